@@ -1,0 +1,1 @@
+"""The engine, the server and the command line of Concordance."""

@@ -1,0 +1,91 @@
+"""What a mod author imports: `@mod`, the events, the actions, the conversation.
+
+    from concordance_sdk import ForwardPass, mod
+
+    @mod
+    def greet(event, actions, tokenizer):
+        if isinstance(event, ForwardPass) and event.step == 0:
+            return actions.force_tokens(tokenizer.encode("Greetings! "))
+
+`concordance_sdk.testing` plays a mod against a scripted model, in milliseconds.
+"""
+
+from concordance_shared import (
+    Action,
+    Added,
+    AdjustedLogits,
+    AdjustedPrefill,
+    Backtrack,
+    ConcordanceError,
+    EmitError,
+    Event,
+    Finished,
+    FinishReason,
+    ForceOutput,
+    ForceTokens,
+    ForwardPass,
+    InvalidActionError,
+    Message,
+    ModDefinitionError,
+    ModRaisedError,
+    Noop,
+    Prefilled,
+    Sampled,
+    Schemas,
+    Tool,
+    ToolCall,
+    ToolCalls,
+)
+
+from concordance_sdk.action_builder import Actions
+from concordance_sdk.context import (
+    conversation_of,
+    get_conversation,
+    get_schemas,
+    tool_call_pairs,
+)
+from concordance_sdk.definition import ModDefinition
+from concordance_sdk.mod import definition_of, mod
+from concordance_sdk.registry import ModRegistry, registry
+from concordance_sdk.serialize import ModPayload, serialize_mod
+from concordance_sdk.tokenizer import Tokenizer
+
+__all__ = [
+    "Action",
+    "Actions",
+    "Added",
+    "AdjustedLogits",
+    "AdjustedPrefill",
+    "Backtrack",
+    "ConcordanceError",
+    "EmitError",
+    "Event",
+    "FinishReason",
+    "Finished",
+    "ForceOutput",
+    "ForceTokens",
+    "ForwardPass",
+    "InvalidActionError",
+    "Message",
+    "ModDefinition",
+    "ModDefinitionError",
+    "ModPayload",
+    "ModRaisedError",
+    "ModRegistry",
+    "Noop",
+    "Prefilled",
+    "Sampled",
+    "Schemas",
+    "Tokenizer",
+    "Tool",
+    "ToolCall",
+    "ToolCalls",
+    "conversation_of",
+    "definition_of",
+    "get_conversation",
+    "get_schemas",
+    "mod",
+    "registry",
+    "serialize_mod",
+    "tool_call_pairs",
+]

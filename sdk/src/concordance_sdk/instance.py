@@ -1,0 +1,145 @@
+"""A mod at work for one request: how the steering asks it, whatever it is made of."""
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Protocol
+
+from concordance_shared import Conversation, Event, ModError, ModRaisedError
+
+from concordance_sdk.action_builder import ACTIONS
+from concordance_sdk.context import conversation_of
+from concordance_sdk.definition import Handler, ModDefinition
+from concordance_sdk.tokenizer import Tokenizer
+
+
+class ModInstance(Protocol):
+    """What the steering needs of a mod: which events it wants, and its answer to one.
+
+    Events and actions are plain values that can be encoded, so an instance may as well live in
+    another process.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the request called it."""
+        ...
+
+    @property
+    def max_backtrack(self) -> int | None:
+        """How many tokens a stream holds back for it; `None` for all of them."""
+        ...
+
+    def listens_to(self, event_type: type[Event]) -> bool:
+        """Whether it wants events of this type."""
+        ...
+
+    def ask(self, event: Event) -> object:
+        """Its answer to an event, unchecked.
+
+        Raises:
+            ModRaisedError: Its own code raised.
+        """
+        ...
+
+
+class InProcessMod:
+    """A mod that runs in this process, called directly."""
+
+    def __init__(
+        self,
+        definition: ModDefinition,
+        parameters: Mapping[str, Any],
+        *,
+        tokenizer: Tokenizer,
+        conversation: Conversation,
+        name: str | None = None,
+    ) -> None:
+        """Make an instance for one request.
+
+        Args:
+            definition: The mod.
+            parameters: Its parameters, validated.
+            tokenizer: The model's tokenizer.
+            conversation: The request's messages and tools.
+            name: What the request called it.
+
+        Raises:
+            ModRaisedError: Its `__init__` raised.
+        """
+        self.name = name or definition.name
+        self.max_backtrack = definition.max_backtrack
+        self.seconds = 0.0  # spent in the mod's own code
+        self._conversation = conversation
+        target = self._construct(definition, parameters) if definition.is_class else None
+        self._handlers = {
+            event: _bound(handler, target, tokenizer)
+            for event, handler in definition.handlers.items()
+        }
+
+    def listens_to(self, event_type: type[Event]) -> bool:
+        """Whether it has a handler for events of this type."""
+        return event_type in self._handlers
+
+    def ask(self, event: Event) -> object:
+        """Call the handler of this event's type.
+
+        Raises:
+            ModRaisedError: The handler raised; what it raised is the cause, whatever it was.
+        """
+        step = event.step
+        return self._call(lambda: self._handlers[type(event)](event), type(event).__name__, step)
+
+    def _construct(self, definition: ModDefinition, parameters: Mapping[str, Any]) -> object:
+        instance = definition.target.__new__(definition.target)
+        for key, value in parameters.items():
+            setattr(instance, key, value)
+        self._call(instance.__init__, "__init__", 0)
+        return instance
+
+    def _call(self, function: Callable[[], object], where: str, step: int) -> object:
+        started = time.perf_counter()
+        try:
+            with conversation_of(self._conversation):
+                return function()
+        except BaseException as exc:  # `sys.exit()` in a mod must not end the engine
+            if isinstance(exc, KeyboardInterrupt) and _is_main_thread():
+                raise
+            raise _raised(self.name, where, step, exc) from exc
+        finally:
+            self.seconds += time.perf_counter() - started
+
+
+def _bound(
+    handler: Handler, target: object | None, tokenizer: Tokenizer
+) -> Callable[[Event], object]:
+    function = handler.function
+    if target is not None:
+        function = function.__get__(target)  # type: ignore[attr-defined]  # plain functions are descriptors
+    if handler.takes_tokenizer:
+        return lambda event: function(event, ACTIONS, tokenizer)
+    return lambda event: function(event, ACTIONS)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
+    if isinstance(exc, ModError) and exc.mod is not None:
+        return exc
+    return ModRaisedError(
+        f"mod {name!r} raised {type(exc).__name__} at {where} (step {step}): {exc}"
+        f"{_place(exc.__traceback__)}",
+        mod=name,
+        event=where,
+        step=step,
+    )
+
+
+def _place(trace: TracebackType | None) -> str:
+    """Where in the mod it was raised: the innermost frame that is not this file's."""
+    frames = [f for f in traceback.extract_tb(trace) if f.filename != __file__]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

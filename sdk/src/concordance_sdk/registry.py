@@ -1,0 +1,52 @@
+"""Where `@mod` puts what it marks, and how a loader learns what a file defines."""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from concordance_sdk.definition import ModDefinition
+
+
+class ModRegistry:
+    """Mods by name. A later definition of a name takes the place of an earlier one."""
+
+    def __init__(self) -> None:
+        """Make an empty registry."""
+        self._definitions: dict[str, ModDefinition] = {}
+
+    def add(self, definition: ModDefinition) -> None:
+        """Register a definition under its name."""
+        self._definitions[definition.name] = definition
+
+    def get(self, name: str) -> ModDefinition | None:
+        """The definition of that name, or `None`."""
+        return self._definitions.get(name)
+
+    def __iter__(self) -> Iterator[ModDefinition]:
+        return iter(list(self._definitions.values()))
+
+    def __len__(self) -> int:
+        return len(self._definitions)
+
+
+#: What `@mod` registers in, unless a loader collects.
+registry = ModRegistry()
+
+_collecting: ContextVar[ModRegistry | None] = ContextVar("concordance_registry", default=None)
+
+
+def current_registry() -> ModRegistry:
+    """The registry that `@mod` adds to at this moment."""
+    collected = _collecting.get()
+    return registry if collected is None else collected
+
+
+@contextmanager
+def collecting() -> Generator[ModRegistry]:
+    """Catch the definitions that are made inside, instead of registering them for everybody."""
+    collected = ModRegistry()
+    token = _collecting.set(collected)
+    try:
+        yield collected
+    finally:
+        _collecting.reset(token)

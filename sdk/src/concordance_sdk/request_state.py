@@ -1,0 +1,144 @@
+"""The state of one request. No arrays, no text: token ids and counters only.
+
+It lives in the SDK, not in the engine, so that the test harness and the engine follow the same
+rules: both move this state and read what it says.
+"""
+
+from collections.abc import Collection, Sequence
+
+from concordance_shared import ConcordanceError, FinishReason, ToolCall
+
+
+class RequestState:
+    """One request, from admission to its last token.
+
+    `token_ids` is the truth, prompt first, and the KV cache trails behind it with `num_cached`:
+    the next forward pass reads `token_ids[num_cached:]`. That is the prompt at first, one token
+    in the steady state, several after a mod forced some, and the changed tail after tokens were
+    taken back.
+
+    Invariants: `0 <= num_cached <= len(token_ids)`; `num_completion <= max_tokens` unless a mod
+    set the whole output; no token but the last ends a sequence, except where a mod forced more
+    behind it.
+    """
+
+    def __init__(
+        self,
+        request_id: str,
+        prompt_ids: Sequence[int],
+        *,
+        max_tokens: int,
+        eos_ids: Collection[int] = (),
+        hold: int | None = 0,
+    ) -> None:
+        """Make the state of a request that has not begun.
+
+        Args:
+            request_id: Names the request in events, messages and logs.
+            prompt_ids: Token ids of the prompt, at least one.
+            max_tokens: The completion's budget: sampled and forced tokens together.
+            eos_ids: Tokens that end the completion.
+            hold: How many of the last tokens are not shown yet, since a mod may take them back;
+                `None` shows nothing before the end.
+        """
+        self.request_id = request_id
+        self.token_ids = list(prompt_ids)
+        self.prompt_len = len(self.token_ids)
+        self.max_tokens = max_tokens
+        self.eos_ids = frozenset(eos_ids)
+        self.hold = hold
+        self.num_cached = 0
+        self.num_released = 0  # completion tokens that were shown and cannot be taken back
+        self.num_sampled = 0  # draws of the sampler that a mod or the completion saw
+        self.num_forced = 0
+        self.num_taken_back = 0
+        self.forced = bytearray()  # per token of the completion: 1 where a mod put it there
+        self.finish_reason: FinishReason | None = None
+        self.tool_calls: tuple[ToolCall, ...] = ()
+        self.error: ConcordanceError | None = None
+
+    @property
+    def num_completion(self) -> int:
+        """How many tokens the completion has; also the `step` of the position that comes next."""
+        return len(self.token_ids) - self.prompt_len
+
+    @property
+    def completion_ids(self) -> list[int]:
+        """The completion's token ids, as a copy."""
+        return self.token_ids[self.prompt_len :]
+
+    @property
+    def num_unread(self) -> int:
+        """How many tokens the next forward pass has to read before the next one can be sampled.
+
+        At least one, even if the cache covers them all: the logits come from reading.
+        """
+        return max(len(self.token_ids) - self.num_cached, 1)
+
+    @property
+    def room(self) -> int:
+        """How many tokens the completion may still grow by."""
+        return max(self.max_tokens - self.num_completion, 0)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the request has ended."""
+        return self.finish_reason is not None
+
+    def replace_prompt(self, prompt_ids: Sequence[int]) -> None:
+        """Put another prompt in place of the one that was not read yet."""
+        self.token_ids[: self.prompt_len] = prompt_ids
+        self.prompt_len = len(prompt_ids)
+        self.num_cached = 0
+
+    def append(self, token_ids: Sequence[int], *, forced: bool) -> tuple[int, ...]:
+        """Add tokens to the completion; return those that had room.
+
+        What stands behind an end-of-sequence token, or beyond the budget, is dropped.
+        """
+        added = self._until_end(token_ids)[: self.room]
+        self.token_ids.extend(added)
+        self.forced.extend((b"\1" if forced else b"\0") * len(added))
+        self.num_forced += len(added) if forced else 0
+        return added
+
+    def backtrack(self, n: int) -> None:
+        """Take back the last `n` tokens of the completion; the prompt stays."""
+        assert 0 <= n <= self.num_completion
+        self._cut(self.num_completion - n)
+        self.num_taken_back += n
+
+    def replace_completion(self, token_ids: Sequence[int]) -> None:
+        """Make exactly these tokens the completion, whatever the budget."""
+        self._cut(0)
+        kept = self._until_end(token_ids)
+        self.token_ids.extend(kept)
+        self.forced.extend(b"\1" * len(kept))
+        self.num_forced += len(kept)
+
+    def release(self) -> None:
+        """Count as shown what no mod can take back any more."""
+        if self.hold is not None:
+            self.num_released = max(self.num_released, self.num_completion - self.hold)
+
+    def finish(self, reason: FinishReason) -> None:
+        """End the request; the first reason stands."""
+        self.finish_reason = self.finish_reason or reason
+
+    def fail(self, error: ConcordanceError) -> None:
+        """End the request with an error, even if it had ended well."""
+        self.error = self.error or error
+        self.finish_reason = FinishReason.ERROR
+
+    def _cut(self, num_completion: int) -> None:
+        length = self.prompt_len + num_completion
+        self.num_forced -= self.forced[num_completion:].count(1)
+        del self.token_ids[length:]
+        del self.forced[num_completion:]
+        self.num_cached = min(self.num_cached, length)
+
+    def _until_end(self, token_ids: Sequence[int]) -> tuple[int, ...]:
+        for i, token_id in enumerate(token_ids):
+            if token_id in self.eos_ids:
+                return tuple(token_ids[: i + 1])
+        return tuple(token_ids)

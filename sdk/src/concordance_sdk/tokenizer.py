@@ -1,0 +1,30 @@
+"""What a mod may expect of the tokenizer that it is handed."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Tokenizer(Protocol):
+    """The model's own tokenizer: text to token ids and back, losing nothing on the way."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Token ids are below this."""
+        ...
+
+    @property
+    def eos_token_ids(self) -> frozenset[int]:
+        """The tokens that end a completion."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`.
+
+        Adds no special tokens of its own accord; recognises theirs where the text spells them
+        out, so that `encode(decode(ids))` gives the same text again.
+        """
+        ...
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """Text of `token_ids`, special tokens included unless they are to be skipped."""
+        ...

@@ -1,0 +1,200 @@
+"""Every error that Concordance raises on purpose, split by who must act.
+
+    ConcordanceError
+    ├── ModError                  422  the mod's author must fix something
+    │   ├── ModDefinitionError         at import: this function or class cannot be a mod
+    │   ├── ModLoadError               a file, folder or package of mods cannot be loaded
+    │   ├── ModRaisedError             the mod's own code raised; the cause is chained
+    │   ├── InvalidActionError         the action is not allowed there, or its values are wrong
+    │   ├── ModBudgetError             mods keep the completion from ever advancing
+    │   └── EmittedError               a mod ended the request with `EmitError`
+    ├── RequestError              400  the caller must fix something
+    │   ├── InvalidRequestError   400
+    │   ├── ContextLengthError    400
+    │   ├── ForbiddenError        403
+    │   ├── UnknownModelError     404
+    │   ├── UnknownModError       404
+    │   └── ConflictError         409
+    └── EngineError               500  we, or whoever runs the server, must fix something
+        ├── ModelLoadError        500
+        ├── NumericalError        500
+        ├── EngineOverloadedError 429
+        └── EngineStoppedError    503
+
+Each class carries the HTTP status and the `code` that the server answers with, so that one
+handler serves the whole tree. A mod's failure is 422: clients of the OpenAI API retry 408, 409,
+429 and 5xx, and a mod that fails once fails again.
+"""
+
+from typing import ClassVar
+
+
+class ConcordanceError(Exception):
+    """The root of the tree."""
+
+    status_code: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        """Make an error.
+
+        Args:
+            message: Who, where, what happened, and what would be right.
+            param: The field of the request that is at fault, as a path: `messages[2].content`.
+        """
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class ModError(ConcordanceError):
+    """A mod is at fault; its author must fix something."""
+
+    status_code = 422
+    type = "mod_error"
+    code = "mod_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        mod: str | None = None,
+        event: str | None = None,
+        step: int | None = None,
+    ) -> None:
+        """Make an error.
+
+        Args:
+            message: Who, where, what happened, and what would be right.
+            param: The field of the request that is at fault.
+            mod: The mod's name.
+            event: The name of the event that the mod was handling.
+            step: The position of the completion that the event spoke of.
+        """
+        super().__init__(message, param=param)
+        self.mod = mod
+        self.event = event
+        self.step = step
+
+
+class ModDefinitionError(ModError):
+    """A function or class cannot be a mod. Raised where it is defined."""
+
+    code = "mod_definition_invalid"
+
+
+class ModLoadError(ModError):
+    """A file, folder, package or upload of mods cannot be loaded."""
+
+    code = "mod_load_failed"
+
+
+class ModRaisedError(ModError):
+    """A mod's own code raised; `__cause__` is what it raised."""
+
+    code = "mod_raised"
+
+
+class InvalidActionError(ModError):
+    """A mod answered with something that is not allowed there; nothing was changed."""
+
+    code = "mod_invalid_action"
+
+
+class ModBudgetError(ModError):
+    """Mods took back and decided so much that the completion would never end."""
+
+    code = "mod_budget"
+
+
+class EmittedError(ModError):
+    """A mod ended its request with this error, on purpose."""
+
+    code = "mod_emitted_error"
+
+
+class RequestError(ConcordanceError):
+    """The caller must fix something."""
+
+    status_code = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class InvalidRequestError(RequestError):
+    """A field of the request is missing, malformed, out of range or not supported."""
+
+    code = "invalid_value"
+
+
+class ContextLengthError(RequestError):
+    """The prompt leaves no room in the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class ForbiddenError(RequestError):
+    """The request is understood and not allowed."""
+
+    status_code = 403
+    type = "permission_error"
+    code = "forbidden"
+
+
+class UnknownModelError(RequestError):
+    """No such model is served here."""
+
+    status_code = 404
+    type = "not_found_error"
+    code = "model_not_found"
+
+
+class UnknownModError(RequestError):
+    """No such mod is known here."""
+
+    status_code = 404
+    type = "not_found_error"
+    code = "mod_not_found"
+
+
+class ConflictError(RequestError):
+    """What is there already does not allow this."""
+
+    status_code = 409
+    type = "conflict_error"
+    code = "conflict"
+
+
+class EngineError(ConcordanceError):
+    """We, or whoever runs the server, must fix something."""
+
+    code = "engine_error"
+
+
+class ModelLoadError(EngineError):
+    """The model cannot be found, read or run."""
+
+    code = "model_load_failed"
+
+
+class NumericalError(EngineError):
+    """The model answered with logits that are not numbers."""
+
+    code = "logits_not_finite"
+
+
+class EngineOverloadedError(EngineError):
+    """Too many requests wait already; ask again later."""
+
+    status_code = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class EngineStoppedError(EngineError):
+    """The engine is stopping, or has stopped."""
+
+    status_code = 503
+    code = "engine_stopped"

@@ -1,0 +1,278 @@
+"""Which action is allowed at which event, and the one door where a mod's answer is checked.
+
+`LEGAL_ACTIONS` is the only place that says what is allowed when: the engine, the SDK's test
+harness, the table in the documentation and the tests read it.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from concordance_shared.actions import (
+    Action,
+    AdjustedLogits,
+    AdjustedPrefill,
+    AnyAction,
+    Backtrack,
+    EmitError,
+    ForceOutput,
+    ForceTokens,
+    Noop,
+    ToolCalls,
+)
+from concordance_shared.errors import InvalidActionError
+from concordance_shared.events import Added, Event, Finished, ForwardPass, Prefilled, Sampled
+from concordance_shared.tool_calls import tool_calls_from
+
+_ENDINGS: frozenset[type[Action]] = frozenset({ForceOutput, ToolCalls, EmitError})
+
+LEGAL_ACTIONS: dict[type[Event], frozenset[type[Action]]] = {
+    Prefilled: _ENDINGS | {Noop, AdjustedPrefill},
+    ForwardPass: _ENDINGS | {Noop, AdjustedLogits, ForceTokens, Backtrack},
+    Sampled: _ENDINGS | {Noop, ForceTokens, Backtrack},
+    Added: _ENDINGS | {Noop, ForceTokens, Backtrack},
+    Finished: frozenset({Noop}),
+}
+
+_MAX_TEMPERATURE = 100.0
+
+
+def legal_names(event_type: type[Event]) -> str:
+    """The names of the actions that are allowed at an event, for messages and tables."""
+    return ", ".join(sorted(action.__name__ for action in LEGAL_ACTIONS[event_type]))
+
+
+def check_action(event: Event, answer: object, *, mod: str, vocab_size: int) -> AnyAction:
+    """Check a mod's answer and return it in canonical form: tuples of plain integers.
+
+    Args:
+        event: What the mod was asked about.
+        answer: What it answered; `None` is a `Noop`.
+        mod: The mod's name, for the message.
+        vocab_size: Token ids are below this.
+
+    Raises:
+        InvalidActionError: The answer is no action, is not allowed at this event, or holds a
+            value that cannot be.
+    """
+    if answer is None:
+        return _NOOP
+    try:
+        _check_allowed(event, answer)
+        check = _VALUE_CHECKS.get(type(answer))
+        return check(answer, event, vocab_size) if check else _NOOP
+    except _RefusedError as exc:
+        raise refusal(event, f"{exc}", mod=mod) from exc
+
+
+def refusal(event: Event, what: str, *, mod: str) -> InvalidActionError:
+    """The error for an answer that is refused: who, where, what, and what is allowed there."""
+    name = type(event).__name__
+    return InvalidActionError(
+        f"mod {mod!r} {what} at {name} (step {event.step}); "
+        f"allowed at {name}: {legal_names(type(event))}",
+        mod=mod,
+        event=name,
+        step=event.step,
+    )
+
+
+class _RefusedError(Exception):
+    """What is wrong with an answer, without who and where."""
+
+
+_NOOP = Noop()
+
+
+def _check_allowed(event: Event, answer: object) -> None:
+    if type(answer) in LEGAL_ACTIONS[type(event)]:
+        return
+    if isinstance(answer, Action):
+        raise _RefusedError(f"answered {type(answer).__name__}, which is not allowed")
+    raise _RefusedError(f"answered {answer!r:.80}, which is not an action,")
+
+
+def _check_prefill(action: AdjustedPrefill, _event: Event, vocab_size: int) -> AnyAction:
+    tokens = token_ids_from(action.tokens, "AdjustedPrefill.tokens", vocab_size)
+    if not tokens:
+        raise _RefusedError("answered AdjustedPrefill with an empty prompt")
+    return AdjustedPrefill(tokens, _count(action.max_steps, "AdjustedPrefill.max_steps"))
+
+
+def _check_force(action: ForceTokens, _event: Event, vocab_size: int) -> AnyAction:
+    tokens = token_ids_from(action.tokens, "ForceTokens.tokens", vocab_size)
+    return ForceTokens(tokens) if tokens else _NOOP
+
+
+def _check_backtrack(action: Backtrack, _event: Event, vocab_size: int) -> AnyAction:
+    n = _count(action.n, "Backtrack.n")
+    if action.tokens is None:
+        return Backtrack(n)
+    return Backtrack(n, token_ids_from(action.tokens, "Backtrack.tokens", vocab_size) or None)
+
+
+def _check_output(action: ForceOutput, _event: Event, vocab_size: int) -> AnyAction:
+    return ForceOutput(token_ids_from(action.tokens, "ForceOutput.tokens", vocab_size))
+
+
+def _check_tool_calls(action: ToolCalls, _event: Event, _vocab_size: int) -> AnyAction:
+    try:
+        return ToolCalls(tool_calls_from(action.tool_calls))
+    except ValueError as exc:
+        raise _RefusedError(f"answered ToolCalls that cannot be sent ({exc})") from exc
+
+
+def _check_error(action: EmitError, _event: Event, _vocab_size: int) -> AnyAction:
+    if not isinstance(cast(object, action.err_str), str):
+        raise _RefusedError(f"answered EmitError with {action.err_str!r:.80} instead of a string")
+    return action
+
+
+def _check_logits(action: AdjustedLogits, event: Event, vocab_size: int) -> AnyAction:
+    assert isinstance(event, ForwardPass)
+    if action.logits is not None:
+        _check_row_length(action.logits, len(event.logits))
+    return AdjustedLogits(
+        logits=action.logits,
+        bias=_bias(action.bias, vocab_size),
+        allow=_some_token_ids(action.allow, "AdjustedLogits.allow", vocab_size),
+        ban=_optional_token_ids(action.ban, "AdjustedLogits.ban", vocab_size),
+        mask=_mask(action.mask, vocab_size),
+        token_temp=_temperature(action.token_temp),
+    )
+
+
+_VALUE_CHECKS: dict[type[object], Callable[[Any, Event, int], AnyAction]] = {
+    AdjustedPrefill: _check_prefill,
+    AdjustedLogits: _check_logits,
+    ForceTokens: _check_force,
+    Backtrack: _check_backtrack,
+    ForceOutput: _check_output,
+    ToolCalls: _check_tool_calls,
+    EmitError: _check_error,
+}
+
+
+def token_ids_from(values: object, where: str, vocab_size: int) -> tuple[int, ...]:
+    """Plain token ids, from any sequence of integers (numpy's included).
+
+    Raises:
+        _RefusedError: A value is not an integer, or not in the vocabulary.
+    """
+    if isinstance(values, str):
+        raise _RefusedError(
+            f"gave text as {where}; encode it first: tokenizer.encode({values!r:.40})"
+        )
+    if hasattr(values, "tolist"):  # numpy and mlx arrays
+        values = cast(Any, values).tolist()
+    if not isinstance(values, Iterable):
+        raise _RefusedError(f"gave {values!r:.80} as {where} instead of a list of token ids")
+    return tuple(_token_id(value, where, vocab_size) for value in cast(Iterable[object], values))
+
+
+def _token_id(value: object, where: str, vocab_size: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise _RefusedError(f"gave {value!r:.80} in {where}, which is not a token id")
+    token_id = operator.index(cast(int, value))
+    if not 0 <= token_id < vocab_size:
+        raise _RefusedError(
+            f"gave token id {token_id} in {where}, which is outside the vocabulary "
+            f"of {vocab_size} tokens,"
+        )
+    return token_id
+
+
+def _optional_token_ids(
+    values: Sequence[int] | None, where: str, vocab_size: int
+) -> tuple[int, ...] | None:
+    return None if values is None else token_ids_from(values, where, vocab_size)
+
+
+def _some_token_ids(
+    values: Sequence[int] | None, where: str, vocab_size: int
+) -> tuple[int, ...] | None:
+    token_ids = _optional_token_ids(values, where, vocab_size)
+    if token_ids is not None and not token_ids:
+        raise _RefusedError(f"gave an empty {where}, which leaves no token to sample,")
+    return token_ids
+
+
+def _count(value: object, where: str) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise _RefusedError(f"gave {value!r:.80} as {where} instead of a count")
+    count = operator.index(cast(int, value))
+    if count < 0:
+        raise _RefusedError(f"gave {count} as {where}, which cannot be negative,")
+    return count
+
+
+def _bias(bias: Mapping[int, float] | None, vocab_size: int) -> dict[int, float] | None:
+    if bias is None:
+        return None
+    if not isinstance(cast(object, bias), Mapping):
+        raise _RefusedError(f"gave {bias!r:.80} as AdjustedLogits.bias instead of a mapping")
+    where = "AdjustedLogits.bias"
+    return {_token_id(key, where, vocab_size): _score(value) for key, value in bias.items()}
+
+
+def _score(value: object) -> float:
+    try:
+        score = float(cast(float, value))
+    except (TypeError, ValueError):
+        raise _RefusedError(f"gave {value!r:.80} as a score in AdjustedLogits.bias") from None
+    if math.isnan(score) or score == math.inf:
+        raise _RefusedError(f"gave {score} as a score in AdjustedLogits.bias")
+    return score
+
+
+def _temperature(value: float | None) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(cast(object, value), int | float):
+        raise _RefusedError(f"gave {value!r:.80} as AdjustedLogits.token_temp instead of a number")
+    if not 0 <= value <= _MAX_TEMPERATURE:
+        raise _RefusedError(
+            f"gave {value} as AdjustedLogits.token_temp, which is not in 0..{_MAX_TEMPERATURE:g},"
+        )
+    return float(value)
+
+
+def _mask(mask: object, vocab_size: int) -> bytes | None:
+    """The packed bitmask as bytes, cut to the vocabulary, with a token left in it."""
+    if mask is None:
+        return None
+    try:
+        packed = bytes(memoryview(cast(bytes, mask)).cast("B"))
+    except TypeError as exc:
+        raise _RefusedError(
+            f"gave {type(mask).__name__} as AdjustedLogits.mask instead of packed bytes"
+        ) from exc
+    num_bytes = -(-vocab_size // 8)
+    if len(packed) < num_bytes:
+        raise _RefusedError(
+            f"gave an AdjustedLogits.mask of {len(packed)} bytes, "
+            f"too short for a vocabulary of {vocab_size} tokens ({num_bytes} bytes),"
+        )
+    spare = num_bytes * 8 - vocab_size  # bits of the last byte that stand for no token
+    packed = packed[: num_bytes - 1] + bytes([packed[num_bytes - 1] & (0xFF >> spare)])
+    if not packed.strip(b"\0"):
+        raise _RefusedError("gave an empty AdjustedLogits.mask, which leaves no token to sample,")
+    return packed
+
+
+def _check_row_length(row: object, length: int) -> None:
+    shape: tuple[int, ...] | None = getattr(row, "shape", None)
+    if shape is None and isinstance(row, bytes | bytearray | memoryview):
+        shape = (len(row) // 4,)  # float32
+    if shape is None:
+        try:
+            shape = (len(cast(Sequence[float], row)),)
+        except TypeError:
+            raise _RefusedError(
+                f"gave {row!r:.80} as AdjustedLogits.logits instead of a row of scores"
+            ) from None
+    if math.prod(shape) != length or not shape or shape[-1] != length:
+        raise _RefusedError(
+            f"gave AdjustedLogits.logits of shape {tuple(shape)} instead of ({length},)"
+        )

@@ -1,0 +1,59 @@
+"""Tool calls in every form that an author may hand over, made into one."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from concordance_shared.conversation import FunctionCall, ToolCall
+
+
+def tool_calls_from(calls: object) -> tuple[ToolCall, ...]:
+    """Tool calls in OpenAI's shape: one or several, given as structs or as mappings.
+
+    The function may stand in `function` or at the top level, its arguments may be an object or
+    JSON text, and a missing id is made.
+
+    Raises:
+        ValueError: No call, no name, or arguments that JSON cannot say.
+    """
+    if isinstance(calls, ToolCall | Mapping):
+        calls = (cast(object, calls),)
+    if not isinstance(calls, Sequence) or isinstance(calls, str | bytes) or not calls:
+        raise ValueError(f"expected a tool call or a list of them, not {calls!r:.80}")  # refused as a value, whatever is wrong
+    return tuple(_tool_call(call) for call in cast(Sequence[object], calls))
+
+
+def new_tool_call_id() -> str:
+    """An id for a tool call, in OpenAI's form."""
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def _tool_call(call: object) -> ToolCall:
+    if isinstance(call, ToolCall):
+        return call
+    if not isinstance(call, Mapping):
+        raise ValueError(f"expected a tool call, not {call!r:.80}")  # noqa: TRY004
+    fields = cast(Mapping[str, Any], call)
+    function = fields.get("function", fields)
+    if isinstance(function, FunctionCall):
+        return ToolCall(id=_id(fields), function=function)
+    name = cast(Mapping[str, Any], function).get("name") if isinstance(function, Mapping) else None
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"a tool call needs the name of a function: {call!r:.80}")
+    arguments = _arguments(cast(Mapping[str, Any], function).get("arguments"))
+    return ToolCall(id=_id(fields), function=FunctionCall(name=name, arguments=arguments))
+
+
+def _id(fields: Mapping[str, Any]) -> str:
+    return str(fields.get("id") or new_tool_call_id())
+
+
+def _arguments(arguments: object) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    try:
+        return msgspec.json.encode({} if arguments is None else arguments).decode()
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"the arguments of a tool call must be JSON: {exc}") from exc

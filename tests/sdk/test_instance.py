@@ -1,0 +1,166 @@
+"""A mod at work: instances, parameters, errors, the conversation."""
+
+import pytest
+from concordance_sdk import (
+    Added,
+    Message,
+    ModRaisedError,
+    Sampled,
+    Schemas,
+    Tool,
+    get_conversation,
+    get_schemas,
+    mod,
+    tool_call_pairs,
+)
+from concordance_sdk.testing import play
+from concordance_shared import FunctionCall, FunctionSchema, InvalidRequestError, ToolCall
+
+
+@mod
+class Say:
+    words: str
+    times: int = 1
+
+    def __init__(self):
+        self.text = self.words * self.times
+
+    def prefilled(self, event, actions, tokenizer):
+        return actions.force_output(tokenizer.encode(self.text))
+
+
+def test_parameters_are_set_before_init_runs():
+    assert play(Say, script="", parameters={"words": "ab", "times": 2}).text == "abab"
+
+
+def test_a_default_is_used():
+    assert play(Say, script="", parameters={"words": "ab"}).text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({}, ["words", "missing", "its parameters are: words, times"]),
+        ({"words": 3}, ["words", "str", "int"]),
+        ({"words": "a", "times": "2"}, ["times"]),
+        ({"words": "a", "more": 1}, ["more", "unknown"]),
+    ],
+)
+def test_wrong_parameters_are_named(parameters, words):
+    with pytest.raises(InvalidRequestError) as caught:
+        play(Say, script="", parameters=parameters)
+
+    for word in ("'say'", *words):
+        assert word in caught.value.message
+
+
+def test_every_request_has_an_instance_of_its_own():
+    @mod
+    class Count:
+        def __init__(self):
+            self.seen = 0
+
+        def added(self, event, actions):
+            self.seen += 1
+            if self.seen == 4:
+                return actions.force_output(b"four")
+
+    assert play(Count, script="ab").text == "ab"
+    assert play(Count, script="ab").text == "ab"
+    assert play(Count, script="abc").text == "four"
+
+
+def test_a_mutable_default_is_not_shared():
+    @mod
+    class Collect:
+        seen: list[int] = []  # noqa: RUF012
+
+        def added(self, event, actions):
+            self.seen.append(event.added_tokens[0])
+            if len(self.seen) > 3:
+                return actions.emit_error("leaked")
+
+    play(Collect, script="ab")
+    assert play(Collect, script="ab").text == "ab"
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("kaput"), SystemExit(3), GeneratorExit(), TypeError("x")]
+)
+def test_what_a_mod_raises_names_the_mod_the_event_and_the_place(error):
+    @mod(on=[Sampled])
+    def boom(event, actions):
+        raise error
+
+    with pytest.raises(ModRaisedError) as caught:
+        play(boom, script="ab")
+
+    for word in ("'boom'", type(error).__name__, "Sampled", "step 0", "test_instance.py:"):
+        assert word in caught.value.message
+    assert caught.value.__cause__ is error
+
+
+def test_a_type_error_inside_a_handler_is_that_error_and_no_second_call():
+    calls = []
+
+    @mod(on=[Sampled])
+    def boom(event, actions):
+        calls.append(event)
+        len(3)
+
+    with pytest.raises(ModRaisedError, match="object of type 'int' has no len"):
+        play(boom, script="ab")
+
+    assert len(calls) == 1
+
+
+def test_an_init_that_raises_names_the_mod():
+    @mod
+    class Boom:
+        def __init__(self):
+            raise RuntimeError("kaput")
+
+        def added(self, event, actions): ...
+
+    with pytest.raises(ModRaisedError, match="'boom' raised RuntimeError at __init__"):
+        play(Boom, script="ab")
+
+
+def test_a_keyboard_interrupt_on_the_main_thread_is_the_users():
+    @mod(on=[Sampled])
+    def interrupted(event, actions):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play(interrupted, script="ab")
+
+
+CALL = ToolCall(id="call_1", function=FunctionCall("f", "{}"))
+MESSAGES = (
+    Message(role="user", content="hi"),
+    Message(role="assistant", tool_calls=(CALL, ToolCall(id="call_2", function=FunctionCall("g")))),
+    Message(role="tool", tool_call_id="call_1", content="42"),
+)
+
+
+def test_a_mod_sees_its_conversation():
+    seen = []
+
+    @mod(on=[Added])
+    def look(event, actions):
+        seen.append((get_conversation(), get_schemas().tools, tool_call_pairs()))
+
+    tools = (Tool(function=FunctionSchema(name="f")),)
+    play(look, script="", messages=MESSAGES, schemas=Schemas(tools=tools))
+
+    conversation, schemas, pairs = seen[0]
+    assert (conversation, schemas) == (MESSAGES, tools)
+    assert [(call.id, answer and answer.text) for call, answer in pairs] == [
+        ("call_1", "42"),
+        ("call_2", None),
+    ]
+
+
+def test_there_is_no_conversation_outside_of_a_handler():
+    with pytest.raises(RuntimeError, match="inside a mod's handler"):
+        get_conversation()

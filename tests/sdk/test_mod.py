@@ -1,0 +1,262 @@
+"""Defining a mod: what is accepted, and what the author is told when it is not."""
+
+import sys
+from typing import ClassVar, Literal
+
+import pytest
+from concordance_sdk import (
+    Added,
+    Finished,
+    ForwardPass,
+    ModDefinitionError,
+    Prefilled,
+    Sampled,
+    definition_of,
+    mod,
+    registry,
+)
+from concordance_sdk.registry import collecting
+
+
+def plain(event, actions): ...
+
+
+def test_the_decorator_returns_the_same_function():
+    def greet(event, actions):
+        return 1
+
+    assert mod(greet) is greet
+    assert greet(None, None) == 1
+
+
+def test_the_decorator_returns_the_same_class():
+    class Greet:
+        def added(self, event, actions): ...
+
+    assert mod(max_backtrack=3)(Greet) is Greet
+    assert definition_of(Greet).max_backtrack == 3
+
+
+def test_a_mod_is_registered_under_its_name():
+    @mod
+    def registered_here(event, actions): ...
+
+    assert registry.get("registered_here").target is registered_here
+
+
+def test_a_collector_catches_what_is_defined_inside():
+    with collecting() as collected:
+
+        @mod
+        def caught(event, actions): ...
+
+    assert [d.name for d in collected] == ["caught"]
+    assert registry.get("caught") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("NoCats", "no_cats"), ("swap", "swap"), ("JSONGuard2Go", "jsonguard2_go")],
+)
+def test_the_name_is_the_definitions_own_in_lower_case(name, expected):
+    cls = type(name, (), {"added": lambda self, event, actions: None})
+
+    assert definition_of(mod(cls)).name == expected
+
+
+def test_a_name_can_be_given():
+    @mod(name="other-name")
+    def f(event, actions): ...
+
+    assert definition_of(f).name == "other-name"
+
+
+@pytest.mark.parametrize("name", ["", "UPPER", "a/b", "a+b", "-x", "x" * 65, "é"])
+def test_a_name_that_a_request_could_not_say_is_refused(name):
+    with pytest.raises(ModDefinitionError, match="lower-case letters"):
+        mod(name=name)(plain)
+
+
+def test_a_function_handles_every_event():
+    @mod
+    def f(event, actions): ...
+
+    assert set(definition_of(f).handlers) == {Prefilled, ForwardPass, Sampled, Added, Finished}
+
+
+def test_a_function_can_subscribe():
+    @mod(on=[Added])
+    def f(event, actions): ...
+
+    assert set(definition_of(f).handlers) == {Added}
+
+
+def test_a_class_handles_what_it_has_methods_for():
+    @mod
+    class M:
+        def forward_pass(self, event, actions): ...
+
+        def finished(self, event, actions, tokenizer): ...
+
+    handlers = definition_of(M).handlers
+
+    assert set(handlers) == {ForwardPass, Finished}
+    assert not handlers[ForwardPass].takes_tokenizer
+    assert handlers[Finished].takes_tokenizer
+
+
+def test_handlers_may_be_inherited():
+    class Base:
+        def added(self, event, actions): ...
+
+    @mod
+    class Derived(Base): ...
+
+    assert set(definition_of(Derived).handlers) == {Added}
+
+
+def test_parameters_are_annotated_attributes():
+    @mod
+    class M:
+        find: str
+        times: int = 1
+        mode: Literal["a", "b"] = "a"
+        tags: list[str] = []  # noqa: RUF012
+        _private: int = 3
+        shared: ClassVar[int] = 0
+
+        def added(self, event, actions): ...
+
+    assert definition_of(M).parameters.__struct_fields__ == ("find", "times", "mode", "tags")
+
+
+def refused(target, why):
+    with pytest.raises(ModDefinitionError) as caught:
+        mod(target)
+    assert __file__ in caught.value.message
+    for word in why:
+        assert word in caught.value.message
+
+
+def test_a_handler_without_actions_is_refused():
+    def f(event): ...
+
+    refused(f, ["takes (event)", "(event, actions, tokenizer)"])
+
+
+def test_a_handler_with_too_much_is_refused():
+    def f(a, b, c, d): ...
+
+    refused(f, ["takes (a, b, c, d)"])
+
+
+def test_a_handler_with_a_required_keyword_is_refused():
+    def f(event, actions, *, more): ...
+
+    refused(f, ["more"])
+
+
+def test_a_handler_that_takes_whatever_comes_gets_the_tokenizer():
+    def f(*args): ...
+
+    assert definition_of(mod(f)).handlers[Added].takes_tokenizer
+
+
+def test_an_async_handler_is_refused():
+    async def f(event, actions): ...
+
+    refused(f, ["async"])
+
+
+def test_a_generator_is_refused():
+    def f(event, actions):
+        yield
+
+    refused(f, ["generator"])
+
+
+def test_a_class_without_handlers_is_refused_with_the_list_of_names():
+    class M:
+        def work(self): ...
+
+    refused(M, ["prefilled, forward_pass, sampled, added, finished"])
+
+
+@pytest.mark.parametrize(
+    "name", ["on_added", "forwardpass", "forward_passes", "sample", "on_token"]
+)
+def test_a_misspelled_handler_is_refused(name):
+    cls = type("M", (), {name: lambda self, e, a: None, "added": lambda self, e, a: None})
+
+    with pytest.raises(ModDefinitionError, match=f"`{name}` is no event's name"):
+        mod(cls)
+
+
+def test_a_constructor_with_arguments_is_refused():
+    class M:
+        def __init__(self, words): ...
+
+        def added(self, event, actions): ...
+
+    refused(M, ["__init__", "annotated attributes"])
+
+
+def test_a_parameter_that_cannot_be_validated_is_refused():
+    class M:
+        stream: sys.stdout.__class__
+
+        def added(self, event, actions): ...
+
+    refused(M, ["parameters", "plain types"])
+
+
+def test_a_parameter_of_an_unknown_type_is_refused():
+    class M:
+        words: "Nowhere"  # noqa: F821
+
+        def added(self, event, actions): ...
+
+    refused(M, ["Nowhere"])
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, True, "3"])
+def test_a_max_backtrack_that_is_no_count_is_refused(bad):
+    with pytest.raises(ModDefinitionError, match="max_backtrack"):
+        mod(max_backtrack=bad)(plain)
+
+
+def test_subscribing_to_nothing_is_refused():
+    with pytest.raises(ModDefinitionError, match="Prefilled, ForwardPass"):
+        mod(on=[])(plain)
+
+
+def test_subscribing_to_what_is_no_event_is_refused():
+    with pytest.raises(ModDefinitionError, match="`on` lists events"):
+        mod(on=[int])(plain)
+
+
+def test_on_is_for_functions():
+    class M:
+        def added(self, event, actions): ...
+
+    with pytest.raises(ModDefinitionError, match="`on` is for functions"):
+        mod(on=[Added])(M)
+
+
+def test_what_cannot_be_called_is_refused():
+    with pytest.raises(ModDefinitionError):
+        definition_of(3)
+
+
+@pytest.mark.parametrize(
+    ("events", "held"), [([Prefilled, Finished], 0), ([Added], 32), ([ForwardPass], 32)]
+)
+def test_only_mods_that_could_take_tokens_back_hold_a_stream_back(events, held):
+    @mod(on=events)
+    def f(event, actions): ...
+
+    assert definition_of(f).max_backtrack == held
+
+
+def test_a_bare_callable_is_a_mod_as_well():
+    assert definition_of(lambda event, actions: None).name == "lambda"

@@ -1,0 +1,70 @@
+"""A mod as the body of an upload."""
+
+import importlib.util
+import sys
+
+import pytest
+from concordance_sdk import ModDefinitionError, mod, serialize_mod
+
+SOURCE = '''
+from concordance_sdk import mod
+
+@mod
+def greet(event, actions):
+    """Hello."""
+'''
+
+
+def load(path, name):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(name="module")
+def _module(tmp_path):
+    path = tmp_path / "pack" / "greeting.py"
+    path.parent.mkdir()
+    path.write_text(SOURCE)
+    (tmp_path / "pack" / "words.py").write_text("HELLO = 'hello'")
+    yield load(path, "greeting_under_test")
+    del sys.modules["greeting_under_test"]
+
+
+def test_one_module(module):
+    payload = serialize_mod(module.greet)
+
+    assert (payload.name, payload.entrypoint, payload.module) == ("greet", "greet", "greeting")
+    assert (payload.source, payload.files, payload.language) == (SOURCE, None, "python")
+
+
+def test_a_folder_with_all_its_files(module, tmp_path):
+    payload = serialize_mod(module.greet, name="hello", folder=tmp_path)
+
+    assert (payload.name, payload.module) == ("hello", "pack.greeting")
+    assert payload.files == {"pack/greeting.py": SOURCE, "pack/words.py": "HELLO = 'hello'"}
+
+
+def test_a_module_outside_of_the_folder_is_refused(module, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+
+    with pytest.raises(ModDefinitionError, match="not in"):
+        serialize_mod(module.greet, folder=tmp_path / "elsewhere")
+
+
+def test_a_mod_inside_a_function_is_refused():
+    @mod
+    def local(event, actions): ...
+
+    with pytest.raises(ModDefinitionError, match="top level"):
+        serialize_mod(local)
+
+
+def test_a_mod_without_a_file_is_refused():
+    namespace = {"__name__": "nowhere"}
+    exec(SOURCE, namespace)
+
+    with pytest.raises(ModDefinitionError, match="in no file"):
+        serialize_mod(namespace["greet"])

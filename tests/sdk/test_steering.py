@@ -1,0 +1,504 @@
+"""The exact semantics of events and actions, played against a scripted model."""
+
+import pytest
+from concordance_sdk import (
+    Added,
+    Finished,
+    FinishReason,
+    ForwardPass,
+    InvalidActionError,
+    Prefilled,
+    Sampled,
+    mod,
+)
+from concordance_sdk.testing import ByteTokenizer, play
+from concordance_shared import EmittedError, ModBudgetError
+
+EOS = 256
+encode = ByteTokenizer().encode
+
+
+def on(event_type, answer, *, once=True, when=lambda event: True):
+    """A mod that answers one kind of event with `answer(event, actions)`, once or always."""
+    left = [1 if once else 10**9]
+
+    @mod(name="probe", on=[event_type])
+    def probe(event, actions):
+        if left[0] and when(event):
+            left[0] -= 1
+            return answer(event, actions)
+
+    return probe
+
+
+def kinds(played):
+    return [type(event).__name__ for event in played.events]
+
+
+# Without mods
+
+
+def test_a_script_is_said_and_ended():
+    played = play(script="hi")
+
+    assert (played.text, played.finish_reason) == ("hi", FinishReason.STOP)
+
+
+def test_the_order_of_events():
+    played = play(script="a")
+
+    assert kinds(played) == [
+        "Prefilled",
+        *("ForwardPass", "Sampled", "Added"),
+        *("ForwardPass", "Sampled", "Added"),
+        "Finished",
+    ]
+
+
+def test_the_end_token_is_sampled_and_added_and_is_no_text():
+    played = play(script="a")
+
+    assert played.token_ids == (97, EOS)
+    assert played.events[-2] == Added(
+        request_id="played", step=1, added_tokens=(EOS,), forced=False
+    )
+
+
+def test_the_budget_ends_with_length():
+    played = play(script="abcdef", max_tokens=3)
+
+    assert (played.text, played.finish_reason) == ("abc", FinishReason.LENGTH)
+
+
+def test_an_end_at_the_last_position_is_a_stop():
+    assert play(script="ab", max_tokens=3).finish_reason is FinishReason.STOP
+
+
+def test_a_steady_state_reads_one_token_a_pass():
+    assert play(script="abc", prompt="Q").reads == ((81,), (97,), (98,), (99,))
+
+
+# ForceTokens
+
+
+@pytest.mark.parametrize("event_type", [ForwardPass, Sampled])
+def test_forced_tokens_stand_instead_of_the_sampled_one(event_type):
+    greet = on(event_type, lambda event, actions: actions.force_tokens(encode("Hi ")))
+
+    assert play(greet, script="xxxyou").text == "Hi you"
+
+
+def test_forced_tokens_follow_those_just_added():
+    more = on(Added, lambda event, actions: actions.force_tokens(encode("bc")))
+
+    assert play(more, script="axxd").text == "abcd"
+
+
+def test_forced_tokens_are_read_in_one_pass():
+    greet = on(ForwardPass, lambda event, actions: actions.force_tokens(encode("Hello ")))
+    played = play(greet, script="xxxxxxA", prompt="Q")
+
+    assert played.reads == (tuple(b"Q"), tuple(b"Hello "), tuple(b"A"))
+
+
+def test_forced_tokens_raise_one_added_and_no_sampled():
+    greet = on(ForwardPass, lambda event, actions: actions.force_tokens(encode("Hi")))
+    events = play(greet, script="xx").events
+
+    assert kinds(play(greet, script=""))[:2] == ["Prefilled", "ForwardPass"]
+    assert [type(e) for e in events[:3]] == [Prefilled, ForwardPass, Added]
+    assert events[2] == Added(request_id="played", step=0, added_tokens=(72, 105), forced=True)
+    assert events[3].step == 2
+
+
+def test_an_added_event_of_forced_tokens_can_be_answered_too():
+    chain = on(Added, lambda e, a: a.force_tokens(b"!"), once=False, when=lambda e: e.step < 3)
+
+    assert play(chain, script="abcdef").text == "a!!!ef"
+
+
+def test_forcing_beyond_the_budget_stops_at_the_budget():
+    long = on(ForwardPass, lambda event, actions: actions.force_tokens(encode("abcdef")))
+    played = play(long, script="", max_tokens=4)
+
+    assert (played.text, played.finish_reason) == ("abcd", FinishReason.LENGTH)
+
+
+def test_forcing_behind_a_spent_budget_ends_with_length():
+    more = on(Added, lambda e, a: a.force_tokens(b"!"), when=lambda e: e.step == 1)
+    played = play(more, script="abcdef", max_tokens=2)
+
+    assert (played.text, played.finish_reason) == ("ab", FinishReason.LENGTH)
+
+
+def test_forced_tokens_count():
+    greet = on(ForwardPass, lambda event, actions: actions.force_tokens(encode("Hi ")))
+
+    assert play(greet, script="xxxyou").num_forced == 3
+
+
+def test_forcing_nothing_is_no_decision():
+    nothing = on(Sampled, lambda event, actions: actions.force_tokens([]), once=False)
+
+    assert play(nothing, script="ab").text == "ab"
+
+
+# The end token
+
+
+def test_a_forced_end_ends_and_what_stands_behind_it_is_dropped():
+    end = on(ForwardPass, lambda event, actions: actions.force_tokens(encode("ok<eos>never")))
+    played = play(end, script="xxxxxx")
+
+    assert (played.text, played.finish_reason) == ("ok", FinishReason.STOP)
+    assert played.token_ids == (*b"ok", EOS)
+
+
+def test_an_end_that_is_replaced_when_sampled_keeps_the_request_going():
+    go_on = on(Sampled, lambda e, a: a.force_tokens(b"!"), when=lambda e: e.sampled_token == EOS)
+
+    assert play(go_on, script=[97, EOS, 98]).text == "a!b"
+
+
+def test_an_end_that_is_taken_back_keeps_the_request_going():
+    again = on(Added, lambda e, a: a.backtrack(1, b"!"), when=lambda e: EOS in e.added_tokens)
+    played = play(again, script=[97, EOS, 98])
+
+    assert (played.text, played.token_ids) == ("a!b", (*b"a!b", EOS))
+
+
+def test_more_behind_an_end_keeps_the_request_going_and_the_end_is_no_text():
+    more = on(Added, lambda e, a: a.force_tokens(b"!"), when=lambda e: EOS in e.added_tokens)
+    played = play(more, script=[97, EOS, 120, 98])
+
+    assert (played.text, played.token_ids) == ("a!b", (97, EOS, 33, 98, EOS))
+
+
+# Backtrack
+
+
+def test_a_backtrack_at_added_counts_the_tokens_just_added():
+    fix = on(Added, lambda e, a: a.backtrack(3, b"dog"), when=lambda e: e.step == 4)
+    played = play(fix, script="a cat!", prompt="Q")
+
+    assert played.text == "a dog!"
+    assert [bytes(r) for r in played.reads] == [b"Q", b"a", b" ", b"c", b"a", b"dog", b"!"]
+
+
+def test_a_backtrack_at_sampled_drops_the_sampled_token_uncounted():
+    fix = on(Sampled, lambda e, a: a.backtrack(1, b"X"), when=lambda e: e.step == 2)
+
+    assert play(fix, script="abcd").text == "aXcd"
+
+
+def test_a_backtrack_at_forward_pass_takes_back_what_was_added():
+    fix = on(ForwardPass, lambda e, a: a.backtrack(2, b"XY"), when=lambda e: e.step == 2)
+
+    assert play(fix, script="abcd").text == "XYcd"
+
+
+def test_after_a_backtrack_without_tokens_the_position_is_sampled_again():
+    seen = []
+
+    def script(completion):
+        seen.append(bytes(completion))
+        return b"abc"[len(completion)] if len(completion) < 3 else EOS
+
+    redo = on(Added, lambda e, a: a.backtrack(2), when=lambda e: e.step == 1)
+    played = play(redo, script=script)
+
+    assert played.text == "abc"
+    assert seen == [b"", b"a", b"", b"a", b"ab", b"abc"]
+
+
+def test_the_whole_completion_can_be_taken_back():
+    fix = on(Added, lambda e, a: a.backtrack(3, b"Z"), when=lambda e: e.step == 2)
+
+    assert play(fix, script="abc").text == "Zbc"
+
+
+def test_a_backtrack_beyond_the_start_is_the_mods_error_and_changes_nothing():
+    too_far = on(Added, lambda e, a: a.backtrack(3), when=lambda e: e.step == 1)
+
+    with pytest.raises(InvalidActionError, match=r"'probe' took back 3 tokens.*only 2.*Added"):
+        play(too_far, script="abc")
+
+
+def test_taken_back_tokens_do_not_count_in_the_budget():
+    fix = on(Added, lambda e, a: a.backtrack(2, b"Z"), when=lambda e: e.step == 2)
+    played = play(fix, script="abcdefgh", max_tokens=4)
+
+    assert (played.text, played.num_taken_back, played.num_forced) == ("aZcd", 2, 1)
+
+
+def test_steps_count_on_from_where_the_completion_then_ends():
+    redo = on(Added, lambda e, a: a.backtrack(2), when=lambda e: e.step == 2)
+    events = play(redo, script="abc").events
+
+    assert [e.step for e in events if type(e) is ForwardPass] == [0, 1, 2, 1, 2, 3]
+
+
+# ForceOutput, ToolCalls, EmitError
+
+
+@pytest.mark.parametrize("event_type", [Prefilled, ForwardPass, Sampled, Added])
+def test_a_forced_output_is_the_completion(event_type):
+    say = on(event_type, lambda e, a: a.force_output(b"No."))
+    played = play(say, script="abcdef")
+
+    assert (played.text, played.finish_reason) == ("No.", FinishReason.STOP)
+    assert type(played.events[-1]) is Finished
+
+
+def test_a_forced_output_replaces_what_was_there_and_ignores_the_budget():
+    say = on(Added, lambda e, a: a.force_output(b"Never mind."), when=lambda e: e.step == 2)
+
+    assert play(say, script="abcdef", max_tokens=4).text == "Never mind."
+
+
+def test_an_empty_output_is_an_empty_completion():
+    assert play(on(Sampled, lambda e, a: a.force_output([])), script="abc").text == ""
+
+
+@pytest.mark.parametrize("event_type", [Prefilled, ForwardPass, Sampled, Added])
+def test_tool_calls_end_the_completion(event_type):
+    call = {"name": "look_up", "arguments": {"city": "Paris"}}
+    played = play(on(event_type, lambda e, a: a.tool_calls(call)), script="abc")
+
+    assert played.finish_reason is FinishReason.TOOL_CALLS
+    assert played.tool_calls[0].function.arguments == '{"city":"Paris"}'
+
+
+@pytest.mark.parametrize("event_type", [Prefilled, ForwardPass, Sampled, Added])
+def test_an_emitted_error_is_told_as_it_was_written(event_type):
+    with pytest.raises(EmittedError) as caught:
+        play(on(event_type, lambda e, a: a.emit_error("not today")), script="abc")
+
+    assert (caught.value.message, caught.value.mod) == ("not today", "probe")
+
+
+# Prefilled
+
+
+def test_a_prompt_can_be_replaced():
+    swap = on(Prefilled, lambda e, a: a.adjust_prefill(b"other"))
+    played = play(swap, script="a", prompt="Q")
+
+    assert bytes(played.prompt_ids) == b"other"
+    assert bytes(played.reads[0]) == b"other"
+
+
+def test_max_steps_caps_the_completion():
+    cap = on(Prefilled, lambda e, a: a.adjust_prefill(e.context_info.tokens, max_steps=2))
+
+    assert play(cap, script="abcd").text == "ab"
+
+
+def test_max_steps_does_not_raise_the_budget():
+    cap = on(Prefilled, lambda e, a: a.adjust_prefill(e.context_info.tokens, max_steps=99))
+
+    assert play(cap, script="abcd", max_tokens=3).text == "abc"
+
+
+def test_prompts_compose_in_order():
+    def adding(text):
+        return on(Prefilled, lambda e, a: a.adjust_prefill([*e.context_info.tokens, *text]))
+
+    assert bytes(play(adding(b"1"), adding(b"2"), script="", prompt="Q").prompt_ids) == b"Q12"
+
+
+def test_prefilled_tells_the_budget_and_the_prompt():
+    event = play(script="", prompt="Qu", max_tokens=7).events[0]
+
+    assert (event.max_steps, event.context_info.tokens, event.context_info.prompt_len) == (
+        7,
+        (81, 117),
+        2,
+    )
+
+
+# AdjustedLogits
+
+
+@pytest.mark.parametrize(
+    ("adjustment", "first"),
+    [
+        ({"allow": [98, 99]}, "b"),
+        ({"ban": [97]}, "\0"),
+        ({"bias": {99: 2.0}}, "c"),
+        ({"mask": bytes(12) + b"\x10" + bytes(20)}, "d"),  # bit 100
+        ({"logits": [float(i == 101) for i in range(257)]}, "e"),
+        ({"bias": {97: -float("inf")}, "allow": [97, 102]}, "f"),
+    ],
+)
+def test_an_adjustment_changes_what_is_sampled(adjustment, first):
+    adjust = on(ForwardPass, lambda e, a: a.adjust_logits(**adjustment))
+
+    assert play(adjust, script="a", max_tokens=1).text == first
+
+
+def test_adjustments_compose_and_each_mod_sees_what_the_last_one_left():
+    seen = []
+
+    @mod(on=[ForwardPass])
+    def first(event, actions):
+        return actions.adjust_logits(bias={98: 5.0})
+
+    @mod(on=[ForwardPass])
+    def second(event, actions):
+        seen.append(event.logits[98])
+        return actions.adjust_logits(ban=[98])
+
+    assert play(first, second, script="a", max_tokens=1).text == "a"
+    assert seen == [5.0]
+
+
+@pytest.mark.parametrize("row", [[float("nan")] * 257, [float("inf")] * 257, [-float("inf")] * 257])
+def test_a_row_that_cannot_be_sampled_from_is_the_mods_error(row):
+    with pytest.raises(InvalidActionError, match="'probe' gave AdjustedLogits"):
+        play(on(ForwardPass, lambda e, a: a.adjust_logits(logits=row)), script="a")
+
+
+def test_two_adjustments_that_leave_no_token_are_the_seconds_error():
+    @mod(on=[ForwardPass])
+    def first(event, actions):
+        return actions.adjust_logits(allow=[97])
+
+    @mod(on=[ForwardPass])
+    def second(event, actions):
+        return actions.adjust_logits(ban=[97])
+
+    with pytest.raises(InvalidActionError, match="'second'.*no token is left"):
+        play(first, second, script="a")
+
+
+# Several mods
+
+
+def test_the_first_that_decides_is_the_last_that_is_asked():
+    asked = []
+
+    @mod(on=[Sampled])
+    def first(event, actions):
+        if event.step == 0:
+            return actions.force_tokens(b"A")
+
+    @mod(on=[Sampled, Added])
+    def second(event, actions):
+        asked.append((type(event).__name__, event.step))
+
+    play(first, second, script="xb")
+
+    assert asked == [
+        ("Added", 0),
+        ("Sampled", 1),
+        ("Added", 1),
+        ("Sampled", 2),
+        ("Added", 2),
+    ]
+
+
+# The guard against going nowhere
+
+
+@pytest.mark.parametrize("event_type", [ForwardPass, Sampled, Added])
+def test_endless_backtracking_ends_with_an_error_that_names_the_mod(event_type):
+    endless = on(event_type, lambda e, a: a.backtrack(int(event_type is Added)), once=False)
+
+    with pytest.raises(ModBudgetError, match="'probe' keeps the completion from advancing"):
+        play(endless, script="abc")
+
+
+def test_too_much_taken_back_ends_with_an_error():
+    @mod(on=[Added])
+    def back_and_forth(event, actions):
+        if event.step == 9:  # every net new token is taken back again, a little later each time
+            return actions.backtrack(10, b"x" * 9)
+
+    with pytest.raises(ModBudgetError):
+        play(back_and_forth, script="a" * 30, max_tokens=10)
+
+
+def test_replacing_every_token_is_progress():
+    shout = on(
+        Added,
+        lambda e, a: a.backtrack(1, bytes(e.added_tokens).upper()),
+        once=False,
+        when=lambda e: not e.forced and e.added_tokens[0] < 256,
+    )
+
+    assert play(shout, script="a" * 100).text == "A" * 100
+
+
+# Streams
+
+
+def late(max_backtrack):
+    @mod(name="late", max_backtrack=max_backtrack, on=[Added])
+    def late(event, actions):
+        if event.added_tokens == (102,) and event.step == 5:
+            return actions.backtrack(4, b"!def")
+
+    return late
+
+
+def test_taking_back_what_a_stream_has_shown_is_the_mods_error_and_names_the_cure():
+    with pytest.raises(InvalidActionError, match=r"max_backtrack=2.*@mod\(max_backtrack"):
+        play(late(2), script="abcdefgh", stream=True)
+
+
+def test_without_a_stream_there_is_no_such_bound():
+    assert play(late(2), script="abcdefgh").text == "ab!defgh"
+
+
+def test_taking_back_as_much_as_was_declared_is_fine_in_a_stream():
+    assert play(late(3), script="abcdefgh", stream=True).text == "ab!defgh"
+
+
+def test_a_forced_output_must_keep_what_a_stream_has_shown():
+    def say(text):
+        @mod(name="say", max_backtrack=2, on=[Added])
+        def say(event, actions):
+            if event.step == 5:
+                return actions.force_output(text)
+
+        return say
+
+    assert play(say(b"abc..."), script="abcdefgh", stream=True).text == "abc..."
+    with pytest.raises(InvalidActionError, match="shown already"):
+        play(say(b"no"), script="abcdefgh", stream=True)
+
+
+# Finished
+
+
+def test_finished_is_raised_once_also_after_an_error():
+    seen = []
+
+    @mod(on=[Finished])
+    def last(event, actions):
+        seen.append((event.step, event.finish_reason))
+
+    boom = on(Sampled, lambda e, a: 1 / 0)
+    play(last, script="ab")
+    with pytest.raises(Exception, match="ZeroDivisionError"):
+        play(last, boom, script="ab")
+
+    assert seen == [(3, FinishReason.STOP), (0, FinishReason.ERROR)]
+
+
+def test_a_mod_that_raises_at_finished_does_not_keep_the_others_from_hearing_it():
+    seen = []
+
+    @mod(on=[Finished])
+    def bad(event, actions):
+        raise RuntimeError("late")
+
+    @mod(on=[Finished])
+    def good(event, actions):
+        seen.append(event)
+
+    with pytest.raises(Exception, match="'bad' raised RuntimeError"):
+        play(bad, good, script="ab")
+
+    assert len(seen) == 1

@@ -1,0 +1,60 @@
+"""The test harness itself."""
+
+import pytest
+from concordance_sdk import Added, ForwardPass, mod
+from concordance_sdk.testing import ByteTokenizer, ScriptedLogits, play
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(st.text())
+def test_bytes_round_trip(text):
+    tokenizer = ByteTokenizer()
+
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_the_end_token_is_spelled_and_recognised():
+    tokenizer = ByteTokenizer()
+
+    assert tokenizer.encode("a<eos>b") == [97, 256, 98]
+    assert tokenizer.decode([97, 256, 98]) == "a<eos>b"
+    assert tokenizer.decode([97, 256, 98], skip_special_tokens=True) == "ab"
+
+
+def test_a_function_can_be_the_script():
+    assert play(script=lambda completion: 65 + len(completion), max_tokens=4).text == "ABCD"
+
+
+def test_passes_are_counted():
+    @mod(on=[ForwardPass])
+    def greet(event, actions, tokenizer):
+        if event.step == 0:
+            return actions.force_tokens(tokenizer.encode("Hello, "))
+
+    assert play(greet, script="xxxxxxxyou").passes == 5
+
+
+def test_logits_read_in_every_way():
+    row = ScriptedLogits([0.0, 2.0, 1.0])
+
+    assert (len(row), row[1]) == (3, 2.0)
+    assert row.top_k(2) == [(1, 2.0), (2, 1.0)]
+    assert row.to_numpy().tolist() == [0.0, 2.0, 1.0]
+
+
+def test_a_bare_callable_can_be_played():
+    def shout(event, actions):
+        if isinstance(event, Added) and not event.forced and event.step == 0:
+            return actions.backtrack(1, b"HEY ")
+
+    assert play(shout, script="hxxxyou").text == "HEY you"
+
+
+def test_an_empty_prompt_is_still_something_to_read():
+    assert play(script="").reads == ((62,),)
+
+
+def test_the_parameters_of_a_mod_without_any_are_ignored_by_functions():
+    with pytest.raises(TypeError):
+        play(3)
