@@ -49,6 +49,7 @@ class RequestState:
         self.hold = hold
         self.num_cached = 0
         self.num_released = 0  # completion tokens that were shown and cannot be taken back
+        self.num_unchanged = 0  # completion tokens that are as they were when this was last set
         self.num_sampled = 0  # draws of the sampler that a mod or the completion saw
         self.num_forced = 0
         self.num_taken_back = 0
@@ -136,6 +137,7 @@ class RequestState:
         del self.token_ids[length:]
         del self.forced[num_completion:]
         self.num_cached = min(self.num_cached, length)
+        self.num_unchanged = min(self.num_unchanged, num_completion)
 
     def _until_end(self, token_ids: Sequence[int]) -> tuple[int, ...]:
         for i, token_id in enumerate(token_ids):

@@ -5,7 +5,7 @@ harness both drive this class.
 """
 
 from collections.abc import Sequence
-from typing import Protocol, Self, assert_never, cast
+from typing import Protocol, Self, TypeVar, assert_never, cast
 
 from concordance_shared import (
     EVENTS,
@@ -54,6 +54,9 @@ class AdjustableLogits(Logits, Protocol):
             ValueError: The action's row is not made of numbers.
         """
         ...
+
+
+Row = TypeVar("Row", bound=AdjustableLogits)
 
 
 class Steering:
@@ -113,7 +116,7 @@ class Steering:
                 self._apply(mod, event, action)
                 return
 
-    def forward_pass(self, logits: AdjustableLogits) -> AdjustableLogits | None:
+    def forward_pass(self, logits: Row) -> Row | None:
         """Ask the mods about the next position.
 
         Args:
@@ -131,7 +134,7 @@ class Steering:
             elif not isinstance(action, Noop):
                 self._carry_out(mod, event, action)
                 return None
-        return cast(AdjustableLogits, event.logits)
+        return cast(Row, event.logits)
 
     def sampled(self, token_id: int) -> None:
         """Take a sampled token into the completion, or what the mods put in its place."""

@@ -21,7 +21,7 @@ def tool_calls_from(calls: object) -> tuple[ToolCall, ...]:
     if isinstance(calls, ToolCall | Mapping):
         calls = (cast(object, calls),)
     if not isinstance(calls, Sequence) or isinstance(calls, str | bytes) or not calls:
-        raise ValueError(f"expected a tool call or a list of them, not {calls!r:.80}")  # refused as a value, whatever is wrong
+        raise ValueError(f"expected a tool call or a list of them, not {calls!r:.80}")
     return tuple(_tool_call(call) for call in cast(Sequence[object], calls))
 
 

@@ -1,0 +1,26 @@
+"""How an engine is set up."""
+
+from collections.abc import Callable
+
+from concordance_sdk import Tokenizer
+from msgspec import Struct
+
+from concordance_inference.engine.decoder import Decoder
+
+
+class EngineConfig(Struct, frozen=True, kw_only=True):
+    """Bounds of an engine's resources."""
+
+    max_rows: int = 8  # requests that run together
+    max_waiting: int = 256  # requests that wait for a row; more are refused
+    chunk: int = 256  # tokens of prompts and forced spans that one step reads
+
+
+class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):
+    """What the engine has to know of a model beside its weights."""
+
+    tokenizer: Tokenizer  # the mods'
+    new_decoder: Callable[[], Decoder]
+    vocab_size: int  # token ids are below this; the logits may be wider
+    eos_ids: frozenset[int]
+    context_length: int  # tokens of prompt and completion together

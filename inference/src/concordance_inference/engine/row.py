@@ -1,0 +1,244 @@
+"""One request while it runs: its state, its mods, its text, and where its updates go."""
+
+import secrets
+from collections.abc import Callable
+
+from concordance_sdk.instance import InProcessMod
+from concordance_sdk.request_state import RequestState
+from concordance_sdk.steering import Steering
+from concordance_shared import (
+    ConcordanceError,
+    FinishReason,
+    InvalidActionError,
+    ModError,
+    NumericalError,
+)
+
+from concordance_inference.engine.config import ModelTraits
+from concordance_inference.engine.draws import uniform
+from concordance_inference.engine.logits import LogitsRow
+from concordance_inference.engine.plan import Unread
+from concordance_inference.engine.sampler import NO_TOKEN
+from concordance_inference.engine.stop import StopStrings
+from concordance_inference.engine.text_stream import TextStream
+from concordance_inference.generation import (
+    Completed,
+    Failed,
+    GenerationRequest,
+    Started,
+    Update,
+)
+
+Emit = Callable[[Update], None]
+
+
+class Row:
+    """A request's place in the batch.
+
+    `is_pending` says that the token behind the last known one has been sampled and is still on
+    the device. The next forward pass reads it there, before anyone has seen it; when it is seen
+    and stands, that pass is good, and if a mod decides otherwise, `num_cached` says so.
+    """
+
+    def __init__(self, request: GenerationRequest, traits: ModelTraits, emit: Emit) -> None:
+        """Make the row of a request: its mods' instances and its empty text.
+
+        Args:
+            request: What is asked.
+            traits: The model's.
+            emit: Takes the request's updates.
+
+        Raises:
+            ModError: A mod's `__init__` raised.
+        """
+        self.request = request
+        self.is_pending = False
+        self._is_read_ahead = False  # the pending token is read by a pass that was launched
+        self._scored_behind = 0  # how many tokens stand before the position last scored
+        self.is_adjusted = False  # mods changed the scores of the next position
+        self.is_concluded = False  # the client has heard the end
+        self._emit = emit
+        seed = request.sampling.seed
+        self._seed = secrets.randbits(64) if seed is None else seed
+        mods = [
+            InProcessMod(
+                call.definition,
+                call.parameters,
+                tokenizer=traits.tokenizer,
+                conversation=request.conversation,
+                name=call.name,
+            )
+            for call in request.mods
+        ]
+        self.state = RequestState(
+            request.request_id,
+            request.prompt_ids,
+            max_tokens=request.max_tokens,
+            eos_ids=traits.eos_ids,
+            hold=_hold(request, [mod.max_backtrack for mod in mods]),
+        )
+        self.steering = Steering(
+            self.state, mods, vocab_size=traits.vocab_size, context_len=traits.context_length
+        )
+        self._text = TextStream(
+            traits.new_decoder(), StopStrings(request.stop), retracts=request.include_retractions
+        )
+        self._has_started = False
+
+    # What the loop reads of it
+
+    @property
+    def unread(self) -> Unread:
+        """What the planner has to know.
+
+        A pending token that fills the budget is not read ahead: nothing comes behind it, unless a
+        mod takes something back.
+        """
+        state = self.state
+        if self.is_pending:
+            return Unread(state.num_cached, is_pending=True, is_waiting=state.room <= 1)
+        return Unread(
+            state.num_cached,
+            state.token_ids[-state.num_unread :],
+            is_prompt=state.num_cached < state.prompt_len,
+        )
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the scores of the last pass are those of the position that comes next."""
+        state = self.state
+        return (
+            not state.is_finished
+            and state.num_cached == len(state.token_ids) == self._scored_behind
+        )
+
+    def draw(self) -> float:
+        """The random number for the next token to sample, in [0, 1)."""
+        return uniform(self._seed, self.state.num_sampled + self.is_pending)
+
+    # What the loop does to it
+
+    def begin(self) -> None:
+        """Let the mods see the prompt."""
+        self._guard(self.steering.prefilled)
+
+    def count_read(self, num_tokens: int) -> None:
+        """Book what a forward pass reads of it."""
+        state = self.state
+        self._scored_behind = state.num_cached + num_tokens
+        if self.is_pending:
+            self._is_read_ahead = True
+        else:
+            state.num_cached = self._scored_behind
+
+    def steer_logits(self, logits: LogitsRow) -> LogitsRow | None:
+        """Let the mods see the next position's scores; return those to sample from, if any."""
+        if not self.steering.listens_to_logits:
+            return logits
+        chosen: list[LogitsRow | None] = [None]
+        self._guard(lambda: chosen.append(self.steering.forward_pass(logits)))
+        self._follow()
+        self.is_adjusted = chosen[-1] is not logits
+        return chosen[-1]
+
+    def take_sampled(self, token_id: int) -> None:
+        """Learn which token was sampled, and let the mods decide what becomes of it."""
+        state = self.state
+        known = len(state.token_ids)
+        self.is_pending = False
+        if token_id == NO_TOKEN:
+            self.fail(self._no_token())
+        elif not state.is_finished:
+            self._guard(lambda: self.steering.sampled(token_id))
+            self._follow()
+        stands = state.num_cached == known < len(state.token_ids)
+        if self._is_read_ahead and stands and state.token_ids[known] == token_id:
+            state.num_cached = known + 1
+        self._is_read_ahead = self.is_adjusted = False
+
+    def cancel(self) -> None:
+        """End the request, since nobody waits for it any more."""
+        self.state.finish(FinishReason.CANCELLED)
+
+    def fail(self, error: ConcordanceError) -> None:
+        """End the request with an error."""
+        self.state.fail(error)
+
+    # What its client hears of it
+
+    def report(self) -> None:
+        """Send what is new, if it wants to hear of it."""
+        state = self.state
+        if not self._has_started and (state.num_sampled or state.num_completion):
+            self._has_started = True
+            self._emit(Started(prompt_tokens=state.prompt_len))
+        if self.request.stream and (delta := self._text.delta(state.num_released)):
+            self._emit(delta)
+        if self.request.show_tokens and (tokens := self._text.tokens_delta(state.forced)):
+            self._emit(tokens)
+
+    def conclude(self) -> None:
+        """Tell the mods and the client that the request has ended."""
+        self.is_concluded = True
+        self._guard(self.steering.finished)
+        state = self.state
+        if state.error:
+            self._emit(Failed(error=state.error))
+            return
+        self._follow(always=True)
+        self.report()
+        if self.request.stream and (delta := self._text.last_delta()):
+            self._emit(delta)
+        self._emit(self._completed())
+
+    def _completed(self) -> Completed:
+        state = self.state
+        return Completed(
+            text=self._text.text(),
+            token_ids=tuple(state.completion_ids),
+            finish_reason=state.finish_reason or FinishReason.CANCELLED,
+            tool_calls=state.tool_calls,
+            prompt_tokens=state.prompt_len,
+            completion_tokens=state.num_completion,
+            forced_tokens=state.num_forced,
+            taken_back_tokens=state.num_taken_back,
+        )
+
+    def _follow(self, *, always: bool = False) -> None:
+        """Decode what is new, where the text matters now, and end at a stop string."""
+        request, state = self.request, self.state
+        if not (always or request.stream or request.show_tokens or request.stop):
+            return
+        unchanged = state.num_unchanged
+        self._text.follow(unchanged, state.token_ids[state.prompt_len + unchanged :])
+        state.num_unchanged = state.num_completion
+        if self._text.has_stopped and state.finish_reason in (None, FinishReason.LENGTH):
+            state.finish_reason = FinishReason.STOP
+
+    def _guard(self, call: Callable[[], object]) -> None:
+        """Call something that mods take part in; what they do wrong ends this request only."""
+        try:
+            call()
+        except ModError as exc:
+            self.fail(exc)
+
+    def _no_token(self) -> ConcordanceError:
+        """Whose fault it is that no token can be sampled."""
+        step = self.state.num_completion
+        if not self.is_adjusted:
+            return NumericalError(f"the model's logits at step {step} are not numbers")
+        names = ", ".join(repr(mod.name) for mod in self.steering.mods)
+        return InvalidActionError(
+            f"the logits that mod {names} left at ForwardPass (step {step}) hold NaN or leave no "
+            "token to sample; leave at least one with a finite score",
+            event="ForwardPass",
+            step=step,
+            mod=self.steering.mods[-1].name,
+        )
+
+
+def _hold(request: GenerationRequest, holds: list[int | None]) -> int | None:
+    """How many tokens are not shown yet; `None` for all, where nothing is shown early."""
+    if not request.stream or request.include_retractions or None in holds:
+        return None
+    return max([0, *(hold for hold in holds if hold is not None)])

@@ -1,0 +1,215 @@
+"""Runs an engine on a thread of its own and answers in plain data.
+
+An mlx array can only be evaluated by the thread that built it, so the model is loaded, run and
+dropped inside this thread, and no array leaves it.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Self
+
+from concordance_shared import (
+    EngineError,
+    EngineOverloadedError,
+    EngineStoppedError,
+)
+
+from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.row import Emit
+from concordance_inference.generation import (
+    Completed,
+    Failed,
+    GenerationRequest,
+    ModelInfo,
+    Update,
+)
+
+logger = logging.getLogger(__name__)
+
+#: After so many steps in a row that raised, the engine stops instead of beginning anew.
+MAX_FAILURES = 3
+
+Message = tuple[GenerationRequest, Emit] | str | None  # a request, one's id to cancel, or stop
+
+
+class EngineThread:
+    """A running engine, for any number of threads and event loops.
+
+    `start` waits until the model is loaded; use it as a context manager or call `stop`.
+    """
+
+    def __init__(
+        self, build: Callable[[], tuple[Engine, ModelInfo]], *, max_unfinished: int
+    ) -> None:
+        """Take the recipe of an engine, which is followed on the engine's own thread.
+
+        Args:
+            build: Loads the model and makes the engine.
+            max_unfinished: How many requests may run and wait together.
+        """
+        self._build = build
+        self._max_unfinished = max_unfinished
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._ready = threading.Event()
+        self._model: ModelInfo | None = None
+        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._num_unfinished = 0
+        self._is_stopping = False
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that is served."""
+        assert self._model is not None, "started"
+        return self._model
+
+    @property
+    def is_running(self) -> bool:
+        """Whether requests can be taken."""
+        return self._thread.is_alive() and not self._is_stopping
+
+    @property
+    def num_unfinished(self) -> int:
+        """How many requests run or wait."""
+        return self._num_unfinished
+
+    def start(self) -> Self:
+        """Start the thread and wait for the model.
+
+        Raises:
+            BaseException: Whatever loading the model raised.
+        """
+        self._thread.start()
+        self._ready.wait()
+        if self._failure:
+            raise self._failure
+        return self
+
+    def stop(self) -> None:
+        """End every request, then the thread."""
+        self._is_stopping = True
+        self._inbox.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def submit(self, request: GenerationRequest, emit: Emit) -> None:
+        """Hand over a request; `emit` is called on the engine's thread with its updates.
+
+        Raises:
+            EngineOverloadedError: Too many requests wait already.
+            EngineStoppedError: The engine takes no requests any more.
+        """
+        if not self.is_running:
+            raise EngineStoppedError("the engine has stopped and takes no requests")
+        with self._lock:
+            if self._num_unfinished >= self._max_unfinished:
+                raise EngineOverloadedError(
+                    f"{self._num_unfinished} requests run or wait already, which is the most that "
+                    "this server takes; try again later"
+                )
+            self._num_unfinished += 1
+
+        def count_and_emit(update: Update) -> None:
+            if isinstance(update, Completed | Failed):
+                with self._lock:
+                    self._num_unfinished -= 1
+            emit(update)
+
+        self._inbox.put((request, count_and_emit))
+
+    def cancel(self, request_id: str) -> None:
+        """End a request that nobody waits for any more."""
+        self._inbox.put(request_id)
+
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[Update]:
+        """Run a request; updates come as they happen, `Completed` or `Failed` last.
+
+        Closing the iterator cancels the request.
+
+        Raises:
+            EngineOverloadedError: Too many requests wait already.
+            EngineStoppedError: The engine takes no requests any more.
+        """
+        loop = asyncio.get_running_loop()
+        updates: asyncio.Queue[Update] = asyncio.Queue()
+        self.submit(request, lambda update: _call(loop, updates.put_nowait, update))
+        is_over = False
+        try:
+            while not is_over:
+                update = await updates.get()
+                is_over = isinstance(update, Completed | Failed)
+                yield update
+        finally:
+            if not is_over:
+                self.cancel(request.request_id)
+
+    # On the engine's thread
+
+    def _run(self) -> None:
+        try:
+            engine, self._model = self._build()
+        except BaseException as exc:  # whoever started us is told
+            self._failure = exc
+            return
+        finally:
+            self._ready.set()
+        try:
+            self._serve(engine)
+        finally:
+            self._is_stopping = True
+            self._refuse_what_waits()
+
+    def _serve(self, engine: Engine) -> None:
+        """Step while there is work, sleep while there is none, until told to stop."""
+        failures = 0
+        while failures < MAX_FAILURES and self._take_messages(engine):
+            try:
+                engine.step()
+                failures = 0
+            except Exception as exc:
+                failures += 1
+                logger.exception("a step raised; every request in the batch ends with an error")
+                engine.fail_all(_broken(exc))
+        engine.fail_all(EngineStoppedError("the engine is stopping"))
+
+    def _take_messages(self, engine: Engine) -> bool:
+        """Take what has arrived, waiting for it if there is nothing to do; False to stop."""
+        while not engine.has_work or not self._inbox.empty():
+            message = self._inbox.get()
+            if message is None:
+                return False
+            if isinstance(message, str):
+                engine.cancel(message)
+            else:
+                engine.submit(*message)
+        return True
+
+    def _refuse_what_waits(self) -> None:
+        while not self._inbox.empty():
+            message = self._inbox.get()
+            if isinstance(message, tuple):
+                message[1](Failed(error=EngineStoppedError("the engine has stopped")))
+
+
+def _broken(exc: Exception) -> EngineError:
+    error = EngineError(f"the engine failed in a step: {type(exc).__name__}: {exc}")
+    error.__cause__ = exc
+    return error
+
+
+def _call(
+    loop: asyncio.AbstractEventLoop, function: Callable[[Update], None], update: Update
+) -> None:
+    """Call a function on an event loop, unless that has closed since."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(function, update)

@@ -1,0 +1,137 @@
+"""What crosses between the server and the engine: plain data, never an array, never HTTP.
+
+The server depends on this module and not on the engine, so that neither knows the other.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, Protocol
+
+from concordance_sdk import ModDefinition
+from concordance_shared import ConcordanceError, Conversation, FinishReason, ToolCall
+from msgspec import Meta, Struct
+
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+
+class SamplingParams(Struct, frozen=True, kw_only=True):
+    """How a request's tokens are chosen from the model's scores."""
+
+    temperature: Annotated[float, Meta(ge=0, le=100)] = 1.0  # 0 takes the best token
+    top_p: Fraction = 1.0  # keep the likeliest tokens that make up this mass; 1 keeps all
+    top_k: Annotated[int, Meta(ge=0)] = 0  # keep so many of the likeliest; 0 keeps all
+    min_p: Fraction = 0.0  # keep what is at least this fraction of the likeliest
+    seed: int | None = None  # the same seed gives the same tokens; None draws one
+
+
+class ModCall(Struct, frozen=True, kw_only=True, eq=False):
+    """A mod that a request named, with the parameters it gave, validated."""
+
+    definition: ModDefinition
+    parameters: Mapping[str, Any]
+    name: str
+
+
+class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
+    """One completion that is asked of the engine."""
+
+    request_id: str
+    prompt_ids: tuple[int, ...]
+    max_tokens: int
+    sampling: SamplingParams = SamplingParams()
+    stop: tuple[str, ...] = ()
+    mods: tuple[ModCall, ...] = ()
+    conversation: Conversation = Conversation()
+    stream: bool = False  # send text as it is made, not only at the end
+    include_retractions: bool = False  # hold nothing back; say what was taken back
+    show_tokens: bool = False  # also send every change of the completion, token by token
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """The prompt was read and the first position is decided: no error is to be expected now."""
+
+    prompt_tokens: int
+
+
+class TextDelta(Struct, frozen=True, kw_only=True):
+    """Text that was added, after `retracted` characters were taken back from the end."""
+
+    text: str
+    retracted: int = 0
+
+
+class Token(Struct, frozen=True, kw_only=True):
+    """A token of a completion and where it came from."""
+
+    token_id: int
+    text: str  # what it adds to the text: nothing for half a character or a special token
+    forced: bool
+
+
+class TokensDelta(Struct, frozen=True, kw_only=True):
+    """The completion is now its first `kept` tokens and these behind them."""
+
+    kept: int
+    tokens: tuple[Token, ...]
+
+
+class Completed(Struct, frozen=True, kw_only=True):
+    """The request ended well. The last update of a request, unless `Failed` is."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    tool_calls: tuple[ToolCall, ...] = ()
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    forced_tokens: int = 0
+    taken_back_tokens: int = 0
+
+
+class Failed(Struct, frozen=True, kw_only=True, eq=False):
+    """The request ended with an error. The last update of a request, unless `Completed` is."""
+
+    error: ConcordanceError
+
+
+Update = Started | TextDelta | TokensDelta | Completed | Failed
+
+
+class ModelInfo(Struct, frozen=True, kw_only=True):
+    """What clients are told of the model that is served."""
+
+    id: str
+    created: int  # Unix time in seconds
+    context_length: int  # tokens of prompt and completion together
+    vocab_size: int
+
+
+class EngineClient(Protocol):
+    """How the server asks for completions, from its event loop."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that is served."""
+        ...
+
+    @property
+    def is_running(self) -> bool:
+        """Whether requests can be taken."""
+        ...
+
+    def generate(self, request: GenerationRequest) -> AsyncIterator[Update]:
+        """Run a request; updates come as they happen, `Completed` or `Failed` last.
+
+        Closing the iterator cancels the request.
+
+        Raises:
+            EngineOverloadedError: Too many requests wait already.
+            EngineStoppedError: The engine takes no requests any more.
+        """
+        ...
+
+
+def new_request_id() -> str:
+    """An id that names a request in events, messages and logs."""
+    return uuid.uuid4().hex

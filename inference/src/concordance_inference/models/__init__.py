@@ -1,0 +1,1 @@
+"""Finds, loads and describes a model: hub, local folder, GGUF, the embedded default."""

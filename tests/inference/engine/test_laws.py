@@ -1,0 +1,248 @@
+"""The laws: what must hold for every model, whatever mods do and whoever shares the batch."""
+
+import random
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from concordance_inference.engine import attention_cache
+from concordance_inference.generation import Failed, SamplingParams
+from concordance_sdk import Added, ForwardPass, Sampled, mod
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny import FAMILIES, ask, finish, fresh_logits, make_engine, model_named, run, submit
+
+#: Differences of logits, whose size is around 20, that come from rounding in another order.
+TOLERANCE = 2e-3
+
+quick = settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def greedy_continuation(model, prompt, num_tokens):
+    ids = list(prompt)
+    for _ in range(num_tokens):
+        ids.append(int(mx.argmax(fresh_logits(model, ids)).item()))
+    return tuple(ids[len(prompt) :])
+
+
+@mod(name="noop")
+def noop(event, actions):
+    """Listens to everything and answers nothing."""
+
+
+def meddler(seed):
+    """A mod that forces and takes back at random."""
+    dice = random.Random(seed)
+
+    @mod(name="meddler", on=[ForwardPass, Sampled, Added], max_backtrack=None)
+    def meddle(event, actions):
+        roll = dice.random()
+        tokens = [dice.randrange(256) for _ in range(dice.choice([1, 1, 2, 3, 9]))]
+        length = event.step + (len(event.added_tokens) if isinstance(event, Added) else 0)
+        if roll < 0.12:
+            return actions.force_tokens(tokens)
+        if roll < 0.22 and length:
+            return actions.backtrack(dice.randint(1, min(length, dice.choice([1, 3, 12]))))
+        if roll < 0.30 and length:
+            return actions.backtrack(dice.randint(1, min(length, 12)), tokens)
+
+    return meddle
+
+
+# 1. No-op law
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("sampling", [SamplingParams(temperature=0), SamplingParams(seed=3)])
+def test_mods_that_answer_nothing_change_nothing(family, sampling):
+    engine = make_engine(model_named(family))
+
+    plain = run(engine, ask(max_tokens=30, sampling=sampling))
+    with_mods = run(engine, ask("Hello", noop, noop, max_tokens=30, sampling=sampling))
+
+    assert with_mods.ids == plain.ids
+
+
+# 2. Cache law
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@quick
+@given(seed=st.integers(0, 10**6), num_requests=st.integers(1, 5), chunk=st.sampled_from([3, 64]))
+def test_logits_are_those_of_a_fresh_prefill_whatever_was_forced_and_taken_back(
+    family, seed, num_requests, chunk, monkeypatch
+):
+    monkeypatch.setattr(attention_cache, "GROWTH", 16)
+    dice = random.Random(seed)
+    model = model_named(family)
+    engine = make_engine(model, chunk=chunk, margin=6, max_rows=3)
+    checks = []
+
+    @mod(name="witness", on=[ForwardPass])
+    def witness(event, actions):
+        (row,) = [r for r in engine._batch.rows if r.request.request_id == event.request_id]
+        checks.append((list(row.state.token_ids), event.logits.to_numpy()))
+
+    waiting = [
+        ask(
+            dice.randbytes(dice.randint(1, 40)),
+            witness,
+            meddler(dice.random()),
+            max_tokens=dice.randint(1, 40),
+        )
+        for _ in range(num_requests)
+    ]
+    answers = []
+    while waiting or engine.has_work:
+        if waiting and dice.random() < 0.3:
+            answers.append(submit(engine, waiting.pop()))
+        engine.step()
+
+    assert len(answers) == num_requests
+    assert checks
+    for ids, row in checks:
+        fresh = np.array(fresh_logits(model, ids))
+        assert np.abs(row - fresh).max() < TOLERANCE, f"after {len(ids)} tokens"
+
+
+# 3. Batch law
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_request_gets_the_same_tokens_alone_and_in_any_batch(family):
+    model = model_named(family)
+    prompts = [bytes([65 + i]) * (1 + 7 * i) for i in range(6)]
+    sampling = [SamplingParams(temperature=i % 3 / 2, seed=i, top_p=0.9) for i in range(6)]
+
+    def requests():
+        return [
+            ask(p, max_tokens=10 + i, sampling=s)
+            for i, (p, s) in enumerate(zip(prompts, sampling, strict=True))
+        ]
+
+    alone = [run(make_engine(model), request).ids for request in requests()]
+    together = [a.ids for a in run(make_engine(model), *requests())]
+    in_turns = [a.ids for a in run(make_engine(model, max_rows=2), *reversed(requests()))]
+
+    assert together == alone
+    assert in_turns[::-1] == alone
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_eight_different_mods_act_in_a_batch_as_they_do_alone(family):
+    model = model_named(family)
+
+    def requests():
+        return [
+            ask(
+                b"The same prompt", meddler(seed), max_tokens=25, sampling=SamplingParams(seed=seed)
+            )
+            for seed in range(8)
+        ]
+
+    def ends(answers):
+        return [a.end.token_ids if not isinstance(a.end, Failed) else str(a.error) for a in answers]
+
+    alone = ends([run(make_engine(model), request) for request in requests()])
+    together = ends(run(make_engine(model), *requests()))
+
+    assert together == alone
+
+
+# 4. Chunk law
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("chunk", [1, 2, 7, 64, 1000])
+def test_a_prompt_means_the_same_in_any_chunks(family, chunk):
+    model = model_named(family)
+    prompt = bytes(range(32, 132))
+
+    answers = run(make_engine(model, chunk=chunk), ask(prompt, max_tokens=8))
+
+    assert answers.ids == greedy_continuation(model, prompt, 8)
+
+
+def test_a_prompt_read_beside_rows_that_decode_means_the_same():
+    model = model_named("gpt_oss")
+    engine = make_engine(model, chunk=5)
+    early = submit(engine, ask(b"early", max_tokens=40))
+    for _ in range(6):
+        engine.step()
+    late = submit(engine, ask(bytes(range(40, 120)), max_tokens=8))
+    finish(engine)
+
+    assert early.ids == greedy_continuation(model, b"early", 40)
+    assert late.ids == greedy_continuation(model, bytes(range(40, 120)), 8)
+
+
+# 5. Stream law
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@quick
+@given(seed=st.integers(0, 10**6), retractions=st.booleans(), meddles=st.booleans())
+def test_a_stream_shows_the_text_that_is_not_streamed(family, seed, retractions, meddles):
+    model = model_named(family)
+
+    def request(**fields):
+        mods = [meddler(seed)] if meddles else []
+        return ask(
+            b"Stream",
+            *mods,
+            max_tokens=25,
+            sampling=SamplingParams(seed=seed),
+            stop=("\x01", "ab"),
+            **fields,
+        )
+
+    plain = run(make_engine(model), request())
+    streamed = run(make_engine(model), request(stream=True, include_retractions=retractions))
+
+    if isinstance(plain.end, Failed):
+        assert str(streamed.error) == str(plain.error)
+        return
+    assert streamed.ids == plain.ids
+    assert streamed.shown == streamed.end.text == plain.end.text
+    assert retractions or not any(delta.retracted for delta in streamed.deltas)
+
+
+# 7. Isolation law
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("event_type", [ForwardPass, Sampled, Added])
+def test_a_mod_that_raises_changes_no_other_row(family, event_type):
+    model = model_named(family)
+    others = [ask(bytes([65 + i]) * (3 + i), max_tokens=20) for i in range(3)]
+    expected = [run(make_engine(model), request).ids for request in others]
+
+    @mod(on=[event_type])
+    def boom(event, actions):
+        if event.step == 5:
+            raise RuntimeError("kaput")
+
+    engine = make_engine(model)
+    answers = run(engine, others[0], ask(b"x" * 9, boom), *others[1:])
+
+    assert [a.ids for i, a in enumerate(answers) if i != 1] == expected
+    assert "kaput" in str(answers[1].error)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("after", [0, 1, 3, 8])
+def test_a_client_that_leaves_changes_no_other_row(family, after):
+    model = model_named(family)
+    others = [ask(bytes([65 + i]) * (3 + i), max_tokens=20) for i in range(3)]
+    expected = [run(make_engine(model), request).ids for request in others]
+    engine = make_engine(model, chunk=4)
+    leaver = ask(b"x" * 20, max_tokens=20)
+    answers = [submit(engine, request) for request in (others[0], leaver, *others[1:])]
+    for _ in range(after):
+        engine.step()
+    engine.cancel(leaver.request_id)
+    finish(engine)
+
+    assert [a.ids for i, a in enumerate(answers) if i != 1] == expected
