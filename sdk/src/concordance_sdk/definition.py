@@ -221,10 +221,10 @@ def _default_name(target: Any) -> str:
 
 
 def _where(target: Any) -> str:
-    try:
-        path = inspect.getsourcefile(target)
-        code = getattr(target, "__code__", None)
-        line = code.co_firstlineno if code else inspect.getsourcelines(target)[1]
-    except (TypeError, OSError):
-        return str(getattr(target, "__module__", "?"))
-    return f"{path}:{line}"
+    """File and line of a definition, as well as they can be told."""
+    functions = [target, *vars(target).values()] if inspect.isclass(target) else [target]
+    for function in functions:
+        code = getattr(function, "__code__", None)
+        if code is not None:
+            return f"{code.co_filename}:{code.co_firstlineno}"
+    return str(getattr(target, "__module__", "?"))

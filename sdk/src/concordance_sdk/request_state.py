@@ -7,6 +7,15 @@ rules: both move this state and read what it says.
 from collections.abc import Collection, Sequence
 
 from concordance_shared import ConcordanceError, FinishReason, ToolCall
+from msgspec import Struct
+
+
+class Change(Struct, frozen=True):
+    """The completion became its first `kept` tokens and these behind them."""
+
+    kept: int
+    added: tuple[int, ...]
+    forced: bool
 
 
 class RequestState:
@@ -30,6 +39,7 @@ class RequestState:
         max_tokens: int,
         eos_ids: Collection[int] = (),
         hold: int | None = 0,
+        keeps_journal: bool = False,
     ) -> None:
         """Make the state of a request that has not begun.
 
@@ -40,6 +50,7 @@ class RequestState:
             eos_ids: Tokens that end the completion.
             hold: How many of the last tokens are not shown yet, since a mod may take them back;
                 `None` shows nothing before the end.
+            keeps_journal: Whether to write down every change of the completion.
         """
         self.request_id = request_id
         self.token_ids = list(prompt_ids)
@@ -54,6 +65,7 @@ class RequestState:
         self.num_forced = 0
         self.num_taken_back = 0
         self.forced = bytearray()  # per token of the completion: 1 where a mod put it there
+        self.journal: list[Change] | None = [] if keeps_journal else None
         self.finish_reason: FinishReason | None = None
         self.tool_calls: tuple[ToolCall, ...] = ()
         self.error: ConcordanceError | None = None
@@ -98,9 +110,7 @@ class RequestState:
         What stands behind an end-of-sequence token, or beyond the budget, is dropped.
         """
         added = self._until_end(token_ids)[: self.room]
-        self.token_ids.extend(added)
-        self.forced.extend((b"\1" if forced else b"\0") * len(added))
-        self.num_forced += len(added) if forced else 0
+        self._extend(added, forced=forced)
         return added
 
     def backtrack(self, n: int) -> None:
@@ -112,10 +122,7 @@ class RequestState:
     def replace_completion(self, token_ids: Sequence[int]) -> None:
         """Make exactly these tokens the completion, whatever the budget."""
         self._cut(0)
-        kept = self._until_end(token_ids)
-        self.token_ids.extend(kept)
-        self.forced.extend(b"\1" * len(kept))
-        self.num_forced += len(kept)
+        self._extend(self._until_end(token_ids), forced=True)
 
     def release(self) -> None:
         """Count as shown what no mod can take back any more."""
@@ -131,7 +138,16 @@ class RequestState:
         self.error = self.error or error
         self.finish_reason = FinishReason.ERROR
 
+    def _extend(self, token_ids: tuple[int, ...], *, forced: bool) -> None:
+        if self.journal is not None:
+            self.journal.append(Change(self.num_completion, token_ids, forced))
+        self.token_ids.extend(token_ids)
+        self.forced.extend((b"\1" if forced else b"\0") * len(token_ids))
+        self.num_forced += len(token_ids) if forced else 0
+
     def _cut(self, num_completion: int) -> None:
+        if self.journal is not None:
+            self.journal.append(Change(num_completion, (), forced=True))
         length = self.prompt_len + num_completion
         self.num_forced -= self.forced[num_completion:].count(1)
         del self.token_ids[length:]

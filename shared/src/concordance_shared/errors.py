@@ -14,7 +14,9 @@
     │   ├── ForbiddenError        403
     │   ├── UnknownModelError     404
     │   ├── UnknownModError       404
-    │   └── ConflictError         409
+    │   ├── ConflictError         409
+    │   ├── TooLargeError         413
+    │   └── MediaTypeError        415
     └── EngineError               500  we, or whoever runs the server, must fix something
         ├── ModelLoadError        500
         ├── NumericalError        500
@@ -165,6 +167,20 @@ class ConflictError(RequestError):
     status_code = 409
     type = "conflict_error"
     code = "conflict"
+
+
+class TooLargeError(RequestError):
+    """The body of the request is too large."""
+
+    status_code = 413
+    code = "request_too_large"
+
+
+class MediaTypeError(RequestError):
+    """The body of the request is not said to be JSON."""
+
+    status_code = 415
+    code = "unsupported_media_type"
 
 
 class EngineError(ConcordanceError):

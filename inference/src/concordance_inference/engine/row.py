@@ -21,6 +21,7 @@ from concordance_inference.engine.plan import Unread
 from concordance_inference.engine.sampler import NO_TOKEN
 from concordance_inference.engine.stop import StopStrings
 from concordance_inference.engine.text_stream import TextStream
+from concordance_inference.engine.token_stream import TokenStream
 from concordance_inference.generation import (
     Completed,
     Failed,
@@ -76,6 +77,7 @@ class Row:
             max_tokens=request.max_tokens,
             eos_ids=traits.eos_ids,
             hold=_hold(request, [mod.max_backtrack for mod in mods]),
+            keeps_journal=request.show_tokens,
         )
         self.steering = Steering(
             self.state, mods, vocab_size=traits.vocab_size, context_len=traits.context_length
@@ -83,6 +85,7 @@ class Row:
         self._text = TextStream(
             traits.new_decoder(), StopStrings(request.stop), retracts=request.include_retractions
         )
+        self._tokens = TokenStream(traits.new_decoder())
         self._has_started = False
 
     # What the loop reads of it
@@ -174,8 +177,10 @@ class Row:
             self._emit(Started(prompt_tokens=state.prompt_len))
         if self.request.stream and (delta := self._text.delta(state.num_released)):
             self._emit(delta)
-        if self.request.show_tokens and (tokens := self._text.tokens_delta(state.forced)):
-            self._emit(tokens)
+        if state.journal:
+            for tokens in self._tokens.deltas(state.journal):
+                self._emit(tokens)
+            state.journal.clear()
 
     def conclude(self) -> None:
         """Tell the mods and the client that the request has ended."""
@@ -207,7 +212,7 @@ class Row:
     def _follow(self, *, always: bool = False) -> None:
         """Decode what is new, where the text matters now, and end at a stop string."""
         request, state = self.request, self.state
-        if not (always or request.stream or request.show_tokens or request.stop):
+        if not (always or request.stream or request.stop):
             return
         unchanged = state.num_unchanged
         self._text.follow(unchanged, state.token_ids[state.prompt_len + unchanged :])

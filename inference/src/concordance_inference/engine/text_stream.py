@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from concordance_inference.engine.decoder import Decoder
 from concordance_inference.engine.stop import StopStrings
-from concordance_inference.generation import TextDelta, Token, TokensDelta
+from concordance_inference.generation import TextDelta
 
 
 class TextStream:
@@ -32,8 +32,6 @@ class TextStream:
         self._stopped_at: int | None = None  # where the text ends, if a stop string was found
         self._num_shown = 0  # characters
         self._num_retracted = 0  # characters, shown and taken back since the last delta
-        self._num_told = 0  # tokens that `tokens_delta` has told of and that still stand
-        self._was_cut = False  # whether some of them do not
 
     def follow(self, unchanged: int, token_ids: Sequence[int]) -> None:
         """Take in what the completion has become.
@@ -76,23 +74,6 @@ class TextStream:
         """What is left to show once the completion has ended, or `None`."""
         return self._show(self.text()[self._num_shown :])
 
-    def tokens_delta(self, forced: Sequence[int]) -> TokensDelta | None:
-        """What has changed in the tokens since the last call, or `None`.
-
-        Args:
-            forced: Per token of the completion: whether a mod put it there.
-        """
-        kept, num_tokens = self._num_told, len(self._token_ids)
-        if kept == num_tokens and not self._was_cut:
-            return None
-        self._num_told, self._was_cut = num_tokens, False
-        tokens = zip(
-            self._token_ids[kept:], self._decoder.pieces[kept:], forced[kept:], strict=True
-        )
-        return TokensDelta(
-            kept=kept, tokens=tuple(Token(token_id=i, text=t, forced=bool(f)) for i, t, f in tokens)
-        )
-
     def text(self) -> str:
         """The whole text, to the stop string if there is one."""
         if self._stopped_at is not None:
@@ -117,8 +98,6 @@ class TextStream:
         del self._token_ids[num_tokens:]
         del self._ends[num_tokens:]
         self._stopped_at = None
-        self._was_cut |= num_tokens < self._num_told
-        self._num_told = min(self._num_told, num_tokens)
         lost = max(0, self._num_shown - self._length)
         self._num_shown -= lost
         self._num_retracted += lost

@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Self
 
+import mlx.core as mx
 from concordance_shared import (
     EngineError,
     EngineOverloadedError,
@@ -156,6 +157,13 @@ class EngineThread:
     # On the engine's thread
 
     def _run(self) -> None:
+        try:
+            self._build_and_serve()
+        finally:
+            mx.synchronize()
+            mx.clear_streams()  # a thread that ends with streams of its own aborts the process
+
+    def _build_and_serve(self) -> None:
         try:
             engine, self._model = self._build()
         except BaseException as exc:  # whoever started us is told

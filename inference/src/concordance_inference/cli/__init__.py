@@ -1,0 +1,5 @@
+"""The `concordance` command: the only place that wires the other parts together."""
+
+from concordance_inference.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,81 @@
+"""`concordance chat`."""
+
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from concordance_shared import ConcordanceError, Message
+from rich.console import Console
+
+from concordance_inference.cli.start import running
+from concordance_inference.generation import SamplingParams, TextDelta, Update
+
+with suppress(ImportError):
+    pass  # line editing and history for `input`
+
+_HELP = "/reset begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer"
+
+
+def run(
+    model: str | None,
+    mods: Sequence[str],
+    mod_paths: Sequence[Path],
+    *,
+    system: str | None,
+    max_tokens: int,
+    sampling: SamplingParams,
+) -> None:
+    """Talk with the model until told to leave."""
+    console = Console(highlight=False)
+    beginning = [Message(role="system", content=system)] if system else []
+    messages = list(beginning)
+    with running(model, mods, mod_paths) as (runtime, calls):
+        console.print(f"[bold]{runtime.engine.model.id}[/]{_with(mods)}\n[dim]{_HELP}[/]")
+        for line in _lines(console):
+            if line == "/reset":
+                messages = list(beginning)
+                continue
+            asked = [*messages, Message(role="user", content=line)]
+            try:
+                request = runtime.request(
+                    asked, mods=calls, max_tokens=max_tokens, sampling=sampling
+                )
+                text = _show_answer(runtime.updates(request))
+            except ConcordanceError as exc:
+                console.print(f"[red]{exc}[/]")
+            else:
+                messages = [*asked, Message(role="assistant", content=text)]
+
+
+def _with(mods: Sequence[str]) -> str:
+    return f" with {', '.join(mods)}" if mods else ""
+
+
+def _lines(console: Console) -> Generator[str]:
+    """What is typed, line by line, until the user leaves."""
+    while True:
+        try:
+            line = console.input("[bold cyan]>[/] ").strip()
+        except (EOFError, KeyboardInterrupt):
+            console.print()
+            return
+        if line == "/exit":
+            return
+        if line.startswith("/") and line != "/reset":
+            console.print(_HELP, style="dim")
+        elif line:
+            yield line
+
+
+def _show_answer(updates: Generator[Update]) -> str:
+    """Print an answer as it comes, until its end or Ctrl-C; return what was printed."""
+    text = ""
+    try:
+        for update in updates:
+            if isinstance(update, TextDelta):
+                text += update.text
+                print(update.text, end="", flush=True)
+    except KeyboardInterrupt:
+        updates.close()
+    print()
+    return text

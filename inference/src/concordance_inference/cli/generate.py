@@ -1,0 +1,74 @@
+"""`concordance generate`."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from concordance_shared import Message
+from rich.console import Console
+from rich.live import Live
+
+from concordance_inference.cli.start import running
+from concordance_inference.cli.transcript import Transcript
+from concordance_inference.generation import (
+    Completed,
+    SamplingParams,
+    TextDelta,
+    TokensDelta,
+    Update,
+)
+
+
+def run(
+    prompt: str,
+    model: str | None,
+    mods: Sequence[str],
+    mod_paths: Sequence[Path],
+    *,
+    system: str | None,
+    max_tokens: int,
+    sampling: SamplingParams,
+    stop: Sequence[str],
+    raw: bool,
+    show_tokens: bool,
+) -> None:
+    """Answer one question on standard output, as it is made."""
+    text = sys.stdin.read() if prompt == "-" else prompt
+    with running(model, mods, mod_paths) as (runtime, calls):
+        request = runtime.request(
+            text if raw else conversation(text, system),
+            mods=calls,
+            max_tokens=max_tokens,
+            sampling=sampling,
+            stop=stop,
+            show_tokens=show_tokens,
+        )
+        show = _show_tokens if show_tokens else show_text
+        show(runtime.updates(request))
+
+
+def conversation(text: str, system: str | None) -> list[Message]:
+    """A user's question, behind a system message if there is one."""
+    messages = [Message(role="system", content=system)] if system else []
+    return [*messages, Message(role="user", content=text)]
+
+
+def show_text(updates: Iterable[Update]) -> None:
+    """Print an answer as it comes, and the calls of tools that it ends with."""
+    for update in updates:
+        if isinstance(update, TextDelta):
+            print(update.text, end="", flush=True)
+        elif isinstance(update, Completed):
+            for call in update.tool_calls:
+                print(f"{call.function.name}({call.function.arguments})", end="")
+    print()
+
+
+def _show_tokens(updates: Iterable[Update]) -> None:
+    """Print an answer with what mods forced and took back in colours."""
+    transcript = Transcript()
+    with Live(console=Console(highlight=False), auto_refresh=False) as live:
+        for update in updates:
+            if isinstance(update, TokensDelta):
+                transcript.apply(update)
+                live.update(transcript.text(), refresh=True)

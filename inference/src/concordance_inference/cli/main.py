@@ -1,0 +1,243 @@
+"""The commands and their options. Imports nothing heavy: `--help` answers at once.
+
+Each command's work stands in a module of its own, imported when the command runs.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="concordance",
+    help="LLM inference on MLX in which every token passes through your code.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+mods_app = typer.Typer(
+    help="Write, list, upload and delete mods.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(mods_app, name="mods")
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="A folder in mlx-lm's format, a GGUF file, or an id on the Hugging Face hub. "
+        "[default: the embedded SmolLM2-135M-Instruct]",
+        show_default=False,
+    ),
+]
+ModPaths = Annotated[
+    list[Path],
+    typer.Option(
+        "--mods",
+        help="A file or folder of mods, read again when it changes. Repeatable.",
+        show_default=False,
+    ),
+]
+ModNames = Annotated[
+    list[str],
+    typer.Option(
+        "--mod",
+        help="A mod to run with, as NAME or NAME:key=value,key=value. Repeatable; mods act in "
+        "this order.",
+        show_default=False,
+    ),
+]
+MaxTokens = Annotated[int, typer.Option(help="The most tokens an answer may have.", min=1)]
+Temperature = Annotated[
+    float, typer.Option(help="Of sampling; 0 takes the likeliest token.", min=0, max=2)
+]
+TopP = Annotated[float, typer.Option(help="Keep the likeliest tokens of this mass.", min=0, max=1)]
+TopK = Annotated[int, typer.Option(help="Keep so many of the likeliest; 0: all.", min=0)]
+MinP = Annotated[
+    float, typer.Option(help="Keep tokens at least so likely, against the likeliest.", min=0, max=1)
+]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same answer.")]
+System = Annotated[str | None, typer.Option(help="A system message.")]
+Url = Annotated[str, typer.Option(help="Where the server is.", envvar="CONCORDANCE_URL")]
+
+_DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+@app.command()
+def serve(
+    model: Model = None,
+    mods: ModPaths = [],
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. Must be a loopback address.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 for any that is free.")] = 8000,
+    max_rows: Annotated[
+        int, typer.Option(help="How many requests run together; others wait.", min=1)
+    ] = 8,
+    max_waiting: Annotated[
+        int, typer.Option(help="How many requests may wait; others are refused.", min=0)
+    ] = 256,
+    chunk: Annotated[int, typer.Option(help="How many prompt tokens one step reads.", min=1)] = 256,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every request.")] = False,
+) -> None:
+    """Serve the OpenAI API."""
+    from concordance_inference.cli import serve as command
+
+    command.run(
+        model,
+        mods,
+        host=host,
+        port=port,
+        max_rows=max_rows,
+        max_waiting=max_waiting,
+        chunk=chunk,
+        verbose=verbose,
+    )
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.")],
+    model: Model = None,
+    mod: ModNames = [],
+    mods: ModPaths = [],
+    system: System = None,
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    top_k: TopK = 0,
+    min_p: MinP = 0.0,
+    seed: Seed = None,
+    stop: Annotated[
+        list[str], typer.Option(help="A string at which the answer ends. Repeatable.")
+    ] = [],
+    raw: Annotated[
+        bool, typer.Option("--raw", help="No chat template: continue the text.")
+    ] = False,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Colour what mods forced and took back.")
+    ] = False,
+) -> None:
+    """Answer one question, streaming."""
+    from concordance_inference.cli import generate as command
+    from concordance_inference.generation import SamplingParams
+
+    command.run(
+        prompt,
+        model,
+        mod,
+        mods,
+        system=system,
+        max_tokens=max_tokens,
+        stop=stop,
+        raw=raw,
+        show_tokens=tokens,
+        sampling=SamplingParams(
+            temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed
+        ),
+    )
+
+
+@app.command()
+def chat(
+    model: Model = None,
+    mod: ModNames = [],
+    mods: ModPaths = [],
+    system: System = None,
+    max_tokens: MaxTokens = 512,
+    temperature: Temperature = 0.7,
+    seed: Seed = None,
+) -> None:
+    """Talk with the model in the terminal."""
+    from concordance_inference.cli import chat as command
+    from concordance_inference.generation import SamplingParams
+
+    command.run(
+        model,
+        mod,
+        mods,
+        system=system,
+        max_tokens=max_tokens,
+        sampling=SamplingParams(temperature=temperature, seed=seed),
+    )
+
+
+@app.command()
+def demo(
+    model: Model = None,
+    max_tokens: MaxTokens = 40,
+) -> None:
+    """Show four small mods, with and without, side by side."""
+    from concordance_inference.cli import demo as command
+
+    command.run(model, max_tokens=max_tokens)
+
+
+@app.command()
+def models() -> None:
+    """List the models that can be served from this machine."""
+    from concordance_inference.cli import models as command
+
+    command.run()
+
+
+@mods_app.command("new")
+def mods_new(
+    name: Annotated[str, typer.Argument(help="The mod's name.")],
+    folder: Annotated[Path, typer.Option(help="Where to write it.")] = Path(),
+    function: Annotated[
+        bool, typer.Option("--function", help="A function instead of a class.")
+    ] = False,
+) -> None:
+    """Write the beginning of a mod, and of its test."""
+    from concordance_inference.cli import mods as command
+
+    command.new(name, folder, function=function)
+
+
+@mods_app.command("list")
+def mods_list(url: Url = _DEFAULT_URL) -> None:
+    """List the mods of a running server."""
+    from concordance_inference.cli import mods as command
+
+    command.list_(url)
+
+
+@mods_app.command("push")
+def mods_push(
+    file: Annotated[Path, typer.Argument(help="The Python file that defines the mod.")],
+    mod: Annotated[
+        str | None, typer.Option(help="Which mod of the file; needed if it defines several.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What requests will call it.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Take along every Python file of this folder.")
+    ] = None,
+    url: Url = _DEFAULT_URL,
+) -> None:
+    """Upload a mod to a running server."""
+    from concordance_inference.cli import mods as command
+
+    command.push(file, url, mod=mod, name=name, folder=folder)
+
+
+@mods_app.command("rm")
+def mods_rm(
+    name: Annotated[str, typer.Argument(help="The mod's name.")], url: Url = _DEFAULT_URL
+) -> None:
+    """Delete an uploaded mod from a running server."""
+    from concordance_inference.cli import mods as command
+
+    command.remove(name, url)
+
+
+def main() -> None:
+    """Run the command line; our own errors are told without a traceback."""
+    from concordance_shared import ConcordanceError
+
+    try:
+        app()
+    except ConcordanceError as exc:
+        print(f"concordance: {exc}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,167 @@
+"""`concordance mods`: write, list, upload and delete mods."""
+
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from concordance_sdk import ModDefinition, serialize_mod
+from concordance_shared import ConcordanceError, InvalidRequestError, ModLoadError
+from rich.console import Console
+from rich.table import Table
+
+from concordance_inference.mods.loading import load_path
+
+_TIMEOUT_S = 30
+
+_CLASS = '''"""{title}: say here what it does."""
+
+from concordance_sdk import mod
+
+
+@mod(max_backtrack=16)
+class {class_name}:
+    """Say here what it does, in one line."""
+
+    word: str = "Hello"  # a parameter: requests may set it
+
+    def __init__(self):
+        self.ids = []  # state of one request; it goes when the request goes
+
+    def added(self, event, actions, tokenizer):
+        """Called when tokens were added to the completion."""
+        self.ids[event.step :] = event.added_tokens
+        if event.step == 0 and not event.forced:
+            return actions.backtrack(len(event.added_tokens), tokenizer.encode(self.word + " "))
+'''
+
+_FUNCTION = '''"""{title}: say here what it does."""
+
+from concordance_sdk import ForwardPass, mod
+
+
+@mod(on=[ForwardPass])
+def {name}(event, actions, tokenizer):
+    """Say here what it does, in one line."""
+    if event.step == 0:
+        return actions.force_tokens(tokenizer.encode("Hello "))
+'''
+
+_TEST = '''"""Plays the mod against a scripted model: no server, no weights."""
+
+from concordance_sdk.testing import play
+from {name} import {target}
+
+
+def test_it_begins_with_hello():
+    assert play({target}, script="xxxxxxyou").text == "Hello you"
+'''
+
+
+class ServerRefusedError(ConcordanceError):
+    """The server answered with an error, or not at all."""
+
+
+def new(name: str, folder: Path, *, function: bool) -> None:
+    """Write a mod to begin with, and its test.
+
+    Raises:
+        InvalidRequestError: The name cannot be a module's, or the files are there already.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+        raise InvalidRequestError(
+            f"{name!r}: a mod's file is named by lower-case letters, digits and '_'"
+        )
+    class_name = "".join(part.capitalize() for part in name.split("_"))
+    fields = {
+        "name": name,
+        "class_name": class_name,
+        "title": name.replace("_", " ").capitalize(),
+        "target": name if function else class_name,
+    }
+    files = {
+        folder / f"{name}.py": _FUNCTION if function else _CLASS,
+        folder / f"test_{name}.py": _TEST,
+    }
+    for path in files:
+        if path.exists():
+            raise InvalidRequestError(f"{path} is there already")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, template in files.items():
+        path.write_text(template.format(**fields), encoding="utf-8")
+        print(path)
+
+
+def list_(url: str) -> None:
+    """Print the mods of a server as a table."""
+    table = Table("name", "source", "version", "events", "parameters", "what it does")
+    for entry in _call("GET", f"{url}/v1/mods")["data"]:
+        parameters = (entry["parameters"] or {}).get("$defs", {})
+        names = [key for schema in parameters.values() for key in schema.get("properties", {})]
+        table.add_row(
+            entry["id"],
+            entry["source"],
+            entry["version"],
+            ", ".join(entry["events"]),
+            ", ".join(names),
+            entry["description"],
+        )
+    Console().print(table)
+
+
+def push(file: Path, url: str, *, mod: str | None, name: str | None, folder: Path | None) -> None:
+    """Upload a mod of a file.
+
+    Raises:
+        ModLoadError: The file cannot be loaded, or does not define that mod.
+        ServerRefusedError: The server did not take it.
+    """
+    definition = _chosen(file, mod)
+    payload = serialize_mod(definition.target, name=name, folder=folder)
+    entry = _call("POST", f"{url}/v1/mods", msgspec.json.encode(payload))
+    print(f"{entry['id']} {entry['version']}")
+
+
+def remove(name: str, url: str) -> None:
+    """Delete an uploaded mod."""
+    _call("DELETE", f"{url}/v1/mods/{urllib.parse.quote(name, safe='')}")
+    print(f"deleted {name}")
+
+
+def _chosen(file: Path, name: str | None) -> ModDefinition:
+    if not file.is_file():
+        raise ModLoadError(f"there is no file {file}")
+    definitions, _ = load_path(file.resolve())
+    named = [d for d in definitions if name in (None, d.name)]
+    if len(named) != 1:
+        defined = ", ".join(d.name for d in definitions)
+        raise ModLoadError(f"{file} defines {defined}; say which with --mod")
+    return named[0]
+
+
+def _call(method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
+    """Call the server; its errors become ours."""
+    if not url.startswith(("http://", "https://")):
+        raise InvalidRequestError(f"--url {url}: write it with http:// or https://")
+    request = urllib.request.Request(url, body, method=method)  # noqa: S310  # checked above
+    request.add_header("Content-Type", "application/json")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+            return msgspec.json.decode(response.read())
+    except urllib.error.HTTPError as exc:
+        raise ServerRefusedError(_message(exc)) from exc
+    except (urllib.error.URLError, TimeoutError) as exc:
+        raise ServerRefusedError(
+            f"no server answers at {url} ({exc}); start one with `concordance serve`"
+        ) from exc
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    raw = error.read()
+    try:
+        return f"{error.code}: {msgspec.json.decode(raw)['error']['message']}"
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return f"{error.code}: {raw[:200].decode(errors='replace')}"

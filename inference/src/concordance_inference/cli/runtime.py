@@ -1,0 +1,185 @@
+"""Wires a model, an engine on its thread, a chat format and mods together."""
+
+import queue
+import re
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Self
+
+from concordance_shared import (
+    ContextLengthError,
+    Conversation,
+    InvalidRequestError,
+    Message,
+)
+
+from concordance_inference.chat.template import ChatTemplate
+from concordance_inference.engine.config import EngineConfig, ModelTraits
+from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.runner import ModelRunner
+from concordance_inference.engine.thread import EngineThread
+from concordance_inference.generation import (
+    Completed,
+    Failed,
+    GenerationRequest,
+    ModCall,
+    ModelInfo,
+    SamplingParams,
+    Update,
+    new_request_id,
+)
+from concordance_inference.models.loader import LoadedModel, load_model
+from concordance_inference.mods.catalog import ModCatalog, NamedMod
+
+_PARAMETER = re.compile(r",(?=[A-Za-z_]\w*=)")
+
+
+class Runtime:
+    """Everything that answers requests in this process. Use it as a context manager."""
+
+    def __init__(
+        self,
+        model: str | None,
+        mod_paths: Sequence[Path] = (),
+        *,
+        config: EngineConfig | None = None,
+        progress: Callable[[str], None],
+    ) -> None:
+        """Take what to run; `start` loads it.
+
+        Args:
+            model: What to load; `None` for the embedded default.
+            mod_paths: Files and folders of mods.
+            config: The engine's bounds.
+            progress: Told what is being done.
+
+        Raises:
+            ModLoadError: A file or folder of mods cannot be loaded.
+        """
+        config = config or EngineConfig()
+        self.mods = ModCatalog(mod_paths)
+        self._model = model
+        self._config = config
+        self._progress = progress
+        self._loaded: LoadedModel | None = None
+        self.engine = EngineThread(self._build, max_unfinished=config.max_rows + config.max_waiting)
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model and its tokenizer."""
+        assert self._loaded is not None, "started"
+        return self._loaded
+
+    @property
+    def chat(self) -> ChatTemplate:
+        """The model's chat format."""
+        return ChatTemplate(self.loaded.tokenizer)
+
+    def start(self) -> Self:
+        """Load the model and start the engine.
+
+        Raises:
+            ModelLoadError: It cannot be loaded.
+        """
+        self.engine.start()
+        return self
+
+    def stop(self) -> None:
+        """End every request and the engine."""
+        self.engine.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _build(self) -> tuple[Engine, ModelInfo]:
+        """On the engine's thread: load the model, make the engine."""
+        loaded = load_model(self._model, progress=self._progress)
+        tokenizer = loaded.tokenizer
+        traits = ModelTraits(
+            tokenizer=tokenizer,
+            new_decoder=tokenizer.new_decoder,
+            vocab_size=tokenizer.vocab_size,
+            eos_ids=tokenizer.eos_token_ids,
+            context_length=loaded.info.context_length,
+        )
+        self._loaded = loaded
+        return Engine(ModelRunner(loaded.model), traits, self._config), loaded.info
+
+    def request(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        mods: Sequence[ModCall] = (),
+        max_tokens: int,
+        sampling: SamplingParams,
+        stop: Sequence[str] = (),
+        show_tokens: bool = False,
+    ) -> GenerationRequest:
+        """A request for the command line: messages by the chat template, text as it is.
+
+        Raises:
+            ContextLengthError: The prompt leaves no room.
+        """
+        if isinstance(prompt, str):
+            prompt_ids = self.loaded.tokenizer.encode(prompt)
+        else:
+            prompt_ids = self.chat.render(prompt)
+        room = self.engine.model.context_length - len(prompt_ids)
+        if not prompt_ids or room < 1:
+            raise ContextLengthError(
+                f"a prompt of {len(prompt_ids)} tokens does not fit a context of "
+                f"{self.engine.model.context_length}"
+            )
+        messages = () if isinstance(prompt, str) else tuple(prompt)
+        return GenerationRequest(
+            request_id=new_request_id(),
+            prompt_ids=tuple(prompt_ids),
+            max_tokens=min(max_tokens, room),
+            sampling=sampling,
+            stop=tuple(stop),
+            mods=tuple(mods),
+            conversation=Conversation(messages=messages),
+            stream=not show_tokens,
+            show_tokens=show_tokens,
+        )
+
+    def updates(self, request: GenerationRequest) -> Generator[Update]:
+        """Run a request and wait for its updates; leaving early cancels it.
+
+        Raises:
+            ConcordanceError: The request failed.
+        """
+        updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
+        self.engine.submit(request, updates.put)
+        is_over = False
+        try:
+            while not is_over:
+                update = updates.get()
+                is_over = isinstance(update, Completed | Failed)
+                if isinstance(update, Failed):
+                    raise update.error
+                yield update
+        finally:
+            if not is_over:
+                self.engine.cancel(request.request_id)
+
+
+def parse_mod(text: str) -> NamedMod:
+    """`NAME`, or `NAME:key=value,key=value`. A comma splits only where a key follows.
+
+    Raises:
+        InvalidRequestError: A parameter has no `=`.
+    """
+    name, colon, rest = text.partition(":")
+    params: dict[str, str] = {}
+    for part in _PARAMETER.split(rest) if colon else []:
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise InvalidRequestError(
+                f"--mod {text!r}: write parameters as NAME:key=value,key=value"
+            )
+        params[key] = value
+    return NamedMod(name=name, params=params, where="--mod")

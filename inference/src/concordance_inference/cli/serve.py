@@ -1,0 +1,126 @@
+"""`concordance serve`."""
+
+import ipaddress
+import logging
+import shlex
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import uvicorn
+from rich.console import Console
+
+from concordance_inference.models.blas import preload_blas
+
+logger = logging.getLogger(__name__)
+
+#: How long streams that run may go on after a signal to end, in seconds.
+_GRACE_S = 10
+
+
+def run(
+    model: str | None,
+    mod_paths: Sequence[Path],
+    *,
+    host: str,
+    port: int,
+    max_rows: int,
+    max_waiting: int,
+    chunk: int,
+    verbose: bool,
+) -> None:
+    """Load the model, listen, and answer until told to stop."""
+    console = Console(stderr=True, highlight=False)
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("concordance_inference.models.blas").setLevel(logging.INFO)
+    _refuse_public(host)
+    listener = _bind(host, port)
+    preload_blas()
+    from concordance_inference.cli.runtime import Runtime
+    from concordance_inference.engine.config import EngineConfig
+    from concordance_inference.server.app import create_app
+    from concordance_inference.server.context import ServerContext
+
+    config = EngineConfig(max_rows=max_rows, max_waiting=max_waiting, chunk=chunk)
+    runtime = Runtime(
+        model, mod_paths, config=config, progress=lambda what: console.print(f"… {what}")
+    )
+    with runtime:
+        context = ServerContext(
+            engine=runtime.engine, chat=runtime.chat, mods=runtime.mods, allow_uploads=True
+        )
+        names = [entry.name for entry in runtime.mods.entries()]
+        _announce(console, _url(listener), runtime.engine.model.id, names)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(context),
+                log_config=None,
+                access_log=verbose,
+                timeout_graceful_shutdown=_GRACE_S,
+                lifespan="off",
+            )
+        )
+        server.run(sockets=[listener])
+
+
+def _refuse_public(host: str) -> None:
+    """Exit if the address is not a loopback one: nothing here asks callers who they are."""
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        print(
+            f"concordance: --host {host} is not a loopback address, and this server has no keys "
+            "to ask callers for; listen on 127.0.0.1 and put a proxy that does in front of it",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A socket at the address; found out before the model is loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        print(
+            f"concordance: cannot listen on {host}:{port}: {exc.strerror}; choose another --port "
+            "(0 takes any that is free)",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    listener.set_inheritable(True)
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _announce(console: Console, url: str, model: str, mods: Sequence[str]) -> None:
+    """Say where, which model, which mods, and what to try."""
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+    }
+    if "greeting" in mods:
+        body["model"] = f"{model}/greeting"
+    console.print(f"\n[bold]Concordance[/] listens on [bold]{url}[/]")
+    console.print(f"  model  {model}")
+    console.print(f"  mods   {', '.join(mods) or 'none'}")
+    console.print("\nTry it:", style="dim")
+    data = shlex.quote(msgspec.json.encode(body).decode())
+    console.print(
+        f"  curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d {data}\n",
+        soft_wrap=True,
+        markup=False,
+    )

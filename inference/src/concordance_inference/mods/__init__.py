@@ -1,0 +1,1 @@
+"""Loads, registers and resolves mods."""

@@ -1,0 +1,1 @@
+"""The HTTP server: routes, schemas, streams. Knows no array."""

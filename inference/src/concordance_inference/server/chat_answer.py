@@ -1,0 +1,157 @@
+"""A chat completion as OpenAI's clients read it, whole or in chunks."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from concordance_shared import FinishReason, ToolCall
+
+from concordance_inference.generation import (
+    Completed,
+    Failed,
+    GenerationRequest,
+    Started,
+    TextDelta,
+    TokensDelta,
+    Update,
+)
+
+
+class ChatAnswer:
+    """The answer to one request: everything it sends has one id and one time."""
+
+    def __init__(self, request: GenerationRequest, model: str) -> None:
+        """Begin an answer.
+
+        Args:
+            request: What was asked of the engine.
+            model: The model string of the request, which is repeated to the client.
+        """
+        self._has_mods = bool(request.mods)
+        self._head: dict[str, Any] = {
+            "id": f"chatcmpl-{request.request_id}",
+            "created": int(time.time()),
+            "model": model,
+        }
+
+    def completion(self, completed: Completed) -> dict[str, Any]:
+        """The whole answer."""
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": completed.text if completed.text or not completed.tool_calls else None,
+            "refusal": None,
+        }
+        if completed.tool_calls:
+            message["tool_calls"] = [msgspec.to_builtins(call) for call in completed.tool_calls]
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": completed.finish_reason,
+        }
+        return {
+            **self._head,
+            "object": "chat.completion",
+            "choices": [choice],
+            "usage": usage(completed),
+            **self._about_mods(completed),
+        }
+
+    def chunk(
+        self,
+        delta: dict[str, Any] | None,
+        finish_reason: FinishReason | None = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
+        """A chunk of a stream; without a delta, one without choices."""
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return {
+            **self._head,
+            "object": "chat.completion.chunk",
+            "choices": [] if delta is None else [choice],
+            **fields,
+        }
+
+    def _about_mods(self, completed: Completed) -> dict[str, Any]:
+        """What mods did, for those who named some."""
+        if not self._has_mods:
+            return {}
+        counts = {
+            "forced_tokens": completed.forced_tokens,
+            "taken_back_tokens": completed.taken_back_tokens,
+        }
+        return {"concordance": counts}
+
+    def last_chunk(self, completed: Completed) -> dict[str, Any]:
+        """The chunk that tells the usage, for those who asked."""
+        return self.chunk(None, usage=usage(completed), **self._about_mods(completed))
+
+
+class ChatChunks:
+    """The chunks of one stream: the role first, then text or tool calls, the reason last."""
+
+    def __init__(self, answer: ChatAnswer, *, include_usage: bool) -> None:
+        """Begin a stream.
+
+        Args:
+            answer: The answer whose chunks these are.
+            include_usage: Whether the client asked for the usage.
+        """
+        self._answer = answer
+        self._include_usage = include_usage
+        self._extra: dict[str, Any] = {"usage": None} if include_usage else {}
+        self._has_role = False
+
+    def of(self, update: Update) -> Iterator[dict[str, Any]]:
+        """The chunks that an update of the engine becomes."""
+        match update:
+            case TextDelta():
+                yield from self._role("")
+                yield self._text(update)
+            case Completed():
+                yield from self._end(update)
+            case Started() | TokensDelta() | Failed():
+                pass
+
+    def _end(self, completed: Completed) -> Iterator[dict[str, Any]]:
+        yield from self._role(None if completed.tool_calls else "")
+        for i, call in enumerate(completed.tool_calls):
+            yield from self._tool_call(i, call)
+        yield self._answer.chunk({}, completed.finish_reason, **self._extra)
+        if self._include_usage:
+            yield self._answer.last_chunk(completed)
+
+    def _role(self, content: str | None) -> Iterator[dict[str, Any]]:
+        if not self._has_role:
+            self._has_role = True
+            yield self._answer.chunk({"role": "assistant", "content": content}, **self._extra)
+
+    def _text(self, delta: TextDelta) -> dict[str, Any]:
+        chunk = self._answer.chunk({"content": delta.text}, **self._extra)
+        if delta.retracted:
+            chunk["concordance"] = {"retracted": delta.retracted}
+        return chunk
+
+    def _tool_call(self, index: int, call: ToolCall) -> Iterator[dict[str, Any]]:
+        """The call's name once, then its arguments; what is said once is not said again."""
+        opened = {
+            "index": index,
+            "id": call.id,
+            "type": call.type,
+            "function": {"name": call.function.name, "arguments": ""},
+        }
+        arguments = {"index": index, "function": {"arguments": call.function.arguments}}
+        yield self._answer.chunk({"tool_calls": [opened]}, **self._extra)
+        yield self._answer.chunk({"tool_calls": [arguments]}, **self._extra)
+
+
+def usage(completed: Completed) -> dict[str, Any]:
+    """How many tokens a request took."""
+    return {
+        "prompt_tokens": completed.prompt_tokens,
+        "completion_tokens": completed.completion_tokens,
+        "total_tokens": completed.prompt_tokens + completed.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": completed.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }

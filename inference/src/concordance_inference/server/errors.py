@@ -1,0 +1,70 @@
+"""Errors in OpenAI's shape: one handler for our own family, one for each of the others."""
+
+import logging
+from typing import Any
+
+import msgspec
+from concordance_shared import ConcordanceError, EngineError, InvalidRequestError, ModError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+logger = logging.getLogger(__name__)
+
+#: How long a client that was turned away should wait, in seconds.
+_RETRY_AFTER_S = 1
+
+
+def error_body(error: ConcordanceError) -> dict[str, Any]:
+    """The body that tells a client of an error; a mod's also says which mod, where and when."""
+    fields: dict[str, Any] = {
+        "message": error.message,
+        "type": error.type,
+        "param": error.param,
+        "code": error.code,
+    }
+    if isinstance(error, ModError):
+        fields |= {"mod": error.mod, "event": error.event, "step": error.step}
+    return {"error": fields}
+
+
+def error_response(error: ConcordanceError) -> Response:
+    """The response that tells a client of an error."""
+    headers = {"Retry-After": str(_RETRY_AFTER_S)} if error.status_code in (429, 503) else None
+    return Response(
+        msgspec.json.encode(error_body(error)),
+        status_code=error.status_code,
+        media_type="application/json",
+        headers=headers,
+    )
+
+
+async def handle_ours(request: Request, exc: Exception) -> Response:
+    """An error that was raised on purpose."""
+    assert isinstance(exc, ConcordanceError)
+    if isinstance(exc, EngineError):
+        logger.error("%s %s: %s", request.method, request.url.path, exc)
+    return error_response(exc)
+
+
+async def handle_http(request: Request, exc: Exception) -> Response:
+    """An error of the router: no such route, or not by this method."""
+    assert isinstance(exc, HTTPException)
+    what = f"{request.method} {request.url.path}"
+    messages = {404: f"there is no {what}", 405: f"{what} is not allowed"}
+    error = InvalidRequestError(messages.get(exc.status_code, str(exc.detail)))
+    response = error_response(error)
+    response.status_code = exc.status_code
+    response.headers.update(exc.headers or {})
+    return response
+
+
+async def handle_other(request: Request, exc: Exception) -> Response:
+    """An error that nobody meant: logged with its traceback, told without it."""
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+    return error_response(EngineError(f"the server failed: {type(exc).__name__}"))
+
+
+def handlers() -> dict[Any, Any]:
+    """The exception handlers of the application."""
+    return {ConcordanceError: handle_ours, HTTPException: handle_http, Exception: handle_other}

@@ -1,0 +1,50 @@
+"""`/v1/models`: the model that is served, alone and with each mod that needs no parameters."""
+
+import msgspec
+from concordance_shared import UnknownModelError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from concordance_inference.mods.catalog import ModEntry
+from concordance_inference.server.context import ServerContext, context_of
+
+
+async def list_models(request: Request) -> Response:
+    """Every model string that can be used as it stands, the plain one first."""
+    data = [_described(name, context_of(request)) for name in _names(context_of(request))]
+    return _json({"object": "list", "data": data})
+
+
+async def get_model(request: Request) -> Response:
+    """One model string."""
+    context = context_of(request)
+    name: str = request.path_params["name"]
+    if name not in _names(context):
+        raise UnknownModelError(f"there is no model {name!r:.120} here", param="model")
+    return _json(_described(name, context))
+
+
+def _names(context: ServerContext) -> list[str]:
+    served = context.engine.model.id
+    usable = [entry for entry in context.mods.entries() if not _needs_parameters(entry)]
+    return [served, *(f"{served}/{entry.name}" for entry in usable)]
+
+
+def _needs_parameters(entry: ModEntry) -> bool:
+    struct = entry.definition.parameters
+    return struct is not None and any(f.required for f in msgspec.structs.fields(struct))
+
+
+def _described(name: str, context: ServerContext) -> dict[str, object]:
+    model = context.engine.model
+    return {
+        "id": name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "concordance",
+        "max_model_len": model.context_length,
+    }
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -1,0 +1,56 @@
+"""Waits for what the engine says of a request."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import cast
+
+from concordance_inference.generation import Completed, Failed, Update
+
+#: A stream begins when the first position is decided, so that what fails before has a status of
+#: its own; a prompt that takes longer than this, in seconds, begins it anyway.
+PATIENCE_S = 10.0
+
+
+async def completed(updates: AsyncIterator[Update]) -> Completed:
+    """Wait for the end of a request.
+
+    Raises:
+        ConcordanceError: It failed.
+    """
+    async with aclosing(cast(AsyncGenerator[Update], updates)):
+        async for update in updates:
+            if isinstance(update, Failed):
+                raise update.error
+            if isinstance(update, Completed):
+                return update
+    raise AssertionError("the engine ends every request")
+
+
+async def begun(updates: AsyncIterator[Update]) -> AsyncGenerator[Update]:
+    """Wait until a request is known to run; return its updates, the first one included.
+
+    Raises:
+        ConcordanceError: It failed before that.
+    """
+    first = asyncio.ensure_future(anext(updates))
+    try:
+        await asyncio.wait({first}, timeout=PATIENCE_S)
+    except asyncio.CancelledError:
+        first.cancel()
+        raise
+    if first.done() and isinstance(update := first.result(), Failed):
+        raise update.error
+    return _with_first(first, updates)
+
+
+async def _with_first(
+    first: "asyncio.Future[Update]", updates: AsyncIterator[Update]
+) -> AsyncGenerator[Update]:
+    async with aclosing(cast(AsyncGenerator[Update], updates)):
+        try:
+            yield await first
+            async for update in updates:
+                yield update
+        finally:
+            first.cancel()
