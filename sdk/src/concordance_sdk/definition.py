@@ -4,7 +4,6 @@ Everything that can be wrong with a mod's shape is found here, where its author 
 not at token 400 of somebody's request.
 """
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Collection
@@ -173,6 +172,8 @@ def _check_constructor(cls: type, fail: _Failure) -> None:
 def _check_spelling(name: str, fail: _Failure) -> None:
     if name.startswith("_"):
         return
+    import difflib  # noqa: PLC0415  # only for a class that has methods of its own
+
     bare = name.removeprefix("on_").removeprefix("handle_")
     close = difflib.get_close_matches(bare, HANDLERS, n=1, cutoff=0.8)
     if close or (name.startswith("on_") and bare in {"forward", "token", "prefill"}):

@@ -1,13 +1,15 @@
 """A mod as the body of `POST /v1/mods`: its source, its entry point, and all files of a folder."""
 
 import inspect
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from concordance_shared import ModDefinitionError
 
 from concordance_sdk.mod import definition_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class ModPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -26,7 +28,7 @@ class ModPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def serialize_mod(
-    target: Any, *, name: str | None = None, folder: Path | None = None
+    target: Any, *, name: str | None = None, folder: "Path | None" = None
 ) -> ModPayload:
     """The payload that uploads a mod.
 
@@ -55,7 +57,9 @@ def serialize_mod(
     return payload
 
 
-def _source_path(target: Any, name: str) -> Path:
+def _source_path(target: Any, name: str) -> "Path":
+    from pathlib import Path  # noqa: PLC0415  # who writes a mod pays for what it imports
+
     try:
         found = inspect.getsourcefile(target)
     except TypeError:
@@ -67,7 +71,7 @@ def _source_path(target: Any, name: str) -> Path:
     return Path(found).resolve()
 
 
-def _dotted(path: Path, folder: Path, name: str) -> str:
+def _dotted(path: "Path", folder: "Path", name: str) -> str:
     try:
         relative = path.relative_to(folder.resolve())
     except ValueError:
@@ -76,7 +80,7 @@ def _dotted(path: Path, folder: Path, name: str) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _files(folder: Path) -> dict[str, str]:
+def _files(folder: "Path") -> dict[str, str]:
     """Every Python file below the folder, by its path relative to it."""
     root = folder.resolve()
     return {

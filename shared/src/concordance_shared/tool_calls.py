@@ -1,6 +1,6 @@
 """Tool calls in every form that an author may hand over, made into one."""
 
-import uuid
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -27,7 +27,7 @@ def tool_calls_from(calls: object) -> tuple[ToolCall, ...]:
 
 def new_tool_call_id() -> str:
     """An id for a tool call, in OpenAI's form."""
-    return f"call_{uuid.uuid4().hex[:24]}"
+    return f"call_{os.urandom(12).hex()}"
 
 
 def _tool_call(call: object) -> ToolCall:

@@ -175,6 +175,26 @@ def demo(
 
 
 @app.command()
+def bench(
+    model: Model = None,
+    rounds: Annotated[
+        int, typer.Option(help="How often each figure is measured; medians are told.", min=1)
+    ] = 5,
+    tokens: Annotated[
+        int, typer.Option(help="How many tokens a decoding round has on the real model.", min=8)
+    ] = 32,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only the tiny model: the loop's own cost.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
+) -> None:
+    """Measure speed beside mlx-lm, in one run."""
+    from concordance_inference.cli import bench as command
+
+    command.run(model, rounds=rounds, tokens=tokens, quick=quick, json=json)
+
+
+@app.command()
 def models() -> None:
     """List the models that can be served from this machine."""
     from concordance_inference.cli import models as command
@@ -234,10 +254,12 @@ def mods_rm(
 
 def main() -> None:
     """Run the command line; our own errors are told without a traceback."""
-    from concordance_shared import ConcordanceError
-
     try:
         app()
-    except ConcordanceError as exc:
+    except Exception as exc:
+        from concordance_shared import ConcordanceError  # too slow to import for `--help`
+
+        if not isinstance(exc, ConcordanceError):
+            raise
         print(f"concordance: {exc}", file=sys.stderr)
         sys.exit(1)

@@ -39,6 +39,11 @@ class Engine:
         """Whether a step would do anything."""
         return bool(self._waiting or self._batch.rows)
 
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The requests that run, in the batch's order."""
+        return tuple(self._batch.rows)
+
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Take a request; `emit` is called, on this thread, with its updates."""
         self._waiting.append((request, emit))
@@ -49,8 +54,9 @@ class Engine:
             self._waiting.remove((request, emit))
             emit(Failed(error=EngineStoppedError("the request was cancelled while it waited")))
         for row in self._batch.rows:
-            if row.request.request_id == request_id:
+            if row.request.request_id == request_id and not row.is_concluded:
                 row.cancel()
+                row.conclude()
 
     def step(self) -> None:
         """Run one step."""

@@ -35,6 +35,7 @@ class LoadedModel(Struct, frozen=True, kw_only=True, eq=False):
     model: Any
     tokenizer: ModelTokenizer
     info: ModelInfo
+    place: str  # the folder, or the id on the hub, that mlx-lm loads it from
 
 
 def load_model(name: str | None = None, *, progress: Progress = logger.info) -> LoadedModel:
@@ -64,7 +65,7 @@ def load_model(name: str | None = None, *, progress: Progress = logger.info) -> 
         context_length=_context_length(config),
         vocab_size=wrapped.vocab_size,
     )
-    return LoadedModel(model=model, tokenizer=wrapped, info=info)
+    return LoadedModel(model=model, tokenizer=wrapped, info=info, place=str(place))
 
 
 def _find(name: str | None, progress: Progress) -> tuple[str, Path | str]:

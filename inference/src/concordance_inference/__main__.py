@@ -1,0 +1,5 @@
+"""`python -m concordance_inference` is the `concordance` command."""
+
+from concordance_inference.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Measures the engine beside mlx-lm, in one run on one machine."""

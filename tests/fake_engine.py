@@ -1,0 +1,69 @@
+"""An engine without a model: what it says of a request is written down beforehand."""
+
+import asyncio
+
+from concordance_inference.generation import Completed, Failed, ModelInfo, Started, TextDelta
+from concordance_sdk import FinishReason
+from concordance_shared import ContextLengthError
+
+INFO = ModelInfo(id="fake", created=1700000000, context_length=100, vocab_size=257)
+
+
+def completed(text="Hello", **fields):
+    fields = {
+        "token_ids": tuple(range(len(text))),
+        "finish_reason": FinishReason.STOP,
+        "prompt_tokens": 3,
+        "completion_tokens": len(text),
+        **fields,
+    }
+    return Completed(text=text, **fields)
+
+
+def says(*pieces, **fields):
+    """A stream of text in pieces, and its end."""
+    deltas = [TextDelta(text=piece) for piece in pieces]
+    return [Started(prompt_tokens=3), *deltas, completed("".join(pieces), **fields)]
+
+
+class FakeEngine:
+    """Says the same to everyone; waits where it is told to; remembers what was asked and left."""
+
+    def __init__(self, updates=None, *, is_running=True):
+        self.updates = says("Hel", "lo") if updates is None else updates
+        self.model = INFO
+        self.is_running = is_running
+        self.asked = []
+        self.left = []
+
+    async def generate(self, request):
+        self.asked.append(request)
+        is_over = False
+        try:
+            for update in self.updates:
+                if isinstance(update, Exception):
+                    raise update
+                if isinstance(update, float):
+                    await asyncio.sleep(update)
+                    continue
+                is_over = isinstance(update, Completed | Failed)
+                if not request.stream and isinstance(update, TextDelta):
+                    continue
+                yield update
+        finally:
+            if not is_over:
+                self.left.append(request)
+
+
+class FakeChat:
+    """A prompt is the bytes of the last message; 'too long' is as long as the context."""
+
+    knows_tools = False
+
+    def render(self, messages, tools=()):
+        text = messages[-1].text
+        if text == "too long":
+            return [1] * INFO.context_length
+        if text == "refused":
+            raise ContextLengthError("refused")
+        return list(text.encode())

@@ -1,0 +1,442 @@
+"""What the loop does, step by step: what it reads, what it wastes, what it tells."""
+
+import math
+
+import mlx.core as mx
+import pytest
+from concordance_inference.engine.runner import ModelRunner
+from concordance_inference.generation import (
+    Completed,
+    Failed,
+    SamplingParams,
+    Started,
+    TextDelta,
+    TokensDelta,
+)
+from concordance_sdk import Added, Finished, FinishReason, ForwardPass, Prefilled, Sampled, mod
+from concordance_shared import EngineError, InvalidActionError, ModRaisedError, NumericalError
+from tiny import EOS, ask, finish, make_engine, model_named, run, submit, tiny_llama
+
+
+@pytest.fixture(name="reads")
+def _reads(monkeypatch):
+    """What every forward pass reads: (row, token ids, or None for the one on the device)."""
+    seen = []
+    plain = ModelRunner.forward
+
+    def forward(self, plan, sampled):
+        seen.append([(read.row, read.token_ids) for lane in plan.lanes for read in lane.reads])
+        return plain(self, plan, sampled)
+
+    monkeypatch.setattr(ModelRunner, "forward", forward)
+    return seen
+
+
+def only_row(reads):
+    return [ids if ids is None else bytes(ids) for step in reads for _, ids in step]
+
+
+# What is read
+
+
+def test_a_prompt_is_read_then_each_token_before_it_is_seen(reads):
+    run(make_engine(), ask("Hello", max_tokens=4))
+
+    assert only_row(reads) == [b"Hello", None, None, None]
+
+
+def test_the_last_token_of_the_budget_is_not_read(reads):
+    run(make_engine(), ask("Hello", max_tokens=1))
+
+    assert only_row(reads) == [b"Hello"]
+
+
+def test_forced_tokens_are_read_in_one_pass(reads):
+    @mod(on=[ForwardPass])
+    def force(event, actions):
+        if event.step == 0:
+            return actions.force_tokens(b"and so on")
+
+    run(make_engine(), ask("Hello", force, max_tokens=10))
+
+    assert only_row(reads) == [b"Hello", b"and so on"]
+
+
+def test_after_a_backtrack_only_the_changed_tail_is_read(reads):
+    fixes = [1]
+
+    @mod(on=[Added])
+    def fix(event, actions):
+        if event.step == 5 and fixes:
+            fixes.pop()
+            return actions.backtrack(4, b"XYZ")
+
+    run(make_engine(), ask("Hello", fix, max_tokens=8))
+
+    # Six tokens were sampled and a seventh pass was under way when four of them were taken back.
+    assert only_row(reads) == [b"Hello", None, None, None, None, None, None, b"XYZ", None, None]
+
+
+def test_a_mod_that_replaces_a_token_by_itself_wastes_no_pass(reads):
+    @mod(on=[Sampled])
+    def same(event, actions):
+        return actions.force_tokens([event.sampled_token])
+
+    run(make_engine(), ask("Hello", same, max_tokens=4))
+
+    assert only_row(reads) == [b"Hello", None, None, None]
+
+
+def test_rows_share_their_passes(reads):
+    run(make_engine(), *(ask("Hello", max_tokens=5) for _ in range(4)))
+
+    assert [len(step) for step in reads] == [4] * 5
+
+
+def test_a_row_that_a_mod_acts_on_leaves_the_others_their_pass(reads):
+    @mod(on=[Added])
+    def fix(event, actions):
+        if event.step == 1 and not event.forced:
+            return actions.backtrack(1, b"XY")
+
+    engine = make_engine()
+    run(engine, ask("Hello", max_tokens=8), ask("Hello", fix, max_tokens=8))
+
+    assert [None if ids is None else bytes(ids) for _, ids in reads[3]] == [None, b"XY"]
+
+
+# What mods see
+
+
+def test_a_mod_that_listens_to_tokens_only_is_never_asked_about_logits():
+    calls = []
+
+    @mod(on=[Added])
+    def listen(event, actions):
+        calls.append(type(event))
+
+    run(make_engine(), ask("Hello", listen, max_tokens=5))
+
+    assert set(calls) == {Added}
+
+
+def test_the_order_of_events():
+    events = []
+
+    @mod
+    def listen(event, actions):
+        events.append((type(event).__name__, event.step))
+
+    run(make_engine(), ask("Hello", listen, max_tokens=2))
+
+    assert events == [
+        ("Prefilled", 0),
+        *(("ForwardPass", 0), ("Sampled", 0), ("Added", 0)),
+        *(("ForwardPass", 1), ("Sampled", 1), ("Added", 1)),
+        ("Finished", 2),
+    ]
+
+
+def test_an_adjustment_changes_the_token():
+    @mod(on=[ForwardPass])
+    def only(event, actions):
+        return actions.adjust_logits(allow=[65 + event.step])
+
+    assert bytes(run(make_engine(), ask("Hello", only, max_tokens=3)).ids) == b"ABC"
+
+
+def test_a_temperature_of_one_position_is_that_positions_only():
+    @mod(on=[ForwardPass])
+    def greedy_at_even(event, actions):
+        if event.step % 2 == 0:
+            return actions.adjust_logits(bias={66: 1000.0}, token_temp=0)
+
+    sampling = SamplingParams(temperature=2.0, seed=1)
+    answers = run(make_engine(), ask("Hello", greedy_at_even, max_tokens=20, sampling=sampling))
+
+    assert set(answers.ids[::2]) == {66}
+    assert set(answers.ids[1::2]) != {66}
+
+
+def test_a_prompt_that_a_mod_puts_in_place_is_read(reads):
+    @mod(on=[Prefilled])
+    def swap(event, actions):
+        return actions.adjust_prefill(b"Other", max_steps=3)
+
+    answers = run(make_engine(), ask("Hello", swap, max_tokens=9))
+
+    assert only_row(reads)[0] == b"Other"
+    assert (answers.end.prompt_tokens, len(answers.ids)) == (5, 3)
+
+
+def test_a_prompt_that_leaves_no_room_is_the_mods_error():
+    @mod(on=[Prefilled])
+    def flood(event, actions):
+        return actions.adjust_prefill(b"x" * 4096)
+
+    assert "no room" in str(run(make_engine(), ask("Hello", flood)).error)
+
+
+def test_an_output_forced_before_the_prompt_is_read_costs_no_pass(reads):
+    @mod(on=[Prefilled])
+    def say(event, actions):
+        return actions.force_output(b"No.")
+
+    answers = run(make_engine(), ask("Hello", say))
+
+    assert (answers.end.text, reads) == ("No.", [])
+
+
+# What the client is told
+
+
+def test_the_end_tells_what_it_took():
+    @mod(on=[Added])
+    def fix(event, actions):
+        if event.step == 2 and not event.forced:
+            return actions.backtrack(2, b"XYZ")
+
+    end = run(make_engine(), ask("Hello", fix, max_tokens=6)).end
+
+    assert (end.prompt_tokens, end.completion_tokens) == (5, 6)
+    assert (end.forced_tokens, end.taken_back_tokens) == (3, 2)
+    assert end.finish_reason is FinishReason.LENGTH
+
+
+def test_started_comes_before_any_text_and_once():
+    updates = run(make_engine(), ask("Hello", max_tokens=5, stream=True)).updates
+
+    assert [type(u) for u in updates].count(Started) == 1
+    assert type(updates[0]) is Started
+    assert type(updates[-1]) is Completed
+
+
+def test_a_request_that_is_not_streamed_gets_no_text_before_the_end():
+    updates = run(make_engine(), ask("Hello", max_tokens=5)).updates
+
+    assert not any(isinstance(u, TextDelta) for u in updates)
+
+
+def test_a_stop_string_ends_the_text_before_it():
+    plain = run(make_engine(), ask("Hello", max_tokens=30)).end.text
+    stop = plain[4:6]
+    end = run(make_engine(), ask("Hello", max_tokens=30, stop=(stop,))).end
+
+    assert end.text == plain[: plain.index(stop)]
+    assert end.finish_reason is FinishReason.STOP
+
+
+def test_the_end_token_ends_and_is_no_text():
+    @mod(on=[ForwardPass])
+    def end(event, actions):
+        if event.step == 3:
+            return actions.adjust_logits(allow=[EOS])
+
+    end = run(make_engine(), ask("Hello", end)).end
+
+    assert (end.finish_reason, end.completion_tokens, end.token_ids[-1]) == ("stop", 4, EOS)
+    assert len(end.text.encode("utf-8", "replace")) <= 9
+
+
+def test_a_stream_holds_back_what_may_be_taken_back():
+    @mod(on=[Added], max_backtrack=3)
+    def late(event, actions):
+        pass
+
+    engine = make_engine()
+    answers = submit(engine, ask(b"Hello", late, max_tokens=10, stream=True))
+    shown = []
+    while engine.has_work:
+        engine.step()
+        rows = [row.state.num_completion for row in engine.rows]
+        shown.append((rows, len(answers.shown.encode("latin1", "replace"))))
+
+    assert all(length <= max(0, rows[0] - 3) for rows, length in shown[:-2] if rows)
+
+
+def test_every_change_is_told_to_those_who_watch():
+    @mod(on=[Added])
+    def fix(event, actions):
+        if event.step == 2 and not event.forced:
+            return actions.backtrack(2, b"XY")
+
+    answers = run(make_engine(), ask("Hello", fix, max_tokens=5, show_tokens=True))
+    tokens = []
+    for delta in answers.updates:
+        if isinstance(delta, TokensDelta):
+            tokens = [*tokens[: delta.kept], *delta.tokens]
+
+    assert tuple(t.token_id for t in tokens) == answers.ids
+    assert [t.forced for t in tokens] == [False, True, True, False, False]
+
+
+# What goes wrong
+
+
+def test_a_model_that_answers_with_no_numbers_ends_its_request_with_an_error():
+    model = tiny_llama(seed=9)
+    model.lm_head.weight = mx.full(model.lm_head.weight.shape, math.nan)
+
+    for sampling in (SamplingParams(temperature=0), SamplingParams(seed=1)):
+        answers = run(make_engine(model), ask("Hello", sampling=sampling))
+        assert isinstance(answers.error, NumericalError)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_row_on_the_device_that_holds_no_numbers_is_the_mods_error(temperature):
+    @mod(on=[ForwardPass])
+    def broken(event, actions):
+        if event.step == 2:
+            return actions.adjust_logits(logits=mx.full((257,), math.nan))
+
+    request = ask("Hello", broken, sampling=SamplingParams(temperature=temperature, seed=1))
+    error = run(make_engine(), request).error
+
+    assert isinstance(error, InvalidActionError)
+    assert "'broken'" in str(error)
+    assert "step 2" in str(error)
+
+
+def test_two_masks_without_a_common_token_are_the_mods_error():
+    @mod(on=[ForwardPass])
+    def first(event, actions):
+        return actions.adjust_logits(allow=[65])
+
+    @mod(on=[ForwardPass])
+    def second(event, actions):
+        return actions.adjust_logits(ban=[65])
+
+    assert "no token" in str(run(make_engine(), ask("Hello", first, second)).error)
+
+
+def test_an_init_that_raises_ends_its_request_only():
+    @mod
+    class Boom:
+        def __init__(self):
+            raise RuntimeError("kaput")
+
+        def added(self, event, actions): ...
+
+    engine = make_engine()
+    bad, good = run(engine, ask("Hello", Boom), ask("Hello"))
+
+    assert isinstance(bad.error, ModRaisedError)
+    assert len(good.ids) == 12
+
+
+def test_finished_is_told_to_mods_whatever_the_end():
+    seen = []
+
+    @mod(on=[Finished])
+    def last(event, actions):
+        seen.append(event.finish_reason)
+
+    @mod(on=[Sampled])
+    def boom(event, actions):
+        raise RuntimeError
+
+    engine = make_engine()
+    run(engine, ask("Hello", last), ask("Hello", last, boom))
+    leaver = ask("Hello", last)
+    submit(engine, leaver)
+    engine.step()
+    engine.cancel(leaver.request_id)
+    finish(engine)
+
+    assert sorted(seen) == ["cancelled", "error", "length"]
+
+
+def test_a_mod_that_raises_at_the_end_turns_it_into_an_error():
+    @mod(on=[Finished])
+    def late(event, actions):
+        raise RuntimeError("kaput")
+
+    assert "kaput" in str(run(make_engine(), ask("Hello", late)).error)
+
+
+def test_a_request_that_waits_can_be_cancelled():
+    engine = make_engine(max_rows=1)
+    first, waiting = ask("Hello"), ask("Hello")
+    answers = submit(engine, first)
+    left = submit(engine, waiting)
+    engine.step()
+    engine.cancel(waiting.request_id)
+    finish(engine)
+
+    assert len(answers.ids) == 12
+    assert isinstance(left.end, Failed)
+
+
+def test_cancelling_what_is_not_there_changes_nothing():
+    engine = make_engine()
+    engine.cancel("nobody")
+
+    assert not engine.has_work
+
+
+def test_after_a_failure_of_its_own_the_engine_begins_anew():
+    engine = make_engine(max_rows=1)
+    broken = [submit(engine, ask("Hello")) for _ in range(3)]
+    engine.step()
+    engine.fail_all(EngineError("broken"))
+
+    assert [str(a.error) for a in broken] == ["broken"] * 3
+    assert len(run(engine, ask("Hello")).ids) == 12
+
+
+def test_no_more_rows_run_than_were_asked_for():
+    engine = make_engine(max_rows=3)
+    answers = [submit(engine, ask("Hello", max_tokens=5)) for _ in range(8)]
+    most = 0
+    while engine.has_work:
+        engine.step()
+        most = max(most, len(engine.rows))
+
+    assert most == 3
+    assert len({a.ids for a in answers}) == 1
+
+
+def test_the_engine_keeps_nothing_of_requests_that_ended():
+    engine = make_engine()
+    run(engine, *(ask("Hello") for _ in range(5)))
+    engine.step()
+
+    assert engine.rows == ()
+    assert engine._runner.cache.num_bytes == 0
+
+
+def test_a_seed_gives_the_same_tokens_and_another_seed_others():
+    def sampled(seed):
+        return run(
+            make_engine(), ask("Hello", max_tokens=20, sampling=SamplingParams(seed=seed))
+        ).ids
+
+    assert sampled(1) == sampled(1) != sampled(2)
+
+
+def test_without_a_seed_every_request_is_another():
+    answers = run(
+        make_engine(), *(ask("Hello", max_tokens=20, sampling=SamplingParams()) for _ in range(2))
+    )
+
+    assert answers[0].ids != answers[1].ids
+
+
+def test_a_model_whose_head_is_elsewhere_is_read_whole():
+    model = model_named("llama")
+    engine = make_engine(model)
+    expected = run(engine, ask("Hello")).ids
+
+    class Wrapped:
+        layers = model.layers
+
+        def __call__(self, inputs, cache=None):
+            return model(inputs, cache=cache)
+
+        def make_cache(self):
+            return model.make_cache()
+
+    runner_engine = make_engine(Wrapped())
+
+    assert not runner_engine._runner.trims_head
+    assert run(runner_engine, ask("Hello")).ids == expected

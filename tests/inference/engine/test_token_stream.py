@@ -1,0 +1,26 @@
+"""Every change of a completion, token by token."""
+
+from concordance_inference.engine.decoder import BytesDecoder
+from concordance_inference.engine.token_stream import TokenStream
+from concordance_inference.generation import Token, TokensDelta
+from concordance_sdk.request_state import Change
+
+
+def test_changes_become_tokens_with_their_text():
+    watched = TokenStream(BytesDecoder(lambda token_id: bytes([token_id])))
+
+    deltas = watched.deltas(
+        [Change(0, tuple(b"ab"), False), Change(1, (), True), Change(1, (99,), True)]
+    )
+
+    assert deltas == [
+        TokensDelta(
+            kept=0,
+            tokens=(
+                Token(token_id=97, text="a", forced=False),
+                Token(token_id=98, text="b", forced=False),
+            ),
+        ),
+        TokensDelta(kept=1, tokens=()),
+        TokensDelta(kept=1, tokens=(Token(token_id=99, text="c", forced=True),)),
+    ]

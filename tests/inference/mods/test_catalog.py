@@ -1,0 +1,164 @@
+"""The mods that requests can name."""
+
+import os
+
+import pytest
+from concordance_inference.mods import catalog as module
+from concordance_inference.mods.catalog import MAX_UPLOADS, ModCatalog, NamedMod
+from concordance_sdk import ModPayload
+from concordance_shared import ConflictError, InvalidRequestError, ModLoadError, UnknownModError
+
+SAY = """
+from concordance_sdk import mod
+
+@mod
+class say:
+    words: str
+    times: int = 1
+
+    def added(self, event, actions): ...
+"""
+
+
+def payload(name="hello", source=SAY):
+    return ModPayload(name=name, entrypoint="say", source=source)
+
+
+@pytest.fixture(autouse=True)
+def _look_at_once(monkeypatch):
+    monkeypatch.setattr(module, "_RECHECK_S", 0.0)
+
+
+def write(path, text, *, age=0):
+    path.write_text(text)
+    os.utime(path, (1000 + age, 1000 + age))
+
+
+def test_the_mods_that_come_with_the_engine_are_there():
+    assert ModCatalog().get("replace").source == "installed"
+
+
+def test_mods_of_a_folder_are_there(tmp_path):
+    write(tmp_path / "a.py", SAY)
+
+    entry = ModCatalog([tmp_path]).get("say")
+
+    assert (entry.source, len(entry.version)) == ("path", 12)
+
+
+def test_a_change_is_seen_and_the_old_definition_is_still_what_it_was(tmp_path):
+    write(tmp_path / "a.py", SAY)
+    catalog = ModCatalog([tmp_path])
+    before = catalog.get("say")
+    write(tmp_path / "a.py", SAY.replace("times", "count"), age=1)
+    after = catalog.get("say")
+
+    assert before.definition.parameters.__struct_fields__ == ("words", "times")
+    assert after.definition.parameters.__struct_fields__ == ("words", "count")
+    assert before.version != after.version
+
+
+def test_a_new_file_is_seen(tmp_path):
+    write(tmp_path / "a.py", SAY)
+    catalog = ModCatalog([tmp_path])
+    write(tmp_path / "b.py", SAY.replace("class say", "class other"))
+
+    assert catalog.get("other").name == "other"
+
+
+def test_a_file_that_breaks_is_an_error_for_those_who_name_its_mods_until_it_is_mended(tmp_path):
+    write(tmp_path / "a.py", SAY)
+    catalog = ModCatalog([tmp_path])
+    write(tmp_path / "a.py", "def (", age=1)
+
+    with pytest.raises(ModLoadError, match=r"a\.py"):
+        catalog.get("say")
+    assert catalog.get("replace")
+
+    write(tmp_path / "a.py", SAY, age=2)
+    assert catalog.get("say")
+
+
+def test_a_broken_file_does_not_let_the_server_start(tmp_path):
+    write(tmp_path / "a.py", "def (")
+
+    with pytest.raises(ModLoadError):
+        ModCatalog([tmp_path])
+
+
+def test_an_unknown_mod_is_told_with_those_that_are_known():
+    with pytest.raises(UnknownModError, match=r"'nosuch'.*replace") as caught:
+        ModCatalog().resolve([NamedMod(name="nosuch", where="mods[0]")])
+
+    assert caught.value.param == "mods[0]"
+
+
+def test_parameters_are_validated_and_named():
+    catalog = ModCatalog()
+    catalog.upload(payload())
+
+    (call,) = catalog.resolve([NamedMod(name="hello", params={"words": "x"})])
+    assert call.parameters == {"words": "x", "times": 1}
+    with pytest.raises(InvalidRequestError, match="'hello'.*words") as caught:
+        catalog.resolve([NamedMod(name="hello", where="mods[2]")])
+    assert caught.value.param == "mods[2].params"
+
+
+def test_text_stands_for_numbers_where_it_may():
+    catalog = ModCatalog()
+    catalog.upload(payload())
+    named = [NamedMod(name="hello", params={"words": "x", "times": "3"})]
+
+    assert catalog.resolve(named, strict=False)[0].parameters["times"] == 3
+    with pytest.raises(InvalidRequestError):
+        catalog.resolve(named)
+
+
+def test_a_function_takes_no_parameters():
+    catalog = ModCatalog()
+    catalog.upload(ModPayload(name="f", entrypoint="f", source="def f(event, actions): ..."))
+
+    with pytest.raises(InvalidRequestError, match="parameters are: none"):
+        catalog.resolve([NamedMod(name="f", params={"x": 1})])
+
+
+def test_an_upload_takes_the_place_of_the_one_before():
+    catalog = ModCatalog()
+    first = catalog.upload(payload())
+    second = catalog.upload(payload(source=SAY + "\n# again"))
+
+    assert catalog.get("hello").version == second.version != first.version
+
+
+def test_an_upload_does_not_take_the_place_of_the_operators(tmp_path):
+    write(tmp_path / "a.py", SAY)
+    catalog = ModCatalog([tmp_path])
+
+    for name in ("replace", "say"):
+        with pytest.raises(ConflictError, match="operator"):
+            catalog.upload(payload(name=name))
+
+
+def test_uploads_are_bounded(monkeypatch):
+    monkeypatch.setattr(module, "MAX_UPLOADS", 2)
+    catalog = ModCatalog()
+    catalog.upload(payload("a"))
+    catalog.upload(payload("b"))
+    catalog.upload(payload("a"))
+
+    with pytest.raises(ConflictError, match="delete one"):
+        catalog.upload(payload("c"))
+    assert MAX_UPLOADS > 2
+
+
+def test_deleting():
+    catalog = ModCatalog()
+    catalog.upload(payload())
+    catalog.delete("hello")
+
+    with pytest.raises(UnknownModError):
+        catalog.get("hello")
+    with pytest.raises(UnknownModError):
+        catalog.delete("hello")
+    with pytest.raises(ConflictError):
+        catalog.delete("replace")

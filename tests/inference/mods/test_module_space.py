@@ -1,0 +1,77 @@
+"""Modules of one source, apart from everybody else's."""
+
+import sys
+import traceback
+
+import pytest
+from concordance_inference.mods.module_space import ModuleSpace
+
+
+def space(**files):
+    named = {path.replace("__slash__", "/") + ".py": text for path, text in files.items()}
+    return ModuleSpace(named, place="here")
+
+
+def test_a_module_is_run():
+    assert space(a="x = 1").load("a").x == 1
+
+
+def test_siblings_find_each_other():
+    assert space(a="from b import y", b="y = 2").load("a").y == 2
+
+
+def test_packages_and_folders_without_init_work():
+    files = {
+        "pack/__init__.py": "from pack.inner import z",
+        "pack/inner.py": "z = 3",
+        "folder/leaf.py": "from . import other\nw = other.w",
+        "folder/other.py": "w = 4",
+    }
+    made = ModuleSpace(files, place="here")
+
+    assert (made.load("pack").z, made.load("folder.leaf").w) == (3, 4)
+    assert made.module_names == ("folder.leaf", "folder.other", "pack", "pack.inner")
+
+
+def test_nothing_is_left_behind():
+    before = set(sys.modules), list(sys.meta_path)
+    space(some_mod_a="import some_mod_b", some_mod_b="").load("some_mod_a")
+
+    assert (set(sys.modules), list(sys.meta_path)) == before
+
+
+def test_two_spaces_with_the_same_names_do_not_meet():
+    one = space(a="from words import w", words="w = 1").load("a")
+    two = space(a="from words import w", words="w = 2").load("a")
+
+    assert (one.w, two.w) == (1, 2)
+
+
+def test_a_module_named_like_one_that_is_imported_hides_it_only_inside():
+    import json
+
+    assert space(json="mine = True").load("json").mine
+    assert sys.modules["json"] is json
+
+
+def test_a_module_that_raises_leaves_nothing_behind():
+    before = set(sys.modules)
+    with pytest.raises(ZeroDivisionError):
+        space(some_mod_c="1 / 0").load("some_mod_c")
+
+    assert set(sys.modules) == before
+
+
+def test_tracebacks_show_the_line():
+    try:
+        space(a="def f():\n    1 / 0  # here\n").load("a").f()
+    except ZeroDivisionError as exc:
+        shown = "".join(traceback.format_exception(exc))
+
+    assert 'File "here/a.py", line 2' in shown
+    assert "# here" in shown
+
+
+def test_the_version_is_that_of_the_texts():
+    assert space(a="x = 1").version == space(a="x = 1").version
+    assert space(a="x = 1").version != space(a="x = 2").version != space(b="x = 2").version

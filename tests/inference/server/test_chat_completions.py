@@ -1,0 +1,403 @@
+"""`POST /v1/chat/completions`, over an engine that says what it is told to."""
+
+import json
+
+import pytest
+from concordance_inference.generation import Failed, Started, TextDelta
+from concordance_inference.server import sse, updates
+from concordance_sdk import FinishReason
+from concordance_shared import EngineOverloadedError, FunctionCall, InvalidActionError, ToolCall
+from fake_engine import FakeEngine, completed, says
+
+ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
+CALL = ToolCall(id="call_1", function=FunctionCall("look_up", '{"a":1}'))
+
+
+def post(client, **fields):
+    return client.post("/v1/chat/completions", json={**ASK, **fields})
+
+
+def events(response):
+    """The data of a stream's events, and whether it was closed as it should be."""
+    lines = [line for line in response.text.split("\n\n") if line and not line.startswith(":")]
+    assert lines[-1] == "data: [DONE]"
+    return [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+
+
+def stream(client, **fields):
+    return events(post(client, stream=True, **fields))
+
+
+# Whole answers
+
+
+def test_an_answer(client):
+    body = post(client).json()
+
+    assert body["object"] == "chat.completion"
+    assert body["id"].startswith("chatcmpl-")
+    assert body["model"] == "fake"
+    assert isinstance(body["created"], int)
+    assert body["choices"] == [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Hello", "refusal": None},
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
+    ]
+
+
+def test_usage_adds_up(client):
+    usage = post(client).json()["usage"]
+
+    assert usage["prompt_tokens"] + usage["completion_tokens"] == usage["total_tokens"] == 8
+    assert usage["prompt_tokens_details"] == {"cached_tokens": 0}
+
+
+@pytest.mark.parametrize("reason", [FinishReason.STOP, FinishReason.LENGTH])
+def test_the_reason_is_told(serve, reason):
+    client = serve(FakeEngine(says("Hello", finish_reason=reason)))
+
+    assert post(client).json()["choices"][0]["finish_reason"] == reason
+
+
+@pytest.mark.parametrize(("text", "content"), [("", None), ("So: ", "So: ")])
+def test_tool_calls(serve, text, content):
+    end = completed(text, finish_reason=FinishReason.TOOL_CALLS, tool_calls=(CALL,))
+    choice = post(serve(FakeEngine([end]))).json()["choices"][0]
+
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] == content
+    assert choice["message"]["tool_calls"] == [
+        {
+            "id": "call_1",
+            "type": "function",
+            "function": {"name": "look_up", "arguments": '{"a":1}'},
+        }
+    ]
+
+
+def test_an_empty_answer_is_an_empty_string(serve):
+    client = serve(FakeEngine([completed("")]))
+
+    assert post(client).json()["choices"][0]["message"]["content"] == ""
+
+
+def test_with_mods_their_counts_are_told(serve):
+    client = serve(FakeEngine([completed("Hello", forced_tokens=2, taken_back_tokens=1)]))
+    body = post(client, model="fake/greeting").json()
+
+    assert body["concordance"] == {"forced_tokens": 2, "taken_back_tokens": 1}
+    assert body["model"] == "fake/greeting"
+
+
+# Streams
+
+
+def test_a_stream_begins_with_the_role_and_ends_with_the_reason(client):
+    chunks = stream(client)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+
+    assert deltas == [
+        {"role": "assistant", "content": ""},
+        {"content": "Hel"},
+        {"content": "lo"},
+        {},
+    ]
+    assert [c["choices"][0]["finish_reason"] for c in chunks] == [None, None, None, "stop"]
+
+
+def test_all_chunks_have_one_id_and_one_time(client):
+    chunks = stream(client)
+
+    assert len({(c["id"], c["created"], c["model"], c["object"]) for c in chunks}) == 1
+    assert all("usage" not in c for c in chunks)
+
+
+def test_the_headers_of_a_stream(client):
+    headers = post(client, stream=True).headers
+
+    assert headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert headers["cache-control"] == "no-cache"
+
+
+def test_usage_is_told_last_to_those_who_ask(client):
+    chunks = stream(client, stream_options={"include_usage": True})
+
+    assert all(c["usage"] is None for c in chunks[:-1])
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"]["total_tokens"] == 8
+
+
+def test_tool_calls_in_a_stream_say_everything_once(serve):
+    end = completed("", finish_reason=FinishReason.TOOL_CALLS, tool_calls=(CALL,))
+    chunks = stream(serve(FakeEngine([end])))
+    deltas = [c["choices"][0]["delta"] for c in chunks]
+
+    assert deltas == [
+        {"role": "assistant", "content": None},
+        {
+            "tool_calls": [
+                {
+                    "index": 0,
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "look_up", "arguments": ""},
+                }
+            ]
+        },
+        {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":1}'}}]},
+        {},
+    ]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_retractions_are_marked(serve):
+    engine = FakeEngine([TextDelta(text="ab"), TextDelta(text="c", retracted=1), completed("ac")])
+    chunks = stream(serve(engine), stream_options={"include_retractions": True})
+
+    assert [c.get("concordance") for c in chunks] == [None, None, {"retracted": 1}, None]
+    assert engine.asked[0].include_retractions
+
+
+def test_an_error_before_the_first_token_has_its_status(serve):
+    error = InvalidActionError("no", mod="m", event="Sampled", step=0)
+    response = post(serve(FakeEngine([Failed(error=error)])), stream=True)
+
+    assert response.status_code == 422
+    assert response.json()["error"]["mod"] == "m"
+
+
+def test_an_error_behind_the_first_token_is_an_event(serve):
+    error = InvalidActionError("no", mod="m", event="Sampled", step=3)
+    engine = FakeEngine([Started(prompt_tokens=3), TextDelta(text="a"), Failed(error=error)])
+    response = post(serve(engine), stream=True)
+
+    assert response.status_code == 200
+    assert events(response)[-1]["error"]["message"] == "no"
+
+
+def test_a_slow_prompt_begins_the_stream_and_keeps_it_alive(serve, monkeypatch):
+    monkeypatch.setattr(updates, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(sse, "KEEP_ALIVE_S", 0.02)
+    response = post(serve(FakeEngine([0.1, *says("Hello")])), stream=True)
+
+    assert ": keep-alive\n\n" in response.text
+    assert events(response)[1]["choices"][0]["delta"] == {"content": "Hello"}
+
+
+def test_being_turned_away_says_when_to_come_back(serve):
+    for fields in ({}, {"stream": True}):
+        response = post(serve(FakeEngine([EngineOverloadedError("full")])), **fields)
+
+        assert response.status_code == 429
+        assert int(response.headers["retry-after"]) > 0
+        assert response.json()["error"]["code"] == "rate_limit_exceeded"
+
+
+# What is asked of the engine
+
+
+def asked(serve, **fields):
+    engine = FakeEngine()
+    response = post(serve(engine), **fields)
+    assert response.status_code == 200, response.text
+    return engine.asked[0]
+
+
+def test_the_defaults(serve):
+    request = asked(serve)
+
+    assert request.prompt_ids == tuple(b"hi")
+    assert request.max_tokens == 98  # what is left of the context
+    assert (request.sampling.temperature, request.sampling.top_p, request.stop) == (1.0, 1.0, ())
+    assert request.conversation.messages[0].text == "hi"
+
+
+@pytest.mark.parametrize(
+    ("fields", "value"),
+    [
+        ({"max_tokens": 7}, 7),
+        ({"max_completion_tokens": 8}, 8),
+        ({"max_tokens": 7, "max_completion_tokens": 8}, 8),
+        ({"max_tokens": 10_000}, 98),
+        ({"max_tokens": None}, 98),
+    ],
+)
+def test_the_budget(serve, fields, value):
+    assert asked(serve, **fields).max_tokens == value
+
+
+def test_sampling(serve):
+    sampling = asked(serve, temperature=0, top_p=0.5, top_k=4, min_p=0.1, seed=9).sampling
+
+    assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0, 0.5, 4)
+    assert (sampling.min_p, sampling.seed) == (0.1, 9)
+
+
+def test_null_means_the_default(serve):
+    sampling = asked(serve, temperature=None, top_p=None, seed=None, stop=None).sampling
+
+    assert (sampling.temperature, sampling.top_p, sampling.seed) == (1.0, 1.0, None)
+
+
+@pytest.mark.parametrize(("stop", "strings"), [("a", ("a",)), (["a", "b"], ("a", "b")), ([], ())])
+def test_stop_strings(serve, stop, strings):
+    assert asked(serve, stop=stop).stop == strings
+
+
+def test_mods_by_the_model_and_by_the_list(serve):
+    request = asked(
+        serve,
+        model="fake/greeting+sentences",
+        mods=[{"name": "replace", "params": {"find": "a", "replacement": "b"}}],
+    )
+
+    assert [call.name for call in request.mods] == ["greeting", "sentences", "replace"]
+    assert request.mods[2].parameters == {"find": "a", "replacement": "b"}
+
+
+def test_mods_see_tools_and_formats(serve):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    schemas = asked(
+        serve,
+        model="fake/greeting",
+        tools=tools,
+        tool_choice="auto",
+        response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {}}},
+    ).conversation.schemas
+
+    assert schemas.tools[0].function.name == "f"
+    assert schemas.response_format.json_schema.name == "x"
+
+
+def test_content_in_parts(serve):
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+
+    assert asked(serve, messages=[{"role": "user", "content": parts}]).prompt_ids == tuple(b"ab")
+
+
+def test_fields_nobody_knows_and_fields_that_change_nothing_are_let_pass(serve):
+    assert asked(
+        serve,
+        user="u",
+        metadata={"a": "b"},
+        store=True,
+        service_tier="auto",
+        whatever=[1],
+        n=1,
+        logprobs=False,
+        presence_penalty=0,
+        frequency_penalty=0.0,
+        logit_bias={},
+        parallel_tool_calls=False,
+        modalities=["text"],
+        response_format={"type": "text"},
+    )
+
+
+# Bad requests
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": "hi"}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"content": "x"}]}, "messages[0].role"),
+        ({"temperature": 3}, "temperature"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"top_k": -1}, "top_k"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"stop": ["x"] * 17}, "stop"),
+        ({"stream": "yes"}, "stream"),
+        ({"mods": [{"params": {}}]}, "mods[0].name"),
+        ({"mods": ["greeting"]}, "mods[0]"),
+        ({"mods": [{"name": "replace"}]}, "mods[0].params"),
+        ({"mods": [{"name": "greeting", "required": False}]}, "mods[0]"),
+        ({"n": 2}, "n"),
+        ({"n": True}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
+        ({"frequency_penalty": -1}, "frequency_penalty"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"response_format": {"type": "json_object"}}, "response_format.type"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"reasoning_effort": "low"}, "reasoning_effort"),
+        ({"functions": [{"name": "f"}]}, "functions"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+            "messages[0].content[0].type",
+        ),
+    ],
+)
+def test_a_bad_field_is_refused_by_its_name_and_nothing_is_run(serve, fields, param):
+    engine = FakeEngine()
+    response = post(serve(engine), **fields)
+    error = response.json()["error"]
+
+    assert response.status_code == 400, response.text
+    assert error["param"] == param
+    assert error["message"]
+    assert error["type"] == "invalid_request_error"
+    assert engine.asked == []
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        ("nosuch", "model_not_found"),
+        ("nosuch/greeting", "model_not_found"),
+        ("", "model_not_found"),
+        ("fake/", "mod_not_found"),
+        ("fake/nosuch", "mod_not_found"),
+        ("fake/greeting+nosuch", "mod_not_found"),
+        ("fake/greeting+", "mod_not_found"),
+    ],
+)
+def test_an_unknown_model_or_mod_is_404(client, model, code):
+    response = post(client, model=model)
+
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == code
+
+
+def test_a_prompt_that_leaves_no_room_is_told_as_openai_does(client):
+    response = post(client, messages=[{"role": "user", "content": "too long"}])
+
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "context_length_exceeded"
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"nonsense", b'{"model": "fake"', b"\xff\xfe", b"[" * 100_000, b"3", b"null"]
+)
+def test_what_is_no_request_is_400(client, raw):
+    headers = {"content-type": "application/json"}
+    response = client.post("/v1/chat/completions", content=raw, headers=headers)
+
+    assert response.status_code == 400
+    assert response.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_body_that_is_too_long_is_413(client, monkeypatch):
+    from concordance_inference.server import chat_completions
+
+    monkeypatch.setattr(chat_completions, "MAX_BODY", 50)
+    response = post(client)
+
+    assert response.status_code == 413
+
+
+def test_a_failure_that_nobody_meant_is_500_without_its_insides(serve):
+    response = post(serve(FakeEngine([RuntimeError("secret")])))
+
+    assert response.status_code == 500
+    assert "secret" not in response.text
+    assert response.json()["error"]["type"] == "server_error"

@@ -1,0 +1,65 @@
+"""A client that goes away: its request is given up, wherever it is."""
+
+import asyncio
+import json
+
+import pytest
+from concordance_inference.generation import Started, TextDelta
+from fake_engine import FakeEngine, says
+
+ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
+
+
+async def call(app, body, *, leave_after):
+    """Speak ASGI to an application and go away; return what it sent until then."""
+    raw = json.dumps(body).encode()
+    sent, inbox = [], asyncio.Queue()
+    inbox.put_nowait({"type": "http.request", "body": raw, "more_body": False})
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+        "http_version": "1.1",
+        "scheme": "http",
+        "root_path": "",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+    }
+
+    async def send(message):
+        sent.append(message)
+        if len(sent) == leave_after:
+            inbox.put_nowait({"type": "http.disconnect"})
+
+    if leave_after == 0:
+        asyncio.get_running_loop().call_later(0.05, inbox.put_nowait, {"type": "http.disconnect"})
+    await asyncio.wait_for(app(scope, inbox.get, send), 5)
+    return sent
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_before_the_first_token(serve, stream):
+    engine = FakeEngine([60.0, *says("never")])
+    app = serve(engine).app
+    asyncio.run(call(app, {**ASK, "stream": stream}, leave_after=0))
+
+    assert len(engine.left) == 1
+
+
+def test_in_the_middle_of_a_stream(serve):
+    engine = FakeEngine([Started(prompt_tokens=1), TextDelta(text="a"), 60.0, *says("never")])
+    app = serve(engine).app
+    sent = asyncio.run(call(app, {**ASK, "stream": True}, leave_after=3))
+
+    assert len(engine.left) == 1
+    assert b'"content":"a"' in b"".join(m.get("body", b"") for m in sent)
+
+
+def test_one_that_stays_is_answered(serve):
+    engine = FakeEngine()
+    app = serve(engine).app
+    sent = asyncio.run(call(app, ASK, leave_after=99))
+
+    assert sent[0]["status"] == 200
+    assert engine.left == []

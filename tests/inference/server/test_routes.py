@@ -1,0 +1,177 @@
+"""The other routes, and what guards all of them."""
+
+import msgspec
+import pytest
+from concordance_sdk import mod, serialize_mod
+from fake_engine import FakeEngine
+
+SAY = """
+from concordance_sdk import mod
+
+@mod
+class say:
+    '''Says what it is told to.'''
+    words: str
+
+    def forward_pass(self, event, actions, tokenizer):
+        return actions.force_output(tokenizer.encode(self.words))
+"""
+UPLOAD = {"name": "hello", "language": "python", "module": "m", "entrypoint": "say", "source": SAY}
+
+
+@mod
+def quiet(event, actions): ...
+
+
+# Health and models
+
+
+def test_health(serve):
+    assert serve().get("/healthz").json() == {"status": "ok", "model": "fake"}
+    assert serve(FakeEngine(is_running=False)).get("/healthz").status_code == 503
+
+
+def test_models_begin_with_the_plain_one_and_go_on_with_mods_that_need_nothing(client):
+    ids = [model["id"] for model in client.get("/v1/models").json()["data"]]
+
+    assert ids[0] == "fake"
+    assert "fake/greeting" in ids
+    assert "fake/replace" not in ids
+
+
+def test_one_model(client):
+    model = client.get("/v1/models/fake/greeting").json()
+
+    assert (model["id"], model["object"], model["max_model_len"]) == ("fake/greeting", "model", 100)
+    assert client.get("/v1/models/nosuch").status_code == 404
+
+
+# Mods
+
+
+def test_an_upload_can_be_seen_used_and_deleted(client):
+    made = client.post("/v1/mods", json=UPLOAD)
+    assert made.status_code == 201
+    assert made.json()["source"] == "uploaded"
+    assert made.json()["description"] == "Says what it is told to."
+    assert made.json()["events"] == ["ForwardPass"]
+
+    assert client.get("/v1/mods/hello").json() == made.json()
+    assert "hello" in [m["id"] for m in client.get("/v1/mods").json()["data"]]
+    assert client.delete("/v1/mods/hello").json() == {
+        "id": "hello",
+        "object": "mod",
+        "deleted": True,
+    }
+    assert client.get("/v1/mods/hello").status_code == 404
+
+
+def test_what_serialize_mod_makes_can_be_uploaded(client):
+    headers = {"content-type": "application/json"}
+    payload = msgspec.json.encode(serialize_mod(quiet, name="quiet-too"))
+    response = client.post("/v1/mods", content=payload, headers=headers)
+
+    assert response.status_code == 201, response.text
+    assert response.json()["id"] == "quiet-too"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({"name": "No"}, 400, "name"),
+        ({"name": 3}, 400, "name"),
+        ({"language": "lua"}, 400, "language"),
+        ({"entrypoint": "nowhere"}, 400, "entrypoint"),
+        ({"source": None}, 400, "source"),
+        ({"source": "1 / 0"}, 422, None),
+        ({"name": "replace"}, 409, "name"),
+    ],
+)
+def test_a_bad_upload_is_refused_by_its_field(client, fields, status, param):
+    response = client.post("/v1/mods", json={**UPLOAD, **fields})
+
+    assert response.status_code == status
+    assert response.json()["error"]["param"] == param
+
+
+def test_an_upload_without_a_name_is_refused(client):
+    response = client.post("/v1/mods", json={"entrypoint": "say", "source": SAY})
+
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "name")
+
+
+def test_an_upload_that_is_too_long_is_413(client):
+    response = client.post("/v1/mods", json={**UPLOAD, "source": "#" * 2**20})
+
+    assert response.status_code == 413
+
+
+def test_away_from_the_loopback_address_nothing_can_be_uploaded_or_deleted(serve):
+    client = serve(allow_uploads=False)
+
+    assert client.post("/v1/mods", json=UPLOAD).status_code == 403
+    assert client.delete("/v1/mods/replace").status_code == 403
+    assert client.get("/v1/mods").status_code == 200
+
+
+def test_the_operators_mods_cannot_be_deleted(client):
+    assert client.delete("/v1/mods/replace").status_code == 409
+
+
+# Errors of the router
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("GET", "/v1/chat/completions", 405), ("PUT", "/v1/mods", 405)],
+)
+def test_the_routers_errors_have_openais_shape(client, method, path, status):
+    response = client.request(method, path)
+
+    assert response.status_code == status
+    assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+
+# Web pages
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "127.0.0.1.evil.example"},
+        {"host": ""},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+    ],
+)
+def test_a_foreign_page_is_refused(client, headers):
+    response = client.get("/v1/models", headers=headers)
+
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "localhost:8000"},
+        {"host": "127.0.0.1"},
+        {"host": "[::1]:8000"},
+        {"origin": "http://localhost:3000"},
+    ],
+)
+def test_the_machine_itself_is_not(client, headers):
+    assert client.get("/v1/models", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_what_a_page_may_send_without_asking_is_refused(client, media_type):
+    response = client.post("/v1/mods", content=b"{}", headers={"content-type": media_type})
+
+    assert response.status_code == 415
+
+
+def test_a_charset_is_fine(client):
+    headers = {"content-type": "application/json; charset=utf-8"}
+
+    assert client.post("/v1/mods", content=b"{}", headers=headers).status_code == 400
