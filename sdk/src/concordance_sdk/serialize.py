@@ -1,11 +1,11 @@
 """A mod as the body of `POST /v1/mods`: its source, its entry point, and all files of a folder."""
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from concordance_shared import ModDefinitionError
 
+from concordance_sdk.definition import ModDefinition
 from concordance_sdk.mod import definition_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def serialize_mod(
             f"mod {definition.name!r} ({definition.where}) is defined inside "
             f"{target.__qualname__.rpartition('.')[0]}; move it to the top level of its module"
         )
-    path = _source_path(target, definition.name)
+    path = _source_path(definition)
     payload = ModPayload(name=name or definition.name, entrypoint=target.__name__)
     if folder is None:
         payload.module, payload.source = path.stem, path.read_text("utf-8")
@@ -57,18 +57,16 @@ def serialize_mod(
     return payload
 
 
-def _source_path(target: Any, name: str) -> "Path":
+def _source_path(definition: ModDefinition) -> "Path":
     from pathlib import Path  # noqa: PLC0415  # who writes a mod pays for what it imports
 
-    try:
-        found = inspect.getsourcefile(target)
-    except TypeError:
-        found = None
-    if found is None or not Path(found).is_file():
+    path = Path(definition.where.rpartition(":")[0])
+    if not path.is_file():
         raise ModDefinitionError(
-            f"mod {name!r}: its source is in no file; write it into one and import it from there"
+            f"mod {definition.name!r}: its source is in no file; write it into one and import it "
+            "from there"
         )
-    return Path(found).resolve()
+    return path.resolve()
 
 
 def _dotted(path: "Path", folder: "Path", name: str) -> str:

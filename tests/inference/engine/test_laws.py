@@ -16,7 +16,7 @@ from tiny import FAMILIES, ask, finish, fresh_logits, make_engine, model_named, 
 TOLERANCE = 2e-3
 
 quick = settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

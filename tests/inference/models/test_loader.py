@@ -1,51 +1,16 @@
 """Finding and loading models."""
 
-import json
-
 import mlx.core as mx
 import pytest
 from concordance_inference.models.loader import load_model
 from concordance_shared import ModelLoadError
 from mlx.utils import tree_flatten
-from tiny import tiny_llama
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tiny_folder import write_tiny_folder
 
 
 @pytest.fixture(name="folder")
 def _folder(tmp_path):
-    """A tiny llama in mlx-lm's format, in bfloat16, with a tokenizer of bytes."""
-    folder = tmp_path / "tiny-llama"
-    folder.mkdir()
-    weights = {
-        name: array.astype(mx.bfloat16) for name, array in tree_flatten(tiny_llama().parameters())
-    }
-    mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
-    config = {
-        "model_type": "llama",
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "intermediate_size": 64,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-        "rms_norm_eps": 1e-5,
-        "vocab_size": 257,
-        "tie_word_embeddings": False,
-        "max_position_embeddings": 128,
-        "eos_token_id": 256,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = {char: i for i, char in enumerate([*alphabet, "<eos>"])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<eos>"])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<eos>"})
-    )
-    return folder
+    return write_tiny_folder(tmp_path / "tiny-llama")
 
 
 def test_a_folder(folder):

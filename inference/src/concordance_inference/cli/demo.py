@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from concordance_inference.cli.generate import conversation
-from concordance_inference.cli.start import running
+from concordance_inference.cli.start import parse_mod, running
 from concordance_inference.cli.transcript import Transcript
 from concordance_inference.generation import (
     Completed,
@@ -53,8 +53,6 @@ def run(model: str | None, *, max_tokens: int) -> None:
     """Play the scenes, each twice at the same time: without its mod and with it."""
     console = Console(highlight=False)
     with running(model) as (runtime, _):
-        from concordance_inference.cli.runtime import parse_mod
-
         console.print(
             Text.assemble(
                 "sampled, ", ("forced", "bold green"), ", ", ("taken back", "red strike"), "\n"

@@ -1,15 +1,12 @@
 """Wires a model, an engine on its thread, a chat format and mods together."""
 
 import queue
-import re
 from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
 from typing import Self
 
 from concordance_shared import (
     ContextLengthError,
     Conversation,
-    InvalidRequestError,
     Message,
 )
 
@@ -29,9 +26,7 @@ from concordance_inference.generation import (
     new_request_id,
 )
 from concordance_inference.models.loader import LoadedModel, load_model
-from concordance_inference.mods.catalog import ModCatalog, NamedMod
-
-_PARAMETER = re.compile(r",(?=[A-Za-z_]\w*=)")
+from concordance_inference.mods.catalog import ModCatalog
 
 
 class Runtime:
@@ -40,7 +35,7 @@ class Runtime:
     def __init__(
         self,
         model: str | None,
-        mod_paths: Sequence[Path] = (),
+        mods: ModCatalog,
         *,
         config: EngineConfig | None = None,
         progress: Callable[[str], None],
@@ -49,15 +44,12 @@ class Runtime:
 
         Args:
             model: What to load; `None` for the embedded default.
-            mod_paths: Files and folders of mods.
+            mods: The mods that requests can name.
             config: The engine's bounds.
             progress: Told what is being done.
-
-        Raises:
-            ModLoadError: A file or folder of mods cannot be loaded.
         """
         config = config or EngineConfig()
-        self.mods = ModCatalog(mod_paths)
+        self.mods = mods
         self._model = model
         self._config = config
         self._progress = progress
@@ -165,21 +157,3 @@ class Runtime:
         finally:
             if not is_over:
                 self.engine.cancel(request.request_id)
-
-
-def parse_mod(text: str) -> NamedMod:
-    """`NAME`, or `NAME:key=value,key=value`. A comma splits only where a key follows.
-
-    Raises:
-        InvalidRequestError: A parameter has no `=`.
-    """
-    name, colon, rest = text.partition(":")
-    params: dict[str, str] = {}
-    for part in _PARAMETER.split(rest) if colon else []:
-        key, equals, value = part.partition("=")
-        if not equals or not key:
-            raise InvalidRequestError(
-                f"--mod {text!r}: write parameters as NAME:key=value,key=value"
-            )
-        params[key] = value
-    return NamedMod(name=name, params=params, where="--mod")

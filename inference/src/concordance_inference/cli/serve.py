@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import shlex
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -13,8 +14,12 @@ import uvicorn
 from rich.console import Console
 
 from concordance_inference.models.blas import preload_blas
+from concordance_inference.mods.catalog import ModCatalog
 
 logger = logging.getLogger(__name__)
+
+#: Connections that may wait to be accepted.
+_BACKLOG = 2048
 
 #: How long streams that run may go on after a signal to end, in seconds.
 _GRACE_S = 10
@@ -40,6 +45,7 @@ def run(
     logging.getLogger("concordance_inference.models.blas").setLevel(logging.INFO)
     _refuse_public(host)
     listener = _bind(host, port)
+    catalog = ModCatalog(mod_paths)
     preload_blas()
     from concordance_inference.cli.runtime import Runtime
     from concordance_inference.engine.config import EngineConfig
@@ -48,7 +54,7 @@ def run(
 
     config = EngineConfig(max_rows=max_rows, max_waiting=max_waiting, chunk=chunk)
     runtime = Runtime(
-        model, mod_paths, config=config, progress=lambda what: console.print(f"… {what}")
+        model, catalog, config=config, progress=lambda what: console.print(f"… {what}")
     )
     with runtime:
         context = ServerContext(
@@ -65,6 +71,10 @@ def run(
                 lifespan="off",
             )
         )
+        # The server ends on a signal, then sends it on to whoever handled it before: nobody, so
+        # that the engine is stopped and the process ends well.
+        for ending in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(ending, lambda *_: None)
         server.run(sockets=[listener])
 
 
@@ -90,7 +100,9 @@ def _bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError as exc:
+        listener.close()
         print(
             f"concordance: cannot listen on {host}:{port}: {exc.strerror}; choose another --port "
             "(0 takes any that is free)",

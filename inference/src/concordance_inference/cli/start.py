@@ -1,17 +1,22 @@
 """Starts an engine for a command, saying what it waits for."""
 
+import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from concordance_shared import InvalidRequestError
 from rich.console import Console
 
 from concordance_inference.generation import ModCall
 from concordance_inference.models.blas import preload_blas
+from concordance_inference.mods.catalog import ModCatalog, NamedMod
 
 if TYPE_CHECKING:
     from concordance_inference.cli.runtime import Runtime
+
+_PARAMETER = re.compile(r",(?=[A-Za-z_]\w*=)")
 
 
 @contextmanager
@@ -25,14 +30,32 @@ def running(
     Raises:
         ConcordanceError: The model or a mod cannot be found or loaded.
     """
+    catalog = ModCatalog(mod_paths)
+    calls = catalog.resolve([parse_mod(mod) for mod in mods], strict=False)
     preload_blas()
     with Console(stderr=True).status("starting") as status:
-        from concordance_inference.cli.runtime import Runtime, parse_mod
+        from concordance_inference.cli.runtime import Runtime
 
-        runtime = Runtime(model, mod_paths, progress=status.update)
-        calls = runtime.mods.resolve([parse_mod(mod) for mod in mods], strict=False)
-        runtime.start()
+        runtime = Runtime(model, catalog, progress=status.update).start()
     try:
         yield runtime, calls
     finally:
         runtime.stop()
+
+
+def parse_mod(text: str) -> NamedMod:
+    """`NAME`, or `NAME:key=value,key=value`. A comma splits only where a key follows.
+
+    Raises:
+        InvalidRequestError: A parameter has no `=`.
+    """
+    name, colon, rest = text.partition(":")
+    params: dict[str, str] = {}
+    for part in _PARAMETER.split(rest) if colon else []:
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise InvalidRequestError(
+                f"--mod {text!r}: write parameters as NAME:key=value,key=value"
+            )
+        params[key] = value
+    return NamedMod(name=name, params=params, where="--mod")

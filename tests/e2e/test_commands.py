@@ -1,0 +1,197 @@
+"""The command line, as a user types it."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy(run):
+    code = (
+        "import sys\n"
+        "sys.argv = ['concordance', '--help']\n"
+        "from concordance_inference.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'mlx', 'mlx_lm', 'numpy', 'transformers', 'starlette', 'msgspec', 'rich'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    for command in ("serve", "generate", "chat", "demo", "bench", "models", "mods"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["serve", "generate", "chat", "demo", "bench", "models", "mods new", "mods push"]
+)
+def test_every_option_is_explained(run, command):
+    done = run(*command.split(), "--help")
+    lines = done.stdout.splitlines()
+    options = [i for i, line in enumerate(lines) if line.strip().startswith("--")]
+
+    assert done.returncode == 0
+    for i in options:
+        name, _, explanation = lines[i].strip().partition("  ")
+        following = lines[i + 1].strip() if i + 1 < len(lines) else ""
+        assert explanation.strip() or following, name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["generate", "hi", "--model", "/nowhere"], ["/nowhere", "no folder"]),
+        (["generate", "hi", "--mod", "nosuch"], ["nosuch", "known:", "replace"]),
+        (["generate", "hi", "--mod", "replace:find=x"], ["replacement", "missing"]),
+        (["generate", "hi", "--mod", "replace:x"], ["key=value"]),
+        (["generate", "hi", "--mods", "/nowhere"], ["/nowhere"]),
+        (["serve", "--mods", "/nowhere", "--port", "0"], ["/nowhere"]),
+        (["mods", "list", "--url", "http://127.0.0.1:9"], ["concordance serve"]),
+        (["mods", "list", "--url", "nonsense"], ["http://"]),
+        (["mods", "new", "No-Good"], ["lower-case"]),
+        (["mods", "push", "/nowhere.py"], ["/nowhere.py"]),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_without_a_traceback(run, arguments, words):
+    done = run(*arguments)
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_public_address_is_refused_with_status_2(run):
+    for host in ("0.0.0.0", "192.0.2.1", "example.org"):
+        done = run("serve", "--host", host, "--port", "0")
+        assert done.returncode == 2
+        assert "loopback" in done.stderr
+
+
+def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(run):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run("serve", "--port", taken.getsockname()[1])
+
+    assert done.returncode == 1
+    assert "cannot listen" in done.stderr
+    assert "loading" not in done.stderr
+
+
+def test_generate_reads_from_standard_input_and_continues_text(run, folder):
+    done = run(
+        "generate",
+        "-",
+        "--model",
+        folder,
+        "--raw",
+        "--max-tokens",
+        "3",
+        "--mod",
+        "greeting:text=Hello",
+        typed="abc",
+    )
+
+    assert done.stdout.startswith("Hel")
+
+
+def test_generate_shows_tokens(run, folder):
+    done = run(
+        "generate",
+        "hi",
+        "--model",
+        folder,
+        "--tokens",
+        "--max-tokens",
+        "6",
+        "--mod",
+        "greeting:text=Hello",
+    )
+
+    assert "Hello" in done.stdout
+
+
+def test_chat_keeps_the_conversation_until_it_is_left(run, folder, tmp_path):
+    (tmp_path / "count.py").write_text(
+        "from concordance_sdk import Prefilled, get_conversation, mod\n"
+        "@mod(on=[Prefilled])\n"
+        "def count(event, actions, tokenizer):\n"
+        "    texts = ','.join(m.text for m in get_conversation())\n"
+        "    return actions.force_output(tokenizer.encode(f'<{texts}>'))\n"
+    )
+    done = run(
+        "chat",
+        "--model",
+        folder,
+        "--mods",
+        tmp_path,
+        "--mod",
+        "count",
+        typed="one\ntwo\n/help\n/reset\nthree\n/exit\n",
+    )
+
+    assert "<one>" in done.stdout
+    assert "<one,<one>,two>" in done.stdout
+    assert "<three>" in done.stdout
+    assert "/reset begins anew" in done.stdout
+    assert done.returncode == 0
+
+
+@pytest.mark.model
+def test_demo_shows_four_mods(run):
+    done = run("demo", "--max-tokens", "16")
+
+    assert done.returncode == 0, done.stderr
+    for words in ("greeting", "replace:find=Paris", "avoid:word=blue", "sentences:count=1", "Lyon"):
+        assert words in done.stdout
+
+
+def test_models_lists_the_default(run):
+    assert "SmolLM2-135M-Instruct (default)" in run("models").stdout.replace("\n", " ")
+
+
+def test_a_new_mod_passes_its_own_test_and_can_be_pushed_listed_and_removed(
+    run, tmp_path, tiny_server
+):
+    for arguments in (["my_mod"], ["other", "--function"]):
+        made = run("mods", "new", *arguments, "--folder", tmp_path)
+        assert made.returncode == 0, made.stderr
+    tests = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert tests.returncode == 0, tests.stdout
+    again = run("mods", "new", "my_mod", "--folder", tmp_path)
+    assert "is there already" in again.stderr
+
+    url = ("--url", tiny_server.url)
+    assert run("mods", "push", tmp_path / "my_mod.py", *url).stdout.startswith("my_mod ")
+    assert "my_mod" in run("mods", "list", *url).stdout
+    assert run("mods", "rm", "my_mod", *url).stdout == "deleted my_mod\n"
+    gone = run("mods", "rm", "my_mod", *url)
+    assert gone.returncode == 1
+    assert "404" in gone.stderr
+
+
+def test_a_file_with_several_mods_asks_which(run, tmp_path, tiny_server):
+    (tmp_path / "two.py").write_text(
+        "from concordance_sdk import mod\n"
+        "@mod\ndef one(event, actions): ...\n"
+        "@mod\ndef two(event, actions): ...\n"
+    )
+    url = ("--url", tiny_server.url)
+
+    assert "--mod" in run("mods", "push", tmp_path / "two.py", *url).stderr
+    assert (
+        run(
+            "mods", "push", tmp_path / "two.py", "--mod", "two", "--name", "second", *url
+        ).returncode
+        == 0
+    )
+    assert run("mods", "rm", "second", *url).returncode == 0

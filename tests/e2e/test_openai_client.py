@@ -1,0 +1,159 @@
+"""The official client against the embedded model: what a user of it would do."""
+
+import openai
+import pytest
+
+pytestmark = pytest.mark.model
+
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+CALLER = """
+from concordance_sdk import Added, mod, get_schemas
+
+@mod(max_backtrack=None)
+def caller(event, actions):
+    '''Calls the first tool of the request.'''
+    if isinstance(event, Added):
+        name = get_schemas().tools[0].function.name
+        return actions.tool_calls({"name": name, "arguments": {"city": "Paris"}})
+"""
+
+
+@pytest.fixture(name="ask")
+def _ask(embedded_server):
+    client, model = embedded_server.client, embedded_server.model
+
+    def ask(mod="", **fields):
+        name = f"{model}/{mod}" if mod else model
+        fields = {"messages": QUESTION, "temperature": 0, "max_tokens": 24, **fields}
+        return client.chat.completions.create(model=name, **fields)
+
+    return ask
+
+
+def joined(stream):
+    return "".join(c.choices[0].delta.content or "" for c in stream if c.choices)
+
+
+def test_the_answer_is_paris(ask):
+    answer = ask()
+
+    assert answer.choices[0].message.content == "The capital of France is Paris."
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_a_stream_says_the_same_and_tells_its_usage(ask):
+    whole = ask()
+    chunks = list(ask(stream=True, stream_options={"include_usage": True}))
+
+    assert joined(chunks) == whole.choices[0].message.content
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert chunks[-1].usage == whole.usage
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == "stop"
+
+
+def test_the_clients_own_stream_helper(embedded_server):
+    with embedded_server.client.chat.completions.stream(
+        model=embedded_server.model, messages=QUESTION, temperature=0, max_tokens=24
+    ) as stream:
+        events = [event.type for event in stream]
+        final = stream.get_final_completion()
+
+    assert final.choices[0].message.content == "The capital of France is Paris."
+    assert "content.done" in events
+
+
+def test_the_budget_ends_with_length(ask):
+    answer = ask(max_tokens=3)
+
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage.completion_tokens == 3
+
+
+def test_a_stop_string_over_token_borders(ask):
+    assert ask(stop=["ance is"]).choices[0].message.content == "The capital of Fr"
+
+
+def test_a_seed_repeats_an_answer(ask):
+    first, second, other = (
+        ask(temperature=1, seed=seed, max_tokens=8).choices[0].message.content for seed in (1, 1, 2)
+    )
+
+    assert first == second != other
+
+
+def test_a_mod_by_the_model_name(ask):
+    assert ask("greeting").choices[0].message.content.startswith("Ahoy!")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_mod_with_parameters(ask, stream):
+    mods = [{"name": "replace", "params": {"find": "Paris", "replacement": "Lyon"}}]
+    answer = ask(extra_body={"mods": mods}, stream=stream)
+    text = joined(answer) if stream else answer.choices[0].message.content
+
+    assert "Lyon" in text
+    assert "Paris" not in text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tool_calls(ask, embedded_server, run, tmp_path, stream):
+    (tmp_path / "caller.py").write_text(CALLER)
+    pushed = run("mods", "push", tmp_path / "caller.py", "--url", embedded_server.url)
+    assert pushed.returncode == 0, pushed.stderr
+    tools = [{"type": "function", "function": {"name": "look_up", "parameters": {}}}]
+    answer = ask("caller", tools=tools, stream=stream)
+    if stream:
+        chunks = list(answer)
+        (opened, arguments) = [
+            c.choices[0].delta.tool_calls[0] for c in chunks if c.choices[0].delta.tool_calls
+        ]
+        name, text = opened.function.name, arguments.function.arguments
+        reason = chunks[-1].choices[0].finish_reason
+    else:
+        (call,) = answer.choices[0].message.tool_calls
+        name, text, reason = (
+            call.function.name,
+            call.function.arguments,
+            answer.choices[0].finish_reason,
+        )
+
+    assert (name, text, reason) == ("look_up", '{"city":"Paris"}', "tool_calls")
+
+
+def test_models(embedded_server):
+    client, model = embedded_server.client, embedded_server.model
+
+    assert model == "SmolLM2-135M-Instruct"
+    assert client.models.retrieve(model).id == model
+
+
+def test_errors_are_the_clients_own(ask, embedded_server):
+    with pytest.raises(openai.NotFoundError) as unknown:
+        ask("nosuch")
+    with pytest.raises(openai.BadRequestError) as bad:
+        ask(temperature=5)
+
+    assert unknown.value.code == "mod_not_found"
+    assert bad.value.param == "temperature"
+
+
+def test_the_command_line_answers_paris(run):
+    done = run("generate", "What is the capital of France?")
+
+    assert done.stdout == "The capital of France is Paris.\n"
+
+
+def test_the_command_line_is_steered(run):
+    done = run(
+        "generate",
+        "What is the capital of France?",
+        "--max-tokens",
+        8,
+        "--mod",
+        "replace:find=Paris,replacement=Lyon",
+        "--mod",
+        "sentences:count=1",
+    )
+
+    assert done.stdout == "The capital of France is Lyon,\n"

@@ -1,0 +1,208 @@
+"""A server under bad mods, bad clients and many requests. A tiny model: what is said is noise."""
+
+import concurrent.futures
+import json
+import re
+import shlex
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+
+import openai
+import pytest
+from servers import Server, eventually
+
+HEAD = "from concordance_sdk import Added, ForwardPass, Sampled, mod\n"
+BAD_MODS = {
+    "raises": ("Sampled", "raise RuntimeError('kaput')", ["RuntimeError", "kaput", "step 2"]),
+    "illegal": (
+        "Added",
+        "return actions.adjust_logits(allow=[1])",
+        ["AdjustedLogits", "ForceTokens"],
+    ),
+    "range": ("ForwardPass", "return actions.force_tokens([10**9])", ["1000000000", "257"]),
+    "nan": (
+        "ForwardPass",
+        "return actions.adjust_logits(logits=[float('nan')] * len(event.logits))",
+        ["NaN"],
+    ),
+    "too-far": ("Added", "return actions.backtrack(10_000)", ["10000", "only 3"]),
+    "endless": ("Added", "return actions.backtrack(1)", ["keeps the completion from advancing"]),
+    "nothing": ("Sampled", "return 'text'", ["not an action"]),
+    "leaves": ("Sampled", "import sys; sys.exit(3)", ["SystemExit"]),
+}
+
+
+def source(event, body):
+    when = "" if "backtrack(1)" in body else " and event.step == 2"
+    return (
+        f"{HEAD}\n@mod\ndef bad(event, actions):\n"
+        f"    if isinstance(event, {event}){when}:\n        {body}\n"
+    )
+
+
+def post(url, body):
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)
+
+
+def upload(server, name, text, entrypoint="bad"):
+    return post(f"{server.url}/v1/mods", {"name": name, "entrypoint": entrypoint, "source": text})
+
+
+def ask(server, mod="", content="hi", **fields):
+    model = f"tiny-llama/{mod}" if mod else "tiny-llama"
+    messages = [{"role": "user", "content": content}]
+    fields = {"temperature": 0, "max_tokens": 20, **fields}
+    return server.client.chat.completions.create(model=model, messages=messages, **fields)
+
+
+def text(answer):
+    return answer.choices[0].message.content
+
+
+@pytest.mark.parametrize("name", BAD_MODS)
+def test_a_bad_mod_is_told_by_its_name_and_costs_nobody_else_anything(tiny_server, name):
+    event, body, words = BAD_MODS[name]
+    upload(tiny_server, name, source(event, body))
+    expected = text(ask(tiny_server, content="others"))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        others = [pool.submit(ask, tiny_server, content="others") for _ in range(3)]
+        with pytest.raises(openai.UnprocessableEntityError) as caught:
+            ask(tiny_server, name)
+
+    for word in (f"'{name}'", event, *words):
+        assert word in caught.value.message
+    assert caught.value.body["mod"] == name
+    assert [text(other.result()) for other in others] == [expected] * 3
+
+
+def test_a_bad_mod_in_a_stream_is_an_error_event(tiny_server):
+    event, body, _ = BAD_MODS["raises"]
+    upload(tiny_server, "raises-late", source(event, body).replace("def bad", "def bad"))
+    stream = ask(tiny_server, "raises-late", stream=True)
+    with pytest.raises(openai.APIError, match="kaput"):
+        list(stream)
+
+
+def test_two_hundred_requests_at_once_are_all_answered_alike(tiny_server):
+    expected = text(ask(tiny_server))
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(lambda _: text(ask(tiny_server)), range(200)))
+
+    assert answers == [expected] * 200
+
+
+def test_more_than_may_wait_are_turned_away_and_the_others_answered(narrow_server):
+    expected = text(ask(narrow_server))
+
+    def one(_):
+        try:
+            return text(ask(narrow_server))
+        except openai.RateLimitError as exc:
+            return exc.response.headers["retry-after"]
+
+    with concurrent.futures.ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(one, range(60)))
+
+    assert set(answers) == {expected, "1"}
+    assert answers.count(expected) >= 9
+    assert text(ask(narrow_server)) == expected
+
+
+def test_a_client_that_leaves_in_mid_stream_frees_its_row_for_the_next(narrow_server):
+    expected = text(ask(narrow_server))
+    for _ in range(3):
+        stream = ask(narrow_server, stream=True, max_tokens=100)
+        next(iter(stream))
+        stream.close()
+
+    assert text(ask(narrow_server)) == expected
+
+
+def test_a_client_that_leaves_without_a_stream_frees_its_row(narrow_server):
+    messages = [{"role": "user", "content": "x"}]
+    body = json.dumps({"model": "tiny-llama", "messages": messages}).encode()
+    host, port = re.match(r"http://(.*):(\d+)", narrow_server.url).groups()
+    for _ in range(12):  # more than may wait: all of them have to be let go
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(
+                b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
+
+    eventually(lambda: _is_answered(narrow_server))
+
+
+def _is_answered(server):
+    try:
+        return bool(ask(server, max_tokens=5))
+    except openai.RateLimitError:
+        return False
+
+
+def test_a_mod_keeps_its_version_for_requests_that_run(tiny_server):
+    slow = HEAD + (
+        "import time\n@mod\ndef bad(event, actions, tokenizer):\n"
+        "    if isinstance(event, Added) and event.step == 0: time.sleep(1)\n"
+        "    if isinstance(event, ForwardPass) and event.step == 1:\n"
+        "        return actions.force_output(tokenizer.encode('{}'))\n"
+    )
+    upload(tiny_server, "versioned", slow.format("old"))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = pool.submit(ask, tiny_server, "versioned")
+        time.sleep(0.5)
+        upload(tiny_server, "versioned", slow.format("new"))
+        after = ask(tiny_server, "versioned")
+
+    assert (text(running.result()), text(after)) == ("old", "new")
+
+
+def test_a_file_of_mods_is_read_again_when_it_changes(tiny_server, mods_folder):
+    path = mods_folder / "say.py"
+    say = HEAD + (
+        "@mod(on=[ForwardPass])\ndef say(event, actions, tokenizer):\n"
+        "    return actions.force_output(tokenizer.encode('{}'))\n"
+    )
+    path.write_text(say.format("before"))
+    eventually(lambda: "say" in [m["id"] for m in mods_of(tiny_server)])
+    assert text(ask(tiny_server, "say")) == "before"
+    path.write_text(say.format("after, and longer"))
+
+    eventually(lambda: text(ask(tiny_server, "say")) == "after, and longer")
+
+
+def mods_of(server):
+    with urllib.request.urlopen(f"{server.url}/v1/mods", timeout=10) as response:
+        return json.load(response)["data"]
+
+
+def test_what_is_said_at_the_start(tiny_server):
+    for words in ("127.0.0.1", "tiny-llama", "avoid, first, greeting", "curl http://127.0.0.1"):
+        assert words in tiny_server.printed
+
+
+def test_the_printed_curl_line_works(tiny_server):
+    line = tiny_server.printed[tiny_server.printed.index("curl ") :].strip()
+    done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True)
+
+    assert json.loads(done.stdout)["choices"][0]["message"]["content"].startswith("Ahoy!")
+
+
+def test_a_request_under_way_when_the_server_is_told_to_end_is_finished(folder):
+    server = Server("--model", folder)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(text(ask(server, max_tokens=100))))
+    thread.start()
+    time.sleep(0.1)
+    status = server.stop()
+    thread.join()
+
+    assert status == 0
+    assert len(results) == 1
