@@ -7,6 +7,7 @@ import sys
 import pytest
 
 
+@pytest.mark.process
 def test_help_is_quick_because_it_imports_nothing_heavy(run):
     code = (
         "import sys\n"
@@ -153,6 +154,7 @@ def test_models_lists_the_default(run):
     assert "SmolLM2-135M-Instruct (default)" in run("models").stdout.replace("\n", " ")
 
 
+@pytest.mark.process
 def test_a_new_mod_passes_its_own_test_and_can_be_pushed_listed_and_removed(
     run, tmp_path, tiny_server
 ):
@@ -179,6 +181,7 @@ def test_a_new_mod_passes_its_own_test_and_can_be_pushed_listed_and_removed(
     assert "404" in gone.stderr
 
 
+@pytest.mark.process
 def test_a_file_with_several_mods_asks_which(run, tmp_path, tiny_server):
     (tmp_path / "two.py").write_text(
         "from concordance_sdk import mod\n"

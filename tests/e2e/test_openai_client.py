@@ -156,4 +156,4 @@ def test_the_command_line_is_steered(run):
         "sentences:count=1",
     )
 
-    assert done.stdout == "The capital of France is Lyon,\n"
+    assert done.stdout == "The capital of France is Lyon, France\n"

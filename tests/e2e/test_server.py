@@ -14,6 +14,8 @@ import openai
 import pytest
 from servers import Server, eventually
 
+pytestmark = pytest.mark.process
+
 HEAD = "from concordance_sdk import Added, ForwardPass, Sampled, mod\n"
 BAD_MODS = {
     "raises": ("Sampled", "raise RuntimeError('kaput')", ["RuntimeError", "kaput", "step 2"]),

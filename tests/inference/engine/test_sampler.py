@@ -5,8 +5,8 @@ import math
 import mlx.core as mx
 import numpy as np
 import pytest
-from concordance_inference.engine.draws import uniform
-from concordance_inference.engine.sampler import NO_TOKEN, SamplingArrays, keep_likely, sample
+from concordance_inference.engine.draws import NO_TOKEN, uniform
+from concordance_inference.engine.sampler import SamplingArrays, keep_likely, sample
 from concordance_inference.generation import SamplingParams
 
 

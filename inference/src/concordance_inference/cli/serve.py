@@ -6,7 +6,7 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -44,23 +44,39 @@ def run(
     )
     logging.getLogger("concordance_inference.models.blas").setLevel(logging.INFO)
     _refuse_public(host)
-    listener = _bind(host, port)
     catalog = ModCatalog(mod_paths)
-    preload_blas()
+    bounds = {"max_rows": max_rows, "max_waiting": max_waiting, "chunk": chunk}
+    with _bind(host, port) as listener:
+        preload_blas()
+        _serve(console, listener, model, catalog, bounds, verbose=verbose)
+
+
+def _serve(
+    console: Console,
+    listener: socket.socket,
+    model: str | None,
+    catalog: ModCatalog,
+    bounds: Mapping[str, int],
+    *,
+    verbose: bool,
+) -> None:
+    """Load the model, say so, and answer until a signal ends it."""
     from concordance_inference.cli.runtime import Runtime
     from concordance_inference.engine.config import EngineConfig
     from concordance_inference.server.app import create_app
     from concordance_inference.server.context import ServerContext
 
-    config = EngineConfig(max_rows=max_rows, max_waiting=max_waiting, chunk=chunk)
     runtime = Runtime(
-        model, catalog, config=config, progress=lambda what: console.print(f"… {what}")
+        model,
+        catalog,
+        config=EngineConfig(**bounds),
+        progress=lambda what: console.print(f"… {what}"),
     )
     with runtime:
         context = ServerContext(
-            engine=runtime.engine, chat=runtime.chat, mods=runtime.mods, allow_uploads=True
+            engine=runtime.engine, chat=runtime.chat, mods=catalog, allow_uploads=True
         )
-        names = [entry.name for entry in runtime.mods.entries()]
+        names = [entry.name for entry in catalog.entries()]
         _announce(console, _url(listener), runtime.engine.model.id, names)
         server = uvicorn.Server(
             uvicorn.Config(

@@ -1,8 +1,11 @@
-"""Random numbers that belong to one request alone.
+"""What the sampler draws: random numbers that belong to one request alone, or no token.
 
 A draw depends on the request's seed and on how many draws it had before, and on nothing else: not
 on its neighbours in the batch, not on the device, not on passes that were wasted.
 """
+
+#: What stands for a token where none can be sampled: every score was -inf, or one was no number.
+NO_TOKEN = -1
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF

@@ -1,11 +1,17 @@
-"""One request while it runs: its state, its mods, its text, and where its updates go."""
+"""One request while it runs: its state, its mods, its text, and where its updates go.
 
+No arrays: the batch's caches and the step's logits hold those.
+"""
+
+import logging
 import secrets
+import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from concordance_sdk.instance import InProcessMod
 from concordance_sdk.request_state import RequestState
-from concordance_sdk.steering import Steering
+from concordance_sdk.steering import AdjustableLogits, Steering
 from concordance_shared import (
     ConcordanceError,
     FinishReason,
@@ -15,10 +21,8 @@ from concordance_shared import (
 )
 
 from concordance_inference.engine.config import ModelTraits
-from concordance_inference.engine.draws import uniform
-from concordance_inference.engine.logits import LogitsRow
+from concordance_inference.engine.draws import NO_TOKEN, uniform
 from concordance_inference.engine.plan import Unread
-from concordance_inference.engine.sampler import NO_TOKEN
 from concordance_inference.engine.stop import StopStrings
 from concordance_inference.engine.text_stream import TextStream
 from concordance_inference.engine.token_stream import TokenStream
@@ -30,7 +34,11 @@ from concordance_inference.generation import (
     Update,
 )
 
+logger = logging.getLogger(__name__)
+
 Emit = Callable[[Update], None]
+
+Logits = TypeVar("Logits", bound=AdjustableLogits)
 
 
 class Row:
@@ -53,6 +61,7 @@ class Row:
             ModError: A mod's `__init__` raised.
         """
         self.request = request
+        self._began_at = time.monotonic()
         self.is_pending = False
         self._is_read_ahead = False  # the pending token is read by a pass that was launched
         self._scored_behind = 0  # how many tokens stand before the position last scored
@@ -134,11 +143,11 @@ class Row:
         else:
             state.num_cached = self._scored_behind
 
-    def steer_logits(self, logits: LogitsRow) -> LogitsRow | None:
+    def steer_logits(self, logits: Logits) -> Logits | None:
         """Let the mods see the next position's scores; return those to sample from, if any."""
         if not self.steering.listens_to_logits:
             return logits
-        chosen: list[LogitsRow | None] = [None]
+        chosen: list[Logits | None] = [None]
         self._guard(lambda: chosen.append(self.steering.forward_pass(logits)))
         self._follow()
         self.is_adjusted = chosen[-1] is not logits
@@ -187,6 +196,16 @@ class Row:
         self.is_concluded = True
         self._guard(self.steering.finished)
         state = self.state
+        logger.info(
+            "%s %s: %d prompt tokens, %d of the completion (%d forced, %d taken back), %.2f s",
+            state.request_id,
+            state.finish_reason,
+            state.prompt_len,
+            state.num_completion,
+            state.num_forced,
+            state.num_taken_back,
+            time.monotonic() - self._began_at,
+        )
         if state.error:
             self._emit(Failed(error=state.error))
             return

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
+from concordance_inference.engine.draws import NO_TOKEN
 from concordance_inference.generation import SamplingParams
-
-#: What stands for a token where none can be sampled: every score was -inf, or one was no number.
-NO_TOKEN = -1
 
 
 class SamplingArrays:

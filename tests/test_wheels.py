@@ -1,0 +1,108 @@
+"""What is installed from the wheels alone is enough: the SDK for mods, the types for tools."""
+
+import shutil
+import subprocess
+import zipfile
+
+import pytest
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(shutil.which("uv") is None, reason="needs uv to build and install"),
+]
+
+MOD_AND_TEST = """
+from concordance_sdk import ForwardPass, mod
+from concordance_sdk.testing import play
+
+@mod
+def greet(event, actions, tokenizer):
+    if isinstance(event, ForwardPass) and event.step == 0:
+        return actions.force_tokens(tokenizer.encode("Hi "))
+
+assert play(greet, script="xxxyou").text == "Hi you"
+"""
+TYPES = """
+import msgspec
+from concordance_shared import Backtrack, LEGAL_ACTIONS, Prefilled
+
+assert Backtrack not in LEGAL_ACTIONS[Prefilled]
+assert msgspec.json.encode(Backtrack(2)) == b'{"type":"Backtrack","n":2,"tokens":null}'
+"""
+
+
+def uv(*arguments, **options):
+    return subprocess.run(
+        ["uv", *map(str, arguments)], capture_output=True, text=True, check=True, **options
+    )
+
+
+@pytest.fixture(name="wheels", scope="module")
+def _wheels(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheels")
+    uv("build", "--all-packages", "--wheel", "-o", folder)
+    return folder
+
+
+@pytest.fixture(name="install")
+def _install(wheels, tmp_path):
+    """A virtual environment with one of the packages and what it needs; its Python."""
+
+    def install(package):
+        uv("venv", tmp_path / "venv")
+        python = tmp_path / "venv" / "bin" / "python"
+        uv("pip", "install", "--python", python, "--find-links", wheels, package)
+        return python
+
+    return install
+
+
+def installed(python):
+    listed = uv("pip", "list", "--python", python, "--format", "freeze").stdout
+    return {line.partition("==")[0] for line in listed.splitlines()}
+
+
+def test_the_sdk_alone_is_enough_to_write_and_test_a_mod(install, tmp_path):
+    python = install("concordance-sdk")
+
+    assert installed(python) == {"concordance-sdk", "concordance-shared", "msgspec", "llguidance"}
+    subprocess.run([python, "-c", MOD_AND_TEST], check=True, cwd=tmp_path)
+
+
+def test_the_types_alone_are_enough_for_tools(install, tmp_path):
+    python = install("concordance-shared")
+
+    assert installed(python) == {"concordance-shared", "msgspec"}
+    subprocess.run([python, "-c", TYPES], check=True, cwd=tmp_path)
+
+
+def test_every_wheel_has_its_types_its_licence_and_its_readme(wheels):
+    for package in ("shared", "sdk", "inference"):
+        (wheel,) = wheels.glob(f"concordance_{package}-*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            metadata = archive.read(next(n for n in names if n.endswith("METADATA"))).decode()
+
+        assert f"concordance_{package}/py.typed" in names
+        assert any(name.endswith("licenses/LICENSE") for name in names)
+        assert "License-Expression: Apache-2.0" in metadata
+        assert f"# concordance-{package}" in metadata
+
+
+def test_all_packages_have_one_version():
+    import tomllib
+    from pathlib import Path
+
+    root = Path(__file__).parent.parent
+    projects = [
+        tomllib.loads((root / folder / "pyproject.toml").read_text())["project"]
+        for folder in (".", "shared", "sdk", "inference")
+    ]
+    versions = {project["version"] for project in projects}
+
+    assert len(versions) == 1
+    (version,) = versions
+    for project in projects[2:]:
+        for needed in ("concordance-shared", "concordance-sdk"):
+            pins = [d for d in project["dependencies"] if d.startswith(needed)]
+            assert pins in ([], [f"{needed}=={version}"])
