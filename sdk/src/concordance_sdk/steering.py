@@ -101,6 +101,11 @@ class Steering:
         """Whether a mod has to be asked before a position can be sampled."""
         return bool(self._listeners[ForwardPass])
 
+    @property
+    def can_take_back(self) -> bool:
+        """Whether a mod is asked at an event at which tokens can be taken back."""
+        return any(self._listeners[event] for event in (ForwardPass, Sampled, Added))
+
     def prefilled(self) -> None:
         """Tell the mods of the prompt, before the model reads it."""
         state = self.state

@@ -15,7 +15,7 @@ from concordance_inference.generation import (
 )
 from concordance_sdk import Added, Finished, FinishReason, ForwardPass, Prefilled, Sampled, mod
 from concordance_shared import EngineError, InvalidActionError, ModRaisedError, NumericalError
-from tiny import EOS, ask, finish, make_engine, model_named, run, submit, tiny_llama
+from tiny import EOS, ask, finish, fresh_logits, make_engine, model_named, run, submit, tiny_llama
 
 
 @pytest.fixture(name="reads")
@@ -73,8 +73,64 @@ def test_after_a_backtrack_only_the_changed_tail_is_read(reads):
 
     run(make_engine(), ask("Hello", fix, max_tokens=8))
 
-    # Six tokens were sampled and a seventh pass was under way when four of them were taken back.
-    assert only_row(reads) == [b"Hello", None, None, None, None, None, None, b"XYZ", None, None]
+    # Six tokens were sampled, and the pass that reads the sixth was under way, when four of them
+    # were taken back. From then on nothing is read ahead for a while.
+    assert [ids and len(ids) for ids in only_row(reads)] == [5, *[None] * 6, 3, 1, 1]
+    assert only_row(reads)[7] == b"XYZ"
+
+
+def test_a_position_that_was_scored_before_is_not_read_again(reads):
+    left = [1]
+
+    @mod(on=[Added])
+    def redo(event, actions):
+        if event.step == 3 and left:
+            left.pop()
+            return actions.backtrack(2)
+
+    plain = run(make_engine(), ask("Hello", max_tokens=5))
+    reads.clear()
+    answers = run(make_engine(), ask("Hello", redo, max_tokens=5))
+
+    assert answers.ids == plain.ids
+    assert [ids and len(ids) for ids in only_row(reads)] == [5, *[None] * 4, 1, 1]
+
+
+def test_a_position_on_another_branch_is_read_though_it_was_scored_on_the_old_one(reads):
+    """Scores are remembered for the tokens that stood before them, and for no others."""
+    model = model_named("llama")
+    moves = [("back", 3, b"??"), ("back", 1, None)]
+
+    @mod(on=[Added])
+    def branch(event, actions):
+        length = event.step + len(event.added_tokens)
+        if moves and length in (4, 3):
+            _, n, tokens = moves.pop(0)
+            return actions.backtrack(n, tokens)
+
+    answers = run(make_engine(model), ask("Hello", branch, max_tokens=6))
+    ids = list(b"Hello") + list(answers.ids[:2])
+    assert bytes(answers.ids[1:2]) == b"?"
+    for token_id in answers.ids[2:]:
+        assert int(mx.argmax(fresh_logits(model, ids)).item()) == token_id
+        ids.append(token_id)
+
+
+def test_after_a_wasted_pass_nothing_is_read_ahead_for_a_while_then_again(reads):
+    left = [1]
+
+    @mod(on=[Sampled])
+    def once(event, actions):
+        if left:
+            left.pop()
+            return actions.force_tokens([65])
+
+    run(make_engine(), ask("Hello", once, max_tokens=60))
+    ahead = [ids is None for ids in only_row(reads)]
+
+    assert ahead[:3] == [False, True, False]
+    assert ahead[3:33] == [False] * 30
+    assert all(ahead[36:])
 
 
 def test_a_mod_that_replaces_a_token_by_itself_wastes_no_pass(reads):
@@ -99,10 +155,13 @@ def test_a_row_that_a_mod_acts_on_leaves_the_others_their_pass(reads):
         if event.step == 1 and not event.forced:
             return actions.backtrack(1, b"XY")
 
-    engine = make_engine()
-    run(engine, ask("Hello", max_tokens=8), ask("Hello", fix, max_tokens=8))
+    run(make_engine(), ask("Hello", max_tokens=8), ask("Hello", fix, max_tokens=8))
 
-    assert [None if ids is None else bytes(ids) for _, ids in reads[3]] == [None, b"XY"]
+    assert [[len(ids or (0,)) for _, ids in step] for step in reads[2:5]] == [
+        [1, 1],
+        [1, 2],
+        [1, 1],
+    ]
 
 
 # What mods see

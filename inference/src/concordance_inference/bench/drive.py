@@ -8,6 +8,7 @@ from typing import Any
 import mlx.core as mx
 from concordance_sdk import Actions, Added, ForwardPass, Sampled, definition_of, mod
 from mlx_lm.generate import BatchGenerator, stream_generate
+from msgspec import Struct
 
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.engine import Engine
@@ -161,14 +162,18 @@ def force(subject: Subject, prompt_ids: Sequence[int], forced: Sequence[int]) ->
     return len(forced) / (stamps[2] - stamps[0])  # decision, next scores, next token
 
 
-def take_back(subject: Subject, context: int, n: int, *, repeats: int) -> float:
-    """The time, in seconds, that taking back `n` tokens adds at a context of so many tokens.
+class TakenBack(Struct, frozen=True):
+    """What taking tokens back cost, in seconds: how much longer the next token took than usual."""
 
-    The median over some repeats of how much longer the next token takes, against the usual.
-    """
+    first: float  # the first time in a request: a pass that was read ahead is thrown away
+    later: float  # the median of the other times
+
+
+def take_back(subject: Subject, context: int, n: int, *, repeats: int = 4) -> TakenBack:
+    """Take back the last `n` tokens at a context of so many tokens, several times in a request."""
     usual: list[float] = []
     added: list[float] = []
-    state = {"at": 0.0, "took_back": False, "since": 0, "left": repeats}
+    state = {"at": 0.0, "took_back": False, "since": 0}
 
     @mod(name="take_back", on=[Added], max_backtrack=None)
     def taking_back(_event: Added, actions: Actions) -> object:
@@ -176,16 +181,15 @@ def take_back(subject: Subject, context: int, n: int, *, repeats: int) -> float:
         if state["at"]:
             (added if state["took_back"] else usual).append(now - state["at"])
         state["at"], state["since"] = now, state["since"] + 1
-        state["took_back"] = state["since"] > n + 4 and state["left"] > 0
+        state["took_back"] = state["since"] > n + 4 and len(added) < repeats
         if state["took_back"]:
-            state["since"], state["left"] = 0, state["left"] - 1
+            state["since"] = 0
             return actions.backtrack(n)
-        if not state["left"] and state["since"] > 4:
-            return actions.force_output(())
-        return None
+        return actions.force_output(()) if len(added) == repeats else None
 
     _run(subject.engine, request(subject.prompt(context - n), 4096, taking_back, stream=False))
-    return statistics.median(added) - statistics.median(usual)
+    median = statistics.median(usual)
+    return TakenBack(added[0] - median, statistics.median(added[1:]) - median)
 
 
 def _run(engine: Engine, asked: GenerationRequest) -> None:

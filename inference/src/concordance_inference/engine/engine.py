@@ -12,8 +12,10 @@ from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.logits import LogitsRow
 from concordance_inference.engine.plan import StepPlan, plan_step
 from concordance_inference.engine.row import Emit, Row
-from concordance_inference.engine.runner import ModelRunner, Scores
+from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.engine.sampler import sample
+from concordance_inference.engine.score_memory import positions_that_fit
+from concordance_inference.engine.scores import Scores
 from concordance_inference.generation import Failed, GenerationRequest
 
 
@@ -33,6 +35,8 @@ class Engine:
         self._config = config
         self._waiting: deque[tuple[GenerationRequest, Emit]] = deque()
         self._batch = BatchState()
+        row_bytes = 4 * traits.vocab_size  # float32
+        self._remembers = positions_that_fit(config.max_rows, row_bytes)
 
     @property
     def has_work(self) -> bool:
@@ -62,6 +66,8 @@ class Engine:
         """Run one step."""
         self._admit()
         if self._batch.rows:
+            if any(row.is_cautious for row in self._batch.rows):
+                self._see_sampled()
             plan = self._plan()
             scores = self._forward(plan)
             self._decide(scores)
@@ -97,7 +103,7 @@ class Engine:
     def _begin(self, request: GenerationRequest, emit: Emit) -> Row | None:
         """Make the row of a request; `None` if its mods ended it before it began."""
         try:
-            row = Row(request, self._traits, emit)
+            row = Row(request, self._traits, emit, remembers=self._remembers)
         except ModError as exc:
             emit(Failed(error=exc))
             return None
@@ -111,23 +117,32 @@ class Engine:
         """Go back where tokens were taken back, and decide what each row reads."""
         for i, row in enumerate(self._batch.rows):
             state = row.state
-            state.num_cached = self._runner.cache.rewind(i, self._reusable(row))
+            state.num_cached = self._runner.cache.rewind(i, row.reusable)
         return plan_step([row.unread for row in self._batch.rows], chunk=self._config.chunk)
-
-    def _reusable(self, row: Row) -> int:
-        """How many tokens need not be read again: all but the last known one, at most."""
-        state = row.state
-        return (
-            state.num_cached if row.is_pending else min(state.num_cached, len(state.token_ids) - 1)
-        )
 
     def _forward(self, plan: StepPlan) -> Scores | None:
         """Launch the forward passes and book what they read."""
         scores = self._runner.forward(plan, self._batch.sampled) if plan.lanes else None
+        rows = self._batch.rows
         for lane in plan.lanes:
             for read in lane.reads:
-                self._batch.rows[read.row].count_read(read.num_tokens)
+                rows[read.row].count_read(read.num_tokens)
+        scores = self._with_recalled(scores)
+        for i in scores.rows if scores else ():
+            rows[i].remember((scores, i))
         return scores
+
+    def _with_recalled(self, scores: Scores | None) -> Scores | None:
+        """The scores of this step, with those that rows went back to and that are remembered."""
+        recalled: dict[int, mx.array] = {}
+        for i, row in enumerate(self._batch.rows):
+            if (remembered := row.recalled_scores) is not None:
+                then, at = remembered
+                recalled[i] = then.of_row(at)
+                row.count_recalled()
+        if not recalled:
+            return scores
+        return scores.with_rows(recalled) if scores else Scores.of_rows(recalled, len(self.rows))
 
     def _decide(self, scores: Scores | None) -> None:
         """See what the last step sampled, ask the mods, and sample the next tokens.

@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from concordance_sdk.instance import InProcessMod
 from concordance_sdk.request_state import RequestState
@@ -23,6 +23,7 @@ from concordance_shared import (
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.draws import NO_TOKEN, uniform
 from concordance_inference.engine.plan import Unread
+from concordance_inference.engine.score_memory import MAX_POSITIONS, ScoreMemory
 from concordance_inference.engine.stop import StopStrings
 from concordance_inference.engine.text_stream import TextStream
 from concordance_inference.engine.token_stream import TokenStream
@@ -35,6 +36,10 @@ from concordance_inference.generation import (
 )
 
 logger = logging.getLogger(__name__)
+
+#: For how many tokens nothing is read ahead after a pass was wasted, the first time and at most.
+_FIRST_CAUTION = 32
+_MAX_CAUTION = 1024
 
 Emit = Callable[[Update], None]
 
@@ -49,13 +54,21 @@ class Row:
     and stands, that pass is good, and if a mod decides otherwise, `num_cached` says so.
     """
 
-    def __init__(self, request: GenerationRequest, traits: ModelTraits, emit: Emit) -> None:
+    def __init__(
+        self,
+        request: GenerationRequest,
+        traits: ModelTraits,
+        emit: Emit,
+        *,
+        remembers: int = MAX_POSITIONS,
+    ) -> None:
         """Make the row of a request: its mods' instances and its empty text.
 
         Args:
             request: What is asked.
             traits: The model's.
             emit: Takes the request's updates.
+            remembers: The scores of how many positions are kept, if mods may go back to them.
 
         Raises:
             ModError: A mod's `__init__` raised.
@@ -65,6 +78,8 @@ class Row:
         self.is_pending = False
         self._is_read_ahead = False  # the pending token is read by a pass that was launched
         self._scored_behind = 0  # how many tokens stand before the position last scored
+        self._caution = 0  # tokens for which nothing is read ahead
+        self._next_caution = _FIRST_CAUTION
         self.is_adjusted = False  # mods changed the scores of the next position
         self.is_concluded = False  # the client has heard the end
         self._emit = emit
@@ -91,6 +106,7 @@ class Row:
         self.steering = Steering(
             self.state, mods, vocab_size=traits.vocab_size, context_len=traits.context_length
         )
+        self._scores = ScoreMemory(remembers if self.steering.can_take_back else 0)
         self._text = TextStream(
             traits.new_decoder(), StopStrings(request.stop), retracts=request.include_retractions
         )
@@ -109,11 +125,41 @@ class Row:
         state = self.state
         if self.is_pending:
             return Unread(state.num_cached, is_pending=True, is_waiting=state.room <= 1)
+        if state.is_finished or self.recalled_scores is not None:
+            return Unread(state.num_cached, is_waiting=True)
         return Unread(
             state.num_cached,
             state.token_ids[-state.num_unread :],
             is_prompt=state.num_cached < state.prompt_len,
         )
+
+    @property
+    def is_cautious(self) -> bool:
+        """Whether its next token is to be seen before it is read.
+
+        Reading ahead pays if mods leave tokens alone. Each time that a pass was wasted, nothing is
+        read ahead for a while, and for twice as long the next time.
+        """
+        return self._caution > 0
+
+    @property
+    def reusable(self) -> int:
+        """How many of its tokens need not be read again before the next position is decided.
+
+        All but the last: the scores come from reading it. All, where they are remembered.
+        """
+        state = self.state
+        if self.is_pending or self.recalled_scores is not None:
+            return state.num_cached
+        return min(state.num_cached, len(state.token_ids) - 1)
+
+    @property
+    def recalled_scores(self) -> Any | None:
+        """The scores of the next position, where it was scored before and nothing is to be read."""
+        state = self.state
+        if self.is_pending or state.is_finished or state.num_cached < len(state.token_ids):
+            return None
+        return self._scores.recall(len(state.token_ids))
 
     @property
     def is_at_hand(self) -> bool:
@@ -143,6 +189,15 @@ class Row:
         else:
             state.num_cached = self._scored_behind
 
+    def count_recalled(self) -> None:
+        """Book that the scores of its next position are remembered ones."""
+        self._scored_behind = self.state.num_cached
+
+    def remember(self, scores: Any) -> None:
+        """Keep the scores of its next position, if mods may go back to it."""
+        if self.steering.can_take_back:
+            self._scores.remember(self._scored_behind, scores)
+
     def steer_logits(self, logits: Logits) -> Logits | None:
         """Let the mods see the next position's scores; return those to sample from, if any."""
         if not self.steering.listens_to_logits:
@@ -150,6 +205,7 @@ class Row:
         chosen: list[Logits | None] = [None]
         self._guard(lambda: chosen.append(self.steering.forward_pass(logits)))
         self._follow()
+        self._scores.forget_behind(self.state.num_cached)
         self.is_adjusted = chosen[-1] is not logits
         return chosen[-1]
 
@@ -164,9 +220,19 @@ class Row:
             self._guard(lambda: self.steering.sampled(token_id))
             self._follow()
         stands = state.num_cached == known < len(state.token_ids)
-        if self._is_read_ahead and stands and state.token_ids[known] == token_id:
+        stands = stands and state.token_ids[known] == token_id
+        if self._is_read_ahead and stands:
             state.num_cached = known + 1
+        self._be_cautious(was_wasted=self._is_read_ahead and not stands)
+        self._scores.forget_behind(state.num_cached)
         self._is_read_ahead = self.is_adjusted = False
+
+    def _be_cautious(self, *, was_wasted: bool) -> None:
+        if was_wasted:
+            self._caution = self._next_caution
+            self._next_caution = min(2 * self._next_caution, _MAX_CAUTION)
+        else:
+            self._caution = max(0, self._caution - 1)
 
     def cancel(self) -> None:
         """End the request, since nobody waits for it any more."""

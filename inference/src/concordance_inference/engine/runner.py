@@ -9,23 +9,7 @@ from concordance_inference.engine.attention_cache import MARGIN
 from concordance_inference.engine.batch_cache import BatchCache
 from concordance_inference.engine.last_position import score_last_position_only
 from concordance_inference.engine.plan import Lane, StepPlan
-
-
-class Scores:
-    """The logits of a step, row by row.
-
-    Rows that no lane scored hold whatever the pass computed for them, or zeros.
-    """
-
-    def __init__(self, logits: mx.array, rows: Sequence[int]) -> None:
-        """Hold the logits of a batch.
-
-        Args:
-            logits: (rows, vocab) float32
-            rows: The rows whose next position can be decided.
-        """
-        self.logits = logits
-        self.rows = tuple(rows)
+from concordance_inference.engine.scores import Scores
 
 
 class ModelRunner:
@@ -80,16 +64,16 @@ class ModelRunner:
 
     def _gather(self, scored: Sequence[tuple[slice, Lane, mx.array]]) -> Scores:
         """The logits of several lanes as those of one batch."""
-        rows = sorted(read.row for _, lane, _ in scored for read in lane.reads if read.is_scored)
-        covered, _, logits = scored[0]
+        covered, lane, logits = scored[0]
         if len(scored) == 1 and covered == slice(0, self.cache.num_rows):
-            return Scores(logits, rows)
-        by_row: list[mx.array] = [mx.zeros((1, logits.shape[-1]))] * self.cache.num_rows
-        for covered, lane, lane_logits in scored:
+            return Scores(logits, [read.row for read in lane.reads if read.is_scored])
+        by_row: dict[int, mx.array] = {}
+        for covered, lane, logits in scored:
             for read in lane.reads:
-                at = read.row - covered.start
-                by_row[read.row] = lane_logits[at : at + 1]
-        return Scores(mx.concatenate(by_row), rows)
+                if read.is_scored:
+                    at = read.row - covered.start
+                    by_row[read.row] = logits[at : at + 1]
+        return Scores.of_rows(by_row, self.cache.num_rows)
 
 
 def _inputs(lane: Lane, rows: slice, sampled: mx.array | None) -> mx.array:
