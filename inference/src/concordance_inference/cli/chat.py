@@ -10,8 +10,8 @@ from rich.console import Console
 from concordance_inference.cli.start import running
 from concordance_inference.generation import SamplingParams, TextDelta, Update
 
-with suppress(ImportError):
-    pass  # line editing and history for `input`
+with suppress(ImportError):  # not on every platform
+    import readline  # noqa: F401  # gives `input` line editing and history
 
 _HELP = "/reset begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer"
 

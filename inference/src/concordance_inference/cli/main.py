@@ -146,7 +146,7 @@ def chat(
     mods: ModPaths = [],
     system: System = None,
     max_tokens: MaxTokens = 512,
-    temperature: Temperature = 0.7,
+    temperature: Temperature = 0.2,
     seed: Seed = None,
 ) -> None:
     """Talk with the model in the terminal."""
