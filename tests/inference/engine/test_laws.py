@@ -5,15 +5,19 @@ import random
 import mlx.core as mx
 import numpy as np
 import pytest
-from concordance_inference.engine import attention_cache
+from concordance_inference.engine.caches import attention
+from concordance_inference.engine.plan import Sharing
 from concordance_inference.generation import Failed, SamplingParams
 from concordance_sdk import Added, ForwardPass, Sampled, mod
+from families import EVERY_FAMILY, FAMILIES, model_named
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import FAMILIES, ask, finish, fresh_logits, make_engine, model_named, run, submit
+from tiny import ask, finish, fresh_logits, make_engine, run, submit
 
-#: Differences of logits, whose size is around 20, that come from rounding in another order.
+#: Differences of logits, whose size is around 10, that come from rounding in another order.
+#: Recurrent layers add up what they have read, roundings included.
 TOLERANCE = 2e-3
+TOLERANCE_OF_STATES = 2e-2
 
 quick = settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -68,13 +72,13 @@ def test_mods_that_answer_nothing_change_nothing(family, sampling):
 # 2. Cache law
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_FAMILY)
 @quick
 @given(seed=st.integers(0, 10**6), num_requests=st.integers(1, 5), chunk=st.sampled_from([3, 64]))
 def test_logits_are_those_of_a_fresh_prefill_whatever_was_forced_and_taken_back(
     family, seed, num_requests, chunk, monkeypatch
 ):
-    monkeypatch.setattr(attention_cache, "GROWTH", 16)
+    monkeypatch.setattr(attention, "GROWTH", 16)
     dice = random.Random(seed)
     model = model_named(family)
     engine = make_engine(model, chunk=chunk, margin=6, max_rows=3)
@@ -102,9 +106,10 @@ def test_logits_are_those_of_a_fresh_prefill_whatever_was_forced_and_taken_back(
 
     assert len(answers) == num_requests
     assert checks
+    tolerance = TOLERANCE_OF_STATES if engine._runner.sharing is Sharing.RAGGED else TOLERANCE
     for ids, row in checks:
         fresh = np.array(fresh_logits(model, ids))
-        assert np.abs(row - fresh).max() < TOLERANCE, f"after {len(ids)} tokens"
+        assert np.abs(row - fresh).max() < tolerance, f"after {len(ids)} tokens"
 
 
 # 3. Batch law

@@ -24,3 +24,5 @@ class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):
     vocab_size: int  # token ids are below this; the logits may be wider
     eos_ids: frozenset[int]
     context_length: int  # tokens of prompt and completion together
+    control_ids: frozenset[int] = frozenset()  # tokens that are never penalized
+    format_ids: frozenset[int] = frozenset()  # tokens that XTC never drops: ends and new lines

@@ -18,8 +18,8 @@ from concordance_shared import (
     EngineStoppedError,
 )
 
+from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.engine import Engine
-from concordance_inference.engine.row import Emit
 from concordance_inference.generation import (
     Completed,
     Failed,

@@ -1,0 +1,160 @@
+"""The caches of all layers of a model, for the rows of a batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models.cache import (
+    ArraysCache,
+    CacheList,
+    ChunkedKVCache,
+    KVCache,
+    RotatingKVCache,
+    make_prompt_cache,
+)
+
+from concordance_inference.engine.caches.attention import MARGIN, AttentionGroup
+from concordance_inference.engine.caches.foreign import ForeignGroup
+from concordance_inference.engine.caches.states import StateGroup
+from concordance_inference.engine.plan import Pass, Sharing
+
+Group = AttentionGroup | StateGroup | ForeignGroup
+
+
+class BatchCache:
+    """One cache per layer in the model's order, each with a row for every request in the batch.
+
+    The lengths of the rows are the caller's: each pass is told how much of every row counts.
+    Layers of one kind form a group; going back to a length has to be possible for all of them.
+    """
+
+    def __init__(self, model: Any, *, margin: int = MARGIN) -> None:
+        """Make the caches that a model wants, without rows.
+
+        Args:
+            model: One of mlx-lm's.
+            margin: How many tokens behind its window a sliding layer keeps.
+        """
+        self._margin = margin
+        self._attention: dict[int | None, AttentionGroup] = {}
+        self._states: StateGroup | None = None
+        self._foreign: ForeignGroup | None = None
+        self._layers: list[Any] = []
+        self.num_rows = 0
+        made = make_prompt_cache(model)
+        if all(_is_known(cache) for cache in made):
+            self._layers = [self._layer_for(cache) for cache in made]
+        else:
+            self._foreign = ForeignGroup(lambda: make_prompt_cache(model))
+
+    def _layer_for(self, cache: Any) -> Any:
+        """What stands in the place of one of mlx-lm's caches."""
+        match cache:
+            case CacheList():
+                return CacheList(*(self._layer_for(inner) for inner in cache.caches))
+            case ArraysCache():
+                self._states = self._states or StateGroup()
+                return self._states.add_layer(len(cache.cache))
+            case RotatingKVCache():
+                return self._attention_group(cache.max_size).add_layer()
+            case ChunkedKVCache():
+                return self._attention_group(cache.chunk_size).add_layer()
+            case KVCache():
+                return self._attention_group(None).add_layer()
+            case _:
+                return None
+
+    def _attention_group(self, window: int | None) -> AttentionGroup:
+        if window not in self._attention:
+            self._attention[window] = AttentionGroup(window=window, margin=self._margin)
+        return self._attention[window]
+
+    @property
+    def layers(self) -> list[Any]:
+        """What the model is handed for the pass under way."""
+        return self._foreign.layers if self._foreign else self._layers
+
+    @property
+    def sharing(self) -> Sharing:
+        """What rows can at most share, as far as the caches go."""
+        if self._foreign:
+            return Sharing.ALONE
+        return Sharing.RAGGED if self._states else Sharing.PADDED
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether rows that hold equally many tokens may hold them from different places on."""
+        return any(window is not None for window in self._attention)
+
+    @property
+    def _groups(self) -> list[Group]:
+        others = [group for group in (self._states, self._foreign) if group]
+        return [*self._attention.values(), *others]
+
+    @property
+    def num_bytes(self) -> int:
+        """What the caches take, in bytes."""
+        return sum(group.num_bytes for group in self._groups)
+
+    def arrays(self) -> list[mx.array]:
+        """Every array that a forward pass writes; evaluating them runs the pass."""
+        return [array for group in self._groups for array in group.arrays()]
+
+    # Rows
+
+    def rebuild(self, keep: Sequence[int], num_new: int) -> None:
+        """Make the rows `keep`, in that order, and `num_new` empty ones behind them the batch.
+
+        A row may stay or move towards the front.
+        """
+        for group in self._groups:
+            group.rebuild(keep, num_new)
+        self.num_rows = len(keep) + num_new
+
+    def pin(self, row: int, positions: Sequence[int]) -> None:
+        """Be able to go back to some positions of a row, however long ago they were reached."""
+        for group in self._groups:
+            group.pin(row, positions)
+
+    def reserve(self, length: int) -> None:
+        """Have room for rows of so many tokens, rather than growing little by little."""
+        if None in self._attention:
+            self._attention[None].reserve(length)
+
+    def reach(self, row: int, length: int) -> int:
+        """The longest beginning of a row, of at most `length` tokens, that can be gone back to."""
+        reached = -1
+        while reached != length:
+            reached = length
+            for group in self._groups:
+                length = group.reach(row, length)
+        return length
+
+    def rewind(self, row: int, length: int) -> int:
+        """Go back to at most the first `length` tokens of a row; return how many are left."""
+        length = self.reach(row, length)
+        for group in self._groups:
+            group.rewind(row, length)
+        return length
+
+    # The forward pass
+
+    def begin(self, pass_: Pass) -> None:
+        """Prepare a forward pass, after which the model can be called with `layers`."""
+        for group in self._groups:
+            group.begin(pass_)
+
+    def end(self) -> None:
+        """Book what the model left in its caches."""
+        for group in (self._states, self._foreign):
+            if group:
+                group.end()
+
+
+def _is_known(cache: Any) -> bool:
+    """Whether this cache can be batched. A subclass may do anything, so types must be the same."""
+    if type(cache) is CacheList:
+        return all(_is_known(inner) for inner in cache.caches)
+    if type(cache) is RotatingKVCache:
+        return cache.keep == 0
+    return cache is None or type(cache) in (KVCache, ArraysCache, ChunkedKVCache)
