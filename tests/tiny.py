@@ -7,7 +7,7 @@ from concordance_inference.engine.caches.attention import MARGIN
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.decoder import BytesDecoder
 from concordance_inference.engine.engine import Engine
-from concordance_inference.engine.plan import Sharing
+from concordance_inference.engine.profile import ModelProfile, profile_of
 from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.generation import (
     Completed,
@@ -24,14 +24,14 @@ from families import VOCAB, model_named
 
 EOS = 256
 GREEDY = SamplingParams(temperature=0.0)
-_sharing: dict[int, tuple[object, Sharing]] = {}
+_profiles: dict[int, tuple[object, ModelProfile]] = {}
 
 
 def runner_of(model, **options):
-    """A runner of a model; what its rows can share is found out once."""
-    if id(model) not in _sharing:
-        _sharing[id(model)] = model, ModelRunner(model).sharing
-    return ModelRunner(model, **{"sharing": _sharing[id(model)][1], **options})
+    """A runner of a model; what can be found out of it is found out once, its speed not at all."""
+    if id(model) not in _profiles:
+        _profiles[id(model)] = model, profile_of(model, measures_cost=False)
+    return ModelRunner(model, _profiles[id(model)][1], **options)
 
 
 def token_bytes(token_id):

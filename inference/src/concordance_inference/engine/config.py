@@ -13,7 +13,10 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
     max_rows: int = 8  # requests that run together
     max_waiting: int = 256  # requests that wait for a row; more are refused
-    chunk: int = 256  # tokens of prompts and forced spans that one step reads
+    chunk: int = 256  # tokens of prompts that one step reads at most
+    latency_target_s: float = 0.2  # of a step that reads prompts while others decode, in seconds
+    kv_bytes: int = 2**62  # what the caches of rows may take, in bytes
+    prefix_bytes: int = 2**30  # of these, what may be kept of earlier requests, in bytes
 
 
 class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):

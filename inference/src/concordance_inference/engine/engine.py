@@ -1,11 +1,11 @@
 """The execute loop. Belongs to one thread: it builds, owns and runs all that is on the device."""
 
-from collections import deque
 from collections.abc import Sequence
 
 import mlx.core as mx
-from concordance_shared import EngineError, EngineStoppedError, ModError
+from concordance_shared import EngineError, EngineStoppedError
 
+from concordance_inference.engine.admission import Admission
 from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.batch import BatchState
 from concordance_inference.engine.config import EngineConfig, ModelTraits
@@ -14,7 +14,7 @@ from concordance_inference.engine.logprob_queue import LogprobQueue, Sampled, sc
 from concordance_inference.engine.plan import StepPlan, plan_step
 from concordance_inference.engine.row import Row
 from concordance_inference.engine.runner import ModelRunner
-from concordance_inference.engine.score_memory import positions_that_fit
+from concordance_inference.engine.scheduler import Pace
 from concordance_inference.engine.scores import Scores, gather
 from concordance_inference.generation import Failed, GenerationRequest
 
@@ -32,17 +32,17 @@ class Engine:
         """Make an engine without requests."""
         self._runner = runner
         self._traits = traits
-        self._config = config
-        self._waiting: deque[tuple[GenerationRequest, Emit]] = deque()
         self._batch = BatchState(traits)
         self._logprobs = LogprobQueue()
-        row_bytes = 4 * traits.vocab_size  # float32
-        self._remembers = positions_that_fit(config.max_rows, row_bytes)
+        self._admission = Admission(runner, traits, config)
+        self._pace = Pace(
+            runner.profile.cost, max_chunk=config.chunk, target_s=config.latency_target_s
+        )
 
     @property
     def has_work(self) -> bool:
         """Whether a step would do anything."""
-        return bool(self._waiting or self._batch.rows)
+        return bool(self._admission.waiting or self._batch.rows)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -51,13 +51,14 @@ class Engine:
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Take a request; `emit` is called, on this thread, with its updates."""
-        self._waiting.append((request, emit))
+        self._admission.submit(request, emit)
 
     def cancel(self, request_id: str) -> None:
         """End a request, wherever it is; one that is not there has ended already."""
-        for request, emit in [w for w in self._waiting if w[0].request_id == request_id]:
-            self._waiting.remove((request, emit))
-            emit(Failed(error=EngineStoppedError("the request was cancelled while it waited")))
+        if waiting := self._admission.waiting.remove(request_id):
+            waiting.emit(
+                Failed(error=EngineStoppedError("the request was cancelled while it waited"))
+            )
         for row in self._batch.rows:
             if row.request.request_id == request_id and not row.answer.is_over:
                 row.cancel()
@@ -77,11 +78,11 @@ class Engine:
 
     def fail_all(self, error: EngineError) -> None:
         """End every request with an error and begin anew, with empty caches."""
-        waiting, rows = self._waiting, self._batch.rows
-        self._waiting, self._batch = deque(), BatchState(self._traits)
+        rows, waiting = self._batch.rows, self._admission.waiting.drain()
+        self._batch, self._logprobs = BatchState(self._traits), LogprobQueue()
         self._runner.cache.rebuild((), 0)
-        for _, emit in waiting:
-            emit(Failed(error=error))
+        for one in waiting:
+            one.emit(Failed(error=error))
         for row in rows:
             if not row.answer.is_over:
                 row.fail(error)
@@ -91,31 +92,19 @@ class Engine:
 
     def _admit(self) -> None:
         """Drop the rows that have ended and take waiting requests into free ones."""
-        rows = self._batch.rows
+        rows, admission = self._batch.rows, self._admission
         keep = compacted([not row.is_over for row in rows])
-        new: list[Row] = []
-        while self._waiting and len(keep) + len(new) < self._config.max_rows:
-            row = self._begin(*self._waiting.popleft())
-            if row:
-                new.append(row)
-        if new or len(keep) < len(rows):
-            self._batch = self._batch.changed(keep, new)
-            self._runner.cache.rebuild(keep, len(new))
-
-    def _begin(self, request: GenerationRequest, emit: Emit) -> Row | None:
-        """Make the row of a request; `None` if its mods ended it before it began."""
-        room = self._traits.context_length - len(request.prompt_ids)
-        max_tokens = room if request.max_tokens is None else request.max_tokens
-        try:
-            row = Row(request, self._traits, emit, max_tokens=max_tokens, remembers=self._remembers)
-        except ModError as exc:
-            emit(Failed(error=exc))
-            return None
-        row.begin()
-        if row.is_over:
-            row.conclude()
-            return None
-        return row
+        for i, row in enumerate(rows):
+            if row.is_over:
+                admission.keep(i, row)
+        new = admission.next_rows([rows[i] for i in keep])
+        if not new and len(keep) == len(rows):
+            return
+        self._batch = self._batch.changed(keep, new)
+        self._runner.cache.rebuild(keep, len(new))
+        admission.make_room(self._batch.rows)
+        for i in range(len(keep), len(self._batch.rows)):
+            admission.settle(i, self._batch.rows)
 
     def _should_see_first(self) -> bool:
         """Whether to wait for the last step's tokens before the next pass is launched.
@@ -134,8 +123,10 @@ class Engine:
             held = self._runner.cache.rewind(i, reusable)
             if held != row.state.num_cached:
                 row.go_back(held, reusable)
-        unread = [row.unread for row in self._batch.rows]
-        return plan_step(unread, chunk=self._config.chunk, sharing=self._runner.sharing)
+        rows, profile = self._batch.rows, self._runner.profile
+        chunk = self._pace.chunk(sum(not row.is_reading_prompt for row in rows))
+        unread = [row.unread for row in rows]
+        return plan_step(unread, chunk=chunk, sharing=profile.sharing, cost=profile.cost)
 
     def _forward(self, plan: StepPlan) -> Scores | None:
         """Launch the forward passes and book what they read."""

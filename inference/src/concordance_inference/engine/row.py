@@ -4,7 +4,7 @@ No arrays: the batch's caches and the step's scores hold those.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from concordance_sdk.instance import InProcessMod
@@ -78,7 +78,7 @@ class Row:
         self.answer = Answer(request, self.state, traits, emit)
         self.is_pending = False
         self.is_adjusted = False  # mods changed the scores of the next position
-        self.stops: Sequence[int] = ()  # lengths at which reading the prompt pauses
+        self.stops: set[int] = set()  # lengths at which reading the prompt pauses
         self._is_read_ahead = False  # the pending token is read by a pass that was launched
         self._scored_behind = 0  # how many tokens stand before the position last scored
         self._read_again = 0  # as many tokens were read once, and may be read again in chunks
@@ -113,8 +113,28 @@ class Row:
             state.token_ids[start:end],
             is_chunked=start < max(state.prompt_len, self._read_again),
             scores_from=self.first_to_score,
-            stops=self.stops,
+            stops=tuple(self.stops),
         )
+
+    @property
+    def prompt_ids(self) -> list[int]:
+        """The prompt's tokens, as mods left them."""
+        return self.state.token_ids[: self.state.prompt_len]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether what it has read may be used again: not if the model answered with no numbers."""
+        return not isinstance(self.state.error, NumericalError)
+
+    @property
+    def max_length(self) -> int:
+        """How many tokens it can grow to, prompt and completion together."""
+        return self.state.prompt_len + self.state.max_tokens
+
+    @property
+    def is_reading_prompt(self) -> bool:
+        """Whether its prompt is not read to the end."""
+        return self.state.num_cached < self.state.prompt_len
 
     @property
     def is_over(self) -> bool:

@@ -9,8 +9,8 @@ from msgspec import Struct
 from concordance_inference.engine.caches.attention import MARGIN
 from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.head import ScoringHead
-from concordance_inference.engine.plan import Pass, Sharing, StepPlan
-from concordance_inference.engine.sharing import most_shared
+from concordance_inference.engine.plan import Pass, StepPlan
+from concordance_inference.engine.profile import ModelProfile, profile_of
 
 
 class ScoredPass(Struct, frozen=True, eq=False):
@@ -23,19 +23,19 @@ class ScoredPass(Struct, frozen=True, eq=False):
 class ModelRunner:
     """A model and the caches of the batch. Belongs to one thread, as every mlx array does."""
 
-    def __init__(self, model: Any, *, margin: int = MARGIN, sharing: Sharing | None = None) -> None:
+    def __init__(
+        self, model: Any, profile: ModelProfile | None = None, *, margin: int = MARGIN
+    ) -> None:
         """Take a loaded model.
 
         Args:
             model: One of mlx-lm's.
+            profile: What is known of it; found out by running it if left out.
             margin: How many tokens behind its window a sliding layer keeps.
-            sharing: Which rows can share a pass; found out by trying if left out.
         """
         self.head = ScoringHead(model)
         self.cache = BatchCache(model, margin=margin)
-        if sharing is None:
-            sharing = most_shared(self.head, lambda: BatchCache(model, margin=margin))
-        self.sharing = min(sharing, self.cache.sharing)
+        self.profile = profile or profile_of(model, margin=margin)
 
     def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[ScoredPass]:
         """Launch the forward passes of a plan.

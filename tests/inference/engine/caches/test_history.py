@@ -44,7 +44,7 @@ def test_going_back_before_a_pinned_position_forgets_what_was_held_there():
     history.rewind(2)
 
     assert history.reach(9) == 2
-    assert history.pinned == {}
+    assert history.held_at(4) is None
 
 
 def test_a_pinned_position_that_is_reached_again_is_what_it_was_last():
@@ -52,7 +52,7 @@ def test_a_pinned_position_that_is_reached_again_is_what_it_was_last():
     history.rewind(2)
     history.push(4, "again")
 
-    assert history.pinned == {4: "again"}
+    assert history.held_at(4) == "again"
 
 
 def test_going_back_to_the_beginning_leaves_nothing():

@@ -88,7 +88,7 @@ def test_what_is_kept_of_a_row_keeps_no_other_row_alive():
     group = make_group(2)
     group.pin(1, [1])
     step(group, [0, 0], [1, 2])
-    kept = group.snapshots(1)[1].own()
+    kept = group.snapshot(1, 1)
 
     assert [array.shape for array in kept.arrays()] == [(1, 1), (1, 1)]
     assert kept.layers[0][0].item() == 2

@@ -23,6 +23,10 @@ GROWTH = 256
 #: How many tokens behind its window a sliding layer keeps, so that as many can be taken back.
 MARGIN = 128
 
+#: The same for a snapshot: chat templates write the last few tokens of a prompt otherwise when the
+#: answer stands behind it.
+SNAPSHOT_MARGIN = 32
+
 
 class AttentionGroup:
     """All layers of a model that look back equally far, and the geometry that they share.
@@ -62,6 +66,17 @@ class AttentionGroup:
     def num_bytes(self) -> int:
         """What the buffers take, in bytes."""
         return sum(array.nbytes for array in self.arrays())
+
+    @property
+    def position_bytes(self) -> int:
+        """What one position of one row takes, in bytes; known after the first pass."""
+        return self.num_bytes // max(1, self.num_slots * self.capacity)
+
+    @property
+    def window_bytes(self) -> int:
+        """What a row of a windowed group takes at most, its snapshot included, in bytes."""
+        assert self.window is not None
+        return self.position_bytes * (2 * (self.window + self._margin) + GROWTH)
 
     def arrays(self) -> list[mx.array]:
         """Every array that a forward pass writes."""
@@ -142,7 +157,8 @@ class AttentionGroup:
             return self._snapshots[row][position]
         if not self._holds(row, position):
             return None
-        start = max(self._starts[row], position - (self.window - 1) - self._margin)
+        margin = min(self._margin, SNAPSHOT_MARGIN)
+        start = max(self._starts[row], position - (self.window - 1) - margin)
         span = slice(start - self._starts[row], position - self._starts[row])
         layers = tuple(self.read(row, span))
         return WindowSnapshot(position, start, self.window, layers)

@@ -15,7 +15,9 @@ from mlx_lm.models.cache import (
 
 from concordance_inference.engine.caches.attention import MARGIN, AttentionGroup
 from concordance_inference.engine.caches.foreign import ForeignGroup
+from concordance_inference.engine.caches.segments import Segment, Snapshot
 from concordance_inference.engine.caches.states import StateGroup
+from concordance_inference.engine.caches.windows import KeysValues
 from concordance_inference.engine.plan import Pass, Sharing
 
 Group = AttentionGroup | StateGroup | ForeignGroup
@@ -40,7 +42,7 @@ class BatchCache:
         self._states: StateGroup | None = None
         self._foreign: ForeignGroup | None = None
         self._layers: list[Any] = []
-        self.num_rows = 0
+        self._pins: list[set[int]] = []  # per row
         made = make_prompt_cache(model)
         if all(_is_known(cache) for cache in made):
             self._layers = [self._layer_for(cache) for cache in made]
@@ -96,6 +98,19 @@ class BatchCache:
         """What the caches take, in bytes."""
         return sum(group.num_bytes for group in self._groups)
 
+    @property
+    def token_bytes(self) -> int:
+        """What each token of a row takes, however many there are; known after the first pass."""
+        group = self._attention.get(None)
+        foreign = self._foreign.token_bytes if self._foreign else 0
+        return foreign + (group.position_bytes if group else 0)
+
+    @property
+    def row_bytes(self) -> int:
+        """What a row takes whatever its length, at most; known after the first pass."""
+        windows = [g.window_bytes for window, g in self._attention.items() if window is not None]
+        return sum(windows) + (self._states.row_bytes if self._states else 0)
+
     def arrays(self) -> list[mx.array]:
         """Every array that a forward pass writes; evaluating them runs the pass."""
         return [array for group in self._groups for array in group.arrays()]
@@ -109,10 +124,16 @@ class BatchCache:
         """
         for group in self._groups:
             group.rebuild(keep, num_new)
-        self.num_rows = len(keep) + num_new
+        self._pins = [self._pins[row] for row in keep] + [set() for _ in range(num_new)]
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows the batch has."""
+        return len(self._pins)
 
     def pin(self, row: int, positions: Sequence[int]) -> None:
         """Be able to go back to some positions of a row, however long ago they were reached."""
+        self._pins[row].update(positions)
         for group in self._groups:
             group.pin(row, positions)
 
@@ -136,6 +157,72 @@ class BatchCache:
         for group in self._groups:
             group.rewind(row, length)
         return length
+
+    # What rows leave to others
+
+    @property
+    def needs_snapshots(self) -> bool:
+        """Whether a row can go on only from positions at which something was kept."""
+        return self.has_windows or self._states is not None or self._foreign is not None
+
+    def segment(self, row: int, begin: int, end: int) -> Segment:
+        """What a row holds of the tokens from `begin` to `end`, layer by layer."""
+        group = self._attention.get(None)
+        return Segment(tuple(group.read(row, slice(begin, end))) if group else ())
+
+    def snapshots(self, row: int, length: int) -> dict[int, Snapshot]:
+        """What a row can go on from: at its pinned positions, and at `length`, where it is now."""
+        found: dict[int, Snapshot] = {}
+        for position in {*self._pins[row], length}:
+            snapshot = self._snapshot(row, position) if 0 < position <= length else None
+            if snapshot:
+                found[position] = snapshot
+        return found
+
+    def _snapshot(self, row: int, position: int) -> Snapshot | None:
+        windows = [
+            group.snapshot(row, position)
+            for window, group in self._attention.items()
+            if window is not None
+        ]
+        states = self._states.snapshot(row, position) if self._states else None
+        foreign = self._foreign.snapshot(row, position) if self._foreign else None
+        held = [
+            *windows,
+            *([states] if self._states else []),
+            *([foreign] if self._foreign else []),
+        ]
+        if any(part is None for part in held):
+            return None
+        return Snapshot(position, tuple(w for w in windows if w), states, foreign)
+
+    def restore(
+        self,
+        row: int,
+        length: int,
+        parts: Sequence[tuple[int, Sequence[KeysValues]]],
+        snapshot: Snapshot | None,
+    ) -> None:
+        """Make an empty row hold what another held of the same tokens.
+
+        Args:
+            row: The row.
+            length: How many tokens.
+            parts: Where each part begins, and its keys and values layer by layer.
+            snapshot: From what to go on, if that is needed.
+        """
+        group = self._attention.get(None)
+        for position, layers in parts if group else ():
+            group.write(row, position, layers)  # type: ignore[union-attr]
+        if snapshot is None:
+            return
+        windowed = [group for window, group in self._attention.items() if window is not None]
+        for group, kept in zip(windowed, snapshot.windows, strict=True):
+            group.restore(row, kept)
+        if self._states and snapshot.states:
+            self._states.restore(row, length, snapshot.states)
+        if self._foreign:
+            self._foreign.restore(row, length, snapshot.foreign)
 
     # The forward pass
 

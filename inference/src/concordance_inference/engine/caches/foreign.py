@@ -43,6 +43,11 @@ class ForeignGroup:
         """What the rows' caches take now, in bytes."""
         return sum(array.nbytes for array in self.arrays())
 
+    @property
+    def token_bytes(self) -> int:
+        """What each token takes, as far as can be told from the rows that there are, in bytes."""
+        return self.num_bytes // max(1, sum(row.position for row in self._rows))
+
     def arrays(self) -> list[mx.array]:
         """The arrays of the rows' current caches."""
         return [array for row in self._rows for array in _arrays(row.current or [])]
@@ -63,6 +68,14 @@ class ForeignGroup:
     def rewind(self, row: int, length: int) -> None:
         """Go back to a length that `reach` gave."""
         self._rows[row].rewind(length)
+
+    def snapshot(self, row: int, position: int) -> list[Any] | None:
+        """What a row held at a position, if that is still held."""
+        return self._rows[row].held_at(position)
+
+    def restore(self, row: int, position: int, caches: list[Any]) -> None:
+        """Make an empty row hold what was held elsewhere after the same tokens."""
+        self._rows[row].push(position, caches)
 
     def begin(self, pass_: Pass) -> None:
         """Take the row of a pass, which has one only."""

@@ -38,10 +38,11 @@ class History(Generic[Held]):
         """The last position."""
         return self._recent[-1][0] if self._recent else 0
 
-    @property
-    def pinned(self) -> dict[int, Held]:
-        """The pinned positions that were reached, and what was held there."""
-        return dict(self._pinned)
+    def held_at(self, position: int) -> Held | None:
+        """What was held at a position, if it still is."""
+        if position in self._pinned:
+            return self._pinned[position]
+        return next((held for at, held in self._recent if at == position), None)
 
     def pin(self, positions: Iterable[int]) -> None:
         """Keep what will be held at these positions, however long ago that is."""

@@ -71,7 +71,7 @@ class StateGroup:
         self.layers: list[StateCache] = []
         self._depth = depth
         self._rows: list[History[StateRef]] = []
-        self._row_bytes = 0  # what the states of one row take; known after the first pass
+        self._row_bytes = 0  # what the states of one row take, at one position
         self._pass: Pass | None = None
 
     def add_layer(self, size: int) -> StateCache:
@@ -83,6 +83,11 @@ class StateGroup:
     def num_bytes(self) -> int:
         """What the current states of the rows take, in bytes."""
         return sum(array.nbytes for array in self.arrays())
+
+    @property
+    def row_bytes(self) -> int:
+        """What a row takes: before and after a pass, and what is pinned; known after a pass."""
+        return 4 * self._row_bytes
 
     def arrays(self) -> list[mx.array]:
         """The arrays of the rows' current states, each once."""
@@ -143,13 +148,14 @@ class StateGroup:
         self._row_bytes = sum(array.nbytes // array.shape[0] for array in arrays)
         self._pass = None
 
-    def snapshots(self, row: int) -> dict[int, StateRef]:
-        """What a row held at its pinned positions, and now."""
-        history = self._rows[row]
-        held = history.pinned
-        if history.current is not None:
-            held[history.position] = history.current
-        return held
+    def snapshot(self, row: int, position: int) -> StateRef | None:
+        """What a row held at a position, if that is still held, in arrays of its own."""
+        held = self._rows[row].held_at(position)
+        if held is None:
+            return None
+        own = held.own()
+        mx.async_eval(own.arrays())
+        return own
 
     def restore(self, row: int, position: int, states: StateRef) -> None:
         """Make an empty row hold what was held elsewhere after the same tokens."""
