@@ -1,5 +1,6 @@
 """Puts requests into rows: looks up what they need not read, and what they can wait for."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -8,11 +9,12 @@ from concordance_shared import ContextLengthError, ModError
 from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.kv_budget import KvBudget
+from concordance_inference.engine.metrics import Metrics
 from concordance_inference.engine.prefix_cache import MIN_TOKENS, Prefix, PrefixCache
 from concordance_inference.engine.prefix_tree import num_common
 from concordance_inference.engine.row import Row
 from concordance_inference.engine.runner import ModelRunner
-from concordance_inference.engine.scheduler import Scheduler
+from concordance_inference.engine.scheduler import Scheduler, Waiting
 from concordance_inference.engine.score_memory import positions_that_fit
 from concordance_inference.generation import Failed, GenerationRequest
 
@@ -23,21 +25,28 @@ _WORTH_WAITING = 64
 #: the last few tokens of a prompt otherwise when the answer stands behind it.
 _TAIL = 16
 
+_UNLIMITED = 2**62
+
 
 class Admission:
     """Which requests run, what of their prompts is known, and what is kept of those that ran."""
 
-    def __init__(self, runner: ModelRunner, traits: ModelTraits, config: EngineConfig) -> None:
+    def __init__(
+        self, runner: ModelRunner, traits: ModelTraits, config: EngineConfig, metrics: Metrics
+    ) -> None:
         """Begin with nobody waiting and nothing known."""
         self._cache = runner.cache
+        self._metrics = metrics
         self._traits = traits
+        kv_bytes = _UNLIMITED if config.kv_bytes is None else config.kv_bytes
         self._budget = KvBudget(
             runner.profile.footprint,
-            max_bytes=config.kv_bytes,
+            max_bytes=kv_bytes,
             max_rows=config.max_rows,
             context_length=traits.context_length,
         )
-        self._prefixes = PrefixCache(runner.cache, max_bytes=config.prefix_bytes)
+        prefix_bytes = kv_bytes // 4 if config.prefix_bytes is None else config.prefix_bytes
+        self._prefixes = PrefixCache(runner.cache, max_bytes=prefix_bytes)
         self._remembers = positions_that_fit(config.max_rows, 4 * traits.vocab_size)
         self.waiting = Scheduler(self._budget, max_rows=config.max_rows)
 
@@ -59,26 +68,40 @@ class Admission:
             waiting = self.waiting.next(lengths, partial(self._should_wait, rows))
             if waiting is None:
                 return new
-            row = self._begin(waiting.request, waiting.emit, lengths)
+            row = self._begin(waiting, lengths)
             if row:
                 new.append(row)
 
-    def _begin(self, request: GenerationRequest, emit: Emit, lengths: list[int]) -> Row | None:
+    def _begin(self, waiting: Waiting, lengths: list[int]) -> Row | None:
         """Make the row of a request; `None` if its mods ended it before it began."""
-        prompt_len = len(request.prompt_ids)
-        max_tokens = self._budget.length_of(prompt_len, request.max_tokens) - prompt_len
-        try:
-            row = Row(request, self._traits, emit, max_tokens=max_tokens, remembers=self._remembers)
-        except ModError as exc:
-            emit(Failed(error=exc))
+        row = self._row_of(waiting)
+        if row is None:
             return None
+        self._metrics.count_admission(time.monotonic() - waiting.since)
         row.begin()
         if not self._budget.fits([*lengths, row.max_length]):
             row.fail(_too_long(row))
-        if row.is_over:
-            row.conclude()
+        if not row.is_over:
+            return row
+        row.conclude()
+        self._metrics.count_end(row.state, row.mod_seconds)
+        return None
+
+    def _row_of(self, waiting: Waiting) -> Row | None:
+        request = waiting.request
+        prompt_len = len(request.prompt_ids)
+        try:
+            return Row(
+                request,
+                self._traits,
+                waiting.emit,
+                max_tokens=self._budget.length_of(prompt_len, request.max_tokens) - prompt_len,
+                remembers=self._remembers,
+                clock=self._metrics.clock(waiting.since),
+            )
+        except ModError as exc:
+            waiting.emit(Failed(error=exc))
             return None
-        return row
 
     def _should_wait(self, rows: Sequence[Row], request: GenerationRequest) -> bool:
         """Whether a prompt that is being read begins like this one's, for long enough."""
@@ -105,6 +128,7 @@ class Admission:
         if prefix.length >= MIN_TOKENS:
             self._prefixes.restore(i, prefix)
             row.reuse(prefix.length)
+            self._metrics.cached_tokens += prefix.length
         self._pause(i, row, prefix)
         self._cache.reserve(row.state.prompt_len)
 
@@ -133,6 +157,11 @@ class Admission:
         if row.is_sound:
             salt = row.request.cache_salt
             self._prefixes.keep(salt, i, state.token_ids[: state.num_cached])
+
+    @property
+    def prefix_bytes(self) -> int:
+        """What is kept of earlier requests, in bytes."""
+        return self._prefixes.num_bytes
 
     def make_room(self, rows: Sequence[Row]) -> None:
         """Leave the rows the memory that they can grow into."""

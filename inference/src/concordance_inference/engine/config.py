@@ -15,8 +15,8 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     max_waiting: int = 256  # requests that wait for a row; more are refused
     chunk: int = 256  # tokens of prompts that one step reads at most
     latency_target_s: float = 0.2  # of a step that reads prompts while others decode, in seconds
-    kv_bytes: int = 2**62  # what the caches of rows may take, in bytes
-    prefix_bytes: int = 2**30  # of these, what may be kept of earlier requests, in bytes
+    kv_bytes: int | None = None  # what caches may take, in bytes; `None`: whatever they need
+    prefix_bytes: int | None = None  # of it, what may be kept of earlier requests; `None`: 1/4
 
 
 class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):

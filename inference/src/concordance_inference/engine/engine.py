@@ -1,5 +1,6 @@
 """The execute loop. Belongs to one thread: it builds, owns and runs all that is on the device."""
 
+import time
 from collections.abc import Sequence
 
 import mlx.core as mx
@@ -11,6 +12,8 @@ from concordance_inference.engine.batch import BatchState
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.logits import LogitsRow
 from concordance_inference.engine.logprob_queue import LogprobQueue, Sampled, score_sampled
+from concordance_inference.engine.memory import MemoryPolicy
+from concordance_inference.engine.metrics import Metrics, MetricsSnapshot
 from concordance_inference.engine.plan import StepPlan, plan_step
 from concordance_inference.engine.row import Row
 from concordance_inference.engine.runner import ModelRunner
@@ -34,7 +37,9 @@ class Engine:
         self._traits = traits
         self._batch = BatchState(traits)
         self._logprobs = LogprobQueue()
-        self._admission = Admission(runner, traits, config)
+        self._metrics = Metrics()
+        self._admission = Admission(runner, traits, config, self._metrics)
+        self._memory = MemoryPolicy()
         self._pace = Pace(
             runner.profile.cost, max_chunk=config.chunk, target_s=config.latency_target_s
         )
@@ -49,6 +54,15 @@ class Engine:
         """The requests that run, in the batch's order."""
         return tuple(self._batch.rows)
 
+    def metrics(self) -> MetricsSnapshot:
+        """What was counted and timed so far. May be called from any thread."""
+        return self._metrics.snapshot(
+            running=len(self._batch.rows),
+            waiting=len(self._admission.waiting),
+            kv_bytes=self._runner.cache.num_bytes,
+            prefix_bytes=self._admission.prefix_bytes,
+        )
+
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Take a request; `emit` is called, on this thread, with its updates."""
         self._admission.submit(request, emit)
@@ -62,7 +76,7 @@ class Engine:
         for row in self._batch.rows:
             if row.request.request_id == request_id and not row.answer.is_over:
                 row.cancel()
-                row.conclude()
+                self._conclude(row)
 
     def step(self) -> None:
         """Run one step."""
@@ -86,7 +100,7 @@ class Engine:
         for row in rows:
             if not row.answer.is_over:
                 row.fail(error)
-                row.conclude()
+                self._conclude(row)
 
     # The phases
 
@@ -100,11 +114,15 @@ class Engine:
         new = admission.next_rows([rows[i] for i in keep])
         if not new and len(keep) == len(rows):
             return
+        if new:
+            self._memory.before_admission()
         self._batch = self._batch.changed(keep, new)
         self._runner.cache.rebuild(keep, len(new))
         admission.make_room(self._batch.rows)
         for i in range(len(keep), len(self._batch.rows)):
             admission.settle(i, self._batch.rows)
+        if not self._batch.rows:
+            self._memory.between_requests()
 
     def _should_see_first(self) -> bool:
         """Whether to wait for the last step's tokens before the next pass is launched.
@@ -134,7 +152,11 @@ class Engine:
         scored = self._runner.forward(plan, sampled) if plan.passes else []
         for pass_ in plan.passes:
             for read in pass_.reads:
-                self._batch.rows[read.row].count_read(read.num_tokens)
+                row = self._batch.rows[read.row]
+                row.count_read(read.num_tokens)
+                self._metrics.count_read(row.state, read.start, read.num_tokens)
+        self._metrics.steps += 1
+        self._metrics.passes += len(plan.passes)
         scores, known = gather(self._batch.rows, scored)
         for some in known:
             self._logprobs.launch(some)
@@ -221,11 +243,17 @@ class Engine:
 
     def _settle(self) -> None:
         """Tell the clients what is new, and end what has ended."""
+        now = time.monotonic()
         for row in self._batch.rows:
+            row.clock.see(row.state.num_completion + row.state.num_taken_back, now)
             if row.is_over and not row.answer.is_over:
-                row.conclude()
+                self._conclude(row)
             elif not row.state.is_finished:
                 row.answer.report()
+
+    def _conclude(self, row: Row) -> None:
+        row.conclude()
+        self._metrics.count_end(row.state, row.mod_seconds)
 
 
 def compacted(stays: Sequence[bool]) -> list[int]:

@@ -53,14 +53,13 @@ class KvBudget:
         return self.bytes_of(lengths) <= self.max_bytes
 
     def length_of(self, prompt_len: int, max_tokens: int | None) -> int:
-        """What a request can grow to, prompt and completion together.
+        """What a request can grow to, prompt and completion together: not beyond `longest`.
 
         One that does not say how much it wants may have its share if every row were as long, or
-        as much as its prompt again if that is more, as far as there is room at all.
+        as much as its prompt again if that is more.
         """
-        if max_tokens is not None:
-            return min(prompt_len + max_tokens, self._context_length)
-        return min(max(self._fair, 2 * prompt_len), self.longest)
+        wanted = max(self._fair, 2 * prompt_len) if max_tokens is None else prompt_len + max_tokens
+        return min(wanted, self.longest)
 
     def _longest(self, num_rows: int) -> int:
         """How long so many rows can be together."""

@@ -22,20 +22,20 @@ def measured_cost(head: ScoringHead, cache: BatchCache) -> PassCost:
         head: The model.
         cache: Caches for it, without rows; left without rows.
     """
+    cache.rebuild((), 1)
+    mx.eval(_read(head, cache, 0, _TOKENS))
     short, long = (min(_seconds(head, cache, n) for _ in range(_TRIES)) for n in (1, _TOKENS))
+    cache.rebuild((), 0)
     per_token = max((long - short) / (_TOKENS - 1), 1e-7)
     return PassCost(fixed=max(short - per_token, per_token), per_token=per_token)
 
 
 def _seconds(head: ScoringHead, cache: BatchCache, num_tokens: int) -> float:
-    """How long it takes a row of `_TOKENS` tokens to read some more."""
-    cache.rebuild((), 1)
-    mx.eval(_read(head, cache, 0, _TOKENS))
+    """How long a row of `_TOKENS` tokens takes to read some more."""
+    cache.rewind(0, _TOKENS)
     start = time.perf_counter()
     mx.eval(_read(head, cache, _TOKENS, num_tokens))
-    seconds = time.perf_counter() - start
-    cache.rebuild((), 0)
-    return seconds
+    return time.perf_counter() - start
 
 
 def _read(head: ScoringHead, cache: BatchCache, start: int, num_tokens: int) -> mx.array:

@@ -21,6 +21,7 @@ from concordance_shared import (
 from concordance_inference.engine.answer import Answer, Emit
 from concordance_inference.engine.caution import Caution
 from concordance_inference.engine.config import ModelTraits
+from concordance_inference.engine.metrics import TokenClock
 from concordance_inference.engine.plan import Unread
 from concordance_inference.engine.sampling.draws import NO_TOKEN, XTC_SERIES, uniform
 from concordance_inference.engine.score_memory import MAX_POSITIONS, ScoreMemory
@@ -48,6 +49,7 @@ class Row:
         emit: Emit,
         *,
         max_tokens: int,
+        clock: TokenClock,
         remembers: int = MAX_POSITIONS,
     ) -> None:
         """Make the row of a request: its mods' instances and its empty text.
@@ -57,6 +59,7 @@ class Row:
             traits: The model's.
             emit: Takes the request's updates.
             max_tokens: The completion's budget.
+            clock: Times its tokens.
             remembers: The scores of how many positions are kept, if mods may go back to them.
 
         Raises:
@@ -76,6 +79,8 @@ class Row:
             self.state, mods, vocab_size=traits.vocab_size, context_len=traits.context_length
         )
         self.answer = Answer(request, self.state, traits, emit)
+        self.clock = clock
+        self._mods = mods
         self.is_pending = False
         self.is_adjusted = False  # mods changed the scores of the next position
         self.stops: set[int] = set()  # lengths at which reading the prompt pauses
@@ -125,6 +130,11 @@ class Row:
     def is_sound(self) -> bool:
         """Whether what it has read may be used again: not if the model answered with no numbers."""
         return not isinstance(self.state.error, NumericalError)
+
+    @property
+    def mod_seconds(self) -> float | None:
+        """How long its mods took so far; `None` if it has none."""
+        return sum(mod.seconds for mod in self._mods) if self._mods else None
 
     @property
     def max_length(self) -> int:

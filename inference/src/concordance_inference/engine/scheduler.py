@@ -48,12 +48,11 @@ class Scheduler:
             ContextLengthError: It would need more memory than there is for caches.
         """
         prompt_len = len(request.prompt_ids)
-        length = self._budget.length_of(prompt_len, request.max_tokens)
-        if length <= prompt_len or not self._budget.fits([length]):
+        if prompt_len >= self._budget.longest:
             raise ContextLengthError(
-                f"a prompt of {prompt_len} tokens and {request.max_tokens or 'some'} more do not "
-                f"fit into the memory for caches, which holds {self._budget.longest}; ask for "
-                "less, or give the server more with --kv-memory"
+                f"a prompt of {prompt_len} tokens leaves no room in the memory for caches, which "
+                f"holds {self._budget.longest}; shorten it, or give the server more with "
+                "--kv-memory"
             )
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
