@@ -10,7 +10,7 @@ from tiny import ask
 
 def make_scheduler(max_bytes=10**6, max_rows=3):
     budget = KvBudget(
-        Footprint(per_token=8, per_row=0),
+        Footprint(per_token=8),
         max_bytes=max_bytes,
         max_rows=max_rows,
         context_length=1000,
@@ -50,7 +50,7 @@ def test_nobody_runs_while_every_row_is_taken():
 
 def test_who_finds_no_memory_waits_and_is_not_overtaken():
     large, small = ask("a" * 100, max_tokens=100), ask("b", max_tokens=1)
-    scheduler = make_scheduler(max_bytes=2000)
+    scheduler = make_scheduler(max_bytes=8 * 250)
     submit(scheduler, large, small)
 
     assert next_request(scheduler, [100]) is None
@@ -79,7 +79,7 @@ def test_who_leaves_is_not_found_any_more():
 
 @pytest.mark.parametrize("max_tokens", [1, None])
 def test_what_can_never_run_is_refused_and_told_what_would_help(max_tokens):
-    scheduler = make_scheduler(max_bytes=900)
+    scheduler = make_scheduler(max_bytes=8 * 132)
 
     with pytest.raises(ContextLengthError, match="100 tokens leaves no.*holds 100.*--kv-memory"):
         scheduler.check(ask("a" * 100, max_tokens=max_tokens))
@@ -87,7 +87,7 @@ def test_what_can_never_run_is_refused_and_told_what_would_help(max_tokens):
 
 @pytest.mark.parametrize("max_tokens", [1, 1000, None])
 def test_what_can_run_alone_is_not_refused(max_tokens):
-    make_scheduler(max_bytes=900).check(ask("a" * 99, max_tokens=max_tokens))
+    make_scheduler(max_bytes=8 * 132).check(ask("a" * 99, max_tokens=max_tokens))
 
 
 # Pace

@@ -215,6 +215,14 @@ def demo(
 @app.command()
 def bench(
     model: Model = None,
+    only: Annotated[
+        list[str],
+        typer.Option(
+            help="A group of figures: start, decode, mods, steering, prefill, latency, overlap, "
+            "conversation, memory, batches or sharing. Repeatable. [default: all]",
+            show_default=False,
+        ),
+    ] = [],
     rounds: Annotated[
         int, typer.Option(help="How often each figure is measured; medians are told.", min=1)
     ] = 5,
@@ -225,11 +233,29 @@ def bench(
         bool, typer.Option("--quick", help="Only the tiny model: the loop's own cost.")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Also draw the ratios.")] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Also write a trace of the loop to this file, in Chrome's format."),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also tell where the time of a step goes.")
+    ] = False,
 ) -> None:
     """Measure speed beside mlx-lm, in one run."""
     from concordance_inference.cli import bench as command
 
-    command.run(model, rounds=rounds, tokens=tokens, quick=quick, json=json)
+    command.run(
+        model,
+        only=only,
+        rounds=rounds,
+        tokens=tokens,
+        quick=quick,
+        json=json,
+        plot=plot,
+        trace=trace,
+        profile=profile,
+    )
 
 
 @app.command()

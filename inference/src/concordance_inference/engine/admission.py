@@ -165,7 +165,8 @@ class Admission:
 
     def make_room(self, rows: Sequence[Row]) -> None:
         """Leave the rows the memory that they can grow into."""
-        taken = self._budget.bytes_of([row.max_length for row in rows])
+        grown = self._budget.bytes_of([row.max_length for row in rows])
+        taken = max(grown, self._cache.num_bytes)
         self._prefixes.limit(max(0, self._budget.max_bytes - taken))
 
 

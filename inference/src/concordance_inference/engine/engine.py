@@ -14,6 +14,7 @@ from concordance_inference.engine.logits import LogitsRow
 from concordance_inference.engine.logprob_queue import LogprobQueue, Sampled, score_sampled
 from concordance_inference.engine.memory import MemoryPolicy
 from concordance_inference.engine.metrics import Metrics, MetricsSnapshot
+from concordance_inference.engine.phases import Phase, Watcher
 from concordance_inference.engine.plan import StepPlan, plan_step
 from concordance_inference.engine.row import Row
 from concordance_inference.engine.runner import ModelRunner
@@ -40,6 +41,7 @@ class Engine:
         self._metrics = Metrics()
         self._admission = Admission(runner, traits, config, self._metrics)
         self._memory = MemoryPolicy()
+        self.watcher: Watcher | None = None  # called at each phase of a step
         self._pace = Pace(
             runner.profile.cost, max_chunk=config.chunk, target_s=config.latency_target_s
         )
@@ -117,7 +119,8 @@ class Engine:
         if new:
             self._memory.before_admission()
         self._batch = self._batch.changed(keep, new)
-        self._runner.cache.rebuild(keep, len(new))
+        longest = max((row.max_length for row in self._batch.rows), default=0)
+        self._runner.cache.rebuild(keep, len(new), longest=longest)
         admission.make_room(self._batch.rows)
         for i in range(len(keep), len(self._batch.rows)):
             admission.settle(i, self._batch.rows)
@@ -191,12 +194,20 @@ class Engine:
         rows, sampled = self._batch.rows, self._batch.sampled
         if sampled is None or not any(row.is_pending for row in rows):
             return
-        for row, token_id in zip(rows, sampled.read(), strict=True):  # the one wait of a step
+        self._reach(Phase.LAUNCHED)
+        token_ids = sampled.read()  # the one wait of a step
+        self._reach(Phase.WAITED)
+        for row, token_id in zip(rows, token_ids, strict=True):
             if row.is_pending:
                 index = row.state.num_completion
                 row.take_sampled(token_id)
                 if entry := sampled.logprobs_of(row):
                     row.answer.take_logprobs(index, entry)
+        self._reach(Phase.TOLD)
+
+    def _reach(self, phase: Phase) -> None:
+        if self.watcher:
+            self.watcher(phase)
 
     def _steer_and_sample(
         self, scores: Scores, wanted: mx.array

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-#: Buffers are counted as if they always grew by this fraction beyond what is asked for.
-_OVERHEAD = 9 / 8
+#: A pass may write as many tokens behind a row's end, where nobody looks.
+_SLACK = 32
 
 
 class Footprint(Struct, frozen=True, kw_only=True):
     """What a model's caches take, in bytes."""
 
-    per_token: int  # of each token of a row, in layers that look all the way back
-    per_row: int  # whatever its length: sliding windows, recurrent states
+    per_token: int  # of each token that a buffer has room for, in layers that look all the way back
+    per_slot: int = 0  # of each row that buffers have room for: sliding windows
+    per_row: int = 0  # of each row: recurrent states, and what it can go back to
+    growth: int = 1  # buffers have room for a multiple of so many tokens
 
 
 class KvBudget:
@@ -44,9 +46,10 @@ class KvBudget:
         """What rows take when they have grown to these lengths."""
         if not lengths:
             return 0
-        slots = 1 << (len(lengths) - 1).bit_length()
-        per_token = self._footprint.per_token * _OVERHEAD
-        return int(slots * max(lengths) * per_token) + len(lengths) * self._footprint.per_row
+        print_ = self._footprint
+        room = -(-(max(lengths) + _SLACK) // print_.growth) * print_.growth
+        per_slot = room * print_.per_token + print_.per_slot
+        return num_slots(len(lengths)) * per_slot + len(lengths) * print_.per_row
 
     def fits(self, lengths: Sequence[int]) -> bool:
         """Whether rows may grow to these lengths together."""
@@ -63,7 +66,16 @@ class KvBudget:
 
     def _longest(self, num_rows: int) -> int:
         """How long so many rows can be together."""
-        slots = 1 << (num_rows - 1).bit_length()
-        room = self.max_bytes - num_rows * self._footprint.per_row
-        per_token = self._footprint.per_token * slots * _OVERHEAD
-        return max(0, min(self._context_length, int(room / per_token) if per_token else 2**62))
+        print_, slots = self._footprint, num_slots(num_rows)
+        left = self.max_bytes - num_rows * print_.per_row - slots * print_.per_slot
+        if left < 0:
+            return 0
+        if not print_.per_token:
+            return self._context_length
+        room = left // (slots * print_.per_token) // print_.growth * print_.growth
+        return max(0, min(self._context_length, room - _SLACK))
+
+
+def num_slots(num_rows: int) -> int:
+    """For how many rows buffers have room when so many run: the next power of two."""
+    return 1 << (num_rows - 1).bit_length() if num_rows else 0

@@ -46,6 +46,6 @@ def _footprint(head: ScoringHead, cache: BatchCache) -> Footprint:
     cache.begin(Pass(0, (0,), (Read(0, 0, _TOKENS, None),)))
     head(mx.ones((1, _TOKENS), mx.int32), cache.layers, [(0, _TOKENS - 1)])
     cache.end()
-    footprint = Footprint(per_token=cache.token_bytes, per_row=cache.row_bytes)
+    footprint = cache.footprint()
     cache.rebuild((), 0)
     return footprint

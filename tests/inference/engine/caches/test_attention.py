@@ -34,7 +34,7 @@ def _small_buffers(monkeypatch):
 def make_group(num_rows, **options):
     group = AttentionGroup(**options)
     group.add_layer()
-    group.rebuild((), num_rows)
+    group.rebuild((), num_rows, 99)
     return group
 
 
@@ -136,7 +136,7 @@ def test_rows_with_windows_of_their_own_see_their_own_past():
 def test_rows_can_leave_and_join():
     group = make_group(3)
     read(group, [0, 0, 0], [[1, 1], [2, 2], [3, 3]])
-    group.rebuild([2, 1], 1)
+    group.rebuild([2, 1], 1, 99)
 
     seen = read(group, [2, 2, 0], [[7], [8], [9]])
 
@@ -147,11 +147,11 @@ def test_there_is_room_for_more_rows_than_there_are_and_not_for_many_more():
     group = make_group(1)
     slots = []
     for num_rows in (1, 2, 3, 5, 8, 7, 3, 2, 1):
-        group.rebuild(range(min(num_rows, group.num_rows)), max(0, num_rows - group.num_rows))
+        group.rebuild(range(min(num_rows, group.num_rows)), max(0, num_rows - group.num_rows), 99)
         read(group, [0] * num_rows, [[1]] * num_rows)
         slots.append(group.layers[0].keys.shape[0])
 
-    assert slots == [1, 2, 4, 8, 8, 8, 8, 4, 2]
+    assert slots == [1, 2, 4, 8, 8, 8, 8, 2, 2]
 
 
 def test_some_rows_of_different_lengths_can_be_written_alone():
@@ -189,7 +189,7 @@ def test_what_was_read_stays_as_it_was_when_its_row_goes_on():
 def test_an_empty_batch_holds_nothing():
     group = make_group(2)
     read(group, [0, 0], [[1], [2]])
-    group.rebuild((), 0)
+    group.rebuild((), 0, 0)
 
     assert group.layers[0].keys is None
     assert (group.capacity, group.num_bytes) == (0, 0)

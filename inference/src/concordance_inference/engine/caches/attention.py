@@ -15,6 +15,7 @@ import mlx.core as mx
 from concordance_inference.engine.caches import buffers
 from concordance_inference.engine.caches.geometry import Geometry, Mask
 from concordance_inference.engine.caches.windows import KeysValues, WindowSnapshot
+from concordance_inference.engine.kv_budget import num_slots
 from concordance_inference.engine.plan import Pass
 
 #: Buffers grow by at least this many positions.
@@ -26,6 +27,14 @@ MARGIN = 128
 #: The same for a snapshot: chat templates write the last few tokens of a prompt otherwise when the
 #: answer stands behind it.
 SNAPSHOT_MARGIN = 32
+
+#: Windowed buffers are counted as if no pass read more tokens at once.
+_LONGEST_READ = 512
+
+
+def rounded(num_positions: int) -> int:
+    """For how many positions a buffer has room that is to have room for so many."""
+    return -(-num_positions // GROWTH) * GROWTH
 
 
 class AttentionGroup:
@@ -52,6 +61,7 @@ class AttentionGroup:
         self.num_slots = 0  # rows that the buffers have room for
         self.capacity = 0  # positions that they have room for
         self._margin = margin
+        self._longest = 0  # how many tokens a row can grow to
         self._starts: list[int] = []  # per row: the position of its first key
         self._pins: list[set[int]] = []  # per row: positions to be able to go back to
         self._snapshots: list[dict[int, WindowSnapshot]] = []  # per row, by position
@@ -74,9 +84,15 @@ class AttentionGroup:
 
     @property
     def window_bytes(self) -> int:
-        """What a row of a windowed group takes at most, its snapshot included, in bytes."""
+        """What each row that a windowed group has room for takes at most, in bytes."""
         assert self.window is not None
-        return self.position_bytes * (2 * (self.window + self._margin) + GROWTH)
+        return self.position_bytes * rounded(self.window + self._margin + _LONGEST_READ)
+
+    @property
+    def snapshot_bytes(self) -> int:
+        """What a snapshot of a windowed row takes, in bytes."""
+        assert self.window is not None
+        return self.position_bytes * (self.window + SNAPSHOT_MARGIN)
 
     def arrays(self) -> list[mx.array]:
         """Every array that a forward pass writes."""
@@ -84,10 +100,15 @@ class AttentionGroup:
 
     # Rows
 
-    def rebuild(self, keep: Sequence[int], num_new: int) -> None:
+    def rebuild(self, keep: Sequence[int], num_new: int, longest: int) -> None:
         """Make the rows `keep`, in that order, and `num_new` empty ones behind them the batch.
 
         A row that is kept stays where it is or moves to the front, which is a copy of that row.
+
+        Args:
+            keep: The rows that stay.
+            num_new: How many rows are added.
+            longest: How many tokens any row can grow to.
         """
         for to, row in enumerate(keep):
             assert to <= row
@@ -97,24 +118,25 @@ class AttentionGroup:
         self._pins = [self._pins[row] for row in keep] + [set() for _ in range(num_new)]
         self._snapshots = [self._snapshots[row] for row in keep] + [{} for _ in range(num_new)]
         self.num_rows = len(self._starts)
-        self._fit_slots()
+        self._longest = longest
+        self._fit()
 
     def _move(self, row: int, to: int) -> None:
         if all(layer.keys is not None for layer in self.layers):
             for layer, copied in zip(self.layers, self.read(row, slice(None)), strict=True):
                 layer.write(to, 0, *copied)
 
-    def _fit_slots(self) -> None:
-        """Have room for the rows: twice as much when it runs out, half when little is used."""
-        slots = self.num_slots
-        if self.num_rows == 0:
-            slots = self.capacity = 0
-        elif self.num_rows > slots:
-            slots = max(self.num_rows, 2 * slots)
-        elif self.num_rows <= slots // 4:
-            slots = slots // 2
-        if slots != self.num_slots:
-            self.num_slots = slots
+    def _fit(self) -> None:
+        """Have room for the rows, and not for many more or longer ones than can be.
+
+        Room for rows that have gone is kept as long as it takes no more than a growing batch may
+        take.
+        """
+        slots, capacity = num_slots(self.num_rows), self.capacity if self.num_rows else 0
+        if self.window is None:
+            capacity = min(capacity, rounded(self._longest))
+        if slots > self.num_slots or 4 * slots <= self.num_slots or capacity < self.capacity:
+            self.num_slots, self.capacity = slots, capacity
             self._resize()
 
     def _resize(self) -> None:
@@ -217,8 +239,9 @@ class AttentionGroup:
 
     def _grow(self, end: int) -> None:
         """Have room for `end` positions, and for some more the longer the rows are."""
-        needed = end if self.window else end + self.capacity // 8
-        self.capacity = -(-needed // GROWTH) * GROWTH
+        more = 0 if self.window else self.capacity // 8
+        self.capacity = max(rounded(end), min(rounded(end + more), rounded(self._longest)))
+        self.num_slots = num_slots(self.num_rows)
         self._resize()
 
     def _drop_old(self, rows: slice, lengths: Sequence[int]) -> None:

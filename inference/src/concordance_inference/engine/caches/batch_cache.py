@@ -13,14 +13,19 @@ from mlx_lm.models.cache import (
     make_prompt_cache,
 )
 
-from concordance_inference.engine.caches.attention import MARGIN, AttentionGroup
+from concordance_inference.engine.caches.attention import MARGIN, AttentionGroup, rounded
 from concordance_inference.engine.caches.foreign import ForeignGroup
 from concordance_inference.engine.caches.segments import Segment, Snapshot
 from concordance_inference.engine.caches.states import StateGroup
 from concordance_inference.engine.caches.windows import KeysValues
+from concordance_inference.engine.kv_budget import Footprint
 from concordance_inference.engine.plan import Pass, Sharing
 
 Group = AttentionGroup | StateGroup | ForeignGroup
+
+#: At so many positions a row is counted as being able to go on: its prompt's end, shortly before,
+#: and where it left what was known of it.
+NUM_SNAPSHOTS = 3
 
 
 class BatchCache:
@@ -98,18 +103,19 @@ class BatchCache:
         """What the caches take, in bytes."""
         return sum(group.num_bytes for group in self._groups)
 
-    @property
-    def token_bytes(self) -> int:
-        """What each token of a row takes, however many there are; known after the first pass."""
-        group = self._attention.get(None)
+    def footprint(self) -> Footprint:
+        """What rows take; known after the first pass."""
+        full = self._attention.get(None)
+        windows = [g for window, g in self._attention.items() if window is not None]
+        states = self._states.row_bytes if self._states else 0
+        snapshots = NUM_SNAPSHOTS * sum(group.snapshot_bytes for group in windows)
         foreign = self._foreign.token_bytes if self._foreign else 0
-        return foreign + (group.position_bytes if group else 0)
-
-    @property
-    def row_bytes(self) -> int:
-        """What a row takes whatever its length, at most; known after the first pass."""
-        windows = [g.window_bytes for window, g in self._attention.items() if window is not None]
-        return sum(windows) + (self._states.row_bytes if self._states else 0)
+        return Footprint(
+            per_token=foreign + (full.position_bytes if full else 0),
+            per_slot=sum(group.window_bytes for group in windows),
+            per_row=snapshots + (2 + NUM_SNAPSHOTS) * states,
+            growth=rounded(1),
+        )
 
     def arrays(self) -> list[mx.array]:
         """Every array that a forward pass writes; evaluating them runs the pass."""
@@ -117,13 +123,21 @@ class BatchCache:
 
     # Rows
 
-    def rebuild(self, keep: Sequence[int], num_new: int) -> None:
+    def rebuild(self, keep: Sequence[int], num_new: int, *, longest: int = 0) -> None:
         """Make the rows `keep`, in that order, and `num_new` empty ones behind them the batch.
 
         A row may stay or move towards the front.
+
+        Args:
+            keep: The rows that stay.
+            num_new: How many rows are added.
+            longest: How many tokens any row can grow to.
         """
-        for group in self._groups:
-            group.rebuild(keep, num_new)
+        for group in self._attention.values():
+            group.rebuild(keep, num_new, longest)
+        for group in (self._states, self._foreign):
+            if group:
+                group.rebuild(keep, num_new)
         self._pins = [self._pins[row] for row in keep] + [set() for _ in range(num_new)]
 
     @property

@@ -86,8 +86,8 @@ class StateGroup:
 
     @property
     def row_bytes(self) -> int:
-        """What a row takes: before and after a pass, and what is pinned; known after a pass."""
-        return 4 * self._row_bytes
+        """What the states of one row take at one position; known after the first pass."""
+        return self._row_bytes
 
     def arrays(self) -> list[mx.array]:
         """The arrays of the rows' current states, each once."""
