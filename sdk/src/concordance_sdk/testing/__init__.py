@@ -8,6 +8,7 @@ def test_it_greets():
 
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
 from concordance_sdk.testing.play import Played, play
-from concordance_sdk.testing.scripted_model import ScriptedLogits, ScriptedModel
+from concordance_sdk.testing.scripted_logits import ScriptedLogits
+from concordance_sdk.testing.scripted_model import ScriptedModel
 
 __all__ = ["ByteTokenizer", "Played", "ScriptedLogits", "ScriptedModel", "play"]
