@@ -14,9 +14,10 @@ from concordance_shared import (
 )
 from msgspec import Struct
 
+from concordance_sdk.composition import ModUse, use
+from concordance_sdk.definition import longest_hold
 from concordance_sdk.instance import InProcessMod, ModInstance
 from concordance_sdk.mod import definition_of
-from concordance_sdk.parameters import parse_parameters
 from concordance_sdk.request_state import RequestState
 from concordance_sdk.steering import Steering
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
@@ -57,11 +58,12 @@ def play(
     """Play a completion with mods, by the engine's own rules, and return what became of it.
 
     Args:
-        mods: The mods, in the order in which they act.
+        mods: The mods, in the order in which they act; `use(mod, parameter=value)` for one with
+            parameters of its own.
         script: What the model wants to say: a text, token ids, or a function of the completion.
         prompt: What stands before the completion; `>` if it is empty, since a model reads
             something first.
-        parameters: The parameters of every class mod.
+        parameters: The parameters of every class mod that has none of its own.
         messages: The conversation that `get_conversation()` gives.
         schemas: The tools and the response format that `get_schemas()` gives.
         max_tokens: The completion's budget.
@@ -76,21 +78,16 @@ def play(
     events: list[Event] = []
     instances = [
         InProcessMod(
-            (definition := definition_of(mod)),
-            parse_parameters(definition.parameters, parameters or {}, name=definition.name)
-            if definition.is_class
-            else {},
-            tokenizer=tokenizer,
-            conversation=conversation,
+            used.definition, used.parameters, tokenizer=tokenizer, conversation=conversation
         )
-        for mod in mods
+        for used in (_used(mod, parameters or {}) for mod in mods)
     ]
     state = RequestState(
         "played",
         tokenizer.encode(prompt or ">"),
         max_tokens=max_tokens,
         eos_ids=tokenizer.eos_token_ids,
-        hold=stream_hold(instances) if stream else None,
+        hold=longest_hold(mod.max_backtrack for mod in instances) if stream else None,
     )
     listening: list[ModInstance] = [_Recorder(events), *instances]
     steering = Steering(state, listening, vocab_size=tokenizer.vocab_size)
@@ -112,10 +109,11 @@ def play(
     )
 
 
-def stream_hold(mods: Sequence[ModInstance]) -> int | None:
-    """How many tokens a stream holds back for these mods; `None` for all of them."""
-    holds = [mod.max_backtrack for mod in mods]
-    return None if None in holds else max([0, *(hold for hold in holds if hold is not None)])
+def _used(mod: Any, parameters: Mapping[str, Any]) -> ModUse:
+    """A mod with its own parameters, if it was given any, or with those of every class mod."""
+    if isinstance(mod, ModUse):
+        return mod
+    return use(mod, **parameters) if definition_of(mod).is_class else use(mod)
 
 
 def _run(steering: Steering, model: ScriptedModel) -> None:
@@ -153,6 +151,7 @@ class _Recorder:
 
     def __init__(self, events: list[Event]) -> None:
         self._events = events
+        self.parts = (self,)
 
     def listens_to(self, event_type: type[Event]) -> bool:  # noqa: ARG002
         return True
