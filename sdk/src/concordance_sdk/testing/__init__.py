@@ -3,12 +3,24 @@
 from concordance_sdk.testing import play
 
 def test_it_greets():
-    assert play(greet, script="hello").text == "Greetings! hello"
+    assert play(greet, says="you").text == "Greetings! you"
 """
 
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
-from concordance_sdk.testing.play import Played, play
+from concordance_sdk.testing.folder_tokenizer import FolderTokenizer
+from concordance_sdk.testing.play import play
+from concordance_sdk.testing.played import Played
+from concordance_sdk.testing.playing import Playing, Scene
 from concordance_sdk.testing.scripted_logits import ScriptedLogits
 from concordance_sdk.testing.scripted_model import ScriptedModel
 
-__all__ = ["ByteTokenizer", "Played", "ScriptedLogits", "ScriptedModel", "play"]
+__all__ = [
+    "ByteTokenizer",
+    "FolderTokenizer",
+    "Played",
+    "Playing",
+    "Scene",
+    "ScriptedLogits",
+    "ScriptedModel",
+    "play",
+]

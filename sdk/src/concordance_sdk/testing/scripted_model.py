@@ -1,4 +1,4 @@
-"""A model that says what the test wants, position by position."""
+"""A model that says what the test wants."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,32 +8,47 @@ Script = Sequence[int] | Callable[[Sequence[int]], int]
 
 
 class ScriptedModel:
-    """Wants token i of a script at position i of the completion, whatever stands before it.
+    """Wants the tokens of a script, and to end behind them.
 
-    A function as a script is given the completion so far and says the token that it wants. Behind
-    the end of a script the model wants to end.
+    Token i of the script is wanted at position i of the completion, whatever stands before it; or,
+    where the model goes on, as its i-th own token, wherever it was interrupted. A function as a
+    script is given the completion so far and says the token that it wants.
     """
 
-    def __init__(self, script: Script, *, vocab_size: int, eos_id: int) -> None:
+    def __init__(
+        self, script: Script, *, vocab_size: int, eos_id: int, goes_on: bool = False
+    ) -> None:
         """Make a model.
 
         Args:
             script: Token ids, or a function of the completion.
             vocab_size: How many tokens there are.
             eos_id: The token that ends a completion.
+            goes_on: Whether the script is counted in the model's own tokens, those that were
+                taken back again among them, and not in positions.
         """
         self._script = script
         self._vocab_size = vocab_size
         self._eos_id = eos_id
+        self._goes_on = goes_on
         self.reads: list[tuple[int, ...]] = []  # what each forward pass read
 
-    def forward(self, read: Sequence[int], completion_ids: Sequence[int]) -> ScriptedLogits:
-        """Read tokens; return the scores of the next position: 1 for the wanted token, else 0."""
-        self.reads.append(tuple(read))
-        return ScriptedLogits({self._wanted(completion_ids): 1.0}, vocab_size=self._vocab_size)
+    def forward(
+        self, read: Sequence[int], completion_ids: Sequence[int], num_said: int
+    ) -> ScriptedLogits:
+        """Read tokens; return the scores of the next position: 1 for the wanted token, else 0.
 
-    def _wanted(self, completion_ids: Sequence[int]) -> int:
+        Args:
+            read: The tokens that the cache does not hold.
+            completion_ids: The completion so far.
+            num_said: How many tokens were sampled and added so far.
+        """
+        self.reads.append(tuple(read))
+        position = num_said if self._goes_on else len(completion_ids)
+        wanted = self._wanted(completion_ids, position)
+        return ScriptedLogits({wanted: 1.0}, vocab_size=self._vocab_size)
+
+    def _wanted(self, completion_ids: Sequence[int], position: int) -> int:
         if callable(self._script):
             return self._script(completion_ids)
-        position = len(completion_ids)
         return self._script[position] if position < len(self._script) else self._eos_id
