@@ -49,7 +49,7 @@ def use(target: Any, /, **parameters: Any) -> ModUse:
         ...             use(InjectAtStart, text=f"Dear {self.name}, "),
         ...             use(Replace, find="no", replacement="not yet"),
         ...         ]
-        >>> play(Polite, script="Dear friend, no.").text
+        >>> play(Polite, says="no.").text
         'Dear friend, not yet.'
     """
     definition = definition_of(target)
