@@ -7,6 +7,7 @@ def test_it_greets():
 """
 
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
+from concordance_sdk.testing.conformance import Check, ConformanceReport, check_conformance
 from concordance_sdk.testing.folder_tokenizer import FolderTokenizer
 from concordance_sdk.testing.play import play
 from concordance_sdk.testing.played import Played
@@ -16,11 +17,14 @@ from concordance_sdk.testing.scripted_model import ScriptedModel
 
 __all__ = [
     "ByteTokenizer",
+    "Check",
+    "ConformanceReport",
     "FolderTokenizer",
     "Played",
     "Playing",
     "Scene",
     "ScriptedLogits",
     "ScriptedModel",
+    "check_conformance",
     "play",
 ]
