@@ -98,8 +98,8 @@ def define(
     Raises:
         ModDefinitionError: It cannot; the message names it, the place, and what would be right.
     """
-    where = _where(target)
-    name = name if name is not None else _default_name(target)
+    where = place_of(target)
+    name = name if name is not None else name_of(target)
     fail = _Failure(name, where)
     if not _NAME.fullmatch(name):
         raise fail(
@@ -253,16 +253,16 @@ def _count_positional(function: Callable[..., object]) -> int:
     return count
 
 
-def _default_name(target: Any) -> str:
+def name_of(target: Any) -> str:
     """`NoCats` -> `no_cats`, `greet` -> `greet`, a lambda -> `lambda`."""
     name = str(getattr(target, "__name__", type(target).__name__)).strip("<>")
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def _where(target: Any) -> str:
+def place_of(target: Any) -> str:
     """File and line of a definition, as well as they can be told."""
     functions = [target, *vars(target).values()] if inspect.isclass(target) else [target]
-    for function in functions:
+    for function in (*functions, vars(type(target)).get("__call__")):
         code = getattr(function, "__code__", None)
         if code is not None:
             return f"{code.co_filename}:{code.co_firstlineno}"
