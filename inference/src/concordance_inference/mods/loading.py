@@ -16,6 +16,7 @@ from concordance_sdk.registry import collecting
 from concordance_shared import InvalidRequestError, ModError, ModLoadError
 
 from concordance_inference.mods.module_space import ModuleSpace
+from concordance_inference.mods.older_sdk.aliases import older_definition_of
 
 #: The entry points by which installed packages offer mods.
 ENTRY_POINT_GROUP = "concordance.mods"
@@ -92,19 +93,9 @@ def load_payload(payload: ModPayload) -> tuple[ModDefinition, str]:
             "the name of the function or class that is the mod",
             param="entrypoint",
         )
-    definition = _guarded(lambda: _definition_of(target, space), where)
+    define = older_definition_of if space.speaks_of_older_sdk else definition_of
+    definition = _guarded(lambda: define(target), where)
     return msgspec.structs.replace(definition, name=payload.name), space.version
-
-
-def _definition_of(target: Any, space: ModuleSpace) -> ModDefinition:
-    """The definition of what a source offers; raw callables by the SDK that it speaks of."""
-    if space.speaks_of_older_sdk:
-        from concordance_inference.mods.older_sdk.decorator import (  # noqa: PLC0415  # needs numpy
-            older_definition_of,
-        )
-
-        return older_definition_of(target)
-    return definition_of(target)
 
 
 def _load_all(space: ModuleSpace, names: list[str], path: Path) -> list[ModDefinition]:

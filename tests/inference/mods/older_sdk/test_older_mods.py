@@ -323,7 +323,8 @@ def upload(source, entrypoint="raw", **fields):
     [
         "def raw(event, tokenizer): return act(event, tokenizer)",
         "def raw(event, tokenizer=None): return act(event, tokenizer)",
-        "class Raw:\n    def __call__(self, event, tokenizer): return act(event, tokenizer)\nraw = Raw()",
+        "class Raw:\n    def __call__(self, event, tokenizer): return act(event, tokenizer)\n"
+        "raw = Raw()",
         "@create_mod\ndef raw(event, actions, tokenizer): return act(event, tokenizer)",
         "def raw(event, actions, tokenizer): return act(event, tokenizer)",
         "@mod\ndef inner(event, actions, tokenizer): return act(event, tokenizer)\n"
@@ -388,7 +389,8 @@ def test_an_upload_of_a_folder_whose_modules_use_the_older_names():
         "@mod\ndef entry(event, actions, tokenizer): return reply(event, actions, tokenizer)\n",
         "pack/words.py": "from sdk.quote_mod_sdk import Prefilled\n"
         "def reply(event, actions, tokenizer):\n"
-        "    if isinstance(event, Prefilled): return actions.force_output(tokenizer.encode('hey'))\n",
+        "    if isinstance(event, Prefilled):\n"
+        "        return actions.force_output(tokenizer.encode('hey'))\n",
     }
     payload = ModPayload(name="uploaded", entrypoint="entry", module="pack.mod", files=files)
 

@@ -8,6 +8,9 @@ import importlib
 import re
 from collections.abc import Callable, Mapping
 from types import ModuleType
+from typing import Any
+
+from concordance_sdk import ModDefinition
 
 _HERE = "concordance_inference.mods.older_sdk"
 _SDK = "concordance_sdk"
@@ -141,13 +144,28 @@ def _lookup(module_name: str, names: Mapping[str, str]) -> Callable[[str], objec
                 f"{module_name!r} of the older SDK has no {name!r} here; it has: "
                 f"{', '.join(sorted(names)) or 'nothing of its own'}"
             )
-        where, _, target = names[name].partition(":")
         try:
-            return getattr(importlib.import_module(where), target)
+            return _found(names[name])
         except (ImportError, AttributeError) as exc:
             raise ImportError(
-                f"{module_name}.{name} stands for {where}.{target}, which this version of "
-                f"Concordance does not have ({exc})"
+                f"{module_name}.{name} stands for {names[name].replace(':', '.')}, which this "
+                f"version of Concordance does not have ({exc})"
             ) from exc
 
     return get
+
+
+def older_definition_of(target: Any) -> ModDefinition:
+    """The definition of a mod of the older SDK, which raw callables are too.
+
+    Raises:
+        ModDefinitionError: It is not a mod.
+    """
+    # By its name, as everything here: it needs numpy, and who only serves mods does not.
+    return _found(f"{_HERE}.decorator:older_definition_of")(target)
+
+
+def _found(place: str) -> Any:
+    """What stands at `module:name`."""
+    module_name, _, name = place.partition(":")
+    return getattr(importlib.import_module(module_name), name)
