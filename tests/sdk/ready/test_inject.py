@@ -50,6 +50,10 @@ def test_it_stands_behind_so_many_tokens(count, text):
     assert played.text == text
 
 
+def test_it_does_not_stand_inside_a_character():
+    assert play(use(InjectAfterTokens, text="!", count=2), says="a€b").text == "a€!b"
+
+
 def test_behind_several_tokens_at_once_it_stands_behind_them_all():
     start = use(InjectAtStart, text="12345")
 

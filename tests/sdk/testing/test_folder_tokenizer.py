@@ -7,6 +7,7 @@ import pytest
 from concordance_sdk import use
 from concordance_sdk.ready import InjectAtStart
 from concordance_sdk.testing import FolderTokenizer, play
+from tokenizers import decoders
 from vocabularies import byte_level, tokenizer_of, write_tokenizer
 
 
@@ -77,6 +78,27 @@ def test_without_the_library_it_says_what_to_install(folder, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", importing)
     with pytest.raises(ModuleNotFoundError, match="pip install tokenizers"):
         FolderTokenizer(folder)
+
+
+@pytest.mark.parametrize("kind", ["byte_level", "sentencepiece"])
+def test_tokens_are_bytes_of_the_text(kind):
+    tokenizer = tokenizer_of(kind)
+    token_ids = tokenizer.encode("the engine, 你好 €")
+    data = b"".join(tokenizer.token_bytes(token_id) for token_id in token_ids)
+
+    assert data.decode().removeprefix(" ") == "the engine, 你好 €"
+    (end,) = tokenizer.eos_token_ids
+    assert tokenizer.token_bytes(end) == b"<eos>"
+    assert end in tokenizer.special_token_ids
+
+
+def test_a_vocabulary_that_is_not_made_of_bytes_says_so(tmp_path):
+    tokenizer = byte_level()
+    tokenizer.decoder = decoders.WordPiece()
+    read = FolderTokenizer(write_tokenizer(tmp_path, tokenizer))
+
+    with pytest.raises(ValueError, match="decoded by WordPiece"):
+        read.token_bytes(5)
 
 
 def test_the_tokenizers_of_the_tests_are_such():

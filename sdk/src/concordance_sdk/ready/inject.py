@@ -48,6 +48,8 @@ class InjectAtStart:
 class InjectAfterTokens:
     """Puts a text behind so many tokens of the completion, unless it ended before.
 
+    Where those end in half a character, it waits for the rest of it.
+
     Parameters:
         text: What is put there.
         count: Behind how many tokens.
@@ -69,11 +71,13 @@ class InjectAfterTokens:
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
         """Count the tokens, and inject behind those just added if they are enough."""
-        self._text.follow(event, tokenizer)
-        if self._is_done or self._text.is_final or len(self._text.token_ids) < self.count:
+        text = self._text
+        text.follow(event, tokenizer)
+        is_due = len(text.token_ids) >= self.count and text.is_whole and not text.is_final
+        if self._is_done or not is_due:
             return None
         self._is_done = True
-        return self._text.rewrite(len(self._text), self.text, actions)
+        return actions.force_tokens(text.encode(self.text))
 
 
 @mod(max_backtrack=16, registered=False)

@@ -50,7 +50,8 @@ class ReasoningBudget:
         """Count the reasoning's tokens, and close it when they are enough."""
         reasoning = self._reasoning
         reasoning.follow(event, tokenizer)
-        if not reasoning.is_open or reasoning.num_tokens < self.max_tokens:
+        is_spent = reasoning.is_open and reasoning.num_tokens >= self.max_tokens
+        if not is_spent or not reasoning.text.is_whole:  # half a character is said to its end
             return None
         rest = self._forced
         if self._forced == self.close_tag:  # what of it stands there already is not said twice

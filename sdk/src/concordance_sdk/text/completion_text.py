@@ -141,6 +141,11 @@ class CompletionText:
         is_full = self._max_tokens is not None and len(self.token_ids) >= self._max_tokens
         return is_full or self.token_ids[-1] in self.tokenizer.eos_token_ids
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last token leaves no character half said: text can be put behind it."""
+        return not self._num_open or not self._num_open[-1]
+
     def tail(self, start: int) -> str:
         """The text from character `start` on; from the end for a negative one.
 

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from concordance_inference.generation import ModCall
 from concordance_inference.mods.loading import load_path, load_payload
 from concordance_sdk import FinishReason, Message, ModPayload, Schemas, Tool, registry
 from concordance_sdk.testing import ByteTokenizer, play
@@ -17,6 +18,7 @@ from concordance_shared import (
     ResponseFormat,
     ToolCall,
 )
+from tiny import ask, make_engine, run
 
 
 @pytest.fixture(name="load")
@@ -212,6 +214,29 @@ def cool(event, actions):
     )
 
     assert play(definition, says="ab").text == "ab"
+
+
+def test_logits_are_read_and_handed_back_in_the_engine_too(load):
+    plain = run(make_engine(), ask("Hello", max_tokens=4)).ids
+    definition = load(
+        f"""
+from quote_mod_sdk import ForwardPass, mod
+
+@mod
+def other(event, actions, tokenizer):
+    if isinstance(event, ForwardPass) and event.step == 1:
+        logits = event.logits.to_numpy()
+        assert logits[0, {plain[1]}] == event.logits[0, {plain[1]}] == logits.max()
+        logits[0, {plain[1]}] = -1e9
+        return actions.adjust_logits(logits)
+    return actions.noop()
+"""
+    )
+    call = ModCall(definition=definition, parameters={}, name="other")
+    steered = run(make_engine(), ask("Hello", call, max_tokens=4)).ids
+
+    assert steered[0] == plain[0]
+    assert steered[1] != plain[1]
 
 
 # Ends
