@@ -35,6 +35,20 @@ def test_a_model_needs_to_be_told_what_it_wants_in_one_way():
             play(**wanted)
 
 
+def test_a_function_may_say_how_much_it_wants_each_of_several_tokens():
+    margins = []
+
+    @mod(on=[ForwardPass])
+    def look(event, actions):
+        margins.append(event.logits.margin())
+
+    def model(completion):
+        return {ord("a"): 2.0, ord("b"): 1.5} if not completion else 256
+
+    assert play(look, script=model).text == "a"
+    assert margins == [0.5, 1.0]
+
+
 def test_requests_can_be_played_in_turns():
     @mod
     class Count:

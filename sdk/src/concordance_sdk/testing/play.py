@@ -30,8 +30,8 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
         mods: The mods, in the order in which they act; `use(mod, parameter=value)` for one with
             parameters of its own.
         script: What the model wants to say, position by position of the completion: a text, token
-            ids, or a function of the completion. Token i is wanted at position i, also where a mod
-            has put other tokens before it.
+            ids, or a function of the completion that returns a token id, or scores by token id.
+            Token i is wanted at position i, also where a mod has put other tokens before it.
         says: The same, for a model that goes on where it was interrupted: what mods force does not
             count. Give one of the two.
         prompt: What stands before the completion; `>` if it is empty, since a model reads

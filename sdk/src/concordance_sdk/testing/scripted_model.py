@@ -1,10 +1,11 @@
 """A model that says what the test wants."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from concordance_sdk.testing.scripted_logits import ScriptedLogits
 
-Script = Sequence[int] | Callable[[Sequence[int]], int]
+#: Token ids; or what is wanted behind a completion: a token id, or scores by token id.
+Script = Sequence[int] | Callable[[Sequence[int]], int | Mapping[int, float]]
 
 
 class ScriptedModel:
@@ -12,7 +13,8 @@ class ScriptedModel:
 
     Token i of the script is wanted at position i of the completion, whatever stands before it; or,
     where the model goes on, as its i-th own token, wherever it was interrupted. A function as a
-    script is given the completion so far and says the token that it wants.
+    script is given the completion so far and says the token that it wants, or how much it wants
+    each of several.
     """
 
     def __init__(
@@ -21,7 +23,8 @@ class ScriptedModel:
         """Make a model.
 
         Args:
-            script: Token ids, or a function of the completion.
+            script: Token ids, or a function of the completion that returns a token id, or scores
+                by token id, 0 for all others.
             vocab_size: How many tokens there are.
             eos_id: The token that ends a completion.
             goes_on: Whether the script is counted in the model's own tokens, those that were
@@ -46,9 +49,10 @@ class ScriptedModel:
         self.reads.append(tuple(read))
         position = num_said if self._goes_on else len(completion_ids)
         wanted = self._wanted(completion_ids, position)
-        return ScriptedLogits({wanted: 1.0}, vocab_size=self._vocab_size)
+        scores = wanted if isinstance(wanted, Mapping) else {wanted: 1.0}
+        return ScriptedLogits(scores, vocab_size=self._vocab_size)
 
-    def _wanted(self, completion_ids: Sequence[int], position: int) -> int:
+    def _wanted(self, completion_ids: Sequence[int], position: int) -> int | Mapping[int, float]:
         if callable(self._script):
             return self._script(completion_ids)
         return self._script[position] if position < len(self._script) else self._eos_id
