@@ -16,7 +16,7 @@ class DoubleCheck:
     """Forces a second thought, once, where the two best tokens are nearly as likely."""
 
     margin: float = 0.2  # nats: e ** 0.2 means 1.2 times as likely
-    thought: str = "(let me check: 30 and 21) "
+    thought: str = "(wait, let me check that) "
 
     def __init__(self):
         """Begin without having checked."""

@@ -19,7 +19,7 @@ SAID = {
     "banned_words.py": "a truly useful tool\ntaken back 8, to 8\n",
     "chain_of_thought.py": "Let us go step by step. 17 is 10 and 7. 30 and 21 are 51.\n"
     "I am a model.\n",
-    "double_check.py": "without: It is 41.\nwith:    It is (let me check: 30 and 21) 51.\n",
+    "double_check.py": "without: It is 41.\nwith:    It is (wait, let me check that) 51.\n",
     "greeting.py": "Good morning! I am a model.\nAhoy! I am a model.\n",
     "phrase_replacement.py": "The capital is Lyon, and Parisians know it.\n"
     "6 tokens were taken back, 5 forced\n",

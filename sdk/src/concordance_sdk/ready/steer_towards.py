@@ -41,6 +41,6 @@ class SteerTowards:
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
     ) -> Action | None:
         """Add to the scores of the tokens that lead to the words."""
-        return actions.adjust_logits(
-            bias=self._bias.after(self._token_ids[: event.step], tokenizer)
-        )
+        del self._token_ids[event.step :]
+        bias = self._bias.after(self._token_ids, tokenizer)
+        return actions.adjust_logits(bias=bias) if bias else None

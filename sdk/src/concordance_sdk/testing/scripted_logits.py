@@ -5,6 +5,7 @@ of tokens as the bits of integers: which are special, and which can be sampled. 
 then grows with the vocabulary no faster than a bitmask does.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -49,9 +50,9 @@ class ScriptedLogits:
         self._scores = dict(scores if isinstance(scores, Mapping) else enumerate(scores))
         if outside := [i for i in self._scores if not 0 <= i < size]:
             raise IndexError(f"token id {outside[0]} is outside the vocabulary of {size}")
-        everything = (1 << size) - 1
-        self._can_be = everything if can_be is None else can_be
-        self._special = everything if len(self._scores) == size else _bits(self._scores, size)
+        self._can_be = _everything(size) if can_be is None else can_be
+        is_dense = len(self._scores) == size
+        self._special = _everything(size) if is_dense else _bits(self._scores, size)
 
     def __len__(self) -> int:
         return self._size
@@ -122,7 +123,7 @@ class ScriptedLogits:
         """
         given = action.logits is not None
         scores = dict(enumerate(_given_row(action.logits))) if given else self._scores
-        can_be = (1 << self._size) - 1 if given else self._can_be
+        can_be = _everything(self._size) if given else self._can_be
         if action.bias:
             bias = {i: scores.get(i, _COMMON) + score for i, score in action.bias.items()}
             scores = scores | bias
@@ -144,6 +145,8 @@ class ScriptedLogits:
 
     def _sampleable(self) -> list[tuple[int, float]]:
         """The special tokens that can be sampled, with their scores."""
+        if self._can_be == _everything(self._size):
+            return [(i, score) for i, score in self._scores.items() if score > -math.inf]
         packed = self._packed()
         return [
             (i, score)
@@ -159,6 +162,12 @@ class ScriptedLogits:
     def _packed(self) -> bytes:
         """The bitmask of what can be sampled: bit `i % 8` of byte `i // 8` is token i's."""
         return self._can_be.to_bytes(-(-self._size // 8), "little")
+
+
+@functools.lru_cache(8)
+def _everything(size: int) -> int:
+    """A bit for each token of a vocabulary of `size`."""
+    return (1 << size) - 1
 
 
 def _bits(token_ids: Iterable[int], size: int) -> int:

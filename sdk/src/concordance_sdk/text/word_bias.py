@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from msgspec import Struct
+
 from concordance_sdk.tokenizer import Tokenizer
 
 
@@ -37,7 +39,8 @@ class WordBias:
             raise ValueError(f"steer by at least one word, and by none that is empty: {words!r}")
         self._words = tuple(words)
         self._strength = strength
-        self._spellings: tuple[tuple[int, ...], ...] = ()
+        self._begun_by: dict[int, list[_Begun]] | None = None  # by the token said last
+        self._begins: dict[int, bool] = {}  # first tokens of words, and whether they complete one
 
     def after(self, token_ids: Sequence[int], tokenizer: Tokenizer) -> dict[int, float]:
         """What to add to the score of each token behind these.
@@ -49,29 +52,44 @@ class WordBias:
         Returns:
             Token id -> what is added, as `actions.adjust_logits(bias=...)` takes it.
         """
-        self._spellings = self._spellings or tuple(self._spelled(tokenizer))
-        matches = [
-            (spelling, said)
-            for spelling in self._spellings
-            for said in range(len(spelling))
-            if not said or tuple(token_ids[-said:]) == spelling[:said]
-        ]
+        if self._begun_by is None:
+            self._begun_by = self._spelled(tokenizer)
+        begun = self._begun_by.get(token_ids[-1], ()) if token_ids else ()
+        goes_on = {
+            begin.goes_on: begin.completes
+            for begin in begun
+            if tuple(token_ids[-len(begin.said) :]) == begin.said
+        }
         if self._strength > 0:
-            begun = [match for match in matches if match[1]]
-            helped = {spelling[said] for spelling, said in begun or matches}
+            helped = sorted(goes_on or self._begins)
         else:
-            helped = {spelling[said] for spelling, said in matches if said == len(spelling) - 1}
-        return dict.fromkeys(sorted(helped), self._strength)
+            completes = {**self._begins, **goes_on}
+            helped = sorted(token_id for token_id in completes if completes[token_id])
+        return dict.fromkeys(helped, self._strength)
 
-    def _spelled(self, tokenizer: Tokenizer) -> Iterator[tuple[int, ...]]:
-        """The tokens of each spelling of each word."""
-        spellings = (
-            lead + spelling
-            for word in self._words
-            for spelling in dict.fromkeys((word, word[:1].upper() + word[1:]))
-            for lead in ("", " ")
-        )
-        for spelling in dict.fromkeys(spellings):
+    def _spelled(self, tokenizer: Tokenizer) -> dict[int, list["_Begun"]]:
+        """Every begin of every spelling, by its last token."""
+        begun_by: dict[int, list[_Begun]] = {}
+        for spelling in dict.fromkeys(self._spellings()):
             token_ids = tuple(tokenizer.encode(spelling))
             if token_ids:
-                yield token_ids
+                is_one = len(token_ids) == 1
+                self._begins[token_ids[0]] = is_one or self._begins.get(token_ids[0], False)
+            for said in range(1, len(token_ids)):
+                begin = _Begun(token_ids[:said], token_ids[said], said == len(token_ids) - 1)
+                begun_by.setdefault(token_ids[said - 1], []).append(begin)
+        return begun_by
+
+    def _spellings(self) -> Iterator[str]:
+        for word in self._words:
+            for written in (word, word[:1].upper() + word[1:]):
+                yield written
+                yield f" {written}"
+
+
+class _Begun(Struct, frozen=True):
+    """A begin of a word that was said, and the token that goes on with it."""
+
+    said: tuple[int, ...]
+    goes_on: int
+    completes: bool  # whether that token completes the word
