@@ -17,7 +17,7 @@ from concordance_sdk.parameters import parse_parameters
 
 
 class ModUse(Struct, frozen=True, eq=False):
-    """A mod and the parameters that it is to run with, validated."""
+    """A mod and the parameters that it is to run with, validated. Made by `use`."""
 
     definition: ModDefinition
     parameters: Mapping[str, Any]

@@ -9,7 +9,7 @@ from concordance_sdk.ready import (
     InjectAtStart,
 )
 from concordance_sdk.testing import play
-from vocabularies import KINDS, tokenizer_of
+from real_tokenizers import KINDS, tokenizer_of
 
 # At the start
 

@@ -4,7 +4,7 @@ import pytest
 from concordance_sdk import FinishReason, use
 from concordance_sdk.ready import StopAfterSentences, StopAt
 from concordance_sdk.testing import play
-from vocabularies import KINDS, tokenizer_of
+from real_tokenizers import KINDS, tokenizer_of
 
 
 @pytest.mark.parametrize("kind", KINDS)

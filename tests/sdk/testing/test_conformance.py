@@ -15,7 +15,7 @@ from concordance_sdk import (
 )
 from concordance_sdk.testing import check_conformance
 from concordance_shared import InvalidRequestError
-from vocabularies import tokenizer_of
+from real_tokenizers import tokenizer_of
 
 GOOD = {
     "Avoid": {"words": ["one", "far"]},

@@ -7,8 +7,8 @@ import pytest
 from concordance_sdk import use
 from concordance_sdk.ready import InjectAtStart
 from concordance_sdk.testing import FolderTokenizer, play
+from real_tokenizers import byte_level, tokenizer_of, write_tokenizer
 from tokenizers import decoders
-from vocabularies import byte_level, tokenizer_of, write_tokenizer
 
 
 @pytest.fixture(name="folder")

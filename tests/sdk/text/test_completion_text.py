@@ -7,7 +7,7 @@ from concordance_sdk.text import CompletionText
 from concordance_shared import ContextInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vocabularies import KINDS, tokenizer_of
+from real_tokenizers import KINDS, tokenizer_of
 
 actions = Actions()
 kinds = st.sampled_from(KINDS)

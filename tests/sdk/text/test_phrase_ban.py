@@ -4,7 +4,7 @@ import pytest
 from concordance_sdk import Added, mod, use
 from concordance_sdk.ready import Avoid
 from concordance_sdk.testing import play
-from vocabularies import KINDS, tokenizer_of
+from real_tokenizers import KINDS, tokenizer_of
 
 
 def insisting(said, instead, tokenizer):

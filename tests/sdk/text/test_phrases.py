@@ -9,7 +9,7 @@ from concordance_sdk.testing import ByteTokenizer, play
 from concordance_sdk.text import CompletionText, PhraseWatch, replace_last
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vocabularies import KINDS, tokenizer_of
+from real_tokenizers import KINDS, tokenizer_of
 
 
 def found(said, *phrases, tokenizer=None, chunks=1, max_tokens=256, **options):

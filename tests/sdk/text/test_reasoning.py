@@ -5,7 +5,7 @@ from concordance_sdk import Added, Prefilled
 from concordance_sdk.testing import ByteTokenizer
 from concordance_sdk.text import ReasoningSpan
 from concordance_shared import ContextInfo
-from vocabularies import tokenizer_of
+from real_tokenizers import tokenizer_of
 
 tokenizer = ByteTokenizer()
 

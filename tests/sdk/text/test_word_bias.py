@@ -3,7 +3,7 @@
 import pytest
 from concordance_sdk.testing import ByteTokenizer
 from concordance_sdk.text import WordBias
-from vocabularies import tokenizer_of
+from real_tokenizers import tokenizer_of
 
 tokenizer = ByteTokenizer()
 

@@ -11,7 +11,7 @@ from concordance_inference.cli.start import running
 from concordance_inference.generation import SamplingParams, TextDelta, Update
 
 with suppress(ImportError):  # not on every platform
-    import readline  # noqa: F401  # gives `input` line editing and history
+    import readline  # noqa: F401  # pyright: ignore[reportUnusedImport]  # edits the line typed
 
 _HELP = "/reset begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer"
 

@@ -38,7 +38,12 @@ _Outcome = tuple[str, object]
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """One thing that was tried, and the first thing that was wrong with it."""
+    """One thing that was tried, and the first thing that was wrong with it.
+
+    Example:
+        >>> Check(name="streams", num_scenes=8, problem=None).problem is None
+        True
+    """
 
     name: str
     num_scenes: int
@@ -46,7 +51,14 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 class ConformanceReport(Struct, frozen=True, kw_only=True):
-    """What was tried of a mod, and what was wrong."""
+    """What was tried of a mod, and what was wrong. As text, a line for each check.
+
+    Example:
+        >>> streams = Check(name="streams", num_scenes=8, problem="took back too much")
+        >>> print(ConformanceReport(mod="m", checks=(streams,)))
+        FAIL  streams (8 played)
+              took back too much
+    """
 
     mod: str
     checks: tuple[Check, ...]

@@ -23,7 +23,15 @@ _numbers = itertools.count(1)
 
 
 class Scene(Struct, frozen=True, kw_only=True, eq=False):
-    """What is played: the model's part, the prompt, and the bounds of the request."""
+    """What is played: the model's part, the prompt, and the bounds of the request.
+
+    Example:
+        >>> playing = Playing([], Scene(script="Hello", max_tokens=2))
+        >>> while not playing.is_over:
+        ...     playing.step()
+        >>> playing.finish().text
+        'He'
+    """
 
     script: str | Script  # a text, token ids, or a function of the completion
     goes_on: bool = False  # the script is counted in the model's own tokens

@@ -31,7 +31,18 @@ _LEAD_INS = ("\n", "|", "a")
 
 
 class Cut(Struct, frozen=True, kw_only=True):
-    """A place in a completion's text, told in tokens: what taking back from there on means."""
+    """A place in a completion's text, told in tokens: what taking back from there on means.
+
+    Example:
+        >>> from concordance_sdk import Added
+        >>> from concordance_sdk.testing import ByteTokenizer
+        >>> text = CompletionText()
+        >>> added = Added(request_id="r", step=0, added_tokens=(*b"a red hat",), forced=True)
+        >>> text.follow(added, ByteTokenizer())
+        >>> cut = text.cut(2)
+        >>> cut.kept, cut.num_tokens, cut.behind
+        (2, 7, 'red hat')
+    """
 
     at: int  # characters of the text that stand before it
     kept: int  # tokens that stay: those wholly before the place

@@ -11,7 +11,19 @@ from concordance_sdk.text.completion_text import CompletionText, Cut
 
 
 class PhraseMatch(Struct, frozen=True, kw_only=True):
-    """A phrase that appeared."""
+    """A phrase that appeared, as it was found: `cut` and `behind` tell of that moment.
+
+    Example:
+        >>> from concordance_sdk import Added
+        >>> from concordance_sdk.testing import ByteTokenizer
+        >>> text = CompletionText()
+        >>> watch = PhraseWatch(text, "red", ignore_case=True)
+        >>> added = Added(request_id="r", step=0, added_tokens=(*b"a Red hat",), forced=True)
+        >>> text.follow(added, ByteTokenizer())
+        >>> match = watch.find()
+        >>> match.text, match.start, match.behind, match.cut.num_tokens
+        ('Red', 2, ' hat', 7)
+    """
 
     phrase: str  # the one that was looked for
     text: str  # as the completion spells it
