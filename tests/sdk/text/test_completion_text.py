@@ -5,7 +5,7 @@ from concordance_sdk import Actions, Added, ForwardPass, Prefilled, Sampled
 from concordance_sdk.testing import ByteTokenizer
 from concordance_sdk.text import CompletionText
 from concordance_shared import ContextInfo
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from real_tokenizers import KINDS, tokenizer_of
 
@@ -37,6 +37,7 @@ def after(text, action):
 
 @settings(deadline=None)
 @given(kinds, texts)
+@example("sentencepiece", "a" + "你€😀" * 9 + "b")
 def test_it_is_what_the_tokenizer_says_at_every_whole_character(kind, said):
     tokenizer = tokenizer_of(kind)
     token_ids = tokenizer.encode(said)

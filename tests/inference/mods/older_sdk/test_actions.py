@@ -1,8 +1,10 @@
 """The older action builder."""
 
 import pytest
+from concordance_inference.mods.older_sdk.actions import AdjustedLogits, modern
+from concordance_inference.mods.older_sdk.logits import OlderLogits
 from concordance_sdk import FinishReason
-from concordance_sdk.testing import play
+from concordance_sdk.testing import ScriptedLogits, play
 from concordance_shared import EmittedError, FunctionCall, ModRaisedError
 
 
@@ -52,3 +54,10 @@ def eager(event, actions):
 
     with pytest.raises(ModRaisedError, match="Backtrack is not permitted at Prefilled"):
         play(definition, says="a")
+
+
+def test_a_row_that_is_handed_back_as_it_came_need_not_leave_the_device():
+    row = OlderLogits(ScriptedLogits([1.0, 2.0]))
+
+    assert modern(AdjustedLogits(row, 0.5)).logits is None
+    assert modern(AdjustedLogits([1.0, 3.0])).logits == [1.0, 3.0]

@@ -84,17 +84,18 @@ def test_sources_that_do_not_speak_of_the_older_sdk_find_none_of_it(load):
 
 def test_a_package_of_the_sources_own_goes_before(tmp_path):
     (tmp_path / "shared").mkdir()
-    (tmp_path / "shared" / "__init__.py").write_text("")
+    (tmp_path / "shared" / "__init__.py").write_text("MARK = '!'")
     (tmp_path / "shared" / "words.py").write_text("WORD = 'own'")
     (tmp_path / "older.py").write_text(
         "from quote_mod_sdk import Prefilled, mod\nfrom shared.words import WORD\n"
+        "from shared import MARK\n"
         "from shared.types import ForceOutput\n"
         "@mod\ndef own(event, actions, tokenizer):\n"
-        "    if isinstance(event, Prefilled): return ForceOutput(tokenizer.encode(WORD))\n"
+        "    if isinstance(event, Prefilled): return ForceOutput(tokenizer.encode(WORD + MARK))\n"
     )
     definitions, _ = load_path(tmp_path)
 
-    assert play(definitions[0], says="").text == "own"
+    assert play(definitions[0], says="").text == "own!"
 
 
 def test_nothing_is_left_in_the_process(load):
