@@ -12,7 +12,7 @@ from concordance_sdk.tokenizer import Tokenizer
 class Avoid:
     """Never says some words or phrases.
 
-    Parameters:
+    Attributes:
         words: The words or phrases.
         ignore_case: Whether `Red` is `red`.
         whole_words: Whether `red` may stand in `reduce`.

@@ -16,7 +16,7 @@ from concordance_sdk.tokenizer import Tokenizer
 class InjectAtStart:
     """Begins the completion with a text.
 
-    Parameters:
+    Attributes:
         text: What it begins with.
 
     Example:
@@ -50,7 +50,7 @@ class InjectAfterTokens:
 
     Where those end in half a character, it waits for the rest of it.
 
-    Parameters:
+    Attributes:
         text: What is put there.
         count: Behind how many tokens.
 
@@ -86,7 +86,7 @@ class InjectAfterSentences:
 
     Where a sentence ends is known when the next begins: what was said of that is taken back.
 
-    Parameters:
+    Attributes:
         text: What is put there; it begins with a space if it is to stand apart.
         count: Behind how many sentences.
 
@@ -127,7 +127,7 @@ class InjectAfterReasoning:
     In front of it, the tag is taken back and the model goes on reasoning from the text, until it
     ends it again.
 
-    Parameters:
+    Attributes:
         text: What is put there.
         where: `behind` the closing tag, or `inside` the reasoning.
         open_tag: What begins reasoning, in the completion or at the end of the prompt.

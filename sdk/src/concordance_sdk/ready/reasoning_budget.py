@@ -12,7 +12,7 @@ from concordance_sdk.tokenizer import Tokenizer
 class ReasoningBudget:
     """Ends a model's reasoning after so many tokens, by forcing the tag that closes it.
 
-    Parameters:
+    Attributes:
         max_tokens: How many tokens it may reason for.
         open_tag: What begins reasoning, in the completion or at the end of the prompt.
         close_tag: What ends it.

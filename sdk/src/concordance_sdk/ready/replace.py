@@ -15,7 +15,7 @@ class Replace:
 
     What the model says behind it, it says having read the replacement.
 
-    Parameters:
+    Attributes:
         find: The phrase.
         replacement: What stands in its place.
         ignore_case: Whether `paris` is `Paris`.

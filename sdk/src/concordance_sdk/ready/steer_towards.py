@@ -12,7 +12,7 @@ from concordance_sdk.tokenizer import Tokenizer
 class SteerTowards:
     """Makes words likelier, or less likely.
 
-    Parameters:
+    Attributes:
         words: The words or phrases.
         strength: What is added to a token's score, in nats; negative steers away. 2 is a nudge,
             10 all but forces.

@@ -14,7 +14,7 @@ from concordance_sdk.tokenizer import Tokenizer
 class StopAt:
     """Ends the completion where a phrase appears.
 
-    Parameters:
+    Attributes:
         phrases: The phrases; the first that appears ends it.
         keeps_phrase: Whether the phrase itself stays.
         ignore_case: Whether `END` is `end`.
@@ -54,7 +54,7 @@ class StopAfterSentences:
 
     Where a sentence ends is known when the next begins: what was said of that is taken back.
 
-    Parameters:
+    Attributes:
         count: How many sentences.
 
     Example:
