@@ -26,7 +26,8 @@ def test_help_is_quick_because_it_imports_nothing_heavy(run):
 
 
 @pytest.mark.parametrize(
-    "command", ["serve", "generate", "chat", "demo", "bench", "models", "mods new", "mods push"]
+    "command",
+    ["serve", "generate", "chat", "demo", "bench", "models", "mods new", "mods push", "mods test"],
 )
 def test_every_option_is_explained(run, command):
     done = run(*command.split(), "--help")
@@ -53,6 +54,7 @@ def test_every_option_is_explained(run, command):
         (["mods", "list", "--url", "nonsense"], ["http://"]),
         (["mods", "new", "No-Good"], ["lower-case"]),
         (["mods", "push", "/nowhere.py"], ["/nowhere.py"]),
+        (["mods", "test", "/nowhere.py"], ["/nowhere.py"]),
     ],
 )
 def test_a_mistake_is_told_in_one_line_without_a_traceback(run, arguments, words):
@@ -198,3 +200,53 @@ def test_a_file_with_several_mods_asks_which(run, tmp_path, tiny_server):
         == 0
     )
     assert run("mods", "rm", "second", *url).returncode == 0
+
+
+@pytest.mark.process
+def test_a_new_mod_passes_its_tests_and_the_check(run, tmp_path):
+    run("mods", "new", "my_mod", "--folder", tmp_path)
+    run("mods", "new", "other", "--function", "--folder", tmp_path)
+    (tmp_path / "test_other.py").write_text("def test_that_is_not_asked_for(): assert 0")
+    done = run("mods", "test", tmp_path / "my_mod.py")
+
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "ok    requests in turns do not meet" in done.stdout
+    assert run("mods", "test", tmp_path / "other.py").returncode == 1
+    assert run("mods", "test", tmp_path / "other.py", "--skip-tests").returncode == 0
+
+
+BAD = """
+import random
+from concordance_sdk import Added, mod
+
+@mod(on=[Added])
+def dice(event, actions):
+    if event.step == 0:
+        return actions.force_tokens([random.randrange(256) for _ in range(9)])
+
+@mod
+class Needs:
+    word: str
+
+    def added(self, event, actions): ...
+"""
+
+
+def test_a_mod_that_does_not_behave_is_told_in_which_scene(run, tmp_path):
+    (tmp_path / "bad.py").write_text(BAD)
+    done = run("mods", "test", tmp_path / "bad.py")
+
+    assert done.returncode == 1
+    assert "no tests beside bad.py" in done.stdout
+    assert "FAIL  the same request twice" in done.stdout
+    assert "needs" in done.stdout
+    assert "give them with --mod needs:key=value" in done.stdout
+    assert "dice, needs failed" in done.stderr
+
+
+def test_a_mod_is_checked_with_the_parameters_that_are_given(run, tmp_path):
+    (tmp_path / "bad.py").write_text(BAD)
+
+    assert run("mods", "test", tmp_path / "bad.py", "--mod", "needs:word=x").returncode == 0
+    unknown = run("mods", "test", tmp_path / "bad.py", "--mod", "nope")
+    assert "defines dice, needs, and not 'nope'" in unknown.stderr

@@ -84,6 +84,20 @@ def test_a_mutable_default_is_not_shared():
     assert play(Collect, script="ab").text == "ab"
 
 
+def test_a_default_that_is_a_list_with_something_in_it_is_copied_for_each_request():
+    @mod
+    class Collect:
+        seen: list[list[int]] = [[0]]  # noqa: RUF012
+
+        def added(self, event, actions):
+            self.seen[0].append(1)
+            if len(self.seen[0]) > 3:
+                return actions.emit_error("leaked")
+
+    play(Collect, script="a")
+    assert play(Collect, script="a").text == "a"
+
+
 @pytest.mark.parametrize(
     "error", [RuntimeError("kaput"), SystemExit(3), GeneratorExit(), TypeError("x")]
 )

@@ -260,3 +260,11 @@ def test_only_mods_that_could_take_tokens_back_hold_a_stream_back(events, held):
 
 def test_a_bare_callable_is_a_mod_as_well():
     assert definition_of(lambda event, actions: None).name == "lambda"
+
+
+def test_a_mod_that_is_not_registered_is_a_mod_all_the_same():
+    @mod(registered=False)
+    def kept_apart(event, actions): ...
+
+    assert definition_of(kept_apart).name == "kept_apart"
+    assert registry.get("kept_apart") is None

@@ -60,7 +60,7 @@ def test_the_end_token_is_sampled_and_added_and_is_no_text():
 
     assert played.token_ids == (97, EOS)
     assert played.events[-2] == Added(
-        request_id="played", step=1, added_tokens=(EOS,), forced=False
+        request_id=played.request_id, step=1, added_tokens=(EOS,), forced=False
     )
 
 
@@ -103,11 +103,14 @@ def test_forced_tokens_are_read_in_one_pass():
 
 def test_forced_tokens_raise_one_added_and_no_sampled():
     greet = on(ForwardPass, lambda event, actions: actions.force_tokens(encode("Hi")))
-    events = play(greet, script="xx").events
+    played = play(greet, script="xx")
+    events = played.events
 
     assert kinds(play(greet, script=""))[:2] == ["Prefilled", "ForwardPass"]
     assert [type(e) for e in events[:3]] == [Prefilled, ForwardPass, Added]
-    assert events[2] == Added(request_id="played", step=0, added_tokens=(72, 105), forced=True)
+    assert events[2] == Added(
+        request_id=played.request_id, step=0, added_tokens=(72, 105), forced=True
+    )
     assert events[3].step == 2
 
 

@@ -35,9 +35,11 @@ from concordance_shared import (
     Tool,
     ToolCall,
     ToolCalls,
+    UndeclaredLogitsError,
 )
 
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.composition import ModUse, use
 from concordance_sdk.context import (
     conversation_of,
     get_conversation,
@@ -72,6 +74,7 @@ __all__ = [
     "ModPayload",
     "ModRaisedError",
     "ModRegistry",
+    "ModUse",
     "Noop",
     "Prefilled",
     "Sampled",
@@ -80,6 +83,7 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolCalls",
+    "UndeclaredLogitsError",
     "conversation_of",
     "definition_of",
     "get_conversation",
@@ -88,4 +92,5 @@ __all__ = [
     "registry",
     "serialize_mod",
     "tool_call_pairs",
+    "use",
 ]

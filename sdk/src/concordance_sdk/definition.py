@@ -6,7 +6,7 @@ not at token 400 of somebody's request.
 
 import inspect
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 import msgspec
@@ -21,6 +21,7 @@ from concordance_shared import (
     Sampled,
 )
 
+from concordance_sdk.declared_logits import LogitsNeed, check_logits_need
 from concordance_sdk.parameters import parameters_of
 
 #: How many tokens of a stream are held back for a mod that does not say.
@@ -34,6 +35,9 @@ HANDLERS: dict[str, type[Event]] = {
     "added": Added,
     "finished": Finished,
 }
+
+#: The method of a class mod that returns the mods that it contains.
+CONTAINER = "mods"
 
 #: Events at which a mod could take tokens back.
 _CAN_TAKE_BACK = frozenset({ForwardPass, Sampled, Added})
@@ -56,6 +60,7 @@ class ModDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     handlers: dict[type[Event], Handler]
     parameters: type[msgspec.Struct] | None  # None for a function
     max_backtrack: int | None  # None: the whole completion may be taken back
+    logits: LogitsNeed | None = None  # what it reads of logits; None: whatever, when it reads
     doc: str
     where: str  # file and line, for messages
 
@@ -64,6 +69,21 @@ class ModDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Whether each request gets an instance of its own."""
         return inspect.isclass(self.target)
 
+    @property
+    def is_container(self) -> bool:
+        """Whether it contains other mods."""
+        return self.is_class and callable(getattr(self.target, CONTAINER, None))
+
+
+def longest_hold(holds: Iterable[int | None]) -> int | None:
+    """How many tokens a stream holds back for several mods together.
+
+    Args:
+        holds: The `max_backtrack` of each; `None` for the whole completion.
+    """
+    known = tuple(holds)
+    return None if None in known else max((hold for hold in known if hold is not None), default=0)
+
 
 def define(
     target: Any,
@@ -71,14 +91,15 @@ def define(
     name: str | None = None,
     max_backtrack: int | None = DEFAULT_MAX_BACKTRACK,
     on: Collection[type[Event]] | None = None,
+    logits: LogitsNeed | None = None,
 ) -> ModDefinition:
     """Find out what a function or class handles, and check that it can be a mod.
 
     Raises:
         ModDefinitionError: It cannot; the message names it, the place, and what would be right.
     """
-    where = _where(target)
-    name = name if name is not None else _default_name(target)
+    where = place_of(target)
+    name = name if name is not None else name_of(target)
     fail = _Failure(name, where)
     if not _NAME.fullmatch(name):
         raise fail(
@@ -99,6 +120,7 @@ def define(
         handlers=handlers,
         parameters=parameters,
         max_backtrack=_held_back(handlers, max_backtrack, fail),
+        logits=_logits_need(handlers, logits, fail),
         doc=inspect.getdoc(target) or "",
         where=where,
     )
@@ -125,6 +147,17 @@ def _held_back(
     return max_backtrack if _CAN_TAKE_BACK & handlers.keys() else 0
 
 
+def _logits_need(
+    handlers: dict[type[Event], Handler], need: LogitsNeed | None, fail: _Failure
+) -> LogitsNeed | None:
+    """What the mod reads of logits, checked."""
+    if problem := check_logits_need(need):
+        raise fail(problem)
+    if need not in (None, "none") and ForwardPass not in handlers:
+        raise fail(f"logits={need!r} without handling ForwardPass, the only event that has logits")
+    return need
+
+
 def _function_handlers(
     function: Any, on: Collection[type[Event]] | None, fail: _Failure
 ) -> dict[type[Event], Handler]:
@@ -141,15 +174,20 @@ def _function_handlers(
 def _class_handlers(cls: type, fail: _Failure) -> dict[type[Event], Handler]:
     _check_constructor(cls, fail)
     methods = dict(inspect.getmembers(cls, inspect.isfunction))
-    for name in methods.keys() - HANDLERS.keys():
+    for name in methods.keys() - HANDLERS.keys() - {CONTAINER}:
         _check_spelling(name, fail)
+    if CONTAINER in methods and _count_positional(methods[CONTAINER]) != 1:
+        raise fail(f"`{CONTAINER}` takes nothing but self; it returns the mods that it contains")
     handlers = {
         event: _handler(methods[name], f"the handler `{name}`", fail, is_method=True)
         for name, event in HANDLERS.items()
         if name in methods
     }
-    if not handlers:
-        raise fail(f"it handles no event; give it at least one method of: {', '.join(HANDLERS)}")
+    if not handlers and CONTAINER not in methods:
+        raise fail(
+            f"it handles no event; give it at least one method of: {', '.join(HANDLERS)}, or "
+            f"`{CONTAINER}`, which returns the mods that it contains"
+        )
     return handlers
 
 
@@ -215,16 +253,16 @@ def _count_positional(function: Callable[..., object]) -> int:
     return count
 
 
-def _default_name(target: Any) -> str:
+def name_of(target: Any) -> str:
     """`NoCats` -> `no_cats`, `greet` -> `greet`, a lambda -> `lambda`."""
     name = str(getattr(target, "__name__", type(target).__name__)).strip("<>")
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def _where(target: Any) -> str:
+def place_of(target: Any) -> str:
     """File and line of a definition, as well as they can be told."""
     functions = [target, *vars(target).values()] if inspect.isclass(target) else [target]
-    for function in functions:
+    for function in (*functions, vars(type(target)).get("__call__")):
         code = getattr(function, "__code__", None)
         if code is not None:
             return f"{code.co_filename}:{code.co_firstlineno}"

@@ -3,16 +3,27 @@
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from concordance_shared import Conversation, Event, ModError, ModRaisedError
+from concordance_shared import (
+    Conversation,
+    Event,
+    ForwardPass,
+    ModDefinitionError,
+    ModError,
+    ModRaisedError,
+)
 
 from concordance_sdk.action_builder import ACTIONS
+from concordance_sdk.composition import uses_of
 from concordance_sdk.context import conversation_of
-from concordance_sdk.definition import Handler, ModDefinition
+from concordance_sdk.declared_logits import held_to
+from concordance_sdk.definition import Handler, ModDefinition, longest_hold
 from concordance_sdk.tokenizer import Tokenizer
+
+T = TypeVar("T")
 
 
 class ModInstance(Protocol):
@@ -29,7 +40,12 @@ class ModInstance(Protocol):
 
     @property
     def max_backtrack(self) -> int | None:
-        """How many tokens a stream holds back for it; `None` for all of them."""
+        """How many tokens a stream holds back for it and its parts; `None` for all of them."""
+        ...
+
+    @property
+    def parts(self) -> "Sequence[ModInstance]":
+        """Itself, and behind it the mods that it contains, in the order in which they act."""
         ...
 
     def listens_to(self, event_type: type[Event]) -> bool:
@@ -56,8 +72,9 @@ class InProcessMod:
         tokenizer: Tokenizer,
         conversation: Conversation,
         name: str | None = None,
+        within: Sequence[ModDefinition] = (),
     ) -> None:
-        """Make an instance for one request.
+        """Make an instance for one request, and instances of the mods that it contains.
 
         Args:
             definition: The mod.
@@ -65,19 +82,27 @@ class InProcessMod:
             tokenizer: The model's tokenizer.
             conversation: The request's messages and tools.
             name: What the request called it.
+            within: The mods that contain it, from the outside in.
 
         Raises:
-            ModRaisedError: Its `__init__` raised.
+            ModRaisedError: Its `__init__` or `mods` raised.
+            ModDefinitionError: What `mods` returned are not mods, or it contains itself.
         """
         self.name = name or definition.name
-        self.max_backtrack = definition.max_backtrack
         self.seconds = 0.0  # spent in the mod's own code
+        self._definition = definition
+        self._tokenizer = tokenizer
         self._conversation = conversation
-        target = self._construct(definition, parameters) if definition.is_class else None
+        target = self._construct(parameters) if definition.is_class else None
         self._handlers = {
             event: _bound(handler, target, tokenizer)
             for event, handler in definition.handlers.items()
         }
+        contained = self._contained(target, within)
+        self.parts: tuple[InProcessMod, ...] = (self, *contained)
+        self.max_backtrack = longest_hold(
+            (definition.max_backtrack, *(part.max_backtrack for part in contained))
+        )
 
     def listens_to(self, event_type: type[Event]) -> bool:
         """Whether it has a handler for events of this type."""
@@ -89,17 +114,44 @@ class InProcessMod:
         Raises:
             ModRaisedError: The handler raised; what it raised is the cause, whatever it was.
         """
-        step = event.step
-        return self._call(lambda: self._handlers[type(event)](event), type(event).__name__, step)
+        handler, where = self._handlers[type(event)], type(event).__name__
+        if isinstance(event, ForwardPass):
+            event = held_to(self._definition.logits, event, mod=self.name)
+        return self._call(lambda: handler(event), where, event.step)
 
-    def _construct(self, definition: ModDefinition, parameters: Mapping[str, Any]) -> object:
-        instance = definition.target.__new__(definition.target)
+    def _contained(
+        self, target: Any, within: Sequence[ModDefinition]
+    ) -> tuple["InProcessMod", ...]:
+        """Instances of the mods that it contains, and of those that they contain."""
+        if not self._definition.is_container:
+            return ()
+        within = (*within, self._definition)
+        if any(outer.target is self._definition.target for outer in within[:-1]):
+            chain = " > ".join(definition.name for definition in within)
+            raise ModDefinitionError(f"mod {self.name!r} contains itself: {chain}", mod=self.name)
+        uses = self._call(lambda: uses_of(target.mods(), name=self.name), "mods", 0)
+        instances = [
+            InProcessMod(
+                use.definition,
+                use.parameters,
+                tokenizer=self._tokenizer,
+                conversation=self._conversation,
+                name=f"{self.name}/{use.definition.name}",
+                within=within,
+            )
+            for use in uses
+        ]
+        return tuple(part for instance in instances for part in instance.parts)
+
+    def _construct(self, parameters: Mapping[str, Any]) -> object:
+        cls = self._definition.target
+        instance = cls.__new__(cls)
         for key, value in parameters.items():
             setattr(instance, key, value)
         self._call(instance.__init__, "__init__", 0)
         return instance
 
-    def _call(self, function: Callable[[], object], where: str, step: int) -> object:
+    def _call(self, function: Callable[[], T], where: str, step: int) -> T:
         started = time.perf_counter()
         try:
             with conversation_of(self._conversation):

@@ -5,6 +5,7 @@ from typing import Any, TypeVar, overload
 
 from concordance_shared import Event, ModDefinitionError
 
+from concordance_sdk.declared_logits import LogitsNeed
 from concordance_sdk.definition import DEFAULT_MAX_BACKTRACK, ModDefinition, define
 from concordance_sdk.registry import current_registry
 
@@ -23,6 +24,8 @@ def mod(
     name: str | None = None,
     max_backtrack: int | None = DEFAULT_MAX_BACKTRACK,
     on: Collection[type[Event]] | None = None,
+    logits: LogitsNeed | None = None,
+    registered: bool = True,
 ) -> Callable[[Target], Target]: ...
 
 
@@ -33,13 +36,16 @@ def mod(
     name: str | None = None,
     max_backtrack: int | None = DEFAULT_MAX_BACKTRACK,
     on: Collection[type[Event]] | None = None,
+    logits: LogitsNeed | None = None,
+    registered: bool = True,
 ) -> Any:
     """Mark a function or a class as a mod, register it, and return that same object.
 
     A function is called for every event, or for those in `on`. A class gets one instance per
     request and has a method for each event that it wants: `prefilled`, `forward_pass`, `sampled`,
     `added`, `finished`; its annotated attributes are parameters. Handlers take
-    `(event, actions)` or `(event, actions, tokenizer)`.
+    `(event, actions)` or `(event, actions, tokenizer)`. A class with a method `mods()` contains the
+    mods that it returns; they act right behind it, in that order.
 
     Args:
         target: The function or class.
@@ -48,15 +54,29 @@ def mod(
             as many. `None`: the whole completion. It is 0 for a mod that handles no event at
             which tokens can be taken back.
         on: For a function: the events that it wants.
+        logits: What it reads of logits at `ForwardPass`: `"none"`, the `k` best as an int, or the
+            `"full"` row. Reading more is then its error. Left out, it may read anything, and
+            waits for the device when it does.
+        registered: False only marks and checks: for mods that others build into theirs.
 
     Raises:
         ModDefinitionError: It cannot be a mod; the message says why, where, and what is right.
+
+    Example:
+        >>> from concordance_sdk import ForwardPass, mod
+        >>> from concordance_sdk.testing import play
+        >>> @mod(on=[ForwardPass], logits="none")
+        ... def no_tabs(event, actions, tokenizer):
+        ...     return actions.adjust_logits(ban=tokenizer.encode(chr(9)))
+        >>> chr(9) in play(no_tabs, script=chr(9), max_tokens=1).text
+        False
     """
 
     def mark(marked: Any) -> Any:
-        definition = define(marked, name=name, max_backtrack=max_backtrack, on=on)
+        definition = define(marked, name=name, max_backtrack=max_backtrack, on=on, logits=logits)
         setattr(marked, _MARK, definition)
-        current_registry().add(definition)
+        if registered:
+            current_registry().add(definition)
         return marked
 
     return mark if target is None else mark(target)

@@ -1,5 +1,6 @@
 """The parameters of a class mod: its annotated attributes, validated from what a request gives."""
 
+import copy
 import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, get_origin
@@ -11,11 +12,11 @@ from concordance_shared import InvalidRequestError, ModDefinitionError
 def parameters_of(cls: type, *, name: str, where: str) -> type[msgspec.Struct]:
     """A struct type with one field for each annotated attribute of a class.
 
-    An attribute with a value is optional. Names with a leading underscore and class variables are
-    the mod's own affair.
+    An attribute with a value is optional; each request gets a copy of a list or a dict. Names with
+    a leading underscore and class variables are the mod's own affair.
 
     Raises:
-        ModDefinitionError: An annotation cannot be resolved or validated, or a default is mutable.
+        ModDefinitionError: An annotation cannot be resolved or validated.
     """
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
@@ -41,7 +42,12 @@ def _is_one(key: str, hint: object) -> bool:
 
 
 def _field(cls: type, key: str, hint: object) -> tuple[str, Any] | tuple[str, Any, Any]:
-    return (key, hint, getattr(cls, key)) if hasattr(cls, key) else (key, hint)
+    if not hasattr(cls, key):
+        return (key, hint)
+    default = getattr(cls, key)
+    if isinstance(default, list | dict | set):
+        return (key, hint, msgspec.field(default_factory=lambda: copy.deepcopy(default)))
+    return (key, hint, default)
 
 
 def parse_parameters(

@@ -64,7 +64,8 @@ class Steering:
 
     Mods act in the order in which they were named. Adjustments of the prompt and of logits
     compose: each mod sees what the one before it left. The first mod that forces, takes back or
-    ends decides the event; those behind it are not asked about it and see its result in the next.
+    ends decides the event; those behind it are not asked about it and see its result in the next:
+    the next `Added` that a mod is told of begins where the last one that it was told of ended.
 
     Every method may raise a `ModError`, after which the state is as it was before the answer that
     was refused, and the caller ends the request with that error.
@@ -87,12 +88,14 @@ class Steering:
             context_len: How many tokens the model can look at, prompt and completion together.
         """
         self.state = state
-        self.mods = tuple(mods)
+        self.mods = tuple(part for mod in mods for part in mod.parts)
         self._vocab_size = vocab_size
         self._context_len = context_len
         self._listeners: dict[type[Event], tuple[ModInstance, ...]] = {
-            event: tuple(mod for mod in mods if mod.listens_to(event)) for event in EVENTS
+            event: tuple(mod for mod in self.mods if mod.listens_to(event)) for event in EVENTS
         }
+        #: How many tokens of the completion each listener to `Added` was told of.
+        self._told = [0] * len(self._listeners[Added])
         self._longest = 0  # the completion's greatest length after a decision
         self._stalled = 0  # decisions since it last grew
 
@@ -195,18 +198,34 @@ class Steering:
         """Raise `Added` for what was appended, and for what answers append, until all is quiet."""
         state = self.state
         while added and not state.is_finished:
-            event = Added(
-                request_id=state.request_id,
-                step=state.num_completion - len(added),
-                added_tokens=added,
-                forced=forced,
-            )
-            decision = self._decide(event)
+            decision = self._tell_added(added, forced=forced)
             if decision is None:
                 self._finish_if_complete(added[-1])
                 break
-            added, forced = self._apply(decision[0], event, decision[1]), True
+            added, forced = self._apply(*decision), True
         state.release()
+
+    def _tell_added(
+        self, added: tuple[int, ...], *, forced: bool
+    ) -> tuple[ModInstance, Event, AnyAction] | None:
+        """Tell the mods what was appended, until one decides; return who, on what, and what.
+
+        A mod that was not asked about the tokens before, since another one decided, is told of
+        them now: what it is told of the completion has no holes.
+        """
+        state = self.state
+        event = _added(state, state.num_completion - len(added), forced=forced)
+        for i, mod in enumerate(self._listeners[Added]):
+            told = self._told[i]
+            if told != event.step:
+                seen = _added(state, told, forced=1 in state.forced[told:])
+            else:
+                seen = event
+            self._told[i] = state.num_completion
+            action = self._ask(mod, seen)
+            if not isinstance(action, Noop):
+                return mod, seen, action
+        return None
 
     def _finish_if_complete(self, last_token_id: int) -> None:
         if last_token_id in self.state.eos_ids:
@@ -261,6 +280,7 @@ class Steering:
         if state.num_completion - n < state.num_released:
             raise self._already_shown(mod, event, state.num_completion - state.num_released)
         state.backtrack(n)
+        self._told = [min(told, state.num_completion) for told in self._told]
 
     def _check_shown_is_kept(
         self, mod: ModInstance, event: Event, token_ids: Sequence[int]
@@ -318,6 +338,16 @@ class Steering:
             state.max_tokens = min(state.max_tokens, action.max_steps)
         if self._context_len is not None:
             state.max_tokens = min(state.max_tokens, self._context_len - state.prompt_len)
+
+
+def _added(state: RequestState, step: int, *, forced: bool) -> Added:
+    """The event that the completion's tokens from `step` on were appended."""
+    return Added(
+        request_id=state.request_id,
+        step=step,
+        added_tokens=tuple(state.token_ids[state.prompt_len + step :]),
+        forced=forced,
+    )
 
 
 def _adjusted(event: ForwardPass, action: AdjustedLogits, mod: ModInstance) -> AdjustableLogits:

@@ -52,6 +52,7 @@ from concordance_shared.errors import (
     NumericalError,
     RequestError,
     TooLargeError,
+    UndeclaredLogitsError,
     UnknownModelError,
     UnknownModError,
 )
@@ -65,6 +66,7 @@ from concordance_shared.events import (
     Logits,
     Prefilled,
     Sampled,
+    column,
 )
 from concordance_shared.finish import FinishReason
 from concordance_shared.legality import LEGAL_ACTIONS, check_action, legal_names
@@ -124,8 +126,10 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolCalls",
+    "UndeclaredLogitsError",
     "UnknownModError",
     "UnknownModelError",
     "check_action",
+    "column",
     "legal_names",
 ]

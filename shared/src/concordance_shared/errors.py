@@ -6,6 +6,7 @@
     │   ├── ModLoadError               a file, folder or package of mods cannot be loaded
     │   ├── ModRaisedError             the mod's own code raised; the cause is chained
     │   ├── InvalidActionError         the action is not allowed there, or its values are wrong
+    │   ├── UndeclaredLogitsError      it read more of the logits than it declared
     │   ├── ModBudgetError             mods keep the completion from ever advancing
     │   ├── ConstraintError            a constraint cannot be enforced, or was broken
     │   ├── FlowError                  a flow of questions cannot go on
@@ -105,6 +106,12 @@ class InvalidActionError(ModError):
     """A mod answered with something that is not allowed there; nothing was changed."""
 
     code = "mod_invalid_action"
+
+
+class UndeclaredLogitsError(ModError):
+    """A mod read more of an event's logits than `@mod(logits=...)` declares."""
+
+    code = "mod_logits_undeclared"
 
 
 class ModBudgetError(ModError):

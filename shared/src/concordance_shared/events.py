@@ -4,7 +4,7 @@ Every event belongs to one request and speaks of one position of its completion,
 from 0. After tokens were taken back, positions count on from where the completion then ends.
 """
 
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 from msgspec import Struct
 
@@ -22,17 +22,60 @@ class Logits(Protocol):
         """The size of the vocabulary."""
         ...
 
-    def __getitem__(self, token_id: int) -> float:
-        """The score of one token."""
+    def __getitem__(self, key: Any) -> Any:
+        """The score of one token, `logits[token_id]`; or those of a slice, as a numpy array.
+
+        `logits[0, token_id]` reads the same, for code that knows logits as a batch of one row.
+        """
         ...
 
     def top_k(self, k: int) -> list[tuple[int, float]]:
         """The `k` best `(token_id, score)` pairs, best first; only these leave the device."""
         ...
 
+    def entropy(self) -> float:
+        """How undecided the model is, in nats: 0 for one sure token, log(vocab) for none.
+
+        Computed where the row is; only the number leaves the device. Tokens that cannot be
+        sampled have no part in it.
+        """
+        ...
+
+    def margin(self, k: int = 2) -> float:
+        """How far the best score is ahead of the `k`-th best, in nats, `k` at least 1.
+
+        The probability of the best token is `exp(margin)` times that of the `k`-th best. Infinite
+        where fewer than `k` tokens can be sampled. Only the number leaves the device.
+        """
+        ...
+
     def to_numpy(self) -> Any:
         """The whole row as a new numpy array.  (vocab,) float32."""
         ...
+
+
+def column(key: object) -> int | slice:
+    """Which columns of a row of logits an index means: that of `[i]` and `[0, i]`, or a slice.
+
+    Args:
+        key: What stands in the brackets.
+
+    Raises:
+        IndexError: It speaks of another row than the only one.
+        TypeError: It is neither a number nor a slice.
+
+    Example:
+        >>> column(7), column((0, 7)), column((0, slice(None)))
+        (7, 7, slice(None, None, None))
+    """
+    if isinstance(key, tuple):
+        pair = cast(tuple[object, ...], key)
+        if len(pair) != 2 or not (pair[0] in (0, -1) or pair[0] == slice(None)):
+            raise IndexError(f"logits are one row: index them by [i] or [0, i], not by {key!r}")
+        key = pair[1]
+    if isinstance(key, slice) or hasattr(key, "__index__"):
+        return cast(int | slice, key)
+    raise TypeError(f"logits are indexed by a token id or a slice, not by {key!r:.80}")
 
 
 class Event(Struct, frozen=True, kw_only=True, tag=True):

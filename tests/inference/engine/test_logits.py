@@ -6,7 +6,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from concordance_inference.engine.logits import LogitsRow
+from concordance_sdk.testing import ScriptedLogits
 from concordance_shared import AdjustedLogits
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def row(*scores):
@@ -24,6 +27,67 @@ def test_a_row_reads_in_every_way():
     assert r.to_numpy().tolist() == [1, 3, 2]
     assert r.to_numpy().dtype == np.float32
     assert np.asarray(r).argmax() == 1
+
+
+def test_a_row_answers_as_a_batch_of_one_too():
+    r = row(1, 3, 2)
+
+    assert (r[0, 1], r[:, 1], r[np.int64(1)]) == (3.0, 3.0, 3.0)
+    assert r[0, :].tolist() == r[:].tolist() == [1, 3, 2]
+
+
+@pytest.mark.parametrize("key", [3, -4, (1, 0), (0, 3), (0, 0, 0)])
+def test_an_index_that_is_not_there_is_an_error_and_no_number(key):
+    with pytest.raises(IndexError, match="one row|outside the vocabulary of 3"):
+        row(1, 3, 2)[key]
+
+
+def test_entropy_is_that_of_the_probabilities():
+    scores = np.array([0.5, 3.0, -1.0, 2.0])
+    probs = np.exp(scores) / np.exp(scores).sum()
+
+    assert row(*scores).entropy() == pytest.approx(-(probs * np.log(probs)).sum(), abs=1e-5)
+    assert adjusted(*scores, allow=(2,)).entropy() == 0
+
+
+def test_margin_is_the_lead_of_the_best():
+    r = row(1, 3, 2.5)
+
+    assert (r.margin(), r.margin(1), r.margin(3)) == (0.5, 0.0, 2.0)
+    assert r.margin(4) == adjusted(1, 3, allow=(1,)).margin() == math.inf
+    with pytest.raises(ValueError, match="k=0"):
+        r.margin(0)
+
+
+ADJUSTMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "bias": st.dictionaries(st.integers(0, 9), st.floats(-5, 5, width=32), max_size=4),
+        "allow": st.lists(st.integers(0, 9), min_size=1, max_size=5),
+        "ban": st.lists(st.integers(0, 9), max_size=5),
+        "mask": st.binary(min_size=2, max_size=2),
+    },
+)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 9), st.lists(ADJUSTMENTS, max_size=3), st.integers(1, 11))
+def test_the_row_of_the_test_harness_says_what_the_engines_says(wanted, adjustments, k):
+    ours = row(*(i == wanted for i in range(10)))
+    theirs = ScriptedLogits({wanted: 1.0}, vocab_size=10)
+    for fields in adjustments:
+        action = AdjustedLogits(**fields)
+        ours = ours.adjusted(action)
+        try:
+            theirs = theirs.adjusted(action)
+        except ValueError:
+            assert np.isneginf(ours.to_numpy()).all()
+            return
+
+    assert ours.to_numpy().tolist() == pytest.approx(theirs.to_numpy().tolist())
+    assert ours.entropy() == pytest.approx(theirs.entropy(), abs=1e-5)
+    assert ours.margin(k) == pytest.approx(theirs.margin(k), abs=1e-5)
+    assert [s for _, s in ours.top_k(k)] == pytest.approx([s for _, s in theirs.top_k(k)])
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 9])

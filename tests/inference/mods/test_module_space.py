@@ -33,6 +33,29 @@ def test_packages_and_folders_without_init_work():
     assert made.module_names == ("folder.leaf", "folder.other", "pack", "pack.inner")
 
 
+def test_siblings_find_each_other_also_when_a_function_is_called_later():
+    late = "def f():\n    {0}\n    return {1}\n"
+    made = space(
+        a=late.format("from b import y", "y"),
+        b="y = 2",
+        pack__slash____init__="",
+        pack__slash__c=late.format("from . import d", "d.z"),
+        pack__slash__d="import json\nz = json.loads('3')",
+        e=late.format("import pack.d", "pack.d.z"),
+    )
+    before = set(sys.modules)
+
+    assert [made.load(name).f() for name in ("a", "pack.c", "e")] == [2, 3, 3]
+    assert made.load("a").f() == 2
+    assert set(sys.modules) == before
+
+
+def test_modules_that_import_each_other_work():
+    made = space(a="import b\nx = 1\ndef f(): return b.y", b="import a\ny = 2")
+
+    assert made.load("a").f() == 2
+
+
 def test_nothing_is_left_behind():
     before = set(sys.modules), list(sys.meta_path)
     space(some_mod_a="import some_mod_b", some_mod_b="").load("some_mod_a")

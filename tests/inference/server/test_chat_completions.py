@@ -324,7 +324,8 @@ def test_mods_by_the_model_and_by_the_list(serve):
     )
 
     assert [call.name for call in request.mods] == ["greeting", "sentences", "replace"]
-    assert request.mods[2].parameters == {"find": "a", "replacement": "b"}
+    assert request.mods[2].parameters["find"] == "a"
+    assert request.mods[2].parameters["replacement"] == "b"
 
 
 def test_mods_see_tools_and_formats(serve):

@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 mods_app = typer.Typer(
-    help="Write, list, upload and delete mods.", no_args_is_help=True, rich_markup_mode=None
+    help="Write, test, list, upload and delete mods.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(mods_app, name="mods")
 
@@ -278,6 +278,26 @@ def mods_new(
     from concordance_inference.cli import mods as command
 
     command.new(name, folder, function=function)
+
+
+@mods_app.command("test")
+def mods_test(
+    file: Annotated[Path, typer.Argument(help="The Python file that defines the mods.")],
+    mod: Annotated[
+        list[str],
+        typer.Option(
+            help="A mod to check, as NAME or NAME:key=value,key=value; all of the file if none "
+            "is named. Repeatable."
+        ),
+    ] = [],
+    skip_tests: Annotated[
+        bool, typer.Option("--skip-tests", help="Do not run the test_*.py beside the file.")
+    ] = False,
+) -> None:
+    """Run the tests of a file of mods, and check that its mods behave."""
+    from concordance_inference.cli import mods_check as command
+
+    command.run(file, mod, skip_tests=skip_tests)
 
 
 @mods_app.command("list")

@@ -52,11 +52,10 @@ def {name}(event, actions, tokenizer):
 
 _TEST = '''"""Plays the mod against a scripted model: no server, no weights."""
 
-from concordance_sdk.testing import play
 from {name} import {target}
 
 
-def test_it_begins_with_hello():
+def test_it_begins_with_hello(play):
     assert play({target}, script="xxxxxxyou").text == "Hello you"
 '''
 

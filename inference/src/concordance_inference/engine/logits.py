@@ -4,7 +4,7 @@ from typing import Any, Self, cast
 
 import mlx.core as mx
 import numpy as np
-from concordance_shared import AdjustedLogits
+from concordance_shared import AdjustedLogits, column
 
 
 class LogitsRow:
@@ -27,8 +27,15 @@ class LogitsRow:
     def __len__(self) -> int:
         return self.row.size
 
-    def __getitem__(self, token_id: int) -> float:
-        return cast(float, self.row[token_id].item())
+    def __getitem__(self, key: Any) -> Any:
+        """The score of a token, or those of a slice as a numpy array; `[0, i]` is `[i]`."""
+        at = column(key)
+        if isinstance(at, slice):
+            return np.array(self.row[at])
+        at = at.__index__()  # numpy's integers too
+        if not -self.row.size <= at < self.row.size:
+            raise IndexError(f"token id {at} is outside the vocabulary of {self.row.size}")
+        return cast(float, self.row[at].item())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001
         """What `numpy.asarray(event.logits)` gives."""
@@ -42,6 +49,25 @@ class LogitsRow:
         scores = cast(list[float], self.row[ids].tolist())
         pairs = zip(cast(list[int], ids.tolist()), scores, strict=True)
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+
+    def entropy(self) -> float:
+        """How undecided the model is, in nats; only the number leaves the device."""
+        logprobs = self.row - mx.logsumexp(self.row)
+        weighted = mx.where(mx.isinf(logprobs), 0.0, mx.exp(logprobs) * logprobs)
+        return max(0.0, -cast(float, mx.sum(weighted).item()))
+
+    def margin(self, k: int = 2) -> float:
+        """How far the best score is ahead of the `k`-th best; only the number leaves the device.
+
+        Raises:
+            ValueError: `k` is less than 1.
+        """
+        if k < 1:
+            raise ValueError(f"margin(k) compares with the k-th best score: k={k} is less than 1")
+        if k > self.row.size:
+            return float("inf")
+        best = mx.topk(self.row, k)
+        return cast(float, (mx.max(best) - mx.min(best)).item())
 
     def to_numpy(self) -> np.ndarray:
         """The whole row as a new numpy array.  (vocab,) float32"""

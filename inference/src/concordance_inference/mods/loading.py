@@ -16,6 +16,7 @@ from concordance_sdk.registry import collecting
 from concordance_shared import InvalidRequestError, ModError, ModLoadError
 
 from concordance_inference.mods.module_space import ModuleSpace
+from concordance_inference.mods.older_sdk.aliases import older_definition_of
 
 #: The entry points by which installed packages offer mods.
 ENTRY_POINT_GROUP = "concordance.mods"
@@ -92,7 +93,8 @@ def load_payload(payload: ModPayload) -> tuple[ModDefinition, str]:
             "the name of the function or class that is the mod",
             param="entrypoint",
         )
-    definition = _guarded(lambda: definition_of(target), where)
+    define = older_definition_of if space.speaks_of_older_sdk else definition_of
+    definition = _guarded(lambda: define(target), where)
     return msgspec.structs.replace(definition, name=payload.name), space.version
 
 

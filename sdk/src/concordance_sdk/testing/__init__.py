@@ -3,11 +3,28 @@
 from concordance_sdk.testing import play
 
 def test_it_greets():
-    assert play(greet, script="hello").text == "Greetings! hello"
+    assert play(greet, says="you").text == "Greetings! you"
 """
 
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
-from concordance_sdk.testing.play import Played, play
-from concordance_sdk.testing.scripted_model import ScriptedLogits, ScriptedModel
+from concordance_sdk.testing.conformance import Check, ConformanceReport, check_conformance
+from concordance_sdk.testing.folder_tokenizer import FolderTokenizer
+from concordance_sdk.testing.play import play
+from concordance_sdk.testing.played import Played
+from concordance_sdk.testing.playing import Playing, Scene
+from concordance_sdk.testing.scripted_logits import ScriptedLogits
+from concordance_sdk.testing.scripted_model import ScriptedModel
 
-__all__ = ["ByteTokenizer", "Played", "ScriptedLogits", "ScriptedModel", "play"]
+__all__ = [
+    "ByteTokenizer",
+    "Check",
+    "ConformanceReport",
+    "FolderTokenizer",
+    "Played",
+    "Playing",
+    "Scene",
+    "ScriptedLogits",
+    "ScriptedModel",
+    "check_conformance",
+    "play",
+]

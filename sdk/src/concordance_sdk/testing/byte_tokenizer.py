@@ -6,7 +6,12 @@ EOS = 256
 
 
 class ByteTokenizer:
-    """Ids 0-255 are bytes, 256 ends the completion and is spelled `<eos>`."""
+    """Ids 0-255 are bytes, 256 ends the completion and is spelled `<eos>`.
+
+    Example:
+        >>> ByteTokenizer().encode("Hi<eos>")
+        [72, 105, 256]
+    """
 
     vocab_size = 257
     eos_token_ids = frozenset({EOS})

@@ -1,51 +1,21 @@
-"""Plays a completion: the engine's loop without the engine."""
+"""Plays a completion with mods: the unit test of a mod, without a model and without a server."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from concordance_shared import (
-    Conversation,
-    Event,
-    FinishReason,
-    Message,
-    ModError,
-    Schemas,
-    ToolCall,
-)
-from msgspec import Struct
+from concordance_shared import Conversation, Message, Schemas
 
-from concordance_sdk.instance import InProcessMod, ModInstance
-from concordance_sdk.mod import definition_of
-from concordance_sdk.parameters import parse_parameters
-from concordance_sdk.request_state import RequestState
-from concordance_sdk.steering import Steering
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
-from concordance_sdk.testing.scripted_model import Script, ScriptedModel
+from concordance_sdk.testing.played import Played
+from concordance_sdk.testing.playing import Playing, Scene, uses_for
+from concordance_sdk.testing.scripted_model import Script
 from concordance_sdk.tokenizer import Tokenizer
 
 
-class Played(Struct, frozen=True, kw_only=True):
-    """What became of a request that was played."""
-
-    text: str  # of the completion, without special tokens
-    token_ids: tuple[int, ...]
-    prompt_ids: tuple[int, ...]
-    finish_reason: FinishReason
-    tool_calls: tuple[ToolCall, ...]
-    events: tuple[Event, ...]  # everything that was raised, in order
-    reads: tuple[tuple[int, ...], ...]  # the token ids that each forward pass read
-    num_forced: int
-    num_taken_back: int
-
-    @property
-    def passes(self) -> int:
-        """How many forward passes it took, the prompt's among them."""
-        return len(self.reads)
-
-
-def play(
+def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
     *mods: Any,
-    script: str | Script,
+    script: str | Script | None = None,
+    says: str | Sequence[int] | None = None,
     prompt: str = "",
     parameters: Mapping[str, Any] | None = None,
     messages: Sequence[Message] = (),
@@ -57,11 +27,16 @@ def play(
     """Play a completion with mods, by the engine's own rules, and return what became of it.
 
     Args:
-        mods: The mods, in the order in which they act.
-        script: What the model wants to say: a text, token ids, or a function of the completion.
+        mods: The mods, in the order in which they act; `use(mod, parameter=value)` for one with
+            parameters of its own.
+        script: What the model wants to say, position by position of the completion: a text, token
+            ids, or a function of the completion that returns a token id, or scores by token id.
+            Token i is wanted at position i, also where a mod has put other tokens before it.
+        says: The same, for a model that goes on where it was interrupted: what mods force does not
+            count. Give one of the two.
         prompt: What stands before the completion; `>` if it is empty, since a model reads
             something first.
-        parameters: The parameters of every class mod.
+        parameters: The parameters of every class mod that has none of its own.
         messages: The conversation that `get_conversation()` gives.
         schemas: The tools and the response format that `get_schemas()` gives.
         max_tokens: The completion's budget.
@@ -69,93 +44,35 @@ def play(
         stream: Refuse, as a stream does, to take back what was shown.
 
     Raises:
-        ModError: A mod raised, answered with what is not allowed, or emitted an error.
+        ModError: A mod raised, answered with what is not allowed, or emitted an error. What was
+            played until then is in its notes.
+        InvalidRequestError: A parameter is missing, unknown or of the wrong type.
+        TypeError: Neither `script` nor `says` is given, or both.
+
+    Example:
+        >>> from concordance_sdk import ForwardPass, mod
+        >>> @mod
+        ... def greet(event, actions, tokenizer):
+        ...     if isinstance(event, ForwardPass) and event.step == 0:
+        ...         return actions.force_tokens(tokenizer.encode("Hi "))
+        >>> play(greet, says="you").text
+        'Hi you'
+        >>> play(greet, script="...you").text
+        'Hi you'
     """
-    tokenizer = tokenizer or ByteTokenizer()
-    conversation = Conversation(messages=tuple(messages), schemas=schemas or Schemas())
-    events: list[Event] = []
-    instances = [
-        InProcessMod(
-            (definition := definition_of(mod)),
-            parse_parameters(definition.parameters, parameters or {}, name=definition.name)
-            if definition.is_class
-            else {},
-            tokenizer=tokenizer,
-            conversation=conversation,
-        )
-        for mod in mods
-    ]
-    state = RequestState(
-        "played",
-        tokenizer.encode(prompt or ">"),
+    wanted = script if says is None else says
+    if wanted is None or (script is not None and says is not None):
+        raise TypeError("play takes what the model wants as `script` or as `says`, one of the two")
+    scene = Scene(
+        script=wanted,
+        goes_on=says is not None,
+        prompt=prompt,
+        conversation=Conversation(messages=tuple(messages), schemas=schemas or Schemas()),
         max_tokens=max_tokens,
-        eos_ids=tokenizer.eos_token_ids,
-        hold=stream_hold(instances) if stream else None,
+        tokenizer=tokenizer or ByteTokenizer(),
+        is_streamed=stream,
     )
-    listening: list[ModInstance] = [_Recorder(events), *instances]
-    steering = Steering(state, listening, vocab_size=tokenizer.vocab_size)
-    wanted = tokenizer.encode(script) if isinstance(script, str) else script
-    model = ScriptedModel(
-        wanted, vocab_size=tokenizer.vocab_size, eos_id=min(tokenizer.eos_token_ids)
-    )
-    _run(steering, model)
-    return Played(
-        text=tokenizer.decode(state.completion_ids, skip_special_tokens=True),
-        token_ids=tuple(state.completion_ids),
-        prompt_ids=tuple(state.token_ids[: state.prompt_len]),
-        finish_reason=state.finish_reason or FinishReason.ERROR,
-        tool_calls=state.tool_calls,
-        events=tuple(events),
-        reads=tuple(model.reads),
-        num_forced=state.num_forced,
-        num_taken_back=state.num_taken_back,
-    )
-
-
-def stream_hold(mods: Sequence[ModInstance]) -> int | None:
-    """How many tokens a stream holds back for these mods; `None` for all of them."""
-    holds = [mod.max_backtrack for mod in mods]
-    return None if None in holds else max([0, *(hold for hold in holds if hold is not None)])
-
-
-def _run(steering: Steering, model: ScriptedModel) -> None:
-    """Drive a request to its end, one position at a time."""
-    state = steering.state
-    try:
-        steering.prefilled()
-        while not state.is_finished:
-            _decide_position(steering, model)
-    except ModError as exc:
-        state.fail(exc)
-    try:
-        steering.finished()
-    except ModError as exc:
-        state.fail(exc)
-    if state.error:
-        raise state.error
-
-
-def _decide_position(steering: Steering, model: ScriptedModel) -> None:
-    state = steering.state
-    read = state.token_ids[-state.num_unread :]
-    logits = model.forward(read, state.completion_ids)
-    state.num_cached = len(state.token_ids)
-    chosen = steering.forward_pass(logits)
-    if chosen is not None:
-        steering.sampled(chosen.top_k(1)[0][0])
-
-
-class _Recorder:
-    """A mod that writes down every event and answers nothing."""
-
-    name = "recorder"
-    max_backtrack = 0
-
-    def __init__(self, events: list[Event]) -> None:
-        self._events = events
-
-    def listens_to(self, event_type: type[Event]) -> bool:  # noqa: ARG002
-        return True
-
-    def ask(self, event: Event) -> None:
-        self._events.append(event)
+    playing = Playing(uses_for(mods, parameters or {}), scene)
+    while not playing.is_over:
+        playing.step()
+    return playing.finish()

@@ -2,7 +2,7 @@
 
 import pytest
 from concordance_sdk import Added, ForwardPass, mod
-from concordance_sdk.testing import ByteTokenizer, ScriptedLogits, play
+from concordance_sdk.testing import ByteTokenizer, play
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,14 +33,6 @@ def test_passes_are_counted():
             return actions.force_tokens(tokenizer.encode("Hello, "))
 
     assert play(greet, script="xxxxxxxyou").passes == 5
-
-
-def test_logits_read_in_every_way():
-    row = ScriptedLogits([0.0, 2.0, 1.0])
-
-    assert (len(row), row[1]) == (3, 2.0)
-    assert row.top_k(2) == [(1, 2.0), (2, 1.0)]
-    assert row.to_numpy().tolist() == [0.0, 2.0, 1.0]
 
 
 def test_a_bare_callable_can_be_played():

@@ -1,0 +1,37 @@
+"""The model is made to think before it answers, but only where the question has numbers in it.
+
+Alone, with a model that is scripted, and with a real one:
+
+    uv run python examples/chain_of_thought.py
+    uv run concordance generate "What is 17 * 3?" --mods examples/chain_of_thought.py \
+        --mod think_first
+"""
+
+import re
+
+from concordance_sdk import Message, get_conversation, mod, use
+from concordance_sdk.ready import InjectAtStart
+from concordance_sdk.testing import play
+
+
+@mod
+class ThinkFirst:
+    """Begins the answer to a calculation with a thought."""
+
+    thought: str = "Let us go step by step. "
+
+    def mods(self):
+        """Decided once for each request, by its conversation."""
+        question = get_conversation()[-1].text if get_conversation() else ""
+        has_numbers = len(re.findall(r"\d+", question)) > 1
+        return [use(InjectAtStart, text=self.thought)] if has_numbers else []
+
+
+def asked(question, says):
+    """What a model that says this answers to a question."""
+    return play(ThinkFirst, says=says, messages=[Message(role="user", content=question)]).text
+
+
+if __name__ == "__main__":
+    print(asked("What is 17 * 3?", "17 is 10 and 7. 30 and 21 are 51."))
+    print(asked("Who are you?", "I am a model."))

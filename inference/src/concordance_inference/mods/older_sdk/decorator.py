@@ -1,0 +1,101 @@
+"""How mods of the older SDK are written and called.
+
+What is marked takes `(event, actions, tokenizer)`; what it becomes, and what is a raw callable that
+returns actions, takes `(event, tokenizer)`.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from concordance_sdk import Actions, ModDefinition, Tokenizer, definition_of
+from concordance_sdk.definition import define, name_of, place_of
+from concordance_sdk.registry import current_registry
+from concordance_shared import Added, Event, ForwardPass, Prefilled, Sampled
+
+from concordance_inference.mods.older_sdk.actions import ActionBuilder, modern
+from concordance_inference.mods.older_sdk.conversation import request_of
+from concordance_inference.mods.older_sdk.events import older_event
+from concordance_inference.mods.older_sdk.tokenizer import older_tokenizer
+
+#: The events that there were; older mods know no other.
+_EVENTS = (Prefilled, ForwardPass, Sampled, Added)
+
+ModCallable = Callable[..., Any]  # (event, tokenizer=None) -> action
+
+#: Where `concordance_sdk.mod` leaves a definition, so that it finds ours.
+_MARK = "__concordance_mod__"
+
+
+def mod(handler: Callable[..., Any]) -> ModCallable:
+    """Mark and register a handler, and return the callable that it becomes.
+
+    A stream holds the whole completion back, since an older mod says nowhere how many tokens it
+    may take back.
+
+    Raises:
+        ModDefinitionError: It cannot be a mod.
+    """
+    made = create_mod(handler)
+    current_registry().add(vars(made)[_MARK])
+    return made
+
+
+def create_mod(handler: Callable[..., Any]) -> ModCallable:
+    """The callable `(event, tokenizer=None)` that a handler `(event, actions, tokenizer)` becomes.
+
+    Raises:
+        ModDefinitionError: It cannot be a mod.
+    """
+    takes_tokenizer = define(handler).handlers[Added].takes_tokenizer
+
+    @functools.wraps(handler)
+    def made(event: Event, tokenizer: Any = None) -> Any:
+        builder = ActionBuilder(event)
+        return handler(event, builder, tokenizer) if takes_tokenizer else handler(event, builder)
+
+    setattr(made, _MARK, _definition(handler, made, made))
+    return made
+
+
+def older_definition_of(target: Any) -> ModDefinition:
+    """The definition of a mod that a source of the older SDK offers.
+
+    Args:
+        target: What is marked, or a raw callable: `(event)`, `(event, tokenizer)`, or as a handler
+            is.
+
+    Raises:
+        ModDefinitionError: It is neither.
+    """
+    is_marked = hasattr(target, "__dict__") and _MARK in vars(target)
+    if is_marked or not callable(target) or inspect.isclass(target):
+        return definition_of(target)
+    names = list(inspect.signature(target).parameters)
+    if len(names) > 2 or "action" in "".join(names[1:2]):
+        return vars(create_mod(target))[_MARK]
+    takes_tokenizer = len(names) > 1
+    return _definition(
+        target, target, lambda event, tokenizer: target(event, *(tokenizer,) * takes_tokenizer)
+    )
+
+
+def _definition(written: Any, target: Any, called: Callable[[Event, Any], Any]) -> ModDefinition:
+    """The definition of a mod of the older convention.
+
+    Args:
+        written: What its author wrote, for its name, its place and its documentation.
+        target: What others import and upload.
+        called: What is called with an event and a tokenizer.
+    """
+
+    def answer(event: Event, actions: Actions, tokenizer: Tokenizer) -> object:
+        del actions
+        with request_of(event.request_id):
+            return modern(called(older_event(event), older_tokenizer(tokenizer)))
+
+    answer.__doc__ = inspect.getdoc(written)
+    definition = define(answer, name=name_of(written), on=_EVENTS, max_backtrack=None)
+    return msgspec.structs.replace(definition, target=target, where=place_of(written))

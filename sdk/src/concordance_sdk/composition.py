@@ -1,0 +1,79 @@
+"""Mods that are made of other mods: how one names those that it contains.
+
+A class mod with a method `mods()` contains the mods that it returns. They stand in the request's
+list right behind it, in that order, and act as any others do: the first that decides an event
+decides it, adjustments of prompt and logits compose. Nothing here dispatches; `Steering` does.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from concordance_shared import ModDefinitionError
+from msgspec import Struct
+
+from concordance_sdk.definition import ModDefinition
+from concordance_sdk.mod import definition_of
+from concordance_sdk.parameters import parse_parameters
+
+
+class ModUse(Struct, frozen=True, eq=False):
+    """A mod and the parameters that it is to run with, validated. Made by `use`."""
+
+    definition: ModDefinition
+    parameters: Mapping[str, Any]
+
+
+def use(target: Any, /, **parameters: Any) -> ModUse:
+    """A mod with its parameters: one of those that another mod contains, or that a test plays.
+
+    Args:
+        target: The mod: a marked function or class, or a bare callable.
+        parameters: Its parameters.
+
+    Raises:
+        ModDefinitionError: It is not a mod.
+        InvalidRequestError: A parameter is missing, unknown or of the wrong type.
+
+    Example:
+        A mod that contains two others:
+
+        >>> from concordance_sdk import mod, use
+        >>> from concordance_sdk.ready import InjectAtStart, Replace
+        >>> from concordance_sdk.testing import play
+        >>> @mod
+        ... class Polite:
+        ...     name: str = "friend"
+        ...
+        ...     def mods(self):
+        ...         return [
+        ...             use(InjectAtStart, text=f"Dear {self.name}, "),
+        ...             use(Replace, find="no", replacement="not yet"),
+        ...         ]
+        >>> play(Polite, says="no.").text
+        'Dear friend, not yet.'
+    """
+    definition = definition_of(target)
+    return ModUse(
+        definition, parse_parameters(definition.parameters, parameters, name=definition.name)
+    )
+
+
+def uses_of(contained: object, *, name: str) -> tuple[ModUse, ...]:
+    """What a mod's `mods()` returned, as uses.
+
+    Args:
+        contained: A list of mods, with their parameters or without.
+        name: The mod that contains them, for messages.
+
+    Raises:
+        ModDefinitionError: It is no list, or something in it is not a mod.
+        InvalidRequestError: One of them needs parameters and was given none.
+    """
+    if not isinstance(contained, Iterable) or isinstance(contained, str | bytes):
+        raise ModDefinitionError(
+            f"mod {name!r}: `mods()` returned {contained!r:.80}; it returns a list of mods, each "
+            "as it is or as `use(mod, parameter=value)`",
+            mod=name,
+        )
+    each = cast(Iterable[object], contained)
+    return tuple(item if isinstance(item, ModUse) else use(item) for item in each)

@@ -1,0 +1,139 @@
+"""A real model's tokenizer, read from a folder that holds its `tokenizer.json`.
+
+Needs the package `tokenizers`, which the SDK does not depend on: it is imported when a tokenizer
+is read.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+#: Where a model's folder may say which tokens end a completion, and under which key.
+_ENDS = (
+    ("generation_config.json", "eos_token_id"),
+    ("config.json", "eos_token_id"),
+    ("tokenizer_config.json", "eos_token"),
+    ("special_tokens_map.json", "eos_token"),
+)
+
+
+class FolderTokenizer:
+    """A tokenizer as the engine would use it: it adds no special tokens of its own accord.
+
+    Attributes:
+        vocab_size: Token ids are below this.
+        eos_token_ids: The tokens that end a completion.
+        special_token_ids: The tokens that stand for no text.
+
+    Example:
+        A mod may do well on bytes and not on a vocabulary of words; so play it on both:
+
+        >>> from concordance_sdk.testing import play
+        >>> def test_on_a_real_vocabulary(greet, folder="~/models/SmolLM2-135M-Instruct"):
+        ...     played = play(greet, says=" you", tokenizer=FolderTokenizer(folder))
+        ...     played.expect_text("Greetings! you")
+    """
+
+    def __init__(self, folder: Path | str, *, eos_tokens: Sequence[str] = ()) -> None:
+        """Read a tokenizer.
+
+        Args:
+            folder: A model's folder, with `tokenizer.json` in it, or that file.
+            eos_tokens: The tokens that end a completion, as they are written; what the folder's
+                configuration says if left out.
+
+        Raises:
+            ModuleNotFoundError: The package `tokenizers` is not installed.
+            FileNotFoundError: There is no `tokenizer.json`.
+            ValueError: It is not known which token ends a completion, or there is no such token.
+        """
+        path = Path(folder).expanduser()
+        path = path if path.is_file() else path / "tokenizer.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"{folder} is no model's folder: there is no {path.name} in it")
+        self._tokenizer = _library().from_file(str(path))
+        self.vocab_size: int = self._tokenizer.get_vocab_size()
+        ends = tuple(eos_tokens) or _ends_said_in(path.parent)
+        if not ends:
+            raise ValueError(
+                f"{path.parent} does not say which token ends a completion; say it with "
+                "eos_tokens=[...]"
+            )
+        self.eos_token_ids = frozenset(self._id_of(end) for end in ends)
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._added: dict[int, str] = {i: token.content for i, token in added.items()}
+        special = {i for i, token in added.items() if token.special}
+        self.special_token_ids = frozenset(special) | self.eos_token_ids
+        self._kinds = _decoder_kinds(path)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text; special tokens are recognised where the text spells them out."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """Text of token ids, special tokens included unless they are to be skipped."""
+        return self._tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token stands for; the name of a special one.
+
+        Raises:
+            ValueError: The tokens of this vocabulary are not made of bytes.
+        """
+        piece = self._tokenizer.id_to_token(token_id) or ""
+        if token_id in self._added:
+            return self._added[token_id].encode()
+        if self._kinds == ("ByteLevel",):
+            return b"".join(_BYTE_LEVEL.get(char) or char.encode() for char in piece)
+        if self._kinds[:3] == ("Replace", "ByteFallback", "Fuse"):
+            is_byte = len(piece) == 6 and piece.startswith("<0x")
+            return bytes.fromhex(piece[3:5]) if is_byte else piece.replace("\u2581", " ").encode()
+        kinds = ", ".join(self._kinds) or "no known way"
+        raise ValueError(f"its tokens are no sequences of bytes (they are decoded by {kinds})")
+
+    def _id_of(self, end: int | str) -> int:
+        token_id = end if isinstance(end, int) else self._tokenizer.token_to_id(end)
+        if token_id is None or not 0 <= token_id < self.vocab_size:
+            raise ValueError(f"the tokenizer has no token {end!r} to end a completion with")
+        return token_id
+
+
+def _library() -> Any:
+    try:
+        from tokenizers import Tokenizer  # noqa: PLC0415  # the SDK does not depend on it
+    except ImportError as exc:
+        raise ModuleNotFoundError(
+            "reading a model's tokenizer needs the package `tokenizers`: pip install tokenizers"
+        ) from exc
+    return Tokenizer
+
+
+def _ends_said_in(folder: Path) -> tuple[int | str, ...]:
+    """The tokens that end a completion, as the first file that names some says."""
+    for name, key in _ENDS:
+        path = folder / name
+        said = msgspec.json.decode(path.read_bytes()).get(key) if path.is_file() else None
+        if isinstance(said, dict):
+            said = cast(dict[str, Any], said).get("content")
+        if said is not None:
+            return tuple(cast(list[int | str], said)) if isinstance(said, list) else (said,)
+    return ()
+
+
+def _decoder_kinds(path: Path) -> tuple[str, ...]:
+    """The types of a tokenizer's decoders, in order."""
+    decoder = msgspec.json.decode(path.read_bytes()).get("decoder") or {"decoders": []}
+    return tuple(part["type"] for part in decoder.get("decoders", [decoder]))
+
+
+def _byte_level_alphabet() -> dict[str, bytes]:
+    """The printable characters by which byte-level BPE writes bytes, as GPT-2 introduced them."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in plain]
+    written = {chr(byte): bytes([byte]) for byte in plain}
+    return written | {chr(256 + i): bytes([byte]) for i, byte in enumerate(others)}
+
+
+_BYTE_LEVEL = _byte_level_alphabet()

@@ -1,0 +1,158 @@
+"""A request that is being played, position by position: the engine's loop without the engine."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from concordance_shared import Conversation, FinishReason, ModError
+from msgspec import Struct
+
+from concordance_sdk.composition import ModUse, use
+from concordance_sdk.definition import longest_hold
+from concordance_sdk.instance import InProcessMod
+from concordance_sdk.mod import definition_of
+from concordance_sdk.request_state import RequestState
+from concordance_sdk.steering import Steering
+from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
+from concordance_sdk.testing.event_log import EventLog, lines_of
+from concordance_sdk.testing.played import Played, numbered
+from concordance_sdk.testing.scripted_model import Script, ScriptedModel
+from concordance_sdk.tokenizer import Tokenizer
+
+_numbers = itertools.count(1)
+
+
+class Scene(Struct, frozen=True, kw_only=True, eq=False):
+    """What is played: the model's part, the prompt, and the bounds of the request.
+
+    Example:
+        >>> playing = Playing([], Scene(script="Hello", max_tokens=2))
+        >>> while not playing.is_over:
+        ...     playing.step()
+        >>> playing.finish().text
+        'He'
+    """
+
+    script: str | Script  # a text, token ids, or a function of the completion
+    goes_on: bool = False  # the script is counted in the model's own tokens
+    prompt: str = ""  # `>` if it is empty, since a model reads something first
+    conversation: Conversation = Conversation()
+    max_tokens: int = 256
+    tokenizer: Tokenizer = ByteTokenizer()
+    is_streamed: bool = False  # what was shown cannot be taken back
+
+
+class Playing:
+    """One request, played step by step. Several can be played in turns, as in a batch.
+
+    Example:
+        >>> playing = Playing([], Scene(script="Hi"))
+        >>> while not playing.is_over:
+        ...     playing.step()
+        >>> playing.finish().text
+        'Hi'
+    """
+
+    def __init__(self, mods: Sequence[ModUse], scene: Scene) -> None:
+        """Make instances of the mods and raise `Prefilled`.
+
+        Args:
+            mods: The mods, in the order in which they act.
+            scene: What is played.
+        """
+        self._scene = scene
+        self._log = EventLog()
+        tokenizer = scene.tokenizer
+        script = scene.script
+        self._model = ScriptedModel(
+            tokenizer.encode(script) if isinstance(script, str) else script,
+            vocab_size=tokenizer.vocab_size,
+            eos_id=min(tokenizer.eos_token_ids),
+            goes_on=scene.goes_on,
+        )
+        instances = [
+            InProcessMod(
+                used.definition,
+                used.parameters,
+                tokenizer=tokenizer,
+                conversation=scene.conversation,
+            )
+            for used in mods
+        ]
+        hold = longest_hold(mod.max_backtrack for mod in instances)
+        self.state = RequestState(
+            f"played-{next(_numbers)}",
+            tokenizer.encode(scene.prompt or ">"),
+            max_tokens=scene.max_tokens,
+            eos_ids=tokenizer.eos_token_ids,
+            hold=hold if scene.is_streamed else None,
+        )
+        self._steering = Steering(
+            self.state, [self._log, *instances], vocab_size=tokenizer.vocab_size
+        )
+        self._guarded(self._steering.prefilled)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the request has ended."""
+        return self.state.is_finished
+
+    def step(self) -> None:
+        """Decide the next position."""
+        self._guarded(self._decide_position)
+
+    def finish(self) -> Played:
+        """Raise `Finished` and return what became of the request.
+
+        Raises:
+            ModError: A mod raised, answered with what is not allowed, or emitted an error.
+        """
+        self._guarded(self._steering.finished)
+        state, scene = self.state, self._scene
+        if state.error:
+            log = numbered(lines_of(self._log.events, scene.tokenizer))
+            state.error.add_note(f"what was played:\n{log}")
+            raise state.error
+        return Played(
+            request_id=state.request_id,
+            text=scene.tokenizer.decode(state.completion_ids, skip_special_tokens=True),
+            token_ids=tuple(state.completion_ids),
+            prompt_ids=tuple(state.token_ids[: state.prompt_len]),
+            finish_reason=state.finish_reason or FinishReason.CANCELLED,
+            tool_calls=state.tool_calls,
+            events=tuple(self._log.events),
+            reads=tuple(self._model.reads),
+            num_forced=state.num_forced,
+            num_taken_back=state.num_taken_back,
+            tokenizer=scene.tokenizer,
+        )
+
+    def _decide_position(self) -> None:
+        state = self.state
+        read = state.token_ids[-state.num_unread :]
+        logits = self._model.forward(read, state.completion_ids, self._log.num_said)
+        state.num_cached = len(state.token_ids)
+        chosen = self._steering.forward_pass(logits)
+        if chosen is not None:
+            self._steering.sampled(chosen.top_k(1)[0][0])
+
+    def _guarded(self, call: Any) -> None:
+        """Call something that mods take part in; what they do wrong ends this request only."""
+        try:
+            call()
+        except ModError as exc:
+            self.state.fail(exc)
+
+
+def uses_for(mods: Sequence[Any], parameters: Mapping[str, Any]) -> list[ModUse]:
+    """Mods with their own parameters, where they were given any, or with those of every class mod.
+
+    Raises:
+        InvalidRequestError: A parameter is missing, unknown or of the wrong type.
+    """
+    return [
+        mod
+        if isinstance(mod, ModUse)
+        else use(mod, **(parameters if definition_of(mod).is_class else {}))
+        for mod in mods
+    ]

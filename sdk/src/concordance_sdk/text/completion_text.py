@@ -1,0 +1,277 @@
+"""The text of a completion while it grows and shrinks, token by token.
+
+Each token costs the decoding of the last few tokens, however long the completion is. The text is a
+function of the tokens alone and never ends in half a character.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+
+from concordance_shared import Added, Backtrack, Event, ForwardPass, Prefilled, Sampled
+from msgspec import Struct
+
+from concordance_sdk.action_builder import Actions
+from concordance_sdk.tokenizer import Tokenizer
+
+#: What a decoder writes for bytes that are no character, or not one yet.
+_REPLACEMENT = "\ufffd"
+
+#: So many of the last tokens are decoded again with a new one, before fewer are.
+_WINDOW = 16
+
+#: And so many when fewer are: enough that how a tokenizer treats the begin of a text (a space that
+#: it drops, say) has no effect on its end.
+_OVERLAP = 8
+
+#: Bytes that are no character after so many tokens will not become one.
+_MAX_OPEN = 32
+
+#: Texts put in front of another to encode it as one that does not begin there.
+_LEAD_INS = ("\n", "|", "a")
+
+
+class Cut(Struct, frozen=True, kw_only=True):
+    """A place in a completion's text, told in tokens: what taking back from there on means.
+
+    Example:
+        >>> from concordance_sdk import Added
+        >>> from concordance_sdk.testing import ByteTokenizer
+        >>> text = CompletionText()
+        >>> added = Added(request_id="r", step=0, added_tokens=(*b"a red hat",), forced=True)
+        >>> text.follow(added, ByteTokenizer())
+        >>> cut = text.cut(2)
+        >>> cut.kept, cut.num_tokens, cut.behind
+        (2, 7, 'red hat')
+    """
+
+    at: int  # characters of the text that stand before it
+    kept: int  # tokens that stay: those wholly before the place
+    num_tokens: int  # tokens to take back: all the others
+    before: str  # what the first of them has of the text before the place
+    behind: str  # the text from the place on
+
+
+class CompletionText:
+    """The text of one completion, kept by the events that a mod is given.
+
+    Attributes:
+        token_ids: The completion's token ids, as they are now.
+
+    Example:
+        >>> from concordance_sdk import mod
+        >>> from concordance_sdk.testing import play
+        >>> @mod
+        ... class Lyon:
+        ...     def __init__(self):
+        ...         self.text = CompletionText()
+        ...
+        ...     def added(self, event, actions, tokenizer):
+        ...         self.text.follow(event, tokenizer)
+        ...         if self.text.tail(-5) == "Paris":
+        ...             return self.text.rewrite(len(self.text) - 5, "Lyon", actions)
+        >>> play(Lyon, says="In Paris.").text
+        'In Lyon.'
+    """
+
+    def __init__(self, *, keeps_special: bool = False) -> None:
+        """Begin with an empty completion.
+
+        Args:
+            keeps_special: Whether special tokens are part of the text, spelled out.
+        """
+        self.token_ids: list[int] = []
+        self._keeps_special = keeps_special
+        self._tokenizer: Tokenizer | None = None
+        self._max_tokens: int | None = None
+        self._pieces: list[str] = []  # per token: the text that it completed
+        self._ends: list[int] = []  # per token: how long the text is behind it
+        self._num_open: list[
+            int
+        ] = []  # per token: how many tokens of a half said character end here
+        self._anchor = 0  # the tokens from here on are decoded with each new one
+        self._shift = 0  # characters before those
+        self._on_cut: list[Callable[[int], None]] = []
+
+    def follow(self, event: Event, tokenizer: Tokenizer) -> None:
+        """Take in what an event tells of the completion.
+
+        It needs every `Added`, and is the better informed for the others.
+
+        Args:
+            event: What the mod was given.
+            tokenizer: What the mod was given with it.
+
+        Raises:
+            ValueError: An `Added` before this one was left out.
+        """
+        self._tokenizer = tokenizer
+        if isinstance(event, Prefilled):
+            self._max_tokens = event.max_steps
+        if isinstance(event, ForwardPass | Sampled | Added):
+            if event.step > len(self.token_ids):
+                raise ValueError(
+                    f"the text so far has {len(self.token_ids)} tokens and cannot go on at "
+                    f"{event.step}: follow every Added event from the first one on"
+                )
+            self._truncate(event.step)
+        if isinstance(event, Added):
+            for token_id in event.added_tokens:
+                self._append(token_id)
+
+    def on_cut(self, callback: Callable[[int], None]) -> None:
+        """Have `callback(num_chars)` called when only that many characters are left standing."""
+        self._on_cut.append(callback)
+
+    def __len__(self) -> int:
+        """How many characters the text has."""
+        return self._ends[-1] if self._ends else 0
+
+    def __str__(self) -> str:
+        """The whole text, but for half a character at its end. Joins it: not for every token."""
+        return "".join(self._pieces)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that came with the last event.
+
+        Raises:
+            ValueError: No event was followed yet.
+        """
+        if self._tokenizer is None:
+            raise ValueError("follow an event before asking for what needs the tokenizer")
+        return self._tokenizer
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing follows, unless a mod prevents it: ended, or the budget is spent.
+
+        That the budget is spent is known to those that follow `Prefilled` too.
+        """
+        if not self.token_ids:
+            return False
+        is_full = self._max_tokens is not None and len(self.token_ids) >= self._max_tokens
+        return is_full or self.token_ids[-1] in self.tokenizer.eos_token_ids
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last token leaves no character half said: text can be put behind it."""
+        return not self._num_open or not self._num_open[-1]
+
+    def tail(self, start: int) -> str:
+        """The text from character `start` on; from the end for a negative one.
+
+        Costs what the tail costs, not the text.
+        """
+        start = max(0, start + len(self)) if start < 0 else start
+        token = bisect_right(self._ends, start)
+        before = self._ends[token - 1] if token else 0
+        return "".join(self._pieces[token:])[start - before :]
+
+    def cut(self, at: int) -> Cut:
+        """What taking back the text from character `at` on means in tokens.
+
+        Args:
+            at: How many characters are to stay, at most the text's length.
+        """
+        kept = self._whole(bisect_right(self._ends, at))
+        begin = self._ends[kept - 1] if kept else 0
+        tail = self.tail(begin)
+        return Cut(
+            at=at,
+            kept=kept,
+            num_tokens=len(self.token_ids) - kept,
+            before=tail[: at - begin],
+            behind=tail[at - begin :],
+        )
+
+    def rewrite(self, at: int, text: str, actions: Actions) -> Backtrack | None:
+        """The action that leaves the text before character `at` and puts `text` behind it.
+
+        For answers to `Added`. `None` where that would change nothing.
+
+        Args:
+            at: How many characters stay.
+            text: What stands behind them then.
+            actions: What the mod was given.
+        """
+        cut = self.cut(at)
+        if text == cut.behind:
+            return None
+        return actions.backtrack(cut.num_tokens, self.encode(cut.before + text, kept=cut.kept))
+
+    def end(self, at: int, actions: Actions) -> Backtrack:
+        """The action that leaves the text before character `at` and ends the completion there.
+
+        Args:
+            at: How many characters stay.
+            actions: What the mod was given.
+        """
+        cut = self.cut(at)
+        tokens = self.encode(cut.before, kept=cut.kept)
+        return actions.backtrack(cut.num_tokens, [*tokens, min(self.tokenizer.eos_token_ids)])
+
+    def encode(self, text: str, *, kept: int | None = None) -> list[int]:
+        """Token ids that add exactly `text` behind the completion.
+
+        Some tokenizers begin every text with a space; behind other tokens it would be one too many.
+
+        Args:
+            text: What is to be added.
+            kept: Behind how many of the completion's tokens; all if left out.
+        """
+        kept = len(self.token_ids) if kept is None else kept
+        context = self.token_ids[self._whole(max(0, kept - _OVERLAP)) : kept]
+        token_ids = self.tokenizer.encode(text)
+        if self._adds(token_ids, text, context):
+            return token_ids
+        for lead_in in _LEAD_INS:
+            lead_ids = self.tokenizer.encode(lead_in)
+            both = self.tokenizer.encode(lead_in + text)
+            rest = both[len(lead_ids) :]
+            if both[: len(lead_ids)] == lead_ids and self._adds(rest, text, context):
+                return rest
+        return token_ids
+
+    def _adds(self, token_ids: Sequence[int], text: str, context: list[int]) -> bool:
+        """Whether these tokens, behind those, read as `text`."""
+        before = self.tokenizer.decode(context)
+        return self.tokenizer.decode([*context, *token_ids])[len(before) :] == text
+
+    def _append(self, token_id: int) -> None:
+        num_open = self._num_open[-1] if self._num_open else 0
+        self.token_ids.append(token_id)
+        text = self._decoded(len(self.token_ids))
+        is_open = text.endswith(_REPLACEMENT) and num_open < _MAX_OPEN
+        piece = "" if is_open else text[len(self) - self._shift :]
+        self._pieces.append(piece)
+        self._ends.append(len(self) + len(piece))
+        self._num_open.append(num_open + 1 if is_open else 0)
+        if not is_open and len(self.token_ids) - self._anchor > _WINDOW:
+            self._set_anchor()
+
+    def _decoded(self, end: int) -> str:
+        """The text of the tokens from the anchor to `end`."""
+        return self.tokenizer.decode(
+            self.token_ids[self._anchor : end], skip_special_tokens=not self._keeps_special
+        )
+
+    def _set_anchor(self) -> None:
+        """Decode from a few tokens before the end on, and from a whole character on."""
+        end = self._whole(len(self.token_ids))
+        self._anchor = self._whole(max(0, end - _OVERLAP))
+        self._shift = len(self) - len(self._decoded(end)) if self._anchor else 0
+
+    def _whole(self, num_tokens: int) -> int:
+        """How many of these tokens stand before a character that they leave half said."""
+        return num_tokens - self._num_open[num_tokens - 1] if num_tokens else 0
+
+    def _truncate(self, num_tokens: int) -> None:
+        if num_tokens == len(self.token_ids):
+            return
+        del self.token_ids[num_tokens:]
+        del self._pieces[num_tokens:]
+        del self._ends[num_tokens:]
+        del self._num_open[num_tokens:]
+        self._set_anchor()
+        for callback in self._on_cut:
+            callback(len(self))

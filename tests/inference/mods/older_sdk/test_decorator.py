@@ -1,0 +1,119 @@
+"""Mods in the style of the older SDK, marked and raw, load and run unchanged."""
+
+import pytest
+from concordance_inference.mods.loading import load_payload
+from concordance_sdk import ModPayload
+from concordance_sdk.testing import play
+from concordance_shared import ModRaisedError
+
+# What is marked
+
+
+def test_a_handler_is_called_with_event_actions_and_tokenizer(load):
+    definition = load(
+        """
+from dataclasses import dataclass
+from typing import Any
+from quote_mod_sdk import ActionBuilder, Added, ForwardPass, ModEvent, Prefilled, Sampled, mod
+
+@dataclass
+class State:
+    has_greeted: bool = False
+
+states: dict[str, State] = {}
+
+@mod
+def greeter(event: ModEvent, actions: ActionBuilder, tokenizer: Any):
+    '''Greets once.'''
+    state = states.setdefault(event.request_id, State())
+    if isinstance(event, ForwardPass) and not state.has_greeted:
+        state.has_greeted = True
+        return actions.force_tokens(tokenizer.encode("Hello, ", add_special_tokens=False))
+    return actions.noop()
+"""
+    )
+
+    assert (definition.name, definition.doc) == ("greeter", "Greets once.")
+    assert definition.where.endswith("older.py:12")
+    assert play(definition, says="you").text == "Hello, you"
+    assert play(definition, says="me").text == "Hello, me"
+
+
+def test_a_handler_may_leave_out_the_tokenizer(load):
+    definition = load(
+        """
+from quote_mod_sdk.mod import mod
+from quote_mod_sdk import Sampled
+
+@mod
+def no_b(event, action):
+    if isinstance(event, Sampled) and event.sampled_token == ord("b"):
+        return action.force_tokens([ord("B")])
+"""
+    )
+
+    assert play(definition, script="abc").text == "aBc"
+
+
+def test_an_error_in_an_older_mod_names_it_and_the_line(load):
+    definition = load(
+        "from quote_mod_sdk import mod\n@mod\ndef broken(event, actions):\n    return 1 / 0\n"
+    )
+
+    with pytest.raises(ModRaisedError, match=r"'broken' raised ZeroDivisionError .*older\.py:4"):
+        play(definition, says="a")
+
+
+# Raw callables
+
+
+def upload(source, entrypoint="raw", **fields):
+    payload = ModPayload(name="uploaded", entrypoint=entrypoint, source=source, **fields)
+    return load_payload(payload)[0]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "def raw(event, tokenizer): return act(event, tokenizer)",
+        "def raw(event, tokenizer=None): return act(event, tokenizer)",
+        "class Raw:\n    def __call__(self, event, tokenizer): return act(event, tokenizer)\n"
+        "raw = Raw()",
+        "@create_mod\ndef raw(event, actions, tokenizer): return act(event, tokenizer)",
+        "def raw(event, actions, tokenizer): return act(event, tokenizer)",
+        "@mod\ndef inner(event, actions, tokenizer): return act(event, tokenizer)\n"
+        "def raw(event, tokenizer): return inner(event, tokenizer)",
+    ],
+)
+def test_raw_callables_that_return_actions_are_mods(raw):
+    definition = upload(
+        f"""
+from quote_mod_sdk import create_mod, mod
+from shared.types import Backtrack, ForceTokens, ForwardPass, Noop
+
+def act(event, tokenizer):
+    if isinstance(event, ForwardPass) and event.step == 0:
+        return ForceTokens(tokenizer.encode("raw "))
+    return Noop()
+
+{raw}
+"""
+    )
+
+    assert definition.name == "uploaded"
+    assert play(definition, says="meat").text == "raw meat"
+
+
+def test_a_raw_callable_of_the_event_alone():
+    definition = upload(
+        """
+from shared.types import AdjustedLogits, ForwardPass
+def raw(event):
+    if isinstance(event, ForwardPass):
+        row = event.logits.to_numpy()
+        row[0, 97] = -1e9
+        return AdjustedLogits(row, 0.0)
+"""
+    )
+
+    assert play(definition, script="ab").text == "\0b"

@@ -1,0 +1,46 @@
+"""Events as older mods read them."""
+
+from concordance_sdk.testing import play
+
+
+def test_the_prompt_is_read_and_replaced(load):
+    definition = load(
+        """
+from quote_mod_sdk import Prefilled, mod
+
+@mod
+def reword(event, actions, tokenizer):
+    if isinstance(event, Prefilled):
+        info = event.context_info
+        prompt = tokenizer.decode(info.tokens[: info._prompt_len])
+        tokens = tokenizer.encode(prompt.replace("hi", "bye"), False)
+        return actions.adjust_prefill(tokens, max_steps=3)
+    return actions.noop()
+"""
+    )
+    played = play(definition, says="abcdef", prompt="Say hi.")
+
+    assert bytes(played.prompt_ids) == b"Say bye."
+    assert played.text == "abc"
+
+
+def test_a_phrase_is_taken_back_by_the_older_keywords(load):
+    definition = load(
+        """
+from quote_mod_sdk import Added, mod, tokenize
+
+seen = {}
+
+@mod
+def softer(event, actions, tokenizer):
+    if isinstance(event, Added) and not event.forced:
+        tokens = seen[event.request_id] = seen.get(event.request_id, []) + event.added_tokens
+        if tokenizer.decode(tokens).endswith("never"):
+            return actions.backtrack(steps=len(tokenize("never", tokenizer)),
+                                     tokens=tokenize("rarely", tokenizer))
+    return actions.noop()
+"""
+    )
+
+    assert play(definition, says="I never do", stream=True).text == "I rarely do"
+    assert definition.max_backtrack is None

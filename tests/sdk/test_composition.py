@@ -1,0 +1,291 @@
+"""Mods in a list, and mods that contain mods: one semantics for both."""
+
+import pytest
+from concordance_sdk import (
+    Added,
+    ForwardPass,
+    InvalidActionError,
+    ModDefinitionError,
+    ModRaisedError,
+    Prefilled,
+    definition_of,
+    mod,
+    use,
+)
+from concordance_sdk.instance import InProcessMod
+from concordance_sdk.testing import ByteTokenizer, play
+from concordance_shared import Conversation, InvalidRequestError
+
+
+@mod
+class Tail:
+    """Puts a text behind the first token."""
+
+    text: str = "!"
+
+    def added(self, event, actions, tokenizer):
+        if event.step == 0:
+            return actions.force_tokens(tokenizer.encode(self.text))
+
+
+@mod
+class Ban:
+    """Never says a byte."""
+
+    byte: int
+
+    def forward_pass(self, event, actions):
+        return actions.adjust_logits(ban=[self.byte])
+
+
+def witness(seen):
+    """A mod that keeps the completion by the events that it is told of."""
+
+    @mod(name="witness", on=[Added])
+    def look(event, actions):
+        del seen[event.step :]
+        seen.extend(event.added_tokens)
+
+    return look
+
+
+def instance(target):
+    return InProcessMod(
+        definition_of(target), {}, tokenizer=ByteTokenizer(), conversation=Conversation()
+    )
+
+
+# Several mods: what those behind the one that decided come to know
+
+
+def test_a_mod_behind_the_one_that_decided_learns_of_the_tokens_that_were_kept():
+    seen = []
+    played = play(use(Tail, text="123"), witness(seen), script="axxxb")
+
+    assert played.text == "a123b"
+    assert bytes(seen[:-1]) == b"a123b"
+
+
+def test_a_part_of_forced_tokens_that_was_kept_is_told_with_the_next_token():
+    @mod(on=[Added])
+    def trim(event, actions):
+        if len(event.added_tokens) > 1:
+            return actions.backtrack(2)
+
+    @mod(on=[ForwardPass])
+    def force(event, actions):
+        if event.step == 0:
+            return actions.force_tokens(b"abcd")
+
+    events = []
+
+    @mod(on=[Added])
+    def look(event, actions):
+        events.append((event.step, bytes(event.added_tokens), event.forced))
+
+    play(force, trim, look, script="....yz"[2:], max_tokens=4)
+
+    assert events[0] == (0, b"aby", True)
+    assert events[1] == (3, b"z", False)
+
+
+def test_what_was_taken_back_before_a_mod_heard_of_it_is_not_told():
+    @mod(on=[Added])
+    def undo(event, actions):
+        if event.step == 2 and not event.forced:
+            return actions.backtrack(2, b"XY")
+
+    seen = []
+    play(undo, witness(seen), script="abcdef")
+
+    assert bytes(seen[:-1]) == b"aXYdef"
+
+
+# A mod that contains mods
+
+
+def test_the_mods_of_a_mod_act_in_order():
+    @mod
+    class Both:
+        def mods(self):
+            return [use(Tail, text="1"), use(Tail, text="2")]
+
+    played = play(Both, script="axxb")
+
+    # The first decided; the second saw what came of it, and put its own behind that.
+    assert played.text == "a12b"
+
+
+def test_a_mod_in_a_mod_does_what_it_does_in_a_list():
+    @mod
+    class Both:
+        def mods(self):
+            return [use(Ban, byte=ord("a")), use(Ban, byte=ord("b")), Tail]
+
+    inside = play(Both, script="abc")
+    listed = play(use(Ban, byte=ord("a")), use(Ban, byte=ord("b")), Tail, script="abc")
+
+    assert inside.token_ids == listed.token_ids
+    assert inside.text.startswith("\0!")
+
+
+def test_a_mods_own_handlers_act_before_the_mods_that_it_contains():
+    order = []
+
+    def note(name):
+        @mod(name=name, on=[Prefilled])
+        def say(event, actions):
+            order.append(name)
+
+        return say
+
+    @mod
+    class Outer:
+        def mods(self):
+            return [note("b"), note("c")]
+
+        def prefilled(self, event, actions):
+            order.append("a")
+
+    play(note("before"), Outer, note("behind"), script="")
+
+    assert order == ["before", "a", "b", "c", "behind"]
+
+
+def test_parameters_reach_the_mods_inside():
+    @mod
+    class Shout:
+        mark: str = "?"
+
+        def __init__(self):
+            self.text = self.mark * 2
+
+        def mods(self):
+            return [use(Tail, text=self.text)]
+
+    assert play(use(Shout, mark="#"), script="a").text == "a##"
+
+
+def test_containers_nest_and_errors_name_the_way_to_the_mod():
+    @mod
+    def wrong(event, actions):
+        return actions.adjust_prefill(b"")
+
+    @mod
+    class Inner:
+        def mods(self):
+            return [wrong]
+
+    @mod
+    class Outer:
+        def mods(self):
+            return [Inner]
+
+    with pytest.raises(InvalidActionError, match="mod 'outer/inner/wrong'"):
+        play(Outer, script="")
+
+
+def test_every_request_has_instances_of_its_own_also_inside():
+    @mod
+    class Count:
+        def __init__(self):
+            self.seen = 0
+
+        def added(self, event, actions):
+            self.seen += 1
+            if self.seen > 3:
+                return actions.emit_error("leaked")
+
+    @mod
+    class Outer:
+        def mods(self):
+            return [Count]
+
+    play(Outer, script="ab")
+    assert play(Outer, script="ab").text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "held"), [(0, 7, 7), (9, 7, 9), (None, 7, None), (3, None, None)]
+)
+def test_a_stream_holds_back_what_the_most_demanding_part_needs(outer, inner, held):
+    @mod(max_backtrack=inner)
+    class Inner:
+        def added(self, event, actions): ...
+
+    @mod(max_backtrack=outer)
+    class Outer:
+        def mods(self):
+            return [Inner]
+
+        def added(self, event, actions): ...
+
+    assert instance(Outer).max_backtrack == held
+
+
+def test_a_mod_that_only_contains_others_listens_to_nothing_itself():
+    @mod
+    class Outer:
+        def mods(self):
+            return [Tail]
+
+    made = instance(Outer)
+
+    assert not made.listens_to(Added)
+    assert [part.name for part in made.parts] == ["outer", "outer/tail"]
+    assert made.parts[1].listens_to(Added)
+
+
+# What is wrong is told
+
+
+def test_a_mod_that_contains_itself_is_refused():
+    @mod
+    class A:
+        def mods(self):
+            return [B]
+
+    @mod
+    class B:
+        def mods(self):
+            return [A]
+
+    with pytest.raises(ModDefinitionError, match="contains itself: a > b > a"):
+        play(A, script="")
+
+
+@pytest.mark.parametrize(("answer", "words"), [(3, "returned 3"), ([3], "3 is not a mod")])
+def test_what_is_no_list_of_mods_is_refused(answer, words):
+    @mod
+    class Outer:
+        def mods(self):
+            return answer
+
+    with pytest.raises((ModDefinitionError, ModRaisedError), match=words) as caught:
+        play(Outer, script="")
+    assert "'outer'" in caught.value.message
+
+
+def test_a_parameter_that_is_missing_inside_names_both_mods():
+    @mod
+    class Outer:
+        def mods(self):
+            return [Ban]
+
+    with pytest.raises(ModRaisedError, match=r"'outer' raised .* at mods .*'ban'.*byte"):
+        play(Outer, script="")
+
+
+def test_a_parameter_that_is_wrong_is_refused_where_it_is_written():
+    with pytest.raises(InvalidRequestError, match="'ban'.*int"):
+        use(Ban, byte="x")
+    with pytest.raises(InvalidRequestError, match="parameters are: none"):
+        use(lambda event, actions: None, byte=3)
+
+
+def test_a_method_mods_that_takes_something_is_refused():
+    class Outer:
+        def mods(self, tokenizer): ...
+
+    with pytest.raises(ModDefinitionError, match="`mods` takes nothing but self"):
+        mod(Outer)

@@ -1,0 +1,105 @@
+"""A model's own tokenizer, read from its folder."""
+
+import builtins
+import json
+
+import pytest
+from concordance_sdk import use
+from concordance_sdk.ready import InjectAtStart
+from concordance_sdk.testing import FolderTokenizer, play
+from real_tokenizers import byte_level, tokenizer_of, write_tokenizer
+from tokenizers import decoders
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path):
+    return write_tokenizer(tmp_path, byte_level())
+
+
+def test_text_round_trips_and_special_tokens_are_recognised(folder):
+    tokenizer = FolderTokenizer(folder)
+    token_ids = tokenizer.encode("Hello 你好<eos>")
+
+    assert tokenizer.decode(token_ids) == "Hello 你好<eos>"
+    assert tokenizer.decode(token_ids, skip_special_tokens=True) == "Hello 你好"
+    assert token_ids[-1] in tokenizer.eos_token_ids
+    assert max(token_ids) < tokenizer.vocab_size == 700
+
+
+def test_a_mod_is_played_on_it(folder):
+    played = play(
+        use(InjectAtStart, text="Hi"), says=" you all", tokenizer=FolderTokenizer(str(folder))
+    )
+
+    assert played.text == "Hi you all"
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "ends"),
+    [
+        ("generation_config.json", {"eos_token_id": [0, 1]}, {0, 1}),
+        ("config.json", {"eos_token_id": 1}, {1}),
+        ("tokenizer_config.json", {"eos_token": {"content": "<think>"}}, {1}),
+        ("special_tokens_map.json", {"eos_token": "<eos>"}, {0}),
+    ],
+)
+def test_the_end_is_where_models_say_it(folder, name, config, ends):
+    (folder / "tokenizer_config.json").unlink()
+    (folder / name).write_text(json.dumps(config))
+
+    assert FolderTokenizer(folder).eos_token_ids == ends
+
+
+def test_the_end_can_be_given(folder):
+    assert FolderTokenizer(folder, eos_tokens=["<think>"]).eos_token_ids == {1}
+
+
+def test_an_end_that_is_not_said_or_not_there_is_an_error(folder):
+    with pytest.raises(ValueError, match="no token '<nope>'"):
+        FolderTokenizer(folder, eos_tokens=["<nope>"])
+    (folder / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"say it with eos_tokens"):
+        FolderTokenizer(folder)
+
+
+def test_a_folder_without_a_tokenizer_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no tokenizer.json in it"):
+        FolderTokenizer(tmp_path)
+
+
+def test_without_the_library_it_says_what_to_install(folder, monkeypatch):
+    plain = builtins.__import__
+
+    def importing(name, *args, **options):
+        if name == "tokenizers":
+            raise ImportError(name)
+        return plain(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", importing)
+    with pytest.raises(ModuleNotFoundError, match="pip install tokenizers"):
+        FolderTokenizer(folder)
+
+
+@pytest.mark.parametrize("kind", ["byte_level", "sentencepiece"])
+def test_tokens_are_bytes_of_the_text(kind):
+    tokenizer = tokenizer_of(kind)
+    token_ids = tokenizer.encode("the engine, 你好 €")
+    data = b"".join(tokenizer.token_bytes(token_id) for token_id in token_ids)
+
+    assert data.decode().removeprefix(" ") == "the engine, 你好 €"
+    (end,) = tokenizer.eos_token_ids
+    assert tokenizer.token_bytes(end) == b"<eos>"
+    assert end in tokenizer.special_token_ids
+
+
+def test_a_vocabulary_that_is_not_made_of_bytes_says_so(tmp_path):
+    tokenizer = byte_level()
+    tokenizer.decoder = decoders.WordPiece()
+    read = FolderTokenizer(write_tokenizer(tmp_path, tokenizer))
+
+    with pytest.raises(ValueError, match="decoded by WordPiece"):
+        read.token_bytes(5)
+
+
+def test_the_tokenizers_of_the_tests_are_such():
+    assert isinstance(tokenizer_of("sentencepiece"), FolderTokenizer)

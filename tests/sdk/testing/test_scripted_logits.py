@@ -1,0 +1,110 @@
+"""A row of scores without an array reads and changes as any other does."""
+
+import math
+
+import numpy as np
+import pytest
+from concordance_sdk.testing import ScriptedLogits
+from concordance_shared import AdjustedLogits, column
+
+
+def wanting(token_id=1, size=3):
+    return ScriptedLogits({token_id: 1.0}, vocab_size=size)
+
+
+def test_a_row_reads_in_every_way():
+    row = ScriptedLogits([0.0, 2.0, 1.0])
+
+    assert (len(row), row[1], row[-1], row[np.int64(2)]) == (3, 2.0, 1.0, 1.0)
+    assert row.top_k(2) == [(1, 2.0), (2, 1.0)]
+    assert row.to_numpy().tolist() == [0.0, 2.0, 1.0]
+    assert np.asarray(row, np.float64).dtype == np.float64
+
+
+def test_a_row_answers_as_a_batch_of_one_too():
+    row = ScriptedLogits([0.0, 2.0, 1.0])
+
+    assert (row[0, 1], row[-1, 1], row[:, 1]) == (2.0, 2.0, 2.0)
+    assert row[0, :].tolist() == row[:].tolist() == [0.0, 2.0, 1.0]
+    assert row[0, 1:].tolist() == [2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        ((1, 0), IndexError),
+        ((0, 0, 0), IndexError),
+        (3, IndexError),
+        (-4, IndexError),
+        ("a", TypeError),
+        (1.5, TypeError),
+        ((0, None), TypeError),
+    ],
+)
+def test_another_index_is_refused(key, error):
+    with pytest.raises(error, match=r"logits are|outside"):
+        wanting()[key]
+
+
+def test_a_column_is_what_both_spellings_mean():
+    assert column(5) == column((0, 5)) == 5
+
+
+def test_the_wanted_token_is_the_best_and_the_others_follow_in_order():
+    assert wanting(2, size=4).top_k(3) == [(2, 1.0), (0, 0.0), (1, 0.0)]
+
+
+def test_a_script_that_wants_what_is_not_in_the_vocabulary_is_an_error():
+    with pytest.raises(IndexError, match="token id 3 is outside the vocabulary of 3"):
+        wanting(3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"bias": {0: 5.0, 1: -1.0}}, [5, 0, 0]),
+        ({"allow": (2, 0)}, [0, -math.inf, 0]),
+        ({"ban": (1,)}, [0, -math.inf, 0]),
+        ({"mask": b"\5"}, [0, -math.inf, 0]),
+        ({"logits": [9, 8, 7], "bias": {0: 1.0}, "ban": (2,)}, [10, 8, -math.inf]),
+        ({"logits": np.array([[9, 8, 7]])}, [9, 8, 7]),
+        ({"logits": np.array([9, 8, 7], np.float32).tobytes()}, [9, 8, 7]),
+    ],
+)
+def test_an_adjustment_is_applied_to_a_copy(fields, expected):
+    row = wanting()
+
+    assert row.adjusted(AdjustedLogits(**fields)).to_numpy().tolist() == expected
+    assert row.to_numpy().tolist() == [0, 1, 0]
+
+
+def test_what_cannot_be_sampled_comes_last():
+    assert wanting().adjusted(AdjustedLogits(ban=(1,))).top_k(3)[-1] == (1, -math.inf)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"ban": (0, 1, 2)}, {"mask": b"\0"}, {"logits": [-math.inf] * 3}]
+)
+def test_a_row_without_a_token_is_refused(fields):
+    with pytest.raises(ValueError, match="no token is left"):
+        wanting().adjusted(AdjustedLogits(**fields))
+
+
+def test_the_entropy_of_equal_scores_is_that_of_their_number():
+    assert ScriptedLogits([0.0] * 4).entropy() == pytest.approx(math.log(4))
+    assert wanting().adjusted(AdjustedLogits(allow=(1,))).entropy() == 0
+
+
+def test_scores_far_from_zero_have_an_entropy():
+    row = ScriptedLogits([-5000.0, -5000.0]).adjusted(AdjustedLogits(ban=()))
+
+    assert row.entropy() == pytest.approx(math.log(2))
+
+
+def test_the_margin_is_the_lead_of_the_best():
+    row = ScriptedLogits([0.0, 2.0, 1.5])
+
+    assert (row.margin(), row.margin(1), row.margin(3)) == (0.5, 0.0, 2.0)
+    assert row.margin(4) == wanting().adjusted(AdjustedLogits(allow=(1,))).margin() == math.inf
+    with pytest.raises(ValueError, match="k=0"):
+        row.margin(0)

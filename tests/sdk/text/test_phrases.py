@@ -1,0 +1,210 @@
+"""Phrases are found wherever the borders of tokens are, once each."""
+
+import re
+
+import pytest
+from concordance_sdk import Added, ForwardPass, mod, use
+from concordance_sdk.ready import Replace
+from concordance_sdk.testing import ByteTokenizer, play
+from concordance_sdk.text import CompletionText, PhraseWatch, replace_last
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from real_tokenizers import KINDS, tokenizer_of
+
+
+def found(said, *phrases, tokenizer=None, chunks=1, max_tokens=256, **options):
+    """What a watch reports while a text is said."""
+    matches = []
+
+    @mod(name="look")
+    class Look:
+        def __init__(self):
+            self.text = CompletionText()
+            self.watch = PhraseWatch(self.text, phrases, **options)
+
+        def prefilled(self, event, actions, tokenizer):
+            self.text.follow(event, tokenizer)
+
+        def forward_pass(self, event, actions, tokenizer):
+            if chunks > 1 and event.step == 0:
+                return actions.force_tokens(tokenizer.encode(said))
+
+        def added(self, event, actions, tokenizer):
+            self.text.follow(event, tokenizer)
+            while match := self.watch.find():
+                matches.append(match)
+
+    play(Look, says=said if chunks == 1 else "", tokenizer=tokenizer, max_tokens=max_tokens)
+    return matches
+
+
+def texts_of(matches):
+    return [match.text for match in matches]
+
+
+# Finding
+
+
+@pytest.mark.parametrize("chunks", [1, 9])
+def test_each_appearance_is_reported_once_said_at_once_or_bit_by_bit(chunks):
+    matches = found("a cat, a cat", "cat", chunks=chunks)
+
+    assert [(match.start, match.end) for match in matches] == [(2, 5), (9, 12)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_phrase_is_found_inside_tokens_and_over_several(kind):
+    tokenizer = tokenizer_of(kind)
+    said = "the engine raises events"
+
+    assert texts_of(found(said, "ngine rais", tokenizer=tokenizer)) == ["ngine rais"]
+
+
+def test_appearances_do_not_overlap():
+    assert len(found("aaaa", "aa")) == 2
+
+
+def test_of_several_phrases_the_longest_at_a_place_counts_if_it_is_there():
+    assert texts_of(found("catalog", "cat", "catalog", chunks=2)) == ["catalog"]
+    assert texts_of(found("catalog", "cat", "catalog")) == ["cat"]
+
+
+def test_case_can_be_ignored():
+    matches = found("A Cat", "cat", ignore_case=True)
+
+    assert (matches[0].phrase, matches[0].text) == ("cat", "Cat")
+    assert not found("A Cat", "cat")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("red", ["red"]),
+        ("red.", ["red"]),
+        ("reduced", []),
+        ("infrared", []),
+        ("a red, red_", ["red"]),
+        ("redred red", ["red"]),
+        ("réd red", ["red"]),
+    ],
+)
+@pytest.mark.parametrize("chunks", [1, 9])
+def test_a_whole_word_is_one_that_nothing_touches(said, expected, chunks):
+    assert texts_of(found(said, "red", whole_words=True, chunks=chunks)) == expected
+
+
+def test_a_word_at_the_end_of_the_budget_is_whole():
+    assert texts_of(found("a red", "red", whole_words=True, max_tokens=5)) == ["red"]
+    assert not found("a reduced", "red", whole_words=True, max_tokens=6)
+
+
+def test_what_stands_behind_in_the_same_token_is_told():
+    tokenizer = tokenizer_of("byte_level")
+    (match,) = found(" engine", "gi", tokenizer=tokenizer)
+
+    assert match.behind.startswith("n")
+    assert match.cut.before + "gi" + match.behind == match.cut.before + match.cut.behind
+
+
+@pytest.mark.parametrize("phrases", [[], "", ["a", ""]])
+def test_watching_for_nothing_is_refused(phrases):
+    with pytest.raises(ValueError, match="at least one phrase"):
+        PhraseWatch(CompletionText(), phrases)
+
+
+def test_a_phrase_that_was_taken_back_and_said_again_is_reported_again():
+    undone = []
+
+    @mod(name="undo", on=[ForwardPass])
+    def undo(event, actions):
+        if event.step == 4 and not undone:
+            undone.append(1)
+            return actions.backtrack(2)
+
+    matches = []
+
+    @mod(name="look")
+    class Look:
+        def __init__(self):
+            self.text = CompletionText()
+            self.watch = PhraseWatch(self.text, "cat")
+
+        def added(self, event, actions, tokenizer):
+            self.text.follow(event, tokenizer)
+            if match := self.watch.find():
+                matches.append(match.start)
+
+    play(undo, Look, script="acat")
+
+    assert matches == [1, 1]
+
+
+# Replacing
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(KINDS),
+    st.text(st.sampled_from("ab é€"), max_size=30),
+    st.text(st.sampled_from("ab é€"), min_size=1, max_size=3),
+    st.text(st.sampled_from("abx€"), max_size=4),
+    st.booleans(),
+)
+def test_replacing_while_it_is_said_is_replacing_what_was_said(
+    kind, said, find, replacement, stream
+):
+    replace = use(Replace, find=find, replacement=replacement)
+    played = play(replace, says=said, tokenizer=tokenizer_of(kind), stream=stream)
+
+    # Where nothing is left in front of them, such a vocabulary's spaces begin the text, unseen.
+    strip = str.lstrip if kind == "sentencepiece" else str
+    assert strip(played.text) == strip(said.replace(find, replacement))
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("ab ."), max_size=30), st.sampled_from(["a", "ab", "b a"]))
+def test_whole_words_are_those_that_a_regular_expression_finds(said, find):
+    replace = use(Replace, find=find, replacement="X", whole_words=True)
+
+    expected = re.sub(rf"(?<!\w){re.escape(find)}(?!\w)", "X", said)
+    assert play(replace, says=said).text == expected
+
+
+def test_a_replacement_that_holds_the_phrase_is_not_replaced_again():
+    assert play(use(Replace, find="a", replacement="aa"), says="banana").text == "baanaanaa"
+
+
+def test_a_replacement_that_another_mod_undid_is_not_skipped():
+    undone = []
+
+    @mod(name="undo", on=[Added])
+    def undo(event, actions):
+        if event.forced and not undone:
+            undone.append(1)
+            return actions.backtrack(4, b"Par")
+
+    # "Paris" became "Lyon", which was taken back for "Par": what is said next completes it again.
+    played = play(use(Replace, find="Paris", replacement="Lyon"), undo, says="Parisis!")
+
+    assert played.text == "Lyon!"
+
+
+def test_the_last_appearance_is_replaced_with_all_that_stands_behind_it_kept():
+    @mod(name="last")
+    class Last:
+        def __init__(self):
+            self.text = CompletionText()
+
+        def added(self, event, actions, tokenizer):
+            self.text.follow(event, tokenizer)
+            if self.text.tail(-1) == "?" and event.added_tokens == (ord("?"),):
+                return replace_last(self.text, "no", "yes", actions)
+
+    assert play(Last, says="no, no, or what?").text == "no, yes, or what?"
+
+
+def test_replacing_what_is_not_there_is_no_action():
+    text = CompletionText()
+
+    assert replace_last(text, "no", "yes", None) is None
+    assert ByteTokenizer().encode("") == []

@@ -1,0 +1,89 @@
+"""Where reasoning begins and ends."""
+
+import pytest
+from concordance_sdk import Added, Prefilled
+from concordance_sdk.testing import ByteTokenizer
+from concordance_sdk.text import ReasoningSpan
+from concordance_shared import ContextInfo
+from real_tokenizers import tokenizer_of
+
+tokenizer = ByteTokenizer()
+
+
+def prompted(prompt, *tags):
+    span = ReasoningSpan(*tags)
+    info = ContextInfo(tokens=tuple(tokenizer.encode(prompt)))
+    span.follow(Prefilled(request_id="r", step=0, max_steps=99, context_info=info), tokenizer)
+    return span
+
+
+def say(span, said, step=None):
+    step = len(span.text.token_ids) if step is None else step
+    event = Added(
+        request_id="r", step=step, added_tokens=tuple(tokenizer.encode(said)), forced=False
+    )
+    span.follow(event, tokenizer)
+    return span
+
+
+def test_it_opens_and_closes():
+    span = prompted("Q")
+    assert not span.is_open
+    assert say(span, "<think>hm").is_open
+    assert span.num_tokens == 2
+    assert not say(span, "</think>so").is_open
+    assert span.num_tokens == 0
+    assert span.closing.start == 9
+
+
+@pytest.mark.parametrize(
+    ("prompt", "is_open"),
+    [
+        ("Q<think>\n", True),
+        ("Q<think>a</think>", False),
+        ("Q", False),
+        ("<think>a</think><think>", True),
+    ],
+)
+def test_a_prompt_may_have_opened_it(prompt, is_open):
+    span = prompted(prompt)
+
+    assert span.is_open is is_open
+    assert say(span, "abc").num_tokens == (3 if is_open else 0)
+
+
+def test_it_may_open_again():
+    span = say(prompted(""), "<think>a</think>b<think>cd")
+
+    assert span.is_open
+    assert span.num_tokens == 2
+    assert span.closing is None
+
+
+def test_a_tag_that_is_taken_back_was_not_said():
+    span = say(prompted(""), "<think>ab</think>")
+    say(span, "c", step=9)
+
+    assert span.is_open
+    assert span.num_tokens == 3
+
+
+def test_tags_may_be_special_tokens():
+    real = tokenizer_of("byte_level")
+    span = ReasoningSpan("<think>", "<eos>")
+    token_ids = (*real.encode("<think>"), *real.encode("so"))
+    span.follow(Added(request_id="r", step=0, added_tokens=token_ids, forced=False), real)
+
+    assert real.decode(token_ids, skip_special_tokens=True) == "so"
+    assert span.num_tokens == len(token_ids) - 1
+
+
+def test_what_of_the_closing_tag_is_said_is_known():
+    assert say(prompted(""), "<think>a</thi").half_said == 5
+    assert say(prompted(""), "<think>a").half_said == 0
+
+
+@pytest.mark.parametrize("tags", [("", "x"), ("x", ""), ("x", "x")])
+def test_tags_that_cannot_be_told_apart_are_refused(tags):
+    with pytest.raises(ValueError, match="tags must differ|none that is empty"):
+        ReasoningSpan(*tags)

@@ -1,0 +1,66 @@
+"""The examples run, say what they should, behave as mods, and are short."""
+
+import ast
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from concordance_inference.mods.loading import load_path
+from concordance_sdk.registry import collecting
+from concordance_sdk.testing import check_conformance
+
+FOLDER = Path(__file__).parent.parent / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+
+#: What each program prints.
+SAID = {
+    "ab_steering.py": "A: 'tea' 22 times\nB: 'coffee' 18 times\n",
+    "banned_words.py": "a truly useful tool\ntaken back 8, to 8\n",
+    "chain_of_thought.py": "Let us go step by step. 17 is 10 and 7. 30 and 21 are 51.\n"
+    "I am a model.\n",
+    "double_check.py": "without: It is 41.\nwith:    It is (wait, let me check that) 51.\n",
+    "greeting.py": "Good morning! I am a model.\nAhoy! I am a model.\n",
+    "phrase_replacement.py": "The capital is Lyon, and Parisians know it.\n"
+    "6 tokens were taken back, 5 forced\n",
+    "profanity_guard.py": "Good day to you.\n"
+    "I would rather not say that.\nI would rather not say that.\n",
+    "thinking_budget.py": "<think>Hm, 2 and 2. Let</think> me see, that would be... 4.\n",
+}
+
+
+@pytest.fixture(name="path", params=EXAMPLES, ids=lambda path: path.name)
+def _path(request):
+    return request.param
+
+
+def test_it_runs_and_says_what_it_should(path, capsys):
+    with collecting():
+        runpy.run_path(str(path), run_name="__main__")
+
+    assert capsys.readouterr().out == SAID[path.name]
+
+
+def test_its_mods_behave(path):
+    definitions, _ = load_path(path)
+
+    assert definitions
+    for definition in definitions:
+        report = check_conformance(definition)
+        assert report.is_passed, str(report)
+
+
+def test_it_is_short_and_says_in_a_sentence_what_it_shows_and_how_to_run_it(path):
+    text = path.read_text("utf-8")
+    sentence, _, commands = (ast.get_docstring(ast.parse(text)) or "").partition("\n")
+
+    assert len(text.splitlines()) <= 60
+    assert re.fullmatch(r"[A-Z][^.]*\.", sentence)
+    assert f"uv run python examples/{path.name}" in commands
+    assert f"--mods examples/{path.name} " in commands
+    named = re.findall(r"--mod (\w+)", commands)
+    assert named == [definition.name for definition in load_path(path)[0]]
+
+
+def test_it_is_in_the_index(path):
+    assert f"[{path.name}]({path.name})" in (FOLDER / "README.md").read_text("utf-8")
