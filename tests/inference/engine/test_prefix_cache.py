@@ -127,10 +127,10 @@ def test_what_is_kept_stays_within_its_bounds(family):
 
 
 def test_what_is_kept_makes_room_for_rows():
-    engine = make_engine(kv_bytes=300_000, prefix_bytes=300_000, max_rows=4)
+    engine = make_engine(kv_bytes=600_000, prefix_bytes=600_000, max_rows=4)
     for i in range(12):
         run(engine, ask(bytes([65 + i]) * 90, max_tokens=10))
-    assert engine._admission._prefixes.num_bytes > 100_000
+    assert engine._admission._prefixes.num_bytes > 300_000
     answers = [submit(engine, ask(bytes([97 + i]) * 90, max_tokens=30)) for i in range(4)]
     engine.step()
 
