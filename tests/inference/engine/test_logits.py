@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 
 def row(*scores):
-    return LogitsRow(mx.array([float(s) for s in scores]))
+    return LogitsRow(mx.array([[9.0] * len(scores), [float(s) for s in scores]]), 1)
 
 
 def adjusted(*scores, **fields):

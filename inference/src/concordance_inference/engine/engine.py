@@ -18,6 +18,8 @@ from concordance_inference.engine.phases import Phase, Watcher
 from concordance_inference.engine.plan import StepPlan, plan_step
 from concordance_inference.engine.row import Row
 from concordance_inference.engine.runner import ModelRunner
+from concordance_inference.engine.sampling.adjustments import adjusted
+from concordance_inference.engine.sampling.rows import taken
 from concordance_inference.engine.scheduler import Pace
 from concordance_inference.engine.scores import Scores, gather
 from concordance_inference.generation import Failed, GenerationRequest
@@ -221,16 +223,16 @@ class Engine:
         steered: dict[int, LogitsRow] = {}
         for i, row in enumerate(scores.rows):
             if rows[row].is_at_hand:
-                left = rows[row].steer_logits(LogitsRow(wanted[i]))
+                left = rows[row].steer_logits(LogitsRow(wanted, i))
                 if left is not None:
                     steered[i] = left
         if not steered:
             return None, ()
         left_to_us = scores.some(list(steered))
-        if any(rows[row].is_adjusted for row in left_to_us.rows):
-            wanted = mx.stack([left.row for left in steered.values()])
-        elif len(steered) < len(scores.rows):
-            wanted = wanted[mx.array(list(steered))]
+        wanted = taken(wanted, list(steered))
+        actions = {i: left.actions for i, left in enumerate(steered.values()) if left.actions}
+        if actions:
+            wanted = adjusted(wanted, actions)
         pairs = zip(left_to_us.rows, steered.values(), strict=True)
         heat = {row: left.token_temp for row, left in pairs if left.token_temp is not None}
         return self._sample(left_to_us, wanted, heat), left_to_us.rows

@@ -1,31 +1,51 @@
 """A row of scores as a mod sees it: on the device until it is read."""
 
-from typing import Any, Self, cast
+from functools import cached_property
+from typing import Any, cast
 
 import mlx.core as mx
+import msgspec
 import numpy as np
 from concordance_shared import AdjustedLogits, column
+
+from concordance_inference.engine.sampling.adjustments import adjusted, given_row
 
 
 class LogitsRow:
     """The scores of one position of one row.  (vocab,) float32
 
-    Reading waits for the forward pass; adjusting does not, since it only adds operations to what
-    the device is going to do.
+    Reading waits for the forward pass. Adjusting does nothing yet: the adjustments of all rows are
+    made together when their tokens are sampled, or of this one when a mod reads it before.
     """
 
-    def __init__(self, row: mx.array, token_temp: float | None = None) -> None:
-        """Hold a row.
+    def __init__(
+        self, logits: mx.array, index: int, actions: tuple[AdjustedLogits, ...] = ()
+    ) -> None:
+        """Look at a row.
 
         Args:
-            row: (vocab,) float32
-            token_temp: The temperature of this position, if a mod set one.
+            logits: Scores of several rows.  (rows, vocab) float32
+            index: Which of them it is.
+            actions: What mods before have changed of it.
         """
-        self.row = row
-        self.token_temp = token_temp
+        self._logits = logits
+        self._index = index
+        self.actions = actions
+
+    @cached_property
+    def row(self) -> mx.array:
+        """The scores as mods left them.  (vocab,) float32"""
+        row = self._logits[self._index : self._index + 1]
+        return (adjusted(row, {0: self.actions}) if self.actions else row)[0]
+
+    @property
+    def token_temp(self) -> float | None:
+        """The temperature of this position, if a mod set one."""
+        given = (action.token_temp for action in reversed(self.actions))
+        return next((temperature for temperature in given if temperature is not None), None)
 
     def __len__(self) -> int:
-        return self.row.size
+        return self._logits.shape[-1]
 
     def __getitem__(self, key: Any) -> Any:
         """The score of a token, or those of a slice as a numpy array; `[0, i]` is `[i]`."""
@@ -73,48 +93,12 @@ class LogitsRow:
         """The whole row as a new numpy array.  (vocab,) float32"""
         return np.array(self.row)
 
-    def adjusted(self, action: AdjustedLogits) -> Self:
+    def adjusted(self, action: AdjustedLogits) -> "LogitsRow":
         """The row after an action, which `check_action` has made canonical.
 
         Raises:
             ValueError: The action's own row holds NaN or +inf, or leaves no token.
         """
-        row = self.row if action.logits is None else _given_row(action.logits)
-        if action.bias:
-            row = row.at[mx.array(list(action.bias))].add(mx.array(list(action.bias.values())))
-        if action.allow is not None:
-            ids = mx.array(list(action.allow))
-            row = mx.put_along_axis(mx.full(row.shape, -mx.inf), ids, row[ids], axis=0)
-        if action.ban:
-            row = mx.put_along_axis(row, mx.array(list(action.ban)), mx.array(-mx.inf), axis=0)
-        if action.mask is not None:
-            row = mx.where(_unpacked(action.mask, row.size), row, -mx.inf)
-        temperature = self.token_temp if action.token_temp is None else action.token_temp
-        return type(self)(row, temperature)
-
-
-def _given_row(logits: Any) -> mx.array:
-    """A mod's own row on the device.  (vocab,) float32
-
-    A row that is on the device already is taken as it is: whether it holds a number is found out
-    when the token is sampled, since asking now would wait for the device.
-    """
-    if isinstance(logits, mx.array):
-        return logits.reshape(-1).astype(mx.float32)
-    if isinstance(logits, bytes | bytearray | memoryview):
-        row = np.frombuffer(logits, np.float32)
-    else:
-        row = np.asarray(logits, np.float32).reshape(-1)
-    if np.isnan(row).any() or np.isposinf(row).any():
-        raise ValueError("the row holds NaN or +inf")
-    if np.isneginf(row).all():
-        raise ValueError("no token is left to sample")
-    return mx.array(row)
-
-
-def _unpacked(mask: bytes, vocab_size: int) -> mx.array:
-    """True where a packed bitmask has a bit.  (vocab,) bool"""
-    packed = mx.array(np.frombuffer(mask, np.uint8))
-    bits = (packed[:, None] >> mx.arange(8, dtype=mx.uint8)) & 1
-    flat = bits.reshape(-1)[:vocab_size].astype(mx.bool_)
-    return mx.pad(flat, (0, vocab_size - flat.size)) if flat.size < vocab_size else flat
+        if action.logits is not None:
+            action = msgspec.structs.replace(action, logits=given_row(action.logits))
+        return LogitsRow(self._logits, self._index, (*self.actions, action))

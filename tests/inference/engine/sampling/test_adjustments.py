@@ -1,0 +1,124 @@
+"""What mods change of scores, for all rows at once."""
+
+import math
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from concordance_inference.engine.sampling.adjustments import adjusted, given_row
+from concordance_shared import AdjustedLogits
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+VOCAB = 11
+NONE = -math.inf
+
+
+def scores(by_row, rows=3):
+    logits = mx.array([[float(i) for i in range(VOCAB)]] * rows)
+    return np.array(adjusted(logits, by_row)).tolist()
+
+
+def one(*actions):
+    return scores({0: [AdjustedLogits(**fields) for fields in actions]}, rows=1)[0]
+
+
+def left(row):
+    return [i for i, score in enumerate(row) if score > NONE]
+
+
+def test_each_kind_of_change():
+    assert one({"bias": {2: 0.5, 3: -1.0}})[2:4] == [2.5, 2.0]
+    assert left(one({"ban": (0, 10)})) == list(range(1, 10))
+    assert left(one({"allow": (3, 7)})) == [3, 7]
+    assert left(one({"mask": bytes([0b10001000, 0b100])})) == [3, 7, 10]
+    assert one({"logits": given_row([5.0] * VOCAB)}) == [5.0] * VOCAB
+
+
+def test_changes_of_one_action_and_of_several_add_up():
+    assert left(one({"allow": (1, 2, 3), "ban": (2,)})) == [1, 3]
+    assert left(one({"allow": (1, 2, 3)}, {"mask": bytes([0b1100, 0])})) == [2, 3]
+    assert one({"bias": {1: 1.0}}, {"bias": {1: 2.0}})[1] == 4.0
+    assert left(one({"ban": (1,)}, {"ban": (2,)})) == [0, *range(3, 11)]
+
+
+def test_a_row_of_a_mods_own_undoes_what_was_before_it_and_not_what_comes_behind():
+    flat = {"logits": given_row([0.0] * VOCAB)}
+
+    assert left(one({"allow": (1,)}, {**flat, "ban": (4,)}, {"bias": {2: 1.0}})) == [
+        *range(4),
+        *range(5, 11),
+    ]
+
+
+def test_rows_that_nobody_changed_stay_as_they_are():
+    changed = scores({1: [AdjustedLogits(allow=(4,))]})
+
+    assert changed[0] == changed[2] == [float(i) for i in range(VOCAB)]
+    assert left(changed[1]) == [4]
+
+
+def test_a_mask_of_a_smaller_vocabulary_leaves_nothing_beyond_it():
+    assert left(one({"mask": bytes([0xFF])})) == list(range(8))
+
+
+def test_what_leaves_no_token_leaves_none():
+    assert left(one({"allow": (1,)}, {"ban": (1,)})) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ([0.0, math.nan], "NaN or"),
+        ([0.0, math.inf], "inf"),
+        ([NONE, NONE], "no token is left"),
+    ],
+)
+def test_a_row_that_cannot_be_sampled_from_is_refused(row, error):
+    with pytest.raises(ValueError, match=error):
+        given_row(row)
+
+
+def test_a_row_may_come_in_many_forms():
+    for row in (
+        [1.0, 2.0],
+        np.array([[1.0, 2.0]]),
+        mx.array([1, 2]),
+        memoryview(np.float32([1, 2])),
+    ):
+        assert given_row(row).tolist() == [1.0, 2.0]
+
+
+token_ids = st.lists(st.integers(0, VOCAB - 1), max_size=6)
+changes = st.builds(
+    AdjustedLogits,
+    logits=st.none() | st.builds(given_row, st.lists(st.integers(-3, 3), min_size=11, max_size=11)),
+    bias=st.none() | st.dictionaries(st.integers(0, VOCAB - 1), st.integers(-3, 3), max_size=4),
+    allow=st.none() | st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=6),
+    ban=st.none() | token_ids,
+    mask=st.none() | st.binary(min_size=2, max_size=2),
+)
+
+
+def step_by_step(row, actions):
+    """The same by the book: one action after the other, one change after the other."""
+    for action in actions:
+        if action.logits is not None:
+            row = action.logits.tolist()
+        row = [score + (action.bias or {}).get(i, 0) for i, score in enumerate(row)]
+        if action.allow is not None:
+            row = [score if i in action.allow else NONE for i, score in enumerate(row)]
+        row = [NONE if i in (action.ban or ()) else score for i, score in enumerate(row)]
+        if action.mask is not None:
+            bits = action.mask
+            row = [s if bits[i // 8] >> i % 8 & 1 else NONE for i, s in enumerate(row)]
+    return row
+
+
+@settings(deadline=None)
+@given(by_row=st.dictionaries(st.integers(0, 3), st.lists(changes, min_size=1, max_size=3)))
+def test_all_rows_at_once_are_as_each_step_by_step(by_row):
+    plain = [float(i) for i in range(VOCAB)]
+    expected = [step_by_step(plain, by_row.get(i, [])) for i in range(4)]
+
+    assert scores(by_row, rows=4) == expected
