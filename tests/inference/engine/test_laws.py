@@ -195,6 +195,25 @@ def test_a_request_is_sampled_as_step_by_step(sampling):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_sorting_a_few_tokens_and_again_all_makes_no_difference(family, monkeypatch):
+    model = model_named(family)
+
+    def answers():
+        requests = [
+            ask(b"Prompt %d" % i, *mods, max_tokens=60, sampling=MIXED[i], top_logprobs=i % 3)
+            for i in range(8)
+            for mods in ([], [meddler(i)])
+        ]
+        ends = [run(make_engine(model), request).end for request in requests]
+        return [end.token_ids if not isinstance(end, Failed) else str(end.error) for end in ends]
+
+    expected = answers()
+    monkeypatch.setattr("concordance_inference.engine.sampling.sampler._CANDIDATES", 6)
+
+    assert answers() == expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 @quick
 @given(seed=st.integers(0, 10**6))
 def test_log_probabilities_are_the_models_own_whoever_put_the_tokens_there(family, seed):

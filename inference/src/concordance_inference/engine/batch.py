@@ -73,7 +73,8 @@ class BatchState:
         if temperatures or not self.sampler.is_greedy:
             draws = [self.rows[row].draw() for row in rows]
             xtc_draws = [self.rows[row].xtc_draw() for row in rows] if self.sampler.has_xtc else []
-        token_ids = self.sampler.sample(logits, rows, draws, xtc_draws, temperatures)
+        whole = [row for row in rows if self.rows[row].ranks_whole]
+        token_ids = self.sampler.sample(logits, rows, draws, xtc_draws, temperatures, whole)
         self._penalties.count(rows, token_ids)
         return token_ids
 

@@ -1,15 +1,15 @@
-"""Whether reading a token before anyone has seen it pays. No arrays."""
+"""Whether a bet pays: reading ahead of mods, sorting a few tokens only. No arrays."""
 
-#: For how many tokens nothing is read ahead after a pass was wasted, the first time and at most.
+#: For how many tokens nothing is bet after a bet was lost, the first time and at most.
 _FIRST = 32
 _MOST = 1024
 
 
 class Caution:
-    """Remembers of one row when reading ahead was in vain.
+    """Remembers of one row when a bet was lost.
 
-    Reading ahead pays if mods leave tokens alone. Each time that a pass was wasted, nothing is
-    read ahead for a while, and for twice as long the next time.
+    Reading ahead pays if mods leave tokens alone; sorting a few tokens pays if they are enough.
+    Each time that it was in vain, it is not done for a while, and for twice as long the next time.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Caution:
 
     @property
     def is_on(self) -> bool:
-        """Whether the next token is to be seen before it is read."""
+        """Whether not to bet on the next token."""
         return self._left > 0
 
     def note(self, *, was_wasted: bool) -> None:

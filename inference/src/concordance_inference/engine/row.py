@@ -23,13 +23,13 @@ from concordance_inference.engine.caution import Caution
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.metrics import TokenClock
 from concordance_inference.engine.plan import Unread
-from concordance_inference.engine.sampling.draws import NO_TOKEN, XTC_SERIES, uniform
+from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW, XTC_SERIES, uniform
 from concordance_inference.engine.score_memory import MAX_POSITIONS, ScoreMemory
 from concordance_inference.generation import GenerationRequest, ModCall
 
-#: As many positions are remembered for a row that only wants log-probabilities: the last one is
-#: that of a token which a mod may still put there.
-_FOR_LOGPROBS = 2
+#: As many positions are remembered for a row of which nothing can be taken back: the last one is
+#: that of a token which may have to be sampled again, or which a mod puts there instead.
+_FEW = 2
 
 Logits = TypeVar("Logits", bound=AdjustableLogits)
 
@@ -88,14 +88,15 @@ class Row:
         self._scored_behind = 0  # how many tokens stand before the position last scored
         self._read_again = 0  # as many tokens were read once, and may be read again in chunks
         self._caution = Caution()
+        self._rank_caution = Caution()
         self._scores = ScoreMemory(self._num_remembered(remembers))
         seed = request.sampling.seed
         self._seed = secrets.randbits(64) if seed is None else seed
 
     def _num_remembered(self, most: int) -> int:
         if self.steering.can_take_back:
-            return most
-        return _FOR_LOGPROBS if self.answer.logprobs else 0
+            return max(most, 1)
+        return _FEW if self.answer.logprobs or self.request.sampling.top_p < 1 else 0
 
     # What the loop reads of it
 
@@ -160,6 +161,15 @@ class Row:
     def is_cautious(self) -> bool:
         """Whether its next token is to be seen before it is read."""
         return self._caution.is_on
+
+    @property
+    def ranks_whole(self) -> bool:
+        """Whether all tokens are sorted to cut them by rank, rather than the likeliest.
+
+        A row whose likeliest tokens were too few is sampled again. Mods are asked about a position
+        once, so that theirs must not be.
+        """
+        return self.steering.listens_to_logits or self._rank_caution.is_on
 
     @property
     def reusable(self) -> int:
@@ -262,9 +272,10 @@ class Row:
         state = self.state
         known = len(state.token_ids)
         self.is_pending = False
+        self._rank_caution.note(was_wasted=token_id == TOO_FEW)
         if token_id == NO_TOKEN:
             self.fail(self._no_token())
-        elif not state.is_finished:
+        elif token_id != TOO_FEW and not state.is_finished:
             self._guard(lambda: self.steering.sampled(token_id))
             self.answer.follow()
         stands = state.num_cached == known < len(state.token_ids)

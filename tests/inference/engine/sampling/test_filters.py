@@ -6,7 +6,7 @@ import mlx.core as mx
 import pytest
 from concordance_inference.engine.sampling.filters import (
     kept_by_min_p,
-    kept_by_rank,
+    rank_threshold,
     without_top_choices,
 )
 
@@ -19,8 +19,13 @@ def left(cut):
     return [[i for i, score in enumerate(row) if score > -math.inf] for row in cut.tolist()]
 
 
+def cut(rows, top_k, top_p, num_candidates=None):
+    threshold, is_certain = rank_threshold(rows, top_k, top_p, num_candidates=num_candidates)
+    return mx.where(rows >= threshold, rows, -mx.inf), is_certain.tolist()
+
+
 def ranked(logits, top_k=2**31 - 1, top_p=1.0):
-    return left(kept_by_rank(mx.array([logits]), mx.array([top_k]), mx.array([top_p])))[0]
+    return left(cut(mx.array([logits]), [top_k], [top_p])[0])[0]
 
 
 @pytest.mark.parametrize(
@@ -68,11 +73,42 @@ def test_an_exempt_token_is_no_top_choice():
 
 def test_the_best_of_any_row_is_kept():
     rows = mx.random.normal((50, 300), key=mx.random.key(0))
-    cut = kept_by_rank(rows, mx.full((50,), 5), mx.full((50,), 0.3))
-    cut = kept_by_min_p(cut, mx.full((50,), 0.2))
+    kept = kept_by_min_p(cut(rows, [5] * 50, [0.3] * 50)[0], mx.full((50,), 0.2))
 
-    assert (mx.argmax(cut, axis=-1) == mx.argmax(rows, axis=-1)).all().item()
-    assert ((cut > -mx.inf).sum(axis=-1) <= 5).all().item()
+    assert (mx.argmax(kept, axis=-1) == mx.argmax(rows, axis=-1)).all().item()
+    assert ((kept > -mx.inf).sum(axis=-1) <= 5).all().item()
+
+
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "num_candidates", "is_certain"),
+    [
+        (99, 0.65, 2, True),  # 0.4 and 0.3 are more than enough
+        (99, 0.75, 2, False),
+        (99, 0.75, 3, True),
+        (2, 0.99, 2, True),  # cut by the number: what lies behind does not matter
+        (3, 0.99, 2, False),
+        (99, 1.0, 2, False),
+    ],
+)
+def test_a_few_candidates_are_enough_or_known_to_be_too_few(
+    top_k, top_p, num_candidates, is_certain
+):
+    few, certain = cut(mx.array([LOGITS]), [top_k], [top_p], num_candidates)
+
+    assert certain == [is_certain]
+    if is_certain:
+        assert left(few)[0] == ranked(LOGITS, top_k, top_p)
+
+
+def test_candidates_make_no_difference_where_they_are_enough():
+    rows = mx.random.normal((200, 300), key=mx.random.key(3))
+    top_k, top_p = [7, 1000, 40, 1000] * 50, [0.9, 0.4, 1.0, 0.95] * 50
+    whole, _ = cut(rows, top_k, top_p)
+    few, is_certain = cut(rows, top_k, top_p, 64)
+
+    assert 100 < sum(is_certain) < 200
+    for i, certain in enumerate(is_certain):
+        assert not certain or left(few[i : i + 1]) == left(whole[i : i + 1])
 
 
 def test_tokens_that_score_the_same_stay_together():

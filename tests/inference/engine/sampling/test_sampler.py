@@ -5,7 +5,7 @@ import math
 import mlx.core as mx
 import numpy as np
 import pytest
-from concordance_inference.engine.sampling.draws import NO_TOKEN, uniform
+from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW, uniform
 from concordance_inference.engine.sampling.sampler import Sampler
 from concordance_inference.generation import SamplingParams
 
@@ -104,6 +104,16 @@ def test_the_ends_of_the_unit_interval_are_fine(draw):
     logits = mx.random.normal((1, 50000), key=mx.random.key(2))
 
     assert 0 <= sample(logits, [SamplingParams()], [draw])[0] < 50000
+
+
+def test_where_candidates_are_too_few_it_is_said_and_sorting_all_helps(monkeypatch):
+    monkeypatch.setattr("concordance_inference.engine.sampling.sampler._CANDIDATES", 2)
+    params = [SamplingParams(top_p=0.99), SamplingParams(top_p=0.6), SamplingParams()]
+    logits = mx.array([LOGITS] * 3)
+    sampler = Sampler(params)
+
+    assert sampler.sample(logits, range(3), [0.99] * 3).tolist() == [TOO_FEW, 3, 3]
+    assert sampler.sample(logits, range(3), [0.99] * 3, whole=[0]).tolist() == [3, 3, 3]
 
 
 def test_rows_of_a_batch_are_sampled_by_their_own_parameters_in_any_selection():

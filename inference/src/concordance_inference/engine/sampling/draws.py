@@ -10,6 +10,9 @@ XTC_SERIES = 0x5851F42D4C957F2D
 #: What stands for a token where none can be sampled: every score was -inf, or one was no number.
 NO_TOKEN = -1
 
+#: What stands for a token where the likeliest candidates were too few to say which to keep.
+TOO_FEW = -2
+
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF
 

@@ -3,27 +3,51 @@
 A dropped token's score becomes -inf. Tokens that score the same stay or go together.
 """
 
+from collections.abc import Sequence
+
 import mlx.core as mx
 
 
-def kept_by_rank(
+def rank_threshold(
     scores: mx.array,  # (rows, vocab) float32
-    top_k: mx.array,  # (rows,) int32, at least 1
-    top_p: mx.array,  # (rows,) float32
-) -> mx.array:  # (rows, vocab) float32
-    """Keep the `top_k` likeliest tokens, and of these the likeliest that make up `top_p`.
+    top_k: Sequence[int],  # one for each row, at least 1
+    top_p: Sequence[float],
+    *,
+    num_candidates: int | None = None,
+) -> tuple[mx.array, mx.array]:  # (rows, 1) float32, (rows,) bool
+    """The score of the least likely token to keep, and whether that is certain.
 
-    The likeliest token always stays.
+    Keeps the `top_k` likeliest tokens, and of these the likeliest that make up `top_p`; the
+    likeliest token always.
+
+    Args:
+        scores: The scores.
+        top_k: How many tokens each row keeps at most.
+        top_p: What they have to make up.
+        num_candidates: Sort so many of the likeliest only. Where they do not make up `top_p`, the
+            threshold is not certain; sorting all tokens costs ten times as much.
     """
-    ordered = mx.sort(scores, axis=-1)[:, ::-1]
-    rank = mx.arange(ordered.shape[-1])
-    ordered = mx.where(rank < top_k[:, None], ordered, -mx.inf)
-    probs = mx.softmax(ordered, axis=-1)
-    before = mx.cumsum(probs, axis=-1, inclusive=False)
-    stays = (before < top_p[:, None]) & (probs > 0)
+    count = min(num_candidates or scores.shape[-1], scores.shape[-1])
+    ordered = mx.sort(_likeliest(scores, count), axis=-1)[:, ::-1]
+    most = mx.array([min(k, scores.shape[-1]) for k in top_k], mx.int32)[:, None]
+    in_rank = mx.arange(count) < most
+    is_cut = most <= count  # by its rank, so that what lies behind does not matter
+    ordered = mx.where(in_rank, ordered, -mx.inf)
+    total = mx.logsumexp(ordered, axis=-1, keepdims=True)
+    if any(k > count for k in top_k):
+        total = mx.where(is_cut, total, mx.logsumexp(scores, axis=-1, keepdims=True))
+    mass = mx.cumsum(mx.exp(ordered - total), axis=-1)
+    wanted = mx.array(list(top_p))[:, None]
+    before = mx.pad(mass[:, :-1], [(0, 0), (1, 0)])
+    stays = (before < wanted) & (ordered > -mx.inf)
     num_kept = mx.maximum(stays.astype(mx.int32).sum(axis=-1, keepdims=True), 1)
     threshold = mx.take_along_axis(ordered, num_kept - 1, axis=-1)
-    return mx.where(scores >= threshold, scores, -mx.inf)
+    return threshold, (is_cut | (mass[:, -1:] >= wanted))[:, 0]
+
+
+def _likeliest(scores: mx.array, count: int) -> mx.array:
+    """The `count` highest scores of each row, in no order."""
+    return scores if count == scores.shape[-1] else mx.topk(scores, count, axis=-1)
 
 
 def kept_by_min_p(

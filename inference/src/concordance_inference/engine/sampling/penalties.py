@@ -81,7 +81,9 @@ class Penalties:
         if found:
             at = mx.array([at for at, _ in found])
             sampled = token_ids[mx.array([i for _, i in found])]
-            self._counts = self._counts.at[at, sampled].add(self._weights[sampled])
+            is_token = sampled >= 0  # and not what stands for none
+            sampled = mx.maximum(sampled, 0)
+            self._counts = self._counts.at[at, sampled].add(self._weights[sampled] * is_token)
 
     def applied(
         self, logits: mx.array, rows: Sequence[int], counted: Sequence[Counted]

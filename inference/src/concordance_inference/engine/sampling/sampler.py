@@ -1,19 +1,23 @@
 """Chooses a token for each row from scores, parameters and random numbers."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import mlx.core as mx
 
 from concordance_inference.engine.sampling import rows as some
-from concordance_inference.engine.sampling.draws import NO_TOKEN
+from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW
 from concordance_inference.engine.sampling.filters import (
     kept_by_min_p,
-    kept_by_rank,
+    rank_threshold,
     without_top_choices,
 )
 from concordance_inference.generation import SamplingParams
 
 _ALL = 2**31 - 1
+
+#: So many of the likeliest tokens are sorted where a row is cut by rank: nearly always enough.
+_CANDIDATES = 1024
 
 
 class Sampler:
@@ -50,11 +54,16 @@ class Sampler:
         draws: Sequence[float] = (),
         xtc_draws: Sequence[float] = (),
         temperatures: Mapping[int, float] | None = None,
+        whole: Collection[int] = (),
     ) -> mx.array:
         """Choose a token for each scored row; `NO_TOKEN` where a row has none to choose.
 
         Temperature first, then top-k, top-p, min-p and XTC, then one draw by inversion: the first
         token at which the running sum of probabilities passes the draw.
+
+        Where a row is cut by its tokens' ranks, only the likeliest are sorted; if they turn out to
+        be too few, which is rare, its token is `TOO_FEW`, and the row is to be sampled again as
+        one of `whole`.
 
         Args:
             logits: (scored rows, vocab) float32
@@ -62,6 +71,7 @@ class Sampler:
             draws: A number in [0, 1) for each of them; not needed if all are greedy.
             xtc_draws: Another one for each of them; not needed if none uses XTC.
             temperatures: By row of the batch, instead of the row's own.
+            whole: The rows of the batch whose tokens are all sorted if they are cut by rank.
 
         Returns:
             (scored rows,) int32
@@ -74,12 +84,15 @@ class Sampler:
         if not drawn:
             return best
         scaled = some.taken(logits, drawn) / mx.array([heat[i] for i in drawn])[:, None]
-        kept = _by_rank(scaled, [params[i] for i in drawn])
-        kept = _by_min_p(kept, [params[i] for i in drawn])
+        chosen = [params[i] for i in drawn]
+        kept, is_certain = _by_rank(scaled, chosen, [rows[i] in whole for i in drawn])
+        kept = _by_min_p(kept, chosen)
         if xtc_draws:
-            chances = [xtc_draws[i] for i in drawn]
-            kept = self._by_xtc(kept, [params[i] for i in drawn], chances)
-        return some.put(best, drawn, _draw(kept, mx.array([draws[i] for i in drawn])))
+            kept = self._by_xtc(kept, chosen, [xtc_draws[i] for i in drawn])
+        token_ids = _draw(kept, mx.array([draws[i] for i in drawn]))
+        if is_certain is not None:
+            token_ids = mx.where(is_certain, token_ids, TOO_FEW)
+        return some.put(best, drawn, token_ids)
 
     def _by_xtc(
         self, scores: mx.array, params: Sequence[SamplingParams], draws: Sequence[float]
@@ -92,11 +105,34 @@ class Sampler:
         return some.changed(scores, on, lambda s: without_top_choices(s, threshold, exempt))
 
 
-def _by_rank(scores: mx.array, params: Sequence[SamplingParams]) -> mx.array:
-    rows = [i for i, p in enumerate(params) if p.top_k or p.top_p < 1]
-    top_k = mx.array([params[i].top_k or _ALL for i in rows], mx.int32)
-    top_p = mx.array([params[i].top_p for i in rows])
-    return some.changed(scores, rows, lambda s: kept_by_rank(s, top_k, top_p))
+def _by_rank(
+    scores: mx.array, params: Sequence[SamplingParams], is_whole: Sequence[bool]
+) -> tuple[mx.array, mx.array | None]:
+    """The scores cut by rank, and for which rows that is certain; `None` for all.  (rows,) bool"""
+    is_certain: mx.array | None = None
+    for sorts_all in (True, False):
+        rows = [i for i, p in enumerate(params) if _ranks(p) and is_whole[i] == sorts_all]
+        if not rows:
+            continue
+        threshold, certain = rank_threshold(
+            some.taken(scores, rows),
+            [params[i].top_k or _ALL for i in rows],
+            [params[i].top_p for i in rows],
+            num_candidates=None if sorts_all else _CANDIDATES,
+        )
+        cut = partial(_above, threshold)
+        scores = some.changed(scores, rows, cut)
+        if not sorts_all:
+            is_certain = some.put(mx.ones((len(params),), mx.bool_), rows, certain)
+    return scores, is_certain
+
+
+def _ranks(p: SamplingParams) -> bool:
+    return bool(p.top_k) or p.top_p < 1
+
+
+def _above(threshold: mx.array, scores: mx.array) -> mx.array:
+    return mx.where(scores >= threshold, scores, -mx.inf)
 
 
 def _by_min_p(scores: mx.array, params: Sequence[SamplingParams]) -> mx.array:
