@@ -17,6 +17,21 @@ class Tokenizer(Protocol):
         """The tokens that end a completion."""
         ...
 
+    @property
+    def special_token_ids(self) -> frozenset[int]:
+        """The tokens that stand for no text: they have a name, and nothing spells them."""
+        ...
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token stands for; the name of a special one.
+
+        Tokens may split a character, so that the bytes of one need not be text.
+
+        Raises:
+            ValueError: The tokens of this vocabulary are not made of bytes.
+        """
+        ...
+
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`.
 

@@ -7,6 +7,8 @@
     │   ├── ModRaisedError             the mod's own code raised; the cause is chained
     │   ├── InvalidActionError         the action is not allowed there, or its values are wrong
     │   ├── ModBudgetError             mods keep the completion from ever advancing
+    │   ├── ConstraintError            a constraint cannot be enforced, or was broken
+    │   ├── FlowError                  a flow of questions cannot go on
     │   └── EmittedError               a mod ended the request with `EmitError`
     ├── RequestError              400  the caller must fix something
     │   ├── InvalidRequestError   400
@@ -109,6 +111,18 @@ class ModBudgetError(ModError):
     """Mods took back and decided so much that the completion would never end."""
 
     code = "mod_budget"
+
+
+class ConstraintError(ModError):
+    """A constraint cannot be enforced, or tokens that it does not allow were put in its way."""
+
+    code = "constraint_error"
+
+
+class FlowError(ModError):
+    """A flow of questions is defined in a way in which it cannot go on."""
+
+    code = "flow_error"
 
 
 class EmittedError(ModError):

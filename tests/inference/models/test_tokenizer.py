@@ -120,3 +120,25 @@ def test_other_vocabularies_decode_as_a_whole_does():
 
 def test_special_tokens_are_no_text_and_added_ones_are():
     assert decoded(BYTE_LEVEL, BYTE_LEVEL.encode("a<eos><think>b")) == "a<think>b"
+
+
+@pytest.mark.parametrize("text", ["he w", "é", "hello world", "日本\n"])
+@pytest.mark.parametrize("tokenizer", [BYTE_LEVEL, SPM])
+def test_the_bytes_of_a_texts_tokens_are_the_texts(tokenizer, text):
+    spelled = b"".join(tokenizer.token_bytes(i) for i in tokenizer.encode(text))
+
+    assert spelled.decode() == text
+
+
+def test_a_special_token_is_known_as_one_and_spelled_by_its_name():
+    (eos,) = BYTE_LEVEL.eos_token_ids
+    (think,) = BYTE_LEVEL.encode("<think>")
+
+    assert BYTE_LEVEL.special_token_ids == {eos}
+    assert BYTE_LEVEL.token_bytes(eos) == b"<eos>"
+    assert BYTE_LEVEL.token_bytes(think) == b"<think>"
+
+
+def test_tokens_that_are_no_bytes_are_refused_with_the_way_they_are_decoded():
+    with pytest.raises(ValueError, match="WordPiece"):
+        WORDS.token_bytes(0)

@@ -10,6 +10,11 @@ class ByteTokenizer:
 
     vocab_size = 257
     eos_token_ids = frozenset({EOS})
+    special_token_ids = frozenset({EOS})
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The byte that a token is, or `<eos>`."""
+        return b"<eos>" if token_id == EOS else bytes([token_id])
 
     def encode(self, text: str) -> list[int]:
         """The bytes of a text; `<eos>` is recognised."""
