@@ -12,6 +12,7 @@ from concordance_shared import Conversation, Event, ModError, ModRaisedError
 from concordance_sdk.action_builder import ACTIONS
 from concordance_sdk.context import conversation_of
 from concordance_sdk.definition import Handler, ModDefinition
+from concordance_sdk.per_request import held_by
 from concordance_sdk.tokenizer import Tokenizer
 
 
@@ -73,6 +74,7 @@ class InProcessMod:
         self.max_backtrack = definition.max_backtrack
         self.seconds = 0.0  # spent in the mod's own code
         self._conversation = conversation
+        self._held: list[object] = []  # what objects that requests share keep for this one
         target = self._construct(definition, parameters) if definition.is_class else None
         self._handlers = {
             event: _bound(handler, target, tokenizer)
@@ -102,7 +104,7 @@ class InProcessMod:
     def _call(self, function: Callable[[], object], where: str, step: int) -> object:
         started = time.perf_counter()
         try:
-            with conversation_of(self._conversation):
+            with conversation_of(self._conversation), held_by(self._held):
                 return function()
         except BaseException as exc:  # `sys.exit()` in a mod must not end the engine
             if isinstance(exc, KeyboardInterrupt) and _is_main_thread():
