@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from concordance_shared import Action, Added, ConstraintError, ForwardPass
+from concordance_shared import Action, Added, ConstraintError, ForwardPass, Prefilled
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.constraints.answer import Answer
@@ -87,6 +87,14 @@ class Constrained:
     def value(self) -> Any:
         """What the answer means; `None` before it has ended."""
         return self._answer.matcher.value if self._answer and self.is_complete else None
+
+    def prepare(self, tokenizer: Tokenizer) -> None:
+        """Find out at once, at `Prefilled` say, whether the constraint can be enforced.
+
+        Raises:
+            ConstraintError: It cannot, with this tokenizer.
+        """
+        compile_constraint(self._constraint, tokenizer)
 
     def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
@@ -190,6 +198,10 @@ def constrain(
             self._constrained = Constrained(
                 constraint, after=after, ends=ends, argmax_sampling=argmax_sampling
             )
+
+        def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
+            del event, actions
+            self._constrained.prepare(tokenizer)
 
         def forward_pass(
             self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
