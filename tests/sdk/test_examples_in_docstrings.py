@@ -6,13 +6,15 @@ import pkgutil
 
 import concordance_sdk
 import concordance_sdk.constraints
+import concordance_sdk.flow
+import concordance_sdk.self_prompt
 import pytest
 from concordance_sdk.registry import collecting
 
 MODULES = [
     module.name for module in pkgutil.walk_packages(concordance_sdk.__path__, "concordance_sdk.")
 ]
-WITH_EXAMPLES = [concordance_sdk.constraints]
+WITH_EXAMPLES = [concordance_sdk.constraints, concordance_sdk.flow, concordance_sdk.self_prompt]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -23,6 +25,11 @@ def test_the_examples_of_a_module_run(name):
 
 @pytest.mark.parametrize("package", WITH_EXAMPLES, ids=lambda package: package.__name__)
 def test_every_public_name_of_a_package_has_an_example(package):
-    without = [n for n in package.__all__ if ">>>" not in (getattr(package, n).__doc__ or "")]
+    ours = [
+        getattr(package, name)
+        for name in package.__all__
+        if getattr(package, name).__module__.startswith("concordance_sdk")
+    ]
 
-    assert without == []
+    assert ours
+    assert [value.__name__ for value in ours if ">>>" not in (value.__doc__ or "")] == []

@@ -2,6 +2,8 @@
 
 import concordance_sdk
 import concordance_sdk.constraints
+import concordance_sdk.flow
+import concordance_sdk.self_prompt
 import concordance_sdk.testing
 import concordance_shared
 import pytest
@@ -10,6 +12,8 @@ PACKAGES = [
     concordance_shared,
     concordance_sdk,
     concordance_sdk.constraints,
+    concordance_sdk.flow,
+    concordance_sdk.self_prompt,
     concordance_sdk.testing,
 ]
 

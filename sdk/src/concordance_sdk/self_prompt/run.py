@@ -17,7 +17,24 @@ from concordance_sdk.self_prompt.erase import EraseMode
 
 
 class SelfPromptRun:
-    """One asking, in one request. Made by `SelfPrompt.start`."""
+    """One asking, in one request. Made by `SelfPrompt.start`.
+
+    For mods that decide themselves when to ask: `before` is for `ForwardPass`, `behind` for
+    `Added`; both say how the completion is to change, if it is.
+
+    Example:
+        >>> from concordance_sdk.constraints import ChoicesStrat
+        >>> from concordance_sdk.self_prompt import SelfPrompt
+        >>> from concordance_sdk.testing import ByteTokenizer
+        >>> sure = SelfPrompt(prompt="Sure? ", strategy=ChoicesStrat(["yes", "no"]), erase="all")
+        >>> run = sure.start(ByteTokenizer())
+        >>> bytes(run.before(0).tokens)
+        b'Sure? '
+        >>> bytes(run.behind(0, b"Sure? n").tokens)
+        b'o'
+        >>> run.behind(7, b"o"), run.text
+        (Edit(n=8, tokens=()), 'no')
+    """
 
     def __init__(
         self,
@@ -106,10 +123,11 @@ class SelfPromptRun:
     ) -> Sequence[int] | None:
         """Those of some tokens that stand behind the prompt; `None` if it is the prompt no more."""
         standing = step - self._begin(answer)
-        expected = self._prompt_ids[standing:] if standing >= 0 else None
-        if expected is None or list(token_ids[: len(expected)]) != expected[: len(token_ids)]:
-            return None
-        return token_ids[len(expected) :]
+        if standing < 0:  # what stands before the prompt was put there together with it
+            token_ids, standing = token_ids[-standing:], 0
+        expected = self._prompt_ids[standing:]
+        given = list(token_ids[: len(expected)])
+        return token_ids[len(expected) :] if given == expected[: len(given)] else None
 
     def _finish(self, answer: Answer, now: int, token_ids: Sequence[int]) -> Edit:
         """Take the answer, and say what is to be erased.
