@@ -7,7 +7,7 @@ from typing import Any
 from concordance_shared import ConstraintError
 from msgspec import Struct
 
-from concordance_sdk.constraints.byte_grammar import can_match, error_of, matcher_of
+from concordance_sdk.constraints.byte_grammar import fault_of
 from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder
 from concordance_sdk.constraints.schema_support import enforceable, explained
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
@@ -47,11 +47,8 @@ class JsonSchema(Struct, frozen=True):
     def __post_init__(self) -> None:
         """Check the schema."""
         self._check_separators()
-        text = grammar_text(self)
-        if error := error_of(matcher_of(text)):
-            raise unenforceable(self, explained(error, self._schema()))
-        if not can_match(text):
-            raise unenforceable(self, "no document satisfies it")
+        if fault := fault_of(grammar_text(self)):
+            raise unenforceable(self, explained(fault, self._schema()))
 
     def write(self, grammar: GrammarBuilder) -> Free:
         """The documents, as a rule."""

@@ -2,7 +2,7 @@
 
 from concordance_shared import ConstraintError
 
-from concordance_sdk.constraints.byte_grammar import can_match, error_of, matcher_of
+from concordance_sdk.constraints.byte_grammar import fault_of, matcher_of
 from concordance_sdk.constraints.constraint import Constraint
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder
 
@@ -30,12 +30,9 @@ def check(constraint: Constraint, *, unless: str | None = None) -> None:
     Raises:
         ConstraintError: It cannot be; the message names it and says why.
     """
-    text = grammar_text(constraint)
-    error = error_of(matcher_of(text))
-    if error and not (unless and unless in error):
-        raise unenforceable(constraint, error)
-    if not error and not can_match(text):
-        raise unenforceable(constraint, "no text at all satisfies it")
+    fault = fault_of(grammar_text(constraint))
+    if fault and not (unless and unless in fault):
+        raise unenforceable(constraint, fault)
 
 
 def allows(constraint: Constraint, text: str) -> bool:
