@@ -54,13 +54,13 @@ def test_it_is_gone_when_the_request_is_gone_however_that_ended(fails):
     assert states.get("played") is None
 
 
-def test_outside_of_a_handler_it_stays_until_it_is_dropped():
+def test_outside_of_a_handler_it_stays_until_it_is_released():
     states = PerRequest(State)
     states["r"].seen = 7
     gc.collect()
     assert states["r"].seen == 7
 
-    states.drop("r")
+    states.release("r")
     assert states.get("r") is None
 
 

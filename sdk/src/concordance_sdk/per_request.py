@@ -30,7 +30,7 @@ class PerRequest(Generic[Value]):
     """One value for each request.
 
     Outside of a mod's handler nothing says when a request ends: there, a value stays until it is
-    dropped.
+    released.
 
     Example:
         >>> class Count:
@@ -39,7 +39,7 @@ class PerRequest(Generic[Value]):
         >>> counts["r1"].tokens += 2
         >>> counts["r1"].tokens, counts["r2"].tokens
         (2, 0)
-        >>> counts.drop("r1")
+        >>> counts.release("r1")
         >>> counts.get("r1") is None
         True
     """
@@ -73,7 +73,9 @@ class PerRequest(Generic[Value]):
         self._values[request_id] = value
         return value
 
-    def drop(self, request_id: str) -> None:
-        """Forget the value of a request."""
-        self._values.pop(request_id, None)
+    def release(self, request_id: str) -> None:
+        """Let go of the value of a request that has ended.
+
+        What the request itself holds stays until that is gone.
+        """
         self._kept.pop(request_id, None)

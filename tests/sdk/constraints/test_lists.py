@@ -165,7 +165,8 @@ def object_text(document):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"elements": []}, "at least one element"),
+        ({"elements": []}, "a list of at least one, not"),
+        ({"elements": [WORD, "x"]}, "a constraint, or a list"),
         ({"elements": 3}, "a constraint, or a list"),
         ({"elements": WORD, "min": -1}, "`min`"),
         ({"elements": WORD, "max": 0}, "at most 0"),

@@ -4,7 +4,17 @@ import gc
 import random
 
 import pytest
-from concordance_sdk import Added, Finished, FinishReason, ForwardPass, ModRaisedError, Sampled, mod
+from concordance_sdk import (
+    Added,
+    Finished,
+    FinishReason,
+    ForceTokens,
+    ForwardPass,
+    ModRaisedError,
+    Sampled,
+    mod,
+)
+from concordance_sdk.action_builder import ACTIONS
 from concordance_sdk.constraints import (
     CharsMode,
     CharsStrat,
@@ -15,7 +25,7 @@ from concordance_sdk.constraints import (
     UntilStrat,
 )
 from concordance_sdk.self_prompt import EraseMode, SelfPrompt, self_prompt_mod
-from concordance_sdk.testing import play
+from concordance_sdk.testing import ByteTokenizer, ScriptedLogits, play
 from concordance_shared import ConstraintError, InvalidActionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -224,6 +234,37 @@ def test_the_answer_is_there_while_the_request_runs():
     assert seen[-1] == (True, "no", list(b"no"))
 
 
+def test_the_answer_can_still_be_read_when_the_request_ends():
+    fair = SelfPrompt(strategy=YES_NO)
+    answers = []
+
+    @mod
+    def asks(event, actions, tokenizer):
+        action = fair.handle_event(event, actions, tokenizer)
+        if isinstance(event, Finished):
+            answers.append(fair.answer(event.request_id))
+        return action
+
+    play(asks, script=wants("n"))
+
+    assert answers == ["no"]
+
+
+def test_called_outside_of_a_request_it_keeps_an_answer_until_it_hears_of_the_end():
+    fair, tokenizer = SelfPrompt(prompt="?", strategy=YES_NO), ByteTokenizer()
+    logits = ScriptedLogits([0.0] * 257)
+    events = [
+        ForwardPass(request_id="r", step=0, logits=logits),
+        Added(request_id="r", step=0, added_tokens=tuple(b"?no"), forced=True),
+    ]
+    actions = [fair.handle_event(event, ACTIONS, tokenizer) for event in events]
+    assert (actions, fair.answer("r")) == ([ForceTokens(tuple(b"?")), None], "no")
+
+    end = Finished(request_id="r", step=3, finish_reason=FinishReason.STOP)
+    fair.handle_event(end, ACTIONS, tokenizer)
+    assert fair.answer("r") is None
+
+
 def test_choices_can_be_given_anew_for_those_that_have_not_begun():
     ask = SelfPrompt(strategy=YES_NO)
     ask.refresh_responses(["left", "right"])
@@ -261,12 +302,18 @@ def test_the_choices_of_a_list_can_be_given_anew(strategy, idx, text):
     assert asked(ask, wants(*(word[0] for word in text.split())))[1][0] == text
 
 
-@pytest.mark.parametrize(
-    "strategy", [JsonSchema(True), ListStrat(JsonSchema(True)), ListStrat([YES_NO, YES_NO])]
-)
+@pytest.mark.parametrize("strategy", [JsonSchema(True), ListStrat(JsonSchema(True))])
 def test_what_has_no_choices_cannot_be_given_others(strategy):
     with pytest.raises(ConstraintError, match="refresh_responses changes a ChoicesStrat"):
         SelfPrompt(strategy=strategy).refresh_responses(["a"])
+
+
+@pytest.mark.parametrize("idx", [None, -1, 2])
+def test_of_a_fixed_list_it_has_to_be_said_which(idx):
+    question = SelfPrompt(strategy=ListStrat([YES_NO, YES_NO]))
+
+    with pytest.raises(ConstraintError, match="which of the 2 elements"):
+        question.refresh_responses(["a"], idx=idx)
 
 
 # In mods of every kind

@@ -46,23 +46,23 @@ class ListStrat(Struct, frozen=True):
     end_with: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the counts; a tuple has as many elements as it has constraints."""
+        """Check the elements and the counts."""
         if self.sep is None:
             force_setattr(self, "sep", ", ")
-        for name in ("min", "max"):
-            count: object = getattr(self, name)
-            if count is not None and not _is_count(count):
-                raise ConstraintError(f"`{name}` of ListStrat is a count, not {count!r:.60}")
         if self.is_tuple:
-            elements = tuple(cast(Sequence[Constraint], self.elements))
-            if not elements:
-                raise ConstraintError("ListStrat needs at least one element")
-            force_setattr(self, "elements", elements)
-        elif not hasattr(self.elements, "write"):
+            force_setattr(self, "elements", tuple(cast(Sequence[Constraint], self.elements)))
+        wrong = [element for element in self._constraints if not hasattr(element, "write")]
+        if wrong or not self._constraints:
             raise ConstraintError(
-                f"the elements of ListStrat are a constraint, or a list of constraints, not "
+                "the elements of ListStrat are a constraint, or a list of at least one, not "
                 f"{self.elements!r:.60}"
             )
+        self._check_counts()
+
+    def _check_counts(self) -> None:
+        for name, count in (("min", self.min), ("max", self.max)):
+            if count is not None and not _is_count(count):
+                raise ConstraintError(f"`{name}` of ListStrat is a count, not {count!r:.60}")
         if self.max is not None and self.max < max(1, self.min or 0):
             raise ConstraintError(
                 f"ListStrat cannot have at least {self.min or 0} and at most {self.max} elements"
@@ -75,9 +75,10 @@ class ListStrat(Struct, frozen=True):
 
     def write(self, grammar: GrammarBuilder) -> Part:
         """All of it, as one terminal if the elements are regular."""
-        elements = self._written_elements(grammar)
-        texts = [_literal(text) for text in (self.open, self.close, self.end_with)]
-        part = grammar.sequence([texts[0], elements, *texts[1:]])
+        elements = self._written_tuple(grammar) if self.is_tuple else self._written_list(grammar)
+        part = grammar.sequence(
+            [_literal(self.open), elements, _literal(self.close), _literal(self.end_with)]
+        )
         assert part is not None
         return part
 
@@ -93,58 +94,63 @@ class ListStrat(Struct, frozen=True):
             raise ValueError(f"{text!r:.60} is no text of {self!r:.60}")
         return tuple(values) if self.is_tuple else values
 
-    def _element(self, i: int) -> Constraint:
-        return (
-            cast(Sequence[Constraint], self.elements)[i]
-            if self.is_tuple
-            else cast(Constraint, self.elements)
-        )
-
-    def _written_elements(self, grammar: GrammarBuilder) -> Part:
-        sep = self.sep or ""
+    @property
+    def _constraints(self) -> tuple[Constraint, ...]:
+        """The constraint of every element, or those of the fixed ones."""
         if self.is_tuple:
-            parts: list[Part | None] = []
-            for i, element in enumerate(cast(Sequence[Constraint], self.elements)):
-                parts += [_literal(sep) if i else None, *self._wrapped(grammar, element)]
-            part = grammar.sequence(parts)
-            assert part is not None
-            return part
-        one = grammar.sequence(self._wrapped(grammar, self._element(0)))
+            return tuple(cast(Sequence[Constraint], self.elements))
+        return (cast(Constraint, self.elements),)
+
+    def _written_tuple(self, grammar: GrammarBuilder) -> Part:
+        parts: list[Part | None] = []
+        for i, element in enumerate(self._constraints):
+            parts += [_literal(self.sep) if i else None, *self._wrapped(grammar, element)]
+        part = grammar.sequence(parts)
+        assert part is not None
+        return part
+
+    def _written_list(self, grammar: GrammarBuilder) -> Part:
+        one = grammar.sequence(self._wrapped(grammar, self._constraints[0]))
         assert one is not None
-        many = grammar.repeated(one, sep, max(1, self.min or 0), self.max)
+        many = grammar.repeated(one, self.sep or "", max(1, self.min or 0), self.max)
         return many if self.min else grammar.optional(many)
 
     def _wrapped(self, grammar: GrammarBuilder, element: Constraint) -> list[Part | None]:
-        return [
-            _literal(self.wrap),
-            element.write(grammar),
-            None if self._closes_itself(element) else _literal(self.wrap),
-        ]
+        behind = None if self._closes_itself(element) else _literal(self.wrap)
+        return [_literal(self.wrap), element.write(grammar), behind]
 
     def _closes_itself(self, element: Constraint) -> bool:
         """Whether the text that stops an element is the wrap behind it."""
         return bool(self.wrap) and getattr(element, "stop", None) == self.wrap
 
     def _readings(self, reader: Reader, at: int, i: int) -> Iterator[list[Any]]:
-        """The ways to read elements from the i-th on, from a place of the text to its end."""
-        if i == (len(cast(Sequence[Constraint], self.elements)) if self.is_tuple else self.max):
-            if at == reader.length:
-                yield []
-            return
-        if at == reader.length and not self.is_tuple and i >= (self.min or 0):
+        """The ways to read the elements from the i-th on, from a place of the text to its end."""
+        if at == reader.length and self._may_have(i):
             yield []
-        separator = (self.sep or "") if i else ""
-        element = self._element(i)
-        begin = reader.behind((separator + (self.wrap or "")).encode(), at)
-        if begin is None:
+        if i == (len(self._constraints) if self.is_tuple else self.max):
             return
-        wrap = b"" if self._closes_itself(element) else (self.wrap or "").encode()
-        for end in reader.ends(element, begin):
-            behind = reader.behind(wrap, end)
-            if behind is not None and (behind > at or self.is_tuple):
+        element = self._constraints[i if self.is_tuple else 0]
+        for begin, end, behind in self._places(reader, element, at, is_first=i == 0):
+            if behind > at or self.is_tuple:
                 value = element.value(reader.text(begin, end))
                 for values in self._readings(reader, behind, i + 1):
                     yield [value, *values]
+
+    def _may_have(self, count: int) -> bool:
+        """Whether so many elements are enough."""
+        return count == len(self._constraints) if self.is_tuple else count >= (self.min or 0)
+
+    def _places(
+        self, reader: Reader, element: Constraint, at: int, *, is_first: bool
+    ) -> Iterator[tuple[int, int, int]]:
+        """Where an element may begin and end, and what comes behind it may begin."""
+        before = ("" if is_first else self.sep or "") + (self.wrap or "")
+        after = "" if self._closes_itself(element) else self.wrap or ""
+        begin = reader.behind(before, at)
+        for end in reader.ends(element, begin) if begin is not None else ():
+            behind = reader.behind(after, end)
+            if begin is not None and behind is not None:
+                yield begin, end, behind
 
 
 def _literal(text: str | None) -> Part | None:

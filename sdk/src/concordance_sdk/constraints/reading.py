@@ -19,9 +19,10 @@ class Reader:
         """What stands between two places."""
         return self._data[begin:end].decode()
 
-    def behind(self, text: bytes, at: int) -> int | None:
+    def behind(self, text: str, at: int) -> int | None:
         """The place behind a text that stands at a place; `None` if it does not."""
-        return at + len(text) if self._data.startswith(text, at) else None
+        data = text.encode()
+        return at + len(data) if self._data.startswith(data, at) else None
 
     def ends(self, constraint: Constraint, begin: int) -> Iterator[int]:
         """The places where what begins at a place and follows a constraint may end, in order."""

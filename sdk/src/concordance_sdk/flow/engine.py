@@ -75,7 +75,7 @@ class FlowEngine(Generic[StateT]):
             case Added():
                 return self._runs[event.request_id].added(event, actions, tokenizer)
             case Finished():
-                self._runs.drop(event.request_id)
+                self._runs.release(event.request_id)
                 return None
             case _:
                 return None

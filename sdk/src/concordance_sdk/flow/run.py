@@ -10,7 +10,7 @@ from concordance_sdk.flow.definition import FlowDefinition
 from concordance_sdk.flow.question import FlowQuestion
 from concordance_sdk.flow.routes import FlowRoute, RouteBudget, RouteKind, route_question
 from concordance_sdk.flow.state import FlowState
-from concordance_sdk.self_prompt.edit import Edit
+from concordance_sdk.flow.turn import Turn
 from concordance_sdk.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -63,50 +63,42 @@ class FlowRun(Generic[StateT]):
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
     ) -> Action | None:
         """What the flow wants at a position that comes next."""
+        turn = Turn(event.step, actions, tokenizer)
         if self._pending:
-            return self._go_on(event.step, actions, tokenizer)
+            return self._go_on(turn)
         if self._asked is None:
             return None
-        edit = self._asked.before(event.step)
+        turn.edit = self._asked.before(event.step)
         if self._asked.is_complete:
-            return self._answered(event.step, edit, actions, tokenizer)
-        return edit.action(actions) if edit else self._asked.masked(actions)
+            return self._answered(turn)
+        return turn.edit.action(actions) if turn.edit else self._asked.masked(actions)
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
         """What the flow wants behind tokens that were added."""
-        now = event.step + len(event.added_tokens)
+        turn = Turn(event.step + len(event.added_tokens), actions, tokenizer)
         if self._asked is None:
-            # At the very beginning a flow waits to be asked, so that other mods may come first.
+            # Before its first question a flow waits to be asked, so that other mods may act first.
             is_waiting = self._pending is not None and self._question is not None
-            return self._go_on(now, actions, tokenizer) if is_waiting else None
-        edit = self._asked.behind(event.step, event.added_tokens)
+            return self._go_on(turn) if is_waiting else None
+        turn.edit = self._asked.behind(event.step, event.added_tokens)
         if self._asked.is_complete:
-            return self._answered(now, edit, actions, tokenizer)
-        return edit.action(actions)
+            return self._answered(turn)
+        return turn.edit.action(actions)
 
-    def _go_on(self, now: int, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+    def _go_on(self, turn: Turn) -> Action | None:
         route, self._pending = self._pending, None
         assert route is not None
-        return self._perform(route, now, Edit(), actions, tokenizer)
+        return self._perform(route, turn, RouteBudget(self.state))
 
-    def _answered(
-        self, now: int, edit: Edit, actions: Actions, tokenizer: Tokenizer
-    ) -> Action | None:
-        """Take the answer of the question that was asked, and go where it leads.
-
-        Args:
-            now: The step behind all that is there.
-            edit: What is erased of the question.
-            actions: Makes actions.
-            tokenizer: The model's.
-        """
+    def _answered(self, turn: Turn) -> Action | None:
+        """Take the answer of the question that was asked, and go where it leads."""
         question, asked = self._question, self._asked
         assert question is not None
         assert asked is not None
         self._asked = None
         budget = RouteBudget(self.state)
         route = self._after(question, asked.text or "", asked.value, budget)
-        return self._perform(route, now, edit, actions, tokenizer, budget)
+        return self._perform(route, turn, budget)
 
     def _after(
         self,
@@ -124,47 +116,40 @@ class FlowRun(Generic[StateT]):
             assign(self.state, answer)
         return budget.resolve(question.target_after(answer, self.state), repr(question))
 
-    def _perform(
-        self,
-        route: FlowRoute,
-        now: int,
-        edit: Edit,
-        actions: Actions,
-        tokenizer: Tokenizer,
-        budget: RouteBudget[StateT] | None = None,
-    ) -> Action | None:
-        """Go where a route leads.
-
-        Args:
-            route: The route.
-            now: The step behind all that is there.
-            edit: What is still to be done to that.
-            actions: Makes actions.
-            tokenizer: The model's.
-            budget: Counts the steps that the route took to come here.
-        """
-        route = self._past_what_is_known(route, budget or RouteBudget(self.state))
+    def _perform(self, route: FlowRoute, turn: Turn, budget: RouteBudget[StateT]) -> Action | None:
+        """Do what a route says, or what the first one says that is not known to lead on."""
+        route = self._past_what_is_known(route, budget)
         match route.kind:
             case RouteKind.QUESTION:
-                assert self._question is not None
-                self._asked = self._question.self_prompt.start(tokenizer)
-                begin = self._asked.begin(now - edit.n + len(edit.tokens))
-                return edit.then(begin.tokens).action(actions)
-            case RouteKind.MESSAGE | RouteKind.SUMMARY:
-                text = self._summary(route) if route.kind is RouteKind.SUMMARY else route.message
-                end = min(tokenizer.eos_token_ids)
-                return edit.then([*tokenizer.encode(text or ""), end]).action(actions)
+                return self._ask(turn)
+            case RouteKind.MESSAGE:
+                return self._say(route.message or "", turn)
+            case RouteKind.SUMMARY:
+                return self._say(self._summary(route), turn)
             case RouteKind.OUTPUT:
-                return actions.force_output(tokenizer.encode(route.message or ""))
+                return turn.actions.force_output(turn.tokenizer.encode(route.message or ""))
             case RouteKind.TOOL:
-                if edit:  # the erasing first, and the tool at the event that tells of it
-                    self._pending = route
-                    return edit.action(actions)
-                return route.target(actions, self.state, tokenizer)
+                return self._call(route, turn)
             case RouteKind.NOOP:
-                return edit.action(actions)
+                return turn.write(())
             case _:
                 assert_never(route.kind)
+
+    def _ask(self, turn: Turn) -> Action | None:
+        assert self._question is not None
+        self._asked = self._question.self_prompt.start(turn.tokenizer)
+        return turn.write(self._asked.begin(turn.end).tokens)
+
+    def _say(self, text: str, turn: Turn) -> Action | None:
+        end = min(turn.tokenizer.eos_token_ids)
+        return turn.write([*turn.tokenizer.encode(text), end])
+
+    def _call(self, route: FlowRoute, turn: Turn) -> Action | None:
+        """Let a tool's function act; at the next event, if something is to be erased first."""
+        if turn.edit:
+            self._pending = route
+            return turn.write(())
+        return route.target(turn.actions, self.state, turn.tokenizer)
 
     def _past_what_is_known(self, route: FlowRoute, budget: RouteBudget[StateT]) -> FlowRoute:
         """Follow a route over the questions whose answers are known, to one that is not."""

@@ -1,7 +1,7 @@
 """Asks the model a question in the middle of its own completion."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from concordance_shared import (
     Action,
@@ -12,18 +12,15 @@ from concordance_shared import (
     ForwardPass,
     Prefilled,
 )
-from msgspec.structs import replace
 
 from concordance_sdk.action_builder import Actions
-from concordance_sdk.constraints import ChoicesStrat, Constraint, ListStrat, compile_constraint
-from concordance_sdk.mod import mod
+from concordance_sdk.constraints import Constraint, compile_constraint
 from concordance_sdk.per_request import PerRequest
 from concordance_sdk.self_prompt.ended import ended
 from concordance_sdk.self_prompt.erase import EraseMode
+from concordance_sdk.self_prompt.parts import Prompt, completion_of, prompt_of, with_choices
 from concordance_sdk.self_prompt.run import SelfPromptRun
 from concordance_sdk.tokenizer import Tokenizer
-
-Prompt = str | Sequence[int] | Mapping[str, Any]
 
 
 class SelfPrompt:
@@ -84,9 +81,9 @@ class SelfPrompt:
             raise ConstraintError(
                 f"the strategy of a SelfPrompt is no constraint: {strategy!r:.60}"
             )
-        self._prompt = _prompt(prompt)
+        self._prompt = prompt_of(prompt)
         self._strategy = strategy
-        self._completion = _completion(completion)
+        self._completion = completion_of(completion)
         self._erase = EraseMode(erase)
         self._argmax_sampling = argmax_sampling
         self._asked: PerRequest[_Asked] = PerRequest(lambda _: _Asked(self._strategy))
@@ -114,7 +111,7 @@ class SelfPrompt:
             case Added():
                 return self.handle_added(event, actions, tokenizer)
             case Finished():
-                self._asked.drop(event.request_id)
+                self._asked.release(event.request_id)
                 return None
             case _:
                 return None
@@ -189,10 +186,10 @@ class SelfPrompt:
         """
         choices = list(responses or ())
         if request_id is None:
-            self._strategy = _with_choices(self._strategy, choices, idx)
+            self._strategy = with_choices(self._strategy, choices, idx)
         else:
             strategy = self._asked[request_id].strategy
-            self._asked.put(request_id, _Asked(_with_choices(strategy, choices, idx)))
+            self._asked.put(request_id, _Asked(with_choices(strategy, choices, idx)))
 
     def _run_of(self, request_id: str) -> SelfPromptRun | None:
         asked = self._asked.get(request_id)
@@ -221,105 +218,3 @@ class _Asked:
         self.strategy = strategy
         self.run: SelfPromptRun | None = None
         self.tokenizer: Tokenizer | None = None
-
-
-def self_prompt_mod(
-    *,
-    prompt: Prompt | None = None,
-    strategy: Constraint,
-    completion: str | Mapping[str, Any] | None = None,
-    erase: EraseMode | str = EraseMode.NONE,
-    argmax_sampling: bool = False,
-    mask_value: float | None = None,
-    name: str = "self_prompt",
-) -> Any:
-    """Make a mod that asks a self-prompt where the completion begins.
-
-    Its arguments are those of `SelfPrompt`. In a stream, one that erases holds all back until the
-    request ends.
-
-    Args:
-        prompt: What is put there.
-        strategy: What the answer may be.
-        completion: Text that is written behind the answer.
-        erase: What is taken back once there is an answer.
-        argmax_sampling: Take the likeliest of the allowed tokens.
-        mask_value: Not needed.
-        name: What requests call the mod.
-
-    Raises:
-        ConstraintError: The prompt, the completion or the strategy is none.
-        ModDefinitionError: The name is none that a request could say.
-
-    Example:
-        >>> from concordance_sdk.constraints import ChoicesStrat
-        >>> from concordance_sdk.testing import play
-        >>> mood = self_prompt_mod(
-        ...     prompt="Mood: ", strategy=ChoicesStrat(["good", "bad"]), completion=". "
-        ... )
-        >>> play(mood, script=" " * 6 + "b" + " " * 4 + "Well.").text
-        'Mood: bad. Well.'
-    """
-    self_prompt = SelfPrompt(
-        prompt=prompt,
-        strategy=strategy,
-        completion=completion,
-        erase=erase,
-        argmax_sampling=argmax_sampling,
-        mask_value=mask_value,
-    )
-    is_erased = EraseMode(erase) is not EraseMode.NONE
-
-    @mod(name=name, on=[Prefilled, ForwardPass, Added], max_backtrack=None if is_erased else 1)
-    def handler(event: Event, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Asks a self-prompt where the completion begins."""
-        return self_prompt.handle_event(event, actions, tokenizer)
-
-    return handler
-
-
-def _prompt(prompt: object) -> str | list[int]:
-    """A prompt as text or as token ids."""
-    if isinstance(prompt, Mapping):
-        given = cast(Mapping[str, Any], prompt)
-        prompt = given.get("tokens", given.get("text"))
-    if prompt is None or isinstance(prompt, str):
-        return prompt or ""
-    if isinstance(prompt, Sequence) and all(isinstance(i, int) for i in cast(list[object], prompt)):
-        return list(cast(Sequence[int], prompt))
-    raise ConstraintError(
-        "the prompt of a SelfPrompt is a text, a list of token ids, or a mapping with one of them "
-        f"as 'text' or 'tokens', not {prompt!r:.60}"
-    )
-
-
-def _completion(completion: object) -> str:
-    """The text of a completion; empty for none."""
-    if isinstance(completion, Mapping):
-        given = cast(Mapping[str, Any], completion)
-        completion = given.get("suffix") if given.get("force", True) else None
-    if completion is None or isinstance(completion, str):
-        return completion or ""
-    raise ConstraintError(
-        "the completion of a SelfPrompt is a text, or a mapping with it as 'suffix', not "
-        f"{completion!r:.60}"
-    )
-
-
-def _with_choices(strategy: Constraint, choices: list[str], idx: int | None) -> Constraint:
-    """A strategy with other choices."""
-    match strategy:
-        case ChoicesStrat():
-            return ChoicesStrat(choices)
-        case ListStrat() if strategy.is_tuple and idx is not None:
-            elements = list(cast(Sequence[Constraint], strategy.elements))
-            elements[idx] = _with_choices(elements[idx], choices, None)
-            return replace(strategy, elements=elements)
-        case ListStrat() if not strategy.is_tuple:
-            element = cast(Constraint, strategy.elements)
-            return replace(strategy, elements=_with_choices(element, choices, None))
-        case _:
-            raise ConstraintError(
-                "refresh_responses changes a ChoicesStrat, or one in a ListStrat (`idx` says which "
-                f"in a fixed one), not {strategy!r:.60}"
-            )
