@@ -67,3 +67,6 @@ class FakeChat:
         if text == "refused":
             raise ContextLengthError("refused")
         return list(text.encode())
+
+    def token_bytes(self, token_id):
+        return bytes([token_id % 256])

@@ -1,13 +1,13 @@
 """Tiny random models, and engines that run them step by step in the test's own thread."""
 
 import itertools
-from functools import cache
 
 import mlx.core as mx
-from concordance_inference.engine.attention_cache import MARGIN
+from concordance_inference.engine.caches.attention import MARGIN
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.decoder import BytesDecoder
 from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.profile import ModelProfile, profile_of
 from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.generation import (
     Completed,
@@ -20,65 +20,18 @@ from concordance_inference.generation import (
 from concordance_sdk import definition_of
 from concordance_sdk.parameters import parse_parameters
 from concordance_sdk.testing import ByteTokenizer
-from mlx.utils import tree_map
-from mlx_lm.models import gpt_oss, llama
+from families import VOCAB, model_named
 
 EOS = 256
-VOCAB = 257
 GREEDY = SamplingParams(temperature=0.0)
-SMALL = {
-    "vocab_size": VOCAB,
-    "rms_norm_eps": 1e-5,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "head_dim": 16,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
+_profiles: dict[int, tuple[object, ModelProfile]] = {}
 
 
-def build(module, seed=1, **fields):
-    mx.random.seed(seed)
-    model = module.Model(module.ModelArgs.from_dict({**SMALL, **fields}))
-    # Larger weights than training starts with: a model whose next token depends on all it read,
-    # so that a cache that is wrong anywhere changes what it says.
-    model.update(tree_map(lambda p: 3 * p if p.ndim > 1 else p, model.parameters()))
-    mx.eval(model.parameters())
-    return model
-
-
-def tiny_llama(**fields):
-    fields = {"num_hidden_layers": 2, "tie_word_embeddings": False, **fields}
-    return build(llama, model_type="llama", **fields)
-
-
-def tiny_gpt_oss(**fields):
-    yarn = {
-        "rope_type": "yarn",
-        "factor": 32.0,
-        "original_max_position_embeddings": 4096,
-        "beta_fast": 32.0,
-        "beta_slow": 1.0,
-    }
-    return build(
-        gpt_oss,
-        model_type="gpt_oss",
-        num_hidden_layers=4,
-        num_local_experts=4,
-        num_experts_per_tok=2,
-        sliding_window=8,
-        rope_theta=150000,
-        rope_scaling=yarn,
-        **fields,
-    )
-
-
-@cache
-def model_named(name):
-    return {"llama": tiny_llama, "gpt_oss": tiny_gpt_oss}[name]()
-
-
-FAMILIES = ("llama", "gpt_oss")
+def runner_of(model, **options):
+    """A runner of a model; what can be found out of it is found out once, its speed not at all."""
+    if id(model) not in _profiles:
+        _profiles[id(model)] = model, profile_of(model, measures_cost=False)
+    return ModelRunner(model, _profiles[id(model)][1], **options)
 
 
 def token_bytes(token_id):
@@ -96,7 +49,7 @@ TRAITS = ModelTraits(
 
 def make_engine(model=None, *, traits=TRAITS, margin=MARGIN, **config):
     model = model or model_named("llama")
-    return Engine(ModelRunner(model, margin=margin), traits, EngineConfig(**config))
+    return Engine(runner_of(model, margin=margin), traits, EngineConfig(**config))
 
 
 _numbers = itertools.count()

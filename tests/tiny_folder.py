@@ -3,8 +3,8 @@
 import json
 
 import mlx.core as mx
+from families import build_model
 from mlx.utils import tree_flatten
-from tiny import tiny_llama
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 CONFIG = {
@@ -31,7 +31,8 @@ def write_tiny_folder(folder):
     """Write the model; its weights are bfloat16, as those of most models are."""
     folder.mkdir()
     weights = {
-        name: array.astype(mx.bfloat16) for name, array in tree_flatten(tiny_llama().parameters())
+        name: array.astype(mx.bfloat16)
+        for name, array in tree_flatten(build_model("llama").parameters())
     }
     mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
     (folder / "config.json").write_text(json.dumps(CONFIG))

@@ -12,15 +12,29 @@ from concordance_shared import ConcordanceError, Conversation, FinishReason, Too
 from msgspec import Meta, Struct
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+
+#: As many alternatives as a request can ask for at each position, as in OpenAI's API.
+MAX_TOP_LOGPROBS = 20
 
 
 class SamplingParams(Struct, frozen=True, kw_only=True):
-    """How a request's tokens are chosen from the model's scores."""
+    """How a request's tokens are chosen from the model's scores.
+
+    Bias and penalties change the scores before mods see them. What mods leave is divided by the
+    temperature, cut by top-k, top-p, min-p and XTC, in this order, and drawn from.
+    """
 
     temperature: Annotated[float, Meta(ge=0, le=100)] = 1.0  # 0 takes the best token
     top_p: Fraction = 1.0  # keep the likeliest tokens that make up this mass; 1 keeps all
     top_k: Annotated[int, Meta(ge=0)] = 0  # keep so many of the likeliest; 0 keeps all
     min_p: Fraction = 0.0  # keep what is at least this fraction of the likeliest
+    xtc_probability: Fraction = 0.0  # how often all likely tokens but the least likely are dropped
+    xtc_threshold: Annotated[float, Meta(ge=0, le=0.5)] = 0.1  # what counts as likely
+    repetition_penalty: Annotated[float, Meta(gt=0, le=10)] = 1.0  # divides; 1 changes nothing
+    presence_penalty: Penalty = 0.0  # subtracted from the score of what was generated before
+    frequency_penalty: Penalty = 0.0  # the same, for each time
+    logit_bias: Mapping[int, float] = {}  # token id -> what is added to its score
     seed: int | None = None  # the same seed gives the same tokens; None draws one
 
 
@@ -37,7 +51,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
 
     request_id: str
     prompt_ids: tuple[int, ...]
-    max_tokens: int
+    max_tokens: int | None = None  # as many as there is room for, if nothing is said
     sampling: SamplingParams = SamplingParams()
     stop: tuple[str, ...] = ()
     mods: tuple[ModCall, ...] = ()
@@ -45,6 +59,8 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     stream: bool = False  # send text as it is made, not only at the end
     include_retractions: bool = False  # hold nothing back; say what was taken back
     show_tokens: bool = False  # also send every change of the completion, token by token
+    top_logprobs: int | None = None  # tell each token's log-probability, and so many alternatives
+    cache_salt: str = ""  # what is remembered of prompts is shared by requests of one salt only
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -53,11 +69,24 @@ class Started(Struct, frozen=True, kw_only=True):
     prompt_tokens: int
 
 
+class TokenLogprobs(Struct, frozen=True, kw_only=True):
+    """How likely the model itself found a token of the completion, whoever put it there.
+
+    Natural logarithms of the model's own probabilities, before bias, penalties, mods and
+    temperature.
+    """
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]  # the likeliest tokens, best first
+
+
 class TextDelta(Struct, frozen=True, kw_only=True):
     """Text that was added, after `retracted` characters were taken back from the end."""
 
     text: str
     retracted: int = 0
+    logprobs: tuple[TokenLogprobs, ...] = ()  # of the tokens that were added, if asked for
 
 
 class Token(Struct, frozen=True, kw_only=True):
@@ -82,9 +111,10 @@ class Completed(Struct, frozen=True, kw_only=True):
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprobs, ...] = ()  # one for each token, if asked for
     prompt_tokens: int
     completion_tokens: int
-    cached_tokens: int = 0
+    cached_tokens: int = 0  # of the prompt, that did not have to be read
     forced_tokens: int = 0
     taken_back_tokens: int = 0
 

@@ -64,6 +64,7 @@ class RequestState:
         self.num_sampled = 0  # draws of the sampler that a mod or the completion saw
         self.num_forced = 0
         self.num_taken_back = 0
+        self.num_edits = 0  # changes of the completion other than a sampled token
         self.forced = bytearray()  # per token of the completion: 1 where a mod put it there
         self.journal: list[Change] | None = [] if keeps_journal else None
         self.finish_reason: FinishReason | None = None
@@ -144,11 +145,13 @@ class RequestState:
         self.token_ids.extend(token_ids)
         self.forced.extend((b"\1" if forced else b"\0") * len(token_ids))
         self.num_forced += len(token_ids) if forced else 0
+        self.num_edits += forced
 
     def _cut(self, num_completion: int) -> None:
         if self.journal is not None:
             self.journal.append(Change(num_completion, (), forced=True))
         length = self.prompt_len + num_completion
+        self.num_edits += 1
         self.num_forced -= self.forced[num_completion:].count(1)
         del self.token_ids[length:]
         del self.forced[num_completion:]

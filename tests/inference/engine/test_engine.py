@@ -15,7 +15,8 @@ from concordance_inference.generation import (
 )
 from concordance_sdk import Added, Finished, FinishReason, ForwardPass, Prefilled, Sampled, mod
 from concordance_shared import EngineError, InvalidActionError, ModRaisedError, NumericalError
-from tiny import EOS, ask, finish, fresh_logits, make_engine, model_named, run, submit, tiny_llama
+from families import build_model, model_named
+from tiny import EOS, ask, finish, fresh_logits, make_engine, run, submit
 
 
 @pytest.fixture(name="reads")
@@ -25,7 +26,7 @@ def _reads(monkeypatch):
     plain = ModelRunner.forward
 
     def forward(self, plan, sampled):
-        seen.append([(read.row, read.token_ids) for lane in plan.lanes for read in lane.reads])
+        seen.append([(read.row, read.token_ids) for pass_ in plan.passes for read in pass_.reads])
         return plain(self, plan, sampled)
 
     monkeypatch.setattr(ModelRunner, "forward", forward)
@@ -333,7 +334,7 @@ def test_every_change_is_told_to_those_who_watch():
 
 
 def test_a_model_that_answers_with_no_numbers_ends_its_request_with_an_error():
-    model = tiny_llama(seed=9)
+    model = build_model("llama", seed=9)
     model.lm_head.weight = mx.full(model.lm_head.weight.shape, math.nan)
 
     for sampling in (SamplingParams(temperature=0), SamplingParams(seed=1)):
@@ -497,5 +498,5 @@ def test_a_model_whose_head_is_elsewhere_is_read_whole():
 
     runner_engine = make_engine(Wrapped())
 
-    assert not runner_engine._runner.trims_head
+    assert not runner_engine._runner.head.is_trimmed
     assert run(runner_engine, ask("Hello")).ids == expected

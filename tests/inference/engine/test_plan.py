@@ -1,66 +1,152 @@
-"""What a step reads. No arrays, no model."""
+"""What a step reads, and who shares a pass. No arrays, no model."""
 
-from concordance_inference.engine.plan import Unread, plan_step
+import msgspec
+import pytest
+from concordance_inference.engine.plan import PassCost, Sharing, StepPlan, Unread, plan_step
 from hypothesis import given
 from hypothesis import strategies as st
 
 
 def shape(plan):
-    """Per lane: rows and tokens read."""
-    return [([r.row for r in lane.reads], lane.num_tokens) for lane in plan.lanes]
+    """Per pass: the rows that read, and how many tokens are computed for each."""
+    return [([r.row for r in p.reads], p.num_tokens) for p in plan.passes]
 
 
-def pending(cached=5):
+def pending(cached=20):
     return Unread(cached, is_pending=True)
 
 
+def forced(n, cached=20):
+    return Unread(cached, list(range(n)))
+
+
 def prompt(n, cached=0):
-    return Unread(cached, list(range(n)), is_prompt=True)
+    return Unread(cached, list(range(n)), is_chunked=True)
 
 
 def test_rows_that_decode_share_a_pass():
-    assert shape(plan_step([pending(3), Unread(9, [7]), pending(5)], chunk=8)) == [([0, 1, 2], 1)]
+    assert shape(plan_step([pending(13), forced(1), pending(15)], chunk=8)) == [([0, 1, 2], 1)]
 
 
 def test_a_pending_token_is_read_on_the_device():
-    (lane,) = plan_step([pending()], chunk=8).lanes
+    (pass_,) = plan_step([pending()], chunk=8).passes
 
-    assert lane.reads[0].token_ids is None
+    assert pass_.reads[0].token_ids is None
 
 
 def test_a_prompt_is_read_in_chunks_beside_rows_that_decode():
-    plan = plan_step([pending(), prompt(20)], chunk=8)
+    plan = plan_step([pending(), prompt(99)], chunk=80)
 
-    assert shape(plan) == [([0], 1), ([1], 8)]
-    assert [r.is_scored for lane in plan.lanes for r in lane.reads] == [True, False]
+    assert shape(plan) == [([0], 1), ([1], 80)]
+    assert [r.num_scored for p in plan.passes for r in p.reads] == [1, 0]
 
 
 def test_the_last_chunk_of_a_prompt_is_scored():
-    (lane,) = plan_step([prompt(8)], chunk=8).lanes
+    (pass_,) = plan_step([prompt(8)], chunk=8).passes
 
-    assert lane.is_scored
+    assert pass_.is_scored
 
 
 def test_several_prompts_share_the_chunk():
-    assert shape(plan_step([prompt(5), prompt(9), prompt(4)], chunk=8)) == [([0], 5), ([1], 3)]
+    plan = plan_step([prompt(5), prompt(9), prompt(4)], chunk=8, sharing=Sharing.RAGGED)
+
+    assert shape(plan) == [([1], 3), ([0], 5)]
 
 
-def test_equal_prompts_side_by_side_are_one_pass():
-    assert shape(plan_step([prompt(4), prompt(4), prompt(5)], chunk=99)) == [([0, 1], 4), ([2], 5)]
+def test_a_chunk_ends_where_the_row_wants_to_pause():
+    row = msgspec.structs.replace(prompt(50, cached=10), stops=(10, 33, 60))
 
-
-def test_rows_that_hold_different_numbers_of_tokens_are_not_one_pass():
-    assert shape(plan_step([prompt(4), prompt(4, cached=2)], chunk=99)) == [([0], 4), ([1], 4)]
+    assert shape(plan_step([row], chunk=40)) == [([0], 23)]
 
 
 def test_forced_tokens_are_one_pass_however_many():
-    (lane,) = plan_step([Unread(9, list(range(500)))], chunk=8).lanes
+    (pass_,) = plan_step([forced(500)], chunk=8).passes
 
-    assert (lane.num_tokens, lane.is_scored) == (500, True)
+    assert (pass_.num_tokens, pass_.is_scored) == (500, True)
+
+
+@pytest.mark.parametrize(("scores_from", "scored"), [(None, 1), (25, 1), (24, 2), (21, 5), (22, 4)])
+def test_as_many_positions_are_scored_as_are_wanted(scores_from, scored):
+    row = msgspec.structs.replace(forced(5, cached=20), scores_from=scores_from)
+
+    assert plan_step([row], chunk=8).passes[0].reads[0].num_scored == scored
 
 
 def test_a_row_that_waits_reads_nothing():
-    assert plan_step([Unread(9, is_pending=True, is_waiting=True)], chunk=8).lanes == ()
+    assert plan_step([Unread(9, is_pending=True, is_waiting=True)], chunk=8).passes == ()
+
+
+# Who shares a pass
+
+
+def test_a_few_tokens_more_are_padded_where_a_pass_costs_more():
+    rows = [pending(), pending(), forced(3), pending()]
+    cheap_tokens, cheap_passes = PassCost(fixed=10, per_token=1), PassCost(fixed=5, per_token=1)
+
+    assert shape(plan_step(rows, chunk=8, cost=cheap_tokens)) == [([0, 1, 2, 3], 3)]
+    assert shape(plan_step(rows, chunk=8, cost=cheap_passes)) == [([0, 1, 3], 1), ([2], 3)]
+
+
+def test_a_row_that_is_passed_over_rides_along_with_what_it_holds_by_then():
+    rows = [pending(20), forced(30, cached=40), pending(50)]
+    decode, long = plan_step(rows, chunk=8).passes
+
+    assert (decode.first, decode.starts) == (0, (20, 40, 50))
+    assert (long.first, long.starts) == (1, (40,))
+
+    rows = [forced(3, cached=20), pending(40), forced(3, cached=50)]
+    decode, long = plan_step(rows, chunk=8, sharing=Sharing.RAGGED).passes
+
+    assert (decode.first, decode.starts) == (1, (40,))
+    assert (long.first, long.starts) == (0, (20, 41, 50))
+
+
+def test_far_neighbours_are_read_apart_where_the_rows_between_cost_more():
+    rows = [forced(50), *[pending()] * 6, forced(50)]
+
+    assert shape(plan_step(rows, chunk=8)) == [
+        ([1, 2, 3, 4, 5, 6], 1),
+        ([0], 50),
+        ([7], 50),
+    ]
+
+
+def test_models_with_states_share_equal_reads_only():
+    rows = [pending(), forced(2), forced(2), pending()]
+
+    assert shape(plan_step(rows, chunk=8, sharing=Sharing.RAGGED)) == [([0, 3], 1), ([1, 2], 2)]
+
+
+def test_rows_that_have_just_begun_share_with_their_like_only():
+    rows = [prompt(4), prompt(4), forced(4, cached=3), forced(4, cached=9), forced(4, cached=30)]
+
+    assert shape(plan_step(rows, chunk=99, sharing=Sharing.RAGGED)) == [
+        ([0, 1], 4),
+        ([2], 4),
+        ([3, 4], 4),
+    ]
+
+
+def test_models_that_take_one_length_only_share_what_is_equal():
+    rows = [prompt(4), prompt(4), prompt(5), prompt(4, cached=2), prompt(4, cached=2)]
+
+    assert shape(plan_step(rows, chunk=99, sharing=Sharing.EQUAL)) == [
+        ([0, 1], 4),
+        ([3, 4], 4),
+        ([2], 5),
+    ]
+
+
+def test_models_that_share_nothing_are_read_row_by_row():
+    plan = plan_step([pending(), pending()], chunk=8, sharing=Sharing.ALONE)
+
+    assert shape(plan) == [([0], 1), ([1], 1)]
+
+
+def test_a_plan_is_plain_data():
+    plan = plan_step([pending(), prompt(20), forced(3)], chunk=8)
+
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=StepPlan) == plan
 
 
 rows = st.lists(
@@ -70,7 +156,7 @@ rows = st.lists(
             Unread,
             st.integers(0, 9),
             st.lists(st.integers(0, 9), min_size=1, max_size=12),
-            is_prompt=st.booleans(),
+            is_chunked=st.booleans(),
         ),
     ),
     min_size=1,
@@ -78,19 +164,37 @@ rows = st.lists(
 )
 
 
-@given(rows=rows, chunk=st.integers(1, 20))
-def test_every_row_is_read_at_most_once_in_order_and_within_the_chunk(rows, chunk):
-    reads = [read for lane in plan_step(rows, chunk=chunk).lanes for read in lane.reads]
+@given(rows=rows, chunk=st.integers(1, 20), sharing=st.sampled_from(Sharing))
+def test_every_row_is_read_at_most_once_from_where_it_is_and_within_the_chunk(rows, chunk, sharing):
+    plan = plan_step(rows, chunk=chunk, sharing=sharing)
+    reads = [read for pass_ in plan.passes for read in pass_.reads]
+    prompts = 0
 
     assert len({read.row for read in reads}) == len(reads)
-    prompts = 0
     for read in reads:
         row = rows[read.row]
         assert not row.is_waiting
+        assert read.start == row.num_cached
         if read.token_ids is not None:
             assert list(read.token_ids) == list(row.token_ids[: read.num_tokens])
-            assert read.is_scored == (read.num_tokens == len(row.token_ids))
-            if row.is_prompt and len(row.token_ids) > 1:
+            assert bool(read.num_scored) == (read.num_tokens == len(row.token_ids))
+            if row.is_chunked and len(row.token_ids) > 1:
                 prompts += read.num_tokens
     assert prompts <= chunk
     assert reads or all(row.is_waiting for row in rows)
+
+
+@given(rows=rows, sharing=st.sampled_from(Sharing))
+def test_every_pass_covers_its_rows_and_tells_what_each_holds_by_then(rows, sharing):
+    lengths = [row.num_cached for row in rows]
+
+    for pass_ in plan_step(rows, chunk=9, sharing=sharing).passes:
+        assert [r.row for r in pass_.reads] == sorted(r.row for r in pass_.reads)
+        assert list(pass_.starts) == lengths[pass_.rows]
+        for read in pass_.reads:
+            assert pass_.starts[read.row - pass_.first] == read.start
+            lengths[read.row] += read.num_tokens
+        if sharing < Sharing.PADDED:
+            assert len({read.num_tokens for read in pass_.reads}) == 1
+        if sharing is Sharing.EQUAL:
+            assert len(set(pass_.starts)) == 1

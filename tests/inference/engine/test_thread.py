@@ -13,13 +13,14 @@ from concordance_shared import (
     EngineStoppedError,
     ModelLoadError,
 )
-from tiny import ask, make_engine, tiny_llama
+from families import build_model
+from tiny import ask, make_engine
 
 INFO = ModelInfo(id="tiny", created=0, context_length=4096, vocab_size=257)
 
 
 def build():
-    return make_engine(tiny_llama()), INFO
+    return make_engine(build_model("llama")), INFO
 
 
 @pytest.fixture(name="thread")

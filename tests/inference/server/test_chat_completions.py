@@ -1,9 +1,16 @@
 """`POST /v1/chat/completions`, over an engine that says what it is told to."""
 
 import json
+import math
 
 import pytest
-from concordance_inference.generation import Failed, Started, TextDelta
+from concordance_inference.generation import (
+    Failed,
+    SamplingParams,
+    Started,
+    TextDelta,
+    TokenLogprobs,
+)
 from concordance_inference.server import sse, updates
 from concordance_sdk import FinishReason
 from concordance_shared import EngineOverloadedError, FunctionCall, InvalidActionError, ToolCall
@@ -210,7 +217,8 @@ def test_the_defaults(serve):
     request = asked(serve)
 
     assert request.prompt_ids == tuple(b"hi")
-    assert request.max_tokens == 98  # what is left of the context
+    assert request.max_tokens is None  # what the engine has room for
+    assert request.top_logprobs is None
     assert (request.sampling.temperature, request.sampling.top_p, request.stop) == (1.0, 1.0, ())
     assert request.conversation.messages[0].text == "hi"
 
@@ -221,8 +229,8 @@ def test_the_defaults(serve):
         ({"max_tokens": 7}, 7),
         ({"max_completion_tokens": 8}, 8),
         ({"max_tokens": 7, "max_completion_tokens": 8}, 8),
-        ({"max_tokens": 10_000}, 98),
-        ({"max_tokens": None}, 98),
+        ({"max_tokens": 10_000}, 10_000),
+        ({"max_tokens": None}, None),
     ],
 )
 def test_the_budget(serve, fields, value):
@@ -230,10 +238,71 @@ def test_the_budget(serve, fields, value):
 
 
 def test_sampling(serve):
-    sampling = asked(serve, temperature=0, top_p=0.5, top_k=4, min_p=0.1, seed=9).sampling
+    fields = {
+        "temperature": 0,
+        "top_p": 0.5,
+        "top_k": 4,
+        "min_p": 0.1,
+        "xtc_probability": 0.5,
+        "xtc_threshold": 0.2,
+        "repetition_penalty": 1.1,
+        "presence_penalty": 0.5,
+        "frequency_penalty": -0.5,
+        "seed": 9,
+    }
+    sampling = asked(serve, **fields, logit_bias={"5": 1.5, "200": -100}).sampling
 
-    assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0, 0.5, 4)
-    assert (sampling.min_p, sampling.seed) == (0.1, 9)
+    assert {name: getattr(sampling, name) for name in fields} == fields
+    assert sampling.logit_bias == {5: 1.5, 200: -100}
+
+
+def test_null_is_the_default(serve):
+    names = ("temperature", "top_p", "logit_bias", "presence_penalty", "seed", "logprobs")
+
+    assert asked(serve, **dict.fromkeys(names)).sampling == SamplingParams()
+
+
+def entry(token_id, logprob, *top):
+    return TokenLogprobs(token_id=token_id, logprob=logprob, top=top)
+
+
+def test_logprobs(serve):
+    entries = (entry(72, -0.5, (72, -0.5), (200, -1.5)), entry(105, -math.inf))
+    client = serve(FakeEngine(says("Hi", logprobs=entries)))
+    choice = post(client, logprobs=True, top_logprobs=2).json()["choices"][0]
+
+    assert choice["logprobs"]["content"] == [
+        {
+            "token": "H",
+            "logprob": -0.5,
+            "bytes": [72],
+            "top_logprobs": [
+                {"token": "H", "logprob": -0.5, "bytes": [72]},
+                {"token": "\ufffd", "logprob": -1.5, "bytes": [200]},
+            ],
+        },
+        {"token": "i", "logprob": -9999.0, "bytes": [105], "top_logprobs": []},
+    ]
+
+
+def test_logprobs_in_a_stream_come_with_their_tokens(serve):
+    deltas = [TextDelta(text="H", logprobs=(entry(72, -0.5),)), TextDelta(text="i")]
+    chunks = stream(serve(FakeEngine([*deltas, completed("Hi")])), logprobs=True)
+    told = [chunk["choices"][0]["logprobs"] for chunk in chunks]
+
+    assert [t and t["content"][0]["token"] for t in told] == [None, "H", None, None]
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"logprobs": True}, 0),
+        ({"logprobs": True, "top_logprobs": 5}, 5),
+        ({"top_logprobs": 0}, None),
+    ],
+)
+def test_how_many_logprobs_are_wanted(serve, fields, wanted):
+    assert asked(serve, **fields).top_logprobs == wanted
 
 
 def test_null_means_the_default(serve):
@@ -321,11 +390,20 @@ def test_fields_nobody_knows_and_fields_that_change_nothing_are_let_pass(serve):
         ({"mods": [{"name": "greeting", "required": False}]}, "mods[0]"),
         ({"n": 2}, "n"),
         ({"n": True}, "n"),
-        ({"logprobs": True}, "logprobs"),
+        ({"logprobs": 3}, "logprobs"),
         ({"top_logprobs": 3}, "top_logprobs"),
-        ({"logit_bias": {"5": 1}}, "logit_bias"),
-        ({"presence_penalty": 0.5}, "presence_penalty"),
-        ({"frequency_penalty": -1}, "frequency_penalty"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        (
+            {"logprobs": True, "stream": True, "stream_options": {"include_retractions": True}},
+            "logprobs",
+        ),
+        ({"logit_bias": {"257": 1}}, "logit_bias"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias"),
+        ({"logit_bias": {"5": 101}}, "logit_bias[...]"),
+        ({"presence_penalty": 2.5}, "presence_penalty"),
+        ({"frequency_penalty": -3}, "frequency_penalty"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"xtc_probability": 1.1}, "xtc_probability"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"response_format": {"type": "json_object"}}, "response_format.type"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),

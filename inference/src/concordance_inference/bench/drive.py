@@ -1,19 +1,21 @@
-"""Drives an engine, and mlx-lm, through the same work in this thread."""
+"""Drives our engine through work in this thread, and times it."""
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlx.core as mx
-from concordance_sdk import Actions, Added, ForwardPass, Sampled, definition_of, mod
-from mlx_lm.generate import BatchGenerator, stream_generate
+from concordance_sdk import Actions, Added, ForwardPass, definition_of, mod
 from msgspec import Struct
 
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.profile import ModelProfile, profile_of
+from concordance_inference.engine.row import Row
 from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.generation import (
+    Completed,
     Failed,
     GenerationRequest,
     ModCall,
@@ -52,7 +54,12 @@ class Subject:
         self.traits = traits
         self.place = place
         tokenizer.eos_token_ids = set()
-        self.engine = Engine(ModelRunner(model), traits, EngineConfig())
+        self.profile: ModelProfile = profile_of(model)
+
+    def engine(self, **config: Any) -> Engine:
+        """An engine that remembers nothing of earlier requests, unless it is told to."""
+        fields = {"prefix_bytes": 0, **config}
+        return Engine(ModelRunner(self.model, self.profile), self.traits, EngineConfig(**fields))
 
     def prompt(self, num_tokens: int, seed: int = 0) -> list[int]:
         """A prompt of random tokens, the same every time."""
@@ -74,133 +81,137 @@ def call(target: Any) -> ModCall:
 
 
 def request(
-    prompt_ids: Sequence[int], max_tokens: int, *mods: Any, stream: bool = True
+    prompt_ids: Sequence[int],
+    max_tokens: int,
+    *mods: Any,
+    stream: bool = True,
+    sampling: SamplingParams = GREEDY,
+    **fields: Any,
 ) -> GenerationRequest:
-    """A greedy request."""
+    """A request, greedy and streamed unless it says otherwise."""
     return GenerationRequest(
         request_id=new_request_id(),
         prompt_ids=tuple(prompt_ids),
         max_tokens=max_tokens,
-        sampling=GREEDY,
+        sampling=sampling,
         mods=tuple(call(target) for target in mods),
         stream=stream,
+        **fields,
     )
 
 
-def decode(
-    subject: Subject, prompts: Sequence[Sequence[int]], max_tokens: int, *mods: Any
-) -> float:
-    """Our tokens per second, from when every row has its first token to the end."""
-    engine = subject.engine
-    requests = [request(prompt_ids, max_tokens, *mods) for prompt_ids in prompts]
-    for asked in requests:
-        engine.submit(asked, _ignore)
-    start, counted = 0.0, 0
+def run(engine: Engine, *requests: GenerationRequest) -> list[Completed]:
+    """Run requests to their ends."""
+    updates: list[list[Update]] = [[] for _ in requests]
+    for asked, told in zip(requests, updates, strict=True):
+        engine.submit(asked, told.append)
     while engine.has_work:
         engine.step()
-        seen = [row.state.num_sampled + row.state.num_forced for row in engine.rows]
-        if not start and len(seen) == len(prompts) and all(seen):
-            start, counted = time.perf_counter(), sum(seen)
-    return (max_tokens * len(prompts) - counted) / (time.perf_counter() - start)
+    return [_end(told[-1]) for told in updates]
 
 
-def decode_mlx_lm(subject: Subject, prompt_ids: list[int], max_tokens: int) -> float:
-    """The tokens per second of mlx-lm's `stream_generate`, from its first token to the end."""
-    start, count = 0.0, 0
-    for _ in stream_generate(subject.model, subject.tokenizer, prompt_ids, max_tokens=max_tokens):
-        start = start or time.perf_counter()
-        count += 1
-    return (count - 1) / (time.perf_counter() - start)
+def _end(update: Update) -> Completed:
+    if isinstance(update, Failed):
+        raise update.error
+    assert isinstance(update, Completed)
+    return update
 
 
-def decode_mlx_lm_batch(subject: Subject, prompts: Sequence[list[int]], max_tokens: int) -> float:
-    """The tokens per second of mlx-lm's `BatchGenerator`, once all rows decode."""
-    rows = len(prompts)
-    generator = BatchGenerator(
-        subject.model,
-        max_tokens=max_tokens,
-        completion_batch_size=rows,
-        prefill_batch_size=rows,
-    )
-    generator.insert(list(prompts))
-    start, count = 0.0, 0
-    while responses := generator.next_generated():
-        if start:
-            count += len(responses)
-        elif len(responses) == rows:
-            start = time.perf_counter()
-    return count / (time.perf_counter() - start)
+def submit(engine: Engine, *requests: GenerationRequest) -> None:
+    """Submit requests whose answers nobody reads."""
+    for asked in requests:
+        engine.submit(asked, _ignore)
 
 
-def prefill(subject: Subject, prompt_ids: Sequence[int]) -> float:
-    """Our tokens per second of reading a prompt, to the first token."""
+def _ignore(update: Update) -> None:
+    if isinstance(update, Failed):
+        raise update.error
+
+
+def num_produced(row: Row) -> int:
+    """How many tokens a row has put into its completion, those that it took back again too."""
+    return row.state.num_completion + row.state.num_taken_back
+
+
+def decode_rate(engine: Engine, *requests: GenerationRequest) -> float:
+    """Tokens per second, from when every request has its first token until one has ended."""
+    submit(engine, *requests)
+    while not all(num_produced(row) for row in engine.rows) or len(engine.rows) < len(requests):
+        engine.step()
+    rows = engine.rows
+    start, before = time.perf_counter(), sum(map(num_produced, rows))
+    while not any(row.state.is_finished for row in rows):
+        engine.step()
+    seconds = time.perf_counter() - start
+    rate = (sum(map(num_produced, rows)) - before) / seconds
+    while engine.has_work:
+        engine.step()
+    return rate
+
+
+def prefill_seconds(engine: Engine, prompt_ids: Sequence[int]) -> float:
+    """How long reading a prompt takes, to the first token."""
     start = time.perf_counter()
-    _run(subject.engine, request(prompt_ids, 1))
-    return len(prompt_ids) / (time.perf_counter() - start)
+    run(engine, request(prompt_ids, 1))
+    return time.perf_counter() - start
 
 
-def prefill_mlx_lm(subject: Subject, prompt_ids: list[int]) -> float:
-    """mlx-lm's tokens per second of reading a prompt, to the first token."""
-    start = time.perf_counter()
-    for _ in stream_generate(subject.model, subject.tokenizer, prompt_ids, max_tokens=1):
-        pass
-    return len(prompt_ids) / (time.perf_counter() - start)
-
-
-def force(subject: Subject, prompt_ids: Sequence[int], forced: Sequence[int]) -> float:
-    """Tokens per second of forced tokens: from the decision to the next sampled token."""
+def force_seconds(engine: Engine, prompt_ids: Sequence[int], forced: Sequence[int]) -> float:
+    """How long forced tokens take: from the decision until the next token is sampled."""
     stamps: list[float] = []
 
-    @mod(name="force", on=[ForwardPass, Sampled], max_backtrack=0)
-    def forcing(event: ForwardPass | Sampled, actions: Actions) -> object:
-        stamps.append(time.perf_counter())
-        if event.step == 0:
+    @mod(name="force", on=[ForwardPass, Added], max_backtrack=0)
+    def forcing(event: ForwardPass | Added, actions: Actions) -> object:
+        if event.step == 0 and isinstance(event, ForwardPass):
+            stamps.append(time.perf_counter())
             return actions.force_tokens(forced)
+        if isinstance(event, Added) and not event.forced:
+            stamps.append(time.perf_counter())
         return None
 
-    _run(subject.engine, request(prompt_ids, len(forced) + 2, forcing))
-    return len(forced) / (stamps[2] - stamps[0])  # decision, next scores, next token
+    run(engine, request(prompt_ids, len(forced) + 1, forcing))
+    return stamps[1] - stamps[0]
 
 
 class TakenBack(Struct, frozen=True):
-    """What taking tokens back cost, in seconds: how much longer the next token took than usual."""
+    """What taking tokens back cost, in seconds."""
 
-    first: float  # the first time in a request: a pass that was read ahead is thrown away
-    later: float  # the median of the other times
+    usual: float  # between two tokens where nothing is taken back, the median
+    after: float  # from taking back until the next token, the median
 
 
-def take_back(subject: Subject, context: int, n: int, *, repeats: int = 4) -> TakenBack:
-    """Take back the last `n` tokens at a context of so many tokens, several times in a request."""
+def take_back(engine: Engine, prompt_ids: Sequence[int], n: int, *, repeats: int = 6) -> TakenBack:
+    """Take back the last `n` tokens of a completion, several times in a request."""
     usual: list[float] = []
-    added: list[float] = []
+    after: list[float] = []
     state = {"at": 0.0, "took_back": False, "since": 0}
 
     @mod(name="take_back", on=[Added], max_backtrack=None)
     def taking_back(_event: Added, actions: Actions) -> object:
         now = time.perf_counter()
         if state["at"]:
-            (added if state["took_back"] else usual).append(now - state["at"])
+            (after if state["took_back"] else usual).append(now - state["at"])
         state["at"], state["since"] = now, state["since"] + 1
-        state["took_back"] = state["since"] > n + 4 and len(added) < repeats
+        state["took_back"] = state["since"] > n + 4 and len(after) < repeats
         if state["took_back"]:
             state["since"] = 0
             return actions.backtrack(n)
-        return actions.force_output(()) if len(added) == repeats else None
+        return actions.force_output(()) if len(after) == repeats else None
 
-    _run(subject.engine, request(subject.prompt(context - n), 4096, taking_back, stream=False))
-    median = statistics.median(usual)
-    return TakenBack(added[0] - median, statistics.median(added[1:]) - median)
+    run(engine, request(prompt_ids, 4096, taking_back, stream=False))
+    return TakenBack(statistics.median(usual), statistics.median(after))
 
 
-def _run(engine: Engine, asked: GenerationRequest) -> None:
-    updates: list[Update] = []
-    engine.submit(asked, updates.append)
-    while engine.has_work:
+def token_times(engine: Engine, when: Callable[[], bool]) -> list[list[float]]:
+    """When each running row got its tokens, until `when` says that it is enough, in seconds."""
+    rows = engine.rows
+    seen = [num_produced(row) for row in rows]
+    times: list[list[float]] = [[] for _ in rows]
+    while not when():
         engine.step()
-    if isinstance(updates[-1], Failed):
-        raise updates[-1].error
-
-
-def _ignore(update: Update) -> None:
-    if isinstance(update, Failed):
-        raise update.error
+        now = time.perf_counter()
+        for i, row in enumerate(rows):
+            if num_produced(row) > seen[i]:
+                seen[i] = num_produced(row)
+                times[i].append(now)
+    return times

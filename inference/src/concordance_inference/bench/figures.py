@@ -72,6 +72,30 @@ def compared(
     )
 
 
+def measured(
+    name: str,
+    model: str,
+    unit: str,
+    value: float,
+    *,
+    baseline: float | None = None,
+    wanted: float | None = None,
+    at_most: bool = False,
+) -> Figure:
+    """A figure that was measured once, against another, if there is one."""
+    ratio = None if baseline is None else value / baseline
+    return Figure(
+        name=name,
+        model=model,
+        value=value,
+        unit=unit,
+        baseline=baseline,
+        ratio=ratio,
+        wanted=wanted,
+        at_most=at_most,
+    )
+
+
 def write_json(figures: Sequence[Figure], path: Path) -> None:
     """Write figures as a list of objects."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1))

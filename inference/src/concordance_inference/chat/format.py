@@ -21,3 +21,7 @@ class ChatFormat(Protocol):
             InvalidRequestError: The format refuses these messages.
         """
         ...
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token stands for; the name of a special one."""
+        ...

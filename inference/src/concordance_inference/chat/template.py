@@ -46,6 +46,13 @@ class ChatTemplate:
             ) from exc
         return self._tokenizer.encode(text)
 
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token stands for; the name of a special one."""
+        try:
+            return self._tokenizer.token_bytes(token_id)
+        except ValueError:  # a vocabulary that is not made of bytes
+            return self._tokenizer.decode([token_id]).encode()
+
 
 def _plain(message: Message) -> dict[str, Any]:
     """A message as templates expect it: plain dictionaries, the content one string."""

@@ -1,50 +1,117 @@
 """`concordance bench`."""
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from concordance_shared import ConcordanceError, InvalidRequestError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from concordance_inference.models.blas import preload_blas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
+    from concordance_inference.bench.drive import Subject
+    from concordance_inference.bench.effort import Effort
     from concordance_inference.bench.figures import Figure
 
 
-def run(model: str | None, *, rounds: int, tokens: int, quick: bool, json: Path | None) -> None:
-    """Measure, print each figure as it comes and a table of all, and write them if asked."""
-    preload_blas()
-    from concordance_inference.bench.figures import write_json
+def run(
+    model: str | None,
+    *,
+    only: Sequence[str],
+    rounds: int,
+    tokens: int,
+    quick: bool,
+    json: Path | None,
+    plot: bool,
+    trace: Path | None,
+    profile: bool,
+) -> None:
+    """Measure, print each figure as it comes and a table of all, and write them if asked.
 
+    Args:
+        model: The real model; `None` for the embedded default.
+        only: The groups of figures; all if empty.
+        rounds: How often each figure is measured.
+        tokens: How many tokens a decoding round has on the real model.
+        quick: Whether to leave the real model out.
+        json: Where to write the figures.
+        plot: Whether to draw the ratios.
+        trace: Where to write a trace of the loop, in Chrome's format.
+        profile: Whether to tell where the time of a step goes.
+    """
+    preload_blas()
+    try:
+        from concordance_inference.bench import suite
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError(
+            f"the benchmark needs {exc.name}; install it with "
+            "`pip install 'concordance-inference[bench]'`"
+        ) from exc
+    _check_groups(only, suite.names())
     console = Console(highlight=False)
+    subjects = _subjects(model, rounds=rounds, tokens=tokens, quick=quick)
     figures: list[Figure] = []
     with Console(stderr=True).status("measuring"):
-        for figure in _figures(model, rounds=rounds, tokens=tokens, quick=quick):
+        for figure in suite.figures(subjects, only):
             figures.append(figure)
             console.print(f"{figure.model:24}{figure.name}: {_value(figure.value, figure.unit)}")
     console.print(_table(figures))
     if json:
+        from concordance_inference.bench.figures import write_json
+
         write_json(figures, json)
+    if plot:
+        from concordance_inference.bench.plot import bars
+
+        console.print(Text.from_ansi(bars(figures)))
+    if trace:
+        from concordance_inference.bench.cases.overlap import traced
+
+        traced(*subjects[-1]).write(trace)
+    if profile:
+        _print_profile(console, *subjects[0])
 
 
-def _figures(model: str | None, *, rounds: int, tokens: int, quick: bool) -> "Iterator[Figure]":
-    from concordance_inference.bench import cases, subjects
-
-    yield from cases.start_figures()
-    real = subjects.real_subject(model)
-    tiny = subjects.tiny_subject(real)
-    for subject, num_tokens in ((tiny, 8 * tokens), *(() if quick else ((real, tokens),))):
-        effort = cases.Effort(rounds=rounds, decode_tokens=num_tokens)
-        yield from cases.decode_figures(subject, effort)
-        yield from cases.prefill_figures(subject, effort)
-        yield from cases.steering_figures(subject, effort)
+class MissingExtraError(ConcordanceError):
+    """A package that only the benchmark needs is not installed."""
 
 
-def _table(figures: "Sequence[Figure]") -> Table:
+def _check_groups(only: Sequence[str], known: Sequence[str]) -> None:
+    for name in only:
+        if name not in known:
+            raise InvalidRequestError(
+                f"--only {name}: there is no such group of figures; known: {', '.join(known)}"
+            )
+
+
+def _subjects(
+    model: str | None, *, rounds: int, tokens: int, quick: bool
+) -> "list[tuple[Subject, Effort]]":
+    from concordance_inference.bench.effort import Effort
+    from concordance_inference.bench.subjects import real_subject, tiny_subject
+
+    real = real_subject(model)
+    measured = [(tiny_subject(real), 8 * tokens), *([] if quick else [(real, tokens)])]
+    return [(subject, Effort(rounds=rounds, decode_tokens=n)) for subject, n in measured]
+
+
+def _print_profile(console: Console, subject: "Subject", effort: "Effort") -> None:
+    """The twenty functions that take the most of a decoding step, from a run of its own."""
+    from concordance_inference.bench.profiling import hottest
+
+    table = Table(title=f"{subject.name}: where {effort.decode_tokens} tokens spend their time")
+    for column, side in (("function", "left"), ("calls", "right"), ("ms", "right")):
+        table.add_column(column, justify=side)  # type: ignore[arg-type]
+    for hot in hottest(subject, effort.decode_tokens):
+        table.add_row(hot.where, f"{hot.calls:,}", f"{1e3 * hot.seconds:.1f}")
+    console.print(table)
+
+
+def _table(figures: Sequence["Figure"]) -> Table:
     table = Table(title=f"{platform.machine()} {platform.system()}, medians of alternating rounds")
     for column in ("model", "figure", "value", "baseline", "ratio", "wanted"):
         table.add_column(column, justify="left" if column in ("model", "figure") else "right")

@@ -1,5 +1,6 @@
 """`concordance chat`."""
 
+import importlib
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from concordance_inference.cli.start import running
 from concordance_inference.generation import SamplingParams, TextDelta, Update
 
 with suppress(ImportError):  # not on every platform
-    import readline  # noqa: F401  # gives `input` line editing and history
+    importlib.import_module("readline")  # gives `input` line editing and history
 
 _HELP = "/reset begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer"
 

@@ -78,7 +78,35 @@ def serve(
     max_waiting: Annotated[
         int, typer.Option(help="How many requests may wait; others are refused.", min=0)
     ] = 256,
-    chunk: Annotated[int, typer.Option(help="How many prompt tokens one step reads.", min=1)] = 256,
+    chunk: Annotated[
+        int, typer.Option(help="How many tokens of prompts one step reads at most.", min=1)
+    ] = 256,
+    latency_target: Annotated[
+        int,
+        typer.Option(
+            help="How long a step that reads a prompt may hold up those who decode, in ms.", min=1
+        ),
+    ] = 200,
+    kv_memory: Annotated[
+        float | None,
+        typer.Option(
+            help="What the caches of requests may take, in GB. [default: by this machine's memory]",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
+    prefix_memory: Annotated[
+        float | None,
+        typer.Option(
+            help="What of it may keep prompts that were read, in GB; 0: nothing. "
+            "[default: a quarter]",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
+    mlock: Annotated[
+        bool, typer.Option("--mlock", help="Keep the weights in memory, come what may.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every request.")] = False,
 ) -> None:
     """Serve the OpenAI API."""
@@ -89,11 +117,21 @@ def serve(
         mods,
         host=host,
         port=port,
-        max_rows=max_rows,
-        max_waiting=max_waiting,
-        chunk=chunk,
+        bounds={
+            "max_rows": max_rows,
+            "max_waiting": max_waiting,
+            "chunk": chunk,
+            "latency_target_s": latency_target / 1000,
+            "kv_bytes": _bytes(kv_memory),
+            "prefix_bytes": _bytes(prefix_memory),
+        },
+        mlock=mlock,
         verbose=verbose,
     )
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else int(gigabytes * 1e9)
 
 
 @app.command()
@@ -177,6 +215,14 @@ def demo(
 @app.command()
 def bench(
     model: Model = None,
+    only: Annotated[
+        list[str],
+        typer.Option(
+            help="A group of figures: start, decode, mods, steering, prefill, latency, overlap, "
+            "conversation, memory, batches or sharing. Repeatable. [default: all]",
+            show_default=False,
+        ),
+    ] = [],
     rounds: Annotated[
         int, typer.Option(help="How often each figure is measured; medians are told.", min=1)
     ] = 5,
@@ -187,11 +233,29 @@ def bench(
         bool, typer.Option("--quick", help="Only the tiny model: the loop's own cost.")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Also draw the ratios.")] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Also write a trace of the loop to this file, in Chrome's format."),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also tell where the time of a step goes.")
+    ] = False,
 ) -> None:
     """Measure speed beside mlx-lm, in one run."""
     from concordance_inference.cli import bench as command
 
-    command.run(model, rounds=rounds, tokens=tokens, quick=quick, json=json)
+    command.run(
+        model,
+        only=only,
+        rounds=rounds,
+        tokens=tokens,
+        quick=quick,
+        json=json,
+        plot=plot,
+        trace=trace,
+        profile=profile,
+    )
 
 
 @app.command()

@@ -4,6 +4,7 @@ import queue
 from collections.abc import Callable, Generator, Sequence
 from typing import Self
 
+import msgspec
 from concordance_shared import (
     ContextLengthError,
     Conversation,
@@ -13,6 +14,7 @@ from concordance_shared import (
 from concordance_inference.chat.template import ChatTemplate
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.memory import default_kv_bytes, lock_memory
 from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.engine.thread import EngineThread
 from concordance_inference.generation import (
@@ -38,6 +40,7 @@ class Runtime:
         mods: ModCatalog,
         *,
         config: EngineConfig | None = None,
+        locks_memory: bool = False,
         progress: Callable[[str], None],
     ) -> None:
         """Take what to run; `start` loads it.
@@ -45,13 +48,15 @@ class Runtime:
         Args:
             model: What to load; `None` for the embedded default.
             mods: The mods that requests can name.
-            config: The engine's bounds.
+            config: The engine's bounds; what caches may take is found out if it does not say.
+            locks_memory: Whether to keep the weights in memory, come what may.
             progress: Told what is being done.
         """
         config = config or EngineConfig()
         self.mods = mods
         self._model = model
         self._config = config
+        self._locks_memory = locks_memory
         self._progress = progress
         self._loaded: LoadedModel | None = None
         self.engine = EngineThread(self._build, max_unfinished=config.max_rows + config.max_waiting)
@@ -96,9 +101,17 @@ class Runtime:
             vocab_size=tokenizer.vocab_size,
             eos_ids=tokenizer.eos_token_ids,
             context_length=loaded.info.context_length,
+            control_ids=tokenizer.special_token_ids,
+            format_ids=tokenizer.eos_token_ids | {*tokenizer.encode("\n")},
         )
         self._loaded = loaded
-        return Engine(ModelRunner(loaded.model), traits, self._config), loaded.info
+        config = self._config
+        if config.kv_bytes is None:
+            config = msgspec.structs.replace(config, kv_bytes=default_kv_bytes(loaded.weight_bytes))
+        if self._locks_memory:
+            lock_memory()
+        self._progress("trying out what the model can share")
+        return Engine(ModelRunner(loaded.model), traits, config), loaded.info
 
     def request(
         self,

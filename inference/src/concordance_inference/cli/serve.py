@@ -31,12 +31,21 @@ def run(
     *,
     host: str,
     port: int,
-    max_rows: int,
-    max_waiting: int,
-    chunk: int,
+    bounds: Mapping[str, float | None],
+    mlock: bool,
     verbose: bool,
 ) -> None:
-    """Load the model, listen, and answer until told to stop."""
+    """Load the model, listen, and answer until told to stop.
+
+    Args:
+        model: What to load; `None` for the embedded default.
+        mod_paths: Files and folders of mods.
+        host: The address to listen on.
+        port: The port; 0 for any that is free.
+        bounds: The engine's bounds, by the names of `EngineConfig`.
+        mlock: Whether to keep the weights in memory.
+        verbose: Whether to log every request.
+    """
     console = Console(stderr=True, highlight=False)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
@@ -45,10 +54,9 @@ def run(
     logging.getLogger("concordance_inference.models.blas").setLevel(logging.INFO)
     _refuse_public(host)
     catalog = ModCatalog(mod_paths)
-    bounds = {"max_rows": max_rows, "max_waiting": max_waiting, "chunk": chunk}
     with _bind(host, port) as listener:
         preload_blas()
-        _serve(console, listener, model, catalog, bounds, verbose=verbose)
+        _serve(console, listener, model, catalog, bounds, mlock=mlock, verbose=verbose)
 
 
 def _serve(
@@ -56,8 +64,9 @@ def _serve(
     listener: socket.socket,
     model: str | None,
     catalog: ModCatalog,
-    bounds: Mapping[str, int],
+    bounds: Mapping[str, float | None],
     *,
+    mlock: bool,
     verbose: bool,
 ) -> None:
     """Load the model, say so, and answer until a signal ends it."""
@@ -69,7 +78,8 @@ def _serve(
     runtime = Runtime(
         model,
         catalog,
-        config=EngineConfig(**bounds),
+        config=msgspec.convert(bounds, EngineConfig),
+        locks_memory=mlock,
         progress=lambda what: console.print(f"… {what}"),
     )
     with runtime:

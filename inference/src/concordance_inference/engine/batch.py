@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
+from concordance_inference.engine.config import ModelTraits
+from concordance_inference.engine.logprob_queue import Sampled
 from concordance_inference.engine.row import Row
-from concordance_inference.engine.sampler import SamplingArrays
+from concordance_inference.engine.sampling.penalties import Counted, Penalties
+from concordance_inference.engine.sampling.sampler import Sampler
 
 
 class BatchState:
@@ -14,30 +17,70 @@ class BatchState:
     Built anew whenever its membership changes, so that nothing can fall out of step.
     """
 
-    def __init__(self, rows: Sequence[Row] = (), sampled: mx.array | None = None) -> None:
+    def __init__(
+        self, traits: ModelTraits, rows: Sequence[Row] = (), sampled: Sampled | None = None
+    ) -> None:
         """Lay out rows.
 
         Args:
+            traits: The model's.
             rows: The rows, in order.
-            sampled: The tokens just sampled, still on the device.  (rows,) int32
+            sampled: The tokens just sampled, if any.
         """
         self.rows = list(rows)
-        self.sampling = SamplingArrays([row.request.sampling for row in rows])
         self.sampled = sampled
+        self._traits = traits
+        params = [row.request.sampling for row in rows]
+        self.sampler = Sampler(params, exempt=traits.format_ids)
+        self._penalties = Penalties(params, exempt=traits.control_ids)
 
     def changed(self, keep: Sequence[int], new: Sequence[Row]) -> "BatchState":
         """The batch of the rows `keep`, in that order, with new ones behind them."""
         rows = [*(self.rows[i] for i in keep), *new]
-        sampled = self.sampled
-        if sampled is not None:
-            fill = mx.zeros((len(new),), mx.int32)
-            sampled = (
-                mx.concatenate([sampled[mx.array(list(keep), mx.int32)], fill]) if keep else None
-            )
-        return BatchState(rows, sampled)
+        sampled = self.sampled.of_rows(keep, len(new)) if self.sampled and keep else None
+        return BatchState(self._traits, rows, sampled)
 
-    def draws(self) -> mx.array | None:
-        """A random number for each row.  (rows,) float32; `None` if none is needed."""
-        if self.sampling.is_greedy:
-            return None
-        return mx.array([row.draw() for row in self.rows])
+    def wanted(self, logits: mx.array, rows: Sequence[int]) -> mx.array:
+        """The model's scores as the requests want them, by their bias and penalties.
+
+        Args:
+            logits: (scored rows, vocab) float32
+            rows: Which row of the batch each of them is.
+        """
+        penalties = self._penalties
+        if penalties.change_nothing:
+            return logits
+        return penalties.applied(logits, rows, [self._counted(row) for row in penalties.rows])
+
+    def _counted(self, row: int) -> Counted:
+        pending = None
+        if self.rows[row].is_pending and self.sampled:
+            pending = self.sampled.token_ids[row : row + 1]
+        return Counted(self.rows[row].state, pending)
+
+    def sample(
+        self, logits: mx.array, rows: Sequence[int], temperatures: dict[int, float] | None = None
+    ) -> mx.array:
+        """Choose a token for each scored row.  (scored rows,) int32
+
+        Args:
+            logits: (scored rows, vocab) float32
+            rows: Which row of the batch each of them is.
+            temperatures: By row, where a mod set one.
+        """
+        draws: list[float] = []
+        xtc_draws: list[float] = []
+        if temperatures or not self.sampler.is_greedy:
+            draws = [self.rows[row].draw() for row in rows]
+            xtc_draws = [self.rows[row].xtc_draw() for row in rows] if self.sampler.has_xtc else []
+        token_ids = self.sampler.sample(logits, rows, draws, xtc_draws, temperatures)
+        self._penalties.count(rows, token_ids)
+        return token_ids
+
+    def spread(self, token_ids: mx.array, rows: Sequence[int]) -> mx.array:
+        """The sampled tokens in the batch's order, with zeros for the other rows.  (rows,) int32"""
+        if list(rows) == list(range(len(self.rows))):
+            return token_ids
+        spread = mx.zeros((len(self.rows),), mx.int32)
+        spread[mx.array(list(rows))] = token_ids
+        return spread

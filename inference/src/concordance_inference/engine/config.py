@@ -13,7 +13,10 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
     max_rows: int = 8  # requests that run together
     max_waiting: int = 256  # requests that wait for a row; more are refused
-    chunk: int = 256  # tokens of prompts and forced spans that one step reads
+    chunk: int = 256  # tokens of prompts that one step reads at most
+    latency_target_s: float = 0.2  # of a step that reads prompts while others decode, in seconds
+    kv_bytes: int | None = None  # what caches may take, in bytes; `None`: whatever they need
+    prefix_bytes: int | None = None  # of it, what may be kept of earlier requests; `None`: 1/4
 
 
 class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):
@@ -24,3 +27,5 @@ class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):
     vocab_size: int  # token ids are below this; the logits may be wider
     eos_ids: frozenset[int]
     context_length: int  # tokens of prompt and completion together
+    control_ids: frozenset[int] = frozenset()  # tokens that are never penalized
+    format_ids: frozenset[int] = frozenset()  # tokens that XTC never drops: ends and new lines

@@ -1,21 +1,25 @@
 """The execute loop. Belongs to one thread: it builds, owns and runs all that is on the device."""
 
-from collections import deque
+import time
 from collections.abc import Sequence
-from typing import cast
 
 import mlx.core as mx
-from concordance_shared import EngineError, EngineStoppedError, ModError
+from concordance_shared import EngineError, EngineStoppedError
 
+from concordance_inference.engine.admission import Admission
+from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.batch import BatchState
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.logits import LogitsRow
+from concordance_inference.engine.logprob_queue import LogprobQueue, Sampled, score_sampled
+from concordance_inference.engine.memory import MemoryPolicy
+from concordance_inference.engine.metrics import Metrics, MetricsSnapshot
+from concordance_inference.engine.phases import Phase, Watcher
 from concordance_inference.engine.plan import StepPlan, plan_step
-from concordance_inference.engine.row import Emit, Row
+from concordance_inference.engine.row import Row
 from concordance_inference.engine.runner import ModelRunner
-from concordance_inference.engine.sampler import sample
-from concordance_inference.engine.score_memory import positions_that_fit
-from concordance_inference.engine.scores import Scores
+from concordance_inference.engine.scheduler import Pace
+from concordance_inference.engine.scores import Scores, gather
 from concordance_inference.generation import Failed, GenerationRequest
 
 
@@ -32,41 +36,56 @@ class Engine:
         """Make an engine without requests."""
         self._runner = runner
         self._traits = traits
-        self._config = config
-        self._waiting: deque[tuple[GenerationRequest, Emit]] = deque()
-        self._batch = BatchState()
-        row_bytes = 4 * traits.vocab_size  # float32
-        self._remembers = positions_that_fit(config.max_rows, row_bytes)
+        self._batch = BatchState(traits)
+        self._logprobs = LogprobQueue()
+        self._metrics = Metrics()
+        self._admission = Admission(runner, traits, config, self._metrics)
+        self._memory = MemoryPolicy()
+        self.watcher: Watcher | None = None  # called at each phase of a step
+        self._pace = Pace(
+            runner.profile.cost, max_chunk=config.chunk, target_s=config.latency_target_s
+        )
 
     @property
     def has_work(self) -> bool:
         """Whether a step would do anything."""
-        return bool(self._waiting or self._batch.rows)
+        return bool(self._admission.waiting or self._batch.rows)
 
     @property
     def rows(self) -> tuple[Row, ...]:
         """The requests that run, in the batch's order."""
         return tuple(self._batch.rows)
 
+    def metrics(self) -> MetricsSnapshot:
+        """What was counted and timed so far. May be called from any thread."""
+        return self._metrics.snapshot(
+            running=len(self._batch.rows),
+            waiting=len(self._admission.waiting),
+            kv_bytes=self._runner.cache.num_bytes,
+            prefix_bytes=self._admission.prefix_bytes,
+        )
+
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Take a request; `emit` is called, on this thread, with its updates."""
-        self._waiting.append((request, emit))
+        self._admission.submit(request, emit)
 
     def cancel(self, request_id: str) -> None:
         """End a request, wherever it is; one that is not there has ended already."""
-        for request, emit in [w for w in self._waiting if w[0].request_id == request_id]:
-            self._waiting.remove((request, emit))
-            emit(Failed(error=EngineStoppedError("the request was cancelled while it waited")))
+        if waiting := self._admission.waiting.remove(request_id):
+            waiting.emit(
+                Failed(error=EngineStoppedError("the request was cancelled while it waited"))
+            )
         for row in self._batch.rows:
-            if row.request.request_id == request_id and not row.is_concluded:
+            if row.request.request_id == request_id and not row.answer.is_over:
                 row.cancel()
-                row.conclude()
+                self._conclude(row)
 
     def step(self) -> None:
         """Run one step."""
         self._admit()
         if self._batch.rows:
-            if any(row.is_cautious for row in self._batch.rows):
+            self._logprobs.tell()
+            if self._should_see_first():
                 self._see_sampled()
             plan = self._plan()
             scores = self._forward(plan)
@@ -75,74 +94,76 @@ class Engine:
 
     def fail_all(self, error: EngineError) -> None:
         """End every request with an error and begin anew, with empty caches."""
-        waiting, rows = self._waiting, self._batch.rows
-        self._waiting, self._batch = deque(), BatchState()
+        rows, waiting = self._batch.rows, self._admission.waiting.drain()
+        self._batch, self._logprobs = BatchState(self._traits), LogprobQueue()
         self._runner.cache.rebuild((), 0)
-        for _, emit in waiting:
-            emit(Failed(error=error))
+        for one in waiting:
+            one.emit(Failed(error=error))
         for row in rows:
-            if not row.is_concluded:
+            if not row.answer.is_over:
                 row.fail(error)
-                row.conclude()
+                self._conclude(row)
 
     # The phases
 
     def _admit(self) -> None:
         """Drop the rows that have ended and take waiting requests into free ones."""
-        rows = self._batch.rows
-        keep = [i for i, row in enumerate(rows) if not row.state.is_finished]
-        new: list[Row] = []
-        while self._waiting and len(keep) + len(new) < self._config.max_rows:
-            row = self._begin(*self._waiting.popleft())
-            if row:
-                new.append(row)
-        if new or len(keep) < len(rows):
-            self._batch = self._batch.changed(keep, new)
-            self._runner.cache.rebuild(keep, len(new))
+        rows, admission = self._batch.rows, self._admission
+        keep = compacted([not row.is_over for row in rows])
+        for i, row in enumerate(rows):
+            if row.is_over:
+                admission.keep(i, row)
+        new = admission.next_rows([rows[i] for i in keep])
+        if not new and len(keep) == len(rows):
+            return
+        if new:
+            self._memory.before_admission()
+        self._batch = self._batch.changed(keep, new)
+        longest = max((row.max_length for row in self._batch.rows), default=0)
+        self._runner.cache.rebuild(keep, len(new), longest=longest)
+        admission.make_room(self._batch.rows)
+        for i in range(len(keep), len(self._batch.rows)):
+            admission.settle(i, self._batch.rows)
+        if not self._batch.rows:
+            self._memory.between_requests()
 
-    def _begin(self, request: GenerationRequest, emit: Emit) -> Row | None:
-        """Make the row of a request; `None` if its mods ended it before it began."""
-        try:
-            row = Row(request, self._traits, emit, remembers=self._remembers)
-        except ModError as exc:
-            emit(Failed(error=exc))
-            return None
-        row.begin()
-        if row.state.is_finished:
-            row.conclude()
-            return None
-        return row
+    def _should_see_first(self) -> bool:
+        """Whether to wait for the last step's tokens before the next pass is launched.
+
+        Not waiting keeps the device busy for all rows; waiting saves the pass of those whose mods
+        often act.
+        """
+        pending = [row for row in self._batch.rows if row.is_pending]
+        return 2 * sum(row.is_cautious for row in pending) > len(pending)
 
     def _plan(self) -> StepPlan:
         """Go back where tokens were taken back, and decide what each row reads."""
         for i, row in enumerate(self._batch.rows):
-            state = row.state
-            state.num_cached = self._runner.cache.rewind(i, row.reusable)
-        return plan_step([row.unread for row in self._batch.rows], chunk=self._config.chunk)
+            self._logprobs.tell_remembered(row)
+            reusable = row.reusable
+            held = self._runner.cache.rewind(i, reusable)
+            if held != row.state.num_cached:
+                row.go_back(held, reusable)
+        rows, profile = self._batch.rows, self._runner.profile
+        chunk = self._pace.chunk(sum(not row.is_reading_prompt for row in rows))
+        unread = [row.unread for row in rows]
+        return plan_step(unread, chunk=chunk, sharing=profile.sharing, cost=profile.cost)
 
     def _forward(self, plan: StepPlan) -> Scores | None:
         """Launch the forward passes and book what they read."""
-        scores = self._runner.forward(plan, self._batch.sampled) if plan.lanes else None
-        rows = self._batch.rows
-        for lane in plan.lanes:
-            for read in lane.reads:
-                rows[read.row].count_read(read.num_tokens)
-        scores = self._with_recalled(scores)
-        for i in scores.rows if scores else ():
-            rows[i].remember((scores, i))
+        sampled = self._batch.sampled and self._batch.sampled.token_ids
+        scored = self._runner.forward(plan, sampled) if plan.passes else []
+        for pass_ in plan.passes:
+            for read in pass_.reads:
+                row = self._batch.rows[read.row]
+                row.count_read(read.num_tokens)
+                self._metrics.count_read(row.state, read.start, read.num_tokens)
+        self._metrics.steps += 1
+        self._metrics.passes += len(plan.passes)
+        scores, known = gather(self._batch.rows, scored)
+        for some in known:
+            self._logprobs.launch(some)
         return scores
-
-    def _with_recalled(self, scores: Scores | None) -> Scores | None:
-        """The scores of this step, with those that rows went back to and that are remembered."""
-        recalled: dict[int, mx.array] = {}
-        for i, row in enumerate(self._batch.rows):
-            if (remembered := row.recalled_scores) is not None:
-                then, at = remembered
-                recalled[i] = then.of_row(at)
-                row.count_recalled()
-        if not recalled:
-            return scores
-        return scores.with_rows(recalled) if scores else Scores.of_rows(recalled, len(self.rows))
 
     def _decide(self, scores: Scores | None) -> None:
         """See what the last step sampled, ask the mods, and sample the next tokens.
@@ -155,71 +176,102 @@ class Engine:
             self._batch.sampled = None
             return
         rows = self._batch.rows
+        wanted = self._batch.wanted(scores.logits, scores.rows)
         if any(rows[i].steering.listens_to_logits for i in scores.rows):
-            mx.async_eval(scores.logits)
+            mx.async_eval(wanted)
             self._see_sampled()
-            at_hand = [i for i in scores.rows if rows[i].is_at_hand]
-            at_hand, sampled = self._steer_and_sample(at_hand, scores.logits)
+            sampled, left_to_us = self._steer_and_sample(scores, wanted)
         else:
-            sampled = sample(scores.logits, self._batch.sampling, self._batch.draws())
-            mx.async_eval(sampled)
+            sampled = self._sample(scores, wanted)
             self._see_sampled()
-            at_hand = [i for i in scores.rows if rows[i].is_at_hand]
-        for i in at_hand:
+            left_to_us = [i for i in scores.rows if rows[i].is_at_hand]
+        for i in left_to_us:
             rows[i].is_pending = True
         self._batch.sampled = sampled
 
     def _see_sampled(self) -> None:
         """Wait for the last step's tokens and hand them to their rows."""
-        pending = [row for row in self._batch.rows if row.is_pending]
-        if not pending:
+        rows, sampled = self._batch.rows, self._batch.sampled
+        if sampled is None or not any(row.is_pending for row in rows):
             return
-        assert self._batch.sampled is not None
-        token_ids = cast(list[int], self._batch.sampled.tolist())  # the one place a step waits
-        for row, token_id in zip(self._batch.rows, token_ids, strict=True):
+        self._reach(Phase.LAUNCHED)
+        token_ids = sampled.read()  # the one wait of a step
+        self._reach(Phase.WAITED)
+        for row, token_id in zip(rows, token_ids, strict=True):
             if row.is_pending:
+                index = row.state.num_completion
                 row.take_sampled(token_id)
+                if entry := sampled.logprobs_of(row):
+                    row.answer.take_logprobs(index, entry)
+        self._reach(Phase.TOLD)
+
+    def _reach(self, phase: Phase) -> None:
+        if self.watcher:
+            self.watcher(phase)
 
     def _steer_and_sample(
-        self, at_hand: Sequence[int], logits: mx.array
-    ) -> tuple[list[int], mx.array | None]:
-        """Ask the mods about each row's next position, then sample where they left it to us.
+        self, scores: Scores, wanted: mx.array
+    ) -> tuple[Sampled | None, Sequence[int]]:
+        """Ask the mods about each row's next position, and sample where they left it to us.
 
         Returns:
-            The rows whose token is sampled, and the tokens of the batch, (rows,) int32.
+            What was sampled, and the rows whose token that is.
         """
-        chosen: dict[int, LogitsRow] = {}
-        for i in at_hand:
-            steered = self._batch.rows[i].steer_logits(LogitsRow(logits[i]))
-            if steered is not None:
-                chosen[i] = steered
-        if not chosen:
-            return [], None
-        if any(self._batch.rows[i].is_adjusted for i in chosen):
-            by_row = [chosen[i].row if i in chosen else logits[i] for i in range(logits.shape[0])]
-            logits = mx.stack(by_row)
-        temperature = self._temperature(chosen)
-        draws = self._batch.draws() if temperature is None else self._all_draws()
-        sampled = sample(logits, self._batch.sampling, draws, temperature)
-        mx.async_eval(sampled)
-        return list(chosen), sampled
+        rows = self._batch.rows
+        steered: dict[int, LogitsRow] = {}
+        for i, row in enumerate(scores.rows):
+            if rows[row].is_at_hand:
+                left = rows[row].steer_logits(LogitsRow(wanted[i]))
+                if left is not None:
+                    steered[i] = left
+        if not steered:
+            return None, ()
+        left_to_us = scores.some(list(steered))
+        if any(rows[row].is_adjusted for row in left_to_us.rows):
+            wanted = mx.stack([left.row for left in steered.values()])
+        elif len(steered) < len(scores.rows):
+            wanted = wanted[mx.array(list(steered))]
+        pairs = zip(left_to_us.rows, steered.values(), strict=True)
+        heat = {row: left.token_temp for row, left in pairs if left.token_temp is not None}
+        return self._sample(left_to_us, wanted, heat), left_to_us.rows
 
-    def _temperature(self, chosen: dict[int, LogitsRow]) -> mx.array | None:
-        """The temperature of each row, if a mod set one.  (rows,)"""
-        if all(row.token_temp is None for row in chosen.values()):
-            return None
-        own = [row.request.sampling.temperature for row in self._batch.rows]
-        for i, row in chosen.items():
-            own[i] = own[i] if row.token_temp is None else row.token_temp
-        return mx.array(own)
+    def _sample(
+        self, scores: Scores, wanted: mx.array, temperatures: dict[int, float] | None = None
+    ) -> Sampled:
+        """Launch the sampling of some rows.
 
-    def _all_draws(self) -> mx.array:
-        return mx.array([row.draw() for row in self._batch.rows])
+        Args:
+            scores: The model's own scores of them.
+            wanted: What they are sampled from.  (scored rows, vocab) float32
+            temperatures: By row, where a mod set one.
+        """
+        batch = self._batch
+        token_ids = batch.sample(wanted, scores.rows, temperatures)
+        spread = batch.spread(token_ids, scores.rows)
+        mx.async_eval(spread)
+        rows = [batch.rows[row] for row in scores.rows]
+        return Sampled(spread, *score_sampled(scores.logits, token_ids, rows))
 
     def _settle(self) -> None:
         """Tell the clients what is new, and end what has ended."""
+        now = time.monotonic()
         for row in self._batch.rows:
-            if row.state.is_finished:
-                row.conclude()
-            else:
-                row.report()
+            row.clock.see(row.state.num_completion + row.state.num_taken_back, now)
+            if row.is_over and not row.answer.is_over:
+                self._conclude(row)
+            elif not row.state.is_finished:
+                row.answer.report()
+
+    def _conclude(self, row: Row) -> None:
+        row.conclude()
+        self._metrics.count_end(row.state, row.mod_seconds)
+
+
+def compacted(stays: Sequence[bool]) -> list[int]:
+    """The rows that stay, in an order in which each stays in place or fills a gap before it."""
+    keep = [i for i, stay in enumerate(stays) if stay]
+    order = list(keep)
+    gaps = [i for i in range(len(keep)) if not stays[i]]
+    for gap in gaps:
+        order.insert(gap, order.pop())
+    return order

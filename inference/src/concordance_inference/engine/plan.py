@@ -1,54 +1,33 @@
 """What one step of the loop reads: plain data, so that it can be tested, printed and broadcast."""
 
 from collections.abc import Sequence
+from enum import IntEnum
 
 from msgspec import Struct
 
-
-class Read(Struct, frozen=True):
-    """What one row reads in a step."""
-
-    row: int
-    num_tokens: int
-    token_ids: tuple[int, ...] | None  # None: the one token just sampled, still on the device
-    is_scored: bool  # whether the row's next position can be decided after this read
+#: Rows that hold fewer tokens share a pass only if they hold equally many: the states of some
+#: recurrent layers have another shape until they have seen so many.
+_WARM = 8
 
 
-class Lane(Struct, frozen=True):
-    """One forward pass over neighbouring rows that read equally many tokens.
+class Sharing(IntEnum):
+    """Which rows can share a forward pass. Each allows what those before it do."""
 
-    Rows among them that have nothing to read ride along, and so does the whole batch where the
-    rows hold different numbers of tokens; what is computed for them is thrown away.
-    """
-
-    reads: tuple[Read, ...]
-
-    @property
-    def first(self) -> int:
-        """The lowest row."""
-        return self.reads[0].row
-
-    @property
-    def last(self) -> int:
-        """The highest row."""
-        return self.reads[-1].row
-
-    @property
-    def num_tokens(self) -> int:
-        """How many tokens each row reads."""
-        return self.reads[0].num_tokens
-
-    @property
-    def is_scored(self) -> bool:
-        """Whether any row's logits are wanted."""
-        return any(read.is_scored for read in self.reads)
+    ALONE = 0  # none
+    EQUAL = 1  # neighbours that hold and read equally many tokens
+    RAGGED = 2  # rows that read equally many
+    PADDED = 3  # any
 
 
-class StepPlan(Struct, frozen=True):
-    """One step: the forward passes in the order in which they are launched."""
+class PassCost(Struct, frozen=True):
+    """What a forward pass costs, in any unit of time."""
 
-    cached: tuple[int, ...]  # per row of the batch: how many tokens its cache holds
-    lanes: tuple[Lane, ...]
+    fixed: float = 1.0  # whatever it reads
+    per_token: float = 0.05  # more for each token of each row that it covers
+
+    def of(self, num_tokens: int) -> float:
+        """What a pass over so many tokens, all rows together, costs."""
+        return self.fixed + self.per_token * num_tokens
 
 
 class Unread(Struct, frozen=True):
@@ -56,57 +35,173 @@ class Unread(Struct, frozen=True):
 
     num_cached: int
     token_ids: Sequence[int] = ()  # known and not read yet
-    is_prompt: bool = False  # the prompt is not read to its end: may be read in chunks
+    is_chunked: bool = False  # may be read in chunks: a prompt, or what is read again
     is_pending: bool = False  # the token just sampled is on the device and not known yet
     is_waiting: bool = False  # reads nothing in this step
+    scores_from: int | None = None  # the first length whose scores are wanted; `None`: the last
+    stops: Sequence[int] = ()  # lengths at which a chunk has to end
 
 
-def plan_step(rows: Sequence[Unread], *, chunk: int) -> StepPlan:
-    """Decide what each row reads.
+class Read(Struct, frozen=True):
+    """What one row reads in a step."""
 
-    Rows that read one token share a lane. Rows that read more get lanes behind it: forced tokens
-    whole, since they are one pass however many they are, and prompts in chunks, so that a long
-    one does not hold up the rows that decode.
+    row: int
+    start: int  # how many tokens it holds before
+    num_tokens: int
+    token_ids: tuple[int, ...] | None  # None: the one token just sampled, still on the device
+    num_scored: int = 1  # of the last positions read; 0 in the middle of a prompt
+
+
+class Pass(Struct, frozen=True):
+    """One forward pass over neighbouring rows.
+
+    Rows among them that have nothing to read ride along: what is written for them stands behind
+    what they hold, where nobody looks. A row that reads fewer tokens than another is padded.
+    """
+
+    first: int  # the lowest row
+    starts: tuple[int, ...]  # for each row that is covered: how many tokens it holds before
+    reads: tuple[Read, ...]  # in the order of their rows
+
+    @property
+    def rows(self) -> slice:
+        """The rows that are covered."""
+        return slice(self.first, self.first + len(self.starts))
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens are computed for each row."""
+        return max(read.num_tokens for read in self.reads)
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether any position is scored."""
+        return any(read.num_scored for read in self.reads)
+
+
+class StepPlan(Struct, frozen=True):
+    """One step: the forward passes in the order in which they are launched."""
+
+    passes: tuple[Pass, ...]
+
+
+def plan_step(
+    rows: Sequence[Unread],
+    *,
+    chunk: int,
+    sharing: Sharing = Sharing.PADDED,
+    cost: PassCost = PassCost(),  # noqa: B008  # frozen
+) -> StepPlan:
+    """Decide what each row reads, and which rows share a pass.
+
+    Tokens that a mod forced are read whole, since they are one pass however many they are;
+    prompts in chunks, so that a long one does not hold up the rows that decode.
 
     Args:
         rows: The rows of the batch, in order.
         chunk: How many tokens of prompts a step may read, at least 1.
+        sharing: Which rows can share a pass.
+        cost: What passes cost: rows that read different numbers of tokens share one where padding
+            costs less than another pass.
     """
-    decode: list[Read] = []
-    longer: list[Read] = []
-    budget = chunk
+    reads = _reads(rows, chunk)
+    lengths = [row.num_cached for row in rows]
+    passes: list[Pass] = []
+    for group in _grouped(reads, sharing, cost):
+        first, last = group[0].row, group[-1].row
+        passes.append(Pass(first, tuple(lengths[first : last + 1]), tuple(group)))
+        for read in group:
+            lengths[read.row] += read.num_tokens
+    return StepPlan(tuple(passes))
+
+
+def _reads(rows: Sequence[Unread], chunk: int) -> list[Read]:
+    """What each row reads, in order."""
+    reads: list[Read] = []
     for i, row in enumerate(rows):
         if row.is_waiting:
             continue
         if row.is_pending:
-            decode.append(Read(i, 1, None, is_scored=True))
-        elif len(row.token_ids) == 1:
-            decode.append(Read(i, 1, (row.token_ids[0],), is_scored=True))
-        elif not row.is_prompt:
-            longer.append(Read(i, len(row.token_ids), tuple(row.token_ids), is_scored=True))
-        elif budget > 0:
-            taken = tuple(row.token_ids[:budget])
-            longer.append(Read(i, len(taken), taken, is_scored=len(taken) == len(row.token_ids)))
-            budget -= len(taken)
-    lanes = [Lane(tuple(decode))] if decode else []
-    cached = tuple(row.num_cached for row in rows)
-    return StepPlan(cached, (*lanes, *_neighbours(longer, cached)))
+            reads.append(Read(i, row.num_cached, 1, None))
+            continue
+        num_tokens = len(row.token_ids)
+        if row.is_chunked and num_tokens > 1:
+            num_tokens = _chunk_of(row, chunk)
+            chunk -= num_tokens
+        if num_tokens:
+            token_ids = tuple(row.token_ids[:num_tokens])
+            scored = _num_scored(row, num_tokens)
+            reads.append(Read(i, row.num_cached, num_tokens, token_ids, scored))
+    return reads
 
 
-def _neighbours(reads: Sequence[Read], cached: Sequence[int]) -> list[Lane]:
-    """Lanes of rows that stand side by side, hold and read equally many tokens."""
-    lanes: list[list[Read]] = []
-    for read in reads:
-        if lanes and _fits(lanes[-1][-1], read, cached):
-            lanes[-1].append(read)
+def _num_scored(row: Unread, num_tokens: int) -> int:
+    """How many of the last positions of a read are to be scored."""
+    last = row.num_cached + len(row.token_ids)
+    first = last if row.scores_from is None else row.scores_from
+    return max(0, min(num_tokens, row.num_cached + num_tokens - first + 1))
+
+
+def _chunk_of(row: Unread, chunk: int) -> int:
+    """How many tokens of a prompt to read now."""
+    ahead = [stop - row.num_cached for stop in row.stops if stop > row.num_cached]
+    return min([chunk, len(row.token_ids), *ahead])
+
+
+def _grouped(reads: Sequence[Read], sharing: Sharing, cost: PassCost) -> list[list[Read]]:
+    """The reads that share a pass, those that read least first."""
+    groups = _neighbours(sorted(reads, key=lambda read: _order(read, sharing)), sharing)
+    if sharing < Sharing.RAGGED:
+        return groups
+    i = 0
+    while i + 1 < len(groups):
+        one, other = groups[i], groups[i + 1]
+        both = sorted([*one, *other], key=lambda read: read.row)
+        if _can_share(one[0], other[0], sharing) and _is_cheaper(both, one, other, cost):
+            groups[i : i + 2] = [both]
         else:
-            lanes.append([read])
-    return [Lane(tuple(lane)) for lane in lanes]
+            i += 1
+    return groups
 
 
-def _fits(previous: Read, read: Read, cached: Sequence[int]) -> bool:
-    return (previous.row + 1, previous.num_tokens, cached[previous.row]) == (
-        read.row,
-        read.num_tokens,
-        cached[read.row],
-    )
+def _order(read: Read, sharing: Sharing) -> tuple[int, int, int]:
+    return (read.num_tokens, _youth(read, sharing), read.row)
+
+
+def _youth(read: Read, sharing: Sharing) -> int:
+    """What has to be the same for two rows that read equally many tokens to share a pass."""
+    return 0 if sharing is Sharing.PADDED else min(read.start, _WARM)
+
+
+def _can_share(one: Read, other: Read, sharing: Sharing) -> bool:
+    return sharing is Sharing.PADDED or _order(one, sharing)[:2] == _order(other, sharing)[:2]
+
+
+def _neighbours(reads: Sequence[Read], sharing: Sharing) -> list[list[Read]]:
+    """Groups of rows that stand side by side and can share a pass without a thought."""
+    groups: list[list[Read]] = []
+    for read in reads:
+        if groups and _is_like(groups[-1][-1], read, sharing):
+            groups[-1].append(read)
+        else:
+            groups.append([read])
+    return groups
+
+
+def _is_like(one: Read, other: Read, sharing: Sharing) -> bool:
+    if sharing is Sharing.ALONE or one.row + 1 != other.row:
+        return False
+    if sharing is Sharing.EQUAL:
+        return (one.start, one.num_tokens) == (other.start, other.num_tokens)
+    return _order(one, sharing)[:2] == _order(other, sharing)[:2]
+
+
+def _is_cheaper(
+    both: Sequence[Read], one: Sequence[Read], other: Sequence[Read], cost: PassCost
+) -> bool:
+    return _cost(both, cost) < _cost(one, cost) + _cost(other, cost)
+
+
+def _cost(group: Sequence[Read], cost: PassCost) -> float:
+    num_rows = group[-1].row - group[0].row + 1
+    return cost.of(num_rows * max(read.num_tokens for read in group))

@@ -1,11 +1,9 @@
-"""One request while it runs: its state, its mods, its text, and where its updates go.
+"""One request while it runs: its state, its mods, and what the loop has to know of it.
 
-No arrays: the batch's caches and the step's logits hold those.
+No arrays: the batch's caches and the step's scores hold those.
 """
 
-import logging
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -20,28 +18,18 @@ from concordance_shared import (
     NumericalError,
 )
 
+from concordance_inference.engine.answer import Answer, Emit
+from concordance_inference.engine.caution import Caution
 from concordance_inference.engine.config import ModelTraits
-from concordance_inference.engine.draws import NO_TOKEN, uniform
+from concordance_inference.engine.metrics import TokenClock
 from concordance_inference.engine.plan import Unread
+from concordance_inference.engine.sampling.draws import NO_TOKEN, XTC_SERIES, uniform
 from concordance_inference.engine.score_memory import MAX_POSITIONS, ScoreMemory
-from concordance_inference.engine.stop import StopStrings
-from concordance_inference.engine.text_stream import TextStream
-from concordance_inference.engine.token_stream import TokenStream
-from concordance_inference.generation import (
-    Completed,
-    Failed,
-    GenerationRequest,
-    Started,
-    Update,
-)
+from concordance_inference.generation import GenerationRequest, ModCall
 
-logger = logging.getLogger(__name__)
-
-#: For how many tokens nothing is read ahead after a pass was wasted, the first time and at most.
-_FIRST_CAUTION = 32
-_MAX_CAUTION = 1024
-
-Emit = Callable[[Update], None]
+#: As many positions are remembered for a row that only wants log-probabilities: the last one is
+#: that of a token which a mod may still put there.
+_FOR_LOGPROBS = 2
 
 Logits = TypeVar("Logits", bound=AdjustableLogits)
 
@@ -60,6 +48,8 @@ class Row:
         traits: ModelTraits,
         emit: Emit,
         *,
+        max_tokens: int,
+        clock: TokenClock,
         remembers: int = MAX_POSITIONS,
     ) -> None:
         """Make the row of a request: its mods' instances and its empty text.
@@ -68,37 +58,19 @@ class Row:
             request: What is asked.
             traits: The model's.
             emit: Takes the request's updates.
+            max_tokens: The completion's budget.
+            clock: Times its tokens.
             remembers: The scores of how many positions are kept, if mods may go back to them.
 
         Raises:
             ModError: A mod's `__init__` raised.
         """
         self.request = request
-        self._began_at = time.monotonic()
-        self.is_pending = False
-        self._is_read_ahead = False  # the pending token is read by a pass that was launched
-        self._scored_behind = 0  # how many tokens stand before the position last scored
-        self._caution = 0  # tokens for which nothing is read ahead
-        self._next_caution = _FIRST_CAUTION
-        self.is_adjusted = False  # mods changed the scores of the next position
-        self.is_concluded = False  # the client has heard the end
-        self._emit = emit
-        seed = request.sampling.seed
-        self._seed = secrets.randbits(64) if seed is None else seed
-        mods = [
-            InProcessMod(
-                call.definition,
-                call.parameters,
-                tokenizer=traits.tokenizer,
-                conversation=request.conversation,
-                name=call.name,
-            )
-            for call in request.mods
-        ]
+        mods = [_instance(call, request, traits) for call in request.mods]
         self.state = RequestState(
             request.request_id,
             request.prompt_ids,
-            max_tokens=request.max_tokens,
+            max_tokens=max_tokens,
             eos_ids=traits.eos_ids,
             hold=_hold(request, [mod.max_backtrack for mod in mods]),
             keeps_journal=request.show_tokens,
@@ -106,12 +78,24 @@ class Row:
         self.steering = Steering(
             self.state, mods, vocab_size=traits.vocab_size, context_len=traits.context_length
         )
-        self._scores = ScoreMemory(remembers if self.steering.can_take_back else 0)
-        self._text = TextStream(
-            traits.new_decoder(), StopStrings(request.stop), retracts=request.include_retractions
-        )
-        self._tokens = TokenStream(traits.new_decoder())
-        self._has_started = False
+        self.answer = Answer(request, self.state, traits, emit)
+        self.clock = clock
+        self._mods = mods
+        self.is_pending = False
+        self.is_adjusted = False  # mods changed the scores of the next position
+        self.stops: set[int] = set()  # lengths at which reading the prompt pauses
+        self._is_read_ahead = False  # the pending token is read by a pass that was launched
+        self._scored_behind = 0  # how many tokens stand before the position last scored
+        self._read_again = 0  # as many tokens were read once, and may be read again in chunks
+        self._caution = Caution()
+        self._scores = ScoreMemory(self._num_remembered(remembers))
+        seed = request.sampling.seed
+        self._seed = secrets.randbits(64) if seed is None else seed
+
+    def _num_remembered(self, most: int) -> int:
+        if self.steering.can_take_back:
+            return most
+        return _FOR_LOGPROBS if self.answer.logprobs else 0
 
     # What the loop reads of it
 
@@ -125,41 +109,89 @@ class Row:
         state = self.state
         if self.is_pending:
             return Unread(state.num_cached, is_pending=True, is_waiting=state.room <= 1)
-        if state.is_finished or self.recalled_scores is not None:
+        if self.recalls_next or (state.is_finished and self.is_over):
             return Unread(state.num_cached, is_waiting=True)
+        end = len(state.token_ids) - state.is_finished  # a last token is only to be scored
+        start = state.num_cached
         return Unread(
-            state.num_cached,
-            state.token_ids[-state.num_unread :],
-            is_prompt=state.num_cached < state.prompt_len,
+            start,
+            state.token_ids[start:end],
+            is_chunked=start < max(state.prompt_len, self._read_again),
+            scores_from=self.first_to_score,
+            stops=tuple(self.stops),
         )
 
     @property
-    def is_cautious(self) -> bool:
-        """Whether its next token is to be seen before it is read.
+    def prompt_ids(self) -> list[int]:
+        """The prompt's tokens, as mods left them."""
+        return self.state.token_ids[: self.state.prompt_len]
 
-        Reading ahead pays if mods leave tokens alone. Each time that a pass was wasted, nothing is
-        read ahead for a while, and for twice as long the next time.
-        """
-        return self._caution > 0
+    @property
+    def is_sound(self) -> bool:
+        """Whether what it has read may be used again: not if the model answered with no numbers."""
+        return not isinstance(self.state.error, NumericalError)
+
+    @property
+    def mod_seconds(self) -> float | None:
+        """How long its mods took so far; `None` if it has none."""
+        return sum(mod.seconds for mod in self._mods) if self._mods else None
+
+    @property
+    def max_length(self) -> int:
+        """How many tokens it can grow to, prompt and completion together."""
+        return self.state.prompt_len + self.state.max_tokens
+
+    @property
+    def is_reading_prompt(self) -> bool:
+        """Whether its prompt is not read to the end."""
+        return self.state.num_cached < self.state.prompt_len
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is left to do."""
+        return self.state.is_finished and not self.answer.lacks_logprobs
+
+    @property
+    def num_top_logprobs(self) -> int:
+        """How many alternatives to each token its client wants to hear of."""
+        return self.request.top_logprobs or 0
+
+    @property
+    def is_cautious(self) -> bool:
+        """Whether its next token is to be seen before it is read."""
+        return self._caution.is_on
 
     @property
     def reusable(self) -> int:
         """How many of its tokens need not be read again before the next position is decided.
 
-        All but the last: the scores come from reading it. All, where they are remembered.
+        All but the last: the scores come from reading it. All, where they are remembered. Where
+        log-probabilities are wanted, not more than stand before the first that is not known.
         """
         state = self.state
-        if self.is_pending or self.recalled_scores is not None:
+        if self.is_pending or self.recalls_next:
             return state.num_cached
-        return min(state.num_cached, len(state.token_ids) - 1)
+        return min(state.num_cached, self.first_to_score - 1)
 
     @property
-    def recalled_scores(self) -> Any | None:
-        """The scores of the next position, where it was scored before and nothing is to be read."""
+    def first_to_score(self) -> int:
+        """How many tokens stand before the first position whose scores are wanted."""
+        state = self.state
+        return min(state.prompt_len + self.answer.first_unscored, len(state.token_ids))
+
+    @property
+    def recalls_next(self) -> bool:
+        """Whether the scores of the next position are remembered, so that nothing is to be read."""
         state = self.state
         if self.is_pending or state.is_finished or state.num_cached < len(state.token_ids):
-            return None
-        return self._scores.recall(len(state.token_ids))
+            return False
+        if self.first_to_score < len(state.token_ids):
+            return False
+        return self._scores.recall(len(state.token_ids)) is not None
+
+    def is_next(self, length: int) -> bool:
+        """Whether the last pass scored the position behind `length` tokens as the next one."""
+        return length == self._scored_behind and not self.state.is_finished
 
     @property
     def is_at_hand(self) -> bool:
@@ -174,11 +206,24 @@ class Row:
         """The random number for the next token to sample, in [0, 1)."""
         return uniform(self._seed, self.state.num_sampled + self.is_pending)
 
+    def xtc_draw(self) -> float:
+        """Another one for the same token, which decides whether top choices are excluded."""
+        return uniform(self._seed ^ XTC_SERIES, self.state.num_sampled + self.is_pending)
+
     # What the loop does to it
 
     def begin(self) -> None:
         """Let the mods see the prompt."""
         self._guard(self.steering.prefilled)
+
+    def reuse(self, num_cached: int) -> None:
+        """Begin with the first tokens of the prompt read already."""
+        self.state.num_cached = self.answer.cached_tokens = num_cached
+
+    def go_back(self, num_cached: int, reusable: int) -> None:
+        """Learn that the caches hold so many of its tokens, of those that need not be read."""
+        self._read_again = max(self._read_again, reusable)
+        self.state.num_cached = num_cached
 
     def count_read(self, num_tokens: int) -> None:
         """Book what a forward pass reads of it."""
@@ -193,10 +238,13 @@ class Row:
         """Book that the scores of its next position are remembered ones."""
         self._scored_behind = self.state.num_cached
 
-    def remember(self, scores: Any) -> None:
-        """Keep the scores of its next position, if mods may go back to it."""
-        if self.steering.can_take_back:
-            self._scores.remember(self._scored_behind, scores)
+    def remember(self, length: int, scores: Any) -> None:
+        """Keep the scores of the position behind `length` tokens, if it may be gone back to."""
+        self._scores.remember(length, scores)
+
+    def recall(self, length: int) -> Any | None:
+        """The scores of the position behind `length` tokens, if they are remembered."""
+        return self._scores.recall(length)
 
     def steer_logits(self, logits: Logits) -> Logits | None:
         """Let the mods see the next position's scores; return those to sample from, if any."""
@@ -204,7 +252,7 @@ class Row:
             return logits
         chosen: list[Logits | None] = [None]
         self._guard(lambda: chosen.append(self.steering.forward_pass(logits)))
-        self._follow()
+        self.answer.follow()
         self._scores.forget_behind(self.state.num_cached)
         self.is_adjusted = chosen[-1] is not logits
         return chosen[-1]
@@ -218,21 +266,14 @@ class Row:
             self.fail(self._no_token())
         elif not state.is_finished:
             self._guard(lambda: self.steering.sampled(token_id))
-            self._follow()
+            self.answer.follow()
         stands = state.num_cached == known < len(state.token_ids)
         stands = stands and state.token_ids[known] == token_id
         if self._is_read_ahead and stands:
             state.num_cached = known + 1
-        self._be_cautious(was_wasted=self._is_read_ahead and not stands)
+        self._caution.note(was_wasted=self._is_read_ahead and not stands)
         self._scores.forget_behind(state.num_cached)
         self._is_read_ahead = self.is_adjusted = False
-
-    def _be_cautious(self, *, was_wasted: bool) -> None:
-        if was_wasted:
-            self._caution = self._next_caution
-            self._next_caution = min(2 * self._next_caution, _MAX_CAUTION)
-        else:
-            self._caution = max(0, self._caution - 1)
 
     def cancel(self) -> None:
         """End the request, since nobody waits for it any more."""
@@ -242,68 +283,10 @@ class Row:
         """End the request with an error."""
         self.state.fail(error)
 
-    # What its client hears of it
-
-    def report(self) -> None:
-        """Send what is new, if it wants to hear of it."""
-        state = self.state
-        if not self._has_started and (state.num_sampled or state.num_completion):
-            self._has_started = True
-            self._emit(Started(prompt_tokens=state.prompt_len))
-        if self.request.stream and (delta := self._text.delta(state.num_released)):
-            self._emit(delta)
-        if state.journal:
-            for tokens in self._tokens.deltas(state.journal):
-                self._emit(tokens)
-            state.journal.clear()
-
     def conclude(self) -> None:
         """Tell the mods and the client that the request has ended."""
-        self.is_concluded = True
         self._guard(self.steering.finished)
-        state = self.state
-        logger.info(
-            "%s %s: %d prompt tokens, %d of the completion (%d forced, %d taken back), %.2f s",
-            state.request_id,
-            state.finish_reason,
-            state.prompt_len,
-            state.num_completion,
-            state.num_forced,
-            state.num_taken_back,
-            time.monotonic() - self._began_at,
-        )
-        if state.error:
-            self._emit(Failed(error=state.error))
-            return
-        self._follow(always=True)
-        self.report()
-        if self.request.stream and (delta := self._text.last_delta()):
-            self._emit(delta)
-        self._emit(self._completed())
-
-    def _completed(self) -> Completed:
-        state = self.state
-        return Completed(
-            text=self._text.text(),
-            token_ids=tuple(state.completion_ids),
-            finish_reason=state.finish_reason or FinishReason.CANCELLED,
-            tool_calls=state.tool_calls,
-            prompt_tokens=state.prompt_len,
-            completion_tokens=state.num_completion,
-            forced_tokens=state.num_forced,
-            taken_back_tokens=state.num_taken_back,
-        )
-
-    def _follow(self, *, always: bool = False) -> None:
-        """Decode what is new, where the text matters now, and end at a stop string."""
-        request, state = self.request, self.state
-        if not (always or request.stream or request.stop):
-            return
-        unchanged = state.num_unchanged
-        self._text.follow(unchanged, state.token_ids[state.prompt_len + unchanged :])
-        state.num_unchanged = state.num_completion
-        if self._text.has_stopped and state.finish_reason in (None, FinishReason.LENGTH):
-            state.finish_reason = FinishReason.STOP
+        self.answer.conclude()
 
     def _guard(self, call: Callable[[], object]) -> None:
         """Call something that mods take part in; what they do wrong ends this request only."""
@@ -325,6 +308,16 @@ class Row:
             step=step,
             mod=self.steering.mods[-1].name,
         )
+
+
+def _instance(call: ModCall, request: GenerationRequest, traits: ModelTraits) -> InProcessMod:
+    return InProcessMod(
+        call.definition,
+        call.parameters,
+        tokenizer=traits.tokenizer,
+        conversation=request.conversation,
+        name=call.name,
+    )
 
 
 def _hold(request: GenerationRequest, holds: list[int | None]) -> int | None:

@@ -1,35 +1,43 @@
-"""Runs the model: a lane of a plan in, the scores of its rows' next positions out."""
+"""Runs the model: a plan in, the scores of the positions that it asks for out."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
+from msgspec import Struct
 
-from concordance_inference.engine.attention_cache import MARGIN
-from concordance_inference.engine.batch_cache import BatchCache
-from concordance_inference.engine.last_position import score_last_position_only
-from concordance_inference.engine.plan import Lane, StepPlan
-from concordance_inference.engine.scores import Scores
+from concordance_inference.engine.caches.attention import MARGIN
+from concordance_inference.engine.caches.batch_cache import BatchCache
+from concordance_inference.engine.head import ScoringHead
+from concordance_inference.engine.plan import Pass, StepPlan
+from concordance_inference.engine.profile import ModelProfile, profile_of
+
+
+class ScoredPass(Struct, frozen=True, eq=False):
+    """What a forward pass scored."""
+
+    logits: mx.array  # (positions, vocab) float32, still being computed
+    positions: tuple[tuple[int, int], ...]  # row, and how many tokens stand before the position
 
 
 class ModelRunner:
     """A model and the caches of the batch. Belongs to one thread, as every mlx array does."""
 
-    def __init__(self, model: Any, *, margin: int = MARGIN) -> None:
+    def __init__(
+        self, model: Any, profile: ModelProfile | None = None, *, margin: int = MARGIN
+    ) -> None:
         """Take a loaded model.
 
         Args:
             model: One of mlx-lm's.
+            profile: What is known of it; found out by running it if left out.
             margin: How many tokens behind its window a sliding layer keeps.
-
-        Raises:
-            ModelLoadError: The model wants a cache that cannot be batched.
         """
-        self._model = model
+        self.head = ScoringHead(model)
         self.cache = BatchCache(model, margin=margin)
-        self.trims_head = score_last_position_only(model)
+        self.profile = profile or profile_of(model, margin=margin)
 
-    def forward(self, plan: StepPlan, sampled: mx.array | None) -> Scores | None:
+    def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[ScoredPass]:
         """Launch the forward passes of a plan.
 
         Args:
@@ -37,59 +45,72 @@ class ModelRunner:
             sampled: The tokens just sampled, one for each row.  (rows,) int32
 
         Returns:
-            The scores of the rows whose next position can be decided, still being computed;
-            `None` if there are none, in which case the passes have been run to their end.
+            The scores that were asked for, still being computed. If none were, the passes have
+            been run to their end.
         """
-        scored: list[tuple[slice, Lane, mx.array]] = []
-        unscored = False
-        for lane in plan.lanes:
-            rows, logits = self._run(plan, lane, sampled)
-            if lane.is_scored:
-                scored.append((rows, lane, logits))
-            unscored |= not lane.is_scored
+        scored: list[ScoredPass] = []
+        for pass_ in plan.passes:
+            logits = run_pass(self.head, self.cache, pass_, _inputs(pass_, sampled))
+            if pass_.is_scored:
+                scored.append(ScoredPass(logits, tuple(_lengths(pass_))))
         if not scored:
             mx.eval(self.cache.arrays())
-            return None
-        if unscored:
+        elif len(scored) < len(plan.passes):
             mx.async_eval(self.cache.arrays())
-        return self._gather(scored)
-
-    def _run(self, plan: StepPlan, lane: Lane, sampled: mx.array | None) -> tuple[slice, mx.array]:
-        """One forward pass. Returns the rows it covers and their logits, (rows, vocab) float32."""
-        wanted = slice(lane.first, lane.last + 1)
-        rows = self.cache.begin(wanted, plan.cached, lane.num_tokens)
-        tokens = _inputs(lane, rows, sampled)
-        logits = self._model(tokens, cache=self.cache.layers)[:, -1]
-        return rows, logits.astype(mx.float32)
-
-    def _gather(self, scored: Sequence[tuple[slice, Lane, mx.array]]) -> Scores:
-        """The logits of several lanes as those of one batch."""
-        covered, lane, logits = scored[0]
-        if len(scored) == 1 and covered == slice(0, self.cache.num_rows):
-            return Scores(logits, [read.row for read in lane.reads if read.is_scored])
-        by_row: dict[int, mx.array] = {}
-        for covered, lane, logits in scored:
-            for read in lane.reads:
-                if read.is_scored:
-                    at = read.row - covered.start
-                    by_row[read.row] = logits[at : at + 1]
-        return Scores.of_rows(by_row, self.cache.num_rows)
+        return scored
 
 
-def _inputs(lane: Lane, rows: slice, sampled: mx.array | None) -> mx.array:
-    """The token ids that a lane's rows read.  (rows, tokens) int32"""
-    num_rows = rows.stop - rows.start
-    known = [[0] * lane.num_tokens for _ in range(num_rows)]
-    from_device = [False] * num_rows
-    for read in lane.reads:
+def run_pass(head: ScoringHead, cache: BatchCache, pass_: Pass, tokens: mx.array) -> mx.array:
+    """One forward pass.
+
+    Args:
+        head: The model.
+        cache: What it remembers of the rows.
+        pass_: What is read.
+        tokens: (rows, tokens) int32
+
+    Returns:
+        The scores of the wanted positions in order.  (positions, vocab) float32
+    """
+    cache.begin(pass_)
+    logits = head(tokens, cache.layers, list(_wanted(pass_)))
+    cache.end()
+    return logits
+
+
+def _wanted(pass_: Pass) -> Sequence[tuple[int, int]]:
+    """The positions to score: row and position in the pass."""
+    return [
+        (read.row - pass_.first, position)
+        for read in pass_.reads
+        for position in range(read.num_tokens - read.num_scored, read.num_tokens)
+    ]
+
+
+def _lengths(pass_: Pass) -> Sequence[tuple[int, int]]:
+    """The same positions: row of the batch, and how many tokens stand before."""
+    starts = {read.row: read.start for read in pass_.reads}
+    return [
+        (pass_.first + row, starts[pass_.first + row] + position + 1)
+        for row, position in _wanted(pass_)
+    ]
+
+
+def _inputs(pass_: Pass, sampled: mx.array | None) -> mx.array:
+    """The token ids that a pass's rows read, padded with zeros.  (rows, tokens) int32"""
+    rows, num_tokens = len(pass_.starts), pass_.num_tokens
+    known = [[0] * num_tokens for _ in range(rows)]
+    from_device = [False] * rows
+    for read in pass_.reads:
         if read.token_ids is None:
-            from_device[read.row - rows.start] = True
+            from_device[read.row - pass_.first] = True
         else:
-            known[read.row - rows.start] = list(read.token_ids)
+            known[read.row - pass_.first][: read.num_tokens] = read.token_ids
     if not any(from_device):
         return mx.array(known, mx.int32)
     assert sampled is not None
-    fresh = sampled[rows, None]
+    fresh = sampled[pass_.rows, None]
     if all(from_device):
         return fresh
+    fresh = mx.pad(fresh, [(0, 0), (0, num_tokens - 1)])
     return mx.where(mx.array(from_device)[:, None], fresh, mx.array(known, mx.int32))

@@ -1,45 +1,101 @@
-"""The logits of one step, row by row."""
+"""The scores of one step: of the positions that come next, and of tokens that stand already."""
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Self, cast
 
 import mlx.core as mx
+from msgspec import Struct
+
+from concordance_inference.engine.row import Row
+from concordance_inference.engine.runner import ScoredPass
 
 
 class Scores:
-    """The logits of a batch, and which of its rows can be decided by them.
-
-    The other rows hold whatever a pass computed for them on its way, or zeros.
-    """
+    """The model's scores of the next positions of some rows of the batch."""
 
     def __init__(self, logits: mx.array, rows: Sequence[int]) -> None:
-        """Hold the logits of a batch.
+        """Hold scores.
 
         Args:
-            logits: (rows, vocab) float32
-            rows: The rows whose next position can be decided.
+            logits: (scored rows, vocab) float32
+            rows: Which row of the batch each of them is, each once.
         """
         self.logits = logits
         self.rows = tuple(rows)
 
     @classmethod
-    def of_rows(cls, by_row: Mapping[int, mx.array], num_rows: int) -> Self:
-        """The scores of a batch of which some rows are scored.
+    def of_rows(cls, by_row: Mapping[int, mx.array]) -> Self:
+        """Put the scores of some rows together, each (1, vocab)."""
+        rows = sorted(by_row)
+        logits = [by_row[row] for row in rows]
+        return cls(logits[0] if len(logits) == 1 else mx.concatenate(logits), rows)
 
-        Args:
-            by_row: The logits of those rows, each (1, vocab) float32.
-            num_rows: How many rows the batch has.
-        """
-        blank = mx.zeros_like(next(iter(by_row.values())))
-        return cls(
-            mx.concatenate([by_row.get(row, blank) for row in range(num_rows)]), sorted(by_row)
-        )
+    def some(self, indices: Sequence[int]) -> "Scores":
+        """The scores of some of the scored rows."""
+        if len(indices) == len(self.rows):
+            return self
+        return Scores(self.logits[mx.array(list(indices))], [self.rows[i] for i in indices])
 
-    def of_row(self, row: int) -> mx.array:
-        """The logits of one row.  (1, vocab) float32."""
-        return self.logits[row : row + 1]
 
-    def with_rows(self, by_row: Mapping[int, mx.array]) -> "Scores":
-        """The same scores, with other rows scored beside."""
-        scored = {row: self.of_row(row) for row in self.rows} | dict(by_row)
-        return Scores.of_rows(scored, self.logits.shape[0])
+class KnownScores(Struct, frozen=True, eq=False):
+    """The scores of positions whose tokens are known: their log-probabilities are wanted."""
+
+    logits: mx.array  # (positions, vocab) float32
+    at: tuple[tuple[Row, int], ...]  # a row, and how many tokens stand before the position
+
+
+class Remembered(Struct, frozen=True, eq=False):
+    """Where the scores of a position that a row may go back to are."""
+
+    scored: ScoredPass
+    index: int
+
+    @property
+    def logits(self) -> mx.array:
+        """(1, vocab) float32"""
+        return self.scored.logits[self.index : self.index + 1]
+
+
+def gather(
+    rows: Sequence[Row], scored: Sequence[ScoredPass]
+) -> tuple[Scores | None, list[KnownScores]]:
+    """Sort out what a step scored, and let the rows remember it.
+
+    Args:
+        rows: The rows of the batch.
+        scored: The forward passes.
+
+    Returns:
+        The scores of next positions, those that rows remember among them, and the scores of
+        known tokens.
+    """
+    by_row = _recalled(rows)
+    known: list[KnownScores] = []
+    for pass_ in scored:
+        following = [i for i, (row, at) in enumerate(pass_.positions) if rows[row].is_next(at)]
+        for i in following:
+            row, length = pass_.positions[i]
+            rows[row].remember(length, Remembered(pass_, i))
+        if len(following) < len(pass_.positions):
+            known.append(_known(rows, pass_, following))
+        elif len(scored) == 1 and not by_row:
+            return Scores(pass_.logits, [row for row, _ in pass_.positions]), known
+        by_row.update({pass_.positions[i][0]: pass_.logits[i : i + 1] for i in following})
+    return (Scores.of_rows(by_row) if by_row else None), known
+
+
+def _recalled(rows: Sequence[Row]) -> dict[int, mx.array]:
+    """The scores of rows that went back to a position that is remembered, each (1, vocab)."""
+    recalled: dict[int, mx.array] = {}
+    for i, row in enumerate(rows):
+        if row.recalls_next:
+            recalled[i] = cast(Remembered, row.recall(len(row.state.token_ids))).logits
+            row.count_recalled()
+    return recalled
+
+
+def _known(rows: Sequence[Row], pass_: ScoredPass, following: Sequence[int]) -> KnownScores:
+    """The scores of a pass that are not of next positions."""
+    some = [i for i in range(len(pass_.positions)) if i not in following]
+    at = tuple((rows[pass_.positions[i][0]], pass_.positions[i][1]) for i in some)
+    return KnownScores(pass_.logits[mx.array(some)], at)

@@ -1,6 +1,6 @@
 """What a client may be shown of a completion, and when."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from concordance_inference.engine.decoder import Decoder
@@ -73,6 +73,17 @@ class TextStream:
     def last_delta(self) -> TextDelta | None:
         """What is left to show once the completion has ended, or `None`."""
         return self._show(self.text()[self._num_shown :])
+
+    @property
+    def num_shown_tokens(self) -> int:
+        """How many tokens have a part in the text that was shown."""
+        return self.tokens_in(self._num_shown)
+
+    def tokens_in(self, num_characters: int) -> int:
+        """How many tokens have a part in the first characters of the text."""
+        if not num_characters:
+            return 0
+        return min(bisect_left(self._ends, num_characters) + 1, len(self._ends))
 
     def text(self) -> str:
         """The whole text, to the stop string if there is one."""

@@ -18,8 +18,9 @@ from concordance_shared import (
     EngineStoppedError,
 )
 
+from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.engine import Engine
-from concordance_inference.engine.row import Emit
+from concordance_inference.engine.metrics import MetricsSnapshot
 from concordance_inference.generation import (
     Completed,
     Failed,
@@ -57,6 +58,7 @@ class EngineThread:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._ready = threading.Event()
         self._model: ModelInfo | None = None
+        self._engine: Engine | None = None
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._num_unfinished = 0
@@ -77,6 +79,11 @@ class EngineThread:
     def num_unfinished(self) -> int:
         """How many requests run or wait."""
         return self._num_unfinished
+
+    def metrics(self) -> MetricsSnapshot:
+        """What the engine has counted and timed so far."""
+        assert self._engine is not None, "started"
+        return self._engine.metrics()
 
     def start(self) -> Self:
         """Start the thread and wait for the model.
@@ -165,14 +172,14 @@ class EngineThread:
 
     def _build_and_serve(self) -> None:
         try:
-            engine, self._model = self._build()
+            self._engine, self._model = self._build()
         except BaseException as exc:  # whoever started us is told
             self._failure = exc
             return
         finally:
             self._ready.set()
         try:
-            self._serve(engine)
+            self._serve(self._engine)
         finally:
             self._is_stopping = True
             self._refuse_what_waits()

@@ -37,6 +37,12 @@ class LoadedModel(Struct, frozen=True, kw_only=True, eq=False):
     info: ModelInfo
     place: str  # the folder, or the id on the hub, that mlx-lm loads it from
 
+    @property
+    def weight_bytes(self) -> int:
+        """What the weights take, in bytes."""
+        arrays = cast(list[tuple[str, mx.array]], tree_flatten(self.model.parameters()))
+        return sum(array.nbytes for _, array in arrays)
+
 
 def load_model(name: str | None = None, *, progress: Progress = logger.info) -> LoadedModel:
     """Load a model. Call it on the thread that will run it.

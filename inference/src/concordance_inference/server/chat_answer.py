@@ -1,7 +1,7 @@
 """A chat completion as OpenAI's clients read it, whole or in chunks."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -13,22 +13,31 @@ from concordance_inference.generation import (
     GenerationRequest,
     Started,
     TextDelta,
+    TokenLogprobs,
     TokensDelta,
     Update,
 )
+
+#: JSON has no -inf; clients of OpenAI's API know this number for what cannot be.
+_IMPOSSIBLE = -9999.0
 
 
 class ChatAnswer:
     """The answer to one request: everything it sends has one id and one time."""
 
-    def __init__(self, request: GenerationRequest, model: str) -> None:
+    def __init__(
+        self, request: GenerationRequest, model: str, token_bytes: Callable[[int], bytes]
+    ) -> None:
         """Begin an answer.
 
         Args:
             request: What was asked of the engine.
             model: The model string of the request, which is repeated to the client.
+            token_bytes: The bytes that a token stands for.
         """
         self._has_mods = bool(request.mods)
+        self._has_logprobs = request.top_logprobs is not None
+        self._token_bytes = token_bytes
         self._head: dict[str, Any] = {
             "id": f"chatcmpl-{request.request_id}",
             "created": int(time.time()),
@@ -47,7 +56,7 @@ class ChatAnswer:
         choice = {
             "index": 0,
             "message": message,
-            "logprobs": None,
+            "logprobs": self._logprobs(completed.logprobs),
             "finish_reason": completed.finish_reason,
         }
         return {
@@ -62,15 +71,42 @@ class ChatAnswer:
         self,
         delta: dict[str, Any] | None,
         finish_reason: FinishReason | None = None,
+        logprobs: Sequence[TokenLogprobs] = (),
         **fields: Any,
     ) -> dict[str, Any]:
         """A chunk of a stream; without a delta, one without choices."""
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        choice = {
+            "index": 0,
+            "delta": delta,
+            "logprobs": self._logprobs(logprobs) if logprobs else None,
+            "finish_reason": finish_reason,
+        }
         return {
             **self._head,
             "object": "chat.completion.chunk",
             "choices": [] if delta is None else [choice],
             **fields,
+        }
+
+    def _logprobs(self, entries: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
+        """How likely each token was, in OpenAI's shape."""
+        if not self._has_logprobs:
+            return None
+        content = [
+            {
+                **self._token(entry.token_id, entry.logprob),
+                "top_logprobs": [self._token(*pair) for pair in entry.top],
+            }
+            for entry in entries
+        ]
+        return {"content": content, "refusal": None}
+
+    def _token(self, token_id: int, logprob: float) -> dict[str, Any]:
+        data = self._token_bytes(token_id)
+        return {
+            "token": data.decode(errors="replace"),
+            "logprob": max(logprob, _IMPOSSIBLE),
+            "bytes": list(data),
         }
 
     def _about_mods(self, completed: Completed) -> dict[str, Any]:
@@ -128,7 +164,8 @@ class ChatChunks:
             yield self._answer.chunk({"role": "assistant", "content": content}, **self._extra)
 
     def _text(self, delta: TextDelta) -> dict[str, Any]:
-        chunk = self._answer.chunk({"content": delta.text}, **self._extra)
+        content = {"content": delta.text}
+        chunk = self._answer.chunk(content, logprobs=delta.logprobs, **self._extra)
         if delta.retracted:
             chunk["concordance"] = {"retracted": delta.retracted}
         return chunk

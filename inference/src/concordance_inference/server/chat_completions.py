@@ -1,6 +1,6 @@
 """`POST /v1/chat/completions`."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 import msgspec
@@ -41,7 +41,7 @@ async def chat_completions(request: Request) -> Response:
     context = context_of(request)
     body = await read_body(request, ChatCompletionRequest, max_bytes=MAX_BODY)
     generation = to_generation_request(body, context)
-    answer = ChatAnswer(generation, body.model)
+    answer = ChatAnswer(generation, body.model, context.chat.token_bytes)
     updates = context.engine.generate(generation)
     if not body.stream:
         end = await unless_disconnected(request, completed(updates))
@@ -80,11 +80,12 @@ def to_generation_request(body: ChatCompletionRequest, context: ServerContext) -
             param="tools",
         )
     prompt_ids = context.chat.render(body.messages, tools)
+    _check_room(model, len(prompt_ids))
     return GenerationRequest(
         request_id=new_request_id(),
         prompt_ids=tuple(prompt_ids),
-        max_tokens=_budget(body, model, len(prompt_ids)),
-        sampling=_sampling(body),
+        max_tokens=body.max_completion_tokens or body.max_tokens,
+        sampling=_sampling(body, model.vocab_size),
         stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
         mods=mods,
         conversation=Conversation(
@@ -93,6 +94,7 @@ def to_generation_request(body: ChatCompletionRequest, context: ServerContext) -
         ),
         stream=bool(body.stream),
         include_retractions=bool(body.stream_options and body.stream_options.include_retractions),
+        top_logprobs=_top_logprobs(body),
     )
 
 
@@ -103,20 +105,45 @@ def _chosen(body: ChatCompletionRequest) -> list[NamedMod]:
     ]
 
 
-def _budget(body: ChatCompletionRequest, model: ModelInfo, prompt_len: int) -> int:
-    """How many tokens the completion may have: what was asked for, as far as there is room."""
-    room = model.context_length - prompt_len
-    if room < 1:
+def _check_room(model: ModelInfo, prompt_len: int) -> None:
+    """Refuse a prompt behind which nothing fits."""
+    if prompt_len >= model.context_length:
         raise ContextLengthError(
             f"this model's context is {model.context_length} tokens, and the messages alone are "
             f"{prompt_len}; shorten them",
             param="messages",
         )
-    return min(body.max_completion_tokens or body.max_tokens or room, room)
 
 
-def _sampling(body: ChatCompletionRequest) -> SamplingParams:
+def _sampling(body: ChatCompletionRequest, vocab_size: int) -> SamplingParams:
     """The request's sampling parameters; a field that is null has its default."""
-    names = ("temperature", "top_p", "top_k", "min_p", "seed")
+    names = [name for name in SamplingParams.__struct_fields__ if name != "logit_bias"]
     given = {name: getattr(body, name) for name in names}
-    return SamplingParams(**{name: value for name, value in given.items() if value is not None})
+    return SamplingParams(
+        **{name: value for name, value in given.items() if value is not None},
+        logit_bias=_logit_bias(body.logit_bias or {}, vocab_size),
+    )
+
+
+def _logit_bias(given: Mapping[str, float], vocab_size: int) -> dict[int, float]:
+    """The biases by token id; JSON has its keys as text."""
+    for key in given:
+        if not key.isdecimal() or int(key) >= vocab_size:
+            raise InvalidRequestError(
+                f"logit_bias: {key!r:.40} is not the id of one of this model's {vocab_size} tokens",
+                param="logit_bias",
+            )
+    return {int(key): bias for key, bias in given.items()}
+
+
+def _top_logprobs(body: ChatCompletionRequest) -> int | None:
+    """How many alternatives to each token are wanted; `None` if not even its own probability."""
+    if body.top_logprobs and not body.logprobs:
+        raise InvalidRequestError("top_logprobs needs logprobs=true", param="top_logprobs")
+    if body.logprobs and body.stream_options and body.stream_options.include_retractions:
+        raise InvalidRequestError(
+            "logprobs cannot be told of a stream with stream_options.include_retractions; leave "
+            "one of them out",
+            param="logprobs",
+        )
+    return (body.top_logprobs or 0) if body.logprobs else None

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from concordance_shared import InvalidRequestError, Message, ResponseFormat, Tool
 from msgspec import Meta, Struct
 
-from concordance_inference.generation import Fraction
+from concordance_inference.generation import MAX_TOP_LOGPROBS, Fraction, Penalty
 
 Count = Annotated[int, Meta(ge=1)]
 StopStrings = Annotated[list[str], Meta(max_length=16)]
@@ -42,6 +42,14 @@ class ChatCompletionRequest(Struct, kw_only=True):
     top_p: Fraction | None = None
     top_k: Annotated[int, Meta(ge=0)] | None = None
     min_p: Fraction | None = None
+    xtc_probability: Fraction | None = None
+    xtc_threshold: Annotated[float, Meta(ge=0, le=0.5)] | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0, le=10)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     seed: int | None = None
     stop: str | StopStrings | None = None
     stream: bool | None = None
@@ -52,12 +60,6 @@ class ChatCompletionRequest(Struct, kw_only=True):
     n: Any = None
     tool_choice: Any = None
     parallel_tool_calls: Any = None
-    logprobs: Any = None
-    top_logprobs: Any = None
-    logit_bias: Any = None
-    presence_penalty: Any = None
-    frequency_penalty: Any = None
-    repetition_penalty: Any = None
     reasoning_effort: Any = None
     functions: Any = None
     function_call: Any = None
@@ -72,12 +74,6 @@ _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "n": (None, 1),
     "tool_choice": (None, "auto", "none"),
     "parallel_tool_calls": (None, True, False),
-    "logprobs": (None, False),
-    "top_logprobs": (None, 0),
-    "logit_bias": (None, {}),
-    "presence_penalty": (None, 0),
-    "frequency_penalty": (None, 0),
-    "repetition_penalty": (None, 1),
     "reasoning_effort": (None,),
     "functions": (None, []),
     "function_call": (None, "auto", "none"),

@@ -2,7 +2,7 @@
 
 import statistics
 
-from concordance_inference.engine.draws import uniform
+from concordance_inference.engine.sampling.draws import uniform
 
 
 def test_the_same_seed_and_index_give_the_same_number():

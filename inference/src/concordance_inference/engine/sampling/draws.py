@@ -4,6 +4,9 @@ A draw depends on the request's seed and on how many draws it had before, and on
 on its neighbours in the batch, not on the device, not on passes that were wasted.
 """
 
+#: Changes a seed into that of another series of draws, for the same positions.
+XTC_SERIES = 0x5851F42D4C957F2D
+
 #: What stands for a token where none can be sampled: every score was -inf, or one was no number.
 NO_TOKEN = -1
 

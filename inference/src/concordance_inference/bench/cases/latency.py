@@ -1,0 +1,79 @@
+"""How long tokens are apart: in steady state, and while a long prompt is admitted."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from concordance_inference.bench import drive
+from concordance_inference.bench.drive import Subject, num_produced, request, silent
+from concordance_inference.bench.effort import Effort
+from concordance_inference.bench.figures import Figure, measured
+
+#: Rows that run when the long prompt comes.
+_ROWS = 7
+
+
+def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
+    """In milliseconds: of one stream, and of seven rows without and with a prompt beside them."""
+    name = subject.name
+    for what, mods in (("", ()), (", a mod on all events", (silent,))):
+        times = _one_stream(subject, 2 * effort.decode_tokens, mods)
+        for q in (0.5, 0.95):
+            label = f"inter-token latency, one stream{what}, p{q * 100:.0f}"
+            yield measured(label, name, "ms", 1e3 * quantile(times, q))
+    idle, busy, chunk_s = _beside_a_prompt(subject, effort)
+    idle_p50 = quantile(idle, 0.5)
+    yield measured(f"inter-token latency, {_ROWS} rows, p50", name, "ms", 1e3 * idle_p50)
+    yield Figure(
+        name=f"inter-token latency, {_ROWS} rows, p95 while {effort.long_prompt} tokens are read, "
+        "against 3 x p50 and one chunk",
+        model=name,
+        value=1e3 * quantile(busy, 0.95),
+        unit="ms",
+        baseline=1e3 * (3 * idle_p50 + chunk_s),
+        ratio=quantile(busy, 0.95) / (3 * idle_p50 + chunk_s),
+        wanted=None if name == "tiny" else 1.0,
+        at_most=True,
+    )
+
+
+def _one_stream(subject: Subject, num_tokens: int, mods: Sequence[object]) -> list[float]:
+    engine = subject.engine()
+    drive.submit(engine, request(subject.prompt(24), num_tokens, *mods))
+    engine.step()
+    (times,) = drive.token_times(engine, lambda: not engine.has_work)
+    return gaps(times)
+
+
+def _beside_a_prompt(subject: Subject, effort: Effort) -> tuple[list[float], list[float], float]:
+    """The gaps between tokens before and while a prompt is read, and what one chunk takes."""
+    engine = subject.engine()
+    prompts = [subject.prompt(24, seed) for seed in range(_ROWS)]
+    drive.submit(engine, *(request(prompt, 4096) for prompt in prompts))
+    while len(engine.rows) < _ROWS or not all(map(num_produced, engine.rows)):
+        engine.step()
+    until = num_produced(engine.rows[0]) + effort.decode_tokens
+    idle = drive.token_times(engine, lambda: num_produced(engine.rows[0]) >= until)
+    long = subject.prompt(min(effort.long_prompt, subject.traits.context_length - 8))
+    drive.submit(engine, request(long, 1))
+    engine.step()
+    num_steps = engine.metrics().steps
+    busy = drive.token_times(engine, lambda: len(engine.rows) == _ROWS)
+    num_steps = engine.metrics().steps - num_steps
+    chunk_s = subject.profile.cost.of(-(-len(long) // max(1, num_steps)))
+    for row in engine.rows:
+        engine.cancel(row.request.request_id)
+    engine.step()
+    return [g for t in idle for g in gaps(t)], [g for t in busy for g in gaps(t)], chunk_s
+
+
+def gaps(times: Sequence[float]) -> list[float]:
+    """The times between moments."""
+    return [after - before for before, after in pairwise(times)]
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """The value below which a fraction `q` lies."""
+    if len(values) < 2:
+        return values[0] if values else 0.0
+    return statistics.quantiles(values, n=100, method="inclusive")[round(q * 100) - 1]

@@ -1,0 +1,47 @@
+"""Where the time of a decoding step goes, by function."""
+
+import cProfile
+import pstats
+from pathlib import Path
+
+from msgspec import Struct
+
+from concordance_inference.bench import drive
+from concordance_inference.bench.drive import Subject, request, silent
+
+
+class Hot(Struct, frozen=True, kw_only=True):
+    """A function, and what it took of a run."""
+
+    where: str
+    calls: int
+    seconds: float  # in itself, not in what it calls
+
+
+def hottest(subject: Subject, num_tokens: int, *, count: int = 20) -> list[Hot]:
+    """The functions that took the most time while one stream decoded with a mod on all events.
+
+    A run of its own: the profiler slows what it watches.
+    """
+    engine, prompt = subject.engine(), subject.prompt(24)
+    drive.run(engine, request(prompt, 8, silent))
+    profiler = cProfile.Profile()
+    profiler.runcall(drive.run, engine, request(prompt, num_tokens, silent))
+    rows = [
+        Hot(where=_where(*function), calls=calls, seconds=seconds)
+        for function, (_, calls, seconds, _, _) in _stats(profiler).items()
+    ]
+    return sorted(rows, key=lambda hot: -hot.seconds)[:count]
+
+
+def _stats(
+    profiler: cProfile.Profile,
+) -> dict[tuple[str, int, str], tuple[int, int, float, float, object]]:
+    return pstats.Stats(profiler).stats  # type: ignore[attr-defined]  # not in the stubs
+
+
+def _where(file: str, line: int, name: str) -> str:
+    """`engine/row.py:12 take_sampled`, or a builtin's name."""
+    if not line:
+        return name
+    return f"{'/'.join(Path(file).parts[-2:])}:{line} {name}"

@@ -1,0 +1,178 @@
+"""Puts requests into rows: looks up what they need not read, and what they can wait for."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from concordance_shared import ContextLengthError, ModError
+
+from concordance_inference.engine.answer import Emit
+from concordance_inference.engine.config import EngineConfig, ModelTraits
+from concordance_inference.engine.kv_budget import KvBudget
+from concordance_inference.engine.metrics import Metrics
+from concordance_inference.engine.prefix_cache import MIN_TOKENS, Prefix, PrefixCache
+from concordance_inference.engine.prefix_tree import num_common
+from concordance_inference.engine.row import Row
+from concordance_inference.engine.runner import ModelRunner
+from concordance_inference.engine.scheduler import Scheduler, Waiting
+from concordance_inference.engine.score_memory import positions_that_fit
+from concordance_inference.generation import Failed, GenerationRequest
+
+#: A request waits for a prompt that is being read if it saves reading so many tokens.
+_WORTH_WAITING = 64
+
+#: So far before its end, reading a prompt pauses where layers have states: chat templates write
+#: the last few tokens of a prompt otherwise when the answer stands behind it.
+_TAIL = 16
+
+_UNLIMITED = 2**62
+
+
+class Admission:
+    """Which requests run, what of their prompts is known, and what is kept of those that ran."""
+
+    def __init__(
+        self, runner: ModelRunner, traits: ModelTraits, config: EngineConfig, metrics: Metrics
+    ) -> None:
+        """Begin with nobody waiting and nothing known."""
+        self._cache = runner.cache
+        self._metrics = metrics
+        self._traits = traits
+        kv_bytes = _UNLIMITED if config.kv_bytes is None else config.kv_bytes
+        self._budget = KvBudget(
+            runner.profile.footprint,
+            max_bytes=kv_bytes,
+            max_rows=config.max_rows,
+            context_length=traits.context_length,
+        )
+        prefix_bytes = kv_bytes // 4 if config.prefix_bytes is None else config.prefix_bytes
+        self._prefixes = PrefixCache(runner.cache, max_bytes=prefix_bytes)
+        self._remembers = positions_that_fit(config.max_rows, 4 * traits.vocab_size)
+        self.waiting = Scheduler(self._budget, max_rows=config.max_rows)
+
+    def submit(self, request: GenerationRequest, emit: Emit) -> None:
+        """Let a request wait, unless it can never run."""
+        try:
+            self.waiting.check(request)
+        except ContextLengthError as exc:
+            emit(Failed(error=exc))
+        else:
+            self.waiting.submit(request, emit)
+
+    def next_rows(self, running: Sequence[Row]) -> list[Row]:
+        """The rows of the requests that begin now, beside those that run."""
+        new: list[Row] = []
+        while True:
+            rows = [*running, *new]
+            lengths = [row.max_length for row in rows]
+            waiting = self.waiting.next(lengths, partial(self._should_wait, rows))
+            if waiting is None:
+                return new
+            row = self._begin(waiting, lengths)
+            if row:
+                new.append(row)
+
+    def _begin(self, waiting: Waiting, lengths: list[int]) -> Row | None:
+        """Make the row of a request; `None` if its mods ended it before it began."""
+        row = self._row_of(waiting)
+        if row is None:
+            return None
+        self._metrics.count_admission(time.monotonic() - waiting.since)
+        row.begin()
+        if not self._budget.fits([*lengths, row.max_length]):
+            row.fail(_too_long(row))
+        if not row.is_over:
+            return row
+        row.conclude()
+        self._metrics.count_end(row.state, row.mod_seconds)
+        return None
+
+    def _row_of(self, waiting: Waiting) -> Row | None:
+        request = waiting.request
+        prompt_len = len(request.prompt_ids)
+        try:
+            return Row(
+                request,
+                self._traits,
+                waiting.emit,
+                max_tokens=self._budget.length_of(prompt_len, request.max_tokens) - prompt_len,
+                remembers=self._remembers,
+                clock=self._metrics.clock(waiting.since),
+            )
+        except ModError as exc:
+            waiting.emit(Failed(error=exc))
+            return None
+
+    def _should_wait(self, rows: Sequence[Row], request: GenerationRequest) -> bool:
+        """Whether a prompt that is being read begins like this one's, for long enough."""
+        if not self._prefixes.is_on:
+            return False
+        known = self._prefixes.find(request.cache_salt, request.prompt_ids).length
+        for row in rows:
+            if row.is_reading_prompt and row.request.cache_salt == request.cache_salt:
+                common = num_common(request.prompt_ids[:-1], row.prompt_ids)
+                if common - max(known, row.state.num_cached) >= _WORTH_WAITING:
+                    if common > row.state.num_cached:
+                        row.stops.add(common)
+                    return True
+        return False
+
+    def settle(self, i: int, rows: Sequence[Row]) -> None:
+        """Let a new row, which is empty in the caches, begin with what is known of its prompt."""
+        row = rows[i]
+        prompt_ids = row.prompt_ids
+        prefix = self._prefixes.find(row.request.cache_salt, prompt_ids)
+        for j, other in enumerate(rows):
+            if j != i and other.request.cache_salt == row.request.cache_salt:
+                prefix = self._shared(prompt_ids, prefix, j, other)
+        if prefix.length >= MIN_TOKENS:
+            self._prefixes.restore(i, prefix)
+            row.reuse(prefix.length)
+            self._metrics.cached_tokens += prefix.length
+        self._pause(i, row, prefix)
+        self._cache.reserve(row.state.prompt_len)
+
+    def _shared(self, prompt_ids: Sequence[int], prefix: Prefix, j: int, other: Row) -> Prefix:
+        """What can be had from a row that runs, if that is more than is known."""
+        held = other.state.token_ids[: other.state.num_cached]
+        common = self._cache.reach(j, num_common(prompt_ids[:-1], held))
+        if not self._prefixes.is_on or common < prefix.length + MIN_TOKENS:
+            return prefix
+        self._prefixes.keep(other.request.cache_salt, j, prompt_ids[:common])
+        return self._prefixes.find(other.request.cache_salt, prompt_ids)
+
+    def _pause(self, i: int, row: Row, prefix: Prefix) -> None:
+        """Keep what the row can go on from at its prompt's end, and where it left what is known."""
+        if not self._cache.needs_snapshots:
+            return
+        places = {row.state.prompt_len, row.state.prompt_len - _TAIL, *row.stops}
+        if prefix.match.length - prefix.length >= MIN_TOKENS:
+            places.add(prefix.match.length)
+        row.stops = {place for place in places if place > row.state.num_cached}
+        self._cache.pin(i, list(row.stops))
+
+    def keep(self, i: int, row: Row) -> None:
+        """Keep what a row that has ended leaves in the caches."""
+        state = row.state
+        if row.is_sound:
+            salt = row.request.cache_salt
+            self._prefixes.keep(salt, i, state.token_ids[: state.num_cached])
+
+    @property
+    def prefix_bytes(self) -> int:
+        """What is kept of earlier requests, in bytes."""
+        return self._prefixes.num_bytes
+
+    def make_room(self, rows: Sequence[Row]) -> None:
+        """Leave the rows the memory that they can grow into."""
+        grown = self._budget.bytes_of([row.max_length for row in rows])
+        taken = max(grown, self._cache.num_bytes)
+        self._prefixes.limit(max(0, self._budget.max_bytes - taken))
+
+
+def _too_long(row: Row) -> ContextLengthError:
+    return ContextLengthError(
+        f"a mod replaced the prompt by one of {row.state.prompt_len} tokens, for which there is no "
+        "room in the memory for caches beside the requests that run; replace it by a shorter one, "
+        "or give the server more with --kv-memory"
+    )

@@ -1,0 +1,65 @@
+"""Operations on a buffer of keys or values: one array for all rows of a batch.
+
+A buffer is (slots, kv_heads, capacity, head_dim), with room for more rows and positions than are
+in use. Writes replace the array that they are given; mlx does them in place where nothing else
+refers to it, which is why whatever is to outlive the next write has to be copied.
+"""
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+
+
+def like(new: mx.array, num_slots: int, capacity: int) -> mx.array:
+    """An empty buffer for what looks like `new`.  (any, kv_heads, any, head_dim)"""
+    _, heads, _, head_dim = new.shape
+    return mx.zeros((num_slots, heads, capacity, head_dim), new.dtype)
+
+
+def write_rows(buffer: mx.array, rows: slice, position: int, new: mx.array) -> mx.array:
+    """Write `new` into neighbouring rows, all at the same position.
+
+    Args:
+        buffer: (slots, kv_heads, capacity, head_dim)
+        rows: The rows that are written.
+        position: Where.
+        new: (rows, kv_heads, tokens, head_dim)
+    """
+    buffer[rows, :, position : position + new.shape[2]] = new
+    return buffer
+
+
+def write_ragged(buffer: mx.array, rows: slice, at: mx.array, new: mx.array) -> mx.array:
+    """Write `new` into neighbouring rows, each at positions of its own.
+
+    Args:
+        buffer: (slots, kv_heads, capacity, head_dim)
+        rows: The rows that are written.
+        at: (rows, tokens) int32
+        new: (rows, kv_heads, tokens, head_dim)
+    """
+    if rows.stop - rows.start == buffer.shape[0]:  # half the time of the general way
+        where = mx.broadcast_to(at[:, None, :, None], new.shape)
+        return mx.put_along_axis(buffer, where, new, axis=2)
+    row = mx.arange(rows.start, rows.stop)[:, None]
+    buffer[row, :, at] = new.transpose(0, 2, 1, 3)
+    return buffer
+
+
+def resized(buffer: mx.array | None, num_slots: int, capacity: int) -> mx.array | None:
+    """The buffer with room for so many rows and positions; `None` for none."""
+    if buffer is None or not num_slots or not capacity:
+        return None
+    kept = buffer[:num_slots, :, :capacity]
+    more = (num_slots - kept.shape[0], capacity - kept.shape[2])
+    return mx.pad(kept, [(0, more[0]), (0, 0), (0, more[1]), (0, 0)])
+
+
+def shifted(buffer: mx.array | None, rows: slice, shifts: Sequence[int]) -> mx.array | None:
+    """Move what some rows hold towards the front, each by its shift."""
+    if buffer is None:
+        return None
+    last = buffer.shape[2] - 1
+    source = mx.minimum(mx.arange(buffer.shape[2]) + mx.array(list(shifts))[:, None], last)
+    buffer[rows] = mx.take_along_axis(buffer[rows], source[:, None, :, None], axis=2)
+    return buffer

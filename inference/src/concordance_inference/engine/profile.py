@@ -1,0 +1,51 @@
+"""What is found out about a model when it is loaded, by running it."""
+
+from typing import Any
+
+import mlx.core as mx
+from msgspec import Struct
+
+from concordance_inference.engine.caches.attention import MARGIN
+from concordance_inference.engine.caches.batch_cache import BatchCache
+from concordance_inference.engine.head import ScoringHead
+from concordance_inference.engine.kv_budget import Footprint
+from concordance_inference.engine.pass_cost import measured_cost
+from concordance_inference.engine.plan import Pass, PassCost, Read, Sharing
+from concordance_inference.engine.sharing import most_shared
+
+_TOKENS = 16
+
+
+class ModelProfile(Struct, frozen=True, kw_only=True):
+    """What the planner and the scheduler have to know of a model."""
+
+    sharing: Sharing  # which rows can share a pass
+    footprint: Footprint  # what its caches take
+    cost: PassCost = PassCost()  # what its passes cost; in seconds, if it was measured
+
+
+def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) -> ModelProfile:
+    """Run a model a few times to find out what it can share, takes and costs.
+
+    Args:
+        model: One of mlx-lm's.
+        margin: How many tokens behind its window a sliding layer keeps.
+        measures_cost: Whether to time it, so that plans depend on this machine's speed.
+    """
+    head = ScoringHead(model)
+    sharing = most_shared(head, lambda: BatchCache(model, margin=margin))
+    cache = BatchCache(model, margin=margin)
+    footprint = _footprint(head, cache)
+    if not measures_cost:
+        return ModelProfile(sharing=sharing, footprint=footprint)
+    return ModelProfile(sharing=sharing, footprint=footprint, cost=measured_cost(head, cache))
+
+
+def _footprint(head: ScoringHead, cache: BatchCache) -> Footprint:
+    cache.rebuild((), 1)
+    cache.begin(Pass(0, (0,), (Read(0, 0, _TOKENS, None),)))
+    head(mx.ones((1, _TOKENS), mx.int32), cache.layers, [(0, _TOKENS - 1)])
+    cache.end()
+    footprint = cache.footprint()
+    cache.rebuild((), 0)
+    return footprint

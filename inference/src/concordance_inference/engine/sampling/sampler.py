@@ -1,0 +1,120 @@
+"""Chooses a token for each row from scores, parameters and random numbers."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import mlx.core as mx
+
+from concordance_inference.engine.sampling import rows as some
+from concordance_inference.engine.sampling.draws import NO_TOKEN
+from concordance_inference.engine.sampling.filters import (
+    kept_by_min_p,
+    kept_by_rank,
+    without_top_choices,
+)
+from concordance_inference.generation import SamplingParams
+
+_ALL = 2**31 - 1
+
+
+class Sampler:
+    """Samples for the rows of a batch, each by its own parameters.
+
+    A greedy row costs one look over its scores; only the rows that draw are turned into
+    probabilities, and only those that cut by rank are sorted.
+    """
+
+    def __init__(self, params: Sequence[SamplingParams], exempt: Collection[int] = ()) -> None:
+        """Lay out the rows' parameters.
+
+        Args:
+            params: One for each row of the batch.
+            exempt: Tokens that XTC never drops.
+        """
+        self._params = list(params)
+        self._exempt = list(exempt)
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether no row draws."""
+        return not any(p.temperature for p in self._params)
+
+    @property
+    def has_xtc(self) -> bool:
+        """Whether a row needs a second draw."""
+        return any(p.xtc_probability for p in self._params)
+
+    def sample(
+        self,
+        logits: mx.array,
+        rows: Sequence[int],
+        draws: Sequence[float] = (),
+        xtc_draws: Sequence[float] = (),
+        temperatures: Mapping[int, float] | None = None,
+    ) -> mx.array:
+        """Choose a token for each scored row; `NO_TOKEN` where a row has none to choose.
+
+        Temperature first, then top-k, top-p, min-p and XTC, then one draw by inversion: the first
+        token at which the running sum of probabilities passes the draw.
+
+        Args:
+            logits: (scored rows, vocab) float32
+            rows: Which row of the batch each of them is.
+            draws: A number in [0, 1) for each of them; not needed if all are greedy.
+            xtc_draws: Another one for each of them; not needed if none uses XTC.
+            temperatures: By row of the batch, instead of the row's own.
+
+        Returns:
+            (scored rows,) int32
+        """
+        params = [self._params[row] for row in rows]
+        own = zip(rows, params, strict=True)
+        heat = [(temperatures or {}).get(row, p.temperature) for row, p in own]
+        best = _best(logits)
+        drawn = [i for i, temperature in enumerate(heat) if temperature > 0]
+        if not drawn:
+            return best
+        scaled = some.taken(logits, drawn) / mx.array([heat[i] for i in drawn])[:, None]
+        kept = _by_rank(scaled, [params[i] for i in drawn])
+        kept = _by_min_p(kept, [params[i] for i in drawn])
+        if xtc_draws:
+            chances = [xtc_draws[i] for i in drawn]
+            kept = self._by_xtc(kept, [params[i] for i in drawn], chances)
+        return some.put(best, drawn, _draw(kept, mx.array([draws[i] for i in drawn])))
+
+    def _by_xtc(
+        self, scores: mx.array, params: Sequence[SamplingParams], draws: Sequence[float]
+    ) -> mx.array:
+        on = [i for i, p in enumerate(params) if draws[i] < p.xtc_probability]
+        threshold = mx.array([params[i].xtc_threshold for i in on])
+        exempt = mx.zeros((scores.shape[-1],), mx.bool_)
+        if self._exempt:
+            exempt[mx.array(self._exempt)] = True
+        return some.changed(scores, on, lambda s: without_top_choices(s, threshold, exempt))
+
+
+def _by_rank(scores: mx.array, params: Sequence[SamplingParams]) -> mx.array:
+    rows = [i for i, p in enumerate(params) if p.top_k or p.top_p < 1]
+    top_k = mx.array([params[i].top_k or _ALL for i in rows], mx.int32)
+    top_p = mx.array([params[i].top_p for i in rows])
+    return some.changed(scores, rows, lambda s: kept_by_rank(s, top_k, top_p))
+
+
+def _by_min_p(scores: mx.array, params: Sequence[SamplingParams]) -> mx.array:
+    rows = [i for i, p in enumerate(params) if p.min_p]
+    min_p = mx.array([params[i].min_p for i in rows])
+    return some.changed(scores, rows, lambda s: kept_by_min_p(s, min_p))
+
+
+def _best(logits: mx.array) -> mx.array:
+    """The likeliest token of each row.  (rows, vocab) -> (rows,) int32"""
+    best = mx.argmax(logits, axis=-1)
+    score = mx.take_along_axis(logits, best[:, None], axis=-1)[:, 0]
+    return mx.where(mx.isfinite(score), best.astype(mx.int32), NO_TOKEN)
+
+
+def _draw(scores: mx.array, draws: mx.array) -> mx.array:
+    """One token a row, by its probability.  (rows, vocab), (rows,) -> (rows,) int32"""
+    running = mx.cumsum(mx.softmax(scores, axis=-1), axis=-1)
+    total = running[:, -1]  # not a number if any score was none, or all were -inf
+    token = mx.argmax(running > (draws * total)[:, None], axis=-1)
+    return mx.where(mx.isfinite(total), token.astype(mx.int32), NO_TOKEN)

@@ -1,0 +1,119 @@
+"""Which requests run, and how much of their prompts a step reads. No arrays."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from concordance_shared import ContextLengthError
+from msgspec import Struct
+
+from concordance_inference.engine.answer import Emit
+from concordance_inference.engine.kv_budget import KvBudget
+from concordance_inference.engine.plan import PassCost
+from concordance_inference.generation import GenerationRequest
+
+#: However slow a model is, a step reads so many tokens of prompts, or they would never end.
+_MIN_CHUNK = 16
+
+
+class Waiting(Struct, frozen=True, eq=False):
+    """A request that waits for a row."""
+
+    request: GenerationRequest
+    emit: Emit
+    since: float  # as `time.monotonic` tells it, in seconds
+
+
+class Scheduler:
+    """Admits requests in the order in which they came, as far as rows and memory go."""
+
+    def __init__(self, budget: KvBudget, *, max_rows: int) -> None:
+        """Begin with nobody waiting.
+
+        Args:
+            budget: The memory for caches.
+            max_rows: How many requests run together at most.
+        """
+        self._budget = budget
+        self._max_rows = max_rows
+        self._waiting: deque[Waiting] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def check(self, request: GenerationRequest) -> None:
+        """Refuse what can never run.
+
+        Raises:
+            ContextLengthError: It would need more memory than there is for caches.
+        """
+        prompt_len = len(request.prompt_ids)
+        if prompt_len >= self._budget.longest:
+            raise ContextLengthError(
+                f"a prompt of {prompt_len} tokens leaves no room in the memory for caches, which "
+                f"holds {self._budget.longest}; shorten it, or give the server more with "
+                "--kv-memory"
+            )
+
+    def submit(self, request: GenerationRequest, emit: Emit) -> None:
+        """Let a request wait."""
+        self._waiting.append(Waiting(request, emit, time.monotonic()))
+
+    def remove(self, request_id: str) -> Waiting | None:
+        """Take a request out that waits no longer."""
+        found = next((w for w in self._waiting if w.request.request_id == request_id), None)
+        if found:
+            self._waiting.remove(found)
+        return found
+
+    def drain(self) -> list[Waiting]:
+        """Take all out."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        return waiting
+
+    def next(
+        self, lengths: Sequence[int], should_wait: Callable[[GenerationRequest], bool]
+    ) -> Waiting | None:
+        """The next request to run beside rows that can grow to `lengths`, if one can.
+
+        Nobody is overtaken for want of memory; one that had better wait for what another is
+        reading lets others pass.
+        """
+        if len(lengths) >= self._max_rows:
+            return None
+        for waiting in self._waiting:
+            request = waiting.request
+            length = self._budget.length_of(len(request.prompt_ids), request.max_tokens)
+            if not self._budget.fits([*lengths, length]):
+                return None
+            if not should_wait(request):
+                self._waiting.remove(waiting)
+                return waiting
+        return None
+
+
+class Pace:
+    """How many tokens of prompts a step reads, so that those who decode are not held up."""
+
+    def __init__(self, cost: PassCost, *, max_chunk: int, target_s: float) -> None:
+        """Set a pace.
+
+        Args:
+            cost: What a forward pass costs, in seconds.
+            max_chunk: How many tokens of prompts a step reads at most.
+            target_s: How long a step in which others decode should take at most, in seconds.
+        """
+        self._cost = cost
+        self._max_chunk = max_chunk
+        self._target_s = target_s
+
+    def chunk(self, num_decoding: int) -> int:
+        """How many tokens of prompts to read beside rows that decode."""
+        if not num_decoding:
+            return self._max_chunk
+        left = self._target_s - self._cost.of(num_decoding) - self._cost.fixed
+        return max(min(_MIN_CHUNK, self._max_chunk), min(self._max_chunk, self._tokens_in(left)))
+
+    def _tokens_in(self, seconds: float) -> int:
+        return max(0, int(seconds / self._cost.per_token))

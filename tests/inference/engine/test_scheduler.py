@@ -1,0 +1,114 @@
+"""Who runs next, and how much of a prompt a step reads. No arrays."""
+
+import pytest
+from concordance_inference.engine.kv_budget import Footprint, KvBudget
+from concordance_inference.engine.plan import PassCost
+from concordance_inference.engine.scheduler import Pace, Scheduler
+from concordance_shared import ContextLengthError
+from tiny import ask
+
+
+def make_scheduler(max_bytes=10**6, max_rows=3):
+    budget = KvBudget(
+        Footprint(per_token=8),
+        max_bytes=max_bytes,
+        max_rows=max_rows,
+        context_length=1000,
+    )
+    return Scheduler(budget, max_rows=max_rows)
+
+
+def submit(scheduler, *requests):
+    for request in requests:
+        scheduler.submit(request, print)
+
+
+def nobody_waits(request):
+    return False
+
+
+def next_request(scheduler, lengths=(), should_wait=nobody_waits):
+    waiting = scheduler.next(lengths, should_wait)
+    return waiting and waiting.request
+
+
+def test_requests_run_in_the_order_in_which_they_came():
+    first, second = ask("a"), ask("b")
+    scheduler = make_scheduler()
+    submit(scheduler, first, second)
+
+    assert [next_request(scheduler) for _ in range(3)] == [first, second, None]
+
+
+def test_nobody_runs_while_every_row_is_taken():
+    scheduler = make_scheduler(max_rows=2)
+    submit(scheduler, ask())
+
+    assert next_request(scheduler, [10, 10]) is None
+    assert len(scheduler) == 1
+
+
+def test_who_finds_no_memory_waits_and_is_not_overtaken():
+    large, small = ask("a" * 100, max_tokens=100), ask("b", max_tokens=1)
+    scheduler = make_scheduler(max_bytes=8 * 250)
+    submit(scheduler, large, small)
+
+    assert next_request(scheduler, [100]) is None
+    assert next_request(scheduler, []) is large
+
+
+def test_who_had_better_wait_lets_others_pass():
+    patient, hasty = ask("a"), ask("b")
+    scheduler = make_scheduler()
+    submit(scheduler, patient, hasty)
+
+    assert next_request(scheduler, should_wait=lambda request: request is patient) is hasty
+    assert next_request(scheduler) is patient
+
+
+def test_who_leaves_is_not_found_any_more():
+    request = ask()
+    scheduler = make_scheduler()
+    submit(scheduler, request, ask())
+
+    assert scheduler.remove(request.request_id).request is request
+    assert scheduler.remove(request.request_id) is None
+    assert len(scheduler.drain()) == 1
+    assert not scheduler
+
+
+@pytest.mark.parametrize("max_tokens", [1, None])
+def test_what_can_never_run_is_refused_and_told_what_would_help(max_tokens):
+    scheduler = make_scheduler(max_bytes=8 * 132)
+
+    with pytest.raises(ContextLengthError, match="100 tokens leaves no.*holds 100.*--kv-memory"):
+        scheduler.check(ask("a" * 100, max_tokens=max_tokens))
+
+
+@pytest.mark.parametrize("max_tokens", [1, 1000, None])
+def test_what_can_run_alone_is_not_refused(max_tokens):
+    make_scheduler(max_bytes=8 * 132).check(ask("a" * 99, max_tokens=max_tokens))
+
+
+# Pace
+
+
+@pytest.mark.parametrize(
+    ("num_decoding", "chunk"),
+    [
+        (0, 256),  # nobody is held up
+        (1, 80 - 1),  # what fits into the target beside a pass for those who decode
+        (30, 80 - 30),
+        (79, 16),  # never less, or a prompt would not end
+    ],
+)
+def test_a_step_reads_as_much_of_prompts_as_its_target_allows(num_decoding, chunk):
+    cost = PassCost(fixed=0.01, per_token=0.001)
+
+    assert Pace(cost, max_chunk=256, target_s=0.1).chunk(num_decoding) == chunk
+
+
+def test_the_least_chunk_is_not_more_than_the_most():
+    cost = PassCost(fixed=1, per_token=1)
+
+    assert Pace(cost, max_chunk=4, target_s=0.1).chunk(3) == 4
