@@ -3,7 +3,7 @@
 from functools import cache
 
 import mlx_lm.utils
-from concordance_inference.bench.constraints import O200k
+from concordance_inference.bench.cases.constraints import O200k
 from concordance_inference.models.embedded import converted, embedded_gguf
 from concordance_inference.models.tokenizer import ModelTokenizer
 

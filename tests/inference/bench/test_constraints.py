@@ -3,15 +3,16 @@
 import sys
 
 import pytest
-from concordance_inference.bench import constraints
-from concordance_inference.bench.constraints import (
+from concordance_inference.bench.cases import constraints
+from concordance_inference.bench.cases.constraints import (
     PROFILE,
     O200k,
-    constraint_figures,
+    figures,
     mask_figures,
     mask_times_us,
 )
 from concordance_inference.bench.drive import Subject
+from concordance_inference.bench.effort import Effort
 from concordance_inference.bench.figures import Figure
 from concordance_inference.bench.subjects import _traits, tiny_subject
 from concordance_inference.models.loader import load_model
@@ -39,7 +40,8 @@ def test_a_document_needs_fewer_passes_than_tokens(subject, monkeypatch):
         }
     )
     monkeypatch.setattr(constraints, "PROFILE", flag)
-    passes, speed = constraint_figures(subject, rounds=1)
+    *masks, passes, speed = figures(subject, Effort(rounds=1, decode_tokens=1))
+    assert [mask.unit for mask in masks] == ["us", "us"]
 
     #  {"is_it": true} or false, and the end: the prompt, the beginning, the choice
     assert passes.value in (3 / 16, 3 / 17)
@@ -55,7 +57,9 @@ def test_masks_are_timed_wherever_there_is_a_choice():
 
 
 def test_both_percentiles_are_told_and_the_bounds_are_upper_ones():
-    p50, p99 = mask_figures(ByteTokenizer(), constraint=Regex("[ab]{9}"), p50_us=1e6, p99_us=None)
+    p50, p99 = mask_figures(
+        ByteTokenizer(), "bytes", constraint=Regex("[ab]{9}"), p50_us=1e6, p99_us=None
+    )
 
     assert 0 < p50.value <= p99.value
     assert (p50.holds, p99.holds) == (True, None)
@@ -84,11 +88,13 @@ def test_without_its_package_the_large_vocabulary_is_an_error_that_names_it(monk
 
 
 def test_every_figure_is_printed_with_its_verdict(monkeypatch, capsys):
-    figures = [
+    told = [
         Figure(name="x", model="m", value=1.0, unit="us", wanted=2.0, at_most=True),
         Figure(name="y", model="m", value=9.0, unit="tokens/s", ratio=0.5, wanted=1.0),
     ]
-    monkeypatch.setattr(constraints, "all_figures", lambda rounds: iter(figures))
+    monkeypatch.setattr(constraints, "large_vocabulary_figures", lambda: iter(told[:1]))
+    monkeypatch.setattr(constraints, "figures", lambda subject, effort: iter(told[1:]))
+    monkeypatch.setattr(constraints, "real_subject", lambda name: None)
     constraints.main()
     printed = capsys.readouterr().out
 

@@ -19,7 +19,8 @@ from concordance_sdk.constraints import (
 )
 from concordance_sdk.flow import FlowEngine, FlowQuestion, route_summary
 from concordance_sdk.self_prompt import EraseMode, SelfPrompt, self_prompt_mod
-from tiny import FAMILIES, ask, fresh_logits, make_engine, model_named, run
+from families import FAMILIES, model_named
+from tiny import ask, fresh_logits, make_engine, run
 
 TOLERANCE = 2e-3
 WORD = CharsStrat(CharsMode.ALPHA, min=1, stop=6)
@@ -163,7 +164,7 @@ def test_forced_text_is_read_in_one_pass_with_what_was_chosen():
     forward = engine._runner.forward
 
     def counted(plan, sampled):
-        sizes.extend(lane.num_tokens for lane in plan.lanes)
+        sizes.extend(pass_.num_tokens for pass_ in plan.passes)
         return forward(plan, sampled)
 
     engine._runner.forward = counted

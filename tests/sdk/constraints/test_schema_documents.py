@@ -8,25 +8,23 @@ import json
 from decimal import Decimal, InvalidOperation, localcontext
 
 import jsonschema
-import mlx.core as mx
 import pytest
 from concordance_inference.generation import SamplingParams
 from concordance_sdk import FinishReason
 from concordance_sdk.constraints import JsonSchema, constrain
 from concordance_shared import ConstraintError
-from mlx_lm.models import llama
+from families import build_model
+from mlx.utils import tree_map
 from schemas import WRITTEN, suite
-from tiny import SMALL, ask, finish, make_engine, submit
+from tiny import ask, finish, make_engine, submit
 
 BUDGET = 700
 
 
 def indifferent_model():
-    """A llama with the small weights that training starts with: every token is about as likely."""
-    fields = {**SMALL, "model_type": "llama", "num_hidden_layers": 2}
-    mx.random.seed(0)
-    model = llama.Model(llama.ModelArgs.from_dict(fields))
-    mx.eval(model.parameters())
+    """A llama with weights as small as training starts with: every token is about as likely."""
+    model = build_model("llama", seed=0)
+    model.update(tree_map(lambda weights: weights / 3, model.parameters()))
     return model
 
 

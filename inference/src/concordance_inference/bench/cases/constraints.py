@@ -2,7 +2,7 @@
 
     python -m concordance_inference.bench
 
-measures these cases alone, on the embedded default model.
+measures these cases alone, on the embedded default model and on two vocabularies.
 """
 
 import random
@@ -18,15 +18,16 @@ from concordance_shared import ModelLoadError
 from msgspec.structs import replace
 from rich.console import Console
 
+from concordance_inference.bench import drive
 from concordance_inference.bench.drive import Subject, request
-from concordance_inference.bench.figures import Figure, alternate, compared
+from concordance_inference.bench.effort import Effort
+from concordance_inference.bench.figures import Figure, alternate, compared, measured
 from concordance_inference.bench.subjects import real_subject
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.plan import StepPlan
-from concordance_inference.engine.runner import ModelRunner
-from concordance_inference.engine.scores import Scores
-from concordance_inference.generation import Completed, Failed, GenerationRequest, Update
+from concordance_inference.engine.runner import ModelRunner, ScoredPass
+from concordance_inference.generation import GenerationRequest
 
 #: An object of eight typed fields with fixed keys.
 PROFILE = JsonSchema(
@@ -58,6 +59,7 @@ _PROMPT = "Write the profile of a member of a chess club as JSON.\n"
 #: So many documents are walked through to time masks.
 _NUM_WALKS = 40
 _MAX_WALK = 160  # tokens
+_MAX_DOCUMENT = 512  # tokens
 
 
 class CountingRunner(ModelRunner):
@@ -65,66 +67,77 @@ class CountingRunner(ModelRunner):
 
     passes = 0
 
-    def forward(self, plan: StepPlan, sampled: mx.array | None) -> Scores | None:
+    def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[ScoredPass]:
         """Launch the forward passes of a plan, and count them."""
-        self.passes += len(plan.lanes)
+        self.passes += len(plan.passes)
         return super().forward(plan, sampled)
 
 
-def constraint_figures(subject: Subject, *, rounds: int) -> Iterator[Figure]:
+def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
+    """Masks of the model's own vocabulary, and a document against free text."""
+    tokenizer = subject.traits.tokenizer
+    yield from mask_figures(tokenizer, subject.name, p50_us=100, p99_us=1000)
+    yield from _document_figures(subject, effort)
+
+
+def large_vocabulary_figures() -> Iterator[Figure]:
+    """Masks of 200,000 tokens."""
+    yield from mask_figures(O200k(), "o200k", p50_us=300, p99_us=None)
+
+
+def _document_figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
     """Forward passes for a constrained document, and its speed against free text as long."""
     tokenizer = subject.traits.tokenizer
     traits = replace(subject.traits, eos_ids=tokenizer.eos_token_ids)
-    runner = CountingRunner(subject.model)
-    engine = Engine(runner, traits, EngineConfig())
+    runner = CountingRunner(subject.model, subject.profile)
+    ending, endless = Engine(runner, traits, EngineConfig(prefix_bytes=0)), subject.engine()
     prompt_ids = tokenizer.encode(_PROMPT)
-    profile = constrain(PROFILE, name="profile")
-
-    def constrained() -> Completed:
-        return _run(engine, request(prompt_ids, 512, profile))
-
-    document = constrained()
-    runner.passes = 0
-    constrained()
-    yield Figure(
-        name=f"forward passes per token, JSON of {document.completion_tokens} tokens",
-        model=subject.name,
-        value=runner.passes / document.completion_tokens,
-        unit="passes/token",
+    document = request(prompt_ids, _MAX_DOCUMENT, constrain(PROFILE, name="profile"))
+    num_tokens = drive.run(ending, document)[0].completion_tokens
+    yield measured(
+        f"forward passes per token, JSON of {num_tokens} tokens",
+        subject.name,
+        "passes/token",
+        runner.passes / num_tokens,
         wanted=0.7,
         at_most=True,
     )
-    num_tokens = document.completion_tokens
-    free, ours = alternate(
+    free, constrained = alternate(
         [
-            lambda: _speed(subject.engine, request(prompt_ids, num_tokens)),
-            lambda: _speed(engine, request(prompt_ids, 512, profile)),
+            lambda: _rate(endless, request(prompt_ids, num_tokens)),
+            lambda: _rate(ending, document),
         ],
-        rounds=rounds,
+        rounds=effort.rounds,
     )
     name = f"JSON under a schema, against {num_tokens} tokens of free text"
-    yield compared(name, subject.name, "tokens/s", ours, free, wanted=1.0)
+    yield compared(name, subject.name, "tokens/s", constrained, free, wanted=1.0)
 
 
 def mask_figures(
-    tokenizer: Tokenizer, *, constraint: Constraint = PROFILE, p50_us: float, p99_us: float | None
+    tokenizer: Tokenizer,
+    name: str,
+    *,
+    constraint: Constraint | None = None,
+    p50_us: float,
+    p99_us: float | None,
 ) -> Iterator[Figure]:
     """How long a mask takes to compute, wherever in a document.
 
     Args:
         tokenizer: Whose tokens are masked.
-        constraint: What is written, by random allowed tokens.
+        name: What the figures call it.
+        constraint: What is written, by random allowed tokens; `PROFILE` if left out.
         p50_us: What the median must reach, in microseconds.
         p99_us: What the 99th percentile must reach, if anything.
     """
-    times_us = mask_times_us(tokenizer, constraint)
+    times_us = mask_times_us(tokenizer, constraint or PROFILE)
     cuts = statistics.quantiles(times_us, n=100)
     for percentile, wanted in ((50, p50_us), (99, p99_us)):
-        yield Figure(
-            name=f"mask, {tokenizer.vocab_size} tokens, p{percentile} of {len(times_us)}",
-            model="",
-            value=cuts[percentile - 1],
-            unit="us",
+        yield measured(
+            f"mask of {tokenizer.vocab_size} tokens, p{percentile} of {len(times_us)}",
+            name,
+            "us",
+            cuts[percentile - 1],
             wanted=wanted,
             at_most=True,
         )
@@ -188,18 +201,11 @@ class O200k:
         return b"".join(map(self.token_bytes, kept)).decode("utf-8", "replace")
 
 
-def all_figures(*, rounds: int) -> Iterator[Figure]:
-    """Every case, on the embedded default model and on the two vocabularies."""
-    subject = real_subject(None)
-    yield from mask_figures(subject.traits.tokenizer, p50_us=100, p99_us=1000)
-    yield from mask_figures(O200k(), p50_us=300, p99_us=None)
-    yield from constraint_figures(subject, rounds=rounds)
-
-
 def main() -> None:
     """Measure, and print each figure as it comes."""
     console = Console(highlight=False)
-    for figure in all_figures(rounds=5):
+    effort = Effort(rounds=5, decode_tokens=0)
+    for figure in (*large_vocabulary_figures(), *figures(real_subject(None), effort)):
         value = figure.value if figure.ratio is None else figure.ratio
         unit = figure.unit if figure.ratio is None else f"x ({figure.value:.1f} {figure.unit})"
         verdict = {True: "holds", False: "MISSED", None: ""}[figure.holds]
@@ -207,22 +213,10 @@ def main() -> None:
         console.print(line, soft_wrap=True)
 
 
-def _run(engine: Engine, asked: GenerationRequest) -> Completed:
-    updates: list[Update] = []
-    engine.submit(asked, updates.append)
-    while engine.has_work:
-        engine.step()
-    end = updates[-1]
-    if isinstance(end, Failed):
-        raise end.error
-    assert isinstance(end, Completed)
-    return end
-
-
-def _speed(engine: Engine, asked: GenerationRequest) -> float:
+def _rate(engine: Engine, asked: GenerationRequest) -> float:
     """Tokens of the completion per second, from the request to its end."""
     start = time.perf_counter()
-    completion_tokens = _run(engine, asked).completion_tokens
+    completion_tokens = drive.run(engine, asked)[0].completion_tokens
     return completion_tokens / (time.perf_counter() - start)
 
 
