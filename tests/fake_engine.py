@@ -68,5 +68,11 @@ class FakeChat:
             raise ContextLengthError("refused")
         return list(text.encode())
 
+    def __init__(self):
+        self.remembered = []
+
+    def remember(self, prompt_ids, completed):
+        self.remembered.append((bytes(prompt_ids).decode(), completed.text))
+
     def token_bytes(self, token_id):
         return bytes([token_id % 256])

@@ -11,23 +11,12 @@ from concordance_inference.bench.cases.constraints import (
     mask_figures,
     mask_times_us,
 )
-from concordance_inference.bench.drive import Subject
 from concordance_inference.bench.effort import Effort
 from concordance_inference.bench.figures import Figure
-from concordance_inference.bench.subjects import _traits, tiny_subject
-from concordance_inference.models.loader import load_model
 from concordance_sdk.constraints import JsonSchema, Regex
 from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import ModelLoadError
-from tiny_folder import write_tiny_folder
 from vocabularies import o200k
-
-
-@pytest.fixture(name="subject", scope="module")
-def _subject(tmp_path_factory):
-    loaded = load_model(str(write_tiny_folder(tmp_path_factory.mktemp("bench") / "tiny")))
-    traits = _traits(loaded.tokenizer, loaded.info.context_length)
-    return tiny_subject(Subject("real", loaded.model, loaded.tokenizer.hf, traits))
 
 
 def test_a_document_needs_fewer_passes_than_tokens(subject, monkeypatch):

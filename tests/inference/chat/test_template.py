@@ -2,7 +2,9 @@
 
 import pytest
 from concordance_inference.chat.template import ChatTemplate
+from concordance_inference.generation import Completed
 from concordance_inference.models.tokenizer import ModelTokenizer
+from concordance_sdk import FinishReason
 from concordance_shared import (
     FunctionCall,
     FunctionSchema,
@@ -82,3 +84,107 @@ def test_a_template_that_refuses_is_the_callers_error():
 def test_a_model_without_a_template_says_so():
     with pytest.raises(InvalidRequestError, match="no chat template"):
         rendered(Message(role="user", content="hi"), template=None)
+
+
+# Answers that come back
+
+#: A vocabulary in which "ab" is cut as one token, and may be sampled as two.
+MERGED = 256
+
+
+def merging_chat(template=TEMPLATE):
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {c: i for i, c in enumerate([*alphabet, "ab"])}
+    made = Tokenizer(models.BPE(vocab=vocab, merges=[("a", "b")]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=made, chat_template=template)
+    tokenizer = ModelTokenizer(fast, eos_token_ids=[vocab["!"]], vocab_size=257)
+    return ChatTemplate(tokenizer), tokenizer, [vocab["a"], vocab["b"]], vocab["!"]
+
+
+def answered(text, token_ids):
+    return Completed(
+        text=text,
+        token_ids=tuple(token_ids),
+        finish_reason=FinishReason.STOP,
+        prompt_tokens=1,
+        completion_tokens=len(token_ids),
+    )
+
+
+def user(text):
+    return Message(role="user", content=text)
+
+
+def assistant(text):
+    return Message(role="assistant", content=text)
+
+
+def test_an_answer_comes_back_as_it_was_sampled_and_the_rest_as_it_is_cut():
+    format_, tokenizer, two, end = merging_chat()
+    first = format_.render([user("ab")])
+    format_.remember(first, answered("abab", [*two, MERGED, end]))
+    second = format_.render([user("ab"), assistant("abab"), user("ab")])
+
+    assert first.count(MERGED) == 1
+    assert second[: len(first) + 3] == [*first, *two, MERGED]
+    assert tokenizer.decode(second) == "[user]ab[assistant]abab[user]ab[assistant]"
+
+
+def test_several_answers_come_back_each_behind_its_own_prompt():
+    format_, tokenizer, two, _ = merging_chat()
+    messages = []
+    for _ in range(3):
+        messages.append(user("q"))
+        prompt = format_.render(messages)
+        format_.remember(prompt, answered("ab", two))
+        messages.append(assistant("ab"))
+    ids = format_.render([*messages, user("q")])
+
+    assert MERGED not in ids
+    assert tokenizer.decode(ids) == "[user]q[assistant]ab" * 3 + "[user]q[assistant]"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [user("other"), assistant("ab"), user("q")],  # behind another prompt
+        [user("q"), assistant("ab "), user("q")],  # another text
+        [user("q"), user("ab"), user("q")],  # no answer
+    ],
+)
+def test_what_was_not_this_models_answer_there_is_cut_as_text(messages):
+    format_, _, two, _ = merging_chat()
+    format_.remember(format_.render([user("q")]), answered("ab", two))
+
+    assert MERGED in format_.render(messages)
+
+
+@pytest.mark.parametrize(
+    ("put", "shown"),
+    [
+        ("{{ m.content | upper }}", "THOUGHT|AB|TAIL"),
+        ("{{ m.content.split('|')[-1] }}", "tail"),
+        ("{{ m.content[:9] }}", "thought|a"),
+    ],
+)
+def test_a_template_that_changes_answers_is_rendered_as_text(put, shown):
+    template = (
+        "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}"
+        + put
+        + "{% else %}{{ m.content }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    format_, tokenizer, _, _ = merging_chat(template)
+    format_.remember(format_.render([user("q")]), answered("thought|ab|tail", [1]))
+    ids = format_.render([user("q"), assistant("thought|ab|tail"), user("q")])
+
+    assert tokenizer.decode(ids) == f"[user]q[assistant]{shown}[user]q[assistant]"
+
+
+def test_an_answer_whose_text_was_cut_is_not_kept():
+    format_, _, two, _ = merging_chat()
+    format_.remember(format_.render([user("q")]), answered("a", two))
+
+    assert len(format_._answers._answers) == 0

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import mlx.core as mx
@@ -177,29 +178,35 @@ class TakenBack(Struct, frozen=True):
     """What taking tokens back cost, in seconds."""
 
     usual: float  # between two tokens where nothing is taken back, the median
-    after: float  # from taking back until the next token, the median
+    added: float  # by how much longer than usual the next few tokens took, the median
+
+
+#: So many tokens after taking back are timed: a pass that was in vain shows in any of them.
+_TIMED = 4
 
 
 def take_back(engine: Engine, prompt_ids: Sequence[int], n: int, *, repeats: int = 6) -> TakenBack:
     """Take back the last `n` tokens of a completion, several times in a request."""
-    usual: list[float] = []
-    after: list[float] = []
-    state = {"at": 0.0, "took_back": False, "since": 0}
+    stamps: list[float] = []
+    taken_at: list[int] = []  # which of the stamps is of an answer that took back
 
     @mod(name="take_back", on=[Added], max_backtrack=None)
     def taking_back(_event: Added, actions: Actions) -> object:
-        now = time.perf_counter()
-        if state["at"]:
-            (after if state["took_back"] else usual).append(now - state["at"])
-        state["at"], state["since"] = now, state["since"] + 1
-        state["took_back"] = state["since"] > n + 4 and len(after) < repeats
-        if state["took_back"]:
-            state["since"] = 0
-            return actions.backtrack(n)
-        return actions.force_output(()) if len(after) == repeats else None
+        stamps.append(time.perf_counter())
+        since = len(stamps) - (taken_at[-1] if taken_at else 0)
+        if len(taken_at) == repeats:
+            return actions.force_output(()) if since > _TIMED + 1 else None
+        if since < n + _TIMED + 4:
+            return None
+        taken_at.append(len(stamps) - 1)
+        return actions.backtrack(n)
 
     run(engine, request(prompt_ids, 4096, taking_back, stream=False))
-    return TakenBack(statistics.median(usual), statistics.median(after))
+    gaps = [after - before for before, after in pairwise(stamps)]
+    behind = {i for at in taken_at for i in range(at, at + _TIMED)}
+    usual = statistics.median(gap for i, gap in enumerate(gaps) if i not in behind)
+    spans = [stamps[at + _TIMED] - stamps[at] for at in taken_at]
+    return TakenBack(usual, statistics.median(spans) - _TIMED * usual)
 
 
 def token_times(engine: Engine, when: Callable[[], bool]) -> list[list[float]]:

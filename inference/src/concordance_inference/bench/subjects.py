@@ -28,7 +28,7 @@ def real_subject(name: str | None) -> Subject:
         ModelLoadError: It cannot be loaded.
     """
     loaded = load_model(name)
-    traits = _traits(loaded.tokenizer, loaded.info.context_length)
+    traits = traits_of(loaded.tokenizer, loaded.info.context_length)
     return Subject(loaded.info.id, loaded.model, loaded.tokenizer.hf, traits, place=loaded.place)
 
 
@@ -40,10 +40,10 @@ def tiny_subject(like: Subject) -> Subject:
     mx.eval(model.parameters())
     context_length = int(_TINY["max_position_embeddings"])
     assert isinstance(like.traits.tokenizer, ModelTokenizer)
-    return Subject("tiny", model, like.tokenizer, _traits(like.traits.tokenizer, context_length))
+    return Subject("tiny", model, like.tokenizer, traits_of(like.traits.tokenizer, context_length))
 
 
-def _traits(tokenizer: ModelTokenizer, context_length: int) -> ModelTraits:
+def traits_of(tokenizer: ModelTokenizer, context_length: int) -> ModelTraits:
     """Traits without end tokens: a benchmark generates as many tokens as it says."""
     return ModelTraits(
         tokenizer=tokenizer,

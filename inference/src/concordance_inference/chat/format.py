@@ -5,6 +5,8 @@ from typing import Protocol
 
 from concordance_shared import Message, Tool
 
+from concordance_inference.generation import Completed
+
 
 class ChatFormat(Protocol):
     """Turns a conversation into the prompt that a model was trained on."""
@@ -20,6 +22,10 @@ class ChatFormat(Protocol):
         Raises:
             InvalidRequestError: The format refuses these messages.
         """
+        ...
+
+    def remember(self, prompt_ids: Sequence[int], completed: Completed) -> None:
+        """Keep an answer as it was sampled, for prompts that come back with it."""
         ...
 
     def token_bytes(self, token_id: int) -> bytes:

@@ -2,6 +2,7 @@
 
 import queue
 from collections.abc import Callable, Generator, Sequence
+from functools import cached_property
 from typing import Self
 
 import msgspec
@@ -67,7 +68,7 @@ class Runtime:
         assert self._loaded is not None, "started"
         return self._loaded
 
-    @property
+    @cached_property
     def chat(self) -> ChatTemplate:
         """The model's chat format."""
         return ChatTemplate(self.loaded.tokenizer)
@@ -166,6 +167,8 @@ class Runtime:
                 is_over = isinstance(update, Completed | Failed)
                 if isinstance(update, Failed):
                     raise update.error
+                if isinstance(update, Completed):
+                    self.chat.remember(request.prompt_ids, update)
                 yield update
         finally:
             if not is_over:

@@ -1,7 +1,8 @@
 """`POST /v1/chat/completions`."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 
 import msgspec
 from concordance_shared import (
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from concordance_inference.generation import (
+    Completed,
     Failed,
     GenerationRequest,
     ModelInfo,
@@ -45,18 +47,25 @@ async def chat_completions(request: Request) -> Response:
     updates = context.engine.generate(generation)
     if not body.stream:
         end = await unless_disconnected(request, completed(updates))
+        context.chat.remember(generation.prompt_ids, end)
         return Response(msgspec.json.encode(answer.completion(end)), media_type="application/json")
     running = await unless_disconnected(request, begun(updates))
     usage = bool(body.stream_options and body.stream_options.include_usage)
-    return sse.event_stream(_events(running, ChatChunks(answer, include_usage=usage)))
+    chunks = ChatChunks(answer, include_usage=usage)
+    remember = partial(context.chat.remember, generation.prompt_ids)
+    return sse.event_stream(_events(running, chunks, remember))
 
 
-async def _events(updates: AsyncGenerator[Update], chunks: ChatChunks) -> AsyncGenerator[bytes]:
+async def _events(
+    updates: AsyncGenerator[Update], chunks: ChatChunks, remember: Callable[[Completed], None]
+) -> AsyncGenerator[bytes]:
     """The events of a stream. An error is one of them: the status has been sent already."""
     async with aclosing(updates):
         async for update in updates:
             if isinstance(update, Failed):
                 yield sse.event(error_body(update.error))
+            if isinstance(update, Completed):
+                remember(update)
             for chunk in chunks.of(update):
                 yield sse.event(chunk)
     yield sse.DONE

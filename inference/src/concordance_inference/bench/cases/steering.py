@@ -14,6 +14,9 @@ _NUM_BACK = 16
 #: The context at which taking back is what the others are compared with, in tokens.
 _SHORT = 200
 
+#: What taking back adds is told beside the time of so many usual tokens.
+_WHOLE = 2
+
 
 def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
     """First forcing, then taking back."""
@@ -43,10 +46,10 @@ def _forcing(subject: Subject, effort: Effort) -> Figure:
 
 
 def _taking_back(subject: Subject, effort: Effort) -> Iterator[Figure]:
-    """How much longer the next token takes: value and baseline are the added times themselves.
+    """How much longer the next tokens take: value and baseline are the added times themselves.
 
-    The added time is near nought where the positions are remembered, so that the ratio is told of
-    a whole token: what is usual at the short context, and what taking back adds to it.
+    They are near nought, or below it, since positions that were scored before are not read again.
+    So the ratio is told of the time that a usual token takes and what is added to it.
     """
     contexts = [c for c in (_SHORT, 2000, 4000) if c < subject.traits.context_length]
     engine = subject.engine(prefix_bytes=None)
@@ -56,16 +59,16 @@ def _taking_back(subject: Subject, effort: Effort) -> Iterator[Figure]:
             prompt = subject.prompt(context - _NUM_BACK)
             costs[context].append(drive.take_back(engine, prompt, _NUM_BACK))
     usual = statistics.median(cost.usual for cost in costs[_SHORT])
-    short = statistics.median(cost.after - cost.usual for cost in costs[_SHORT])
+    short = statistics.median(cost.added for cost in costs[_SHORT])
     for context in contexts[1:]:
-        long = statistics.median(cost.after - cost.usual for cost in costs[context])
+        long = statistics.median(cost.added for cost in costs[context])
         yield Figure(
             name=f"taking back {_NUM_BACK} tokens at context {context}, against {_SHORT}: added",
             model=subject.name,
             value=1e3 * long,
             unit="ms",
             baseline=1e3 * short,
-            ratio=(usual + long) / (usual + short),
+            ratio=(_WHOLE * usual + long) / (_WHOLE * usual + short),
             wanted=1.1,
             at_most=True,
         )

@@ -1,0 +1,29 @@
+import pytest
+from concordance_inference.bench.drive import Subject
+from concordance_inference.bench.effort import Effort
+from concordance_inference.bench.subjects import tiny_subject, traits_of
+from concordance_inference.models.loader import load_model
+from tiny_folder import write_tiny_folder
+
+
+@pytest.fixture(name="subject", scope="session")
+def _subject(tmp_path_factory):
+    """The benchmark's tiny model with a vocabulary of bytes."""
+    folder = write_tiny_folder(tmp_path_factory.mktemp("bench") / "tiny")
+    loaded = load_model(str(folder))
+    traits = traits_of(loaded.tokenizer, loaded.info.context_length)
+    return tiny_subject(Subject("real", loaded.model, loaded.tokenizer.hf, traits))
+
+
+@pytest.fixture(name="effort")
+def _effort():
+    """As little as can be measured."""
+    return Effort(
+        rounds=1,
+        decode_tokens=12,
+        prefill_tokens=32,
+        contexts=(40,),
+        batches=(1, 2),
+        long_prompt=60,
+        short_requests=160,
+    )

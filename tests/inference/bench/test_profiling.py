@@ -1,0 +1,11 @@
+"""Where the time goes."""
+
+from concordance_inference.bench.profiling import hottest
+
+
+def test_the_hottest_functions_come_first_and_are_told_by_their_place(subject):
+    hot = hottest(subject, 20, count=5)
+
+    assert len(hot) == 5
+    assert [h.seconds for h in hot] == sorted((h.seconds for h in hot), reverse=True)
+    assert any("engine/" in h.where for h in hottest(subject, 20, count=100))
