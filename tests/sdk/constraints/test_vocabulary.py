@@ -1,6 +1,8 @@
 """The tokens of a tokenizer as llguidance sees them."""
 
 import gc
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -134,3 +136,29 @@ def test_text_that_a_tokenizer_spells_otherwise_is_spelled_by_other_tokens():
     matcher = compile_constraint(ChoicesStrat(["abc"]), Spaced()).start()
 
     assert bytes(matcher.forced()) == b"abc"
+
+
+def test_a_vocabulary_that_cannot_go_on_is_an_error_that_says_where():
+    class NoB(ByteTokenizer):
+        def token_bytes(self, token_id):
+            return b"" if token_id == ord("b") else super().token_bytes(token_id)
+
+    matcher = compile_constraint(Regex("a[b]|cd"), NoB()).start()
+    matcher.extend(b"a")
+
+    with pytest.raises(ConstraintError, match=r"Regex.* could not be enforced behind 'a'"):
+        matcher.mask()
+
+
+@pytest.mark.process
+def test_who_constrains_nothing_does_not_load_llguidance_and_nobody_needs_numpy():
+    code = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "import concordance_sdk.constraints as c, concordance_sdk.flow\n"
+        "assert 'llguidance' not in sys.modules\n"
+        "from concordance_sdk.testing import play\n"
+        "mod = c.constrain(c.JsonSchema({'const': 1}))\n"
+        "assert play(mod, script='').text == '1'\n"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)
