@@ -5,7 +5,10 @@ import importlib
 import pkgutil
 
 import concordance_sdk
+import concordance_sdk.constraints
+import concordance_sdk.flow
 import concordance_sdk.ready
+import concordance_sdk.self_prompt
 import concordance_sdk.testing
 import concordance_sdk.text
 import concordance_shared
@@ -17,7 +20,14 @@ MODULES = [
     for package in (concordance_shared, concordance_sdk)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 ]
-WITH_EXAMPLES = [concordance_sdk.ready, concordance_sdk.testing, concordance_sdk.text]
+WITH_EXAMPLES = [
+    concordance_sdk.constraints,
+    concordance_sdk.flow,
+    concordance_sdk.ready,
+    concordance_sdk.self_prompt,
+    concordance_sdk.testing,
+    concordance_sdk.text,
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

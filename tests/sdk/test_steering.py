@@ -422,6 +422,28 @@ def test_too_much_taken_back_ends_with_an_error():
         play(back_and_forth, script="a" * 30, max_tokens=10)
 
 
+def test_going_round_in_circles_ends_with_an_error():
+    @mod(on=[Added])
+    def round_and_round(event, actions):
+        return actions.backtrack(1, b"b" if event.added_tokens == tuple(b"a") else b"a")
+
+    with pytest.raises(ModBudgetError, match="64 decisions in a row led to nothing new"):
+        play(round_and_round, script="a", max_tokens=4096)
+
+
+def test_asking_many_questions_and_taking_each_back_is_progress():
+    """None makes the completion longer than it was, and each is another one."""
+    left = list(range(150))
+
+    @mod(on=[ForwardPass])
+    def ask(event, actions):
+        if event.step:
+            return actions.backtrack(event.step, b"%03d?" % left.pop()) if left else None
+        return actions.force_tokens(b"???? ")
+
+    assert play(ask, script="", max_tokens=100).text == "000?"
+
+
 def test_replacing_every_token_is_progress():
     shout = on(
         Added,

@@ -21,6 +21,7 @@ from concordance_sdk.composition import uses_of
 from concordance_sdk.context import conversation_of
 from concordance_sdk.declared_logits import held_to
 from concordance_sdk.definition import Handler, ModDefinition, longest_hold
+from concordance_sdk.per_request import held_by
 from concordance_sdk.tokenizer import Tokenizer
 
 T = TypeVar("T")
@@ -93,6 +94,7 @@ class InProcessMod:
         self._definition = definition
         self._tokenizer = tokenizer
         self._conversation = conversation
+        self._held: list[object] = []  # what objects that requests share keep for this one
         target = self._construct(parameters) if definition.is_class else None
         self._handlers = {
             event: _bound(handler, target, tokenizer)
@@ -154,7 +156,7 @@ class InProcessMod:
     def _call(self, function: Callable[[], T], where: str, step: int) -> T:
         started = time.perf_counter()
         try:
-            with conversation_of(self._conversation):
+            with conversation_of(self._conversation), held_by(self._held):
                 return function()
         except BaseException as exc:  # `sys.exit()` in a mod must not end the engine
             if isinstance(exc, KeyboardInterrupt) and _is_main_thread():

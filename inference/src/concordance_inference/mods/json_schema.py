@@ -1,0 +1,71 @@
+"""The mod that keeps an answer to the form that its request asks for."""
+
+from concordance_sdk import (
+    Action,
+    Actions,
+    Added,
+    ForwardPass,
+    Prefilled,
+    Tokenizer,
+    get_schemas,
+    mod,
+)
+from concordance_sdk.constraints import Constrained, JsonSchema
+from concordance_shared import ConstraintError, ResponseFormat
+
+#: How many tokens may be taken back to begin behind a text that ends inside one.
+_MAX_SPLIT = 4
+
+
+@mod(name="json_schema", max_backtrack=_MAX_SPLIT)
+class JsonSchemaMod:
+    """Enforces the request's `response_format`: a JSON object, or a document of a JSON Schema.
+
+    `after`: the answer begins behind the first place where this text stands, as `</think>` for a
+    model that reasons; at once if it is empty. `any_space`: white space may stand wherever JSON
+    allows it, and not only where it usually does.
+    """
+
+    after: str = ""
+    any_space: bool = False
+
+    def __init__(self) -> None:
+        """Constrain nothing before the request's form is known."""
+        self._constrained: Constrained | None = None
+
+    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """Read the form that is asked for; end the request if it cannot be enforced."""
+        del event
+        asked = get_schemas().response_format
+        if asked is None or asked.type == "text":
+            return None
+        try:
+            document = JsonSchema(_schema(asked), any_space=self.any_space)
+            self._constrained = Constrained(document, after=self.after or None)
+            self._constrained.prepare(tokenizer)
+        except ConstraintError as exc:
+            return actions.emit_error(f"response_format.json_schema.schema: {exc.message}")
+        return None
+
+    def forward_pass(
+        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
+        """Force what must come, and mask what may not."""
+        return self._constrained and self._constrained.forward_pass(event, actions, tokenizer)
+
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """Follow what was written."""
+        return self._constrained and self._constrained.added(event, actions, tokenizer)
+
+
+def _schema(asked: ResponseFormat) -> dict[str, object]:
+    """The schema of a form that is not plain text.
+
+    Raises:
+        ConstraintError: It has none.
+    """
+    if asked.type == "json_object":
+        return {"type": "object"}
+    if asked.json_schema is None or asked.json_schema.schema is None:
+        raise ConstraintError("a response_format of type 'json_schema' needs one")
+    return asked.json_schema.schema

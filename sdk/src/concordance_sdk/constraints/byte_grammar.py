@@ -1,0 +1,72 @@
+"""What can be said of a grammar without any tokenizer: its texts, byte by byte."""
+
+import functools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+
+#: For how many grammars it is remembered what was found out.
+_REMEMBERED = 512
+
+
+def matcher_of(grammar: str) -> "LLMatcher":
+    """A matcher whose tokens are the bytes, by their value. It may be in an error state."""
+    from llguidance import LLMatcher  # noqa: PLC0415  # who constrains nothing does not pay for it
+
+    return LLMatcher(_bytes_only(), grammar, log_level=0, limits=limits())
+
+
+def error_of(matcher: "LLMatcher") -> str:
+    """What is wrong with a grammar, in llguidance's words; empty if nothing is."""
+    error = matcher.get_error().partition("<non-verbose/>")[0].strip()
+    return error or ("it is in an error state" if matcher.is_error() else "")
+
+
+@functools.lru_cache(_REMEMBERED)
+def fault_of(grammar: str) -> str:
+    """Why a grammar cannot be used: an error, or that it has no text; empty if it can."""
+    matcher = matcher_of(grammar)
+    return error_of(matcher) or ("" if _has_texts(matcher) else "no text at all satisfies it")
+
+
+@functools.lru_cache(_REMEMBERED)
+def can_go_on(terminal: str, definitions: str) -> bool:
+    """Whether a text of a terminal is the beginning of another of its texts.
+
+    Args:
+        terminal: An expression of terminals.
+        definitions: A Lark grammar that defines the names in it.
+    """
+    rest = definitions.partition("\n")[2]
+    longer = f"start: LONGER\nLONGER: ({terminal}) & (({terminal}) /(?s:.)+/)\n{rest}"
+    return _has_texts(matcher_of(longer))
+
+
+@functools.lru_cache(_REMEMBERED)
+def first_bytes(grammar: str) -> frozenset[int]:
+    """The bytes with which the texts of a grammar begin."""
+    mask = matcher_of(grammar).compute_bitmask()
+    return frozenset(byte for byte in range(256) if mask[byte // 8] >> byte % 8 & 1)
+
+
+def _has_texts(matcher: "LLMatcher") -> bool:
+    """Whether a fresh matcher has anything to match."""
+    matcher.compute_bitmask()
+    return not matcher.is_stopped() or matcher.is_accepting()
+
+
+@functools.cache
+def limits() -> "LLParserLimits":
+    """Limits of llguidance's own, with errors that do not print the whole grammar."""
+    from llguidance import LLParserLimits  # noqa: PLC0415
+
+    return LLParserLimits(verbose_errors=False)
+
+
+@functools.cache
+def _bytes_only() -> "LLTokenizer":
+    from llguidance import LLTokenizer  # noqa: PLC0415
+
+    return LLTokenizer("byte")

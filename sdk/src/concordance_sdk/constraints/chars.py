@@ -1,0 +1,104 @@
+"""Characters of one kind."""
+
+from enum import Enum, auto
+from typing import cast
+
+from concordance_shared import ConstraintError
+from msgspec import Struct
+
+from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular
+from concordance_sdk.constraints.terminals import up_to_first
+
+
+class CharsMode(Enum):
+    """The kinds of characters of a `CharsStrat`.
+
+    Example:
+        >>> CharsMode["NUMERIC"] is CharsMode.NUMERIC
+        True
+    """
+
+    ALPHA = auto()  # letters of any script
+    ALPHANUMERIC = auto()  # letters and digits of any script
+    NUMERIC = auto()  # the digits 0 to 9
+    STRING = auto()  # what may stand between double quotes: `"` and `\` only behind a `\`
+    JS_FLOAT = auto()  # one number, as JavaScript and JSON write it
+
+
+_CHARACTER = {
+    CharsMode.ALPHA: r"\p{L}",
+    CharsMode.ALPHANUMERIC: r"[\p{L}\p{N}]",
+    CharsMode.NUMERIC: "[0-9]",
+    CharsMode.STRING: r'(?:[^"\\]|\\(?s:.))',
+}
+_NUMBER = r"/-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/"
+
+
+class CharsStrat(Struct, frozen=True):
+    r"""Characters of one kind: so many, or until a terminator.
+
+    `stop` is a count, at most so many, or the text that ends them. At least `min` come before.
+    In a STRING, a character and the backslash before it count as one; of a JS_FLOAT every
+    character counts. The answer is without the terminator; the value of a JS_FLOAT is a float.
+
+    Raises:
+        ConstraintError: A count is no count, or `min` is more than `stop`.
+
+    Example:
+        >>> from concordance_sdk.constraints import allows
+        >>> year = CharsStrat(CharsMode.NUMERIC, min=4, stop=4)
+        >>> allows(year, "1984"), allows(year, "198")
+        (True, False)
+        >>> CharsStrat(CharsMode.JS_FLOAT, stop="\n").value("-1.5e3\n")
+        -1500.0
+    """
+
+    mode: CharsMode
+    stop: int | str
+    min: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the kind and the counts."""
+        if not isinstance(cast(object, self.mode), CharsMode):
+            kinds = ", ".join(mode.name for mode in CharsMode)
+            raise ConstraintError(f"CharsStrat takes a CharsMode ({kinds}), not {self.mode!r:.60}")
+        if isinstance(self.stop, str):
+            if not self.stop:
+                raise ConstraintError("the text that stops a CharsStrat is not empty")
+        elif not _is_count(self.stop) or self.stop < 1:
+            raise ConstraintError(
+                f"CharsStrat stops at a count of at least 1 or at a text, not at {self.stop!r:.60}"
+            )
+        if self.min is not None and not _is_count(self.min):
+            raise ConstraintError(f"`min` of CharsStrat is a count, not {self.min!r:.60}")
+        if not isinstance(self.stop, str) and (self.min or 0) > self.stop:
+            raise ConstraintError(
+                f"CharsStrat cannot have at least {self.min} and at most {self.stop} characters"
+            )
+
+    def write(self, grammar: GrammarBuilder) -> Regular:
+        """The characters and their terminator, as one terminal."""
+        most = "" if isinstance(self.stop, str) else self.stop
+        characters = self._characters(grammar, f"{{{self.min or 0},{most}}}")
+        if isinstance(self.stop, str):
+            return up_to_first(grammar, characters, self.stop)
+        return grammar.terminal(characters)
+
+    def _characters(self, grammar: GrammarBuilder, count: str) -> str:
+        if self.mode is CharsMode.JS_FLOAT:
+            number, counted = grammar.terminal(_NUMBER), f"/.{count}/"
+            return grammar.terminal(f"{number.expression} & {counted}").expression
+        return f"/{_CHARACTER[self.mode]}{count}/"
+
+    def answer(self, text: str) -> str:
+        """The characters, without their terminator."""
+        return text.removesuffix(self.stop) if isinstance(self.stop, str) else text
+
+    def value(self, text: str) -> str | float:
+        """The characters, or the number that they are."""
+        answer = self.answer(text)
+        return float(answer) if self.mode is CharsMode.JS_FLOAT else answer
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,54 @@
+"""One of several texts."""
+
+from collections.abc import Sequence
+
+from concordance_shared import ConstraintError
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular, literal
+
+
+class ChoicesStrat(Struct, frozen=True):
+    """Exactly one of these texts.
+
+    A choice that begins with another one can be reached, and so can the shorter one: the model
+    ends its answer there, or goes on.
+
+    Raises:
+        ConstraintError: There is no choice, or one is empty or no text.
+
+    Example:
+        >>> from concordance_sdk.constraints import allows
+        >>> answer = ChoicesStrat(["yes", "yes, please", "no"])
+        >>> allows(answer, "yes"), allows(answer, "yes, please"), allows(answer, "yes,")
+        (True, True, False)
+    """
+
+    choices: Sequence[str]
+
+    def __post_init__(self) -> None:
+        """Check the choices, and keep each once."""
+        if isinstance(self.choices, str):
+            raise ConstraintError(
+                f"ChoicesStrat takes a list of texts, not the one text {self.choices!r:.60}"
+            )
+        choices = tuple(dict.fromkeys(self.choices))
+        if not choices:
+            raise ConstraintError("ChoicesStrat needs at least one choice")
+        for choice in choices:
+            if not isinstance(choice, str) or not choice:  # type: ignore[redundant-expr]
+                raise ConstraintError(f"a choice of ChoicesStrat is a text, not {choice!r:.60}")
+        force_setattr(self, "choices", choices)
+
+    def write(self, grammar: GrammarBuilder) -> Regular:
+        """The choices as one terminal."""
+        return grammar.terminal(" | ".join(literal(choice).expression for choice in self.choices))
+
+    def answer(self, text: str) -> str:
+        """The choice that was made."""
+        return text
+
+    def value(self, text: str) -> str:
+        """The choice that was made."""
+        return text

@@ -1,0 +1,58 @@
+"""A constraint made ready for a tokenizer: shared by requests, and never changed."""
+
+from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.matcher import Matcher
+from concordance_sdk.constraints.validation import grammar_text, unenforceable
+from concordance_sdk.constraints.vocabulary import Vocabulary, vocabulary_of
+from concordance_sdk.tokenizer import Tokenizer
+
+
+class CompiledConstraint:
+    """A constraint and the tokens it is enforced with. `start` begins an answer.
+
+    Example:
+        >>> from concordance_sdk.constraints import ChoicesStrat
+        >>> from concordance_sdk.testing import ByteTokenizer
+        >>> compiled = compile_constraint(ChoicesStrat(["yes", "no"]), ByteTokenizer())
+        >>> one, other = compiled.start(), compiled.start()
+        >>> one.extend(b"ye")
+        >>> bytes(one.forced()), other.text
+        (b's', '')
+    """
+
+    def __init__(self, constraint: Constraint, tokenizer: Tokenizer) -> None:
+        """Compile a constraint, or find it compiled.
+
+        Raises:
+            ConstraintError: It cannot be enforced with this tokenizer.
+        """
+        self.constraint = constraint
+        self._tokenizer = tokenizer  # keeps the vocabulary alive
+        self._vocabulary: Vocabulary = vocabulary_of(tokenizer)
+        self._grammar = grammar_text(constraint)
+        if error := self._vocabulary.error_of(self._grammar):
+            raise unenforceable(constraint, error)
+
+    def start(self) -> Matcher:
+        """The beginning of an answer."""
+        matcher = self._vocabulary.matcher(self._grammar)
+        return Matcher(matcher, self.constraint, self._tokenizer, self._vocabulary)
+
+
+def compile_constraint(constraint: Constraint, tokenizer: Tokenizer) -> CompiledConstraint:
+    """Make a constraint ready for a tokenizer.
+
+    What is compiled is kept for as long as the tokenizer lives: asking again is cheap.
+
+    Raises:
+        ConstraintError: The constraint cannot be enforced with this tokenizer.
+
+    Example:
+        >>> from concordance_sdk.constraints import Regex
+        >>> from concordance_sdk.testing import ByteTokenizer
+        >>> answer = compile_constraint(Regex("[ab]+"), ByteTokenizer()).start()
+        >>> answer.extend(b"ab")
+        >>> answer.can_stop, answer.is_complete
+        (True, False)
+    """
+    return CompiledConstraint(constraint, tokenizer)

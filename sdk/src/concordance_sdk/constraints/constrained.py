@@ -1,0 +1,220 @@
+"""Keeps what a request writes to a constraint: follows its events, answers with actions."""
+
+from typing import Any
+
+from concordance_shared import Action, Added, ConstraintError, ForwardPass, Prefilled
+
+from concordance_sdk.action_builder import Actions
+from concordance_sdk.constraints.answer import Answer
+from concordance_sdk.constraints.compiled import compile_constraint
+from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.phrase import PhraseEnd, PhraseFinder
+from concordance_sdk.mod import mod
+from concordance_sdk.tokenizer import Tokenizer
+
+#: How many tokens may be taken back to split one in which a phrase ends.
+_MAX_SPLIT = 4
+
+
+class Constrained:
+    """Keeps what a request writes to a constraint, from a position on.
+
+    Give it every `ForwardPass` and `Added` event, and return what it answers. It begins at the
+    first position that it is asked about, or behind a phrase. Tokens that must come are forced,
+    all in one forward pass; where there is a choice, what may not come is masked. What is taken
+    back, by whichever mod, is taken back here too.
+
+    Belongs to one request: make it in the `__init__` of a class mod.
+
+    Example:
+        >>> from concordance_sdk import mod
+        >>> from concordance_sdk.constraints import ChoicesStrat
+        >>> from concordance_sdk.testing import play
+        >>> @mod
+        ... class Verdict:
+        ...     def __init__(self):
+        ...         self.verdict = Constrained(ChoicesStrat(["guilty", "not guilty"]))
+        ...     def forward_pass(self, event, actions, tokenizer):
+        ...         return self.verdict.forward_pass(event, actions, tokenizer)
+        ...     def added(self, event, actions, tokenizer):
+        ...         return self.verdict.added(event, actions, tokenizer)
+        >>> play(Verdict, script="guess").text
+        'guilty'
+    """
+
+    def __init__(
+        self,
+        constraint: Constraint,
+        *,
+        after: str | None = None,
+        ends: bool = True,
+        argmax_sampling: bool = False,
+    ) -> None:
+        """Constrain an answer.
+
+        Args:
+            constraint: What the answer may be.
+            after: It begins behind the first place in the completion where this text stands; at
+                the first position that it is asked about if left out. Special tokens count by
+                their names, as in `</think>`.
+            ends: Whether the completion ends with the answer. If not, it goes on freely.
+            argmax_sampling: Take the likeliest of the allowed tokens, whatever the temperature.
+
+        Raises:
+            ConstraintError: `after` is empty.
+        """
+        if after is not None and not after:
+            raise ConstraintError(
+                "`after` is a text that an answer begins behind, not an empty one"
+            )
+        self._constraint = constraint
+        self._finder = None if after is None else PhraseFinder(after)
+        self._ends = ends
+        self._temperature = 0.0 if argmax_sampling else None
+        self._answer: Answer | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer has ended."""
+        return self._answer is not None and self._answer.end is not None
+
+    @property
+    def answer(self) -> str | None:
+        """The answer; `None` before it has ended."""
+        return self._answer.matcher.answer if self._answer and self.is_complete else None
+
+    @property
+    def value(self) -> Any:
+        """What the answer means; `None` before it has ended."""
+        return self._answer.matcher.value if self._answer and self.is_complete else None
+
+    def prepare(self, tokenizer: Tokenizer) -> None:
+        """Find out at once, at `Prefilled` say, whether the constraint can be enforced.
+
+        Raises:
+            ConstraintError: It cannot, with this tokenizer.
+        """
+        compile_constraint(self._constraint, tokenizer)
+
+    def forward_pass(
+        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
+        """Force what must stand here, or mask what may not.
+
+        Raises:
+            ConstraintError: The constraint cannot be enforced with this tokenizer.
+        """
+        self._go_to(event.step)
+        if self._answer is None:
+            if self._finder:
+                return None
+            self._answer = self._started_at(event.step, tokenizer)
+        if self.is_complete:
+            return self._end(actions, tokenizer)
+        if forced := self._answer.forced():
+            return actions.force_tokens(forced)
+        mask = self._answer.matcher.mask()
+        return actions.adjust_logits(mask=mask, token_temp=self._temperature)
+
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """Follow what was added, and force what must come behind it.
+
+        Raises:
+            ConstraintError: Another mod put tokens there that the constraint does not allow.
+        """
+        self._go_to(event.step)
+        step = event.step
+        if self._finder:
+            found = self._finder.follow(step, event.added_tokens, tokenizer)
+            if found and self._answer is None:
+                if found.split:
+                    return _split(event, found, actions, tokenizer)
+                self._answer = self._started_at(found.step, tokenizer)
+                step = found.step
+        if self._answer is None or self.is_complete:
+            return None
+        self._answer.follow(step, event.added_tokens[step - event.step :])
+        return self._behind(self._answer, actions, tokenizer)
+
+    def _behind(self, answer: Answer, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """What comes behind tokens that were added: what must, or the end."""
+        if answer.was_told_to_end:
+            return None if self._ends else actions.backtrack(1)
+        if self.is_complete:
+            return self._end(actions, tokenizer)
+        forced = answer.forced()
+        return actions.force_tokens(forced) if forced else None
+
+    def _started_at(self, step: int, tokenizer: Tokenizer) -> Answer:
+        return Answer(compile_constraint(self._constraint, tokenizer).start(), step)
+
+    def _go_to(self, step: int) -> None:
+        if self._finder:
+            self._finder.go_back_to(step)
+        if self._answer and not self._answer.go_to(step):
+            self._answer = None
+
+    def _end(self, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """End the completion with the answer, if that is asked for."""
+        return actions.force_tokens([min(tokenizer.eos_token_ids)]) if self._ends else None
+
+
+def constrain(
+    constraint: Constraint,
+    *,
+    name: str = "constrained",
+    after: str | None = None,
+    ends: bool = True,
+    argmax_sampling: bool = False,
+) -> type[Any]:
+    """Make a mod that keeps the answer to a constraint.
+
+    Args:
+        constraint: What the answer may be.
+        name: What requests call the mod.
+        after: It begins behind the first place in the completion where this text stands; at its
+            beginning if left out.
+        ends: Whether the completion ends with the answer. If not, it goes on freely.
+        argmax_sampling: Take the likeliest of the allowed tokens, whatever the temperature.
+
+    Raises:
+        ConstraintError: `after` is empty.
+        ModDefinitionError: The name is none that a request could say.
+
+    Example:
+        >>> from concordance_sdk.constraints import JsonSchema
+        >>> from concordance_sdk.testing import play
+        >>> flag = constrain(JsonSchema({"enum": [True, False]}), name="flag")
+        >>> play(flag, script="false!").text
+        'false'
+    """
+    Constrained(constraint, after=after)  # refuses at once what it would refuse in a request
+
+    @mod(name=name, max_backtrack=_MAX_SPLIT if after else int(not ends))
+    class Mod:
+        """Keeps the answer to a constraint."""
+
+        def __init__(self) -> None:
+            self._constrained = Constrained(
+                constraint, after=after, ends=ends, argmax_sampling=argmax_sampling
+            )
+
+        def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
+            del event, actions
+            self._constrained.prepare(tokenizer)
+
+        def forward_pass(
+            self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
+        ) -> Action | None:
+            return self._constrained.forward_pass(event, actions, tokenizer)
+
+        def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+            return self._constrained.added(event, actions, tokenizer)
+
+    return Mod
+
+
+def _split(event: Added, found: PhraseEnd, actions: Actions, tokenizer: Tokenizer) -> Action:
+    """Put tokens that end with the phrase in the place of one that goes on behind it."""
+    last = event.step + len(event.added_tokens)
+    return actions.backtrack(last - found.step, tokenizer.encode(found.split.decode()))

@@ -1,0 +1,188 @@
+"""Where one answer stands in its constraint: the tokens so far, and what may come next."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from concordance_shared import ConstraintError
+
+from concordance_sdk.constraints.byte_grammar import error_of
+from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.vocabulary import Vocabulary
+from concordance_sdk.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
+
+
+class Matcher:
+    """The position of one answer. Made by `CompiledConstraint.start`; belongs to one request.
+
+    It depends on its tokens alone, not on the way they came: after any `extend` and `rollback`
+    it is as a new one that was given what is left.
+
+    A token that ends a completion may stand where the constraint is satisfied. It ends the answer
+    and is no part of it.
+
+    Example:
+        >>> from concordance_sdk.constraints import ChoicesStrat, compile_constraint
+        >>> from concordance_sdk.testing import ByteTokenizer
+        >>> answer = compile_constraint(ChoicesStrat(["on", "one"]), ByteTokenizer()).start()
+        >>> answer.extend(answer.forced())
+        >>> answer.text, answer.can_stop, answer.is_complete
+        ('on', True, False)
+        >>> answer.extend(b"e")
+        >>> answer.is_complete
+        True
+        >>> answer.rollback(2)
+        >>> answer.text
+        'o'
+    """
+
+    def __init__(
+        self,
+        matcher: "LLMatcher",
+        constraint: Constraint,
+        tokenizer: Tokenizer,
+        vocabulary: Vocabulary,
+    ) -> None:
+        """Begin an answer.
+
+        Args:
+            matcher: A fresh one of the constraint's grammar, in no error state.
+            constraint: What is enforced.
+            tokenizer: Whose tokens they are.
+            vocabulary: The same tokens as the matcher sees them.
+        """
+        self.constraint = constraint
+        self.token_ids: list[int] = []
+        self._matcher = matcher
+        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
+        self._is_told = False  # the last token is one that ends a completion
+        self._mask: bytes | None = None  # of this position, once it was asked for
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the answer was ended by a token that ends a completion."""
+        return self._is_told
+
+    def mask(self) -> bytes:
+        """The tokens that may come next, as a packed bitmask: bit `i % 8` of byte `i // 8`.
+
+        It covers at least the tokenizer's vocabulary; the tokens that end a completion are in it
+        where the answer may stop.
+
+        Raises:
+            ConstraintError: No token of this vocabulary can come next, or llguidance gave up.
+        """
+        if self._is_told or self._has_stopped:
+            return self._vocabulary.eos_mask
+        if self._mask is None:
+            self._mask = self._matcher.compute_bitmask()
+            if self._matcher.is_stopped():
+                raise self._gave_up()
+        return self._mask
+
+    def forced(self) -> list[int]:
+        """The tokens that must come next, since nothing else may; none if there is a choice."""
+        return [] if self.is_complete else self._matcher.compute_ff_tokens()
+
+    def accepts(self, token_ids: Sequence[int]) -> int:
+        """How many of these tokens may come next, one behind the other."""
+        if self._is_told:
+            return 0
+        until_end = next(
+            (i for i, token_id in enumerate(token_ids) if token_id in self._vocabulary.eos_ids),
+            len(token_ids),
+        )
+        count = self._matcher.validate_tokens(list(token_ids[:until_end]))
+        if count < until_end or until_end == len(token_ids):
+            return count
+        return count + self._stops_behind(token_ids[:until_end])
+
+    def extend(self, token_ids: Sequence[int]) -> None:
+        """Go on by some tokens.
+
+        Raises:
+            ConstraintError: One of them may not stand there; nothing was changed.
+        """
+        token_ids = list(token_ids)
+        count = self.accepts(token_ids)
+        if count < len(token_ids):
+            raise self._refused(token_ids, count)
+        ends = bool(token_ids) and token_ids[-1] in self._vocabulary.eos_ids
+        if not self._matcher.consume_tokens(token_ids[: len(token_ids) - ends]):
+            raise self._gave_up()
+        self.token_ids += token_ids
+        self._is_told = ends
+        self._mask = None
+
+    def rollback(self, n: int) -> None:
+        """Take back the last `n` tokens."""
+        assert 0 <= n <= len(self.token_ids)
+        if not n:
+            return
+        del self.token_ids[len(self.token_ids) - n :]
+        self._matcher.rollback(n - self._is_told)
+        self._is_told = False
+        self._mask = None
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether the tokens so far are a whole answer."""
+        return self._is_told or self._matcher.is_accepting()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer has ended: it was told to, or nothing can follow."""
+        if self._is_told or self._has_stopped:
+            return True
+        return self._matcher.is_accepting() and self._vocabulary.only_ends(self.mask())
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens it has been given."""
+        return len(self.token_ids)
+
+    @property
+    def text(self) -> str:
+        """What was written so far."""
+        token_ids = self.token_ids[:-1] if self._is_told else self.token_ids
+        return b"".join(map(self._tokenizer.token_bytes, token_ids)).decode("utf-8", "replace")
+
+    @property
+    def answer(self) -> str:
+        """The answer in the text: without what was only written to end it."""
+        return self.constraint.answer(self.text)
+
+    @property
+    def value(self) -> Any:
+        """What the answer means. Only for one that can stop."""
+        return self.constraint.value(self.text)
+
+    @property
+    def _has_stopped(self) -> bool:
+        """Whether llguidance knows by itself that nothing can follow."""
+        return self._matcher.is_stopped() and self._matcher.is_accepting()
+
+    def _stops_behind(self, token_ids: Sequence[int]) -> bool:
+        """Whether the answer can stop behind some tokens that may come next."""
+        self._matcher.consume_tokens(list(token_ids))
+        can_stop = self._matcher.is_accepting()
+        self._matcher.rollback(len(token_ids))
+        return can_stop
+
+    def _refused(self, token_ids: list[int], count: int) -> ConstraintError:
+        refused = self._tokenizer.decode(token_ids[count:])
+        behind = self.text + self._tokenizer.decode(token_ids[:count])
+        return ConstraintError(
+            f"{self.constraint!r:.100} does not allow {refused!r:.60} behind "
+            f"{behind[-40:]!r}; what puts tokens there has to act before the constraint begins, "
+            "or not at all"
+        )
+
+    def _gave_up(self) -> ConstraintError:
+        why = error_of(self._matcher) or self._matcher.stop_reason()
+        return ConstraintError(
+            f"{self.constraint!r:.100} could not be enforced behind {self.text[-40:]!r}: {why}"
+        )

@@ -1,0 +1,46 @@
+"""Any regular language."""
+
+from concordance_shared import ConstraintError
+from msgspec import Struct
+
+from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular
+from concordance_sdk.constraints.validation import check
+
+
+class Regex(Struct, frozen=True):
+    r"""Text that a regular expression matches as a whole.
+
+    In the syntax of Rust's `regex`, which is close to Python's but has no look-around and no
+    references back. `\d`, `\w` and `\s` mean ASCII; `\p{L}` is a letter of any script.
+
+    Raises:
+        ConstraintError: It is no regular expression, or matches nothing.
+
+    Example:
+        >>> from concordance_sdk.constraints import allows
+        >>> allows(Regex(r"[A-Z]{3}-\d+"), "HAT-136"), allows(Regex(r"[A-Z]{3}-\d+"), "HAT-")
+        (True, False)
+    """
+
+    pattern: str
+
+    def __post_init__(self) -> None:
+        """Check the pattern."""
+        if not isinstance(self.pattern, str):  # type: ignore[redundant-expr]
+            raise ConstraintError(f"Regex takes a pattern as text, not {self.pattern!r:.60}")
+        check(self)
+
+    def write(self, grammar: GrammarBuilder) -> Regular:
+        """The pattern as one terminal."""
+        from llguidance import regex_to_lark  # noqa: PLC0415
+
+        pattern = regex_to_lark(self.pattern, "dws").replace("\n", "\\n")
+        return grammar.terminal(f"/{pattern}/")
+
+    def answer(self, text: str) -> str:
+        """The text."""
+        return text
+
+    def value(self, text: str) -> str:
+        """The text."""
+        return text

@@ -1,0 +1,89 @@
+"""Any text, up to where it ends."""
+
+from enum import Enum, auto
+from typing import cast
+
+from concordance_shared import ConstraintError
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Part, literal
+from concordance_sdk.constraints.terminals import character_class, up_to_first
+
+
+class UntilEndType(Enum):
+    """What ends the text of an `UntilStrat`.
+
+    Example:
+        >>> [end_type.name for end_type in UntilEndType]
+        ['TAG', 'ANYCHAR', 'NEWLINE']
+    """
+
+    TAG = auto()  # the whole of `end`
+    ANYCHAR = auto()  # any one of the characters in `end`
+    NEWLINE = auto()  # a line break
+
+
+class UntilStrat(Struct, frozen=True):
+    r"""Any text until an end appears for the first time, which is written too.
+
+    `start` is written first, without the model. The answer has the tags, or the character that
+    ended it, but not a line break; the value is what stands between.
+
+    Raises:
+        ConstraintError: There is nothing that could end it.
+
+    Example:
+        >>> from concordance_sdk.constraints import allows
+        >>> thought = UntilStrat("<think>", UntilEndType.TAG, "</think>")
+        >>> allows(thought, "<think>2 < 3</think>"), allows(thought, "<think></think> so")
+        (True, False)
+        >>> thought.value("<think>2 < 3</think>")
+        '2 < 3'
+        >>> UntilStrat(end_type=UntilEndType.NEWLINE).answer("a line\n")
+        'a line'
+    """
+
+    start: str = ""
+    end_type: UntilEndType = UntilEndType.NEWLINE
+    end: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what ends it."""
+        if not isinstance(cast(object, self.end_type), UntilEndType):
+            raise ConstraintError(
+                f"UntilStrat ends by an UntilEndType, TAG, ANYCHAR or NEWLINE, not by "
+                f"{self.end_type!r:.60}"
+            )
+        if self.end_type is UntilEndType.NEWLINE:
+            if self.end not in ("", "\n"):
+                raise ConstraintError(
+                    f"UntilStrat with NEWLINE ends at a line break, not at {self.end!r:.60}; "
+                    "for another text use TAG"
+                )
+            force_setattr(self, "end", "\n")
+        if not self.end:
+            raise ConstraintError(
+                f"UntilStrat with {self.end_type.name} needs `end`, the text that ends it"
+            )
+        force_setattr(self, "start", self.start or "")
+
+    def write(self, grammar: GrammarBuilder) -> Part:
+        """The start, and text up to the first end."""
+        if self.end_type is UntilEndType.TAG:
+            text = up_to_first(grammar, "/(?s:.)*/", self.end)
+        else:
+            ends = character_class(self.end)
+            text = grammar.terminal(f"/[^{ends}]*[{ends}]/")
+        part = grammar.sequence([literal(self.start) if self.start else None, text])
+        assert part is not None
+        return part
+
+    def answer(self, text: str) -> str:
+        """The text, without the line break that ended it."""
+        return text.removesuffix("\n") if self.end_type is UntilEndType.NEWLINE else text
+
+    def value(self, text: str) -> str:
+        """What stands between the start and the end."""
+        end = len(self.end) if self.end_type is UntilEndType.TAG else 1
+        return text[len(self.start) : len(text) - end]

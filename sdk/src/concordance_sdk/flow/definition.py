@@ -1,0 +1,60 @@
+"""Several questions that belong together, and how their answers are summed up."""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from concordance_sdk.flow.question import FlowQuestion
+from concordance_sdk.flow.routes import FlowRoute
+
+StateT = TypeVar("StateT")
+
+
+class FlowDefinition(Generic[StateT]):
+    """A part of a flow: where it begins, and the summary that `route_summary` writes in it.
+
+    Example:
+        >>> from concordance_sdk.constraints import ChoicesStrat
+        >>> last = FlowQuestion("colour", "Colour: ", ChoicesStrat(["red", "blue"]))
+        >>> first = FlowQuestion("size", "Size: ", ChoicesStrat(["S", "M"])).then(last)
+        >>> order = FlowDefinition("order", first, lambda state: " ".join(state.answers.values()))
+        >>> order.all_questions()
+        [FlowQuestion('size'), FlowQuestion('colour')]
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: FlowQuestion[StateT],
+        summary_builder: Callable[[StateT], str],
+    ) -> None:
+        """Define a part of a flow.
+
+        Args:
+            name: What it is called.
+            root: Its first question.
+            summary_builder: Makes the summary of a state.
+        """
+        self.name = name
+        self.root = root
+        self.summary_builder = summary_builder
+
+    def all_questions(self) -> list[FlowQuestion[StateT]]:
+        """Its questions, the first one first: those that routes lead to without a function."""
+        found: dict[int, FlowQuestion[StateT]] = {}
+        waiting: list[FlowQuestion[Any]] = [self.root]
+        while waiting:
+            question = waiting.pop(0)
+            if id(question) not in found:
+                found[id(question)] = question
+                targets = [*question.transitions.values(), question.default_route]
+                waiting += [q for target in targets if (q := _question(target)) is not None]
+        return list(found.values())
+
+
+def _question(target: object) -> FlowQuestion[Any] | None:
+    """The question that a target leads to, as far as can be told without a state."""
+    if isinstance(target, FlowRoute):
+        target = target.target
+    if isinstance(target, FlowDefinition):
+        target = target.root
+    return target if isinstance(target, FlowQuestion) else None

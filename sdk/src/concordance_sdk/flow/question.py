@@ -1,0 +1,111 @@
+"""One question of a flow: what is asked, and where each answer leads."""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from concordance_shared import FlowError
+
+from concordance_sdk.constraints import Constraint
+from concordance_sdk.flow.routes import RouteTarget
+from concordance_sdk.self_prompt import EraseMode, SelfPrompt
+
+StateT = TypeVar("StateT")
+
+
+class FlowQuestion(Generic[StateT]):
+    """A self-prompt with a name, what is done with its answer, and where that leads.
+
+    An answer leads where `on` says; else where the first function given to `branch` says that
+    says anything; else where `then` or `otherwise` says; else the flow ends and the model goes on
+    by itself. A question is a definition: any number of requests may be asked it at once.
+
+    Raises:
+        FlowError: It has no name.
+        ConstraintError: Its prompt or strategy is none.
+
+    Example:
+        >>> from concordance_sdk.constraints import ChoicesStrat
+        >>> size = FlowQuestion("size", " Size (S/M): ", ChoicesStrat(["S", "M"]))
+        >>> size.assign(lambda state, answer: state.data.update(price={"S": 3, "M": 4}[answer]))
+        FlowQuestion('size')
+        >>> size.on("S", "Small it is.").otherwise(lambda state: f"That is {state.data['price']}.")
+        FlowQuestion('size')
+    """
+
+    def __init__(
+        self,
+        name: str,
+        prompt: str,
+        strategy: Constraint,
+        completion_text: str | None = "\n",
+        erase_mode: EraseMode | str | None = EraseMode.NONE,
+    ) -> None:
+        """Define a question.
+
+        Args:
+            name: Its answer is kept under this name.
+            prompt: What is put into the completion.
+            strategy: What the answer may be.
+            completion_text: What is written behind the answer.
+            erase_mode: What is taken back once there is an answer.
+        """
+        if not name:
+            raise FlowError("a FlowQuestion needs a name, under which its answer is kept")
+        self.name = name
+        self.self_prompt = SelfPrompt(
+            prompt=prompt,
+            strategy=strategy,
+            completion=completion_text,
+            erase=erase_mode or EraseMode.NONE,
+        )
+        self.transitions: dict[str, RouteTarget] = {}
+        self.branches: list[Callable[[StateT], RouteTarget]] = []
+        self.default_route: RouteTarget = None
+        self.assignments: list[Callable[[StateT, str], object]] = []
+        self.auto_answer: Callable[[StateT], str | None] | None = None
+
+    def __repr__(self) -> str:
+        return f"FlowQuestion({self.name!r})"
+
+    def on(self, answer: str, target: RouteTarget) -> "FlowQuestion[StateT]":
+        """Go there after this answer, in whatever case it is written."""
+        self.transitions[_key(answer)] = target
+        return self
+
+    def then(self, target: RouteTarget) -> "FlowQuestion[StateT]":
+        """Go there after any answer that nothing else is said about. The last one given counts."""
+        self.default_route = target
+        return self
+
+    def otherwise(self, target: RouteTarget) -> "FlowQuestion[StateT]":
+        """Go there after any answer that nothing else is said about. The same as `then`."""
+        return self.then(target)
+
+    def assign(self, function: Callable[[StateT, str], object]) -> "FlowQuestion[StateT]":
+        """Call a function with the state and the answer, once for each answer."""
+        self.assignments.append(function)
+        return self
+
+    def branch(self, resolver: Callable[[StateT], RouteTarget]) -> "FlowQuestion[StateT]":
+        """Go where a function of the state says; if it says `None`, the next one is asked."""
+        self.branches.append(resolver)
+        return self
+
+    def with_auto_answer(self, function: Callable[[StateT], str | None]) -> "FlowQuestion[StateT]":
+        """Take the answer that a function of the state knows, and do not ask; ask if it is none."""
+        self.auto_answer = function
+        return self
+
+    def target_after(self, answer: str, state: StateT) -> RouteTarget:
+        """Where an answer leads."""
+        if _key(answer) in self.transitions:
+            return self.transitions[_key(answer)]
+        for resolver in self.branches:
+            target: Any = resolver(state)
+            if target is not None:
+                return target
+        return self.default_route
+
+
+def _key(answer: str) -> str:
+    return answer.strip().lower()

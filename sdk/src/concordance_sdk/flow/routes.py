@@ -1,0 +1,183 @@
+"""Where a flow goes after an answer."""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from concordance_shared import Action, FlowError
+from msgspec import Struct
+
+from concordance_sdk.action_builder import Actions
+from concordance_sdk.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from concordance_sdk.flow.definition import FlowDefinition
+    from concordance_sdk.flow.question import FlowQuestion
+
+StateT = TypeVar("StateT")
+
+#: How many steps a route may take before it comes to something that is written.
+MAX_ROUTE_STEPS = 256
+
+ToolCallback = Callable[[Actions, Any, Tokenizer], Action | None]
+
+
+class RouteKind(Enum):
+    """What a route leads to.
+
+    Example:
+        >>> route_message("Done.").kind is RouteKind.MESSAGE
+        True
+    """
+
+    QUESTION = auto()  # the next question
+    MESSAGE = auto()  # a text, with which the completion ends
+    SUMMARY = auto()  # a text made of the answers, with which the completion ends
+    OUTPUT = auto()  # a text that becomes the whole completion
+    TOOL = auto()  # an action that a function makes: a tool call, say
+    NOOP = auto()  # the end of the flow; the model goes on by itself
+
+
+class FlowRoute(Struct, frozen=True):
+    """Where a flow goes. Made by the functions `route_question` to `route_noop`.
+
+    Example:
+        >>> route_output("No.")
+        FlowRoute(kind=<RouteKind.OUTPUT: 4>, target=None, message='No.')
+    """
+
+    kind: RouteKind
+    target: Any = None  # a question, a definition, or a tool's function
+    message: str | None = None
+
+
+#: What names a route: a route, a question, a definition, a message, nothing, or a function of the
+#: state that gives one of them.
+RouteTarget = Any
+
+
+def route_question(question: "FlowQuestion[Any] | FlowDefinition[Any]") -> FlowRoute:
+    """Ask this question next, or the first one of a definition.
+
+    Example:
+        >>> from concordance_sdk.constraints import ChoicesStrat
+        >>> from concordance_sdk.flow import FlowQuestion
+        >>> route_question(FlowQuestion("sure", "Sure? ", ChoicesStrat(["yes", "no"]))).kind.name
+        'QUESTION'
+    """
+    return FlowRoute(RouteKind.QUESTION, target=question)
+
+
+def route_message(text: str) -> FlowRoute:
+    """Write a text, and end the completion with it.
+
+    Example:
+        >>> route_message("Goodbye.").message
+        'Goodbye.'
+    """
+    return FlowRoute(RouteKind.MESSAGE, message=text)
+
+
+def route_summary(message: str | None = None) -> FlowRoute:
+    """Write a summary, and end the completion with it.
+
+    Args:
+        message: The summary; what the flow's own definition makes of the answers if left out, and
+            a line for each answer where there is no definition.
+
+    Example:
+        >>> route_summary().kind.name
+        'SUMMARY'
+    """
+    return FlowRoute(RouteKind.SUMMARY, message=message)
+
+
+def route_output(text: str) -> FlowRoute:
+    """Make a text the whole completion, whatever stands there.
+
+    Example:
+        >>> route_output("42").message
+        '42'
+    """
+    return FlowRoute(RouteKind.OUTPUT, message=text)
+
+
+def route_tool(callback: ToolCallback) -> FlowRoute:
+    """Let a function make the action, a call of a tool say; the flow ends.
+
+    Args:
+        callback: Is given `(actions, state, tokenizer)`.
+
+    Example:
+        >>> look_up = route_tool(lambda actions, state, tokenizer: actions.tool_calls(
+        ...     {"name": "look_up", "arguments": {"city": state.answers["city"]}}
+        ... ))
+        >>> look_up.kind.name
+        'TOOL'
+    """
+    return FlowRoute(RouteKind.TOOL, target=callback)
+
+
+def route_noop() -> FlowRoute:
+    """End the flow, and let the model go on by itself.
+
+    Example:
+        >>> route_noop()
+        FlowRoute(kind=<RouteKind.NOOP: 6>, target=None, message=None)
+    """
+    return FlowRoute(RouteKind.NOOP)
+
+
+class RouteBudget(Generic[StateT]):
+    """Follows functions of the state to a route, so many steps and no more."""
+
+    def __init__(self, state: StateT) -> None:
+        """Begin to follow."""
+        self._state = state
+        self._steps = 0
+
+    def step(self, where: str) -> None:
+        """Count a step.
+
+        Raises:
+            FlowError: There were too many.
+        """
+        self._steps += 1
+        if self._steps > MAX_ROUTE_STEPS:
+            raise FlowError(
+                f"the route from {where} never comes to anything that is written: after "
+                f"{MAX_ROUTE_STEPS} steps it still goes on; end it with a message, an output, a "
+                "tool, or a question that the model answers"
+            )
+
+    def resolve(self, target: RouteTarget, where: str) -> FlowRoute:
+        """The route that a target names.
+
+        Raises:
+            FlowError: It names none, or its functions never come to one.
+        """
+        while callable(target):
+            self.step(where)
+            target = target(self._state)
+        return _route(target, where)
+
+
+def _route(target: object, where: str) -> FlowRoute:
+    from concordance_sdk.flow.definition import FlowDefinition  # noqa: PLC0415  # they name routes
+    from concordance_sdk.flow.question import FlowQuestion  # noqa: PLC0415
+
+    match target:
+        case FlowRoute():
+            return target
+        case FlowQuestion() | FlowDefinition():
+            return route_question(cast(Any, target))
+        case str():
+            return route_message(target)
+        case None:
+            return route_noop()
+        case _:
+            raise FlowError(
+                f"{where} leads to {target!r:.60}; a route is a question, a text, a function of "
+                "the state, or made by route_question, route_message, route_summary, route_output, "
+                "route_tool or route_noop"
+            )

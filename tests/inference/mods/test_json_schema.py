@@ -1,0 +1,89 @@
+"""The mod that keeps an answer to the form that its request asks for."""
+
+import json
+
+import pytest
+from concordance_inference.mods.json_schema import JsonSchemaMod
+from concordance_inference.mods.loading import load_entry_points
+from concordance_sdk import FinishReason, ForwardPass, Schemas, mod
+from concordance_sdk.testing import play
+from concordance_shared import EmittedError, JsonSchemaFormat, ResponseFormat
+
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "pattern": "^[a-z]+$"}, "age": {"enum": [3, 36]}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+
+
+def asking_for(schema=None, kind="json_schema"):
+    named = None if schema is None else JsonSchemaFormat(name="answer", schema=schema)
+    return Schemas(response_format=ResponseFormat(type=kind, json_schema=named))
+
+
+def test_it_is_installed_under_its_name():
+    (found,) = [d for d in load_entry_points() if d.name == "json_schema"]
+
+    assert found.target is JsonSchemaMod
+
+
+def test_the_answer_follows_the_schema_of_the_request():
+    played = play(JsonSchemaMod, script="__________ada", schemas=asking_for(PERSON))
+
+    assert json.loads(played.text) == {"name": "ada", "age": 36}
+    assert played.finish_reason is FinishReason.STOP
+
+
+def test_any_object_is_one():
+    played = play(JsonSchemaMod, script='{"a": [1]}', schemas=asking_for(kind="json_object"))
+
+    assert json.loads(played.text) == {"a": [1]}
+
+
+@pytest.mark.parametrize("schemas", [Schemas(), asking_for(kind="text")])
+def test_nothing_is_enforced_where_nothing_is_asked_for(schemas):
+    assert play(JsonSchemaMod, script="Hello", schemas=schemas).text == "Hello"
+
+
+def test_the_answer_may_begin_behind_the_reasoning():
+    played = play(
+        JsonSchemaMod,
+        script="<think>hm</think>true",
+        schemas=asking_for({"type": "boolean"}),
+        parameters={"after": "</think>"},
+    )
+
+    assert played.text == "<think>hm</think>true"
+
+
+def test_white_space_may_stand_wherever_json_allows_it():
+    script = '{\n  "name" : "ada",\n  "age" : 36\n}'
+    played = play(
+        JsonSchemaMod, script=script, schemas=asking_for(PERSON), parameters={"any_space": True}
+    )
+
+    assert played.text == script
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"properties": {"a": {"not": {}}}}, "'not' (at $.properties.a)"),
+        ({"type": "nonsense"}, "nonsense"),
+        (None, "needs one"),
+    ],
+)
+def test_what_cannot_be_enforced_ends_the_request_before_the_model_reads(schema, words):
+    passes = []
+
+    @mod(on=[ForwardPass])
+    def count(event, actions):
+        passes.append(event)
+
+    with pytest.raises(EmittedError) as caught:
+        play(JsonSchemaMod, count, script="", schemas=asking_for(schema))
+
+    assert caught.value.message.startswith("response_format.json_schema.schema: ")
+    assert words in caught.value.message
+    assert passes == []

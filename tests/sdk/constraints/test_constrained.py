@@ -1,0 +1,289 @@
+"""What a request writes is kept to a constraint, whatever other mods do."""
+
+import random
+
+import pytest
+from concordance_sdk import (
+    Added,
+    FinishReason,
+    ForwardPass,
+    ModDefinitionError,
+    ModRaisedError,
+    Sampled,
+    mod,
+)
+from concordance_sdk.action_builder import ACTIONS
+from concordance_sdk.constraints import (
+    CharsMode,
+    CharsStrat,
+    ChoicesStrat,
+    Constrained,
+    JsonSchema,
+    Regex,
+    allows,
+    constrain,
+)
+from concordance_sdk.testing import ByteTokenizer, ScriptedLogits, play
+from concordance_shared import ConstraintError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vocabularies import smollm
+
+EOS = 256
+PERSON = JsonSchema(
+    {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "pattern": "^[a-z]{1,8}$"},
+            "is_member": {"type": "boolean"},
+        },
+        "required": ["name", "is_member"],
+        "additionalProperties": False,
+    }
+)
+
+
+def at_random(seed):
+    """A model that wants any token at all."""
+    dice = random.Random(seed)
+    return lambda completion: dice.randrange(257)
+
+
+def test_three_lines_make_a_mod():
+    person = constrain(PERSON, name="person")
+    played = play(person, script="xxxxxxxxxxada")
+
+    assert PERSON.value(played.text) == {"name": "ada", "is_member": False}
+    assert played.finish_reason is FinishReason.STOP
+
+
+def test_what_must_come_costs_no_forward_pass_of_its_own():
+    played = play(constrain(PERSON), script="xxxxxxxxxxada")
+
+    assert played.text == '{"name": "ada", "is_member": false}'
+    #  the prompt; the first key; a; d; a; the quote and the second key. The model chose six tokens.
+    assert played.passes == 6
+    assert len(played.token_ids) == len(played.text) + 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_model_that_wants_anything_writes_what_is_allowed(seed):
+    played = play(constrain(PERSON), script=at_random(seed))
+
+    assert allows(PERSON, played.text)
+
+
+def test_the_completion_ends_where_the_model_ends_an_answer_that_could_go_on():
+    answer = constrain(ChoicesStrat(["yes", "yes, please"]))
+
+    assert play(answer, script=[*b"yes", EOS]).text == "yes"
+
+
+def test_it_ends_by_itself_where_nothing_can_follow():
+    played = play(constrain(ChoicesStrat(["yes", "no"])), script="no, and more")
+
+    assert played.token_ids == (*b"no", EOS)
+
+
+def test_an_answer_that_does_not_end_the_completion_is_followed_by_free_text():
+    answer = constrain(ChoicesStrat(["yes", "no"]), ends=False)
+
+    assert play(answer, script="no, not at all").text == "no, not at all"
+
+
+def test_a_model_that_ends_such_an_answer_early_is_asked_to_go_on():
+    answer = constrain(ChoicesStrat(["yes", "yes, please"]), ends=False)
+    wants = [ord("y"), EOS, *b"!!"]
+    script = lambda completion: wants.pop(0) if wants else EOS  # noqa: E731
+    played = play(answer, script=script)
+
+    assert played.text == "yes!!"
+
+
+def test_the_budget_ends_it_as_it_ends_everything():
+    played = play(constrain(PERSON), script="xxxxxxxxxxada", max_tokens=10)
+
+    assert (played.text, played.finish_reason) == ('{"name": "', FinishReason.LENGTH)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_it_begins_behind_a_phrase(stream):
+    answer = constrain(ChoicesStrat(["yes", "no"]), after="answer: ")
+    played = play(answer, script="My answer: nothing", stream=stream)
+
+    assert played.text == "My answer: no"
+
+
+def test_without_the_phrase_it_never_begins():
+    answer = constrain(ChoicesStrat(["yes", "no"]), after="answer: ")
+
+    assert play(answer, script="I do not know").text == "I do not know"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_token_in_which_the_phrase_ends_is_split(stream):
+    tokenizer = smollm()
+    script = tokenizer.encode("So: the. Then") + tokenizer.encode("the and more")
+    assert tokenizer.encode("So: the")[-1] == tokenizer.encode(" the")[0]  # ` t` inside a token
+    answer = constrain(Regex("[xyz]{3}"), after="So: t")
+    played = play(answer, script=script, tokenizer=tokenizer, stream=stream)
+
+    assert played.text.startswith("So: t")
+    assert allows(Regex("[xyz]{3}"), played.text.removeprefix("So: t"))
+
+
+def test_it_begins_behind_a_special_token():
+    tokenizer = smollm()
+    (mark,) = tokenizer.encode("<|im_start|>")
+    answer = constrain(ChoicesStrat(["yes", "no"]), after="<|im_start|>")
+    script = [*tokenizer.encode("hm"), mark, *tokenizer.encode("no")]
+
+    assert play(answer, script=script, tokenizer=tokenizer).text == "hmno"
+
+
+def test_forced_tokens_that_go_on_behind_the_phrase_are_part_of_the_answer():
+    @mod(on=[ForwardPass])
+    def say(event, actions):
+        return actions.force_tokens(b"Answer: n") if event.step == 0 else None
+
+    assert play(say, constrain(ChoicesStrat(["yes", "no"]), after=": "), script="").text == (
+        "Answer: no"
+    )
+
+
+# Other mods
+
+
+def test_a_greeting_that_acts_first_stands_before_the_answer():
+    @mod(on=[ForwardPass])
+    def greet(event, actions):
+        return actions.force_tokens(b"Hi! ") if event.step == 0 else None
+
+    assert play(greet, constrain(ChoicesStrat(["yes", "no"])), script="xxxxno").text == "Hi! no"
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32))
+def test_whatever_a_neighbour_takes_back_the_answer_stays_allowed(seed):
+    """Also over forced tokens, and before the answer's first."""
+    dice = random.Random(seed)
+
+    @mod(on=[ForwardPass, Sampled, Added], max_backtrack=None)
+    def neighbour(event, actions):
+        length = event.step + (len(event.added_tokens) if isinstance(event, Added) else 0)
+        if length and dice.random() < 0.15:
+            return actions.backtrack(dice.randint(1, min(length, 9)))
+
+    for mods in ((neighbour, constrain(PERSON)), (constrain(PERSON), neighbour)):
+        played = play(*mods, script=at_random(seed), max_tokens=150)
+
+        assert allows(PERSON, played.text)
+
+
+def test_what_was_taken_back_and_put_otherwise_is_followed():
+    @mod(on=[Added])
+    def no_becomes_yes(event, actions):
+        if event.added_tokens == tuple(b"n"):
+            return actions.backtrack(1, b"y")
+
+    answer = constrain(ChoicesStrat(["yes", "no"]))
+
+    assert play(no_becomes_yes, answer, script="no").text == "yes"
+
+
+def test_an_answer_taken_back_whole_begins_again_behind_the_phrase():
+    taken = []
+
+    @mod(on=[Added], max_backtrack=None)
+    def once(event, actions):
+        end = event.step + len(event.added_tokens)
+        if not taken and event.added_tokens[-1] == ord("n"):
+            taken.append(end)
+            return actions.backtrack(end)
+
+    answer = constrain(ChoicesStrat(["yes", "no"]), after="> ")
+    wants = [*b"> n", *b"A: > y"]
+    played = play(once, answer, script=lambda completion: wants.pop(0) if wants else EOS)
+
+    assert played.text == "A: > yes"
+
+
+def test_tokens_that_another_mod_forces_against_the_constraint_are_its_error():
+    @mod(name="rude", on=[Sampled])
+    def rude(event, actions):
+        return actions.force_tokens(b"maybe") if event.step == 0 else None
+
+    with pytest.raises(ModRaisedError, match=r"'answer'.*does not allow 'maybe' behind ''"):
+        play(rude, constrain(ChoicesStrat(["yes", "no"]), name="answer"), script="n")
+
+
+def test_tokens_that_were_never_seen_are_an_error_that_names_the_cure():
+    @mod(on=[Added])
+    def hasty(event, actions):
+        return actions.force_tokens(b"e") if event.added_tokens == tuple(b"y") else None
+
+    answer = constrain(ChoicesStrat(["yes", "no"]), name="answer")
+    assert play(answer, hasty, script="y").text == "yes"
+    with pytest.raises(ModRaisedError, match="name this one first"):
+        play(hasty, answer, script="y")
+
+
+def test_an_end_that_another_mod_forces_too_early_is_refused():
+    @mod(on=[Sampled])
+    def enough(event, actions):
+        return actions.force_tokens([EOS]) if event.step else None
+
+    with pytest.raises(ModRaisedError, match="does not allow"):
+        play(enough, constrain(CharsStrat(CharsMode.NUMERIC, min=3, stop=3)), script="123")
+
+
+# Inside another mod
+
+
+def test_a_class_mod_reads_the_answer_and_goes_on():
+    @mod
+    class Judge:
+        def __init__(self):
+            self.verdict = Constrained(
+                CharsStrat(CharsMode.JS_FLOAT, stop="\n"), after="Score: ", ends=False
+            )
+
+        def forward_pass(self, event, actions, tokenizer):
+            return self.verdict.forward_pass(event, actions, tokenizer)
+
+        def added(self, event, actions, tokenizer):
+            assert (self.verdict.answer is None) == (not self.verdict.is_complete)
+            action = self.verdict.added(event, actions, tokenizer)
+            if self.verdict.is_complete and self.verdict.value > 5:
+                return actions.force_output(tokenizer.encode(f"good: {self.verdict.answer}"))
+            return action
+
+    assert play(Judge, script="Score: 7.5\nbecause").text == "good: 7.5"
+    assert play(Judge, script="Score: 2\nbecause").text == "Score: 2\nbecause"
+
+
+def test_the_likeliest_token_is_taken_where_that_is_asked_for():
+    constrained = Constrained(ChoicesStrat(["yes", "no"]), argmax_sampling=True)
+    event = ForwardPass(request_id="r", step=0, logits=ScriptedLogits([0.0] * 257))
+    action = constrained.forward_pass(event, ACTIONS, ByteTokenizer())
+
+    assert action.token_temp == 0.0
+
+
+def test_requests_do_not_share_an_answer():
+    answer = constrain(ChoicesStrat(["yes", "no"]))
+
+    assert [play(answer, script=script).text for script in ("y", "n", "y")] == ["yes", "no", "yes"]
+
+
+# Errors where it is made
+
+
+def test_an_empty_phrase_is_refused():
+    with pytest.raises(ConstraintError, match="`after`"):
+        constrain(ChoicesStrat(["a"]), after="")
+
+
+def test_a_name_that_a_request_could_not_say_is_refused():
+    with pytest.raises(ModDefinitionError, match="lower-case"):
+        constrain(ChoicesStrat(["a"]), name="No Name")

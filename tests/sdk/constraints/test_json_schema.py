@@ -1,0 +1,190 @@
+"""JSON documents that follow a schema: what is enforced, and what is refused."""
+
+import json
+
+import pytest
+from concordance_sdk.constraints import JsonSchema, allows, compile_constraint
+from concordance_sdk.testing import ByteTokenizer
+from concordance_shared import ConstraintError
+from schemas import suite
+
+#: What the suite asks of formats beyond the calendar, and of one character that is white space to
+#: JavaScript alone.
+NOT_ASKED = ("optional/format/", "optional/ecmascript-regex")
+
+
+def enforced():
+    """The suite's groups whose schema is not refused, with their constraint."""
+    for group in suite():
+        try:
+            yield group, JsonSchema(group["schema"], separators=(",", ":"))
+        except ConstraintError:
+            continue
+
+
+def test_no_document_that_the_suite_calls_invalid_is_allowed():
+    wrong = []
+    checked = 0
+    for group, constraint in enforced():
+        if group["file"].startswith(NOT_ASKED[1]):
+            continue
+        for document, is_valid in group["tests"]:
+            text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+            checked += 1
+            if not is_valid and allows(constraint, text):
+                wrong.append((group["file"], group["description"], text))
+
+    assert checked > 900
+    assert wrong == []
+
+
+def test_most_documents_that_the_suite_calls_valid_can_be_written():
+    """Not all: keys come in the schema's order, and numbers in their plain form."""
+    valid = [
+        allows(constraint, json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        for group, constraint in enforced()
+        if not group["file"].startswith(NOT_ASKED)
+        for document, is_valid in group["tests"]
+        if is_valid
+    ]
+
+    assert sum(valid) / len(valid) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("schema", "named"),
+    [
+        ({"not": {"type": "string"}}, ["'not' (at $)"]),
+        ({"properties": {"a": {"not": {}}}}, ["'not' (at $.properties.a)"]),
+        ({"items": {"uniqueItems": True}}, ["'uniqueItems' (at $.items)"]),
+        ({"contains": {"type": "null"}, "minContains": 2}, ["'contains'", "'minContains'"]),
+        ({"if": {"type": "null"}, "then": False}, ["'if' (at $)", "'then' (at $)"]),
+        ({"dependentRequired": {"a": ["b"]}}, ["'dependentRequired'"]),
+        ({"dependentSchemas": {"a": {}}}, ["'dependentSchemas'"]),
+        ({"propertyNames": {"pattern": "a"}}, ["'propertyNames'"]),
+        ({"unevaluatedProperties": False}, ["'unevaluatedProperties'"]),
+        ({"anyOf": [{"unevaluatedItems": False}]}, ["'unevaluatedItems' (at $.anyOf[0])"]),
+        ({"$dynamicRef": "#a"}, ["'$dynamicRef'"]),
+        ({"oneOf": [{"type": "integer"}, {"minimum": 2}]}, ["'oneOf' (at $)", "use 'anyOf'"]),
+        ({"disallow": "string"}, ["'disallow' (at $)", "old draft"]),
+        ({"properties": {"a": {"divisibleBy": 2}}}, ["'divisibleBy' (at $.properties.a)"]),
+        ({"allOf": [{"extends": {}}]}, ["'extends' (at $.allOf[0])"]),
+        ({"minProperties": 2}, ["'minProperties' above 1 (at $)", "'required'"]),
+        ({"format": "color"}, ["Unknown format: color"]),
+        ({"pattern": "a(?=b)"}, ["look-around", "regex"]),
+        ({"$ref": "http://example.org/other.json"}, ["example.org"]),
+        ({"patternProperties": {"^a": {}, "^ab": {}}}, ["not disjoint"]),
+    ],
+)
+def test_what_cannot_be_enforced_is_refused_by_its_name(schema, named):
+    with pytest.raises(ConstraintError) as caught:
+        JsonSchema(schema)
+
+    for words in ("JsonSchema", *named):
+        assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "uniqueItems": False},
+        {"minProperties": 2, "required": ["a", "b"], "properties": {"a": {}, "b": {}}},
+        {"title": "T", "description": "D", "default": 1, "examples": [{"not": "a schema"}]},
+        {"properties": {"not": {"type": "null"}, "if": {"const": 1}}},
+        {"const": {"not": 1}},
+        {"made-up": True},
+        True,
+        '{"type": "null"}',
+    ],
+)
+def test_what_asks_for_nothing_that_is_not_enforced_is_taken(schema):
+    assert JsonSchema(schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ("{", "no JSON"),
+        (3, "not 3"),
+        (False, "not False"),
+        ({"type": "nonsense"}, "nonsense"),
+        ({"type": "string", "enum": [1]}, "cannot be enforced"),
+        ({"minimum": 5, "maximum": 4, "type": "integer"}, "cannot be enforced"),
+        ({"const": 1, "allOf": [{"const": 2}]}, "cannot be enforced"),
+    ],
+)
+def test_a_schema_without_documents_is_refused(schema, words):
+    with pytest.raises(ConstraintError, match=words):
+        JsonSchema(schema)
+
+
+PAIR = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}, "b": {"type": "array"}},
+    "required": ["a", "b"],
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "yes", "no"),
+    [
+        ({}, '{"a": 1, "b": [1, 2]}', '{"a":1,"b":[1,2]}'),
+        ({"separators": (",", ":")}, '{"a":1,"b":[1,2]}', '{"a": 1, "b": [1, 2]}'),
+        ({"any_space": True}, '{ "a":1,\n "b" : [1, 2]}', '{"a" 1}'),
+        ({"separators": (",\n", ": ")}, '{"a": 1,\n"b": [1,\n2]}', '{"a": 1, "b": []}'),
+    ],
+)
+def test_white_space_stands_where_it_is_asked_for(options, yes, no):
+    constraint = JsonSchema(PAIR, **options)
+
+    assert allows(constraint, yes)
+    assert not allows(constraint, no)
+
+
+def test_separators_that_are_none_of_json_are_refused():
+    with pytest.raises(ConstraintError, match="white space around"):
+        JsonSchema(PAIR, separators=(";", ":"))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_date"),
+    [
+        ("2024-02-29", True),
+        ("2023-02-29", False),
+        ("2000-02-29", True),
+        ("1900-02-29", False),
+        ("2024-04-31", False),
+        ("2024-12-31", True),
+        ("2024-00-10", False),
+    ],
+)
+def test_a_date_is_one_of_the_calendar(text, is_date):
+    assert allows(JsonSchema({"type": "string", "format": "date"}), f'"{text}"') == is_date
+
+
+def test_a_format_holds_beside_a_pattern():
+    schema = {"type": "string", "format": "date", "pattern": "^20", "allOf": [{"minLength": 1}]}
+
+    assert allows(JsonSchema(schema), '"2024-01-01"')
+    assert not allows(JsonSchema(schema), '"1999-01-01"')
+    assert not allows(JsonSchema(schema), '"20"')
+
+
+def test_a_property_called_format_is_none():
+    schema = {"properties": {"format": {"type": "string"}}, "required": ["format"]}
+
+    assert allows(JsonSchema({**schema, "type": "object"}), '{"format": "date"}')
+
+
+def test_the_value_is_the_document():
+    constraint = JsonSchema(PAIR)
+
+    assert constraint.value('{"a": 1, "b": [null]}') == {"a": 1, "b": [None]}
+    assert constraint.answer('{"a": 1, "b": []}') == '{"a": 1, "b": []}'
+
+
+def test_the_schema_that_was_given_is_not_changed():
+    schema = {"type": "string", "format": "date"}
+    compile_constraint(JsonSchema(schema), ByteTokenizer())
+
+    assert schema == {"type": "string", "format": "date"}

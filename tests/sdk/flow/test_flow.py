@@ -1,0 +1,506 @@
+"""Questions one after the other, and where their answers lead."""
+
+import gc
+import weakref
+from dataclasses import dataclass, field
+
+import pytest
+from concordance_sdk import Added, FinishReason, ForwardPass, ModRaisedError, mod
+from concordance_sdk.constraints import (
+    CharsMode,
+    CharsStrat,
+    ChoicesStrat,
+    ListStrat,
+    Regex,
+    UntilEndType,
+    UntilStrat,
+)
+from concordance_sdk.flow import (
+    FlowDefinition,
+    FlowEngine,
+    FlowQuestion,
+    RequestState,
+    route_message,
+    route_noop,
+    route_output,
+    route_question,
+    route_summary,
+    route_tool,
+)
+from concordance_sdk.self_prompt import EraseMode
+from concordance_sdk.testing import play
+from concordance_shared import ConstraintError, FlowError
+
+EOS = 256
+YES_NO = ChoicesStrat(["yes", "no"])
+
+
+class Scripted:
+    """A model that answers what it is asked, wherever that stands, and then says something.
+
+    It knows a question by the prompt that stands last in the completion.
+    """
+
+    def __init__(self, answers, then=""):
+        self.answers = dict(answers)
+        self.then = then
+
+    def __call__(self, completion):
+        text = bytes(i for i in completion if i < 256).decode()
+        asked = [(text.rfind(prompt), prompt) for prompt in self.answers if prompt in text]
+        if not asked:
+            return self._next(self.then, text)
+        at, prompt = max(asked)
+        return self._next(self.answers[prompt], text[at + len(prompt) :])
+
+    def _next(self, wanted, written):
+        return ord(wanted[len(written)]) if len(written) < len(wanted) else EOS
+
+
+def ask(name, strategy=YES_NO, erase_mode=EraseMode.NONE, **options):
+    return FlowQuestion(name, f"{name}? ", strategy, erase_mode=erase_mode, **options)
+
+
+def flow_mod(engine, **options):
+    @mod(name="flow", max_backtrack=None, **options)
+    def flow(event, actions, tokenizer):
+        return engine.handle_event(event, actions, tokenizer)
+
+    return flow
+
+
+def walk(entry, answers=(), then="", *, engine=None, **options):
+    """Play a flow; return what became of it, and its last state."""
+    engine = engine or FlowEngine(entry_question=entry)
+    states = []
+
+    @mod(name="flow", max_backtrack=None)
+    def flow(event, actions, tokenizer):
+        states.append(engine.state(event.request_id))
+        return engine.handle_event(event, actions, tokenizer)
+
+    others = options.pop("others", ())
+    return play(*others, flow, script=Scripted(answers, then), **options), states[0]
+
+
+# Where an answer leads
+
+
+def test_on_leads_by_the_answer_in_whatever_case():
+    sure = ask("Sure").on("YES", "Done.").on(" no ", "Cancelled.")
+
+    assert walk(sure, {"Sure? ": "yes"})[0].text == "Sure? yes\nDone."
+    assert walk(sure, {"Sure? ": "no"})[0].text == "Sure? no\nCancelled."
+
+
+def test_then_leads_to_the_next_question():
+    second = ask("Second").then("Done.")
+    first = ask("First").then(second)
+    played, state = walk(first, {"First? ": "yes", "Second? ": "no"})
+
+    assert played.text == "First? yes\nSecond? no\nDone."
+    assert state.answers == {"First": "yes", "Second": "no"}
+
+
+def test_a_branch_is_asked_where_no_answer_leads_and_the_next_one_where_it_says_nothing():
+    question = (
+        ask("Sure")
+        .on("no", "No.")
+        .branch(lambda state: None)
+        .branch(lambda state: f"You said {state.answers['Sure']}.")
+        .otherwise("Never said.")
+    )
+
+    assert walk(question, {"Sure? ": "no"})[0].text.endswith("No.")
+    assert walk(question, {"Sure? ": "yes"})[0].text.endswith("You said yes.")
+
+
+def test_otherwise_leads_where_nothing_else_does():
+    question = ask("Sure").on("yes", "Yes.").branch(lambda state: None).otherwise("Otherwise.")
+
+    assert walk(question, {"Sure? ": "no"})[0].text.endswith("Otherwise.")
+
+
+def test_an_answer_that_leads_nowhere_ends_the_flow_and_the_model_goes_on():
+    played, _ = walk(ask("Sure", erase_mode="all"), {"Sure? ": "no"}, then="Hello")
+
+    assert played.text == "Hello"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "Done.",
+        route_message("Done."),
+        lambda state: "Done.",
+        lambda state: lambda state: route_message("Done."),
+        ask("Unasked").with_auto_answer(lambda state: "no").then("Done."),
+        route_question(ask("Unasked").with_auto_answer(lambda state: "no").then("Done.")),
+    ],
+)
+def test_a_target_is_a_text_a_route_a_question_or_a_function_that_gives_one(target):
+    assert walk(ask("Sure").then(target), {"Sure? ": "no"})[0].text == "Sure? no\nDone."
+
+
+@pytest.mark.parametrize("target", [3, lambda state: 3, object()])
+def test_what_is_no_target_is_an_error_that_names_the_question(target):
+    with pytest.raises(ModRaisedError, match=r"FlowQuestion\('Sure'\) leads to .* a route is"):
+        walk(ask("Sure").then(target), {"Sure? ": "no"})
+
+
+# What a route does
+
+
+def test_a_message_ends_the_completion():
+    played, _ = walk(ask("Sure").then(route_message("Bye")), {"Sure? ": "no"}, then="and more")
+
+    assert (played.text, played.finish_reason) == ("Sure? no\nBye", FinishReason.STOP)
+
+
+def test_an_output_becomes_the_whole_completion():
+    played, _ = walk(ask("Sure").then(route_output("42")), {"Sure? ": "no"})
+
+    assert (played.text, played.finish_reason) == ("42", FinishReason.STOP)
+
+
+@pytest.mark.parametrize("erase_mode", [EraseMode.NONE, EraseMode.ALL])
+def test_a_tool_is_called_with_the_state_behind_what_was_erased(erase_mode):
+    def call(actions, state, tokenizer):
+        assert tokenizer.encode("a") == [97]
+        return actions.tool_calls({"name": "order", "arguments": state.answers})
+
+    played, _ = walk(ask("Size", erase_mode=erase_mode).then(route_tool(call)), {"Size? ": "no"})
+
+    assert played.finish_reason is FinishReason.TOOL_CALLS
+    assert played.tool_calls[0].function.arguments == '{"Size":"no"}'
+    assert played.text == ("" if erase_mode is EraseMode.ALL else "Size? no\n")
+
+
+def test_a_tool_is_called_once_also_where_only_the_prompt_is_erased():
+    calls = []
+
+    def call(actions, state, tokenizer):
+        calls.append(dict(state.answers))
+        return actions.force_output(b"called")
+
+    played, _ = walk(ask("Size", erase_mode="prompt").then(route_tool(call)), {"Size? ": "no"})
+
+    assert (played.text, calls) == ("called", [{"Size": "no"}])
+
+
+def test_a_tool_that_answers_nothing_ends_the_flow():
+    question = ask("Size", erase_mode="all").then(
+        route_tool(lambda actions, state, tokenizer: None)
+    )
+
+    assert walk(question, {"Size? ": "no"}, then="Hello")[0].text == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("erase_mode", "text"), [("none", "Sure? no\n"), ("prompt", "no\n"), ("all", "")]
+)
+def test_no_route_at_all_leaves_what_is_not_erased(erase_mode, text):
+    question = ask("Sure", erase_mode=erase_mode).then(route_noop())
+
+    assert walk(question, {"Sure? ": "no"}, then=text + "Hello")[0].text.startswith(text)
+
+
+def test_a_summary_is_the_definitions_own():
+    last = ask("Colour", ChoicesStrat(["red", "blue"]), "all").then(route_summary())
+    first = ask("Size", ChoicesStrat(["S", "M"]), "all").then(last)
+    order = FlowDefinition("order", first, lambda state: " ".join(state.answers.values()))
+    answers = {"Size? ": "M", "Colour? ": "red"}
+
+    assert order.all_questions() == [first, last]
+    assert walk(order, answers)[0].text == "M red"
+    assert (
+        walk(first, answers, engine=FlowEngine(entry_question=first, flows={"order": order}))[
+            0
+        ].text
+        == "M red"
+    )
+
+
+def test_a_summary_is_the_text_it_is_given():
+    question = ask("Size", erase_mode="all").then(route_summary("That is all."))
+
+    assert walk(question, {"Size? ": "no"})[0].text == "That is all."
+
+
+def test_a_summary_without_a_definition_lists_the_answers():
+    second = ask("B", erase_mode="all").then(route_summary())
+    first = ask("A", erase_mode="all").then(second)
+
+    assert walk(first, {"A? ": "no", "B? ": "yes"})[0].text == "A: no\nB: yes"
+
+
+def test_a_definition_can_be_a_target():
+    order = FlowDefinition("order", ask("Size").then(route_summary()), lambda state: "Ordered.")
+    hello = ask("Order").on("yes", order).on("no", "Bye.")
+
+    assert walk(hello, {"Order? ": "yes", "Size? ": "no"})[0].text.endswith("Ordered.")
+    assert order.all_questions() == [order.root]
+
+
+def test_the_questions_of_a_definition_that_goes_round_are_found_once():
+    again = ask("Again")
+    again.on("yes", again).on("no", route_question(ask("Other").then("Bye.")))
+
+    names = [q.name for q in FlowDefinition("d", again, str).all_questions()]
+    assert names == ["Again", "Other"]
+
+
+# Answers
+
+
+@dataclass
+class Booking:
+    request_id: str
+    answers: dict[str, str] = field(default_factory=dict)
+    seats: int = 0
+
+
+def test_an_assignment_is_run_once_for_an_answer_on_a_state_of_ones_own():
+    seats = (
+        ask("Seats", CharsStrat(CharsMode.NUMERIC, min=1, stop=2), "all")
+        .assign(lambda state, answer: setattr(state, "seats", state.seats + int(answer)))
+        .then(lambda state: f"{state.seats} seats.")
+    )
+    engine = FlowEngine(entry_question=seats, state_factory=Booking)
+    for _ in range(2):
+        played, state = walk(None, {"Seats? ": "12"}, engine=engine)
+
+        assert (played.text, state.seats) == ("12 seats.", 12)
+        assert isinstance(state, Booking)
+
+
+def test_answers_are_texts_and_values_are_what_they_mean():
+    numbers = ListStrat(CharsStrat(CharsMode.JS_FLOAT, stop=4), sep=" ", min=1)
+    question = ask("Numbers", numbers, "all").then("ok")
+    _, state = walk(question, {"Numbers? ": "1.5 2\n"})
+
+    assert state.answers == {"Numbers": "1.5 2"}
+    assert state.values == {"Numbers": [1.5, 2.0]}
+
+
+def test_a_known_answer_is_not_asked_for():
+    log = []
+    second = ask("Second").assign(lambda state, answer: log.append(answer)).then("Done.")
+    first = ask("First").then(second.with_auto_answer(lambda state: " no " if log == [] else None))
+    played, state = walk(first, {"First? ": "yes"})
+
+    assert played.text == "First? yes\nDone."
+    assert state.answers == {"First": "yes", "Second": "no"}
+    assert log == ["no"]
+
+
+@pytest.mark.parametrize("known", [None, "", "  "])
+def test_an_answer_that_is_not_known_is_asked_for(known):
+    question = ask("Sure").with_auto_answer(lambda state: known).then("Done.")
+
+    assert walk(question, {"Sure? ": "no"})[0].text == "Sure? no\nDone."
+
+
+def test_the_entry_question_may_know_its_answer_too():
+    log = []
+    entry = ask("Entry").with_auto_answer(lambda state: "yes")
+    entry.assign(lambda state, answer: log.append(answer)).on("yes", ask("Next").then("Done."))
+
+    assert walk(entry, {"Next? ": "no"})[0].text == "Next? no\nDone."
+    assert log == ["yes"]
+
+
+def test_a_flow_whose_answers_are_all_known_says_its_end_at_once():
+    entry = (
+        ask("A")
+        .with_auto_answer(lambda state: "x")
+        .then(ask("B").with_auto_answer(lambda state: "y").then(route_summary()))
+    )
+    played, _ = walk(entry)
+
+    assert (played.text, played.passes) == ("A: x\nB: y", 1)
+
+
+# Long flows, and endless ones
+
+
+@pytest.mark.parametrize("erase_mode", EraseMode)
+@pytest.mark.parametrize("count", [1, 7, 120])
+def test_a_flow_may_have_any_length(count, erase_mode):
+    log = []
+    target = route_summary("Done.")
+    for i in reversed(range(count)):
+        question = FlowQuestion(f"q{i}", f"{i}?", YES_NO, erase_mode=erase_mode)
+        target = question.assign(lambda state, answer, i=i: log.append(i)).then(target)
+    script = lambda completion: ord("n")  # noqa: E731
+    engine = FlowEngine(entry_question=target)
+    played = play(flow_mod(engine), script=script, max_tokens=1500)
+
+    said = {"none": "{}?no\n", "prompt": "no\n", "all": ""}[erase_mode]
+    assert log == list(range(count))
+    assert played.text == "".join(said.format(i) for i in range(count)) + "Done."
+    assert played.passes == count + 1  # the prompt, and one choice for each question
+
+
+def test_a_question_may_be_asked_again_until_the_answer_is_right():
+    tries = []
+    guess = ask("Guess", Regex("[0-9]"), "all", completion_text="")
+    guess.assign(lambda state, answer: tries.append(answer))
+    guess.branch(lambda state: "Right!" if len(tries) == 40 else guess)
+
+    assert walk(guess, {"Guess? ": "7"})[0].text == "Right!"
+    assert len(tries) == 40
+
+
+def endless_functions():
+    def again(state):
+        return again
+
+    return ask("Sure").then(again)
+
+
+def endless_auto_answers():
+    ping, pong = ask("Ping"), ask("Pong")
+    ping.with_auto_answer(lambda state: "yes").then(pong)
+    pong.with_auto_answer(lambda state: "yes").then(ping)
+    return ask("Sure").then(ping)
+
+
+@pytest.mark.parametrize("entry", [endless_functions, endless_auto_answers])
+def test_a_route_that_never_ends_is_an_error_that_says_where(entry):
+    with pytest.raises(ModRaisedError, match="never comes to anything that is written") as caught:
+        walk(entry(), {"Sure? ": "no"})
+
+    assert isinstance(caught.value.__cause__, FlowError)
+
+
+def test_an_entry_that_never_ends_is_one_as_well():
+    ping = ask("Ping").with_auto_answer(lambda state: "yes")
+
+    with pytest.raises(ModRaisedError, match=r"FlowQuestion\('Ping'\)"):
+        walk(ping.then(ping))
+
+
+# Requests
+
+
+def test_the_state_is_gone_when_the_request_is_gone():
+    states = []
+
+    def state_of(request_id):
+        state = Booking(request_id)
+        states.append(weakref.ref(state))
+        return state
+
+    engine = FlowEngine(entry_question=ask("Sure").then("Bye."), state_factory=state_of)
+    play(flow_mod(engine), script=Scripted({"Sure? ": "no"}))
+
+    @mod(on=[ForwardPass, Added])  # never hears of the end
+    def deaf(event, actions, tokenizer):
+        return engine.handle_event(event, actions, tokenizer)
+
+    play(deaf, script=Scripted({"Sure? ": "no"}))
+    with pytest.raises(ModRaisedError):
+        play(
+            flow_mod(FlowEngine(entry_question=ask("Sure").then(3), state_factory=state_of)),
+            script=Scripted({"Sure? ": "no"}),
+        )
+    gc.collect()
+
+    assert len(states) == 3
+    assert [ref() for ref in states] == [None] * 3
+
+
+def test_requests_know_nothing_of_each_other():
+    question = ask("Sure").on("yes", "Yes.").on("no", "No.")
+    engine = FlowEngine(entry_question=question)
+    texts = [walk(None, {"Sure? ": a}, engine=engine)[0].text for a in ("yes", "no", "yes")]
+
+    assert texts == ["Sure? yes\nYes.", "Sure? no\nNo.", "Sure? yes\nYes."]
+
+
+def test_the_question_that_is_asked_can_be_looked_up():
+    engine = FlowEngine(entry_question=ask("A").then(ask("B").then("Done.")))
+    seen = []
+
+    @mod
+    def flow(event, actions, tokenizer):
+        question = engine.current_question(event.request_id)
+        seen.append(question and question.name)
+        return engine.handle_event(event, actions, tokenizer)
+
+    play(flow, script=Scripted({"A? ": "no", "B? ": "no"}))
+
+    assert list(dict.fromkeys(seen)) == [None, "A", "B"]
+
+
+# Other mods
+
+
+def test_a_greeting_that_acts_first_stands_before_the_flow():
+    @mod(on=[ForwardPass])
+    def greet(event, actions):
+        return actions.force_tokens(b"Hi! ") if event.step == 0 else None
+
+    played, _ = walk(ask("Sure").then("Bye."), {"Sure? ": "no"}, others=[greet])
+
+    assert played.text == "Hi! Sure? no\nBye."
+
+
+def test_an_answer_that_another_mod_takes_back_is_written_again_and_counts_once():
+    taken = []
+
+    @mod(on=[Added], max_backtrack=None)
+    def once(event, actions):
+        if event.added_tokens[-1] == ord("n") and not taken:
+            taken.append(event)
+            return actions.backtrack(4)  # the choice, and some of the prompt
+
+    log = []
+    question = ask("Sure").assign(lambda state, answer: log.append(answer)).then("Bye.")
+    played, _ = walk(question, {"Sure? ": "no"}, others=[once])
+
+    assert taken
+    assert (played.text, log) == ("Sure? no\nBye.", ["no"])
+
+
+def test_a_stream_is_held_back_and_shows_the_same():
+    question = ask("Sure", erase_mode="all").then("Bye.")
+
+    assert walk(question, {"Sure? ": "no"}, stream=True)[0].text == "Bye."
+
+
+# Errors where it is defined
+
+
+def test_a_question_without_a_name_is_refused():
+    with pytest.raises(FlowError, match="needs a name"):
+        FlowQuestion("", "Sure? ", YES_NO)
+
+
+def test_a_question_without_a_strategy_is_refused():
+    with pytest.raises(ConstraintError, match="no constraint"):
+        FlowQuestion("sure", "Sure? ", ["yes", "no"])
+
+
+def test_a_state_without_answers_is_an_error_that_says_what_is_missing():
+    engine = FlowEngine(entry_question=ask("Sure"), state_factory=lambda request_id: object())
+
+    with pytest.raises(ModRaisedError, match="a dictionary `answers`"):
+        play(flow_mod(engine), script="")
+
+
+def test_states_do_not_share_their_answers():
+    one, other = RequestState("a"), RequestState("b")
+    one.answers["x"] = "y"
+
+    assert other.answers == {}
+
+
+def test_a_flow_of_lines_reads_well():
+    name = FlowQuestion("name", "Name: ", UntilStrat(end_type=UntilEndType.NEWLINE), None)
+    town = FlowQuestion("town", "Town: ", UntilStrat(end_type=UntilEndType.NEWLINE), None)
+    name.then(town.then(route_output("done")))
+    _, state = walk(name, {"Name: ": "Ada\n", "Town: ": "London\n"})
+
+    assert state.answers == {"name": "Ada", "town": "London"}

@@ -1,0 +1,479 @@
+"""A question in the middle of a completion: what is asked, what is answered, and what stays."""
+
+import gc
+import random
+
+import pytest
+from concordance_sdk import (
+    Added,
+    Finished,
+    FinishReason,
+    ForceTokens,
+    ForwardPass,
+    ModRaisedError,
+    Sampled,
+    mod,
+)
+from concordance_sdk.action_builder import ACTIONS
+from concordance_sdk.constraints import (
+    CharsMode,
+    CharsStrat,
+    ChoicesStrat,
+    JsonSchema,
+    ListStrat,
+    UntilEndType,
+    UntilStrat,
+)
+from concordance_sdk.self_prompt import EraseMode, SelfPrompt, self_prompt_mod
+from concordance_sdk.testing import ByteTokenizer, ScriptedLogits, play
+from concordance_shared import ConstraintError, InvalidActionError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+EOS = 256
+YES_NO = ChoicesStrat(["yes", "no"])
+
+
+#: What a model wants where it is not asked, since the prompt is put there.
+UNASKED = 0
+
+
+def wants(*texts):
+    """A model that wants these tokens one after the other, wherever it stands, then to end."""
+    queue = [i for text in texts for i in (text.encode() if isinstance(text, str) else [text])]
+    return lambda completion: queue.pop(0) if queue else EOS
+
+
+def asked(self_prompt, script, *others, **options):
+    """Play a request that asks; return what became of it, and the answer."""
+    answers = []
+
+    @mod(name="asks", max_backtrack=None)
+    def asks(event, actions, tokenizer):
+        if isinstance(event, Finished):
+            rid = event.request_id
+            answers.append((self_prompt.answer(rid), self_prompt.value(rid)))
+        return self_prompt.handle_event(event, actions, tokenizer)
+
+    played = play(*others, asks, script=script, **options)
+    return played, answers[0]
+
+
+@pytest.mark.parametrize(
+    ("erase", "text"),
+    [
+        (EraseMode.NONE, "Fair? no.Well"),
+        (EraseMode.PROMPT, "no.Well"),
+        (EraseMode.ALL, "Well"),
+        ("all", "Well"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_erased_is_gone_and_the_rest_stays(erase, text, stream):
+    fair = SelfPrompt(prompt="Fair? ", strategy=YES_NO, completion=".", erase=erase)
+    played, answer = asked(fair, wants(UNASKED, "n", "Well"), stream=stream)
+
+    assert played.text == text
+    assert answer == ("no", "no")
+
+
+@pytest.mark.parametrize("erase", EraseMode)
+def test_the_model_reads_what_stands_and_nothing_else(erase):
+    """What it has read when it goes on is the text, token for token."""
+    fair = SelfPrompt(prompt="Fair? ", strategy=YES_NO, completion=".", erase=erase)
+    seen = []
+
+    @mod(on=[ForwardPass])
+    def look(event, actions):
+        seen.append(event.step)
+
+    played, _ = asked(fair, wants(UNASKED, "n", "Well"), look)
+    kept = {EraseMode.NONE: "Fair? no.", EraseMode.PROMPT: "no.", EraseMode.ALL: ""}[erase]
+
+    assert seen == [0, 6, *range(len(kept), len(kept) + 5)]
+    assert played.num_forced == {EraseMode.NONE: 8, EraseMode.PROMPT: 3, EraseMode.ALL: 0}[erase]
+
+
+def test_prompt_answer_and_completion_cost_one_forward_pass_for_each_choice():
+    fair = SelfPrompt(prompt="Is that fair? ", strategy=YES_NO, completion=" So:")
+    played, _ = asked(fair, wants(UNASKED, "n", "x"))
+
+    assert played.text == "Is that fair? no So:x"
+    #  the model's own prompt; ours, then n; "o So:", then x; x, then the end
+    assert [len(read) for read in played.reads] == [1, 14, 6, 1]
+
+
+def test_an_answer_that_could_go_on_is_ended_by_its_completion():
+    answer = ChoicesStrat(["yes", "yes, please"])
+    ask = SelfPrompt(prompt="?", strategy=answer, completion="\n")
+
+    assert asked(ask, wants(UNASKED, "\n", "so"))[1] == ("yes", "yes")
+    assert asked(ask, wants(UNASKED, ",", "so"))[1] == ("yes, please", "yes, please")
+
+
+def test_without_a_completion_it_is_ended_by_an_end_token_which_ends_nothing_else():
+    answer = ChoicesStrat(["yes", "yes, please"])
+    ask = SelfPrompt(prompt="?", strategy=answer)
+    played, (text, _) = asked(ask, wants(UNASKED, EOS, "and on"))
+
+    assert (played.text, text) == ("?yesand on", "yes")
+    assert played.finish_reason is FinishReason.STOP
+
+
+@pytest.mark.parametrize(
+    ("strategy", "script", "text", "value"),
+    [
+        (CharsStrat(CharsMode.NUMERIC, min=4, stop=4), "1984", "1984", "1984"),
+        (CharsStrat(CharsMode.JS_FLOAT, stop=";"), "2.5;", "2.5", 2.5),
+        (UntilStrat("<a>", UntilEndType.TAG, "</a>"), "b</a>", "<a>b</a>", "b"),
+        (ListStrat(YES_NO, open="[", close="]", end_with="!"), "n,y]", "[no, yes]", ["no", "yes"]),
+        (
+            JsonSchema({"type": "array", "items": {"type": "null"}}),
+            "n,]",
+            "[null, null]",
+            [None] * 2,
+        ),
+    ],
+)
+def test_any_constraint_can_be_asked(strategy, script, text, value):
+    ask = SelfPrompt(prompt="?", strategy=strategy, completion=";", erase=EraseMode.ALL)
+    played, answer = asked(ask, wants(UNASKED, script, "" if ";" in script else ";", "ok"))
+
+    assert answer == (text, value)
+    assert played.text.endswith("k")
+
+
+def test_a_list_that_ends_itself_gets_no_completion():
+    ask = SelfPrompt(prompt="?", strategy=ListStrat([YES_NO], end_with="!"), completion="\n")
+
+    assert asked(ask, wants(UNASKED, "n", "ok"))[0].text == "?no!ok"
+
+
+@pytest.mark.parametrize("prompt", ["Q: ", {"text": "Q: "}, {"tokens": list(b"Q: ")}, list(b"Q: ")])
+def test_a_prompt_is_text_or_tokens(prompt):
+    assert asked(SelfPrompt(prompt=prompt, strategy=YES_NO), wants(UNASKED, "n"))[0].text == "Q: no"
+
+
+def test_a_prompt_may_be_empty():
+    assert asked(SelfPrompt(strategy=YES_NO), wants("n", "!"))[0].text == "no!"
+
+
+@pytest.mark.parametrize("completion", [" ok", {"suffix": " ok"}, {"suffix": " ok", "force": True}])
+def test_a_completion_is_a_text(completion):
+    ask = SelfPrompt(strategy=YES_NO, completion=completion)
+
+    assert asked(ask, wants("n"))[0].text == "no ok"
+
+
+def test_a_completion_that_is_not_to_be_forced_is_none():
+    ask = SelfPrompt(strategy=YES_NO, completion={"suffix": " ok", "force": False})
+
+    assert asked(ask, wants("n"))[0].text == "no"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"prompt": {"text", "Q"}}, "prompt of a SelfPrompt"),
+        ({"prompt": 3}, "not 3"),
+        ({"prompt": {"text": 3}}, "not 3"),
+        ({"completion": 3}, "completion of a SelfPrompt"),
+        ({"completion": {"suffix": 3}}, "not 3"),
+        ({"strategy": "yes"}, "no constraint: 'yes'"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_where_it_is_defined(fields, words):
+    with pytest.raises(ConstraintError, match=words):
+        SelfPrompt(**{"strategy": YES_NO, **fields})
+
+
+def test_an_erase_mode_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="some"):
+        SelfPrompt(strategy=YES_NO, erase="some")
+
+
+def test_a_strategy_that_cannot_be_enforced_is_refused_before_the_model_reads():
+    strategy = ListStrat([CharsStrat(CharsMode.STRING, stop=9), JsonSchema(True)], sep="")
+    reads = []
+
+    @mod(on=[ForwardPass])
+    def count(event, actions):
+        reads.append(event)
+
+    with pytest.raises(ModRaisedError, match="ListStrat.*cannot be enforced"):
+        play(count, self_prompt_mod(strategy=strategy), script="")
+    assert reads == []
+
+
+# By request
+
+
+def test_each_request_has_its_own_answer_which_goes_with_it():
+    fair = SelfPrompt(strategy=YES_NO)
+
+    assert [asked(fair, wants(script))[1][0] for script in ("y", "n", "y")] == ["yes", "no", "yes"]
+    gc.collect()
+    assert fair.answer("played") is None
+    assert not fair.is_complete("played")
+    assert fair.answer_tokens("played") is None
+
+
+def test_the_answer_is_there_while_the_request_runs():
+    fair = SelfPrompt(strategy=YES_NO, erase=EraseMode.ALL)
+    seen = []
+
+    @mod(on=[ForwardPass, Added])
+    def asks(event, actions, tokenizer):
+        rid = event.request_id
+        seen.append((fair.is_complete(rid), fair.answer(rid), fair.answer_tokens(rid)))
+        return fair.handle_event(event, actions, tokenizer)
+
+    play(asks, script=wants("n", "!"))
+
+    assert seen[0] == (False, None, None)
+    assert seen[-1] == (True, "no", list(b"no"))
+
+
+def test_the_answer_can_still_be_read_when_the_request_ends():
+    fair = SelfPrompt(strategy=YES_NO)
+    answers = []
+
+    @mod
+    def asks(event, actions, tokenizer):
+        action = fair.handle_event(event, actions, tokenizer)
+        if isinstance(event, Finished):
+            answers.append(fair.answer(event.request_id))
+        return action
+
+    play(asks, script=wants("n"))
+
+    assert answers == ["no"]
+
+
+def test_called_outside_of_a_request_it_keeps_an_answer_until_it_hears_of_the_end():
+    fair, tokenizer = SelfPrompt(prompt="?", strategy=YES_NO), ByteTokenizer()
+    logits = ScriptedLogits([0.0] * 257)
+    events = [
+        ForwardPass(request_id="r", step=0, logits=logits),
+        Added(request_id="r", step=0, added_tokens=tuple(b"?no"), forced=True),
+    ]
+    actions = [fair.handle_event(event, ACTIONS, tokenizer) for event in events]
+    assert (actions, fair.answer("r")) == ([ForceTokens(tuple(b"?")), None], "no")
+
+    end = Finished(request_id="r", step=3, finish_reason=FinishReason.STOP)
+    fair.handle_event(end, ACTIONS, tokenizer)
+    assert fair.answer("r") is None
+
+
+def test_choices_can_be_given_anew_for_those_that_have_not_begun():
+    ask = SelfPrompt(strategy=YES_NO)
+    ask.refresh_responses(["left", "right"])
+
+    assert asked(ask, wants("l"))[1][0] == "left"
+
+
+def test_choices_can_be_given_anew_for_one_request_which_is_asked_again():
+    ask = SelfPrompt(prompt="?", strategy=YES_NO)
+    refreshed = []
+
+    @mod(max_backtrack=None)
+    def asks(event, actions, tokenizer):
+        if isinstance(event, Added) and ask.is_complete(event.request_id) and not refreshed:
+            refreshed.append(event)
+            ask.refresh_responses(["left", "right"], request_id=event.request_id)
+        return ask.handle_event(event, actions, tokenizer)
+
+    assert play(asks, script=wants(UNASKED, "n", "!", UNASKED, "l", "!")).text == "?no!?left!"
+    assert asked(ask, wants("n"))[1][0] == "no"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "idx", "text"),
+    [
+        (ListStrat(YES_NO, min=1, max=1), None, "left"),
+        (ListStrat([YES_NO, YES_NO], sep=" "), 0, "left no"),
+        (ListStrat([YES_NO, YES_NO], sep=" "), 1, "no left"),
+    ],
+)
+def test_the_choices_of_a_list_can_be_given_anew(strategy, idx, text):
+    ask = SelfPrompt(strategy=strategy)
+    ask.refresh_responses(["left", "right"], idx=idx)
+
+    assert asked(ask, wants(*(word[0] for word in text.split())))[1][0] == text
+
+
+@pytest.mark.parametrize("strategy", [JsonSchema(True), ListStrat(JsonSchema(True))])
+def test_what_has_no_choices_cannot_be_given_others(strategy):
+    with pytest.raises(ConstraintError, match="refresh_responses changes a ChoicesStrat"):
+        SelfPrompt(strategy=strategy).refresh_responses(["a"])
+
+
+@pytest.mark.parametrize("idx", [None, -1, 2])
+def test_of_a_fixed_list_it_has_to_be_said_which(idx):
+    question = SelfPrompt(strategy=ListStrat([YES_NO, YES_NO]))
+
+    with pytest.raises(ConstraintError, match="which of the 2 elements"):
+        question.refresh_responses(["a"], idx=idx)
+
+
+# In mods of every kind
+
+
+def test_an_older_mod_may_call_the_handlers_one_by_one_and_drop_what_added_answers():
+    fair = SelfPrompt(
+        prompt={"text": "Fair? "}, strategy=YES_NO, erase=EraseMode.ALL, mask_value=-1e9
+    )
+    answers = []
+
+    @mod(max_backtrack=None)
+    def classify(event, actions, tokenizer):
+        if type(event).__name__ == "Prefilled":
+            fair.handle_prefilled(event, tokenizer)
+            return actions.noop()
+        if isinstance(event, ForwardPass):
+            return fair.handle_forward_pass(event, actions, tokenizer)
+        if isinstance(event, Added):
+            fair.handle_added(event, actions, tokenizer)
+            if fair.is_complete(event.request_id):
+                answers.append(tokenizer.decode(fair.answer_tokens(event.request_id)))
+        return actions.noop()
+
+    assert play(classify, script=wants(UNASKED, "n", "n", "n", "Well, well, well, well")).text == (
+        "Well, well, well, well"
+    )
+    assert answers[0] == "no"
+
+
+def test_a_mod_may_ask_where_it_likes_and_as_often_as_it_likes():
+    mood = SelfPrompt(prompt=" (mood: ", strategy=ChoicesStrat(["good", "bad"]), completion=")")
+
+    @mod
+    class Moody:
+        def __init__(self):
+            self.run = None
+            self.moods = []
+
+        def forward_pass(self, event, actions, tokenizer):
+            if self.run is None and event.step in (2, 20):
+                self.run = mood.start(tokenizer)
+            if self.run is None:
+                return None
+            edit = self.run.before(event.step)
+            return edit.action(actions) if edit else self.run.masked(actions)
+
+        def added(self, event, actions, tokenizer):
+            if self.run is None:
+                return None
+            edit = self.run.behind(event.step, event.added_tokens)
+            if self.run.is_complete:
+                self.moods.append(self.run.text)
+                self.run = None
+                if len(self.moods) == 2:
+                    return actions.force_output(tokenizer.encode(" ".join(self.moods)))
+            return edit.action(actions)
+
+    assert play(Moody, script=wants("Hi", UNASKED, "g", "abcdef", UNASKED, "b")).text == "good bad"
+
+
+def test_a_ready_mod_asks_where_the_completion_begins():
+    mood = self_prompt_mod(prompt="Mood: ", strategy=YES_NO, completion="\n", name="mood")
+
+    assert play(mood, script=wants(UNASKED, "n", "Hm")).text == "Mood: no\nHm"
+
+
+def test_a_ready_mod_that_erases_holds_a_stream_back():
+    mood = self_prompt_mod(prompt="x" * 99, strategy=YES_NO, erase=EraseMode.PROMPT)
+
+    assert play(mood, script=wants(UNASKED, "n", "Hm"), stream=True).text == "noHm"
+
+
+def test_a_mod_that_declares_too_little_is_told_what_to_declare():
+    ask = SelfPrompt(prompt="x" * 99, strategy=YES_NO, erase=EraseMode.PROMPT)
+
+    @mod(max_backtrack=8)
+    def asks(event, actions, tokenizer):
+        return ask.handle_event(event, actions, tokenizer)
+
+    with pytest.raises(InvalidActionError, match="max_backtrack"):
+        play(asks, script=wants(UNASKED, "n"), stream=True)
+
+
+def test_the_likeliest_answer_is_taken_where_that_is_asked_for():
+    temperatures = []
+    ask = SelfPrompt(prompt="?", strategy=YES_NO, argmax_sampling=True)
+
+    @mod(on=[ForwardPass])
+    def asks(event, actions, tokenizer):
+        action = ask.handle_event(event, actions, tokenizer)
+        temperatures.append(getattr(action, "token_temp", None))
+        return action
+
+    play(asks, script=wants(UNASKED, "n"), max_tokens=2)
+
+    assert temperatures == [None, 0.0]
+
+
+# Other mods
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32), erase=st.sampled_from(EraseMode))
+def test_whatever_a_neighbour_takes_back_there_is_an_allowed_answer_behind_the_prompt(seed, erase):
+    dice = random.Random(seed)
+    question = SelfPrompt(prompt="Is it? ", strategy=YES_NO, completion=".", erase=erase)
+    is_done = []
+
+    @mod(on=[ForwardPass, Sampled, Added], max_backtrack=None)
+    def neighbour(event, actions):
+        length = event.step + (len(event.added_tokens) if isinstance(event, Added) else 0)
+        if length and not is_done and dice.random() < 0.2:
+            return actions.backtrack(dice.randint(1, min(length, 9)))
+
+    @mod(name="asks", max_backtrack=None)
+    def asks(event, actions, tokenizer):
+        action = question.handle_event(event, actions, tokenizer)
+        is_done[:] = [True] if question.is_complete(event.request_id) else []
+        return action
+
+    script = lambda completion: dice.choice(b"yn") if dice.random() < 0.9 else EOS  # noqa: E731
+    for mods in ((neighbour, asks), (asks, neighbour)):
+        is_done.clear()
+        text = play(*mods, script=script, max_tokens=60).text
+        if erase is not EraseMode.ALL:
+            begin = "" if erase is EraseMode.PROMPT else "Is it? "
+            assert text.startswith((begin + "yes.", begin + "no."))
+        else:
+            assert not text.strip("yn")
+
+
+def test_tokens_that_another_mod_forces_behind_the_answer_are_kept():
+    @mod(on=[Sampled])
+    def more(event, actions):
+        return actions.force_tokens(b"no and more") if event.sampled_token == ord("n") else None
+
+    ask = SelfPrompt(prompt="Is it? ", strategy=YES_NO, erase=EraseMode.PROMPT)
+    played, answer = asked(ask, wants(UNASKED, "n", "!"), more)
+
+    assert (played.text, answer[0]) == ("no and more!", "no")
+
+
+def test_a_prompt_that_another_mod_replaces_is_asked_again():
+    replaced = []
+
+    @mod(on=[Added], max_backtrack=None)
+    def rude(event, actions):
+        if event.added_tokens[:3] == tuple(b"Is ") and not replaced:
+            replaced.append(event)
+            return actions.backtrack(len(event.added_tokens), b"Hm. ")
+
+    ask = SelfPrompt(prompt="Is it? ", strategy=YES_NO, erase=EraseMode.PROMPT)
+
+    assert asked(ask, wants(UNASKED, UNASKED, "n", "!"), rude)[0].text == "Hm. no!"
+
+
+def test_the_budget_ends_it_as_it_ends_everything():
+    ask = SelfPrompt(prompt="Is it? ", strategy=YES_NO)
+    played, answer = asked(ask, wants(UNASKED, "n"), max_tokens=4)
+
+    assert (played.text, played.finish_reason) == ("Is i", FinishReason.LENGTH)
+    assert answer == (None, None)

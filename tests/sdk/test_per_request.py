@@ -1,0 +1,72 @@
+"""What shared objects keep for a request goes with the request."""
+
+import gc
+import weakref
+
+import pytest
+from concordance_sdk import Added, ForwardPass, mod
+from concordance_sdk.per_request import PerRequest
+from concordance_sdk.testing import play
+
+
+class State:
+    def __init__(self, request_id):
+        self.request_id = request_id
+        self.seen = 0
+
+
+def test_each_request_has_its_own():
+    states = PerRequest(State)
+    seen = []
+
+    @mod(on=[Added])
+    def count(event, actions):
+        states[event.request_id].seen += 1
+        seen.append(states[event.request_id].seen)
+
+    play(count, script="ab")
+    play(count, script="ab")
+
+    assert seen == [1, 2, 3, 1, 2, 3]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_it_is_gone_when_the_request_is_gone_however_that_ended(fails):
+    """And although the mod never asks to be told of the end."""
+    states = PerRequest(State)
+    refs = []
+
+    @mod(on=[ForwardPass])
+    def keep(event, actions):
+        refs.append(weakref.ref(states[event.request_id]))
+        if fails:
+            return actions.emit_error("enough")
+
+    try:
+        play(keep, script="a")
+    except Exception as exc:
+        exc.__traceback__ = None
+        exc.__cause__ = None
+    gc.collect()
+
+    assert refs
+    assert all(ref() is None for ref in refs)
+    assert states.get("played") is None
+
+
+def test_outside_of_a_handler_it_stays_until_it_is_released():
+    states = PerRequest(State)
+    states["r"].seen = 7
+    gc.collect()
+    assert states["r"].seen == 7
+
+    states.release("r")
+    assert states.get("r") is None
+
+
+def test_another_value_can_take_its_place():
+    states = PerRequest(State)
+    states["r"].seen = 7
+    states.put("r", State("r"))
+
+    assert states["r"].seen == 0

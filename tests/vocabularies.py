@@ -1,0 +1,22 @@
+"""Tokenizers of real models, without the models: 49,000 tokens, and 200,000."""
+
+from functools import cache
+
+import mlx_lm.utils
+from concordance_inference.bench.cases.constraints import O200k
+from concordance_inference.models.embedded import converted, embedded_gguf
+from concordance_inference.models.tokenizer import ModelTokenizer
+
+
+@cache
+def smollm():
+    """The embedded default model's tokenizer."""
+    tokenizer = mlx_lm.utils.load_tokenizer(converted(embedded_gguf(), progress=lambda _: None))
+    return ModelTokenizer(
+        tokenizer, eos_token_ids=sorted(tokenizer.eos_token_ids), vocab_size=10**6
+    )
+
+
+@cache
+def o200k():
+    return O200k()
