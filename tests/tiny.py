@@ -3,6 +3,7 @@
 import itertools
 
 import mlx.core as mx
+from concordance_inference.engine.caches import attention
 from concordance_inference.engine.caches.attention import MARGIN
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.decoder import BytesDecoder
@@ -24,14 +25,15 @@ from families import VOCAB, model_named
 
 EOS = 256
 GREEDY = SamplingParams(temperature=0.0)
-_profiles: dict[int, tuple[object, ModelProfile]] = {}
+_profiles: dict[tuple[int, int], tuple[object, ModelProfile]] = {}
 
 
 def runner_of(model, **options):
     """A runner of a model; what can be found out of it is found out once, its speed not at all."""
-    if id(model) not in _profiles:
-        _profiles[id(model)] = model, profile_of(model, measures_cost=False)
-    return ModelRunner(model, _profiles[id(model)][1], **options)
+    key = id(model), attention.GROWTH
+    if key not in _profiles:
+        _profiles[key] = model, profile_of(model, measures_cost=False)
+    return ModelRunner(model, _profiles[key][1], **options)
 
 
 def token_bytes(token_id):

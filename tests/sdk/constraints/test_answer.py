@@ -48,29 +48,15 @@ def test_what_stands_behind_its_end_is_no_part_of_it():
     assert (it.end, it.matcher.text) == (13, "yes")
 
 
-def test_forced_tokens_that_no_event_told_of_are_known():
-    it = answer(ChoicesStrat(["abcdef", "abcdeg"]))
-    assert bytes(it.forced()) == b"abcde"
-
-    assert it.go_to(13)  # the last two were taken back by a mod that was asked first
-    assert it.matcher.text == "abc"
-
-
-def test_forced_tokens_that_were_seen_explain_no_others():
+def test_tokens_that_it_was_not_told_of_are_an_error_that_names_the_cure():
     it = answer(Regex("ab[cd]+"))
-    it.follow(10, it.forced())
+    assert bytes(it.forced()) == b"ab"
 
+    with pytest.raises(ConstraintError, match="at steps 10 to 11 were not seen: hand every"):
+        it.go_to(12)
+    it.follow(10, b"ab")
     with pytest.raises(ConstraintError, match="at steps 12 to 12 were not seen"):
         it.follow(13, b"d")
-
-
-def test_forced_tokens_may_end_it_unseen():
-    it = answer(ChoicesStrat(["yes", "no"]))
-    it.follow(10, b"n")
-    it.forced()
-
-    assert it.go_to(12)
-    assert it.end == 12
 
 
 def test_tokens_against_the_constraint_are_refused():

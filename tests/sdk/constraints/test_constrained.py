@@ -217,15 +217,29 @@ def test_tokens_that_another_mod_forces_against_the_constraint_are_its_error():
         play(rude, constrain(ChoicesStrat(["yes", "no"]), name="answer"), script="n")
 
 
-def test_tokens_that_were_never_seen_are_an_error_that_names_the_cure():
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_another_mod_may_force_what_the_constraint_allows(comes_first):
     @mod(on=[Added])
     def hasty(event, actions):
         return actions.force_tokens(b"e") if event.added_tokens == tuple(b"y") else None
 
     answer = constrain(ChoicesStrat(["yes", "no"]), name="answer")
-    assert play(answer, hasty, script="y").text == "yes"
-    with pytest.raises(ModRaisedError, match="name this one first"):
-        play(hasty, answer, script="y")
+    mods = [hasty, answer] if comes_first else [answer, hasty]
+
+    assert play(*mods, script="y").text == "yes"
+
+
+def test_tokens_that_were_never_seen_are_an_error_that_names_the_cure():
+    @mod
+    class Deaf:
+        def __init__(self):
+            self.answer = Constrained(ChoicesStrat(["yes", "no"]))
+
+        def forward_pass(self, event, actions, tokenizer):
+            return self.answer.forward_pass(event, actions, tokenizer)
+
+    with pytest.raises(ModRaisedError, match="hand every Added event on"):
+        play(Deaf, script="yes")
 
 
 def test_an_end_that_another_mod_forces_too_early_is_refused():

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from concordance_inference.bench.cases import (
     batches,
+    constraints,
     conversation,
     decode,
     latency,
@@ -25,6 +26,7 @@ GROUPS: dict[str, Measure] = {
     "decode": decode.figures,
     "mods": mods.figures,
     "steering": steering.figures,
+    "constraints": constraints.figures,
     "prefill": prefill.figures,
     "latency": latency.figures,
     "overlap": overlap.figures,
@@ -34,13 +36,16 @@ GROUPS: dict[str, Measure] = {
     "sharing": sharing.figures,
 }
 
-#: A group that needs no model.
-START = "start"
+#: Groups that need no model.
+MODEL_FREE: dict[str, Callable[[], Iterator[Figure]]] = {
+    "start": start.figures,
+    "o200k": constraints.large_vocabulary_figures,
+}
 
 
 def names() -> list[str]:
     """The names of all groups."""
-    return [START, *GROUPS]
+    return [*MODEL_FREE, *GROUPS]
 
 
 def figures(
@@ -52,8 +57,9 @@ def figures(
         subjects: The models, each with how long to measure it.
         only: The groups; all if empty.
     """
-    if not only or START in only:
-        yield from start.figures()
+    for name, measure_alone in MODEL_FREE.items():
+        if not only or name in only:
+            yield from measure_alone()
     for name, measure in GROUPS.items():
         if not only or name in only:
             for subject, effort in subjects:

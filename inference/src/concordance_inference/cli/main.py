@@ -218,8 +218,9 @@ def bench(
     only: Annotated[
         list[str],
         typer.Option(
-            help="A group of figures: start, decode, mods, steering, prefill, latency, overlap, "
-            "conversation, memory, batches or sharing. Repeatable. [default: all]",
+            help="A group of figures: start, o200k, decode, mods, steering, constraints, prefill, "
+            "latency, overlap, conversation, memory, batches or sharing. Repeatable. "
+            "[default: all]",
             show_default=False,
         ),
     ] = [],

@@ -24,7 +24,6 @@ class Answer:
         self.matcher = matcher
         self.begin = begin
         self.end: int | None = None
-        self._forced: list[int] = []  # what was last asked to be forced behind the known tokens
 
     @property
     def was_told_to_end(self) -> bool:
@@ -33,20 +32,18 @@ class Answer:
 
     def forced(self) -> list[int]:
         """The tokens that must come next; the caller forces them."""
-        self._forced = self.matcher.forced()
-        return self._forced
+        return self.matcher.forced()
 
     def go_to(self, step: int) -> bool:
         """Come to where the completion now ends; False if it ends before the answer begins.
 
-        Goes back over what was taken back. Goes on over forced tokens of its own that no event
-        told of, since a mod that acts first answered that event.
+        Goes back over what was taken back.
 
         Raises:
-            ConstraintError: Other tokens were added that no event told of.
+            ConstraintError: Tokens were added that it was not told of.
         """
         if self.end is None or step < self.end:
-            self._go_on_to(step)
+            self._check_seen(step)
             self.matcher.rollback(min(max(self._known - step, 0), self.matcher.num_tokens))
             self.end = self._known if self.matcher.is_complete else None
         return step >= self.begin
@@ -61,7 +58,7 @@ class Answer:
         """
         if self.end is not None:
             return
-        self._go_on_to(step)
+        self._check_seen(step)
         count = self.matcher.accepts(token_ids)
         self.matcher.extend(token_ids[:count])
         if self.matcher.is_complete:
@@ -73,14 +70,9 @@ class Answer:
     def _known(self) -> int:
         return self.begin + self.matcher.num_tokens
 
-    def _go_on_to(self, step: int) -> None:
-        unseen = step - self._known
-        if unseen > len(self._forced):
+    def _check_seen(self, step: int) -> None:
+        if step > self._known:
             raise ConstraintError(
-                f"the tokens of the answer at steps {self._known} to {step - 1} were not seen: a "
-                "mod that is named before this one forced others behind them at once; name this "
-                "one first"
+                f"the tokens of the answer at steps {self._known} to {step - 1} were not seen: "
+                "hand every Added event on, from the first one on"
             )
-        if unseen > 0:
-            self.matcher.extend(self._forced[:unseen])
-        self._forced = []

@@ -8,8 +8,8 @@ from concordance_sdk.action_builder import Actions
 from concordance_sdk.constraints.answer import Answer
 from concordance_sdk.constraints.compiled import compile_constraint
 from concordance_sdk.constraints.constraint import Constraint
-from concordance_sdk.constraints.phrase import PhraseEnd, PhraseFinder
 from concordance_sdk.mod import mod
+from concordance_sdk.text import CompletionText, Cut, PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
 
 #: How many tokens may be taken back to split one in which a phrase ends.
@@ -68,7 +68,8 @@ class Constrained:
                 "`after` is a text that an answer begins behind, not an empty one"
             )
         self._constraint = constraint
-        self._finder = None if after is None else PhraseFinder(after)
+        self._text = CompletionText(keeps_special=True)
+        self._phrase = None if after is None else PhraseWatch(self._text, after)
         self._ends = ends
         self._temperature = 0.0 if argmax_sampling else None
         self._answer: Answer | None = None
@@ -104,9 +105,9 @@ class Constrained:
         Raises:
             ConstraintError: The constraint cannot be enforced with this tokenizer.
         """
-        self._go_to(event.step)
+        self._go_to(event, tokenizer)
         if self._answer is None:
-            if self._finder:
+            if self._phrase:
                 return None
             self._answer = self._started_at(event.step, tokenizer)
         if self.is_complete:
@@ -122,19 +123,22 @@ class Constrained:
         Raises:
             ConstraintError: Another mod put tokens there that the constraint does not allow.
         """
-        self._go_to(event.step)
+        self._go_to(event, tokenizer)
         step = event.step
-        if self._finder:
-            found = self._finder.follow(step, event.added_tokens, tokenizer)
-            if found and self._answer is None:
-                if found.split:
-                    return _split(event, found, actions, tokenizer)
-                self._answer = self._started_at(found.step, tokenizer)
-                step = found.step
+        if self._answer is None and (behind := self._behind_phrase()):
+            if behind.before:
+                return _split(behind, self._text, actions)
+            step = behind.kept
+            self._answer = self._started_at(step, tokenizer)
         if self._answer is None or self.is_complete:
             return None
         self._answer.follow(step, event.added_tokens[step - event.step :])
         return self._behind(self._answer, actions, tokenizer)
+
+    def _behind_phrase(self) -> Cut | None:
+        """Where the phrase ends that has just appeared, if it has."""
+        match = self._phrase.find() if self._phrase else None
+        return self._text.cut(match.end) if match else None
 
     def _behind(self, answer: Answer, actions: Actions, tokenizer: Tokenizer) -> Action | None:
         """What comes behind tokens that were added: what must, or the end."""
@@ -148,10 +152,10 @@ class Constrained:
     def _started_at(self, step: int, tokenizer: Tokenizer) -> Answer:
         return Answer(compile_constraint(self._constraint, tokenizer).start(), step)
 
-    def _go_to(self, step: int) -> None:
-        if self._finder:
-            self._finder.go_back_to(step)
-        if self._answer and not self._answer.go_to(step):
+    def _go_to(self, event: ForwardPass | Added, tokenizer: Tokenizer) -> None:
+        if self._phrase:
+            self._text.follow(event, tokenizer)
+        if self._answer and not self._answer.go_to(event.step):
             self._answer = None
 
     def _end(self, actions: Actions, tokenizer: Tokenizer) -> Action | None:
@@ -214,7 +218,6 @@ def constrain(
     return Mod
 
 
-def _split(event: Added, found: PhraseEnd, actions: Actions, tokenizer: Tokenizer) -> Action:
+def _split(behind: Cut, text: CompletionText, actions: Actions) -> Action:
     """Put tokens that end with the phrase in the place of one that goes on behind it."""
-    last = event.step + len(event.added_tokens)
-    return actions.backtrack(last - found.step, tokenizer.encode(found.split.decode()))
+    return actions.backtrack(behind.num_tokens, text.encode(behind.before, kept=behind.kept))

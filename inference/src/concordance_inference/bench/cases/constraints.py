@@ -1,9 +1,4 @@
-"""What constraints cost, and what they save.
-
-    python -m concordance_inference.bench
-
-measures these cases alone, on the embedded default model and on two vocabularies.
-"""
+"""What constraints cost, and what they save."""
 
 import random
 import statistics
@@ -16,13 +11,11 @@ from concordance_sdk import Tokenizer
 from concordance_sdk.constraints import Constraint, JsonSchema, compile_constraint, constrain
 from concordance_shared import ModelLoadError
 from msgspec.structs import replace
-from rich.console import Console
 
 from concordance_inference.bench import drive
 from concordance_inference.bench.drive import Subject, request
 from concordance_inference.bench.effort import Effort
 from concordance_inference.bench.figures import Figure, alternate, compared, measured
-from concordance_inference.bench.subjects import real_subject
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.plan import StepPlan
@@ -199,18 +192,6 @@ class O200k:
         skipped = self.special_token_ids if skip_special_tokens else frozenset[int]()
         kept = [token_id for token_id in token_ids if token_id not in skipped]
         return b"".join(map(self.token_bytes, kept)).decode("utf-8", "replace")
-
-
-def main() -> None:
-    """Measure, and print each figure as it comes."""
-    console = Console(highlight=False)
-    effort = Effort(rounds=5, decode_tokens=0)
-    for figure in (*large_vocabulary_figures(), *figures(real_subject(None), effort)):
-        value = figure.value if figure.ratio is None else figure.ratio
-        unit = figure.unit if figure.ratio is None else f"x ({figure.value:.1f} {figure.unit})"
-        verdict = {True: "holds", False: "MISSED", None: ""}[figure.holds]
-        line = f"{figure.model:24}{figure.name}: {value:.2f} {unit}  {verdict}"
-        console.print(line, soft_wrap=True)
 
 
 def _rate(engine: Engine, asked: GenerationRequest) -> float:
