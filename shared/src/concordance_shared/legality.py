@@ -7,7 +7,7 @@ harness, the table in the documentation and the tests read it.
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from concordance_shared.actions import (
     Action,
@@ -168,7 +168,18 @@ def token_ids_from(values: object, where: str, vocab_size: int) -> tuple[int, ..
         values = cast(Any, values).tolist()
     if not isinstance(values, Iterable):
         raise _RefusedError(f"gave {values!r:.80} as {where} instead of a list of token ids")
-    return tuple(_token_id(value, where, vocab_size) for value in cast(Iterable[object], values))
+    token_ids = tuple(cast(Iterable[object], values))
+    if _are_plain(token_ids, vocab_size):
+        return token_ids
+    return tuple(_token_id(value, where, vocab_size) for value in token_ids)
+
+
+def _are_plain(values: tuple[object, ...], vocab_size: int) -> TypeGuard[tuple[int, ...]]:
+    """Whether all are integers in the vocabulary: what nearly all mods give, and quick to see."""
+    if not values or set(map(type, values)) != {int}:
+        return False
+    ids = cast(tuple[int, ...], values)
+    return min(ids) >= 0 and max(ids) < vocab_size
 
 
 def _token_id(value: object, where: str, vocab_size: int) -> int:

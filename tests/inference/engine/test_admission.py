@@ -10,14 +10,19 @@ from families import EVERY_FAMILY, model_named
 from tiny import ask, finish, make_engine, run, submit
 
 
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch):
+    """Buffers grow by a few positions, as those of tiny models should."""
+    monkeypatch.setattr(attention, "GROWTH", 16)
+
+
 def taken(engine):
     metrics = engine.metrics()
     return metrics.kv_bytes + metrics.prefix_bytes
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt_oss", "qwen3_next", "deepseek_v41"])
-def test_the_memory_for_caches_is_never_exceeded(family, monkeypatch):
-    monkeypatch.setattr(attention, "GROWTH", 16)
+def test_the_memory_for_caches_is_never_exceeded(family):
     dice = random.Random(family)
     model = model_named(family)
     one = make_engine(model, max_rows=1)

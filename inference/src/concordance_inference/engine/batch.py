@@ -8,7 +8,7 @@ from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.logprob_queue import Sampled
 from concordance_inference.engine.row import Row
 from concordance_inference.engine.sampling.penalties import Counted, Penalties
-from concordance_inference.engine.sampling.sampler import Sampler
+from concordance_inference.engine.sampling.sampler import Overlay, Sampler
 
 
 class BatchState:
@@ -59,7 +59,11 @@ class BatchState:
         return Counted(self.rows[row].state, pending)
 
     def sample(
-        self, logits: mx.array, rows: Sequence[int], temperatures: dict[int, float] | None = None
+        self,
+        logits: mx.array,
+        rows: Sequence[int],
+        temperatures: dict[int, float] | None = None,
+        overlay: Overlay | None = None,
     ) -> mx.array:
         """Choose a token for each scored row.  (scored rows,) int32
 
@@ -67,6 +71,7 @@ class BatchState:
             logits: (scored rows, vocab) float32
             rows: Which row of the batch each of them is.
             temperatures: By row, where a mod set one.
+            overlay: What some of the scores are instead.
         """
         draws: list[float] = []
         xtc_draws: list[float] = []
@@ -74,7 +79,9 @@ class BatchState:
             draws = [self.rows[row].draw() for row in rows]
             xtc_draws = [self.rows[row].xtc_draw() for row in rows] if self.sampler.has_xtc else []
         whole = [row for row in rows if self.rows[row].ranks_whole]
-        token_ids = self.sampler.sample(logits, rows, draws, xtc_draws, temperatures, whole)
+        token_ids = self.sampler.sample(
+            logits, rows, draws, xtc_draws, temperatures, whole, overlay
+        )
         self._penalties.count(rows, token_ids)
         return token_ids
 

@@ -36,7 +36,7 @@ class LogitsRow:
     def row(self) -> mx.array:
         """The scores as mods left them.  (vocab,) float32"""
         row = self._logits[self._index : self._index + 1]
-        return (adjusted(row, {0: self.actions}) if self.actions else row)[0]
+        return (adjusted(row, [self.actions]) if self.actions else row)[0]
 
     @property
     def token_temp(self) -> float | None:

@@ -16,7 +16,7 @@ NONE = -math.inf
 
 def scores(by_row, rows=3):
     logits = mx.array([[float(i) for i in range(VOCAB)]] * rows)
-    return np.array(adjusted(logits, by_row)).tolist()
+    return np.array(adjusted(logits, [by_row.get(i, []) for i in range(rows)])).tolist()
 
 
 def one(*actions):

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import mlx.core as mx
+from msgspec import Struct
 
 from concordance_inference.engine.sampling import rows as some
 from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW
@@ -18,6 +19,13 @@ _ALL = 2**31 - 1
 
 #: So many of the likeliest tokens are sorted where a row is cut by rank: nearly always enough.
 _CANDIDATES = 1024
+
+
+class Overlay(Struct, frozen=True, eq=False):
+    """Scores that take the place of some of a step's scores, without a copy of the others."""
+
+    rows: tuple[int, ...]  # the indices of the scores that they replace, ascending
+    scores: mx.array  # (rows, vocab) float32
 
 
 class Sampler:
@@ -55,6 +63,7 @@ class Sampler:
         xtc_draws: Sequence[float] = (),
         temperatures: Mapping[int, float] | None = None,
         whole: Collection[int] = (),
+        overlay: Overlay | None = None,
     ) -> mx.array:
         """Choose a token for each scored row; `NO_TOKEN` where a row has none to choose.
 
@@ -72,6 +81,7 @@ class Sampler:
             xtc_draws: Another one for each of them; not needed if none uses XTC.
             temperatures: By row of the batch, instead of the row's own.
             whole: The rows of the batch whose tokens are all sorted if they are cut by rank.
+            overlay: What some of the scores are instead.
 
         Returns:
             (scored rows,) int32
@@ -79,8 +89,12 @@ class Sampler:
         params = [self._params[row] for row in rows]
         own = zip(rows, params, strict=True)
         heat = [(temperatures or {}).get(row, p.temperature) for row, p in own]
-        best = _best(logits)
         drawn = [i for i, temperature in enumerate(heat) if temperature > 0]
+        best = _best(logits)
+        if overlay:
+            best = some.put(best, overlay.rows, _best(overlay.scores))
+            if not set(drawn).isdisjoint(overlay.rows):
+                logits = some.put(logits, overlay.rows, overlay.scores)
         if not drawn:
             return best
         scaled = some.taken(logits, drawn) / mx.array([heat[i] for i in drawn])[:, None]
