@@ -13,8 +13,9 @@ from concordance_sdk import (
     ready,
     use,
 )
+from concordance_sdk.constraints import ChoicesStrat, constrain
 from concordance_sdk.testing import check_conformance
-from concordance_shared import InvalidRequestError
+from concordance_shared import ConstraintError, InvalidRequestError
 from real_tokenizers import tokenizer_of
 
 GOOD = {
@@ -48,6 +49,27 @@ def test_they_pass_on_a_real_vocabulary_too(name):
     report = check_conformance(target, tokenizer=tokenizer_of("byte_level"))
 
     assert report.is_passed, str(report)
+
+
+def test_a_constraint_may_refuse_what_another_mod_puts_into_its_answer():
+    assert problems(constrain(ChoicesStrat(["guilty", "not guilty"]), name="verdict")) == {}
+
+
+def test_a_constraint_that_cannot_be_taken_back_is_found():
+    @mod
+    class Stubborn:
+        def __init__(self):
+            self.length = 0
+
+        def added(self, event, actions):
+            if event.step < self.length:
+                raise ConstraintError("that was there already")
+            self.length = event.step + len(event.added_tokens)
+
+    found = problems(Stubborn)
+
+    assert list(found) == ["other mods act at every step"]
+    assert "forces 0" in found["other mods act at every step"]
 
 
 def test_state_of_the_module_that_requests_share_is_found():

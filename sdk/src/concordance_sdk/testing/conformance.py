@@ -8,7 +8,7 @@ turns. What a mod may not do in any of them is fail, answer differently, or mix 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from concordance_shared import Added, EmittedError, ModError
+from concordance_shared import Added, ConstraintError, EmittedError, ModError
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -139,7 +139,8 @@ def _outcome(finish: Callable[[], Played]) -> _Outcome:
     except EmittedError as exc:  # a mod may well end a request on purpose
         return "ended with an error", exc.message
     except ModError as exc:
-        return "failed", exc.message
+        is_refusal = isinstance(exc.__cause__, ConstraintError)
+        return "refused" if is_refusal else "failed", exc.message
     return "said", (played.token_ids, played.finish_reason, len(played.tool_calls))
 
 
@@ -153,8 +154,10 @@ def _checked(name: str, problems: Iterator[str | None]) -> Check:
     return Check(name=name, num_scenes=num_scenes, problem=None)
 
 
-def _failure(outcome: _Outcome, where: str) -> str | None:
-    return f"{where}:\n{outcome[1]}" if outcome[0] == "failed" else None
+def _failure(outcome: _Outcome, where: str, *, may_refuse: bool = False) -> str | None:
+    """What was wrong. A constraint may refuse tokens that another mod puts into its answer."""
+    wrong = ("failed",) if may_refuse else ("failed", "refused")
+    return f"{where}:\n{outcome[1]}" if outcome[0] in wrong else None
 
 
 # The checks: each yields, for every scene, what was wrong in it.
@@ -185,10 +188,10 @@ def _other_mods(stage: _Stage) -> Iterator[str | None]:
                 tokens = (97, 98, 99) if (step + take_back) % 2 else ()
                 neighbour = use(_acts_at(step, take_back, tokens))
                 act = f"that takes back {take_back} at step {step} and forces {len(tokens)}"
-                in_front = stage.outcome(scene, [neighbour, stage.used])
-                yield _failure(in_front, f"saying {scene.script!r}, in front of it a mod {act}")
-                behind = stage.outcome(scene, [stage.used, neighbour])
-                yield _failure(behind, f"saying {scene.script!r}, behind it a mod {act}")
+                orders = {"in front of": [neighbour, stage.used], "behind": [stage.used, neighbour]}
+                for order, mods in orders.items():
+                    where = f"saying {scene.script!r}, {order} it a mod {act}"
+                    yield _failure(stage.outcome(scene, mods), where, may_refuse=bool(tokens))
 
 
 def _streams(stage: _Stage) -> Iterator[str | None]:
