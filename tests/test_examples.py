@@ -19,12 +19,21 @@ SAID = {
     "banned_words.py": "a truly useful tool\ntaken back 8, to 8\n",
     "chain_of_thought.py": "Let us go step by step. 17 is 10 and 7. 30 and 21 are 51.\n"
     "I am a model.\n",
+    "classifier.py": "bug\nquestion\n",
     "double_check.py": "without: It is 41.\nwith:    It is (wait, let me check that) 51.\n",
     "greeting.py": "Good morning! I am a model.\nAhoy! I am a model.\n",
+    "form_filling.py": "A table for 4 on Friday.\n"
+    "On which day will the 4 of you come?\n"
+    "We have tables for eight at most.\n"
+    "For how many guests may I book?\n",
+    "json_output.py": '{"title": "Opticks", "year": 1704, "genre": "science"}\n'
+    "1705\n"
+    "42 of 55 tokens were forced\n",
     "phrase_replacement.py": "The capital is Lyon, and Parisians know it.\n"
     "6 tokens were taken back, 5 forced\n",
     "profanity_guard.py": "Good day to you.\n"
     "I would rather not say that.\nI would rather not say that.\n",
+    "tool_routing.py": 'weather {"city": "Paris"}\nHello!\n',
     "thinking_budget.py": "<think>Hm, 2 and 2. Let</think> me see, that would be... 4.\n",
 }
 

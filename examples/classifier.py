@@ -1,0 +1,50 @@
+"""A message is sorted under one of the labels that the request gives, and nothing else is said.
+
+Alone, with a model that is scripted, and with a real one:
+
+    uv run python examples/classifier.py
+    uv run concordance generate "The app crashes when I log in." --mods examples/classifier.py \
+        --mod classifier
+"""
+
+from concordance_sdk import mod, use
+from concordance_sdk.constraints import ChoicesStrat
+from concordance_sdk.self_prompt import SelfPrompt
+from concordance_sdk.testing import play
+
+
+@mod(max_backtrack=None)
+class Classifier:
+    """Asks the model for a label behind its own prompt, and makes it the whole answer."""
+
+    labels: list[str] = ["billing", "bug", "praise"]  # noqa: RUF012  # each request gets a copy
+
+    def __init__(self):
+        """Ask for the likeliest of this request's labels, whatever its temperature."""
+        self.label = SelfPrompt(
+            prompt="This message belongs under the label ",
+            strategy=ChoicesStrat(self.labels),
+            argmax_sampling=True,
+        )
+
+    def forward_pass(self, event, actions, tokenizer):
+        """Put the prompt there, and leave the model the choice between the labels."""
+        return self.label.handle_forward_pass(event, actions, tokenizer)
+
+    def added(self, event, actions, tokenizer):
+        """End with the label when it is known."""
+        action = self.label.handle_added(event, actions, tokenizer)
+        label = self.label.answer(event.request_id)
+        return actions.force_output(tokenizer.encode(label)) if label else action
+
+
+def model(completion):
+    """Would say "bug"; where it may not, "question"."""
+    said = bytes(completion).decode().rpartition("label ")[2]
+    wanted = {"question": 1.0, "bug": 2.0}
+    return {ord(word[len(said)]): score for word, score in wanted.items() if word.startswith(said)}
+
+
+if __name__ == "__main__":
+    print(play(Classifier, script=model).text)
+    print(play(use(Classifier, labels=["praise", "question"]), script=model).text)

@@ -1,0 +1,45 @@
+"""A form is filled from what the user wrote, and the user is asked for what is missing.
+
+Alone, with a model that is scripted, and with a real one:
+
+    uv run python examples/form_filling.py
+    uv run concordance generate "A table for four on Friday, please." \
+        --mods examples/form_filling.py --mod reservation
+"""
+
+from concordance_sdk import mod
+from concordance_sdk.constraints import CharsMode, CharsStrat, ChoicesStrat
+from concordance_sdk.flow import FlowEngine, FlowQuestion
+from concordance_sdk.testing import play
+
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+BIG = "We have tables for eight at most."
+
+
+def field(name, prompt, strategy):
+    """A question that nobody sees: it is taken back, and its answer kept."""
+    return FlowQuestion(name, prompt, strategy, erase_mode="all")
+
+
+is_given = field("is_given", " Is the number of guests known? ", ChoicesStrat(["yes", "no"]))
+guests = field("guests", " How many guests? ", CharsStrat(CharsMode.NUMERIC, min=1, stop=2))
+day = field("day", " On which day? ", ChoicesStrat([*DAYS, "unknown"]))
+
+is_given.on("yes", guests).otherwise("For how many guests may I book?")
+guests.branch(lambda state: BIG if int(state.answers["guests"]) > 8 else None)
+guests.then(day)
+day.on("unknown", lambda state: f"On which day will the {state.answers['guests']} of you come?")
+day.then(lambda state: f"A table for {state.answers['guests']} on {state.answers['day']}.")
+
+FORM = FlowEngine(entry_question=is_given)
+
+
+@mod(max_backtrack=None)
+def reservation(event, actions, tokenizer):
+    """Takes a table's reservation."""
+    return FORM.handle_event(event, actions, tokenizer)
+
+
+if __name__ == "__main__":
+    for said in ("y4\nF", "y4\nu", "y12", "n"):  # what is left to the model of its answers
+        print(play(reservation, says=said).text)

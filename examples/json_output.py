@@ -1,0 +1,33 @@
+"""The answer is a JSON document of a fixed form, and what the form dictates is not sampled.
+
+Alone, with a model that is scripted, and with a real one:
+
+    uv run python examples/json_output.py
+    uv run concordance generate "Tell me of a famous book." --mods examples/json_output.py \
+        --mod book
+"""
+
+import json
+
+from concordance_sdk.constraints import JsonSchema, constrain
+from concordance_sdk.testing import play
+
+BOOK = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string", "maxLength": 60},
+        "year": {"type": "integer", "minimum": 1450, "maximum": 2100},
+        "genre": {"enum": ["novel", "poetry", "science", "history"]},
+    },
+    "required": ["title", "year", "genre"],
+    "additionalProperties": False,
+}
+
+book = constrain(JsonSchema(BOOK), name="book")
+
+
+if __name__ == "__main__":
+    played = play(book, says='Opticks"1704s')  # what is left to the model
+    print(played.text)
+    print(json.loads(played.text)["year"] + 1)
+    print(f"{played.num_forced} of {len(played.token_ids)} tokens were forced")
