@@ -203,6 +203,29 @@ def test_a_file_with_several_mods_asks_which(run, tmp_path, tiny_server):
 
 
 @pytest.mark.process
+def test_a_mod_is_pushed_with_what_it_imports_of_its_folder(run, tmp_path, tiny_server):
+    mod = (
+        "from concordance_sdk import mod\nfrom words import {0}\n"
+        "@mod(name={0})\ndef named(event, actions): ...\n"
+    )
+    (tmp_path / "words.py").write_text("HELLO, HI, BYE = 'hello', 'hi', 'bye'\n")
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "greeting.py").write_text(mod.format("HELLO"))
+    url = ("--url", tiny_server.url)
+
+    file = run("mods", "push", tmp_path / "pack" / "greeting.py", "--folder", tmp_path, *url)
+    assert file.stdout.startswith("hello "), file.stderr
+    for name in ("HI", "BYE"):
+        (tmp_path / f"{name.lower()}.py").write_text(mod.format(name))
+    folder = run("mods", "push", tmp_path, "--mod", "hi", *url)
+    assert folder.stdout.startswith("hi "), folder.stderr
+    assert "defines bye, hi; say which" in run("mods", "push", tmp_path, *url).stderr
+    assert "no file or folder" in run("mods", "push", tmp_path / "nowhere", *url).stderr
+    for name in ("hello", "hi"):
+        assert run("mods", "rm", name, *url).returncode == 0
+
+
+@pytest.mark.process
 def test_a_new_mod_passes_its_tests_and_the_check(run, tmp_path):
     run("mods", "new", "my_mod", "--folder", tmp_path)
     run("mods", "new", "other", "--function", "--folder", tmp_path)

@@ -283,7 +283,9 @@ def mods_new(
 
 @mods_app.command("test")
 def mods_test(
-    file: Annotated[Path, typer.Argument(help="The Python file that defines the mods.")],
+    file: Annotated[
+        Path, typer.Argument(help="The Python file that defines the mods, or a folder of them.")
+    ],
     mod: Annotated[
         list[str],
         typer.Option(
@@ -311,9 +313,11 @@ def mods_list(url: Url = _DEFAULT_URL) -> None:
 
 @mods_app.command("push")
 def mods_push(
-    file: Annotated[Path, typer.Argument(help="The Python file that defines the mod.")],
+    file: Annotated[
+        Path, typer.Argument(help="The Python file that defines the mod, or a folder of them.")
+    ],
     mod: Annotated[
-        str | None, typer.Option(help="Which mod of the file; needed if it defines several.")
+        str | None, typer.Option(help="Which mod of it; needed if it defines several.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="What requests will call it.")] = None,
     folder: Annotated[

@@ -112,13 +112,14 @@ def list_(url: str) -> None:
 
 
 def push(file: Path, url: str, *, mod: str | None, name: str | None, folder: Path | None) -> None:
-    """Upload a mod of a file.
+    """Upload a mod of a file, or of a folder with all its files.
 
     Raises:
-        ModLoadError: The file cannot be loaded, or does not define that mod.
+        ModLoadError: It cannot be loaded, or does not define that mod.
         ServerRefusedError: The server did not take it.
     """
-    definition = _chosen(file, mod)
+    folder = file if file.is_dir() else folder
+    definition = _chosen(file, folder, mod)
     payload = serialize_mod(definition.target, name=name, folder=folder)
     entry = _call("POST", f"{url}/v1/mods", msgspec.json.encode(payload))
     print(f"{entry['id']} {entry['version']}")
@@ -130,13 +131,14 @@ def remove(name: str, url: str) -> None:
     print(f"deleted {name}")
 
 
-def _chosen(file: Path, name: str | None) -> ModDefinition:
-    if not file.is_file():
-        raise ModLoadError(f"there is no file {file}")
-    definitions, _ = load_path(file.resolve())
+def _chosen(file: Path, folder: Path | None, name: str | None) -> ModDefinition:
+    """The mod that is meant, of a file or a folder."""
+    definitions, _ = load_path(file.resolve(), folder=folder and folder.resolve())
+    if file.is_file():  # and not of what it imports
+        definitions = [d for d in definitions if d.where.rpartition(":")[0] == str(file.resolve())]
     named = [d for d in definitions if name in (None, d.name)]
     if len(named) != 1:
-        defined = ", ".join(d.name for d in definitions)
+        defined = ", ".join(d.name for d in definitions) or "no mod"
         raise ModLoadError(f"{file} defines {defined}; say which with --mod")
     return named[0]
 

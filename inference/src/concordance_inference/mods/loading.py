@@ -15,7 +15,7 @@ from concordance_sdk import ModDefinition, ModPayload, definition_of
 from concordance_sdk.registry import collecting
 from concordance_shared import InvalidRequestError, ModError, ModLoadError
 
-from concordance_inference.mods.module_space import ModuleSpace
+from concordance_inference.mods.module_space import ModuleSpace, module_name
 from concordance_inference.mods.older_sdk.aliases import older_definition_of
 
 #: The entry points by which installed packages offer mods.
@@ -27,20 +27,33 @@ MAX_SOURCE_LENGTH = 256 * 1024
 _MOD_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
-def load_path(path: Path) -> tuple[list[ModDefinition], str]:
+def load_path(path: Path, *, folder: Path | None = None) -> tuple[list[ModDefinition], str]:
     """The mods of a Python file, or of the files and packages of a folder, and their version.
+
+    Args:
+        path: The file or the folder.
+        folder: Where a file finds what it imports; in itself alone if left out.
 
     Raises:
         ModLoadError: There is nothing, or running it raised; the message says where.
     """
     if path.is_file():
-        space = ModuleSpace(_texts([path], path.parent), place=str(path.parent))
-        return _load_all(space, [path.stem], path), space.version
+        root = folder or path.parent
+        files = [path] if folder is None else [path, *python_files(folder)]
+        space = ModuleSpace(_texts(files, root), place=str(root))
+        return _load_all(space, [_dotted(path, root)], path), space.version
     if not path.is_dir():
         raise ModLoadError(f"there is no file or folder of mods at {path}")
     space = ModuleSpace(_texts(python_files(path), path), place=str(path))
     top_level = [name for name in space.module_names if "." not in name]
     return _load_all(space, top_level, path), space.version
+
+
+def _dotted(path: Path, root: Path) -> str:
+    """The module that a file is in a folder."""
+    if not path.is_relative_to(root):
+        raise ModLoadError(f"{path} is not in {root}")
+    return module_name(path.relative_to(root).as_posix())
 
 
 def python_files(path: Path) -> list[Path]:

@@ -36,7 +36,7 @@ class ModuleSpace(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             place: Where they come from, as tracebacks show it.
         """
         self._place = place
-        self._sources = {_module_name(path): (path, text) for path, text in files.items()}
+        self._sources = {module_name(path): (path, text) for path, text in files.items()}
         self._packages = {name.rpartition(".")[0] for name in self._sources} | {
             name for name, (path, _) in self._sources.items() if path.endswith("__init__.py")
         }
@@ -153,7 +153,7 @@ class ModuleSpace(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return {name: sys.modules.pop(name) for name in ours}
 
 
-def _module_name(path: str) -> str:
+def module_name(path: str) -> str:
     """`pack/words.py` -> `pack.words`, `pack/__init__.py` -> `pack`."""
     parts = list(PurePosixPath(path).with_suffix("").parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
