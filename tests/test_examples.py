@@ -6,12 +6,14 @@ import runpy
 from pathlib import Path
 
 import pytest
-from concordance_inference.mods.loading import load_path
+from concordance_inference.mods.loading import load_path, load_payload
+from concordance_sdk import serialize_mod
 from concordance_sdk.registry import collecting
 from concordance_sdk.testing import check_conformance
 
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
+LARGER = sorted(path.parent for path in FOLDER.glob("*/README.md"))
 
 #: What each program prints.
 SAID = {
@@ -50,6 +52,7 @@ def test_it_runs_and_says_what_it_should(path, capsys):
     assert capsys.readouterr().out == SAID[path.name]
 
 
+@pytest.mark.parametrize("path", [*EXAMPLES, *LARGER], ids=lambda path: path.name)
 def test_its_mods_behave(path):
     definitions, _ = load_path(path)
 
@@ -73,3 +76,26 @@ def test_it_is_short_and_says_in_a_sentence_what_it_shows_and_how_to_run_it(path
 
 def test_it_is_in_the_index(path):
     assert f"[{path.name}]({path.name})" in (FOLDER / "README.md").read_text("utf-8")
+
+
+# The larger ones; their own tests, which stand beside them, are run with all others.
+
+
+@pytest.mark.parametrize("folder", LARGER, ids=lambda path: path.name)
+def test_a_larger_one_says_how_it_is_run_and_what_is_where(folder):
+    readme = (folder / "README.md").read_text("utf-8")
+    files = [path for path in folder.rglob("*.py") if "__pycache__" not in path.parts]
+
+    assert f"uv run concordance mods test examples/{folder.name}\n" in readme
+    assert f"uv run concordance serve --mods examples/{folder.name}\n" in readme
+    for name in [path.relative_to(folder).as_posix() for path in files]:
+        assert f"[{name}]({name})" in readme
+    assert f"[{folder.name}/]({folder.name}/)" in (FOLDER / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("folder", LARGER, ids=lambda path: path.name)
+def test_a_larger_one_can_be_uploaded(folder):
+    (definition,), _ = load_path(folder)
+    payload = serialize_mod(definition.target, name="uploaded", folder=folder)
+
+    assert load_payload(payload)[0].name == "uploaded"

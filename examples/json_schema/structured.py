@@ -1,0 +1,79 @@
+"""A mod that answers in the form of the request's `response_format`, and checks what it wrote."""
+
+from typing import Any
+
+from checks import problems, without_checked
+from concordance_sdk import (
+    Action,
+    Actions,
+    Added,
+    AdjustedLogits,
+    ConcordanceError,
+    ForwardPass,
+    Prefilled,
+    Tokenizer,
+    get_schemas,
+    mod,
+)
+from concordance_sdk.constraints import Constrained, JsonSchema
+from msgspec.structs import replace
+
+
+@mod(max_backtrack=None)
+class Structured:
+    """Writes a document of the request's schema; a wrong one is taken back and written anew."""
+
+    tries: int = 3
+    temperature: float = 0.8  # from the second try on: the first may have been the likeliest
+
+    def __init__(self) -> None:
+        """Constrain nothing before the schema is known."""
+        self.schema: dict[str, Any] = {}
+        self.answer: Constrained | None = None
+        self.begin = 0  # the step at which the document begins
+        self.has_begun = False
+        self.num_wrong = 0
+
+    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """Read the schema; end the request, before the model reads, if it cannot be enforced."""
+        asked = get_schemas().response_format
+        if asked is None or asked.type == "text":
+            return None
+        self.schema = (asked.json_schema and asked.json_schema.schema) or {"type": "object"}
+        try:
+            self.answer = Constrained(JsonSchema(without_checked(self.schema)))
+            self.answer.prepare(tokenizer)
+        except ConcordanceError as error:
+            return actions.emit_error(f"response_format: {error.message}")
+        return None
+
+    def forward_pass(
+        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
+        """Force what must come, and leave the model what may."""
+        if self.answer is None:
+            return None
+        if not self.has_begun or event.step < self.begin:
+            self.begin, self.has_begun = event.step, True
+        action = self.answer.forward_pass(event, actions, tokenizer)
+        if self.num_wrong and isinstance(action, AdjustedLogits):
+            return replace(action, token_temp=self.temperature)
+        return action
+
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """Follow the document, and check it when it is complete."""
+        if self.answer is None:
+            return None
+        action = self.answer.added(event, actions, tokenizer)
+        if not self.answer.is_complete:
+            return action
+        wrong = list(problems(self.answer.value, self.schema, self.schema))
+        return self._again(event, actions, wrong) if wrong else action
+
+    def _again(self, event: Added, actions: Actions, wrong: list[str]) -> Action:
+        """Take the document back, if it may be tried once more."""
+        self.num_wrong += 1
+        if self.num_wrong >= self.tries:
+            tried = f"{self.tries} answers broke the schema, the last one because"
+            return actions.emit_error(f"{tried} {', and '.join(wrong)}; ask again, or allow more")
+        return actions.backtrack(event.step + len(event.added_tokens) - self.begin)
