@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from concordance_inference.generation import ModCall
 from concordance_inference.mods.older_sdk.logits import OlderRow
 from concordance_sdk.testing import play
-from tiny import ask, make_engine, run
+from tiny import ask, call, make_engine, run
 
 READ = """
 import numpy as np
@@ -96,10 +95,15 @@ def cool(event, actions):
     assert play(definition, says="ab").text == "ab"
 
 
-def test_logits_are_read_and_handed_back_in_the_engine_too(load):
+@pytest.mark.parametrize(
+    "back", ["logits", "Tensor.from_numpy(logits)", "mx.array(logits)", "mx.array(logits)[None]"]
+)
+def test_logits_are_read_and_handed_back_in_the_engine_too(load, back):
     plain = run(make_engine(), ask("Hello", max_tokens=4)).ids
     definition = load(
         f"""
+import mlx.core as mx
+from max.driver import Tensor
 from quote_mod_sdk import ForwardPass, mod
 
 @mod
@@ -108,12 +112,11 @@ def other(event, actions, tokenizer):
         logits = event.logits.to_numpy()
         assert logits[0, {plain[1]}] == event.logits[0, {plain[1]}] == logits.max()
         logits[0, {plain[1]}] = -1e9
-        return actions.adjust_logits(logits)
+        return actions.adjust_logits({back})
     return actions.noop()
 """
     )
-    call = ModCall(definition=definition, parameters={}, name="other")
-    steered = run(make_engine(), ask("Hello", call, max_tokens=4)).ids
+    steered = run(make_engine(), ask("Hello", call(definition), max_tokens=4)).ids
 
     assert steered[0] == plain[0]
     assert steered[1] != plain[1]
