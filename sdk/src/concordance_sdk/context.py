@@ -13,6 +13,11 @@ from concordance_shared import Conversation, Message, Schemas, ToolCall
 _current: ContextVar[Conversation | None] = ContextVar("concordance_conversation", default=None)
 
 
+def set_conversation(conversation: Conversation) -> None:
+    """Make `conversation` the current one for all that runs in this context."""
+    _current.set(conversation)
+
+
 @contextmanager
 def conversation_of(conversation: Conversation) -> Generator[None]:
     """Make `conversation` the current one for the calls inside."""

@@ -224,7 +224,13 @@ def _bias(bias: Mapping[int, float] | None, vocab_size: int) -> dict[int, float]
     if not isinstance(cast(object, bias), Mapping):
         raise _RefusedError(f"gave {bias!r:.80} as AdjustedLogits.bias instead of a mapping")
     where = "AdjustedLogits.bias"
+    if _are_plain(tuple(bias), vocab_size) and all(map(_is_plain_score, bias.values())):
+        return dict(bias)
     return {_token_id(key, where, vocab_size): _score(value) for key, value in bias.items()}
+
+
+def _is_plain_score(value: object) -> bool:
+    return type(value) is float and value < math.inf  # NaN is not less
 
 
 def _score(value: object) -> float:

@@ -126,10 +126,9 @@ class _Stage:
 
 def _outcomes_in_turns(playings: Sequence[Playing]) -> list[_Outcome]:
     """What becomes of several requests that are played in turns, step by step."""
-    while any(not playing.is_over for playing in playings):
-        for playing in playings:
-            if not playing.is_over:
-                playing.step()
+    while running := [playing for playing in playings if not playing.is_over]:
+        for playing in running:
+            playing.step()
     return [_outcome(playing.finish) for playing in playings]
 
 
@@ -166,7 +165,7 @@ def _every_event(stage: _Stage) -> Iterator[str | None]:
         yield _failure(stage.outcome(scene), f"saying {scene.script!r}")
         short = replace(scene, max_tokens=7)
         yield _failure(stage.outcome(short), f"saying {scene.script!r} with max_tokens=7")
-        failing = [use(_ends_at(3)), stage.used]
+        failing = [use(_Ends, step=3), stage.used]
         yield _failure(stage.outcome(scene, failing), "with a request that another mod ends")
 
 
@@ -182,8 +181,8 @@ def _other_mods(stage: _Stage) -> Iterator[str | None]:
     for scene in stage.scenes[2::2]:  # those in which the model goes on: they end
         for step in range(1, _LONGEST_STEP):
             for take_back in sorted({1, step // 2 + 1, step}):
-                tokens = (97, 98, 99) if (step + take_back) % 2 else ()
-                neighbour = use(_acts_at(step, take_back, tokens))
+                tokens = [97, 98, 99] if (step + take_back) % 2 else []
+                neighbour = use(_Acts, step=step, take_back=take_back, tokens=tokens)
                 act = f"that takes back {take_back} at step {step} and forces {len(tokens)}"
                 in_front = stage.outcome(scene, [neighbour, stage.used])
                 yield _failure(in_front, f"saying {scene.script!r}, in front of it a mod {act}")
@@ -237,29 +236,30 @@ def _texts_in(used: ModUse) -> list[str]:
     return [f"A {text}, {text}. {text}" for text in texts if isinstance(text, str) and text]
 
 
-def _ends_at(step: int) -> Any:
-    """A mod that ends its request with an error."""
+@mod(name="neighbour", registered=False)
+class _Ends:
+    """Ends its request with an error, from a step on."""
 
-    @mod(name="neighbour", on=[Added], registered=False)
-    def ends(event: Added, actions: Actions) -> object:
-        return actions.emit_error("ended by its neighbour") if event.step >= step else None
+    step: int
 
-    return ends
+    def added(self, event: Added, actions: Actions) -> object:
+        return actions.emit_error("ended by its neighbour") if event.step >= self.step else None
 
 
-def _acts_at(step: int, take_back: int, tokens: tuple[int, ...]) -> Any:
-    """A mod that takes back, and forces, once: when the completion has grown to a length."""
+@mod(name="neighbour", max_backtrack=None, registered=False)
+class _Acts:
+    """Takes back, and forces, once: when the completion has grown to a length."""
 
-    @mod(name="neighbour", max_backtrack=None, registered=False)
-    class Acts:
-        def __init__(self) -> None:
-            self._is_done = False
+    step: int
+    take_back: int
+    tokens: list[int]
 
-        def added(self, event: Added, actions: Actions) -> object:
-            length = event.step + len(event.added_tokens)
-            if self._is_done or length < step:
-                return None
-            self._is_done = True
-            return actions.backtrack(min(take_back, length), tokens)
+    def __init__(self) -> None:
+        self._is_done = False
 
-    return Acts
+    def added(self, event: Added, actions: Actions) -> object:
+        length = event.step + len(event.added_tokens)
+        if self._is_done or length < self.step:
+            return None
+        self._is_done = True
+        return actions.backtrack(min(self.take_back, length), self.tokens)

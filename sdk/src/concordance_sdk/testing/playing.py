@@ -134,7 +134,7 @@ class Playing:
         state.num_cached = len(state.token_ids)
         chosen = self._steering.forward_pass(logits)
         if chosen is not None:
-            self._steering.sampled(chosen.top_k(1)[0][0])
+            self._steering.sampled(chosen.best[0])
 
     def _guarded(self, call: Any) -> None:
         """Call something that mods take part in; what they do wrong ends this request only."""
