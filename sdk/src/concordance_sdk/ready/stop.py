@@ -39,6 +39,11 @@ class StopAt:
             self._text, self.phrases, ignore_case=self.ignore_case, whole_words=self.whole_words
         )
 
+    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
+        """Learn the budget, at which a word at the end is whole."""
+        del actions
+        self._text.follow(event, tokenizer)
+
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
         """Look for the phrases in what is new."""
         self._text.follow(event, tokenizer)
