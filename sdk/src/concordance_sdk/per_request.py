@@ -26,7 +26,7 @@ class PerRequest(Generic[Value]):
     Outside of a mod's handler nothing says when a request ends: there, a value stays until it is
     released.
 
-    Example:
+    Examples:
         >>> class Count:
         ...     tokens = 0
         >>> counts = PerRequest(lambda request_id: Count())

@@ -10,7 +10,7 @@ from concordance_sdk.tokenizer import Tokenizer
 class CompiledConstraint:
     """A constraint and the tokens it is enforced with. `start` begins an answer.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import ByteTokenizer
         >>> compiled = compile_constraint(ChoicesStrat(["yes", "no"]), ByteTokenizer())
@@ -47,7 +47,7 @@ def compile_constraint(constraint: Constraint, tokenizer: Tokenizer) -> Compiled
     Raises:
         ConstraintError: The constraint cannot be enforced with this tokenizer.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import Regex
         >>> from concordance_sdk.testing import ByteTokenizer
         >>> answer = compile_constraint(Regex("[ab]+"), ByteTokenizer()).start()

@@ -26,7 +26,7 @@ class Constrained:
 
     Belongs to one request: make it in the `__init__` of a class mod.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import mod
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import play
@@ -185,7 +185,7 @@ def constrain(
         ConstraintError: `after` is empty.
         ModDefinitionError: The name is none that a request could say.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import JsonSchema
         >>> from concordance_sdk.testing import play
         >>> flag = constrain(JsonSchema({"enum": [True, False]}), name="flag")

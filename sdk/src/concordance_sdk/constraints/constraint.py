@@ -11,7 +11,7 @@ class Constraint(Protocol):
     A plain value that knows no tokenizer; `compile_constraint` makes it ready for one. Whoever
     writes one of their own gives these three methods.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat, allows
         >>> from concordance_sdk.constraints.grammar_builder import literal
         >>> class Twice:

@@ -15,16 +15,24 @@ from concordance_sdk.constraints.reading import Reader
 class ListStrat(Struct, frozen=True):
     r"""A list of answers that all follow one constraint, or a fixed tuple of several.
 
-    It is written as `open`, the elements with `wrap` on both sides and `sep` between, `close`,
-    and `end_with`; each may be left out. The answer is without `end_with`; the value is the list
-    of the elements' values, a tuple if the elements are fixed.
+    The answer is without `end_with`; the value is the list of the elements' values, a tuple if the
+    elements are fixed. A `CharsStrat` that stops at the same text as `wrap` has it written once,
+    not twice.
 
-    A `CharsStrat` that stops at the same text as `wrap` has it written once, not twice.
+    Attributes:
+        elements: What each of them follows; several of these for a fixed tuple.
+        open: What stands before the first.
+        close: What stands behind the last.
+        wrap: What stands on both sides of each.
+        sep: What stands between two.
+        min: At least so many; not for a tuple.
+        max: At most so many; not for a tuple.
+        end_with: What stands behind it all.
 
     Raises:
         ConstraintError: A count is no count, or `min` is more than `max`.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import CharsMode, CharsStrat, allows
         >>> digits = CharsStrat(CharsMode.NUMERIC, min=1, stop=3)
         >>> several = ListStrat(digits, open="[", close="]", min=1, max=3)
@@ -87,7 +95,14 @@ class ListStrat(Struct, frozen=True):
         return text.removesuffix(self.end_with or "")
 
     def value(self, text: str) -> list[Any] | tuple[Any, ...]:
-        """The values of the elements, read from left to right, each as short as can be."""
+        """The values of the elements, read from left to right, each as short as can be.
+
+        Args:
+            text: What was written.
+
+        Raises:
+            ValueError: The text does not follow the constraint.
+        """
         inner = self.answer(text).removeprefix(self.open or "").removesuffix(self.close or "")
         values = next(self._readings(Reader(inner), 0, 0), None)
         if values is None:

@@ -23,7 +23,7 @@ class Matcher:
     A token that ends a completion may stand where the constraint is satisfied. It ends the answer
     and is no part of it.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat, compile_constraint
         >>> from concordance_sdk.testing import ByteTokenizer
         >>> answer = compile_constraint(ChoicesStrat(["on", "one"]), ByteTokenizer()).start()

@@ -13,10 +13,13 @@ class Regex(Struct, frozen=True):
     In the syntax of Rust's `regex`, which is close to Python's but has no look-around and no
     references back. `\d`, `\w` and `\s` mean ASCII; `\p{L}` is a letter of any script.
 
+    Attributes:
+        pattern: The expression.
+
     Raises:
         ConstraintError: It is no regular expression, or matches nothing.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import allows
         >>> allows(Regex(r"[A-Z]{3}-\d+"), "HAT-136"), allows(Regex(r"[A-Z]{3}-\d+"), "HAT-")
         (True, False)

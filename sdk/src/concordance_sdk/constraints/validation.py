@@ -41,7 +41,7 @@ def allows(constraint: Constraint, text: str) -> bool:
     Raises:
         ConstraintError: The constraint cannot be enforced.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import CharsMode, CharsStrat
         >>> allows(CharsStrat(CharsMode.NUMERIC, stop=3), "12")
         True

@@ -22,7 +22,7 @@ class FlowEngine(Generic[StateT]):
     Return what `handle_event` answers, from a mod that hands it every event. The state of a
     request goes when the request goes.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import mod
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import play

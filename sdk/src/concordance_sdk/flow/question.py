@@ -23,7 +23,7 @@ class FlowQuestion(Generic[StateT]):
         FlowError: It has no name.
         ConstraintError: Its prompt or strategy is none.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> size = FlowQuestion("size", " Size (S/M): ", ChoicesStrat(["S", "M"]))
         >>> size.assign(lambda state, answer: state.data.update(price={"S": 3, "M": 4}[answer]))

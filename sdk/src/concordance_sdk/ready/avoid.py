@@ -17,7 +17,7 @@ class Avoid:
         ignore_case: Whether `Red` is `red`.
         whole_words: Whether `red` may stand in `reduce`.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> played = play(use(Avoid, words=["red", "blue"]), script="a red hat")

@@ -19,7 +19,7 @@ class InjectAtStart:
     Attributes:
         text: What it begins with.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(InjectAtStart, text="Hi, "), says="you").text
@@ -54,7 +54,7 @@ class InjectAfterTokens:
         text: What is put there.
         count: Behind how many tokens.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(InjectAfterTokens, text="[3]", count=3), says="abcde").text
@@ -90,7 +90,7 @@ class InjectAfterSentences:
         text: What is put there; it begins with a space if it is to stand apart.
         count: Behind how many sentences.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(InjectAfterSentences, text=" Look:"), says="One. Two. Three.").text
@@ -133,7 +133,7 @@ class InjectAfterReasoning:
         open_tag: What begins reasoning, in the completion or at the end of the prompt.
         close_tag: What ends it.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> wait = use(InjectAfterReasoning, text=" Wait.", where="inside")

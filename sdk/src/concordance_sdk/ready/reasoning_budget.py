@@ -18,7 +18,7 @@ class ReasoningBudget:
         close_tag: What ends it.
         closing: What is forced, if more than the tag has to stand there; it holds the tag.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(ReasoningBudget, max_tokens=4), says="<think>hm, so").text

@@ -21,7 +21,7 @@ class Replace:
         ignore_case: Whether `paris` is `Paris`.
         whole_words: Whether `Paris` may stand in `Parisian`.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(Replace, find="Paris", replacement="Lyon"), says="In Paris, in Paris.").text

@@ -17,7 +17,7 @@ class SteerTowards:
         strength: What is added to a token's score, in nats; negative steers away. 2 is a nudge,
             10 all but forces.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(SteerTowards, words=["yes"], strength=0.5), says="ye").text

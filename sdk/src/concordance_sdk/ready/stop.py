@@ -20,7 +20,7 @@ class StopAt:
         ignore_case: Whether `END` is `end`.
         whole_words: Whether `end` may stand in `endless`.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(StopAt, phrases=["###"]), script="answer ### and more").text
@@ -62,7 +62,7 @@ class StopAfterSentences:
     Attributes:
         count: How many sentences.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(StopAfterSentences, count=2), script="It is 3.5 km. Not far! Go on.").text

@@ -6,11 +6,16 @@ from enum import StrEnum
 class EraseMode(StrEnum):
     """What is taken back, from the text and from the model's context, once there is an answer.
 
-    Example:
+    Attributes:
+        NONE: Nothing.
+        PROMPT: The prompt; the answer and its completion stay.
+        ALL: Prompt, answer and completion.
+
+    Examples:
         >>> EraseMode("all") is EraseMode.ALL
         True
     """
 
-    NONE = "none"  # nothing
-    PROMPT = "prompt"  # the prompt; the answer and its completion stay
-    ALL = "all"  # prompt, answer and completion
+    NONE = "none"
+    PROMPT = "prompt"
+    ALL = "all"

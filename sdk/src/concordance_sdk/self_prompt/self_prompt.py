@@ -31,7 +31,7 @@ class SelfPrompt:
     `Added` with the methods of their names, and return what it answers. After its answer the
     completion goes on freely.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import Finished, mod
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import play

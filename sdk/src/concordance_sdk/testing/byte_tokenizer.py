@@ -8,7 +8,7 @@ EOS = 256
 class ByteTokenizer:
     """Ids 0-255 are bytes, 256 ends the completion and is spelled `<eos>`.
 
-    Example:
+    Examples:
         >>> ByteTokenizer().encode("Hi<eos>")
         [72, 105, 256]
     """

@@ -40,7 +40,7 @@ _Outcome = tuple[str, object]
 class Check(Struct, frozen=True, kw_only=True):
     """One thing that was tried, and the first thing that was wrong with it.
 
-    Example:
+    Examples:
         >>> Check(name="streams", num_scenes=8, problem=None).problem is None
         True
     """
@@ -53,7 +53,7 @@ class Check(Struct, frozen=True, kw_only=True):
 class ConformanceReport(Struct, frozen=True, kw_only=True):
     """What was tried of a mod, and what was wrong. As text, a line for each check.
 
-    Example:
+    Examples:
         >>> streams = Check(name="streams", num_scenes=8, problem="took back too much")
         >>> print(ConformanceReport(mod="m", checks=(streams,)))
         FAIL  streams (8 played)
@@ -92,7 +92,7 @@ def check_conformance(
     Raises:
         InvalidRequestError: The mod needs parameters and was given none.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.ready import Replace
         >>> from concordance_sdk import use
         >>> report = check_conformance(use(Replace, find="one", replacement="two"))

@@ -29,7 +29,7 @@ class FolderTokenizer:
         eos_token_ids: The tokens that end a completion.
         special_token_ids: The tokens that stand for no text.
 
-    Example:
+    Examples:
         A mod may do well on bytes and not on a vocabulary of words; so play it on both:
 
         >>> from concordance_sdk.testing import play

@@ -19,7 +19,7 @@ _COMMON = 0.0
 class ScriptedLogits:
     """The scores of one position.  (vocab,) float32
 
-    Example:
+    Examples:
         >>> row = ScriptedLogits([0.0, 2.0, 1.0])
         >>> row[1], row[0, 1], row.top_k(2)
         (2.0, 2.0, [(1, 2.0), (2, 1.0)])
@@ -59,7 +59,12 @@ class ScriptedLogits:
         return self._size
 
     def __getitem__(self, key: Any) -> Any:
-        """The score of a token, or those of a slice as a numpy array; `[0, i]` is `[i]`."""
+        """The score of a token, or those of a slice as a numpy array; `[0, i]` is `[i]`.
+
+        Raises:
+            IndexError: The token is outside the vocabulary, or the row is not the only one.
+            TypeError: The index is neither a number nor a slice.
+        """
         at = column(key)
         if isinstance(at, slice):
             return self.to_numpy()[at]

@@ -17,7 +17,7 @@ class ScriptedModel:
     script is given the completion so far and says the token that it wants, or how much it wants
     each of several.
 
-    Example:
+    Examples:
         >>> model = ScriptedModel(b"Hi", vocab_size=257, eos_id=256)
         >>> model.forward(read=b">", completion_ids=[], num_said=0).top_k(1)
         [(72, 1.0)]
