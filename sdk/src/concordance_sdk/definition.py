@@ -122,7 +122,7 @@ def define(
     if not _NAME.fullmatch(name):
         raise fail(
             "a mod's name is lower-case letters, digits, '_' and '-', at most 64 of them; "
-            "give one with @mod(name=...)"
+            "give one with name=..."
         )
     if inspect.isclass(target):
         if on is not None:

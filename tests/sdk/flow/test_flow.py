@@ -479,7 +479,7 @@ def test_a_question_without_a_name_is_refused():
 
 
 def test_a_question_without_a_strategy_is_refused():
-    with pytest.raises(ConstraintError, match="no constraint"):
+    with pytest.raises(ConstraintError, match="is a constraint, not"):
         FlowQuestion("sure", "Sure? ", ["yes", "no"])
 
 

@@ -1,6 +1,6 @@
 """A constraint made ready for a tokenizer: shared by requests, and never changed."""
 
-from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.constraints.matcher import Matcher
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
 from concordance_sdk.constraints.vocabulary import Vocabulary, vocabulary_of
@@ -24,8 +24,9 @@ class CompiledConstraint:
         """Compile a constraint, or find it compiled.
 
         Raises:
-            ConstraintError: It cannot be enforced with this tokenizer.
+            ConstraintError: It is no constraint, or cannot be enforced with this tokenizer.
         """
+        require_constraint(constraint, "what is compiled")
         self.constraint = constraint
         self._tokenizer = tokenizer  # keeps the vocabulary alive
         self._vocabulary: Vocabulary = vocabulary_of(tokenizer)

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from concordance_sdk.constraints.byte_grammar import fault_of
 from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder
-from concordance_sdk.constraints.schema_support import enforceable, explained
+from concordance_sdk.constraints.schema_faults import explained
+from concordance_sdk.constraints.schema_support import enforceable
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
 
 

@@ -7,7 +7,7 @@ from concordance_shared import ConstraintError
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Part, literal
 from concordance_sdk.constraints.reading import Reader
 
@@ -30,7 +30,8 @@ class ListStrat(Struct, frozen=True):
         end_with: What stands behind it all.
 
     Raises:
-        ConstraintError: A count is no count, or `min` is more than `max`.
+        ConstraintError: An element is no constraint, a count is no count or does not go with the
+            other, or a tuple has one.
 
     Examples:
         >>> from concordance_sdk.constraints import CharsMode, CharsStrat, allows
@@ -59,15 +60,18 @@ class ListStrat(Struct, frozen=True):
             force_setattr(self, "sep", ", ")
         if self.is_tuple:
             force_setattr(self, "elements", tuple(cast(Sequence[Constraint], self.elements)))
-        wrong = [element for element in self._constraints if not hasattr(element, "write")]
-        if wrong or not self._constraints:
-            raise ConstraintError(
-                "the elements of ListStrat are a constraint, or a list of at least one, not "
-                f"{self.elements!r:.60}"
-            )
+        if not self._constraints:
+            raise ConstraintError("ListStrat needs a constraint for its elements, or one for each")
+        for element in self._constraints:
+            require_constraint(element, "an element of ListStrat")
         self._check_counts()
 
     def _check_counts(self) -> None:
+        if self.is_tuple and (self.min, self.max) != (None, None):
+            raise ConstraintError(
+                "a ListStrat with a list of constraints has one element for each; `min` and `max` "
+                "are for one constraint that all elements follow"
+            )
         for name, count in (("min", self.min), ("max", self.max)):
             if count is not None and not _is_count(count):
                 raise ConstraintError(f"`{name}` of ListStrat is a count, not {count!r:.60}")
