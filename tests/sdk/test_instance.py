@@ -17,6 +17,7 @@ from concordance_sdk import (
     use,
 )
 from concordance_sdk.testing import Playing, Scene, play
+from concordance_sdk.text import CompletionText
 from concordance_shared import FunctionCall, FunctionSchema, InvalidRequestError, ToolCall
 
 
@@ -201,3 +202,12 @@ def test_a_context_variable_that_a_mod_sets_is_its_requests_own():
 
     assert [playing.finish().text for playing in playings] == ["ab", "ab"]
     assert whose.get(None) is None
+
+
+def test_the_place_is_the_mods_own_line_where_it_called_the_sdk_wrongly():
+    @mod(on=[Sampled])
+    def early(event, actions):
+        CompletionText().encode("a")
+
+    with pytest.raises(ModRaisedError, match=r"test_instance\.py:\d+\)"):
+        play(early, script="ab")

@@ -181,8 +181,8 @@ def _function_handlers(
 ) -> dict[type[Event], Handler]:
     if not callable(function):
         raise fail(f"@mod marks a function or a class, not {function!r:.60}")
-    unknown = [event for event in on or () if event not in EVENTS]
-    if unknown or (on is not None and not on):
+    listed = on if on is None or isinstance(cast(object, on), Iterable) else (None,)
+    if listed is not None and (not listed or any(event not in EVENTS for event in listed)):
         known = ", ".join(event.__name__ for event in EVENTS)
         raise fail(f"`on` lists events, at least one of: {known}")
     handler = _handler(function, "a mod's function", fail)

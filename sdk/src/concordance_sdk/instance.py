@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -26,6 +27,9 @@ from concordance_sdk.per_request import hold_in
 from concordance_sdk.tokenizer import Tokenizer
 
 T = TypeVar("T")
+
+#: Where the files of the SDK are.
+_SDK = str(Path(__file__).parent)
 
 
 class ModInstance(Protocol):
@@ -206,6 +210,7 @@ def _raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """Where in the mod it was raised: the innermost frame that is not this file's."""
+    """Where in the mod it was raised: its innermost line, or the SDK's if all are the SDK's."""
     frames = [f for f in traceback.extract_tb(trace) if f.filename != __file__]
+    frames = [f for f in frames if not f.filename.startswith(_SDK)] or frames
     return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -109,6 +109,8 @@ def _check_allowed(event: Event, answer: object) -> None:
         return
     if isinstance(answer, Action):
         raise _RefusedError(f"answered {type(answer).__name__}, which is not allowed")
+    if name := getattr(answer, "__name__", None):  # `return actions.noop`, say
+        raise _RefusedError(f"answered `{name}`, which is not an action before it is called,")
     raise _RefusedError(f"answered {answer!r:.80}, which is not an action,")
 
 

@@ -170,7 +170,22 @@ class RouteBudget(Generic[StateT]):
         return _route(target, where)
 
 
+def check_target(target: RouteTarget, where: str) -> None:
+    """Refuse what no route can be made of, as far as can be told without a state.
+
+    Raises:
+        FlowError: It names no route.
+    """
+    if not callable(target):
+        _route(target, where)
+
+
 def _route(target: object, where: str) -> FlowRoute:
+    """The route that a target names which is no function.
+
+    Raises:
+        FlowError: It names none.
+    """
     from concordance_sdk.flow.definition import FlowDefinition  # noqa: PLC0415  # they name routes
     from concordance_sdk.flow.question import FlowQuestion  # noqa: PLC0415
 

@@ -1,11 +1,13 @@
 """Puts a text into the completion, once: at its start, or when it has come to a certain point."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from concordance_shared import Action, Added, Prefilled, Sampled
+from msgspec import Meta
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.parameters import Count
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.reasoning import ReasoningSpan
 from concordance_sdk.text.sentences import SentenceCount
@@ -62,7 +64,7 @@ class InjectAfterTokens:
     """
 
     text: str
-    count: int
+    count: Annotated[int, Meta(ge=0)]
 
     def __init__(self) -> None:
         """Begin with an empty completion."""
@@ -98,7 +100,7 @@ class InjectAfterSentences:
     """
 
     text: str
-    count: int = 1
+    count: Count = 1
 
     def __init__(self) -> None:
         """Begin with an empty completion."""

@@ -1,6 +1,9 @@
 """Lets a model reason for so many tokens, then ends its reasoning."""
 
+from typing import Annotated
+
 from concordance_shared import Action, Added, Prefilled
+from msgspec import Meta
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.mod import mod
@@ -25,7 +28,7 @@ class ReasoningBudget:
         '<think>hm, </think>so'
     """
 
-    max_tokens: int
+    max_tokens: Annotated[int, Meta(ge=0)]
     open_tag: str = "<think>"
     close_tag: str = "</think>"
     closing: str = ""

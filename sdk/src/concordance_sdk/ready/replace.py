@@ -4,6 +4,7 @@ from concordance_shared import Action, Added, Prefilled
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.parameters import Phrase
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
@@ -28,7 +29,7 @@ class Replace:
         'In Lyon, in Lyon.'
     """
 
-    find: str
+    find: Phrase
     replacement: str
     ignore_case: bool = False
     whole_words: bool = False

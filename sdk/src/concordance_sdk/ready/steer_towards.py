@@ -4,6 +4,7 @@ from concordance_shared import Action, Added, ForwardPass
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.parameters import Phrases
 from concordance_sdk.text.word_bias import WordBias
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -24,7 +25,7 @@ class SteerTowards:
         'ye'
     """
 
-    words: list[str]
+    words: Phrases
     strength: float = 2.0
 
     def __init__(self) -> None:

@@ -4,6 +4,7 @@ from concordance_shared import Action, Added, Prefilled
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.parameters import Count, Phrases
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import PhraseWatch
 from concordance_sdk.text.sentences import SentenceCount
@@ -27,7 +28,7 @@ class StopAt:
         'answer '
     """
 
-    phrases: list[str]
+    phrases: Phrases
     keeps_phrase: bool = False
     ignore_case: bool = False
     whole_words: bool = False
@@ -69,7 +70,7 @@ class StopAfterSentences:
         'It is 3.5 km. Not far!'
     """
 
-    count: int = 1
+    count: Count = 1
 
     def __init__(self) -> None:
         """Begin with an empty completion."""

@@ -1,6 +1,7 @@
 """What of a self-prompt is taken back when it is answered."""
 
 from enum import StrEnum
+from typing import NoReturn
 
 
 class EraseMode(StrEnum):
@@ -19,3 +20,8 @@ class EraseMode(StrEnum):
     NONE = "none"
     PROMPT = "prompt"
     ALL = "all"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        known = ", ".join(repr(mode.value) for mode in cls)
+        raise ValueError(f"what is erased of a self-prompt is one of {known}, not {value!r:.60}")
