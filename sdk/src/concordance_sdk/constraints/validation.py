@@ -68,10 +68,10 @@ def allows(constraint: Constraint, text: str) -> bool:
 
 def unenforceable(constraint: object, why: str) -> ConstraintError:
     """The error for a constraint that cannot be enforced."""
-    return ConstraintError(f"{_named(constraint)} cannot be enforced: {why}")
+    return ConstraintError(f"{named(constraint)} cannot be enforced: {why}")
 
 
-def _named(constraint: object) -> str:
+def named(constraint: object) -> str:
     """A constraint as its author wrote it: without the fields that were left out, and not long."""
     named = repr(constraint)
     if isinstance(constraint, Struct):

@@ -8,7 +8,7 @@ turns. What a mod may not do in any of them is fail, answer differently, or mix 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from concordance_shared import Added, EmittedError, ModError
+from concordance_shared import Added, ConstraintError, EmittedError, ModError
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -138,7 +138,8 @@ def _outcome(finish: Callable[[], Played]) -> _Outcome:
     except EmittedError as exc:  # a mod may well end a request on purpose
         return "ended with an error", exc.message
     except ModError as exc:
-        return "failed", exc.message
+        is_kept = isinstance(exc.__cause__ or exc, ConstraintError)
+        return ("kept to its constraint" if is_kept else "failed"), exc.message
     return "said", (played.token_ids, played.finish_reason, len(played.tool_calls))
 
 
@@ -152,8 +153,10 @@ def _checked(name: str, problems: Iterator[str | None]) -> Check:
     return Check(name=name, num_scenes=num_scenes, problem=None)
 
 
-def _failure(outcome: _Outcome, where: str) -> str | None:
-    return f"{where}:\n{outcome[1]}" if outcome[0] == "failed" else None
+def _failure(
+    outcome: _Outcome, where: str, *, failures: Sequence[str] = ("failed", "kept to its constraint")
+) -> str | None:
+    return f"{where}:\n{outcome[1]}" if outcome[0] in failures else None
 
 
 # The checks: each yields, for every scene, what was wrong in it.
@@ -177,7 +180,11 @@ def _every_prompt(stage: _Stage) -> Iterator[str | None]:
 
 
 def _other_mods(stage: _Stage) -> Iterator[str | None]:
-    """Neighbours that take back, or force, at every step, in front of it and behind it."""
+    """Neighbours that take back, or force, at every step, in front of it and behind it.
+
+    A mod that keeps an answer to a constraint may end a request into which they put what the
+    constraint does not allow: it must not give way silently.
+    """
     for scene in stage.scenes[2::2]:  # those in which the model goes on: they end
         for step in range(1, _LONGEST_STEP):
             for take_back in sorted({1, step // 2 + 1, step}):
@@ -185,9 +192,11 @@ def _other_mods(stage: _Stage) -> Iterator[str | None]:
                 neighbour = use(_Acts, step=step, take_back=take_back, tokens=tokens)
                 act = f"that takes back {take_back} at step {step} and forces {len(tokens)}"
                 in_front = stage.outcome(scene, [neighbour, stage.used])
-                yield _failure(in_front, f"saying {scene.script!r}, in front of it a mod {act}")
+                where = f"saying {scene.script!r}, in front of it a mod {act}"
+                yield _failure(in_front, where, failures=["failed"])
                 behind = stage.outcome(scene, [stage.used, neighbour])
-                yield _failure(behind, f"saying {scene.script!r}, behind it a mod {act}")
+                where = f"saying {scene.script!r}, behind it a mod {act}"
+                yield _failure(behind, where, failures=["failed"])
 
 
 def _streams(stage: _Stage) -> Iterator[str | None]:
