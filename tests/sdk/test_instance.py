@@ -1,5 +1,7 @@
 """A mod at work: instances, parameters, errors, the conversation."""
 
+from contextvars import ContextVar
+
 import pytest
 from concordance_sdk import (
     Added,
@@ -12,8 +14,10 @@ from concordance_sdk import (
     get_schemas,
     mod,
     tool_call_pairs,
+    use,
 )
-from concordance_sdk.testing import play
+from concordance_sdk.testing import Playing, Scene, play
+from concordance_sdk.text import CompletionText
 from concordance_shared import FunctionCall, FunctionSchema, InvalidRequestError, ToolCall
 
 
@@ -178,3 +182,32 @@ def test_a_mod_sees_its_conversation():
 def test_there_is_no_conversation_outside_of_a_handler():
     with pytest.raises(RuntimeError, match="inside a mod's handler"):
         get_conversation()
+
+
+def test_a_context_variable_that_a_mod_sets_is_its_requests_own():
+    whose = ContextVar("whose")
+
+    @mod
+    class Whose:
+        def prefilled(self, event, actions):
+            whose.set(event.request_id)
+
+        def added(self, event, actions):
+            if whose.get() != event.request_id:
+                return actions.emit_error("met another request")
+
+    playings = [Playing([use(Whose)], Scene(script="ab")) for _ in range(2)]
+    for playing in playings * 3:
+        playing.step()
+
+    assert [playing.finish().text for playing in playings] == ["ab", "ab"]
+    assert whose.get(None) is None
+
+
+def test_the_place_is_the_mods_own_line_where_it_called_the_sdk_wrongly():
+    @mod(on=[Sampled])
+    def early(event, actions):
+        CompletionText().encode("a")
+
+    with pytest.raises(ModRaisedError, match=r"test_instance\.py:\d+\)"):
+        play(early, script="ab")

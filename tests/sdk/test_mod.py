@@ -207,7 +207,7 @@ def test_a_parameter_that_cannot_be_validated_is_refused():
 
         def added(self, event, actions): ...
 
-    refused(M, ["parameters", "plain types"])
+    refused(M, ["parameters", "plain types", "`stream: "])
 
 
 def test_a_parameter_of_an_unknown_type_is_refused():
@@ -230,9 +230,10 @@ def test_subscribing_to_nothing_is_refused():
         mod(on=[])(plain)
 
 
-def test_subscribing_to_what_is_no_event_is_refused():
+@pytest.mark.parametrize("on", [[int], ["added"], Added])
+def test_subscribing_to_what_is_no_event_or_no_list_is_refused(on):
     with pytest.raises(ModDefinitionError, match="`on` lists events"):
-        mod(on=[int])(plain)
+        mod(on=on)(plain)
 
 
 def test_on_is_for_functions():

@@ -74,6 +74,12 @@ def test_none_is_a_noop():
     assert check(None) == Noop()
 
 
+@pytest.mark.parametrize("answer", [Noop, check])
+def test_what_was_not_called_is_named(answer):
+    with pytest.raises(InvalidActionError, match=f"`{answer.__name__}`, .* before it is called"):
+        check(answer)
+
+
 @pytest.mark.parametrize("answer", ["text", 3, True, {"n": 1}, [Noop()], Noop, object()])
 def test_what_is_no_action_is_refused(answer):
     with pytest.raises(InvalidActionError, match="not an action"):

@@ -21,16 +21,26 @@ from concordance_shared import (
 
 
 class Actions:
-    """Builds the actions that a mod answers with."""
+    """Builds the actions that a mod answers with.
+
+    A handler is given one. What is wrong with an action is said when the handler has returned it:
+    the request then ends with an `InvalidActionError`.
+
+    Examples:
+        >>> Actions().backtrack(2, [72, 105])
+        Backtrack(n=2, tokens=[72, 105])
+    """
 
     def noop(self) -> Noop:
         """Change nothing. Returning `None` says the same."""
         return Noop()
 
     def adjust_prefill(self, tokens: Sequence[int], max_steps: int = 0) -> AdjustedPrefill:
-        """Replace the prompt; a positive `max_steps` also caps the completion.
+        """Replace the prompt. Allowed at `Prefilled`.
 
-        Allowed at `Prefilled`.
+        Args:
+            tokens: The token ids of the new prompt, at least one.
+            max_steps: The most tokens that the completion may have; 0 leaves its budget as it is.
         """
         return AdjustedPrefill(tokens, max_steps)
 
@@ -48,11 +58,12 @@ class Actions:
 
         Args:
             logits: A whole new row.  (vocab,) floats
-            token_temp: The temperature of this position; 0 takes the best token.
-            bias: Token id -> what is added to its score.
+            token_temp: The temperature of this position, 0 to 100; 0 takes the best token.
+            bias: Token id -> what is added to its score, in nats.
             allow: Only these token ids can be sampled.
             ban: These token ids cannot be sampled.
             mask: Packed bitmask of the tokens that can be sampled: bit `i % 8` of byte `i // 8`.
+                (vocab / 8,) bytes, rounded up
         """
         return AdjustedLogits(
             logits=logits, token_temp=token_temp, bias=bias, allow=allow, ban=ban, mask=mask
@@ -63,6 +74,9 @@ class Actions:
 
         At `ForwardPass` and `Sampled` instead of the sampled token, at `Added` behind the tokens
         that were just added.
+
+        Args:
+            tokens: Their ids; none changes nothing.
         """
         return ForceTokens(tokens)
 
@@ -70,6 +84,10 @@ class Actions:
         """Take back the last `n` tokens of the completion, then put `tokens` there, if any.
 
         Allowed at `ForwardPass`, `Sampled` and `Added`; at `Added` the tokens just added count.
+
+        Args:
+            n: How many, at most as many as the completion has.
+            tokens: The ids of those that stand there instead; `None` samples on from there.
         """
         return Backtrack(n, tokens)
 
@@ -77,6 +95,9 @@ class Actions:
         """Make exactly these tokens the completion, and end it.
 
         Allowed everywhere but `Finished`.
+
+        Args:
+            tokens: Their ids; none makes an empty completion.
         """
         return ForceOutput(tokens)
 
@@ -92,7 +113,11 @@ class Actions:
         return ToolCalls(tool_calls)  # type: ignore[arg-type]  # made canonical by `check_action`
 
     def emit_error(self, err_str: str) -> EmitError:
-        """End the request with this error. Allowed everywhere but `Finished`."""
+        """End the request with this error. Allowed everywhere but `Finished`.
+
+        Args:
+            err_str: What the client is told.
+        """
         return EmitError(err_str)
 
 

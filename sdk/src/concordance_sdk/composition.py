@@ -17,7 +17,17 @@ from concordance_sdk.parameters import parse_parameters
 
 
 class ModUse(Struct, frozen=True, eq=False):
-    """A mod and the parameters that it is to run with, validated. Made by `use`."""
+    """A mod and the parameters that it is to run with, validated. Made by `use`.
+
+    Attributes:
+        definition: The mod.
+        parameters: Its parameters, those left out with their defaults.
+
+    Examples:
+        >>> from concordance_sdk.ready import StopAfterSentences
+        >>> use(StopAfterSentences).parameters
+        {'count': 1}
+    """
 
     definition: ModDefinition
     parameters: Mapping[str, Any]
@@ -34,7 +44,7 @@ def use(target: Any, /, **parameters: Any) -> ModUse:
         ModDefinitionError: It is not a mod.
         InvalidRequestError: A parameter is missing, unknown or of the wrong type.
 
-    Example:
+    Examples:
         A mod that contains two others:
 
         >>> from concordance_sdk import mod, use

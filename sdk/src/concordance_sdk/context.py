@@ -13,9 +13,21 @@ from concordance_shared import Conversation, Message, Schemas, ToolCall
 _current: ContextVar[Conversation | None] = ContextVar("concordance_conversation", default=None)
 
 
+def set_conversation(conversation: Conversation) -> None:
+    """Make `conversation` the current one for all that runs in this context."""
+    _current.set(conversation)
+
+
 @contextmanager
 def conversation_of(conversation: Conversation) -> Generator[None]:
-    """Make `conversation` the current one for the calls inside."""
+    """Make `conversation` the current one for the calls inside; the engine does for each mod.
+
+    Examples:
+        >>> conversation = Conversation(messages=(Message(role="user", content="Hi"),))
+        >>> with conversation_of(conversation):
+        ...     get_conversation()[-1].text
+        'Hi'
+    """
     token = _current.set(conversation)
     try:
         yield
@@ -28,6 +40,15 @@ def get_conversation() -> tuple[Message, ...]:
 
     Raises:
         RuntimeError: Called outside of a mod's handler.
+
+    Examples:
+        >>> from concordance_sdk import Prefilled, mod
+        >>> from concordance_sdk.testing import play
+        >>> @mod(on=[Prefilled])
+        ... def shout(event, actions, tokenizer):
+        ...     return actions.force_output(tokenizer.encode(get_conversation()[-1].text.upper()))
+        >>> play(shout, says="", messages=[Message(role="user", content="hi")]).text
+        'HI'
     """
     return _required().messages
 
@@ -37,6 +58,15 @@ def get_schemas() -> Schemas:
 
     Raises:
         RuntimeError: Called outside of a mod's handler.
+
+    Examples:
+        >>> from concordance_sdk import Prefilled, mod
+        >>> from concordance_sdk.testing import play
+        >>> @mod(on=[Prefilled])
+        ... def how_many(event, actions, tokenizer):
+        ...     return actions.force_output(tokenizer.encode(f"{len(get_schemas().tools)} tools"))
+        >>> play(how_many, says="").text
+        '0 tools'
     """
     return _required().schemas
 
@@ -51,6 +81,16 @@ def tool_call_pairs(
 
     Raises:
         RuntimeError: Called without messages outside of a mod's handler.
+
+    Examples:
+        >>> from concordance_shared import FunctionCall
+        >>> call = ToolCall(id="call_1", function=FunctionCall("search"))
+        >>> asked = Message(role="assistant", tool_calls=(call,))
+        >>> answered = Message(role="tool", tool_call_id="call_1", content="42 results")
+        >>> [(made.id, answer.text) for made, answer in tool_call_pairs([asked, answered])]
+        [('call_1', '42 results')]
+        >>> tool_call_pairs([asked])[0][1] is None
+        True
     """
     messages = get_conversation() if messages is None else messages
     answers = {m.tool_call_id: m for m in messages if m.role == "tool" and m.tool_call_id}

@@ -53,16 +53,34 @@ class Handler(msgspec.Struct, frozen=True, eq=False):
 
 
 class ModDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A mod as it was defined. Requests make instances of it."""
+    """A mod as it was defined. Requests make instances of it.
+
+    Attributes:
+        name: What requests call it.
+        target: The function or class, as its author wrote it.
+        handlers: By the class of an event: what handles it.
+        parameters: A struct of its parameters; `None` for a function.
+        max_backtrack: How many of the last tokens it may take back in a stream; `None` for all.
+        logits: What it reads of logits; `None` for whatever it likes, when it reads it.
+        doc: Its docstring.
+        where: The file and line of its definition, for messages.
+
+    Examples:
+        >>> from concordance_sdk import definition_of
+        >>> from concordance_sdk.ready import StopAt
+        >>> definition = definition_of(StopAt)
+        >>> definition.name, [event.__name__ for event in definition.handlers]
+        ('stop_at', ['Prefilled', 'Added'])
+    """
 
     name: str
-    target: Any  # the function or class, as its author wrote it
+    target: Any
     handlers: dict[type[Event], Handler]
-    parameters: type[msgspec.Struct] | None  # None for a function
-    max_backtrack: int | None  # None: the whole completion may be taken back
-    logits: LogitsNeed | None = None  # what it reads of logits; None: whatever, when it reads
+    parameters: type[msgspec.Struct] | None
+    max_backtrack: int | None
+    logits: LogitsNeed | None = None
     doc: str
-    where: str  # file and line, for messages
+    where: str
 
     @property
     def is_class(self) -> bool:
@@ -104,7 +122,7 @@ def define(
     if not _NAME.fullmatch(name):
         raise fail(
             "a mod's name is lower-case letters, digits, '_' and '-', at most 64 of them; "
-            "give one with @mod(name=...)"
+            "give one with name=..."
         )
     if inspect.isclass(target):
         if on is not None:
@@ -163,8 +181,8 @@ def _function_handlers(
 ) -> dict[type[Event], Handler]:
     if not callable(function):
         raise fail(f"@mod marks a function or a class, not {function!r:.60}")
-    unknown = [event for event in on or () if event not in EVENTS]
-    if unknown or (on is not None and not on):
+    listed = on if on is None or isinstance(cast(object, on), Iterable) else (None,)
+    if listed is not None and (not listed or any(event not in EVENTS for event in listed)):
         known = ", ".join(event.__name__ for event in EVENTS)
         raise fail(f"`on` lists events, at least one of: {known}")
     handler = _handler(function, "a mod's function", fail)

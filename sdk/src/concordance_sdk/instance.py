@@ -4,6 +4,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context, copy_context
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -18,13 +20,16 @@ from concordance_shared import (
 
 from concordance_sdk.action_builder import ACTIONS
 from concordance_sdk.composition import uses_of
-from concordance_sdk.context import conversation_of
+from concordance_sdk.context import set_conversation
 from concordance_sdk.declared_logits import held_to
 from concordance_sdk.definition import Handler, ModDefinition, longest_hold
-from concordance_sdk.per_request import held_by
+from concordance_sdk.per_request import hold_in
 from concordance_sdk.tokenizer import Tokenizer
 
 T = TypeVar("T")
+
+#: Where the files of the SDK are.
+_SDK = str(Path(__file__).parent)
 
 
 class ModInstance(Protocol):
@@ -94,7 +99,7 @@ class InProcessMod:
         self._definition = definition
         self._tokenizer = tokenizer
         self._conversation = conversation
-        self._held: list[object] = []  # what objects that requests share keep for this one
+        self._context = _context_for(conversation)
         target = self._construct(parameters) if definition.is_class else None
         self._handlers = {
             event: _bound(handler, target, tokenizer)
@@ -156,14 +161,25 @@ class InProcessMod:
     def _call(self, function: Callable[[], T], where: str, step: int) -> T:
         started = time.perf_counter()
         try:
-            with conversation_of(self._conversation), held_by(self._held):
-                return function()
+            return self._context.run(function)
         except BaseException as exc:  # `sys.exit()` in a mod must not end the engine
             if isinstance(exc, KeyboardInterrupt) and _is_main_thread():
                 raise
             raise _raised(self.name, where, step, exc) from exc
         finally:
             self.seconds += time.perf_counter() - started
+
+
+def _context_for(conversation: Conversation) -> Context:
+    """What a mod's code runs in: it knows its own request's conversation, and nobody else's.
+
+    It also keeps, for as long as the instance lives, what objects that requests share make for
+    this one.
+    """
+    context = copy_context()
+    context.run(set_conversation, conversation)
+    context.run(hold_in, [])
+    return context
 
 
 def _bound(
@@ -194,6 +210,7 @@ def _raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """Where in the mod it was raised: the innermost frame that is not this file's."""
+    """Where in the mod it was raised: its innermost line, or the SDK's if all are the SDK's."""
     frames = [f for f in traceback.extract_tb(trace) if f.filename != __file__]
+    frames = [f for f in frames if not f.filename.startswith(_SDK)] or frames
     return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -62,7 +62,7 @@ def mod(
     Raises:
         ModDefinitionError: It cannot be a mod; the message says why, where, and what is right.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import ForwardPass, mod
         >>> from concordance_sdk.testing import play
         >>> @mod(on=[ForwardPass], logits="none")
@@ -85,8 +85,15 @@ def mod(
 def definition_of(target: Any) -> ModDefinition:
     """The definition of a mod: of one that is marked, or of a bare callable.
 
+    Args:
+        target: The function or class.
+
     Raises:
         ModDefinitionError: It is neither.
+
+    Examples:
+        >>> definition_of(lambda event, actions: None).name
+        'lambda'
     """
     if isinstance(target, ModDefinition):
         return target

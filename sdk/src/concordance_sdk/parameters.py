@@ -23,10 +23,9 @@ def parameters_of(cls: type, *, name: str, where: str) -> type[msgspec.Struct]:
         fields: list[Any] = [
             _field(cls, key, hint) for key, hint in hints.items() if _is_one(key, hint)
         ]
-        struct = msgspec.defstruct(
+        return msgspec.defstruct(
             f"{cls.__name__}Parameters", fields, kw_only=True, forbid_unknown_fields=True
         )
-        msgspec.json.schema(struct)  # refuses types that cannot be validated
     except (TypeError, NameError) as exc:
         raise ModDefinitionError(
             f"mod {name!r} ({where}): its annotated attributes are parameters, and one of them "
@@ -34,7 +33,6 @@ def parameters_of(cls: type, *, name: str, where: str) -> type[msgspec.Struct]:
             "dict or Literal, or a leading underscore for state of the mod's own",
             mod=name,
         ) from exc
-    return struct
 
 
 def _is_one(key: str, hint: object) -> bool:
@@ -42,12 +40,21 @@ def _is_one(key: str, hint: object) -> bool:
 
 
 def _field(cls: type, key: str, hint: object) -> tuple[str, Any] | tuple[str, Any, Any]:
+    try:
+        msgspec.json.schema(hint)
+    except (TypeError, RuntimeError) as exc:
+        raise TypeError(f"no request can give `{key}: {_written(hint)}`") from exc
     if not hasattr(cls, key):
         return (key, hint)
     default = getattr(cls, key)
     if isinstance(default, list | dict | set):
         return (key, hint, msgspec.field(default_factory=lambda: copy.deepcopy(default)))
     return (key, hint, default)
+
+
+def _written(hint: object) -> str:
+    """A type as an author writes it."""
+    return getattr(hint, "__name__", None) or repr(hint)
 
 
 def parse_parameters(

@@ -6,8 +6,7 @@ however the request ended and whatever events the mod listens to.
 """
 
 import weakref
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Generic, TypeVar
 
@@ -16,14 +15,9 @@ Value = TypeVar("Value")
 _holder: ContextVar[list[object] | None] = ContextVar("concordance_holder", default=None)
 
 
-@contextmanager
-def held_by(holder: list[object]) -> Generator[None]:
-    """Let `holder` keep alive what is made for its request in the calls inside."""
-    token = _holder.set(holder)
-    try:
-        yield
-    finally:
-        _holder.reset(token)
+def hold_in(holder: list[object]) -> None:
+    """Let `holder` keep alive what is made for its request in all that runs in this context."""
+    _holder.set(holder)
 
 
 class PerRequest(Generic[Value]):
@@ -32,7 +26,7 @@ class PerRequest(Generic[Value]):
     Outside of a mod's handler nothing says when a request ends: there, a value stays until it is
     released.
 
-    Example:
+    Examples:
         >>> class Count:
         ...     tokens = 0
         >>> counts = PerRequest(lambda request_id: Count())

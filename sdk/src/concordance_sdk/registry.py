@@ -8,7 +8,16 @@ from concordance_sdk.definition import ModDefinition
 
 
 class ModRegistry:
-    """Mods by name. A later definition of a name takes the place of an earlier one."""
+    """Mods by name. A later definition of a name takes the place of an earlier one.
+
+    Examples:
+        >>> from concordance_sdk import definition_of
+        >>> from concordance_sdk.ready import StopAt
+        >>> mods = ModRegistry()
+        >>> mods.add(definition_of(StopAt))
+        >>> [definition.name for definition in mods], mods.get("other") is None
+        (['stop_at'], True)
+    """
 
     def __init__(self) -> None:
         """Make an empty registry."""
@@ -29,8 +38,8 @@ class ModRegistry:
         return len(self._definitions)
 
 
-#: What `@mod` registers in, unless a loader collects.
 registry = ModRegistry()
+"""What `@mod` registers in, unless a loader collects."""
 
 _collecting: ContextVar[ModRegistry | None] = ContextVar("concordance_registry", default=None)
 

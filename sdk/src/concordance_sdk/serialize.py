@@ -17,11 +17,23 @@ class ModPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     Either `source` is the text of one module, or `files` maps relative paths to the texts of a
     package's files.
+
+    Attributes:
+        name: What requests will call it.
+        entrypoint: The function or class in the module.
+        module: The module's name; in `files`, dotted from the folder.
+        language: Only Python is known.
+        source: The text of the module.
+        files: Relative path -> text.
+
+    Examples:
+        >>> ModPayload(name="greet", entrypoint="greet", source="...").module
+        'client_mod'
     """
 
     name: str
-    entrypoint: str  # the function or class in the module
-    module: str = "client_mod"  # the module's name; in `files`, dotted from the folder
+    entrypoint: str
+    module: str = "client_mod"
     language: str = "python"
     source: str | None = None
     files: dict[str, str] | None = None
@@ -41,6 +53,12 @@ def serialize_mod(
     Raises:
         ModDefinitionError: It is not a mod, its source cannot be read, it is not at the top level
             of its module, or its module is not in the folder.
+
+    Examples:
+        >>> from concordance_sdk.ready import StopAt
+        >>> payload = serialize_mod(StopAt, name="stop")
+        >>> payload.name, payload.entrypoint, payload.module
+        ('stop', 'StopAt', 'stop')
     """
     definition = definition_of(target)
     if "." in target.__qualname__:

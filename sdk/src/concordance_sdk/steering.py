@@ -219,17 +219,17 @@ class Steering:
         them now: what it is told of the completion has no holes, and it is told of every token
         before it is asked about the position behind. One that knows all is not asked again.
         """
-        state = self.state
-        event = _added(state, state.num_completion - len(added), forced=forced)
+        state, length = self.state, self.state.num_completion
+        event = _added(state, length - len(added), forced=forced)
         for i, mod in enumerate(self._listeners[Added]):
             told = self._told[i]
-            if told == state.num_completion:
+            if told == length:
                 continue
             if told != event.step:
                 seen = _added(state, told, forced=1 in state.forced[told:])
             else:
                 seen = event
-            self._told[i] = state.num_completion
+            self._told[i] = length
             action = self._ask(mod, seen)
             if not isinstance(action, Noop):
                 return mod, seen, action

@@ -5,7 +5,14 @@ from typing import Protocol
 
 
 class Tokenizer(Protocol):
-    """The model's own tokenizer: text to token ids and back, losing nothing on the way."""
+    """The model's own tokenizer: text to token ids and back, losing nothing on the way.
+
+    Examples:
+        >>> from concordance_sdk.testing import ByteTokenizer
+        >>> tokenizer = ByteTokenizer()
+        >>> tokenizer.decode(tokenizer.encode("Hi<eos>"), skip_special_tokens=True)
+        'Hi'
+    """
 
     @property
     def vocab_size(self) -> int:
@@ -41,5 +48,8 @@ class Tokenizer(Protocol):
         ...
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Text of `token_ids`, special tokens included unless they are to be skipped."""
+        """Text of `token_ids`, special tokens included unless they are to be skipped.
+
+        Bytes that are no character, or not a whole one, become U+FFFD.
+        """
         ...

@@ -35,7 +35,22 @@ from typing import ClassVar
 
 
 class ConcordanceError(Exception):
-    """The root of the tree."""
+    """The root of the tree.
+
+    Attributes:
+        status_code: The HTTP status that the server answers with.
+        type: OpenAI's word for the kind of error.
+        code: Says more exactly what is wrong; it does not change.
+        message: Who, where, what happened, and what would be right.
+        param: The field of the request that is at fault, if one is.
+
+    Examples:
+        >>> try:
+        ...     raise InvalidRequestError("max_tokens is at least 1", param="max_tokens")
+        ... except ConcordanceError as error:
+        ...     error.status_code, error.code, error.param
+        (400, 'invalid_value', 'max_tokens')
+    """
 
     status_code: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
@@ -54,7 +69,25 @@ class ConcordanceError(Exception):
 
 
 class ModError(ConcordanceError):
-    """A mod is at fault; its author must fix something."""
+    """A mod is at fault; its author must fix something.
+
+    Attributes:
+        mod: The mod's name, where it is known.
+        event: The name of the event that the mod was handling.
+        step: The position of the completion that the event spoke of.
+
+    Examples:
+        >>> from concordance_sdk import Added, mod
+        >>> from concordance_sdk.testing import play
+        >>> @mod(on=[Added])
+        ... def faulty(event, actions):
+        ...     return actions.backtrack(3)
+        >>> try:
+        ...     play(faulty, says="a")
+        ... except ModError as error:
+        ...     error.mod, error.event, error.step, type(error).__name__
+        ('faulty', 'Added', 0, 'InvalidActionError')
+    """
 
     status_code = 422
     type = "mod_error"
@@ -139,7 +172,17 @@ class EmittedError(ModError):
 
 
 class RequestError(ConcordanceError):
-    """The caller must fix something."""
+    """The caller must fix something.
+
+    Examples:
+        >>> from concordance_sdk import use
+        >>> from concordance_sdk.ready import StopAt
+        >>> try:
+        ...     use(StopAt, phrase="###")
+        ... except RequestError as error:
+        ...     print(error.message.partition(";")[0])
+        mod 'stop_at': object contains unknown field `phrase`
+    """
 
     status_code = 400
     type = "invalid_request_error"
@@ -205,7 +248,12 @@ class MediaTypeError(RequestError):
 
 
 class EngineError(ConcordanceError):
-    """We, or whoever runs the server, must fix something."""
+    """We, or whoever runs the server, must fix something.
+
+    Examples:
+        >>> issubclass(EngineOverloadedError, EngineError), EngineOverloadedError.status_code
+        (True, 429)
+    """
 
     code = "engine_error"
 

@@ -34,12 +34,21 @@ LEGAL_ACTIONS: dict[type[Event], frozenset[type[Action]]] = {
     Added: _ENDINGS | {Noop, ForceTokens, Backtrack},
     Finished: frozenset({Noop}),
 }
+"""By the class of an event: the classes of the actions that are allowed there."""
 
 _MAX_TEMPERATURE = 100.0
 
 
 def legal_names(event_type: type[Event]) -> str:
-    """The names of the actions that are allowed at an event, for messages and tables."""
+    """The names of the actions that are allowed at an event, for messages and tables.
+
+    Args:
+        event_type: The class of the event.
+
+    Examples:
+        >>> legal_names(Sampled)
+        'Backtrack, EmitError, ForceOutput, ForceTokens, Noop, ToolCalls'
+    """
     return ", ".join(sorted(action.__name__ for action in LEGAL_ACTIONS[event_type]))
 
 
@@ -55,6 +64,16 @@ def check_action(event: Event, answer: object, *, mod: str, vocab_size: int) -> 
     Raises:
         InvalidActionError: The answer is no action, is not allowed at this event, or holds a
             value that cannot be.
+
+    Examples:
+        >>> event = Sampled(request_id="r1", step=3, sampled_token=42)
+        >>> check_action(event, ForceTokens([7, 8]), mod="m", vocab_size=100)
+        ForceTokens(tokens=(7, 8))
+        >>> try:
+        ...     check_action(event, ForceTokens([700]), mod="m", vocab_size=100)
+        ... except InvalidActionError as error:
+        ...     print(error.message.partition(",")[0])
+        mod 'm' gave token id 700 in ForceTokens.tokens
     """
     if answer is None:
         return _NOOP
@@ -90,6 +109,8 @@ def _check_allowed(event: Event, answer: object) -> None:
         return
     if isinstance(answer, Action):
         raise _RefusedError(f"answered {type(answer).__name__}, which is not allowed")
+    if name := getattr(answer, "__name__", None):  # `return actions.noop`, say
+        raise _RefusedError(f"answered `{name}`, which is not an action before it is called,")
     raise _RefusedError(f"answered {answer!r:.80}, which is not an action,")
 
 
@@ -224,7 +245,13 @@ def _bias(bias: Mapping[int, float] | None, vocab_size: int) -> dict[int, float]
     if not isinstance(cast(object, bias), Mapping):
         raise _RefusedError(f"gave {bias!r:.80} as AdjustedLogits.bias instead of a mapping")
     where = "AdjustedLogits.bias"
+    if _are_plain(tuple(bias), vocab_size) and all(map(_is_plain_score, bias.values())):
+        return dict(bias)
     return {_token_id(key, where, vocab_size): _score(value) for key, value in bias.items()}
+
+
+def _is_plain_score(value: object) -> bool:
+    return type(value) is float and value < math.inf  # NaN is not less
 
 
 def _score(value: object) -> float:

@@ -60,7 +60,7 @@ def test_what_is_loaded_is_not_registered_for_everybody(tmp_path):
         ("import sys; sys.exit(3)", ["SystemExit"]),
         ("x = 1", ["defines no mod"]),
         ("from concordance_sdk import mod\n@mod\ndef f(event): ...", ["(event, actions)", "'f'"]),
-        ("import nowhere", ["ModuleNotFoundError", "nowhere"]),
+        ("import nowhere", ["ModuleNotFoundError", "nowhere", "a.py, line 1"]),
     ],
 )
 def test_a_file_that_cannot_be_loaded_says_why_and_where(tmp_path, text, words):

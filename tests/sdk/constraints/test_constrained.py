@@ -301,3 +301,11 @@ def test_an_empty_phrase_is_refused():
 def test_a_name_that_a_request_could_not_say_is_refused():
     with pytest.raises(ModDefinitionError, match="lower-case"):
         constrain(ChoicesStrat(["a"]), name="No Name")
+
+
+@pytest.mark.parametrize("make", [constrain, Constrained, lambda c: allows(c, "yes")])
+def test_what_is_no_constraint_is_refused_where_it_is_given(make):
+    with pytest.raises(ConstraintError, match=r"not \['yes', 'no'\]; .* ChoicesStrat\(\['yes'"):
+        make(["yes", "no"])
+    with pytest.raises(ConstraintError, match=r"make one of it: Regex\(...\)"):
+        make(Regex)

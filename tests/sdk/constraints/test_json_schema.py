@@ -70,9 +70,15 @@ def test_most_documents_that_the_suite_calls_valid_can_be_written():
         ({"properties": {"a": {"divisibleBy": 2}}}, ["'divisibleBy' (at $.properties.a)"]),
         ({"allOf": [{"extends": {}}]}, ["'extends' (at $.allOf[0])"]),
         ({"minProperties": 2}, ["'minProperties' above 1 (at $)", "'required'"]),
-        ({"format": "color"}, ["Unknown format: color"]),
+        ({"items": {"format": "color"}}, ["no 'format' 'color' (at $.items)", "uuid"]),
+        ({"items": {"type": ["null", "int"]}}, ["no 'type' 'int' (at $.items)", "integer"]),
+        ({"items": {"maxlength": 3}}, ["'maxlength' (at $.items)", "mean 'maxLength'?"]),
+        ({"type": "object", "propertys": {}}, ["'propertys' (at $)", "mean 'properties'?"]),
         ({"pattern": "a(?=b)"}, ["look-around", "regex"]),
-        ({"$ref": "http://example.org/other.json"}, ["example.org"]),
+        (
+            {"$ref": "http://example.org/other.json"},
+            ["'http://example.org/other.json' (at $)", "$defs"],
+        ),
         ({"patternProperties": {"^a": {}, "^ab": {}}}, ["not disjoint"]),
     ],
 )

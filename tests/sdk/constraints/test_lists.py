@@ -165,9 +165,14 @@ def object_text(document):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"elements": []}, "a list of at least one, not"),
-        ({"elements": [WORD, "x"]}, "a constraint, or a list"),
-        ({"elements": 3}, "a constraint, or a list"),
+        ({"elements": []}, "needs a constraint"),
+        (
+            {"elements": [WORD, "x"]},
+            r"is a constraint, not 'x'; for texts .* ChoicesStrat\(\['x'\]",
+        ),
+        ({"elements": 3}, "an element of ListStrat is a constraint, not 3"),
+        ({"elements": Regex}, r"make one of it: Regex\(...\)"),
+        ({"elements": [WORD, WORD], "min": 1}, "`min` and `max` are for one constraint"),
         ({"elements": WORD, "min": -1}, "`min`"),
         ({"elements": WORD, "max": 0}, "at most 0"),
         ({"elements": WORD, "min": 3, "max": 2}, "at least 3 and at most 2"),

@@ -142,10 +142,9 @@ def test_a_target_is_a_text_a_route_a_question_or_a_function_that_gives_one(targ
     assert walk(ask("Sure").then(target), {"Sure? ": "no"})[0].text == "Sure? no\nDone."
 
 
-@pytest.mark.parametrize("target", [3, lambda state: 3, object()])
-def test_what_is_no_target_is_an_error_that_names_the_question(target):
-    with pytest.raises(ModRaisedError, match=r"FlowQuestion\('Sure'\) leads to .* a route is"):
-        walk(ask("Sure").then(target), {"Sure? ": "no"})
+def test_a_function_that_gives_no_target_is_an_error_that_names_the_question():
+    with pytest.raises(ModRaisedError, match=r"FlowQuestion\('Sure'\) leads to 3; a route is"):
+        walk(ask("Sure").then(lambda state: 3), {"Sure? ": "no"})
 
 
 # What a route does
@@ -402,7 +401,9 @@ def test_the_state_is_gone_when_the_request_is_gone():
     play(deaf, script=Scripted({"Sure? ": "no"}))
     with pytest.raises(ModRaisedError):
         play(
-            flow_mod(FlowEngine(entry_question=ask("Sure").then(3), state_factory=state_of)),
+            flow_mod(
+                FlowEngine(entry_question=ask("Sure").then(lambda s: 3), state_factory=state_of)
+            ),
             script=Scripted({"Sure? ": "no"}),
         )
     gc.collect()
@@ -478,8 +479,22 @@ def test_a_question_without_a_name_is_refused():
         FlowQuestion("", "Sure? ", YES_NO)
 
 
+@pytest.mark.parametrize("target", [3, object(), ["yes"]])
+def test_what_is_no_target_is_refused_where_it_is_given(target):
+    with pytest.raises(FlowError, match=r"FlowQuestion\('Sure'\) leads to .* a route is"):
+        ask("Sure").then(target)
+    with pytest.raises(FlowError, match=r"FlowQuestion\('Sure'\) on 'no' leads to .* a route is"):
+        ask("Sure").on("no", target)
+
+
+@pytest.mark.parametrize("entry", ["Sure? ", 3, lambda state: "Bye."])
+def test_a_flow_that_begins_with_no_question_is_refused(entry):
+    with pytest.raises(FlowError, match="begins with a FlowQuestion or a FlowDefinition, not with"):
+        FlowEngine(entry_question=entry)
+
+
 def test_a_question_without_a_strategy_is_refused():
-    with pytest.raises(ConstraintError, match="no constraint"):
+    with pytest.raises(ConstraintError, match="is a constraint, not"):
         FlowQuestion("sure", "Sure? ", ["yes", "no"])
 
 

@@ -4,6 +4,7 @@ import pytest
 from concordance_sdk import definition_of, mod, ready, registry, use
 from concordance_sdk.registry import collecting
 from concordance_sdk.testing import play
+from concordance_shared import InvalidRequestError
 
 MODS = [getattr(ready, name) for name in ready.__all__]
 
@@ -37,3 +38,23 @@ def test_they_can_be_contained_in_another():
             ]
 
     assert play(Mine, says="no. And more.").text == "Well, yes."
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("StopAfterSentences", {"count": 0}),
+        ("InjectAfterSentences", {"text": "a", "count": 0}),
+        ("InjectAfterTokens", {"text": "a", "count": -1}),
+        ("ReasoningBudget", {"max_tokens": -1}),
+        ("Replace", {"find": "", "replacement": "a"}),
+        ("StopAt", {"phrases": []}),
+        ("StopAt", {"phrases": ["a", ""]}),
+        ("Avoid", {"words": []}),
+        ("SteerTowards", {"words": [""]}),
+    ],
+)
+def test_a_parameter_that_could_not_be_acted_upon_is_refused_with_the_request(name, parameters):
+    wrong = list(parameters)[-1] if name != "Replace" else "find"
+    with pytest.raises(InvalidRequestError, match=rf"at `\$\.{wrong}"):
+        use(getattr(ready, name), **parameters)

@@ -179,7 +179,7 @@ def test_a_completion_that_is_not_to_be_forced_is_none():
         ({"prompt": {"text": 3}}, "not 3"),
         ({"completion": 3}, "completion of a SelfPrompt"),
         ({"completion": {"suffix": 3}}, "not 3"),
-        ({"strategy": "yes"}, "no constraint: 'yes'"),
+        ({"strategy": "yes"}, "is a constraint, not 'yes'; for texts"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_where_it_is_defined(fields, words):
@@ -188,7 +188,7 @@ def test_what_cannot_be_asked_is_refused_where_it_is_defined(fields, words):
 
 
 def test_an_erase_mode_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="some"):
+    with pytest.raises(ValueError, match="one of 'none', 'prompt', 'all', not 'some'"):
         SelfPrompt(strategy=YES_NO, erase="some")
 
 

@@ -13,7 +13,15 @@ from concordance_sdk import (
     ready,
     use,
 )
-from concordance_sdk.constraints import ChoicesStrat, constrain
+from concordance_sdk.constraints import (
+    CharsMode,
+    CharsStrat,
+    ChoicesStrat,
+    Constrained,
+    JsonSchema,
+    constrain,
+)
+from concordance_sdk.self_prompt import self_prompt_mod
 from concordance_sdk.testing import check_conformance
 from concordance_shared import ConstraintError, InvalidRequestError
 from real_tokenizers import tokenizer_of
@@ -164,6 +172,36 @@ def test_an_error_on_purpose_is_no_failure():
             return actions.emit_error("not allowed here")
 
     assert problems(guard) == {}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        constrain(JsonSchema({"enum": ["yes", "no"]})),
+        constrain(CharsStrat(CharsMode.NUMERIC, min=1, stop=3), ends=False),
+        self_prompt_mod(prompt="Mood: ", strategy=ChoicesStrat(["good", "bad"]), erase="all"),
+    ],
+    ids=["ends", "goes on", "self-prompt"],
+)
+def test_a_constraint_that_holds_against_other_mods_is_no_failure(target):
+    assert problems(target) == {}
+
+
+def test_breaking_ones_own_constraint_is_found():
+    @mod
+    class Breaks:
+        def __init__(self):
+            self.answer = Constrained(ChoicesStrat(["yes", "no"]))
+
+        def forward_pass(self, event, actions, tokenizer):
+            return self.answer.forward_pass(event, actions, tokenizer)
+
+        def added(self, event, actions, tokenizer):
+            if event.step == 0 and not event.forced:
+                return actions.backtrack(1, b"perhaps")
+            return self.answer.added(event, actions, tokenizer)
+
+    assert "does not allow" in problems(Breaks)["every event and every end"]
 
 
 def test_parameters_that_are_needed_are_asked_for():

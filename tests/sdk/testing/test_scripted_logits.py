@@ -83,6 +83,23 @@ def test_what_cannot_be_sampled_comes_last():
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"bias": {2: 1.0}},
+        {"bias": {2: 3.0}},
+        {"ban": (1,)},
+        {"allow": (2,)},
+        {"bias": {1: -1.0}},
+    ],
+)
+def test_the_best_token_is_the_first_of_the_best(fields):
+    row = wanting(1, size=4).adjusted(AdjustedLogits(**fields))
+
+    assert row.best == row.top_k(1)[0] == row.best
+
+
+@pytest.mark.parametrize(
     "fields", [{"ban": (0, 1, 2)}, {"mask": b"\0"}, {"logits": [-math.inf] * 3}]
 )
 def test_a_row_without_a_token_is_refused(fields):

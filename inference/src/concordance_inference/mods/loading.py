@@ -18,6 +18,9 @@ from concordance_shared import InvalidRequestError, ModError, ModLoadError
 from concordance_inference.mods.module_space import ModuleSpace, module_name
 from concordance_inference.mods.older_sdk.aliases import older_definition_of
 
+#: Where our own files are.
+_OURS = str(Path(__file__).parent)
+
 #: The entry points by which installed packages offer mods.
 ENTRY_POINT_GROUP = "concordance.mods"
 
@@ -133,10 +136,11 @@ def _guarded(load: Any, where: str) -> Any:
 
 
 def _described(exc: BaseException) -> str:
-    """What was raised and where in the loaded code."""
+    """What was raised and where in the loaded code: its innermost line."""
     if isinstance(exc, SyntaxError):
         return f"{exc.msg} ({exc.filename}, line {exc.lineno})"
     frames = inspect.getinnerframes(exc.__traceback__) if exc.__traceback__ else []
+    frames = [f for f in frames if not f.filename.startswith(_OURS)] or frames
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return f"{type(exc).__name__}: {exc}{place}"
 

@@ -11,18 +11,25 @@ from concordance_sdk.constraints.terminals import up_to_first
 
 
 class CharsMode(Enum):
-    """The kinds of characters of a `CharsStrat`.
+    r"""The kinds of characters of a `CharsStrat`.
 
-    Example:
+    Attributes:
+        ALPHA: Letters of any script.
+        ALPHANUMERIC: Letters and digits of any script.
+        NUMERIC: The digits 0 to 9.
+        STRING: What may stand between double quotes: `"` and `\` only behind a `\`.
+        JS_FLOAT: One number, as JavaScript and JSON write it.
+
+    Examples:
         >>> CharsMode["NUMERIC"] is CharsMode.NUMERIC
         True
     """
 
-    ALPHA = auto()  # letters of any script
-    ALPHANUMERIC = auto()  # letters and digits of any script
-    NUMERIC = auto()  # the digits 0 to 9
-    STRING = auto()  # what may stand between double quotes: `"` and `\` only behind a `\`
-    JS_FLOAT = auto()  # one number, as JavaScript and JSON write it
+    ALPHA = auto()
+    ALPHANUMERIC = auto()
+    NUMERIC = auto()
+    STRING = auto()
+    JS_FLOAT = auto()
 
 
 _CHARACTER = {
@@ -37,14 +44,18 @@ _NUMBER = r"/-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/"
 class CharsStrat(Struct, frozen=True):
     r"""Characters of one kind: so many, or until a terminator.
 
-    `stop` is a count, at most so many, or the text that ends them. At least `min` come before.
     In a STRING, a character and the backslash before it count as one; of a JS_FLOAT every
     character counts. The answer is without the terminator; the value of a JS_FLOAT is a float.
+
+    Attributes:
+        mode: The kind of characters.
+        stop: At most so many characters, or the text that ends them.
+        min: At least so many characters, before that text.
 
     Raises:
         ConstraintError: A count is no count, or `min` is more than `stop`.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import allows
         >>> year = CharsStrat(CharsMode.NUMERIC, min=4, stop=4)
         >>> allows(year, "1984"), allows(year, "198")

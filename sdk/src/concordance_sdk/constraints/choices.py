@@ -15,10 +15,13 @@ class ChoicesStrat(Struct, frozen=True):
     A choice that begins with another one can be reached, and so can the shorter one: the model
     ends its answer there, or goes on.
 
+    Attributes:
+        choices: The texts.
+
     Raises:
         ConstraintError: There is no choice, or one is empty or no text.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import allows
         >>> answer = ChoicesStrat(["yes", "yes, please", "no"])
         >>> allows(answer, "yes"), allows(answer, "yes, please"), allows(answer, "yes,")

@@ -1,6 +1,6 @@
 """A constraint made ready for a tokenizer: shared by requests, and never changed."""
 
-from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.constraints.matcher import Matcher
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
 from concordance_sdk.constraints.vocabulary import Vocabulary, vocabulary_of
@@ -10,7 +10,7 @@ from concordance_sdk.tokenizer import Tokenizer
 class CompiledConstraint:
     """A constraint and the tokens it is enforced with. `start` begins an answer.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import ByteTokenizer
         >>> compiled = compile_constraint(ChoicesStrat(["yes", "no"]), ByteTokenizer())
@@ -24,8 +24,9 @@ class CompiledConstraint:
         """Compile a constraint, or find it compiled.
 
         Raises:
-            ConstraintError: It cannot be enforced with this tokenizer.
+            ConstraintError: It is no constraint, or cannot be enforced with this tokenizer.
         """
+        require_constraint(constraint, "what is compiled")
         self.constraint = constraint
         self._tokenizer = tokenizer  # keeps the vocabulary alive
         self._vocabulary: Vocabulary = vocabulary_of(tokenizer)
@@ -47,7 +48,7 @@ def compile_constraint(constraint: Constraint, tokenizer: Tokenizer) -> Compiled
     Raises:
         ConstraintError: The constraint cannot be enforced with this tokenizer.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import Regex
         >>> from concordance_sdk.testing import ByteTokenizer
         >>> answer = compile_constraint(Regex("[ab]+"), ByteTokenizer()).start()

@@ -7,7 +7,7 @@ from concordance_shared import Action, Added, ConstraintError, ForwardPass, Pref
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.constraints.answer import Answer
 from concordance_sdk.constraints.compiled import compile_constraint
-from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.mod import mod
 from concordance_sdk.text import CompletionText, Cut, PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
@@ -26,7 +26,7 @@ class Constrained:
 
     Belongs to one request: make it in the `__init__` of a class mod.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import mod
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import play
@@ -61,8 +61,9 @@ class Constrained:
             argmax_sampling: Take the likeliest of the allowed tokens, whatever the temperature.
 
         Raises:
-            ConstraintError: `after` is empty.
+            ConstraintError: It is no constraint, or `after` is empty.
         """
+        require_constraint(constraint, "what an answer may be")
         if after is not None and not after:
             raise ConstraintError(
                 "`after` is a text that an answer begins behind, not an empty one"
@@ -182,10 +183,10 @@ def constrain(
         argmax_sampling: Take the likeliest of the allowed tokens, whatever the temperature.
 
     Raises:
-        ConstraintError: `after` is empty.
+        ConstraintError: It is no constraint, or `after` is empty.
         ModDefinitionError: The name is none that a request could say.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import JsonSchema
         >>> from concordance_sdk.testing import play
         >>> flag = constrain(JsonSchema({"enum": [True, False]}), name="flag")

@@ -1,6 +1,9 @@
 """What a constraint is: a value that says which texts are allowed, and what an answer means."""
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Part
 
@@ -11,7 +14,7 @@ class Constraint(Protocol):
     A plain value that knows no tokenizer; `compile_constraint` makes it ready for one. Whoever
     writes one of their own gives these three methods.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat, allows
         >>> from concordance_sdk.constraints.grammar_builder import literal
         >>> class Twice:
@@ -40,3 +43,34 @@ class Constraint(Protocol):
     def value(self, text: str) -> Any:
         """What an allowed text means, as a Python value."""
         ...
+
+
+def is_constraint(value: object) -> bool:
+    """Whether a value can say which texts are allowed."""
+    return callable(getattr(value, "write", None)) and not isinstance(value, type)
+
+
+def require_constraint(value: object, what: str) -> None:
+    """Refuse what is no constraint, where it is given.
+
+    Args:
+        value: What was given.
+        what: What it is given as, for the message.
+
+    Raises:
+        ConstraintError: It is none; the message says what would be.
+    """
+    if not is_constraint(value):
+        raise ConstraintError(f"{what} is a constraint, not {value!r:.60}{_instead(value)}")
+
+
+def _instead(value: object) -> str:
+    """What may have been meant by what is no constraint."""
+    if isinstance(value, type):
+        return f"; make one of it: {value.__name__}(...)"
+    texts: list[object] = (
+        list(cast(Sequence[object], value)) if isinstance(value, list) else [value]
+    )
+    if texts and all(isinstance(text, str) for text in texts):
+        return f"; for texts to choose from: ChoicesStrat({texts!r:.60})"
+    return ""

@@ -13,10 +13,13 @@ class Grammar(Struct, frozen=True):
     Its rule `start` is the whole answer. It may name special tokens, as `<|im_start|>`, which only
     a model's tokenizer knows: such a grammar is checked when it is used first.
 
+    Attributes:
+        lark: The grammar.
+
     Raises:
         ConstraintError: It is no grammar, or has no text.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import allows
         >>> sums = Grammar('start: NUMBER ("+" NUMBER)*\nNUMBER: /[0-9]+/')
         >>> allows(sums, "1+2+3"), allows(sums, "1+")

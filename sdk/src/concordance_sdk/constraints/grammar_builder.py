@@ -45,7 +45,7 @@ def literal(text: str) -> Regular:
 class GrammarBuilder:
     """Collects the definitions of one grammar.
 
-    Example:
+    Examples:
         >>> grammar = GrammarBuilder()
         >>> yes = grammar.terminal('"yes" | "yes please"')
         >>> print(grammar.lark(grammar.sequence([yes, literal("!")])))

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from concordance_sdk.constraints.byte_grammar import fault_of
 from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder
-from concordance_sdk.constraints.schema_support import enforceable, explained
+from concordance_sdk.constraints.schema_faults import explained
+from concordance_sdk.constraints.schema_support import enforceable
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
 
 
@@ -17,16 +18,20 @@ class JsonSchema(Struct, frozen=True):
     r"""A JSON document that follows a schema; any document, with none.
 
     Keys come in the schema's order. Spaces stand where Python's `json.dumps` puts them, which
-    costs the fewest forward passes, unless `separators` says otherwise or `any_space` allows white
-    space wherever JSON does. The value is the document.
+    costs the fewest forward passes. The value is the document.
 
     A keyword that cannot be enforced is refused by its name, never ignored.
+
+    Attributes:
+        schema: The schema, as a mapping or as JSON text; true for any document.
+        separators: What stands between two items, and between a key and its value.
+        any_space: Whether white space may stand wherever JSON allows it.
 
     Raises:
         ConstraintError: The schema is none, holds a keyword that cannot be enforced, or has no
             document.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import allows
         >>> person = JsonSchema({
         ...     "type": "object",

@@ -7,7 +7,7 @@ from concordance_shared import ConstraintError
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Part, literal
 from concordance_sdk.constraints.reading import Reader
 
@@ -15,16 +15,25 @@ from concordance_sdk.constraints.reading import Reader
 class ListStrat(Struct, frozen=True):
     r"""A list of answers that all follow one constraint, or a fixed tuple of several.
 
-    It is written as `open`, the elements with `wrap` on both sides and `sep` between, `close`,
-    and `end_with`; each may be left out. The answer is without `end_with`; the value is the list
-    of the elements' values, a tuple if the elements are fixed.
+    The answer is without `end_with`; the value is the list of the elements' values, a tuple if the
+    elements are fixed. A `CharsStrat` that stops at the same text as `wrap` has it written once,
+    not twice.
 
-    A `CharsStrat` that stops at the same text as `wrap` has it written once, not twice.
+    Attributes:
+        elements: What each of them follows; several of these for a fixed tuple.
+        open: What stands before the first.
+        close: What stands behind the last.
+        wrap: What stands on both sides of each.
+        sep: What stands between two.
+        min: At least so many; not for a tuple.
+        max: At most so many; not for a tuple.
+        end_with: What stands behind it all.
 
     Raises:
-        ConstraintError: A count is no count, or `min` is more than `max`.
+        ConstraintError: An element is no constraint, a count is no count or does not go with the
+            other, or a tuple has one.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import CharsMode, CharsStrat, allows
         >>> digits = CharsStrat(CharsMode.NUMERIC, min=1, stop=3)
         >>> several = ListStrat(digits, open="[", close="]", min=1, max=3)
@@ -51,15 +60,18 @@ class ListStrat(Struct, frozen=True):
             force_setattr(self, "sep", ", ")
         if self.is_tuple:
             force_setattr(self, "elements", tuple(cast(Sequence[Constraint], self.elements)))
-        wrong = [element for element in self._constraints if not hasattr(element, "write")]
-        if wrong or not self._constraints:
-            raise ConstraintError(
-                "the elements of ListStrat are a constraint, or a list of at least one, not "
-                f"{self.elements!r:.60}"
-            )
+        if not self._constraints:
+            raise ConstraintError("ListStrat needs a constraint for its elements, or one for each")
+        for element in self._constraints:
+            require_constraint(element, "an element of ListStrat")
         self._check_counts()
 
     def _check_counts(self) -> None:
+        if self.is_tuple and (self.min, self.max) != (None, None):
+            raise ConstraintError(
+                "a ListStrat with a list of constraints has one element for each; `min` and `max` "
+                "are for one constraint that all elements follow"
+            )
         for name, count in (("min", self.min), ("max", self.max)):
             if count is not None and not _is_count(count):
                 raise ConstraintError(f"`{name}` of ListStrat is a count, not {count!r:.60}")
@@ -87,7 +99,14 @@ class ListStrat(Struct, frozen=True):
         return text.removesuffix(self.end_with or "")
 
     def value(self, text: str) -> list[Any] | tuple[Any, ...]:
-        """The values of the elements, read from left to right, each as short as can be."""
+        """The values of the elements, read from left to right, each as short as can be.
+
+        Args:
+            text: What was written.
+
+        Raises:
+            ValueError: The text does not follow the constraint.
+        """
         inner = self.answer(text).removeprefix(self.open or "").removesuffix(self.close or "")
         values = next(self._readings(Reader(inner), 0, 0), None)
         if values is None:

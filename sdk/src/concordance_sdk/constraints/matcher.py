@@ -7,6 +7,7 @@ from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.byte_grammar import error_of
 from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.validation import named
 from concordance_sdk.constraints.vocabulary import Vocabulary
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -23,7 +24,7 @@ class Matcher:
     A token that ends a completion may stand where the constraint is satisfied. It ends the answer
     and is no part of it.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat, compile_constraint
         >>> from concordance_sdk.testing import ByteTokenizer
         >>> answer = compile_constraint(ChoicesStrat(["on", "one"]), ByteTokenizer()).start()
@@ -176,7 +177,7 @@ class Matcher:
         refused = self._tokenizer.decode(token_ids[count:])
         behind = self.text + self._tokenizer.decode(token_ids[:count])
         return ConstraintError(
-            f"{self.constraint!r:.100} does not allow {refused!r:.60} behind "
+            f"{named(self.constraint)} does not allow {refused!r:.60} behind "
             f"{behind[-40:]!r}; what puts tokens there has to act before the constraint begins, "
             "or not at all"
         )
@@ -184,5 +185,5 @@ class Matcher:
     def _gave_up(self) -> ConstraintError:
         why = error_of(self._matcher) or self._matcher.stop_reason()
         return ConstraintError(
-            f"{self.constraint!r:.100} could not be enforced behind {self.text[-40:]!r}: {why}"
+            f"{named(self.constraint)} could not be enforced behind {self.text[-40:]!r}: {why}"
         )

@@ -1,5 +1,7 @@
 """Any regular language."""
 
+import re
+
 from concordance_shared import ConstraintError
 from msgspec import Struct
 
@@ -13,10 +15,13 @@ class Regex(Struct, frozen=True):
     In the syntax of Rust's `regex`, which is close to Python's but has no look-around and no
     references back. `\d`, `\w` and `\s` mean ASCII; `\p{L}` is a letter of any script.
 
+    Attributes:
+        pattern: The expression.
+
     Raises:
         ConstraintError: It is no regular expression, or matches nothing.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import allows
         >>> allows(Regex(r"[A-Z]{3}-\d+"), "HAT-136"), allows(Regex(r"[A-Z]{3}-\d+"), "HAT-")
         (True, False)
@@ -28,7 +33,7 @@ class Regex(Struct, frozen=True):
         """Check the pattern."""
         if not isinstance(self.pattern, str):  # type: ignore[redundant-expr]
             raise ConstraintError(f"Regex takes a pattern as text, not {self.pattern!r:.60}")
-        check(self)
+        check(self, explain=_explained)
 
     def write(self, grammar: GrammarBuilder) -> Regular:
         """The pattern as one terminal."""
@@ -44,3 +49,12 @@ class Regex(Struct, frozen=True):
     def value(self, text: str) -> str:
         """The text."""
         return text
+
+
+def _explained(fault: str) -> str:
+    """An error of the regular expression's own, without the grammar around it."""
+    found = re.search(r"error: ([^\n]+)", fault)
+    if found is None:
+        return fault
+    is_missing = "not supported" in found[1]
+    return found[1] + ("; say it without, or as a Grammar" if is_missing else "")

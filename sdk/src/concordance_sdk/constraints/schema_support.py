@@ -4,8 +4,7 @@ llguidance refuses the keywords that it knows and cannot enforce. Here is what i
 of old drafts, object sizes that repeated keys would feign, and dates that no calendar has.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from concordance_shared import ConstraintError
@@ -28,6 +27,14 @@ _PATTERNS = {
 
 #: Keywords of drafts before the fourth, which llguidance takes for annotations.
 _OLD_WORDS = ("disallow", "divisibleBy", "extends")
+
+#: Keywords that are enforced: others that are nearly spelled so are taken for mistakes.
+_ENFORCED = (
+    *("type", "enum", "const", "properties", "required", "additionalProperties"),
+    *("patternProperties", "minProperties", "maxProperties", "items", "prefixItems"),
+    *("minItems", "maxItems", "minLength", "maxLength", "pattern", "format", "minimum"),
+    *("maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "anyOf", "allOf", "oneOf"),
+)
 
 #: Keywords whose value is a schema, a list of schemas, or a mapping to schemas.
 _OF_SCHEMAS = (
@@ -54,10 +61,11 @@ def enforceable(schema: Mapping[str, Any], at: str = "$") -> dict[str, Any]:
             raise ConstraintError(
                 f"JsonSchema cannot enforce {word!r} (at {at}), a keyword of an old draft"
             )
+    _check_spelling(schema, at)
     _check_size(schema, at)
     kept = {word: value for word, value in schema.items() if (word, value) not in _SAY_NOTHING}
     inner = {
-        word: _within(word, value, lambda s, place: enforceable(s, f"{at}{place}"))
+        word: within(word, value, lambda s, place: enforceable(s, f"{at}{place}"))
         for word, value in kept.items()
     }
     return _with_patterns(inner)
@@ -67,25 +75,7 @@ def enforceable(schema: Mapping[str, Any], at: str = "$") -> dict[str, Any]:
 _SAY_NOTHING = (("uniqueItems", False),)
 
 
-def explained(error: str, schema: Mapping[str, Any]) -> str:
-    """An error of llguidance's, with the keyword and the place in the schema that it is about."""
-    words = re.search(r"Unimplemented keys: \[(.*?)\]", error)
-    if words:
-        named = cast(list[str], re.findall(r'"([^"]+)"', words[1]))
-        places = [f"{word!r} (at {_place_of(word, schema) or '$'})" for word in named]
-        return f"it does not enforce {', '.join(places)}; leave that out, or check it afterwards"
-    if "oneOf constraints" in error:
-        return (
-            f"it does not enforce 'oneOf' (at {_place_of('oneOf', schema) or '$'}) unless its "
-            "cases clearly exclude each other; use 'anyOf', or give each a property with a "
-            "'const' of its own"
-        )
-    said = re.sub(r"\n +\d+ \| .*", "", error, flags=re.DOTALL)  # the grammar, printed behind
-    said = said.removeprefix("at ").partition("JSON schema: ")[2] or said
-    return " ".join(said.split())
-
-
-def _within(word: str, value: Any, change: Callable[[Mapping[str, Any], str], Any]) -> Any:
+def within(word: str, value: Any, change: Callable[[Mapping[str, Any], str], Any]) -> Any:
     """The value of a keyword, with a change made to the schemas in it."""
     if word in _OF_SCHEMAS and isinstance(value, Mapping):
         return change(cast(Mapping[str, Any], value), f".{word}")
@@ -117,6 +107,17 @@ def _with_patterns(schema: dict[str, Any]) -> dict[str, Any]:
     return {**rest, "allOf": [*rest.get("allOf", ()), {"pattern": pattern}]}
 
 
+def _check_spelling(schema: Mapping[str, Any], at: str) -> None:
+    """Refuse a keyword that nobody knows and that is nearly one that is enforced."""
+    for word in schema.keys() - {*_ENFORCED, *_OF_SCHEMAS, *_OF_LISTS, *_OF_MAPPINGS}:
+        import difflib  # noqa: PLC0415  # only for schemas with words of their own
+
+        if close := difflib.get_close_matches(word, _ENFORCED, n=1, cutoff=0.8):
+            raise ConstraintError(
+                f"JSON Schema has no keyword {word!r} (at {at}); did you mean {close[0]!r}?"
+            )
+
+
 def _check_size(schema: Mapping[str, Any], at: str) -> None:
     """Refuse a least size of objects that only different keys would reach.
 
@@ -131,18 +132,3 @@ def _check_size(schema: Mapping[str, Any], at: str) -> None:
             f"JsonSchema cannot enforce 'minProperties' above 1 (at {at}) where keys are free, "
             "since it cannot tell a repeated key; list what must be there in 'required'"
         )
-
-
-def _place_of(word: str, schema: Mapping[str, Any], at: str = "$") -> str | None:
-    """Where in a schema a keyword stands first."""
-    return next(_places_of(word, schema, at), None)
-
-
-def _places_of(word: str, schema: Mapping[str, Any], at: str) -> Iterator[str]:
-    if word in schema:
-        yield at
-    found: list[tuple[Mapping[str, Any], str]] = []
-    for key, value in schema.items():
-        _within(key, value, lambda inner, place: found.append((inner, f"{at}{place}")))
-    for inner, place in found:
-        yield from _places_of(word, inner, place)

@@ -14,26 +14,36 @@ from concordance_sdk.constraints.terminals import character_class, up_to_first
 class UntilEndType(Enum):
     """What ends the text of an `UntilStrat`.
 
-    Example:
+    Attributes:
+        TAG: The whole of `end`.
+        ANYCHAR: Any one of the characters in `end`.
+        NEWLINE: A line break.
+
+    Examples:
         >>> [end_type.name for end_type in UntilEndType]
         ['TAG', 'ANYCHAR', 'NEWLINE']
     """
 
-    TAG = auto()  # the whole of `end`
-    ANYCHAR = auto()  # any one of the characters in `end`
-    NEWLINE = auto()  # a line break
+    TAG = auto()
+    ANYCHAR = auto()
+    NEWLINE = auto()
 
 
 class UntilStrat(Struct, frozen=True):
     r"""Any text until an end appears for the first time, which is written too.
 
-    `start` is written first, without the model. The answer has the tags, or the character that
-    ended it, but not a line break; the value is what stands between.
+    The answer has the tags, or the character that ended it, but not a line break; the value is
+    what stands between.
+
+    Attributes:
+        start: What is written first, without the model.
+        end_type: What kind of end it is.
+        end: The tag, or the characters of which each ends it; not for a line break.
 
     Raises:
         ConstraintError: There is nothing that could end it.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import allows
         >>> thought = UntilStrat("<think>", UntilEndType.TAG, "</think>")
         >>> allows(thought, "<think>2 < 3</think>"), allows(thought, "<think></think> so")

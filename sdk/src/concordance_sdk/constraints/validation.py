@@ -1,10 +1,17 @@
 """Checks a constraint where it is defined, without any tokenizer."""
 
+from collections.abc import Callable
+
 from concordance_shared import ConstraintError
+from msgspec import Struct
+from msgspec.structs import fields
 
 from concordance_sdk.constraints.byte_grammar import fault_of, matcher_of
-from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder
+
+#: How many characters of a constraint an error shows.
+_LONGEST_NAME = 100
 
 
 def grammar_text(constraint: Constraint) -> str:
@@ -20,32 +27,39 @@ def grammar_text(constraint: Constraint) -> str:
         raise unenforceable(constraint, exc.message) from exc
 
 
-def check(constraint: Constraint, *, unless: str | None = None) -> None:
+def check(
+    constraint: Constraint,
+    *,
+    unless: str | None = None,
+    explain: Callable[[str], str] = lambda fault: fault,
+) -> None:
     """Refuse a constraint that cannot be enforced.
 
     Args:
         constraint: The constraint.
         unless: An error that has this in it is none yet.
+        explain: Says an error of llguidance's in the author's terms.
 
     Raises:
         ConstraintError: It cannot be; the message names it and says why.
     """
     fault = fault_of(grammar_text(constraint))
     if fault and not (unless and unless in fault):
-        raise unenforceable(constraint, fault)
+        raise unenforceable(constraint, explain(fault))
 
 
 def allows(constraint: Constraint, text: str) -> bool:
     """Whether a whole text satisfies a constraint; for tests, and for what was written elsewhere.
 
     Raises:
-        ConstraintError: The constraint cannot be enforced.
+        ConstraintError: It is no constraint, or cannot be enforced.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import CharsMode, CharsStrat
         >>> allows(CharsStrat(CharsMode.NUMERIC, stop=3), "12")
         True
     """
+    require_constraint(constraint, "what `allows` checks by")
     check(constraint)
     matcher = matcher_of(grammar_text(constraint))
     data = text.encode()
@@ -54,4 +68,17 @@ def allows(constraint: Constraint, text: str) -> bool:
 
 def unenforceable(constraint: object, why: str) -> ConstraintError:
     """The error for a constraint that cannot be enforced."""
-    return ConstraintError(f"{constraint!r:.100} cannot be enforced: {why}")
+    return ConstraintError(f"{named(constraint)} cannot be enforced: {why}")
+
+
+def named(constraint: object) -> str:
+    """A constraint as its author wrote it: without the fields that were left out, and not long."""
+    named = repr(constraint)
+    if isinstance(constraint, Struct):
+        given = [
+            f"{field.name}={value!r}"
+            for field in fields(constraint)
+            if (value := getattr(constraint, field.name)) != field.default
+        ]
+        named = f"{type(constraint).__name__}({', '.join(given)})"
+    return named if len(named) <= _LONGEST_NAME else f"{named[: _LONGEST_NAME - 3]}..."

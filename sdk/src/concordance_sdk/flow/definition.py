@@ -12,7 +12,7 @@ StateT = TypeVar("StateT")
 class FlowDefinition(Generic[StateT]):
     """A part of a flow: where it begins, and the summary that `route_summary` writes in it.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> last = FlowQuestion("colour", "Colour: ", ChoicesStrat(["red", "blue"]))
         >>> first = FlowQuestion("size", "Size: ", ChoicesStrat(["S", "M"])).then(last)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, cast
 
-from concordance_shared import Action, Added, Event, Finished, ForwardPass
+from concordance_shared import Action, Added, Event, Finished, FlowError, ForwardPass
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.flow.definition import FlowDefinition
@@ -22,7 +22,7 @@ class FlowEngine(Generic[StateT]):
     Return what `handle_event` answers, from a mod that hands it every event. The state of a
     request goes when the request goes.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import mod
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import play
@@ -49,7 +49,15 @@ class FlowEngine(Generic[StateT]):
             flows: Definitions, by name: in their questions, `route_summary` writes their summary.
             state_factory: Makes the state of a request, given its id; a `RequestState` if left
                 out.
+
+        Raises:
+            FlowError: It begins with something else than a question.
         """
+        if not isinstance(cast(object, entry_question), FlowQuestion | FlowDefinition):
+            raise FlowError(
+                "a FlowEngine begins with a FlowQuestion or a FlowDefinition, not with "
+                f"{entry_question!r:.60}"
+            )
         self._entry = entry_question
         self._flow_of: dict[int, FlowDefinition[StateT]] = {
             id(question): flow

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 from concordance_shared import FlowError
 
 from concordance_sdk.constraints import Constraint
-from concordance_sdk.flow.routes import RouteTarget
+from concordance_sdk.flow.routes import RouteTarget, check_target
 from concordance_sdk.self_prompt import EraseMode, SelfPrompt
 
 StateT = TypeVar("StateT")
@@ -23,7 +23,7 @@ class FlowQuestion(Generic[StateT]):
         FlowError: It has no name.
         ConstraintError: Its prompt or strategy is none.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> size = FlowQuestion("size", " Size (S/M): ", ChoicesStrat(["S", "M"]))
         >>> size.assign(lambda state, answer: state.data.update(price={"S": 3, "M": 4}[answer]))
@@ -68,12 +68,22 @@ class FlowQuestion(Generic[StateT]):
         return f"FlowQuestion({self.name!r})"
 
     def on(self, answer: str, target: RouteTarget) -> "FlowQuestion[StateT]":
-        """Go there after this answer, in whatever case it is written."""
+        """Go there after this answer, in whatever case it is written.
+
+        Raises:
+            FlowError: It is no target.
+        """
+        check_target(target, f"{self!r} on {answer!r}")
         self.transitions[_key(answer)] = target
         return self
 
     def then(self, target: RouteTarget) -> "FlowQuestion[StateT]":
-        """Go there after any answer that nothing else is said about. The last one given counts."""
+        """Go there after any answer that nothing else is said about. The last one given counts.
+
+        Raises:
+            FlowError: It is no target.
+        """
+        check_target(target, repr(self))
         self.default_route = target
         return self
 

@@ -25,23 +25,31 @@ ToolCallback = Callable[[Actions, Any, Tokenizer], Action | None]
 class RouteKind(Enum):
     """What a route leads to.
 
-    Example:
+    Attributes:
+        QUESTION: The next question.
+        MESSAGE: A text, with which the completion ends.
+        SUMMARY: A text made of the answers, with which the completion ends.
+        OUTPUT: A text that becomes the whole completion.
+        TOOL: An action that a function makes: a tool call, say.
+        NOOP: The end of the flow; the model goes on by itself.
+
+    Examples:
         >>> route_message("Done.").kind is RouteKind.MESSAGE
         True
     """
 
-    QUESTION = auto()  # the next question
-    MESSAGE = auto()  # a text, with which the completion ends
-    SUMMARY = auto()  # a text made of the answers, with which the completion ends
-    OUTPUT = auto()  # a text that becomes the whole completion
-    TOOL = auto()  # an action that a function makes: a tool call, say
-    NOOP = auto()  # the end of the flow; the model goes on by itself
+    QUESTION = auto()
+    MESSAGE = auto()
+    SUMMARY = auto()
+    OUTPUT = auto()
+    TOOL = auto()
+    NOOP = auto()
 
 
 class FlowRoute(Struct, frozen=True):
     """Where a flow goes. Made by the functions `route_question` to `route_noop`.
 
-    Example:
+    Examples:
         >>> route_output("No.")
         FlowRoute(kind=<RouteKind.OUTPUT: 4>, target=None, message='No.')
     """
@@ -51,15 +59,15 @@ class FlowRoute(Struct, frozen=True):
     message: str | None = None
 
 
-#: What names a route: a route, a question, a definition, a message, nothing, or a function of the
-#: state that gives one of them.
 RouteTarget = Any
+"""What names a route: a route, a question, a definition, a message, nothing, or a function of the
+state that gives one of them."""
 
 
 def route_question(question: "FlowQuestion[Any] | FlowDefinition[Any]") -> FlowRoute:
     """Ask this question next, or the first one of a definition.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.flow import FlowQuestion
         >>> route_question(FlowQuestion("sure", "Sure? ", ChoicesStrat(["yes", "no"]))).kind.name
@@ -71,7 +79,7 @@ def route_question(question: "FlowQuestion[Any] | FlowDefinition[Any]") -> FlowR
 def route_message(text: str) -> FlowRoute:
     """Write a text, and end the completion with it.
 
-    Example:
+    Examples:
         >>> route_message("Goodbye.").message
         'Goodbye.'
     """
@@ -85,7 +93,7 @@ def route_summary(message: str | None = None) -> FlowRoute:
         message: The summary; what the flow's own definition makes of the answers if left out, and
             a line for each answer where there is no definition.
 
-    Example:
+    Examples:
         >>> route_summary().kind.name
         'SUMMARY'
     """
@@ -95,7 +103,7 @@ def route_summary(message: str | None = None) -> FlowRoute:
 def route_output(text: str) -> FlowRoute:
     """Make a text the whole completion, whatever stands there.
 
-    Example:
+    Examples:
         >>> route_output("42").message
         '42'
     """
@@ -108,7 +116,7 @@ def route_tool(callback: ToolCallback) -> FlowRoute:
     Args:
         callback: Is given `(actions, state, tokenizer)`.
 
-    Example:
+    Examples:
         >>> look_up = route_tool(lambda actions, state, tokenizer: actions.tool_calls(
         ...     {"name": "look_up", "arguments": {"city": state.answers["city"]}}
         ... ))
@@ -121,7 +129,7 @@ def route_tool(callback: ToolCallback) -> FlowRoute:
 def route_noop() -> FlowRoute:
     """End the flow, and let the model go on by itself.
 
-    Example:
+    Examples:
         >>> route_noop()
         FlowRoute(kind=<RouteKind.NOOP: 6>, target=None, message=None)
     """
@@ -162,7 +170,22 @@ class RouteBudget(Generic[StateT]):
         return _route(target, where)
 
 
+def check_target(target: RouteTarget, where: str) -> None:
+    """Refuse what no route can be made of, as far as can be told without a state.
+
+    Raises:
+        FlowError: It names no route.
+    """
+    if not callable(target):
+        _route(target, where)
+
+
 def _route(target: object, where: str) -> FlowRoute:
+    """The route that a target names which is no function.
+
+    Raises:
+        FlowError: It names none.
+    """
     from concordance_sdk.flow.definition import FlowDefinition  # noqa: PLC0415  # they name routes
     from concordance_sdk.flow.question import FlowQuestion  # noqa: PLC0415
 

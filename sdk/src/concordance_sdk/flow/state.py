@@ -8,7 +8,11 @@ from msgspec import Struct
 class FlowState(Protocol):
     """What a flow needs of a state: one of the author's own has at least these.
 
-    Example:
+    Attributes:
+        request_id: Names the request.
+        answers: By the name of a question: its answer.
+
+    Examples:
         >>> from dataclasses import dataclass, field
         >>> from typing import Any
         >>> @dataclass
@@ -20,13 +24,19 @@ class FlowState(Protocol):
     """
 
     request_id: str
-    answers: dict[str, str]  # question's name -> answer
+    answers: dict[str, str]
 
 
 class RequestState(Struct):
     """The state of a request whose flow names none of its own.
 
-    Example:
+    Attributes:
+        request_id: Names the request.
+        answers: By the name of a question: its answer.
+        values: By the name of a question: what its answer means.
+        data: Whatever the author keeps.
+
+    Examples:
         >>> state = RequestState("r1")
         >>> state.data["seats"] = 2
         >>> state.answers
@@ -34,6 +44,6 @@ class RequestState(Struct):
     """
 
     request_id: str
-    answers: dict[str, str] = {}  # question's name -> answer
-    values: dict[str, Any] = {}  # question's name -> what its answer means
-    data: dict[str, Any] = {}  # whatever the author keeps
+    answers: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    data: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from concordance_shared import Action, Added, ForwardPass, Prefilled
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.parameters import Phrases
 from concordance_sdk.text.phrase_ban import PhraseBan
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -17,7 +18,7 @@ class Avoid:
         ignore_case: Whether `Red` is `red`.
         whole_words: Whether `red` may stand in `reduce`.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> played = play(use(Avoid, words=["red", "blue"]), script="a red hat")
@@ -25,7 +26,7 @@ class Avoid:
         (False, True)
     """
 
-    words: list[str]
+    words: Phrases
     ignore_case: bool = True
     whole_words: bool = True
 

@@ -1,11 +1,13 @@
 """Puts a text into the completion, once: at its start, or when it has come to a certain point."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from concordance_shared import Action, Added, Prefilled, Sampled
+from msgspec import Meta
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.parameters import Count
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.reasoning import ReasoningSpan
 from concordance_sdk.text.sentences import SentenceCount
@@ -19,7 +21,7 @@ class InjectAtStart:
     Attributes:
         text: What it begins with.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(InjectAtStart, text="Hi, "), says="you").text
@@ -54,7 +56,7 @@ class InjectAfterTokens:
         text: What is put there.
         count: Behind how many tokens.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(InjectAfterTokens, text="[3]", count=3), says="abcde").text
@@ -62,7 +64,7 @@ class InjectAfterTokens:
     """
 
     text: str
-    count: int
+    count: Annotated[int, Meta(ge=0)]
 
     def __init__(self) -> None:
         """Begin with an empty completion."""
@@ -90,7 +92,7 @@ class InjectAfterSentences:
         text: What is put there; it begins with a space if it is to stand apart.
         count: Behind how many sentences.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(InjectAfterSentences, text=" Look:"), says="One. Two. Three.").text
@@ -98,7 +100,7 @@ class InjectAfterSentences:
     """
 
     text: str
-    count: int = 1
+    count: Count = 1
 
     def __init__(self) -> None:
         """Begin with an empty completion."""
@@ -133,7 +135,7 @@ class InjectAfterReasoning:
         open_tag: What begins reasoning, in the completion or at the end of the prompt.
         close_tag: What ends it.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> wait = use(InjectAfterReasoning, text=" Wait.", where="inside")

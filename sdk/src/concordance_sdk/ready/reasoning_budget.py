@@ -1,6 +1,9 @@
 """Lets a model reason for so many tokens, then ends its reasoning."""
 
+from typing import Annotated
+
 from concordance_shared import Action, Added, Prefilled
+from msgspec import Meta
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.mod import mod
@@ -18,14 +21,14 @@ class ReasoningBudget:
         close_tag: What ends it.
         closing: What is forced, if more than the tag has to stand there; it holds the tag.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(ReasoningBudget, max_tokens=4), says="<think>hm, so").text
         '<think>hm, </think>so'
     """
 
-    max_tokens: int
+    max_tokens: Annotated[int, Meta(ge=0)]
     open_tag: str = "<think>"
     close_tag: str = "</think>"
     closing: str = ""

@@ -4,6 +4,7 @@ from concordance_shared import Action, Added, Prefilled
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.parameters import Phrase
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
@@ -21,14 +22,14 @@ class Replace:
         ignore_case: Whether `paris` is `Paris`.
         whole_words: Whether `Paris` may stand in `Parisian`.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(Replace, find="Paris", replacement="Lyon"), says="In Paris, in Paris.").text
         'In Lyon, in Lyon.'
     """
 
-    find: str
+    find: Phrase
     replacement: str
     ignore_case: bool = False
     whole_words: bool = False

@@ -4,6 +4,7 @@ from concordance_shared import Action, Added, ForwardPass
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.parameters import Phrases
 from concordance_sdk.text.word_bias import WordBias
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -17,14 +18,14 @@ class SteerTowards:
         strength: What is added to a token's score, in nats; negative steers away. 2 is a nudge,
             10 all but forces.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(SteerTowards, words=["yes"], strength=0.5), says="ye").text
         'ye'
     """
 
-    words: list[str]
+    words: Phrases
     strength: float = 2.0
 
     def __init__(self) -> None:

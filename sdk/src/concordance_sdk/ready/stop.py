@@ -4,6 +4,7 @@ from concordance_shared import Action, Added, Prefilled
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.parameters import Count, Phrases
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import PhraseWatch
 from concordance_sdk.text.sentences import SentenceCount
@@ -20,14 +21,14 @@ class StopAt:
         ignore_case: Whether `END` is `end`.
         whole_words: Whether `end` may stand in `endless`.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(StopAt, phrases=["###"]), script="answer ### and more").text
         'answer '
     """
 
-    phrases: list[str]
+    phrases: Phrases
     keeps_phrase: bool = False
     ignore_case: bool = False
     whole_words: bool = False
@@ -38,6 +39,11 @@ class StopAt:
         self._watch = PhraseWatch(
             self._text, self.phrases, ignore_case=self.ignore_case, whole_words=self.whole_words
         )
+
+    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
+        """Learn the budget, at which a word at the end is whole."""
+        del actions
+        self._text.follow(event, tokenizer)
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
         """Look for the phrases in what is new."""
@@ -57,14 +63,14 @@ class StopAfterSentences:
     Attributes:
         count: How many sentences.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> play(use(StopAfterSentences, count=2), script="It is 3.5 km. Not far! Go on.").text
         'It is 3.5 km. Not far!'
     """
 
-    count: int = 1
+    count: Count = 1
 
     def __init__(self) -> None:
         """Begin with an empty completion."""

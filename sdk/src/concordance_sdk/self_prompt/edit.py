@@ -11,7 +11,7 @@ from concordance_sdk.action_builder import Actions
 class Edit(Struct, frozen=True):
     """What is to become of the end of a completion. Two of them make one.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.action_builder import ACTIONS
         >>> Edit.between([1, 2, 3], [1, 4]).then([5]).action(ACTIONS)
         Backtrack(n=2, tokens=(4, 5))

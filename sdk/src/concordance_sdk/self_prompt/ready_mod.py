@@ -42,7 +42,7 @@ def self_prompt_mod(
         ConstraintError: The prompt, the completion or the strategy is none.
         ModDefinitionError: The name is none that a request could say.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import play
         >>> mood = self_prompt_mod(

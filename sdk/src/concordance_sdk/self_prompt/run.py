@@ -22,7 +22,7 @@ class SelfPromptRun:
     For mods that decide themselves when to ask: `before` is for `ForwardPass`, `behind` for
     `Added`; both say how the completion is to change, if it is.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.self_prompt import SelfPrompt
         >>> from concordance_sdk.testing import ByteTokenizer

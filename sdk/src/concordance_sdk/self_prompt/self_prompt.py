@@ -6,7 +6,6 @@ from typing import Any
 from concordance_shared import (
     Action,
     Added,
-    ConstraintError,
     Event,
     Finished,
     ForwardPass,
@@ -15,6 +14,7 @@ from concordance_shared import (
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.constraints import Constraint, compile_constraint
+from concordance_sdk.constraints.constraint import require_constraint
 from concordance_sdk.per_request import PerRequest
 from concordance_sdk.self_prompt.ended import ended
 from concordance_sdk.self_prompt.erase import EraseMode
@@ -31,7 +31,7 @@ class SelfPrompt:
     `Added` with the methods of their names, and return what it answers. After its answer the
     completion goes on freely.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import Finished, mod
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import play
@@ -77,10 +77,7 @@ class SelfPrompt:
             ConstraintError: The prompt, the completion or the strategy is none.
         """
         del mask_value
-        if not hasattr(strategy, "write"):
-            raise ConstraintError(
-                f"the strategy of a SelfPrompt is no constraint: {strategy!r:.60}"
-            )
+        require_constraint(strategy, "the strategy of a SelfPrompt")
         self._prompt = prompt_of(prompt)
         self._strategy = strategy
         self._completion = completion_of(completion)

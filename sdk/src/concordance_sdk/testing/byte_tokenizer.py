@@ -8,7 +8,7 @@ EOS = 256
 class ByteTokenizer:
     """Ids 0-255 are bytes, 256 ends the completion and is spelled `<eos>`.
 
-    Example:
+    Examples:
         >>> ByteTokenizer().encode("Hi<eos>")
         [72, 105, 256]
     """
@@ -31,11 +31,11 @@ class ByteTokenizer:
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """The text of some bytes; what is not UTF-8 becomes U+FFFD."""
-        pieces: list[bytearray] = [bytearray()]
-        for token_id in token_ids:
-            if token_id == EOS:
-                pieces.append(bytearray())
-            else:
-                pieces[-1].append(token_id)
-        end = "" if skip_special_tokens else "<eos>"
-        return end.join(piece.decode("utf-8", "replace") for piece in pieces)
+        ids = tuple(token_ids)
+        pieces: list[str] = []
+        while EOS in ids:
+            at = ids.index(EOS)
+            pieces.append(bytes(ids[:at]).decode("utf-8", "replace"))
+            ids = ids[at + 1 :]
+        pieces.append(bytes(ids).decode("utf-8", "replace"))
+        return ("" if skip_special_tokens else "<eos>").join(pieces)

@@ -40,7 +40,7 @@ _Outcome = tuple[str, object]
 class Check(Struct, frozen=True, kw_only=True):
     """One thing that was tried, and the first thing that was wrong with it.
 
-    Example:
+    Examples:
         >>> Check(name="streams", num_scenes=8, problem=None).problem is None
         True
     """
@@ -53,7 +53,7 @@ class Check(Struct, frozen=True, kw_only=True):
 class ConformanceReport(Struct, frozen=True, kw_only=True):
     """What was tried of a mod, and what was wrong. As text, a line for each check.
 
-    Example:
+    Examples:
         >>> streams = Check(name="streams", num_scenes=8, problem="took back too much")
         >>> print(ConformanceReport(mod="m", checks=(streams,)))
         FAIL  streams (8 played)
@@ -92,7 +92,7 @@ def check_conformance(
     Raises:
         InvalidRequestError: The mod needs parameters and was given none.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.ready import Replace
         >>> from concordance_sdk import use
         >>> report = check_conformance(use(Replace, find="one", replacement="two"))
@@ -126,10 +126,9 @@ class _Stage:
 
 def _outcomes_in_turns(playings: Sequence[Playing]) -> list[_Outcome]:
     """What becomes of several requests that are played in turns, step by step."""
-    while any(not playing.is_over for playing in playings):
-        for playing in playings:
-            if not playing.is_over:
-                playing.step()
+    while running := [playing for playing in playings if not playing.is_over]:
+        for playing in running:
+            playing.step()
     return [_outcome(playing.finish) for playing in playings]
 
 
@@ -139,8 +138,8 @@ def _outcome(finish: Callable[[], Played]) -> _Outcome:
     except EmittedError as exc:  # a mod may well end a request on purpose
         return "ended with an error", exc.message
     except ModError as exc:
-        is_refusal = isinstance(exc.__cause__, ConstraintError)
-        return "refused" if is_refusal else "failed", exc.message
+        is_kept = isinstance(exc.__cause__ or exc, ConstraintError)
+        return ("kept to its constraint" if is_kept else "failed"), exc.message
     return "said", (played.token_ids, played.finish_reason, len(played.tool_calls))
 
 
@@ -156,7 +155,7 @@ def _checked(name: str, problems: Iterator[str | None]) -> Check:
 
 def _failure(outcome: _Outcome, where: str, *, may_refuse: bool = False) -> str | None:
     """What was wrong. A constraint may refuse tokens that another mod puts into its answer."""
-    wrong = ("failed",) if may_refuse else ("failed", "refused")
+    wrong = ("failed",) if may_refuse else ("failed", "kept to its constraint")
     return f"{where}:\n{outcome[1]}" if outcome[0] in wrong else None
 
 
@@ -169,7 +168,7 @@ def _every_event(stage: _Stage) -> Iterator[str | None]:
         yield _failure(stage.outcome(scene), f"saying {scene.script!r}")
         short = replace(scene, max_tokens=7)
         yield _failure(stage.outcome(short), f"saying {scene.script!r} with max_tokens=7")
-        failing = [use(_ends_at(3)), stage.used]
+        failing = [use(_Ends, step=3), stage.used]
         yield _failure(stage.outcome(scene, failing), "with a request that another mod ends")
 
 
@@ -181,12 +180,16 @@ def _every_prompt(stage: _Stage) -> Iterator[str | None]:
 
 
 def _other_mods(stage: _Stage) -> Iterator[str | None]:
-    """Neighbours that take back, or force, at every step, in front of it and behind it."""
+    """Neighbours that take back, or force, at every step, in front of it and behind it.
+
+    A mod that keeps an answer to a constraint may end a request into which they put what the
+    constraint does not allow: it must not give way silently.
+    """
     for scene in stage.scenes[2::2]:  # those in which the model goes on: they end
         for step in range(1, _LONGEST_STEP):
             for take_back in sorted({1, step // 2 + 1, step}):
-                tokens = (97, 98, 99) if (step + take_back) % 2 else ()
-                neighbour = use(_acts_at(step, take_back, tokens))
+                tokens = [97, 98, 99] if (step + take_back) % 2 else []
+                neighbour = use(_Acts, step=step, take_back=take_back, tokens=tokens)
                 act = f"that takes back {take_back} at step {step} and forces {len(tokens)}"
                 orders = {"in front of": [neighbour, stage.used], "behind": [stage.used, neighbour]}
                 for order, mods in orders.items():
@@ -240,29 +243,30 @@ def _texts_in(used: ModUse) -> list[str]:
     return [f"A {text}, {text}. {text}" for text in texts if isinstance(text, str) and text]
 
 
-def _ends_at(step: int) -> Any:
-    """A mod that ends its request with an error."""
+@mod(name="neighbour", registered=False)
+class _Ends:
+    """Ends its request with an error, from a step on."""
 
-    @mod(name="neighbour", on=[Added], registered=False)
-    def ends(event: Added, actions: Actions) -> object:
-        return actions.emit_error("ended by its neighbour") if event.step >= step else None
+    step: int
 
-    return ends
+    def added(self, event: Added, actions: Actions) -> object:
+        return actions.emit_error("ended by its neighbour") if event.step >= self.step else None
 
 
-def _acts_at(step: int, take_back: int, tokens: tuple[int, ...]) -> Any:
-    """A mod that takes back, and forces, once: when the completion has grown to a length."""
+@mod(name="neighbour", max_backtrack=None, registered=False)
+class _Acts:
+    """Takes back, and forces, once: when the completion has grown to a length."""
 
-    @mod(name="neighbour", max_backtrack=None, registered=False)
-    class Acts:
-        def __init__(self) -> None:
-            self._is_done = False
+    step: int
+    take_back: int
+    tokens: list[int]
 
-        def added(self, event: Added, actions: Actions) -> object:
-            length = event.step + len(event.added_tokens)
-            if self._is_done or length < step:
-                return None
-            self._is_done = True
-            return actions.backtrack(min(take_back, length), tokens)
+    def __init__(self) -> None:
+        self._is_done = False
 
-    return Acts
+    def added(self, event: Added, actions: Actions) -> object:
+        length = event.step + len(event.added_tokens)
+        if self._is_done or length < self.step:
+            return None
+        self._is_done = True
+        return actions.backtrack(min(self.take_back, length), self.tokens)

@@ -42,7 +42,7 @@ def lines_of(events: Sequence[Event], tokenizer: Tokenizer) -> tuple[str, ...]:
         events: What was raised, in order.
         tokenizer: Says what tokens read as.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.testing import ByteTokenizer
         >>> added = Added(request_id="r", step=0, added_tokens=(72, 105), forced=True)
         >>> lines_of([added], ByteTokenizer())

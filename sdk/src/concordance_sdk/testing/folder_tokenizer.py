@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import msgspec
 
+from concordance_sdk.token_bytes import TokenBytes
+
 #: Where a model's folder may say which tokens end a completion, and under which key.
 _ENDS = (
     ("generation_config.json", "eos_token_id"),
@@ -27,7 +29,7 @@ class FolderTokenizer:
         eos_token_ids: The tokens that end a completion.
         special_token_ids: The tokens that stand for no text.
 
-    Example:
+    Examples:
         A mod may do well on bytes and not on a vocabulary of words; so play it on both:
 
         >>> from concordance_sdk.testing import play
@@ -63,10 +65,9 @@ class FolderTokenizer:
             )
         self.eos_token_ids = frozenset(self._id_of(end) for end in ends)
         added = self._tokenizer.get_added_tokens_decoder()
-        self._added: dict[int, str] = {i: token.content for i, token in added.items()}
         special = {i for i, token in added.items() if token.special}
         self.special_token_ids = frozenset(special) | self.eos_token_ids
-        self._kinds = _decoder_kinds(path)
+        self._token_bytes = TokenBytes(self._tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text; special tokens are recognised where the text spells them out."""
@@ -82,16 +83,7 @@ class FolderTokenizer:
         Raises:
             ValueError: The tokens of this vocabulary are not made of bytes.
         """
-        piece = self._tokenizer.id_to_token(token_id) or ""
-        if token_id in self._added:
-            return self._added[token_id].encode()
-        if self._kinds == ("ByteLevel",):
-            return b"".join(_BYTE_LEVEL.get(char) or char.encode() for char in piece)
-        if self._kinds[:3] == ("Replace", "ByteFallback", "Fuse"):
-            is_byte = len(piece) == 6 and piece.startswith("<0x")
-            return bytes.fromhex(piece[3:5]) if is_byte else piece.replace("\u2581", " ").encode()
-        kinds = ", ".join(self._kinds) or "no known way"
-        raise ValueError(f"its tokens are no sequences of bytes (they are decoded by {kinds})")
+        return self._token_bytes.of(token_id)
 
     def _id_of(self, end: int | str) -> int:
         token_id = end if isinstance(end, int) else self._tokenizer.token_to_id(end)
@@ -120,20 +112,3 @@ def _ends_said_in(folder: Path) -> tuple[int | str, ...]:
         if said is not None:
             return tuple(cast(list[int | str], said)) if isinstance(said, list) else (said,)
     return ()
-
-
-def _decoder_kinds(path: Path) -> tuple[str, ...]:
-    """The types of a tokenizer's decoders, in order."""
-    decoder = msgspec.json.decode(path.read_bytes()).get("decoder") or {"decoders": []}
-    return tuple(part["type"] for part in decoder.get("decoders", [decoder]))
-
-
-def _byte_level_alphabet() -> dict[str, bytes]:
-    """The printable characters by which byte-level BPE writes bytes, as GPT-2 introduced them."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in plain]
-    written = {chr(byte): bytes([byte]) for byte in plain}
-    return written | {chr(256 + i): bytes([byte]) for i, byte in enumerate(others)}
-
-
-_BYTE_LEVEL = _byte_level_alphabet()

@@ -49,7 +49,7 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
         InvalidRequestError: A parameter is missing, unknown or of the wrong type.
         TypeError: Neither `script` nor `says` is given, or both.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import ForwardPass, mod
         >>> @mod
         ... def greet(event, actions, tokenizer):

@@ -13,20 +13,33 @@ from concordance_sdk.tokenizer import Tokenizer
 class Played(Struct, frozen=True, kw_only=True, eq=False):
     """What became of a request that was played.
 
-    Example:
+    Attributes:
+        request_id: Names the request.
+        text: The completion's, without special tokens.
+        token_ids: The completion's.
+        prompt_ids: The prompt's, as the mods left it.
+        finish_reason: Why it ended.
+        tool_calls: The calls that it ended as, if any.
+        events: Everything that was raised, in order.
+        reads: The token ids that each forward pass read.
+        num_forced: How many tokens of the completion mods put there.
+        num_taken_back: How many tokens mods took back.
+        tokenizer: The one that it was played with.
+
+    Examples:
         >>> from concordance_sdk.testing import play
         >>> play(script="Hi").expect_text("Hi").expect_passes(3).log[-1]
         'finished 3 stop'
     """
 
     request_id: str
-    text: str  # of the completion, without special tokens
+    text: str
     token_ids: tuple[int, ...]
     prompt_ids: tuple[int, ...]
     finish_reason: FinishReason
     tool_calls: tuple[ToolCall, ...]
-    events: tuple[Event, ...]  # everything that was raised, in order
-    reads: tuple[tuple[int, ...], ...]  # the token ids that each forward pass read
+    events: tuple[Event, ...]
+    reads: tuple[tuple[int, ...], ...]
     num_forced: int
     num_taken_back: int
     tokenizer: Tokenizer

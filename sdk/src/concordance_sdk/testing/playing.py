@@ -25,7 +25,17 @@ _numbers = itertools.count(1)
 class Scene(Struct, frozen=True, kw_only=True, eq=False):
     """What is played: the model's part, the prompt, and the bounds of the request.
 
-    Example:
+    Attributes:
+        script: What the model wants to say: a text, token ids, or a function of the completion.
+        goes_on: Whether the script is counted in the model's own tokens, and not in positions.
+        prompt: What stands before the completion; `>` if it is empty, since a model reads
+            something first.
+        conversation: The messages, tools and response format that mods can ask for.
+        max_tokens: The completion's budget.
+        tokenizer: The model's.
+        is_streamed: Whether what was shown cannot be taken back.
+
+    Examples:
         >>> playing = Playing([], Scene(script="Hello", max_tokens=2))
         >>> while not playing.is_over:
         ...     playing.step()
@@ -33,19 +43,19 @@ class Scene(Struct, frozen=True, kw_only=True, eq=False):
         'He'
     """
 
-    script: str | Script  # a text, token ids, or a function of the completion
-    goes_on: bool = False  # the script is counted in the model's own tokens
-    prompt: str = ""  # `>` if it is empty, since a model reads something first
+    script: str | Script
+    goes_on: bool = False
+    prompt: str = ""
     conversation: Conversation = Conversation()
     max_tokens: int = 256
     tokenizer: Tokenizer = ByteTokenizer()
-    is_streamed: bool = False  # what was shown cannot be taken back
+    is_streamed: bool = False
 
 
 class Playing:
     """One request, played step by step. Several can be played in turns, as in a batch.
 
-    Example:
+    Examples:
         >>> playing = Playing([], Scene(script="Hi"))
         >>> while not playing.is_over:
         ...     playing.step()
@@ -134,7 +144,7 @@ class Playing:
         state.num_cached = len(state.token_ids)
         chosen = self._steering.forward_pass(logits)
         if chosen is not None:
-            self._steering.sampled(chosen.top_k(1)[0][0])
+            self._steering.sampled(chosen.best[0])
 
     def _guarded(self, call: Any) -> None:
         """Call something that mods take part in; what they do wrong ends this request only."""

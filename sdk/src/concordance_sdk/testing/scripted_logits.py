@@ -19,7 +19,7 @@ _COMMON = 0.0
 class ScriptedLogits:
     """The scores of one position.  (vocab,) float32
 
-    Example:
+    Examples:
         >>> row = ScriptedLogits([0.0, 2.0, 1.0])
         >>> row[1], row[0, 1], row.top_k(2)
         (2.0, 2.0, [(1, 2.0), (2, 1.0)])
@@ -53,12 +53,18 @@ class ScriptedLogits:
         self._can_be = _everything(size) if can_be is None else can_be
         is_dense = len(self._scores) == size
         self._special = _everything(size) if is_dense else _bits(self._scores, size)
+        self._best: tuple[int, float] | None = None  # once it was asked for
 
     def __len__(self) -> int:
         return self._size
 
     def __getitem__(self, key: Any) -> Any:
-        """The score of a token, or those of a slice as a numpy array; `[0, i]` is `[i]`."""
+        """The score of a token, or those of a slice as a numpy array; `[0, i]` is `[i]`.
+
+        Raises:
+            IndexError: The token is outside the vocabulary, or the row is not the only one.
+            TypeError: The index is neither a number nor a slice.
+        """
         at = column(key)
         if isinstance(at, slice):
             return self.to_numpy()[at]
@@ -74,11 +80,19 @@ class ScriptedLogits:
         row = self.to_numpy()
         return row if dtype is None else row.astype(dtype)
 
+    @property
+    def best(self) -> tuple[int, float]:
+        """The best token and its score, the first of equals."""
+        if self._best is None:
+            ranked = [*self._sampleable(), *((i, _COMMON) for i in _lowest_bits(self._common, 1))]
+            self._best = min(ranked, key=_rank, default=(0, -math.inf))
+        return self._best
+
     def top_k(self, k: int) -> list[tuple[int, float]]:
         """The `k` best `(token_id, score)` pairs, best first, the first of equals first."""
         k = min(k, self._size)
         ranked = self._sampleable() + [(i, _COMMON) for i in _lowest_bits(self._common, k)]
-        ranked.sort(key=lambda pair: (-pair[1], pair[0]))
+        ranked.sort(key=_rank)
         if len(ranked) < k:  # those that cannot be sampled come last
             chosen = {i for i, _ in ranked}
             ranked += [(i, -math.inf) for i in range(self._size) if i not in chosen]
@@ -134,7 +148,7 @@ class ScriptedLogits:
         if action.mask is not None:
             can_be &= int.from_bytes(action.mask, "little")
         row = type(self)(scores, vocab_size=self._size, can_be=can_be)
-        if row.top_k(1)[0][1] == -math.inf:
+        if row.best[1] == -math.inf:
             raise ValueError("no token is left to sample")
         return row
 
@@ -162,6 +176,11 @@ class ScriptedLogits:
     def _packed(self) -> bytes:
         """The bitmask of what can be sampled: bit `i % 8` of byte `i // 8` is token i's."""
         return self._can_be.to_bytes(-(-self._size // 8), "little")
+
+
+def _rank(pair: tuple[int, float]) -> tuple[float, int]:
+    """What sorts `(token_id, score)` pairs best first, the first of equals first."""
+    return -pair[1], pair[0]
 
 
 @functools.lru_cache(8)

@@ -1,5 +1,6 @@
 """A model that says what the test wants."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from concordance_sdk.testing.scripted_logits import ScriptedLogits
@@ -16,7 +17,7 @@ class ScriptedModel:
     script is given the completion so far and says the token that it wants, or how much it wants
     each of several.
 
-    Example:
+    Examples:
         >>> model = ScriptedModel(b"Hi", vocab_size=257, eos_id=256)
         >>> model.forward(read=b">", completion_ids=[], num_said=0).top_k(1)
         [(72, 1.0)]
@@ -54,10 +55,17 @@ class ScriptedModel:
         self.reads.append(tuple(read))
         position = num_said if self._goes_on else len(completion_ids)
         wanted = self._wanted(completion_ids, position)
-        scores = wanted if isinstance(wanted, Mapping) else {wanted: 1.0}
-        return ScriptedLogits(scores, vocab_size=self._vocab_size)
+        if isinstance(wanted, Mapping):
+            return ScriptedLogits(wanted, vocab_size=self._vocab_size)
+        return _wanting(wanted, self._vocab_size)
 
     def _wanted(self, completion_ids: Sequence[int], position: int) -> int | Mapping[int, float]:
         if callable(self._script):
             return self._script(completion_ids)
         return self._script[position] if position < len(self._script) else self._eos_id
+
+
+@functools.lru_cache(256)
+def _wanting(token_id: int, vocab_size: int) -> ScriptedLogits:
+    """The row that wants one token; rows do not change, so requests share it.  (vocab,)"""
+    return ScriptedLogits({token_id: 1.0}, vocab_size=vocab_size)

@@ -33,7 +33,14 @@ _LEAD_INS = ("\n", "|", "a")
 class Cut(Struct, frozen=True, kw_only=True):
     """A place in a completion's text, told in tokens: what taking back from there on means.
 
-    Example:
+    Attributes:
+        at: How many characters of the text stand before it.
+        kept: How many tokens stay: those wholly before the place.
+        num_tokens: How many tokens to take back: all the others.
+        before: What the first of these has of the text before the place.
+        behind: The text from the place on.
+
+    Examples:
         >>> from concordance_sdk import Added
         >>> from concordance_sdk.testing import ByteTokenizer
         >>> text = CompletionText()
@@ -44,11 +51,11 @@ class Cut(Struct, frozen=True, kw_only=True):
         (2, 7, 'red hat')
     """
 
-    at: int  # characters of the text that stand before it
-    kept: int  # tokens that stay: those wholly before the place
-    num_tokens: int  # tokens to take back: all the others
-    before: str  # what the first of them has of the text before the place
-    behind: str  # the text from the place on
+    at: int
+    kept: int
+    num_tokens: int
+    before: str
+    behind: str
 
 
 class CompletionText:
@@ -57,7 +64,7 @@ class CompletionText:
     Attributes:
         token_ids: The completion's token ids, as they are now.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import mod
         >>> from concordance_sdk.testing import play
         >>> @mod

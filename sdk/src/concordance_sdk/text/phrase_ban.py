@@ -16,7 +16,7 @@ class PhraseBan:
     It says everything else as it would: tokens are masked only where they led into the phrase, and
     only as long as what stands before that place is the same.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import mod
         >>> from concordance_sdk.testing import play
         >>> @mod

@@ -13,7 +13,7 @@ from concordance_sdk.text.completion_text import CompletionText, Cut
 class PhraseMatch(Struct, frozen=True, kw_only=True):
     """A phrase that appeared, as it was found: `cut` and `behind` tell of that moment.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import Added
         >>> from concordance_sdk.testing import ByteTokenizer
         >>> text = CompletionText()
@@ -47,7 +47,7 @@ class PhraseWatch:
     A phrase may begin and end inside tokens and go over several. Appearances do not overlap, and
     what was put in place of one is not looked at again.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import mod
         >>> from concordance_sdk.testing import play
         >>> @mod
@@ -172,7 +172,7 @@ def replace_last(
         text: What takes its place.
         actions: What the mod was given.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import Added, mod
         >>> from concordance_sdk.testing import play
         >>> @mod

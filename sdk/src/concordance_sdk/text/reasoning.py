@@ -24,7 +24,7 @@ class ReasoningSpan:
     Attributes:
         text: The completion, special tokens spelled out, since tags may be such.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import mod
         >>> from concordance_sdk.testing import play
         >>> seen = []

@@ -24,7 +24,7 @@ class SentenceCount:
     Attributes:
         ends: Characters of the completion up to the end of each sentence.
 
-    Example:
+    Examples:
         >>> from concordance_sdk import mod
         >>> from concordance_sdk.testing import play
         >>> @mod

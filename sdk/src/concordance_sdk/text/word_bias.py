@@ -15,7 +15,7 @@ class WordBias:
     with it. To make it less likely, only the token that would complete it is held back, so that
     words that begin the same are not.
 
-    Example:
+    Examples:
         >>> from concordance_sdk.testing import ByteTokenizer
         >>> towards = WordBias(["ab"], strength=2.0)
         >>> towards.after([], ByteTokenizer())  # "a", "A" and the space before either
