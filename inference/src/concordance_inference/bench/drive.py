@@ -68,6 +68,10 @@ class Subject:
         low, high = 10, self.traits.vocab_size
         return mx.random.randint(low, high, (num_tokens,), key=key).tolist()  # type: ignore[return-value]
 
+    def prompts(self, count: int) -> list[list[int]]:
+        """Short prompts, no two of one length: rows that come together but do not run alike."""
+        return [self.prompt(24 + seed, seed) for seed in range(count)]
+
 
 @mod(name="silent", max_backtrack=0)
 def silent(event: object, actions: Actions) -> None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from concordance_inference.engine.row import Row
 from concordance_inference.engine.runner import ScoredPass
+from concordance_inference.engine.sampling.rows import taken
 
 
 class Scores:
@@ -32,9 +33,7 @@ class Scores:
 
     def some(self, indices: Sequence[int]) -> "Scores":
         """The scores of some of the scored rows."""
-        if len(indices) == len(self.rows):
-            return self
-        return Scores(self.logits[mx.array(list(indices))], [self.rows[i] for i in indices])
+        return Scores(taken(self.logits, indices), [self.rows[i] for i in indices])
 
 
 class KnownScores(Struct, frozen=True, eq=False):

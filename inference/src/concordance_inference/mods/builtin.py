@@ -1,8 +1,9 @@
 """Four small mods that come with the engine: each shows one thing that a mod can do."""
 
-from concordance_sdk import Action, Actions, Added, ForwardPass, Prefilled, Tokenizer, mod
+from concordance_sdk import mod
 from concordance_sdk.ready import InjectAtStart, StopAfterSentences
 from concordance_sdk.ready import Replace as ReplaceAnywhere
+from concordance_sdk.ready.avoid import BansPhrases
 from concordance_sdk.text import PhraseBan
 
 
@@ -19,29 +20,14 @@ class Replace(ReplaceAnywhere):
 
 
 @mod(max_backtrack=32, logits="none")
-class Avoid:
+class Avoid(BansPhrases):
     """Never says a word: takes it back when it appears, and does not begin it there again."""
 
     word: str
 
     def __init__(self) -> None:
         """Begin with an empty completion."""
-        self._ban = PhraseBan([self.word])
-
-    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
-        """Learn the budget, at which a word at the end is whole."""
-        del actions
-        self._ban.text.follow(event, tokenizer)
-
-    def forward_pass(
-        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
-    ) -> Action | None:
-        """Mask what began the word at this position before."""
-        return self._ban.mask(event, actions, tokenizer)
-
-    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Take the word back when it has become complete."""
-        return self._ban.take_back(event, actions, tokenizer)
+        super().__init__(PhraseBan([self.word]))
 
 
 @mod(max_backtrack=16)

@@ -9,8 +9,31 @@ from concordance_sdk.text.phrase_ban import PhraseBan
 from concordance_sdk.tokenizer import Tokenizer
 
 
+class BansPhrases:
+    """The answers to events that all mods have in common which ban phrases."""
+
+    def __init__(self, ban: PhraseBan) -> None:
+        """Ban these phrases from one completion."""
+        self._ban = ban
+
+    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
+        """Learn the budget, at which a word at the end is whole."""
+        del actions
+        self._ban.text.follow(event, tokenizer)
+
+    def forward_pass(
+        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
+        """Mask what began a word at this position before."""
+        return self._ban.mask(event, actions, tokenizer)
+
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """Take a word back that has become complete."""
+        return self._ban.take_back(event, actions, tokenizer)
+
+
 @mod(max_backtrack=32, logits="none", registered=False)
-class Avoid:
+class Avoid(BansPhrases):
     """Never says some words or phrases.
 
     Attributes:
@@ -32,21 +55,6 @@ class Avoid:
 
     def __init__(self) -> None:
         """Begin with an empty completion."""
-        self._ban = PhraseBan(
-            self.words, ignore_case=self.ignore_case, whole_words=self.whole_words
+        super().__init__(
+            PhraseBan(self.words, ignore_case=self.ignore_case, whole_words=self.whole_words)
         )
-
-    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
-        """Learn the budget, at which a word at the end is whole."""
-        del actions
-        self._ban.text.follow(event, tokenizer)
-
-    def forward_pass(
-        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
-    ) -> Action | None:
-        """Mask what began a word at this position before."""
-        return self._ban.mask(event, actions, tokenizer)
-
-    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Take a word back that has become complete."""
-        return self._ban.take_back(event, actions, tokenizer)

@@ -17,7 +17,7 @@ def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
 def _batches(subject: Subject, effort: Effort) -> Iterator[Figure]:
     n = effort.decode_tokens
     for rows in effort.batches:
-        prompts = [subject.prompt(24 + seed, seed) for seed in range(rows)]
+        prompts = subject.prompts(rows)
         engine = subject.engine(max_rows=rows)
         theirs, ours = alternate(
             [

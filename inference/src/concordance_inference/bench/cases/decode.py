@@ -15,7 +15,7 @@ _WANTED_OF_OTHERS = (1.0, 0.97, 1.0)
 def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
     """The rates of both engines in turn."""
     n = effort.decode_tokens
-    one, eight = subject.prompt(24), [subject.prompt(24 + seed, seed) for seed in range(8)]
+    one, eight = subject.prompt(24), subject.prompts(8)
     engine = subject.engine()
     theirs, plain, modded, their_batch, batch = alternate(
         [

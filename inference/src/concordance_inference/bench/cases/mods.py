@@ -14,7 +14,7 @@ from concordance_inference.bench.figures import Figure, alternate, compared
 def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
     """The rates of both batches in turn."""
     n = 2 * effort.decode_tokens
-    prompts = [subject.prompt(24 + seed, seed) for seed in range(8)]
+    prompts = subject.prompts(8)
     engine = subject.engine()
     plain, modded = alternate(
         [
