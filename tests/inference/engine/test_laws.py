@@ -204,7 +204,7 @@ def test_sorting_a_few_tokens_and_again_all_makes_no_difference(family, monkeypa
             for i in range(8)
             for mods in ([], [meddler(i)])
         ]
-        ends = [run(make_engine(model), request).end for request in requests]
+        ends = [answer.end for answer in run(make_engine(model), *requests)]
         return [end.token_ids if not isinstance(end, Failed) else str(end.error) for end in ends]
 
     expected = answers()

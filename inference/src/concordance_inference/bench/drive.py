@@ -214,10 +214,14 @@ def take_back(engine: Engine, prompt_ids: Sequence[int], n: int, *, repeats: int
 
 
 def token_times(engine: Engine, when: Callable[[], bool]) -> list[list[float]]:
-    """When each running row got its tokens, until `when` says that it is enough, in seconds."""
+    """When each running row got its tokens, from now until `when` says that it is enough.
+
+    Returns:
+        For each row this moment, and that of each of its tokens, in seconds.
+    """
     rows = engine.rows
     seen = [num_produced(row) for row in rows]
-    times: list[list[float]] = [[] for _ in rows]
+    times = [[time.perf_counter()] for _ in rows]
     while not when():
         engine.step()
         now = time.perf_counter()

@@ -46,7 +46,10 @@ class Engine:
         self._memory = MemoryPolicy()
         self.watcher: Watcher | None = None  # called at each phase of a step
         self._pace = Pace(
-            runner.profile.cost, max_chunk=config.chunk, target_s=config.latency_target_s
+            runner.profile.cost,
+            max_chunk=config.chunk,
+            target_s=config.latency_target_s,
+            learns=runner.profile.is_timed,
         )
 
     @property
@@ -85,6 +88,7 @@ class Engine:
 
     def step(self) -> None:
         """Run one step."""
+        start = time.monotonic()
         self._admit()
         if self._batch.rows:
             self._logprobs.tell()
@@ -94,6 +98,7 @@ class Engine:
             scores = self._forward(plan)
             self._decide(scores)
             self._settle()
+            self._pace.learn(plan, time.monotonic() - start)
 
     def fail_all(self, error: EngineError) -> None:
         """End every request with an error and begin anew, with empty caches."""
@@ -148,8 +153,11 @@ class Engine:
             if held != row.state.num_cached:
                 row.go_back(held, reusable)
         rows, profile = self._batch.rows, self._runner.profile
-        chunk = self._pace.chunk(sum(not row.is_reading_prompt for row in rows))
         unread = [row.unread for row in rows]
+        chunk = self._pace.chunk(
+            [row.state.num_cached for row in rows if not row.is_reading_prompt],
+            [row.state.num_cached for row in rows if row.is_reading_prompt],
+        )
         return plan_step(unread, chunk=chunk, sharing=profile.sharing, cost=profile.cost)
 
     def _forward(self, plan: StepPlan) -> Scores | None:

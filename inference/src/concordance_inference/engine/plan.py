@@ -1,5 +1,6 @@
 """What one step of the loop reads: plain data, so that it can be tested, printed and broadcast."""
 
+import math
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -24,10 +25,25 @@ class PassCost(Struct, frozen=True):
 
     fixed: float = 1.0  # whatever it reads
     per_token: float = 0.05  # more for each token of each row that it covers
+    per_look: float = 0.0  # more for each position that each of these tokens looks at
 
-    def of(self, num_tokens: int) -> float:
-        """What a pass over so many tokens, all rows together, costs."""
-        return self.fixed + self.per_token * num_tokens
+    def of(self, num_rows: int, num_tokens: int, length: int) -> float:
+        """What a pass costs.
+
+        Args:
+            num_rows: How many rows it covers.
+            num_tokens: How many tokens are computed for each.
+            length: How many tokens the longest holds afterwards: all look at as many positions.
+        """
+        return self.fixed + num_rows * num_tokens * (self.per_token + self.per_look * length)
+
+    def tokens_in(self, budget: float, length: int) -> int:
+        """How many tokens of one row, which holds `length` before, a pass can read at a cost."""
+        left = budget - self.fixed
+        if left <= 0:
+            return 0
+        each = self.per_token + self.per_look * length
+        return int(2 * left / (each + math.sqrt(each * each + 4 * self.per_look * left)))
 
 
 class Unread(Struct, frozen=True):
@@ -83,6 +99,13 @@ class StepPlan(Struct, frozen=True):
     """One step: the forward passes in the order in which they are launched."""
 
     passes: tuple[Pass, ...]
+
+    def cost(self, cost: PassCost) -> float:
+        """What the step costs when a pass costs so much."""
+        return sum(
+            cost.of(len(pass_.starts), pass_.num_tokens, max(pass_.starts) + pass_.num_tokens)
+            for pass_ in self.passes
+        )
 
 
 def plan_step(
@@ -204,4 +227,5 @@ def _is_cheaper(
 
 def _cost(group: Sequence[Read], cost: PassCost) -> float:
     num_rows = group[-1].row - group[0].row + 1
-    return cost.of(num_rows * max(read.num_tokens for read in group))
+    num_tokens = max(read.num_tokens for read in group)
+    return cost.of(num_rows, num_tokens, max(read.start for read in group) + num_tokens)

@@ -21,7 +21,8 @@ class ModelProfile(Struct, frozen=True, kw_only=True):
 
     sharing: Sharing  # which rows can share a pass
     footprint: Footprint  # what its caches take
-    cost: PassCost = PassCost()  # what its passes cost; in seconds, if it was measured
+    cost: PassCost = PassCost()  # what its passes cost; in seconds, if `is_timed`
+    is_timed: bool = False
 
 
 def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) -> ModelProfile:
@@ -38,7 +39,8 @@ def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) 
     footprint = _footprint(head, cache)
     if not measures_cost:
         return ModelProfile(sharing=sharing, footprint=footprint)
-    return ModelProfile(sharing=sharing, footprint=footprint, cost=measured_cost(head, cache))
+    cost = measured_cost(head, cache)
+    return ModelProfile(sharing=sharing, footprint=footprint, cost=cost, is_timed=True)
 
 
 def _footprint(head: ScoringHead, cache: BatchCache) -> Footprint:

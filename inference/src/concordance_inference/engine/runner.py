@@ -53,10 +53,11 @@ class ModelRunner:
             logits = run_pass(self.head, self.cache, pass_, _inputs(pass_, sampled))
             if pass_.is_scored:
                 scored.append(ScoredPass(logits, tuple(_lengths(pass_))))
+            if len(plan.passes) > 1:
+                # Launched before the next is built, or that would write into a copy of the caches.
+                mx.async_eval(logits if pass_.is_scored else self.cache.arrays())
         if not scored:
             mx.eval(self.cache.arrays())
-        elif len(scored) < len(plan.passes):
-            mx.async_eval(self.cache.arrays())
         return scored
 
 

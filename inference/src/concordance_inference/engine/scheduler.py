@@ -9,11 +9,17 @@ from msgspec import Struct
 
 from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.kv_budget import KvBudget
-from concordance_inference.engine.plan import PassCost
+from concordance_inference.engine.plan import PassCost, StepPlan
 from concordance_inference.generation import GenerationRequest
 
 #: However slow a model is, a step reads so many tokens of prompts, or they would never end.
 _MIN_CHUNK = 16
+
+#: How fast what a step takes changes what is expected of the next: one step alone tells little.
+_LEARNING_RATE = 0.25
+
+#: By what factor the cost that was measured can be wrong.
+_MOST_WRONG = 16.0
 
 
 class Waiting(Struct, frozen=True, eq=False):
@@ -94,26 +100,48 @@ class Scheduler:
 
 
 class Pace:
-    """How many tokens of prompts a step reads, so that those who decode are not held up."""
+    """How many tokens of prompts a step reads, so that those who decode are not held up.
 
-    def __init__(self, cost: PassCost, *, max_chunk: int, target_s: float) -> None:
+    What a pass costs was measured when the model was loaded. What steps really take is learned
+    from those that read prompts beside others: the machine may have been busy then, or be now.
+    """
+
+    def __init__(
+        self, cost: PassCost, *, max_chunk: int, target_s: float, learns: bool = False
+    ) -> None:
         """Set a pace.
 
         Args:
             cost: What a forward pass costs, in seconds.
             max_chunk: How many tokens of prompts a step reads at most.
             target_s: How long a step in which others decode should take at most, in seconds.
+            learns: Whether `cost` is to be corrected by what steps take.
         """
         self._cost = cost
         self._max_chunk = max_chunk
         self._target_s = target_s
+        self._learns = learns
+        self._slowness = 1.0  # how many times as long as told by `cost` a step takes
+        self._is_shared = False  # whether the step reads prompts beside rows that decode
 
-    def chunk(self, num_decoding: int) -> int:
-        """How many tokens of prompts to read beside rows that decode."""
-        if not num_decoding:
+    def chunk(self, decoding: Sequence[int], reading: Sequence[int]) -> int:
+        """How many tokens of prompts to read in a step.
+
+        Args:
+            decoding: How many tokens each row holds that decodes.
+            reading: The same for each row that reads its prompt.
+        """
+        self._is_shared = bool(decoding and reading)
+        if not decoding:
             return self._max_chunk
-        left = self._target_s - self._cost.of(num_decoding) - self._cost.fixed
-        return max(min(_MIN_CHUNK, self._max_chunk), min(self._max_chunk, self._tokens_in(left)))
+        target = self._target_s / self._slowness
+        left = target - self._cost.of(len(decoding), 1, max(decoding) + 1)
+        num_tokens = self._cost.tokens_in(left, max(reading, default=0))
+        return max(min(_MIN_CHUNK, self._max_chunk), min(self._max_chunk, num_tokens))
 
-    def _tokens_in(self, seconds: float) -> int:
-        return max(0, int(seconds / self._cost.per_token))
+    def learn(self, plan: StepPlan, seconds: float) -> None:
+        """See what the step took; only those that read prompts beside rows that decode count."""
+        if self._learns and self._is_shared and plan.passes:
+            ratio = seconds / plan.cost(self._cost) / self._slowness
+            slowness = self._slowness * min(2.0, max(0.5, ratio)) ** _LEARNING_RATE
+            self._slowness = min(_MOST_WRONG, max(1 / _MOST_WRONG, slowness))

@@ -1,16 +1,25 @@
 """How long tokens are apart: in steady state, and while a long prompt is admitted."""
 
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+
+import mlx.core as mx
 
 from concordance_inference.bench import drive
 from concordance_inference.bench.drive import Subject, num_produced, request, silent
 from concordance_inference.bench.effort import Effort
 from concordance_inference.bench.figures import Figure, measured
+from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.plan import Pass, Read, StepPlan
+from concordance_inference.engine.runner import ModelRunner
 
 #: Rows that run when the long prompt comes.
 _ROWS = 7
+
+#: So many chunks are timed alone.
+_CHUNKS = 5
 
 
 def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
@@ -55,16 +64,37 @@ def _beside_a_prompt(subject: Subject, effort: Effort) -> tuple[list[float], lis
     until = num_produced(engine.rows[0]) + effort.decode_tokens
     idle = drive.token_times(engine, lambda: num_produced(engine.rows[0]) >= until)
     long = subject.prompt(min(effort.long_prompt, subject.traits.context_length - 8))
-    drive.submit(engine, request(long, 1))
-    engine.step()
     num_steps = engine.metrics().steps
-    busy = drive.token_times(engine, lambda: len(engine.rows) == _ROWS)
+    drive.submit(engine, request(long, 1))
+    busy = drive.token_times(engine, lambda: _is_alone_again(engine))
     num_steps = engine.metrics().steps - num_steps
-    chunk_s = subject.profile.cost.of(-(-len(long) // max(1, num_steps)))
     for row in engine.rows:
         engine.cancel(row.request.request_id)
     engine.step()
+    chunk_s = _chunk_seconds(subject, len(long), num_steps)
     return [g for t in idle for g in gaps(t)], [g for t in busy for g in gaps(t)], chunk_s
+
+
+def _is_alone_again(engine: Engine) -> bool:
+    return len(engine.rows) == _ROWS and not engine.metrics().waiting
+
+
+def _chunk_seconds(subject: Subject, prompt_len: int, num_steps: int) -> float:
+    """What a chunk takes when nobody else runs, half way through a prompt that takes `num_steps`.
+
+    Nobody has read the first half: what stands in its place takes as long to look at.
+    """
+    num_tokens, half = -(-prompt_len // max(1, num_steps)), prompt_len // 2
+    runner = ModelRunner(subject.model, subject.profile)
+    runner.cache.rebuild((), 1)
+    runner.cache.reserve(prompt_len)
+    pass_ = Pass(0, (half,), (Read(0, half, num_tokens, (1,) * num_tokens),))
+    seconds: list[float] = []
+    for _ in range(_CHUNKS):
+        start = time.perf_counter()
+        mx.eval(runner.forward(StepPlan((pass_,)), None)[0].logits)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
 
 
 def gaps(times: Sequence[float]) -> list[float]:
