@@ -4,9 +4,16 @@ import importlib
 from functools import cache
 
 import mlx.core as mx
+import pytest
 from mlx.utils import tree_map
 
 VOCAB = 257
+
+
+def slow(*values):
+    """Values of a parameter, left out when only what is quick is tested."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
 
 _ATTENTION = {
     "vocab_size": VOCAB,
@@ -175,9 +182,11 @@ _FIELDS = {
 }
 
 #: The families whose caches behave the most differently, for laws that take long.
-FAMILIES = ("llama", "gpt_oss", "qwen3_next")
+FAMILIES = ("llama", "gpt_oss", slow("qwen3_next"))
 
-EVERY_FAMILY = tuple(_FIELDS)
+EVERY_FAMILY = tuple(
+    family if family in ("llama", "gpt_oss", "mamba") else slow(family) for family in _FIELDS
+)
 
 
 def build_model(family, seed=1, **fields):

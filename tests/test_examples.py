@@ -52,6 +52,7 @@ def test_it_runs_and_says_what_it_should(path, capsys):
     assert capsys.readouterr().out == SAID[path.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [*EXAMPLES, *LARGER], ids=lambda path: path.name)
 def test_its_mods_behave(path):
     definitions, _ = load_path(path)

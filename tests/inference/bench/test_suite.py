@@ -5,6 +5,7 @@ from concordance_inference.bench import suite
 from concordance_inference.bench.cases import conversation, decode, latency, memory, mods, steering
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", suite.GROUPS)
 def test_a_group_is_measured(subject, effort, name):
     figures = list(suite.figures([(subject, effort)], [name]))

@@ -6,7 +6,7 @@ import pytest
 from concordance_inference.engine.caches import attention
 from concordance_sdk import Prefilled, mod
 from concordance_shared import ContextLengthError
-from families import EVERY_FAMILY, model_named
+from families import EVERY_FAMILY, FAMILIES, model_named, slow
 from tiny import ask, finish, make_engine, run, submit
 
 
@@ -21,7 +21,7 @@ def taken(engine):
     return metrics.kv_bytes + metrics.prefix_bytes
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt_oss", "qwen3_next", "deepseek_v41"])
+@pytest.mark.parametrize("family", [*FAMILIES, slow("deepseek_v41")])
 def test_the_memory_for_caches_is_never_exceeded(family):
     dice = random.Random(family)
     model = model_named(family)

@@ -200,11 +200,11 @@ def test_sorting_a_few_tokens_and_again_all_makes_no_difference(family, monkeypa
 
     def answers():
         requests = [
-            ask(b"Prompt %d" % i, *mods, max_tokens=60, sampling=MIXED[i], top_logprobs=i % 3)
+            ask(b"Prompt %d" % i, *mods, max_tokens=30, sampling=MIXED[i], top_logprobs=i % 3)
             for i in range(8)
-            for mods in ([], [meddler(i)])
+            for mods in ([meddler(i)] if i % 2 else [],)
         ]
-        ends = [answer.end for answer in run(make_engine(model), *requests)]
+        ends = [run(make_engine(model), request).end for request in requests]
         return [end.token_ids if not isinstance(end, Failed) else str(end.error) for end in ends]
 
     expected = answers()

@@ -198,3 +198,35 @@ def test_every_pass_covers_its_rows_and_tells_what_each_holds_by_then(rows, shar
             assert len({read.num_tokens for read in pass_.reads}) == 1
         if sharing is Sharing.EQUAL:
             assert len(set(pass_.starts)) == 1
+
+
+# What it costs
+
+
+@pytest.mark.parametrize("length", [0, 500])
+@pytest.mark.parametrize("per_look", [0.0, 0.01])
+def test_as_many_tokens_fit_as_their_cost_says(length, per_look):
+    cost = PassCost(fixed=5, per_token=1, per_look=per_look)
+
+    for budget in (6.5, 40, 1000):
+        fit = cost.tokens_in(budget, length)
+        assert cost.of(1, fit, length + fit) <= budget or fit == 0
+        assert cost.of(1, fit + 1, length + fit + 1) > budget
+    assert cost.tokens_in(5, length) == 0
+
+
+def test_a_step_costs_what_its_passes_do():
+    cost = PassCost(fixed=5, per_token=1, per_look=0.1)
+    plan = plan_step([pending(20), forced(30, cached=40)], chunk=8, cost=cost)
+
+    assert len(plan.passes) == 2
+    assert plan.cost(cost) == cost.of(1, 1, 21) + cost.of(1, 30, 70)
+
+
+def test_padding_costs_more_where_there_is_much_to_look_at():
+    rows = [pending(10), forced(3, cached=4000)]
+    blind = PassCost(fixed=10, per_token=1)
+    sees = PassCost(fixed=10, per_token=1, per_look=0.01)
+
+    assert len(plan_step(rows, chunk=8, cost=blind).passes) == 1
+    assert len(plan_step(rows, chunk=8, cost=sees).passes) == 2

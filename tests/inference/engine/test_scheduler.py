@@ -2,7 +2,7 @@
 
 import pytest
 from concordance_inference.engine.kv_budget import Footprint, KvBudget
-from concordance_inference.engine.plan import PassCost
+from concordance_inference.engine.plan import Pass, PassCost, Read, StepPlan
 from concordance_inference.engine.scheduler import Pace, Scheduler
 from concordance_shared import ContextLengthError
 from tiny import ask
@@ -93,6 +93,9 @@ def test_what_can_run_alone_is_not_refused(max_tokens):
 # Pace
 
 
+COST = PassCost(fixed=0.01, per_token=0.001)
+
+
 @pytest.mark.parametrize(
     ("num_decoding", "chunk"),
     [
@@ -103,12 +106,61 @@ def test_what_can_run_alone_is_not_refused(max_tokens):
     ],
 )
 def test_a_step_reads_as_much_of_prompts_as_its_target_allows(num_decoding, chunk):
-    cost = PassCost(fixed=0.01, per_token=0.001)
+    pace = Pace(COST, max_chunk=256, target_s=0.1)
 
-    assert Pace(cost, max_chunk=256, target_s=0.1).chunk(num_decoding) == chunk
+    assert pace.chunk([50] * num_decoding, [0]) == pytest.approx(chunk, abs=1)
+
+
+def test_less_is_read_the_more_there_is_to_look_at():
+    pace = Pace(PassCost(fixed=0.01, per_token=0.001, per_look=1e-6), max_chunk=256, target_s=0.1)
+
+    assert pace.chunk([10], [0]) > pace.chunk([10], [1000]) > pace.chunk([10], [3000]) >= 16
+    assert pace.chunk([10], [0]) > pace.chunk([9000], [0])
 
 
 def test_the_least_chunk_is_not_more_than_the_most():
     cost = PassCost(fixed=1, per_token=1)
 
-    assert Pace(cost, max_chunk=4, target_s=0.1).chunk(3) == 4
+    assert Pace(cost, max_chunk=4, target_s=0.1).chunk([1, 1, 1], [0]) == 4
+
+
+def step_of(num_tokens):
+    return StepPlan((Pass(0, (0,), (Read(0, 0, num_tokens, (1,) * num_tokens),)),))
+
+
+def paced(pace, seconds_of, *, decoding=(50,), num_steps=40):
+    """What the last of some steps reads, if each takes as long as `seconds_of` says."""
+    chunk = 0
+    for _ in range(num_steps):
+        chunk = pace.chunk(decoding, [0])
+        pace.learn(step_of(chunk), seconds_of(chunk))
+    return chunk
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_what_steps_take_corrects_what_was_measured_once(factor):
+    pace = Pace(COST, max_chunk=4096, target_s=0.2, learns=True)
+
+    chunk = paced(pace, lambda chunk: factor * COST.of(1, chunk, chunk))
+
+    expected = COST.tokens_in(0.2 / factor - COST.of(1, 1, 51), 0)
+    assert chunk == pytest.approx(expected, rel=0.02)
+
+
+def test_one_slow_step_changes_little():
+    pace = Pace(COST, max_chunk=4096, target_s=0.2, learns=True)
+    before = pace.chunk([50], [0])
+    pace.learn(step_of(before), 100.0)
+
+    assert pace.chunk([50], [0]) > 0.75 * before
+
+
+def test_nothing_is_learned_where_costs_are_no_times_or_nobody_decodes():
+    for pace, decoding in (
+        (Pace(COST, max_chunk=256, target_s=0.1), [50]),
+        (Pace(COST, max_chunk=256, target_s=0.1, learns=True), []),
+    ):
+        before = pace.chunk([50], [0])
+        paced(pace, lambda chunk: 100.0, decoding=decoding)
+
+        assert pace.chunk([50], [0]) == before

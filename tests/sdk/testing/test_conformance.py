@@ -46,6 +46,7 @@ def problems(target, **parameters):
     return {check.name: check.problem for check in report.checks if check.problem}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ready.__all__)
 def test_mods_that_are_ready_to_use_pass(name):
     assert problems(getattr(ready, name), **GOOD[name]) == {}
