@@ -1,8 +1,10 @@
 """A trace tells when the device was certainly at work while mods thought."""
 
 import json
+import time
 
 from concordance_inference.bench import drive
+from concordance_inference.bench import trace as trace_module
 from concordance_inference.bench.trace import PhaseTrace, TracedStep
 from concordance_inference.engine.phases import Phase
 
@@ -13,17 +15,28 @@ def trace_of(*steps):
     return trace
 
 
-def test_thinking_is_covered_by_a_pass_that_is_waited_for_afterwards():
-    # launched, waited, told: the mods think for 2 s, then the host waits until 13
-    assert trace_of((1, 5, 7), (8, 13, 14)).busy_share() == 1
+def test_thinking_is_covered_by_a_pass_that_is_not_done_when_it_ends():
+    # launched, waited, told, done: the mods think for 2 s, and the device works on until 13
+    assert trace_of((1, 5, 7, 13), (8, 13, 14, 15)).busy_share() == 1
 
 
-def test_thinking_is_not_covered_where_nothing_had_to_be_waited_for():
-    assert trace_of((1, 5, 7), (8, 8, 9)).busy_share() == 0
+def test_thinking_is_not_covered_where_the_device_was_done():
+    assert trace_of((1, 5, 7, 7), (8, 8, 9, 9.0001)).busy_share() == 0
 
 
 def test_the_share_is_of_the_time_in_which_mods_think():
-    assert trace_of((0, 1, 4), (5, 9, 10), (11, 11, 12)).busy_share() == 0.75
+    assert trace_of((0, 1, 4, 5), (5, 9, 10, 10)).busy_share() == 0.75
+
+
+def test_a_trace_waits_for_the_device_when_mods_were_told(monkeypatch):
+    trace = PhaseTrace()
+    monkeypatch.setattr(trace_module.mx, "synchronize", lambda: time.sleep(0.01))
+    for phase in Phase:
+        trace(phase)
+    (step,) = trace.steps
+
+    assert step.launched <= step.waited <= step.told <= step.done - 0.01
+    assert trace.busy_share() == 1
 
 
 def test_an_engine_tells_its_phases_in_order_and_is_as_before(subject):
@@ -37,9 +50,9 @@ def test_an_engine_tells_its_phases_in_order_and_is_as_before(subject):
 
 
 def test_a_trace_is_written_for_chrome(tmp_path):
-    trace_of((1, 5, 7), (8, 13, 14)).write(tmp_path / "trace.json")
+    trace_of((1, 5, 7, 13), (14, 15, 16, 17)).write(tmp_path / "trace.json")
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
 
     passes = [event for event in events if event["tid"] == "device"]
-    assert [(event["ts"], event["dur"]) for event in passes] == [(5e6, 8e6)]
+    assert [(event["ts"], event["dur"]) for event in passes] == [(5e6, 8e6), (15e6, 2e6)]
     assert {event["ph"] for event in events} == {"X"}
