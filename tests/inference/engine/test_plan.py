@@ -21,7 +21,7 @@ def forced(n, cached=20):
 
 
 def prompt(n, cached=0):
-    return Unread(cached, list(range(n)), is_chunked=True)
+    return Unread(cached, list(range(n)), is_prompt=True)
 
 
 def test_rows_that_decode_share_a_pass():
@@ -59,8 +59,8 @@ def test_a_chunk_ends_where_the_row_wants_to_pause():
     assert shape(plan_step([row], chunk=40)) == [([0], 23)]
 
 
-def test_forced_tokens_are_one_pass_however_many():
-    (pass_,) = plan_step([forced(500)], chunk=8).passes
+def test_forced_tokens_are_one_pass_as_far_as_a_chunk_goes():
+    (pass_,) = plan_step([forced(500)], chunk=500).passes
 
     assert (pass_.num_tokens, pass_.is_scored) == (500, True)
 
@@ -76,35 +76,84 @@ def test_a_row_that_waits_reads_nothing():
     assert plan_step([Unread(9, is_pending=True, is_waiting=True)], chunk=8).passes == ()
 
 
+# What mods forced
+
+
+CHEAP_TOKENS = PassCost(fixed=200, per_token=1)
+CHEAP_PASSES = PassCost(fixed=5, per_token=1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "cost", "num_tokens"),
+    [
+        ([forced(5)], CHEAP_PASSES, 5),  # alone, one pass for all is always less
+        ([pending(), forced(5), pending()], CHEAP_TOKENS, 5),
+        ([*[pending()] * 7, forced(5)], PassCost(fixed=70, per_token=2), 1),  # 5 cost 7 others'
+        ([*[pending()] * 7, forced(50)], PassCost(fixed=70, per_token=2), 50),
+    ],
+)
+def test_a_forced_span_is_read_as_lets_the_batch_go_on_fastest(rows, cost, num_tokens):
+    plan = plan_step(rows, chunk=64, cost=cost)
+    (read,) = [read for pass_ in plan.passes for read in pass_.reads if read.token_ids]
+
+    assert (read.num_tokens, len(read.token_ids)) == (num_tokens, num_tokens)
+
+
+def test_a_span_that_is_read_token_by_token_is_scored_at_its_end():
+    cost = PassCost(fixed=70, per_token=2)
+    begun = plan_step([*[pending()] * 7, forced(5)], chunk=64, cost=cost)
+    ended = plan_step([*[pending()] * 7, forced(1)], chunk=64, cost=cost)
+
+    assert [plan.passes[0].reads[-1].num_scored for plan in (begun, ended)] == [0, 1]
+
+
+def test_a_long_span_is_read_in_chunks_and_never_waits():
+    rows = [prompt(100), forced(300), pending()]
+
+    assert [read.num_tokens for p in plan_step(rows, chunk=64).passes for read in p.reads] == [
+        1,  # of what was forced, since the prompt has taken the chunk
+        1,
+        64,
+    ]
+    (alone,) = plan_step([forced(300)], chunk=64).passes
+    assert alone.num_tokens == 64
+
+
+def test_where_rows_cannot_share_a_pass_a_span_is_read_whole():
+    rows = [*[pending()] * 7, forced(5)]
+    cost = PassCost(fixed=70, per_token=2)
+
+    assert plan_step(rows, chunk=64, cost=cost, sharing=Sharing.EQUAL).passes[-1].num_tokens == 5
+
+
 # Who shares a pass
 
 
 def test_a_few_tokens_more_are_padded_where_a_pass_costs_more():
-    rows = [pending(), pending(), forced(3), pending()]
-    cheap_tokens, cheap_passes = PassCost(fixed=10, per_token=1), PassCost(fixed=5, per_token=1)
+    rows = [pending(), pending(), forced(30), pending()]
 
-    assert shape(plan_step(rows, chunk=8, cost=cheap_tokens)) == [([0, 1, 2, 3], 3)]
-    assert shape(plan_step(rows, chunk=8, cost=cheap_passes)) == [([0, 1, 3], 1), ([2], 3)]
+    assert shape(plan_step(rows, chunk=64, cost=CHEAP_TOKENS)) == [([0, 1, 2, 3], 30)]
+    assert shape(plan_step(rows, chunk=64, cost=CHEAP_PASSES)) == [([0, 1, 3], 1), ([2], 30)]
 
 
 def test_a_row_that_is_passed_over_rides_along_with_what_it_holds_by_then():
-    rows = [pending(20), forced(30, cached=40), pending(50)]
-    decode, long = plan_step(rows, chunk=8).passes
+    rows = [pending(20), prompt(30, cached=40), pending(50)]
+    decode, long = plan_step(rows, chunk=64).passes
 
     assert (decode.first, decode.starts) == (0, (20, 40, 50))
     assert (long.first, long.starts) == (1, (40,))
 
-    rows = [forced(3, cached=20), pending(40), forced(3, cached=50)]
-    decode, long = plan_step(rows, chunk=8, sharing=Sharing.RAGGED).passes
+    rows = [prompt(3, cached=20), pending(40), prompt(3, cached=50)]
+    decode, long = plan_step(rows, chunk=64, sharing=Sharing.RAGGED).passes
 
     assert (decode.first, decode.starts) == (1, (40,))
     assert (long.first, long.starts) == (0, (20, 41, 50))
 
 
 def test_far_neighbours_are_read_apart_where_the_rows_between_cost_more():
-    rows = [forced(50), *[pending()] * 6, forced(50)]
+    rows = [prompt(50), *[pending()] * 6, prompt(50)]
 
-    assert shape(plan_step(rows, chunk=8)) == [
+    assert shape(plan_step(rows, chunk=128)) == [
         ([1, 2, 3, 4, 5, 6], 1),
         ([0], 50),
         ([7], 50),
@@ -156,7 +205,7 @@ rows = st.lists(
             Unread,
             st.integers(0, 9),
             st.lists(st.integers(0, 9), min_size=1, max_size=12),
-            is_chunked=st.booleans(),
+            is_prompt=st.booleans(),
         ),
     ),
     min_size=1,
@@ -168,7 +217,7 @@ rows = st.lists(
 def test_every_row_is_read_at_most_once_from_where_it_is_and_within_the_chunk(rows, chunk, sharing):
     plan = plan_step(rows, chunk=chunk, sharing=sharing)
     reads = [read for pass_ in plan.passes for read in pass_.reads]
-    prompts = 0
+    known = 0
 
     assert len({read.row for read in reads}) == len(reads)
     for read in reads:
@@ -178,9 +227,9 @@ def test_every_row_is_read_at_most_once_from_where_it_is_and_within_the_chunk(ro
         if read.token_ids is not None:
             assert list(read.token_ids) == list(row.token_ids[: read.num_tokens])
             assert bool(read.num_scored) == (read.num_tokens == len(row.token_ids))
-            if row.is_chunked and len(row.token_ids) > 1:
-                prompts += read.num_tokens
-    assert prompts <= chunk
+            if len(row.token_ids) > 1 and (row.is_prompt or read.num_tokens > 1):
+                known += read.num_tokens
+    assert known <= chunk
     assert reads or all(row.is_waiting for row in rows)
 
 
@@ -217,7 +266,7 @@ def test_as_many_tokens_fit_as_their_cost_says(length, per_look):
 
 def test_a_step_costs_what_its_passes_do():
     cost = PassCost(fixed=5, per_token=1, per_look=0.1)
-    plan = plan_step([pending(20), forced(30, cached=40)], chunk=8, cost=cost)
+    plan = plan_step([pending(20), forced(30, cached=40)], chunk=64, cost=cost)
 
     assert len(plan.passes) == 2
     assert plan.cost(cost) == cost.of(1, 1, 21) + cost.of(1, 30, 70)

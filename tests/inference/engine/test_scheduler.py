@@ -2,7 +2,7 @@
 
 import pytest
 from concordance_inference.engine.kv_budget import Footprint, KvBudget
-from concordance_inference.engine.plan import Pass, PassCost, Read, StepPlan
+from concordance_inference.engine.plan import Pass, PassCost, Read, StepPlan, Unread
 from concordance_inference.engine.scheduler import Pace, Scheduler
 from concordance_shared import ContextLengthError
 from tiny import ask
@@ -96,6 +96,14 @@ def test_what_can_run_alone_is_not_refused(max_tokens):
 COST = PassCost(fixed=0.01, per_token=0.001)
 
 
+def batch(decoding, reading=(0,)):
+    """Rows that decode and rows that read a prompt, by what they hold."""
+    return [
+        *(Unread(length, is_pending=True) for length in decoding),
+        *(Unread(length, range(1000), is_prompt=True) for length in reading),
+    ]
+
+
 @pytest.mark.parametrize(
     ("num_decoding", "chunk"),
     [
@@ -108,20 +116,33 @@ COST = PassCost(fixed=0.01, per_token=0.001)
 def test_a_step_reads_as_much_of_prompts_as_its_target_allows(num_decoding, chunk):
     pace = Pace(COST, max_chunk=256, target_s=0.1)
 
-    assert pace.chunk([50] * num_decoding, [0]) == pytest.approx(chunk, abs=1)
+    assert pace.chunk(batch([50] * num_decoding, [0])) == pytest.approx(chunk, abs=1)
 
 
 def test_less_is_read_the_more_there_is_to_look_at():
     pace = Pace(PassCost(fixed=0.01, per_token=0.001, per_look=1e-6), max_chunk=256, target_s=0.1)
 
-    assert pace.chunk([10], [0]) > pace.chunk([10], [1000]) > pace.chunk([10], [3000]) >= 16
-    assert pace.chunk([10], [0]) > pace.chunk([9000], [0])
+    assert (
+        pace.chunk(batch([10], [0]))
+        > pace.chunk(batch([10], [1000]))
+        > pace.chunk(batch([10], [3000]))
+        >= 16
+    )
+    assert pace.chunk(batch([10], [0])) > pace.chunk(batch([9000], [0]))
+
+
+def test_what_mods_forced_counts_like_a_prompt():
+    pace = Pace(COST, max_chunk=256, target_s=0.1)
+    forced = Unread(0, range(1000))
+
+    assert pace.chunk([forced]) == 256
+    assert pace.chunk([*batch([50], []), forced]) == pace.chunk(batch([50])) < 256
 
 
 def test_the_least_chunk_is_not_more_than_the_most():
     cost = PassCost(fixed=1, per_token=1)
 
-    assert Pace(cost, max_chunk=4, target_s=0.1).chunk([1, 1, 1], [0]) == 4
+    assert Pace(cost, max_chunk=4, target_s=0.1).chunk(batch([1, 1, 1], [0])) == 4
 
 
 def step_of(num_tokens):
@@ -132,7 +153,7 @@ def paced(pace, seconds_of, *, decoding=(50,), num_steps=40):
     """What the last of some steps reads, if each takes as long as `seconds_of` says."""
     chunk = 0
     for _ in range(num_steps):
-        chunk = pace.chunk(decoding, [0])
+        chunk = pace.chunk(batch(decoding))
         pace.learn(step_of(chunk), seconds_of(chunk))
     return chunk
 
@@ -149,10 +170,10 @@ def test_what_steps_take_corrects_what_was_measured_once(factor):
 
 def test_one_slow_step_changes_little():
     pace = Pace(COST, max_chunk=4096, target_s=0.2, learns=True)
-    before = pace.chunk([50], [0])
+    before = pace.chunk(batch([50], [0]))
     pace.learn(step_of(before), 100.0)
 
-    assert pace.chunk([50], [0]) > 0.75 * before
+    assert pace.chunk(batch([50], [0])) > 0.75 * before
 
 
 def test_nothing_is_learned_where_costs_are_no_times_or_nobody_decodes():
@@ -160,7 +181,7 @@ def test_nothing_is_learned_where_costs_are_no_times_or_nobody_decodes():
         (Pace(COST, max_chunk=256, target_s=0.1), [50]),
         (Pace(COST, max_chunk=256, target_s=0.1, learns=True), []),
     ):
-        before = pace.chunk([50], [0])
+        before = pace.chunk(batch([50], [0]))
         paced(pace, lambda chunk: 100.0, decoding=decoding)
 
-        assert pace.chunk([50], [0]) == before
+        assert pace.chunk(batch([50], [0])) == before

@@ -154,10 +154,7 @@ class Engine:
                 row.go_back(held, reusable)
         rows, profile = self._batch.rows, self._runner.profile
         unread = [row.unread for row in rows]
-        chunk = self._pace.chunk(
-            [row.state.num_cached for row in rows if not row.is_reading_prompt],
-            [row.state.num_cached for row in rows if row.is_reading_prompt],
-        )
+        chunk = self._pace.chunk(unread)
         return plan_step(unread, chunk=chunk, sharing=profile.sharing, cost=profile.cost)
 
     def _forward(self, plan: StepPlan) -> Scores | None:

@@ -51,11 +51,16 @@ class Unread(Struct, frozen=True):
 
     num_cached: int
     token_ids: Sequence[int] = ()  # known and not read yet
-    is_chunked: bool = False  # may be read in chunks: a prompt, or what is read again
+    is_prompt: bool = False  # these are of a prompt, or read again: they may have to wait
     is_pending: bool = False  # the token just sampled is on the device and not known yet
     is_waiting: bool = False  # reads nothing in this step
     scores_from: int | None = None  # the first length whose scores are wanted; `None`: the last
     stops: Sequence[int] = ()  # lengths at which a chunk has to end
+
+    @property
+    def reads_something(self) -> bool:
+        """Whether there is anything to read in this step."""
+        return not self.is_waiting and (self.is_pending or bool(self.token_ids))
 
 
 class Read(Struct, frozen=True):
@@ -117,17 +122,18 @@ def plan_step(
 ) -> StepPlan:
     """Decide what each row reads, and which rows share a pass.
 
-    Tokens that a mod forced are read whole, since they are one pass however many they are;
-    prompts in chunks, so that a long one does not hold up the rows that decode.
+    Prompts and long spans that a mod forced are read in chunks, so that they do not hold up the
+    rows that decode. A short span is read whole, or one token a step like those that are sampled,
+    whichever lets the batch go on faster.
 
     Args:
         rows: The rows of the batch, in order.
-        chunk: How many tokens of prompts a step may read, at least 1.
+        chunk: How many tokens that are known a step may read, at least 1.
         sharing: Which rows can share a pass.
         cost: What passes cost: rows that read different numbers of tokens share one where padding
             costs less than another pass.
     """
-    reads = _reads(rows, chunk)
+    reads = _reads(rows, chunk, sharing, cost)
     lengths = [row.num_cached for row in rows]
     passes: list[Pass] = []
     for group in _grouped(reads, sharing, cost):
@@ -138,19 +144,22 @@ def plan_step(
     return StepPlan(tuple(passes))
 
 
-def _reads(rows: Sequence[Unread], chunk: int) -> list[Read]:
+def _reads(rows: Sequence[Unread], chunk: int, sharing: Sharing, cost: PassCost) -> list[Read]:
     """What each row reads, in order."""
     reads: list[Read] = []
+    num_reading = sum(row.reads_something for row in rows)
     for i, row in enumerate(rows):
-        if row.is_waiting:
+        if not row.reads_something:
             continue
         if row.is_pending:
             reads.append(Read(i, row.num_cached, 1, None))
             continue
         num_tokens = len(row.token_ids)
-        if row.is_chunked and num_tokens > 1:
+        if num_tokens > 1:
             num_tokens = _chunk_of(row, chunk)
-            chunk -= num_tokens
+            if not row.is_prompt and not _is_worth(row, num_tokens, num_reading, sharing, cost):
+                num_tokens = 1
+            chunk -= min(chunk, num_tokens)
         if num_tokens:
             token_ids = tuple(row.token_ids[:num_tokens])
             scored = _num_scored(row, num_tokens)
@@ -166,9 +175,27 @@ def _num_scored(row: Unread, num_tokens: int) -> int:
 
 
 def _chunk_of(row: Unread, chunk: int) -> int:
-    """How many tokens of a prompt to read now."""
+    """How many known tokens to read now: of a prompt none, if others have taken the chunk."""
     ahead = [stop - row.num_cached for stop in row.stops if stop > row.num_cached]
-    return min([chunk, len(row.token_ids), *ahead])
+    least = 0 if row.is_prompt else 1
+    return min([max(chunk, least), len(row.token_ids), *ahead])
+
+
+def _is_worth(
+    row: Unread, num_tokens: int, num_reading: int, sharing: Sharing, cost: PassCost
+) -> bool:
+    """Whether the batch goes on faster if a row reads so many tokens in a step, and not one.
+
+    Where rows that read equally many cannot share a pass, another costs nothing more.
+    """
+    if sharing < Sharing.RAGGED:
+        return True
+    length = row.num_cached + num_tokens
+    one_each = cost.of(num_reading, 1, length)
+    padded = cost.of(num_reading, num_tokens, length)
+    apart = cost.of(num_reading - 1, 1, length) + cost.of(1, num_tokens, length)
+    rate = (num_reading - 1 + num_tokens) / min(padded, apart)
+    return rate >= num_reading / one_each
 
 
 def _grouped(reads: Sequence[Read], sharing: Sharing, cost: PassCost) -> list[list[Read]]:

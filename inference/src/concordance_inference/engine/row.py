@@ -117,7 +117,7 @@ class Row:
         return Unread(
             start,
             state.token_ids[start:end],
-            is_chunked=start < max(state.prompt_len, self._read_again),
+            is_prompt=start < max(state.prompt_len, self._read_again),
             scores_from=self.first_to_score,
             stops=tuple(self.stops),
         )

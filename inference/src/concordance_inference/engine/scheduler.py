@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.kv_budget import KvBudget
-from concordance_inference.engine.plan import PassCost, StepPlan
+from concordance_inference.engine.plan import PassCost, StepPlan, Unread
 from concordance_inference.generation import GenerationRequest
 
 #: However slow a model is, a step reads so many tokens of prompts, or they would never end.
@@ -100,10 +100,11 @@ class Scheduler:
 
 
 class Pace:
-    """How many tokens of prompts a step reads, so that those who decode are not held up.
+    """How many known tokens a step reads, so that those who decode are not held up.
 
     What a pass costs was measured when the model was loaded. What steps really take is learned
-    from those that read prompts beside others: the machine may have been busy then, or be now.
+    from those that read several tokens of a row beside others: the machine may have been busy
+    then, or be now.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class Pace:
 
         Args:
             cost: What a forward pass costs, in seconds.
-            max_chunk: How many tokens of prompts a step reads at most.
+            max_chunk: How many known tokens a step reads at most.
             target_s: How long a step in which others decode should take at most, in seconds.
             learns: Whether `cost` is to be corrected by what steps take.
         """
@@ -122,15 +123,13 @@ class Pace:
         self._target_s = target_s
         self._learns = learns
         self._slowness = 1.0  # how many times as long as told by `cost` a step takes
-        self._is_shared = False  # whether the step reads prompts beside rows that decode
+        self._is_shared = False  # whether the step reads several tokens of a row beside others
 
-    def chunk(self, decoding: Sequence[int], reading: Sequence[int]) -> int:
-        """How many tokens of prompts to read in a step.
-
-        Args:
-            decoding: How many tokens each row holds that decodes.
-            reading: The same for each row that reads its prompt.
-        """
+    def chunk(self, rows: Sequence[Unread]) -> int:
+        """How many known tokens to read in a step, of prompts and of what mods forced."""
+        active = [row for row in rows if row.reads_something]
+        decoding = [row.num_cached for row in active if len(row.token_ids) <= 1]
+        reading = [row.num_cached for row in active if len(row.token_ids) > 1]
         self._is_shared = bool(decoding and reading)
         if not decoding:
             return self._max_chunk
@@ -140,7 +139,7 @@ class Pace:
         return max(min(_MIN_CHUNK, self._max_chunk), min(self._max_chunk, num_tokens))
 
     def learn(self, plan: StepPlan, seconds: float) -> None:
-        """See what the step took; only those that read prompts beside rows that decode count."""
+        """See what the step took; only those that read several tokens beside others count."""
         if self._learns and self._is_shared and plan.passes:
             ratio = seconds / plan.cost(self._cost) / self._slowness
             slowness = self._slowness * min(2.0, max(0.5, ratio)) ** _LEARNING_RATE
