@@ -8,7 +8,7 @@ from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.logprob_queue import Sampled
 from concordance_inference.engine.row import Row
 from concordance_inference.engine.sampling.penalties import Counted, Penalties
-from concordance_inference.engine.sampling.sampler import Overlay, Sampler
+from concordance_inference.engine.sampling.sampler import Sampler
 
 
 class BatchState:
@@ -63,7 +63,6 @@ class BatchState:
         logits: mx.array,
         rows: Sequence[int],
         temperatures: dict[int, float] | None = None,
-        overlay: Overlay | None = None,
     ) -> mx.array:
         """Choose a token for each scored row.  (scored rows,) int32
 
@@ -71,7 +70,6 @@ class BatchState:
             logits: (scored rows, vocab) float32
             rows: Which row of the batch each of them is.
             temperatures: By row, where a mod set one.
-            overlay: What some of the scores are instead.
         """
         draws: list[float] = []
         xtc_draws: list[float] = []
@@ -79,9 +77,7 @@ class BatchState:
             draws = [self.rows[row].draw() for row in rows]
             xtc_draws = [self.rows[row].xtc_draw() for row in rows] if self.sampler.has_xtc else []
         whole = [row for row in rows if self.rows[row].ranks_whole]
-        token_ids = self.sampler.sample(
-            logits, rows, draws, xtc_draws, temperatures, whole, overlay
-        )
+        token_ids = self.sampler.sample(logits, rows, draws, xtc_draws, temperatures, whole)
         self._penalties.count(rows, token_ids)
         return token_ids
 

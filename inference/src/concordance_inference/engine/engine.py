@@ -19,8 +19,7 @@ from concordance_inference.engine.plan import StepPlan, plan_step
 from concordance_inference.engine.row import Row
 from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.engine.sampling.adjustments import Actions, adjusted
-from concordance_inference.engine.sampling.rows import taken
-from concordance_inference.engine.sampling.sampler import Overlay
+from concordance_inference.engine.sampling.rows import changed, taken
 from concordance_inference.engine.scheduler import Pace
 from concordance_inference.engine.scores import Scores, gather
 from concordance_inference.generation import Failed, GenerationRequest
@@ -238,15 +237,14 @@ class Engine:
         wanted = taken(wanted, list(steered))
         pairs = zip(left_to_us.rows, steered.values(), strict=True)
         heat = {row: left.token_temp for row, left in pairs if left.token_temp is not None}
-        overlay = _overlay(wanted, [left.actions for left in steered.values()])
-        return self._sample(left_to_us, wanted, heat, overlay), left_to_us.rows
+        steered_scores = _adjusted(wanted, [left.actions for left in steered.values()])
+        return self._sample(left_to_us, steered_scores, heat), left_to_us.rows
 
     def _sample(
         self,
         scores: Scores,
         wanted: mx.array,
         temperatures: dict[int, float] | None = None,
-        overlay: Overlay | None = None,
     ) -> Sampled:
         """Launch the sampling of some rows.
 
@@ -254,10 +252,9 @@ class Engine:
             scores: The model's own scores of them.
             wanted: What they are sampled from.  (scored rows, vocab) float32
             temperatures: By row, where a mod set one.
-            overlay: What some of them are sampled from instead, since mods changed it.
         """
         batch = self._batch
-        token_ids = batch.sample(wanted, scores.rows, temperatures, overlay)
+        token_ids = batch.sample(wanted, scores.rows, temperatures)
         spread = batch.spread(token_ids, scores.rows)
         mx.async_eval(spread)
         rows = [batch.rows[row] for row in scores.rows]
@@ -278,12 +275,10 @@ class Engine:
         self._metrics.count_end(row.state, row.mod_seconds)
 
 
-def _overlay(wanted: mx.array, by_row: Sequence[Actions]) -> Overlay | None:
-    """The scores that mods changed; `None` if they changed none."""
-    rows = tuple(i for i, actions in enumerate(by_row) if actions)
-    if not rows:
-        return None
-    return Overlay(rows, adjusted(taken(wanted, rows), [by_row[i] for i in rows]))
+def _adjusted(wanted: mx.array, by_row: Sequence[Actions]) -> mx.array:
+    """The scores with what mods changed in some rows, without a look at the others."""
+    rows = [i for i, actions in enumerate(by_row) if actions]
+    return changed(wanted, rows, lambda some: adjusted(some, [by_row[i] for i in rows]))
 
 
 def compacted(stays: Sequence[bool]) -> list[int]:

@@ -5,6 +5,7 @@ import math
 import mlx.core as mx
 import numpy as np
 import pytest
+from concordance_inference.engine.sampling import adjustments
 from concordance_inference.engine.sampling.adjustments import adjusted, given_row
 from concordance_shared import AdjustedLogits
 from hypothesis import given, settings
@@ -12,6 +13,12 @@ from hypothesis import strategies as st
 
 VOCAB = 11
 NONE = -math.inf
+
+
+@pytest.fixture(params=[1, 1024], autouse=True)
+def few(request, monkeypatch):
+    """Bans of single tokens, and by masks."""
+    monkeypatch.setattr(adjustments, "_FEW", request.param)
 
 
 def scores(by_row, rows=3):
@@ -33,6 +40,10 @@ def test_each_kind_of_change():
     assert left(one({"allow": (3, 7)})) == [3, 7]
     assert left(one({"mask": bytes([0b10001000, 0b100])})) == [3, 7, 10]
     assert one({"logits": given_row([5.0] * VOCAB)}) == [5.0] * VOCAB
+
+
+def test_what_is_banned_stays_banned_however_likely_it_is_made():
+    assert left(one({"ban": (3,), "bias": {3: 5.0, 4: 1.0}})) == [0, 1, 2, *range(4, 11)]
 
 
 def test_changes_of_one_action_and_of_several_add_up():

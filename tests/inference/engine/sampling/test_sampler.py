@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW, uniform
-from concordance_inference.engine.sampling.sampler import Overlay, Sampler
+from concordance_inference.engine.sampling.sampler import Sampler
 from concordance_inference.generation import SamplingParams
 
 
@@ -121,14 +121,3 @@ def test_rows_of_a_batch_are_sampled_by_their_own_parameters_in_any_selection():
     logits = mx.array([LOGITS] * 2)
 
     assert Sampler(params).sample(logits, [1, 2], [0.99, 0.99]).tolist() == [3, 1]
-
-
-@pytest.mark.parametrize("rows", [(0,), (1, 2), (0, 1, 2)])
-def test_an_overlay_is_sampled_from_instead(rows):
-    params = [SamplingParams(temperature=0), SamplingParams(), SamplingParams(top_p=0.9)]
-    changed = mx.array([[9.0, 0.0, 0.0, 0.0]] * len(rows))
-    tokens = Sampler(params).sample(
-        mx.array([LOGITS] * 3), range(3), [0.5] * 3, overlay=Overlay(rows, changed)
-    )
-
-    assert tokens.tolist() == [0 if i in rows else expected for i, expected in enumerate([1, 2, 2])]

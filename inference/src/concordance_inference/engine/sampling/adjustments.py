@@ -4,6 +4,7 @@ However many rows mods adjust and however many mods adjust each, there is one op
 device for each kind of change.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -15,6 +16,9 @@ from concordance_shared import AdjustedLogits
 from concordance_inference.engine.sampling import rows as some
 
 Actions = Sequence[AdjustedLogits]  # of one row, in the order in which mods gave them
+
+#: So many tokens are banned one by one; for more, a mask of the vocabulary is less work.
+_FEW = 1024
 
 
 def adjusted(scores: mx.array, by_row: Sequence[Actions]) -> mx.array:
@@ -67,20 +71,28 @@ def _from_last_row(actions: Actions) -> Actions:
 
 
 def _biased(scores: mx.array, by_row: Sequence[Actions]) -> mx.array:
-    cells = [
-        (i, token_id, bias)
-        for i, actions in enumerate(by_row)
-        for action in actions
-        for token_id, bias in (action.bias or {}).items()
-    ]
-    if not cells:
+    """Add to the scores of single tokens: -inf for those that are banned."""
+    rows: list[int] = []
+    token_ids: list[int] = []
+    biases: list[float] = []
+    for i, actions in enumerate(by_row):
+        for action in actions:
+            added = {**(action.bias or {}), **dict.fromkeys(_few_banned(action), -math.inf)}
+            rows += [i] * len(added)
+            token_ids += added
+            biases += added.values()
+    if not rows:
         return scores
-    rows, token_ids, biases = (list(column) for column in zip(*cells, strict=True))
     return scores.at[mx.array(rows), mx.array(token_ids)].add(mx.array(biases, mx.float32))
 
 
+def _few_banned(action: AdjustedLogits) -> Sequence[int]:
+    banned = action.ban or ()
+    return banned if len(banned) <= _FEW else ()
+
+
 def _masked(scores: mx.array, by_row: Sequence[Actions]) -> mx.array:
-    """Drop what is banned or not allowed, with a mask for each row that drops anything."""
+    """Drop what is not allowed and what is banned in large numbers, with a mask for each row."""
     vocab_size = scores.shape[-1]
     masks = [_mask_of(actions, vocab_size) for actions in by_row]
     rows = [i for i, mask in enumerate(masks) if mask is not None]
@@ -95,9 +107,11 @@ def _mask_of(actions: Actions, vocab_size: int) -> np.ndarray | None:
     """One packed mask for all that a row's actions allow and ban; `None` if they drop nothing."""
     masks = [_padded(action.mask, vocab_size) for action in actions if action.mask]
     masks += [_packed(action.allow, vocab_size) for action in actions if action.allow is not None]
-    banned = [token_id for action in actions for token_id in action.ban or ()]
-    if banned:
-        masks.append(~_packed(banned, vocab_size))
+    masks += [
+        ~_packed(action.ban, vocab_size)
+        for action in actions
+        if action.ban and not _few_banned(action)
+    ]
     if len(masks) < 2:
         return masks[0] if masks else None
     return np.bitwise_and.reduce(masks)

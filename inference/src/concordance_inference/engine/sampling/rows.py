@@ -1,4 +1,8 @@
-"""Some rows of an array: taken out, changed, and put back."""
+"""Some rows of an array: taken out, changed, and put back.
+
+Neighbouring rows are one slice: taking it is a view, and writing it is several times faster on a
+CPU than writing rows by their numbers.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -7,15 +11,21 @@ import mlx.core as mx
 
 def taken(values: mx.array, rows: Sequence[int]) -> mx.array:
     """Some rows of an array, in ascending order.  (n, ...) -> (rows, ...)"""
-    return values if len(rows) == values.shape[0] else values[mx.array(list(rows))]
+    if len(rows) == values.shape[0]:
+        return values
+    runs = _runs(rows)
+    return values[runs[0]] if len(runs) == 1 else values[mx.array(list(rows))]
 
 
 def put(values: mx.array, rows: Sequence[int], new: mx.array) -> mx.array:
-    """The array with some of its rows replaced.  (n, ...), (rows, ...) -> (n, ...)"""
+    """The array with some of its rows, in ascending order, replaced.  (n, ...) -> (n, ...)"""
     if len(rows) == values.shape[0]:
         return new
-    changed = mx.array(values)
-    changed[mx.array(list(rows))] = new
+    changed, at = mx.array(values), 0
+    for run in _runs(rows):
+        size = run.stop - run.start
+        changed[run] = new[at : at + size]
+        at += size
     return changed
 
 
@@ -24,3 +34,14 @@ def changed(
 ) -> mx.array:
     """The array with a function applied to some of its rows."""
     return put(values, rows, change(taken(values, rows))) if rows else values
+
+
+def _runs(rows: Sequence[int]) -> list[slice]:
+    """The slices of neighbouring rows."""
+    runs: list[slice] = []
+    for row in rows:
+        if runs and runs[-1].stop == row:
+            runs[-1] = slice(runs[-1].start, row + 1)
+        else:
+            runs.append(slice(row, row + 1))
+    return runs

@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import mlx.core as mx
-from msgspec import Struct
 
 from concordance_inference.engine.sampling import rows as some
 from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW
@@ -19,13 +18,6 @@ _ALL = 2**31 - 1
 
 #: So many of the likeliest tokens are sorted where a row is cut by rank: nearly always enough.
 _CANDIDATES = 1024
-
-
-class Overlay(Struct, frozen=True, eq=False):
-    """Scores that take the place of some of a step's scores, without a copy of the others."""
-
-    rows: tuple[int, ...]  # the indices of the scores that they replace, ascending
-    scores: mx.array  # (rows, vocab) float32
 
 
 class Sampler:
@@ -63,7 +55,6 @@ class Sampler:
         xtc_draws: Sequence[float] = (),
         temperatures: Mapping[int, float] | None = None,
         whole: Collection[int] = (),
-        overlay: Overlay | None = None,
     ) -> mx.array:
         """Choose a token for each scored row; `NO_TOKEN` where a row has none to choose.
 
@@ -81,7 +72,6 @@ class Sampler:
             xtc_draws: Another one for each of them; not needed if none uses XTC.
             temperatures: By row of the batch, instead of the row's own.
             whole: The rows of the batch whose tokens are all sorted if they are cut by rank.
-            overlay: What some of the scores are instead.
 
         Returns:
             (scored rows,) int32
@@ -91,10 +81,6 @@ class Sampler:
         heat = [(temperatures or {}).get(row, p.temperature) for row, p in own]
         drawn = [i for i, temperature in enumerate(heat) if temperature > 0]
         best = _best(logits)
-        if overlay:
-            best = some.put(best, overlay.rows, _best(overlay.scores))
-            if not set(drawn).isdisjoint(overlay.rows):
-                logits = some.put(logits, overlay.rows, overlay.scores)
         if not drawn:
             return best
         scaled = some.taken(logits, drawn) / mx.array([heat[i] for i in drawn])[:, None]
@@ -159,7 +145,7 @@ def _best(logits: mx.array) -> mx.array:
     """The likeliest token of each row.  (rows, vocab) -> (rows,) int32"""
     best = mx.argmax(logits, axis=-1)
     score = mx.take_along_axis(logits, best[:, None], axis=-1)[:, 0]
-    return mx.where(mx.isfinite(score), best.astype(mx.int32), NO_TOKEN)
+    return mx.where(mx.abs(score) < mx.inf, best.astype(mx.int32), NO_TOKEN)
 
 
 def _draw(scores: mx.array, draws: mx.array) -> mx.array:

@@ -1,0 +1,39 @@
+"""Some rows of an array: taken out, changed, and put back."""
+
+import mlx.core as mx
+import pytest
+from concordance_inference.engine.sampling.rows import changed, put, taken
+
+ROWS = [(0,), (3,), (1, 2), (0, 2, 3), (1, 3), (0, 1, 2, 3)]
+VALUES = [[10.0 * row + i for i in range(3)] for row in range(4)]
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_rows_are_taken_in_order(rows):
+    assert taken(mx.array(VALUES), rows).tolist() == [VALUES[row] for row in rows]
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_rows_are_put_in_their_places_and_the_array_stays_as_it_was(rows):
+    values, new = mx.array(VALUES), [[-1.0 - i] * 3 for i in range(len(rows))]
+    expected = [*VALUES]
+    for row, one in zip(rows, new, strict=True):
+        expected[row] = one
+
+    assert put(values, rows, mx.array(new)).tolist() == expected
+    assert values.tolist() == VALUES
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_only_some_rows_are_changed(rows):
+    result = changed(mx.array(VALUES), rows, lambda some: -some)
+
+    assert result.tolist() == [
+        [-value for value in values] if row in rows else values for row, values in enumerate(VALUES)
+    ]
+
+
+def test_without_rows_nothing_is_done():
+    values = mx.array(VALUES)
+
+    assert changed(values, (), None) is values
