@@ -70,6 +70,8 @@ class FlowQuestion(Generic[StateT]):
     def on(self, answer: str, target: RouteTarget) -> "FlowQuestion[StateT]":
         """Go there after this answer, in whatever case it is written.
 
+        It may be one that the model cannot give, and only `with_auto_answer` does.
+
         Raises:
             FlowError: It is no target.
         """
