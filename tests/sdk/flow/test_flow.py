@@ -29,7 +29,7 @@ from concordance_sdk.flow import (
 )
 from concordance_sdk.self_prompt import EraseMode
 from concordance_sdk.testing import play
-from concordance_shared import ConstraintError, FlowError
+from concordance_shared import ConstraintError, FlowError, ModBudgetError
 
 EOS = 256
 YES_NO = ChoicesStrat(["yes", "no"])
@@ -341,6 +341,33 @@ def test_a_flow_may_have_any_length(count, erase_mode):
     assert played.passes == count + 1  # the prompt, and one choice for each question
 
 
+@pytest.mark.parametrize("count", [300, 5000])
+def test_any_number_of_known_answers_may_be_passed_before_something_is_written(count):
+    target = route_output("Done.")
+    for i in reversed(range(count)):
+        target = ask(f"q{i}").with_auto_answer(lambda state: "yes").then(target)
+    played, state = walk(target)
+
+    assert (played.text, len(state.answers)) == ("Done.", count)
+
+
+def test_a_flow_that_erases_more_than_it_may_is_told_what_to_change():
+    target = route_output("Done.")
+    for i in range(300):
+        target = ask(f"q{i:03}", erase_mode="all").then(target)
+
+    with pytest.raises(ModBudgetError, match=r"8 x max_tokens \(100\).* larger max_tokens"):
+        play(flow_mod(FlowEngine(entry_question=target)), script=b"n" * 99, max_tokens=100)
+
+
+def test_a_route_may_come_to_a_known_question_again_as_long_as_the_state_leads_on():
+    count = ask("Count").with_auto_answer(lambda state: str(len(state.data)))
+    count.assign(lambda state, answer: state.data.update({answer: True}))
+    count.branch(lambda state: "Counted." if len(state.data) == 400 else count)
+
+    assert walk(count)[0].text == "Counted."
+
+
 def test_a_question_may_be_asked_again_until_the_answer_is_right():
     tries = []
     guess = ask("Guess", Regex("[0-9]"), "all", completion_text="")
@@ -365,7 +392,15 @@ def endless_auto_answers():
     return ask("Sure").then(ping)
 
 
-@pytest.mark.parametrize("entry", [endless_functions, endless_auto_answers])
+def ever_new_questions():
+    def another(state):
+        name = f"q{len(state.answers)}"
+        return ask(name).with_auto_answer(lambda state: "yes").then(another)
+
+    return ask("Sure").then(another)
+
+
+@pytest.mark.parametrize("entry", [endless_functions, endless_auto_answers, ever_new_questions])
 def test_a_route_that_never_ends_is_an_error_that_says_where(entry):
     with pytest.raises(ModRaisedError, match="never comes to anything that is written") as caught:
         walk(entry(), {"Sure? ": "no"})

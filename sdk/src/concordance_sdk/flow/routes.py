@@ -1,5 +1,6 @@
 """Where a flow goes after an answer."""
 
+from collections import Counter
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 
 StateT = TypeVar("StateT")
 
-#: How many steps a route may take before it comes to something that is written.
-MAX_ROUTE_STEPS = 256
+#: How often a route may come to one question, or follow functions behind it, before anything is
+#: written. With as many as this the state no longer leads on to an end.
+MAX_STEPS_AT_ONE = 1000
+#: How many questions a route may pass whose answers are known: functions may make ever new ones.
+MAX_QUESTIONS_PASSED = 10_000
 
 ToolCallback = Callable[[Actions, Any, Tokenizer], Action | None]
 
@@ -137,37 +141,42 @@ def route_noop() -> FlowRoute:
 
 
 class RouteBudget(Generic[StateT]):
-    """Follows functions of the state to a route, so many steps and no more."""
+    """Follows a route until it comes to something that is written, or is seen never to.
+
+    A route may pass any number of questions whose answers are known. One that keeps coming to the
+    same place goes round.
+    """
 
     def __init__(self, state: StateT) -> None:
         """Begin to follow."""
         self._state = state
-        self._steps = 0
+        self._steps: Counter[object] = Counter()
 
-    def step(self, where: str) -> None:
-        """Count a step.
+    def step(self, question: object) -> None:
+        """Count a step at a question.
 
         Raises:
             FlowError: There were too many.
         """
-        self._steps += 1
-        if self._steps > MAX_ROUTE_STEPS:
+        self._steps[question] += 1
+        is_endless = self._steps[question] > MAX_STEPS_AT_ONE
+        if is_endless or len(self._steps) > MAX_QUESTIONS_PASSED:
             raise FlowError(
-                f"the route from {where} never comes to anything that is written: after "
-                f"{MAX_ROUTE_STEPS} steps it still goes on; end it with a message, an output, a "
-                "tool, or a question that the model answers"
+                f"the route from {question!r} never comes to anything that is written: after "
+                f"{self._steps.total()} steps it still goes on; end it with a message, an output, "
+                "a tool, or a question that the model answers"
             )
 
-    def resolve(self, target: RouteTarget, where: str) -> FlowRoute:
-        """The route that a target names.
+    def resolve(self, target: RouteTarget, question: object) -> FlowRoute:
+        """The route that a target of a question names.
 
         Raises:
             FlowError: It names none, or its functions never come to one.
         """
         while callable(target):
-            self.step(where)
+            self.step(question)
             target = target(self._state)
-        return _route(target, where)
+        return _route(target, repr(question))
 
 
 def check_target(target: RouteTarget, where: str) -> None:

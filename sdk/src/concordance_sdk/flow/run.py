@@ -114,7 +114,7 @@ class FlowRun(Generic[StateT]):
             values[question.name] = value
         for assign in question.assignments:
             assign(self.state, answer)
-        return budget.resolve(question.target_after(answer, self.state), repr(question))
+        return budget.resolve(question.target_after(answer, self.state), question)
 
     def _perform(self, route: FlowRoute, turn: Turn, budget: RouteBudget[StateT]) -> Action | None:
         """Do what a route says, or what the first one says that is not known to lead on."""
@@ -158,7 +158,7 @@ class FlowRun(Generic[StateT]):
             answer = question.auto_answer(self.state) if question.auto_answer else None
             if not answer or not answer.strip():
                 return route
-            budget.step(repr(question))
+            budget.step(question)
             route = self._after(question, answer.strip(), answer.strip(), budget)
         return route
 
