@@ -293,6 +293,23 @@ def test_a_known_answer_is_not_asked_for():
     assert log == ["no"]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "known", "value"),
+    [
+        (CharsStrat(CharsMode.JS_FLOAT, stop=4), "2.5", 2.5),
+        (CharsStrat(CharsMode.JS_FLOAT, stop="\n"), " 2.5 ", 2.5),
+        (ListStrat(CharsStrat(CharsMode.JS_FLOAT, stop=4), end_with="\n"), "1.5, 2", [1.5, 2.0]),
+        (UntilStrat("<a>", UntilEndType.TAG, "</a>"), "<a>so</a>", "so"),
+        (CharsStrat(CharsMode.JS_FLOAT, stop=4), "unknown", "unknown"),
+    ],
+)
+def test_a_known_answer_means_what_it_means_when_it_is_asked_for(strategy, known, value):
+    entry = ask("A", strategy).with_auto_answer(lambda state: known).then("Done.")
+    _, state = walk(entry)
+
+    assert (state.answers, state.values) == ({"A": known.strip()}, {"A": value})
+
+
 @pytest.mark.parametrize("known", [None, "", "  "])
 def test_an_answer_that_is_not_known_is_asked_for(known):
     question = ask("Sure").with_auto_answer(lambda state: known).then("Done.")

@@ -1,11 +1,14 @@
 """One question of a flow: what is asked, and where each answer leads."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from concordance_shared import FlowError
 
 from concordance_sdk.constraints import Constraint
+from concordance_sdk.constraints.byte_grammar import fault_of, matcher_of
+from concordance_sdk.constraints.validation import grammar_text
 from concordance_sdk.flow.routes import RouteTarget, check_target
 from concordance_sdk.self_prompt import EraseMode, SelfPrompt
 
@@ -52,6 +55,7 @@ class FlowQuestion(Generic[StateT]):
         if not name:
             raise FlowError("a FlowQuestion needs a name, under which its answer is kept")
         self.name = name
+        self.strategy = strategy
         self.self_prompt = SelfPrompt(
             prompt=prompt,
             strategy=strategy,
@@ -117,6 +121,27 @@ class FlowQuestion(Generic[StateT]):
             if target is not None:
                 return target
         return self.default_route
+
+    def value_of(self, answer: str) -> Any:
+        """What an answer means that was not asked for; the text itself if it may not be given."""
+        ends = (getattr(self.strategy, name, None) for name in ("stop", "end_with"))
+        for end in ("", *(end for end in ends if isinstance(end, str))):
+            if _may_be(self.strategy, answer + end):
+                return self.strategy.value(answer + end)
+        return answer
+
+
+def _may_be(strategy: Constraint, text: str) -> bool:
+    return _is_text_of(grammar_text(strategy), text)
+
+
+@functools.lru_cache(512)
+def _is_text_of(grammar: str, text: str) -> bool:
+    """Whether a text satisfies a grammar; not, if that cannot be told without a tokenizer."""
+    if fault_of(grammar):
+        return False
+    matcher, data = matcher_of(grammar), list(text.encode())
+    return matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting()
 
 
 def _key(answer: str) -> str:

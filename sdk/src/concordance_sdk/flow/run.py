@@ -159,7 +159,8 @@ class FlowRun(Generic[StateT]):
             if not answer or not answer.strip():
                 return route
             budget.step(question)
-            route = self._after(question, answer.strip(), answer.strip(), budget)
+            answer = answer.strip()
+            route = self._after(question, answer, question.value_of(answer), budget)
         return route
 
     def _enter(self, target: FlowQuestion[StateT] | FlowDefinition[StateT]) -> FlowQuestion[StateT]:
