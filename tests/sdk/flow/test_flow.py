@@ -19,6 +19,7 @@ from concordance_sdk.flow import (
     FlowDefinition,
     FlowEngine,
     FlowQuestion,
+    FlowRoute,
     RequestState,
     route_message,
     route_noop,
@@ -145,6 +146,59 @@ def test_a_target_is_a_text_a_route_a_question_or_a_function_that_gives_one(targ
 def test_a_function_that_gives_no_target_is_an_error_that_names_the_question():
     with pytest.raises(ModRaisedError, match=r"FlowQuestion\('Sure'\) leads to 3; a route is"):
         walk(ask("Sure").then(lambda state: 3), {"Sure? ": "no"})
+
+
+@pytest.mark.parametrize(
+    ("define", "said"),
+    [
+        (lambda: route_question("x"), "route_question takes a FlowQuestion or .*, not 'x'"),
+        (lambda: route_tool(None), "route_tool takes a function of .*, not None"),
+        (lambda: route_message(3), "route_message takes a text, not 3"),
+        (lambda: route_output(None), "route_output takes a text, not None"),
+        (lambda: route_summary(3), "route_summary takes a text or nothing, not 3"),
+        (lambda: FlowRoute("QUESTION"), "a FlowRoute has a RouteKind .*, not 'QUESTION'"),
+        (lambda: ask("A").on(3, "x"), r"FlowQuestion\('A'\)\.on takes the answer as a text, not 3"),
+        (lambda: ask("A").assign("x"), r"\('A'\)\.assign takes a function of .*, not 'x'"),
+        (lambda: ask("A").branch("x"), r"\('A'\)\.branch takes a function of .*, not 'x'"),
+        (lambda: ask("A").with_auto_answer("x"), r"\.with_auto_answer takes a function .* not 'x'"),
+        (lambda: FlowQuestion(3, "A? ", YES_NO), "FlowQuestion needs a name, .* not 3"),
+        (lambda: FlowDefinition("d", "x", str), "FlowDefinition 'd' begins with a .* not with 'x'"),
+        (
+            lambda: FlowDefinition("d", ask("A"), "x"),
+            "summary_builder of FlowDefinition 'd' .* 'x'",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_where_it_is_defined(define, said):
+    with pytest.raises(FlowError, match=said):
+        define()
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        (lambda state: route_question("x"), "route_question takes"),
+        (lambda state: route_tool(None), "route_tool takes"),
+        (lambda state: route_message(3), "route_message takes"),
+    ],
+)
+def test_a_function_that_makes_no_route_is_an_error_that_names_the_question(route, said):
+    with pytest.raises(ModRaisedError, match=rf"FlowQuestion\('Sure'\) leads nowhere: {said}"):
+        walk(ask("Sure").then(route), {"Sure? ": "no"})
+
+
+def test_a_summary_that_is_no_text_is_an_error_that_names_its_definition():
+    order = FlowDefinition("order", ask("Size").then(route_summary()), lambda state: 3)
+
+    with pytest.raises(ModRaisedError, match="FlowDefinition 'order' returns a text, not 3"):
+        walk(order, {"Size? ": "no"})
+
+
+def test_a_known_answer_that_is_no_text_is_an_error_that_names_the_question():
+    with pytest.raises(
+        ModRaisedError, match=r"auto-answer of FlowQuestion\('A'\) is 3; it is a text"
+    ):
+        walk(ask("A").with_auto_answer(lambda state: 3))
 
 
 # What a route does

@@ -9,7 +9,7 @@ from concordance_shared import FlowError
 from concordance_sdk.constraints import Constraint
 from concordance_sdk.constraints.byte_grammar import fault_of, matcher_of
 from concordance_sdk.constraints.validation import grammar_text
-from concordance_sdk.flow.routes import RouteTarget, check_target
+from concordance_sdk.flow.routes import RouteTarget, check_target, is_text, leading_on
 from concordance_sdk.self_prompt import EraseMode, SelfPrompt
 
 StateT = TypeVar("StateT")
@@ -52,8 +52,11 @@ class FlowQuestion(Generic[StateT]):
             completion_text: What is written behind the answer.
             erase_mode: What is taken back once there is an answer.
         """
-        if not name:
-            raise FlowError("a FlowQuestion needs a name, under which its answer is kept")
+        if not name or not is_text(name):
+            raise FlowError(
+                "a FlowQuestion needs a name, a text under which its answer is kept, not "
+                f"{name!r:.60}"
+            )
         self.name = name
         self.strategy = strategy
         self.self_prompt = SelfPrompt(
@@ -77,8 +80,10 @@ class FlowQuestion(Generic[StateT]):
         It may be one that the model cannot give, and only `with_auto_answer` does.
 
         Raises:
-            FlowError: It is no target.
+            FlowError: It is no target, or the answer is no text.
         """
+        if not is_text(answer):
+            raise FlowError(f"{self!r}.on takes the answer as a text, not {answer!r:.60}")
         check_target(target, f"{self!r} on {answer!r}")
         self.transitions[_key(answer)] = target
         return self
@@ -98,17 +103,32 @@ class FlowQuestion(Generic[StateT]):
         return self.then(target)
 
     def assign(self, function: Callable[[StateT, str], object]) -> "FlowQuestion[StateT]":
-        """Call a function with the state and the answer, once for each answer."""
+        """Call a function with the state and the answer, once for each answer.
+
+        Raises:
+            FlowError: It is no function.
+        """
+        self._require_function(function, "assign", "(state, answer)")
         self.assignments.append(function)
         return self
 
     def branch(self, resolver: Callable[[StateT], RouteTarget]) -> "FlowQuestion[StateT]":
-        """Go where a function of the state says; if it says `None`, the next one is asked."""
+        """Go where a function of the state says; if it says `None`, the next one is asked.
+
+        Raises:
+            FlowError: It is no function.
+        """
+        self._require_function(resolver, "branch", "the state")
         self.branches.append(resolver)
         return self
 
     def with_auto_answer(self, function: Callable[[StateT], str | None]) -> "FlowQuestion[StateT]":
-        """Take the answer that a function of the state knows, and do not ask; ask if it is none."""
+        """Take the answer that a function of the state knows, and do not ask; ask if it is none.
+
+        Raises:
+            FlowError: It is no function.
+        """
+        self._require_function(function, "with_auto_answer", "the state")
         self.auto_answer = function
         return self
 
@@ -117,10 +137,24 @@ class FlowQuestion(Generic[StateT]):
         if _key(answer) in self.transitions:
             return self.transitions[_key(answer)]
         for resolver in self.branches:
-            target: Any = resolver(state)
+            with leading_on(self):
+                target: Any = resolver(state)
             if target is not None:
                 return target
         return self.default_route
+
+    def known_answer(self, state: StateT) -> str | None:
+        """The answer, if it need not be asked for.
+
+        Raises:
+            FlowError: What is known is no text.
+        """
+        known = self.auto_answer(state) if self.auto_answer else None
+        if known is not None and not is_text(known):
+            raise FlowError(
+                f"the auto-answer of {self!r} is {known!r:.60}; it is a text, or None to ask"
+            )
+        return (known or "").strip() or None
 
     def value_of(self, answer: str) -> Any:
         """What an answer means that was not asked for; the text itself if it may not be given."""
@@ -129,6 +163,10 @@ class FlowQuestion(Generic[StateT]):
             if _may_be(self.strategy, answer + end):
                 return self.strategy.value(answer + end)
         return answer
+
+    def _require_function(self, function: object, method: str, of: str) -> None:
+        if not callable(function):
+            raise FlowError(f"{self!r}.{method} takes a function of {of}, not {function!r:.60}")
 
 
 def _may_be(strategy: Constraint, text: str) -> bool:

@@ -1,7 +1,8 @@
 """Where a flow goes after an answer."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -50,8 +51,33 @@ class RouteKind(Enum):
     NOOP = auto()
 
 
+def is_text(value: object) -> bool:
+    """Whether an author gave a text."""
+    return isinstance(value, str)
+
+
+def _is_question(value: object) -> bool:
+    from concordance_sdk.flow.definition import FlowDefinition  # noqa: PLC0415  # they name routes
+    from concordance_sdk.flow.question import FlowQuestion  # noqa: PLC0415
+
+    return isinstance(value, FlowQuestion | FlowDefinition)
+
+
+#: By kind: the field that says where a route leads, what may stand there, and that in words.
+_TAKES: dict[RouteKind, tuple[str, Callable[[object], bool], str]] = {
+    RouteKind.QUESTION: ("target", _is_question, "a FlowQuestion or a FlowDefinition"),
+    RouteKind.MESSAGE: ("message", is_text, "a text"),
+    RouteKind.SUMMARY: ("message", lambda x: x is None or is_text(x), "a text or nothing"),
+    RouteKind.OUTPUT: ("message", is_text, "a text"),
+    RouteKind.TOOL: ("target", callable, "a function of (actions, state, tokenizer)"),
+}
+
+
 class FlowRoute(Struct, frozen=True):
     """Where a flow goes. Made by the functions `route_question` to `route_noop`.
+
+    Raises:
+        FlowError: Its kind cannot lead to what it is given.
 
     Examples:
         >>> route_output("No.")
@@ -61,6 +87,17 @@ class FlowRoute(Struct, frozen=True):
     kind: RouteKind
     target: Any = None  # a question, a definition, or a tool's function
     message: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what it leads to."""
+        if not isinstance(cast(object, self.kind), RouteKind):
+            kinds = ", ".join(kind.name for kind in RouteKind)
+            raise FlowError(f"a FlowRoute has a RouteKind ({kinds}), not {self.kind!r:.60}")
+        if self.kind in _TAKES:
+            field, is_right, what = _TAKES[self.kind]
+            if not is_right(given := getattr(self, field)):
+                name = self.kind.name.lower()
+                raise FlowError(f"route_{name} takes {what}, not {given!r:.60}")
 
 
 RouteTarget = Any
@@ -175,8 +212,22 @@ class RouteBudget(Generic[StateT]):
         """
         while callable(target):
             self.step(question)
-            target = target(self._state)
+            with leading_on(question):
+                target = target(self._state)
         return _route(target, repr(question))
+
+
+@contextmanager
+def leading_on(question: object) -> Generator[None]:
+    """Name the question from which an author's function finds no route.
+
+    Raises:
+        FlowError: It raised one.
+    """
+    try:
+        yield
+    except FlowError as exc:
+        raise FlowError(f"{question!r} leads nowhere: {exc.message}") from exc
 
 
 def check_target(target: RouteTarget, where: str) -> None:
@@ -195,13 +246,10 @@ def _route(target: object, where: str) -> FlowRoute:
     Raises:
         FlowError: It names none.
     """
-    from concordance_sdk.flow.definition import FlowDefinition  # noqa: PLC0415  # they name routes
-    from concordance_sdk.flow.question import FlowQuestion  # noqa: PLC0415
-
     match target:
         case FlowRoute():
             return target
-        case FlowQuestion() | FlowDefinition():
+        case _ if _is_question(target):
             return route_question(cast(Any, target))
         case str():
             return route_message(target)

@@ -155,11 +155,10 @@ class FlowRun(Generic[StateT]):
         """Follow a route over the questions whose answers are known, to one that is not."""
         while route.kind is RouteKind.QUESTION:
             question = self._enter(route.target)
-            answer = question.auto_answer(self.state) if question.auto_answer else None
-            if not answer or not answer.strip():
+            answer = question.known_answer(self.state)
+            if answer is None:
                 return route
             budget.step(question)
-            answer = answer.strip()
             route = self._after(question, answer, question.value_of(answer), budget)
         return route
 
@@ -175,5 +174,5 @@ class FlowRun(Generic[StateT]):
         if route.message is not None:
             return route.message
         if self._flow is not None:
-            return self._flow.summary_builder(self.state)
+            return self._flow.summary(self.state)
         return "\n".join(f"{name}: {answer}" for name, answer in self.state.answers.items())
