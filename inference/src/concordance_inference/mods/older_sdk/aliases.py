@@ -70,7 +70,7 @@ _FLOW = {
 } | {name: f"{_HERE}.flow:{name}" for name in ("FlowEngine", "FlowQuestion", "RequestState")}
 _MODES = {name: f"{_SDK}.constraints:{name}" for name in ("CharsMode", "UntilEndType")}
 _STRATEGIES = _MODES | {
-    name: f"{_SDK}.constraints:{name}"
+    name: f"{_HERE}.strategies:{name}"
     for name in ("CharsStrat", "ChoicesStrat", "ListStrat", "UntilStrat")
 }
 
