@@ -4,13 +4,14 @@ import functools
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from concordance_shared import FlowError
+from concordance_shared import ConstraintError, FlowError
 
 from concordance_sdk.constraints import Constraint
 from concordance_sdk.constraints.byte_grammar import fault_of, matcher_of
 from concordance_sdk.constraints.validation import grammar_text
 from concordance_sdk.flow.routes import RouteTarget, check_target, is_text, leading_on
-from concordance_sdk.self_prompt import EraseMode, SelfPrompt
+from concordance_sdk.self_prompt import EraseMode, SelfPrompt, SelfPromptRun
+from concordance_sdk.tokenizer import Tokenizer
 
 StateT = TypeVar("StateT")
 
@@ -58,7 +59,7 @@ class FlowQuestion(Generic[StateT]):
                 f"{name!r:.60}"
             )
         self.name = name
-        self.strategy = strategy
+        self._strategy = strategy
         self.self_prompt = SelfPrompt(
             prompt=prompt,
             strategy=strategy,
@@ -156,12 +157,20 @@ class FlowQuestion(Generic[StateT]):
             )
         return (known or "").strip() or None
 
+    def start(self, tokenizer: Tokenizer) -> SelfPromptRun:
+        """Begin to ask.
+
+        Raises:
+            ConstraintError: The strategy cannot be enforced with this tokenizer.
+        """
+        return self.self_prompt.start(tokenizer)
+
     def value_of(self, answer: str) -> Any:
         """What an answer means that was not asked for; the text itself if it may not be given."""
-        ends = (getattr(self.strategy, name, None) for name in ("stop", "end_with"))
+        ends = (getattr(self._strategy, name, None) for name in ("stop", "end_with"))
         for end in ("", *(end for end in ends if isinstance(end, str))):
-            if _may_be(self.strategy, answer + end):
-                return self.strategy.value(answer + end)
+            if _may_be(self._strategy, answer + end):
+                return self._strategy.value(answer + end)
         return answer
 
     def _require_function(self, function: object, method: str, of: str) -> None:
@@ -170,7 +179,10 @@ class FlowQuestion(Generic[StateT]):
 
 
 def _may_be(strategy: Constraint, text: str) -> bool:
-    return _is_text_of(grammar_text(strategy), text)
+    try:
+        return _is_text_of(grammar_text(strategy), text)
+    except ConstraintError:  # which is said where the question is asked
+        return False
 
 
 @functools.lru_cache(512)

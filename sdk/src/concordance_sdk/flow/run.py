@@ -137,7 +137,7 @@ class FlowRun(Generic[StateT]):
 
     def _ask(self, turn: Turn) -> Action | None:
         assert self._question is not None
-        self._asked = self._question.self_prompt.start(turn.tokenizer)
+        self._asked = self._question.start(turn.tokenizer)
         return turn.write(self._asked.begin(turn.end).tokens)
 
     def _say(self, text: str, turn: Turn) -> Action | None:

@@ -54,12 +54,14 @@ _SELF_PROMPT = {
 }
 _FLOW = {
     name: f"{_SDK}.flow:{name}"
+    for name in ("FlowDefinition", "FlowState", "RouteKind", "RouteTarget")
+} | {
+    name: f"{_HERE}.flow:{name}"
     for name in (
-        "FlowDefinition",
+        "FlowEngine",
+        "FlowQuestion",
         "FlowRoute",
-        "FlowState",
-        "RouteKind",
-        "RouteTarget",
+        "RequestState",
         "route_message",
         "route_noop",
         "route_output",
@@ -67,7 +69,7 @@ _FLOW = {
         "route_summary",
         "route_tool",
     )
-} | {name: f"{_HERE}.flow:{name}" for name in ("FlowEngine", "FlowQuestion", "RequestState")}
+}
 _MODES = {name: f"{_SDK}.constraints:{name}" for name in ("CharsMode", "UntilEndType")}
 _STRATEGIES = _MODES | {
     name: f"{_HERE}.strategies:{name}"
