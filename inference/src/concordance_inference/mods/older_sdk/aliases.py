@@ -114,7 +114,11 @@ ALIASES: dict[str, dict[str, str]] = (
     | {f"sdk.{name}": names for name, names in _MODULES.items() if name.startswith("quote_mod_sdk")}
 )
 
-_OLDER_NAME = re.compile(r"\b(?:quote_mod_sdk|shared\.(?:types|utils|conversation))\b")
+_OLDER_NAME = re.compile(
+    r"\b(?:quote_mod_sdk|shared\.(?:types|utils|conversation))\b"
+    # of a package `shared` that is the source's own, other modules are imported
+    r"|\bfrom\s+shared\s+import\s*(?:\([^)]*|[^\n#(]*)\b(?:types|utils|conversation)\b"
+)
 
 
 def uses_older_names(texts: Mapping[str, str]) -> bool:
