@@ -64,6 +64,7 @@ def flow(event, actions: ActionBuilder, tokenizer: Any):
         ("call = lambda actions, state, tokenizer: None; assert route_tool(call).callback is call; "
          "assert isinstance(route_message('Done.'), FlowRoute); sure.then(route_message('Done.'))",
          "Done."),
+        ("sure.then(lambda state: route_message(state.data.get('missing')))", ""),
         ("sure.on('no', route_noop())", "yes"),
         ("route: RouteTarget = FlowRoute(RouteKind.MESSAGE, message='Done.'); sure.then(route)",
          "Done."),

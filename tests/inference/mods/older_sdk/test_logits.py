@@ -147,6 +147,7 @@ def test_a_changed_row_is_an_array_of_numpy_after_all():
     row[0, 1] = 2.0
 
     assert row.tolist() == [0, 2, 0, 0]
+    assert row[0] == 0.0
     assert row[0, 1] == row[:, 1] == row[1] == 2.0
     with pytest.raises(IndexError):
         row[1, 1]

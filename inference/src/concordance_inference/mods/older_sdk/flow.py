@@ -21,12 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 class FlowRoute(flow.FlowRoute, frozen=True):
-    """Where a flow goes; the function of a tool may be given as `callback`."""
+    """Where a flow goes; a tool's function may be given as `callback`, and a message be none."""
 
     callback: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        """Find the function under either name, and check the rest."""
+        """Find the function under either name, take no message for an empty one, and check."""
+        if self.kind is RouteKind.MESSAGE:
+            force_setattr(self, "message", self.message or "")
         if self.kind is RouteKind.TOOL:
             found = self.callback or self.target
             force_setattr(self, "target", found)
@@ -45,7 +47,11 @@ def _older(make: Callable[..., flow.FlowRoute]) -> Callable[..., FlowRoute]:
     return made
 
 
-route_message = _older(flow.route_message)
+def route_message(text: str | None) -> FlowRoute:
+    """Write a text, if any, and end the completion."""
+    return FlowRoute(RouteKind.MESSAGE, message=text)
+
+
 route_noop = _older(flow.route_noop)
 route_output = _older(flow.route_output)
 route_question = _older(flow.route_question)
