@@ -313,17 +313,18 @@ class Steering:
         self._stalled = 0 if self._is_new_place() else self._stalled + 1
         if self._stalled >= MAX_STALLED_DECISIONS:
             reason = f"{self._stalled} decisions in a row led to nothing new"
+            remedy = "let it take back each position only a few times"
         elif state.num_taken_back > MAX_TAKEN_BACK_RATIO * state.max_tokens:
             reason = (
                 f"{state.num_taken_back} tokens were taken back, more than "
-                f"{MAX_TAKEN_BACK_RATIO} x max_tokens"
+                f"{MAX_TAKEN_BACK_RATIO} x max_tokens ({state.max_tokens})"
             )
+            remedy = "let it take back less, or give the request a larger max_tokens"
         else:
             return
         raise ModBudgetError(
             f"mod {mod.name!r} keeps the completion from advancing: {reason}, the last at "
-            f"{type(event).__name__} (step {event.step}); let it take back each position only a "
-            "few times",
+            f"{type(event).__name__} (step {event.step}); {remedy}",
             mod=mod.name,
             event=type(event).__name__,
             step=event.step,

@@ -19,6 +19,7 @@ from concordance_sdk.flow import (
     FlowDefinition,
     FlowEngine,
     FlowQuestion,
+    FlowRoute,
     RequestState,
     route_message,
     route_noop,
@@ -29,7 +30,7 @@ from concordance_sdk.flow import (
 )
 from concordance_sdk.self_prompt import EraseMode
 from concordance_sdk.testing import play
-from concordance_shared import ConstraintError, FlowError
+from concordance_shared import ConstraintError, FlowError, ModBudgetError
 
 EOS = 256
 YES_NO = ChoicesStrat(["yes", "no"])
@@ -145,6 +146,59 @@ def test_a_target_is_a_text_a_route_a_question_or_a_function_that_gives_one(targ
 def test_a_function_that_gives_no_target_is_an_error_that_names_the_question():
     with pytest.raises(ModRaisedError, match=r"FlowQuestion\('Sure'\) leads to 3; a route is"):
         walk(ask("Sure").then(lambda state: 3), {"Sure? ": "no"})
+
+
+@pytest.mark.parametrize(
+    ("define", "said"),
+    [
+        (lambda: route_question("x"), "route_question takes a FlowQuestion or .*, not 'x'"),
+        (lambda: route_tool(None), "route_tool takes a function of .*, not None"),
+        (lambda: route_message(3), "route_message takes a text, not 3"),
+        (lambda: route_output(None), "route_output takes a text, not None"),
+        (lambda: route_summary(3), "route_summary takes a text or nothing, not 3"),
+        (lambda: FlowRoute("QUESTION"), "a FlowRoute has a RouteKind .*, not 'QUESTION'"),
+        (lambda: ask("A").on(3, "x"), r"FlowQuestion\('A'\)\.on takes the answer as a text, not 3"),
+        (lambda: ask("A").assign("x"), r"\('A'\)\.assign takes a function of .*, not 'x'"),
+        (lambda: ask("A").branch("x"), r"\('A'\)\.branch takes a function of .*, not 'x'"),
+        (lambda: ask("A").with_auto_answer("x"), r"\.with_auto_answer takes a function .* not 'x'"),
+        (lambda: FlowQuestion(3, "A? ", YES_NO), "FlowQuestion needs a name, .* not 3"),
+        (lambda: FlowDefinition("d", "x", str), "FlowDefinition 'd' begins with a .* not with 'x'"),
+        (
+            lambda: FlowDefinition("d", ask("A"), "x"),
+            "summary_builder of FlowDefinition 'd' .* 'x'",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_where_it_is_defined(define, said):
+    with pytest.raises(FlowError, match=said):
+        define()
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        (lambda state: route_question("x"), "route_question takes"),
+        (lambda state: route_tool(None), "route_tool takes"),
+        (lambda state: route_message(3), "route_message takes"),
+    ],
+)
+def test_a_function_that_makes_no_route_is_an_error_that_names_the_question(route, said):
+    with pytest.raises(ModRaisedError, match=rf"FlowQuestion\('Sure'\) leads nowhere: {said}"):
+        walk(ask("Sure").then(route), {"Sure? ": "no"})
+
+
+def test_a_summary_that_is_no_text_is_an_error_that_names_its_definition():
+    order = FlowDefinition("order", ask("Size").then(route_summary()), lambda state: 3)
+
+    with pytest.raises(ModRaisedError, match="FlowDefinition 'order' returns a text, not 3"):
+        walk(order, {"Size? ": "no"})
+
+
+def test_a_known_answer_that_is_no_text_is_an_error_that_names_the_question():
+    with pytest.raises(
+        ModRaisedError, match=r"auto-answer of FlowQuestion\('A'\) is 3; it is a text"
+    ):
+        walk(ask("A").with_auto_answer(lambda state: 3))
 
 
 # What a route does
@@ -293,6 +347,23 @@ def test_a_known_answer_is_not_asked_for():
     assert log == ["no"]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "known", "value"),
+    [
+        (CharsStrat(CharsMode.JS_FLOAT, stop=4), "2.5", 2.5),
+        (CharsStrat(CharsMode.JS_FLOAT, stop="\n"), " 2.5 ", 2.5),
+        (ListStrat(CharsStrat(CharsMode.JS_FLOAT, stop=4), end_with="\n"), "1.5, 2", [1.5, 2.0]),
+        (UntilStrat("<a>", UntilEndType.TAG, "</a>"), "<a>so</a>", "so"),
+        (CharsStrat(CharsMode.JS_FLOAT, stop=4), "unknown", "unknown"),
+    ],
+)
+def test_a_known_answer_means_what_it_means_when_it_is_asked_for(strategy, known, value):
+    entry = ask("A", strategy).with_auto_answer(lambda state: known).then("Done.")
+    _, state = walk(entry)
+
+    assert (state.answers, state.values) == ({"A": known.strip()}, {"A": value})
+
+
 @pytest.mark.parametrize("known", [None, "", "  "])
 def test_an_answer_that_is_not_known_is_asked_for(known):
     question = ask("Sure").with_auto_answer(lambda state: known).then("Done.")
@@ -341,6 +412,33 @@ def test_a_flow_may_have_any_length(count, erase_mode):
     assert played.passes == count + 1  # the prompt, and one choice for each question
 
 
+@pytest.mark.parametrize("count", [300, 5000])
+def test_any_number_of_known_answers_may_be_passed_before_something_is_written(count):
+    target = route_output("Done.")
+    for i in reversed(range(count)):
+        target = ask(f"q{i}").with_auto_answer(lambda state: "yes").then(target)
+    played, state = walk(target)
+
+    assert (played.text, len(state.answers)) == ("Done.", count)
+
+
+def test_a_flow_that_erases_more_than_it_may_is_told_what_to_change():
+    target = route_output("Done.")
+    for i in range(300):
+        target = ask(f"q{i:03}", erase_mode="all").then(target)
+
+    with pytest.raises(ModBudgetError, match=r"8 x max_tokens \(100\).* larger max_tokens"):
+        play(flow_mod(FlowEngine(entry_question=target)), script=b"n" * 99, max_tokens=100)
+
+
+def test_a_route_may_come_to_a_known_question_again_as_long_as_the_state_leads_on():
+    count = ask("Count").with_auto_answer(lambda state: str(len(state.data)))
+    count.assign(lambda state, answer: state.data.update({answer: True}))
+    count.branch(lambda state: "Counted." if len(state.data) == 400 else count)
+
+    assert walk(count)[0].text == "Counted."
+
+
 def test_a_question_may_be_asked_again_until_the_answer_is_right():
     tries = []
     guess = ask("Guess", Regex("[0-9]"), "all", completion_text="")
@@ -365,7 +463,15 @@ def endless_auto_answers():
     return ask("Sure").then(ping)
 
 
-@pytest.mark.parametrize("entry", [endless_functions, endless_auto_answers])
+def ever_new_questions():
+    def another(state):
+        name = f"q{len(state.answers)}"
+        return ask(name).with_auto_answer(lambda state: "yes").then(another)
+
+    return ask("Sure").then(another)
+
+
+@pytest.mark.parametrize("entry", [endless_functions, endless_auto_answers, ever_new_questions])
 def test_a_route_that_never_ends_is_an_error_that_says_where(entry):
     with pytest.raises(ModRaisedError, match="never comes to anything that is written") as caught:
         walk(entry(), {"Sure? ": "no"})

@@ -17,6 +17,7 @@ from concordance_shared import InvalidRequestError, ModError, ModLoadError
 
 from concordance_inference.mods.module_space import ModuleSpace, module_name
 from concordance_inference.mods.older_sdk.aliases import older_definition_of
+from concordance_inference.mods.raw_callable import raw_definition_of
 
 #: Where our own files are.
 _OURS = str(Path(__file__).parent)
@@ -109,7 +110,7 @@ def load_payload(payload: ModPayload) -> tuple[ModDefinition, str]:
             "the name of the function or class that is the mod",
             param="entrypoint",
         )
-    define = older_definition_of if space.speaks_of_older_sdk else definition_of
+    define = older_definition_of if space.speaks_of_older_sdk else raw_definition_of
     definition = _guarded(lambda: define(target), where)
     return msgspec.structs.replace(definition, name=payload.name), space.version
 

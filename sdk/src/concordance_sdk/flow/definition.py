@@ -1,10 +1,12 @@
 """Several questions that belong together, and how their answers are summed up."""
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
+
+from concordance_shared import FlowError
 
 from concordance_sdk.flow.question import FlowQuestion
-from concordance_sdk.flow.routes import FlowRoute
+from concordance_sdk.flow.routes import FlowRoute, is_text
 
 StateT = TypeVar("StateT")
 
@@ -33,10 +35,36 @@ class FlowDefinition(Generic[StateT]):
             name: What it is called.
             root: Its first question.
             summary_builder: Makes the summary of a state.
+
+        Raises:
+            FlowError: It begins with no question, or its summary is made by no function.
         """
+        if not isinstance(cast(object, root), FlowQuestion):
+            raise FlowError(
+                f"FlowDefinition {name!r} begins with a FlowQuestion, not with {root!r:.60}"
+            )
+        if not callable(summary_builder):
+            raise FlowError(
+                f"the summary_builder of FlowDefinition {name!r} is a function of the state, not "
+                f"{summary_builder!r:.60}"
+            )
         self.name = name
         self.root = root
         self.summary_builder = summary_builder
+
+    def summary(self, state: StateT) -> str:
+        """The summary of a state.
+
+        Raises:
+            FlowError: It is no text.
+        """
+        made = self.summary_builder(state)
+        if not is_text(made):
+            raise FlowError(
+                f"the summary_builder of FlowDefinition {self.name!r} returns a text, not "
+                f"{made!r:.60}"
+            )
+        return made
 
     def all_questions(self) -> list[FlowQuestion[StateT]]:
         """Its questions, the first one first: those that routes lead to without a function."""

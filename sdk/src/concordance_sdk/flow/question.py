@@ -1,13 +1,17 @@
 """One question of a flow: what is asked, and where each answer leads."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from concordance_shared import FlowError
+from concordance_shared import ConstraintError, FlowError
 
 from concordance_sdk.constraints import Constraint
-from concordance_sdk.flow.routes import RouteTarget, check_target
-from concordance_sdk.self_prompt import EraseMode, SelfPrompt
+from concordance_sdk.constraints.byte_grammar import fault_of, matcher_of
+from concordance_sdk.constraints.validation import grammar_text
+from concordance_sdk.flow.routes import RouteTarget, check_target, is_text, leading_on
+from concordance_sdk.self_prompt import EraseMode, SelfPrompt, SelfPromptRun
+from concordance_sdk.tokenizer import Tokenizer
 
 StateT = TypeVar("StateT")
 
@@ -49,9 +53,13 @@ class FlowQuestion(Generic[StateT]):
             completion_text: What is written behind the answer.
             erase_mode: What is taken back once there is an answer.
         """
-        if not name:
-            raise FlowError("a FlowQuestion needs a name, under which its answer is kept")
+        if not name or not is_text(name):
+            raise FlowError(
+                "a FlowQuestion needs a name, a text under which its answer is kept, not "
+                f"{name!r:.60}"
+            )
         self.name = name
+        self._strategy = strategy
         self.self_prompt = SelfPrompt(
             prompt=prompt,
             strategy=strategy,
@@ -73,8 +81,10 @@ class FlowQuestion(Generic[StateT]):
         It may be one that the model cannot give, and only `with_auto_answer` does.
 
         Raises:
-            FlowError: It is no target.
+            FlowError: It is no target, or the answer is no text.
         """
+        if not is_text(answer):
+            raise FlowError(f"{self!r}.on takes the answer as a text, not {answer!r:.60}")
         check_target(target, f"{self!r} on {answer!r}")
         self.transitions[_key(answer)] = target
         return self
@@ -94,17 +104,32 @@ class FlowQuestion(Generic[StateT]):
         return self.then(target)
 
     def assign(self, function: Callable[[StateT, str], object]) -> "FlowQuestion[StateT]":
-        """Call a function with the state and the answer, once for each answer."""
+        """Call a function with the state and the answer, once for each answer.
+
+        Raises:
+            FlowError: It is no function.
+        """
+        self._require_function(function, "assign", "(state, answer)")
         self.assignments.append(function)
         return self
 
     def branch(self, resolver: Callable[[StateT], RouteTarget]) -> "FlowQuestion[StateT]":
-        """Go where a function of the state says; if it says `None`, the next one is asked."""
+        """Go where a function of the state says; if it says `None`, the next one is asked.
+
+        Raises:
+            FlowError: It is no function.
+        """
+        self._require_function(resolver, "branch", "the state")
         self.branches.append(resolver)
         return self
 
     def with_auto_answer(self, function: Callable[[StateT], str | None]) -> "FlowQuestion[StateT]":
-        """Take the answer that a function of the state knows, and do not ask; ask if it is none."""
+        """Take the answer that a function of the state knows, and do not ask; ask if it is none.
+
+        Raises:
+            FlowError: It is no function.
+        """
+        self._require_function(function, "with_auto_answer", "the state")
         self.auto_answer = function
         return self
 
@@ -113,10 +138,60 @@ class FlowQuestion(Generic[StateT]):
         if _key(answer) in self.transitions:
             return self.transitions[_key(answer)]
         for resolver in self.branches:
-            target: Any = resolver(state)
+            with leading_on(self):
+                target: Any = resolver(state)
             if target is not None:
                 return target
         return self.default_route
+
+    def known_answer(self, state: StateT) -> str | None:
+        """The answer, if it need not be asked for.
+
+        Raises:
+            FlowError: What is known is no text.
+        """
+        known = self.auto_answer(state) if self.auto_answer else None
+        if known is not None and not is_text(known):
+            raise FlowError(
+                f"the auto-answer of {self!r} is {known!r:.60}; it is a text, or None to ask"
+            )
+        return (known or "").strip() or None
+
+    def start(self, tokenizer: Tokenizer) -> SelfPromptRun:
+        """Begin to ask.
+
+        Raises:
+            ConstraintError: The strategy cannot be enforced with this tokenizer.
+        """
+        return self.self_prompt.start(tokenizer)
+
+    def value_of(self, answer: str) -> Any:
+        """What an answer means that was not asked for; the text itself if it may not be given."""
+        ends = (getattr(self._strategy, name, None) for name in ("stop", "end_with"))
+        for end in ("", *(end for end in ends if isinstance(end, str))):
+            if _may_be(self._strategy, answer + end):
+                return self._strategy.value(answer + end)
+        return answer
+
+    def _require_function(self, function: object, method: str, of: str) -> None:
+        if not callable(function):
+            raise FlowError(f"{self!r}.{method} takes a function of {of}, not {function!r:.60}")
+
+
+def _may_be(strategy: Constraint, text: str) -> bool:
+    try:
+        return _is_text_of(grammar_text(strategy), text)
+    except ConstraintError:  # which is said where the question is asked
+        return False
+
+
+@functools.lru_cache(512)
+def _is_text_of(grammar: str, text: str) -> bool:
+    """Whether a text satisfies a grammar; not, if that cannot be told without a tokenizer."""
+    if fault_of(grammar):
+        return False
+    matcher, data = matcher_of(grammar), list(text.encode())
+    return matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting()
 
 
 def _key(answer: str) -> str:

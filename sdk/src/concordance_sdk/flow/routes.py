@@ -1,6 +1,8 @@
 """Where a flow goes after an answer."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -16,8 +18,11 @@ if TYPE_CHECKING:
 
 StateT = TypeVar("StateT")
 
-#: How many steps a route may take before it comes to something that is written.
-MAX_ROUTE_STEPS = 256
+#: How often a route may come to one question, or follow functions behind it, before anything is
+#: written. With as many as this the state no longer leads on to an end.
+MAX_STEPS_AT_ONE = 1000
+#: How many questions a route may pass whose answers are known: functions may make ever new ones.
+MAX_QUESTIONS_PASSED = 10_000
 
 ToolCallback = Callable[[Actions, Any, Tokenizer], Action | None]
 
@@ -46,8 +51,33 @@ class RouteKind(Enum):
     NOOP = auto()
 
 
+def is_text(value: object) -> bool:
+    """Whether an author gave a text."""
+    return isinstance(value, str)
+
+
+def _is_question(value: object) -> bool:
+    from concordance_sdk.flow.definition import FlowDefinition  # noqa: PLC0415  # they name routes
+    from concordance_sdk.flow.question import FlowQuestion  # noqa: PLC0415
+
+    return isinstance(value, FlowQuestion | FlowDefinition)
+
+
+#: By kind: the field that says where a route leads, what may stand there, and that in words.
+_TAKES: dict[RouteKind, tuple[str, Callable[[object], bool], str]] = {
+    RouteKind.QUESTION: ("target", _is_question, "a FlowQuestion or a FlowDefinition"),
+    RouteKind.MESSAGE: ("message", is_text, "a text"),
+    RouteKind.SUMMARY: ("message", lambda x: x is None or is_text(x), "a text or nothing"),
+    RouteKind.OUTPUT: ("message", is_text, "a text"),
+    RouteKind.TOOL: ("target", callable, "a function of (actions, state, tokenizer)"),
+}
+
+
 class FlowRoute(Struct, frozen=True):
     """Where a flow goes. Made by the functions `route_question` to `route_noop`.
+
+    Raises:
+        FlowError: Its kind cannot lead to what it is given.
 
     Examples:
         >>> route_output("No.")
@@ -57,6 +87,17 @@ class FlowRoute(Struct, frozen=True):
     kind: RouteKind
     target: Any = None  # a question, a definition, or a tool's function
     message: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what it leads to."""
+        if not isinstance(cast(object, self.kind), RouteKind):
+            kinds = ", ".join(kind.name for kind in RouteKind)
+            raise FlowError(f"a FlowRoute has a RouteKind ({kinds}), not {self.kind!r:.60}")
+        if self.kind in _TAKES:
+            field, is_right, what = _TAKES[self.kind]
+            if not is_right(given := getattr(self, field)):
+                name = self.kind.name.lower()
+                raise FlowError(f"route_{name} takes {what}, not {given!r:.60}")
 
 
 RouteTarget = Any
@@ -137,37 +178,56 @@ def route_noop() -> FlowRoute:
 
 
 class RouteBudget(Generic[StateT]):
-    """Follows functions of the state to a route, so many steps and no more."""
+    """Follows a route until it comes to something that is written, or is seen never to.
+
+    A route may pass any number of questions whose answers are known. One that keeps coming to the
+    same place goes round.
+    """
 
     def __init__(self, state: StateT) -> None:
         """Begin to follow."""
         self._state = state
-        self._steps = 0
+        self._steps: Counter[object] = Counter()
 
-    def step(self, where: str) -> None:
-        """Count a step.
+    def step(self, question: object) -> None:
+        """Count a step at a question.
 
         Raises:
             FlowError: There were too many.
         """
-        self._steps += 1
-        if self._steps > MAX_ROUTE_STEPS:
+        self._steps[question] += 1
+        is_endless = self._steps[question] > MAX_STEPS_AT_ONE
+        if is_endless or len(self._steps) > MAX_QUESTIONS_PASSED:
             raise FlowError(
-                f"the route from {where} never comes to anything that is written: after "
-                f"{MAX_ROUTE_STEPS} steps it still goes on; end it with a message, an output, a "
-                "tool, or a question that the model answers"
+                f"the route from {question!r} never comes to anything that is written: after "
+                f"{self._steps.total()} steps it still goes on; end it with a message, an output, "
+                "a tool, or a question that the model answers"
             )
 
-    def resolve(self, target: RouteTarget, where: str) -> FlowRoute:
-        """The route that a target names.
+    def resolve(self, target: RouteTarget, question: object) -> FlowRoute:
+        """The route that a target of a question names.
 
         Raises:
             FlowError: It names none, or its functions never come to one.
         """
         while callable(target):
-            self.step(where)
-            target = target(self._state)
-        return _route(target, where)
+            self.step(question)
+            with leading_on(question):
+                target = target(self._state)
+        return _route(target, repr(question))
+
+
+@contextmanager
+def leading_on(question: object) -> Generator[None]:
+    """Name the question from which an author's function finds no route.
+
+    Raises:
+        FlowError: It raised one.
+    """
+    try:
+        yield
+    except FlowError as exc:
+        raise FlowError(f"{question!r} leads nowhere: {exc.message}") from exc
 
 
 def check_target(target: RouteTarget, where: str) -> None:
@@ -186,13 +246,10 @@ def _route(target: object, where: str) -> FlowRoute:
     Raises:
         FlowError: It names none.
     """
-    from concordance_sdk.flow.definition import FlowDefinition  # noqa: PLC0415  # they name routes
-    from concordance_sdk.flow.question import FlowQuestion  # noqa: PLC0415
-
     match target:
         case FlowRoute():
             return target
-        case FlowQuestion() | FlowDefinition():
+        case _ if _is_question(target):
             return route_question(cast(Any, target))
         case str():
             return route_message(target)

@@ -114,7 +114,7 @@ class FlowRun(Generic[StateT]):
             values[question.name] = value
         for assign in question.assignments:
             assign(self.state, answer)
-        return budget.resolve(question.target_after(answer, self.state), repr(question))
+        return budget.resolve(question.target_after(answer, self.state), question)
 
     def _perform(self, route: FlowRoute, turn: Turn, budget: RouteBudget[StateT]) -> Action | None:
         """Do what a route says, or what the first one says that is not known to lead on."""
@@ -137,7 +137,7 @@ class FlowRun(Generic[StateT]):
 
     def _ask(self, turn: Turn) -> Action | None:
         assert self._question is not None
-        self._asked = self._question.self_prompt.start(turn.tokenizer)
+        self._asked = self._question.start(turn.tokenizer)
         return turn.write(self._asked.begin(turn.end).tokens)
 
     def _say(self, text: str, turn: Turn) -> Action | None:
@@ -155,11 +155,11 @@ class FlowRun(Generic[StateT]):
         """Follow a route over the questions whose answers are known, to one that is not."""
         while route.kind is RouteKind.QUESTION:
             question = self._enter(route.target)
-            answer = question.auto_answer(self.state) if question.auto_answer else None
-            if not answer or not answer.strip():
+            answer = question.known_answer(self.state)
+            if answer is None:
                 return route
-            budget.step(repr(question))
-            route = self._after(question, answer.strip(), answer.strip(), budget)
+            budget.step(question)
+            route = self._after(question, answer, question.value_of(answer), budget)
         return route
 
     def _enter(self, target: FlowQuestion[StateT] | FlowDefinition[StateT]) -> FlowQuestion[StateT]:
@@ -174,5 +174,5 @@ class FlowRun(Generic[StateT]):
         if route.message is not None:
             return route.message
         if self._flow is not None:
-            return self._flow.summary_builder(self.state)
+            return self._flow.summary(self.state)
         return "\n".join(f"{name}: {answer}" for name, answer in self.state.answers.items())

@@ -47,6 +47,28 @@ def test_an_upload_of_a_folder_whose_modules_use_the_older_names():
     assert play(load_payload(payload)[0], says="").text == "hey"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from shared import types",
+        "from shared import conversation as c, types",
+        "from shared import (\n    conversation,\n    types,\n)",
+        "import shared.types\nfrom shared import types",
+    ],
+)
+def test_the_modules_of_a_package_are_found_by_its_name(line):
+    definition = upload(
+        f"""
+{line}
+def raw(event, tokenizer):
+    if isinstance(event, types.Prefilled):
+        return types.ForceOutput(tokenizer.encode("hey"))
+"""
+    )
+
+    assert play(definition, says="").text == "hey"
+
+
 # What is not there
 
 
@@ -80,6 +102,17 @@ def test_a_file_that_defines_no_mod_is_told_so(load):
 def test_sources_that_do_not_speak_of_the_older_sdk_find_none_of_it(load):
     with pytest.raises(ModLoadError, match="ModuleNotFoundError"):
         load("from max.driver import Tensor")
+
+
+def test_a_package_of_the_sources_own_is_not_taken_for_the_older_one(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "words.py").write_text("WORD = 'own'")
+    (tmp_path / "newer.py").write_text(
+        "from shared import words  # of all types\nfrom max.driver import Tensor\n"
+    )
+
+    with pytest.raises(ModLoadError, match="ModuleNotFoundError"):
+        load_path(tmp_path)
 
 
 def test_a_package_of_the_sources_own_goes_before(tmp_path):

@@ -29,6 +29,7 @@ def look(event, actions, tokenizer):
         convo = get_conversation()
         assert convo == get_conversation(event.request_id)
         assert convo[0]["content"].lower() == "hi" and convo[1]["content"] is None
+        assert isinstance(convo[1]["tool_calls"], list)
         assert convo[1]["tool_calls"][0]["function"]["name"] == "f"
         ((call, answer),) = tool_call_pairs(convo)
         assert call["id"] == "c1" and answer == "42" and tool_call_pairs() == [(call, "42")]

@@ -104,6 +104,28 @@ def act(event, tokenizer):
     assert play(definition, says="meat").text == "raw meat"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "mine"),
+    [
+        ("event, *, tokenizer", "tokenizer"),
+        ("event, tokenizer, actions", "tokenizer"),
+        ("event, tok", "tok"),
+        ("event, *rest", "rest[0]"),
+    ],
+)
+def test_the_arguments_of_an_older_callable_are_bound_by_their_names(arguments, mine):
+    definition = upload(
+        f"""
+from shared.types import ForceOutput, Prefilled
+def raw({arguments}):
+    if isinstance(event, Prefilled):
+        return ForceOutput({mine}.encode("hey"))
+"""
+    )
+
+    assert play(definition, says="").text == "hey"
+
+
 def test_a_raw_callable_of_the_event_alone():
     definition = upload(
         """

@@ -24,6 +24,26 @@ def reword(event, actions, tokenizer):
     assert played.text == "abc"
 
 
+def test_what_used_to_be_told_of_the_model_is_none(load):
+    definition = load(
+        """
+from quote_mod_sdk import ForwardPass, Prefilled, mod
+
+@mod
+def look(event, actions, tokenizer):
+    if isinstance(event, Prefilled):
+        assert event.input_ids == tokenizer.encode("Hi") == event.context_info.tokens
+    if isinstance(event, ForwardPass):
+        assert event.input_ids is None
+        assert event.logits is not None and event.top_k_logprob(1)
+    if isinstance(event, (ForwardPass, Prefilled)):
+        assert event.hidden_states is event.attention_patterns is event.layer is None
+"""
+    )
+
+    assert play(definition, says="ok", prompt="Hi").text == "ok"
+
+
 def test_a_phrase_is_taken_back_by_the_older_keywords(load):
     definition = load(
         """

@@ -50,6 +50,21 @@ def flow(event, actions: ActionBuilder, tokenizer: Any):
         ("sure.branch(lambda state: None).branch(lambda state: 'Branched.')", "Branched."),
         ("sure.branch(lambda state: 'Branched.').then('Done.')", "Done."),
         ("sure.with_auto_answer(lambda state: 'no').on('no', 'Known.')", "Known."),
+        ("sure.with_auto_answer(lambda state: state.missing).on('yes', 'Asked.')", "Asked."),
+        ("sure.with_auto_answer(lambda state: 3).on('yes', 'Asked.')", "Asked."),
+        ("sure = FlowQuestion('sure', ' Sure? ', ChoicesStrat(['yes', 'no']), erase_mode="
+         "EraseMode.ALL, default_route='Done.')", "Done."),
+        ("sure.then('Done.'); sure.erase_mode = EraseMode.NONE; sure.prompt = '? '; "
+         "sure.strategy = ChoicesStrat(['maybe'])", "? maybe\nDone."),
+        ("assert (sure.prompt, sure.completion_text) == (' Sure? ', '\\n'); "
+         "assert sure.erase_mode is EraseMode.ALL and sure.strategy.choices == ['yes', 'no']; "
+         "sure.then('Done.')", "Done."),
+        ("sure.then(FlowRoute(RouteKind.TOOL, callback=lambda actions, state, tokenizer: "
+         "actions.force_output(tokenizer.encode('Called.'))))", "Called."),
+        ("call = lambda actions, state, tokenizer: None; assert route_tool(call).callback is call; "
+         "assert isinstance(route_message('Done.'), FlowRoute); sure.then(route_message('Done.'))",
+         "Done."),
+        ("sure.then(lambda state: route_message(state.data.get('missing')))", ""),
         ("sure.on('no', route_noop())", "yes"),
         ("route: RouteTarget = FlowRoute(RouteKind.MESSAGE, message='Done.'); sure.then(route)",
          "Done."),

@@ -122,11 +122,32 @@ def other(event, actions, tokenizer):
     assert steered[1] != plain[1]
 
 
+def test_a_tensor_gives_back_the_array_that_it_was_made_of(load):
+    definition = load(
+        """
+import numpy as np
+from max.driver import Tensor
+from quote_mod_sdk import ForwardPass, mod
+
+@mod
+def look(event, actions):
+    if isinstance(event, ForwardPass):
+        assert Tensor.from_numpy(np.zeros((1, 3))).to_numpy().shape == (1, 3)
+        row = Tensor.from_numpy(np.array(event.logits.to_numpy())).to_numpy()
+        row[0, ord("x")] = -np.inf
+        return actions.adjust_logits(Tensor.from_numpy(row))
+"""
+    )
+
+    assert play(definition, script="axb").text == "a\0b"
+
+
 def test_a_changed_row_is_an_array_of_numpy_after_all():
     row = np.zeros(4, np.float32).view(OlderRow)
     row[0, 1] = 2.0
 
     assert row.tolist() == [0, 2, 0, 0]
+    assert row[0] == 0.0
     assert row[0, 1] == row[:, 1] == row[1] == 2.0
     with pytest.raises(IndexError):
         row[1, 1]

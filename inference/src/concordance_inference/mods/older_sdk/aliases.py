@@ -54,12 +54,14 @@ _SELF_PROMPT = {
 }
 _FLOW = {
     name: f"{_SDK}.flow:{name}"
+    for name in ("FlowDefinition", "FlowState", "RouteKind", "RouteTarget")
+} | {
+    name: f"{_HERE}.flow:{name}"
     for name in (
-        "FlowDefinition",
+        "FlowEngine",
+        "FlowQuestion",
         "FlowRoute",
-        "FlowState",
-        "RouteKind",
-        "RouteTarget",
+        "RequestState",
         "route_message",
         "route_noop",
         "route_output",
@@ -67,10 +69,10 @@ _FLOW = {
         "route_summary",
         "route_tool",
     )
-} | {name: f"{_HERE}.flow:{name}" for name in ("FlowEngine", "FlowQuestion", "RequestState")}
+}
 _MODES = {name: f"{_SDK}.constraints:{name}" for name in ("CharsMode", "UntilEndType")}
 _STRATEGIES = _MODES | {
-    name: f"{_SDK}.constraints:{name}"
+    name: f"{_HERE}.strategies:{name}"
     for name in ("CharsStrat", "ChoicesStrat", "ListStrat", "UntilStrat")
 }
 
@@ -112,7 +114,11 @@ ALIASES: dict[str, dict[str, str]] = (
     | {f"sdk.{name}": names for name, names in _MODULES.items() if name.startswith("quote_mod_sdk")}
 )
 
-_OLDER_NAME = re.compile(r"\b(?:quote_mod_sdk|shared\.(?:types|utils|conversation))\b")
+_OLDER_NAME = re.compile(
+    r"\b(?:quote_mod_sdk|shared\.(?:types|utils|conversation))\b"
+    # of a package `shared` that is the source's own, other modules are imported
+    r"|\bfrom\s+shared\s+import\s*(?:\([^)]*|[^\n#(]*)\b(?:types|utils|conversation)\b"
+)
 
 
 def uses_older_names(texts: Mapping[str, str]) -> bool:

@@ -72,8 +72,8 @@ def _may_read(request_id: str | None) -> bool:
 
 
 def _plain(message: Message) -> dict[str, Any]:
-    """A message as a dictionary that can be changed; `content` is always there."""
-    return {"content": None, **msgspec.to_builtins(message)}
+    """A message as dictionaries and lists that can be changed; `content` is always there."""
+    return {"content": None, **msgspec.json.decode(msgspec.json.encode(message))}
 
 
 def _text(answer: Mapping[str, Any] | None) -> str | None:

@@ -19,6 +19,7 @@ from concordance_inference.mods.older_sdk.actions import ActionBuilder, modern
 from concordance_inference.mods.older_sdk.conversation import request_of
 from concordance_inference.mods.older_sdk.events import older_event
 from concordance_inference.mods.older_sdk.tokenizer import older_tokenizer
+from concordance_inference.mods.raw_callable import by_names
 
 #: The events that there were; older mods know no other.
 _EVENTS = (Prefilled, ForwardPass, Sampled, Added)
@@ -73,6 +74,10 @@ def older_definition_of(target: Any) -> ModDefinition:
     is_marked = hasattr(target, "__dict__") and _MARK in vars(target)
     if is_marked or not callable(target) or inspect.isclass(target):
         return definition_of(target)
+    if handle := by_names(target):
+        return _definition(
+            target, target, lambda event, tok: handle(event, ActionBuilder(event), tok)
+        )
     names = list(inspect.signature(target).parameters)
     if len(names) > 2 or "action" in "".join(names[1:2]):
         return vars(create_mod(target))[_MARK]

@@ -16,7 +16,28 @@ class OlderContextInfo(ContextInfo, frozen=True, kw_only=True):
         return self.prompt_len
 
 
-class OlderForwardPass(ForwardPass, frozen=True, kw_only=True, tag="ForwardPass", eq=False):
+class _OfTheModel:
+    """What older events could tell of the model beyond its logits, and mostly did not either."""
+
+    __slots__ = ()
+    hidden_states = None
+    attention_patterns = None
+    layer = None
+    input_ids: list[int] | None = None
+
+
+class OlderPrefilled(_OfTheModel, Prefilled, frozen=True, kw_only=True, tag="Prefilled"):
+    """The event with the prompt's token ids under their older name too."""
+
+    @property
+    def input_ids(self) -> list[int]:  # type: ignore[override]  # known here
+        """The token ids of the prompt."""
+        return list(self.context_info.tokens)
+
+
+class OlderForwardPass(
+    _OfTheModel, ForwardPass, frozen=True, kw_only=True, tag="ForwardPass", eq=False
+):
     """The event with the method that it used to have."""
 
     def top_k_logprob(self, k: int) -> Any:
@@ -28,7 +49,12 @@ def older_event(event: Event) -> Event:
     """An event as a mod of the older SDK is given it."""
     if isinstance(event, Prefilled):
         tokens = cast(Any, list(event.context_info.tokens))
-        return msgspec.structs.replace(event, context_info=OlderContextInfo(tokens=tokens))
+        return OlderPrefilled(
+            request_id=event.request_id,
+            step=event.step,
+            max_steps=event.max_steps,
+            context_info=OlderContextInfo(tokens=tokens),
+        )
     if isinstance(event, ForwardPass):
         return OlderForwardPass(
             request_id=event.request_id, step=event.step, logits=OlderLogits(event.logits)

@@ -1,6 +1,6 @@
 """Logits as older mods read them and hand them back: by numpy, and as a batch of one row too."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from concordance_shared import Logits, column
@@ -12,6 +12,10 @@ class OlderRow(np.ndarray):
     def __getitem__(self, key: Any) -> Any:
         """As numpy does; `[0, id]` is `[id]`."""
         return super().__getitem__(_one_dimensional(self, key))
+
+    def to_numpy(self) -> Self:
+        """Itself: what `Tensor.from_numpy(array).to_numpy()` gives."""
+        return self
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """As numpy does; `[0, id]` is `[id]`."""
@@ -78,7 +82,7 @@ class OlderLogits(np.lib.mixins.NDArrayOperatorsMixin):
     @staticmethod
     def from_numpy(array: Any) -> Any:
         """The array: what changed logits were wrapped in before they were handed back."""
-        return array
+        return Tensor.from_numpy(array)
 
 
 class Tensor:
@@ -86,8 +90,8 @@ class Tensor:
 
     @staticmethod
     def from_numpy(array: Any) -> Any:
-        """The array."""
-        return array
+        """The array, which gives itself back by `to_numpy()`."""
+        return array.view(OlderRow) if isinstance(array, np.ndarray) else array
 
 
 def top_k_logprob(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
