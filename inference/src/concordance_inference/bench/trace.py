@@ -40,8 +40,8 @@ class PhaseTrace:
         self._stamps[phase] = time.perf_counter()
         if phase is Phase.TOLD:
             mx.synchronize()
-            stamps = [self._stamps[p] for p in Phase]
-            self.steps.append(TracedStep(*stamps, time.perf_counter()))
+            launched, waited, told = (self._stamps[p] for p in Phase)
+            self.steps.append(TracedStep(launched, waited, told, time.perf_counter()))
 
     def busy_share(self) -> float:
         """Of the time in which mods thought, how much the device was certainly busy.
