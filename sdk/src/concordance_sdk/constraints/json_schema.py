@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from concordance_shared import ConstraintError
 from msgspec import Struct
@@ -12,6 +12,10 @@ from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder
 from concordance_sdk.constraints.schema_faults import explained
 from concordance_sdk.constraints.schema_support import enforceable
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
+
+#: What may stand behind a backslash. Not `u`: by it, a key could be written in another way, and
+#: would overwrite a property without following its schema.
+_ESCAPES = 'bfnrt"\\'
 
 
 class JsonSchema(Struct, frozen=True):
@@ -69,25 +73,33 @@ class JsonSchema(Struct, frozen=True):
         return json.loads(text)
 
     def _schema(self) -> dict[str, Any]:
-        schema: Any = self.schema
-        if isinstance(schema, str | bytes):
-            try:
-                schema = json.loads(schema)
-            except ValueError as exc:
-                raise ConstraintError(f"the text given to JsonSchema is no JSON: {exc}") from exc
+        schema = self._json()
         if schema is True:
             return {}
-        if not isinstance(schema, Mapping):
+        if not isinstance(schema, dict):
             raise ConstraintError(
-                f"JsonSchema takes a schema as a mapping or as JSON text, not {schema!r:.60}"
+                f"JsonSchema takes a schema as a mapping or as JSON text, not {self.schema!r:.60}"
             )
-        return dict(schema)
+        return cast(dict[str, Any], schema)
+
+    def _json(self) -> Any:
+        """The schema, made of what JSON has."""
+        text = self.schema
+        try:
+            if not isinstance(text, str | bytes):
+                text = json.dumps(text, allow_nan=False, default=dict)
+            return json.loads(text)
+        except (TypeError, ValueError) as exc:
+            raise ConstraintError(f"what is given to JsonSchema is no JSON: {exc}") from exc
 
     def _options(self) -> dict[str, Any]:
+        """How documents are written: each text in one way, so that no key has two spellings."""
+        escapes = {"json_allowed_escapes": _ESCAPES}
         if self.any_space:
-            return {"whitespace_flexible": True}
+            return {"whitespace_flexible": True, **escapes}
         item, key = self.separators
-        return {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
+        space = {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
+        return {**space, **escapes}
 
     def _check_separators(self) -> None:
         item, key = self.separators
