@@ -20,8 +20,8 @@ def explained(error: str, schema: dict[str, Any]) -> str:
 
 def _explained_words(found: re.Match[str], schema: dict[str, Any]) -> str:
     named = cast(list[str], re.findall(r'"([^"]+)"', found[1]))
-    places = ", ".join(_named(word, schema) for word in named)
-    return f"it does not enforce {places}; leave that out, or check it afterwards"
+    where = ", ".join(_named(word, schema) for word in named)
+    return f"it does not enforce {where}; leave that out, or check it afterwards"
 
 
 def _explained_one_of(_: re.Match[str], schema: dict[str, Any]) -> str:
@@ -79,7 +79,7 @@ def _pattern_in(error: str, schema: dict[str, Any]) -> str:
         f"{word!r} {pattern!r:.60} (at {at})"
         for word in ("pattern", "patternProperties")
         for at, given in _places_of(word, schema)
-        for pattern in ([given] if isinstance(given, str) else given)
+        for pattern in (given if isinstance(given, dict) else [str(given)])
         if pattern in error
     )
     return next(found, "a pattern")
@@ -95,13 +95,13 @@ def _with_place(said: str, schema: dict[str, Any]) -> str:
 
 def _named(word: str, schema: dict[str, Any], value: str | None = None) -> str:
     """A keyword, with its value if one is asked for, and where in a schema it stands first."""
-    places = (
+    standing = (
         at
         for at, given in _places_of(word, schema)
         if value is None or given == value or (isinstance(given, list) and value in given)
     )
     named = repr(word) if value is None else f"{word!r} {value!r}"
-    return f"{named} (at {next(places, '$')})"
+    return f"{named} (at {next(standing, '$')})"
 
 
 def _places_of(word: str, schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
