@@ -89,7 +89,10 @@ def test_most_documents_that_the_suite_calls_valid_can_be_written():
         ({"enum": [{"a": [-1234567890123456789]}]}, ["'enum' -1234567890123456789 (at $)"]),
         ({"const": 123456789.12345679}, ["'const'", "15 digits"]),
         ({"multipleOf": 2**60}, ["'multipleOf' 1152921504606846976 (at $)"]),
-        ({"const": "\x01"}, [r"'const' '\x01' (at $)", "control characters"]),
+        (
+            {"properties": {"a": {"const": "\x01"}}},
+            [r"control character in 'const' '\x01' (at $.properties.a)", "'additionalProperties'"],
+        ),
         ({"items": {"minLength": -1}}, ["'minLength'", "(at $.items)"]),
         (
             {"$ref": "http://example.org/other.json"},
@@ -257,6 +260,20 @@ def test_a_text_can_be_written_without_the_codes_of_its_characters(text):
 
     assert allows(JsonSchema({"type": "string"}), written)
     assert allows(JsonSchema({"const": {text: text}}), f"{{{written}: {written}}}")
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\x1f", "\x7f"])
+def test_a_control_character_is_written_by_its_code_where_no_key_could_be(text):
+    written = f'"{ascii_json(text)}"'
+    closed = {"properties": {"a": {"enum": [text]}}, "additionalProperties": False}
+
+    assert allows(JsonSchema({"const": text}), written)
+    assert allows(JsonSchema({"type": "object", **closed}), f'{{"a": {written}}}')
+    assert not allows(JsonSchema({"type": "object", **closed}), f'{{"\\u0061": {written}}}')
+
+
+def ascii_json(text):
+    return "".join(f"\\u{ord(c):04x}" if ord(c) < 32 or c == "\x7f" else c for c in text)
 
 
 def test_a_whole_number_below_2_to_the_53_is_kept_exactly():

@@ -10,12 +10,8 @@ from msgspec import Struct
 from concordance_sdk.constraints.byte_grammar import fault_of
 from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder
 from concordance_sdk.constraints.schema_faults import explained
-from concordance_sdk.constraints.schema_support import enforceable
+from concordance_sdk.constraints.schema_support import enforceable, escapes
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
-
-#: What may stand behind a backslash. Not `u`: by it, a key could be written in another way, and
-#: would overwrite a property without following its schema.
-_ESCAPES = 'bfnrt"\\'
 
 
 class JsonSchema(Struct, frozen=True):
@@ -61,8 +57,10 @@ class JsonSchema(Struct, frozen=True):
 
     def write(self, grammar: GrammarBuilder) -> Free:
         """The documents, as a rule."""
-        document = {"x-guidance": self._options(), **enforceable(self._schema())}
-        return grammar.json(json.dumps(document))
+        schema = self._schema()
+        document = enforceable(schema)
+        options = {**self._spaces(), "json_allowed_escapes": escapes(schema)}
+        return grammar.json(json.dumps({"x-guidance": options, **document}))
 
     def answer(self, text: str) -> str:
         """The document as it was written."""
@@ -92,14 +90,11 @@ class JsonSchema(Struct, frozen=True):
         except (TypeError, ValueError) as exc:
             raise ConstraintError(f"what is given to JsonSchema is no JSON: {exc}") from exc
 
-    def _options(self) -> dict[str, Any]:
-        """How documents are written: each text in one way, so that no key has two spellings."""
-        escapes = {"json_allowed_escapes": _ESCAPES}
+    def _spaces(self) -> dict[str, Any]:
         if self.any_space:
-            return {"whitespace_flexible": True, **escapes}
+            return {"whitespace_flexible": True}
         item, key = self.separators
-        space = {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
-        return {**space, **escapes}
+        return {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
 
     def _check_separators(self) -> None:
         item, key = self.separators

@@ -12,7 +12,13 @@ from typing import Any, cast
 
 from concordance_shared import ConstraintError
 
-from concordance_sdk.constraints.schema_places import OF_LISTS, OF_MAPPINGS, OF_SCHEMAS, places
+from concordance_sdk.constraints.schema_places import (
+    OF_LISTS,
+    OF_MAPPINGS,
+    OF_SCHEMAS,
+    Place,
+    places,
+)
 
 _YEAR = "[1-9][0-9]{3}"
 _LEAP_YEAR = "(?:[1-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)"
@@ -50,8 +56,11 @@ _OF_NUMBERS = (
 #: From here on, not every whole number is a float of its own.
 _TOO_LARGE = 2**53
 
-#: Control characters that JSON has no short escape for.
-_UNWRITABLE = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
+#: What may stand behind a backslash wherever a text is written.
+_ESCAPES = 'bfnrt"\\'
+
+#: Control characters that are written by their codes.
+_CODED = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
 
 
 def enforceable(schema: dict[str, Any]) -> dict[str, Any]:
@@ -65,11 +74,48 @@ def enforceable(schema: dict[str, Any]) -> dict[str, Any]:
     """
     own = copy.deepcopy(schema)
     for place in list(places(own)):
-        for check in (_check_age, _check_spelling, _check_size, _check_values):
+        for check in (_check_age, _check_spelling, _check_size, _check_numbers):
             check(place.schema, place.at)
         _drop_what_says_nothing(place.schema)
         _write_format_as_pattern(place.schema)
     return own
+
+
+def escapes(schema: dict[str, Any]) -> str:
+    """What may stand behind a backslash in the documents of a schema.
+
+    A `u` only if a text needs it and no key is free beside those with a schema of their own: such
+    a key could be written by the codes of its characters, and would overwrite one of those.
+
+    Raises:
+        ConstraintError: A text needs it, and there are such keys.
+    """
+    every = list(places(schema))
+    coded = [
+        f"{word!r} {text!r:.40} (at {place.at})" for place in every for word, text in _coded(place)
+    ]
+    mixed = [place.at for place in every if _mixes_keys(place.schema)]
+    if coded and mixed:
+        raise ConstraintError(
+            f"it cannot write the control character in {coded[0]} where keys are free beside named "
+            f"ones (at {mixed[0]}); set 'additionalProperties' to false there"
+        )
+    return _ESCAPES + ("u" if coded else "")
+
+
+def _coded(place: Place) -> Iterator[tuple[str, str]]:
+    """The texts of a schema that are written by the code of a character, with their keywords."""
+    for word in ("const", "enum"):
+        for text in _values(place.schema.get(word)):
+            if isinstance(text, str) and _CODED.search(text):
+                yield word, text
+
+
+def _mixes_keys(schema: dict[str, Any]) -> bool:
+    """Whether objects may have keys that are free, or follow a pattern, beside others."""
+    has_own = bool(schema.get("properties") or schema.get("required"))
+    has_patterns = bool(schema.get("patternProperties"))
+    return has_patterns or (has_own and schema.get("additionalProperties") is not False)
 
 
 def _drop_what_says_nothing(schema: dict[str, Any]) -> None:
@@ -99,8 +145,8 @@ def _check_age(schema: Mapping[str, Any], at: str) -> None:
             )
 
 
-def _check_values(schema: Mapping[str, Any], at: str) -> None:
-    """Refuse numbers that would be rounded, and texts that cannot be written."""
+def _check_numbers(schema: Mapping[str, Any], at: str) -> None:
+    """Refuse numbers that would be rounded."""
     for word in _OF_NUMBERS:
         for value in _values(schema.get(word)):
             if isinstance(value, int | float) and not _is_exact(value):
@@ -108,11 +154,6 @@ def _check_values(schema: Mapping[str, Any], at: str) -> None:
                     f"it cannot keep {word!r} {value!r:.40} (at {at}) exactly: whole "
                     "numbers are below 2**53, others have at most 15 digits; leave it out and "
                     "check it afterwards, or write the number as a string"
-                )
-            if isinstance(value, str) and _UNWRITABLE.search(value):
-                raise ConstraintError(
-                    f"it cannot write {word!r} {value!r:.40} (at {at}): of the control "
-                    r"characters, it writes \b, \t, \n, \f and \r"
                 )
 
 
