@@ -134,6 +134,8 @@ def test_what_asks_for_nothing_that_is_not_enforced_is_taken(schema):
         (False, "not False"),
         ({"type": "nonsense"}, "nonsense"),
         ({"type": "string", "enum": [1]}, "cannot be enforced"),
+        ({"required": [{}]}, "cannot be enforced"),
+        ({"format": "date", "pattern": "^2", "allOf": 3}, "cannot be enforced"),
         ({"const": float("nan")}, "no JSON"),
         ({"const": {1}}, "no JSON"),
         ({"minimum": 5, "maximum": 4, "type": "integer"}, "cannot be enforced"),

@@ -127,7 +127,7 @@ def _drop_what_says_nothing(schema: dict[str, Any]) -> None:
 def _write_format_as_pattern(schema: dict[str, Any]) -> None:
     """Write a format as a pattern, if it is one of a calendar or a clock."""
     pattern = _PATTERNS.get(str(schema.get("format")))
-    if pattern is None:
+    if pattern is None or not isinstance(schema.get("allOf", []), list):
         return
     del schema["format"]
     if "pattern" in schema or "$ref" in schema:
@@ -195,7 +195,8 @@ def _check_size(schema: Mapping[str, Any], at: str) -> None:
     """
     least: object = schema.get("minProperties", 0)
     required: object = schema.get("required", ())
-    known = len(set(cast(list[str], required))) if isinstance(required, list) else 0
+    keys = cast(list[object], required) if isinstance(required, list) else []
+    known = len({key for key in keys if isinstance(key, str)})
     if isinstance(least, int | float) and least > max(1, known):
         raise ConstraintError(
             f"JsonSchema cannot enforce 'minProperties' above 1 (at {at}) where keys are free, "
