@@ -55,7 +55,15 @@ def test_a_choice_given_twice_is_one():
 
 @pytest.mark.parametrize(
     ("choices", "words"),
-    [([], "at least one"), ("yes", "list of texts"), (["a", ""], "''"), (["a", 3], "not 3")],
+    [
+        ([], "at least one"),
+        ("yes", "list of texts, not the one text 'yes'"),
+        (None, "list of texts, not None"),
+        (3, "list of texts, not 3"),
+        (["a", ""], "''"),
+        (["a", 3], "not 3"),
+        ([["a"]], r"a text, not \['a'\]"),
+    ],
 )
 def test_what_is_no_choice_is_refused(choices, words):
     with pytest.raises(ConstraintError, match=words):

@@ -1,9 +1,18 @@
 """Any context-free language."""
 
 import pytest
-from concordance_sdk.constraints import Grammar, ListStrat, allows, compile_constraint
-from concordance_sdk.testing import ByteTokenizer
-from concordance_shared import ConstraintError
+from concordance_sdk.constraints import (
+    ChoicesStrat,
+    Grammar,
+    JsonSchema,
+    ListStrat,
+    Regex,
+    allows,
+    compile_constraint,
+)
+from concordance_sdk.self_prompt import self_prompt_mod
+from concordance_sdk.testing import ByteTokenizer, play
+from concordance_shared import ConcordanceError, ConstraintError
 from vocabularies import smollm
 
 SUMS = Grammar(
@@ -37,6 +46,45 @@ def test_a_text_is_allowed_however_tokens_cut_it(text):
         matcher.extend(token_ids)
 
         assert matcher.can_stop
+
+
+WORD = Grammar("start: /[a-z]+/")
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        ListStrat([WORD], end_with="ok"),
+        ListStrat(WORD, sep="and"),
+        ListStrat([ChoicesStrat(["a: "]), ListStrat([WORD], sep="")], sep="", close="z"),
+        ListStrat([WORD, Regex("[a-z0-9]+")], sep=""),
+        ListStrat([Grammar('start: "a" | "ab"')], end_with="b"),
+        ListStrat([SUMS], end_with=" "),
+    ],
+)
+def test_a_grammar_that_swallows_what_stands_behind_it_is_refused(constraint):
+    with pytest.raises(ConstraintError, match="swallows what stands behind it: .* line break"):
+        compile_constraint(constraint, ByteTokenizer())
+
+
+def test_a_swallowed_completion_is_refused_before_anything_is_generated():
+    with pytest.raises(ConcordanceError, match="'ok'; begin what follows"):
+        play(self_prompt_mod(prompt="Q ", strategy=WORD, completion="ok"), says="abcok")
+
+
+@pytest.mark.parametrize(
+    ("constraint", "text"),
+    [
+        (ListStrat([WORD], end_with="\n"), "abc\n"),
+        (ListStrat(WORD, sep=", "), "abc, d"),
+        (ListStrat(WORD, sep="-", wrap="`"), "`abc`-`d`"),
+        (ListStrat([Grammar('start: /[a-z]+/ "!"')], end_with="ok"), "abc!ok"),
+        (ListStrat([Grammar('start: W (";" W)*\nW: /[a-z]+/')], end_with=";"), "a;b;"),
+        (ListStrat([WORD, JsonSchema({"type": "object"})], sep=""), "abc{}"),
+    ],
+)
+def test_a_grammar_whose_end_can_be_seen_may_be_followed(constraint, text):
+    assert allows(constraint, text)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,26 @@ def test_most_documents_that_the_suite_calls_valid_can_be_written():
         ({"items": {"type": ["null", "int"]}}, ["no 'type' 'int' (at $.items)", "integer"]),
         ({"items": {"maxlength": 3}}, ["'maxlength' (at $.items)", "mean 'maxLength'?"]),
         ({"type": "object", "propertys": {}}, ["'propertys' (at $)", "mean 'properties'?"]),
-        ({"pattern": "a(?=b)"}, ["look-around", "regex"]),
+        ({"items": {"pattern": "a(?=b)"}}, ["'pattern' 'a(?=b)' (at $.items)", "look-around"]),
+        ({"pattern": r"\bfoo\b"}, [r"'pattern' '\\bfoo\\b' (at $)", "look-around", "without"]),
+        (
+            {"anyOf": [{"patternProperties": {"(": {}}}]},
+            ["'patternProperties' '(' (at $.anyOf[0])"],
+        ),
+        ({"items": {"$ref": "#/$defs/no"}}, ["'$ref' '#/$defs/no' (at $.items) points to nothing"]),
+        ({"allOf": [{"$ref": "#no"}]}, ["'$ref' '#no' (at $.allOf[0]) points to nothing"]),
+        ({"items": {"minimum": 1e20}}, ["'minimum' 1e+20 (at $.items)", "below 2**53"]),
+        ({"maximum": 2**63 - 1}, ["'maximum' 9223372036854775807 (at $)"]),
+        ({"exclusiveMinimum": 2**53}, ["'exclusiveMinimum' 9007199254740992 (at $)"]),
+        ({"properties": {"a": {"const": 2**53 + 1}}}, ["'const'", "(at $.properties.a)"]),
+        ({"enum": [{"a": [-1234567890123456789]}]}, ["'enum' -1234567890123456789 (at $)"]),
+        ({"const": 123456789.12345679}, ["'const'", "15 digits"]),
+        ({"multipleOf": 2**60}, ["'multipleOf' 1152921504606846976 (at $)"]),
+        (
+            {"properties": {"a": {"const": "\x01"}}},
+            [r"control character in 'const' '\x01' (at $.properties.a)", "'additionalProperties'"],
+        ),
+        ({"items": {"minLength": -1}}, ["'minLength'", "(at $.items)"]),
         (
             {"$ref": "http://example.org/other.json"},
             ["'http://example.org/other.json' (at $)", "$defs"],
@@ -115,6 +134,10 @@ def test_what_asks_for_nothing_that_is_not_enforced_is_taken(schema):
         (False, "not False"),
         ({"type": "nonsense"}, "nonsense"),
         ({"type": "string", "enum": [1]}, "cannot be enforced"),
+        ({"required": [{}]}, "cannot be enforced"),
+        ({"format": "date", "pattern": "^2", "allOf": 3}, "cannot be enforced"),
+        ({"const": float("nan")}, "no JSON"),
+        ({"const": {1}}, "no JSON"),
         ({"minimum": 5, "maximum": 4, "type": "integer"}, "cannot be enforced"),
         ({"const": 1, "allOf": [{"const": 2}]}, "cannot be enforced"),
     ],
@@ -174,6 +197,101 @@ def test_a_format_holds_beside_a_pattern():
     assert allows(JsonSchema(schema), '"2024-01-01"')
     assert not allows(JsonSchema(schema), '"1999-01-01"')
     assert not allows(JsonSchema(schema), '"20"')
+
+
+REFERRED = {"components": {"schemas": {"~a/b c": {"type": "string", "format": "date"}}}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#/components/schemas/~0a~1b%20c", **REFERRED},
+        {"$ref": "#/$defs/inner", "$defs": {"inner": {"$id": "inner.json", **REFERRED}}},
+        {"$ref": "#/x/0", "x": [{"$ref": "#/x/1/y"}, {"y": {"type": "string", "format": "date"}}]},
+    ],
+)
+def test_what_a_reference_points_to_is_enforced_wherever_it_lies(schema):
+    if "$defs" in schema:
+        schema["$defs"]["inner"]["$ref"] = "#/components/schemas/~0a~1b%20c"
+
+    assert allows(JsonSchema(schema), '"2024-02-29"')
+    assert not allows(JsonSchema(schema), '"2023-02-29"')
+
+
+@pytest.mark.parametrize(
+    "inner", [{"minProperties": 2}, {"disallow": "string"}, {"minlength": 3}, {"const": 2**53}]
+)
+def test_what_a_reference_points_to_is_refused_wherever_it_lies(inner):
+    with pytest.raises(ConstraintError, match=r"\(at \$\.components\.D\)"):
+        JsonSchema({"items": {"$ref": "#/components/D"}, "components": {"D": inner}})
+
+
+def test_a_path_into_a_schema_with_a_name_is_refused_unless_it_is_a_definition():
+    schema = {"$id": "http://example.org/s", "$defs": {"D": {"const": 1}}, "x": {"const": 2}}
+
+    assert allows(JsonSchema({**schema, "$ref": "http://example.org/s#/$defs/D"}), "1")
+    with pytest.raises(ConstraintError, match=r"'http://example.org/s#/x' \(at \$\)"):
+        JsonSchema({**schema, "$ref": "http://example.org/s#/x"})
+
+
+def test_a_schema_that_refers_to_itself_is_taken():
+    nested = {"type": "array", "items": {"$ref": "#"}}
+    tree = JsonSchema({"type": "array", "items": {"$ref": "#/of/nested"}, "of": {"nested": nested}})
+
+    assert allows(tree, "[[[], [[]]]]")
+    assert not allows(tree, "[[1]]")
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"properties": {"a": {"type": "integer"}}}, r'{"a": 1, "\u0061": "x"}'),
+        ({"properties": {"é": {"type": "integer"}}}, r'{"é": 1, "\u00e9": "x"}'),
+        ({"properties": {"\n": {"type": "integer"}}}, r'{"\n": 1, "\u000a": "x"}'),
+        ({"patternProperties": {"^a": {"type": "integer"}}}, r'{"\u0061": "x"}'),
+    ],
+)
+@pytest.mark.parametrize("any_space", [False, True])
+def test_no_other_spelling_of_a_key_escapes_its_schema(schema, text, any_space):
+    assert not allows(JsonSchema({"type": "object", **schema}, any_space=any_space), text)
+
+
+@pytest.mark.parametrize("text", ['a"b', "a\\b", "a\nb\tc\rd\fe\bf", "a/b", "é€😀\u2028"])
+def test_a_text_can_be_written_without_the_codes_of_its_characters(text):
+    written = json.dumps(text, ensure_ascii=False)
+
+    assert allows(JsonSchema({"type": "string"}), written)
+    assert allows(JsonSchema({"const": {text: text}}), f"{{{written}: {written}}}")
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\x1f", "\x7f"])
+def test_a_control_character_is_written_by_its_code_where_no_key_could_be(text):
+    written = f'"{ascii_json(text)}"'
+    closed = {"properties": {"a": {"enum": [text]}}, "additionalProperties": False}
+
+    assert allows(JsonSchema({"const": text}), written)
+    assert allows(JsonSchema({"type": "object", **closed}), f'{{"a": {written}}}')
+    assert not allows(JsonSchema({"type": "object", **closed}), f'{{"\\u0061": {written}}}')
+
+
+def ascii_json(text):
+    return "".join(f"\\u{ord(c):04x}" if ord(c) < 32 or c == "\x7f" else c for c in text)
+
+
+def test_a_whole_number_below_2_to_the_53_is_kept_exactly():
+    largest = 2**53 - 1
+
+    assert allows(JsonSchema({"const": largest}), str(largest))
+    assert not allows(JsonSchema({"const": largest}), str(largest - 1))
+    assert not allows(JsonSchema({"type": "integer", "minimum": largest}), str(largest - 1))
+
+
+def test_a_multiple_is_one_of_the_number_as_it_is_written():
+    """0.29 is 29 times 0.01, though the floats nearest to them have another quotient."""
+    cents = JsonSchema({"type": "number", "multipleOf": 0.01})
+
+    assert allows(cents, "0.29")
+    assert not allows(cents, "0.295")
 
 
 def test_a_property_called_format_is_none():

@@ -16,7 +16,8 @@ from concordance_sdk.constraints import (
     allows,
     compile_constraint,
 )
-from concordance_sdk.testing import ByteTokenizer
+from concordance_sdk.self_prompt import self_prompt_mod
+from concordance_sdk.testing import ByteTokenizer, play
 from concordance_shared import ConstraintError
 from wandering import wander
 
@@ -70,6 +71,42 @@ def test_a_list_of_elements_is_a_fixed_tuple():
     assert allows(constraint, "abc/12/y")
     assert not allows(constraint, "abc/12")
     assert constraint.value("abc/12/y") == ("abc", "12", "y")
+
+
+ANY = CharsStrat(CharsMode.ALPHA, stop=5)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "text", "value"),
+    [
+        (ListStrat(ANY, sep=",", end_with="\n"), ",a\n", ["", "a"]),
+        (ListStrat(ANY, sep=","), ",,", ["", "", ""]),
+        (ListStrat(ANY, sep=","), "a,", ["a", ""]),
+        (ListStrat(ANY, sep=",", min=1), "", [""]),
+        (ListStrat(ANY, sep=","), "", []),
+        (ListStrat(ANY, sep="", min=3), "a", ["", "", "", "a"]),
+        (ListStrat(ANY, sep="", max=2), "abcdef", ["a", "bcdef"]),
+        (ListStrat([ANY, ANY], sep=""), "a", ("", "a")),
+    ],
+)
+def test_an_element_may_be_empty(constraint, text, value):
+    assert allows(constraint, text)
+    assert constraint.value(text) == value
+
+
+def test_a_list_with_empty_elements_is_asked_for():
+    question = self_prompt_mod(prompt="T: ", strategy=ListStrat(ANY, sep=",", end_with="\n"))
+
+    assert play(question, says=",a\n").text == "T: ,a\n"
+
+
+def test_more_elements_are_read_than_calls_may_nest():
+    assert ListStrat(DIGITS).value(", ".join(["123"] * 1200)) == ["123"] * 1200
+
+
+def test_what_cannot_be_read_is_given_up_without_trying_every_split():
+    with pytest.raises(ValueError, match="is no text of"):
+        ListStrat(Regex("a{1,9}"), sep="").value("a" * 200 + "b")
 
 
 def test_lists_nest():
@@ -173,6 +210,9 @@ def object_text(document):
         ({"elements": 3}, "an element of ListStrat is a constraint, not 3"),
         ({"elements": Regex}, r"make one of it: Regex\(...\)"),
         ({"elements": [WORD, WORD], "min": 1}, "`min` and `max` are for one constraint"),
+        ({"elements": WORD, "open": 1}, "`open` of ListStrat is a text, not 1"),
+        ({"elements": WORD, "sep": [","]}, "`sep` of ListStrat is a text"),
+        ({"elements": WORD, "end_with": b"x"}, "`end_with` of ListStrat is a text"),
         ({"elements": WORD, "min": -1}, "`min`"),
         ({"elements": WORD, "max": 0}, "at most 0"),
         ({"elements": WORD, "min": 3, "max": 2}, "at least 3 and at most 2"),

@@ -74,6 +74,8 @@ def test_whoever_writes_at_random_comes_to_the_end_by_chance_and_stops(end_type,
         (("", ANYCHAR, ""), "ANYCHAR needs `end`"),
         (("", NEWLINE, "end"), "use TAG"),
         (("", "tag", "x"), "UntilEndType"),
+        (("", TAG, 3), "`end` of UntilStrat is a text, not 3"),
+        ((["<q>"], TAG, "</q>"), r"`start` of UntilStrat is a text, not \['<q>'\]"),
     ],
 )
 def test_what_never_ends_is_refused(strategy, words):

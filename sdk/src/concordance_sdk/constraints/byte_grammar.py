@@ -1,6 +1,9 @@
 """What can be said of a grammar without any tokenizer: its texts, byte by byte."""
 
 import functools
+import itertools
+import random
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +12,10 @@ if TYPE_CHECKING:
 
 #: For how many grammars it is remembered what was found out.
 _REMEMBERED = 512
+
+#: How often texts of a grammar are looked for, and how long they are.
+_WALKS = 8
+_LONGEST_WALK = 48
 
 
 def matcher_of(grammar: str) -> "LLMatcher":
@@ -47,8 +54,61 @@ def can_go_on(terminal: str, definitions: str) -> bool:
 @functools.lru_cache(_REMEMBERED)
 def first_bytes(grammar: str) -> frozenset[int]:
     """The bytes with which the texts of a grammar begin."""
-    mask = matcher_of(grammar).compute_bitmask()
-    return frozenset(byte for byte in range(256) if mask[byte // 8] >> byte % 8 & 1)
+    return frozenset(_allowed(matcher_of(grammar)))
+
+
+def _allowed(matcher: "LLMatcher") -> list[int]:
+    """The bytes that may come next."""
+    mask = matcher.compute_bitmask()
+    return [byte for byte in range(256) if mask[byte // 8] >> byte % 8 & 1]
+
+
+@functools.lru_cache(_REMEMBERED)
+def unjoinable(before: str, behind: str, both: str) -> tuple[bytes, bytes] | None:
+    """A text of one grammar and one of another that may not stand side by side, if one is found.
+
+    Some of each are tried: there is no telling of all.
+
+    Args:
+        before: The one grammar.
+        behind: The other.
+        both: The one and then the other.
+    """
+    matcher = matcher_of(both)
+    if error_of(matcher):
+        return None
+    for pair in itertools.product(_some_texts(before), _some_texts(behind)):
+        following, text = matcher.deep_copy(), b"".join(pair)
+        count = following.try_consume_tokens(list(text))
+        if count < len(text) or not following.is_accepting():
+            return pair
+    return None
+
+
+def _some_texts(grammar: str) -> list[bytes]:
+    """Texts of a grammar, the shorter ones first, made at random, but always the same."""
+    start = matcher_of(grammar)
+    if error_of(start):
+        return []
+    chance = random.Random(0)  # noqa: S311  # nobody is to be kept from guessing it
+    found: set[bytes] = set()
+    for _ in range(_WALKS):
+        texts = list(_texts_on_the_way(start.deep_copy(), chance))
+        found.update(texts[:1] + texts[-1:])
+    return sorted(found, key=lambda text: (len(text), text))
+
+
+def _texts_on_the_way(matcher: "LLMatcher", chance: random.Random) -> Iterator[bytes]:
+    """The texts that a matcher comes by when it goes on at random."""
+    text = bytearray()
+    while len(text) < _LONGEST_WALK:
+        if matcher.is_accepting():
+            yield bytes(text)
+        allowed = _allowed(matcher)
+        if not allowed or matcher.is_stopped():
+            return
+        text.append(chance.choice(allowed))
+        matcher.consume_token(text[-1])
 
 
 def _has_texts(matcher: "LLMatcher") -> bool:

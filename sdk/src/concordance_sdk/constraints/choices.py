@@ -1,6 +1,7 @@
 """One of several texts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 from concordance_shared import ConstraintError
 from msgspec import Struct
@@ -32,17 +33,17 @@ class ChoicesStrat(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Check the choices, and keep each once."""
-        if isinstance(self.choices, str):
-            raise ConstraintError(
-                f"ChoicesStrat takes a list of texts, not the one text {self.choices!r:.60}"
-            )
-        choices = tuple(dict.fromkeys(self.choices))
+        given = cast(object, self.choices)
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            one = "the one text " if isinstance(given, str) else ""
+            raise ConstraintError(f"ChoicesStrat takes a list of texts, not {one}{given!r:.60}")
+        choices = tuple(self.choices)
         if not choices:
             raise ConstraintError("ChoicesStrat needs at least one choice")
         for choice in choices:
             if not isinstance(choice, str) or not choice:  # type: ignore[redundant-expr]
                 raise ConstraintError(f"a choice of ChoicesStrat is a text, not {choice!r:.60}")
-        force_setattr(self, "choices", choices)
+        force_setattr(self, "choices", tuple(dict.fromkeys(choices)))
 
     def write(self, grammar: GrammarBuilder) -> Regular:
         """The choices as one terminal."""

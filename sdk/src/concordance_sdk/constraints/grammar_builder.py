@@ -14,7 +14,7 @@ from itertools import pairwise
 from concordance_shared import ConstraintError
 from msgspec import Struct
 
-from concordance_sdk.constraints.byte_grammar import can_go_on, first_bytes
+from concordance_sdk.constraints.byte_grammar import can_go_on, first_bytes, unjoinable
 
 #: Bytes with which a number begins, and goes on.
 _NUMBERS = frozenset(b"-0123456789")
@@ -31,7 +31,12 @@ class Free(Struct, frozen=True):
     """A part that needs rules of its own."""
 
     expression: str  # of Lark's rules, safe to stand in a sequence
-    document: str | None = None  # the rule of the JSON document that it ends with, if it does
+    last: str | None = None  # the JSON document or the author's own grammar that it ends with
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it ends with a JSON document."""
+        return self.last is not None and not self.last.startswith("@")
 
 
 Part = Regular | Free
@@ -64,9 +69,9 @@ class GrammarBuilder:
         """Name an expression of terminals; the same one gets the same name."""
         return Regular(self._terminals.setdefault(expression, f"T{len(self._terminals)}"))
 
-    def rule(self, expression: str, *, document: str | None = None) -> Free:
+    def rule(self, expression: str, *, last: str | None = None) -> Free:
         """Name an expression of rules."""
-        return Free(self._rules.setdefault(expression, f"r{len(self._rules)}"), document)
+        return Free(self._rules.setdefault(expression, f"r{len(self._rules)}"), last)
 
     def json(self, schema: str) -> Free:
         """A JSON document that follows a schema, which is given as JSON text."""
@@ -77,7 +82,7 @@ class GrammarBuilder:
         """Take in a whole grammar with names of its own."""
         name = f"g{len(self._included)}"
         self._included.append({"name": name, "lark_grammar": lark})
-        return Free(f"@{name}")
+        return Free(f"@{name}", f"@{name}")
 
     def sequence(self, parts: Iterable[Part | None]) -> Part | None:
         """Parts one behind the other; `None` stands for nothing.
@@ -91,7 +96,7 @@ class GrammarBuilder:
         for left, right in pairwise(merged):
             self._check_border(left, right)
         expression = " ".join(part.expression for part in merged)
-        return self.rule(expression, document=_document(merged[-1]))
+        return self.rule(expression, last=_last(merged[-1]))
 
     def repeated(self, part: Part, separator: str, least: int, most: int | None) -> Part:
         """A part, several times, at least once, with a separator between.
@@ -115,14 +120,14 @@ class GrammarBuilder:
         expression = f"{part.expression} ({following.expression}){{{least - 1},{upper}}}"
         if isinstance(part, Regular):
             return self.terminal(expression)
-        return self.rule(expression, document=part.document)
+        return self.rule(expression, last=part.last)
 
     def optional(self, part: Part) -> Part:
         """A part, or nothing."""
         expression = f"({part.expression})?"
         if isinstance(part, Regular):
             return self.terminal(expression)
-        return self.rule(expression, document=part.document)
+        return self.rule(expression, last=part.last)
 
     def lark(self, root: Part) -> str:
         """The definitions so far, with `root` as what the grammar is of."""
@@ -158,17 +163,31 @@ class GrammarBuilder:
                     "what stands before a JSON document or a grammar could still go on where that "
                     "begins; end it with a separator or a terminator that it cannot contain"
                 )
-        elif left.document and self._begins_with(Free(left.document), _NUMBERS):
-            if not self._begins_with(right, _IN_NUMBERS):
-                return
+        elif left.is_document:
+            self._check_number(Free(left.last or ""), right)
+        else:
+            self._check_grammar(Free(left.last or left.expression), right)
+
+    def _check_number(self, document: Free, right: Part) -> None:
+        if self._begins_with(document, _NUMBERS) and self._begins_with(right, _IN_NUMBERS):
             raise ConstraintError(
                 "a number cannot be told from what follows it; put a separator between them that "
                 "does not begin with a digit, '.' or 'e'"
+            )
+
+    def _check_grammar(self, left: Free, right: Part) -> None:
+        both = self.text(Free(f"{left.expression} {right.expression}"))
+        if pair := unjoinable(self.text(left), self.text(right), both):
+            first, second = (text.decode(errors="replace") for text in pair)
+            raise ConstraintError(
+                f"a grammar swallows what stands behind it: {first!r:.40} is a text of it, and yet "
+                f"cannot be followed by {second!r:.40}; begin what follows with a character that "
+                "cannot stand there in the grammar, such as a line break"
             )
 
     def _begins_with(self, part: Part, some: frozenset[int]) -> bool:
         return bool(first_bytes(self.text(part)) & some)
 
 
-def _document(part: Part) -> str | None:
-    return part.document if isinstance(part, Free) else None
+def _last(part: Part) -> str | None:
+    return part.last if isinstance(part, Free) else None

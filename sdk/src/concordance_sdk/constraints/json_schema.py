@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from concordance_shared import ConstraintError
 from msgspec import Struct
@@ -10,7 +10,7 @@ from msgspec import Struct
 from concordance_sdk.constraints.byte_grammar import fault_of
 from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder
 from concordance_sdk.constraints.schema_faults import explained
-from concordance_sdk.constraints.schema_support import enforceable
+from concordance_sdk.constraints.schema_support import enforceable, escapes
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
 
 
@@ -57,8 +57,10 @@ class JsonSchema(Struct, frozen=True):
 
     def write(self, grammar: GrammarBuilder) -> Free:
         """The documents, as a rule."""
-        document = {"x-guidance": self._options(), **enforceable(self._schema())}
-        return grammar.json(json.dumps(document))
+        schema = self._schema()
+        document = enforceable(schema)
+        options = {**self._spaces(), "json_allowed_escapes": escapes(schema)}
+        return grammar.json(json.dumps({"x-guidance": options, **document}))
 
     def answer(self, text: str) -> str:
         """The document as it was written."""
@@ -69,21 +71,26 @@ class JsonSchema(Struct, frozen=True):
         return json.loads(text)
 
     def _schema(self) -> dict[str, Any]:
-        schema: Any = self.schema
-        if isinstance(schema, str | bytes):
-            try:
-                schema = json.loads(schema)
-            except ValueError as exc:
-                raise ConstraintError(f"the text given to JsonSchema is no JSON: {exc}") from exc
+        schema = self._json()
         if schema is True:
             return {}
-        if not isinstance(schema, Mapping):
+        if not isinstance(schema, dict):
             raise ConstraintError(
-                f"JsonSchema takes a schema as a mapping or as JSON text, not {schema!r:.60}"
+                f"JsonSchema takes a schema as a mapping or as JSON text, not {self.schema!r:.60}"
             )
-        return dict(schema)
+        return cast(dict[str, Any], schema)
 
-    def _options(self) -> dict[str, Any]:
+    def _json(self) -> Any:
+        """The schema, made of what JSON has."""
+        text = self.schema
+        try:
+            if not isinstance(text, str | bytes):
+                text = json.dumps(text, allow_nan=False, default=dict)
+            return json.loads(text)
+        except (TypeError, ValueError) as exc:
+            raise ConstraintError(f"what is given to JsonSchema is no JSON: {exc}") from exc
+
+    def _spaces(self) -> dict[str, Any]:
         if self.any_space:
             return {"whitespace_flexible": True}
         item, key = self.separators

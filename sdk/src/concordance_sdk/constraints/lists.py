@@ -12,6 +12,14 @@ from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Part, li
 from concordance_sdk.constraints.reading import Reader
 
 
+class _Span(Struct, frozen=True):
+    """Where an element stands in a text, and where what comes behind it may begin."""
+
+    begin: int
+    end: int
+    behind: int
+
+
 class ListStrat(Struct, frozen=True):
     r"""A list of answers that all follow one constraint, or a fixed tuple of several.
 
@@ -30,8 +38,8 @@ class ListStrat(Struct, frozen=True):
         end_with: What stands behind it all.
 
     Raises:
-        ConstraintError: An element is no constraint, a count is no count or does not go with the
-            other, or a tuple has one.
+        ConstraintError: An element is no constraint, what stands around is no text, a count is
+            no count or does not go with the other, or a tuple has one.
 
     Examples:
         >>> from concordance_sdk.constraints import CharsMode, CharsStrat, allows
@@ -64,7 +72,14 @@ class ListStrat(Struct, frozen=True):
             raise ConstraintError("ListStrat needs a constraint for its elements, or one for each")
         for element in self._constraints:
             require_constraint(element, "an element of ListStrat")
+        self._check_texts()
         self._check_counts()
+
+    def _check_texts(self) -> None:
+        for name in ("open", "close", "wrap", "sep", "end_with"):
+            text: object = getattr(self, name)
+            if text is not None and not isinstance(text, str):
+                raise ConstraintError(f"`{name}` of ListStrat is a text, not {text!r:.60}")
 
     def _check_counts(self) -> None:
         if self.is_tuple and (self.min, self.max) != (None, None):
@@ -108,9 +123,14 @@ class ListStrat(Struct, frozen=True):
             ValueError: The text does not follow the constraint.
         """
         inner = self.answer(text).removeprefix(self.open or "").removesuffix(self.close or "")
-        values = next(self._readings(Reader(inner), 0, 0), None)
-        if values is None:
+        reader = Reader(inner)
+        spans = self._reading(reader)
+        if spans is None:
             raise ValueError(f"{text!r:.60} is no text of {self!r:.60}")
+        values = [
+            self._element(i).value(reader.text(span.begin, span.end))
+            for i, span in enumerate(spans)
+        ]
         return tuple(values) if self.is_tuple else values
 
     @property
@@ -142,34 +162,63 @@ class ListStrat(Struct, frozen=True):
         """Whether the text that stops an element is the wrap behind it."""
         return bool(self.wrap) and getattr(element, "stop", None) == self.wrap
 
-    def _readings(self, reader: Reader, at: int, i: int) -> Iterator[list[Any]]:
-        """The ways to read the elements from the i-th on, from a place of the text to its end."""
-        if at == reader.length and self._may_have(i):
-            yield []
-        if i == (len(self._constraints) if self.is_tuple else self.max):
-            return
-        element = self._constraints[i if self.is_tuple else 0]
-        for begin, end, behind in self._places(reader, element, at, is_first=i == 0):
-            if behind > at or self.is_tuple:
-                value = element.value(reader.text(begin, end))
-                for values in self._readings(reader, behind, i + 1):
-                    yield [value, *values]
+    def _reading(self, reader: Reader) -> list[_Span] | None:
+        """Where each element stands, in the first way to read them all; `None` if there is none.
+
+        A place that was come to before, with as many elements, is not read on from again.
+        """
+        spans: list[_Span] = []
+        if reader.length == 0 and self._may_have(0):
+            return spans
+        ways = [self._spans(reader, 0, 0)]
+        tried: set[tuple[int, int]] = set()
+        while ways:
+            span = next(ways[-1], None)
+            if span is None:
+                ways.pop()
+                del spans[-1:]
+            elif (reached := (span.behind, self._counted(len(spans) + 1))) not in tried:
+                tried.add(reached)
+                spans.append(span)
+                if span.behind == reader.length and self._may_have(len(spans)):
+                    return spans
+                ways.append(self._spans(reader, span.behind, len(spans)))
+        return None
 
     def _may_have(self, count: int) -> bool:
         """Whether so many elements are enough."""
         return count == len(self._constraints) if self.is_tuple else count >= (self.min or 0)
 
-    def _places(
-        self, reader: Reader, element: Constraint, at: int, *, is_first: bool
-    ) -> Iterator[tuple[int, int, int]]:
-        """Where an element may begin and end, and what comes behind it may begin."""
-        before = ("" if is_first else self.sep or "") + (self.wrap or "")
+    def _counted(self, count: int) -> int:
+        """A number of elements, as far as it matters for those that follow."""
+        is_open = not self.is_tuple and self.max is None
+        return min(count, self._least) if is_open else count
+
+    @property
+    def _least(self) -> int:
+        """From so many elements of a list on, no further one need be there."""
+        return max(1, self.min or 0)
+
+    def _spans(self, reader: Reader, at: int, i: int) -> Iterator[_Span]:
+        """Where the i-th element may stand if what was before it ends at a place.
+
+        One that takes no room is read only where it is needed: any number would fit in.
+        """
+        if i == (len(self._constraints) if self.is_tuple else self.max):
+            return
+        element = self._element(i)
+        before = (self.sep or "" if i else "") + (self.wrap or "")
         after = "" if self._closes_itself(element) else self.wrap or ""
         begin = reader.behind(before, at)
         for end in reader.ends(element, begin) if begin is not None else ():
             behind = reader.behind(after, end)
-            if begin is not None and behind is not None:
-                yield begin, end, behind
+            is_needed = self.is_tuple or i < self._least
+            if begin is not None and behind is not None and (behind > at or is_needed):
+                yield _Span(begin, end, behind)
+
+    def _element(self, i: int) -> Constraint:
+        """The constraint of the i-th element."""
+        return self._constraints[i if self.is_tuple else 0]
 
 
 def _literal(text: str | None) -> Part | None:

@@ -1,13 +1,24 @@
 """What of JSON Schema can be enforced, and what is done about the rest.
 
 llguidance refuses the keywords that it knows and cannot enforce. Here is what it lets pass: words
-of old drafts, object sizes that repeated keys would feign, and dates that no calendar has.
+of old drafts, object sizes that repeated keys would feign, numbers that it would round, and dates
+that no calendar has.
 """
 
-from collections.abc import Callable, Mapping
+import copy
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from concordance_shared import ConstraintError
+
+from concordance_sdk.constraints.schema_places import (
+    OF_LISTS,
+    OF_MAPPINGS,
+    OF_SCHEMAS,
+    Place,
+    places,
+)
 
 _YEAR = "[1-9][0-9]{3}"
 _LEAP_YEAR = "(?:[1-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)"
@@ -36,80 +47,138 @@ _ENFORCED = (
     *("maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "anyOf", "allOf", "oneOf"),
 )
 
-#: Keywords whose value is a schema, a list of schemas, or a mapping to schemas.
-_OF_SCHEMAS = (
-    *("additionalProperties", "propertyNames", "unevaluatedProperties"),
-    *("items", "additionalItems", "contains", "unevaluatedItems"),
-    *("not", "if", "then", "else"),
+#: Keywords whose numbers are written or compared.
+_OF_NUMBERS = (
+    *("const", "enum", "multipleOf"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
 )
-_OF_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
-_OF_MAPPINGS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+
+#: From here on, not every whole number is a float of its own.
+_TOO_LARGE = 2**53
+
+#: What may stand behind a backslash wherever a text is written.
+_ESCAPES = 'bfnrt"\\'
+
+#: Control characters that are written by their codes.
+_CODED = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
 
 
-def enforceable(schema: Mapping[str, Any], at: str = "$") -> dict[str, Any]:
+def enforceable(schema: dict[str, Any]) -> dict[str, Any]:
     """The same schema in words that llguidance enforces fully.
 
     Args:
-        schema: A schema.
-        at: Where it stands in the whole one, for messages.
+        schema: A schema, made of what JSON has.
 
     Raises:
-        ConstraintError: It holds a keyword that would be ignored.
+        ConstraintError: It holds what would be ignored, or not be kept exactly.
     """
+    own = copy.deepcopy(schema)
+    for place in list(places(own)):
+        for check in (_check_age, _check_spelling, _check_size, _check_numbers):
+            check(place.schema, place.at)
+        _drop_what_says_nothing(place.schema)
+        _write_format_as_pattern(place.schema)
+    return own
+
+
+def escapes(schema: dict[str, Any]) -> str:
+    """What may stand behind a backslash in the documents of a schema.
+
+    A `u` only if a text needs it and no key is free beside those with a schema of their own: such
+    a key could be written by the codes of its characters, and would overwrite one of those.
+
+    Raises:
+        ConstraintError: A text needs it, and there are such keys.
+    """
+    every = list(places(schema))
+    coded = [
+        f"{word!r} {text!r:.40} (at {place.at})" for place in every for word, text in _coded(place)
+    ]
+    mixed = [place.at for place in every if _mixes_keys(place.schema)]
+    if coded and mixed:
+        raise ConstraintError(
+            f"it cannot write the control character in {coded[0]} where keys are free beside named "
+            f"ones (at {mixed[0]}); set 'additionalProperties' to false there"
+        )
+    return _ESCAPES + ("u" if coded else "")
+
+
+def _coded(place: Place) -> Iterator[tuple[str, str]]:
+    """The texts of a schema that are written by the code of a character, with their keywords."""
+    for word in ("const", "enum"):
+        for text in _values(place.schema.get(word)):
+            if isinstance(text, str) and _CODED.search(text):
+                yield word, text
+
+
+def _mixes_keys(schema: dict[str, Any]) -> bool:
+    """Whether objects may have keys that are free, or follow a pattern, beside others."""
+    has_own = bool(schema.get("properties") or schema.get("required"))
+    has_patterns = bool(schema.get("patternProperties"))
+    return has_patterns or (has_own and schema.get("additionalProperties") is not False)
+
+
+def _drop_what_says_nothing(schema: dict[str, Any]) -> None:
+    """Take out what allows everything, and yet is refused."""
+    if schema.get("uniqueItems") is False:
+        del schema["uniqueItems"]
+
+
+def _write_format_as_pattern(schema: dict[str, Any]) -> None:
+    """Write a format as a pattern, if it is one of a calendar or a clock."""
+    pattern = _PATTERNS.get(str(schema.get("format")))
+    if pattern is None or not isinstance(schema.get("allOf", []), list):
+        return
+    del schema["format"]
+    if "pattern" in schema or "$ref" in schema:
+        schema["allOf"] = [*schema.get("allOf", ()), {"pattern": pattern}]
+    else:
+        schema["pattern"] = pattern
+
+
+def _check_age(schema: Mapping[str, Any], at: str) -> None:
+    """Refuse a keyword of an old draft."""
     for word in _OLD_WORDS:
         if word in schema:
             raise ConstraintError(
                 f"JsonSchema cannot enforce {word!r} (at {at}), a keyword of an old draft"
             )
-    _check_spelling(schema, at)
-    _check_size(schema, at)
-    kept = {word: value for word, value in schema.items() if (word, value) not in _SAY_NOTHING}
-    inner = {
-        word: within(word, value, lambda s, place: enforceable(s, f"{at}{place}"))
-        for word, value in kept.items()
-    }
-    return _with_patterns(inner)
 
 
-#: Keywords that allow everything, and yet are refused.
-_SAY_NOTHING = (("uniqueItems", False),)
+def _check_numbers(schema: Mapping[str, Any], at: str) -> None:
+    """Refuse numbers that would be rounded."""
+    for word in _OF_NUMBERS:
+        for value in _values(schema.get(word)):
+            if isinstance(value, int | float) and not _is_exact(value):
+                raise ConstraintError(
+                    f"it cannot keep {word!r} {value!r:.40} (at {at}) exactly: whole "
+                    "numbers are below 2**53, others have at most 15 digits; leave it out and "
+                    "check it afterwards, or write the number as a string"
+                )
 
 
-def within(word: str, value: Any, change: Callable[[Mapping[str, Any], str], Any]) -> Any:
-    """The value of a keyword, with a change made to the schemas in it."""
-    if word in _OF_SCHEMAS and isinstance(value, Mapping):
-        return change(cast(Mapping[str, Any], value), f".{word}")
-    if word in _OF_LISTS and isinstance(value, list):
-        return [
-            change(cast(Mapping[str, Any], item), f".{word}[{i}]")
-            if isinstance(item, Mapping)
-            else item
-            for i, item in enumerate(cast(list[Any], value))
-        ]
-    if word in _OF_MAPPINGS and isinstance(value, Mapping):
-        return {
-            key: change(cast(Mapping[str, Any], item), f".{word}.{key}")
-            if isinstance(item, Mapping)
-            else item
-            for key, item in cast(Mapping[str, Any], value).items()
-        }
-    return value
+def _is_exact(number: float) -> bool:
+    """Whether a number is written and compared as it is, not rounded."""
+    if abs(number) >= _TOO_LARGE:
+        return False
+    return isinstance(number, int) or float(f"{number:.15g}") == number
 
 
-def _with_patterns(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema with its format written as a pattern, if it is one of a calendar or a clock."""
-    pattern = _PATTERNS.get(str(schema.get("format")))
-    if pattern is None:
-        return schema
-    rest = {word: value for word, value in schema.items() if word != "format"}
-    if "pattern" not in rest and "$ref" not in rest:
-        return {**rest, "pattern": pattern}
-    return {**rest, "allOf": [*rest.get("allOf", ()), {"pattern": pattern}]}
+def _values(value: Any) -> Iterator[Any]:
+    """A value, and all those in it."""
+    yield value
+    inner: Iterable[Any] = ()
+    if isinstance(value, dict):
+        inner = cast(dict[str, Any], value).values()
+    elif isinstance(value, list):
+        inner = cast(list[Any], value)
+    for item in inner:
+        yield from _values(item)
 
 
 def _check_spelling(schema: Mapping[str, Any], at: str) -> None:
     """Refuse a keyword that nobody knows and that is nearly one that is enforced."""
-    for word in schema.keys() - {*_ENFORCED, *_OF_SCHEMAS, *_OF_LISTS, *_OF_MAPPINGS}:
+    for word in schema.keys() - {*_ENFORCED, *OF_SCHEMAS, *OF_LISTS, *OF_MAPPINGS}:
         import difflib  # noqa: PLC0415  # only for schemas with words of their own
 
         if close := difflib.get_close_matches(word, _ENFORCED, n=1, cutoff=0.8):
@@ -126,7 +195,8 @@ def _check_size(schema: Mapping[str, Any], at: str) -> None:
     """
     least: object = schema.get("minProperties", 0)
     required: object = schema.get("required", ())
-    known = len(set(cast(list[str], required))) if isinstance(required, list) else 0
+    keys = cast(list[object], required) if isinstance(required, list) else []
+    known = len({key for key in keys if isinstance(key, str)})
     if isinstance(least, int | float) and least > max(1, known):
         raise ConstraintError(
             f"JsonSchema cannot enforce 'minProperties' above 1 (at {at}) where keys are free, "

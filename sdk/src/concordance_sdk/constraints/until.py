@@ -41,7 +41,7 @@ class UntilStrat(Struct, frozen=True):
         end: The tag, or the characters of which each ends it; not for a line break.
 
     Raises:
-        ConstraintError: There is nothing that could end it.
+        ConstraintError: There is nothing that could end it, or the start or end is no text.
 
     Examples:
         >>> from concordance_sdk.constraints import allows
@@ -65,6 +65,14 @@ class UntilStrat(Struct, frozen=True):
                 f"UntilStrat ends by an UntilEndType, TAG, ANYCHAR or NEWLINE, not by "
                 f"{self.end_type!r:.60}"
             )
+        for name in ("start", "end"):
+            text: object = getattr(self, name)
+            if text is not None and not isinstance(text, str):
+                raise ConstraintError(f"`{name}` of UntilStrat is a text, not {text!r:.60}")
+        self._check_end()
+        force_setattr(self, "start", self.start or "")
+
+    def _check_end(self) -> None:
         if self.end_type is UntilEndType.NEWLINE:
             if self.end not in ("", "\n"):
                 raise ConstraintError(
@@ -76,7 +84,6 @@ class UntilStrat(Struct, frozen=True):
             raise ConstraintError(
                 f"UntilStrat with {self.end_type.name} needs `end`, the text that ends it"
             )
-        force_setattr(self, "start", self.start or "")
 
     def write(self, grammar: GrammarBuilder) -> Part:
         """The start, and text up to the first end."""
