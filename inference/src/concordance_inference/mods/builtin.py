@@ -7,7 +7,7 @@ from concordance_sdk.ready.avoid import BansPhrases
 from concordance_sdk.text import PhraseBan
 
 
-@mod(max_backtrack=0)
+@mod(max_backtrack=0, logits="none")
 class Greeting(InjectAtStart):
     """Every answer starts with a greeting: forces tokens instead of sampling them."""
 
