@@ -6,7 +6,9 @@ from concordance_shared import Action, Added, ForwardPass, Prefilled
 from msgspec import Meta
 
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.composition import ModUse
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.hold import hold_for
 from concordance_sdk.ready.parameters import Count
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.reasoning import ReasoningSpan
@@ -161,6 +163,10 @@ class InjectAfterReasoning:
         """Begin with no reasoning."""
         self._reasoning = ReasoningSpan(self.open_tag, self.close_tag)
         self._is_done = False
+
+    def mods(self) -> list[ModUse]:
+        """Have a stream hold back what the closing tag may have."""
+        return hold_for([self.close_tag])
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
         """Learn whether the prompt opened the reasoning."""
