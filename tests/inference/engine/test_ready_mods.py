@@ -1,10 +1,13 @@
 """The SDK's ready mods in the engine itself: the same alone, in a batch, and streamed."""
 
+import re
 from functools import cache
 
 import pytest
 from concordance_inference.generation import SamplingParams
 from concordance_sdk import ready
+from concordance_sdk.constraints import ChoicesStrat, constrain
+from concordance_sdk.self_prompt import self_prompt_mod
 from tiny import ask, call, make_engine, run
 
 #: Each with its parameters, given a letter that the model says by itself.
@@ -68,3 +71,17 @@ def test_they_do_what_they_say_they_do():
         assert done[name].taken_back_tokens
     assert "00" in done["Replace"].text
     assert done["StopAt"].finish_reason == "stop"
+
+
+def test_what_they_begin_with_stands_before_what_others_write():
+    yes_or_no = ChoicesStrat(["yes", "no"])
+    start = call(ready.InjectAtStart, text="Hi. ")
+    sure = self_prompt_mod(prompt="Sure? ", strategy=yes_or_no, completion=". ")
+
+    def asking(**options):
+        return ask("Q", start, sure, constrain(yes_or_no), max_tokens=40, **options)
+
+    whole, streamed = run(make_engine(), asking(), asking(stream=True))
+
+    assert re.fullmatch(r"Hi\. Sure\? (yes|no)\. (yes|no)", whole.end.text)
+    assert streamed.shown == whole.end.text

@@ -1,13 +1,16 @@
 """Texts put into a completion, once."""
 
 import pytest
-from concordance_sdk import Added, FinishReason, mod, use
+from concordance_sdk import Added, FinishReason, ForwardPass, mod, use
+from concordance_sdk.constraints import ChoicesStrat, constrain
+from concordance_sdk.flow import FlowEngine, FlowQuestion
 from concordance_sdk.ready import (
     InjectAfterReasoning,
     InjectAfterSentences,
     InjectAfterTokens,
     InjectAtStart,
 )
+from concordance_sdk.self_prompt import self_prompt_mod
 from concordance_sdk.testing import play
 from real_tokenizers import KINDS, tokenizer_of
 
@@ -123,3 +126,50 @@ def test_what_another_mod_forces_does_not_hide_the_place():
             return actions.force_tokens(b"--")
 
     assert play(other, use(InjectAfterTokens, text="!", count=3), says="abcd").text == "abc--!d"
+
+
+YES_OR_NO = ChoicesStrat(["yes", "no"])
+START = use(InjectAtStart, text="A: ")
+
+
+@pytest.fixture(params=["constraint", "self-prompt", "flow"])
+def writer(request):
+    """What writes a part of its own, and what that is when the model says `n`."""
+    engine = FlowEngine(entry_question=FlowQuestion("q", "Q? ", YES_OR_NO, completion_text="."))
+
+    @mod(name="flow")
+    def flow(event, actions, tokenizer):
+        return engine.handle_event(event, actions, tokenizer)
+
+    return {
+        "constraint": (constrain(YES_OR_NO, ends=False), "no"),
+        "self-prompt": (self_prompt_mod(prompt="Q? ", strategy=YES_OR_NO), "Q? no"),
+        "flow": (flow, "Q? no."),
+    }[request.param]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_listed_first_it_stands_before_what_others_write(writer, stream):
+    target, text = writer
+
+    assert play(START, target, says="n!", stream=stream).text == f"A: {text}!"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_listed_later_it_stands_behind_what_others_write(writer, stream):
+    target, text = writer
+
+    assert play(target, START, says="n!", stream=stream).text == f"{text}A: !"
+
+
+def test_behind_a_constraint_that_ends_the_completion_it_has_no_place():
+    assert play(constrain(YES_OR_NO), START, says="n").text == "no"
+
+
+def test_what_later_mods_put_at_the_start_stands_behind_it():
+    @mod(on=[ForwardPass])
+    def greet(event, actions):
+        return actions.force_tokens(b"HI ") if event.step == 0 else None
+
+    assert play(START, greet, says="you").text == "A: you"
+    assert play(greet, START, says="you").text == "HI A: you"

@@ -2,9 +2,10 @@
 
 import pytest
 from concordance_sdk import definition_of, mod, ready, registry, use
+from concordance_sdk.instance import InProcessMod
 from concordance_sdk.registry import collecting
-from concordance_sdk.testing import play
-from concordance_shared import InvalidRequestError
+from concordance_sdk.testing import ByteTokenizer, play
+from concordance_shared import Conversation, InvalidRequestError
 
 MODS = [getattr(ready, name) for name in ready.__all__]
 
@@ -58,3 +59,44 @@ def test_a_parameter_that_could_not_be_acted_upon_is_refused_with_the_request(na
     wrong = list(parameters)[-1] if name != "Replace" else "find"
     with pytest.raises(InvalidRequestError, match=rf"at `\$\.{wrong}"):
         use(getattr(ready, name), **parameters)
+
+
+LONG = "x" * 40
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("used", "text"),
+    [
+        (use(ready.StopAt, phrases=["b", LONG]), "a "),
+        (use(ready.StopAt, phrases=[LONG], whole_words=True), "a "),
+        (use(ready.StopAt, phrases=["é" * 40]), "a "),
+        (use(ready.Replace, find=LONG, replacement="y"), "a y"),
+        (use(ready.Replace, find=LONG, replacement="y", whole_words=True), "a y"),
+    ],
+)
+def test_a_long_phrase_is_held_back_in_a_stream(used, text, stream):
+    said = f"a {used.parameters.get('phrases', [LONG])[-1]}"
+
+    assert play(used, says=said, stream=stream).text == text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_long_phrase_is_avoided_in_a_stream(stream):
+    assert LONG not in play(use(ready.Avoid, words=[LONG]), says=f"a {LONG}!", stream=stream).text
+
+
+def test_reasoning_with_a_long_tag_goes_on_in_a_stream():
+    wait = use(ready.InjectAfterReasoning, text="Hm. ", where="inside", close_tag=LONG)
+
+    assert play(wait, says=f"<think>a {LONG}b", stream=True).text == "<think>a Hm. b"
+
+
+def test_what_a_stream_holds_back_for_short_phrases_stays_what_it_was():
+    used = use(ready.StopAt, phrases=["###"])
+    instance = InProcessMod(
+        used.definition, used.parameters, tokenizer=ByteTokenizer(), conversation=Conversation()
+    )
+
+    assert instance.max_backtrack == 32
+    assert instance.parts == (instance,)

@@ -2,6 +2,7 @@
 
 import pytest
 from concordance_sdk import ModRaisedError, use
+from concordance_sdk.constraints import ChoicesStrat, constrain
 from concordance_sdk.ready import ReasoningBudget
 from concordance_sdk.testing import play
 
@@ -56,3 +57,23 @@ def test_no_budget_closes_at_once():
 def test_a_closing_without_its_tag_is_refused():
     with pytest.raises(ModRaisedError, match="does not hold '</think>'"):
         play(use(ReasoningBudget, max_tokens=1, closing="stop"), says="")
+
+
+def test_a_prompt_that_only_speaks_of_the_tag_opened_nothing():
+    prompt = "What does <think> mean?<|im_end|>\n<|im_start|>assistant\n"
+
+    assert play(use(ReasoningBudget, max_tokens=2), says="abcdef", prompt=prompt).text == "abcdef"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_budget_of_nothing_ends_at_once_what_the_prompt_opened(stream):
+    budget = use(ReasoningBudget, max_tokens=0)
+
+    assert play(budget, says="so", prompt="Q<think>\n", stream=stream).text == "</think>so"
+    assert play(budget, says="so", prompt="Q", stream=stream).text == "so"
+
+
+def test_it_ends_at_once_before_what_later_mods_write():
+    budget, answer = use(ReasoningBudget, max_tokens=0), constrain(ChoicesStrat(["yes", "no"]))
+
+    assert play(budget, answer, says="n", prompt="Q<think>\n").text == "</think>no"

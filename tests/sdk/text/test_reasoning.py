@@ -42,6 +42,7 @@ def test_it_opens_and_closes():
         ("Q<think>\n", True),
         ("Q<think>a</think>", False),
         ("Q", False),
+        ("What is <think>?\nassistant:", False),
         ("<think>a</think><think>", True),
     ],
 )

@@ -4,10 +4,9 @@ from concordance_sdk import mod
 from concordance_sdk.ready import InjectAtStart, StopAfterSentences
 from concordance_sdk.ready import Replace as ReplaceAnywhere
 from concordance_sdk.ready.avoid import BansPhrases
-from concordance_sdk.text import PhraseBan
 
 
-@mod(max_backtrack=0)
+@mod(max_backtrack=0, logits="none")
 class Greeting(InjectAtStart):
     """Every answer starts with a greeting: forces tokens instead of sampling them."""
 
@@ -27,7 +26,7 @@ class Avoid(BansPhrases):
 
     def __init__(self) -> None:
         """Begin with an empty completion."""
-        super().__init__(PhraseBan([self.word]))
+        super().__init__([self.word])
 
 
 @mod(max_backtrack=16)

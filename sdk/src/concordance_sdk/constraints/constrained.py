@@ -11,6 +11,7 @@ from concordance_sdk.constraints.constraint import Constraint, require_constrain
 from concordance_sdk.mod import mod
 from concordance_sdk.text import CompletionText, Cut, PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
+from concordance_sdk.turns import may_begin
 
 #: How many tokens may be taken back to split one in which a phrase ends.
 _MAX_SPLIT = 4
@@ -20,9 +21,10 @@ class Constrained:
     """Keeps what a request writes to a constraint, from a position on.
 
     Give it every `ForwardPass` and `Added` event, and return what it answers. It begins at the
-    first position that it is asked about, or behind a phrase. Tokens that must come are forced,
-    all in one forward pass; where there is a choice, what may not come is masked. What is taken
-    back, by whichever mod, is taken back here too.
+    first position that it is asked about, or behind a phrase; where another constraint, self-prompt
+    or flow is being written, behind that. Tokens that must come are forced, all in one forward
+    pass; where there is a choice, what may not come is masked. What is taken back, by whichever
+    mod, is taken back here too.
 
     Belongs to one request: make it in the `__init__` of a class mod.
 
@@ -71,6 +73,8 @@ class Constrained:
         self._constraint = constraint
         self._text = CompletionText(keeps_special=True)
         self._phrase = None if after is None else PhraseWatch(self._text, after)
+        #: From which step on it may begin, once there is one.
+        self._due = 0 if after is None else None
         self._ends = ends
         self._temperature = 0.0 if argmax_sampling else None
         self._answer: Answer | None = None
@@ -90,6 +94,13 @@ class Constrained:
         """What the answer means; `None` before it has ended."""
         return self._answer.matcher.value if self._answer and self.is_complete else None
 
+    def is_writing(self, step: int) -> bool:
+        """Whether a step that comes next is inside of the answer."""
+        answer = self._answer
+        if answer is None or step < answer.begin:
+            return False
+        return answer.end is None or step < answer.end
+
     def prepare(self, tokenizer: Tokenizer) -> None:
         """Find out at once, at `Prefilled` say, whether the constraint can be enforced.
 
@@ -108,7 +119,7 @@ class Constrained:
         """
         self._go_to(event, tokenizer)
         if self._answer is None:
-            if self._phrase:
+            if self._due is None or not may_begin(self, event.request_id, event.step):
                 return None
             self._answer = self._started_at(event.step, tokenizer)
         if self.is_complete:
@@ -125,14 +136,16 @@ class Constrained:
             ConstraintError: Another mod put tokens there that the constraint does not allow.
         """
         self._go_to(event, tokenizer)
-        step = event.step
         if self._answer is None and (behind := self._behind_phrase()):
+            self._due = behind.kept + bool(behind.before)
+            if not may_begin(self, event.request_id, behind.kept):
+                return None
             if behind.before:
                 return _split(behind, self._text, actions)
-            step = behind.kept
-            self._answer = self._started_at(step, tokenizer)
+            self._answer = self._started_at(behind.kept, tokenizer)
         if self._answer is None or self.is_complete:
             return None
+        step = max(event.step, self._answer.begin)
         self._answer.follow(step, event.added_tokens[step - event.step :])
         return self._behind(self._answer, actions, tokenizer)
 
@@ -156,6 +169,8 @@ class Constrained:
     def _go_to(self, event: ForwardPass | Added, tokenizer: Tokenizer) -> None:
         if self._phrase:
             self._text.follow(event, tokenizer)
+            if self._due is not None and event.step < self._due:
+                self._due = None
         if self._answer and not self._answer.go_to(event.step):
             self._answer = None
 

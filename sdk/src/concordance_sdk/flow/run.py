@@ -12,6 +12,7 @@ from concordance_sdk.flow.routes import FlowRoute, RouteBudget, RouteKind, route
 from concordance_sdk.flow.state import FlowState
 from concordance_sdk.flow.turn import Turn
 from concordance_sdk.tokenizer import Tokenizer
+from concordance_sdk.turns import may_begin
 
 if TYPE_CHECKING:
     from concordance_sdk.self_prompt import SelfPromptRun
@@ -59,10 +60,18 @@ class FlowRun(Generic[StateT]):
         """The question that is being asked."""
         return self._question
 
+    def is_writing(self, step: int) -> bool:
+        """Whether a step that comes next is the flow's: it was begun, and is not at its end."""
+        if self._asked is not None:
+            return self._asked.is_writing(step)
+        return self._pending is not None and self._question is not None
+
     def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
     ) -> Action | None:
         """What the flow wants at a position that comes next."""
+        if not self.is_writing(event.step) and not may_begin(self, event.request_id, event.step):
+            return None
         turn = Turn(event.step, actions, tokenizer)
         if self._pending:
             return self._go_on(turn)

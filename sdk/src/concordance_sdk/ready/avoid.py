@@ -1,9 +1,13 @@
 """Never says some words: takes one back when it appears, and does not begin it there again."""
 
+from collections.abc import Sequence
+
 from concordance_shared import Action, Added, ForwardPass, Prefilled
 
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.composition import ModUse
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.hold import hold_for
 from concordance_sdk.ready.parameters import Phrases
 from concordance_sdk.text.phrase_ban import PhraseBan
 from concordance_sdk.tokenizer import Tokenizer
@@ -12,9 +16,16 @@ from concordance_sdk.tokenizer import Tokenizer
 class BansPhrases:
     """The answers to events that all mods have in common which ban phrases."""
 
-    def __init__(self, ban: PhraseBan) -> None:
-        """Ban these phrases from one completion."""
-        self._ban = ban
+    def __init__(
+        self, phrases: Sequence[str], *, ignore_case: bool = True, whole_words: bool = True
+    ) -> None:
+        """Ban phrases from one completion; the arguments are those of a `PhraseBan`."""
+        self._phrases = phrases
+        self._ban = PhraseBan(phrases, ignore_case=ignore_case, whole_words=whole_words)
+
+    def mods(self) -> list[ModUse]:
+        """Have a stream hold back what the phrases may have."""
+        return hold_for(self._phrases)
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
         """Learn the budget, at which a word at the end is whole."""
@@ -55,6 +66,4 @@ class Avoid(BansPhrases):
 
     def __init__(self) -> None:
         """Begin with an empty completion."""
-        super().__init__(
-            PhraseBan(self.words, ignore_case=self.ignore_case, whole_words=self.whole_words)
-        )
+        super().__init__(self.words, ignore_case=self.ignore_case, whole_words=self.whole_words)

@@ -2,21 +2,27 @@
 
 from typing import Annotated, Literal
 
-from concordance_shared import Action, Added, Prefilled, Sampled
+from concordance_shared import Action, Added, ForwardPass, Prefilled
 from msgspec import Meta
 
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.composition import ModUse
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.hold import hold_for
 from concordance_sdk.ready.parameters import Count
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.reasoning import ReasoningSpan
 from concordance_sdk.text.sentences import SentenceCount
 from concordance_sdk.tokenizer import Tokenizer
+from concordance_sdk.turns import may_begin
 
 
-@mod(max_backtrack=0, registered=False)
+@mod(max_backtrack=0, logits="none", registered=False)
 class InjectAtStart:
     """Begins the completion with a text.
+
+    Mods that are listed before it come first: it stands behind what they force at the start, and
+    behind the answer of a constraint, a self-prompt or a flow that has begun.
 
     Attributes:
         text: What it begins with.
@@ -34,13 +40,18 @@ class InjectAtStart:
         """Begin with nothing injected."""
         self._is_done = False
 
-    def sampled(self, event: Sampled, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Put the text in the place of the first sampled token.
+    def is_writing(self, step: int) -> bool:
+        """Nobody waits for it: it writes all that it has to say at once."""
+        del step
+        return False
 
-        Not at `ForwardPass`: who listens there has every later token wait for it.
-        """
-        del event
+    def forward_pass(
+        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
+        """Put the text before all that is decided at the first position that is its to decide."""
         if self._is_done or not self.text:
+            return None
+        if not may_begin(self, event.request_id, event.step):
             return None
         self._is_done = True
         return actions.force_tokens(tokenizer.encode(self.text))
@@ -152,6 +163,10 @@ class InjectAfterReasoning:
         """Begin with no reasoning."""
         self._reasoning = ReasoningSpan(self.open_tag, self.close_tag)
         self._is_done = False
+
+    def mods(self) -> list[ModUse]:
+        """Have a stream hold back what the closing tag may have."""
+        return hold_for([self.close_tag])
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
         """Learn whether the prompt opened the reasoning."""

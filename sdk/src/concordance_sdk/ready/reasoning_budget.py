@@ -6,9 +6,32 @@ from concordance_shared import Action, Added, Prefilled
 from msgspec import Meta
 
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.composition import ModUse, use
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.inject import InjectAtStart
 from concordance_sdk.text.reasoning import ReasoningSpan
 from concordance_sdk.tokenizer import Tokenizer
+
+
+@mod(name="close_at_once", max_backtrack=0, logits="none", registered=False)
+class CloseAtOnce(InjectAtStart):
+    """Ends the reasoning that the prompt opened before it has a token.
+
+    Attributes:
+        text: What it is ended by.
+        open_tag: What begins reasoning.
+        close_tag: What ends it.
+    """
+
+    open_tag: str
+    close_tag: str
+
+    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
+        """Leave a prompt alone that opened nothing."""
+        del actions
+        reasoning = ReasoningSpan(self.open_tag, self.close_tag)
+        reasoning.follow(event, tokenizer)
+        self._is_done = not reasoning.is_open
 
 
 @mod(max_backtrack=0, registered=False)
@@ -17,7 +40,8 @@ class ReasoningBudget:
 
     Attributes:
         max_tokens: How many tokens it may reason for.
-        open_tag: What begins reasoning, in the completion or at the end of the prompt.
+        open_tag: What begins reasoning, in the completion, or in the prompt with nothing but white
+            space behind it.
         close_tag: What ends it.
         closing: What is forced, if more than the tag has to stand there; it holds the tag.
 
@@ -43,6 +67,13 @@ class ReasoningBudget:
         self._forced = self.closing or self.close_tag
         if self.close_tag not in self._forced:
             raise ValueError(f"closing={self.closing!r} does not hold {self.close_tag!r}")
+
+    def mods(self) -> list[ModUse]:
+        """For a budget of nothing one more, which has to be asked before the first token."""
+        if self.max_tokens:
+            return []
+        tags = {"open_tag": self.open_tag, "close_tag": self.close_tag}
+        return [use(CloseAtOnce, text=self._forced, **tags)]
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
         """Learn whether the prompt opened the reasoning."""

@@ -3,7 +3,9 @@
 from concordance_shared import Action, Added, Prefilled
 
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.composition import ModUse
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.hold import hold_for
 from concordance_sdk.ready.parameters import Phrase
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import PhraseWatch
@@ -40,6 +42,10 @@ class Replace:
         self._watch = PhraseWatch(
             self._text, self.find, ignore_case=self.ignore_case, whole_words=self.whole_words
         )
+
+    def mods(self) -> list[ModUse]:
+        """Have a stream hold back what the phrase may have."""
+        return hold_for([self.find])
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
         """Learn the budget, at which a word at the end is whole."""

@@ -3,7 +3,9 @@
 from concordance_shared import Action, Added, Prefilled
 
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.composition import ModUse
 from concordance_sdk.mod import mod
+from concordance_sdk.ready.hold import hold_for
 from concordance_sdk.ready.parameters import Count, Phrases
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import PhraseWatch
@@ -39,6 +41,10 @@ class StopAt:
         self._watch = PhraseWatch(
             self._text, self.phrases, ignore_case=self.ignore_case, whole_words=self.whole_words
         )
+
+    def mods(self) -> list[ModUse]:
+        """Have a stream hold back what the phrases may have."""
+        return hold_for(self.phrases)
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
         """Learn the budget, at which a word at the end is whole."""

@@ -14,13 +14,15 @@ from concordance_sdk.constraints.answer import Answer
 from concordance_sdk.constraints.compiled import CompiledConstraint
 from concordance_sdk.self_prompt.edit import Edit
 from concordance_sdk.self_prompt.erase import EraseMode
+from concordance_sdk.turns import may_begin
 
 
 class SelfPromptRun:
     """One asking, in one request. Made by `SelfPrompt.start`.
 
     For mods that decide themselves when to ask: `before` is for `ForwardPass`, `behind` for
-    `Added`; both say how the completion is to change, if it is.
+    `Added`; both say how the completion is to change, if it is. Ask `waits` before `before` where
+    other mods may be writing.
 
     Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
@@ -66,6 +68,17 @@ class SelfPromptRun:
         """Whether there is an answer."""
         return self.text is not None
 
+    def is_writing(self, step: int) -> bool:
+        """Whether a step that comes next is inside of the prompt or of the answer."""
+        if self.is_complete or self._answer is None:
+            return False
+        return step >= self._begin(self._answer)
+
+    def waits(self, request_id: str, step: int) -> bool:
+        """Whether it has to wait with asking, since another part of the completion is written."""
+        has_part = self.is_complete or self.is_writing(step)
+        return not has_part and not may_begin(self, request_id, step)
+
     def begin(self, step: int) -> Edit:
         """Ask at a step: the prompt, and what every answer begins with."""
         self._answer = Answer(self._constraint.start(), step + len(self._prompt_ids))
@@ -108,6 +121,8 @@ class SelfPromptRun:
         self._answer.follow(max(step, self._answer.begin), answer_ids)
         if self._answer.end is not None:
             return self._finish(self._answer, step + len(token_ids), token_ids)
+        if step + len(token_ids) < self._answer.begin:
+            return Edit()  # the prompt is not whole any more: `before` puts it there
         return Edit(0, tuple(self._answer.forced()))
 
     def masked(self, actions: Actions) -> Action:

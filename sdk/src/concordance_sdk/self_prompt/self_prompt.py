@@ -130,6 +130,8 @@ class SelfPrompt:
             ConstraintError: The strategy cannot be enforced with this tokenizer.
         """
         run = self._running(event.request_id, tokenizer)
+        if run.waits(event.request_id, event.step):
+            return None
         edit = run.before(event.step)
         return edit.action(actions) if edit or run.is_complete else run.masked(actions)
 
@@ -185,8 +187,8 @@ class SelfPrompt:
         if request_id is None:
             self._strategy = with_choices(self._strategy, choices, idx)
         else:
-            strategy = self._asked[request_id].strategy
-            self._asked.put(request_id, _Asked(with_choices(strategy, choices, idx)))
+            asked = self._asked[request_id]
+            asked.strategy, asked.run = with_choices(asked.strategy, choices, idx), None
 
     def _run_of(self, request_id: str) -> SelfPromptRun | None:
         asked = self._asked.get(request_id)

@@ -7,7 +7,8 @@ from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import PhraseMatch, PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
 
-#: How many of a prompt's last tokens are looked at for a tag that opens the reasoning.
+#: How many of a prompt's last tokens are looked at for a tag that opens the reasoning. Only white
+#: space stands behind it then: a tag elsewhere is one that the prompt speaks of.
 _PROMPT_TAIL = 64
 
 
@@ -66,7 +67,8 @@ class ReasoningSpan:
         self.text.follow(event, tokenizer)
         if isinstance(event, Prefilled):
             end = tokenizer.decode(event.context_info.tokens[-_PROMPT_TAIL:])
-            self._opened_by_prompt = end.rfind(self.open_tag) > end.rfind(self.close_tag)
+            _, tag, behind = end.rpartition(self.open_tag)
+            self._opened_by_prompt = bool(tag) and not behind.strip()
         while match := self._watch.find():
             end = self.text.cut(match.end)
             self._marks.append(_Mark(match, end.kept + bool(end.before)))
