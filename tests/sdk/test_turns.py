@@ -90,6 +90,21 @@ def test_what_waits_again_puts_its_prompt_before_its_answer():
     assert play(undo, first, second, says="ynb").text == "noB?only b"
 
 
+def test_of_two_constraints_on_the_same_text_both_hold():
+    letters, few = constrain(Regex("[a-z]{3}")), constrain(Regex("[bxy]+"), name="few", ends=False)
+
+    for mods in ((letters, few), (few, letters)):
+        text = play(*mods, says="zzbzzaxz").text
+        assert len(text) == 3
+        assert set(text) <= {*"bxy"}
+
+
+def test_no_constraint_is_passed_over_since_another_ends_the_completion():
+    verdict = constrain(ChoicesStrat(["no", "maybe"]), name="verdict")
+
+    assert play(constrain(YES_OR_NO), verdict, says="y").text == "no"
+
+
 def test_a_constraint_waits_where_its_phrase_stands_in_the_part_of_another():
     verdict = constrain(Regex("[0-9]"), after="A?")
 

@@ -22,7 +22,9 @@ _writers: WeakValueDictionary[str, WeakSet[Writer]] = WeakValueDictionary()
 _kept: WeakKeyDictionary[Writer, WeakSet[Writer]] = WeakKeyDictionary()
 
 
-def may_begin(writer: Writer, request_id: str, step: int) -> bool:
+def may_begin(
+    writer: Writer, request_id: str, step: int, *, beside: type[Writer] | None = None
+) -> bool:
     """Whether a writer may begin at a step that comes next; it is one of the request's from now on.
 
     Nothing is taken and given back: every writer says where its part is, so that one that is taken
@@ -32,6 +34,7 @@ def may_begin(writer: Writer, request_id: str, step: int) -> bool:
         writer: Who asks; it lives no longer than its request.
         request_id: Names the request.
         step: Where it would begin.
+        beside: Writers of this type do not keep it from beginning.
 
     Examples:
         >>> class Part:
@@ -43,4 +46,5 @@ def may_begin(writer: Writer, request_id: str, step: int) -> bool:
     """
     writers = _kept[writer] = _writers.setdefault(request_id, WeakSet())
     writers.add(writer)
-    return not any(other.is_writing(step) for other in writers if other is not writer)
+    others = [w for w in writers if w is not writer and not (beside and isinstance(w, beside))]
+    return not any(other.is_writing(step) for other in others)

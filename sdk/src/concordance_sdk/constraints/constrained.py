@@ -21,10 +21,10 @@ class Constrained:
     """Keeps what a request writes to a constraint, from a position on.
 
     Give it every `ForwardPass` and `Added` event, and return what it answers. It begins at the
-    first position that it is asked about, or behind a phrase; where another constraint, self-prompt
-    or flow is being written, behind that. Tokens that must come are forced, all in one forward
-    pass; where there is a choice, what may not come is masked. What is taken back, by whichever
-    mod, is taken back here too.
+    first position that it is asked about, or behind a phrase; where a self-prompt or a flow is
+    being written, behind that. Tokens that must come are forced, all in one forward pass; where
+    there is a choice, what may not come is masked. What is taken back, by whichever mod, is taken
+    back here too. Of several constraints on the same text, all hold.
 
     Belongs to one request: make it in the `__init__` of a class mod.
 
@@ -119,7 +119,7 @@ class Constrained:
         """
         self._go_to(event, tokenizer)
         if self._answer is None:
-            if self._due is None or not may_begin(self, event.request_id, event.step):
+            if self._due is None or not self._may_begin(event.request_id, event.step):
                 return None
             self._answer = self._started_at(event.step, tokenizer)
         if self.is_complete:
@@ -138,7 +138,7 @@ class Constrained:
         self._go_to(event, tokenizer)
         if self._answer is None and (behind := self._behind_phrase()):
             self._due = behind.kept + bool(behind.before)
-            if not may_begin(self, event.request_id, behind.kept):
+            if not self._may_begin(event.request_id, behind.kept):
                 return None
             if behind.before:
                 return _split(behind, self._text, actions)
@@ -148,6 +148,10 @@ class Constrained:
         step = max(event.step, self._answer.begin)
         self._answer.follow(step, event.added_tokens[step - event.step :])
         return self._behind(self._answer, actions, tokenizer)
+
+    def _may_begin(self, request_id: str, step: int) -> bool:
+        """Whether no self-prompt or flow is being written. Constraints hold at the same time."""
+        return may_begin(self, request_id, step, beside=Constrained)
 
     def _behind_phrase(self) -> Cut | None:
         """Where the phrase ends that has just appeared, if it has."""
