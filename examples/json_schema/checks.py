@@ -1,54 +1,77 @@
 """What a schema demands that no grammar can say: it is taken out of it, and checked afterwards.
 
-Knows no tokens: a schema and a document in, problems as texts out.
+Knows no tokens: a schema and a document in, problems as texts out. Both go the same ways through a
+schema, so that nothing is taken out that is not checked.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-Schema = dict[str, Any]
+from following import Follows, Schema, alternatives, follows, identity, joined, parts, resolved
 
 #: The keywords that are checked when a document is complete.
 CHECKED = ("uniqueItems", "dependentRequired")
 
-#: Keywords whose values map names of the author's to schemas.
-_NAMED = ("properties", "$defs", "definitions", "patternProperties")
-
-_TYPES = {
-    "null": type(None),
-    "boolean": bool,
-    "integer": int,
-    "number": (int, float),
-    "string": str,
-    "array": list,
-    "object": dict,
-}
+#: Keywords whose value is a schema, a list of schemas, or a mapping from names to schemas. What
+#: stands behind others is left as it is, for the grammar to refuse.
+_OF_ONE = ("items", "additionalItems", "additionalProperties")
+_OF_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
+_OF_NAMES = ("properties", "patternProperties", "$defs", "definitions")
 
 
 def without_checked(schema: Any) -> Any:
     """The schema without what is checked afterwards: what is left, a grammar can say.
 
+    Where not all of it can be checked nothing is taken out, and the grammar refuses it.
+
     Example:
         >>> without_checked({"type": "array", "uniqueItems": True})
         {'type': 'array'}
     """
-    if isinstance(schema, list):
-        return [without_checked(each) for each in schema]
+    return _stripped(schema) if _can_be_checked(schema) else schema
+
+
+def _stripped(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: {name: without_checked(each) for name, each in value.items()}
-        if key in _NAMED
-        else value
-        if key in ("const", "enum", "default", "examples")
-        else without_checked(value)
-        for key, value in schema.items()
-        if key not in CHECKED
-    }
+    return {word: _within(word, value) for word, value in schema.items() if word not in CHECKED}
+
+
+def _within(word: str, value: Any) -> Any:
+    if word in _OF_NAMES and isinstance(value, dict):
+        return {name: _stripped(each) for name, each in value.items()}
+    if word in _OF_LISTS and isinstance(value, list):
+        return [_stripped(each) for each in value]
+    return _stripped(value) if word in _OF_ONE else value
+
+
+def _can_be_checked(schema: Any) -> bool:
+    """Whether every reference is found, and every pattern of names can be read."""
+    try:
+        for each in _mappings_in(schema):
+            if isinstance(each.get("$ref"), str):
+                resolved(each["$ref"], schema)
+            if each is not schema and isinstance(each.get("$id"), str):
+                return False  # references inside of it mean other places
+            for pattern in each.get("patternProperties") or ():
+                re.compile(pattern)
+    except (LookupError, TypeError, re.error):
+        return False
+    return True
+
+
+def _mappings_in(value: Any) -> Iterator[Schema]:
+    """A mapping and all in it, schemas or not."""
+    if isinstance(value, dict):
+        yield value
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _mappings_in(inner)
 
 
 def problems(document: Any, schema: Any, root: Schema, place: str = "$") -> Iterator[str]:
-    """What is wrong with a document, as far as it is checked here.
+    """What is wrong with a document that a grammar has written, as far as it is checked here.
 
     Example:
         >>> schema = {"type": "array", "uniqueItems": True}
@@ -57,49 +80,40 @@ def problems(document: Any, schema: Any, root: Schema, place: str = "$") -> Iter
     """
     if not isinstance(schema, dict):
         return
-    if "$ref" in schema:
-        yield from problems(document, _resolved(schema["$ref"], root), root, place)
-    if isinstance(document, list):
-        yield from _wrong_in_list(document, schema, root, place)
+    if isinstance(document, list) and schema.get("uniqueItems"):
+        yield from _twice(document, place)
     if isinstance(document, dict):
-        yield from _wrong_in_object(document, schema, root, place)
-    if "anyOf" in schema:
-        fitting = [each for each in schema["anyOf"] if _has_type(document, each, root)]
-        found = [list(problems(document, each, root, place)) for each in fitting]
-        yield from min(found, key=len, default=[])
+        yield from _alone(document, schema.get("dependentRequired", {}), place)
+    for where, value, part in parts(document, schema):
+        yield from problems(value, part, root, f"{place}{where}")
+    for each in joined(schema, root):
+        yield from problems(document, each, root, place)
+    for cases in alternatives(schema):
+        yield from _wrong_in_all(document, cases, root, place)
 
 
-def _wrong_in_list(document: list[Any], schema: Schema, root: Schema, place: str) -> Iterator[str]:
-    for i, item in enumerate(document):
-        if schema.get("uniqueItems") and item in document[:i]:
+def _twice(document: list[Any], place: str) -> Iterator[str]:
+    seen: set[Any] = set()
+    for item in document:
+        if identity(item) in seen:
             yield f"{place} has {item!r} twice"
-        yield from problems(item, schema.get("items"), root, f"{place}[{i}]")
+        seen.add(identity(item))
 
 
-def _wrong_in_object(
-    document: dict[str, Any], schema: Schema, root: Schema, place: str
-) -> Iterator[str]:
-    for name, needed in schema.get("dependentRequired", {}).items():
-        for other in needed:
+def _alone(document: Schema, needed: dict[str, list[str]], place: str) -> Iterator[str]:
+    for name, others in needed.items():
+        for other in others:
             if name in document and other not in document:
                 yield f"{place} has {name!r} without {other!r}"
-    for name, value in document.items():
-        part = schema.get("properties", {}).get(name, schema.get("additionalProperties"))
-        yield from problems(value, part, root, f"{place}.{name}")
 
 
-def _resolved(reference: str, root: Schema) -> Any:
-    """The schema that a `$ref` inside of a document means."""
-    part: Any = root
-    for name in reference.removeprefix("#").strip("/").split("/"):
-        part = part[name.replace("~1", "/").replace("~0", "~")] if name else part
-    return part
+def _wrong_in_all(document: Any, cases: list[Any], root: Schema, place: str) -> Iterator[str]:
+    """What is wrong if the document follows none of several schemas.
 
-
-def _has_type(document: Any, schema: Any, root: Schema) -> bool:
-    """Whether a schema may be the one of several that a document follows."""
-    if isinstance(schema, dict) and "$ref" in schema:
-        return _has_type(document, _resolved(schema["$ref"], root), root)
-    named = schema.get("type") if isinstance(schema, dict) else None
-    names = [named] if isinstance(named, str) else named or list(_TYPES)
-    return any(isinstance(document, _TYPES[name]) for name in names)
+    The grammar saw to it that it follows one of them, but for what is checked here. Where it is not
+    sure which, it has to be right by each that it may follow.
+    """
+    rated = [(each, follows(document, each, root)) for each in cases]
+    found = [(sure, list(problems(document, each, root, place))) for each, sure in rated if sure]
+    if (Follows.YES, []) not in found:
+        yield from next((wrong for _, wrong in found if wrong), [])

@@ -29,6 +29,7 @@ class Structured:
     def __init__(self) -> None:
         """Constrain nothing before the schema is known."""
         self.schema: dict[str, Any] = {}
+        self.is_checked = False  # afterwards, beyond what the grammar says
         self.answer: Constrained | None = None
         self.begin = 0  # the step at which the document begins
         self.has_begun = False
@@ -40,8 +41,10 @@ class Structured:
         if asked is None or asked.type == "text":
             return None
         self.schema = (asked.json_schema and asked.json_schema.schema) or {"type": "object"}
+        left = without_checked(self.schema)
+        self.is_checked = left != self.schema
         try:
-            self.answer = Constrained(JsonSchema(without_checked(self.schema)))
+            self.answer = Constrained(JsonSchema(left))
             self.answer.prepare(tokenizer)
         except ConcordanceError as error:
             return actions.emit_error(f"response_format: {error.message}")
@@ -67,8 +70,12 @@ class Structured:
         action = self.answer.added(event, actions, tokenizer)
         if not self.answer.is_complete:
             return action
-        wrong = list(problems(self.answer.value, self.schema, self.schema))
+        wrong = self._wrong(self.answer.value)
         return self._again(event, actions, wrong) if wrong else action
+
+    def _wrong(self, document: Any) -> list[str]:
+        """What is wrong with a document, beyond what the grammar says."""
+        return list(problems(document, self.schema, self.schema)) if self.is_checked else []
 
     def _again(self, event: Added, actions: Actions, wrong: list[str]) -> Action:
         """Take the document back, if it may be tried once more."""

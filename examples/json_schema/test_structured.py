@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from checks import problems, without_checked
 from concordance_sdk import (
     ConcordanceError,
     ForwardPass,
@@ -66,38 +65,45 @@ def test_what_can_neither_be_enforced_nor_checked_is_refused(play):
         play(Structured, says="", schemas=asking_for({"not": {}}))
 
 
+def test_what_stands_where_it_cannot_be_checked_is_refused(play):
+    far = {"$anchor": "far", "type": "array", "uniqueItems": True}
+
+    with pytest.raises(ConcordanceError, match=r"response_format: .*'uniqueItems'"):
+        play(Structured, says="", schemas=asking_for({"$ref": "#far", "$defs": {"Far": far}}))
+
+
+def test_a_schema_with_nothing_to_check_may_refer_as_it_likes(play):
+    schema = {"$ref": "#far", "$defs": {"Far": {"$anchor": "far", "type": "null"}}}
+
+    assert play(Structured, says="", schemas=asking_for(schema)).text == "null"
+
+
+def test_what_has_to_hold_beside_another_schema_is_checked(play):
+    numbers = {"type": "array", "items": {"type": "integer"}}
+    schema = {"allOf": [numbers, {"uniqueItems": True}]}
+
+    assert play(Structured, says="1,1]" + "1,2]", schemas=asking_for(schema)).text == "[1, 2]"
+
+
+def test_a_document_is_checked_by_the_case_that_it_follows(play):
+    schemas = asking_for({"anyOf": [case("a", uniqueItems=True), case("b")]})
+    played = play(Structured, says="a1,1]" + "b1,1]", schemas=schemas)
+
+    assert played.text == '{"k": "b", "v": [1, 1]}'
+
+
+def case(name, **of_list):
+    """An object with a name and a list, both needed."""
+    return {
+        "type": "object",
+        "properties": {"k": {"const": name}, "v": {"type": "array", **of_list}},
+        "required": ["k", "v"],
+        "additionalProperties": False,
+    }
+
+
 def test_any_object_where_no_schema_is_given_and_free_text_where_nothing_is_asked_for(play):
     schemas = Schemas(response_format=ResponseFormat(type="json_object"))
 
     assert json.loads(play(Structured, script='{"a": 1}', schemas=schemas).text) == {"a": 1}
     assert play(Structured, says="Hello!").text == "Hello!"
-
-
-# The checks
-
-
-def test_what_is_checked_is_taken_out_wherever_it_stands_and_names_are_left():
-    names = {"uniqueItems": {"type": "array", "uniqueItems": True}, "b": {"enum": [{"c": 1}]}}
-    left = {"uniqueItems": {"type": "array"}, "b": {"enum": [{"c": 1}]}}
-
-    assert without_checked({"anyOf": [{"properties": names}]}) == {"anyOf": [{"properties": left}]}
-
-
-UNIQUE = {"type": "array", "uniqueItems": True}
-
-
-@pytest.mark.parametrize(
-    ("schema", "document", "wrong"),
-    [
-        (UNIQUE, [1, 2], []),
-        (UNIQUE, [{"a": 1}, {"a": 1}], ["$ has {'a': 1} twice"]),
-        ({"items": UNIQUE}, [[1], [2, 2]], ["$[1] has 2 twice"]),
-        ({"additionalProperties": UNIQUE}, {"a": [3, 3]}, ["$.a has 3 twice"]),
-        ({"anyOf": [UNIQUE, {"type": "null"}]}, [4, 4], ["$ has 4 twice"]),
-        ({"anyOf": [UNIQUE, {"type": "null"}]}, None, []),
-        ({"dependentRequired": {"card": ["name"]}}, {"card": 1}, ["$ has 'card' without 'name'"]),
-        ({"dependentRequired": {"card": ["name"]}}, {"name": 1}, []),
-    ],
-)
-def test_problems_are_told_with_their_place(schema, document, wrong):
-    assert list(problems(document, schema, schema)) == wrong

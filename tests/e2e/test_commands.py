@@ -260,11 +260,71 @@ def test_a_mod_that_does_not_behave_is_told_in_which_scene(run, tmp_path):
     done = run("mods", "test", tmp_path / "bad.py")
 
     assert done.returncode == 1
-    assert "no tests beside bad.py" in done.stdout
+    assert "no tests in or beside bad.py" in done.stdout
     assert "FAIL  the same request twice" in done.stdout
-    assert "needs" in done.stdout
-    assert "give them with --mod needs:key=value" in done.stdout
-    assert "dice, needs failed" in done.stderr
+    assert "dice failed" in done.stderr
+
+
+def test_a_mod_that_needs_parameters_is_not_said_to_have_failed(run, tmp_path):
+    (tmp_path / "bad.py").write_text(BAD)
+    done = run("mods", "test", tmp_path / "bad.py", "--mod", "needs")
+    told = "not checked, since it needs parameters; give them by --mod needs:key=value"
+
+    assert done.returncode == 1  # whoever relies on the status may not take it for checked
+    assert told in done.stdout
+    assert f"needs was {told}" in done.stderr
+    assert "failed" not in done.stderr
+
+
+def test_a_parameter_that_is_wrong_is_told_as_such(run, tmp_path):
+    (tmp_path / "bad.py").write_text(BAD)
+    done = run("mods", "test", tmp_path / "bad.py", "--mod", "needs:wrod=x")
+
+    assert done.returncode == 1
+    assert "wrod" in done.stderr
+    assert "not checked" not in done.stderr
+
+
+GOOD = """
+from concordance_sdk import ForwardPass, mod
+
+@mod(on=[ForwardPass])
+def greet(event, actions):
+    if event.step == 0:
+        return actions.force_tokens(b"Hi ")
+
+def test_it_greets(play):
+    assert play(greet, says="you").text == {0!r}
+"""
+
+
+@pytest.mark.process
+def test_the_tests_in_a_file_of_mods_are_run_and_those_of_others_are_not(run, tmp_path):
+    (tmp_path / "good.py").write_text(GOOD.format("Hi you"))
+    (tmp_path / "poor.py").write_text(GOOD.format("Hello"))
+    (tmp_path / "test_that_is_not_asked_for.py").write_text("def test_it(): assert 0")
+
+    assert run("mods", "test", tmp_path / "good.py").returncode == 0
+    poor = run("mods", "test", tmp_path / "poor.py")
+    assert poor.returncode == 1
+    assert "its own tests failed" in poor.stderr
+
+
+def test_a_mod_that_is_named_like_a_test_is_none(run, tmp_path):
+    named = GOOD.replace("greet", "test_greet").partition("def test_it")[0]
+    (tmp_path / "named.py").write_text(f"{named}class TestNothing: ...\n")
+    done = run("mods", "test", tmp_path / "named.py")
+
+    assert done.returncode == 0, done.stderr
+    assert "no tests in or beside named.py" in done.stdout
+
+
+@pytest.mark.process
+def test_the_tests_in_the_files_of_a_folder_are_run_too(run, tmp_path):
+    (tmp_path / "poor.py").write_text(GOOD.format("Hello"))
+    (tmp_path / "test_poor.py").write_text("def test_it(): assert True")
+
+    assert "its own tests failed" in run("mods", "test", tmp_path).stderr
 
 
 def test_a_mod_is_checked_with_the_parameters_that_are_given(run, tmp_path):

@@ -118,55 +118,132 @@ class ModError(ConcordanceError):
 
 
 class ModDefinitionError(ModError):
-    """A function or class cannot be a mod. Raised where it is defined."""
+    """A function or class cannot be a mod. Raised where it is defined.
+
+    Examples:
+        >>> from concordance_sdk import mod
+        >>> try:
+        ...     mod(lambda: None, name="nothing")
+        ... except ModDefinitionError as error:
+        ...     error.code
+        'mod_definition_invalid'
+    """
 
     code = "mod_definition_invalid"
 
 
 class ModLoadError(ModError):
-    """A file, folder, package or upload of mods cannot be loaded."""
+    """A file, folder, package or upload of mods cannot be loaded.
+
+    Examples:
+        >>> ModLoadError.status_code, ModLoadError.code
+        (422, 'mod_load_failed')
+    """
 
     code = "mod_load_failed"
 
 
 class ModRaisedError(ModError):
-    """A mod's own code raised; `__cause__` is what it raised."""
+    """A mod's own code raised; `__cause__` is what it raised.
+
+    Examples:
+        >>> from concordance_sdk import Added, mod
+        >>> from concordance_sdk.testing import play
+        >>> @mod(on=[Added])
+        ... def faulty(event, actions):
+        ...     return 1 / 0
+        >>> try:
+        ...     play(faulty, says="a")
+        ... except ModRaisedError as error:
+        ...     repr(error.__cause__)
+        "ZeroDivisionError('division by zero')"
+    """
 
     code = "mod_raised"
 
 
 class InvalidActionError(ModError):
-    """A mod answered with something that is not allowed there; nothing was changed."""
+    """A mod answered with something that is not allowed there; nothing was changed.
+
+    Examples:
+        >>> from concordance_sdk import Added, mod
+        >>> from concordance_sdk.testing import play
+        >>> @mod(on=[Added])
+        ... def faulty(event, actions):
+        ...     return "no action"
+        >>> try:
+        ...     play(faulty, says="a")
+        ... except InvalidActionError as error:
+        ...     error.mod, error.event
+        ('faulty', 'Added')
+    """
 
     code = "mod_invalid_action"
 
 
 class UndeclaredLogitsError(ModError):
-    """A mod read more of an event's logits than `@mod(logits=...)` declares."""
+    """A mod read more of an event's logits than `@mod(logits=...)` declares.
+
+    Examples:
+        >>> UndeclaredLogitsError.status_code, UndeclaredLogitsError.code
+        (422, 'mod_logits_undeclared')
+    """
 
     code = "mod_logits_undeclared"
 
 
 class ModBudgetError(ModError):
-    """Mods took back and decided so much that the completion would never end."""
+    """Mods took back and decided so much that the completion would never end.
+
+    Examples:
+        >>> ModBudgetError.status_code, ModBudgetError.code
+        (422, 'mod_budget')
+    """
 
     code = "mod_budget"
 
 
 class ConstraintError(ModError):
-    """A constraint cannot be enforced, or tokens that it does not allow were put in its way."""
+    """A constraint cannot be enforced, or tokens that it does not allow were put in its way.
+
+    Examples:
+        >>> from concordance_sdk.constraints import JsonSchema
+        >>> try:
+        ...     JsonSchema({"not": {}})
+        ... except ConstraintError as error:
+        ...     error.code
+        'constraint_error'
+    """
 
     code = "constraint_error"
 
 
 class FlowError(ModError):
-    """A flow of questions is defined in a way in which it cannot go on."""
+    """A flow of questions is defined in a way in which it cannot go on.
+
+    Examples:
+        >>> FlowError.status_code, FlowError.code
+        (422, 'flow_error')
+    """
 
     code = "flow_error"
 
 
 class EmittedError(ModError):
-    """A mod ended its request with this error, on purpose."""
+    """A mod ended its request with this error, on purpose.
+
+    Examples:
+        >>> from concordance_sdk import Prefilled, mod
+        >>> from concordance_sdk.testing import play
+        >>> @mod(on=[Prefilled])
+        ... def closed(event, actions):
+        ...     return actions.emit_error("closed today")
+        >>> try:
+        ...     play(closed, says="a")
+        ... except EmittedError as error:
+        ...     error.message
+        'closed today'
+    """
 
     code = "mod_emitted_error"
 
@@ -190,19 +267,38 @@ class RequestError(ConcordanceError):
 
 
 class InvalidRequestError(RequestError):
-    """A field of the request is missing, malformed, out of range or not supported."""
+    """A field of the request is missing, malformed, out of range or not supported.
+
+    Examples:
+        >>> from concordance_sdk.testing import play
+        >>> try:
+        ...     play(says="a", max_tokens=0)
+        ... except InvalidRequestError as error:
+        ...     error.param
+        'max_tokens'
+    """
 
     code = "invalid_value"
 
 
 class ContextLengthError(RequestError):
-    """The prompt leaves no room in the model's context."""
+    """The prompt leaves no room in the model's context.
+
+    Examples:
+        >>> ContextLengthError.status_code, ContextLengthError.code
+        (400, 'context_length_exceeded')
+    """
 
     code = "context_length_exceeded"
 
 
 class ForbiddenError(RequestError):
-    """The request is understood and not allowed."""
+    """The request is understood and not allowed.
+
+    Examples:
+        >>> ForbiddenError.status_code, ForbiddenError.code
+        (403, 'forbidden')
+    """
 
     status_code = 403
     type = "permission_error"
@@ -210,7 +306,12 @@ class ForbiddenError(RequestError):
 
 
 class UnknownModelError(RequestError):
-    """No such model is served here."""
+    """No such model is served here.
+
+    Examples:
+        >>> UnknownModelError.status_code, UnknownModelError.code
+        (404, 'model_not_found')
+    """
 
     status_code = 404
     type = "not_found_error"
@@ -218,7 +319,12 @@ class UnknownModelError(RequestError):
 
 
 class UnknownModError(RequestError):
-    """No such mod is known here."""
+    """No such mod is known here.
+
+    Examples:
+        >>> UnknownModError.status_code, UnknownModError.code
+        (404, 'mod_not_found')
+    """
 
     status_code = 404
     type = "not_found_error"
@@ -226,7 +332,12 @@ class UnknownModError(RequestError):
 
 
 class ConflictError(RequestError):
-    """What is there already does not allow this."""
+    """What is there already does not allow this.
+
+    Examples:
+        >>> ConflictError.status_code, ConflictError.code
+        (409, 'conflict')
+    """
 
     status_code = 409
     type = "conflict_error"
@@ -234,14 +345,24 @@ class ConflictError(RequestError):
 
 
 class TooLargeError(RequestError):
-    """The body of the request is too large."""
+    """The body of the request is too large.
+
+    Examples:
+        >>> TooLargeError.status_code, TooLargeError.code
+        (413, 'request_too_large')
+    """
 
     status_code = 413
     code = "request_too_large"
 
 
 class MediaTypeError(RequestError):
-    """The body of the request is not said to be JSON."""
+    """The body of the request is not said to be JSON.
+
+    Examples:
+        >>> MediaTypeError.status_code, MediaTypeError.code
+        (415, 'unsupported_media_type')
+    """
 
     status_code = 415
     code = "unsupported_media_type"
@@ -259,19 +380,34 @@ class EngineError(ConcordanceError):
 
 
 class ModelLoadError(EngineError):
-    """The model cannot be found, read or run."""
+    """The model cannot be found, read or run.
+
+    Examples:
+        >>> ModelLoadError.status_code, ModelLoadError.code
+        (500, 'model_load_failed')
+    """
 
     code = "model_load_failed"
 
 
 class NumericalError(EngineError):
-    """The model answered with logits that are not numbers."""
+    """The model answered with logits that are not numbers.
+
+    Examples:
+        >>> NumericalError.status_code, NumericalError.code
+        (500, 'logits_not_finite')
+    """
 
     code = "logits_not_finite"
 
 
 class EngineOverloadedError(EngineError):
-    """Too many requests wait already; ask again later."""
+    """Too many requests wait already; ask again later.
+
+    Examples:
+        >>> EngineOverloadedError.status_code, EngineOverloadedError.code
+        (429, 'rate_limit_exceeded')
+    """
 
     status_code = 429
     type = "rate_limit_error"
@@ -279,7 +415,12 @@ class EngineOverloadedError(EngineError):
 
 
 class EngineStoppedError(EngineError):
-    """The engine is stopping, or has stopped."""
+    """The engine is stopping, or has stopped.
+
+    Examples:
+        >>> EngineStoppedError.status_code, EngineStoppedError.code
+        (503, 'engine_stopped')
+    """
 
     status_code = 503
     code = "engine_stopped"

@@ -1,8 +1,17 @@
 """Playing a request step by step, and the two ways in which a model can be scripted."""
 
 import pytest
-from concordance_sdk import Added, ForwardPass, Sampled, mod, use
+from concordance_sdk import (
+    Added,
+    ForwardPass,
+    Sampled,
+    get_conversation,
+    get_schemas,
+    mod,
+    use,
+)
 from concordance_sdk.testing import Playing, Scene, play
+from concordance_shared import InvalidRequestError
 
 
 def force_at(event_type, text):
@@ -33,6 +42,61 @@ def test_a_model_needs_to_be_told_what_it_wants_in_one_way():
     for wanted in ({}, {"script": "a", "says": "b"}):
         with pytest.raises(TypeError, match="one of the two"):
             play(**wanted)
+
+
+@pytest.mark.parametrize("max_tokens", [0, -1])
+def test_a_budget_is_one_token_at_least_as_the_server_has_it(max_tokens):
+    with pytest.raises(InvalidRequestError, match=f"at least 1, not {max_tokens}") as caught:
+        play(says="a", max_tokens=max_tokens)
+
+    assert caught.value.param == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    "wanted", [None, "a", {97: None}, {"a": 1.0}], ids=["nothing", "text", "no score", "no id"]
+)
+def test_a_script_that_says_no_token_is_told_so_with_its_position(wanted):
+    with pytest.raises(TypeError, match="at position 1; it may say a token id, or scores"):
+        play(script=lambda completion: wanted if completion else 97)
+    with pytest.raises(TypeError, match="at position 1"):
+        play(script=[97, wanted])
+
+
+@mod(registered=False)
+class Repeat:
+    """Answers with the last message, and the names of the tools."""
+
+    def added(self, event, actions, tokenizer):
+        names = [tool.function.name for tool in get_schemas().tools]
+        return actions.force_output(
+            [*tokenizer.encode(get_conversation()[-1].text + "".join(names))]
+        )
+
+
+def test_messages_and_schemas_may_be_written_as_a_client_sends_them():
+    parts = [{"type": "text", "text": "Hi "}, {"type": "text", "text": "you "}]
+    tools = [{"type": "function", "function": {"name": "find"}}]
+    messages = [{"role": "user", "content": parts}]
+
+    assert play(Repeat, says="a", messages=messages, schemas={"tools": tools}).text == "Hi you find"
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content"),
+        ({"messages": [{"content": "Hi"}]}, "messages[0]"),
+        ({"messages": ["Hi"]}, "messages[0]"),
+        ({"messages": "Hi"}, "messages"),
+        ({"schemas": {"tools": 1}}, "schemas.tools"),
+    ],
+)
+def test_what_is_no_message_is_refused_where_it_is_given(given, param):
+    with pytest.raises(InvalidRequestError) as caught:
+        play(says="a", **given)
+
+    assert caught.value.param == param
+    assert str(caught.value).startswith(f"{param}: ")
 
 
 def test_a_function_may_say_how_much_it_wants_each_of_several_tokens():

@@ -294,7 +294,7 @@ def mods_test(
         ),
     ] = [],
     skip_tests: Annotated[
-        bool, typer.Option("--skip-tests", help="Do not run the test_*.py beside the file.")
+        bool, typer.Option("--skip-tests", help="Do not run the tests in the file and beside it.")
     ] = False,
 ) -> None:
     """Run the tests of a file of mods, and check that its mods behave."""

@@ -1,9 +1,10 @@
 """`concordance mods test`: a mod's own tests, and a quick check that it behaves."""
 
+import ast
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from concordance_sdk import ModDefinition
@@ -14,15 +15,21 @@ from concordance_shared import ConcordanceError, InvalidRequestError, ModLoadErr
 
 from concordance_inference.cli.start import parse_mod
 from concordance_inference.mods.catalog import NamedMod
-from concordance_inference.mods.loading import load_path
+from concordance_inference.mods.loading import load_path, python_files
+
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 class ModFailedError(ConcordanceError):
-    """A mod's tests fail, or it does not behave."""
+    """A mod's tests fail, or it does not behave, or nobody can tell whether it does."""
+
+
+class NeedsParametersError(ConcordanceError):
+    """A mod cannot be checked before it is given its parameters."""
 
 
 def run(file: Path, named: Sequence[str], *, skip_tests: bool) -> None:
-    """Run the tests that stand beside a file of mods, then check each of its mods.
+    """Run the tests in a file of mods and beside it, then check each of its mods.
 
     Args:
         file: The Python file, or a folder of them.
@@ -31,36 +38,66 @@ def run(file: Path, named: Sequence[str], *, skip_tests: bool) -> None:
 
     Raises:
         ModLoadError: The file cannot be loaded, or does not define a mod that was named.
-        ModFailedError: A test or a check failed.
+        InvalidRequestError: A parameter that was given is unknown or of the wrong type.
+        ModFailedError: A test or a check failed, or a mod was not checked.
     """
     definitions, _ = load_path(file.resolve())
-    failed = [] if skip_tests or _own_tests_pass(file.resolve()) else ["its own tests"]
+    passed = skip_tests or _own_tests_pass(file.resolve())
+    faults = [] if passed else ["its own tests failed"]
     for definition, parameters in _chosen(file, definitions, [parse_mod(n) for n in named]):
         print(f"{definition.name}  {definition.where}")
-        if not _behaves(definition, parameters):
-            failed.append(definition.name)
-    if failed:
-        raise ModFailedError(f"{file}: {', '.join(failed)} failed")
+        try:
+            if not _behaves(definition, parameters):
+                faults.append(f"{definition.name} failed")
+        except NeedsParametersError as exc:
+            print(f"      {exc}")
+            faults.append(f"{definition.name} was {exc}")
+    if faults:
+        raise ModFailedError(f"{file}: {', and '.join(faults)}")
 
 
-def tests_of(file: Path) -> list[Path]:
-    """The tests of a file of mods: those named after it, or else all that stand beside it."""
-    folder, stem = (file, "") if file.is_dir() else (file.parent, file.stem)
-    beside = sorted(folder.glob("test_*.py"))
-    own = [path for path in beside if path.stem == f"test_{stem}"]
-    return own or beside
+def tests_of(file: Path) -> list[str]:
+    """The tests of a file of mods: in it, and named after it; or else all that stand beside it."""
+    inside = [test for path in python_files(file) for test in _tests_in(path)]
+    if file.is_dir():
+        return [*inside, *map(str, sorted(file.glob("test_*.py")))]
+    beside = sorted(file.parent.glob("test_*.py"))
+    named = [path for path in beside if path.stem == f"test_{file.stem}"]
+    return [*inside, *map(str, named)] or [str(path) for path in beside]
+
+
+def _tests_in(file: Path) -> Iterator[str]:
+    """What pytest takes for tests in a file of mods, but for mods that are named so."""
+    for node in ast.parse(file.read_bytes()).body:
+        if isinstance(node, _Definition) and _is_test(node):
+            yield f"{file}::{node.name}"
+
+
+def _is_test(node: _Definition) -> bool:
+    if any(map(_is_mark, node.decorator_list)):
+        return False
+    if not isinstance(node, ast.ClassDef):
+        return node.name.startswith("test_")
+    names = [getattr(inner, "name", "") for inner in node.body]
+    return node.name.startswith("Test") and any(name.startswith("test_") for name in names)
+
+
+def _is_mark(decorator: ast.expr) -> bool:
+    """Whether a decorator is `@mod`, however it is written."""
+    return ast.unparse(decorator).partition("(")[0].rpartition(".")[2] == "mod"
 
 
 def _own_tests_pass(file: Path) -> bool:
     tests = tests_of(file)
     if not tests:
-        print(f"no tests beside {file.name}; `concordance mods new` writes one to begin with")
+        print(f"no tests in or beside {file.name}; `concordance mods new` writes one to begin with")
         return True
     if importlib.util.find_spec("pytest") is None:
         print("its tests need pytest: pip install pytest")
         return False
-    command = [sys.executable, "-m", "pytest", "-q", *map(str, tests)]
-    return subprocess.run(command, check=False, cwd=tests[0].parent).returncode == 0  # noqa: S603
+    folder = file if file.is_dir() else file.parent
+    command = [sys.executable, "-m", "pytest", "-q", *tests]
+    return subprocess.run(command, check=False, cwd=folder).returncode == 0  # noqa: S603
 
 
 def _chosen(
@@ -75,14 +112,23 @@ def _chosen(
 
 
 def _behaves(definition: ModDefinition, given: NamedMod) -> bool:
-    """Check a mod, print what was found, and say whether it was nothing."""
+    """Check a mod, print what was found, and say whether it was nothing.
+
+    Raises:
+        NeedsParametersError: It has parameters without a default, and was given none.
+        InvalidRequestError: A parameter that was given is unknown or of the wrong type.
+    """
     try:
         values = parse_parameters(
             definition.parameters, given.params, name=definition.name, strict=False
         )
     except InvalidRequestError as exc:
-        print(f"      not checked: {exc}\n      give them with --mod {definition.name}:key=value")
-        return False
+        if given.params:
+            raise
+        raise NeedsParametersError(
+            "not checked, since it needs parameters; give them by "
+            f"--mod {definition.name}:key=value"
+        ) from exc
     report = check_conformance(ModUse(definition, values))
     print("\n".join(f"  {line}" for line in str(report).splitlines()))
     return report.is_passed

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from concordance_shared import Conversation, Message, Schemas
+import msgspec
+from concordance_shared import Conversation, InvalidRequestError, Message, Schemas
 
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
 from concordance_sdk.testing.played import Played
@@ -18,8 +19,8 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
     says: str | Sequence[int] | None = None,
     prompt: str = "",
     parameters: Mapping[str, Any] | None = None,
-    messages: Sequence[Message] = (),
-    schemas: Schemas | None = None,
+    messages: Sequence[Message | Mapping[str, Any]] = (),
+    schemas: Schemas | Mapping[str, Any] | None = None,
     max_tokens: int = 256,
     tokenizer: Tokenizer | None = None,
     stream: bool = False,
@@ -37,17 +38,20 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
         prompt: What stands before the completion; `>` if it is empty, since a model reads
             something first.
         parameters: The parameters of every class mod that has none of its own.
-        messages: The conversation that `get_conversation()` gives.
-        schemas: The tools and the response format that `get_schemas()` gives.
-        max_tokens: The completion's budget.
+        messages: The conversation that `get_conversation()` gives; mappings become messages, as
+            they do when a client sends them.
+        schemas: The tools and the response format that `get_schemas()` gives; or a mapping.
+        max_tokens: The completion's budget, 1 at least.
         tokenizer: The model's tokenizer; one whose tokens are bytes if left out.
         stream: Refuse, as a stream does, to take back what was shown.
 
     Raises:
         ModError: A mod raised, answered with what is not allowed, or emitted an error. What was
             played until then is in its notes.
-        InvalidRequestError: A parameter is missing, unknown or of the wrong type.
-        TypeError: Neither `script` nor `says` is given, or both.
+        InvalidRequestError: A parameter is missing, unknown or of the wrong type; a message is
+            none; or the budget is below 1.
+        TypeError: Neither `script` nor `says` is given, or both; or the script says something else
+            than tokens.
 
     Examples:
         >>> from concordance_sdk import ForwardPass, mod
@@ -67,7 +71,7 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
         script=wanted,
         goes_on=says is not None,
         prompt=prompt,
-        conversation=Conversation(messages=tuple(messages), schemas=schemas or Schemas()),
+        conversation=_conversation(messages, schemas or Schemas()),
         max_tokens=max_tokens,
         tokenizer=tokenizer or ByteTokenizer(),
         is_streamed=stream,
@@ -76,3 +80,14 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
     while not playing.is_over:
         playing.step()
     return playing.finish()
+
+
+def _conversation(
+    messages: Sequence[Message | Mapping[str, Any]], schemas: Schemas | Mapping[str, Any]
+) -> Conversation:
+    """What mods can ask for, validated as the server validates a request's body."""
+    try:
+        return msgspec.convert({"messages": messages, "schemas": schemas}, Conversation)
+    except msgspec.ValidationError as exc:
+        what, _, path = str(exc).rstrip("`").partition(" - at `$.")
+        raise InvalidRequestError(f"{path}: {what[:1].lower()}{what[1:]}", param=path) from exc

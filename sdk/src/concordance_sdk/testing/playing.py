@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from concordance_shared import Conversation, FinishReason, ModError
+from concordance_shared import Conversation, FinishReason, InvalidRequestError, ModError
 from msgspec import Struct
 
 from concordance_sdk.composition import ModUse, use
@@ -35,6 +35,9 @@ class Scene(Struct, frozen=True, kw_only=True, eq=False):
         tokenizer: The model's.
         is_streamed: Whether what was shown cannot be taken back.
 
+    Raises:
+        InvalidRequestError: `max_tokens` is below 1.
+
     Examples:
         >>> playing = Playing([], Scene(script="Hello", max_tokens=2))
         >>> while not playing.is_over:
@@ -50,6 +53,14 @@ class Scene(Struct, frozen=True, kw_only=True, eq=False):
     max_tokens: int = 256
     tokenizer: Tokenizer = ByteTokenizer()
     is_streamed: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a budget that the server refuses."""
+        if self.max_tokens < 1:
+            raise InvalidRequestError(
+                f"max_tokens is at least 1, not {self.max_tokens}; a completion has a token",
+                param="max_tokens",
+            )
 
 
 class Playing:

@@ -2,6 +2,8 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import cast
 
 from concordance_sdk.testing.scripted_logits import ScriptedLogits
 
@@ -51,10 +53,15 @@ class ScriptedModel:
             read: The tokens that the cache does not hold.
             completion_ids: The completion so far.
             num_said: How many tokens were sampled and added so far.
+
+        Raises:
+            TypeError: The script says neither a token id nor scores by token id.
+            IndexError: It says a token outside the vocabulary.
         """
         self.reads.append(tuple(read))
         position = num_said if self._goes_on else len(completion_ids)
         wanted = self._wanted(completion_ids, position)
+        _check(wanted, position)
         if isinstance(wanted, Mapping):
             return ScriptedLogits(wanted, vocab_size=self._vocab_size)
         return _wanting(wanted, self._vocab_size)
@@ -63,6 +70,17 @@ class ScriptedModel:
         if callable(self._script):
             return self._script(completion_ids)
         return self._script[position] if position < len(self._script) else self._eos_id
+
+
+def _check(wanted: object, position: int) -> None:
+    """Refuse what a script cannot say, where it says it."""
+    scores = cast(Mapping[object, object], wanted) if isinstance(wanted, Mapping) else {wanted: 0}
+    for token_id, score in scores.items():
+        if not isinstance(token_id, Integral) or not isinstance(score, Real):
+            raise TypeError(
+                f"the script says {wanted!r:.60} at position {position}; it may say a token id, or "
+                "scores by token id"
+            )
 
 
 @functools.lru_cache(256)
