@@ -170,6 +170,11 @@ def test_white_space_stands_where_it_is_asked_for(options, yes, no):
     assert not allows(constraint, no)
 
 
+def test_a_schema_cannot_ask_for_what_it_says_to_be_ignored():
+    with pytest.raises(ConstraintError, match="not"):
+        JsonSchema({"type": "integer", "not": {"const": 3}, "x-guidance": {"lenient": True}})
+
+
 def test_separators_that_are_none_of_json_are_refused():
     with pytest.raises(ConstraintError, match="white space around"):
         JsonSchema(PAIR, separators=(";", ":"))

@@ -60,7 +60,7 @@ class JsonSchema(Struct, frozen=True):
         schema = self._schema()
         document = enforceable(schema)
         options = {**self._spaces(), "json_allowed_escapes": escapes(schema)}
-        return grammar.json(json.dumps({"x-guidance": options, **document}))
+        return grammar.json(json.dumps({**document, "x-guidance": options}))
 
     def answer(self, text: str) -> str:
         """The document as it was written."""

@@ -40,13 +40,15 @@ class Vocabulary:
         self.size = tokenizer.vocab_size
         self.eos_ids = frozenset(tokenizer.eos_token_ids)
         self.eos_mask = _mask(self.eos_ids, self.size)
+        self._last_end = len(self.eos_mask.rstrip(b"\0"))
         self._tokens = LLTokenizer(TokenizerWrapper(bridge), eos_token=sorted(self.eos_ids))
         bridge.greedy = self._tokens.greedy_tokenize
         self._prototype = functools.lru_cache(_MAX_GRAMMARS)(self._compile)
 
     def only_ends(self, mask: bytes) -> bool:
         """Whether a mask allows nothing but to end the completion."""
-        return mask.rstrip(b"\0") == self.eos_mask.rstrip(b"\0")
+        ends = self._last_end
+        return mask[:ends] == self.eos_mask[:ends] and not mask[ends:].strip(b"\0")
 
     def matcher(self, grammar: str) -> "LLMatcher":
         """A new matcher of a grammar, which may be in an error state."""
