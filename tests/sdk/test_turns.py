@@ -18,7 +18,9 @@ YES_OR_NO = ChoicesStrat(["yes", "no"])
 
 
 def asks(prompt, strategy=YES_OR_NO, **options):
-    return self_prompt_mod(prompt=prompt, strategy=strategy, name=f"asks_{prompt[0].lower()}", **options)
+    return self_prompt_mod(
+        prompt=prompt, strategy=strategy, name=f"asks_{prompt[0].lower()}", **options
+    )
 
 
 def flow(prompt):
