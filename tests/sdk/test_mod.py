@@ -150,6 +150,18 @@ def test_a_handler_with_too_much_is_refused():
     refused(f, ["takes (a, b, c, d)"])
 
 
+def test_an_argument_that_is_named_like_another_than_it_is_given():
+    def f(event, tokenizer):
+        pass
+
+    class C:
+        def added(self, tokenizer, actions):
+            pass
+
+    refused(f, ["takes (event, tokenizer)", "its 'tokenizer' would be the actions"])
+    refused(C, ["takes (tokenizer, actions)", "its 'tokenizer' would be the event"])
+
+
 def test_a_handler_with_a_required_keyword_is_refused():
     def f(event, actions, *, more): ...
 

@@ -6,7 +6,7 @@ not at token 400 of somebody's request.
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -26,6 +26,9 @@ from concordance_sdk.parameters import parameters_of
 
 #: How many tokens of a stream are held back for a mod that does not say.
 DEFAULT_MAX_BACKTRACK = 32
+
+#: What a handler is given, by position.
+_GIVEN = ("event", "actions", "tokenizer")
 
 #: Method names of a class mod, and the events that they handle.
 HANDLERS: dict[str, type[Event]] = {
@@ -252,7 +255,18 @@ def _handler(
         raise fail(
             f"{what} takes {taken}; it must take (event, actions) or (event, actions, tokenizer)"
         )
+    _check_order([*inspect.signature(function).parameters][is_method:], what, fail)
     return Handler(function=function, takes_tokenizer=count == 3)
+
+
+def _check_order(names: Sequence[str], what: str, fail: _Failure) -> None:
+    """Refuse an argument that is named like another than it is given."""
+    for name, given in zip(names, _GIVEN, strict=False):
+        if name != given and name in _GIVEN:
+            raise fail(
+                f"{what} takes ({', '.join(names)}), but arguments are given in the order "
+                f"(event, actions, tokenizer): its {name!r} would be the {given}"
+            )
 
 
 def _count_positional(function: Callable[..., object]) -> int:
