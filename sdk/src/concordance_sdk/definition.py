@@ -28,7 +28,7 @@ from concordance_sdk.parameters import parameters_of
 DEFAULT_MAX_BACKTRACK = 32
 
 #: What a handler is given, by position.
-_GIVEN = ("event", "actions", "tokenizer")
+GIVEN = ("event", "actions", "tokenizer")
 
 #: Method names of a class mod, and the events that they handle.
 HANDLERS: dict[str, type[Event]] = {
@@ -261,8 +261,8 @@ def _handler(
 
 def _check_order(names: Sequence[str], what: str, fail: _Failure) -> None:
     """Refuse an argument that is named like another than it is given."""
-    for name, given in zip(names, _GIVEN, strict=False):
-        if name != given and name in _GIVEN:
+    for name, given in zip(names, GIVEN, strict=False):
+        if name != given and name in GIVEN:
             raise fail(
                 f"{what} takes ({', '.join(names)}), but arguments are given in the order "
                 f"(event, actions, tokenizer): its {name!r} would be the {given}"

@@ -95,15 +95,11 @@ def _segment(what: int, offset: int, size: int, alignment: int) -> bytes:
 
 def _symbols(strings: bytes, addresses: Mapping[str, int]) -> bytes:
     """The table of names; its first entry is empty."""
-    packed = [
-        _SYMBOL.pack(strings.index(b"\0" + name.encode() + b"\0") + 1, *_of(address))
-        for name, address in addresses.items()
-    ]
-    return b"".join([bytes(_SYMBOL.size), *packed])
-
-
-def _of(address: int) -> tuple[int, int, int, int, int]:
-    return _GLOBAL_FUNCTION, 0, _ABSOLUTE, address, 0
+    packed = bytes(_SYMBOL.size)
+    for name, address in addresses.items():
+        at = strings.index(b"\0" + name.encode() + b"\0") + 1
+        packed += _SYMBOL.pack(at, _GLOBAL_FUNCTION, 0, _ABSOLUTE, address, 0)
+    return packed
 
 
 def _hash(num_names: int) -> bytes:

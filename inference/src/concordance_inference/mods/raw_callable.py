@@ -6,9 +6,8 @@ from typing import Any
 
 import msgspec
 from concordance_sdk import ModDefinition, definition_of
-from concordance_sdk.definition import define, name_of, place_of
+from concordance_sdk.definition import GIVEN, define, name_of, place_of
 
-_GIVEN = ("event", "actions", "tokenizer")
 #: Kinds of functions that no mod is made of, which is said where it is defined.
 _REFUSED = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
 
@@ -20,7 +19,7 @@ def by_names(target: Any) -> Callable[[Any, Any, Any], object] | None:
         `None` where that is not needed, or their names do not say.
     """
     names = _names(target)
-    if not names or not set(names) <= set(_GIVEN):
+    if not names or not set(names) <= set(GIVEN):
         return None
 
     def handle(event: Any, actions: Any, tokenizer: Any) -> object:
@@ -38,7 +37,7 @@ def _names(target: Any) -> tuple[str, ...]:
     parameters = inspect.signature(target).parameters.values()
     names = tuple(p.name for p in parameters)
     kinds = {p.kind for p in parameters}
-    if kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD} and names == _GIVEN[: len(names)]:
+    if kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD} and names == GIVEN[: len(names)]:
         return ()
     return () if inspect.Parameter.POSITIONAL_ONLY in kinds else names
 

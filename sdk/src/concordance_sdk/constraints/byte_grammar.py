@@ -38,6 +38,16 @@ def fault_of(grammar: str) -> str:
     return error_of(matcher) or ("" if _has_texts(matcher) else "no text at all satisfies it")
 
 
+def is_text_of(grammar: str, text: str) -> bool:
+    """Whether a text satisfies a grammar; not, if the grammar cannot be used."""
+    return not fault_of(grammar) and _takes(matcher_of(grammar), text.encode())
+
+
+def _takes(matcher: "LLMatcher", data: bytes) -> bool:
+    """Whether bytes may come next, all of them, and end a text."""
+    return matcher.try_consume_tokens(list(data)) == len(data) and matcher.is_accepting()
+
+
 @functools.lru_cache(_REMEMBERED)
 def can_go_on(terminal: str, definitions: str) -> bool:
     """Whether a text of a terminal is the beginning of another of its texts.
@@ -78,9 +88,7 @@ def unjoinable(before: str, behind: str, both: str) -> tuple[bytes, bytes] | Non
     if error_of(matcher):
         return None
     for pair in itertools.product(_some_texts(before), _some_texts(behind)):
-        following, text = matcher.deep_copy(), b"".join(pair)
-        count = following.try_consume_tokens(list(text))
-        if count < len(text) or not following.is_accepting():
+        if not _takes(matcher.deep_copy(), b"".join(pair)):
             return pair
     return None
 

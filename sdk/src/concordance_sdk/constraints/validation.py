@@ -6,7 +6,7 @@ from concordance_shared import ConstraintError
 from msgspec import Struct
 from msgspec.structs import fields
 
-from concordance_sdk.constraints.byte_grammar import fault_of, matcher_of
+from concordance_sdk.constraints.byte_grammar import fault_of, is_text_of
 from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder
 
@@ -61,9 +61,7 @@ def allows(constraint: Constraint, text: str) -> bool:
     """
     require_constraint(constraint, "what `allows` checks by")
     check(constraint)
-    matcher = matcher_of(grammar_text(constraint))
-    data = text.encode()
-    return matcher.try_consume_tokens(list(data)) == len(data) and matcher.is_accepting()
+    return is_text_of(grammar_text(constraint), text)
 
 
 def unenforceable(constraint: object, why: str) -> ConstraintError:

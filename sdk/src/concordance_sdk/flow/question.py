@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from concordance_shared import ConstraintError, FlowError
 
 from concordance_sdk.constraints import Constraint
-from concordance_sdk.constraints.byte_grammar import fault_of, matcher_of
+from concordance_sdk.constraints.byte_grammar import is_text_of
 from concordance_sdk.constraints.validation import grammar_text
 from concordance_sdk.flow.routes import RouteTarget, check_target, is_text, leading_on
 from concordance_sdk.self_prompt import EraseMode, SelfPrompt, SelfPromptRun
@@ -60,12 +60,7 @@ class FlowQuestion(Generic[StateT]):
             )
         self.name = name
         self._strategy = strategy
-        self.self_prompt = SelfPrompt(
-            prompt=prompt,
-            strategy=strategy,
-            completion=completion_text,
-            erase=erase_mode or EraseMode.NONE,
-        )
+        self.self_prompt = asking(prompt, strategy, completion_text, erase_mode)
         self.transitions: dict[str, RouteTarget] = {}
         self.branches: list[Callable[[StateT], RouteTarget]] = []
         self.default_route: RouteTarget = None
@@ -178,6 +173,21 @@ class FlowQuestion(Generic[StateT]):
             raise FlowError(f"{self!r}.{method} takes a function of {of}, not {function!r:.60}")
 
 
+def asking(
+    prompt: str,
+    strategy: Constraint,
+    completion_text: str | None,
+    erase_mode: EraseMode | str | None,
+) -> SelfPrompt:
+    """The self-prompt of a question, by the question's own arguments."""
+    return SelfPrompt(
+        prompt=prompt,
+        strategy=strategy,
+        completion=completion_text,
+        erase=erase_mode or EraseMode.NONE,
+    )
+
+
 def _may_be(strategy: Constraint, text: str) -> bool:
     try:
         return _is_text_of(grammar_text(strategy), text)
@@ -185,13 +195,8 @@ def _may_be(strategy: Constraint, text: str) -> bool:
         return False
 
 
-@functools.lru_cache(512)
-def _is_text_of(grammar: str, text: str) -> bool:
-    """Whether a text satisfies a grammar; not, if that cannot be told without a tokenizer."""
-    if fault_of(grammar):
-        return False
-    matcher, data = matcher_of(grammar), list(text.encode())
-    return matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting()
+#: Remembered, since a flow may come to the same answer again and again.
+_is_text_of = functools.lru_cache(512)(is_text_of)
 
 
 def _key(answer: str) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Self
 from concordance_sdk import Action, Actions, Event, Tokenizer, flow
 from concordance_sdk.constraints import Constraint
 from concordance_sdk.flow import RouteKind
-from concordance_sdk.self_prompt import EraseMode, SelfPrompt, SelfPromptRun
+from concordance_sdk.flow.question import asking
+from concordance_sdk.self_prompt import EraseMode, SelfPromptRun
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
@@ -85,13 +86,8 @@ class FlowQuestion(flow.FlowQuestion[Any]):
 
     def start(self, tokenizer: Tokenizer) -> SelfPromptRun:
         """Begin to ask what the fields say now."""
-        self_prompt = SelfPrompt(
-            prompt=self.prompt,
-            strategy=self.strategy,
-            completion=self.completion_text,
-            erase=self.erase_mode or EraseMode.NONE,
-        )
-        return self_prompt.start(tokenizer)
+        question = asking(self.prompt, self.strategy, self.completion_text, self.erase_mode)
+        return question.start(tokenizer)
 
     def known_answer(self, state: Any) -> str | None:
         """The answer, if it need not be asked for; one that cannot be found or read is asked."""
