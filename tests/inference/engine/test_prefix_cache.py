@@ -170,3 +170,44 @@ def test_a_model_that_answers_with_no_numbers_leaves_nothing_behind():
     run(engine, ask(SYSTEM))
 
     assert engine._admission._prefixes.num_bytes == 0
+
+
+# Prompts of equal length that share a prefix
+
+#: Families that keep windows or chunks of keys, and one that keeps everything.
+WINDOWED = ["llama", "gpt_oss", "gemma3_text", "llama4"]
+
+
+@pytest.mark.parametrize("family", WINDOWED)
+@pytest.mark.parametrize("num_different", [1, 5, 10, 31])
+def test_a_snapshot_of_another_prompt_is_used_up_to_the_common_prefix_only(family, num_different):
+    model = model_named(family)
+    engine = make_engine(model, traits=ENDLESS, chunk=64)
+    common = tuple(range(32, 122))[: 90 - num_different]
+    first = common + tuple(range(130, 130 + num_different))
+    second = common + tuple(range(190, 190 + num_different))
+
+    for prompt in (first, second, second, first, second):
+        answer = run(engine, ask(prompt, max_tokens=10))
+        assert answer.ids == greedy(model, prompt, 10)
+    next_turn = second + answer.ids + QUESTION
+    assert run(engine, ask(next_turn, max_tokens=10)).ids == greedy(model, next_turn, 10)
+
+
+@pytest.mark.parametrize("family", WINDOWED)
+def test_a_row_that_began_from_another_prompts_snapshot_can_be_backtracked_to_its_start(family):
+    model = model_named(family)
+    common = tuple(range(32, 112))
+
+    @mod(on=[Added], max_backtrack=None)
+    def restart_once(event, actions):
+        if event.step == 39 and not hasattr(restart_once, "done"):
+            restart_once.done = True
+            return actions.backtrack(40)
+
+    engine = make_engine(model, traits=ENDLESS, chunk=64, margin=4)
+    run(engine, ask(common + tuple(range(130, 140)), max_tokens=10))
+    prompt = common + tuple(range(190, 200))
+    answer = run(engine, ask(prompt, restart_once, max_tokens=44))
+
+    assert answer.ids == greedy(model, prompt, 44)

@@ -162,8 +162,8 @@ class AttentionGroup:
             kept = (s for s in self._snapshots[row].values() if s.reach(length) == length)
             snapshot = next(kept, None)
             self._starts[row] = 0 if snapshot is None else self._put_back(row, snapshot)
-        snapshots = self._snapshots[row]
-        self._snapshots[row] = {at: s for at, s in snapshots.items() if s.reach(length)}
+        usable = [s.first(length) for s in self._snapshots[row].values() if s.reach(length)]
+        self._snapshots[row] = {snapshot.position: snapshot for snapshot in usable}
 
     def _holds(self, row: int, length: int) -> bool:
         """Whether a row can go on as if it held only its first `length` tokens."""
@@ -193,7 +193,11 @@ class AttentionGroup:
         return snapshot.start
 
     def restore(self, row: int, snapshot: WindowSnapshot) -> None:
-        """Make an empty row hold what was held elsewhere after the same tokens."""
+        """Make an empty row hold what was held elsewhere after the same tokens.
+
+        The snapshot must not extend past the tokens that both rows have in common: it becomes the
+        row's own, which later rewinds resume from and the prefix cache keeps.
+        """
         self._starts[row] = self._put_back(row, snapshot)
         self._snapshots[row][snapshot.position] = snapshot
 

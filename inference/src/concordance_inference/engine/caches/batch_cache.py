@@ -232,7 +232,7 @@ class BatchCache:
             return
         windowed = [group for window, group in self._attention.items() if window is not None]
         for group, kept in zip(windowed, snapshot.windows, strict=True):
-            group.restore(row, kept)
+            group.restore(row, kept.first(length))
         if self._states and snapshot.states:
             self._states.restore(row, length, snapshot.states)
         if self._foreign:

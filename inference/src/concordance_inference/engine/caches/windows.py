@@ -29,3 +29,17 @@ class WindowSnapshot(Struct, frozen=True, eq=False):
         last = min(length, self.position)
         first = 0 if self.start == 0 else self.start + self.window - 1
         return last if last >= first else 0
+
+    def first(self, length: int) -> "WindowSnapshot":
+        """The snapshot without the keys and values from position `length` on.
+
+        Sequences that share a prefix share a snapshot up to the end of that prefix, no further:
+
+            snapshot at 9, start 5, of tokens   a b c d e f g h i
+            a prompt with the first 7 of them   a b c d e f g x y   takes positions 5 6
+        """
+        if length >= self.position:
+            return self
+        num_kept = length - self.start
+        layers = tuple((k[:, :, :num_kept], v[:, :, :num_kept]) for k, v in self.layers)
+        return WindowSnapshot(length, self.start, self.window, layers)
