@@ -527,3 +527,41 @@ def test_a_mod_that_raises_at_finished_does_not_keep_the_others_from_hearing_it(
         play(bad, good, script="ab")
 
     assert len(seen) == 1
+
+
+# Every request ends
+
+
+def test_backtracking_by_nothing_when_the_budget_is_full_ends_with_length():
+    nothing = on(Added, lambda event, actions: actions.backtrack(0), once=False)
+    played = play(nothing, script="abcdef", max_tokens=3)
+
+    assert (played.text, played.finish_reason) == ("abc", FinishReason.LENGTH)
+
+
+def test_two_mods_that_backtrack_by_nothing_when_the_budget_is_full_end_with_length():
+    mods = [on(Added, lambda event, actions: actions.backtrack(0), once=False) for _ in range(2)]
+
+    assert play(*mods, script="abcdef", max_tokens=3).finish_reason is FinishReason.LENGTH
+
+
+def test_backtracking_by_nothing_at_an_end_of_sequence_token_ends_with_stop():
+    nothing = on(Added, lambda event, actions: actions.backtrack(0), once=False)
+
+    assert play(nothing, script="ab").finish_reason is FinishReason.STOP
+
+
+def test_an_end_of_sequence_token_of_the_prompt_ends_nothing():
+    nothing = on(ForwardPass, lambda event, actions: actions.backtrack(0))
+
+    assert play(nothing, prompt="<eos>", script="ab").text == "ab"
+
+
+def test_backtracking_to_an_end_of_sequence_token_ends_with_stop():
+    def meddle(event, actions):
+        if event.added_tokens == (EOS,):
+            return actions.force_tokens(encode("more"))
+        if event.added_tokens == tuple(encode("more")):
+            return actions.backtrack(4)
+
+    assert play(on(Added, meddle, once=False), script="ab").finish_reason is FinishReason.STOP

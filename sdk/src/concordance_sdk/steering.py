@@ -123,7 +123,8 @@ class Steering:
                 self._adjust_prompt(mod, event, action)
             elif not isinstance(action, Noop):
                 self._apply(mod, event, action)
-                return
+                break
+        self._finish_if_complete()
 
     def forward_pass(self, logits: Row) -> Row | None:
         """Ask the mods about the next position.
@@ -196,14 +197,18 @@ class Steering:
         self._settle(self._apply(mod, event, action), forced=True)
 
     def _settle(self, added: tuple[int, ...], *, forced: bool) -> None:
-        """Raise `Added` for what was appended, and for what answers append, until all is quiet."""
+        """Raise `Added` for what was appended, and for what answers append, until all is quiet.
+
+        Whatever the last decision was, a completion that is full or ends with an end-of-sequence
+        token then ends the request: a decision may add nothing, such as `Backtrack(0)`.
+        """
         state = self.state
         while not state.is_finished and (added or self._lags()):
             decision = self._tell_added(added, forced=forced)
             if decision is None:
-                self._finish_if_complete(state.token_ids[-1])
                 break
             added, forced = self._apply(*decision), True
+        self._finish_if_complete()
         state.release()
 
     def _lags(self) -> bool:
@@ -235,11 +240,13 @@ class Steering:
                 return mod, seen, action
         return None
 
-    def _finish_if_complete(self, last_token_id: int) -> None:
-        if last_token_id in self.state.eos_ids:
-            self.state.finish(FinishReason.STOP)
-        elif not self.state.room:
-            self.state.finish(FinishReason.LENGTH)
+    def _finish_if_complete(self) -> None:
+        """End a request whose completion ends with an end-of-sequence token or has no room left."""
+        state = self.state
+        if state.num_completion and state.token_ids[-1] in state.eos_ids:
+            state.finish(FinishReason.STOP)
+        elif not state.room:
+            state.finish(FinishReason.LENGTH)
 
     def _apply(self, mod: ModInstance, event: Event, action: AnyAction) -> tuple[int, ...]:
         """Change the state as a decision says; return the tokens that it appended."""
