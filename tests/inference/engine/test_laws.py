@@ -353,3 +353,35 @@ def test_a_client_that_leaves_changes_no_other_row(family, after):
     finish(engine)
 
     assert [a.ids for i, a in enumerate(answers) if i != 1] == expected
+
+
+# Log-probabilities and chunks change nothing that is sampled
+
+
+@pytest.mark.parametrize("sampling", [MIXED[2], MIXED[3], MIXED[5], MIXED[6]])
+@pytest.mark.parametrize("num_others", [0, 2])
+def test_a_forced_span_read_in_chunks_counts_no_token_that_was_not_generated(sampling, num_others):
+    @mod(on=[Added], max_backtrack=None)
+    def force_a_span(event, actions):
+        if event.step in (2, 30):
+            return actions.force_tokens([65 + i % 20 for i in range(23)])
+
+    def ids(chunk, top_logprobs):
+        others = [ask(b"o" * (4 + i), max_tokens=60) for i in range(num_others)]
+        request = ask(
+            b"Prompt",
+            force_a_span,
+            max_tokens=80,
+            sampling=sampling,
+            top_logprobs=top_logprobs,
+        )
+        engine = make_engine(model_named("llama"), traits=endless, chunk=chunk)
+        answers = [submit(engine, one) for one in (request, *others)]
+        finish(engine)
+        return answers[0].ids
+
+    endless = msgspec.structs.replace(TRAITS, eos_ids=frozenset())
+    expected = ids(chunk=64, top_logprobs=None)
+    for chunk in (1, 3, 5, 8):
+        assert ids(chunk, top_logprobs=2) == expected
+        assert ids(chunk, top_logprobs=None) == expected

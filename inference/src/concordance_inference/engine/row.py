@@ -200,8 +200,16 @@ class Row:
         return self._scores.recall(len(state.token_ids)) is not None
 
     def is_next(self, length: int) -> bool:
-        """Whether the last pass scored the position behind `length` tokens as the next one."""
-        return length == self._scored_behind and not self.state.is_finished
+        """Whether the position after `length` tokens is the one to sample next.
+
+        A pass may also end in the middle of a forced span that is read in chunks: the token at
+        that position is known, and nothing is sampled there.
+
+            8 tokens, 5 of them forced and read in chunks of 3, with log-probabilities:
+            first chunk    positions 4 5 6 are scored, all of them known
+            second chunk   positions 7 and 8 are scored; 8 is the next one
+        """
+        return length == len(self.state.token_ids) + self.is_pending and not self.state.is_finished
 
     @property
     def is_at_hand(self) -> bool:
