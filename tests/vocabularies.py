@@ -4,7 +4,8 @@ from functools import cache
 
 import mlx_lm.utils
 from concordance_inference.bench.cases.constraints import O200k
-from concordance_inference.models.embedded import converted, embedded_gguf
+from concordance_inference.models.converted import converted
+from concordance_inference.models.embedded import embedded_gguf
 from concordance_inference.models.tokenizer import ModelTokenizer
 
 

@@ -18,7 +18,7 @@ def run() -> None:
     console = Console()
     console.print(table)
     console.print(
-        "Others: --model with a folder in mlx-lm's format, a GGUF file of a llama, or an id on "
+        "Others: --model with a folder in mlx-lm's format, a GGUF file, or an id on "
         "the Hugging Face hub, such as mlx-community/Llama-3.2-3B-Instruct-4bit.",
         style="dim",
     )

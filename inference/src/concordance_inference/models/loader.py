@@ -12,19 +12,12 @@ from mlx.utils import tree_flatten, tree_map
 from msgspec import Struct
 
 from concordance_inference.generation import ModelInfo
-from concordance_inference.models.embedded import (
-    DEFAULT_HUB_ID,
-    DEFAULT_MODEL,
-    converted,
-    embedded_gguf,
-)
+from concordance_inference.models.converted import SMALL, converted
+from concordance_inference.models.embedded import DEFAULT_HUB_ID, DEFAULT_MODEL, embedded_gguf
 from concordance_inference.models.gguf import Progress
 from concordance_inference.models.tokenizer import ModelTokenizer
 
 logger = logging.getLogger(__name__)
-
-#: Models up to this many parameters run in float32 on the CPU: what its BLAS is fast at.
-_SMALL = 1_000_000_000
 
 _DEFAULT_CONTEXT = 4096
 
@@ -127,7 +120,7 @@ def _settle_weights(model: Any) -> None:
     parameters = model.parameters()
     arrays = cast(list[tuple[str, mx.array]], tree_flatten(parameters))
     count = sum(array.size for _, array in arrays)
-    if mx.default_device() == mx.cpu and count <= _SMALL and not _is_quantized(arrays):
+    if mx.default_device() == mx.cpu and count <= SMALL and not _is_quantized(arrays):
         model.update(tree_map(_as_float32, parameters))
     mx.eval(model.parameters())
 

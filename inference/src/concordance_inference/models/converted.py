@@ -1,0 +1,70 @@
+"""Converted GGUF files, kept in the cache folder."""
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+import mlx.core as mx
+from concordance_shared import ModelLoadError
+
+from concordance_inference.models.cache_folder import cache_folder
+from concordance_inference.models.gguf import Progress, Weights, convert_gguf, num_parameters
+
+#: Part of the cache folder's name; raise it when the conversion changes.
+_CONVERSION = 2
+
+#: Models up to this many parameters run in float32 on the CPU: what its BLAS is fast at.
+SMALL = 1_000_000_000
+
+#: A file is known by so many pieces of so many bytes, spread over it, beside its size and time.
+_PIECES, _PIECE_BYTES = 32, 1 << 14
+
+
+def converted(gguf: Path, *, progress: Progress) -> Path:
+    """The folder of a GGUF file in mlx-lm's format, made once and kept in the cache folder.
+
+    Raises:
+        ModelLoadError: The file cannot be converted, or the result cannot be written.
+    """
+    device = "cpu" if mx.default_device() == mx.cpu else "gpu"
+    try:
+        folder = cache_folder() / "models" / f"{gguf.stem}-{_identity(gguf)}-{device}-{_CONVERSION}"
+        if not folder.is_dir():
+            _convert_into(folder, gguf, weights=_weights(gguf, device), progress=progress)
+    except OSError as exc:
+        raise ModelLoadError(
+            f"{gguf} cannot be converted into the cache folder {cache_folder()}: {exc}; the "
+            "environment variable CONCORDANCE_CACHE names another folder"
+        ) from exc
+    return folder
+
+
+def _weights(gguf: Path, device: str) -> Weights:
+    """The form that a device is fast at and has the memory for."""
+    return "float32" if device == "cpu" and num_parameters(gguf) <= SMALL else "quantized"
+
+
+def _identity(gguf: Path) -> str:
+    """A name for a file's content; two files of one name and size are often two models."""
+    stat = gguf.stat()
+    digest = hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode())
+    with gguf.open("rb") as file:
+        for piece in range(_PIECES):
+            file.seek(stat.st_size * piece // _PIECES)
+            digest.update(file.read(_PIECE_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _convert_into(folder: Path, gguf: Path, *, weights: Weights, progress: Progress) -> None:
+    """Convert beside the folder, then rename: whoever looks sees all of it or nothing."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        convert_gguf(gguf, made, weights=weights, progress=progress)
+        made.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was quicker
+            raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)

@@ -1,0 +1,356 @@
+"""From the hyperparameters and tensors of a GGUF file to mlx-lm's config and names.
+
+A key or a tensor that is not listed here would change what the model computes: it is refused by
+its name.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from concordance_shared import ModelLoadError
+from msgspec import Struct
+
+from concordance_inference.models.gguf.blocks import unpacked
+from concordance_inference.models.gguf.file import GgufFile
+
+#: Norms and projections of a layer: GGUF's name -> mlx-lm's.
+_LAYER = {
+    "attn_norm.weight": "input_layernorm.weight",
+    "ffn_norm.weight": "post_attention_layernorm.weight",
+    "attn_q.weight": "self_attn.q_proj.weight",
+    "attn_k.weight": "self_attn.k_proj.weight",
+    "attn_v.weight": "self_attn.v_proj.weight",
+    "attn_output.weight": "self_attn.o_proj.weight",
+    "ffn_gate.weight": "mlp.gate_proj.weight",
+    "ffn_up.weight": "mlp.up_proj.weight",
+    "ffn_down.weight": "mlp.down_proj.weight",
+}
+_QKV_BIAS = {
+    "attn_q.bias": "self_attn.q_proj.bias",
+    "attn_k.bias": "self_attn.k_proj.bias",
+    "attn_v.bias": "self_attn.v_proj.bias",
+}
+_ATTENTION_BIAS = _QKV_BIAS | {"attn_output.bias": "self_attn.o_proj.bias"}
+_MLP_BIAS = {
+    "ffn_gate.bias": "mlp.gate_proj.bias",
+    "ffn_up.bias": "mlp.up_proj.bias",
+    "ffn_down.bias": "mlp.down_proj.bias",
+}
+_QK_NORM = {
+    "attn_q_norm.weight": "self_attn.q_norm.weight",
+    "attn_k_norm.weight": "self_attn.k_norm.weight",
+}
+_MODEL = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+}
+_HEAD = {"output.weight": "lm_head.weight"}
+
+#: Factors by which the wavelengths of Llama 3's rotary embedding are divided.
+_ROPE_FACTORS = "rope_freqs.weight"
+
+
+class _Architecture(Struct, frozen=True):
+    model_type: str
+    layer: Mapping[str, str]  # tensors that each layer has
+    optional: Mapping[str, Mapping[str, str]] = {}  # option of the config -> tensors it stands for
+    is_interleaved: bool = False  # rotary embedding of neighbours, as llama's in GGUF
+    has_head_dim: bool = True  # heads may be wider than hidden_size / heads
+
+
+_ARCHITECTURES = {
+    "llama": _Architecture(
+        "llama",
+        _LAYER,
+        {"attention_bias": _ATTENTION_BIAS, "mlp_bias": _MLP_BIAS},
+        is_interleaved=True,
+    ),
+    "qwen2": _Architecture("qwen2", _LAYER | _QKV_BIAS, has_head_dim=False),
+    "qwen3": _Architecture("qwen3", _LAYER | _QK_NORM),
+}
+
+#: Keys that are converted, behind the architecture's name.
+_CONVERTED = {
+    "context_length",
+    "embedding_length",
+    "block_count",
+    "feed_forward_length",
+    "vocab_size",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "attention.layer_norm_rms_epsilon",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.scale_linear",
+    "rope.scaling.type",
+    "rope.scaling.factor",
+    "rope.scaling.original_context_length",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+}
+#: Keys that say nothing of the computation.
+_INERT = {"rope.scaling.finetuned", "tensor_data_layout", "leading_dense_block_count"}
+#: Keys that are right only with the value of a model without the feature.
+_ABSENT = {
+    "expert_count": 0,
+    "expert_used_count": 0,
+    "use_parallel_residual": True,
+    "attention.causal": True,
+    "pooling_type": 0,
+    "attention.sliding_window": 0,
+    "rope.scaling.attn_factor": 1.0,
+    "logit_scale": 1.0,
+    "residual_scale": 1.0,
+    "embedding_scale": 1.0,
+}
+
+
+class Hyperparameters:
+    """The keys of the file's architecture; checks each as it is read."""
+
+    def __init__(self, file: GgufFile) -> None:
+        """Take a file.
+
+        Raises:
+            ModelLoadError: Its architecture, or one of its keys, is not supported.
+        """
+        self._file = file
+        name = file.metadata.get("general.architecture")
+        self.name = str(name)
+        if self.name not in _ARCHITECTURES:
+            raise ModelLoadError(
+                f"{file.path} holds a model of the architecture {name!r}; from GGUF files, "
+                f"{', '.join(_ARCHITECTURES)} are supported. Others can be converted from their "
+                "folder on the hub with mlx_lm.convert"
+            )
+        self.architecture = _ARCHITECTURES[self.name]
+        self._refuse_unknown()
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """A number, or the format's default for it.
+
+        Raises:
+            ModelLoadError: It is missing and has no default, or is no finite number.
+        """
+        value = self._file.metadata.get(f"{self.name}.{key}", default)
+        if isinstance(value, np.ndarray):
+            value = self._uniform(key, value)
+        if value is None:
+            raise self.error(key, "is missing")
+        if isinstance(value, str) or not math.isfinite(value):
+            raise self.error(key, f"is {value!r}, which is no number")
+        return value
+
+    def count(self, key: str, default: int | None = None) -> int:
+        """A positive integer.
+
+        Raises:
+            ModelLoadError: It is missing and has no default, or is something else.
+        """
+        value = self.number(key, default)
+        if value != int(value) or value < 1:
+            raise self.error(key, f"is {value!r}; a positive integer is needed")
+        return int(value)
+
+    def text(self, key: str, default: str) -> str:
+        """A name."""
+        return str(self._file.metadata.get(f"{self.name}.{key}", default))
+
+    def has(self, key: str) -> bool:
+        """Whether the file has the key."""
+        return f"{self.name}.{key}" in self._file.metadata
+
+    def error(self, key: str, what: str) -> ModelLoadError:
+        """An error that names file and key."""
+        return ModelLoadError(f"{self._file.path}: {self.name}.{key} {what}")
+
+    def _uniform(self, key: str, values: np.ndarray) -> Any:
+        """The value of a key with one for each layer, if they agree."""
+        if not len(values) or (values != values[0]).any():
+            raise self.error(key, "differs between layers, which is not supported")
+        return values[0].item()
+
+    def _refuse_unknown(self) -> None:
+        prefix = f"{self.name}."
+        for full, value in self._file.metadata.items():
+            key = full.removeprefix(prefix)
+            if not full.startswith(prefix) or key in _CONVERTED or key in _INERT:
+                continue
+            if key not in _ABSENT:
+                raise self.error(key, "is not supported")
+            if value != _ABSENT[key]:
+                raise self.error(key, f"is {value!r}; only {_ABSENT[key]!r} is supported")
+
+
+def config_of(file: GgufFile, parameters: Hyperparameters) -> dict[str, Any]:
+    """mlx-lm's config, without what says of the tokenizer and of quantization.
+
+    Raises:
+        ModelLoadError: A key is missing or not supported.
+    """
+    heads = parameters.count("attention.head_count")
+    hidden = parameters.count("embedding_length")
+    head_dim = _head_dim(parameters, hidden, heads)
+    if not parameters.architecture.has_head_dim and head_dim * heads != hidden:
+        raise parameters.error("attention.key_length", f"is {head_dim}; {hidden // heads} is right")
+    theta = float(parameters.number("rope.freq_base", 10000.0))
+    return {
+        "model_type": parameters.architecture.model_type,
+        "hidden_size": hidden,
+        "head_dim": head_dim,
+        "num_hidden_layers": parameters.count("block_count"),
+        "intermediate_size": parameters.count("feed_forward_length"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": parameters.count("attention.head_count_kv", heads),
+        "rms_norm_eps": float(parameters.number("attention.layer_norm_rms_epsilon")),
+        "vocab_size": _vocab_size(file, parameters),
+        "rope_theta": theta,
+        "rope_traditional": parameters.architecture.is_interleaved,
+        "rope_scaling": _rope_scaling(file, parameters, head_dim, theta),
+        "tie_word_embeddings": "output.weight" not in file.tensors,
+        "max_position_embeddings": parameters.count("context_length"),
+        **_options(file, parameters),
+    }
+
+
+def tensor_names(file: GgufFile, parameters: Hyperparameters) -> dict[str, str]:
+    """mlx-lm's names of the file's tensors.
+
+    Raises:
+        ModelLoadError: A tensor is missing, or is not known.
+    """
+    layer = dict(parameters.architecture.layer)
+    for option, tensors in parameters.architecture.optional.items():
+        if _options(file, parameters).get(option):
+            layer |= tensors
+    names = dict(_MODEL)
+    for number in range(parameters.count("block_count")):
+        names |= {f"blk.{number}.{a}": f"model.layers.{number}.{b}" for a, b in layer.items()}
+    if missing := names.keys() - file.tensors.keys():
+        raise ModelLoadError(f"{file.path} has no tensor {_some(missing)}")
+    names |= {name: new for name, new in _HEAD.items() if name in file.tensors}
+    if unknown := file.tensors.keys() - names.keys() - {_ROPE_FACTORS}:
+        raise ModelLoadError(
+            f"{file.path} has tensors that a {parameters.name} model is not known to have: "
+            f"{_some(unknown)}"
+        )
+    return names
+
+
+def _some(names: set[str]) -> str:
+    """The first names of many."""
+    shown = ", ".join(repr(name) for name in sorted(names)[:3])
+    return shown + (f" and {len(names) - 3} others" if len(names) > 3 else "")
+
+
+def _head_dim(parameters: Hyperparameters, hidden: int, heads: int) -> int:
+    """Width of a head; keys, values and the rotary embedding must have the same."""
+    head_dim = parameters.count("attention.key_length", hidden // heads)
+    for key in ("attention.value_length", "rope.dimension_count"):
+        if parameters.count(key, head_dim) != head_dim:
+            raise parameters.error(
+                key,
+                f"is {parameters.count(key)}; only the width of a head, {head_dim}, is supported",
+            )
+    return head_dim
+
+
+def _vocab_size(file: GgufFile, parameters: Hyperparameters) -> int:
+    """Rows of the embedding, which may be more than there are tokens."""
+    embedding = file.tensors.get("token_embd.weight")
+    if embedding is None or len(embedding.shape) != 2:
+        raise ModelLoadError(f"{file.path} has no tensor 'token_embd.weight' of two dimensions")
+    rows = embedding.shape[0]
+    if parameters.count("vocab_size", rows) > rows:
+        raise parameters.error("vocab_size", f"is larger than the embedding's {rows} rows")
+    return rows
+
+
+def _options(file: GgufFile, parameters: Hyperparameters) -> dict[str, bool]:
+    """Options of the config that tensors in the first layer stand for."""
+    return {
+        option: all(f"blk.0.{name}" in file.tensors for name in tensors)
+        for option, tensors in parameters.architecture.optional.items()
+    }
+
+
+def _rope_scaling(
+    file: GgufFile, parameters: Hyperparameters, head_dim: int, theta: float
+) -> dict[str, Any] | None:
+    """mlx-lm's description of how positions are scaled."""
+    kind = parameters.text("rope.scaling.type", "linear" if _factor_key(parameters) else "none")
+    if _ROPE_FACTORS in file.tensors:
+        if kind != "none":
+            raise parameters.error("rope.scaling.type", f"is {kind!r} beside {_ROPE_FACTORS}")
+        return _llama3_scaling(file, head_dim, theta)
+    if kind == "none":
+        return None
+    if kind not in ("linear", "yarn"):
+        raise parameters.error("rope.scaling.type", f"is {kind!r}; none, linear and yarn are known")
+    factor = float(parameters.number(_factor_key(parameters) or "rope.scaling.factor"))
+    if factor <= 0:
+        raise parameters.error("rope.scaling.factor", f"is {factor}; a positive number is needed")
+    if kind == "linear":
+        return {"rope_type": "linear", "factor": factor}
+    return {"rope_type": "yarn", "factor": factor, **_yarn(parameters)}
+
+
+def _factor_key(parameters: Hyperparameters) -> str | None:
+    """The key that has the factor; `rope.scale_linear` is its older name."""
+    keys = ("rope.scaling.factor", "rope.scale_linear")
+    return next((key for key in keys if parameters.has(key)), None)
+
+
+def _yarn(parameters: Hyperparameters) -> dict[str, float]:
+    length = parameters.count("context_length")
+    return {
+        "original_max_position_embeddings": parameters.count(
+            "rope.scaling.original_context_length", length
+        ),
+        "beta_fast": float(parameters.number("rope.scaling.yarn_beta_fast", 32.0)),
+        "beta_slow": float(parameters.number("rope.scaling.yarn_beta_slow", 1.0)),
+    }
+
+
+def _llama3_scaling(file: GgufFile, head_dim: int, theta: float) -> dict[str, Any]:
+    """The parameters of Llama 3's scaling, found from the factors that the file has.
+
+    Raises:
+        ModelLoadError: The factors are not those of Llama 3.1, 3.2 or 3.3.
+    """
+    tensor = file.tensors[_ROPE_FACTORS]
+    factors = unpacked(tensor.type, file.blocks(_ROPE_FACTORS)).reshape(-1).astype(np.float64)
+    factor = float(factors.max())
+    scaling = {
+        "rope_type": "llama3",
+        "factor": factor,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+    expected = _llama3_factors(head_dim, theta, factor)
+    if factors.shape != expected.shape or not np.allclose(factors, expected, rtol=1e-4):
+        raise ModelLoadError(
+            f"{file.path}: the factors in {_ROPE_FACTORS!r} are not those of Llama 3.1 to 3.3 "
+            f"(first {_first(factors)}), and others are not supported"
+        )
+    return scaling
+
+
+def _first(values: np.ndarray) -> Sequence[float]:
+    return [round(float(value), 3) for value in values[:4]]
+
+
+def _llama3_factors(head_dim: int, theta: float, factor: float) -> np.ndarray:
+    """By what Llama 3's scaling divides each frequency.  (head_dim / 2,)
+
+    Wavelengths below a quarter of the original context stay, those beyond all of it are stretched
+    by the factor, and those between by something between.
+    """
+    wavelengths = 2 * np.pi * theta ** (np.arange(0, head_dim, 2) / head_dim)
+    smooth = np.clip((8192 / wavelengths - 1) / 3, 0, 1)
+    return 1 / ((1 - smooth) / factor + smooth)

@@ -1,0 +1,188 @@
+"""Writes the folder: weights, config, tokenizer."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import mlx.core as mx
+import numpy as np
+from concordance_shared import ModelLoadError
+
+from concordance_inference.models.gguf.architecture import (
+    Hyperparameters,
+    config_of,
+    tensor_names,
+)
+from concordance_inference.models.gguf.blocks import GROUP_SIZE, affine, unpacked
+from concordance_inference.models.gguf.file import GgufFile, Tensor
+from concordance_inference.models.gguf.tokenizer import Vocabulary
+
+Weights = Literal["float32", "quantized"]
+Progress = Callable[[str], None]
+
+#: A file of weights is written when it holds so many bytes, so that converting takes little memory.
+_SHARD_BYTES = 2 << 30
+
+_FLOATS = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
+
+
+def convert_gguf(gguf: Path, folder: Path, *, weights: Weights, progress: Progress) -> None:
+    """Write a folder in mlx-lm's format.
+
+    Args:
+        gguf: The file.
+        folder: Where to; it is made.
+        weights: "float32" unpacks everything. "quantized" keeps what MLX has a layout for in as
+            many bits as the file has, and everything else in one 16-bit type, so that activations
+            and the KV cache are 16-bit too.
+        progress: Told what is being done.
+
+    Raises:
+        ModelLoadError: The file cannot be read, or says something that is not supported; the
+            message names it.
+    """
+    progress(f"reading {gguf.name}")
+    file = GgufFile(gguf)
+    _check_whole(file)
+    parameters = Hyperparameters(file)
+    names, config = tensor_names(file, parameters), config_of(file, parameters)
+    vocabulary = Vocabulary(file, num_rows=config["vocab_size"])
+    tokenizer = vocabulary.tokenizer()
+    folder.mkdir(parents=True, exist_ok=True)
+    if weights == "quantized":
+        config["quantization"] = _quantization(file, names)
+    progress(f"writing {folder}")
+    dtype = mx.float32 if weights == "float32" else _dtype(file)
+    _write_weights(folder, _arrays(file, names, dtype, unpacks=weights == "float32"))
+    _write_json(folder / "config.json", _without_none(config | vocabulary.config()))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    length = config["max_position_embeddings"]
+    _write_json(folder / "tokenizer_config.json", vocabulary.tokenizer_config(length))
+    if sampling := _sampling(file):
+        _write_json(folder / "generation_config.json", sampling)
+
+
+def num_parameters(gguf: Path) -> int:
+    """Number of weights in a GGUF file, by its header.
+
+    Raises:
+        ModelLoadError: The file cannot be read.
+    """
+    return sum(tensor.size for tensor in GgufFile(gguf).tensors.values())
+
+
+def _check_whole(file: GgufFile) -> None:
+    """Refuse files that hold a part of a model, or something else."""
+    kind = file.metadata.get("general.type", "model")
+    if kind != "model":
+        raise ModelLoadError(f"{file.path} holds a {kind!r} (general.type), not a model")
+    parts = file.metadata.get("split.count", 1)
+    if parts not in (0, 1):
+        raise ModelLoadError(
+            f"{file.path} is one of {parts} parts (split.count); join them with "
+            "`llama-gguf-split --merge`"
+        )
+
+
+def _is_packed(tensor: Tensor) -> bool:
+    """Whether MLX has a layout for the tensor: a matrix of one of the affine types."""
+    is_matrix = len(tensor.shape) == 2 and tensor.shape[-1] % GROUP_SIZE == 0
+    return is_matrix and tensor.type.name not in _FLOATS and _bits(tensor) is not None
+
+
+def _bits(tensor: Tensor) -> int | None:
+    """Bits per weight in MLX's layout."""
+    sample = affine(tensor.type, np.zeros((1, tensor.type.num_bytes), np.uint8))
+    return sample.bits if sample else None
+
+
+def _quantization(file: GgufFile, names: Mapping[str, str]) -> dict[str, Any] | None:
+    """mlx-lm's description of which tensor is quantized how; `None` if none is."""
+    bits = {
+        new.removesuffix(".weight"): _bits(file.tensors[name])
+        for name, new in names.items()
+        if _is_packed(file.tensors[name])
+    }
+    if not bits:
+        return None
+    all_bits = list(bits.values())
+    usual = max(set(all_bits), key=all_bits.count)
+    unusual = {
+        base: {"group_size": GROUP_SIZE, "bits": b} for base, b in bits.items() if b != usual
+    }
+    return {"group_size": GROUP_SIZE, "bits": usual, **unusual}
+
+
+def _dtype(file: GgufFile) -> mx.Dtype:
+    """The type of everything that is not packed, hence of activations.
+
+    Scales are float16, and one tensor of another type beside them (norms are float32 in most
+    files) would make everything behind it float32.
+    """
+    embedding = file.tensors["token_embd.weight"].type.name
+    is_plain = all(tensor.type.name in _FLOATS for tensor in file.tensors.values())
+    return _FLOATS[embedding] if is_plain else mx.float16
+
+
+def _arrays(
+    file: GgufFile, names: Mapping[str, str], dtype: mx.Dtype, *, unpacks: bool
+) -> Iterator[dict[str, mx.array]]:
+    """The arrays of one tensor after the other."""
+    for name, new in names.items():
+        tensor = file.tensors[name]
+        if unpacks or not _is_packed(tensor):
+            plain = unpacked(tensor.type, file.blocks(name)).reshape(tensor.shape)
+            yield {new: mx.array(plain).astype(dtype)}
+        else:
+            yield _packed(file, tensor, new, dtype)
+
+
+def _packed(file: GgufFile, tensor: Tensor, new: str, dtype: mx.Dtype) -> dict[str, mx.array]:
+    """Weights, scales and biases of a matrix as MLX's quantized layers have them."""
+    groups = affine(tensor.type, file.blocks(tensor.name))
+    assert groups, tensor.type.name
+    rows, base = tensor.shape[0], new.removesuffix(".weight")
+    return {
+        new: mx.array(groups.packed().reshape(rows, -1)),
+        f"{base}.scales": mx.array(groups.scales.reshape(rows, -1)).astype(dtype),
+        f"{base}.biases": mx.array(groups.biases.reshape(rows, -1)).astype(dtype),
+    }
+
+
+def _write_weights(folder: Path, parts: Iterator[dict[str, mx.array]]) -> None:
+    """Write arrays into as many files as they need; mlx-lm reads all `model*.safetensors`."""
+    shard: dict[str, mx.array] = {}
+    number = 1
+    for part in parts:
+        shard |= part
+        mx.eval(part)
+        if sum(array.nbytes for array in shard.values()) > _SHARD_BYTES:
+            _save(folder, number, shard)
+            shard, number = {}, number + 1
+    if shard:
+        _save(folder, number, shard)
+
+
+def _save(folder: Path, number: int, shard: dict[str, mx.array]) -> None:
+    mx.save_safetensors(str(folder / f"model-{number:05}.safetensors"), shard, {"format": "mlx"})
+
+
+def _sampling(file: GgufFile) -> dict[str, float]:
+    """What the file recommends for sampling, by the names of generation_config.json."""
+    keys = {
+        "general.sampling.temp": "temperature",
+        "general.sampling.top_k": "top_k",
+        "general.sampling.top_p": "top_p",
+        "general.sampling.min_p": "min_p",
+        "general.sampling.penalty_repeat": "repetition_penalty",
+    }
+    return {new: file.metadata[key] for key, new in keys.items() if key in file.metadata}
+
+
+def _without_none(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if value is not None}
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1), encoding="utf-8")

@@ -1,0 +1,186 @@
+"""Reads the container: metadata, and where each tensor's bytes are.
+
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Every length in the file is
+checked against the file's size before it is used, so a damaged file is refused and never read
+past its end.
+"""
+
+import math
+import mmap
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from concordance_shared import ModelLoadError
+from msgspec import Struct
+
+from concordance_inference.models.gguf.blocks import BlockType, block_type
+
+_MAGIC = b"GGUF"
+_VERSIONS = (2, 3)
+_ALIGNMENT = 32
+_MAX_DIMENSIONS = 4
+
+#: Value types of metadata: number -> numpy's type.
+_NUMBERS = {
+    0: np.dtype("<u1"),
+    1: np.dtype("<i1"),
+    2: np.dtype("<u2"),
+    3: np.dtype("<i2"),
+    4: np.dtype("<u4"),
+    5: np.dtype("<i4"),
+    6: np.dtype("<f4"),
+    7: np.dtype("?"),
+    10: np.dtype("<u8"),
+    11: np.dtype("<i8"),
+    12: np.dtype("<f8"),
+}
+_STRING, _ARRAY = 8, 9
+
+
+class Tensor(Struct, frozen=True):
+    """A tensor's place in the file."""
+
+    name: str
+    shape: tuple[int, ...]  # the innermost dimension last
+    type: BlockType
+    start: int  # in bytes from the beginning of the file
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that it takes in the file."""
+        return self.size // self.type.num_elements * self.type.num_bytes
+
+
+class GgufFile:
+    """An open GGUF file."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the metadata and the list of tensors.
+
+        Args:
+            path: The file.
+
+        Raises:
+            ModelLoadError: It cannot be read, is damaged, or is of another version.
+        """
+        self.path = path
+        self.metadata: dict[str, Any] = {}
+        self.tensors: dict[str, Tensor] = {}
+        try:
+            with path.open("rb") as file:
+                self._bytes: mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as exc:  # an empty file cannot be mapped: ValueError
+            raise self.error(str(exc)) from exc
+        self._at = 0
+        self._read_header()
+
+    def error(self, what: str) -> ModelLoadError:
+        """An error that names the file."""
+        return ModelLoadError(f"{self.path} cannot be read as a GGUF file: {what}")
+
+    def blocks(self, name: str) -> np.ndarray:
+        """Bytes of a tensor, one row for each block.  (blocks, bytes per block) uint8"""
+        tensor = self.tensors[name]
+        data = np.frombuffer(self._bytes, np.uint8, tensor.num_bytes, tensor.start)
+        return data.reshape(-1, tensor.type.num_bytes)
+
+    def _read_header(self) -> None:
+        if self._take(4) != _MAGIC:
+            raise self.error("it does not begin with the letters GGUF")
+        version = self._number("<I")
+        if version not in _VERSIONS:
+            raise self.error(f"its version is {version}; versions 2 and 3 in little-endian are")
+        num_tensors, num_keys = self._number("<Q"), self._number("<Q")
+        for _ in range(num_keys):
+            self._read_key()
+        found = [self._tensor() for _ in range(num_tensors)]
+        self._place(found)
+
+    def _read_key(self) -> None:
+        key = self._string()
+        if key in self.metadata:
+            raise self.error(f"it has the key {key!r} twice")
+        # Descriptions may hold anything; names of tokens must be right.
+        strict = not key.startswith("general.")
+        self.metadata[key] = self._value(self._number("<I"), key, strict=strict)
+
+    def _value(self, kind: int, key: str, *, strict: bool) -> Any:
+        if kind == _STRING:
+            return self._string(strict=strict)
+        if kind == _ARRAY:
+            return self._array(self._number("<I"), self._number("<Q"), key, strict=strict)
+        return self._numbers(kind, 1, key)[0].item()
+
+    def _array(self, kind: int, length: int, key: str, *, strict: bool) -> Any:
+        if kind == _STRING:
+            return [self._string(strict=strict) for _ in range(length)]
+        return self._numbers(kind, length, key)
+
+    def _numbers(self, kind: int, length: int, key: str) -> np.ndarray:
+        if kind not in _NUMBERS:
+            raise self.error(f"the value of {key!r} is of the unknown type {kind}")
+        dtype = _NUMBERS[kind]
+        return np.frombuffer(self._take(length * dtype.itemsize), dtype)
+
+    def _tensor(self) -> tuple[str, tuple[int, ...], BlockType, int]:
+        """Name, shape, type, and offset in the data, of the tensor that comes next."""
+        name = self._string()
+        num_dimensions = self._number("<I")
+        if num_dimensions > _MAX_DIMENSIONS:
+            raise self.error(f"tensor {name!r} has {num_dimensions} dimensions")
+        shape = tuple(self._number("<Q") for _ in range(num_dimensions))
+        kind = block_type(self._number("<I"))
+        if kind is None:
+            raise self.error(f"tensor {name!r} is of a type that is not known")
+        return name, shape[::-1], kind, self._number("<Q")
+
+    def _place(self, found: list[tuple[str, tuple[int, ...], BlockType, int]]) -> None:
+        """Fill `tensors`; offsets count from the first aligned byte behind the list."""
+        alignment = self.metadata.get("general.alignment", _ALIGNMENT)
+        if not isinstance(alignment, int) or alignment < 1:
+            raise self.error(f"general.alignment is {alignment!r}")
+        start = -(-self._at // alignment) * alignment
+        for name, shape, kind, offset in found:
+            tensor = Tensor(name, shape, kind, start + offset)
+            self._check(tensor)
+            self.tensors[name] = tensor
+
+    def _check(self, tensor: Tensor) -> None:
+        if tensor.name in self.tensors:
+            raise self.error(f"it has the tensor {tensor.name!r} twice")
+        if not tensor.size or tensor.shape[-1] % tensor.type.num_elements:
+            raise self.error(
+                f"tensor {tensor.name!r} has the shape {tensor.shape}, which does not divide into "
+                f"blocks of {tensor.type.num_elements} ({tensor.type.name})"
+            )
+        end = tensor.start + tensor.num_bytes
+        if end > len(self._bytes):
+            raise self.error(
+                f"tensor {tensor.name!r} ends at byte {end}, and the file has "
+                f"{len(self._bytes)}; it may have been fetched in part"
+            )
+
+    def _take(self, count: int) -> bytes:
+        end = self._at + count
+        if end > len(self._bytes):
+            raise self.error(f"it ends at byte {len(self._bytes)}, in the middle of its header")
+        taken = self._bytes[self._at : end]
+        self._at = end
+        return taken
+
+    def _number(self, layout: str) -> int:
+        return struct.unpack(layout, self._take(struct.calcsize(layout)))[0]
+
+    def _string(self, *, strict: bool = True) -> str:
+        raw = self._take(self._number("<Q"))
+        try:
+            return raw.decode("utf-8", "strict" if strict else "replace")
+        except UnicodeDecodeError as exc:
+            raise self.error(f"the text {raw[:40]!r} is not UTF-8") from exc

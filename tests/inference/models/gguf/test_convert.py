@@ -1,0 +1,228 @@
+"""From a file to a model: the same logits, in the types that its device should have."""
+
+import json
+
+import mlx.core as mx
+import mlx_lm.utils
+import numpy as np
+import pytest
+from concordance_inference.models.gguf import convert_gguf
+from concordance_shared import ModelLoadError
+from gguf import GGMLQuantizationType as Type
+from mlx.utils import tree_flatten
+
+IDS = mx.array([[5, 80, 3, 120, 44, 9, 9, 200, 17]])
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+
+
+def convert(path, weights="float32"):
+    folder = path.parent / f"converted-{weights}"
+    convert_gguf(path, folder, weights=weights, progress=lambda _: None)
+    return folder
+
+
+def load(path, weights="float32"):
+    return mlx_lm.utils.load_model(convert(path, weights))[0]
+
+
+def differences(model, other):
+    return np.abs(np.array(model(IDS).astype(mx.float32) - other(IDS).astype(mx.float32)))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "fields"),
+    [
+        ("llama", {}),
+        ("llama", {"attention_bias": True}),
+        ("llama", {"mlp_bias": True}),
+        ("llama", {"tie_word_embeddings": True}),
+        ("qwen2", {}),
+        ("qwen2", {"tie_word_embeddings": True}),
+        ("qwen3", {}),
+    ],
+)
+def test_logits_are_those_of_the_model_that_was_written(files, architecture, fields):
+    model = files.model(architecture, **fields)
+
+    loaded = load(files.write(architecture, model=model))
+
+    assert differences(model, loaded).max() < 1e-3
+    assert np.abs(np.array(model(IDS))).max() > 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "keys"),
+    [
+        (
+            {"rope_scaling": {"type": "linear", "factor": 4.0}},
+            {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4.0},
+        ),
+        ({"rope_scaling": {"type": "linear", "factor": 4.0}}, {"llama.rope.scale_linear": 4.0}),
+        (
+            {
+                "rope_scaling": {
+                    "type": "yarn",
+                    "factor": 4.0,
+                    "original_max_position_embeddings": 128,
+                    "beta_fast": 30.0,
+                    "beta_slow": 2.0,
+                }
+            },
+            {
+                "llama.rope.scaling.type": "yarn",
+                "llama.rope.scaling.factor": 4.0,
+                "llama.rope.scaling.original_context_length": 128,
+                "llama.rope.scaling.yarn_beta_fast": 30.0,
+                "llama.rope.scaling.yarn_beta_slow": 2.0,
+                "llama.rope.scaling.finetuned": True,
+            },
+        ),
+        ({}, {"llama.rope.scaling.type": "none"}),
+        ({"num_key_value_heads": 4}, {"llama.attention.head_count_kv": None}),
+        ({}, {"llama.attention.head_count_kv": [2, 2]}),
+        ({}, {"llama.rope.freq_base": None}),
+        ({"rope_theta": 500.0}, {"llama.rope.freq_base": 500.0}),
+        ({}, {"llama.attention.key_length": 64, "llama.attention.value_length": 64}),
+        ({"head_dim": 32, "num_attention_heads": 4}, {"llama.attention.key_length": 32}),
+    ],
+)
+def test_what_the_keys_say_is_computed(files, fields, keys):
+    model = files.model(**fields)
+
+    loaded = load(files.write(model=model, keys=keys))
+
+    assert differences(model, loaded).max() < 1e-3
+
+
+def test_llama3s_scaling_is_found_from_its_factors(files):
+    model = files.model(rope_scaling=LLAMA3, rope_theta=5e5)
+    plain = files.model(rope_theta=5e5)
+    factors = np.array(model.layers[0].self_attn.rope._freqs) / 5e5 ** (np.arange(0, 64, 2) / 64)
+    tensors = {"rope_freqs.weight": factors.astype(np.float32)}
+
+    path = files.write(model=model, keys={"llama.rope.freq_base": 5e5}, tensors=tensors)
+    loaded = load(path)
+
+    assert differences(model, loaded).max() < 1e-3
+    assert differences(model, plain).max() > 1e-2
+    config = json.loads((path.parent / "converted-float32" / "config.json").read_text())
+    assert config["rope_scaling"] == LLAMA3
+
+
+def test_other_rope_factors_are_refused(files):
+    tensors = {"rope_freqs.weight": np.linspace(1, 8, 32, dtype=np.float32)}
+
+    with pytest.raises(ModelLoadError, match=r"rope_freqs\.weight.*Llama 3"):
+        convert(files.write(tensors=tensors))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"general.architecture": "mamba"}, "'mamba'; from GGUF files, llama, qwen2, qwen3"),
+        ({"general.type": "adapter"}, r"'adapter' \(general\.type\)"),
+        ({"split.count": 3}, "one of 3 parts"),
+        ({"llama.expert_count": 8}, r"llama\.expert_count is 8; only 0"),
+        ({"llama.attention.sliding_window": 4096}, r"llama\.attention\.sliding_window is 4096"),
+        ({"llama.attention.clamp_kqv": 1.0}, r"llama\.attention\.clamp_kqv is not supported"),
+        ({"llama.rope.scaling.type": "longrope"}, r"llama\.rope\.scaling\.type is 'longrope'"),
+        ({"llama.rope.scaling.type": "linear"}, r"llama\.rope\.scaling\.factor is missing"),
+        ({"llama.rope.scaling.factor": -1.0}, r"llama\.rope\.scaling\.factor is -1"),
+        ({"llama.rope.dimension_count": 32}, r"llama\.rope\.dimension_count is 32"),
+        ({"llama.attention.head_count_kv": [2, 4]}, "head_count_kv differs between layers"),
+        ({"llama.context_length": None}, r"llama\.context_length is missing"),
+        ({"llama.block_count": 0}, r"llama\.block_count is 0; a positive integer"),
+        ({"llama.block_count": "two"}, r"llama\.block_count is 'two'"),
+        ({"llama.block_count": 3}, r"no tensor 'blk\.2\.attn_k\.weight', .* others"),
+        ({"llama.rope.freq_base": float("nan")}, r"llama\.rope\.freq_base is nan"),
+        ({"llama.vocab_size": 9999}, r"llama\.vocab_size is larger"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(files, keys, message):
+    with pytest.raises(ModelLoadError, match=rf"tiny\.gguf.*{message}"):
+        convert(files.write(keys=keys))
+
+    assert not (files.folder / "converted-float32").exists()
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"blk.0.attn_sinks.weight": np.zeros(4, np.float32)}, r"blk\.0\.attn_sinks\.weight"),
+        ({"blk.0.attn_q.bias": np.zeros(256, np.float32)}, r"blk\.0\.attn_q\.bias"),
+        ({"blk.1.ffn_up.weight": None}, r"no tensor 'blk\.1\.ffn_up\.weight'"),
+        ({"token_embd.weight": None}, r"token_embd\.weight"),
+        ({"token_embd.weight": np.zeros((20, 256), np.float32)}, "for 20 rows"),
+    ],
+)
+def test_tensors_that_are_missing_or_unknown_are_refused_by_name(files, tensors, message):
+    with pytest.raises(ModelLoadError, match=message):
+        convert(files.write(tensors=tensors))
+
+
+TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K"]
+TYPES += ["Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"]
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("weights", ["float32", "quantized"])
+def test_every_type_of_weights_is_computed_in_one_type(files, name, weights):
+    loaded = load(files.write(type_=Type[name]), weights)
+    expected = {"F32": mx.float32, "BF16": mx.bfloat16}.get(name, mx.float16)
+    if weights == "float32":
+        expected = mx.float32
+
+    cache = loaded.make_cache() if hasattr(loaded, "make_cache") else None
+    cache = cache or mlx_lm.models.cache.make_prompt_cache(loaded)
+    logits = loaded(IDS, cache=cache)
+
+    floats = {a.dtype for _, a in tree_flatten(loaded.parameters()) if a.dtype != mx.uint32}
+    assert floats == {expected}
+    assert {array.dtype for layer in cache for array in layer.state[:2]} == {expected}
+    assert logits.dtype == expected
+    assert np.isfinite(np.array(logits.astype(mx.float32))).all()
+
+
+@pytest.mark.parametrize("name", [name for name in TYPES if name.startswith("Q")])
+def test_kept_quantized_the_logits_are_those_of_the_unpacked_weights(files, name):
+    path = files.write(type_=Type[name])
+
+    exact = load(path)
+    difference = differences(exact, load(path, "quantized"))
+
+    assert difference.mean() < 0.02 * np.array(exact(IDS)).std()
+
+
+def test_a_file_of_mixed_types_has_the_bits_of_each(files):
+    path = files.write(type_=Type.Q4_K)
+    mixed = convert(path, "quantized")
+    config = json.loads((mixed / "config.json").read_text())
+
+    assert config["quantization"] == {"group_size": 32, "bits": 4}
+
+
+def test_weights_are_written_in_several_files_when_they_are_many(files, monkeypatch):
+    monkeypatch.setattr("concordance_inference.models.gguf.convert._SHARD_BYTES", 500_000)
+    model = files.model()
+
+    folder = convert(files.write(model=model))
+
+    assert len(list(folder.glob("model*.safetensors"))) > 2
+    assert differences(model, mlx_lm.utils.load_model(folder)[0]).max() < 1e-3
+
+
+def test_recommended_sampling_is_kept(files):
+    keys = {"general.sampling.temp": 0.5, "general.sampling.top_k": 20}
+
+    folder = convert(files.write(keys=keys))
+
+    assert json.loads((folder / "generation_config.json").read_text()) == {
+        "temperature": 0.5,
+        "top_k": 20,
+    }
