@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from concordance_inference.engine.caches import attention
 from concordance_inference.engine.plan import Sharing
-from concordance_inference.engine.sampling.draws import XTC_SERIES, uniform
+from concordance_inference.engine.sampling.draws import XTC_SERIES, draw_key, uniform
 from concordance_inference.engine.sampling.penalties import Counted, Penalties
 from concordance_inference.engine.sampling.sampler import Sampler
 from concordance_inference.generation import Failed, SamplingParams
@@ -185,7 +185,7 @@ def test_a_request_is_sampled_as_step_by_step(sampling):
         said = RequestState("said", ids[:5], max_tokens=99)
         said.append(ids[5:], forced=False)
         logits = penalties.applied(fresh_logits(model, ids)[None], [0], [Counted(said, None)])
-        draws = [uniform(sampling.seed, i)], [uniform(sampling.seed ^ XTC_SERIES, i)]
+        draws = [draw_key(sampling.seed, i)], [uniform(sampling.seed ^ XTC_SERIES, i)]
         ids.append(sampler.sample(logits, [0], *draws).item())
     endless = msgspec.structs.replace(TRAITS, eos_ids=frozenset())
 

@@ -71,13 +71,13 @@ class BatchState:
             rows: Which row of the batch each of them is.
             temperatures: By row, where a mod set one.
         """
-        draws: list[float] = []
+        keys: list[int] = []
         xtc_draws: list[float] = []
         if temperatures or not self.sampler.is_greedy:
-            draws = [self.rows[row].draw() for row in rows]
+            keys = [self.rows[row].draw_key() for row in rows]
             xtc_draws = [self.rows[row].xtc_draw() for row in rows] if self.sampler.has_xtc else []
         whole = [row for row in rows if self.rows[row].ranks_whole]
-        token_ids = self.sampler.sample(logits, rows, draws, xtc_draws, temperatures, whole)
+        token_ids = self.sampler.sample(logits, rows, keys, xtc_draws, temperatures, whole)
         self._penalties.count(rows, token_ids)
         return token_ids
 

@@ -23,7 +23,13 @@ from concordance_inference.engine.caution import Caution
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.metrics import TokenClock
 from concordance_inference.engine.plan import Unread
-from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW, XTC_SERIES, uniform
+from concordance_inference.engine.sampling.draws import (
+    NO_TOKEN,
+    TOO_FEW,
+    XTC_SERIES,
+    draw_key,
+    uniform,
+)
 from concordance_inference.engine.score_memory import MAX_POSITIONS, ScoreMemory
 from concordance_inference.generation import GenerationRequest, ModCall
 
@@ -220,12 +226,12 @@ class Row:
             and state.num_cached == len(state.token_ids) == self._scored_behind
         )
 
-    def draw(self) -> float:
-        """The random number for the next token to sample, in [0, 1)."""
-        return uniform(self._seed, self.state.num_sampled + self.is_pending)
+    def draw_key(self) -> int:
+        """Return the key of the draw of the next token to sample, 64 bits."""
+        return draw_key(self._seed, self.state.num_sampled + self.is_pending)
 
     def xtc_draw(self) -> float:
-        """Another one for the same token, which decides whether top choices are excluded."""
+        """Return a number in [0, 1) for the same token: whether XTC excludes top choices."""
         return uniform(self._seed ^ XTC_SERIES, self.state.num_sampled + self.is_pending)
 
     # What the loop does to it

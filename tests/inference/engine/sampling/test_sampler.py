@@ -5,21 +5,26 @@ import math
 import mlx.core as mx
 import numpy as np
 import pytest
-from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW, uniform
-from concordance_inference.engine.sampling.sampler import Sampler
+from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW, draw_key, uniform
+from concordance_inference.engine.sampling.sampler import MIN_TEMPERATURE, Sampler
 from concordance_inference.generation import SamplingParams
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.gumbel import gumbel, key_of
 
 
-def sample(logits, params, draws, xtc_draws=(), temperatures=None, exempt=()):
+def sample(logits, params, keys=None, xtc_draws=(), temperatures=None, exempt=()):
     sampler = Sampler(params, exempt)
-    return sampler.sample(logits, range(len(params)), draws, xtc_draws, temperatures).tolist()
+    keys = keys or [draw_key(5, i) for i in range(len(params))]
+    return sampler.sample(logits, range(len(params)), keys, xtc_draws, temperatures).tolist()
 
 
 def draw_many(logits, n=4000, **params):
     """How often each token is drawn."""
-    draws = [uniform(1, i) for i in range(n)]
+    keys = [draw_key(1, i) for i in range(n)]
     xtc_draws = [uniform(2, i) for i in range(n)] if "xtc_probability" in params else ()
-    tokens = sample(mx.array([logits] * n), [SamplingParams(**params)] * n, draws, xtc_draws)
+    tokens = sample(mx.array([logits] * n), [SamplingParams(**params)] * n, keys, xtc_draws)
     return np.bincount(np.array(tokens), minlength=len(logits)) / n
 
 
@@ -60,6 +65,13 @@ def test_top_choices_are_excluded_as_often_as_asked():
     assert np.allclose(often, [0.133, 0.2, 0.267, 0.4], atol=0.03)
 
 
+#: Keys for which token 2 and token 3 of LOGITS are drawn, found by trying.
+TWO, THREE = (
+    next(key for key in range(1000) if sample(mx.array([LOGITS]), [SamplingParams()], [key]) == [t])
+    for t in (2, 3)
+)
+
+
 def test_each_row_has_its_own_parameters():
     params = [
         SamplingParams(temperature=0),
@@ -68,42 +80,121 @@ def test_each_row_has_its_own_parameters():
         SamplingParams(temperature=1.5, min_p=0.99),
     ]
 
-    assert sample(mx.array([LOGITS] * 4), params, [0.99] * 4) == [1, 1, 3, 1]
+    assert sample(mx.array([LOGITS] * 4), params, [THREE] * 4) == [1, 1, 3, 1]
 
 
-def test_a_row_does_not_depend_on_its_neighbours():
-    logits = mx.random.normal((6, 100), key=mx.random.key(1))
-    params = [SamplingParams(temperature=i / 2, top_p=0.9, seed=i) for i in range(6)]
-    draws = [0.1, 0.9, 0.5, 0.3, 0.7, 0.2]
-    together = sample(logits, params, draws)
-    alone = [sample(logits[i : i + 1], params[i : i + 1], draws[i : i + 1])[0] for i in range(6)]
+def test_each_row_has_its_own_key():
+    assert sample(mx.array([LOGITS] * 3), [SamplingParams()] * 3, [TWO, THREE, TWO]) == [2, 3, 2]
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data())
+def test_a_row_is_drawn_as_in_any_batch(data):
+    vocab_size = data.draw(st.sampled_from([1, 2, 31, 100, 2000]))
+    num_rows = data.draw(st.integers(1, 9))
+    logits = 4 * mx.random.normal((num_rows, vocab_size), key=mx.random.key(num_rows))
+    params = [
+        SamplingParams(
+            temperature=data.draw(st.sampled_from([0.0, 1e-38, 0.3, 1.0, 100.0])),
+            top_p=data.draw(st.sampled_from([1.0, 0.9, 0.1])),
+            top_k=data.draw(st.sampled_from([0, 1, 20])),
+            min_p=data.draw(st.sampled_from([0.0, 0.1])),
+            xtc_probability=data.draw(st.sampled_from([0.0, 0.5])),
+        )
+        for _ in range(num_rows)
+    ]
+    keys = [draw_key(9, i) for i in range(num_rows)]
+    xtc = [uniform(8, i) for i in range(num_rows)]
+    rows = data.draw(st.lists(st.integers(0, num_rows - 1), min_size=1, unique=True).map(sorted))
+    some = [logits[i : i + 1] for i in rows], [params[i] for i in rows]
+
+    def tokens_of(logits, params, rows):
+        return sample(logits, params, [keys[i] for i in rows], [xtc[i] for i in rows])
+
+    together = tokens_of(mx.concatenate(some[0]), some[1], rows)
+    alone = [tokens_of(one, [p], [i])[0] for one, p, i in zip(*some, rows, strict=True)]
 
     assert together == alone
 
 
+def drawn_in_float64(logits, temperature, key):
+    """The draw by its definition, one token after the other."""
+    if temperature < MIN_TEMPERATURE:
+        return max(range(len(logits)), key=lambda i: logits[i])
+    sums = [logit / temperature + gumbel(key, i) for i, logit in enumerate(logits)]
+    return max(range(len(logits)), key=lambda i: sums[i])
+
+
+@pytest.mark.parametrize("temperature", [1e-38, 0.05, 0.7, 1.0, 100.0])
+def test_tokens_are_those_of_the_definition_in_float64(temperature):
+    logits = 3 * mx.random.normal((40, 500), key=mx.random.key(4))
+    keys = [draw_key(3, i) for i in range(40)]
+    expected = [
+        drawn_in_float64(row, temperature, key)
+        for row, key in zip(logits.tolist(), keys, strict=True)
+    ]
+
+    assert sample(logits, [SamplingParams(temperature=temperature)] * 40, keys) == expected
+
+
+def test_a_rounded_logit_changes_a_token_only_at_a_near_tie():
+    """By inversion of a cumulative sum, one in 1,200 tokens changed."""
+    logits = 3 * mx.random.normal((1, 5000), key=mx.random.key(1))
+    rounded = logits + 1e-4 * mx.random.normal((1, 5000), key=mx.random.key(2))
+    keys = [draw_key(1, i) for i in range(500)]
+    params = [SamplingParams()] * 500
+
+    def tokens(row):
+        return sample(mx.broadcast_to(row, (500, 5000)), params, keys)
+
+    assert tokens(logits) == tokens(rounded)
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-45, 1e-38, 1e-20, 9e-7])
+def test_a_temperature_next_to_zero_is_greedy(temperature):
+    params = [SamplingParams(temperature=temperature), SamplingParams()]
+    sampler = Sampler(params[:1])
+
+    assert sampler.is_greedy
+    assert sampler.sample(mx.array([LOGITS]), [0]).tolist() == [1]
+    assert sample(mx.array([LOGITS] * 2), params, [THREE] * 2) == [1, 3]
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 1e-3, 100.0])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_logits_and_temperatures_of_any_size_give_a_token(temperature, scale):
+    logits = mx.array([[x * scale for x in LOGITS]])
+    token = sample(logits, [SamplingParams(temperature=temperature)])[0]
+
+    assert token in range(4)
+    assert scale / temperature < 1e3 or token == 1
+
+
 def test_a_temperature_of_one_position_wins():
     params = [SamplingParams(temperature=0), SamplingParams(temperature=2)]
-    tokens = sample(mx.array([LOGITS] * 2), params, [0.99, 0.99], temperatures={0: 1.0, 1: 0.0})
+    tokens = sample(mx.array([LOGITS] * 2), params, [THREE] * 2, temperatures={0: 1.0, 1: 0.0})
 
     assert tokens == [3, 1]
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("filters", [{}, {"top_p": 0.9}, {"top_k": 2}, {"min_p": 0.1}])
+@pytest.mark.parametrize("temperature", [0.0, 1e-38, 1e-6, 1.0, 100.0])
 @pytest.mark.parametrize(
     "row", [[math.nan] * 4, [-math.inf] * 4, [0.0, math.nan, 1.0, 0.0], [0.0, math.inf, 0.0, 0.0]]
 )
-def test_where_no_token_can_be_chosen_none_is(row, temperature):
-    params = [SamplingParams(temperature=temperature)] * 2
-    broken, whole = sample(mx.array([row, LOGITS]), params, [0.5, 0.5])
+def test_where_no_token_can_be_chosen_none_is(row, temperature, filters):
+    params = [SamplingParams(temperature=temperature, **filters)] * 2
+    broken, whole = sample(mx.array([row, LOGITS]), params)
 
     assert broken == NO_TOKEN != whole
 
 
-@pytest.mark.parametrize("draw", [0.0, 0.5, 1 - 2**-24])
-def test_the_ends_of_the_unit_interval_are_fine(draw):
-    logits = mx.random.normal((1, 50000), key=mx.random.key(2))
+def test_the_only_token_that_is_left_is_drawn_whatever_its_noise():
+    logits = [-math.inf] * 50
+    logits[17] = -1000.0
+    keys = [*(draw_key(4, i) for i in range(500)), key_of(17, 0), key_of(17, 2**32 - 1)]
 
-    assert 0 <= sample(logits, [SamplingParams()], [draw])[0] < 50000
+    assert set(sample(mx.array([logits] * 502), [SamplingParams()] * 502, keys)) == {17}
 
 
 def test_where_candidates_are_too_few_it_is_said_and_sorting_all_helps(monkeypatch):
@@ -112,12 +203,12 @@ def test_where_candidates_are_too_few_it_is_said_and_sorting_all_helps(monkeypat
     logits = mx.array([LOGITS] * 3)
     sampler = Sampler(params)
 
-    assert sampler.sample(logits, range(3), [0.99] * 3).tolist() == [TOO_FEW, 3, 3]
-    assert sampler.sample(logits, range(3), [0.99] * 3, whole=[0]).tolist() == [3, 3, 3]
+    assert sampler.sample(logits, range(3), [THREE] * 3).tolist() == [TOO_FEW, 3, 3]
+    assert sampler.sample(logits, range(3), [THREE] * 3, whole=[0]).tolist() == [3, 3, 3]
 
 
 def test_rows_of_a_batch_are_sampled_by_their_own_parameters_in_any_selection():
     params = [SamplingParams(temperature=0), SamplingParams(), SamplingParams(top_k=1)]
     logits = mx.array([LOGITS] * 2)
 
-    assert Sampler(params).sample(logits, [1, 2], [0.99, 0.99]).tolist() == [3, 1]
+    assert Sampler(params).sample(logits, [1, 2], [THREE, THREE]).tolist() == [3, 1]

@@ -1,28 +1,38 @@
-"""What the sampler draws: random numbers that belong to one request alone, or no token.
+"""Random numbers of one request, and the values that stand for a token where none is sampled.
 
-A draw depends on the request's seed and on how many draws it had before, and on nothing else: not
-on its neighbours in the batch, not on the device, not on passes that were wasted.
+A random number depends on the request's seed and on the number of earlier draws, and on nothing
+else: not on the other rows of the batch, the device, or forward passes that were discarded.
 """
 
-#: Changes a seed into that of another series of draws, for the same positions.
+#: XORed with a seed, it gives the seed of an independent series: the draws of XTC.
 XTC_SERIES = 0x5851F42D4C957F2D
 
-#: What stands for a token where none can be sampled: every score was -inf, or one was no number.
+#: Stands for a token where none can be sampled: all logits are -inf, or one is NaN or +inf.
 NO_TOKEN = -1
 
-#: What stands for a token where the likeliest candidates were too few to say which to keep.
+#: Stands for a token where the sorted candidates are too few to apply top-p or top-k.
 TOO_FEW = -2
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF
 
 
-def uniform(seed: int, index: int) -> float:
-    """Draw number `index` of a seed, in [0, 1), evenly distributed.
+def draw_key(seed: int, index: int) -> int:
+    """Return the key of draw number `index` of a seed: 64 bits, in [0, 2**64).
 
-    The output function of SplitMix64 (Steele, Lea and Flood, 2014) over a counter.
+    The output function of SplitMix64 (Steele, Lea and Flood, 2014) over a counter. `noise` turns
+    a key into one number for each token of the vocabulary.
+
+    Args:
+        seed: Any integer; taken modulo 2**64.
+        index: Number of draws before this one that were not discarded, from 0.
     """
     z = (seed * _GOLDEN + (index + 1) * 0xD1B54A32D192ED03) & _MASK
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB & _MASK
-    return ((z ^ (z >> 31)) >> 40) / (1 << 24)
+    return z ^ (z >> 31)
+
+
+def uniform(seed: int, index: int) -> float:
+    """Return a number in [0, 1), evenly distributed: the highest 24 bits of `draw_key`."""
+    return (draw_key(seed, index) >> 40) / (1 << 24)

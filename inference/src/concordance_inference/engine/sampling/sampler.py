@@ -1,4 +1,4 @@
-"""Chooses a token for each row from scores, parameters and random numbers."""
+"""Chooses a token for each row from its logits, its parameters and the key of its draw."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -12,9 +12,20 @@ from concordance_inference.engine.sampling.filters import (
     rank_threshold,
     without_top_choices,
 )
+from concordance_inference.engine.sampling.fused import fused
+from concordance_inference.engine.sampling.noise import (
+    id_array,
+    key_array,
+    negative_gumbel,
+    noise_bits,
+)
 from concordance_inference.generation import SamplingParams
 
 _ALL = 2**31 - 1
+
+#: Below this temperature, a row is greedy: a difference of the last bit between two logits of size
+#: 10 counts as much as the noise. Dividing by a smaller number could overflow float32.
+MIN_TEMPERATURE = 1e-6
 
 #: So many of the likeliest tokens are sorted where a row is cut by rank: nearly always enough.
 _CANDIDATES = 1024
@@ -40,7 +51,7 @@ class Sampler:
     @property
     def is_greedy(self) -> bool:
         """Whether no row draws."""
-        return not any(p.temperature for p in self._params)
+        return not any(p.temperature >= MIN_TEMPERATURE for p in self._params)
 
     @property
     def has_xtc(self) -> bool:
@@ -51,15 +62,16 @@ class Sampler:
         self,
         logits: mx.array,
         rows: Sequence[int],
-        draws: Sequence[float] = (),
+        keys: Sequence[int] = (),
         xtc_draws: Sequence[float] = (),
         temperatures: Mapping[int, float] | None = None,
         whole: Collection[int] = (),
     ) -> mx.array:
         """Choose a token for each scored row; `NO_TOKEN` where a row has none to choose.
 
-        Temperature first, then top-k, top-p, min-p and XTC, then one draw by inversion: the first
-        token at which the running sum of probabilities passes the draw.
+        Temperature first, then top-k, top-p, min-p and XTC, then the draw: the largest sum of a
+        logit and its Gumbel noise (see `noise`). Of equal sums, and of equal logits where a row is
+        greedy, the lowest token id wins.
 
         Where a row is cut by its tokens' ranks, only the likeliest are sorted; if they turn out to
         be too few, which is rare, its token is `TOO_FEW`, and the row is to be sampled again as
@@ -68,9 +80,10 @@ class Sampler:
         Args:
             logits: (scored rows, vocab) float32
             rows: Which row of the batch each of them is.
-            draws: A number in [0, 1) for each of them; not needed if all are greedy.
-            xtc_draws: Another one for each of them; not needed if none uses XTC.
-            temperatures: By row of the batch, instead of the row's own.
+            keys: The key of the draw for each of them (`draw_key`); not needed if all are greedy.
+            xtc_draws: A number in [0, 1) for each of them; not needed if none uses XTC.
+            temperatures: By row of the batch, instead of the row's own. A row is greedy below
+                `MIN_TEMPERATURE`.
             whole: The rows of the batch whose tokens are all sorted if they are cut by rank.
 
         Returns:
@@ -79,17 +92,17 @@ class Sampler:
         params = [self._params[row] for row in rows]
         own = zip(rows, params, strict=True)
         heat = [(temperatures or {}).get(row, p.temperature) for row, p in own]
-        drawn = [i for i, temperature in enumerate(heat) if temperature > 0]
+        drawn = [i for i, temperature in enumerate(heat) if temperature >= MIN_TEMPERATURE]
         best = _best(logits)
         if not drawn:
             return best
-        scaled = some.taken(logits, drawn) / mx.array([heat[i] for i in drawn])[:, None]
+        scaled = _scaled(some.taken(logits, drawn), [heat[i] for i in drawn])
         chosen = [params[i] for i in drawn]
         kept, is_certain = _by_rank(scaled, chosen, [rows[i] in whole for i in drawn])
         kept = _by_min_p(kept, chosen)
         if xtc_draws:
             kept = self._by_xtc(kept, chosen, [xtc_draws[i] for i in drawn])
-        token_ids = _draw(kept, mx.array([draws[i] for i in drawn]))
+        token_ids = _drawn(kept, [keys[i] for i in drawn])
         if is_certain is not None:
             token_ids = mx.where(is_certain, token_ids, TOO_FEW)
         return some.put(best, drawn, token_ids)
@@ -141,16 +154,37 @@ def _by_min_p(scores: mx.array, params: Sequence[SamplingParams]) -> mx.array:
     return some.changed(scores, rows, lambda s: kept_by_min_p(s, min_p))
 
 
+def _scaled(logits: mx.array, temperatures: Sequence[float]) -> mx.array:
+    """Divide by the temperatures, so that the largest of each row becomes 0.  (rows, vocab)
+
+    A row that holds NaN or +inf, or nothing but -inf, becomes NaN at its largest.
+    """
+    heat = mx.array(list(temperatures))[:, None]
+    return _divided(logits, logits.max(axis=-1, keepdims=True), heat)
+
+
+@fused
+def _divided(logits: mx.array, largest: mx.array, heat: mx.array) -> mx.array:
+    return (logits - largest) / heat
+
+
 def _best(logits: mx.array) -> mx.array:
-    """The likeliest token of each row.  (rows, vocab) -> (rows,) int32"""
-    best = mx.argmax(logits, axis=-1)
-    score = mx.take_along_axis(logits, best[:, None], axis=-1)[:, 0]
-    return mx.where(mx.abs(score) < mx.inf, best.astype(mx.int32), NO_TOKEN)
+    """The token with the largest logit of each row.  (rows, vocab) -> (rows,) int32"""
+    best = mx.argmax(logits, axis=-1, keepdims=True)
+    return _checked(best, mx.take_along_axis(logits, best, axis=-1))[:, 0]
 
 
-def _draw(scores: mx.array, draws: mx.array) -> mx.array:
-    """One token a row, by its probability.  (rows, vocab), (rows,) -> (rows,) int32"""
-    running = mx.cumsum(mx.softmax(scores, axis=-1), axis=-1)
-    total = running[:, -1]  # not a number if any score was none, or all were -inf
-    token = mx.argmax(running > (draws * total)[:, None], axis=-1)
-    return mx.where(mx.isfinite(total), token.astype(mx.int32), NO_TOKEN)
+def _drawn(scaled: mx.array, keys: Sequence[int]) -> mx.array:
+    """Draw one token for each row.  (rows, vocab) -> (rows,) int32"""
+    return _best(_with_noise(scaled, id_array(scaled.shape[-1]), key_array(keys)))
+
+
+@fused
+def _with_noise(scaled: mx.array, ids: mx.array, keys: mx.array) -> mx.array:
+    return scaled - negative_gumbel(noise_bits(ids, keys))
+
+
+@fused
+def _checked(token_ids: mx.array, found: mx.array) -> mx.array:
+    """`NO_TOKEN` in place of tokens whose logit is not finite."""
+    return mx.where(mx.abs(found) < mx.inf, token_ids.astype(mx.int32), NO_TOKEN)
