@@ -30,7 +30,11 @@ def test_bits_are_those_of_the_definition():
 def test_bits_are_those_of_the_documentation():
     found = bits([draw_key(7, 3)], 49152)[0]
 
-    assert [hex(found[i].item()) for i in (0, 1, 49151)] == ["0x60c6173a", "0xeb82935e", "0xfa382ad6"]
+    assert [hex(found[i].item()) for i in (0, 1, 49151)] == [
+        "0x60c6173a",
+        "0xeb82935e",
+        "0xfa382ad6",
+    ]
 
 
 def test_bits_do_not_depend_on_the_size_of_the_vocabulary():

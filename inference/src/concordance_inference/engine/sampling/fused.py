@@ -7,7 +7,7 @@ exponentials, which a compiled chain does not, and compiling runs a C++ compiler
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar
 
 import mlx.core as mx
 
@@ -26,7 +26,7 @@ def fused(function: Callable[P, T]) -> Callable[P, T]:
     Both forms do the same operations in the same order. They may differ in the last bit of a
     logarithm or an exponential.
     """
-    compiled = cast(Callable[P, T], mx.compile(function))
+    compiled = mx.compile(function)
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:

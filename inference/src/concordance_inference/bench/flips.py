@@ -1,0 +1,142 @@
+"""Measures how often a sampled token differs between a request alone and in a batch.
+
+A model computes slightly different logits for the same tokens in another batch, since kernels add
+in another order. The model samples some text; the same text is read alone and in a batch, one
+token a step; and from both rows of logits of each position follows how likely a draw is to
+differ, given the same random numbers.
+
+    python -m concordance_inference.bench.flips --positions 50
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+import typer
+from msgspec import Struct
+
+from concordance_inference.bench import drive
+from concordance_inference.bench.drive import Subject
+from concordance_inference.bench.subjects import real_subject
+from concordance_inference.engine.plan import Pass, Read, StepPlan
+from concordance_inference.engine.runner import ModelRunner
+from concordance_inference.generation import SamplingParams
+
+_ROWS = 8
+
+
+class Flips(Struct, frozen=True, kw_only=True):
+    """The probability that a draw at temperature 1 differs, as a mean over positions."""
+
+    positions: int
+    gumbel: float  # where the largest sum of logit and noise is drawn
+    inversion: float  # where the cumulative sum of probabilities is inverted, in id order
+    rounding: float  # mean difference of two logits of the same token
+
+
+def compare(subject: Subject, num_positions: int) -> Flips:
+    """Compare a row alone with one of eight.
+
+    Args:
+        subject: A model.
+        num_positions: Number of positions read in each row.
+    """
+    texts = _sampled_texts(subject, num_positions)
+    together = _logits(subject, texts)
+    alone = [_logits(subject, [text]) for text in texts]
+    pairs = [
+        (alone[row][i][0], together[i][row]) for row in range(_ROWS) for i in range(num_positions)
+    ]
+    return Flips(
+        positions=len(pairs),
+        gumbel=float(np.mean([gumbel_flips(*pair) for pair in pairs])),
+        inversion=float(np.mean([inversion_flips(*pair) for pair in pairs])),
+        rounding=float(np.mean([np.abs(a - b).mean() for a, b in pairs])),
+    )
+
+
+def gumbel_flips(one: np.ndarray, other: np.ndarray) -> float:
+    """Return how likely the largest sum is another token's, given the same noise.
+
+    Token i wins with both logits with probability 1 / sum_j exp(max(a_j - a_i, b_j - b_i)). To the
+    first order in the differences d = b - a, what is left to 1 over all i is the sum over all
+    pairs of p_i p_j max(0, d_j - d_i), which sorting by d gives.
+
+    Args:
+        one: Logits.  (vocab,)
+        other: Nearly the same.  (vocab,)
+    """
+    probs = _probs(one)
+    differences = other.astype(np.float64) - one
+    order = np.argsort(differences)
+    p, d = probs[order], differences[order] - differences.min()
+    return float(np.sum(p * (d * (np.cumsum(p) - p) - (np.cumsum(p * d) - p * d))))
+
+
+def inversion_flips(one: np.ndarray, other: np.ndarray) -> float:
+    """Return how likely the token at which the cumulative sum passes a random number is another.
+
+    Each boundary between two tokens moves by a little; a number that it moves over flips.
+
+    Args:
+        one: Logits.  (vocab,)
+        other: Nearly the same.  (vocab,)
+    """
+    a, b = (np.cumsum(_probs(logits)) for logits in (one, other))
+    union = np.minimum(a[1:], b[1:]) - np.maximum(a[:-1], b[:-1])
+    same = np.maximum(union, 0).sum() + min(a[0], b[0])
+    return float(1 - same)
+
+
+def _probs(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return powers / powers.sum()
+
+
+def _sampled_texts(subject: Subject, num_tokens: int) -> list[tuple[list[int], list[int]]]:
+    """Prompts, each of another length, and what the model says at temperature 1."""
+    prompts = [subject.prompt(8 + row, row) for row in range(_ROWS)]
+    asked = [
+        drive.request(prompt, num_tokens, sampling=SamplingParams(seed=row))
+        for row, prompt in enumerate(prompts)
+    ]
+    completed = drive.run(subject.engine(), *asked)
+    return [(prompt, list(c.token_ids)) for prompt, c in zip(prompts, completed, strict=True)]
+
+
+def _logits(
+    subject: Subject, texts: Sequence[tuple[list[int], list[int]]]
+) -> list[tuple[np.ndarray, ...]]:
+    """The logits of each position, (vocab,) for each row, when the rows are read together."""
+    runner = ModelRunner(subject.model, subject.profile)
+    runner.cache.rebuild((), len(texts), longest=sum(map(len, texts[0])) + _ROWS)
+    lengths = [len(prompt) for prompt, _ in texts]
+    for row, (prompt, _) in enumerate(texts):
+        read = Read(row, 0, len(prompt), tuple(prompt), 0)
+        runner.forward(StepPlan((Pass(row, (0,), (read,)),)), None)
+    found: list[tuple[np.ndarray, ...]] = []
+    for i in range(len(texts[0][1])):
+        reads = tuple(
+            Read(row, length + i, 1, (text[i],))
+            for row, (length, (_, text)) in enumerate(zip(lengths, texts, strict=True))
+        )
+        pass_ = Pass(0, tuple(length + i for length in lengths), reads)
+        (scored,) = runner.forward(StepPlan((pass_,)), None)
+        found.append(tuple(np.array(scored.logits)))
+    return found
+
+
+def main(
+    model: Annotated[str | None, typer.Option(help="The embedded model if left out.")] = None,
+    positions: Annotated[int, typer.Option(min=1, help="Positions of each of 8 rows.")] = 50,
+) -> None:
+    """Print how likely a draw is to differ between a row alone and one of eight."""
+    flips = compare(real_subject(model), positions)
+    typer.echo(f"{flips.positions} positions, logits differ by {flips.rounding:.1e} in the mean")
+    for name, rate in (("gumbel", flips.gumbel), ("inversion", flips.inversion)):
+        often = f"one in {1 / rate:,.0f} draws" if rate else "none"
+        typer.echo(f"{name}: a draw differs with probability {rate:.2e} ({often})")
+
+
+if __name__ == "__main__":
+    typer.run(main)

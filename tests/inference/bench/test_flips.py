@@ -1,0 +1,47 @@
+"""How often a draw differs between a row alone and one of eight."""
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from concordance_inference.bench.flips import compare, gumbel_flips, inversion_flips
+from concordance_inference.engine.sampling.draws import draw_key, uniform
+from concordance_inference.engine.sampling.noise import (
+    id_array,
+    key_array,
+    negative_gumbel,
+    noise_bits,
+)
+
+RNG = np.random.default_rng(1)
+ONE = (2 * RNG.normal(size=200)).astype(np.float32)
+OTHER = (ONE + 0.01 * RNG.normal(size=200)).astype(np.float32)
+DRAWS = 40_000
+
+
+def test_a_row_alone_and_one_of_eight_are_compared(subject):
+    flips = compare(subject, num_positions=3)
+
+    assert flips.positions == 8 * 3
+    assert flips.gumbel <= flips.inversion < 1e-3
+    assert flips.rounding < 1e-4
+
+
+def test_the_probability_of_another_largest_sum_is_as_often_as_it_happens():
+    keys = key_array([draw_key(1, i) for i in range(DRAWS)])
+    noise = negative_gumbel(noise_bits(id_array(200), keys))
+    one, other = (mx.argmax(mx.array(logits) - noise, axis=-1) for logits in (ONE, OTHER))
+
+    assert (one != other).mean().item() == pytest.approx(gumbel_flips(ONE, OTHER), rel=0.15)
+
+
+def test_the_probability_of_another_inverse_is_as_often_as_it_happens():
+    numbers = np.array([uniform(1, i) for i in range(DRAWS)])
+    sums = [np.cumsum(np.exp(logits)) for logits in (ONE, OTHER)]
+    one, other = (np.searchsorted(s, numbers * s[-1]) for s in sums)
+
+    assert (one != other).mean() == pytest.approx(inversion_flips(ONE, OTHER), rel=0.15)
+
+
+def test_equal_logits_never_flip():
+    assert gumbel_flips(ONE, ONE) == pytest.approx(0, abs=1e-15)
+    assert inversion_flips(ONE, ONE) == pytest.approx(0, abs=1e-12)
