@@ -2,10 +2,11 @@
 
 import random
 
+import mlx.core as mx
 import pytest
 from concordance_inference.engine.caches import attention
-from concordance_sdk import Prefilled, mod
-from concordance_shared import ContextLengthError
+from concordance_sdk import Added, Finished, FinishReason, Prefilled, mod
+from concordance_shared import ContextLengthError, InvalidRequestError
 from families import EVERY_FAMILY, FAMILIES, model_named, slow
 from tiny import ask, finish, make_engine, run, submit
 
@@ -117,3 +118,167 @@ def test_a_request_can_be_cancelled_in_any_state(family, after):
     assert stays.ids == expected
     assert all(len(answer.updates) >= 1 for answer in left)
     assert engine.metrics().running == 0
+
+
+# Requests that mods make longer than they were admitted for
+
+
+def memory_for(*lengths):
+    """The bytes that rows take when they have grown to these lengths."""
+    return make_engine()._admission._budget.bytes_of(lengths)
+
+
+def forced_output(num_tokens, at=1):
+    @mod(on=[Added], max_backtrack=None)
+    def forces(event, actions):
+        if event.step == at:
+            return actions.force_output([65 + i % 26 for i in range(num_tokens)])
+
+    return forces
+
+
+def lengthened_prompt(num_tokens):
+    @mod(on=[Prefilled])
+    def longer(event, actions):
+        return actions.adjust_prefill([65 + i % 26 for i in range(num_tokens)])
+
+    return longer
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_oss", "qwen3_next"])
+def test_a_forced_output_beyond_the_budget_is_scored_while_others_come_and_go(family):
+    model = model_named(family)
+    engine = make_engine(model, chunk=32)
+    request = ask("Prompt", forced_output(400), max_tokens=10, top_logprobs=1)
+    answer = submit(engine, request)
+    others = [submit(engine, ask("other", max_tokens=3 + i)) for i in range(6)]
+    for _ in range(60):
+        if not engine.has_work:
+            break
+        engine.step()
+        if len(others) < 14:
+            others.append(submit(engine, ask("x" * (1 + len(others)), max_tokens=3)))
+    finish(engine)
+
+    ids = [*request.prompt_ids, *answer.ids]
+    logits = model(mx.array([ids]))[0, len(request.prompt_ids) - 1 : -1].astype(mx.float32)
+    expected = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    shown = answer.end.logprobs
+    assert len(shown) == len(answer.ids) == 400
+    for i, entry in enumerate(shown):
+        assert abs(entry.logprob - expected[i, entry.token_id].item()) < 2e-2
+
+
+def test_a_forced_output_that_is_scored_stays_within_the_memory_for_caches():
+    engine = make_engine(kv_bytes=200_000, prefix_bytes=0, chunk=32)
+    answers = [
+        submit(engine, ask("Prompt", forced_output(120), max_tokens=4, top_logprobs=0))
+        for _ in range(4)
+    ]
+    most = 0
+    while engine.has_work:
+        engine.step()
+        most = max(most, taken(engine))
+
+    assert most <= 200_000
+    assert [len(answer.end.logprobs) for answer in answers] == [120] * 4
+    first, *others = ([e.logprob for e in answer.end.logprobs] for answer in answers)
+    assert all(other == pytest.approx(first, abs=1e-3) for other in others)
+
+
+def test_a_forced_output_that_can_never_be_scored_is_an_error_that_says_so():
+    engine = make_engine(kv_bytes=100_000)
+    request = ask("Prompt", forced_output(2000), max_tokens=4, top_logprobs=0)
+    answer, other = submit(engine, request), submit(engine, ask("other", max_tokens=5))
+    finish(engine)
+
+    assert isinstance(answer.error, ContextLengthError)
+    assert "2000 tokens" in str(answer.error)
+    assert "--kv-memory" in str(answer.error)
+    assert len(other.ids) == 5
+    assert len(run(engine, ask("Prompt", forced_output(2000), max_tokens=4)).ids) == 2000
+
+
+def test_a_prompt_that_a_mod_lengthened_waits_until_it_fits_beside_the_others():
+    def request():
+        return ask("short", lengthened_prompt(100), max_tokens=10)
+
+    alone = run(make_engine(kv_bytes=memory_for(64, 64), prefix_bytes=0), request())
+    engine = make_engine(kv_bytes=memory_for(64, 64), prefix_bytes=0)
+    first = submit(engine, ask("x" * 40, max_tokens=20))
+    longer = submit(engine, request())
+    last = submit(engine, ask("x" * 40, max_tokens=20))
+    engine.step()
+    assert (len(engine.rows), engine.metrics().waiting) == (1, 2)
+    finish(engine)
+
+    assert longer.ids == alone.ids
+    assert first.ids == last.ids
+
+
+def test_a_lengthened_prompt_has_as_many_tokens_left_alone_as_in_a_batch():
+    def request():
+        return ask("short", lengthened_prompt(100), max_tokens=4000)
+
+    alone = run(make_engine(kv_bytes=memory_for(64, 64), prefix_bytes=0), request())
+    engine = make_engine(kv_bytes=memory_for(64, 64), prefix_bytes=0)
+    submit(engine, ask("x" * 40, max_tokens=20))
+    longer = submit(engine, request())
+    finish(engine)
+
+    assert longer.ids == alone.ids
+
+
+@pytest.mark.parametrize("steps", [1, 3, 12])
+def test_a_request_that_waits_with_its_row_can_be_cancelled(steps):
+    ended = []
+
+    @mod(on=[Finished])
+    def witness(event, actions):
+        ended.append(event.finish_reason)
+
+    engine = make_engine(kv_bytes=memory_for(64, 64), prefix_bytes=0)
+    other = submit(engine, ask("x" * 40, max_tokens=20))
+    request = ask("short", lengthened_prompt(100), witness, max_tokens=10)
+    answer = submit(engine, request)
+    for _ in range(steps):
+        engine.step()
+    engine.cancel(request.request_id)
+    finish(engine)
+
+    assert ended == [FinishReason.CANCELLED]
+    assert answer.end.finish_reason is FinishReason.CANCELLED
+    assert len(other.ids) == 20
+
+
+# Every request ends
+
+
+def test_a_prompt_without_tokens_is_rejected():
+    engine = make_engine()
+    empty, other = submit(engine, ask(())), submit(engine, ask("x", max_tokens=3))
+    finish(engine)
+
+    assert isinstance(empty.error, InvalidRequestError)
+    assert len(other.ids) == 3
+
+
+def test_a_budget_of_no_tokens_ends_with_length_at_once():
+    answer = run(make_engine(), ask("x", max_tokens=0))
+
+    assert answer.ids == ()
+    assert answer.end.finish_reason is FinishReason.LENGTH
+
+
+@pytest.mark.parametrize("top_logprobs", [None, 1])
+def test_a_mod_that_backtracks_by_nothing_at_a_full_budget_ends_with_length(top_logprobs):
+    @mod(on=[Added])
+    def nothing(event, actions):
+        return actions.backtrack(0)
+
+    engine = make_engine(max_rows=2)
+    requests = [ask("x", nothing, max_tokens=5, top_logprobs=top_logprobs) for _ in range(3)]
+    answers = run(engine, *requests)
+
+    assert [a.end.finish_reason for a in answers] == [FinishReason.LENGTH] * 3
+    assert all(len(a.ids) == 5 for a in answers)

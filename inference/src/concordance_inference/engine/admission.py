@@ -4,7 +4,14 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from concordance_shared import ContextLengthError, ModError
+from concordance_shared import (
+    ContextLengthError,
+    EngineError,
+    EngineStoppedError,
+    ModError,
+    RequestError,
+)
+from msgspec.structs import replace
 
 from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.config import EngineConfig, ModelTraits
@@ -54,7 +61,7 @@ class Admission:
         """Let a request wait, unless it can never run."""
         try:
             self.waiting.check(request)
-        except ContextLengthError as exc:
+        except RequestError as exc:
             emit(Failed(error=exc))
         else:
             self.waiting.submit(request, emit)
@@ -73,19 +80,76 @@ class Admission:
                 new.append(row)
 
     def _begin(self, waiting: Waiting, lengths: list[int]) -> Row | None:
-        """Make the row of a request; `None` if its mods ended it before it began."""
+        """The row of a request whose turn it is; `None` if it ended already or has to wait again.
+
+        Mods see the prompt before it is known whether the row fits, since they may replace it.
+        """
+        row = waiting.row or self._new_row(waiting)
+        if row is None:
+            return None
+        if row.is_over:
+            self.conclude(row)
+            return None
+        if not self._budget.fits([*lengths, row.max_length]):
+            self.waiting.wait_again(replace(waiting, row=row))
+            return None
+        return row
+
+    def _new_row(self, waiting: Waiting) -> Row | None:
+        """A row whose mods have seen the prompt; `None` if it could not be made."""
         row = self._row_of(waiting)
         if row is None:
             return None
         self._metrics.count_admission(time.monotonic() - waiting.since)
         row.begin()
-        if not self._budget.fits([*lengths, row.max_length]):
-            row.fail(_too_long(row))
-        if not row.is_over:
-            return row
+        self._cap(row)
+        return row
+
+    def _cap(self, row: Row) -> None:
+        """Keep a row whose prompt was replaced within what can ever run."""
+        state, longest = row.state, self._budget.longest
+        if row.is_over:
+            return
+        if state.prompt_len >= longest:
+            row.fail(_prompt_too_long(row))
+        else:
+            state.max_tokens = min(state.max_tokens, longest - state.prompt_len)
+
+    def wait_again(self, row: Row) -> None:
+        """Let a row that has outgrown what it was admitted for wait until the rest fits."""
+        row.leave()
+        if row.max_length > self._budget.longest:
+            row.fail(_output_too_long(row, self._budget.longest))
+            self.conclude(row)
+        else:
+            self.waiting.wait_again(Waiting(row.request, row.emit, time.monotonic(), row))
+
+    def conclude(self, row: Row) -> None:
+        """Tell a row's mods and its client that it has ended."""
         row.conclude()
         self._metrics.count_end(row.state, row.mod_seconds)
-        return None
+
+    def cancel(self, request_id: str) -> None:
+        """End a request that waits."""
+        if waiting := self.waiting.remove(request_id):
+            error = EngineStoppedError("the request was cancelled while it waited")
+            self._end(waiting, error, is_cancelled=True)
+
+    def fail_all(self, error: EngineError) -> None:
+        """End every request that waits with an error."""
+        for waiting in self.waiting.drain():
+            self._end(waiting, error)
+
+    def _end(self, waiting: Waiting, error: EngineError, *, is_cancelled: bool = False) -> None:
+        row = waiting.row
+        if row is None:
+            waiting.emit(Failed(error=error))
+            return
+        if is_cancelled:
+            row.cancel()
+        else:
+            row.fail(error)
+        self.conclude(row)
 
     def _row_of(self, waiting: Waiting) -> Row | None:
         request = waiting.request
@@ -103,9 +167,10 @@ class Admission:
             waiting.emit(Failed(error=exc))
             return None
 
-    def _should_wait(self, rows: Sequence[Row], request: GenerationRequest) -> bool:
+    def _should_wait(self, rows: Sequence[Row], waiting: Waiting) -> bool:
         """Whether a prompt that is being read begins like this one's, for long enough."""
-        if not self._prefixes.is_on:
+        request = waiting.request
+        if not self._prefixes.is_on or waiting.row:
             return False
         known = self._prefixes.find(request.cache_salt, request.prompt_ids).length
         for row in rows:
@@ -125,10 +190,11 @@ class Admission:
         for j, other in enumerate(rows):
             if j != i and other.request.cache_salt == row.request.cache_salt:
                 prefix = self._shared(prompt_ids, prefix, j, other)
-        if prefix.length >= MIN_TOKENS:
+        num_cached = prefix.length if prefix.length >= MIN_TOKENS else 0
+        if num_cached:
             self._prefixes.restore(i, prefix)
-            row.reuse(prefix.length)
-            self._metrics.cached_tokens += prefix.length
+            self._metrics.cached_tokens += num_cached
+        row.admit(num_cached)
         self._pause(i, row, prefix)
         self._cache.reserve(row.state.prompt_len)
 
@@ -170,9 +236,17 @@ class Admission:
         self._prefixes.limit(max(0, self._budget.max_bytes - taken))
 
 
-def _too_long(row: Row) -> ContextLengthError:
+def _prompt_too_long(row: Row) -> ContextLengthError:
     return ContextLengthError(
         f"a mod replaced the prompt by one of {row.state.prompt_len} tokens, for which there is no "
-        "room in the memory for caches beside the requests that run; replace it by a shorter one, "
-        "or give the server more with --kv-memory"
+        "room in the memory for caches; replace it by a shorter one, or give the server more with "
+        "--kv-memory"
+    )
+
+
+def _output_too_long(row: Row, longest: int) -> ContextLengthError:
+    return ContextLengthError(
+        f"a mod forced an output of {row.state.num_completion} tokens, and computing their "
+        f"log-probabilities takes more than the {longest} tokens that the memory for caches holds; "
+        "ask for no log-probabilities, or give the server more with --kv-memory"
     )

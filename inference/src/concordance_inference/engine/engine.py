@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 import mlx.core as mx
-from concordance_shared import EngineError, EngineStoppedError
+from concordance_shared import EngineError
 
 from concordance_inference.engine.admission import Admission
 from concordance_inference.engine.answer import Emit
@@ -22,7 +22,7 @@ from concordance_inference.engine.sampling.adjustments import Actions, adjusted
 from concordance_inference.engine.sampling.rows import changed, taken
 from concordance_inference.engine.scheduler import Pace
 from concordance_inference.engine.scores import Scores, gather
-from concordance_inference.generation import Failed, GenerationRequest
+from concordance_inference.generation import GenerationRequest
 
 
 class Engine:
@@ -76,14 +76,11 @@ class Engine:
 
     def cancel(self, request_id: str) -> None:
         """End a request, wherever it is; one that is not there has ended already."""
-        if waiting := self._admission.waiting.remove(request_id):
-            waiting.emit(
-                Failed(error=EngineStoppedError("the request was cancelled while it waited"))
-            )
+        self._admission.cancel(request_id)
         for row in self._batch.rows:
             if row.request.request_id == request_id and not row.answer.is_over:
                 row.cancel()
-                self._conclude(row)
+                self._admission.conclude(row)
 
     def step(self) -> None:
         """Run one step."""
@@ -101,25 +98,27 @@ class Engine:
 
     def fail_all(self, error: EngineError) -> None:
         """End every request with an error and begin anew, with empty caches."""
-        rows, waiting = self._batch.rows, self._admission.waiting.drain()
+        rows = self._batch.rows
         self._batch, self._logprobs = BatchState(self._traits), LogprobQueue()
         self._runner.cache.rebuild((), 0)
-        for one in waiting:
-            one.emit(Failed(error=error))
+        self._admission.fail_all(error)
         for row in rows:
             if not row.answer.is_over:
                 row.fail(error)
-                self._conclude(row)
+                self._admission.conclude(row)
 
     # The phases
 
     def _admit(self) -> None:
         """Drop the rows that have ended and take waiting requests into free ones."""
         rows, admission = self._batch.rows, self._admission
-        keep = compacted([not row.is_over for row in rows])
+        stays = [not (row.is_over or row.has_outgrown) for row in rows]
+        keep = compacted(stays)
         for i, row in enumerate(rows):
-            if row.is_over:
+            if not stays[i]:
                 admission.keep(i, row)
+            if row.has_outgrown:
+                admission.wait_again(row)
         new = admission.next_rows([rows[i] for i in keep])
         if not new and len(keep) == len(rows):
             return
@@ -153,6 +152,9 @@ class Engine:
                 row.go_back(held, reusable)
         rows, profile = self._batch.rows, self._runner.profile
         unread = [row.unread for row in rows]
+        for row, known in zip(rows, unread, strict=True):
+            if row.is_stuck(known):
+                row.fail(_stuck(row))
         chunk = self._pace.chunk(unread)
         return plan_step(unread, chunk=chunk, sharing=profile.sharing, cost=profile.cost)
 
@@ -266,19 +268,22 @@ class Engine:
         for row in self._batch.rows:
             row.clock.see(row.state.num_completion + row.state.num_taken_back, now)
             if row.is_over and not row.answer.is_over:
-                self._conclude(row)
+                self._admission.conclude(row)
             elif not row.state.is_finished:
                 row.answer.report()
-
-    def _conclude(self, row: Row) -> None:
-        row.conclude()
-        self._metrics.count_end(row.state, row.mod_seconds)
 
 
 def _adjusted(wanted: mx.array, by_row: Sequence[Actions]) -> mx.array:
     """The scores with what mods changed in some rows, without a look at the others."""
     rows = [i for i, actions in enumerate(by_row) if actions]
     return changed(wanted, rows, lambda some: adjusted(some, [by_row[i] for i in rows]))
+
+
+def _stuck(row: Row) -> EngineError:
+    return EngineError(
+        f"request {row.request.request_id!r} has nothing to process and nothing to sample at step "
+        f"{row.state.num_completion}, which is a fault of the engine; please report it"
+    )
 
 
 def compacted(stays: Sequence[bool]) -> list[int]:

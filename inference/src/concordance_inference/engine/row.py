@@ -72,6 +72,7 @@ class Row:
             ModError: A mod's `__init__` raised.
         """
         self.request = request
+        self.emit = emit
         mods = [_instance(call, request, traits) for call in request.mods]
         self.state = RequestState(
             request.request_id,
@@ -89,6 +90,7 @@ class Row:
         self._mods = mods
         self.is_pending = False
         self.is_adjusted = False  # mods changed the scores of the next position
+        self._admitted_length: int | None = None  # `max_length` when it entered the batch
         self.stops: set[int] = set()  # lengths at which reading the prompt pauses
         self._is_read_ahead = False  # the pending token is read by a pass that was launched
         self._scored_behind = 0  # how many tokens stand before the position last scored
@@ -128,6 +130,16 @@ class Row:
             stops=tuple(self.stops),
         )
 
+    def is_stuck(self, unread: Unread) -> bool:
+        """Whether no step can bring it forward: nothing to process, nothing to sample from.
+
+        Args:
+            unread: What it has to process.
+        """
+        if self.state.is_finished or unread.reads_something:
+            return False
+        return not (self.state.room and (self.is_pending or self.recalls_next))
+
     @property
     def prompt_ids(self) -> list[int]:
         """The prompt's tokens, as mods left them."""
@@ -145,8 +157,17 @@ class Row:
 
     @property
     def max_length(self) -> int:
-        """How many tokens it can grow to, prompt and completion together."""
-        return self.state.prompt_len + self.state.max_tokens
+        """The length that it can grow to, in tokens of prompt and completion together.
+
+        A mod's `ForceOutput` may make the completion longer than the budget.
+        """
+        return max(self.state.prompt_len + self.state.max_tokens, len(self.state.token_ids))
+
+    @property
+    def has_outgrown(self) -> bool:
+        """Whether it has to process more tokens than it was admitted for."""
+        admitted = self._admitted_length
+        return admitted is not None and self.max_length > admitted and not self.is_over
 
     @property
     def is_reading_prompt(self) -> bool:
@@ -240,9 +261,16 @@ class Row:
         """Let the mods see the prompt."""
         self._guard(self.steering.prefilled)
 
-    def reuse(self, num_cached: int) -> None:
-        """Begin with the first tokens of the prompt read already."""
-        self.state.num_cached = self.answer.cached_tokens = num_cached
+    def admit(self, num_cached: int) -> None:
+        """Enter the batch with the first `num_cached` tokens of the prompt in the caches."""
+        if self._admitted_length is None:
+            self.answer.cached_tokens = num_cached
+        self.state.num_cached = num_cached
+        self._admitted_length = self.max_length
+
+    def leave(self) -> None:
+        """Leave the batch, and with it what the caches hold of this row."""
+        self.state.num_cached = 0
 
     def go_back(self, num_cached: int, reusable: int) -> None:
         """Learn that the caches hold so many of its tokens, of those that need not be read."""

@@ -4,12 +4,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from concordance_shared import ContextLengthError
+from concordance_shared import ContextLengthError, InvalidRequestError
 from msgspec import Struct
 
 from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.kv_budget import KvBudget
 from concordance_inference.engine.plan import PassCost, StepPlan, Unread
+from concordance_inference.engine.row import Row
 from concordance_inference.generation import GenerationRequest
 
 #: However slow a model is, a step reads so many tokens of prompts, or they would never end.
@@ -23,11 +24,17 @@ _MOST_WRONG = 16.0
 
 
 class Waiting(Struct, frozen=True, eq=False):
-    """A request that waits for a row."""
+    """A request that waits for its place in the batch.
+
+    Mods may make a request longer than it was admitted for: by a longer prompt before it runs, or
+    by a forced output whose log-probabilities are still to be computed. Such a request waits
+    again, with its row.
+    """
 
     request: GenerationRequest
     emit: Emit
     since: float  # as `time.monotonic` tells it, in seconds
+    row: Row | None = None  # once its mods have seen the prompt
 
 
 class Scheduler:
@@ -51,9 +58,14 @@ class Scheduler:
         """Refuse what can never run.
 
         Raises:
+            InvalidRequestError: The prompt has no token from which the model could continue.
             ContextLengthError: It would need more memory than there is for caches.
         """
         prompt_len = len(request.prompt_ids)
+        if not prompt_len:
+            raise InvalidRequestError(
+                "the prompt has no tokens: the model needs at least one to continue from"
+            )
         if prompt_len >= self._budget.longest:
             raise ContextLengthError(
                 f"a prompt of {prompt_len} tokens leaves no room in the memory for caches, which "
@@ -64,6 +76,10 @@ class Scheduler:
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Let a request wait."""
         self._waiting.append(Waiting(request, emit, time.monotonic()))
+
+    def wait_again(self, waiting: Waiting) -> None:
+        """Put a request that needs more memory than there is now before all others."""
+        self._waiting.appendleft(waiting)
 
     def remove(self, request_id: str) -> Waiting | None:
         """Take a request out that waits no longer."""
@@ -79,7 +95,7 @@ class Scheduler:
         return waiting
 
     def next(
-        self, lengths: Sequence[int], should_wait: Callable[[GenerationRequest], bool]
+        self, lengths: Sequence[int], should_wait: Callable[[Waiting], bool]
     ) -> Waiting | None:
         """The next request to run beside rows that can grow to `lengths`, if one can.
 
@@ -89,14 +105,19 @@ class Scheduler:
         if len(lengths) >= self._max_rows:
             return None
         for waiting in self._waiting:
-            request = waiting.request
-            length = self._budget.length_of(len(request.prompt_ids), request.max_tokens)
-            if not self._budget.fits([*lengths, length]):
+            if not self._budget.fits([*lengths, self._max_length(waiting)]):
                 return None
-            if not should_wait(request):
+            if not should_wait(waiting):
                 self._waiting.remove(waiting)
                 return waiting
         return None
+
+    def _max_length(self, waiting: Waiting) -> int:
+        """The length that a request can grow to, prompt and completion together."""
+        if waiting.row:
+            return waiting.row.max_length
+        request = waiting.request
+        return self._budget.length_of(len(request.prompt_ids), request.max_tokens)
 
 
 class Pace:
