@@ -62,7 +62,7 @@ def test_who_had_better_wait_lets_others_pass():
     scheduler = make_scheduler()
     submit(scheduler, patient, hasty)
 
-    assert next_request(scheduler, should_wait=lambda request: request is patient) is hasty
+    assert next_request(scheduler, should_wait=lambda waiting: waiting.request is patient) is hasty
     assert next_request(scheduler) is patient
 
 
