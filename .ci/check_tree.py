@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 MARKER = re.compile(r"^(<{7}|\|{7}|={7}|>{7})( .*)?$")
-NAMED_PATH = re.compile(r"`([\w./*-]+(?:\.(?:py|md|toml|json|yml|yaml)|/))`")
+NAMED_PATH = re.compile(r"`([\w./*-]+(?:\.(?:py|md)|/)|[\w./*-]+/[\w.*-]+\.(?:toml|json|yml))`")
 FENCE = re.compile(r"^ {0,3}```")
 
 
