@@ -59,8 +59,10 @@ class FakeChat:
     """A prompt is the bytes of the last message; 'too long' is as long as the context."""
 
     knows_tools = False
+    options = frozenset({"enable_thinking"})
 
-    def render(self, messages, tools=()):
+    def render(self, messages, tools=(), options=None):
+        self.rendered.append(options)
         text = messages[-1].text
         if text == "too long":
             return [1] * INFO.context_length
@@ -70,6 +72,7 @@ class FakeChat:
 
     def __init__(self):
         self.remembered = []
+        self.rendered = []  # the options of each prompt
 
     def remember(self, prompt_ids, completed):
         self.remembered.append((bytes(prompt_ids).decode(), completed.text))

@@ -7,12 +7,19 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Protocol
 
+import msgspec
 from concordance_sdk import ModDefinition
 from concordance_shared import ConcordanceError, Conversation, FinishReason, ToolCall
 from msgspec import Meta, Struct
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
+RepetitionPenalty = Annotated[float, Meta(ge=0.01, le=100)]
+Temperature = Annotated[float, Meta(ge=0, le=100)]
+Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+#: A temperature below this is taken for 0: divided by less, logits may leave the range of float32.
+GREEDY_BELOW = 1e-5
 
 #: As many alternatives as a request can ask for at each position, as in OpenAI's API.
 MAX_TOP_LOGPROBS = 20
@@ -25,17 +32,22 @@ class SamplingParams(Struct, frozen=True, kw_only=True):
     temperature, cut by top-k, top-p, min-p and XTC, in this order, and drawn from.
     """
 
-    temperature: Annotated[float, Meta(ge=0, le=100)] = 1.0  # 0 takes the best token
+    temperature: Temperature = 1.0  # 0, or less than `GREEDY_BELOW`, takes the best token
     top_p: Fraction = 1.0  # keep the likeliest tokens that make up this mass; 1 keeps all
     top_k: Annotated[int, Meta(ge=0)] = 0  # keep so many of the likeliest; 0 keeps all
     min_p: Fraction = 0.0  # keep what is at least this fraction of the likeliest
     xtc_probability: Fraction = 0.0  # how often all likely tokens but the least likely are dropped
     xtc_threshold: Annotated[float, Meta(ge=0, le=0.5)] = 0.1  # what counts as likely
-    repetition_penalty: Annotated[float, Meta(gt=0, le=10)] = 1.0  # divides; 1 changes nothing
+    repetition_penalty: RepetitionPenalty = 1.0  # divides; 1 changes nothing
     presence_penalty: Penalty = 0.0  # subtracted from the score of what was generated before
     frequency_penalty: Penalty = 0.0  # the same, for each time
     logit_bias: Mapping[int, float] = {}  # token id -> what is added to its score
     seed: int | None = None  # the same seed gives the same tokens; None draws one
+
+    def __post_init__(self) -> None:
+        """Make a temperature 0 that is too small to divide by."""
+        if 0 < self.temperature < GREEDY_BELOW:
+            msgspec.structs.force_setattr(self, "temperature", 0.0)
 
 
 class ModCall(Struct, frozen=True, kw_only=True, eq=False):

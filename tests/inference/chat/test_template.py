@@ -6,6 +6,7 @@ from concordance_inference.generation import Completed
 from concordance_inference.models.tokenizer import ModelTokenizer
 from concordance_sdk import FinishReason
 from concordance_shared import (
+    ContextLengthError,
     FunctionCall,
     FunctionSchema,
     InvalidRequestError,
@@ -188,3 +189,161 @@ def test_an_answer_whose_text_was_cut_is_not_kept():
     format_.remember(format_.render([user("q")]), answered("a", two))
 
     assert len(format_._answers._answers) == 0
+
+
+# Templates that fail, and messages that are too much
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 1//0 }}",
+        "{% for i in range(10**9) %}{% endfor %}",
+        "{{ messages.nothing.at_all }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        "{{ messages[0].content + 1 }}",
+        "{{ messages[9].content }}",
+        "{{ 'a' | no_such_filter }}",
+        "{% if %}",
+        "{{ ().__class__.__bases__ }}",
+    ],
+)
+def test_a_template_that_fails_is_named_in_the_refusal(template):
+    with pytest.raises(InvalidRequestError, match="chat template") as caught:
+        rendered(user("hi"), template=template)
+
+    assert caught.value.param == "messages"
+
+
+@pytest.mark.parametrize("template", ["", "{% for m in messages %}{{ m.content }}{% endfor %}"])
+def test_a_prompt_of_nothing_is_refused(template):
+    with pytest.raises(InvalidRequestError, match="to nothing") as caught:
+        rendered(user(""), template=template)
+
+    assert caught.value.param == "messages"
+
+
+def test_a_template_that_never_ends_is_given_up(monkeypatch):
+    import threading
+
+    from concordance_inference.chat import template as module
+
+    monkeypatch.setattr(module, "RENDER_S", 0.2)
+    loops = "{% for a in range(99999) %}{% for b in range(99999) %}" + "{% endfor %}" * 2
+
+    with pytest.raises(InvalidRequestError, match="does not come to an end"):
+        rendered(user("hi"), template=loops)
+    assert not [t for t in threading.enumerate() if t.name == "time-limited"]
+
+
+CALLS = {
+    "object": "{{ c.function.arguments.city }}",
+    "items": "{% for k, v in c.function.arguments | items %}{{ k }}={{ v }}{% endfor %}",
+    "json": "{{ c.function.arguments | tojson }}",
+    "text": "{{ c.function.name + c.function.arguments }}",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize("arguments", ['{"city": "Paris"}', "{}", ""])
+def test_calls_of_tools_are_rendered_by_any_template(kind, arguments):
+    template = (
+        "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% for c in m.tool_calls or [] %}("
+        + CALLS[kind]
+        + "){% endfor %}{% endfor %}"
+    )
+    call = ToolCall(id="call_1", function=FunctionCall("look_up", arguments))
+    messages = [
+        user("q"),
+        Message(role="assistant", tool_calls=(call,)),
+        Message(role="tool", content="20 degrees", tool_call_id="call_1"),
+    ]
+    text = rendered(*messages, template=template)
+    shown = {
+        "object": "Paris" if "Paris" in arguments else "",
+        "items": "city=Paris" if "Paris" in arguments else "",
+        "json": arguments or "{}",
+        "text": "look_up" + (arguments or "{}"),
+        "nothing": "",
+    }[kind]
+
+    assert text == f"[user]q[assistant]({shown})[tool]20 degrees"
+
+
+def test_arguments_that_are_no_object_are_rendered_as_text():
+    template = "{% for m in messages %}{% for c in m.tool_calls %}{{ c.function.arguments }}"
+    template += "{% endfor %}{% endfor %}"
+    call = ToolCall(id="call_1", function=FunctionCall("look_up", '{"city": "Pa'))
+
+    assert (
+        rendered(Message(role="assistant", tool_calls=(call,)), template=template) == '{"city": "Pa'
+    )
+
+
+def test_options_are_the_variables_that_a_template_reads():
+    template = (
+        "{% set ns = namespace(x=1) %}{% generation %}{{ messages[0].content }}{% endgeneration %}"
+        "{% if enable_thinking is defined and not enable_thinking %}<off>{% endif %}"
+        "{{ bos_token }}{% for t in tools or [] %}{{ t }}{% endfor %}{{ strftime_now('%Y') }}"
+        "{{ reasoning_effort }}"
+    )
+    format_, tokenizer = chat(template)
+
+    assert format_.options == {"enable_thinking", "reasoning_effort", "bos_token"}
+    ids = format_.render([user("hi")], (), {"enable_thinking": False, "reasoning_effort": "low"})
+    assert tokenizer.decode(ids).startswith("hi<off>")
+    assert tokenizer.decode(ids).endswith("low")
+
+
+class CountingTokenizer:
+    """Counts how many characters are tokenized."""
+
+    def __init__(self, tokenizer):
+        self._tokenizer = tokenizer
+        self.num_chars = 0
+
+    def __getattr__(self, name):
+        return getattr(self._tokenizer, name)
+
+    def encode(self, text):
+        self.num_chars += len(text)
+        return self._tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("num_chars", [900, 100_000, 4_000_000])
+def test_a_prompt_that_is_much_too_long_is_refused_before_it_is_tokenized(num_chars):
+    _, tokenizer = chat()
+    counting = CountingTokenizer(tokenizer)
+    format_ = ChatTemplate(counting, context_length=100)
+
+    with pytest.raises(ContextLengthError) as caught:
+        format_.render([user("x" * num_chars)])
+    assert caught.value.param == "messages"
+    assert counting.num_chars <= 32 * 1024
+
+
+def test_a_prompt_that_may_fit_is_tokenized_as_a_whole():
+    format_, tokenizer, _, _ = merging_chat()
+    bounded = ChatTemplate(tokenizer, context_length=100)
+
+    assert bounded.render([user("ab" * 300)]) == format_.render([user("ab" * 300)])
+
+
+def test_marks_in_a_message_are_text():
+    messages = [user("\ue0001\ue001"), assistant("\ue0003\ue001a"), user("b"), assistant("c")]
+    expected = "".join(f"[{m.role}]{m.content}" for m in messages) + "[assistant]"
+
+    assert rendered(*messages) == expected
+
+
+def test_a_long_text_is_tokenized_by_the_call_that_lets_other_threads_run():
+    _, tokenizer = chat()
+    whole = tokenizer.encode("x y z " * 500)
+    tokenizer._fast, fast = None, tokenizer._fast
+
+    class OnlyBatches:
+        encode_batch_fast = staticmethod(fast.encode_batch_fast)
+
+    tokenizer._fast = OnlyBatches()
+    assert tokenizer.encode("x y z " * 500) == whole

@@ -380,7 +380,7 @@ def test_fields_nobody_knows_and_fields_that_change_nothing_are_let_pass(serve):
         ({"temperature": 3}, "temperature"),
         ({"temperature": "hot"}, "temperature"),
         ({"top_p": 1.5}, "top_p"),
-        ({"top_k": -1}, "top_k"),
+        ({"top_k": -2}, "top_k"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"stop": ["x"] * 17}, "stop"),

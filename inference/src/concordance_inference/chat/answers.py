@@ -6,22 +6,46 @@ would be read again. So an answer's own tokens are kept, and put in its place wh
 stands behind the same prompt.
 """
 
+import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
-#: So many answers are kept; those that were not asked for the longest go first.
+#: So many answers are kept; the least recently used ones are evicted first.
 MAX_ANSWERS = 4096
 
 
+class PromptDigest:
+    """Digest of a prompt's text that is extended piece by piece.
+
+    A conversation of n answers looks up n prompts, each a prefix of the next: extending one digest
+    keeps that linear in the length of the conversation.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        """Digest `text`."""
+        self._hash = hashlib.blake2b(digest_size=16)
+        self.extend(text)
+
+    def extend(self, text: str) -> None:
+        """Append a piece of text."""
+        self._hash.update(text.encode(errors="surrogatepass"))
+
+    def digest(self) -> bytes:
+        """Digest of the text so far.  16 bytes"""
+        return self._hash.digest()
+
+
 class AnswerMemory:
-    """Answers by the prompt before them and their text."""
+    """Answers by the prompt before them and their text. Safe to use from several threads."""
 
     def __init__(self, max_answers: int = MAX_ANSWERS) -> None:
         """Begin empty."""
         self._max_answers = max_answers
-        self._answers: OrderedDict[tuple[int, int, str], tuple[int, ...]] = OrderedDict()
+        self._answers: OrderedDict[tuple[bytes, str], tuple[int, ...]] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def remember(self, prompt: str, answer: str, token_ids: Sequence[int]) -> None:
+    def remember(self, prompt: PromptDigest, answer: str, token_ids: Sequence[int]) -> None:
         """Keep the tokens of an answer.
 
         Args:
@@ -29,19 +53,17 @@ class AnswerMemory:
             answer: The answer's text.
             token_ids: The same as it was sampled, without what ended it.
         """
-        key = _key(prompt, answer)
-        self._answers[key] = tuple(token_ids)
-        self._answers.move_to_end(key)
-        if len(self._answers) > self._max_answers:
-            self._answers.popitem(last=False)
-
-    def recall(self, prompt: str, answer: str) -> tuple[int, ...] | None:
-        """The tokens of an answer behind a prompt, if they are kept."""
-        key = _key(prompt, answer)
-        if key in self._answers:
+        key = (prompt.digest(), answer)
+        with self._lock:
+            self._answers[key] = tuple(token_ids)
             self._answers.move_to_end(key)
-        return self._answers.get(key)
+            if len(self._answers) > self._max_answers:
+                self._answers.popitem(last=False)
 
-
-def _key(prompt: str, answer: str) -> tuple[int, int, str]:
-    return len(prompt), hash(prompt), answer
+    def recall(self, prompt: PromptDigest, answer: str) -> tuple[int, ...] | None:
+        """The tokens of an answer behind a prompt, if they are kept."""
+        key = (prompt.digest(), answer)
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+            return self._answers.get(key)

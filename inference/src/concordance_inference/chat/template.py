@@ -1,50 +1,104 @@
 """A model's own chat template: messages and tools in, the prompt's token ids out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
-from concordance_shared import InvalidRequestError, Message, Tool
-from jinja2 import TemplateError
+from concordance_shared import ContextLengthError, InvalidRequestError, Message, Tool
 
-from concordance_inference.chat.answers import AnswerMemory
+from concordance_inference.chat.answers import AnswerMemory, PromptDigest
+from concordance_inference.chat.variables import variables_of
 from concordance_inference.generation import Completed
 from concordance_inference.models.tokenizer import ModelTokenizer
+from concordance_inference.time_limit import TimeLimitError, run_within
 
 #: Stands for the content of message i while it is found out where the template puts it: from a
 #: part of Unicode that is set aside for private use.
 _MARK = "\ue000{}\ue001"
+
+#: How long the template may take, in seconds. One that is sound takes milliseconds.
+RENDER_S = 5.0
+
+#: A text of fewer characters for each token of the context is tokenized without a look at its
+#: pieces first.
+_FEW_CHARS_PER_TOKEN = 8
+
+#: A long text is tokenized in pieces of so many characters until it is known to be too long.
+_PIECE = 32 * 1024
+
+#: Pieces are cut inside of words, so that their tokens can be more than those of the whole text.
+_CUTTING_COSTS = 1.25
 
 
 class ChatTemplate:
     """Renders conversations by the template that came with the model.
 
     An answer that this model gave before is put into the next prompt as it was sampled, so that a
-    prompt goes on where the last one, and its answer, ended.
+    prompt goes on where the last one, and its answer, ended. Safe to use from several threads.
     """
 
-    def __init__(self, tokenizer: ModelTokenizer) -> None:
-        """Use the tokenizer's template."""
+    def __init__(self, tokenizer: ModelTokenizer, *, context_length: int | None = None) -> None:
+        """Use the tokenizer's template.
+
+        Args:
+            tokenizer: The tokenizer.
+            context_length: The tokens that a prompt can have; `None` for any number.
+        """
         self._tokenizer = tokenizer
+        self._context_length = context_length
         self._answers = AnswerMemory()
         source: Any = tokenizer.hf.chat_template
-        self.knows_tools = isinstance(source, str) and "tools" in source
+        self._source = source if isinstance(source, str) else None
+        self.knows_tools = self._source is not None and "tools" in self._source
 
-    def render(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
+    @property
+    def options(self) -> frozenset[str]:
+        """The variables of the template that a request can set, as `enable_thinking`."""
+        return self._variables
+
+    @cached_property
+    def _variables(self) -> frozenset[str]:
+        special: Any = getattr(self._tokenizer.hf, "special_tokens_map", ())
+        return variables_of(self._source or "") - {*special}
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> list[int]:
         """The prompt that asks for the next message of the assistant.
 
-        Tools are rendered where the template knows of them.
+        Tools are rendered where the template knows of them. The arguments of tool calls are given
+        to the template as an object; if it fails, as the text that they came as.
 
         Raises:
-            InvalidRequestError: The model has no template, or its template refuses the messages.
+            InvalidRequestError: The model has no template, or its template refuses the messages,
+                renders them to nothing, fails, or does not end in time.
+            ContextLengthError: The messages are much longer than the context.
         """
-        plain = [_plain(message) for message in messages]
-        text = self._applied(plain, tools)
-        answers = [i for i, message in enumerate(plain) if _is_answer(message)]
-        pieces = self._pieces(plain, tools, answers, text) if answers else None
+        self._check_length(sum(len(message.text) for message in messages))
+        given = {"tools": [msgspec.to_builtins(tool) for tool in tools] or None, **(options or {})}
+        try:
+            return self._rendered([_plain(message) for message in messages], given)
+        except InvalidRequestError:
+            if not any(message.tool_calls for message in messages):
+                raise
+        return self._rendered([_plain(message, is_text=True) for message in messages], given)
+
+    def _rendered(self, messages: list[dict[str, Any]], given: Mapping[str, Any]) -> list[int]:
+        text = self._applied(messages, given)
+        if not text:
+            raise InvalidRequestError(
+                "the model's chat template renders these messages to nothing", param="messages"
+            )
+        self._check_tokens(text)
+        answers = [i for i, message in enumerate(messages) if _is_answer(message)]
+        pieces = self._pieces(messages, given, answers, text) if answers else None
         if pieces is None:
             return self._tokenizer.encode(text)
-        return self._joined(pieces, [plain[i]["content"] for i in answers])
+        return self._joined(pieces, [messages[i]["content"] for i in answers])
 
     def remember(self, prompt_ids: Sequence[int], completed: Completed) -> None:
         """Keep an answer as it was sampled, if its text is that of its tokens."""
@@ -52,7 +106,8 @@ class ChatTemplate:
         token_ids = completed.token_ids
         token_ids = token_ids[:-1] if token_ids and token_ids[-1] in ends else token_ids
         if completed.text and self._tokenizer.decode(token_ids) == completed.text:
-            self._answers.remember(self._tokenizer.decode(prompt_ids), completed.text, token_ids)
+            prompt = PromptDigest(self._tokenizer.decode(prompt_ids))
+            self._answers.remember(prompt, completed.text, token_ids)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token stands for; the name of a special one."""
@@ -61,7 +116,40 @@ class ChatTemplate:
         except ValueError:  # a vocabulary that is not made of bytes
             return self._tokenizer.decode([token_id]).encode()
 
-    def _applied(self, messages: list[dict[str, Any]], tools: Sequence[Tool]) -> str:
+    @cached_property
+    def _longest_token(self) -> int:
+        """Characters of the vocabulary's longest token."""
+        return max(map(len, self._tokenizer.hf.get_vocab()), default=1)
+
+    def _check_length(self, num_chars: int) -> None:
+        """Refuse a text that is too long whatever its tokens are."""
+        if self._context_length is None:
+            return
+        if num_chars > _FEW_CHARS_PER_TOKEN * self._context_length and (
+            num_chars > self._longest_token * self._context_length
+        ):
+            raise self._too_long(f"{num_chars} characters")
+
+    def _check_tokens(self, text: str) -> None:
+        """Refuse a text with far too many tokens without tokenizing all of it."""
+        self._check_length(len(text))
+        most = self._context_length
+        if most is None or len(text) <= _FEW_CHARS_PER_TOKEN * most:
+            return
+        num_tokens = 0
+        for begin in range(0, len(text), _PIECE):
+            num_tokens += len(self._tokenizer.encode(text[begin : begin + _PIECE]))
+            if num_tokens > _CUTTING_COSTS * most:
+                raise self._too_long(f"more than {most} tokens")
+
+    def _too_long(self, how_long: str) -> ContextLengthError:
+        return ContextLengthError(
+            f"this model's context is {self._context_length} tokens, and the messages alone are "
+            f"{how_long}; shorten them",
+            param="messages",
+        )
+
+    def _applied(self, messages: list[dict[str, Any]], given: Mapping[str, Any]) -> str:
         hf = self._tokenizer.hf
         if hf.chat_template is None and not getattr(hf, "has_chat_template", False):
             raise InvalidRequestError(
@@ -69,21 +157,25 @@ class ChatTemplate:
                 param="messages",
             )
         try:
-            return hf.apply_chat_template(
-                messages,
-                tools=[msgspec.to_builtins(tool) for tool in tools] or None,
-                add_generation_prompt=True,
-                tokenize=False,
-            )
-        except (TemplateError, TypeError, ValueError, KeyError) as exc:
+            return run_within(RENDER_S, lambda: self._apply(messages, given))
+        except TimeLimitError as exc:
             raise InvalidRequestError(
-                f"the model's chat template refuses these messages: {exc}", param="messages"
+                f"the model's chat template does not come to an end: {exc}", param="messages"
             ) from exc
+        except Exception as exc:  # a template is a program: it may raise anything
+            raise InvalidRequestError(
+                f"the model's chat template refuses these messages: {_described(exc)}",
+                param="messages",
+            ) from exc
+
+    def _apply(self, messages: list[dict[str, Any]], given: Mapping[str, Any]) -> str:
+        hf = self._tokenizer.hf
+        return hf.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **given)
 
     def _pieces(
         self,
         messages: list[dict[str, Any]],
-        tools: Sequence[Tool],
+        given: Mapping[str, Any],
         answers: Sequence[int],
         text: str,
     ) -> list[str] | None:
@@ -96,16 +188,12 @@ class ChatTemplate:
             for i, message in enumerate(messages)
         ]
         try:
-            rest = self._applied(marked, tools)
+            rest = self._applied(marked, given)
         except InvalidRequestError:
             return None  # it looks into the answers
-        pieces: list[str] = []
-        for i in answers:
-            piece, mark, rest = rest.partition(_MARK.format(i))
-            if not mark:
-                return None
-            pieces.append(piece)
-        pieces.append(rest)
+        pieces = _split(rest, [_MARK.format(i) for i in answers])
+        if pieces is None:
+            return None
         contents = [messages[i]["content"] for i in answers]
         whole = "".join(a + b for a, b in zip(pieces, [*contents, ""], strict=True))
         return pieces if whole == text else None
@@ -113,37 +201,65 @@ class ChatTemplate:
     def _joined(self, pieces: Sequence[str], answers: Sequence[str]) -> list[int]:
         """The token ids of pieces with answers between them, these as they were sampled."""
         token_ids: list[int] = []
-        text = waiting = ""  # so far, and what of it is not tokenized yet
+        prompt = PromptDigest()  # of the text so far
+        waiting: list[str] = []  # what of it is not tokenized yet
         for piece, answer in zip(pieces, [*answers, ""], strict=True):
-            text, waiting = text + piece, waiting + piece
-            sampled = self._answers.recall(text, answer)
+            prompt.extend(piece)
+            waiting.append(piece)
+            sampled = self._answers.recall(prompt, answer)
             if sampled is None:
-                waiting += answer
+                waiting.append(answer)
             else:
-                token_ids += [*self._tokenizer.encode(waiting), *sampled]
-                waiting = ""
-            text += answer
-        return [*token_ids, *self._tokenizer.encode(waiting)]
+                token_ids += [*self._tokenizer.encode("".join(waiting)), *sampled]
+                waiting.clear()
+            prompt.extend(answer)
+        return [*token_ids, *self._tokenizer.encode("".join(waiting))]
+
+
+def _split(text: str, marks: Sequence[str]) -> list[str] | None:
+    """The pieces of a text around marks that stand in it once each, in order."""
+    pieces: list[str] = []
+    begin = 0
+    for mark in marks:
+        end = text.find(mark, begin)
+        if end < 0:
+            return None
+        pieces.append(text[begin:end])
+        begin = end + len(mark)
+    return [*pieces, text[begin:]]
+
+
+def _described(exc: Exception) -> str:
+    """What was raised; a template's own refusal is a sentence already."""
+    is_its_own = type(exc).__name__ in ("TemplateError", "TemplateRuntimeError")
+    return str(exc)[:500] if is_its_own else f"{type(exc).__name__}: {str(exc)[:500]}"
 
 
 def _is_answer(message: dict[str, Any]) -> bool:
     return message["role"] == "assistant" and bool(message["content"])
 
 
-def _plain(message: Message) -> dict[str, Any]:
-    """A message as templates expect it: plain dictionaries, the content one string."""
+def _plain(message: Message, *, is_text: bool = False) -> dict[str, Any]:
+    """A message as templates expect it: plain dictionaries, the content one string.
+
+    Args:
+        message: The message.
+        is_text: Leave the arguments of tool calls as the text that they came as.
+    """
     fields: dict[str, Any] = msgspec.to_builtins(message)
     fields["content"] = message.text
     if message.role == "developer":
         fields["role"] = "system"
-    for call in fields.get("tool_calls", ()):
-        call["function"]["arguments"] = _arguments(call["function"]["arguments"])
+    for call in fields.get("tool_calls") or ():
+        text = call["function"]["arguments"]
+        call["function"]["arguments"] = (text or "{}") if is_text else _arguments(text)
     return fields
 
 
 def _arguments(text: str) -> Any:
     """A tool call's arguments as the object that most templates render, or as they were."""
     try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        value = msgspec.json.decode(text or "{}")
+    except (msgspec.DecodeError, RecursionError):
         return text
+    return value if isinstance(value, dict) else text

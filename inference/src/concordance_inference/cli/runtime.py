@@ -71,7 +71,7 @@ class Runtime:
     @cached_property
     def chat(self) -> ChatTemplate:
         """The model's chat format."""
-        return ChatTemplate(self.loaded.tokenizer)
+        return ChatTemplate(self.loaded.tokenizer, context_length=self.loaded.info.context_length)
 
     def start(self) -> Self:
         """Load the model and start the engine.

@@ -8,6 +8,10 @@ from concordance_sdk.token_bytes import TokenBytes
 
 from concordance_inference.engine.decoder import BytesDecoder, Decoder, WindowDecoder
 
+#: A text of so many characters is tokenized as a batch of one: a batch lets other threads of Python
+#: run meanwhile, and a single text does not.
+_LONG = 2048
+
 
 class ModelTokenizer:
     """Text to token ids and back, losing nothing on the way.
@@ -47,7 +51,9 @@ class ModelTokenizer:
         """Token ids of a text; special tokens are recognised where the text spells them out."""
         if self._fast is None:
             return list(self.hf.encode(text, add_special_tokens=False))
-        return list(self._fast.encode(text, add_special_tokens=False).ids)
+        if len(text) < _LONG:
+            return list(self._fast.encode(text, add_special_tokens=False).ids)
+        return list(self._fast.encode_batch_fast([text], add_special_tokens=False)[0].ids)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Text of token ids, special tokens included unless they are to be skipped."""

@@ -9,10 +9,11 @@ from starlette.routing import Route
 from concordance_inference.server.chat_completions import chat_completions
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.errors import handlers
-from concordance_inference.server.guard import BrowserGuard
+from concordance_inference.server.guard import LOOPBACK_NAMES, RequestGuard
 from concordance_inference.server.health import healthz
 from concordance_inference.server.models_routes import get_model, list_models
 from concordance_inference.server.mods_routes import delete_mod, get_mod, list_mods, upload_mod
+from concordance_inference.server.work import Workers
 
 ROUTES = (
     Route("/v1/chat/completions", chat_completions, methods=["POST"]),
@@ -30,10 +31,11 @@ def create_app(context: ServerContext) -> Starlette:
     """The application that serves an engine, a chat format and some mods."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(BrowserGuard)],
+        middleware=[Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts)],
         exception_handlers={**handlers(), ClientDisconnect: _nobody_waits},
     )
     app.state.context = context
+    app.state.workers = Workers()
     return app
 
 

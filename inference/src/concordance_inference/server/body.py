@@ -2,7 +2,7 @@
 
 import re
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from concordance_shared import InvalidRequestError, TooLargeError
@@ -10,7 +10,25 @@ from starlette.requests import Request
 
 Body = TypeVar("Body")
 
-_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
+
+#: The most characters that a message repeats of what the client sent.
+_MAX_MESSAGE = 500
+
+
+async def read_raw(request: Request, *, max_bytes: int) -> bytes:
+    """Read a body of bounded size.
+
+    Raises:
+        TooLargeError: It is longer than `max_bytes`.
+    """
+    raw = bytearray()
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            raw += chunk
+            if len(raw) > max_bytes:
+                raise TooLargeError(f"the body is longer than {max_bytes} bytes")
+    return bytes(raw)
 
 
 async def read_body(request: Request, body_type: type[Body], *, max_bytes: int) -> Body:
@@ -20,17 +38,16 @@ async def read_body(request: Request, body_type: type[Body], *, max_bytes: int) 
         TooLargeError: It is longer than `max_bytes`.
         InvalidRequestError: It is not JSON, or a field is wrong; `param` names the field.
     """
-    raw = bytearray()
-    async with aclosing(request.stream()) as chunks:
-        async for chunk in chunks:
-            raw += chunk
-            if len(raw) > max_bytes:
-                raise TooLargeError(f"the body is longer than {max_bytes} bytes")
-    return decode_body(bytes(raw), body_type)
+    return decode_body(await read_raw(request, max_bytes=max_bytes), body_type)
 
 
-def decode_body(raw: bytes, body_type: type[Body]) -> Body:
-    """Validate a JSON body.
+def decode_body(raw: bytes | msgspec.Raw, body_type: type[Body] | Any, *, at: str = "") -> Body:
+    """Validate a JSON body, or a field of one.
+
+    Args:
+        raw: The JSON.
+        body_type: What it is decoded into.
+        at: The path of the field; empty for the whole body.
 
     Raises:
         InvalidRequestError: It is not JSON, or a field is wrong; `param` names the field.
@@ -38,20 +55,22 @@ def decode_body(raw: bytes, body_type: type[Body]) -> Body:
     try:
         return msgspec.json.decode(raw, type=body_type)
     except msgspec.ValidationError as exc:
-        raise _named(str(exc)) from exc
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise InvalidRequestError(f"the body is not JSON: {exc}") from exc
+        raise _named(str(exc), at) from exc
+    except (msgspec.DecodeError, UnicodeError) as exc:
+        raise InvalidRequestError(f"the body is not JSON: {exc}", param=at or None) from exc
     except RecursionError as exc:
-        raise InvalidRequestError("the body is nested too deeply") from exc
+        raise InvalidRequestError(
+            f"{at or 'the body'} is nested too deeply", param=at or None
+        ) from exc
 
 
-def _named(message: str) -> InvalidRequestError:
+def _named(message: str, at: str) -> InvalidRequestError:
     """The message of msgspec with the path of the field taken out of it."""
     found = _PATH.search(message)
     missing = re.search(r"missing required field `(?P<field>[^`]*)`", message)
-    path = (found["path"].lstrip(".") if found else "") or None
-    if missing:
-        path = f"{path}.{missing['field']}" if path else missing["field"]
-    text = _PATH.sub("", message)
+    path = at + (found["path"] if found else "")
+    path += f".{missing['field']}" if missing else ""
+    path = path.removeprefix(".")[:_MAX_MESSAGE]
+    text = _PATH.sub("", message)[:_MAX_MESSAGE]  # it may quote a name of the client's choice
     where = f"{path}: " if path else ""
-    return InvalidRequestError(f"{where}{text[:1].lower()}{text[1:]}", param=path)
+    return InvalidRequestError(f"{where}{text[:1].lower()}{text[1:]}", param=path or None)

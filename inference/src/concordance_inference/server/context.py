@@ -15,6 +15,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     chat: ChatFormat
     mods: ModCatalog
     allow_uploads: bool  # only while the server listens on a loopback address
+    hosts: frozenset[str] = frozenset()  # addresses by which it is reached, beside the usual ones
 
 
 def context_of(request: Request) -> ServerContext:

@@ -14,11 +14,14 @@ logger = logging.getLogger(__name__)
 #: How long a client that was turned away should wait, in seconds.
 _RETRY_AFTER_S = 1
 
+#: The longest message, in characters.
+_MAX_MESSAGE = 2000
+
 
 def error_body(error: ConcordanceError) -> dict[str, Any]:
     """The body that tells a client of an error; a mod's also says which mod, where and when."""
     fields: dict[str, Any] = {
-        "message": error.message,
+        "message": _clipped(error.message),
         "type": error.type,
         "param": error.param,
         "code": error.code,
@@ -26,6 +29,13 @@ def error_body(error: ConcordanceError) -> dict[str, Any]:
     if isinstance(error, ModError):
         fields |= {"mod": error.mod, "event": error.event, "step": error.step}
     return {"error": fields}
+
+
+def _clipped(message: str) -> str:
+    """The message without most of what it may repeat of a request."""
+    if len(message) <= _MAX_MESSAGE:
+        return message
+    return f"{message[: _MAX_MESSAGE // 2]} ... {message[-_MAX_MESSAGE // 2 :]}"
 
 
 def error_response(error: ConcordanceError) -> Response:
@@ -42,15 +52,15 @@ def error_response(error: ConcordanceError) -> Response:
 async def handle_ours(request: Request, exc: Exception) -> Response:
     """An error that was raised on purpose."""
     assert isinstance(exc, ConcordanceError)
-    if isinstance(exc, EngineError):
-        logger.error("%s %s: %s", request.method, request.url.path, exc)
+    if exc.status_code >= 500:
+        logger.error("%s %s: %s", request.method, request.scope["path"], exc)
     return error_response(exc)
 
 
 async def handle_http(request: Request, exc: Exception) -> Response:
     """An error of the router: no such route, or not by this method."""
     assert isinstance(exc, HTTPException)
-    what = f"{request.method} {request.url.path}"
+    what = f"{request.method} {request.scope['path'][:200]}"
     messages = {404: f"there is no {what}", 405: f"{what} is not allowed"}
     error = InvalidRequestError(messages.get(exc.status_code, str(exc.detail)))
     response = error_response(error)
@@ -61,7 +71,7 @@ async def handle_http(request: Request, exc: Exception) -> Response:
 
 async def handle_other(request: Request, exc: Exception) -> Response:
     """An error that nobody meant: logged with its traceback, told without it."""
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+    logger.error("%s %s failed", request.method, request.scope["path"], exc_info=exc)
     return error_response(EngineError(f"the server failed: {type(exc).__name__}"))
 
 

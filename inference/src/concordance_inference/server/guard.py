@@ -1,4 +1,4 @@
-"""Keeps web pages in the operator's browser away from a server on the loopback address.
+"""Refuses requests by their headers: of a browser's foreign pages, and bodies that are not JSON.
 
 A page can send requests to 127.0.0.1, and by rebinding its own name to that address it can read
 the answers. It cannot choose the headers `Host` and `Origin`, and cannot send JSON to another
@@ -7,19 +7,19 @@ origin without asking first, which nobody here answers.
 
 from urllib.parse import urlsplit
 
-from concordance_shared import ConcordanceError, ForbiddenError, MediaTypeError
+from concordance_shared import ConcordanceError, ForbiddenError, InvalidRequestError, MediaTypeError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from concordance_inference.server.errors import error_response
 
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "testserver"})
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "testserver"})
 
 
-class BrowserGuard:
-    """Refuses requests that a foreign page could have made."""
+class RequestGuard:
+    """Refuses requests by their headers, before their bodies are read."""
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str] = _LOOPBACK_NAMES) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str] = LOOPBACK_NAMES) -> None:
         """Guard an application.
 
         Args:
@@ -40,15 +40,50 @@ class BrowserGuard:
 
     def _fault(self, scope: Scope) -> ConcordanceError | None:
         headers = Headers(scope=scope)
-        host = urlsplit(f"//{headers.get('host', '')}").hostname
-        if host not in self._hosts:
-            return ForbiddenError(f"this server is not addressed as {host!r:.80}")
+        return (
+            self._foreign(headers)
+            or (_unread(headers) if scope["method"] == "POST" else None)
+            or _bad_path(scope)
+        )
+
+    def _foreign(self, headers: Headers) -> ConcordanceError | None:
+        """A request that a foreign page could have made."""
+        given = headers.get("host", "")
+        if _hostname(f"//{given}") not in self._hosts:
+            return ForbiddenError(f"this server is not addressed as {given[:80]!r}")
         origin = headers.get("origin")
-        if origin and urlsplit(origin).hostname not in self._hosts:
-            return ForbiddenError(f"pages of {origin!r:.80} may not use this server")
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if scope["method"] == "POST" and media_type != "application/json":
-            return MediaTypeError(
-                f"send JSON with `Content-Type: application/json`, not {media_type!r:.60}"
-            )
+        if origin and _hostname(origin) not in self._hosts:
+            return ForbiddenError(f"pages of {origin[:80]!r} may not use this server")
+        return None
+
+
+def _unread(headers: Headers) -> ConcordanceError | None:
+    """A body that is not plain JSON."""
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        return MediaTypeError(
+            f"send JSON with `Content-Type: application/json`, not {media_type[:60]!r}"
+        )
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        return MediaTypeError(
+            f"send the body as it is: `Content-Encoding: {coding[:60]}` is not supported"
+        )
+    return None
+
+
+def _bad_path(scope: Scope) -> ConcordanceError | None:
+    """A path that is no text, which no route and no message could show."""
+    try:
+        scope["path"].encode()
+    except UnicodeEncodeError:
+        return InvalidRequestError("the path of the URL is not UTF-8")
+    return None
+
+
+def _hostname(url: str) -> str | None:
+    """The host of a URL; `None` for what is no URL."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
         return None

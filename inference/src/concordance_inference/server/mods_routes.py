@@ -5,16 +5,20 @@ from typing import Any
 import msgspec
 from anyio import to_thread
 from concordance_sdk import ModPayload
-from concordance_shared import ForbiddenError
+from concordance_shared import ConcordanceError, ForbiddenError, ModLoadError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from concordance_inference.mods.catalog import ModEntry
 from concordance_inference.server.body import read_body
 from concordance_inference.server.context import ServerContext, context_of
+from concordance_inference.time_limit import TimeLimitError, run_within
 
 #: The largest upload, in bytes.
 MAX_BODY = 1024 * 1024
+
+#: How long the code of an upload may take to load, in seconds.
+LOAD_S = 10.0
 
 
 async def list_mods(request: Request) -> Response:
@@ -35,8 +39,26 @@ async def upload_mod(request: Request) -> Response:
     context = context_of(request)
     _check_allowed(context)
     payload = await read_body(request, ModPayload, max_bytes=MAX_BODY)
-    entry = await to_thread.run_sync(context.mods.upload, payload)
+    entry = await to_thread.run_sync(lambda: _uploaded(context, payload))
     return _json(_described(entry), status_code=201)
+
+
+def _uploaded(context: ServerContext, payload: ModPayload) -> ModEntry:
+    """Load an upload, whose code may raise anything or never end.
+
+    Raises:
+        ConcordanceError: It cannot be loaded.
+    """
+    try:
+        return run_within(LOAD_S, lambda: context.mods.upload(payload))
+    except ConcordanceError:
+        raise
+    except TimeLimitError as exc:
+        raise ModLoadError(f"mod {payload.name!r:.80} does not come to an end: {exc}") from exc
+    except BaseException as exc:  # on a worker thread: nobody means the server itself
+        raise ModLoadError(
+            f"mod {payload.name!r:.80} cannot be loaded: {type(exc).__name__}: {exc}"
+        ) from exc
 
 
 async def delete_mod(request: Request) -> Response:

@@ -2,125 +2,157 @@
 
 The type is the validation, the default and the documentation. Fields that nobody knows are let
 pass, since clients send extras; a known one that changes the output and is not implemented is
-refused by its name.
+refused by its name (`unsupported`). `null` stands for the default of every field but `model` and
+`messages`.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from concordance_shared import InvalidRequestError, Message, ResponseFormat, Tool
-from msgspec import Meta, Struct
+from concordance_shared import (
+    InvalidRequestError,
+    JsonSchemaFormat,
+    Message,
+    ResponseFormat,
+    Tool,
+)
+from msgspec import Meta, Raw, Struct, structs
 
-from concordance_inference.generation import MAX_TOP_LOGPROBS, Fraction, Penalty
+from concordance_inference.generation import (
+    MAX_TOP_LOGPROBS,
+    Fraction,
+    Penalty,
+    RepetitionPenalty,
+    Seed,
+)
 
-Count = Annotated[int, Meta(ge=1)]
-StopStrings = Annotated[list[str], Meta(max_length=16)]
+#: As many messages as a conversation can have.
+MAX_MESSAGES = 2048
+
+#: As many parts as a message's content can have, and as many tool calls.
+MAX_PARTS = 1024
+
+#: As many mods as a request can run with.
+MAX_MODS = 16
+
+Count = Annotated[int, Meta(ge=1, le=2**53)]
+StopString = Annotated[str, Meta(max_length=1024)]
+StopStrings = Annotated[list[StopString], Meta(max_length=16)]
+Bias = Annotated[float, Meta(ge=-100, le=100)]
 
 
 class StreamOptions(Struct, kw_only=True):
     """How a stream is to be sent."""
 
-    include_usage: bool = False
-    include_retractions: bool = False  # show tokens at once and say what is taken back
+    include_usage: bool | None = None
+    include_retractions: bool | None = None  # show tokens at once and say what is taken back
 
 
 class ModChoice(Struct, kw_only=True, forbid_unknown_fields=True):
     """A mod that the request is to run with."""
 
+    name: Annotated[str, Meta(max_length=128)]
+    params: dict[str, Any] | None = None
+
+
+class ChatMessage(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """A message as clients send it."""
+
+    reasoning: str | None = None  # how some of them spell `reasoning_content`
+
+    @property
+    def plain(self) -> Message:
+        """The message as the rest of the program knows it."""
+        fields = {name: getattr(self, name) for name in Message.__struct_fields__}
+        fields["reasoning_content"] = self.reasoning_content or self.reasoning
+        return Message(**fields)
+
+
+class ChosenSchema(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The schema of a response format, by its name."""
+
     name: str
-    params: dict[str, Any] = {}
+    schema: dict[str, Any] | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ChosenFormat(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A response format, with the schema where OpenAI or where llama.cpp puts it."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: ChosenSchema | None = None
+    schema: dict[str, Any] | None = None
+
+    @property
+    def plain(self) -> ResponseFormat:
+        """The format as mods know it.
+
+        Raises:
+            InvalidRequestError: It has no schema where one is needed, or one that is not used.
+        """
+        chosen = self._schema()
+        if chosen is None:
+            return ResponseFormat(type=self.type)
+        return ResponseFormat(type="json_schema", json_schema=chosen)
+
+    def _schema(self) -> JsonSchemaFormat | None:
+        if self.json_schema is not None:
+            where = "response_format.json_schema"
+            if self.type != "json_schema" or self.schema is not None:
+                raise InvalidRequestError(
+                    f"{where} belongs to type 'json_schema' and excludes `schema`", param=where
+                )
+            if self.json_schema.schema is None:
+                raise _lacks_schema(f"{where}.schema")
+            return JsonSchemaFormat(**structs.asdict(self.json_schema))
+        if self.schema is not None and self.type != "text":
+            return JsonSchemaFormat(name="response", schema=self.schema)
+        if self.schema is not None:
+            raise InvalidRequestError(
+                "response_format.schema is not used by type 'text'; leave one of them out",
+                param="response_format.schema",
+            )
+        if self.type == "json_schema":
+            raise _lacks_schema("response_format.json_schema")
+        return None
+
+
+def _lacks_schema(where: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{where} is missing: a response format of type 'json_schema' needs a JSON Schema",
+        param=where,
+    )
 
 
 class ChatCompletionRequest(Struct, kw_only=True):
-    """The body of `POST /v1/chat/completions`."""
+    """The body of `POST /v1/chat/completions`.
 
-    model: str
-    messages: Annotated[list[Message], Meta(min_length=1, max_length=2048)]
-    mods: list[ModChoice] = []
+    Messages stay undecoded here: how many parts they have is checked first.
+    """
+
+    model: Annotated[str, Meta(max_length=2048)]
+    messages: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_MESSAGES)]
+    mods: Annotated[list[ModChoice], Meta(max_length=MAX_MODS)] | None = None
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Fraction | None = None
-    top_k: Annotated[int, Meta(ge=0)] | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None = None
     min_p: Fraction | None = None
     xtc_probability: Fraction | None = None
     xtc_threshold: Annotated[float, Meta(ge=0, le=0.5)] | None = None
-    repetition_penalty: Annotated[float, Meta(gt=0, le=10)] | None = None
+    repetition_penalty: RepetitionPenalty | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    logit_bias: Annotated[dict[str, Bias], Meta(max_length=1024)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
-    seed: int | None = None
-    stop: str | StopStrings | None = None
+    seed: Seed | None = None
+    stop: StopString | StopStrings | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    tools: list[Tool] | None = None
-    response_format: ResponseFormat | None = None
-    # Not implemented: accepted only with the value that changes nothing.
-    n: Any = None
-    tool_choice: Any = None
-    parallel_tool_calls: Any = None
-    reasoning_effort: Any = None
-    functions: Any = None
-    function_call: Any = None
-    audio: Any = None
-    modalities: Any = None
-    web_search_options: Any = None
-    moderation: Any = None
-
-
-#: Fields that are known and not implemented, and the values that change nothing.
-_UNSUPPORTED: dict[str, tuple[Any, ...]] = {
-    "n": (None, 1),
-    "tool_choice": (None, "auto", "none"),
-    "parallel_tool_calls": (None, True, False),
-    "reasoning_effort": (None,),
-    "functions": (None, []),
-    "function_call": (None, "auto", "none"),
-    "audio": (None,),
-    "modalities": (None, ["text"]),
-    "web_search_options": (None,),
-    "moderation": (None,),
-}
-
-
-def refuse_unsupported(body: ChatCompletionRequest, *, has_mods: bool) -> None:
-    """Refuse what would be ignored.
-
-    Args:
-        body: The request.
-        has_mods: Whether it names mods, which may do what the server itself does not.
-
-    Raises:
-        InvalidRequestError: A field asks for something that is not implemented; it is named.
-    """
-    for name, harmless in _UNSUPPORTED.items():
-        value = getattr(body, name)
-        if not any(_is_same(value, same) for same in harmless):
-            raise InvalidRequestError(
-                f"{name}={value!r:.60} is not supported by this server; leave it out", param=name
-            )
-    _refuse_other_parts(body.messages)
-    if body.response_format and body.response_format.type != "text" and not has_mods:
-        raise InvalidRequestError(
-            "response_format is not enforced by this server itself; name a mod that does, or "
-            "leave it out",
-            param="response_format.type",
-        )
-
-
-def _is_same(value: Any, other: Any) -> bool:
-    """Equal, and not just because Python counts True as 1."""
-    return value == other and isinstance(value, bool) == isinstance(other, bool)
-
-
-def _refuse_other_parts(messages: list[Message]) -> None:
-    for i, message in enumerate(messages):
-        if isinstance(message.content, tuple):
-            for j, part in enumerate(message.content):
-                if part.type != "text" or part.text is None:
-                    raise InvalidRequestError(
-                        f"messages[{i}].content[{j}] is of type {part.type!r:.40}; this model "
-                        "reads text only",
-                        param=f"messages[{i}].content[{j}].type",
-                    )
+    tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
+    response_format: ChosenFormat | None = None
+    reasoning_effort: Annotated[str, Meta(max_length=32)] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    cache_salt: Annotated[str, Meta(max_length=256)] | None = None

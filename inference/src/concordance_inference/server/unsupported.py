@@ -1,0 +1,225 @@
+"""Parameters that peers of this server have, that change the output, and that are not implemented.
+
+Clients send extras that nobody knows, and those pass. A parameter of these tables asks for
+something: a request that would get other tokens, or fewer guarantees, than it asked for is refused
+by the parameter's name. Each name stands with the JSON values that change nothing; `null` is always
+one of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from concordance_shared import InvalidRequestError
+
+Harmless = Sequence[Any]
+
+_OPENAI: dict[str, Harmless] = {
+    "n": (1,),
+    "tool_choice": ("auto", "none"),
+    "parallel_tool_calls": (True, False),
+    "functions": ([],),
+    "function_call": ("auto", "none"),
+    "audio": (),
+    "modalities": (["text"],),
+    "web_search_options": (),
+    "moderation": (),
+    "verbosity": ("medium",),
+    "best_of": (1,),
+    "echo": (False,),
+    "suffix": ("",),
+    "max_output_tokens": (),
+    "max_completion_length": (),
+}
+
+#: Of Anthropic's, Mistral's, DeepSeek's, xAI's, OpenRouter's and other hosted APIs.
+_HOSTED: dict[str, Harmless] = {
+    "extra_body": ({},),
+    "system": ("",),
+    "stop_sequences": ([],),
+    "thinking": (),
+    "thinking_budget": (),
+    "enable_thinking": (),
+    "reasoning": (),
+    "random_seed": (),
+    "safe_prompt": (False,),
+    "prompt_mode": (),
+    "guardrails": ([], {}),
+    "guardrail_config": ({},),
+    "moderations": ([],),
+    "safety_settings": ([],),
+    "safety_model": ("",),
+    "search_parameters": (),
+    "plugins": ([],),
+    "models": ([],),
+    "transforms": ([],),
+    "top_a": (0,),
+    "response_schema": (),
+    "prompt_truncate_len": (),
+    "prompt_truncate_length": (),
+    "num_ctx": (),
+    "num_predict": (-1,),
+}
+
+_VLLM: dict[str, Harmless] = {
+    "use_beam_search": (False,),
+    "length_penalty": (1,),
+    "early_stopping": (False,),
+    "stop_token_ids": ([],),
+    "include_stop_str_in_output": (False,),
+    "ignore_eos": (False,),
+    "min_tokens": (0,),
+    "skip_special_tokens": (True,),
+    "spaces_between_special_tokens": (True, False),
+    "truncate_prompt_tokens": (),
+    "prompt_logprobs": (),
+    "allowed_token_ids": (),
+    "bad_words": ([],),
+    "add_generation_prompt": (True,),
+    "continue_final_message": (False,),
+    "add_special_tokens": (False,),
+    "documents": ([],),
+    "chat_template": (),
+    "mm_processor_kwargs": ({},),
+    "guided_json": (),
+    "guided_regex": (),
+    "guided_choice": (),
+    "guided_grammar": (),
+    "guided_whitespace_pattern": (),
+    "guided_decoding_backend": (),
+    "structural_tag": (),
+    "structured_outputs": (),
+    "logits_processors": ([],),
+    "return_tokens_as_token_ids": (False,),
+    "return_token_ids": (False,),
+    "include_reasoning": (True,),
+    "thinking_token_budget": (),
+    "vllm_xargs": ({},),
+    "repetition_detection": (),
+}
+
+_SGLANG: dict[str, Harmless] = {
+    "regex": ("",),
+    "ebnf": ("",),
+    "stop_regex": ("", []),
+    "no_stop_trim": (False,),
+    "min_new_tokens": (0,),
+    "max_new_tokens": (),
+    "lora_path": (),
+    "custom_logit_processor": (),
+    "custom_params": (),
+    "return_hidden_states": (False,),
+    "session_params": (),
+    "input_ids": (),
+}
+
+_LLAMA_CPP: dict[str, Harmless] = {
+    "grammar": ("",),
+    "json_schema": (),
+    "n_predict": (-1,),
+    "n_keep": (0,),
+    "n_probs": (0,),
+    "n_indent": (0,),
+    "min_keep": (0,),
+    "samplers": (),
+    "typical_p": (1,),
+    "typ_p": (1,),
+    "mirostat": (0,),
+    "dynatemp_range": (0,),
+    "top_n_sigma": (-1,),
+    "adaptive_target": (),
+    "dry_multiplier": (0,),
+    "repeat_penalty": (1,),
+    "repeat_last_n": (-1,),
+    "penalize_nl": (False,),
+    "lora": ([],),
+    "thinking_forced_open": (False,),
+    "reasoning_budget": (-1,),
+    "reasoning_budget_tokens": (-1,),
+    "t_max_predict_ms": (0, -1),
+}
+
+#: Of Ollama, text-generation-inference, LM Studio and mlx_lm.server.
+_LOCAL: dict[str, Harmless] = {
+    "options": ({},),
+    "format": ("",),
+    "think": (),
+    "template": ("",),
+    "raw": (False,),
+    "watermark": (False,),
+    "do_sample": (True,),
+    "truncate": (),
+    "tool_prompt": (),
+    "guideline": (),
+    "adapter_id": (),
+    "adapters": (),
+    "role_mapping": (),
+    "repetition_context_size": (),
+    "presence_context_size": (),
+    "frequency_context_size": (),
+    "num_beams": (1,),
+    "penalty_alpha": (0,),
+}
+
+#: Fields of the body.
+FIELDS: Mapping[str, Harmless] = {
+    **_OPENAI,
+    **_HOSTED,
+    **_VLLM,
+    **_SGLANG,
+    **_LLAMA_CPP,
+    **_LOCAL,
+}
+
+#: Fields of a message.
+MESSAGE_FIELDS: Mapping[str, Harmless] = {
+    "function_call": (),
+    "prefix": (False,),
+    "partial": (False,),
+    "audio": (),
+    "refusal": ("",),
+    "images": ([],),
+    "thinking": ("",),
+    "reasoning_details": ([],),
+}
+
+#: A harmless value is short; a longer one is refused without decoding it.
+_MAX_HARMLESS = 64
+
+
+def refuse_unsupported(
+    given: Mapping[str, msgspec.Raw], known: Mapping[str, Harmless], *, at: str = ""
+) -> None:
+    """Refuse the fields that ask for what is not implemented.
+
+    Args:
+        given: Fields of the request, undecoded.
+        known: The fields that are not implemented, with the values that change nothing.
+        at: The path of what holds the fields, with a dot behind it.
+
+    Raises:
+        InvalidRequestError: A field asks for something that is not implemented; it is named.
+    """
+    for name in known.keys() & given.keys():
+        raw = bytes(given[name]).strip()
+        if raw != b"null" and not _is_harmless(raw, known[name]):
+            shown = raw[:60].decode(errors="replace")
+            raise InvalidRequestError(
+                f"{at}{name}={shown} is not supported by this server; leave it out",
+                param=f"{at}{name}",
+            )
+
+
+def _is_harmless(raw: bytes, harmless: Harmless) -> bool:
+    if len(raw) > _MAX_HARMLESS:
+        return False
+    try:
+        value = msgspec.json.decode(raw)
+    except ValueError:  # text that is not UTF-8
+        return False
+    return any(_is_same(value, same) for same in harmless)
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    """Equal, and not just because Python counts True as 1."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)

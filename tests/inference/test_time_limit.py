@@ -1,0 +1,54 @@
+"""Functions that are given a limited time."""
+
+import threading
+import time
+from contextvars import ContextVar
+
+import pytest
+from concordance_inference.time_limit import TimeLimitError, run_within
+
+variable = ContextVar("variable", default=0)
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name == "time-limited"]
+
+
+def test_what_ends_in_time_is_returned_and_what_is_raised_is_raised():
+    assert run_within(5, lambda: 3) == 3
+    with pytest.raises(KeyError):
+        run_within(5, lambda: {}["x"])
+    with pytest.raises(SystemExit):
+        run_within(5, exit)
+
+
+def test_the_function_runs_in_a_copy_of_the_callers_context():
+    variable.set(7)
+
+    assert run_within(5, variable.get) == 7
+    run_within(5, lambda: variable.set(8))
+    assert variable.get() == 7
+
+
+def _for_ever():
+    while True:
+        try:
+            while True:
+                pass
+        except Exception:
+            continue
+
+
+@pytest.mark.parametrize("function", [_for_ever, lambda: [None for _ in iter(int, 1)]])
+def test_what_never_ends_is_interrupted(function):
+    with pytest.raises(TimeLimitError, match=r"0\.1 s"):
+        run_within(0.1, function)
+    assert not threads()
+
+
+def test_what_cannot_be_interrupted_is_left_behind():
+    with pytest.raises(TimeLimitError):
+        run_within(0.05, lambda: time.sleep(1.5))
+    for thread in threads():
+        thread.join(5)
+    assert not threads()
