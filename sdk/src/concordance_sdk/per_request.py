@@ -67,6 +67,15 @@ class PerRequest(Generic[Value]):
         self._values[request_id] = value
         return value
 
+    def drop(self, request_id: str) -> None:
+        """Forget the value of a request, whether or not that has ended."""
+        self._kept.pop(request_id, None)
+        self._values.pop(request_id, None)
+
+    def request_ids(self) -> list[str]:
+        """The requests that have a value."""
+        return list(self._values)
+
     def release(self, request_id: str) -> None:
         """Let go of the value of a request that has ended.
 

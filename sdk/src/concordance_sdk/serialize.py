@@ -16,15 +16,17 @@ class ModPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The body of `POST /v1/mods`.
 
     Either `source` is the text of one module, or `files` maps relative paths to the texts of a
-    package's files.
+    package's files; clients of the older SDK give them as `source` too.
 
     Attributes:
         name: What requests will call it.
         entrypoint: The function or class in the module.
-        module: The module's name; in `files`, dotted from the folder.
+        module: The module's name; in `files`, dotted from the folder. It may be left out, or be
+            `None`, where there is one file.
         language: Only Python is known.
-        source: The text of the module.
-        files: Relative path -> text.
+        source: The text of the module, or what `files` is.
+        files: Relative path -> text. A list of paths of the server's is refused.
+        dir: A path of the server's: refused.
 
     Examples:
         >>> ModPayload(name="greet", entrypoint="greet", source="...").module
@@ -33,10 +35,11 @@ class ModPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     name: str
     entrypoint: str
-    module: str = "client_mod"
+    module: str | None = "client_mod"
     language: str = "python"
-    source: str | None = None
-    files: dict[str, str] | None = None
+    source: str | dict[str, str] | None = None
+    files: dict[str, str] | list[str] | None = None
+    dir: str | None = None
 
 
 def serialize_mod(

@@ -98,3 +98,44 @@ def test_tracebacks_show_the_line():
 def test_the_version_is_that_of_the_texts():
     assert space(a="x = 1").version == space(a="x = 1").version
     assert space(a="x = 1").version != space(a="x = 2").version != space(b="x = 2").version
+
+
+def test_names_of_the_packages_that_a_module_is_in_are_packages():
+    files = {"a/b/c/leaf.py": "from a.b.other import x\nfrom a.d import y", "a/b/other.py": "x = 1"}
+    made = ModuleSpace({**files, "a/d.py": "y = 2"}, place="here").load("a.b.c.leaf")
+
+    assert (made.x, made.y) == (1, 2)
+
+
+def test_a_module_has_a_file_and_a_name_that_nobody_else_has():
+    made = space(a="import sys\nhere = sys.modules[__name__]\nx = 1").load("a")
+
+    assert made.__file__ == "here/a.py"
+    assert made.here is made
+    assert made.__name__.startswith("a@")
+    assert made.__name__ not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import importlib\nb = importlib.import_module('b')",
+        "from importlib import import_module\nb = import_module('b')",
+        "b = __import__('b')",
+        "import importlib.util, importlib\nb = importlib.import_module('b')",
+        "from pack import b",
+        "import importlib\nb = importlib.import_module('.b', 'pack')\n",
+        "import importlib, pack\nb = importlib.import_module('.b', pack.__name__)\n",
+    ],
+)
+def test_modules_are_found_that_are_imported_by_a_text(line):
+    made = space(a=f"def f():\n    {line.replace(chr(10), chr(10) + '    ')}\n    return b.x\n"
+                 f"{line}\ny = b.x", b="x = 1", pack__slash__b="x = 1")  # fmt: skip
+
+    assert (made.load("a").y, made.load("a").f()) == (1, 1)
+
+
+def test_a_folder_does_not_hide_what_is_installed():
+    files = {"a.py": "import json\nx = json.loads('1')", "json/data/b.py": ""}
+
+    assert ModuleSpace(files, place="here").load("a").x == 1

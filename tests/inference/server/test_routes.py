@@ -78,7 +78,7 @@ def test_what_serialize_mod_makes_can_be_uploaded(client):
 @pytest.mark.parametrize(
     ("fields", "status", "param"),
     [
-        ({"name": "No"}, 400, "name"),
+        ({"name": "No good"}, 400, "name"),
         ({"name": 3}, 400, "name"),
         ({"language": "lua"}, 400, "language"),
         ({"entrypoint": "nowhere"}, 400, "entrypoint"),

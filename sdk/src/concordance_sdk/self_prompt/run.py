@@ -68,6 +68,21 @@ class SelfPromptRun:
         """Whether there is an answer."""
         return self.text is not None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is an answer, and nothing is left to be erased that was not asked for."""
+        return self.is_complete and not (self._due and self._due[1])
+
+    @property
+    def prompt_ids(self) -> list[int]:
+        """The prompt."""
+        return list(self._prompt_ids)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the prompt was asked to be put there."""
+        return self.is_complete or self._answer is not None
+
     def is_writing(self, step: int) -> bool:
         """Whether a step that comes next is inside of the prompt or of the answer."""
         if self.is_complete or self._answer is None:
@@ -157,14 +172,19 @@ class SelfPromptRun:
         written = answer.matcher.token_ids
         told = len(written) - (answer.end - answer.begin)  # 1 if an end token stands behind it
         more = list(token_ids[len(token_ids) - (now - answer.end - told) :]) if token_ids else []
-        kept = {
-            EraseMode.NONE: [*self._prompt_ids, *written[: len(written) - told]],
-            EraseMode.PROMPT: written[: len(written) - told],
-            EraseMode.ALL: [],
-        }[self._erase]
+        kept = self._kept(answer, written[: len(written) - told])
         edit = Edit.between([*self._prompt_ids, *written, *more], [*kept, *more])
         self._due = (now, edit)
         return edit
+
+    def _kept(self, answer: Answer, written: list[int]) -> list[int]:
+        """What stays of the prompt and of what was written: the answer and what stands behind."""
+        del answer
+        return {
+            EraseMode.NONE: [*self._prompt_ids, *written],
+            EraseMode.PROMPT: written,
+            EraseMode.ALL: [],
+        }[self._erase]
 
     def _what_is_due(self, step: int) -> Edit:
         """What is to be erased, if that was not carried out: once more, where it still can be."""

@@ -1,9 +1,10 @@
 """The older action builder."""
 
 import pytest
-from concordance_inference.mods.older_sdk.actions import AdjustedLogits, modern
-from concordance_inference.mods.older_sdk.logits import OlderLogits
-from concordance_sdk import FinishReason
+from concordance_inference.mods.older_sdk.action_types import AdjustedLogits
+from concordance_inference.mods.older_sdk.actions import modern
+from concordance_inference.mods.older_sdk.events import older_event
+from concordance_sdk import FinishReason, ForwardPass
 from concordance_sdk.testing import ScriptedLogits, play
 from concordance_shared import EmittedError, FunctionCall, ModRaisedError
 
@@ -57,7 +58,10 @@ def eager(event, actions):
 
 
 def test_a_row_that_is_handed_back_as_it_came_need_not_leave_the_device():
-    row = OlderLogits(ScriptedLogits([1.0, 2.0]))
+    logits = ScriptedLogits([1.0, 2.0])
+    event = older_event(ForwardPass(request_id="r1", step=0, logits=logits))
 
-    assert modern(AdjustedLogits(row, 0.5)).logits is None
-    assert modern(AdjustedLogits([1.0, 3.0])).logits == [1.0, 3.0]
+    assert modern(AdjustedLogits(event.logits, 0.5), event).logits is None
+    assert modern(AdjustedLogits([1.0, 3.0]), event).logits == [1.0, 3.0]
+    event.logits.to_numpy()[0, 1] = 9.0
+    assert modern(AdjustedLogits(event.logits), event).logits.tolist() == [[1.0, 9.0]]

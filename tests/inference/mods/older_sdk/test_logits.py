@@ -45,7 +45,7 @@ from quote_mod_sdk import ForwardPass, mod
 def no_x(event, actions):
     if isinstance(event, ForwardPass):
         row = mx.array(event.logits.to_numpy())
-        row[ord("x")] = -mx.inf
+        row[0, ord("x")] = -mx.inf
         return actions.adjust_logits(row, token_temp=0.0)
 """
     )
@@ -64,7 +64,7 @@ def look(event, actions):
     if isinstance(event, ForwardPass):
         logits = event.logits
         assert logits[0, 97] == logits[97] == 1.0 and logits[0, 98] == 0.0
-        assert logits.shape == (257,) == logits.to_numpy().shape and len(logits) == 257
+        assert logits.shape == (1, 257) == logits.to_numpy().shape and len(logits) == 1
         assert (logits / 2.0).max() == 0.5 and np.argmax(logits) == 97
         assert np.exp(logits - logits.to_numpy().max()).sum() > 1
         logprobs, ids = event.top_k_logprob(2)
@@ -142,12 +142,15 @@ def look(event, actions):
     assert play(definition, script="axb").text == "a\0b"
 
 
-def test_a_changed_row_is_an_array_of_numpy_after_all():
-    row = np.zeros(4, np.float32).view(OlderRow)
-    row[0, 1] = 2.0
+def row(scores):
+    return np.array([scores], np.float32).view(OlderRow)
 
-    assert row.tolist() == [0, 2, 0, 0]
-    assert row[0] == 0.0
-    assert row[0, 1] == row[:, 1] == row[1] == 2.0
+
+def test_a_changed_row_is_an_array_of_numpy_after_all():
+    made = row([0, 0, 0, 0])
+    made[0, 1] = 2.0
+
+    assert made.tolist() == [[0, 2, 0, 0]]
+    assert made[0, 1] == made[:, 1] == made[1] == 2.0
     with pytest.raises(IndexError):
-        row[1, 1]
+        made[1, 1]

@@ -6,23 +6,30 @@ returns actions, takes `(event, tokenizer)`.
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
+import concordance_shared
 import msgspec
 from concordance_sdk import Actions, ModDefinition, Tokenizer, definition_of
 from concordance_sdk.definition import define, name_of, place_of
 from concordance_sdk.registry import current_registry
-from concordance_shared import Added, Event, ForwardPass, Prefilled, Sampled
+from concordance_shared import Event
 
-from concordance_inference.mods.older_sdk.actions import ActionBuilder, modern
+from concordance_inference.mods.older_sdk.actions import ActionBuilder, modern, validate_action
 from concordance_inference.mods.older_sdk.conversation import request_of
-from concordance_inference.mods.older_sdk.events import older_event
+from concordance_inference.mods.older_sdk.events import ModEvent, older_event
 from concordance_inference.mods.older_sdk.tokenizer import older_tokenizer
 from concordance_inference.mods.raw_callable import by_names
 
 #: The events that there were; older mods know no other.
-_EVENTS = (Prefilled, ForwardPass, Sampled, Added)
+_EVENTS = (
+    concordance_shared.Prefilled,
+    concordance_shared.ForwardPass,
+    concordance_shared.Sampled,
+    concordance_shared.Added,
+)
 
 ModCallable = Callable[..., Any]  # (event, tokenizer=None) -> action
 
@@ -50,14 +57,18 @@ def create_mod(handler: Callable[..., Any]) -> ModCallable:
     Raises:
         ModDefinitionError: It cannot be a mod.
     """
-    takes_tokenizer = define(handler).handlers[Added].takes_tokenizer
+    checked = define(handler, name=_sayable(handler))
+    takes_tokenizer = checked.handlers[concordance_shared.Prefilled].takes_tokenizer
 
-    @functools.wraps(handler)
-    def made(event: Event, tokenizer: Any = None) -> Any:
+    def called(event: ModEvent, tokenizer: Any) -> Any:
         builder = ActionBuilder(event)
         return handler(event, builder, tokenizer) if takes_tokenizer else handler(event, builder)
 
-    setattr(made, _MARK, _definition(handler, made, made))
+    @functools.wraps(handler)
+    def made(event: ModEvent, tokenizer: Any = None) -> Any:
+        return validate_action(event, called(event, tokenizer))
+
+    setattr(made, _MARK, _definition(handler, made, called))
     return made
 
 
@@ -87,7 +98,7 @@ def older_definition_of(target: Any) -> ModDefinition:
     )
 
 
-def _definition(written: Any, target: Any, called: Callable[[Event, Any], Any]) -> ModDefinition:
+def _definition(written: Any, target: Any, called: Callable[[ModEvent, Any], Any]) -> ModDefinition:
     """The definition of a mod of the older convention.
 
     Args:
@@ -98,9 +109,16 @@ def _definition(written: Any, target: Any, called: Callable[[Event, Any], Any]) 
 
     def answer(event: Event, actions: Actions, tokenizer: Tokenizer) -> object:
         del actions
+        older = older_event(event)
         with request_of(event.request_id):
-            return modern(called(older_event(event), older_tokenizer(tokenizer)))
+            return modern(called(older, older_tokenizer(tokenizer)), older)
 
     answer.__doc__ = inspect.getdoc(written)
-    definition = define(answer, name=name_of(written), on=_EVENTS, max_backtrack=None)
-    return msgspec.structs.replace(definition, target=target, where=place_of(written))
+    definition = define(answer, name=_sayable(written), on=_EVENTS, max_backtrack=None)
+    name = str(getattr(written, "__name__", definition.name)).strip("<>")
+    return msgspec.structs.replace(definition, name=name, target=target, where=place_of(written))
+
+
+def _sayable(written: Any) -> str:
+    """A name for messages, of a mod that requests may call by another, with capitals say."""
+    return re.sub(r"[^a-z0-9_-]", "_", name_of(written)).lstrip("_")[:64] or "mod"

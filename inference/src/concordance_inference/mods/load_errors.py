@@ -1,0 +1,99 @@
+"""What is said of a mod that cannot be loaded: what was raised, where, and what would be right."""
+
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from concordance_shared import ModError, ModLoadError
+
+from concordance_inference.mods.module_space import without_own_names
+
+T = TypeVar("T")
+
+#: Where our own files are.
+_OURS = str(Path(__file__).parent)
+
+#: What Python reads from a version on, as a line of source shows it.
+_NEWER_SYNTAX = (
+    ((3, 12), "f-strings with quotes or backslashes inside of braces", r"\b[rR]?[fF][rR]?['\"]"),
+    ((3, 12), "`type` statements", r"^\s*type\s+\w+\s*[=\[]"),
+    ((3, 12), "type parameters in brackets", r"^\s*(?:async\s+def|def|class)\s+\w+\["),
+    ((3, 14), "`except` of several exceptions without parentheses", r"^\s*except\s+[\w.]+\s*,"),
+    ((3, 14), "t-strings", r"\b[rR]?[tT][rR]?['\"]"),
+)
+
+
+def guarded(load: Callable[[], T], where: str, *, beside: Path | None = None) -> T:
+    """Run somebody's code; whatever it raises becomes a `ModLoadError` that says where.
+
+    Args:
+        load: Runs it.
+        where: What is being loaded.
+        beside: The folder of a file that is loaded alone.
+
+    Raises:
+        ModLoadError: It raised.
+    """
+    try:
+        return load()
+    except ModError as exc:
+        raise ModLoadError(f"{where}: {exc.message}", mod=exc.mod) from exc
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # `sys.exit()` at the top of a module must not end the server
+        described = without_own_names(f"{_described(exc)}{_instead(exc, beside)}")
+        raise ModLoadError(f"{where} cannot be loaded: {described}") from exc
+
+
+def _described(exc: BaseException) -> str:
+    """What was raised and where in the loaded code: its innermost line."""
+    if isinstance(exc, SyntaxError):
+        return f"{exc.msg} ({exc.filename}, line {exc.lineno})"
+    frames = inspect.getinnerframes(exc.__traceback__) if exc.__traceback__ else []
+    frames = [f for f in frames if not _is_machinery(f.filename)] or frames
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(exc).__name__}: {exc}{place}"
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename.startswith((_OURS, "<frozen importlib")) or "/importlib/" in filename
+
+
+def _instead(exc: BaseException, beside: Path | None) -> str:
+    """What would be right, where that can be told."""
+    if isinstance(exc, SyntaxError):
+        return _newer_python(exc)
+    if isinstance(exc, ModuleNotFoundError) and exc.name:
+        return _missing(without_own_names(exc.name), beside)
+    if isinstance(exc, ImportError) and "no known parent package" in str(exc) and beside:
+        return f"; it imports files beside it: give the folder, {beside}, instead of the file"
+    return ""
+
+
+def _newer_python(exc: SyntaxError) -> str:
+    line = exc.text or ""
+    for version, what, pattern in _NEWER_SYNTAX:
+        if sys.version_info < version and re.search(pattern, line):
+            running = ".".join(map(str, sys.version_info[:2]))
+            needed = ".".join(map(str, version))
+            return (
+                f"; this is Python {running}, and {what} need Python {needed}: write the line "
+                "otherwise, or run the server with that Python"
+            )
+    return ""
+
+
+def _missing(name: str, beside: Path | None) -> str:
+    """What to do about a module that is not there."""
+    top = name.partition(".")[0]
+    if beside and ((beside / f"{top}.py").is_file() or (beside / top).is_dir()):
+        return f"; {top} stands beside the file: give the folder, {beside}, instead of the file"
+    if top in sys.stdlib_module_names or "." in name:
+        return ""
+    return (
+        f"; install {top!r} where the server runs, or give it with the mod: a folder, or an upload "
+        "with `files`"
+    )
