@@ -89,6 +89,8 @@ _FIELDS = {
         "sliding_window_pattern": 2,
         "query_pre_attn_scalar": 16,
     },
+    # masks with a window that is wider than its caches' by one
+    "plamo3": {"num_hidden_layers": 4, "sliding_window": 8, "sliding_window_pattern": 2},
     # chunks, and masks that only one length can do
     "llama4": {
         "text_config": {
@@ -217,3 +219,34 @@ def _larger(weights):
 def model_named(family):
     """The random model of a family."""
     return build_model(family)
+
+
+#: A choice among experts or blocks as close as this, in standard deviations, may go either way
+#: with the order of additions, and what follows with it.
+NEAR_TIE = 1e-4
+
+
+def closest_choice(model, token_ids):
+    """The narrowest lead by which the model chooses anything (experts, blocks) on these tokens.
+
+    In standard deviations of what it chooses by; infinite for a model that chooses nothing.
+    """
+    leads = [float("inf")]
+
+    def spied(values, kth, axis=-1, **options):
+        ordered = mx.sort(values.astype(mx.float32), axis=axis)
+        around = mx.take(ordered, mx.array([kth - 1, kth, kth + 1]) % values.shape[axis], axis=axis)
+        gaps = mx.abs(mx.diff(around, axis=axis)) / mx.std(mx.where(ordered > -1e8, ordered, 0))
+        # What is masked is no choice, and neither are equals, which are chosen by their place.
+        leads.append(mx.min(mx.where((gaps > 0) & (gaps < 1e8), gaps, mx.inf)).item())
+        return plain(values, kth, axis=axis, **options)
+
+    plain = mx.argpartition
+    mx.disable_compile()
+    mx.argpartition = spied
+    try:
+        mx.eval(model(mx.array([list(token_ids)])))
+    finally:
+        mx.argpartition = plain
+        mx.enable_compile()
+    return min(leads)

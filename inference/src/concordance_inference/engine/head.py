@@ -39,6 +39,16 @@ class ScoringHead:
         """Whether the head computes the wanted positions only."""
         return self._choice is not None
 
+    @property
+    def name(self) -> str:
+        """What mlx-lm calls the model's kind."""
+        name = getattr(self._model, "model_type", None)
+        return name if isinstance(name, str) else type(self._model).__name__
+
+    def without_cache(self, token_ids: Sequence[int]) -> mx.array:
+        """The logits behind a list of tokens that are read at once.  (vocab,) float32"""
+        return self._model(mx.array([list(token_ids)]))[0, -1].astype(mx.float32)
+
     def __call__(self, tokens: mx.array, cache: Sequence[Any], wanted: Wanted) -> mx.array:
         """Run a forward pass.
 

@@ -1,9 +1,10 @@
 """What is found out about a model when it is loaded, by running it."""
 
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from concordance_inference.engine.caches.attention import MARGIN
 from concordance_inference.engine.caches.batch_cache import BatchCache
@@ -11,7 +12,7 @@ from concordance_inference.engine.head import ScoringHead
 from concordance_inference.engine.kv_budget import Footprint
 from concordance_inference.engine.pass_cost import measured_cost
 from concordance_inference.engine.plan import Pass, PassCost, Read, Sharing
-from concordance_inference.engine.sharing import most_shared
+from concordance_inference.engine.sharing import find_layout
 
 _TOKENS = 16
 
@@ -20,6 +21,7 @@ class ModelProfile(Struct, frozen=True, kw_only=True):
     """What the planner and the scheduler have to know of a model."""
 
     sharing: Sharing  # which rows can share a pass
+    is_foreign: bool = False  # each row has mlx-lm's own caches, whatever these are
     footprint: Footprint  # what its caches take
     cost: PassCost = PassCost()  # what its passes cost; in seconds, if `is_timed`
     is_timed: bool = False
@@ -34,13 +36,15 @@ def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) 
         measures_cost: Whether to time it, so that plans depend on this machine's speed.
     """
     head = ScoringHead(model)
-    sharing = most_shared(head, lambda: BatchCache(model, margin=margin))
-    cache = BatchCache(model, margin=margin)
+    layout = find_layout(head, partial(BatchCache, model, margin=0))
+    cache = BatchCache(model, margin=margin, is_foreign=layout.is_foreign)
     footprint = _footprint(head, cache)
+    profile = ModelProfile(
+        sharing=layout.sharing, is_foreign=layout.is_foreign, footprint=footprint
+    )
     if not measures_cost:
-        return ModelProfile(sharing=sharing, footprint=footprint)
-    cost = measured_cost(head, cache)
-    return ModelProfile(sharing=sharing, footprint=footprint, cost=cost, is_timed=True)
+        return profile
+    return structs.replace(profile, cost=measured_cost(head, cache), is_timed=True)
 
 
 def _footprint(head: ScoringHead, cache: BatchCache) -> Footprint:

@@ -34,8 +34,8 @@ class ModelRunner:
             margin: How many tokens behind its window a sliding layer keeps.
         """
         self.head = ScoringHead(model)
-        self.cache = BatchCache(model, margin=margin)
         self.profile = profile or profile_of(model, margin=margin)
+        self.cache = BatchCache(model, margin=margin, is_foreign=self.profile.is_foreign)
 
     def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[ScoredPass]:
         """Launch the forward passes of a plan.

@@ -2,98 +2,244 @@
 
 mlx-lm's models are written for one length, given as a number. Most also take one length for each
 row, given as an array; some do arithmetic that only a number can do, or mask in their own way.
+
+Trials read about 20 tokens. So that they get past sliding windows of thousands, the caches mask
+with a window of a few positions instead: a model that takes its masks from its caches, as nearly
+all do, cannot tell the difference, and one that makes its own is found out.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import mlx.core as mx
+from concordance_shared import ModelLoadError
+from msgspec import Struct
 
 from concordance_inference.engine.caches.batch_cache import BatchCache
+from concordance_inference.engine.caches.segments import Segment, Snapshot
 from concordance_inference.engine.head import ScoringHead
 from concordance_inference.engine.plan import Pass, Read, Sharing
 
-#: What a row's scores may differ by when it shares a pass, as a fraction of their spread: kernels
+logger = logging.getLogger(__name__)
+
+#: What a row's logits may differ by when it shares a pass, as a fraction of their spread: kernels
 #: round differently with the batch's shape, the more so in 16 bits.
 _TOLERANCE = 0.05
 
-#: Per way of sharing: how many tokens two rows hold, and how many they read together.
-_TRIALS: dict[Sharing, tuple[tuple[int, int], tuple[int, int]]] = {
-    Sharing.PADDED: ((12, 9), (3, 1)),
-    Sharing.RAGGED: ((12, 9), (2, 2)),
-    Sharing.EQUAL: ((9, 9), (2, 2)),
+#: The window that sliding layers mask with in a trial, in positions.
+_WINDOW = 8
+
+#: Per way of sharing: how many tokens some rows hold, all past the window or none, and how many
+#: they read together.
+_TRIALS: dict[Sharing, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    Sharing.PADDED: ((20, 17, 0), (3, 1, 2)),
+    Sharing.RAGGED: ((20, 17), (2, 2)),
+    Sharing.EQUAL: ((17, 17), (2, 2)),
 }
 
-_TOKEN_IDS = ((5, 3, 8, 2, 9, 1, 7, 4, 6, 3, 8, 5, 2, 7, 9), (2, 7, 1, 8, 4, 9, 3, 6, 5, 1, 8, 4))
+_TOKEN_IDS = (
+    (5, 3, 8, 2, 9, 1, 7, 4, 6, 3, 8, 5, 2, 7, 9, 4, 1, 6, 2, 8, 3, 9, 5),
+    (2, 7, 1, 8, 4, 9, 3, 6, 5, 1, 8, 4, 9, 2, 6, 3, 7, 5, 1),
+    (6, 4),
+)
+
+#: What a model raises that cannot do with what a cache gives it.
+_ARITHMETIC = (ValueError, TypeError, IndexError, AttributeError)
+
+#: What the log says of each way of sharing.
+_IN_WORDS = {
+    Sharing.PADDED: "rows share forward passes whatever they hold and read",
+    Sharing.RAGGED: "rows that read equally many tokens share forward passes",
+    Sharing.EQUAL: "only rows that hold and read equally many tokens share forward passes",
+    Sharing.ALONE: "rows run one by one, so that a batch is no faster than its rows in turn",
+}
 
 
-def most_shared(head: ScoringHead, make_cache: Callable[[], BatchCache]) -> Sharing:
-    """The most that rows can share without changing what each of them says.
+class Layout(Struct, frozen=True):
+    """How the rows of a batch are laid out."""
+
+    sharing: Sharing  # which of them can share a pass
+    is_foreign: bool = False  # each has mlx-lm's own caches
+
+
+class CacheMaker(Protocol):
+    """Makes caches for a model, without rows."""
+
+    def __call__(self, *, is_foreign: bool = False) -> BatchCache:
+        """Make them; `is_foreign` for mlx-lm's own, one set for each row."""
+        ...
+
+
+def find_layout(head: ScoringHead, make_cache: CacheMaker) -> Layout:
+    """The layout that shares the most without changing the logits of any row.
+
+    The log says which it is and, for those that were rejected, why.
 
     Args:
         head: The model.
-        make_cache: Makes caches for it, without rows.
+        make_cache: Makes caches for it, which keep no more behind a window than they need.
+
+    Raises:
+        ModelLoadError: A row gets other logits when another is read between its own passes.
+        RuntimeError: A pass of one row fails, for example because the memory does not suffice.
     """
-    cache = make_cache()
-    for sharing, (held, read) in _TRIALS.items():
-        if sharing is Sharing.EQUAL and cache.has_windows:
-            break
-        if sharing <= cache.sharing and _agrees(head, make_cache, held, read):
-            return sharing
-    return Sharing.ALONE
+    refusals: list[str] = []
+    layout = _Trials(head, make_cache, refusals).layout()
+    reasons = f" ({'; '.join(refusals)})" if refusals else ""
+    is_odd = layout.sharing is Sharing.ALONE or "RuntimeError" in reasons
+    level = logging.WARNING if is_odd else logging.INFO
+    logger.log(level, "%s: %s%s", head.name, _IN_WORDS[layout.sharing], reasons)
+    return layout
 
 
-def _agrees(
-    head: ScoringHead,
-    make_cache: Callable[[], BatchCache],
-    held: tuple[int, int],
-    read: tuple[int, int],
-) -> bool:
-    """Whether two rows that share a pass say what they say alone."""
-    try:
-        together = _read_together(head, make_cache(), held, read)
-    except (ValueError, TypeError, IndexError, AttributeError, RuntimeError):
-        return False  # arithmetic that only one length for all can do
-    alone = [_read_alone(head, make_cache(), row, held[row], read[row]) for row in range(2)]
-    return all(_is_close(together[row], alone[row][0]) for row in range(2))
+class _Alone(Struct, frozen=True, eq=False):
+    """What a row says alone, and what is kept of it for another to go on from."""
+
+    held: int  # tokens read before
+    read: int  # tokens read in the pass that gives the logits
+    logits: mx.array  # (vocab,) float32
+    segment: Segment | None
+    snapshot: Snapshot | None  # of windows, no more positions than a pass may look at
 
 
-def _read_together(
-    head: ScoringHead, cache: BatchCache, held: Sequence[int], read: Sequence[int]
-) -> mx.array:
-    """Two rows read alone what they hold, then share a pass.  (2, vocab)"""
-    cache.rebuild((), 2)
-    for row in range(2):
-        _run(head, cache, {row: (0, held[row])})
-    logits = _run(head, cache, {row: (held[row], read[row]) for row in range(2)})
-    mx.eval(logits)
-    return logits
+class _Trials:
+    """The trials of one model."""
+
+    def __init__(self, head: ScoringHead, make_cache: CacheMaker, refusals: list[str]) -> None:
+        self._head = head
+        self._make_cache = make_cache
+        self._refusals = refusals  # why a layout was rejected, in words
+        self._known: dict[tuple[int, int, int], _Alone] = {}
+
+    def layout(self) -> Layout:
+        """The best layout that passes its trial."""
+        made = self._make_cache()
+        layout = self._shared(made) if self._is_right_alone(made) else None
+        if layout is None or layout.sharing is Sharing.ALONE:
+            layout = layout or Layout(Sharing.ALONE, is_foreign=True)
+            self._check_turns(layout)
+        return layout
+
+    def _shared(self, made: BatchCache) -> Layout:
+        """The best layout with caches that are right for one row."""
+        for sharing in _TRIALS:
+            if sharing is Sharing.EQUAL and made.has_windows:
+                break  # rows that hold equally many tokens may hold them from different places on
+            if sharing <= made.sharing and self._can_share(sharing):
+                return Layout(sharing)
+        return Layout(Sharing.ALONE)
+
+    def _is_right_alone(self, made: BatchCache) -> bool:
+        """Whether the batch's caches can stand in for mlx-lm's own."""
+        if made.is_foreign:
+            self._refusals.append("its caches are of a kind of its own")
+            return False
+        try:
+            if not self._is_like_whole():
+                self._refusals.append("with a cache, it has other logits than without")
+            elif not self._can_go_on():
+                self._refusals.append("it looks at positions that its caches need not keep")
+            else:
+                return True
+        except _ARITHMETIC as exc:
+            self._refusals.append(_in_words(exc))
+        return False
+
+    def _is_like_whole(self) -> bool:
+        """Whether a row says with the batch's caches what the model says without any."""
+        token_ids, held = _TOKEN_IDS[0][:12], 9
+        cache = self._make_cache()
+        cache.rebuild((), 1)
+        self._read(cache, {0: (0, held)})
+        cached = self._read(cache, {0: (held, len(token_ids) - held)})
+        return _is_close(cached[0], self._head.without_cache(token_ids))
+
+    def _can_go_on(self) -> bool:
+        """Whether a row can go on from what is kept of another, past its windows."""
+        row = self._alone(0, *(each[0] for each in _TRIALS[Sharing.PADDED]))
+        return _is_close(self._together([row])[0], row.logits)
+
+    def _can_share(self, sharing: Sharing) -> bool:
+        """Whether rows that share a pass say what they say alone."""
+        rows = [
+            self._alone(row, *each) for row, each in enumerate(zip(*_TRIALS[sharing], strict=True))
+        ]
+        try:
+            together = self._together(rows)
+        except (*_ARITHMETIC, RuntimeError) as exc:
+            self._refusals.append(f"{sharing.name.lower()}: {_in_words(exc)}")
+            return False
+        if all(_is_close(one, row.logits) for one, row in zip(together, rows, strict=True)):
+            return True
+        self._refusals.append(f"{sharing.name.lower()}: other logits than alone")
+        return False
+
+    def _check_turns(self, layout: Layout) -> None:
+        """Check that what a row says does not depend on who is read between its passes."""
+        cache = self._make_cache(is_foreign=layout.is_foreign)
+        cache.rebuild((), 2)
+        self._read(cache, {0: (0, 20)})
+        alone = self._read(cache, {0: (20, 2)})[0]
+        mx.eval(alone)
+        cache.rebuild((), 2)
+        for row in range(2):
+            self._read(cache, {row: (0, 17 + 3 * (1 - row))})
+        if not _is_close(self._read(cache, {0: (20, 2)})[0], alone):
+            raise ModelLoadError(
+                f"models of type {self._head.name} cannot be served: what one request gets depends "
+                "on the others, since the model keeps something outside of its caches"
+            )
+
+    # Passes, masked with narrow windows
+
+    def _alone(self, row: int, held: int, read: int) -> _Alone:
+        """What a row says that has dropped nothing and shares nothing, and what is kept of it."""
+        if (row, held, read) not in self._known:
+            cache = self._narrow_cache(row + 1)
+            segment, snapshot = None, None
+            if held:
+                self._read(cache, {row: (0, held)})
+                segment = cache.segment(row, 0, held)
+                snapshot = cache.snapshots(row, held).get(held) if cache.needs_snapshots else None
+            logits = self._read(cache, {row: (held, read)})[0]
+            self._known[row, held, read] = _Alone(held, read, logits, segment, snapshot)
+        return self._known[row, held, read]
+
+    def _together(self, rows: Sequence[_Alone]) -> mx.array:
+        """What rows say that go on in one pass from what was kept of them.  (rows, vocab)"""
+        cache = self._narrow_cache(len(rows))
+        for i, row in enumerate(rows):
+            if row.segment is not None:
+                parts: Any = [(0, row.segment.layers)] if row.segment.layers else []
+                cache.restore(i, row.held, parts, row.snapshot)
+        logits = self._read(cache, {i: (row.held, row.read) for i, row in enumerate(rows)})
+        mx.eval(logits)
+        return logits
+
+    def _narrow_cache(self, num_rows: int) -> BatchCache:
+        cache = self._make_cache()
+        cache.narrow(_WINDOW)
+        cache.rebuild((), num_rows)
+        return cache
+
+    def _read(self, cache: BatchCache, spans: dict[int, tuple[int, int]]) -> mx.array:
+        """One pass in which each row reads some of its tokens: from where, and how many."""
+        reads = [Read(row, start, count, None) for row, (start, count) in spans.items()]
+        pass_ = Pass(reads[0].row, tuple(start for start, _ in spans.values()), tuple(reads))
+        width = pass_.num_tokens
+        rows = [list(_TOKEN_IDS[r.row][r.start : r.start + r.num_tokens]) for r in reads]
+        tokens = mx.array([row + [0] * (width - len(row)) for row in rows], mx.int32)
+        wanted = [(i, read.num_tokens - 1) for i, read in enumerate(reads)]
+        cache.begin(pass_)
+        logits = self._head(tokens, cache.layers, wanted)
+        cache.end()
+        return logits
 
 
-def _read_alone(head: ScoringHead, cache: BatchCache, row: int, held: int, read: int) -> mx.array:
-    """The same for one row, which has the batch to itself.  (1, vocab)"""
-    cache.rebuild((), 1)
-    token_ids = _TOKEN_IDS[row]
-    _run(head, cache, {0: (0, held)}, [token_ids])
-    return _run(head, cache, {0: (held, read)}, [token_ids])
-
-
-def _run(
-    head: ScoringHead,
-    cache: BatchCache,
-    spans: dict[int, tuple[int, int]],
-    token_ids: Sequence[Sequence[int]] = _TOKEN_IDS,
-) -> mx.array:
-    """One pass in which each row reads `count` of its tokens from `start` on."""
-    reads = [Read(row, start, count, None) for row, (start, count) in spans.items()]
-    pass_ = Pass(reads[0].row, tuple(start for start, _ in spans.values()), tuple(reads))
-    width = pass_.num_tokens
-    rows = [list(token_ids[r.row][r.start : r.start + r.num_tokens]) for r in reads]
-    tokens = mx.array([row + [0] * (width - len(row)) for row in rows], mx.int32)
-    wanted = [(i, read.num_tokens - 1) for i, read in enumerate(reads)]
-    cache.begin(pass_)
-    logits = head(tokens, cache.layers, wanted)
-    cache.end()
-    return logits
+def _in_words(exc: Exception) -> str:
+    first_line = str(exc).partition("\n")[0].rstrip(".:")
+    return f"{type(exc).__name__}: {first_line}"
 
 
 def _is_close(one: mx.array, other: mx.array) -> bool:

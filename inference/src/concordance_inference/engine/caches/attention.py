@@ -56,11 +56,13 @@ class AttentionGroup:
             margin: How many more positions a windowed group keeps.
         """
         self.window = window
+        self.is_chunked = False  # the layers attend in chunks, and mask them themselves
         self.layers: list[AttentionCache] = []
         self.num_rows = 0
         self.num_slots = 0  # rows that the buffers have room for
         self.capacity = 0  # positions that they have room for
         self._margin = margin
+        self._is_narrowed = False
         self._longest = 0  # how many tokens a row can grow to
         self._starts: list[int] = []  # per row: the position of its first key
         self._pins: list[set[int]] = []  # per row: positions to be able to go back to
@@ -71,6 +73,35 @@ class AttentionGroup:
         """The cache of one more layer."""
         self.layers.append(AttentionCache(self))
         return self.layers[-1]
+
+    def asked_window(self, window: int | None) -> int | None:
+        """The window to mask with where the model asks for one; a group keeps the widest.
+
+        Some models mask with a wider window than their cache keeps (plamo3: one position more).
+
+        Args:
+            window: How many positions a query sees, as the model asks; `None` if it does not say.
+
+        Raises:
+            RuntimeError: It is wider than any window before, and positions were dropped already.
+        """
+        if window is None or self.window is None:
+            return window
+        if self._is_narrowed:
+            return min(window, self.window)
+        if window > self.window:
+            if any(self._starts):
+                raise RuntimeError(
+                    f"the model masks with a window of {window} positions after others were "
+                    f"dropped for a window of {self.window}"
+                )
+            self.window = window
+        return window
+
+    def narrow(self, window: int) -> None:
+        """Mask with a narrower window than the model asks for, so that a trial gets past it."""
+        assert self.window is not None
+        self.window, self._is_narrowed = min(window, self.window), True
 
     @property
     def num_bytes(self) -> int:
@@ -297,7 +328,8 @@ class AttentionCache:
         window_size: int | None = None,
     ) -> Mask:
         """The mask of this pass; see `Geometry.mask`."""
-        return self._group.geometry.mask(window_size, as_array=return_array)
+        window = self._group.asked_window(window_size)
+        return self._group.geometry.mask(window, as_array=return_array)
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         """Write this pass's keys and values; return all that its queries may look at.

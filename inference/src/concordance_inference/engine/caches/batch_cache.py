@@ -19,7 +19,7 @@ from concordance_inference.engine.caches.segments import Segment, Snapshot
 from concordance_inference.engine.caches.states import StateGroup
 from concordance_inference.engine.caches.windows import KeysValues
 from concordance_inference.engine.kv_budget import Footprint
-from concordance_inference.engine.plan import Pass, Sharing
+from concordance_inference.engine.plan import Pass, Read, Sharing
 
 Group = AttentionGroup | StateGroup | ForeignGroup
 
@@ -35,12 +35,13 @@ class BatchCache:
     Layers of one kind form a group; going back to a length has to be possible for all of them.
     """
 
-    def __init__(self, model: Any, *, margin: int = MARGIN) -> None:
+    def __init__(self, model: Any, *, margin: int = MARGIN, is_foreign: bool = False) -> None:
         """Make the caches that a model wants, without rows.
 
         Args:
             model: One of mlx-lm's.
             margin: How many tokens behind its window a sliding layer keeps.
+            is_foreign: Whether to use mlx-lm's own caches, one set for each row, whatever they are.
         """
         self._margin = margin
         self._attention: dict[int | None, AttentionGroup] = {}
@@ -49,8 +50,10 @@ class BatchCache:
         self._layers: list[Any] = []
         self._pins: list[set[int]] = []  # per row
         made = make_prompt_cache(model)
-        if all(_is_known(cache) for cache in made):
+        if not is_foreign and all(_is_known(cache) for cache in made):
             self._layers = [self._layer_for(cache) for cache in made]
+            if self.has_windows:
+                self._learn_windows(model)
         else:
             self._foreign = ForeignGroup(lambda: make_prompt_cache(model))
 
@@ -65,7 +68,9 @@ class BatchCache:
             case RotatingKVCache():
                 return self._attention_group(cache.max_size).add_layer()
             case ChunkedKVCache():
-                return self._attention_group(cache.chunk_size).add_layer()
+                group = self._attention_group(cache.chunk_size)
+                group.is_chunked = True
+                return group.add_layer()
             case KVCache():
                 return self._attention_group(None).add_layer()
             case _:
@@ -75,6 +80,23 @@ class BatchCache:
         if window not in self._attention:
             self._attention[window] = AttentionGroup(window=window, margin=self._margin)
         return self._attention[window]
+
+    def _learn_windows(self, model: Any) -> None:
+        """Let the model ask for its windows, in a pass that is built and never computed."""
+        self.rebuild((), 1)
+        self.begin(Pass(0, (0,), (Read(0, 0, 2, None),)))
+        model(mx.zeros((1, 2), mx.int32), cache=self._layers)
+        self.end()
+        self.rebuild((), 0)
+
+    def narrow(self, window: int) -> None:
+        """Make windows narrower, so that a trial gets past them with few tokens.
+
+        Chunks are left alone: a model masks them itself.
+        """
+        for kept, group in self._attention.items():
+            if kept is not None and not group.is_chunked:
+                group.narrow(window)
 
     @property
     def layers(self) -> list[Any]:
@@ -87,6 +109,11 @@ class BatchCache:
         if self._foreign:
             return Sharing.ALONE
         return Sharing.RAGGED if self._states else Sharing.PADDED
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether each row has mlx-lm's own caches."""
+        return self._foreign is not None
 
     @property
     def has_windows(self) -> bool:
