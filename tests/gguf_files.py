@@ -190,13 +190,17 @@ def _kind(value):
 
 
 def _element_kind(value):
-    return _scalar_kind(value[0]) if isinstance(value, list) and value else None
+    if isinstance(value, list) and isinstance(value[0], int):
+        return gguf.GGUFValueType.INT32
+    return _scalar_kind(value[0]) if isinstance(value, list) else None
 
 
 def _scalar_kind(value):
+    if isinstance(value, int) and value < 0:
+        return gguf.GGUFValueType.INT32
     kinds = {
         bool: gguf.GGUFValueType.BOOL,
-        int: gguf.GGUFValueType.INT32,
+        int: gguf.GGUFValueType.UINT32,
         float: gguf.GGUFValueType.FLOAT32,
         str: gguf.GGUFValueType.STRING,
     }
