@@ -6,6 +6,7 @@ from mlx_lm.models import llama
 from concordance_inference.bench.drive import Subject
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.models.loader import load_model
+from concordance_inference.models.options import ModelOptions
 from concordance_inference.models.tokenizer import ModelTokenizer
 
 #: A llama so small that a step is nearly all loop and vocabulary.
@@ -21,13 +22,13 @@ _TINY = {
 }
 
 
-def real_subject(name: str | None) -> Subject:
+def real_subject(name: str | None, options: ModelOptions | None = None) -> Subject:
     """A model as `--model` names it, the embedded default if it does not.
 
     Raises:
         ModelLoadError: It cannot be loaded.
     """
-    loaded = load_model(name)
+    loaded = load_model(name, options)
     traits = traits_of(loaded.tokenizer, loaded.info.context_length)
     return Subject(loaded.info.id, loaded.model, loaded.tokenizer.hf, traits, place=loaded.place)
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from concordance_inference.models.blas import preload_blas
+from concordance_inference.models.options import ModelOptions
 
 if TYPE_CHECKING:
     from concordance_inference.bench.drive import Subject
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def run(
     model: str | None,
     *,
+    options: ModelOptions,
     only: Sequence[str],
     rounds: int,
     tokens: int,
@@ -34,6 +36,7 @@ def run(
 
     Args:
         model: The real model; `None` for the embedded default.
+        options: How to load it.
         only: The groups of figures; all if empty.
         rounds: How often each figure is measured.
         tokens: How many tokens a decoding round has on the real model.
@@ -53,7 +56,7 @@ def run(
         ) from exc
     _check_groups(only, suite.names())
     console = Console(highlight=False)
-    subjects = _subjects(model, rounds=rounds, tokens=tokens, quick=quick)
+    subjects = _subjects(model, options, rounds=rounds, tokens=tokens, quick=quick)
     figures: list[Figure] = []
     with Console(stderr=True).status("measuring"):
         for figure in suite.figures(subjects, only):
@@ -89,12 +92,12 @@ def _check_groups(only: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _subjects(
-    model: str | None, *, rounds: int, tokens: int, quick: bool
+    model: str | None, options: ModelOptions, *, rounds: int, tokens: int, quick: bool
 ) -> "list[tuple[Subject, Effort]]":
     from concordance_inference.bench.effort import Effort
     from concordance_inference.bench.subjects import real_subject, tiny_subject
 
-    real = real_subject(model)
+    real = real_subject(model, options)
     measured = [(tiny_subject(real), 8 * tokens), *([] if quick else [(real, tokens)])]
     return [(subject, Effort(rounds=rounds, decode_tokens=n)) for subject, n in measured]
 

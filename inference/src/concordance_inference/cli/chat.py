@@ -10,6 +10,7 @@ from rich.console import Console
 
 from concordance_inference.cli.start import running
 from concordance_inference.generation import SamplingParams, TextDelta, Update
+from concordance_inference.models.options import ModelOptions
 
 with suppress(ImportError):  # not on every platform
     importlib.import_module("readline")  # gives `input` line editing and history
@@ -22,6 +23,7 @@ def run(
     mods: Sequence[str],
     mod_paths: Sequence[Path],
     *,
+    options: ModelOptions,
     system: str | None,
     max_tokens: int,
     sampling: SamplingParams,
@@ -30,7 +32,7 @@ def run(
     console = Console(highlight=False)
     beginning = [Message(role="system", content=system)] if system else []
     messages = list(beginning)
-    with running(model, mods, mod_paths) as (runtime, calls):
+    with running(model, mods, mod_paths, options=options) as (runtime, calls):
         console.print(f"[bold]{runtime.engine.model.id}[/]{_with(mods)}\n[dim]{_HELP}[/]")
         for line in _lines(console):
             if line == "/reset":

@@ -21,6 +21,7 @@ from concordance_inference.generation import (
     TokensDelta,
     Update,
 )
+from concordance_inference.models.options import ModelOptions
 
 Submit = Callable[[GenerationRequest, Callable[[Update], None]], None]
 
@@ -49,10 +50,10 @@ SCENES = (
 )
 
 
-def run(model: str | None, *, max_tokens: int) -> None:
+def run(model: str | None, *, options: ModelOptions, max_tokens: int) -> None:
     """Play the scenes, each twice at the same time: without its mod and with it."""
     console = Console(highlight=False)
-    with running(model) as (runtime, _):
+    with running(model, options=options) as (runtime, _):
         console.print(
             Text.assemble(
                 "sampled, ", ("forced", "bold green"), ", ", ("taken back", "red strike"), "\n"

@@ -17,6 +17,7 @@ from concordance_inference.generation import (
     TokensDelta,
     Update,
 )
+from concordance_inference.models.options import ModelOptions
 
 
 def run(
@@ -25,6 +26,7 @@ def run(
     mods: Sequence[str],
     mod_paths: Sequence[Path],
     *,
+    options: ModelOptions,
     system: str | None,
     max_tokens: int,
     sampling: SamplingParams,
@@ -34,7 +36,7 @@ def run(
 ) -> None:
     """Answer one question on standard output, as it is made."""
     text = sys.stdin.read() if prompt == "-" else prompt
-    with running(model, mods, mod_paths) as (runtime, calls):
+    with running(model, mods, mod_paths, options=options) as (runtime, calls):
         request = runtime.request(
             text if raw else conversation(text, system),
             mods=calls,

@@ -5,9 +5,12 @@ Each command's work stands in a module of its own, imported when the command run
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from concordance_inference.models.options import ModelOptions
 
 app = typer.Typer(
     name="concordance",
@@ -28,6 +31,29 @@ Model = Annotated[
         "--model",
         help="A folder in mlx-lm's format, a GGUF file, or an id on the Hugging Face hub. "
         "[default: the embedded SmolLM2-135M-Instruct]",
+        show_default=False,
+    ),
+]
+ContextLength = Annotated[
+    int | None,
+    typer.Option(
+        "--context-length",
+        help="How many tokens a prompt and its answer may have together. [default: by the model]",
+        min=1,
+        show_default=False,
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code", help="Run Python code that the model's folder brings along."
+    ),
+]
+AdapterPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--adapter-path",
+        help="A folder of LoRA adapters, as mlx_lm.lora writes it.",
         show_default=False,
     ),
 ]
@@ -67,6 +93,9 @@ _DEFAULT_URL = "http://127.0.0.1:8000"
 @app.command()
 def serve(
     model: Model = None,
+    context_length: ContextLength = None,
+    trust_remote_code: TrustRemoteCode = False,
+    adapter_path: AdapterPath = None,
     mods: ModPaths = [],
     host: Annotated[
         str, typer.Option(help="The address to listen on. Must be a loopback address.")
@@ -115,6 +144,7 @@ def serve(
     command.run(
         model,
         mods,
+        options=_options(context_length, adapter_path, trust_remote_code=trust_remote_code),
         host=host,
         port=port,
         bounds={
@@ -130,6 +160,18 @@ def serve(
     )
 
 
+def _options(
+    context_length: int | None, adapter_path: Path | None, *, trust_remote_code: bool
+) -> "ModelOptions":
+    from concordance_inference.models.options import ModelOptions
+
+    return ModelOptions(
+        context_length=context_length,
+        adapter_path=adapter_path,
+        trust_remote_code=trust_remote_code,
+    )
+
+
 def _bytes(gigabytes: float | None) -> int | None:
     return None if gigabytes is None else int(gigabytes * 1e9)
 
@@ -138,6 +180,9 @@ def _bytes(gigabytes: float | None) -> int | None:
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.")],
     model: Model = None,
+    context_length: ContextLength = None,
+    trust_remote_code: TrustRemoteCode = False,
+    adapter_path: AdapterPath = None,
     mod: ModNames = [],
     mods: ModPaths = [],
     system: System = None,
@@ -166,6 +211,7 @@ def generate(
         model,
         mod,
         mods,
+        options=_options(context_length, adapter_path, trust_remote_code=trust_remote_code),
         system=system,
         max_tokens=max_tokens,
         stop=stop,
@@ -180,6 +226,9 @@ def generate(
 @app.command()
 def chat(
     model: Model = None,
+    context_length: ContextLength = None,
+    trust_remote_code: TrustRemoteCode = False,
+    adapter_path: AdapterPath = None,
     mod: ModNames = [],
     mods: ModPaths = [],
     system: System = None,
@@ -195,6 +244,7 @@ def chat(
         model,
         mod,
         mods,
+        options=_options(context_length, adapter_path, trust_remote_code=trust_remote_code),
         system=system,
         max_tokens=max_tokens,
         sampling=SamplingParams(temperature=temperature, seed=seed),
@@ -204,17 +254,27 @@ def chat(
 @app.command()
 def demo(
     model: Model = None,
+    context_length: ContextLength = None,
+    trust_remote_code: TrustRemoteCode = False,
+    adapter_path: AdapterPath = None,
     max_tokens: MaxTokens = 40,
 ) -> None:
     """Show four small mods, with and without, side by side."""
     from concordance_inference.cli import demo as command
 
-    command.run(model, max_tokens=max_tokens)
+    command.run(
+        model,
+        options=_options(context_length, adapter_path, trust_remote_code=trust_remote_code),
+        max_tokens=max_tokens,
+    )
 
 
 @app.command()
 def bench(
     model: Model = None,
+    context_length: ContextLength = None,
+    trust_remote_code: TrustRemoteCode = False,
+    adapter_path: AdapterPath = None,
     only: Annotated[
         list[str],
         typer.Option(
@@ -248,6 +308,7 @@ def bench(
 
     command.run(
         model,
+        options=_options(context_length, adapter_path, trust_remote_code=trust_remote_code),
         only=only,
         rounds=rounds,
         tokens=tokens,

@@ -29,6 +29,7 @@ from concordance_inference.generation import (
     new_request_id,
 )
 from concordance_inference.models.loader import LoadedModel, load_model
+from concordance_inference.models.options import ModelOptions
 from concordance_inference.mods.catalog import ModCatalog
 
 
@@ -41,6 +42,7 @@ class Runtime:
         mods: ModCatalog,
         *,
         config: EngineConfig | None = None,
+        options: ModelOptions | None = None,
         locks_memory: bool = False,
         progress: Callable[[str], None],
     ) -> None:
@@ -50,12 +52,14 @@ class Runtime:
             model: What to load; `None` for the embedded default.
             mods: The mods that requests can name.
             config: The engine's bounds; what caches may take is found out if it does not say.
+            options: How to load the model.
             locks_memory: Whether to keep the weights in memory, come what may.
             progress: Told what is being done.
         """
         config = config or EngineConfig()
         self.mods = mods
         self._model = model
+        self._options = options
         self._config = config
         self._locks_memory = locks_memory
         self._progress = progress
@@ -94,7 +98,7 @@ class Runtime:
 
     def _build(self) -> tuple[Engine, ModelInfo]:
         """On the engine's thread: load the model, make the engine."""
-        loaded = load_model(self._model, progress=self._progress)
+        loaded = load_model(self._model, self._options, progress=self._progress)
         tokenizer = loaded.tokenizer
         traits = ModelTraits(
             tokenizer=tokenizer,

@@ -14,6 +14,7 @@ import uvicorn
 from rich.console import Console
 
 from concordance_inference.models.blas import preload_blas
+from concordance_inference.models.options import ModelOptions
 from concordance_inference.mods.catalog import ModCatalog
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ def run(
     model: str | None,
     mod_paths: Sequence[Path],
     *,
+    options: ModelOptions,
     host: str,
     port: int,
     bounds: Mapping[str, float | None],
@@ -40,6 +42,7 @@ def run(
     Args:
         model: What to load; `None` for the embedded default.
         mod_paths: Files and folders of mods.
+        options: How to load the model.
         host: The address to listen on.
         port: The port; 0 for any that is free.
         bounds: The engine's bounds, by the names of `EngineConfig`.
@@ -56,7 +59,9 @@ def run(
     catalog = ModCatalog(mod_paths)
     with _bind(host, port) as listener:
         preload_blas()
-        _serve(console, listener, model, catalog, bounds, mlock=mlock, verbose=verbose)
+        _serve(
+            console, listener, model, catalog, bounds, options=options, mlock=mlock, verbose=verbose
+        )
 
 
 def _serve(
@@ -66,6 +71,7 @@ def _serve(
     catalog: ModCatalog,
     bounds: Mapping[str, float | None],
     *,
+    options: ModelOptions,
     mlock: bool,
     verbose: bool,
 ) -> None:
@@ -79,6 +85,7 @@ def _serve(
         model,
         catalog,
         config=msgspec.convert(bounds, EngineConfig),
+        options=options,
         locks_memory=mlock,
         progress=lambda what: console.print(f"… {what}"),
     )

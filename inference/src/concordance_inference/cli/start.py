@@ -11,6 +11,7 @@ from rich.console import Console
 
 from concordance_inference.generation import ModCall
 from concordance_inference.models.blas import preload_blas
+from concordance_inference.models.options import ModelOptions
 from concordance_inference.mods.catalog import ModCatalog, NamedMod
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ _PARAMETER = re.compile(r",(?=[A-Za-z_]\w*=)")
 
 @contextmanager
 def running(
-    model: str | None, mods: Sequence[str] = (), mod_paths: Sequence[Path] = ()
+    model: str | None,
+    mods: Sequence[str] = (),
+    mod_paths: Sequence[Path] = (),
+    *,
+    options: ModelOptions | None = None,
 ) -> Generator[tuple["Runtime", tuple[ModCall, ...]]]:
     """A running engine and the mods that were named, until the block ends.
 
@@ -36,7 +41,7 @@ def running(
     with Console(stderr=True).status("starting") as status:
         from concordance_inference.cli.runtime import Runtime
 
-        runtime = Runtime(model, catalog, progress=status.update).start()
+        runtime = Runtime(model, catalog, options=options, progress=status.update).start()
     try:
         yield runtime, calls
     finally:

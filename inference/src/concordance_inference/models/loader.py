@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,17 +11,18 @@ import mlx.core as mx
 import mlx_lm.utils
 from concordance_shared import ModelLoadError
 from mlx.utils import tree_flatten, tree_map
+from mlx_lm.models.switch_layers import SwitchLinear
 from msgspec import Struct
 
 from concordance_inference.generation import ModelInfo
+from concordance_inference.models.context_length import context_length
 from concordance_inference.models.converted import SMALL, converted
 from concordance_inference.models.embedded import DEFAULT_HUB_ID, DEFAULT_MODEL, embedded_gguf
 from concordance_inference.models.gguf import Progress
+from concordance_inference.models.options import ModelOptions
 from concordance_inference.models.tokenizer import ModelTokenizer
 
 logger = logging.getLogger(__name__)
-
-_DEFAULT_CONTEXT = 4096
 
 
 class LoadedModel(Struct, frozen=True, kw_only=True, eq=False):
@@ -37,34 +40,47 @@ class LoadedModel(Struct, frozen=True, kw_only=True, eq=False):
         return sum(array.nbytes for _, array in arrays)
 
 
-def load_model(name: str | None = None, *, progress: Progress = logger.info) -> LoadedModel:
+def load_model(
+    name: str | None = None,
+    options: ModelOptions | None = None,
+    *,
+    progress: Progress = logger.info,
+) -> LoadedModel:
     """Load a model. Call it on the thread that will run it.
 
     Args:
         name: A folder in mlx-lm's format, a GGUF file, or an id on the hub; `None` for the
             embedded default.
+        options: How to load it.
         progress: Told what is being done.
 
     Raises:
         ModelLoadError: It cannot be found, fetched, read or run; the message says which.
     """
-    model_id, place = _find(name, progress)
+    with explained(f"model {name!r} cannot be found"):
+        model_id, place = _find(name, progress)
     progress(f"loading {model_id}")
-    model, tokenizer, config = _load(model_id, place)
-    _settle_weights(model)
-    vocab_size = _vocab_size(config)
-    wrapped = ModelTokenizer(
-        tokenizer,
-        eos_token_ids=sorted(tokenizer.eos_token_ids),
-        vocab_size=vocab_size,
-    )
-    info = ModelInfo(
-        id=model_id,
-        created=int(time.time()),
-        context_length=_context_length(config),
-        vocab_size=wrapped.vocab_size,
-    )
-    return LoadedModel(model=model, tokenizer=wrapped, info=info, place=str(place))
+    with explained(f"model {model_id!r} cannot be loaded{_hint(place)}"):
+        return _load(model_id, place, options or ModelOptions())
+
+
+@contextmanager
+def explained(what: str) -> Generator[None]:
+    """Turn any error into a `ModelLoadError`: files, a model's own code, the hub may be wrong.
+
+    Raises:
+        ModelLoadError: Something was raised; the message begins with `what`.
+    """
+    try:
+        yield
+    except ModelLoadError:
+        raise
+    except Exception as exc:
+        raise ModelLoadError(f"{what}: {type(exc).__name__}: {exc}") from exc
+    except BaseException as exc:
+        if type(exc).__name__ != "PanicException":  # of Rust, which is no `Exception`
+            raise
+        raise ModelLoadError(f"{what}: {exc}") from exc
 
 
 def _find(name: str | None, progress: Progress) -> tuple[str, Path | str]:
@@ -80,7 +96,11 @@ def _find(name: str | None, progress: Progress) -> tuple[str, Path | str]:
                 f"{path} is a folder without config.json, not a model in mlx-lm's format"
             )
         return path.resolve().name, path
-    if path.is_absolute() or name.startswith((".", "~")):
+    if path.exists():
+        raise ModelLoadError(
+            f"{path} is a file, and no GGUF file; a model is a folder or NAME.gguf"
+        )
+    if path.suffix == ".gguf" or path.is_absolute() or name.startswith((".", "~")):
         raise ModelLoadError(f"there is no folder or GGUF file at {path}")
     return name, name
 
@@ -93,14 +113,33 @@ def _default_place(progress: Progress) -> Path | str:
     return DEFAULT_HUB_ID
 
 
-def _load(model_id: str, place: Path | str) -> tuple[Any, Any, dict[str, Any]]:
-    """The model with its weights unread, mlx-lm's wrapper of its tokenizer, and its config."""
-    try:
-        return cast(Any, mlx_lm.utils.load(str(place), lazy=True, return_config=True))
-    except Exception as exc:  # files, weights, a model's own code, the hub: anything can be wrong
-        raise ModelLoadError(
-            f"model {model_id!r} cannot be loaded{_hint(place)}: {type(exc).__name__}: {exc}"
-        ) from exc
+def _load(model_id: str, place: Path | str, options: ModelOptions) -> LoadedModel:
+    """The model with its weights in memory, and its tokenizer."""
+    model, tokenizer, config = cast(
+        tuple[Any, Any, dict[str, Any]],
+        mlx_lm.utils.load(
+            str(place),
+            tokenizer_config={"trust_remote_code": options.trust_remote_code},
+            adapter_path=None if options.adapter_path is None else str(options.adapter_path),
+            lazy=True,
+            return_config=True,
+            trust_remote_code=options.trust_remote_code,
+        ),
+    )
+    length = context_length(model, config, tokenizer, chosen=options.context_length)
+    _settle_weights(model)
+    wrapped = ModelTokenizer(
+        tokenizer,
+        eos_token_ids=sorted(tokenizer.eos_token_ids),
+        vocab_size=_vocab_size(config),
+    )
+    info = ModelInfo(
+        id=model_id,
+        created=int(time.time()),
+        context_length=length,
+        vocab_size=wrapped.vocab_size,
+    )
+    return LoadedModel(model=model, tokenizer=wrapped, info=info, place=str(place))
 
 
 def _hint(place: Path | str) -> str:
@@ -116,13 +155,30 @@ def _hint(place: Path | str) -> str:
 
 
 def _settle_weights(model: Any) -> None:
-    """Put the weights into the form that the device is fast at, and into memory."""
+    """Put the weights into the form that the device is fast at, and into memory.
+
+    Raises:
+        ModelLoadError: The device cannot run them in their form.
+    """
     parameters = model.parameters()
     arrays = cast(list[tuple[str, mx.array]], tree_flatten(parameters))
     count = sum(array.size for _, array in arrays)
-    if mx.default_device() == mx.cpu and count <= SMALL and not _is_quantized(arrays):
-        model.update(tree_map(_as_float32, parameters))
+    if mx.default_device() == mx.cpu and not _is_quantized(arrays):
+        if count <= SMALL:
+            model.update(tree_map(_as_float32, parameters))
+        else:
+            _refuse_experts(model, arrays)
     mx.eval(model.parameters())
+
+
+def _refuse_experts(model: Any, arrays: list[tuple[str, mx.array]]) -> None:
+    """MLX multiplies by the weights of chosen experts in float32 only, on a CPU."""
+    experts = any(isinstance(module, SwitchLinear) for _, module in model.named_modules())
+    if experts and any(array.dtype in (mx.float16, mx.bfloat16) for _, array in arrays):
+        raise ModelLoadError(
+            "MLX runs mixtures of experts in 16 bits on a GPU only; quantize the model with "
+            "`mlx_lm.convert -q`, whose result runs on a CPU too"
+        )
 
 
 def _is_quantized(arrays: list[tuple[str, mx.array]]) -> bool:
@@ -133,15 +189,6 @@ def _as_float32(array: mx.array) -> mx.array:
     return array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array
 
 
-def _text_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that speaks of the language model."""
-    inner: dict[str, Any] = config.get("text_config") or {}
-    return {**config, **inner}
-
-
-def _context_length(config: dict[str, Any]) -> int:
-    return int(_text_config(config).get("max_position_embeddings") or _DEFAULT_CONTEXT)
-
-
 def _vocab_size(config: dict[str, Any]) -> int:
-    return int(_text_config(config).get("vocab_size") or 2**31)
+    inner: dict[str, Any] = config.get("text_config") or {}
+    return int({**config, **inner}.get("vocab_size") or 2**31)
