@@ -27,7 +27,7 @@ def test_a_sentencepiece_token_may_be_a_byte_or_begin_with_a_space(strips):
 @pytest.mark.parametrize(
     "decoder",
     [
-        decoders.WordPiece(),
+        decoders.BPEDecoder(),
         decoders.Sequence(
             [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.CTC()]
         ),

@@ -8,6 +8,13 @@ def test_the_first_of_several_is_found():
     assert StopStrings(["lo", "el"]).find("hello") == 1
 
 
+@pytest.mark.parametrize(
+    ("strings", "at"), [(["cd", "abcdef"], 3), (["abcdef", "cde"], 3), (["cd", "bcd"], 2)]
+)
+def test_the_one_that_is_completed_first_is_found_and_the_longest_of_those(strings, at):
+    assert StopStrings(strings).find("zabcdefgh") == at
+
+
 def test_nothing_is_found_where_nothing_is():
     assert StopStrings(["x"]).find("hello") is None
 

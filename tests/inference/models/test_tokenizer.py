@@ -1,10 +1,11 @@
 """A model's own tokenizer, for mods and for the decoder."""
 
 import pytest
-from concordance_inference.engine.decoder import BytesDecoder, WindowDecoder
 from concordance_inference.models.tokenizer import ModelTokenizer
+from concordance_sdk.detokenizer import PieceDetokenizer, WholeDetokenizer
 from hypothesis import given
 from hypothesis import strategies as st
+from token_families import AS_A_WHOLE
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -58,13 +59,14 @@ BYTE_LEVEL = wrapped(byte_level())
 SPM = wrapped(sentencepiece(strips=False), "</s>")
 SPM_STRIPS = wrapped(sentencepiece(strips=True), "</s>")
 WORDS = wrapped(word_piece(), "[SEP]")
+CTC = wrapped(AS_A_WHOLE["ctc"], "</s>")
 
 
 def decoded(tokenizer, token_ids):
     decoder = tokenizer.new_decoder()
     for token_id in token_ids:
-        decoder.append(token_id)
-    return "".join(decoder.pieces) + decoder.rest()
+        decoder.extend([token_id])
+    return decoder.text()
 
 
 @given(st.text(max_size=30))
@@ -87,10 +89,11 @@ def test_nothing_is_added():
 @pytest.mark.parametrize(
     ("tokenizer", "kind"),
     [
-        (BYTE_LEVEL, BytesDecoder),
-        (SPM, BytesDecoder),
-        (SPM_STRIPS, BytesDecoder),
-        (WORDS, WindowDecoder),
+        (BYTE_LEVEL, PieceDetokenizer),
+        (SPM, PieceDetokenizer),
+        (SPM_STRIPS, PieceDetokenizer),
+        (WORDS, PieceDetokenizer),
+        (CTC, WholeDetokenizer),
     ],
 )
 def test_the_decoder_fits_the_vocabulary(tokenizer, kind):
@@ -140,5 +143,5 @@ def test_a_special_token_is_known_as_one_and_spelled_by_its_name():
 
 
 def test_tokens_that_are_no_bytes_are_refused_with_the_way_they_are_decoded():
-    with pytest.raises(ValueError, match="WordPiece"):
-        WORDS.token_bytes(0)
+    with pytest.raises(ValueError, match="CTC"):
+        CTC.token_bytes(0)

@@ -49,7 +49,8 @@ def test_it_is_what_the_tokenizer_says_at_every_whole_character(kind, said):
             assert str(text) == so_far
         assert len(text) == len(str(text))
 
-    assert str(text) == said
+    assert str(text) == tokenizer.decode(token_ids)
+    assert str(text) == (said.removeprefix(" ") if kind == "sentencepiece" else said)
 
 
 @settings(deadline=None)
@@ -137,13 +138,13 @@ def test_it_knows_that_the_budget_is_spent():
 
 
 class Counting(ByteTokenizer):
-    """Counts the tokens that it is given to decode."""
+    """Counts the tokens that it is asked for."""
 
     decoded = 0
 
-    def decode(self, token_ids, *, skip_special_tokens=False):
-        self.decoded += len(token_ids)
-        return super().decode(token_ids, skip_special_tokens=skip_special_tokens)
+    def token_bytes(self, token_id):
+        self.decoded += 1
+        return super().token_bytes(token_id)
 
 
 @pytest.mark.parametrize("said", ["a" * 2000, "€" * 700])
@@ -154,7 +155,7 @@ def test_a_token_costs_the_same_however_long_the_completion_is(said):
     following(tokenizer, said.encode())
 
     assert tokenizer.decoded - first < 2.5 * first
-    assert first < 20 * 1000
+    assert first < 3 * 1000
 
 
 # Places in it
@@ -205,7 +206,7 @@ def test_a_tokenizer_that_begins_texts_with_a_space_puts_none_into_a_word():
     tokenizer = tokenizer_of("sentencepiece")
     text = following(tokenizer, tokenizer.encode("the en"))
 
-    assert tokenizer.decode([*text.token_ids, *tokenizer.encode("gine")]) == "the en gine"
+    assert tokenizer.decode([*text.token_ids, *tokenizer.encode("gine")]) == "the engine"
     assert tokenizer.decode([*text.token_ids, *text.encode("gine")]) == "the engine"
 
 

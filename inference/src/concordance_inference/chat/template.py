@@ -97,7 +97,7 @@ class ChatTemplate:
         answers = [i for i, message in enumerate(messages) if _is_answer(message)]
         pieces = self._pieces(messages, given, answers, text) if answers else None
         if pieces is None:
-            return self._tokenizer.encode(text)
+            return self._tokenizer.encode_prompt(text)
         return self._joined(pieces, [messages[i]["content"] for i in answers])
 
     def remember(self, prompt_ids: Sequence[int], completed: Completed) -> None:
@@ -138,7 +138,7 @@ class ChatTemplate:
             return
         num_tokens = 0
         for begin in range(0, len(text), _PIECE):
-            num_tokens += len(self._tokenizer.encode(text[begin : begin + _PIECE]))
+            num_tokens += len(self._tokenizer.encode_prompt(text[begin : begin + _PIECE]))
             if num_tokens > _CUTTING_COSTS * most:
                 raise self._too_long(f"more than {most} tokens")
 
@@ -210,10 +210,10 @@ class ChatTemplate:
             if sampled is None:
                 waiting.append(answer)
             else:
-                token_ids += [*self._tokenizer.encode("".join(waiting)), *sampled]
+                token_ids += [*self._tokenizer.encode_prompt("".join(waiting)), *sampled]
                 waiting.clear()
             prompt.extend(answer)
-        return [*token_ids, *self._tokenizer.encode("".join(waiting))]
+        return [*token_ids, *self._tokenizer.encode_prompt("".join(waiting))]
 
 
 def _split(text: str, marks: Sequence[str]) -> list[str] | None:

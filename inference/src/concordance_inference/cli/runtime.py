@@ -134,7 +134,7 @@ class Runtime:
             ContextLengthError: The prompt leaves no room.
         """
         if isinstance(prompt, str):
-            prompt_ids = self.loaded.tokenizer.encode(prompt)
+            prompt_ids = self.loaded.tokenizer.encode_prompt(prompt, adds_bos=True)
         else:
             prompt_ids = self.chat.render(prompt)
         room = self.engine.model.context_length - len(prompt_ids)

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 from concordance_sdk import Tokenizer
+from concordance_sdk.detokenizer import Detokenizer
 from msgspec import Struct
-
-from concordance_inference.engine.decoder import Decoder
 
 
 class EngineConfig(Struct, frozen=True, kw_only=True):
@@ -23,7 +22,7 @@ class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):
     """What the engine has to know of a model beside its weights."""
 
     tokenizer: Tokenizer  # the mods'
-    new_decoder: Callable[[], Decoder]
+    new_decoder: Callable[[], Detokenizer]
     vocab_size: int  # token ids are below this; the logits may be wider
     eos_ids: frozenset[int]
     context_length: int  # tokens of prompt and completion together

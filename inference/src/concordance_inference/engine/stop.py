@@ -1,4 +1,4 @@
-"""Stop strings: where one begins in a text, and whether one may be about to."""
+"""Stop strings: where a text ends, and whether one may be about to be completed."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,23 @@ class StopStrings:
         return bool(self._strings)
 
     def find(self, text: str, begin: int = 0) -> int | None:
-        """Where the first stop string begins in `text` from `begin` on, or `None`."""
-        found = [at for string in self._strings if (at := text.find(string, begin)) >= 0]
-        return min(found, default=None)
+        """The start of the stop string that is completed first in `text`, or `None`.
+
+        Of several that are completed by the same character, the longest.
+
+        Args:
+            text: The text.
+            begin: Look at the text from this character on.
+        """
+        found = [
+            (at + len(string), at)
+            for string in self._strings
+            if (at := text.find(string, begin)) >= 0
+        ]
+        return min(found)[1] if found else None
 
     def open_length(self, text: str) -> int:
-        """How many characters at the end of `text` may be the beginning of a stop string."""
+        """Length of the longest beginning of a stop string at the end of `text`."""
         for length in range(min(len(text), self.longest - 1), 0, -1):
             if any(string.startswith(text[-length:]) for string in self._strings):
                 return length

@@ -3,7 +3,8 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from concordance_inference.engine.decoder import Decoder
+from concordance_sdk.detokenizer import Detokenizer
+
 from concordance_inference.engine.stop import StopStrings
 from concordance_inference.generation import TextDelta
 
@@ -11,12 +12,15 @@ from concordance_inference.generation import TextDelta
 class TextStream:
     """Follows a completion's tokens, finds stop strings, and says what is new.
 
-    Shows nothing that may still be taken back: not tokens that are not released, not what may
-    turn out to be a stop string, not half a character. With `retracts` it shows everything at
-    once and says what was taken back instead.
+    Shows nothing that may still be taken back: not tokens that are not released, not text that
+    later tokens may change, not what may turn out to be a stop string, not half a character. With
+    `retracts` it shows everything at once and says what was taken back instead.
+
+    The stop string that is completed first ends the text, however the tokens came: the text is
+    searched after each token, and tokens behind the one that completed it are not looked at.
     """
 
-    def __init__(self, decoder: Decoder, stop: StopStrings, *, retracts: bool = False) -> None:
+    def __init__(self, decoder: Detokenizer, stop: StopStrings, *, retracts: bool = False) -> None:
         """Follow a completion that has no tokens yet.
 
         Args:
@@ -27,8 +31,7 @@ class TextStream:
         self._decoder = decoder
         self._stop = stop
         self._retracts = retracts
-        self._token_ids: list[int] = []
-        self._ends: list[int] = []  # per token: how long the text is behind it
+        self._ends: list[int] = []  # per token: length of the text up to it
         self._stopped_at: int | None = None  # where the text ends, if a stop string was found
         self._num_shown = 0  # characters
         self._num_retracted = 0  # characters, shown and taken back since the last delta
@@ -40,16 +43,18 @@ class TextStream:
             unchanged: How many of its tokens are those of the last call.
             token_ids: The tokens behind them.
         """
-        self._cut(unchanged)
-        checked = self._length
+        if unchanged < len(self._ends):
+            self._stopped_at = None
+            self._set_ends(self._decoder.truncate(unchanged), unchanged)
+        if not self._stop:
+            self._extend(token_ids)
+            return
         for token_id in token_ids:
-            self._decoder.append(token_id)
-            self._token_ids.append(token_id)
-            self._ends.append(self._length + len(self._decoder.pieces[-1]))
-        if self._stop and self._stopped_at is None:
-            begin = max(0, checked - self._stop.longest + 1)
-            found = self._stop.find(self._text_from(begin))
-            self._stopped_at = None if found is None else begin + found
+            if self.has_stopped:
+                break
+            unsearched = max(0, self._extend([token_id]) - self._stop.longest + 1)
+            found = self._stop.find(self._text_from(unsearched))
+            self._stopped_at = None if found is None else unsearched + found
 
     @property
     def has_stopped(self) -> bool:
@@ -62,12 +67,12 @@ class TextStream:
         Args:
             num_released: How many of the completion's tokens cannot be taken back any more.
         """
-        num_tokens = len(self._ends) if self._retracts else min(num_released, len(self._ends))
-        limit = self._ends[num_tokens - 1] if num_tokens else 0
-        if self._stop:
-            tail = self._text_from(max(0, self._length - self._stop.longest))
-            open_end = self._length - self._stop.open_length(tail)
-            limit = min(limit, open_end if self._stopped_at is None else self._stopped_at)
+        limit = self._length if self._retracts else self._final_length(num_released)
+        if self._stopped_at is not None:
+            limit = min(limit, self._stopped_at)
+        elif self._stop:
+            begin = max(0, limit - self._stop.longest)
+            limit -= self._stop.open_length(self._text_from(begin)[: limit - begin])
         return self._show(self._text_from(self._num_shown)[: max(0, limit - self._num_shown)])
 
     def last_delta(self) -> TextDelta | None:
@@ -89,12 +94,18 @@ class TextStream:
         """The whole text, to the stop string if there is one."""
         if self._stopped_at is not None:
             return self._text_from(0)[: self._stopped_at]
-        return self._text_from(0) + self._decoder.rest()
+        return self._decoder.text()
 
     @property
     def _length(self) -> int:
-        """How many characters the text has."""
+        """How many characters the text has, without half a one at its end."""
         return self._ends[-1] if self._ends else 0
+
+    def _final_length(self, num_tokens: int) -> int:
+        """How many characters stand whatever follows the first `num_tokens` tokens."""
+        num_tokens = min(num_tokens, len(self._ends))
+        num_final = self._decoder.final[num_tokens - 1] if num_tokens else 0
+        return self._ends[num_final - 1] if num_final else 0
 
     def _text_from(self, begin: int) -> str:
         """The text from character `begin` on, without joining what stands before it."""
@@ -102,16 +113,22 @@ class TextStream:
         before = self._ends[token - 1] if token else 0
         return "".join(self._decoder.pieces[token:])[begin - before :]
 
-    def _cut(self, num_tokens: int) -> None:
-        if num_tokens == len(self._token_ids):
-            return
-        self._decoder.truncate(num_tokens)
-        del self._token_ids[num_tokens:]
-        del self._ends[num_tokens:]
-        self._stopped_at = None
-        lost = max(0, self._num_shown - self._length)
+    def _extend(self, token_ids: Sequence[int]) -> int:
+        """Append tokens; return how many characters are unchanged."""
+        unchanged = self._decoder.extend(token_ids)
+        return self._set_ends(unchanged, len(self._ends) + len(token_ids))
+
+    def _set_ends(self, unchanged: int, num_tokens: int) -> int:
+        """Measure the pieces that changed; return how many characters are unchanged."""
+        del self._ends[unchanged:]
+        begin = length = self._length
+        for piece in self._decoder.pieces[unchanged:num_tokens]:
+            length += len(piece)
+            self._ends.append(length)
+        lost = max(0, self._num_shown - begin)
         self._num_shown -= lost
         self._num_retracted += lost
+        return begin
 
     def _show(self, text: str) -> TextDelta | None:
         retracted, self._num_retracted = self._num_retracted, 0

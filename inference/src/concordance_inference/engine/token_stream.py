@@ -2,30 +2,34 @@
 
 from collections.abc import Iterable
 
+from concordance_sdk.detokenizer import Detokenizer
 from concordance_sdk.request_state import Change
 
-from concordance_inference.engine.decoder import Decoder
 from concordance_inference.generation import Token, TokensDelta
 
 
 class TokenStream:
     """Turns changes of a completion into what its watcher is told, with each token's text."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Detokenizer) -> None:
         """Watch a completion that has no tokens yet."""
         self._decoder = decoder
+        self._token_ids: list[int] = []
+        self._forced: list[bool] = []
 
     def deltas(self, changes: Iterable[Change]) -> list[TokensDelta]:
         """What to tell of some changes, in order."""
         return [self._delta(change) for change in changes]
 
     def _delta(self, change: Change) -> TokensDelta:
-        self._decoder.truncate(change.kept)
-        for token_id in change.added:
-            self._decoder.append(token_id)
-        texts = self._decoder.pieces[change.kept :]
-        tokens = zip(change.added, texts, strict=True)
+        """A change; tokens before it are told again if it changed their text."""
+        kept = self._decoder.truncate(change.kept)
+        kept = min(kept, self._decoder.extend(change.added))
+        self._token_ids[change.kept :] = change.added
+        self._forced[change.kept :] = [change.forced] * len(change.added)
+        told = zip(
+            self._token_ids[kept:], self._decoder.pieces[kept:], self._forced[kept:], strict=True
+        )
         return TokensDelta(
-            kept=change.kept,
-            tokens=tuple(Token(token_id=i, text=t, forced=change.forced) for i, t in tokens),
+            kept=kept, tokens=tuple(Token(token_id=i, text=t, forced=f) for i, t, f in told)
         )

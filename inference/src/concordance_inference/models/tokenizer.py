@@ -1,12 +1,18 @@
-"""A model's own tokenizer, as mods, chat formats and the decoder use it."""
+"""A model's own tokenizer, as mods, chat formats and the engine use it."""
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
+from concordance_sdk.composed import ComposingEncoder
+from concordance_sdk.detokenizer import Detokenizer, PieceDetokenizer, WholeDetokenizer
 from concordance_sdk.token_bytes import TokenBytes
 
-from concordance_inference.engine.decoder import BytesDecoder, Decoder, WindowDecoder
+logger = logging.getLogger(__name__)
+
+#: `check` looks at this many tokens, evenly spread over the vocabulary, and at all added ones.
+_NUM_CHECKED = 512
 
 #: A text of so many characters is tokenized as a batch of one: a batch lets other threads of Python
 #: run meanwhile, and a single text does not.
@@ -14,46 +20,99 @@ _LONG = 2048
 
 
 class ModelTokenizer:
-    """Text to token ids and back, losing nothing on the way.
+    """Text to token ids and back.
 
-    Adds no special tokens of its own accord. Safe to use from several threads: nothing is changed
-    after it is made.
+    Adds no special tokens of its own accord. Safe to use from several threads.
+
+    Attributes:
+        hf: The tokenizer of transformers that this one wraps.
+        vocab_size: Token ids are below this: those of the vocabulary that have logits.
+        missing_ids: Ids below the width of the logits that no token has. They have logits all the
+            same, and must not be sampled.
+        eos_token_ids: The tokens that end a completion.
+        special_token_ids: The tokens that are not part of a text.
     """
 
     def __init__(self, tokenizer: Any, *, eos_token_ids: Sequence[int], vocab_size: int) -> None:
         """Wrap a tokenizer of transformers, or mlx-lm's wrapper of one.
 
+        The bytes of its tokens are compared with what it decodes. If they differ, or if it decodes
+        in an unknown way, text is decoded as a whole: right, slower, and not streamed.
+
         Args:
             tokenizer: The tokenizer.
             eos_token_ids: The tokens that end a completion.
-            vocab_size: How wide the model's logits are.
+            vocab_size: The width of the model's logits.
         """
         self.hf = tokenizer
         self.eos_token_ids = frozenset(eos_token_ids)
         self._fast: Any = getattr(tokenizer, "backend_tokenizer", None)
-        self.vocab_size = min(len(tokenizer), vocab_size)
         added: dict[int, Any] = dict(tokenizer.added_tokens_decoder)
         special = {token_id for token_id, token in added.items() if token.special}
         self.special_token_ids = frozenset(special) | self.eos_token_ids
+        existing = self._existing(max(added, default=-1), vocab_size)
+        self.vocab_size = existing[-1] + 1 if existing else 0
+        self.missing_ids = tuple(sorted({*range(self.vocab_size)}.difference(existing)))
         self._token_bytes = TokenBytes(self._fast)
-        self._text_bytes = functools.cache(self._bytes_of_text)
-        self.new_decoder: Callable[[], Decoder] = self._decoder_recipe()
+        self._check([*existing[:: 1 + len(existing) // _NUM_CHECKED], *sorted(added)])
+        names = [str(token.content) for token in added.values()]
+        self._composing = ComposingEncoder(self.encode_prompt, self._adds, names)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token stands for; the name of a special one.
+        """The bytes that a token adds behind other tokens; a special one adds its name.
 
         Raises:
-            ValueError: The tokens of this vocabulary are not made of bytes.
+            ValueError: The tokens of this vocabulary have no bytes of their own.
         """
         return self._token_bytes.of(token_id)
 
+    def start_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token adds as the first one of a text.
+
+        Raises:
+            ValueError: The tokens of this vocabulary have no bytes of their own.
+        """
+        return self._token_bytes.at_start(token_id)
+
+    def detokenizer(self, *, keeps_special: bool = False) -> Detokenizer:
+        """A new incremental detokenizer.
+
+        Args:
+            keeps_special: Special tokens are part of the text, by their names.
+        """
+        skipped = frozenset[int]() if keeps_special else self.special_token_ids
+        if self._token_bytes.is_known:
+            return PieceDetokenizer(self._token_bytes, skipped=skipped)
+        return WholeDetokenizer(functools.partial(self._decode_without, skipped))
+
+    @property
+    def new_decoder(self) -> Callable[[], Detokenizer]:
+        """Makes the detokenizer of a completion."""
+        return self.detokenizer
+
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text; special tokens are recognised where the text spells them out."""
-        if self._fast is None:
-            return list(self.hf.encode(text, add_special_tokens=False))
-        if len(text) < _LONG:
-            return list(self._fast.encode(text, add_special_tokens=False).ids)
-        return list(self._fast.encode_batch_fast([text], add_special_tokens=False)[0].ids)
+        """Token ids that add exactly `text` behind other tokens.
+
+        Special tokens are recognised where the text spells them out.
+        """
+        return self._composing.encode(text)
+
+    def encode_prompt(self, text: str, *, adds_bos: bool = False) -> list[int]:
+        """Token ids of a text that stands alone, as the model was trained on it.
+
+        Special tokens are recognised where the text spells them out.
+
+        Args:
+            text: The text.
+            adds_bos: Begin with what the tokenizer puts before every text, a begin-of-sequence
+                token usually, unless the text begins with it.
+        """
+        if not adds_bos:
+            return self._own_encode(text, adds_special=False)
+        alone = self._own_encode(text, adds_special=False)
+        empty = self._own_encode("", adds_special=True)
+        prefix = _prefix(self._own_encode(text, adds_special=True), alone, empty)
+        return alone if alone[: len(prefix)] == prefix else prefix + alone
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Text of token ids, special tokens included unless they are to be skipped."""
@@ -66,13 +125,50 @@ class ModelTokenizer:
             )
         )
 
-    def _decoder_recipe(self) -> Callable[[], Decoder]:
-        """How a completion's text is put together: by bytes where the vocabulary allows it."""
-        if not self._token_bytes.is_known:
-            return lambda: WindowDecoder(functools.partial(self.decode, skip_special_tokens=True))
-        strips = "Strip" in self._token_bytes.kinds
-        return lambda: BytesDecoder(self._text_bytes, strips_leading_space=strips)
+    def _own_encode(self, text: str, *, adds_special: bool) -> list[int]:
+        if self._fast is None:
+            return list(self.hf.encode(text, add_special_tokens=adds_special))
+        if len(text) < _LONG:
+            return list(self._fast.encode(text, add_special_tokens=adds_special).ids)
+        return list(self._fast.encode_batch_fast([text], add_special_tokens=adds_special)[0].ids)
 
-    def _bytes_of_text(self, token_id: int) -> bytes:
-        """What a token adds to a text: nothing if it is a special one."""
-        return b"" if token_id in self.special_token_ids else self.token_bytes(token_id)
+    def _decode_without(self, skipped: frozenset[int], token_ids: Sequence[int]) -> str:
+        kept = [token_id for token_id in token_ids if token_id not in skipped]
+        return self.decode(kept, skip_special_tokens=bool(skipped))
+
+    def _adds(self, token_ids: Sequence[int], text: str) -> bool:
+        """Check that tokens add exactly a text behind other tokens."""
+        if self._token_bytes.is_known:
+            return b"".join(map(self._token_bytes.of, token_ids)) == text.encode()
+        before = self._own_encode("a", adds_special=False)
+        return self.decode([*before, *token_ids]) == self.decode(before) + text
+
+    def _existing(self, last_added: int, width: int) -> list[int]:
+        """The ids below the width of the logits that a token has, in order."""
+        names = self.hf.convert_ids_to_tokens if self._fast is None else self._fast.id_to_token
+        count = max(len(self.hf), last_added + 1)
+        if self._fast is None:
+            return list(range(min(count, width)))
+        if width > 2 * count:
+            count = max(count, 1 + max(self._fast.get_vocab().values(), default=-1))
+            width = min(width, count)
+        named = cast(list[str | None], list(map(names, range(width))))
+        return [i for i, name in enumerate(named) if name is not None]
+
+    def _check(self, token_ids: list[int]) -> None:
+        """Compare the bytes of some tokens with what the tokenizer decodes."""
+        token_ids = [token_id for token_id in token_ids if token_id < self.vocab_size]
+        if not self._token_bytes.check(token_ids):
+            logger.warning(
+                "the tokens of this model have no bytes of their own: %s. Text is decoded as a "
+                "whole and not streamed, and constraints are refused",
+                self._token_bytes.why_unknown,
+            )
+
+
+def _prefix(whole: list[int], alone: list[int], empty: list[int]) -> list[int]:
+    """What a tokenizer puts before a text: `whole` is with it, `empty` that of no text."""
+    for length in range(len(empty) + 1):
+        if whole[length : length + len(alone)] == alone and whole[:length] == empty[:length]:
+            return whole[:length]
+    return []

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from concordance_sdk.detokenizer import Detokenizer, PieceDetokenizer, TokenPiece
+
 EOS = 256
 
 
@@ -20,6 +22,22 @@ class ByteTokenizer:
     def token_bytes(self, token_id: int) -> bytes:
         """The byte that a token is, or `<eos>`."""
         return b"<eos>" if token_id == EOS else bytes([token_id])
+
+    def detokenizer(self, *, keeps_special: bool = False) -> Detokenizer:
+        """A new incremental detokenizer.
+
+        Args:
+            keeps_special: Special tokens are part of the text, by their names.
+        """
+        return PieceDetokenizer(self, skipped=() if keeps_special else self.special_token_ids)
+
+    has_runs = False
+    strip = ("", 0)
+
+    def piece(self, token_id: int) -> TokenPiece:
+        """What a token adds to a text."""
+        data = self.token_bytes(token_id)
+        return TokenPiece(data, data)
 
     def encode(self, text: str) -> list[int]:
         """The bytes of a text; `<eos>` is recognised."""

@@ -10,6 +10,8 @@ from typing import Any, cast
 
 import msgspec
 
+from concordance_sdk.composed import ComposingEncoder
+from concordance_sdk.detokenizer import Detokenizer, PieceDetokenizer, WholeDetokenizer
 from concordance_sdk.token_bytes import TokenBytes
 
 #: Where a model's folder may say which tokens end a completion, and under which key.
@@ -68,22 +70,59 @@ class FolderTokenizer:
         special = {i for i, token in added.items() if token.special}
         self.special_token_ids = frozenset(special) | self.eos_token_ids
         self._token_bytes = TokenBytes(self._tokenizer)
+        self._token_bytes.check([*range(self.vocab_size)])
+        names = [str(token.content) for token in added.values()]
+        self._composing = ComposingEncoder(self._own_encode, self._adds, names)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text; special tokens are recognised where the text spells them out."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        """Token ids that add exactly `text` behind other tokens.
+
+        Special tokens are recognised where the text spells them out.
+        """
+        return self._composing.encode(text)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Text of token ids, special tokens included unless they are to be skipped."""
         return self._tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token stands for; the name of a special one.
+        """The bytes that a token adds behind other tokens; a special one adds its name.
 
         Raises:
-            ValueError: The tokens of this vocabulary are not made of bytes.
+            ValueError: The tokens of this vocabulary have no bytes of their own.
         """
         return self._token_bytes.of(token_id)
+
+    def start_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token adds as the first one of a text.
+
+        Raises:
+            ValueError: The tokens of this vocabulary have no bytes of their own.
+        """
+        return self._token_bytes.at_start(token_id)
+
+    def detokenizer(self, *, keeps_special: bool = False) -> Detokenizer:
+        """A new incremental detokenizer.
+
+        Args:
+            keeps_special: Special tokens are part of the text, by their names.
+        """
+        skipped = frozenset[int]() if keeps_special else self.special_token_ids
+        if self._token_bytes.is_known:
+            return PieceDetokenizer(self._token_bytes, skipped=skipped)
+        return WholeDetokenizer(
+            lambda ids: self.decode([i for i in ids if i not in skipped], skip_special_tokens=False)
+        )
+
+    def _own_encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _adds(self, token_ids: Sequence[int], text: str) -> bool:
+        """Check that tokens add exactly a text behind other tokens."""
+        if self._token_bytes.is_known:
+            return b"".join(map(self._token_bytes.of, token_ids)) == text.encode()
+        before = self._own_encode("a")
+        return self.decode([*before, *token_ids]) == self.decode(before) + text
 
     def _id_of(self, end: int | str) -> int:
         token_id = end if isinstance(end, int) else self._tokenizer.token_to_id(end)

@@ -1,33 +1,26 @@
 """The text of a completion while it grows and shrinks, token by token.
 
-Each token costs the decoding of the last few tokens, however long the completion is. The text is a
-function of the tokens alone and never ends in half a character.
+The text is what a client sees of the same tokens, without an incomplete character at its end. It
+is a function of the tokens alone. Each token costs the same, however long the completion is, for
+every tokenizer whose tokens have bytes of their own.
 """
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from concordance_shared import Added, Backtrack, Event, ForwardPass, Prefilled, Sampled
 from msgspec import Struct
 
 from concordance_sdk.action_builder import Actions
-from concordance_sdk.tokenizer import Tokenizer
+from concordance_sdk.composed import ComposingEncoder
+from concordance_sdk.tokenizer import Tokenizer, detokenizer_of
 
-#: What a decoder writes for bytes that are no character, or not one yet.
-_REPLACEMENT = "\ufffd"
+if TYPE_CHECKING:
+    from concordance_sdk.detokenizer import Detokenizer
 
-#: So many of the last tokens are decoded again with a new one, before fewer are.
-_WINDOW = 16
-
-#: And so many when fewer are: enough that how a tokenizer treats the begin of a text (a space that
-#: it drops, say) has no effect on its end.
+#: How many tokens of the completion are decoded to see what others would add behind them.
 _OVERLAP = 8
-
-#: Bytes that are no character after so many tokens will not become one.
-_MAX_OPEN = 32
-
-#: Texts put in front of another to encode it as one that does not begin there.
-_LEAD_INS = ("\n", "|", "a")
 
 
 class Cut(Struct, frozen=True, kw_only=True):
@@ -90,13 +83,8 @@ class CompletionText:
         self._keeps_special = keeps_special
         self._tokenizer: Tokenizer | None = None
         self._max_tokens: int | None = None
-        self._pieces: list[str] = []  # per token: the text that it completed
-        self._ends: list[int] = []  # per token: how long the text is behind it
-        self._num_open: list[
-            int
-        ] = []  # per token: how many tokens of a half said character end here
-        self._anchor = 0  # the tokens from here on are decoded with each new one
-        self._shift = 0  # characters before those
+        self._detokenizer: Detokenizer | None = None  # made with the first tokens
+        self._ends: list[int] = []  # per token: length of the text up to it
         self._on_cut: list[Callable[[int], None]] = []
 
     def follow(self, event: Event, tokenizer: Tokenizer) -> None:
@@ -122,11 +110,13 @@ class CompletionText:
                 )
             self._truncate(event.step)
         if isinstance(event, Added):
-            for token_id in event.added_tokens:
-                self._append(token_id)
+            self._extend(event.added_tokens)
 
     def on_cut(self, callback: Callable[[int], None]) -> None:
-        """Have `callback(num_chars)` called when only that many characters are left standing."""
+        """Have `callback(num_chars)` called when only that many characters are left standing.
+
+        Tokens may be removed, or new ones may change what incomplete ones before them read as.
+        """
         self._on_cut.append(callback)
 
     def __len__(self) -> int:
@@ -136,6 +126,10 @@ class CompletionText:
     def __str__(self) -> str:
         """The whole text, but for half a character at its end. Joins it: not for every token."""
         return "".join(self._pieces)
+
+    @property
+    def _pieces(self) -> Sequence[str]:
+        return self._detokenizer.pieces if self._detokenizer else ()
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -162,7 +156,7 @@ class CompletionText:
     @property
     def is_whole(self) -> bool:
         """Whether the last token leaves no character half said: text can be put behind it."""
-        return not self._num_open or not self._num_open[-1]
+        return self._whole(len(self.token_ids)) == len(self.token_ids)
 
     def tail(self, start: int) -> str:
         """The text from character `start` on; from the end for a negative one.
@@ -228,57 +222,47 @@ class CompletionText:
         """
         kept = len(self.token_ids) if kept is None else kept
         context = self.token_ids[self._whole(max(0, kept - _OVERLAP)) : kept]
-        token_ids = self.tokenizer.encode(text)
+        encode = self.tokenizer.encode
+        token_ids = encode(text)
         if self._adds(token_ids, text, context):
             return token_ids
-        for lead_in in _LEAD_INS:
-            lead_ids = self.tokenizer.encode(lead_in)
-            both = self.tokenizer.encode(lead_in + text)
-            rest = both[len(lead_ids) :]
-            if both[: len(lead_ids)] == lead_ids and self._adds(rest, text, context):
-                return rest
-        return token_ids
+        spaced = encode(f" {text}")  # where a space at the start of the text is left out
+        if self._adds(spaced, text, context):
+            return spaced
+        return ComposingEncoder(encode, lambda ids, added: self._adds(ids, added, context)).encode(
+            text
+        )
 
     def _adds(self, token_ids: Sequence[int], text: str, context: list[int]) -> bool:
         """Whether these tokens, behind those, read as `text`."""
         before = self.tokenizer.decode(context)
-        return self.tokenizer.decode([*context, *token_ids])[len(before) :] == text
+        return self.tokenizer.decode([*context, *token_ids]) == before + text
 
-    def _append(self, token_id: int) -> None:
-        num_open = self._num_open[-1] if self._num_open else 0
-        self.token_ids.append(token_id)
-        text = self._decoded(len(self.token_ids))
-        is_open = text.endswith(_REPLACEMENT) and num_open < _MAX_OPEN
-        piece = "" if is_open else text[len(self) - self._shift :]
-        self._pieces.append(piece)
-        self._ends.append(len(self) + len(piece))
-        self._num_open.append(num_open + 1 if is_open else 0)
-        if not is_open and len(self.token_ids) - self._anchor > _WINDOW:
-            self._set_anchor()
-
-    def _decoded(self, end: int) -> str:
-        """The text of the tokens from the anchor to `end`."""
-        return self.tokenizer.decode(
-            self.token_ids[self._anchor : end], skip_special_tokens=not self._keeps_special
-        )
-
-    def _set_anchor(self) -> None:
-        """Decode from a few tokens before the end on, and from a whole character on."""
-        end = self._whole(len(self.token_ids))
-        self._anchor = self._whole(max(0, end - _OVERLAP))
-        self._shift = len(self) - len(self._decoded(end)) if self._anchor else 0
-
-    def _whole(self, num_tokens: int) -> int:
-        """How many of these tokens stand before a character that they leave half said."""
-        return num_tokens - self._num_open[num_tokens - 1] if num_tokens else 0
+    def _extend(self, token_ids: Sequence[int]) -> None:
+        if self._detokenizer is None:
+            self._detokenizer = detokenizer_of(self.tokenizer, keeps_special=self._keeps_special)
+        self.token_ids += token_ids
+        self._set_ends(self._detokenizer.extend(token_ids))
 
     def _truncate(self, num_tokens: int) -> None:
-        if num_tokens == len(self.token_ids):
+        if num_tokens == len(self.token_ids) or self._detokenizer is None:
             return
         del self.token_ids[num_tokens:]
-        del self._pieces[num_tokens:]
-        del self._ends[num_tokens:]
-        del self._num_open[num_tokens:]
-        self._set_anchor()
-        for callback in self._on_cut:
-            callback(len(self))
+        self._set_ends(self._detokenizer.truncate(num_tokens))
+
+    def _set_ends(self, unchanged: int) -> None:
+        """Measure the pieces that changed, and tell if text that stood before is gone."""
+        length = self._ends[unchanged - 1] if unchanged else 0
+        is_cut = unchanged < len(self._ends)
+        del self._ends[unchanged:]
+        for piece in self._pieces[unchanged:]:
+            self._ends.append(len(self) + len(piece))
+        if is_cut:
+            for callback in self._on_cut:
+                callback(length)
+
+    def _whole(self, num_tokens: int) -> int:
+        """How many of these tokens precede a character that they leave incomplete."""
+        if not num_tokens or self._detokenizer is None:
+            return 0
+        return self._detokenizer.whole[num_tokens - 1]

