@@ -8,11 +8,12 @@ import pytest
 from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.head import ScoringHead
 from concordance_inference.engine.plan import Sharing
-from concordance_inference.engine.sharing import find_layout
+from concordance_inference.engine.sharing import Layout, find_layout
 from concordance_shared import ModelLoadError
 from families import build_model, model_named
 from mlx_lm.models import gpt_oss, llama
 from mlx_lm.models.base import create_causal_mask
+from model_files import compare
 from tiny import ask, fresh_logits, make_engine, run
 
 #: As wide as in the models that people run: no trial of 20 tokens reaches it.
@@ -89,6 +90,21 @@ def test_a_model_that_keeps_something_outside_of_its_caches_is_refused():
 
     with pytest.raises(ModelLoadError, match="llama cannot be served"):
         layout_of(refused)
+
+
+def test_a_model_that_fails_with_its_own_caches_is_refused(monkeypatch):
+    model = build_model("gpt_oss", sliding_window=8)
+    monkeypatch.setattr(gpt_oss, "create_attention_mask", own_mask)  # wider than what is kept
+
+    with pytest.raises(ModelLoadError, match="gpt_oss cannot be served: .*ValueError"):
+        layout_of(model)
+
+
+def test_a_model_that_is_another_without_a_cache_is_served_as_with_one():
+    """In gemma3n, layers share keys and values only if there is a cache."""
+    model = compare.build("gemma3n")
+
+    assert layout_of(model) == Layout(Sharing.PADDED)
 
 
 class Raises(llama.Model):

@@ -10,6 +10,7 @@ from typing import Any
 
 import mlx.core as mx
 from mlx import nn
+from mlx_lm.models.cache import make_prompt_cache
 
 #: Where mlx-lm's models keep the module that computes the hidden states.
 _BODIES = ("model", "transformer", "backbone", "language_model")
@@ -45,9 +46,10 @@ class ScoringHead:
         name = getattr(self._model, "model_type", None)
         return name if isinstance(name, str) else type(self._model).__name__
 
-    def without_cache(self, token_ids: Sequence[int]) -> mx.array:
-        """The logits behind a list of tokens that are read at once.  (vocab,) float32"""
-        return self._model(mx.array([list(token_ids)]))[0, -1].astype(mx.float32)
+    def read_afresh(self, token_ids: Sequence[int]) -> mx.array:
+        """The logits behind tokens that are read at once into mlx-lm's caches.  (vocab,) float32"""
+        cache = make_prompt_cache(self._model)
+        return self._model(mx.array([list(token_ids)]), cache=cache)[0, -1].astype(mx.float32)
 
     def __call__(self, tokens: mx.array, cache: Sequence[Any], wanted: Wanted) -> mx.array:
         """Run a forward pass.

@@ -81,11 +81,18 @@ def find_layout(head: ScoringHead, make_cache: CacheMaker) -> Layout:
         make_cache: Makes caches for it, which keep no more behind a window than they need.
 
     Raises:
-        ModelLoadError: A row gets other logits when another is read between its own passes.
+        ModelLoadError: The model fails with its own caches, or a row gets other logits when another
+            is read between its own passes.
         RuntimeError: A pass of one row fails, for example because the memory does not suffice.
     """
     refusals: list[str] = []
-    layout = _Trials(head, make_cache, refusals).layout()
+    try:
+        layout = _Trials(head, make_cache, refusals).layout()
+    except _ARITHMETIC as exc:
+        raise ModelLoadError(
+            f"models of type {head.name} cannot be served: mlx-lm's own code fails on a few tokens "
+            f"({_in_words(exc)})"
+        ) from exc
     reasons = f" ({'; '.join(refusals)})" if refusals else ""
     is_odd = layout.sharing is Sharing.ALONE or "RuntimeError" in reasons
     level = logging.WARNING if is_odd else logging.INFO
@@ -114,15 +121,15 @@ class _Trials:
 
     def layout(self) -> Layout:
         """The best layout that passes its trial."""
-        made = self._make_cache()
-        layout = self._shared(made) if self._is_right_alone(made) else None
+        layout = self._shared() if self._is_right_alone() else None
         if layout is None or layout.sharing is Sharing.ALONE:
             layout = layout or Layout(Sharing.ALONE, is_foreign=True)
             self._check_turns(layout)
         return layout
 
-    def _shared(self, made: BatchCache) -> Layout:
+    def _shared(self) -> Layout:
         """The best layout with caches that are right for one row."""
+        made = self._make_cache()
         for sharing in _TRIALS:
             if sharing is Sharing.EQUAL and made.has_windows:
                 break  # rows that hold equally many tokens may hold them from different places on
@@ -130,14 +137,15 @@ class _Trials:
                 return Layout(sharing)
         return Layout(Sharing.ALONE)
 
-    def _is_right_alone(self, made: BatchCache) -> bool:
+    def _is_right_alone(self) -> bool:
         """Whether the batch's caches can stand in for mlx-lm's own."""
-        if made.is_foreign:
-            self._refusals.append("its caches are of a kind of its own")
-            return False
         try:
-            if not self._is_like_whole():
-                self._refusals.append("with a cache, it has other logits than without")
+            if self._make_cache().is_foreign:
+                self._refusals.append("its caches are of a kind of its own")
+            elif not self._is_like_own():
+                self._refusals.append(
+                    "with the batch's caches it has other logits than with its own"
+                )
             elif not self._can_go_on():
                 self._refusals.append("it looks at positions that its caches need not keep")
             else:
@@ -146,14 +154,14 @@ class _Trials:
             self._refusals.append(_in_words(exc))
         return False
 
-    def _is_like_whole(self) -> bool:
-        """Whether a row says with the batch's caches what the model says without any."""
+    def _is_like_own(self) -> bool:
+        """Whether a row says with the batch's caches what it says with mlx-lm's own."""
         token_ids, held = _TOKEN_IDS[0][:12], 9
         cache = self._make_cache()
         cache.rebuild((), 1)
         self._read(cache, {0: (0, held)})
         cached = self._read(cache, {0: (held, len(token_ids) - held)})
-        return _is_close(cached[0], self._head.without_cache(token_ids))
+        return _is_close(cached[0], self._head.read_afresh(token_ids))
 
     def _can_go_on(self) -> bool:
         """Whether a row can go on from what is kept of another, past its windows."""

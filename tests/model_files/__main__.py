@@ -1,0 +1,75 @@
+"""Compares the engine with mlx-lm for every model file, and writes the table into the docs.
+
+    PYTHONPATH=tests uv run python -m model_files            # what the state file lacks
+    PYTHONPATH=tests uv run python -m model_files llama rwkv7  # these, anew
+    PYTHONPATH=tests uv run python -m model_files --write     # then write docs/model-files.md
+    PYTHONPATH=tests uv run python -m model_files falcon_h1 --weights 8bit  # shown, not kept
+
+Each file runs in a process of its own. Results are kept in `tests/model_files/outcomes.jsonl`, so
+that a run can be cut off and gone on with; a new version of mlx-lm begins anew.
+"""
+
+import argparse
+import multiprocessing
+import sys
+
+from concordance_inference.models.blas import preload_blas
+
+preload_blas()  # as users have it; before mlx is imported
+
+from model_files import table  # noqa: E402
+from model_files.compare import WEIGHTS  # noqa: E402
+from model_files.configs import model_files  # noqa: E402
+from model_files.outcome import Outcome, Verdict, outcome_of  # noqa: E402
+
+_FORK = multiprocessing.get_context("fork")
+
+#: No tiny model takes longer.
+_TIMEOUT_S = 600
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(prog="model_files", description=__doc__)
+    parser.add_argument("names", nargs="*", help="model files to compare anew")
+    parser.add_argument("--write", action="store_true", help="write the table into the docs")
+    parser.add_argument("--weights", choices=WEIGHTS, default="float32", help="their type")
+    options = parser.parse_args()
+    known = table.read_outcomes()
+    for name in options.names or [name for name in model_files() if name not in known]:
+        outcome = _in_a_process(name, options.weights)
+        _show(outcome)
+        if options.weights == "float32":
+            known[name] = outcome
+            table.keep_outcomes(known)
+    if options.write:
+        table.write_page(known)
+
+
+def _show(outcome: Outcome) -> None:
+    differences = f"mlx-lm {outcome.own:.1e}, engine {outcome.engine:.1e}"
+    words = [outcome.verdict, outcome.sharing, differences, outcome.note, outcome.why]
+    sys.stdout.write(f"{outcome.name}: {'; '.join(word for word in words if word)}\n")
+    sys.stdout.flush()
+
+
+def _in_a_process(name: str, weights: str) -> Outcome:
+    """The outcome of a file, from a copy of this process, which has run nothing on the device."""
+    here, there = _FORK.Pipe(duplex=False)
+    process = _FORK.Process(target=lambda: there.send(outcome_of(name, weights)))
+    process.start()
+    there.close()
+    try:
+        if here.poll(_TIMEOUT_S):
+            return here.recv()
+        note = f"takes longer than {_TIMEOUT_S} s"
+    except EOFError:
+        process.join()
+        note = f"the process ended with exit status {process.exitcode}"
+    finally:
+        process.kill()
+    return Outcome(name=name, verdict=Verdict.NOT_DECIDED, note=note)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,351 @@
+"""Compares what the engine says with what mlx-lm's model says, for one model file.
+
+The reference is the model's own forward pass over the whole token list into fresh caches, which
+have held nothing and dropped nothing. Nearly all models say the same without any cache.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import mlx.core as mx
+import msgspec
+import numpy as np
+from concordance_inference.engine.caches import attention
+from concordance_inference.engine.engine import Engine
+from concordance_inference.generation import Failed
+from concordance_sdk import Added, ForwardPass, Sampled, mod
+from concordance_shared import ModBudgetError
+from families import NEAR_TIE, closest_choice
+from mlx import nn
+from mlx.utils import tree_map
+from mlx_lm.models.cache import CacheList, make_prompt_cache
+from tiny import ask, finish, make_engine, submit
+
+from model_files.configs import VOCAB, fields_of, module_of
+
+#: The largest difference of a logit that counts as rounding, in standard deviations of the row.
+TOLERANCE = 5e-3
+
+#: Prompts that end before, in, at the edge of and behind a window of 8 with a margin of 6.
+LENGTHS = (1, 2, 7, 9, 15, 33)
+
+#: The types of activations by the weights that can be asked for: 4bit and 8bit are quantized.
+WEIGHTS = {
+    "float32": mx.float32,
+    "bf16": mx.bfloat16,
+    "fp16": mx.float16,
+    "4bit": mx.bfloat16,
+    "8bit": mx.bfloat16,
+}
+
+Logits = np.ndarray  # (vocab,) float32
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """The largest difference from the reference in one way of running a model."""
+
+    way: str
+    size: float  # in standard deviations of the reference's logits; inf: wrong or not a number
+    num_tokens: int = 0  # the length after which it was seen
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether it is small enough to come from another order of additions."""
+        return self.size <= TOLERANCE
+
+
+def build(name: str, weights: str = "float32", seed: int = 1) -> Any:
+    """A tiny random model of a model file, with weights of one of `WEIGHTS`."""
+    module = module_of(name)
+    mx.random.seed(seed)
+    args = module.ModelArgs.from_dict(fields_of(module.ModelArgs, name))
+    model = module.Model(args)
+    model.update(tree_map(_larger, model.parameters()))
+    model.set_dtype(WEIGHTS[weights])
+    if weights.endswith("bit"):
+        nn.quantize(model, 32, int(weights[0]), class_predicate=_is_quantizable)
+    mx.eval(model.parameters())
+    return model
+
+
+def _is_quantizable(_: str, layer: Any) -> bool:
+    return hasattr(layer, "to_quantized") and layer.weight.shape[-1] % 32 == 0
+
+
+def _larger(weights: mx.array) -> mx.array:
+    """Weights that make every token that was read matter for the next."""
+    if weights.ndim < 2 or not mx.issubdtype(weights.dtype, mx.floating):
+        return weights
+    if not mx.any(weights).item():
+        return 0.3 * mx.random.normal(weights.shape)
+    return 3 * weights
+
+
+class Reference:
+    """What a model says behind lists of tokens, each read at once into fresh caches of mlx-lm's.
+
+    One forward pass over a list gives the logits behind every beginning of it, if the model is
+    causal; whether it is is tried first.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._known: dict[tuple[int, ...], Logits] = {}
+        self.is_causal = False
+        self.is_causal = self._is_causal()
+
+    def _is_causal(self) -> bool:
+        token_ids = _random_ids(random.Random(4), 40)
+        whole = self._whole(token_ids)
+        return all(
+            spread_between(whole[n - 1], self._fresh(token_ids[:n])) < TOLERANCE / 5
+            for n in range(1, 41)
+        )
+
+    def _fresh(self, token_ids: Sequence[int]) -> Logits:
+        return self._whole(token_ids)[-1]
+
+    def _whole(self, token_ids: Sequence[int]) -> Logits:
+        cache = make_prompt_cache(self._model)
+        logits = self._model(mx.array([list(token_ids)]), cache=cache)
+        return np.array(logits[0].astype(mx.float32))
+
+    def logits(self, token_ids: Sequence[int]) -> Logits:
+        """What the model says behind a list of tokens.  (vocab,) float32"""
+        key = tuple(token_ids)
+        if key not in self._known:
+            self._learn(key)
+        return self._known[key]
+
+    def _learn(self, key: tuple[int, ...]) -> None:
+        if self.is_causal:
+            behind = enumerate(self._whole(key), start=1)
+            self._known.update(
+                {key[:n]: logits for n, logits in behind if key[:n] not in self._known}
+            )
+        else:
+            self._known[key] = self._fresh(key)
+
+    def difference(self, way: str, seen: "Sequence[tuple[Sequence[int], Logits]]") -> Difference:
+        """The largest difference among logits seen behind lists of tokens."""
+        worst = Difference(way, 0.0)
+        for token_ids, logits in sorted(seen, key=lambda one: -len(one[0])):
+            size = spread_between(logits, self.logits(token_ids))
+            if size > worst.size and not self._is_near_tie(size, token_ids):
+                worst = Difference(way, size, len(token_ids))
+        return worst
+
+    def _is_near_tie(self, size: float, token_ids: Sequence[int]) -> bool:
+        """Whether a difference comes from an expert or a block that was chosen by a hair."""
+        return size > TOLERANCE and closest_choice(self._model, token_ids) < NEAR_TIE
+
+
+def spread_between(one: Logits, other: Logits) -> float:
+    """The largest difference of two rows, in standard deviations of the second."""
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        return float("inf")
+    return float(np.abs(one - other).max() / max(float(other.std()), 1e-6))
+
+
+# mlx-lm alone
+
+
+def kinds_of_caches(model: Any) -> tuple[str, ...]:
+    """The kinds of caches that mlx-lm makes for a model, each once."""
+    return tuple(dict.fromkeys(_kind(cache) for cache in make_prompt_cache(model)))
+
+
+def _kind(cache: Any) -> str:
+    if isinstance(cache, CacheList):
+        return f"CacheList({', '.join(_kind(inner) for inner in cache.caches)})"
+    return type(cache).__name__
+
+
+def own_differences(model: Any, reference: Reference) -> list[Difference]:
+    """What mlx-lm's own caches make a model say in pieces, against one forward pass."""
+    token_ids = _random_ids(random.Random(5), 40)
+    ways = {
+        "mlx-lm, one token at a time": [1] * 40,
+        "mlx-lm, a prompt and then one at a time": [12] + [1] * 28,
+        "mlx-lm, in chunks of 5": [5] * 8,
+        "mlx-lm, in chunks of 20": [20, 20],
+    }
+    plain = np.array(model(mx.array([token_ids]))[0, -1].astype(mx.float32))
+    return [
+        reference.difference("mlx-lm, without a cache", [(token_ids, plain)]),
+        *(
+            reference.difference(way, list(_own_logits(model, token_ids, sizes)))
+            for way, sizes in ways.items()
+        ),
+    ]
+
+
+def _own_logits(
+    model: Any, token_ids: Sequence[int], sizes: Sequence[int]
+) -> Iterator[tuple[Sequence[int], Logits]]:
+    cache = make_prompt_cache(model)
+    read = 0
+    for size in sizes:
+        logits = model(mx.array([token_ids[read : read + size]]), cache=cache)
+        read += size
+        yield token_ids[:read], np.array(logits[0, -1].astype(mx.float32))
+
+
+def batch_differences(model: Any, reference: Reference) -> list[Difference]:
+    """What mlx-lm says of three rows that are read together, against each alone."""
+    dice = random.Random(6)
+    rows = [_random_ids(dice, 20) for _ in range(3)]
+    logits = model(mx.array(rows), cache=make_prompt_cache(model))[:, -1]
+    seen = list(zip(rows, np.array(logits.astype(mx.float32)), strict=True))
+    return [reference.difference("mlx-lm, three rows of equal lengths", seen)]
+
+
+# The engine
+
+
+@contextmanager
+def small_buffers() -> Iterator[None]:
+    """Let buffers grow, and drop what is behind a window, within a few tokens."""
+    plain, attention.GROWTH = attention.GROWTH, 16
+    try:
+        yield
+    finally:
+        attention.GROWTH = plain
+
+
+def engine_differences(model: Any, reference: Reference) -> list[Difference]:
+    """What the engine says in every way of running a model, against the reference."""
+    ways: dict[str, Callable[[Any, random.Random], list[tuple[Sequence[int], Logits]]]] = {
+        "alone": _alone,
+        "batch of equal lengths": _equal,
+        "batch of different lengths": _ragged,
+        "prompts in chunks of 3 and 5": _chunked,
+        "forced and taken back, in a batch": _meddled,
+        "prompts that share beginnings": _shared,
+    }
+    return [
+        reference.difference(way, run(model, random.Random(f"{i}")))
+        for i, (way, run) in enumerate(ways.items())
+    ]
+
+
+def token_difference(model: Any, reference: Reference) -> Difference:
+    """Greedy tokens without mods, where passes overlap: how far each is from the likeliest one."""
+    dice = random.Random(7)
+    prompts = [_random_ids(dice, length) for length in LENGTHS]
+    engine = make_engine(model, margin=6, max_rows=8)
+    answers = [submit(engine, ask(prompt, max_tokens=12)) for prompt in prompts]
+    finish(engine)
+    worst = Difference("greedy tokens in a batch", 0.0)
+    for prompt, answer in zip(prompts, answers, strict=True):
+        for i, token_id in enumerate(answer.ids):
+            logits = reference.logits([*prompt, *answer.ids[:i]])
+            size = float((logits.max() - logits[token_id]) / logits.std())
+            if size > worst.size:
+                worst = Difference(worst.way, size, len(prompt) + i)
+    return worst
+
+
+class Witness:
+    """Collects the logits of every decision of an engine's requests."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.seen: list[tuple[Sequence[int], Logits]] = []
+        self._engine = engine
+
+        @mod(name="witness", on=[ForwardPass])
+        def witness(event, actions):  # type: ignore[no-untyped-def]
+            rows = engine._batch.rows
+            (row,) = [r for r in rows if r.request.request_id == event.request_id]
+            self.seen.append((list(row.state.token_ids), event.logits.to_numpy()))
+
+        self.mod = witness
+
+    def run(self, prompts: Sequence[Sequence[int]], *mods: Any, max_tokens: int = 10) -> None:
+        """Run prompts together to their end."""
+        answers = [
+            submit(self._engine, ask(prompt, self.mod, *mods, max_tokens=max_tokens))
+            for prompt in prompts
+        ]
+        finish(self._engine)
+        for answer in answers:
+            if isinstance(answer.end, Failed) and not isinstance(answer.error, ModBudgetError):
+                raise answer.error
+
+
+def meddler(dice: random.Random) -> Any:
+    """A mod that forces and takes back at random."""
+
+    @mod(name="meddler", on=[ForwardPass, Sampled, Added], max_backtrack=None)
+    def meddle(event, actions):  # type: ignore[no-untyped-def]
+        roll = dice.random()
+        tokens = _random_ids(dice, dice.choice([1, 1, 2, 3, 9]))
+        length = event.step + (len(event.added_tokens) if isinstance(event, Added) else 0)
+        if roll < 0.12:
+            return actions.force_tokens(tokens)
+        if roll < 0.22 and length:
+            return actions.backtrack(dice.randint(1, min(length, dice.choice([1, 3, 12]))))
+        if roll < 0.30 and length:
+            return actions.backtrack(dice.randint(1, min(length, 12)), tokens)
+        return None
+
+    return meddle
+
+
+def _alone(model: Any, dice: random.Random) -> list[tuple[Sequence[int], Logits]]:
+    engine = make_engine(model, margin=6, max_rows=1)
+    witness = Witness(engine)
+    for length in LENGTHS:
+        witness.run([_random_ids(dice, length)])
+    return witness.seen
+
+
+def _equal(model: Any, dice: random.Random) -> list[tuple[Sequence[int], Logits]]:
+    witness = Witness(make_engine(model, margin=6, max_rows=8))
+    for length in (3, 12):
+        witness.run([_random_ids(dice, length) for _ in range(3)], max_tokens=14)
+    return witness.seen
+
+
+def _ragged(model: Any, dice: random.Random) -> list[tuple[Sequence[int], Logits]]:
+    witness = Witness(make_engine(model, margin=6, max_rows=8))
+    witness.run([_random_ids(dice, length) for length in LENGTHS])
+    return witness.seen
+
+
+def _chunked(model: Any, dice: random.Random) -> list[tuple[Sequence[int], Logits]]:
+    seen: list[tuple[Sequence[int], Logits]] = []
+    for chunk in (3, 5):
+        witness = Witness(make_engine(model, margin=6, max_rows=4, chunk=chunk))
+        witness.run([_random_ids(dice, length) for length in LENGTHS[-4:]], max_tokens=6)
+        seen += witness.seen
+    return seen
+
+
+def _meddled(model: Any, dice: random.Random) -> list[tuple[Sequence[int], Logits]]:
+    seen: list[tuple[Sequence[int], Logits]] = []
+    for chunk in (4, 64):
+        engine = make_engine(model, margin=6, max_rows=3, chunk=chunk)
+        witness = Witness(engine)
+        witness.run(
+            [_random_ids(dice, length) for length in (2, 9, 33)], meddler(dice), max_tokens=16
+        )
+        seen += witness.seen
+    return seen
+
+
+def _shared(model: Any, dice: random.Random) -> list[tuple[Sequence[int], Logits]]:
+    """Equal lengths and a common beginning, one after the other and beside each other."""
+    engine = make_engine(model, margin=6, max_rows=4)
+    witness = Witness(engine)
+    beginning = _random_ids(dice, 20)
+    one, other = ([*beginning, *_random_ids(dice, 10)] for _ in range(2))
+    for prompts in ([one], [other], [other], [[*other, *_random_ids(dice, 7)]], [one, other]):
+        witness.run(prompts, max_tokens=5)
+    return witness.seen
+
+
+def _random_ids(dice: random.Random, num_tokens: int) -> list[int]:
+    return [dice.randrange(VOCAB - 1) for _ in range(num_tokens)]

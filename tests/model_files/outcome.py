@@ -1,0 +1,133 @@
+"""What became of one model file: the verdict, and what it rests on."""
+
+import logging
+import traceback
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from concordance_inference.engine.plan import Sharing
+from concordance_shared import ModelLoadError
+from tiny import runner_of
+
+from model_files import compare
+from model_files.configs import module_of
+
+#: Why a tiny model of a file cannot be built or run here, where that is no fault of anybody's.
+NOT_HERE = {
+    "bitnet": "its linear layers are Metal kernels; this table is made on a CPU",
+    "muse_spark": "its attention is a Metal kernel; this table is made on a CPU",
+    "prism_hadamard_qwen35": "its config is a manifest of packed 2-bit weights",
+}
+
+
+class Verdict(StrEnum):
+    """What became of a model file."""
+
+    EXACT = "exact"
+    ONE_BY_ONE = "exact, row by row"
+    REFUSED = "refused"
+    NOT_A_MODEL = "not a model"
+    NOT_DECIDED = "not decided"
+    FAULT = "mlx-lm's own fault"
+    WRONG = "wrong"
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one model file."""
+
+    name: str
+    verdict: Verdict
+    caches: tuple[str, ...] = ()  # the kinds that mlx-lm makes for it
+    sharing: str = ""
+    own: float = 0.0  # mlx-lm in pieces against one pass, in standard deviations of the logits
+    engine: float = 0.0  # the engine, likewise
+    why: str = ""  # why rows cannot share more, as the log says
+    note: str = ""
+
+
+def outcome_of(name: str, weights: str = "float32") -> Outcome:
+    """Build, run and compare a tiny model of a file, with weights of one of `compare.WEIGHTS`."""
+    try:
+        if not hasattr(module_of(name), "Model"):
+            return Outcome(name=name, verdict=Verdict.NOT_A_MODEL)
+        model = compare.build(name, weights)
+        reference = compare.Reference(model)
+    except (Exception, SystemExit) as exc:
+        verdict = Verdict.NOT_DECIDED if name in NOT_HERE else Verdict.FAULT
+        return Outcome(name=name, verdict=verdict, note=NOT_HERE.get(name, _raised(exc)))
+    with compare.small_buffers():
+        return _compared(name, model, reference)
+
+
+def _compared(name: str, model: Any, reference: compare.Reference) -> Outcome:
+    own = _worst([*_own(model, reference), *compare.batch_differences(model, reference)])
+    try:
+        sharing, why = _sharing(model)
+        ways = compare.engine_differences(model, reference)
+        ways.append(compare.token_difference(model, reference))
+    except Exception as exc:
+        verdict = Verdict.REFUSED if isinstance(exc, ModelLoadError) else Verdict.WRONG
+        return Outcome(name=name, verdict=verdict, own=own.size, note=_raised(exc))
+    engine = _worst(ways)
+    return Outcome(
+        name=name,
+        verdict=_verdict(own, engine, sharing),
+        caches=compare.kinds_of_caches(model),
+        sharing=sharing.name.lower(),
+        own=own.size,
+        engine=engine.size,
+        why=why,
+        note=_note(own, engine, reference),
+    )
+
+
+def _sharing(model: Any) -> tuple[Sharing, str]:
+    """What rows can share, and why not more, as the log says."""
+    records: list[logging.LogRecord] = []
+    logger = logging.getLogger("concordance_inference.engine.sharing")
+    logger.setLevel(logging.INFO)
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    sharing = runner_of(model).profile.sharing
+    logger.removeHandler(handler)
+    _, _, why = records[-1].getMessage().partition(" (")
+    return sharing, why.removesuffix(")")
+
+
+def _own(model: Any, reference: compare.Reference) -> list[compare.Difference]:
+    try:
+        return compare.own_differences(model, reference)
+    except Exception as exc:
+        return [compare.Difference(f"mlx-lm raises {_raised(exc)}", float("inf"))]
+
+
+def _worst(differences: list[compare.Difference]) -> compare.Difference:
+    return max(differences, key=lambda difference: difference.size)
+
+
+def _verdict(own: compare.Difference, engine: compare.Difference, sharing: Sharing) -> Verdict:
+    if engine.is_rounding:
+        return Verdict.ONE_BY_ONE if sharing is Sharing.ALONE else Verdict.EXACT
+    return Verdict.WRONG if own.is_rounding else Verdict.FAULT
+
+
+def _note(own: compare.Difference, engine: compare.Difference, reference: compare.Reference) -> str:
+    """Where the differences are seen that are no rounding."""
+    notes = [
+        f"{difference.way}: differs by {difference.size:.2g} after {difference.num_tokens} tokens"
+        for difference in (own, engine)
+        if not difference.is_rounding
+    ]
+    if not reference.is_causal:
+        notes.append("what it says behind a beginning depends on what follows")
+    return "; ".join(notes)
+
+
+def _raised(exc: BaseException) -> str:
+    """An exception in a line, with the place in mlx-lm or in the engine where it was raised."""
+    frame = traceback.extract_tb(exc.__traceback__)[-1]
+    place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+    first_line = str(exc).partition("\n")[0]
+    return f"{type(exc).__name__}: {first_line} ({place})"

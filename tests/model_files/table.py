@@ -1,0 +1,76 @@
+"""The outcomes of all model files: kept in a file, and written as a table into the docs."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlx_lm
+import msgspec
+
+from model_files.outcome import Outcome, Verdict
+
+OUTCOMES = Path(__file__).parent / "outcomes.jsonl"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "model-files.md"
+
+_GENERATED = re.compile(r"(<!-- model-files:[^>]*-->\n).*?(<!-- /model-files -->)", re.DOTALL)
+_IN_WORDS = {
+    "padded": "any rows",
+    "ragged": "rows that read equally many tokens",
+    "equal": "rows that hold and read equally many tokens",
+    "alone": "none",
+}
+
+
+class _Header(msgspec.Struct, frozen=True):
+    """The first line of the file of outcomes."""
+
+    mlx_lm: str
+
+
+def read_outcomes() -> dict[str, Outcome]:
+    """The outcomes that are known for the installed mlx-lm, by name of the file."""
+    if not OUTCOMES.exists():
+        return {}
+    header, *lines = OUTCOMES.read_text().splitlines()
+    if msgspec.json.decode(header, type=_Header).mlx_lm != mlx_lm.__version__:
+        return {}
+    outcomes = (msgspec.json.decode(line, type=Outcome) for line in lines)
+    return {outcome.name: outcome for outcome in outcomes}
+
+
+def keep_outcomes(outcomes: Mapping[str, Outcome]) -> None:
+    """Write all outcomes, in the order of their names."""
+    lines = [_Header(mlx_lm.__version__), *(outcomes[name] for name in sorted(outcomes))]
+    OUTCOMES.write_text("".join(msgspec.json.encode(line).decode() + "\n" for line in lines))
+
+
+def generated(outcomes: Mapping[str, Outcome]) -> str:
+    """The generated part of the page, in Markdown."""
+    models = [o for _, o in sorted(outcomes.items()) if o.verdict is not Verdict.NOT_A_MODEL]
+    counts = {verdict: sum(o.verdict is verdict for o in models) for verdict in Verdict}
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    lines = [
+        f"mlx-lm {mlx_lm.__version__}: {len(models)} model files; {counted}.",
+        "",
+        "| model file | verdict | what can share a forward pass | note |",
+        "|---|---|---|---|",
+        *(
+            f"| `{o.name}` | {o.verdict} | {_IN_WORDS.get(o.sharing, '')} | {_cell(o.note)} |"
+            for o in models
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def with_generated(page: str, outcomes: Mapping[str, Outcome]) -> str:
+    """The page with the generated part of these outcomes."""
+    return _GENERATED.sub(lambda found: found[1] + generated(outcomes) + found[2], page)
+
+
+def write_page(outcomes: Mapping[str, Outcome]) -> None:
+    """Write the generated part into the page."""
+    PAGE.write_text(with_generated(PAGE.read_text(), outcomes))
