@@ -185,7 +185,7 @@ def test_a_request_is_sampled_as_step_by_step(sampling):
         penalties = Penalties([sampling])
         said = RequestState("said", ids[:5], max_tokens=99)
         said.append(ids[5:], forced=False)
-        logits = penalties.applied(fresh_logits(model, ids)[None], [0], [Counted(said, None)])
+        logits = penalties.applied(fresh_logits(model, ids)[None], [0], [Counted(said)])
         draws = [draw_key(sampling.seed, i)], [uniform(sampling.seed ^ XTC_SERIES, i)]
         ids.append(sampler.sample(logits, [0], *draws).item())
     endless = msgspec.structs.replace(TRAITS, eos_ids=frozenset())
@@ -212,6 +212,25 @@ def test_sorting_a_few_tokens_and_again_all_makes_no_difference(family, monkeypa
     monkeypatch.setattr("concordance_inference.engine.sampling.sampler._CANDIDATES", 6)
 
     assert answers() == expected
+
+
+@pytest.mark.parametrize("top_p", [0.5, 0.9])
+@pytest.mark.parametrize(
+    "penalties",
+    [{"presence_penalty": -2.0}, {"repetition_penalty": 0.3}, {"frequency_penalty": 1.0}],
+    ids=lambda penalties: next(iter(penalties)),
+)
+def test_a_discarded_draw_is_not_counted_by_penalties(penalties, top_p, monkeypatch):
+    """Where the sorted candidates are too few, the token sampled behind them is discarded."""
+    model = model_named("llama")
+    sampling = SamplingParams(seed=1, temperature=1.0, top_p=top_p, **penalties)
+    requests = [ask(b"Prompt %d" % i, max_tokens=40, sampling=sampling) for i in range(3)]
+    expected = [run(make_engine(model), request).ids for request in requests]
+    for candidates in (2, 8, 16, 100):
+        monkeypatch.setattr("concordance_inference.engine.sampling.sampler._CANDIDATES", candidates)
+        assert run(make_engine(model), requests[0]).ids == expected[0]
+        together = run(make_engine(model), *requests)
+        assert [heard.ids for heard in together] == expected
 
 
 @pytest.mark.parametrize("family", FAMILIES)

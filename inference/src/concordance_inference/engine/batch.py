@@ -50,13 +50,10 @@ class BatchState:
         penalties = self._penalties
         if penalties.change_nothing:
             return logits
-        return penalties.applied(logits, rows, [self._counted(row) for row in penalties.rows])
-
-    def _counted(self, row: int) -> Counted:
-        pending = None
-        if self.rows[row].is_pending and self.sampled:
-            pending = self.sampled.token_ids[row : row + 1]
-        return Counted(self.rows[row].state, pending)
+        sampled = self.sampled and self.sampled.token_ids
+        in_batch = [self.rows[row] for row in penalties.rows]
+        counted = [Counted(row.state, row.is_pending) for row in in_batch]
+        return penalties.applied(logits, rows, counted, sampled)
 
     def sample(
         self,
@@ -77,9 +74,7 @@ class BatchState:
             keys = [self.rows[row].draw_key() for row in rows]
             xtc_draws = [self.rows[row].xtc_draw() for row in rows] if self.sampler.has_xtc else []
         whole = [row for row in rows if self.rows[row].ranks_whole]
-        token_ids = self.sampler.sample(logits, rows, keys, xtc_draws, temperatures, whole)
-        self._penalties.count(rows, token_ids)
-        return token_ids
+        return self.sampler.sample(logits, rows, keys, xtc_draws, temperatures, whole)
 
     def spread(self, token_ids: mx.array, rows: Sequence[int]) -> mx.array:
         """The sampled tokens in the batch's order, with zeros for the other rows.  (rows,) int32"""

@@ -1,25 +1,36 @@
-"""What a request itself does to the model's scores: a bias, and penalties on what was generated.
+"""Logit bias and penalties of a request, applied before mods see the logits.
 
-Applied before mods see the scores. Counts live on the device and go on with each token that is
-sampled, before anyone has seen it; where a mod changed a completion, its row is counted anew.
+Counts are a function of the tokens that stand, and of the one that is sampled and still on the
+device. They live on the device; a row whose completion changed otherwise than by the token that
+was counted in advance is counted again, so that a discarded draw leaves no trace.
 """
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import mlx.core as mx
 from msgspec import Struct
 
-from concordance_inference.engine.sampling.rows import changed
+from concordance_inference.engine.sampling.fused import fused
+from concordance_inference.engine.sampling.rows import changed, taken
 from concordance_inference.generation import SamplingParams
+
+#: Equals no token id, nor what stands for a token.
+_EXEMPT = -1000
 
 
 class Completion(Protocol):
-    """What the counts have to know of one row."""
+    """The part of a request's state that counts depend on."""
 
     @property
     def completion_ids(self) -> Sequence[int]:
-        """The tokens that were generated, as far as they are known."""
+        """The tokens of the completion that are known."""
+        ...
+
+    @property
+    def num_completion(self) -> int:
+        """The number of these tokens."""
         ...
 
     @property
@@ -29,10 +40,10 @@ class Completion(Protocol):
 
 
 class Counted(Struct, frozen=True, eq=False):
-    """A completion and the token behind it that was sampled and that nobody has seen yet."""
+    """A completion, and whether a token is sampled behind it and still on the device."""
 
     completion: Completion
-    pending: mx.array | None  # (1,) int32
+    is_pending: bool = False
 
 
 class Penalties:
@@ -52,13 +63,12 @@ class Penalties:
         self._rows = [i for i, p in enumerate(params) if _penalizes(p)]
         self._at = {row: i for i, row in enumerate(self._rows)}
         penalized = [params[i] for i in self._rows]
-        self._repetition = mx.array([p.repetition_penalty for p in penalized])[:, None]
-        self._presence = mx.array([p.presence_penalty for p in penalized])[:, None]
-        self._frequency = mx.array([p.frequency_penalty for p in penalized])[:, None]
-        self._edits: list[int | None] = [None] * len(self._rows)
-        self._exempt = list(exempt)
-        self._weights = mx.zeros((0,))  # (vocab,) 0 for tokens that do not count
+        self._factors = mx.array(
+            [(p.repetition_penalty, p.presence_penalty, p.frequency_penalty) for p in penalized]
+        ).reshape(-1, 3)  # (penalized rows, 3)
+        self._exempt = frozenset(exempt)
         self._counts = mx.zeros((0, 0))  # (penalized rows, vocab) float32
+        self._seen: list[tuple[int, int] | None] = [None] * len(self._rows)  # as of `_state_of`
 
     @property
     def rows(self) -> Sequence[int]:
@@ -70,38 +80,31 @@ class Penalties:
         """Whether no row has a bias or a penalty."""
         return not self._rows and not any(self._biases)
 
-    def count(self, rows: Sequence[int], token_ids: mx.array) -> None:
-        """Count the tokens that were just sampled.
-
-        Args:
-            rows: The rows of the batch that were sampled.
-            token_ids: (sampled rows,) int32, still on the device
-        """
-        found = [(self._at[row], i) for i, row in enumerate(rows) if row in self._at]
-        if found:
-            at = mx.array([at for at, _ in found])
-            sampled = token_ids[mx.array([i for _, i in found])]
-            is_token = sampled >= 0  # and not what stands for none
-            sampled = mx.maximum(sampled, 0)
-            self._counts = self._counts.at[at, sampled].add(self._weights[sampled] * is_token)
-
     def applied(
-        self, logits: mx.array, rows: Sequence[int], counted: Sequence[Counted]
+        self,
+        logits: mx.array,
+        rows: Sequence[int],
+        counted: Sequence[Counted],
+        sampled: mx.array | None = None,
     ) -> mx.array:
-        """The scores as the requests want them.
+        """Return the logits with bias and penalties.
 
         Args:
             logits: (scored rows, vocab) float32
-            rows: Which row of the batch each of them is.
-            counted: What was generated, for each of `self.rows`.
+            rows: The row of the batch of each of them, in ascending order.
+            counted: The completion of each of `self.rows`.
+            sampled: The tokens that are on the device, of all rows of the batch.  (rows,) int32
         """
         logits = self._with_bias(logits, rows)
         found = [(i, self._at[row]) for i, row in enumerate(rows) if row in self._at]
         if not found:
             return logits
-        self._recount(counted, logits.shape[-1])
-        at = mx.array([at for _, at in found])
-        return changed(logits, [i for i, _ in found], lambda some: self._penalized(some, at))
+        self._count(counted, sampled, logits.shape[-1])
+        at = [at for _, at in found]
+        counts, factors = taken(self._counts, at), taken(self._factors, at)
+        return changed(
+            logits, [i for i, _ in found], lambda some: _penalized(some, counts, factors)
+        )
 
     def _with_bias(self, logits: mx.array, rows: Sequence[int]) -> mx.array:
         cells = [(i, t, b) for i, row in enumerate(rows) for t, b in self._biases[row].items()]
@@ -110,42 +113,56 @@ class Penalties:
         at, token_ids, biases = zip(*cells, strict=True)
         return logits.at[mx.array(list(at)), mx.array(list(token_ids))].add(mx.array(list(biases)))
 
-    def _penalized(self, logits: mx.array, at: mx.array) -> mx.array:
-        counts = self._counts[at]
-        said = counts > 0
-        repetition = self._repetition[at]
-        divided = mx.where(logits > 0, logits / repetition, logits * repetition)
-        penalty = self._presence[at] * said + self._frequency[at] * counts
-        return mx.where(said, divided, logits) - penalty
-
-    def _recount(self, counted: Sequence[Counted], vocab_size: int) -> None:
-        """Count anew the rows whose completions were changed."""
-        if not self._weights.size:
-            self._weights = _weights(vocab_size, self._exempt)
+    def _count(self, counted: Sequence[Counted], sampled: mx.array | None, vocab_size: int) -> None:
+        """Bring the counts up to date: each completion, and the token behind it if there is one."""
+        if not self._counts.size:
             self._counts = mx.zeros((len(self._rows), vocab_size))
-        for i, (row, edits) in enumerate(zip(counted, self._edits, strict=True)):
-            if row.completion.num_edits != edits:
-                self._edits[i] = row.completion.num_edits
-                self._counts[i] = self._counts_of(row)
+        for i, row in enumerate(counted):
+            if self._seen[i] != (row.completion.num_edits, row.completion.num_completion):
+                self._counts[i] = self._counts_of(row.completion, vocab_size)
+            ahead = row.completion.num_completion + (row.is_pending and sampled is not None)
+            self._seen[i] = (row.completion.num_edits, ahead)
+        pending = [row.is_pending for row in counted]
+        if sampled is not None and any(pending):
+            token_ids = taken(sampled, self._rows)[:, None]
+            if not all(pending):
+                token_ids = mx.where(mx.array(pending)[:, None], token_ids, _EXEMPT - 1)
+            self._counts = _with_one_more(self._counts, _ids(vocab_size, self._exempt), token_ids)
 
-    def _counts_of(self, row: Counted) -> mx.array:
+    def _counts_of(self, completion: Completion, vocab_size: int) -> mx.array:
         """How often each token was said.  (vocab,) float32"""
-        counts = mx.zeros_like(self._weights)
-        said = [mx.array(list(row.completion.completion_ids), mx.int32)]
-        if row.pending is not None:
-            said.append(row.pending)
-        token_ids = mx.concatenate(said)
-        if not token_ids.size:
-            return counts
-        return counts.at[token_ids].add(self._weights[token_ids])
+        counts = mx.zeros((vocab_size,))
+        said = [token_id for token_id in completion.completion_ids if token_id not in self._exempt]
+        return counts.at[mx.array(said, mx.int32)].add(1.0) if said else counts
 
 
-def _weights(vocab_size: int, exempt: Collection[int]) -> mx.array:
-    weights = mx.ones((vocab_size,))
+@fused
+def _penalized(logits: mx.array, counts: mx.array, factors: mx.array) -> mx.array:
+    repetition, presence, frequency = factors[:, 0:1], factors[:, 1:2], factors[:, 2:3]
+    said = counts > 0
+    divided = mx.where(logits > 0, logits / repetition, logits * repetition)
+    return mx.where(said, divided, logits) - (presence * said + frequency * counts)
+
+
+@fused
+def _with_one_more(counts: mx.array, ids: mx.array, token_ids: mx.array) -> mx.array:
+    """Count one token of each row; none where it equals no id.
+
+    Comparing with all ids is element-wise, so that it is one kernel with what comes before and
+    after it; a scatter needs five.
+    """
+    return counts + (ids == token_ids)
+
+
+@lru_cache(maxsize=8)
+def _ids(vocab_size: int, exempt: frozenset[int]) -> mx.array:
+    """The token ids, but for those that are never counted.  (vocab,) int32"""
+    ids = mx.arange(vocab_size, dtype=mx.int32)
     known = [token_id for token_id in exempt if token_id < vocab_size]
     if known:
-        weights[mx.array(known)] = 0.0
-    return weights
+        ids[mx.array(known)] = _EXEMPT
+    mx.eval(ids)
+    return ids
 
 
 def _penalizes(p: SamplingParams) -> bool:
