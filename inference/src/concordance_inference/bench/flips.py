@@ -1,8 +1,8 @@
 """Measures how often a sampled token differs between a request alone and in a batch.
 
 A model computes slightly different logits for the same tokens in another batch, since kernels add
-in another order. The model samples some text; the same text is read alone and in a batch, one
-token a step; and from both rows of logits of each position follows how likely a draw is to
+in another order. The model samples some text; prompts and text are read alone and in a batch, the
+text one token a step; and from both rows of logits of each position follows how likely a draw is to
 differ, given the same random numbers.
 
     python -m concordance_inference.bench.flips --positions 50
@@ -95,7 +95,7 @@ def _probs(logits: np.ndarray) -> np.ndarray:
 
 def _sampled_texts(subject: Subject, num_tokens: int) -> list[tuple[list[int], list[int]]]:
     """Prompts, each of another length, and what the model says at temperature 1."""
-    prompts = [subject.prompt(8 + row, row) for row in range(_ROWS)]
+    prompts = subject.prompts(_ROWS)
     asked = [
         drive.request(prompt, num_tokens, sampling=SamplingParams(seed=row))
         for row, prompt in enumerate(prompts)
@@ -109,11 +109,12 @@ def _logits(
 ) -> list[tuple[np.ndarray, ...]]:
     """The logits of each position, (vocab,) for each row, when the rows are read together."""
     runner = ModelRunner(subject.model, subject.profile)
-    runner.cache.rebuild((), len(texts), longest=sum(map(len, texts[0])) + _ROWS)
+    runner.cache.rebuild((), len(texts), longest=max(len(p) + len(text) for p, text in texts))
     lengths = [len(prompt) for prompt, _ in texts]
-    for row, (prompt, _) in enumerate(texts):
-        read = Read(row, 0, len(prompt), tuple(prompt), 0)
-        runner.forward(StepPlan((Pass(row, (0,), (read,)),)), None)
+    reads = tuple(
+        Read(row, 0, len(prompt), tuple(prompt), 0) for row, (prompt, _) in enumerate(texts)
+    )
+    runner.forward(StepPlan((Pass(0, (0,) * len(texts), reads),)), None)
     found: list[tuple[np.ndarray, ...]] = []
     for i in range(len(texts[0][1])):
         reads = tuple(

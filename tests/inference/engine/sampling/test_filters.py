@@ -5,8 +5,9 @@ import math
 import mlx.core as mx
 import pytest
 from concordance_inference.engine.sampling.filters import (
-    kept_by_min_p,
-    rank_threshold,
+    above,
+    min_p_floor,
+    rank_floor,
     without_top_choices,
 )
 
@@ -20,8 +21,8 @@ def left(cut):
 
 
 def cut(rows, top_k, top_p, num_candidates=None):
-    threshold, is_certain = rank_threshold(rows, top_k, top_p, num_candidates=num_candidates)
-    return mx.where(rows >= threshold, rows, -mx.inf), is_certain.tolist()
+    floor, is_certain = rank_floor(rows, top_k, top_p, num_candidates=num_candidates)
+    return above(rows, floor), is_certain.tolist()
 
 
 def ranked(logits, top_k=2**31 - 1, top_p=1.0):
@@ -50,7 +51,9 @@ def test_the_likeliest_are_kept_by_number_and_by_mass(filters, expected):
     ("min_p", "expected"), [(0.0, [0, 1, 2, 3]), (0.3, [1, 2, 3]), (0.6, [1, 3]), (1.0, [1])]
 )
 def test_what_is_far_less_likely_than_the_likeliest_is_dropped(min_p, expected):
-    assert left(kept_by_min_p(mx.array([LOGITS]), mx.array([min_p])))[0] == expected
+    logits = mx.array([LOGITS]) - max(LOGITS)
+
+    assert left(above(logits, mx.array([[min_p_floor(min_p)]])))[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,7 @@ def test_an_exempt_token_is_no_top_choice():
 
 def test_the_best_of_any_row_is_kept():
     rows = mx.random.normal((50, 300), key=mx.random.key(0))
-    kept = kept_by_min_p(cut(rows, [5] * 50, [0.3] * 50)[0], mx.full((50,), 0.2))
+    kept = cut(rows, [5] * 50, [0.3] * 50)[0]
 
     assert (mx.argmax(kept, axis=-1) == mx.argmax(rows, axis=-1)).all().item()
     assert ((kept > -mx.inf).sum(axis=-1) <= 5).all().item()

@@ -3,6 +3,7 @@
 import mlx.core as mx
 import numpy as np
 import pytest
+from concordance_inference.engine import device
 from concordance_inference.engine.sampling import fused
 from concordance_inference.engine.sampling.draws import draw_key
 from concordance_inference.engine.sampling.noise import (
@@ -96,7 +97,7 @@ def test_chains_are_compiled_on_a_gpu_only(monkeypatch):
 
     monkeypatch.setattr(fused.mx, "compile", compiled)
     double = fused.fused(lambda x: 2 * x)
-    monkeypatch.setattr(fused, "runs_on_gpu", lambda: False)
+    monkeypatch.setattr(device, "runs_on_gpu", lambda: False)
     assert double(3) == 6
-    monkeypatch.setattr(fused, "runs_on_gpu", lambda: True)
+    monkeypatch.setattr(device, "runs_on_gpu", lambda: True)
     assert double(3) == -6

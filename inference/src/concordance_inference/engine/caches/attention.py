@@ -355,7 +355,9 @@ class AttentionCache:
         geometry = group.geometry
         if geometry.write_at is None:
             return buffers.write_rows(buffer, geometry.rows, geometry.write_from, new)
-        return buffers.write_ragged(buffer, geometry.rows, geometry.write_at, new)
+        if new.shape[0] == buffer.shape[0]:
+            return buffers.write_all_ragged(buffer, geometry.write_at, new)
+        return buffers.write_ragged(buffer, geometry.indices(new.shape[1]), new)
 
     # What the group does to it between passes
 

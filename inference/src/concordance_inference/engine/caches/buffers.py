@@ -29,20 +29,32 @@ def write_rows(buffer: mx.array, rows: slice, position: int, new: mx.array) -> m
     return buffer
 
 
-def write_ragged(buffer: mx.array, rows: slice, at: mx.array, new: mx.array) -> mx.array:
-    """Write `new` into neighbouring rows, each at positions of its own.
+def write_all_ragged(buffer: mx.array, at: mx.array, new: mx.array) -> mx.array:
+    """Write `new` into all rows of a buffer, each at positions of its own.
+
+    On a CPU, this takes half the time of `write_ragged`.
 
     Args:
         buffer: (slots, kv_heads, capacity, head_dim)
-        rows: The rows that are written.
-        at: (rows, tokens) int32
+        at: (slots, tokens) int32
+        new: (slots, kv_heads, tokens, head_dim)
+    """
+    where = mx.broadcast_to(at[:, None, :, None], new.shape)
+    return mx.put_along_axis(buffer, where, new, axis=2)
+
+
+def write_ragged(
+    buffer: mx.array, at: tuple[mx.array, mx.array, mx.array], new: mx.array
+) -> mx.array:
+    """Write `new` into some rows of a buffer, each at positions of its own.
+
+    Args:
+        buffer: (slots, kv_heads, capacity, head_dim)
+        at: Rows (rows, 1, 1), heads (1, kv_heads, 1) and positions (rows, 1, tokens), of one
+            integer type.
         new: (rows, kv_heads, tokens, head_dim)
     """
-    if rows.stop - rows.start == buffer.shape[0]:  # half the time of the general way
-        where = mx.broadcast_to(at[:, None, :, None], new.shape)
-        return mx.put_along_axis(buffer, where, new, axis=2)
-    row = mx.arange(rows.start, rows.stop)[:, None]
-    buffer[row, :, at] = new.transpose(0, 2, 1, 3)
+    buffer[at] = new
     return buffer
 
 

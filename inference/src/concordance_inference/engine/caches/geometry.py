@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 
 import mlx.core as mx
+import numpy as np
 from mlx_lm.models.base import create_causal_mask
 
 #: `None` where every key is visible, "causal", or an array, true where a query may look.
 Mask = mx.array | str | None
+
+#: Rows, heads and positions of a buffer.
+Indices = tuple[mx.array, mx.array, mx.array]
 
 
 class Geometry:
@@ -41,10 +45,31 @@ class Geometry:
             first = 0 if window is None else max(0, end - (window - 1) - num_tokens)
         else:
             self.offset = mx.array(list(lengths), mx.int32)
-            self.write_at = mx.array(held, mx.int32)[:, None] + mx.arange(num_tokens)
+            self.write_at = mx.array(np.add.outer(held, range(num_tokens)), mx.int32)
         self.visible = slice(first, end)
         self.first_position = starts[0] + first if starts else 0
         self._masks: dict[tuple[int | None, bool], Mask] = {}
+        self._indices: dict[int, Indices] = {}
+
+    def indices(self, num_heads: int) -> Indices:
+        """Return where rows that differ write, as indices that broadcast to each other.
+
+        Built once per pass, of one integer type: were a slice among them, mlx would build and
+        convert indices anew in every layer, which takes ten kernels more.
+
+        Args:
+            num_heads: Heads of the buffer that is written to.
+
+        Returns:
+            Rows (rows, 1, 1), heads (1, heads, 1) and positions (rows, 1, tokens), int32 each.
+        """
+        if num_heads not in self._indices:
+            assert self.write_at is not None
+            rows = mx.array(list(range(self.rows.start, self.rows.stop)), mx.int32)
+            heads = mx.array(list(range(num_heads)), mx.int32)
+            at = self.write_at[:, None]
+            self._indices[num_heads] = (rows[:, None, None], heads[None, :, None], at)
+        return self._indices[num_heads]
 
     def mask(self, window: int | None, *, as_array: bool) -> Mask:
         """Who may look at whom in this pass, in the form that mlx-lm's attention takes.

@@ -1,66 +1,71 @@
-"""Drops unlikely tokens, or with XTC likely ones: pure functions of scores.
+"""Drops unlikely tokens, or with XTC likely ones: pure functions of logits.
 
-A dropped token's score becomes -inf. Tokens that score the same stay or go together.
+A dropped token's logit becomes -inf. Tokens with the same logit stay or go together.
 """
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import mlx.core as mx
 
+from concordance_inference.engine.sampling.fused import fused
 
-def rank_threshold(
-    scores: mx.array,  # (rows, vocab) float32
+#: Less than this part of the whole is the likeliest token alone.
+_LEAST_MASS = 1e-30
+
+
+def above(logits: mx.array, floor: mx.array) -> mx.array:
+    """Keep the logits that are at least `floor`.  (rows, vocab), (rows, 1) -> (rows, vocab)"""
+    return _above(logits, floor)
+
+
+def min_p_floor(min_p: float) -> float:
+    """Return the logit of a token `min_p` times as likely as one whose logit is 0."""
+    return math.log(min_p) if min_p else -math.inf
+
+
+def rank_floor(
+    logits: mx.array,  # (rows, vocab) float32
     top_k: Sequence[int],  # one for each row, at least 1
     top_p: Sequence[float],
     *,
     num_candidates: int | None = None,
 ) -> tuple[mx.array, mx.array]:  # (rows, 1) float32, (rows,) bool
-    """The score of the least likely token to keep, and whether that is certain.
+    """Return the logit of the least likely token to keep, and whether that is certain.
 
     Keeps the `top_k` likeliest tokens, and of these the likeliest that make up `top_p`; the
     likeliest token always.
 
     Args:
-        scores: The scores.
-        top_k: How many tokens each row keeps at most.
-        top_p: What they have to make up.
+        logits: The logits.
+        top_k: Number of tokens that each row keeps at most.
+        top_p: What they have to make up; 1 keeps all.
         num_candidates: Sort so many of the likeliest only. Where they do not make up `top_p`, the
-            threshold is not certain; sorting all tokens costs ten times as much.
+            result is not certain. On a CPU, sorting all tokens costs ten times as much; on a GPU,
+            finding the candidates is itself a sort of all tokens.
     """
-    count = min(num_candidates or scores.shape[-1], scores.shape[-1])
-    ordered = mx.sort(_likeliest(scores, count), axis=-1)[:, ::-1]
-    most = mx.array([min(k, scores.shape[-1]) for k in top_k], mx.int32)[:, None]
-    in_rank = mx.arange(count) < most
-    is_cut = most <= count  # by its rank, so that what lies behind does not matter
-    ordered = mx.where(in_rank, ordered, -mx.inf)
-    total = mx.logsumexp(ordered, axis=-1, keepdims=True)
-    if any(k > count for k in top_k):
-        total = mx.where(is_cut, total, mx.logsumexp(scores, axis=-1, keepdims=True))
-    mass = mx.cumsum(mx.exp(ordered - total), axis=-1)
-    wanted = mx.array(list(top_p))[:, None]
-    before = mx.pad(mass[:, :-1], [(0, 0), (1, 0)])
-    stays = (before < wanted) & (ordered > -mx.inf)
-    num_kept = mx.maximum(stays.astype(mx.int32).sum(axis=-1, keepdims=True), 1)
-    threshold = mx.take_along_axis(ordered, num_kept - 1, axis=-1)
-    return threshold, (is_cut | (mass[:, -1:] >= wanted))[:, 0]
-
-
-def _likeliest(scores: mx.array, count: int) -> mx.array:
-    """The `count` highest scores of each row, in no order."""
-    return scores if count == scores.shape[-1] else mx.topk(scores, count, axis=-1)
-
-
-def kept_by_min_p(
-    scores: mx.array,  # (rows, vocab) float32
-    min_p: mx.array,  # (rows,) float32; 0 keeps all
-) -> mx.array:  # (rows, vocab) float32
-    """Keep the tokens that are at least `min_p` times as likely as the likeliest."""
-    threshold = scores.max(axis=-1, keepdims=True) + mx.log(min_p)[:, None]
-    return mx.where(scores >= threshold, scores, -mx.inf)
+    vocab_size = logits.shape[-1]
+    count = min(num_candidates or vocab_size, vocab_size)
+    ordered = mx.sort(_likeliest(logits, count), axis=-1)  # the likeliest last
+    most = mx.array([min(k, vocab_size) for k in top_k], mx.int32)[:, None]
+    if all(p >= 1 for p in top_p):
+        last = mx.array([max(count - k, 0) for k in top_k])[:, None]
+        return mx.take_along_axis(ordered, last, axis=-1), (most <= count)[:, 0]
+    parts = mx.array([math.inf if p >= 1 else max(p, _LEAST_MASS) for p in top_p])[:, None]
+    best, ranks = ordered[:, -1:], _ranks(count)
+    mass = _mass(ordered, best, ranks, most)
+    sums = mx.cumsum(mass, axis=-1, reverse=True)  # of each token and all that are likelier
+    total = sums[:, :1]
+    if any(k > count for k in top_k) and count < vocab_size:
+        everything = mx.exp(logits - best).sum(axis=-1, keepdims=True)
+        total = mx.where(most <= count, total, everything)
+    floor = _kept(ordered, ranks, most, sums - mass, parts * total).min(axis=-1, keepdims=True)
+    return floor, ((most <= count) | (sums[:, :1] >= parts * total))[:, 0]
 
 
 def without_top_choices(
-    scores: mx.array,  # (rows, vocab) float32
+    logits: mx.array,  # (rows, vocab) float32
     threshold: mx.array,  # (rows,) float32
     exempt: mx.array,  # (vocab,) bool: tokens that always stay
 ) -> mx.array:  # (rows, vocab) float32
@@ -70,8 +75,52 @@ def without_top_choices(
     says something else than the obvious where it has the choice, and nothing else where it has
     none.
     """
-    probs = mx.softmax(scores, axis=-1)
-    likely = probs >= threshold[:, None]
-    least = mx.where(likely, probs, mx.inf).min(axis=-1, keepdims=True)
-    dropped = likely & (probs > least) & ~exempt
-    return mx.where(dropped, -mx.inf, scores)
+    probs = mx.softmax(logits, axis=-1)
+    least = _likely(probs, threshold[:, None]).min(axis=-1, keepdims=True)
+    return _excluded(logits, probs, threshold[:, None], least, exempt)
+
+
+def _likeliest(logits: mx.array, count: int) -> mx.array:
+    """The `count` highest logits of each row, in no order."""
+    return logits if count == logits.shape[-1] else mx.topk(logits, count, axis=-1)
+
+
+@lru_cache(maxsize=8)
+def _ranks(count: int) -> mx.array:
+    """The ranks of tokens in ascending order, 1 for the likeliest.  (count,) int32"""
+    ranks = mx.arange(count, 0, -1, dtype=mx.int32)
+    mx.eval(ranks)
+    return ranks
+
+
+@fused
+def _above(logits: mx.array, floor: mx.array) -> mx.array:
+    return mx.where(logits >= floor, logits, -mx.inf)
+
+
+@fused
+def _mass(ordered: mx.array, best: mx.array, ranks: mx.array, most: mx.array) -> mx.array:
+    """The probability of each token times a constant, 0 for those that are cut by their rank."""
+    return mx.where(ranks <= most, mx.exp(ordered - best), 0.0)
+
+
+@fused
+def _kept(
+    ordered: mx.array, ranks: mx.array, most: mx.array, before: mx.array, wanted: mx.array
+) -> mx.array:
+    """The logits to keep; inf in place of the others."""
+    stays = (ranks <= most) & (before < wanted) & (ordered > -mx.inf)
+    return mx.where(stays, ordered, mx.inf)
+
+
+@fused
+def _likely(probs: mx.array, threshold: mx.array) -> mx.array:
+    return mx.where(probs >= threshold, probs, mx.inf)
+
+
+@fused
+def _excluded(
+    logits: mx.array, probs: mx.array, threshold: mx.array, least: mx.array, exempt: mx.array
+) -> mx.array:
+    dropped = (probs >= threshold) & (probs > least) & ~exempt
+    return mx.where(dropped, -mx.inf, logits)

@@ -11,13 +11,10 @@ from typing import ParamSpec, TypeVar
 
 import mlx.core as mx
 
+from concordance_inference.engine import device
+
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def runs_on_gpu() -> bool:
-    """Return whether the default device is a GPU, be it Metal or CUDA."""
-    return mx.default_device().type == mx.DeviceType.gpu
 
 
 def fused(function: Callable[P, T]) -> Callable[P, T]:
@@ -30,6 +27,6 @@ def fused(function: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        return compiled(*args, **kwargs) if runs_on_gpu() else function(*args, **kwargs)
+        return compiled(*args, **kwargs) if device.runs_on_gpu() else function(*args, **kwargs)
 
     return call

@@ -1,15 +1,16 @@
 """Chooses a token for each row from its logits, its parameters and the key of its draw."""
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 
 import mlx.core as mx
 
+from concordance_inference.engine import device
 from concordance_inference.engine.sampling import rows as some
 from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW
 from concordance_inference.engine.sampling.filters import (
-    kept_by_min_p,
-    rank_threshold,
+    above,
+    min_p_floor,
+    rank_floor,
     without_top_choices,
 )
 from concordance_inference.engine.sampling.fused import fused
@@ -98,8 +99,7 @@ class Sampler:
             return best
         scaled = _scaled(some.taken(logits, drawn), [heat[i] for i in drawn])
         chosen = [params[i] for i in drawn]
-        kept, is_certain = _by_rank(scaled, chosen, [rows[i] in whole for i in drawn])
-        kept = _by_min_p(kept, chosen)
+        kept, is_certain = _filtered(scaled, chosen, [rows[i] in whole for i in drawn])
         if xtc_draws:
             kept = self._by_xtc(kept, chosen, [xtc_draws[i] for i in drawn])
         token_ids = _drawn(kept, [keys[i] for i in drawn])
@@ -118,40 +118,65 @@ class Sampler:
         return some.changed(scores, on, lambda s: without_top_choices(s, threshold, exempt))
 
 
-def _by_rank(
-    scores: mx.array, params: Sequence[SamplingParams], is_whole: Sequence[bool]
+def _filtered(
+    scaled: mx.array, params: Sequence[SamplingParams], is_whole: Sequence[bool]
 ) -> tuple[mx.array, mx.array | None]:
-    """The scores cut by rank, and for which rows that is certain; `None` for all.  (rows,) bool"""
+    """Apply top-k, top-p and min-p to logits whose largest is 0.
+
+    Returns:
+        The logits, and for which rows that is certain; `None` for all.  (rows,) bool
+    """
+    rows = [i for i, p in enumerate(params) if _ranks(p) or p.min_p]
+    if not rows:
+        return scaled, None
+    floor, is_certain = _floor(
+        some.taken(scaled, rows), [params[i] for i in rows], [is_whole[i] for i in rows]
+    )
+    kept = some.changed(scaled, rows, lambda s: above(s, floor))
+    if is_certain is None:
+        return kept, None
+    return kept, some.put(mx.ones((len(params),), mx.bool_), rows, is_certain)
+
+
+def _floor(
+    scaled: mx.array, params: Sequence[SamplingParams], is_whole: Sequence[bool]
+) -> tuple[mx.array, mx.array | None]:
+    """The least logit that top-k, top-p and min-p keep in each row, and where it is certain.
+
+    Returns:
+        (rows, 1) float32, and (rows,) bool, or `None` if it is certain in all.
+    """
+    floor = mx.array([min_p_floor(p.min_p) for p in params])[:, None]
     is_certain: mx.array | None = None
-    for sorts_all in (True, False):
-        rows = [i for i, p in enumerate(params) if _ranks(p) and is_whole[i] == sorts_all]
+    few = None if device.runs_on_gpu() else _CANDIDATES
+    for num_candidates in {few, None}:
+        rows = [
+            i
+            for i, p in enumerate(params)
+            if _ranks(p) and num_candidates == (None if is_whole[i] else few)
+        ]
         if not rows:
             continue
-        threshold, certain = rank_threshold(
-            some.taken(scores, rows),
+        by_rank, certain = rank_floor(
+            some.taken(scaled, rows),
             [params[i].top_k or _ALL for i in rows],
             [params[i].top_p for i in rows],
-            num_candidates=None if sorts_all else _CANDIDATES,
+            num_candidates=num_candidates,
         )
-        cut = partial(_above, threshold)
-        scores = some.changed(scores, rows, cut)
-        if not sorts_all:
+        floor = some.put(floor, rows, _higher(some.taken(floor, rows), by_rank, params, rows))
+        if num_candidates is not None:
             is_certain = some.put(mx.ones((len(params),), mx.bool_), rows, certain)
-    return scores, is_certain
+    return floor, is_certain
+
+
+def _higher(
+    floor: mx.array, by_rank: mx.array, params: Sequence[SamplingParams], rows: Sequence[int]
+) -> mx.array:
+    return mx.maximum(floor, by_rank) if any(params[i].min_p for i in rows) else by_rank
 
 
 def _ranks(p: SamplingParams) -> bool:
     return bool(p.top_k) or p.top_p < 1
-
-
-def _above(threshold: mx.array, scores: mx.array) -> mx.array:
-    return mx.where(scores >= threshold, scores, -mx.inf)
-
-
-def _by_min_p(scores: mx.array, params: Sequence[SamplingParams]) -> mx.array:
-    rows = [i for i, p in enumerate(params) if p.min_p]
-    min_p = mx.array([params[i].min_p for i in rows])
-    return some.changed(scores, rows, lambda s: kept_by_min_p(s, min_p))
 
 
 def _scaled(logits: mx.array, temperatures: Sequence[float]) -> mx.array:
