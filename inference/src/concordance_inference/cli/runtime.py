@@ -28,7 +28,7 @@ from concordance_inference.generation import (
     Update,
     new_request_id,
 )
-from concordance_inference.models.loader import LoadedModel, load_model
+from concordance_inference.models.loader import LoadedModel, explained, load_model
 from concordance_inference.models.options import ModelOptions
 from concordance_inference.mods.catalog import ModCatalog
 
@@ -116,7 +116,9 @@ class Runtime:
         if self._locks_memory:
             lock_memory()
         self._progress("trying out what the model can share")
-        return Engine(ModelRunner(loaded.model), traits, config), loaded.info
+        with explained(f"model {loaded.info.id!r} cannot be run"):
+            runner = ModelRunner(loaded.model)
+        return Engine(runner, traits, config), loaded.info
 
     def request(
         self,

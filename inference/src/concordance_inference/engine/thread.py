@@ -94,6 +94,7 @@ class EngineThread:
         self._thread.start()
         self._ready.wait()
         if self._failure:
+            self._thread.join()  # a process that ends while it drops its arrays is aborted
             raise self._failure
         return self
 
