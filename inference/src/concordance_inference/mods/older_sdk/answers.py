@@ -13,7 +13,7 @@ from concordance_sdk.self_prompt.ended import Ended
 from concordance_shared import Action, ConstraintError
 
 from concordance_inference.mods.older_sdk.action_types import Backtrack, ForceTokens
-from concordance_inference.mods.older_sdk.strategies.base import require_token_ids
+from concordance_inference.mods.older_sdk.strategies.base import texts_of
 from concordance_inference.mods.older_sdk.strategies.strategy_constructor import (
     ListStrat,
     constraint_of,
@@ -93,7 +93,7 @@ class StrategyMatcher:
         disallowed = set(cast(Sequence[int], found or ()))
         if not allowed and not disallowed:
             return None
-        kept = _bits(allowed, disallowed, len(require_token_ids(self._tokenizer)))
+        kept = _bits(allowed, disallowed, max(texts_of(self._tokenizer), default=0) + 1)
         if not kept.any():
             name = type(self._strategy).__name__
             raise ConstraintError(

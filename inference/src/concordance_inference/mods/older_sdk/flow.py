@@ -385,7 +385,7 @@ class FlowEngine(Generic[TState]):
 
     def _handle(self, run: _Run, event: ModEvent, actions: Any, tokenizer: Any) -> Any:
         if isinstance(event, ForwardPass | Added):
-            placed: Any = _Placed(event, self._positions.of(event))
+            placed: Any = _Placed(event, self._positions)
             handle = run.forward_pass if isinstance(event, ForwardPass) else run.added
             return handle(placed, actions, tokenizer)
         if isinstance(event, Prefilled) and hasattr(run.state, "pending_route"):
@@ -424,9 +424,9 @@ class FlowEngine(Generic[TState]):
 class _Placed:
     """An event at its position in the completion."""
 
-    def __init__(self, event: Any, position: int) -> None:
-        self.request_id: str = event.request_id
-        self.step = position
+    def __init__(self, event: Any, positions: Positions) -> None:
+        self.request_id = positions.turns_of(event)
+        self.step = positions.of(event)
         self.added_tokens: list[int] = getattr(event, "added_tokens", [])
 
 

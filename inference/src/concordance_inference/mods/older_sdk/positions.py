@@ -26,6 +26,11 @@ class Positions:
             self._ends[event.request_id] = end + len(event.added_tokens)
         return end
 
+    def turns_of(self, event: ModEvent) -> str:
+        """The request among whose parts an event's takes its turn: none but this one's by hand."""
+        by_hand = position_of(event) is None
+        return f"{event.request_id} by hand {id(self)}" if by_hand else event.request_id
+
     def note(self, event: ModEvent, action: Any) -> None:
         """Count what an answer to an event takes back."""
         if position_of(event) is None and isinstance(action, Backtrack):

@@ -122,7 +122,7 @@ class SelfPrompt:
             return actions.noop()
         position = self._positions.of(event)
         run = self._running(event.request_id, tokenizer)
-        if run.waits(event.request_id, position):
+        if run.waits(self._positions.turns_of(event), position):
             return actions.noop()
         edit = run.before(position)
         is_decided = bool(edit) or run.is_complete

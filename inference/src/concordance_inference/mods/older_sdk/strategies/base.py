@@ -53,12 +53,13 @@ def require_token_ids(tokenizer: Any) -> set[int]:
         RuntimeError: It says neither its vocabulary nor its length.
     """
     get_vocab = getattr(tokenizer, "get_vocab", None)
-    if callable(get_vocab) and (vocab := get_vocab()) and isinstance(vocab, Mapping):
-        return {int(token_id) for token_id in vocab.values()}
-    try:
-        return set(range(len(tokenizer)))
-    except TypeError as exc:
-        raise RuntimeError("Tokenizer must expose get_vocab() or __len__()") from exc
+    vocab = get_vocab() if callable(get_vocab) else None
+    known = {int(each) for each in vocab.values()} if isinstance(vocab, Mapping) else set[int]()
+    if hasattr(tokenizer, "__len__") and len(tokenizer) > len(known):
+        return set(range(len(tokenizer)))  # tokens that are written alike are missing in the other
+    if not known:
+        raise RuntimeError("Tokenizer must expose get_vocab() or __len__()")
+    return known
 
 
 def tokenize_str(text: str | None, tokenizer: Any) -> list[int]:
