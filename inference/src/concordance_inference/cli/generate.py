@@ -56,13 +56,18 @@ def conversation(text: str, system: str | None) -> list[Message]:
 
 
 def show_text(updates: Iterable[Update]) -> None:
-    """Print an answer as it comes, and the calls of tools that it ends with."""
+    """Print an answer as it comes, and the calls of tools that it ends with, each on a line."""
+    line = ""
     for update in updates:
         if isinstance(update, TextDelta):
             print(update.text, end="", flush=True)
-        elif isinstance(update, Completed):
-            for call in update.tool_calls:
-                print(f"{call.function.name}({call.function.arguments})", end="")
+            line = update.text or line
+        elif isinstance(update, Completed) and update.tool_calls:
+            separator = "\n" if line and not line.endswith("\n") else ""
+            calls = [
+                f"{call.function.name}({call.function.arguments})" for call in update.tool_calls
+            ]
+            print(f"{separator}{chr(10).join(calls)}", end="")
     print()
 
 

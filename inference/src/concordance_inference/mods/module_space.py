@@ -16,6 +16,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import itertools
+import linecache
 import re
 import sys
 import threading
@@ -119,6 +120,8 @@ class ModuleSpace(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """Run a module; what it imports, now or later, it looks for here first."""
         if not isinstance(module, aliases.OlderModule):
             vars(module)["__builtins__"] = self._builtins
+            # Another version may have been loaded from the same place: tracebacks show this one.
+            linecache.cache.pop(str(getattr(module, "__file__", "")), None)
             super().exec_module(module)
 
     def get_source(self, fullname: str) -> str:

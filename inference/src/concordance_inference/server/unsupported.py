@@ -161,6 +161,9 @@ _LOCAL: dict[str, Harmless] = {
     "penalty_alpha": (0,),
 }
 
+#: Of the server that ran mods of the older SDK: it returned what they logged.
+_OLDER: dict[str, Harmless] = {"mod_debug_logs": (False,)}
+
 #: Fields of the body.
 FIELDS: Mapping[str, Harmless] = {
     **_OPENAI,
@@ -169,6 +172,7 @@ FIELDS: Mapping[str, Harmless] = {
     **_SGLANG,
     **_LLAMA_CPP,
     **_LOCAL,
+    **_OLDER,
 }
 
 #: Fields of a message.

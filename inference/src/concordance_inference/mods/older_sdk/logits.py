@@ -4,7 +4,7 @@ Older mods write `row[0, id]`, as the array is, and `row[id]`, as if it were the
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self, cast
 
 import numpy as np
@@ -31,6 +31,10 @@ class OlderRow(np.ndarray):
     def __setitem__(self, key: Any, value: Any) -> None:
         """As numpy does; `[id]` is `[0, id]`."""
         super().__setitem__(_two_dimensional(self, key), value)
+
+    def __iter__(self) -> Iterator[Any]:
+        """As numpy does: the rows of a batch, the numbers of a row."""
+        return iter([super(OlderRow, self).__getitem__(i) for i in range(len(self))])
 
     def to_numpy(self) -> Self:
         """Itself: what `Tensor.from_numpy(array).to_numpy()` gives."""
