@@ -1,0 +1,1 @@
+"""An executor without caches, batches and speculation, and the comparison of the engine with it."""

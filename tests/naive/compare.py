@@ -1,0 +1,238 @@
+"""Compares what the engine and the executor make of a program."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+from concordance_inference.generation import Completed, Failed, TextDelta, TokensDelta
+
+from naive.executor import Executor
+from naive.models import Oracle, model_named
+from naive.play import World, play
+from naive.programs import from_json, sampling_params
+from naive.script import Script
+
+#: Logits, whose size is around 10, differ by less: rounding in another order makes 1e-6 to 1e-5.
+TOLERANCE = 2e-4
+
+#: Choices whose margin is below this are near ties: rounding can turn them.
+TIE = 1e-4
+
+
+@dataclass
+class Report:
+    """What the comparison of one program found."""
+
+    differences: list[str] = field(default_factory=list)
+    near_ties: list[str] = field(default_factory=list)
+    num_requests: int = 0
+    num_tokens: int = 0
+    worst: float = 0.0  # largest difference of a logit
+
+
+def check(program, *, strict=False):
+    """Run a program in the engine and in the executor, and compare."""
+    program = from_json(program.to_json())  # conversations write into their prompts
+    report = Report()
+    played, problem = play(program)
+    if problem:
+        report.differences.append(problem)
+        return report
+    world, oracle = World(program), Oracle(model_named(program.model), strict=strict)
+    for one in played:
+        if isinstance(one.end, Completed):
+            oracle.hint([*_prompt(one), *one.end.token_ids])
+        compared = _Compared(one, _expected(one, world, oracle))
+        report.num_requests += 1
+        report.num_tokens += len(compared.expected.ids)
+        difference = compared.difference()
+        report.worst = max(report.worst, compared.worst)
+        if difference:
+            is_tie = min(compared.expected.margins, default=1) < TIE
+            found = report.near_ties if is_tie else report.differences
+            found.append(f"{one.name}: {difference}")
+    return report
+
+
+def _prompt(one):
+    """The prompt as mods left it, if one of them was told."""
+    prompt = one.request.prompt
+    for script in one.scripts:
+        for event in script.events:
+            if event.name == "Prefilled":
+                prompt = event.tokens
+    return prompt
+
+
+def _expected(one, world, oracle):
+    scripts = [
+        Script(script.name, spec)
+        for script, spec in zip(one.scripts, one.request.mods, strict=True)
+    ]
+    request = SimpleNamespace(**{**vars(one.request), "sampling": sampling_params(one.request)})
+    outcome = Executor(request, scripts, oracle, world).run()
+    outcome.events = [script.events for script in scripts]
+    return outcome
+
+
+class _Compared:
+    """One request: what the engine made of it and what is expected."""
+
+    def __init__(self, one, expected):
+        self.one, self.expected = one, expected
+        self.worst = 0.0
+
+    def difference(self):
+        """What differs first, in words; `None` if all is the same."""
+        if self.one.was_cancelled:
+            return self.events()
+        return self.events() or self.end() or self.logprobs() or self.stream()
+
+    def events(self):
+        """What mods saw; of a request that was cancelled, the beginning of it."""
+        for i, script in enumerate(self.one.scripts):
+            seen, expected = self.comparable(script.events, self.expected.events[i])
+            for n, (a, b) in enumerate(zip(seen, expected, strict=False)):
+                if problem := self.event(a, b):
+                    return f"event {n} of mod {i}: {problem}"
+            num_common = min(len(seen), len(expected))
+            for more in [*seen[num_common:], *expected[num_common:]][:1]:
+                counts = f"saw {len(seen)} events, expected {len(expected)}"
+                return f"mod {i} {counts}; the next is {more.without_logits()}"
+        return None
+
+    def comparable(self, seen, expected):
+        """The events that must be the same."""
+        if self.one.was_cancelled:
+            seen = [event for event in seen if event.name != "Finished"]
+            return seen, expected[: len(seen)]
+        if self.is_stalled():
+            num_sure = min(len(seen), len(expected)) - 4
+            return seen[: max(0, num_sure)], expected[: max(0, num_sure)]
+        return seen, expected
+
+    def is_stalled(self):
+        """Whether both ended since mods kept the completion from advancing.
+
+        The documents do not say which decision exactly is the last one.
+        """
+        fault, end = self.expected.fault, self.one.end
+        return (
+            fault is not None
+            and fault.kind == "ModBudgetError"
+            and isinstance(end, Failed)
+            and type(end.error).__name__ == "ModBudgetError"
+        )
+
+    def event(self, seen, expected):
+        """How one event differs."""
+        if seen.without_logits() != expected.without_logits():
+            return f"{seen.without_logits()}, expected {expected.without_logits()}"
+        if isinstance(seen.logits, np.ndarray):
+            return self.row(seen.logits, expected.logits, f"the logits at step {seen.step}")
+        return None
+
+    def row(self, seen, expected, what):
+        """How one row differs."""
+        stays = ~np.isneginf(seen)
+        if not np.array_equal(stays, ~np.isneginf(expected)):
+            return f"{what} drop other tokens"
+        apart = np.abs(seen[stays] - expected[stays]).max(initial=0)
+        self.worst = max(self.worst, float(apart))
+        return f"{what} differ by {apart:.3g}" if not apart <= TOLERANCE else None
+
+    def end(self):
+        """How the end differs."""
+        end, expected = self.one.end, self.expected
+        if expected.fault:
+            if not isinstance(end, Failed):
+                return f"ended well, expected {expected.fault}"
+            return None if self.is_stalled() else self.fault(end.error, expected.fault)
+        if isinstance(end, Failed):
+            return f"failed ({end.error!r}), expected {expected.reason}, {expected.ids}"
+        pairs = {
+            "token ids": (list(end.token_ids), expected.ids),
+            "finish reason": (end.finish_reason, expected.reason),
+            "text": (end.text, expected.text),
+            "prompt tokens": (end.prompt_tokens, expected.prompt_tokens),
+            "completion tokens": (end.completion_tokens, len(expected.ids)),
+            "forced tokens": (end.forced_tokens, expected.forced_tokens),
+            "taken back tokens": (end.taken_back_tokens, expected.taken_back_tokens),
+            "tool calls": (
+                [call.function.name for call in end.tool_calls],
+                [call["name"] for call in expected.tools],
+            ),
+        }
+        for what, (a, b) in pairs.items():
+            if a != b:
+                return f"{what}: {a!r}, expected {b!r}"
+        if not 0 <= end.cached_tokens < max(1, end.prompt_tokens):
+            return f"cached tokens: {end.cached_tokens} of {end.prompt_tokens}"
+        return None
+
+    def fault(self, error, expected):
+        """How an error differs."""
+        seen = (type(error).__name__, getattr(error, "event", None), getattr(error, "step", None))
+        if seen != (expected.kind, expected.event, expected.step):
+            return f"failed with {error!r}, expected {expected}"
+        if expected.mod and error.mod != expected.mod:
+            return f"the error names {error.mod!r}, expected {expected.mod!r}"
+        return None
+
+    def logprobs(self):
+        """How log-probabilities differ."""
+        end, wanted = self.one.end, self.one.request.top_logprobs
+        if isinstance(end, Failed):
+            return None
+        num_expected = 0 if wanted is None else self.expected.num_logprobs
+        if len(end.logprobs) != num_expected:
+            return f"{len(end.logprobs)} log-probabilities, expected {num_expected}"
+        for i, entry in enumerate(end.logprobs):
+            row = self.expected.logprobs(i)
+            if entry.token_id != self.expected.ids[i] or len(entry.top) != wanted:
+                return f"log-probability {i} is {entry}"
+            best = np.sort(row)[::-1][:wanted]
+            pairs = [
+                (entry.logprob, row[entry.token_id]),
+                *((logprob, row[token_id]) for token_id, logprob in entry.top),
+                *zip([logprob for _, logprob in entry.top], best, strict=True),
+            ]
+            apart = max(abs(a - b) for a, b in pairs)
+            self.worst = max(self.worst, float(apart))
+            if not apart <= TOLERANCE:
+                return f"log-probability {i} differs by {apart:.3g}"
+        return None
+
+    def stream(self):
+        """How what was streamed differs from the whole."""
+        request, updates, end = self.one.request, self.one.updates, self.one.end
+        deltas = [update for update in updates if isinstance(update, TextDelta)]
+        if not request.stream and deltas:
+            return "text was streamed that was not asked for"
+        shown = ""
+        for delta in deltas:
+            shown = shown[: len(shown) - delta.retracted] + delta.text
+        retracts = any(delta.retracted for delta in deltas)
+        if retracts and not request.retractions:
+            return "shown text was retracted"
+        if isinstance(end, Failed):
+            begins = self.expected.text.startswith(shown)
+            return None if begins or request.retractions else f"showed {shown!r} and failed"
+        if request.stream and shown != self.expected.text:
+            return f"streamed {shown!r}, expected {self.expected.text!r}"
+        if request.stream and request.top_logprobs is not None and not request.retractions:
+            entries = [entry for delta in deltas for entry in delta.logprobs]
+            if entries != list(end.logprobs):
+                return f"{len(entries)} log-probabilities streamed of {len(end.logprobs)}"
+        return self.tokens(updates, end) if request.show_tokens else None
+
+    def tokens(self, updates, end):
+        """How the tokens that were shown one by one differ."""
+        shown = []
+        for update in updates:
+            if isinstance(update, TokensDelta):
+                shown[update.kept :] = [(t.token_id, t.forced) for t in update.tokens]
+        if [token_id for token_id, _ in shown] != list(end.token_ids):
+            return f"showed the tokens {shown}"
+        forced = sum(forced for _, forced in shown)
+        return None if forced == end.forced_tokens else f"showed {forced} tokens as forced"

@@ -1,0 +1,44 @@
+"""Which actions are legal, written from `docs/events-and-actions.md`."""
+
+import numpy as np
+
+_ENDS = {"output", "tools", "error", "noop", "raise"}
+_ALLOWED = {
+    "Prefilled": _ENDS | {"prefill"},
+    "ForwardPass": _ENDS | {"logits", "force", "backtrack"},
+    "Sampled": _ENDS | {"force", "backtrack"},
+    "Added": _ENDS | {"force", "backtrack"},
+    "Finished": {"noop", "raise"},
+}
+
+
+def is_legal(event_name, action, vocab_size):
+    """Whether an action is allowed at an event, and its values can be."""
+    kind, *values = action
+    if kind not in _ALLOWED[event_name]:
+        return False
+    if kind == "logits":
+        return _can_be(values[0], vocab_size)
+    if kind in ("force", "output", "prefill"):
+        return _are_ids(values[0], vocab_size) and (kind != "prefill" or bool(values[0]))
+    if kind == "backtrack":
+        return values[0] >= 0 and _are_ids(values[1] or (), vocab_size)
+    return True
+
+
+def _can_be(change, vocab_size):
+    row = change.get("row")
+    if row is not None and (len(row) != vocab_size or _is_bad(row)):
+        return False
+    if change.get("allow") == [] or change.get("mask") == []:
+        return False
+    ids = [*change.get("allow", ()), *change.get("ban", ()), *map(int, change.get("bias", ()))]
+    return _are_ids(ids, vocab_size) and 0 <= change.get("temp", 0) <= 100
+
+
+def _are_ids(ids, vocab_size):
+    return all(0 <= token_id < vocab_size for token_id in ids)
+
+
+def _is_bad(row):
+    return np.isnan(row).any() or np.isposinf(row).any() or np.isneginf(row).all()

@@ -1,0 +1,45 @@
+"""What is observed of one request, by the executor and by the engine alike."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Event:
+    """One event as a mod saw it."""
+
+    name: str
+    step: int
+    tokens: tuple[int, ...] = ()  # the prompt, the sampled token, or the added tokens
+    forced: bool = False
+    max_steps: int = 0
+    reason: str = ""
+    logits: Any = None  # the row, or None where it was not read
+
+    def without_logits(self):
+        return (self.name, self.step, self.tokens, self.forced, self.max_steps, self.reason)
+
+
+class Fault(Exception):  # noqa: N818  # not an error of the comparison
+    """An error that ended a request."""
+
+    def __init__(self, kind, mod=None, event=None, step=None):
+        super().__init__(kind, mod, event, step)
+        self.kind, self.mod, self.event, self.step = kind, mod, event, step
+
+
+@dataclass
+class Outcome:
+    """How a request ended."""
+
+    ids: list[int]
+    text: str
+    reason: str
+    fault: Fault | None
+    tools: tuple = ()
+    prompt_tokens: int = 0
+    forced_tokens: int = 0
+    taken_back_tokens: int = 0
+    num_logprobs: int = 0  # tokens that have an entry
+    logprobs: Any = None  # function from an index to the whole row of log-probabilities
+    margins: list = field(default_factory=list)  # of each draw: how near it was to another token

@@ -1,0 +1,348 @@
+"""Random programs: what requests ask, what their mods do, and how the engine is set up.
+
+A program is plain data and goes through JSON unchanged, so that a failing one can be printed,
+copied and run again.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from concordance_inference.generation import SamplingParams
+
+from naive.models import window_of
+
+VOCAB = 257
+EOS = 256
+EVENTS = ("Prefilled", "ForwardPass", "Sampled", "Added", "Finished")
+
+#: The bytes of token `i` in the short alphabet: `PIECES[i % len(PIECES)]`.
+PIECES = [b"a", b"b", b"ab", b"c", b" ", b"", "é".encode()[:1], "é".encode()[1:], "日".encode()[:2]]
+PIECES += ["日".encode()[2:], "日".encode(), b"ba", b"\n"]
+
+
+@dataclass
+class Rule:
+    """When a mod acts, and what it does."""
+
+    on: str  # the event
+    when: list  # ["nth", k], ["every", k], ["length", k], ["token", m, r], ["full"] or ["always"]
+    do: list  # the action and its values
+    times: int | None = 1  # acts so often; None for ever
+
+
+@dataclass
+class Mod:
+    """One mod: what it listens to, and its rules; the first that applies decides."""
+
+    on: list[str]
+    rules: list[Rule]
+    max_backtrack: int | None = 32
+    reads: bool = False  # looks at every row of logits
+
+
+@dataclass
+class Request:
+    """One request, and when it comes and goes."""
+
+    prompt: list[int]
+    max_tokens: int | None
+    mods: list[Mod] = field(default_factory=list)
+    sampling: dict = field(default_factory=lambda: {"temperature": 0})
+    stop: list[str] = field(default_factory=list)
+    stream: bool = False
+    retractions: bool = False
+    show_tokens: bool = False
+    top_logprobs: int | None = None
+    at: int = 0  # the step before which it is submitted
+    after: int | None = None  # submitted when this request has ended
+    goes_on: bool = False  # its prompt begins with all tokens of that request
+    cancel: int | None = None  # cancelled so many steps after it was submitted
+    salt: str = ""
+
+
+@dataclass
+class Program:
+    """Requests to one engine."""
+
+    model: str
+    requests: list[Request]
+    max_rows: int = 8
+    chunk: int = 256
+    growth: int = 16
+    margin: int = 6
+    memory: float | None = None  # times what the largest request needs; None: without a bound
+    prefixes: bool = True
+    per_token: float = 0.05  # cost of a token in a pass, whose fixed cost is 1
+    sharing: int | None = None  # rows share no more than this
+    candidates: int | None = None  # sort so many tokens where a row is cut by rank
+    context: int = 4096
+    eos: list[int] = field(default_factory=lambda: [EOS])
+    alphabet: str = "bytes"
+
+    def to_json(self):
+        """One line that `from_json` reads; fields that have their default are left out."""
+        return json.dumps(_short(asdict(self)), separators=(",", ":"))
+
+
+def from_json(text):
+    """A program from `Program.to_json`."""
+    data = json.loads(text) if isinstance(text, str) else text
+    requests = [
+        Request(**{**r, "mods": [_mod(m) for m in r.get("mods", [])]}) for r in data["requests"]
+    ]
+    return Program(**{**data, "requests": requests})
+
+
+def _mod(data):
+    return Mod(**{**data, "rules": [Rule(**rule) for rule in data["rules"]]})
+
+
+def _short(data):
+    defaults = asdict(Program("", []))
+    requests = [
+        {k: v for k, v in r.items() if k in ("max_tokens",) or v != _REQUEST[k]}
+        for r in data["requests"]
+    ]
+    kept = {k: v for k, v in data.items() if v != defaults[k]}
+    return {**kept, "requests": requests}
+
+
+_REQUEST = asdict(Request([], None))
+
+
+# Generator. `dice` is a `random.Random`, or Hypothesis's.
+
+
+def random_program(dice, model):
+    """A program for a model."""
+    window, growth = window_of(model), dice.choice([16, 16, 256])
+    margin = dice.choice([2, 6, 6, 20, 128])
+    chunk = dice.choice([1, 3, 5, 16, 64, 256])
+    edges = [window, window + margin, growth, growth - 32, chunk, 16, 32, 2 * window]
+    context = dice.choice([4096] * 6 + [48, 90])
+    wide = Program(
+        model=model,
+        requests=[],
+        max_rows=dice.choice([1, 2, 3, 8]),
+        chunk=chunk,
+        growth=growth,
+        margin=margin,
+        memory=dice.choice([None, None, None, 1.0, 1.5, 2.5]) if context == 4096 else None,
+        prefixes=dice.random() < 0.85,
+        per_token=dice.choice([0.0, 0.05, 0.05, 1.0]),
+        sharing=dice.choice([None, None, None, 0, 1, 2]),
+        candidates=dice.choice([None, 3, 6]),
+        context=context,
+        eos=[EOS, *dice.sample(range(VOCAB), dice.choice([0, 0, 4, 20]))],
+        alphabet=dice.choice(["bytes", "short", "short"]),
+    )
+    prompts = _prompts(dice, edges, context)
+    for i in range(dice.choice([1, 1, 2, 2, 2, 3, 4, 5])):
+        wide.requests.append(_request(dice, wide, prompts, i, edges))
+    return wide
+
+
+def _tokens(dice, count):
+    """Random tokens; from few ids, so that what is forced is also sampled and said again."""
+    ids = range(VOCAB) if dice.random() < 0.5 else [5, 6, 7, 40, 41, 97]
+    return [dice.choice(ids) for _ in range(count)]
+
+
+def _length(dice, edges, most):
+    """A length near a boundary, or any."""
+    edge = dice.choice(edges) + dice.choice([-1, 0, 0, 1, 2, 10])
+    length = edge if dice.random() < 0.6 else dice.randint(1, 60)
+    return max(1, min(length, most))
+
+
+def _prompts(dice, edges, context):
+    """Prompts that share beginnings: most of equal length, different in their last tokens."""
+    most = min(90, context - 1)
+    length = _length(dice, edges, most)
+    base = _tokens(dice, length)
+    prompts = [base]
+    for _ in range(dice.choice([0, 1, 2, 3])):
+        common = max(0, length - dice.choice([1, 3, 10, 10, 17]))
+        kind = dice.random()
+        if kind < 0.6:
+            prompts.append(base[:common] + _tokens(dice, length - common))
+        elif kind < 0.8:
+            prompts.append((base + _tokens(dice, dice.choice([1, 5, 20])))[:most])
+        else:
+            prompts.append(_tokens(dice, _length(dice, edges, most)))
+    return prompts
+
+
+def _request(dice, program, prompts, i, edges):
+    prompt = list(dice.choice(prompts))
+    most = max(0, program.context - len(prompt))
+    request = Request(
+        prompt=prompt,
+        max_tokens=min(most, dice.choice([0, 1, 2, 3, 4, 5, 6, 8, 8, 12, 20])),
+        sampling=_sampling(dice),
+        top_logprobs=dice.choice([None, None, 0, 3]) if program.context > 100 else None,
+        salt=dice.choice([""] * 9 + ["salt"]),
+    )
+    if program.context < 100 and program.memory is None and dice.random() < 0.2:
+        request.max_tokens = None
+    if i and dice.random() < 0.6:
+        request.after = dice.randrange(i)
+        request.goes_on = dice.random() < 0.3 and program.memory is None
+    else:
+        request.at = dice.choice([0, 0, 0, 1, 3, 9])
+    if request.goes_on:
+        request.prompt = _tokens(dice, dice.choice([1, 2, 6]))
+    if dice.random() < 0.1:
+        request.cancel = dice.choice([0, 1, 2, 4, 8, 15])
+    if dice.random() < 0.4:
+        request.stream = True
+        request.retractions = dice.random() < 0.3
+        request.show_tokens = dice.random() < 0.3
+    if dice.random() < 0.3:
+        request.stop = [dice.choice(["ab", "ba", "é", "日", "a\n", "bab", "aa", " ", "xyz"])]
+        request.stop += dice.choice([[], ["abc"], ["\n", "b"]])
+    request.mods = [_random_mod(dice, request, edges) for _ in range(dice.choice([0, 1, 1, 2, 3]))]
+    if program.candidates and dice.random() < 0.1:
+        _cut_by_rank(dice, request, most)
+    return request
+
+
+def _cut_by_rank(dice, request, most):
+    """Sometimes too few tokens are sorted, and every miscounted token changes what follows."""
+    request.mods, request.max_tokens = [], min(most, 25)
+    request.sampling |= {"temperature": 0.7, "top_p": dice.choice([0.5, 0.7])}
+    request.sampling |= {"repetition_penalty": 0.3, "frequency_penalty": 1.5}
+
+
+def _sampling(dice):
+    sampling = {"temperature": dice.choice([0, 0, 0, 0.7, 1, 1.5, 4]), "seed": dice.randrange(100)}
+    if dice.random() < 0.3:
+        sampling["repetition_penalty"] = dice.choice([1.3, 1.8, 0.6])
+    if dice.random() < 0.2:
+        sampling["frequency_penalty"] = dice.choice([0.5, 1.5, -1.0])
+    if dice.random() < 0.2:
+        sampling["presence_penalty"] = dice.choice([0.5, 2.0])
+    if dice.random() < 0.2:
+        sampling["logit_bias"] = {str(EOS): dice.choice([3.0, 8.0]), "97": 2.5}
+    if sampling["temperature"]:
+        sampling |= dice.choice(
+            [{}, {}, {"top_p": 0.9}, {"top_p": 0.5}, {"top_k": 5}, {"top_k": 20, "top_p": 0.8}]
+        )
+        sampling |= dice.choice([{}, {}, {"min_p": 0.05}])
+        sampling |= dice.choice([{}, {}, {"xtc_probability": 0.5, "xtc_threshold": 0.1}])
+    return sampling
+
+
+def sampling_params(request):
+    """What a request's `sampling` says, as the engine takes it."""
+    bias = {int(k): v for k, v in request.sampling.get("logit_bias", {}).items()}
+    return SamplingParams(**{**request.sampling, "logit_bias": bias})
+
+
+def _random_mod(dice, request, edges):
+    rules = [_rule(dice, request, edges) for _ in range(dice.choice([0, 1, 1, 2, 3]))]
+    also = [event for event in EVENTS if dice.random() < 0.3]
+    also += ["Prefilled" for rule in rules if rule.when == ["full"]]  # which tells the budget
+    on = [event for event in EVENTS if event in also or any(rule.on == event for rule in rules)]
+    return Mod(
+        on=on or ["Added"],
+        rules=rules,
+        max_backtrack=dice.choice([32, 32, 3, 0, None]),
+        reads=dice.random() < 0.4,
+    )
+
+
+def _rule(dice, request, edges):
+    event = dice.choice(["Prefilled", *["ForwardPass", "Sampled", "Added"] * 4, "Finished"])
+    when = dice.choice(
+        [
+            ["nth", dice.choice([0, 1, 2, 3, 5, 8])],
+            ["nth", dice.choice([0, 1, 2, 3, 5, 8])],
+            ["length", dice.choice([1, 3, 6])],
+            ["token", dice.choice([2, 5]), 0],
+            ["every", dice.choice([2, 3])],
+            ["full"],
+            ["always"],
+        ]
+    )
+    times = dice.choice([1, 1, 1, 2, 5, None])
+    return Rule(on=event, when=when, do=_action(dice, event, request, edges), times=times)
+
+
+def _action(dice, event, request, edges):
+    """Mostly an action that is allowed at the event."""
+    if dice.random() < 0.04:
+        return _fault(dice)
+    if event == "Finished":
+        return dice.choice([["noop"], ["noop"], ["raise"]])
+    if dice.random() < 0.1:
+        return _ending(dice, request)
+    if event == "Prefilled":
+        return _prefill(dice, request, edges)
+    kinds = ["force", "force", "backtrack", "backtrack"]
+    kind = dice.choice([*kinds, *["logits"] * 4] if event == "ForwardPass" else kinds)
+    return ["logits", _change(dice)] if kind == "logits" else _edit(dice, kind)
+
+
+def _prefill(dice, request, edges):
+    """A prompt that begins like the request's, or not."""
+    length = _length(dice, edges, min(90, len(request.prompt) + 20))
+    kept = request.prompt[: dice.choice([0, len(request.prompt) // 2, len(request.prompt)])]
+    return ["prefill", (kept + _tokens(dice, length))[: max(1, length)], dice.choice([0, 0, 4])]
+
+
+def _edit(dice, kind):
+    """A change of the completion."""
+    forced = _tokens(dice, dice.choice([1, 1, 2, 3, 9, 25]))
+    if dice.random() < 0.1:
+        forced.insert(dice.randrange(len(forced) + 1), EOS)
+    if kind == "force":
+        return ["force", forced]
+    n = dice.choice([0, 1, 1, 2, 3, 5, 12, 99])
+    return ["backtrack", n, dice.choice([None, None, forced])]
+
+
+def _ending(dice, request):
+    most = dice.choice([0, 1, 4, 12, 40])
+    return dice.choice(
+        [
+            ["output", _tokens(dice, most)],
+            ["output", _tokens(dice, most)],
+            ["tools", [{"name": "look", "arguments": {"x": 1}}]],
+            ["error", "no more"],
+        ]
+    )
+
+
+def _change(dice):
+    """What `AdjustedLogits` holds."""
+    changes = [
+        {"bias": {str(token): 9.0 for token in _tokens(dice, 2)}},
+        {"ban": _tokens(dice, dice.choice([1, 4, 200]))},
+        {"allow": _tokens(dice, dice.choice([1, 3, 40]))},
+        {"mask": _tokens(dice, dice.choice([1, 3, 40]))},
+        {"row": ["random", dice.randrange(99)]},
+        {"row": ["negated"]},
+        {"temp": dice.choice([0, 0.5, 2.0])},
+    ]
+    change = dict(dice.choice(changes))
+    if dice.random() < 0.3:
+        change |= dice.choice(changes)
+    return change
+
+
+def _fault(dice):
+    return dice.choice(
+        [
+            ["raise"],
+            ["force", [999]],
+            ["backtrack!", 500, None],
+            ["logits", {"allow": []}],
+            ["logits", {"row": ["nan"]}],
+            ["logits", {"row": ["short"]}],
+            ["logits", {"ban": list(range(VOCAB))}],
+            ["prefill", [], 0],
+            ["prefill", [7, 8, 9], 2],
+            ["output", [3, -1]],
+        ]
+    )

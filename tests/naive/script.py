@@ -1,0 +1,82 @@
+"""A mod that follows rules: the same code answers the executor and the engine."""
+
+import numpy as np
+
+from naive.programs import VOCAB
+
+
+class Script:
+    """One mod of one request at work. Writes down every event that it sees."""
+
+    def __init__(self, name, mod):
+        """Begin before the first event."""
+        self.name, self.on, self.max_backtrack = name, frozenset(mod.on), mod.max_backtrack
+        self.events = []
+        self._mod = mod
+        self._seen = dict.fromkeys(mod.on, 0)
+        self._left = [rule.times for rule in mod.rules]
+        self._budget = None
+
+    def answer(self, event):
+        """The action for an event, as a list of its kind and its values."""
+        self.events.append(event)
+        if event.name == "Prefilled":
+            self._budget = event.max_steps
+        nth = self._seen[event.name]
+        self._seen[event.name] += 1
+        for i, rule in enumerate(self._mod.rules):
+            if rule.on == event.name and self._left[i] != 0 and self._applies(rule, event, nth):
+                if self._left[i] is not None:
+                    self._left[i] -= 1
+                return resolved(rule.do, event)
+        return ["noop"]
+
+    @property
+    def reads(self):
+        """Whether it looks at every row of logits."""
+        return self._mod.reads
+
+    def _applies(self, rule, event, nth):
+        kind, *values = rule.when
+        if kind == "nth":
+            return nth == values[0]
+        if kind == "every":
+            return nth % values[0] == 0
+        if kind == "length":
+            return length_at(event) >= values[0]
+        if kind == "token":
+            last = event.tokens[-1] if event.tokens else 0
+            return last % values[0] == values[1]
+        if kind == "full":
+            return self._budget is not None and length_at(event) >= self._budget
+        return True
+
+
+def length_at(event):
+    """How many tokens the completion has when an event is seen."""
+    return event.step + (len(event.tokens) if event.name == "Added" else 0)
+
+
+def resolved(action, event):
+    """An action of a program with what it depends on filled in."""
+    kind, *values = action
+    if kind == "backtrack":
+        return ["backtrack", min(values[0], length_at(event)), values[1]]
+    if kind == "backtrack!":
+        return ["backtrack", *values]
+    if kind == "logits":
+        change = dict(values[0])
+        if "row" in change:
+            change["row"] = _row(change["row"], event)
+        return ["logits", change]
+    return action
+
+
+def _row(spec, event):
+    if spec[0] == "negated" and event.name == "ForwardPass":
+        return -np.asarray(event.logits() if callable(event.logits) else event.logits)
+    row = np.random.default_rng(spec[-1] if spec[0] == "random" else 0).normal(size=VOCAB) * 4
+    row = row.astype(np.float32)
+    if spec[0] == "nan":
+        row[3] = np.nan
+    return row[:-1] if spec[0] == "short" else row
