@@ -1,7 +1,7 @@
 """How many rows of which lengths fit. No arrays."""
 
 import pytest
-from concordance_inference.engine.kv_budget import Footprint, KvBudget, num_slots
+from concordance_inference.engine.kv_budget import PAST_BYTES, Footprint, KvBudget, num_slots
 
 #: What one row of 100 tokens takes at 8 bytes a token, with room for what a pass writes behind it.
 HUNDRED = 8 * 132
@@ -70,3 +70,13 @@ def test_the_longest_row_fits_and_a_longer_one_does_not(growth):
 )
 def test_a_request_can_grow_to_what_it_asked_for_or_its_share(prompt_len, max_tokens, length):
     assert budget(4 * HUNDRED).length_of(prompt_len, max_tokens) == length
+
+
+def test_past_states_count_for_all_rows_and_take_an_eighth_at_most():
+    small, large = budget(8000, past=10**6), budget(80_000, past=500)
+
+    assert small.past_bytes == 1000
+    assert large.past_bytes == 4 * 500
+    assert large.bytes_of([100]) == budget(80_000).bytes_of([100]) + 2000
+    assert large.fits([large.longest])
+    assert budget(2**60, past=2**40).past_bytes == PAST_BYTES

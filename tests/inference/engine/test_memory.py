@@ -7,7 +7,7 @@ import sys
 
 import mlx.core as mx
 import pytest
-from concordance_inference.engine import memory
+from concordance_inference.engine import device, memory
 from concordance_inference.engine.memory import MemoryPolicy, default_kv_bytes, memory_size
 from tiny import ask, finish, make_engine, run, submit
 
@@ -71,25 +71,96 @@ def test_what_mlx_keeps_is_bounded(monkeypatch):
     assert limits == [memory_size() // 8]
 
 
+GB = 10**9
+
+
+@pytest.fixture(name="gpu")
+def _gpu(monkeypatch):
+    """Looks like a GPU of a kind: what `device_info` says of it, and whether it is Metal's."""
+
+    def look_like(info, *, is_metal):
+        wired = []
+        monkeypatch.setattr(device, "runs_on_gpu", lambda: True)
+        monkeypatch.setattr(mx, "device_info", lambda: info)
+        monkeypatch.setattr(mx.metal, "is_available", lambda: is_metal)
+        monkeypatch.setattr(mx, "set_wired_limit", wired.append)
+        monkeypatch.setattr(mx, "set_cache_limit", lambda _: None)
+        return wired
+
+    return look_like
+
+
 def test_caches_may_take_what_weights_leave():
     assert 0 < default_kv_bytes(0) < memory_size()
     assert default_kv_bytes(10**9) < default_kv_bytes(0)
     assert default_kv_bytes(2**62) == 0
 
 
-def test_metal_tells_how_much_memory_there_is(monkeypatch):
-    monkeypatch.setattr(mx, "device_info", lambda: {"max_recommended_working_set_size": 123})
+def test_metal_tells_how_much_memory_there_is(gpu):
+    gpu({"max_recommended_working_set_size": 123, "memory_size": 200}, is_metal=True)
 
     assert memory_size() == 123
 
 
-def test_locking_memory_on_metal_wires_it(monkeypatch):
-    limits = []
+def test_memory_of_a_cuda_card_is_the_cards_and_not_the_hosts(gpu):
+    gpu({"total_memory": 80 * GB, "free_memory": 79 * GB}, is_metal=False)
+
+    assert memory_size() == 80 * GB
+    assert default_kv_bytes(16 * GB) == 46 * GB  # 72 less 16 of weights and 10 of reserve
+
+
+def test_a_cpu_has_the_hosts_memory_even_beside_a_gpu(monkeypatch):
+    expected = memory_size()
+    monkeypatch.setattr(mx, "device_info", lambda: {"max_recommended_working_set_size": 123})
     monkeypatch.setattr(mx.metal, "is_available", lambda: True)
-    monkeypatch.setattr(mx, "set_wired_limit", limits.append)
+
+    assert memory_size() == expected
+    assert not memory.wire_memory()
+
+
+def test_a_gpu_that_tells_nothing_has_the_hosts_memory(gpu):
+    expected = memory_size()
+    gpu({}, is_metal=False)
+
+    assert memory_size() == expected
+
+
+@pytest.mark.parametrize("weights", [2, 9])
+def test_weights_caches_and_idle_buffers_fit_into_unified_memory(gpu, weights):
+    gpu({"max_recommended_working_set_size": 11 * GB}, is_metal=True)
+    idle = 11 * GB // 8
+
+    assert weights * GB + default_kv_bytes(weights * GB) + idle <= 0.95 * 11 * GB
+
+
+def test_every_engine_wires_memory_on_metal(gpu):
+    wired = gpu({"max_recommended_working_set_size": 11 * GB}, is_metal=True)
+    MemoryPolicy()
+
+    assert wired == [11 * GB]
+
+
+def test_no_memory_is_wired_on_cuda(gpu):
+    wired = gpu({"total_memory": 80 * GB}, is_metal=False)
+    MemoryPolicy()
+
+    assert wired == []
+
+
+def test_locking_memory_on_metal_is_wiring_it(gpu):
+    wired = gpu({"max_recommended_working_set_size": 5}, is_metal=True)
 
     assert memory.lock_memory()
-    assert limits == [memory_size()]
+    assert wired == [5]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="CUDA's driver is Linux's here")
+def test_locking_memory_with_cuda_locks_nothing_and_says_so(gpu, monkeypatch, caplog):
+    gpu({"total_memory": 80 * GB}, is_metal=False)
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda *_, **__: pytest.fail("locks host memory"))
+
+    assert memory.lock_memory()
+    assert "--mlock has no effect with CUDA" in caplog.text
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mlockall is Linux's")

@@ -7,6 +7,11 @@ from msgspec import Struct
 #: A pass may write as many tokens behind a row's end, where nobody looks.
 _SLACK = 32
 
+#: Past states of recurrent layers take at most so many bytes, and at most this part of the memory
+#: for caches.
+PAST_BYTES = 256 * 1024 * 1024
+_PAST_PART = 8
+
 
 class Footprint(Struct, frozen=True, kw_only=True):
     """What a model's caches take, in bytes."""
@@ -14,6 +19,7 @@ class Footprint(Struct, frozen=True, kw_only=True):
     per_token: int  # of each token that a buffer has room for, in layers that look all the way back
     per_slot: int = 0  # of each row that buffers have room for: sliding windows
     per_row: int = 0  # of each row: recurrent states, and what it can go back to
+    past: int = 0  # of each row, if there is room: past states of recurrent layers
     growth: int = 1  # buffers have room for a multiple of so many tokens
 
 
@@ -37,6 +43,7 @@ class KvBudget:
             context_length: How long a row can be at most.
         """
         self.max_bytes = max_bytes
+        self.past_bytes = min(PAST_BYTES, max_rows * footprint.past, max_bytes // _PAST_PART)
         self._footprint = footprint
         self._context_length = context_length
         self.longest = self._longest(1)
@@ -49,7 +56,8 @@ class KvBudget:
         print_ = self._footprint
         room = -(-(max(lengths) + _SLACK) // print_.growth) * print_.growth
         per_slot = room * print_.per_token + print_.per_slot
-        return num_slots(len(lengths)) * per_slot + len(lengths) * print_.per_row
+        rows = num_slots(len(lengths)) * per_slot + len(lengths) * print_.per_row
+        return rows + self.past_bytes
 
     def fits(self, lengths: Sequence[int]) -> bool:
         """Whether rows may grow to these lengths together."""
@@ -67,7 +75,9 @@ class KvBudget:
     def _longest(self, num_rows: int) -> int:
         """How long so many rows can be together."""
         print_, slots = self._footprint, num_slots(num_rows)
-        left = self.max_bytes - num_rows * print_.per_row - slots * print_.per_slot
+        left = (
+            self.max_bytes - self.past_bytes - num_rows * print_.per_row - slots * print_.per_slot
+        )
         if left < 0:
             return 0
         if not print_.per_token:

@@ -74,7 +74,7 @@ def test_rows_that_run_together_step_after_step_are_not_copied():
 
 
 def test_large_states_are_held_for_fewer_positions(monkeypatch):
-    monkeypatch.setattr("concordance_inference.engine.caches.states.HELD_BYTES", 5 * 8)
+    monkeypatch.setattr("concordance_inference.engine.caches.states.PAST_BYTES", 3 * 8)
     group = make_group(1)
     step(group, [0], [1])
     group.rebuild((), 1)
@@ -92,3 +92,55 @@ def test_what_is_kept_of_a_row_keeps_no_other_row_alive():
 
     assert [array.shape for array in kept.arrays()] == [(1, 1), (1, 1)]
     assert kept.layers[0][0].item() == 2
+
+
+def test_a_row_holds_few_states_until_their_size_is_known(monkeypatch):
+    """The size is that of this group's own first pass: rows are admitted before it."""
+    group = make_group(8)
+    group.held_bytes = 0
+    for position in range(6):
+        step(group, [position] * 8, [position] * 8)
+
+    assert [group.reach(row, 4) for row in range(8)] == [0] * 8  # 6 and 5 are held
+    assert [group.reach(row, 5) for row in range(8)] == [5] * 8
+
+
+def test_rows_hold_more_states_once_their_size_is_known():
+    group = make_group(1)
+    group.held_bytes = 3 * 8
+    for position in range(9):
+        step(group, [position], [position])
+
+    assert [group.reach(0, length) for length in (9, 5, 4)] == [9, 5, 0]
+
+
+def test_rows_hold_fewer_states_each_when_more_rows_run():
+    group = make_group(1)
+    group.held_bytes = 6 * 8
+    for position in range(9):
+        step(group, [position], [position])
+    assert group.reach(0, 2) == 2
+
+    group.rebuild([0], 2)
+
+    assert [group.reach(0, length) for length in (9, 6, 5)] == [9, 6, 0]
+
+
+def test_past_states_of_a_batch_are_bounded_from_the_first_admission_on():
+    """Rows of a large state, admitted together before any pass: what is alive is bounded."""
+    group = StateGroup()
+    group.add_layer(1)
+    group.held_bytes = 2**20
+    group.rebuild((), 4)
+    size = 2**16  # 256 KiB a row: 4 rows x (2 + 1) positions
+    alive = []
+    for position in range(12):
+        reads = tuple(Read(row, position, 1, None) for row in range(4))
+        group.begin(Pass(0, (position,) * 4, reads))
+        group.layers[0][0] = mx.zeros((4, size)) + position
+        mx.eval(group.layers[0][0])
+        group.end()
+        held = {id(a): a for row in group._rows for _, r in row._recent for a in r.arrays()}
+        alive.append(sum(array.nbytes for array in held.values()))
+
+    assert max(alive) <= 4 * 2 * 4 * size + group.held_bytes

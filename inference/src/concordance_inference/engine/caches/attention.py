@@ -171,8 +171,14 @@ class AttentionGroup:
             self._resize()
 
     def _resize(self) -> None:
+        """Give every layer buffers of another size, one layer after the other.
+
+        Launched together, all old buffers would live beside all new ones until the device is done:
+        twice the memory of the caches.
+        """
         for layer in self.layers:
             layer.resize(self.num_slots, self.capacity)
+            mx.eval(layer.arrays())
 
     def pin(self, row: int, positions: Sequence[int]) -> None:
         """Be able to go back to some positions of a row, however long ago they were reached."""

@@ -16,7 +16,7 @@ from mlx_lm.models.cache import (
 from concordance_inference.engine.caches.attention import MARGIN, AttentionGroup, rounded
 from concordance_inference.engine.caches.foreign import ForeignGroup
 from concordance_inference.engine.caches.segments import Segment, Snapshot
-from concordance_inference.engine.caches.states import StateGroup
+from concordance_inference.engine.caches.states import MAX_DEPTH, MIN_DEPTH, StateGroup
 from concordance_inference.engine.caches.windows import KeysValues
 from concordance_inference.engine.kv_budget import Footprint
 from concordance_inference.engine.plan import Pass, Read, Sharing
@@ -140,9 +140,15 @@ class BatchCache:
         return Footprint(
             per_token=foreign + (full.position_bytes if full else 0),
             per_slot=sum(group.window_bytes for group in windows),
-            per_row=snapshots + (2 + NUM_SNAPSHOTS) * states,
+            per_row=snapshots + (MIN_DEPTH + NUM_SNAPSHOTS) * states,
+            past=(MAX_DEPTH - MIN_DEPTH) * states,
             growth=rounded(1),
         )
+
+    def hold_past(self, num_bytes: int) -> None:
+        """Let past states of recurrent layers take at most so many bytes, for all rows together."""
+        if self._states:
+            self._states.held_bytes = num_bytes
 
     def arrays(self) -> list[mx.array]:
         """Every array that a forward pass writes; evaluating them runs the pass."""

@@ -24,9 +24,20 @@ class History(Generic[Held]):
         Args:
             depth: How many positions are kept beside the pinned ones, at least 1.
         """
-        self._recent: deque[tuple[int, Held]] = deque(maxlen=depth)
+        self._depth = depth
+        self._recent: deque[tuple[int, Held]] = deque()
         self._pinned: dict[int, Held] = {}
         self._pins: set[int] = set()
+
+    @property
+    def depth(self) -> int:
+        """How many positions are kept beside the pinned ones, at least 1."""
+        return self._depth
+
+    @depth.setter
+    def depth(self, depth: int) -> None:
+        self._depth = depth
+        self._forget()
 
     @property
     def current(self) -> Held | None:
@@ -53,6 +64,12 @@ class History(Generic[Held]):
         self._recent.append((position, held))
         if position in self._pins:
             self._pinned[position] = held
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop the oldest positions beyond `depth`."""
+        while len(self._recent) > self._depth:
+            self._recent.popleft()
 
     def reach(self, position: int) -> int:
         """The last position not behind `position` that can be gone back to."""

@@ -11,10 +11,8 @@ import mlx.core as mx
 from mlx_lm.models.cache import ArraysCache
 
 from concordance_inference.engine.caches.history import History
+from concordance_inference.engine.kv_budget import PAST_BYTES
 from concordance_inference.engine.plan import Pass
-
-#: What the past states of a batch may take, in bytes.
-HELD_BYTES = 256 * 1024 * 1024
 
 #: So many past positions of a row are held, if they fit.
 MAX_DEPTH = 32
@@ -69,6 +67,7 @@ class StateGroup:
             depth: How many past positions of a row are held, at most.
         """
         self.layers: list[StateCache] = []
+        self.held_bytes = PAST_BYTES  # of past states of all rows, beyond `MIN_DEPTH` of each
         self._depth = depth
         self._rows: list[History[StateRef]] = []
         self._row_bytes = 0  # what the states of one row take, at one position
@@ -86,7 +85,7 @@ class StateGroup:
 
     @property
     def row_bytes(self) -> int:
-        """What the states of one row take at one position; known after the first pass."""
+        """Bytes of the states of one row at one position; known after the first pass."""
         return self._row_bytes
 
     def arrays(self) -> list[mx.array]:
@@ -101,14 +100,22 @@ class StateGroup:
 
     def rebuild(self, keep: Sequence[int], num_new: int) -> None:
         """Make the rows `keep`, in that order, and `num_new` empty ones behind them the batch."""
-        depth = self._depth_of(len(keep) + num_new)
-        new = [History[StateRef](depth) for _ in range(num_new)]
+        new = [History[StateRef](MIN_DEPTH) for _ in range(num_new)]
         self._rows = [*(self._rows[row] for row in keep), *new]
+        self._bound()
 
-    def _depth_of(self, num_rows: int) -> int:
-        """How many past positions of each row fit; as far as is known how large its states are."""
-        fitting = HELD_BYTES // max(1, self._row_bytes * num_rows)
-        return max(MIN_DEPTH, min(self._depth, fitting))
+    def _bound(self) -> None:
+        """Let each row hold as many past positions as fit.
+
+        Before the first pass, the size of the states is not known, and each row holds as few as it
+        can do with.
+        """
+        depth = MIN_DEPTH
+        if self._row_bytes and self._rows:
+            fitting = self.held_bytes // (self._row_bytes * len(self._rows))
+            depth = min(self._depth, MIN_DEPTH + fitting)
+        for row in self._rows:
+            row.depth = depth
 
     def pin(self, row: int, positions: Sequence[int]) -> None:
         """Keep what a row will hold at some positions."""
@@ -145,7 +152,10 @@ class StateGroup:
             position = self._pass.starts[at] + read.num_tokens
             row.push(position, StateRef(left, at))
         arrays = StateRef(left, 0).arrays()
-        self._row_bytes = sum(array.nbytes // array.shape[0] for array in arrays)
+        row_bytes = sum(array.nbytes // array.shape[0] for array in arrays)
+        if row_bytes != self._row_bytes:
+            self._row_bytes = row_bytes
+            self._bound()
         self._pass = None
 
     def snapshot(self, row: int, position: int) -> StateRef | None:
