@@ -144,6 +144,8 @@ class Reference:
 
 def spread_between(one: Logits, other: Logits) -> float:
     """The largest difference of two rows, in standard deviations of the second."""
+    is_out = (one == -np.inf) & (other == -np.inf)  # tokens that a model rules out
+    one, other = one[~is_out], other[~is_out]
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         return float("inf")
     return float(np.abs(one - other).max() / max(float(other.std()), 1e-6))
@@ -242,7 +244,7 @@ def token_difference(model: Any, reference: Reference) -> Difference:
     for prompt, answer in zip(prompts, answers, strict=True):
         for i, token_id in enumerate(answer.ids):
             logits = reference.logits([*prompt, *answer.ids[:i]])
-            size = float((logits.max() - logits[token_id]) / logits.std())
+            size = float((logits.max() - logits[token_id]) / logits[np.isfinite(logits)].std())
             if size > worst.size:
                 worst = Difference(worst.way, size, len(prompt) + i)
     return worst

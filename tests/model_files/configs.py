@@ -255,6 +255,7 @@ OTHERWISE: dict[str, dict[str, typing.Any]] = {
         "ffn_multipliers": [1.0, 2.0],
     },
     "phi3small": {
+        "vocab_size": 100352,  # it writes into the logits of tokens that it names by number
         "dense_attention_every_n_layers": 2,
         "ff_intermediate_size": 64,
         "gegelu_limit": 20.0,

@@ -21,6 +21,19 @@ _IN_WORDS = {
 }
 
 
+#: What is wrong in mlx-lm's files, found by reading them where the comparison differs.
+_EXPLAINED = {
+    "gemma2": (
+        "its attention broadcasts a mask of several rows over the wrong axis, so mlx-lm's own "
+        "batches of different lengths are wrong"
+    ),
+    "gemma3n": "without a cache, layers that share keys and values compute their own",
+    "olmo": "needs the package ai2-olmo, and ends the process without it",
+    "phi3small": "adds its boolean mask to the scores, so that positions see what follows them",
+    "plamo3": "its cache keeps one position less than it masks with",
+}
+
+
 class _Header(msgspec.Struct, frozen=True):
     """The first line of the file of outcomes."""
 
@@ -55,15 +68,16 @@ def generated(outcomes: Mapping[str, Outcome]) -> str:
         "| model file | verdict | what can share a forward pass | note |",
         "|---|---|---|---|",
         *(
-            f"| `{o.name}` | {o.verdict} | {_IN_WORDS.get(o.sharing, '')} | {_cell(o.note)} |"
+            f"| `{o.name}` | {o.verdict} | {_IN_WORDS.get(o.sharing, '')} | {_note(o)} |"
             for o in models
         ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+def _note(outcome: Outcome) -> str:
+    notes = [_EXPLAINED.get(outcome.name), outcome.note, outcome.why]
+    return "; ".join(note for note in notes if note).replace("|", "\\|").replace("<", "&lt;")
 
 
 def with_generated(page: str, outcomes: Mapping[str, Outcome]) -> str:

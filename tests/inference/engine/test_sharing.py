@@ -107,6 +107,33 @@ def test_a_model_that_is_another_without_a_cache_is_served_as_with_one():
     assert layout_of(model) == Layout(Sharing.PADDED)
 
 
+class RulesOut(llama.Model):
+    """Rules some tokens out, or all numbers."""
+
+    value = -mx.inf
+
+    def __call__(self, inputs, cache=None):
+        logits = super().__call__(inputs, cache=cache)
+        logits[..., 5:9] = self.value
+        return logits
+
+
+def test_tokens_that_a_model_rules_out_are_no_difference():
+    model = RulesOut(model_named("llama").args)
+    mx.eval(model.parameters())
+
+    assert layout_of(model) == Layout(Sharing.PADDED)
+    assert ScoringHead(model).is_trimmed
+
+
+def test_a_model_without_numbers_runs_row_by_row_so_that_each_request_is_told(caplog):
+    model = RulesOut(model_named("llama").args)
+    model.value = mx.nan
+
+    assert layout_of(model).sharing is Sharing.ALONE
+    assert "its logits are not numbers" in caplog.text
+
+
 class Raises(llama.Model):
     """Raises when rows share a pass, or always."""
 

@@ -1,5 +1,7 @@
 """Finding and loading models."""
 
+import json
+
 import mlx.core as mx
 import pytest
 from concordance_inference.models.loader import load_model
@@ -45,6 +47,15 @@ def test_an_unknown_architecture_is_refused(folder):
     (folder / "config.json").write_text('{"model_type": "nosuch"}')
 
     with pytest.raises(ModelLoadError, match="nosuch"):
+        load_model(str(folder))
+
+
+def test_a_file_of_mlx_lm_that_ends_the_process_is_refused(folder):
+    """That of olmo exits if the package ai2-olmo is not installed."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "olmo"}))
+
+    with pytest.raises(ModelLoadError, match="tiny-llama.*cannot be loaded.*SystemExit"):
         load_model(str(folder))
 
 

@@ -132,6 +132,8 @@ def _choose_in(model: Any) -> _Choice | None:
 
 
 def _is_close(one: mx.array, other: mx.array) -> bool:
+    is_out = other == -mx.inf  # tokens that a model rules out
+    one, other = (mx.where(is_out & (logits == -mx.inf), 0, logits) for logits in (one, other))
     size = mx.abs(other).max()
     return bool((mx.abs(one - other).max() <= _TOLERANCE * size).item())
 

@@ -78,9 +78,10 @@ def explained(what: str) -> Generator[None]:
     except Exception as exc:
         raise ModelLoadError(f"{what}: {type(exc).__name__}: {exc}") from exc
     except BaseException as exc:
-        if type(exc).__name__ != "PanicException":  # of Rust, which is no `Exception`
+        # Rust's panics are no `Exception`; some of mlx-lm's files exit without their package.
+        if type(exc).__name__ not in {"PanicException", "SystemExit"}:
             raise
-        raise ModelLoadError(f"{what}: {exc}") from exc
+        raise ModelLoadError(f"{what}: {type(exc).__name__}: {exc}") from exc
 
 
 def _find(name: str | None, progress: Progress) -> tuple[str, Path | str]:

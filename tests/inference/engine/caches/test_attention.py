@@ -212,3 +212,16 @@ def test_what_a_window_has_dropped_is_read_again_and_right():
     for token_id in answers.ids[9:]:
         assert int(mx.argmax(fresh_logits(model, ids)).item()) == token_id
         ids.append(token_id)
+
+
+def test_rows_move_and_are_kept_beside_a_layer_that_the_model_does_not_write():
+    """nemotron-nas makes caches for layers whose attention was replaced."""
+    group = make_group(2)
+    group.add_layer()
+    read(group, [0, 0], [[1, 2, 3], [4, 5, 6]])
+    group.rebuild([1], 1, 99)
+    kept = group.read(0, slice(0, 3))
+    group.write(1, 0, kept)
+    seen = read(group, [3, 3], [[7], [8]])
+
+    assert seen == [[4, 5, 6, 7], [4, 5, 6, 8]]

@@ -153,7 +153,7 @@ class AttentionGroup:
         self._fit()
 
     def _move(self, row: int, to: int) -> None:
-        if all(layer.keys is not None for layer in self.layers):
+        if any(layer.keys is not None for layer in self.layers):
             for layer, copied in zip(self.layers, self.read(row, slice(None)), strict=True):
                 layer.write(to, 0, *copied)
 
@@ -382,8 +382,14 @@ class AttentionCache:
         self.values = buffers.shifted(self.values, rows, shifts)
 
     def read(self, row: int, span: slice) -> KeysValues:
-        """A row's keys and values in arrays of their own.  (1, kv_heads, positions, head_dim)"""
-        assert self.keys is not None and self.values is not None  # noqa: PT018
+        """A row's keys and values in arrays of their own.  (1, kv_heads, positions, head_dim)
+
+        Of a layer that the model does not write (nemotron-nas makes caches for layers without
+        attention), one zero for each position stands in their place.
+        """
+        if self.keys is None or self.values is None:
+            nothing = mx.zeros((1, 1, len(range(self._group.capacity)[span]), 1))
+            return nothing, nothing
         return (
             mx.contiguous(self.keys[row : row + 1, :, span]),
             mx.contiguous(self.values[row : row + 1, :, span]),
