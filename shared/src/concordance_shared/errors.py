@@ -9,6 +9,7 @@
     │   ├── UndeclaredLogitsError      it read more of the logits than it declared
     │   ├── ModBudgetError             mods keep the completion from ever advancing
     │   ├── ConstraintError            a constraint cannot be enforced, or was broken
+    │   │   └── SchemaError     400    a JSON Schema of the request cannot be
     │   ├── FlowError                  a flow of questions cannot go on
     │   └── EmittedError               a mod ended the request with `EmitError`
     ├── RequestError              400  the caller must fix something
@@ -207,15 +208,34 @@ class ConstraintError(ModError):
     """A constraint cannot be enforced, or tokens that it does not allow were put in its way.
 
     Examples:
-        >>> from concordance_sdk.constraints import JsonSchema
+        >>> from concordance_sdk.constraints import Regex
         >>> try:
-        ...     JsonSchema({"not": {}})
+        ...     Regex("(")
         ... except ConstraintError as error:
         ...     error.code
         'constraint_error'
     """
 
     code = "constraint_error"
+
+
+class SchemaError(ConstraintError):
+    """A JSON Schema that a request asks for cannot be enforced: the caller must change it.
+
+    The message has the keyword and, as a JSON pointer, its place in the schema.
+
+    Examples:
+        >>> from concordance_sdk.constraints import JsonSchema
+        >>> try:
+        ...     JsonSchema({"properties": {"a": {"type": "int"}}})
+        ... except SchemaError as error:
+        ...     error.status_code, error.message.partition("(at ")[2]
+        (400, '#/properties/a/type)')
+    """
+
+    status_code = 400
+    type = "invalid_request_error"
+    code = "invalid_schema"
 
 
 class FlowError(ModError):

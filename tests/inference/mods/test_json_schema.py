@@ -7,7 +7,7 @@ from concordance_inference.mods.json_schema import JsonSchemaMod
 from concordance_inference.mods.loading import load_entry_points
 from concordance_sdk import FinishReason, ForwardPass, Schemas, mod
 from concordance_sdk.testing import play
-from concordance_shared import EmittedError, JsonSchemaFormat, ResponseFormat
+from concordance_shared import JsonSchemaFormat, ResponseFormat, SchemaError
 
 PERSON = {
     "type": "object",
@@ -69,7 +69,8 @@ def test_white_space_may_stand_wherever_json_allows_it():
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ({"properties": {"a": {"not": {}}}}, "'not' (at $.properties.a)"),
+        ({"properties": {"a": {"type": "int"}}}, "'int' is no type"),
+        ({"properties": {"a": {"pattern": "("}}}, "(at #/properties/a/pattern)"),
         ({"type": "nonsense"}, "nonsense"),
         (None, "needs one"),
     ],
@@ -81,9 +82,13 @@ def test_what_cannot_be_enforced_ends_the_request_before_the_model_reads(schema,
     def count(event, actions):
         passes.append(event)
 
-    with pytest.raises(EmittedError) as caught:
+    with pytest.raises(SchemaError) as caught:
         play(JsonSchemaMod, count, script="", schemas=asking_for(schema))
 
     assert caught.value.message.startswith("response_format.json_schema.schema: ")
     assert words in caught.value.message
+    assert (caught.value.status_code, caught.value.param) == (
+        400,
+        "response_format.json_schema.schema",
+    )
     assert passes == []

@@ -48,57 +48,65 @@ def test_most_documents_that_the_suite_calls_valid_can_be_written():
         if is_valid
     ]
 
-    assert sum(valid) / len(valid) > 0.9
+    assert sum(valid) / len(valid) > 0.88
 
 
 @pytest.mark.parametrize(
     ("schema", "named"),
     [
-        ({"not": {"type": "string"}}, ["'not' (at $)"]),
-        ({"properties": {"a": {"not": {}}}}, ["'not' (at $.properties.a)"]),
-        ({"items": {"uniqueItems": True}}, ["'uniqueItems' (at $.items)"]),
-        ({"contains": {"type": "null"}, "minContains": 2}, ["'contains'", "'minContains'"]),
-        ({"if": {"type": "null"}, "then": False}, ["'if' (at $)", "'then' (at $)"]),
-        ({"dependentRequired": {"a": ["b"]}}, ["'dependentRequired'"]),
-        ({"dependentSchemas": {"a": {}}}, ["'dependentSchemas'"]),
-        ({"propertyNames": {"pattern": "a"}}, ["'propertyNames'"]),
-        ({"unevaluatedProperties": False}, ["'unevaluatedProperties'"]),
-        ({"anyOf": [{"unevaluatedItems": False}]}, ["'unevaluatedItems' (at $.anyOf[0])"]),
-        ({"$dynamicRef": "#a"}, ["'$dynamicRef'"]),
-        ({"oneOf": [{"type": "integer"}, {"minimum": 2}]}, ["'oneOf' (at $)", "use 'anyOf'"]),
-        ({"disallow": "string"}, ["'disallow' (at $)", "old draft"]),
-        ({"properties": {"a": {"divisibleBy": 2}}}, ["'divisibleBy' (at $.properties.a)"]),
-        ({"allOf": [{"extends": {}}]}, ["'extends' (at $.allOf[0])"]),
-        ({"minProperties": 2}, ["'minProperties' above 1 (at $)", "'required'"]),
-        ({"items": {"format": "color"}}, ["no 'format' 'color' (at $.items)", "uuid"]),
-        ({"items": {"type": ["null", "int"]}}, ["no 'type' 'int' (at $.items)", "integer"]),
-        ({"items": {"maxlength": 3}}, ["'maxlength' (at $.items)", "mean 'maxLength'?"]),
-        ({"type": "object", "propertys": {}}, ["'propertys' (at $)", "mean 'properties'?"]),
-        ({"items": {"pattern": "a(?=b)"}}, ["'pattern' 'a(?=b)' (at $.items)", "look-around"]),
-        ({"pattern": r"\bfoo\b"}, [r"'pattern' '\\bfoo\\b' (at $)", "look-around", "without"]),
+        ({"minProperties": 3}, ["'minProperties' 3", "'required'", "(at #/minProperties)"]),
+        (
+            {"items": {"type": ["null", "int"]}},
+            ["'int' is no type", "integer", "(at #/items/type)"],
+        ),
+        ({"items": {"minLength": -1}}, ["'minLength'", "(at #/items/minLength)"]),
+        ({"maxItems": "3"}, ["'maxItems'", "whole number", "(at #/maxItems)"]),
+        ({"required": "a"}, ["'required' is a list of names", "(at #/required)"]),
+        ({"properties": {"a/b": 3}}, ["3 (at #/properties/a~1b) is no schema"]),
+        ({"allOf": []}, ["'allOf' is a list of schemas", "(at #/allOf)"]),
+        ({"enum": "a"}, ["'enum' is a list of values", "(at #/enum)"]),
+        ({"items": {"pattern": "(?<=a)b"}}, ["look-behind", "(at #/items/pattern)"]),
+        ({"pattern": r"(a)\1"}, ["reference to a group", "(at #/pattern)"]),
+        ({"pattern": r"\Aa"}, [r"'\A' is not of ECMA-262", "(at #/pattern)"]),
+        ({"pattern": "(?x) a"}, ["'(?x)' is not of ECMA-262", "(at #/pattern)"]),
+        ({"pattern": "(?i)a"}, ["'(?i)' is not of ECMA-262", "(at #/pattern)"]),
+        ({"pattern": "[[:alpha:]]"}, ["[[:alpha:]]", "(at #/pattern)"]),
+        ({"pattern": "a{,3}"}, ["'{0,n}'", "(at #/pattern)"]),
+        ({"pattern": "a++"}, ["quantifier follows a quantifier", "(at #/pattern)"]),
+        ({"pattern": "(?:a(?!b))*"}, ["in a repetition", "(at #/pattern)"]),
+        ({"pattern": r"\p{Nonsense}"}, ["no property", "(at #/pattern)"]),
         (
             {"anyOf": [{"patternProperties": {"(": {}}}]},
-            ["'patternProperties' '(' (at $.anyOf[0])"],
+            ["'patternProperties' '('", "(at #/anyOf/0/patternProperties/()"],
         ),
-        ({"items": {"$ref": "#/$defs/no"}}, ["'$ref' '#/$defs/no' (at $.items) points to nothing"]),
-        ({"allOf": [{"$ref": "#no"}]}, ["'$ref' '#no' (at $.allOf[0]) points to nothing"]),
-        ({"items": {"minimum": 1e20}}, ["'minimum' 1e+20 (at $.items)", "below 2**53"]),
-        ({"maximum": 2**63 - 1}, ["'maximum' 9223372036854775807 (at $)"]),
-        ({"exclusiveMinimum": 2**53}, ["'exclusiveMinimum' 9007199254740992 (at $)"]),
-        ({"properties": {"a": {"const": 2**53 + 1}}}, ["'const'", "(at $.properties.a)"]),
-        ({"enum": [{"a": [-1234567890123456789]}]}, ["'enum' -1234567890123456789 (at $)"]),
-        ({"const": 123456789.12345679}, ["'const'", "15 digits"]),
-        ({"multipleOf": 2**60}, ["'multipleOf' 1152921504606846976 (at $)"]),
         (
-            {"properties": {"a": {"const": "\x01"}}},
-            [r"control character in 'const' '\x01' (at $.properties.a)", "'additionalProperties'"],
+            {"items": {"$ref": "#/$defs/no"}},
+            ["'#/$defs/no' points to nothing", "(at #/items/$ref)"],
         ),
-        ({"items": {"minLength": -1}}, ["'minLength'", "(at $.items)"]),
+        ({"allOf": [{"$ref": "#no"}]}, ["'#no' points to nothing", "(at #/allOf/0/$ref)"]),
+        ({"$ref": "http://example.org/a"}, ["'http://example.org/a'", "$defs", "(at #/$ref)"]),
+        ({"$schema": "http://example.org/s", "$ref": "b.json"}, ["'b.json'", "(at #/$ref)"]),
+        ({"$dynamicRef": "#a"}, ["'$dynamicRef'", "(at #/$dynamicRef)"]),
+        ({"$recursiveRef": "#"}, ["'$recursiveRef'", "use '$ref'", "(at #/$recursiveRef)"]),
+        ({"items": {"multipleOf": 499979}}, ["'multipleOf' 499979", "(at #/items/multipleOf)"]),
+        ({"multipleOf": 0}, ["'multipleOf' is above 0", "(at #/multipleOf)"]),
+        ({"minimum": "1"}, ["'minimum' is a number", "(at #/minimum)"]),
         (
-            {"$ref": "http://example.org/other.json"},
-            ["'http://example.org/other.json' (at $)", "$defs"],
+            {
+                "items": {
+                    "type": "object",
+                    "required": ["a"],
+                    "properties": {"a": {"$ref": "#/items"}},
+                },
+                "minItems": 1,
+                "type": "array",
+            },
+            ["no finite document", "(at #/items"],
         ),
-        ({"patternProperties": {"^a": {}, "^ab": {}}}, ["not disjoint"]),
+        (
+            {"type": "string", "maxLength": 1000, "pattern": "^(?:\\S+\\s+){0,99}\\S+$"},
+            ["automaton is too large", "'maxLength'", "(at #)"],
+        ),
     ],
 )
 def test_what_cannot_be_enforced_is_refused_by_its_name(schema, named):
@@ -117,7 +125,8 @@ def test_what_cannot_be_enforced_is_refused_by_its_name(schema, named):
         {"title": "T", "description": "D", "default": 1, "examples": [{"not": "a schema"}]},
         {"properties": {"not": {"type": "null"}, "if": {"const": 1}}},
         {"const": {"not": 1}},
-        {"made-up": True},
+        {"made-up": True, "tsType": "x", "_format": 1, "requires": ["a"], "types": [], "form": {}},
+        {"items": {"format": "color"}},
         True,
         '{"type": "null"}',
     ],
@@ -131,11 +140,11 @@ def test_what_asks_for_nothing_that_is_not_enforced_is_taken(schema):
     [
         ("{", "no JSON"),
         (3, "not 3"),
-        (False, "not False"),
+        (False, "no document"),
         ({"type": "nonsense"}, "nonsense"),
         ({"type": "string", "enum": [1]}, "cannot be enforced"),
         ({"required": [{}]}, "cannot be enforced"),
-        ({"format": "date", "pattern": "^2", "allOf": 3}, "cannot be enforced"),
+        ({"format": "date", "pattern": "^2", "allOf": 3}, "'allOf'"),
         ({"const": float("nan")}, "no JSON"),
         ({"const": {1}}, "no JSON"),
         ({"minimum": 5, "maximum": 4, "type": "integer"}, "cannot be enforced"),
@@ -171,8 +180,10 @@ def test_white_space_stands_where_it_is_asked_for(options, yes, no):
 
 
 def test_a_schema_cannot_ask_for_what_it_says_to_be_ignored():
-    with pytest.raises(ConstraintError, match="not"):
-        JsonSchema({"type": "integer", "not": {"const": 3}, "x-guidance": {"lenient": True}})
+    three = JsonSchema({"type": "integer", "not": {"const": 3}, "x-guidance": {"lenient": True}})
+
+    assert not allows(three, "3")
+    assert allows(three, "4")
 
 
 def test_separators_that_are_none_of_json_are_refused():
@@ -224,19 +235,19 @@ def test_what_a_reference_points_to_is_enforced_wherever_it_lies(schema):
 
 
 @pytest.mark.parametrize(
-    "inner", [{"minProperties": 2}, {"disallow": "string"}, {"minlength": 3}, {"const": 2**53}]
+    "inner", [{"minProperties": 3}, {"type": "int"}, {"pattern": "("}, {"multipleOf": 499979}]
 )
 def test_what_a_reference_points_to_is_refused_wherever_it_lies(inner):
-    with pytest.raises(ConstraintError, match=r"\(at \$\.components\.D\)"):
+    with pytest.raises(ConstraintError, match=r"\(at #/components/D"):
         JsonSchema({"items": {"$ref": "#/components/D"}, "components": {"D": inner}})
 
 
-def test_a_path_into_a_schema_with_a_name_is_refused_unless_it_is_a_definition():
+def test_a_path_leads_into_a_schema_with_a_name():
     schema = {"$id": "http://example.org/s", "$defs": {"D": {"const": 1}}, "x": {"const": 2}}
 
     assert allows(JsonSchema({**schema, "$ref": "http://example.org/s#/$defs/D"}), "1")
-    with pytest.raises(ConstraintError, match=r"'http://example.org/s#/x' \(at \$\)"):
-        JsonSchema({**schema, "$ref": "http://example.org/s#/x"})
+    assert allows(JsonSchema({**schema, "$ref": "http://example.org/s#/x"}), "2")
+    assert not allows(JsonSchema({**schema, "$ref": "http://example.org/s#/x"}), "1")
 
 
 def test_a_schema_that_refers_to_itself_is_taken():
@@ -270,17 +281,12 @@ def test_a_text_can_be_written_without_the_codes_of_its_characters(text):
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "\x1f", "\x7f"])
-def test_a_control_character_is_written_by_its_code_where_no_key_could_be(text):
-    written = f'"{ascii_json(text)}"'
-    closed = {"properties": {"a": {"enum": [text]}}, "additionalProperties": False}
+def test_a_control_character_is_written_in_one_way(text):
+    written = json.dumps(text, ensure_ascii=False)
 
     assert allows(JsonSchema({"const": text}), written)
-    assert allows(JsonSchema({"type": "object", **closed}), f'{{"a": {written}}}')
-    assert not allows(JsonSchema({"type": "object", **closed}), f'{{"\\u0061": {written}}}')
-
-
-def ascii_json(text):
-    return "".join(f"\\u{ord(c):04x}" if ord(c) < 32 or c == "\x7f" else c for c in text)
+    assert allows(JsonSchema({"properties": {text: {"const": 1}}}), f"{{{written}: 1}}")
+    assert not allows(JsonSchema({"properties": {text: {"const": 1}}}), f"{{{written}: 2}}")
 
 
 def test_a_whole_number_below_2_to_the_53_is_kept_exactly():

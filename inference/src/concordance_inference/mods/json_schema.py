@@ -11,10 +11,13 @@ from concordance_sdk import (
     mod,
 )
 from concordance_sdk.constraints import Constrained, JsonSchema
-from concordance_shared import ConstraintError, ResponseFormat
+from concordance_shared import ConstraintError, ResponseFormat, SchemaError
 
 #: How many tokens may be taken back to begin behind a text that ends inside one.
 _MAX_SPLIT = 4
+
+#: The field of a request that its schema stands in.
+_PARAM = "response_format.json_schema.schema"
 
 
 @mod(name="json_schema", max_backtrack=_MAX_SPLIT)
@@ -34,8 +37,12 @@ class JsonSchemaMod:
         self._constrained: Constrained | None = None
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Read the form that is asked for; end the request if it cannot be enforced."""
-        del event
+        """Read the form that is asked for.
+
+        Raises:
+            SchemaError: It cannot be enforced.
+        """
+        del event, actions
         asked = get_schemas().response_format
         if asked is None or asked.type == "text":
             return None
@@ -44,7 +51,13 @@ class JsonSchemaMod:
             self._constrained = Constrained(document, after=self.after or None)
             self._constrained.prepare(tokenizer)
         except ConstraintError as exc:
-            return actions.emit_error(f"response_format.json_schema.schema: {exc.message}")
+            raise SchemaError(
+                f"{_PARAM}: {exc.message}",
+                param=_PARAM,
+                mod="json_schema",
+                event="Prefilled",
+                step=0,
+            ) from exc
         return None
 
     def forward_pass(

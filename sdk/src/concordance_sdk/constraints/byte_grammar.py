@@ -10,8 +10,16 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 
+#: How many items a row of the parser has: an object with n optional keys needs about 2 n.
+_MAX_ITEMS = 8000
+
 #: For how many grammars it is remembered what was found out.
 _REMEMBERED = 512
+
+#: How often a grammar is tried, with how many bytes, and how likely a text goes on.
+_TRIALS = 3
+_LONGEST_TRIAL = 80
+_STAY = 0.9
 
 #: How often texts of a grammar are looked for, and how long they are.
 _WALKS = 8
@@ -35,7 +43,36 @@ def error_of(matcher: "LLMatcher") -> str:
 def fault_of(grammar: str) -> str:
     """Why a grammar cannot be used: an error, or that it has no text; empty if it can."""
     matcher = matcher_of(grammar)
-    return error_of(matcher) or ("" if _has_texts(matcher) else "no text at all satisfies it")
+    if error := error_of(matcher):
+        return error
+    return "" if _has_texts(matcher) else "no text at all satisfies it"
+
+
+@functools.lru_cache(_REMEMBERED)
+def failure_of(grammar: str) -> str:
+    """How a grammar fails while a text is written; empty if it does not in a few trials.
+
+    A grammar may compile and yet need too large an automaton, or run into a dead end.
+    """
+    chance = random.Random(0)  # noqa: S311  # nobody is to be kept from guessing it
+    for _ in range(_TRIALS):
+        matcher = matcher_of(grammar)
+        for _ in range(_LONGEST_TRIAL):
+            allowed = _allowed(matcher)
+            if not allowed or matcher.is_stopped():
+                break
+            matcher.consume_token(_picked(allowed, chance))
+        if error := error_of(matcher):
+            return error
+        if matcher.is_stopped() and not matcher.is_accepting():
+            return "it runs into a dead end"
+    return ""
+
+
+def _picked(allowed: list[int], chance: random.Random) -> int:
+    """One of some bytes: a text is not ended at once, and what opens is closed at last."""
+    inner = [byte for byte in allowed if byte not in b'"\\' and byte < 0x80]
+    return chance.choice(inner if inner and chance.random() < _STAY else allowed)
 
 
 def is_text_of(grammar: str, text: str) -> bool:
@@ -130,7 +167,7 @@ def limits() -> "LLParserLimits":
     """Limits of llguidance's own, with errors that do not print the whole grammar."""
     from llguidance import LLParserLimits  # noqa: PLC0415
 
-    return LLParserLimits(verbose_errors=False)
+    return LLParserLimits(verbose_errors=False, max_items_in_row=_MAX_ITEMS)
 
 
 @functools.cache

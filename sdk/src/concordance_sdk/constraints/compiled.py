@@ -2,7 +2,7 @@
 
 from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.constraints.matcher import Matcher
-from concordance_sdk.constraints.validation import grammar_text, unenforceable
+from concordance_sdk.constraints.validation import grammar_text, unenforceable, unique_places
 from concordance_sdk.constraints.vocabulary import Vocabulary, vocabulary_of
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -31,13 +31,21 @@ class CompiledConstraint:
         self._tokenizer = tokenizer  # keeps the vocabulary alive
         self._vocabulary: Vocabulary = vocabulary_of(tokenizer)
         self._grammar = grammar_text(constraint)
+        self._places = unique_places(constraint)
         if error := self._vocabulary.error_of(self._grammar):
             raise unenforceable(constraint, error)
 
     def start(self) -> Matcher:
         """The beginning of an answer."""
         matcher = self._vocabulary.matcher(self._grammar)
-        return Matcher(matcher, self.constraint, self._tokenizer, self._vocabulary)
+        return Matcher(
+            matcher,
+            self.constraint,
+            self._tokenizer,
+            self._vocabulary,
+            self._grammar,
+            self._places,
+        )
 
 
 def compile_constraint(constraint: Constraint, tokenizer: Tokenizer) -> CompiledConstraint:

@@ -15,6 +15,7 @@ from concordance_shared import ConstraintError
 from msgspec import Struct
 
 from concordance_sdk.constraints.byte_grammar import can_go_on, first_bytes, unjoinable
+from concordance_sdk.constraints.schema.definitions import Definitions
 
 #: Bytes with which a number begins, and goes on.
 _NUMBERS = frozenset(b"-0123456789")
@@ -64,6 +65,7 @@ class GrammarBuilder:
         self._terminals: dict[str, str] = {}  # expression -> name
         self._rules: dict[str, str] = {}
         self._included: list[dict[str, object]] = []
+        self._documents: dict[int, tuple[Definitions, int]] = {}
 
     def terminal(self, expression: str) -> Regular:
         """Name an expression of terminals; the same one gets the same name."""
@@ -73,10 +75,16 @@ class GrammarBuilder:
         """Name an expression of rules."""
         return Free(self._rules.setdefault(expression, f"r{len(self._rules)}"), last)
 
-    def json(self, schema: str) -> Free:
-        """A JSON document that follows a schema, which is given as JSON text."""
-        rule = self.rule(f"%json {schema}")
-        return Free(rule.expression, rule.expression)
+    def document(self, definitions: Definitions) -> Free:
+        """A JSON document, by the definitions of its parts."""
+        known = self._documents.setdefault(id(definitions), (definitions, len(self._documents)))
+        root = f"j{known[1]}{definitions.root}"
+        return Free(root, root)
+
+    @property
+    def has_unique(self) -> bool:
+        """Whether a document has arrays whose items differ, which no rule can say."""
+        return any(document.unique for document, _ in self._documents.values())
 
     def include(self, lark: str) -> Free:
         """Take in a whole grammar with names of its own."""
@@ -134,6 +142,8 @@ class GrammarBuilder:
         definitions = [f"start: {root.expression}"]
         definitions += [f"{name}: {expression}" for expression, name in self._rules.items()]
         definitions += [f"{name}: {expression}" for expression, name in self._terminals.items()]
+        for document, number in self._documents.values():
+            definitions += document.lark(number)
         return "\n".join(definitions)
 
     def text(self, root: Part) -> str:

@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from concordance_shared import ConstraintError
+from concordance_shared import ConstraintError, SchemaError
 from msgspec import Struct
 
-from concordance_sdk.constraints.byte_grammar import fault_of
-from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder
-from concordance_sdk.constraints.schema_faults import explained
-from concordance_sdk.constraints.schema_support import enforceable, escapes
+from concordance_sdk.constraints.byte_grammar import failure_of, fault_of
+from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder, literal
+from concordance_sdk.constraints.schema.compiler import definitions_of
+from concordance_sdk.constraints.schema.definitions import ANY_SPACE, Spaces
+from concordance_sdk.constraints.schema.unique import Places
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
 
 
@@ -52,15 +53,28 @@ class JsonSchema(Struct, frozen=True):
     def __post_init__(self) -> None:
         """Check the schema."""
         self._check_separators()
-        if fault := fault_of(grammar_text(self)):
-            raise unenforceable(self, explained(fault, self._schema()))
+        text = grammar_text(self)
+        if fault := fault_of(text):
+            raise unenforceable(self, f"{fault} (at #)", SchemaError)
+        if failure := failure_of(text):
+            raise unenforceable(
+                self,
+                f"its automaton is too large to write documents with ({failure}); bound "
+                "'maxLength' and the repetitions of 'pattern' lower (at #)",
+                SchemaError,
+            )
 
     def write(self, grammar: GrammarBuilder) -> Free:
         """The documents, as a rule."""
         schema = self._schema()
-        document = enforceable(schema)
-        options = {**self._spaces(), "json_allowed_escapes": escapes(schema)}
-        return grammar.json(json.dumps({**document, "x-guidance": options}))
+        try:
+            return grammar.document(definitions_of(json.dumps(schema), self._spaces()))
+        except ConstraintError as exc:
+            raise SchemaError(exc.message) from exc
+
+    def unique_places(self) -> Places:
+        """Where arrays stand whose items differ, which the grammar does not say."""
+        return definitions_of(json.dumps(self._schema()), self._spaces()).unique
 
     def answer(self, text: str) -> str:
         """The document as it was written."""
@@ -72,10 +86,12 @@ class JsonSchema(Struct, frozen=True):
 
     def _schema(self) -> dict[str, Any]:
         schema = self._json()
+        if schema is False:
+            raise SchemaError("JsonSchema(False) has no document: nothing follows it (at #)")
         if schema is True:
             return {}
         if not isinstance(schema, dict):
-            raise ConstraintError(
+            raise SchemaError(
                 f"JsonSchema takes a schema as a mapping or as JSON text, not {self.schema!r:.60}"
             )
         return cast(dict[str, Any], schema)
@@ -87,14 +103,19 @@ class JsonSchema(Struct, frozen=True):
             if not isinstance(text, str | bytes):
                 text = json.dumps(text, allow_nan=False, default=dict)
             return json.loads(text)
+        except RecursionError as exc:
+            raise SchemaError(
+                "what is given to JsonSchema is nested too deep; put what is inside under '$defs', "
+                "and refer to it (at #)"
+            ) from exc
         except (TypeError, ValueError) as exc:
-            raise ConstraintError(f"what is given to JsonSchema is no JSON: {exc}") from exc
+            raise SchemaError(f"what is given to JsonSchema is no JSON: {exc}") from exc
 
-    def _spaces(self) -> dict[str, Any]:
+    def _spaces(self) -> Spaces:
         if self.any_space:
-            return {"whitespace_flexible": True}
+            return ANY_SPACE
         item, key = self.separators
-        return {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
+        return Spaces(literal(item).expression, literal(key).expression)
 
     def _check_separators(self) -> None:
         item, key = self.separators

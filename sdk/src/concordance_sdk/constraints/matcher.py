@@ -7,6 +7,7 @@ from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.byte_grammar import error_of
 from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.schema.unique import Places, Watch
 from concordance_sdk.constraints.validation import named
 from concordance_sdk.constraints.vocabulary import Vocabulary
 from concordance_sdk.tokenizer import Tokenizer
@@ -45,6 +46,8 @@ class Matcher:
         constraint: Constraint,
         tokenizer: Tokenizer,
         vocabulary: Vocabulary,
+        grammar: str,
+        places: Places = frozenset(),
     ) -> None:
         """Begin an answer.
 
@@ -53,14 +56,19 @@ class Matcher:
             constraint: What is enforced.
             tokenizer: Whose tokens they are.
             vocabulary: The same tokens as the matcher sees them.
+            grammar: Its grammar, to begin again with if the matcher fails.
+            places: Where arrays stand whose items differ, which no grammar can say.
         """
         self.constraint = constraint
         self.token_ids: list[int] = []
         self._matcher = matcher
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
+        self._grammar = grammar
         self._is_told = False  # the last token is one that ends a completion
         self._mask: bytes | None = None  # of this position, once it was asked for
+        self._places = places
+        self._watch = Watch(places) if places else None
 
     @property
     def is_told(self) -> bool:
@@ -79,14 +87,65 @@ class Matcher:
         if self._is_told or self._has_stopped:
             return self._vocabulary.eos_mask
         if self._mask is None:
-            self._mask = self._matcher.compute_bitmask()
+            mask = self._matcher.compute_bitmask()
             if self._matcher.is_stopped():
-                raise self._gave_up()
+                mask = self._computed_anew()
+            self._mask = self._without_repeats(mask)
         return self._mask
+
+    def _computed_anew(self) -> bytes:
+        """A mask from a matcher that shares nothing with others, after one has failed.
+
+        Raises:
+            ConstraintError: It fails by itself, too.
+        """
+        error = self._gave_up()
+        matcher = self._vocabulary.renew(self._grammar)
+        if not matcher.consume_tokens(self.token_ids):
+            raise error
+        mask = matcher.compute_bitmask()
+        if matcher.is_stopped():
+            raise error
+        self._matcher = matcher
+        return mask
+
+    def _without_repeats(self, mask: bytes) -> bytes:
+        """A mask without the tokens that would write an item of an array a second time.
+
+        Raises:
+            ConstraintError: There are no others.
+        """
+        suspects = self._watch.suspects() if self._watch else b""
+        if not suspects or not self._watch:
+            return mask
+        kept = bytearray(mask)
+        for token_id, token in self._vocabulary.closers.having(suspects):
+            bit = 1 << token_id % 8
+            if kept[token_id // 8] & bit and not self._watch.copy().read(token):
+                kept[token_id // 8] &= ~bit
+        if not any(kept):
+            raise ConstraintError(
+                f"{named(self.constraint)} has no more different items for an array with "
+                f"'uniqueItems', behind {self.text[-40:]!r}; bound it with 'maxItems'"
+            )
+        return bytes(kept)
+
+    def _until_repeat(self, token_ids: Sequence[int]) -> int:
+        """How many tokens may come next before one writes an item a second time."""
+        if self._watch is None:
+            return len(token_ids)
+        watch = self._watch.copy()
+        for i, token_id in enumerate(token_ids):
+            if not watch.read(self._tokenizer.token_bytes(token_id)):
+                return i
+        return len(token_ids)
 
     def forced(self) -> list[int]:
         """The tokens that must come next, since nothing else may; none if there is a choice."""
-        return [] if self.is_complete else self._matcher.compute_ff_tokens()
+        if self.is_complete:
+            return []
+        token_ids = self._matcher.compute_ff_tokens()
+        return token_ids[: self._until_repeat(token_ids)]
 
     def accepts(self, token_ids: Sequence[int]) -> int:
         """How many of these tokens may come next, one behind the other."""
@@ -97,6 +156,7 @@ class Matcher:
             len(token_ids),
         )
         count = self._matcher.validate_tokens(list(token_ids[:until_end]))
+        count = min(count, self._until_repeat(token_ids[:until_end]))
         if count < until_end or until_end == len(token_ids):
             return count
         return count + self._stops_behind(token_ids[:until_end])
@@ -114,6 +174,8 @@ class Matcher:
         ends = bool(token_ids) and token_ids[-1] in self._vocabulary.eos_ids
         if not self._matcher.consume_tokens(token_ids[: len(token_ids) - ends]):
             raise self._gave_up()
+        if self._watch:
+            self._watch.read(self._bytes_of(token_ids[: len(token_ids) - ends]))
         self.token_ids += token_ids
         self._is_told = ends
         self._mask = None
@@ -127,6 +189,12 @@ class Matcher:
         self._matcher.rollback(n - self._is_told)
         self._is_told = False
         self._mask = None
+        if self._watch:
+            self._watch = Watch(self._places)
+            self._watch.read(self._bytes_of(self.token_ids))
+
+    def _bytes_of(self, token_ids: Sequence[int]) -> bytes:
+        return b"".join(map(self._tokenizer.token_bytes, token_ids))
 
     @property
     def can_stop(self) -> bool:
@@ -149,7 +217,7 @@ class Matcher:
     def text(self) -> str:
         """What was written so far."""
         token_ids = self.token_ids[:-1] if self._is_told else self.token_ids
-        return b"".join(map(self._tokenizer.token_bytes, token_ids)).decode("utf-8", "replace")
+        return self._bytes_of(token_ids).decode("utf-8", "replace")
 
     @property
     def answer(self) -> str:

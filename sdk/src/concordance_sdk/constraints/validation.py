@@ -1,6 +1,7 @@
 """Checks a constraint where it is defined, without any tokenizer."""
 
 from collections.abc import Callable
+from typing import cast
 
 from concordance_shared import ConstraintError
 from msgspec import Struct
@@ -9,6 +10,12 @@ from msgspec.structs import fields
 from concordance_sdk.constraints.byte_grammar import fault_of, is_text_of
 from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder
+from concordance_sdk.constraints.schema.unique import Places, differ_in
+
+_NOT_ALONE = (
+    "'uniqueItems' is enforced where a JsonSchema is the whole answer, not inside of another "
+    "constraint; leave it out, or write the document alone"
+)
 
 #: How many characters of a constraint an error shows.
 _LONGEST_NAME = 100
@@ -22,9 +29,18 @@ def grammar_text(constraint: Constraint) -> str:
     """
     grammar = GrammarBuilder()
     try:
-        return grammar.text(constraint.write(grammar))
+        text = grammar.text(constraint.write(grammar))
     except ConstraintError as exc:
-        raise unenforceable(constraint, exc.message) from exc
+        raise unenforceable(constraint, exc.message, type(exc)) from exc
+    if grammar.has_unique and not hasattr(constraint, "unique_places"):
+        raise unenforceable(constraint, _NOT_ALONE)
+    return text
+
+
+def unique_places(constraint: Constraint) -> Places:
+    """Where arrays stand in a document whose items differ, which its grammar does not say."""
+    places = getattr(constraint, "unique_places", None)
+    return cast(Places, places()) if callable(places) else frozenset()
 
 
 def check(
@@ -61,12 +77,17 @@ def allows(constraint: Constraint, text: str) -> bool:
     """
     require_constraint(constraint, "what `allows` checks by")
     check(constraint)
-    return is_text_of(grammar_text(constraint), text)
+    if not is_text_of(grammar_text(constraint), text):
+        return False
+    places = unique_places(constraint)
+    return not places or differ_in(text, places)
 
 
-def unenforceable(constraint: object, why: str) -> ConstraintError:
+def unenforceable(
+    constraint: object, why: str, kind: type[ConstraintError] = ConstraintError
+) -> ConstraintError:
     """The error for a constraint that cannot be enforced."""
-    return ConstraintError(f"{named(constraint)} cannot be enforced: {why}")
+    return kind(f"{named(constraint)} cannot be enforced: {why}")
 
 
 def named(constraint: object) -> str:

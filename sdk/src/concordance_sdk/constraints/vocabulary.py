@@ -1,12 +1,14 @@
 """The tokens of a tokenizer as llguidance sees them, once for each tokenizer."""
 
-import functools
+import threading
 import weakref
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.byte_grammar import error_of, limits
+from concordance_sdk.constraints.schema.unique import Closers
 from concordance_sdk.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -42,8 +44,10 @@ class Vocabulary:
         self.eos_mask = _mask(self.eos_ids, self.size)
         self._last_end = len(self.eos_mask.rstrip(b"\0"))
         self._tokens = LLTokenizer(TokenizerWrapper(bridge), eos_token=sorted(self.eos_ids))
+        self.closers = Closers(bridge.tokens)
         bridge.greedy = self._tokens.greedy_tokenize
-        self._prototype = functools.lru_cache(_MAX_GRAMMARS)(self._compile)
+        self._prototypes: OrderedDict[str, LLMatcher] = OrderedDict()  # least recently used first
+        self._lock = threading.Lock()
 
     def only_ends(self, mask: bytes) -> bool:
         """Whether a mask allows nothing but to end the completion."""
@@ -54,9 +58,29 @@ class Vocabulary:
         """A new matcher of a grammar, which may be in an error state."""
         return self._prototype(grammar).deep_copy()
 
+    def renew(self, grammar: str) -> "LLMatcher":
+        """A matcher that shares nothing with those before it, which failed.
+
+        Copies of one matcher share what its lexer has found out, and with it its failures.
+        """
+        with self._lock:
+            self._prototypes.pop(grammar, None)
+        return self._compile(grammar)
+
     def error_of(self, grammar: str) -> str:
         """Why a grammar cannot be used with these tokens; empty if it can."""
         return error_of(self._prototype(grammar))
+
+    def _prototype(self, grammar: str) -> "LLMatcher":
+        """The matcher that others are copies of. Two threads may compile the same one at once."""
+        with self._lock:
+            known = self._prototypes.pop(grammar, None)
+        found = known or self._compile(grammar)
+        with self._lock:
+            self._prototypes[grammar] = found
+            if len(self._prototypes) > _MAX_GRAMMARS:
+                self._prototypes.popitem(last=False)
+        return found
 
     def _compile(self, grammar: str) -> "LLMatcher":
         from llguidance import LLMatcher  # noqa: PLC0415
@@ -70,12 +94,14 @@ def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
     Raises:
         ConstraintError: Its tokens are not made of bytes, or none ends a completion.
     """
-    vocabulary = _vocabularies.get(tokenizer)
-    if vocabulary is None:
-        vocabulary = _vocabularies[tokenizer] = Vocabulary(tokenizer)
-    return vocabulary
+    with _lock:
+        vocabulary = _vocabularies.get(tokenizer)
+        if vocabulary is None:
+            vocabulary = _vocabularies[tokenizer] = Vocabulary(tokenizer)
+        return vocabulary
 
 
+_lock = threading.Lock()
 _vocabularies: "weakref.WeakKeyDictionary[Tokenizer, Vocabulary]" = weakref.WeakKeyDictionary()
 
 

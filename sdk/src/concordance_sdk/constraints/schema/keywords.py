@@ -1,0 +1,858 @@
+"""The keywords of JSON Schema, from draft 3 to 2020-12, and what follows or breaks each."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from math import isfinite
+from typing import TYPE_CHECKING, Any, cast
+
+from concordance_shared import ConstraintError
+
+from concordance_sdk.constraints.schema.formats import INTEGERS, PATTERNS
+from concordance_sdk.constraints.schema.numbers import Interval, outside
+from concordance_sdk.constraints.schema.patterns import compile_pattern
+from concordance_sdk.constraints.schema.shapes import (
+    ALL,
+    ANYTHING,
+    LEFT_OUT,
+    NONE,
+    NOTHING,
+    TYPES,
+    Array,
+    Boolean,
+    Cases,
+    Conjunction,
+    Keys,
+    Null,
+    Object,
+    Text,
+    but,
+    only,
+    united,
+)
+from concordance_sdk.constraints.schema.texts import has_texts, is_found
+
+if TYPE_CHECKING:
+    from concordance_sdk.constraints.schema.meaning import Meaning
+
+Part = Callable[[bool], Cases]
+
+_TYPE_NAMES = "string, number, integer, boolean, null, array, object"
+
+#: Of more patterns than this, keys in which several are found are left out.
+_MAX_OVERLAPPING = 5
+
+#: How many classes of keys patterns may make.
+_MAX_CLASSES = 64
+
+#: How many ways there are to tell what was evaluated.
+_MAX_WAYS = 64
+
+
+def parts(meaning: "Meaning", number: int) -> Iterator[Part]:
+    """What a schema demands, part by part; each is asked for what follows it, or breaks it.
+
+    References come first, and what combines many alternatives last.
+    """
+    schema = meaning.document.schemas[number]
+    assert isinstance(schema, dict)
+    for words, part in _PARTS:
+        if not words.isdisjoint(schema):
+            yield part(_Keywords(meaning, number, schema))
+
+
+class _Keywords:
+    """One schema, and how its keywords are read."""
+
+    def __init__(self, meaning: "Meaning", number: int, schema: dict[str, Any]) -> None:
+        self.meaning = meaning
+        self.document = meaning.document
+        self.number = number
+        self.schema = schema
+
+    def __contains__(self, word: str) -> bool:
+        return word in self.schema
+
+    def fail(self, word: str, why: str) -> ConstraintError:
+        """The error of a keyword."""
+        return self.document.fail(self.number, f"{word!r} {why}", word)
+
+    def inner(self, *steps: str | int) -> int:
+        """The number of a schema inside."""
+        return self.document.inner(self.number, *steps)
+
+    def follows(self, *steps: str | int) -> Conjunction:
+        """What follows a schema inside."""
+        return _literals((self.inner(*steps), True))
+
+    def breaks(self, *steps: str | int) -> Conjunction:
+        """What breaks a schema inside."""
+        return _literals((self.inner(*steps), False))
+
+    def each(self, word: str) -> list[int]:
+        """The numbers of the schemas in a list."""
+        listed = self.schema[word]
+        if not isinstance(listed, list) or not listed:
+            raise self.fail(word, f"is a list of schemas, not {listed!r:.40}")
+        return [self.inner(word, i) for i in range(len(cast(list[Any], listed)))]
+
+    def mapping(self, word: str) -> dict[str, Any]:
+        """The value of a keyword that maps names to something."""
+        value = self.schema.get(word, {})
+        if not isinstance(value, dict):
+            raise self.fail(word, f"maps names to schemas, and is {value!r:.40}")
+        return cast(dict[str, Any], value)
+
+    def count(self, word: str) -> int | None:
+        """A number that is not negative."""
+        if word not in self.schema:
+            return None
+        value: Any = self.schema[word]
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or value < 0 or value != int(value):
+            raise self.fail(word, f"is a whole number from 0 on, not {value!r:.40}")
+        return int(value)
+
+    def number_of(self, word: str) -> Decimal | None:
+        """A number."""
+        value: Any = self.schema.get(word)
+        if isinstance(value, bool) or word not in self.schema:  # draft 4 has booleans here
+            return None
+        if not isinstance(value, int | float) or not isfinite(value):
+            raise self.fail(word, f"is a number, not {value!r:.40}")
+        return decimal_of(value)
+
+    def pattern(self, source: str, *steps: str) -> str:
+        """A pattern that can be said.
+
+        Raises:
+            ConstraintError: It cannot be.
+        """
+        try:
+            compile_pattern(source)
+            compile_pattern(source, wide=True)
+        except ConstraintError as exc:
+            why = f"it cannot match {steps[0]!r} {source!r:.80}: {exc.message}"
+            raise self.document.fail(self.number, why, *steps) from exc
+        return source
+
+
+def decimal_of(value: float) -> Decimal:
+    """A number as it is written."""
+    return Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+
+
+def _literals(*literals: tuple[int, bool]) -> Conjunction:
+    """Literals, with schemas that always or never hold made simple."""
+    found: set[tuple[int, bool]] = set()
+    for number, is_followed in literals:
+        if number > 1:
+            found.add((number, is_followed))
+        elif (number == 0) != is_followed:
+            return NOTHING
+    return frozenset(found)
+
+
+def _reference(word: str) -> Callable[[_Keywords], Part]:
+    def part(words: _Keywords) -> Part:
+        if word == "$recursiveRef":
+            raise words.fail(word, "cannot be enforced; use '$ref'")
+        target = words.document.referred(words.number, word)
+        return lambda is_followed: words.meaning.literal(target, is_followed)
+
+    return part
+
+
+# -- types and values
+
+
+def _type(words: _Keywords) -> Part:
+    given: Any = words.schema["type"]
+    names = cast(list[Any], given) if isinstance(given, list) else [given]
+    kinds = [_of_type(words, i, name) for i, name in enumerate(names)]
+
+    def part(is_followed: bool) -> Cases:  # noqa: FBT001
+        if is_followed:
+            return united(*(kind(True) for kind in kinds))  # noqa: FBT003
+        return words.meaning.every(kind(False) for kind in kinds)  # noqa: FBT003
+
+    return part
+
+
+def _of_type(words: _Keywords, index: int, name: Any) -> Part:
+    if isinstance(name, dict):  # of draft 3
+        inner = words.inner("type", index)
+        return lambda is_followed: words.meaning.literal(inner, is_followed)
+    if name == "any":
+        return lambda is_followed: ALL if is_followed else NONE
+    if name == "integer":
+        return lambda is_followed: (
+            only("number", Interval(is_integer=True))
+            if is_followed
+            else Cases({**ALL.shapes, "number": ()}, is_exact=False)
+        )
+    if name not in TYPES:
+        raise words.fail("type", f"{name!r:.40} is no type; the types are: {_TYPE_NAMES}")
+    rest = [kind for kind in TYPES if kind != name]
+    return lambda is_followed: ALL.of(name) if is_followed else ALL.of(*rest)
+
+
+def _values(word: str) -> Callable[[_Keywords], Part]:
+    def part(words: _Keywords) -> Part:
+        values: Any = words.schema[word] if word == "enum" else [words.schema[word]]
+        if not isinstance(values, list):
+            raise words.fail(word, f"is a list of values, not {values!r:.40}")
+        given = cast(list[Any], values)
+        return lambda is_followed: (
+            _one_of(words, word, given) if is_followed else _none_of(words, word, given)
+        )
+
+    return part
+
+
+def _one_of(words: _Keywords, word: str, values: list[Any]) -> Cases:
+    texts = frozenset(value for value in values if isinstance(value, str))
+    booleans = frozenset(value for value in values if isinstance(value, bool))
+    shapes: dict[str, tuple[Any, ...]] = {
+        "null": (Null(),) if None in values else (),
+        "boolean": (Boolean(booleans),) if booleans else (),
+        "string": (Text(texts),) if texts else (),
+        "number": tuple(dict.fromkeys(Interval(n, n) for n in _numbers(words, word, values))),
+    }
+    made = [_made(words, word, value) for value in values if isinstance(value, list | dict)]
+    return united(Cases(shapes), *(words.meaning.literal(number, True) for number in made))  # noqa: FBT003
+
+
+def _none_of(words: _Keywords, word: str, values: list[Any]) -> Cases:
+    texts = frozenset(value for value in values if isinstance(value, str))
+    booleans = frozenset(value for value in values if isinstance(value, bool))
+    left = Boolean().values - booleans
+    shapes: dict[str, tuple[Any, ...]] = {
+        **ALL.shapes,
+        "null": () if None in values else (Null(),),
+        "boolean": (Boolean(left),) if left else (),
+        "string": (Text(excluded=texts),),
+        "number": tuple(_between(sorted(set(_numbers(words, word, values))))),
+    }
+    made = [_made(words, word, value) for value in values if isinstance(value, list | dict)]
+    broken = (words.meaning.literal(number, False) for number in made)  # noqa: FBT003
+    return words.meaning.every([Cases(shapes), *broken])
+
+
+def _numbers(words: _Keywords, word: str, values: list[Any]) -> list[Decimal]:
+    found: list[Decimal] = []
+    for value in values:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if not isfinite(value):
+                raise words.fail(word, f"is of JSON's numbers, not {value!r}")
+            found.append(decimal_of(value))
+    return found
+
+
+def _between(points: list[Decimal]) -> Iterator[Interval]:
+    """The numbers between and beside some."""
+    if not points:
+        yield Interval()
+        return
+    yield Interval(high=points[0], is_high_open=True)
+    for low, high in pairwise(points):
+        yield Interval(low, high, is_low_open=True, is_high_open=True)
+    yield Interval(low=points[-1], is_low_open=True)
+
+
+def _made(words: _Keywords, word: str, value: Any) -> int:
+    """The schema that exactly one array or object follows."""
+    if isinstance(value, list):
+        items = cast(list[Any], value)
+        schema: dict[str, Any] = {
+            "type": "array",
+            "prefixItems": [{"const": item} for item in items],
+            "items": False,
+            "minItems": len(items),
+        }
+        if not items:
+            del schema["prefixItems"]
+    else:
+        members = cast(dict[str, Any], value)
+        schema = {
+            "type": "object",
+            "properties": {key: {"const": inner} for key, inner in members.items()},
+            "required": list(members),
+            "additionalProperties": False,
+        }
+    return words.document.made(schema, words.number, word)
+
+
+# -- texts and numbers
+
+
+def _texts(words: _Keywords) -> Part:
+    least, most = words.count("minLength") or 0, words.count("maxLength")
+    patterns: list[str] = []
+    if "pattern" in words:
+        source = words.schema["pattern"]
+        if not isinstance(source, str):
+            raise words.fail("pattern", f"is a text, not {source!r:.40}")
+        patterns.append(words.pattern(source, "pattern"))
+    form = words.schema.get("format")
+    known = PATTERNS.get(form) if isinstance(form, str) else None
+
+    def part(is_followed: bool) -> Cases:  # noqa: FBT001
+        if is_followed:
+            sought = [*patterns, known] if known else patterns
+            if most is not None and most < least:
+                return but("string")
+            found = frozenset((pattern, True) for pattern in sought)
+            return but("string", Text(patterns=found, least=least, most=most))
+        broken = [Text(patterns=frozenset({(pattern, False)})) for pattern in patterns]
+        if least:
+            broken.append(Text(most=least - 1))
+        if most is not None:
+            broken.append(Text(least=most + 1))
+        return Cases({"string": tuple(broken)}, is_exact=not known)
+
+    return part
+
+
+def _bounds(words: _Keywords) -> Part:
+    intervals = list(_intervals(words))
+    multiples = [
+        multiple
+        for word in ("multipleOf", "divisibleBy")
+        if (multiple := words.number_of(word)) is not None
+    ]
+    if any(multiple <= 0 for multiple in multiples):
+        word = "multipleOf" if "multipleOf" in words else "divisibleBy"
+        raise words.fail(word, f"is above 0, not {words.schema[word]!r:.40}")
+
+    def part(is_followed: bool) -> Cases:  # noqa: FBT001
+        if not is_followed:
+            beyond = tuple(other for interval in intervals for other in outside(interval))
+            return Cases({"number": beyond}, is_exact=not multiples)
+        found = [Interval(multiple=Fraction(multiple)) for multiple in multiples]
+        return words.meaning.every(but("number", one) for one in [*intervals, *found])
+
+    return part
+
+
+def _intervals(words: _Keywords) -> Iterator[Interval]:
+    """The bounds, with draft 4's booleans as well as with the numbers of later drafts."""
+    low, high = words.number_of("minimum"), words.number_of("maximum")
+    if low is not None:
+        yield Interval(low=low, is_low_open=words.schema.get("exclusiveMinimum") is True)
+    if high is not None:
+        yield Interval(high=high, is_high_open=words.schema.get("exclusiveMaximum") is True)
+    if (low := words.number_of("exclusiveMinimum")) is not None:
+        yield Interval(low=low, is_low_open=True)
+    if (high := words.number_of("exclusiveMaximum")) is not None:
+        yield Interval(high=high, is_high_open=True)
+
+
+def _number_format(words: _Keywords) -> Part:
+    bounds = INTEGERS.get(str(words.schema["format"]))
+    if bounds is None:
+        return lambda is_followed: ALL if is_followed else NONE
+    interval = Interval(Decimal(bounds[0]), Decimal(bounds[1]), is_integer=True)
+    return lambda is_followed: but("number", interval) if is_followed else LEFT_OUT
+
+
+# -- arrays
+
+
+def _arrays(words: _Keywords) -> Part:
+    prefix, rest = _items(words)
+    least, most = words.count("minItems") or 0, words.count("maxItems")
+    is_unique = words.schema.get("uniqueItems") is True
+
+    def part(is_followed: bool) -> Cases:  # noqa: FBT001
+        if not is_followed:
+            return Cases({"array": tuple(_broken_arrays(prefix, rest, least, most))}, not is_unique)
+        if most is not None and most < least:
+            return but("array")
+        every = tuple(_literals((number, True)) for number in prefix)
+        behind = ANYTHING if rest is None else _literals((rest, True))
+        return but("array", Array(every, behind, least, most, is_unique))
+
+    return part
+
+
+def _items(words: _Keywords) -> tuple[list[int], int | None]:
+    """The schemas of the first items, and that of all others if there is one."""
+    items: Any = words.schema.get("items")
+    if "prefixItems" in words:
+        prefix = words.each("prefixItems")
+        return prefix, words.inner("items") if items is not None else None
+    if isinstance(items, list):
+        count = len(cast(list[Any], items))
+        prefix = [words.inner("items", i) for i in range(count)]
+        return prefix, words.inner("additionalItems") if "additionalItems" in words else None
+    return [], words.inner("items") if "items" in words else None
+
+
+def _broken_arrays(
+    prefix: list[int], rest: int | None, least: int, most: int | None
+) -> Iterator[Array]:
+    """Arrays that break one of the demands: the first item, of those that have no place."""
+    for i, number in enumerate(prefix):
+        broken = _literals((number, False))
+        yield Array((ANYTHING,) * i + (broken,), least=i + 1)
+    if rest is not None:
+        broken = _literals((rest, False))
+        yield Array((ANYTHING,) * len(prefix) + (broken,), least=len(prefix) + 1)
+    if least:
+        yield Array(most=least - 1)
+    if most is not None:
+        yield Array(least=most + 1)
+
+
+def _contains(words: _Keywords) -> Part:
+    given = words.count("minContains")
+    least, most = 1 if given is None else given, words.count("maxContains")
+    inside, outside_ = words.follows("contains"), words.breaks("contains")
+
+    def part(is_followed: bool) -> Cases:  # noqa: FBT001
+        if is_followed and most is None:
+            return but("array", Array(contained=(inside,) * least, least=least))
+        if is_followed and most is not None and most >= least:
+            prefix = (inside,) * least
+            return Cases(but("array", Array(prefix, outside_, least)).shapes, is_exact=False)
+        if is_followed:
+            return but("array")
+        if least == 0:
+            return LEFT_OUT if most is not None else NONE
+        is_exact = least == 1 and most is None
+        return Cases({"array": (Array(rest=outside_),)}, is_exact)
+
+    return part
+
+
+# -- objects
+
+
+def _objects(words: _Keywords) -> Part:
+    properties = words.mapping("properties")
+    numbers = {key: words.inner("properties", key) for key in properties}
+    patterns = {
+        pattern: words.inner("patternProperties", pattern)
+        for pattern in words.mapping("patternProperties")
+    }
+    for pattern in patterns:
+        words.pattern(pattern, "patternProperties", pattern)
+    other = words.inner("additionalProperties") if "additionalProperties" in words else None
+    required = _required(words, properties)
+    least, most = words.count("minProperties") or 0, words.count("maxProperties")
+
+    def part(is_followed: bool) -> Cases:  # noqa: FBT001
+        if is_followed:
+            others = _key_classes(words, patterns, other)
+            named = _named(numbers, patterns, required, others)
+            if most is not None and most < max(least, len(required)):
+                return but("object")
+            shape = Object(tuple(named.items()), required, others, ANYTHING, least, most)
+            is_dead = any(named[key] >= NOTHING for key in required)
+            if is_dead:
+                return but("object")
+            is_exact = len(patterns) <= _MAX_OVERLAPPING
+            return Cases(but("object", shape).shapes, is_exact)
+        broken = [
+            Object(((key, _literals((number, False))),), frozenset({key}))
+            for key, number in numbers.items()
+        ]
+        broken += [Object(((key, NOTHING),)) for key in sorted(required)]
+        if least:
+            broken.append(Object(most=least - 1))
+        if most is not None:
+            broken.append(Object(least=most + 1))
+        is_exact = not patterns and other in (None, 0)
+        return Cases({"object": tuple(broken)}, is_exact)
+
+    return part
+
+
+def _required(words: _Keywords, properties: dict[str, Any]) -> frozenset[str]:
+    """The keys that must be there: also those of draft 3, which says so in the property."""
+    given: Any = words.schema.get("required", [])
+    if isinstance(given, bool):  # of draft 3, read where the property stands
+        given = []
+    if not isinstance(given, list) or not all(
+        isinstance(key, str) for key in cast(list[Any], given)
+    ):
+        raise words.fail("required", f"is a list of names, not {given!r:.40}")
+    own = (key for key, inner in properties.items() if _is_required(inner))
+    return frozenset([*cast(list[str], given), *own])
+
+
+def _is_required(schema: Any) -> bool:
+    return isinstance(schema, dict) and cast(dict[str, Any], schema).get("required") is True
+
+
+def _key_classes(words: _Keywords, patterns: dict[str, int], other: int | None) -> tuple[Keys, ...]:
+    """The keys without a schema of their own, by the patterns that are found in them."""
+    found: list[tuple[frozenset[tuple[str, bool]], frozenset[tuple[int, bool]]]]
+    found = [(frozenset(), frozenset())]
+    for pattern, number in patterns.items():
+        inside = [
+            (signs | {(pattern, True)}, literals | {(number, True)})
+            for signs, literals in found
+            if not literals or (len(patterns) <= _MAX_OVERLAPPING)
+        ]
+        words.meaning.budget.spend(len(found))
+        outside_ = [(signs | {(pattern, False)}, literals) for signs, literals in found]
+        found = outside_ + [
+            (signs, literals)
+            for signs, literals in inside
+            if len(literals) < 2 or has_texts(Text(patterns=signs))
+        ]
+    behind = ANYTHING if other is None else _literals((other, True))
+    return tuple(
+        Keys(signs, _literals(*literals) if any(sign for _, sign in signs) else behind)
+        for signs, literals in found
+    )
+
+
+def _named(
+    numbers: dict[str, int],
+    patterns: dict[str, int],
+    required: frozenset[str],
+    others: tuple[Keys, ...],
+) -> dict[str, Conjunction]:
+    named = {
+        key: _literals(
+            (number, True), *((n, True) for p, n in patterns.items() if is_found(p, key))
+        )
+        for key, number in numbers.items()
+    }
+    for key in sorted(required - named.keys()):
+        named[key] = next(
+            (
+                keys.value
+                for keys in others
+                if all(is_found(pattern, key) == sign for pattern, sign in keys.patterns)
+            ),
+            NOTHING,
+        )
+    return named
+
+
+def _property_names(words: _Keywords) -> Part:
+    keys = words.follows("propertyNames")
+    if keys >= NOTHING:
+        return lambda is_followed: but("object", Object(most=0)) if is_followed else LEFT_OUT
+    return lambda is_followed: but("object", Object(keys=keys)) if is_followed else LEFT_OUT
+
+
+def _dependencies(word: str) -> Callable[[_Keywords], Part]:
+    def part(words: _Keywords) -> Part:
+        given = words.mapping(word)
+        return lambda is_followed: (
+            words.meaning.every(_dependency(words, word, key) for key in given)
+            if is_followed
+            else united(*(_broken_dependency(words, word, key) for key in given))
+        )
+
+    return part
+
+
+def _needs(words: _Keywords, word: str, key: str) -> Cases | None:
+    """What a key needs if that is keys; `None` if it is a schema."""
+    value: Any = words.schema[word][key]
+    needed = [value] if isinstance(value, str) else value
+    if not isinstance(needed, list):
+        return None
+    keys = cast(list[Any], needed)
+    if not all(isinstance(name, str) for name in keys):
+        raise words.fail(word, f"names keys, not {keys!r:.40}")
+    return but("object", _having(keys))
+
+
+def _having(keys: list[str]) -> Object:
+    return Object(tuple((key, ANYTHING) for key in dict.fromkeys(keys)), frozenset(keys))
+
+
+def _dependency(words: _Keywords, word: str, key: str) -> Cases:
+    needed = _needs(words, word, key)
+    if needed is None:
+        needed = words.meaning.literal(words.inner(word, key), True)  # noqa: FBT003
+    absent = but("object", Object(((key, NOTHING),)))
+    present = only("object", _having([key]))
+    return united(absent, words.meaning.both(needed, present))
+
+
+def _broken_dependency(words: _Keywords, word: str, key: str) -> Cases:
+    present = only("object", _having([key]))
+    value: Any = words.schema[word][key]
+    if isinstance(value, list | str):
+        names = [value] if isinstance(value, str) else cast(list[str], value)
+        missing = (only("object", Object(((name, NOTHING),))) for name in names)
+        return words.meaning.both(present, united(*missing))
+    broken = words.meaning.literal(words.inner(word, key), False)  # noqa: FBT003
+    return words.meaning.both(present, broken)
+
+
+# -- combinations
+
+
+def _all_of(word: str) -> Callable[[_Keywords], Part]:
+    def part(words: _Keywords) -> Part:
+        is_one = isinstance(words.schema[word], dict)  # as draft 3's `extends` may be
+        numbers = [words.inner(word)] if is_one else words.each(word)
+        literal = words.meaning.literal
+        return lambda is_followed: (
+            words.meaning.every(literal(number, True) for number in numbers)  # noqa: FBT003
+            if is_followed
+            else united(*(literal(number, False) for number in numbers))  # noqa: FBT003
+        )
+
+    return part
+
+
+def _any_of(words: _Keywords) -> Part:
+    numbers = words.each("anyOf")
+    literal = words.meaning.literal
+    return lambda is_followed: (
+        united(*(literal(number, True) for number in numbers))  # noqa: FBT003
+        if is_followed
+        else words.meaning.every(literal(number, False) for number in numbers)  # noqa: FBT003
+    )
+
+
+def _one_only(words: _Keywords) -> Part:
+    numbers = words.each("oneOf")
+    meaning = words.meaning
+
+    def part(is_followed: bool) -> Cases:  # noqa: FBT001
+        if not is_followed:
+            none = meaning.every(meaning.literal(number, False) for number in numbers)  # noqa: FBT003
+            return Cases(none.shapes, is_exact=False)
+        return united(*(_alone(meaning, numbers, i) for i in range(len(numbers))))
+
+    return part
+
+
+def _alone(meaning: "Meaning", numbers: list[int], index: int) -> Cases:
+    """What follows one schema of some, and none of the others."""
+    number = numbers[index]
+    found = meaning.literal(number, True)  # noqa: FBT003
+    for i, other in enumerate(numbers):
+        if i == index:
+            continue
+        if not meaning.is_empty(_literals((number, True), (other, True))):
+            found = meaning.both(found, meaning.literal(other, False))  # noqa: FBT003
+    return found
+
+
+def _not(words: _Keywords) -> Part:
+    inner = words.inner("not")
+    return lambda is_followed: words.meaning.literal(inner, not is_followed)
+
+
+def _disallow(words: _Keywords) -> Part:
+    made = words.document.made({"type": words.schema["disallow"]}, words.number, "disallow")
+    return lambda is_followed: words.meaning.literal(made, not is_followed)
+
+
+def _if(words: _Keywords) -> Part:
+    test = words.inner("if")
+    then = words.inner("then") if "then" in words else 0
+    otherwise = words.inner("else") if "else" in words else 0
+    meaning = words.meaning
+
+    def part(is_followed: bool) -> Cases:  # noqa: FBT001
+        return united(
+            meaning.both(meaning.literal(test, False), meaning.literal(otherwise, is_followed)),  # noqa: FBT003
+            meaning.both(meaning.literal(test, True), meaning.literal(then, is_followed)),  # noqa: FBT003
+        )
+
+    return part
+
+
+# -- what nothing else speaks of
+
+
+def _unevaluated_properties(words: _Keywords) -> Part:
+    value = words.follows("unevaluatedProperties")
+
+    def part(is_followed: bool) -> Cases:  # noqa: FBT001
+        if not is_followed:
+            return LEFT_OUT
+        if not value:
+            return ALL
+        ways = _ways(words.meaning, words.number, frozenset())
+        every = [_closed_to(words.meaning, way, value) for way in ways]
+        found = united(*every)
+        return Cases(found.shapes, is_exact=False)
+
+    return part
+
+
+def _closed_to(meaning: "Meaning", way: "_Way", value: Conjunction) -> Cases:
+    """What follows a way of evaluation, with every other key following a schema."""
+    if way.has_all:
+        return meaning.cases(way.literals)
+    split = [frozenset[tuple[str, bool]]()]
+    for pattern in sorted(way.patterns):
+        split = [signs | {(pattern, sign)} for signs in split for sign in (True, False)]
+    others = tuple(
+        Keys(signs, ANYTHING if any(sign for _, sign in signs) else value)
+        for signs in split[:_MAX_CLASSES]
+    )
+    named = tuple((key, ANYTHING) for key in sorted(way.keys))
+    return meaning.both(meaning.cases(way.literals), but("object", Object(named, others=others)))
+
+
+class _Way:
+    """One way to follow a schema, and the keys that it evaluates."""
+
+    def __init__(
+        self,
+        literals: Conjunction,
+        keys: frozenset[str],
+        patterns: frozenset[str],
+        *,
+        has_all: bool,
+    ) -> None:
+        self.literals = literals
+        self.keys = keys
+        self.patterns = patterns
+        self.has_all = has_all
+
+    def beside(self, other: "_Way") -> "_Way":
+        """Both ways at once."""
+        return _Way(
+            self.literals | other.literals,
+            self.keys | other.keys,
+            self.patterns | other.patterns,
+            has_all=self.has_all or other.has_all,
+        )
+
+
+def _ways(meaning: "Meaning", number: int, running: frozenset[int]) -> list[_Way]:
+    """The ways to follow a schema, with the keys that each surely evaluates."""
+    schema = meaning.document.schemas[number]
+    nothing = _Way(ANYTHING, frozenset(), frozenset(), has_all=False)
+    if not isinstance(schema, dict) or number in running:
+        return [nothing]
+    running |= {number}
+    words = _Keywords(meaning, number, schema)
+    has_all = "additionalProperties" in words or (
+        len(running) > 1 and "unevaluatedProperties" in words
+    )
+    keys, patterns = frozenset(words.mapping("properties")), words.mapping("patternProperties")
+    ways = [_Way(ANYTHING, keys, frozenset(patterns), has_all=has_all)]
+    both: list[int] = words.each("allOf") if "allOf" in words else []
+    if "$ref" in words:
+        both.append(words.document.referred(number, "$ref"))
+    choices = [_ways(meaning, inner, running) for inner in both]
+    choices += [
+        [way for inner in words.each(word) for way in _taken(meaning, inner, running)]
+        for word in ("anyOf", "oneOf")
+        if word in words
+    ]
+    if "if" in words:
+        choices.append(_conditional_ways(words, running))
+    for choice in choices:
+        ways = [way.beside(other) for way in ways for other in choice][:_MAX_WAYS]
+    return ways
+
+
+def _taken(meaning: "Meaning", number: int, running: frozenset[int]) -> list[_Way]:
+    """The ways to follow a schema that need not be followed."""
+    chosen = _Way(_literals((number, True)), frozenset(), frozenset(), has_all=False)
+    return [chosen.beside(way) for way in _ways(meaning, number, running)]
+
+
+def _conditional_ways(words: _Keywords, running: frozenset[int]) -> list[_Way]:
+    test = words.inner("if")
+    then = _taken(words.meaning, test, running)
+    if "then" in words:
+        inner = _ways(words.meaning, words.inner("then"), running)
+        then = [way.beside(other) for way in then for other in inner]
+    unmet = _Way(_literals((test, False)), frozenset(), frozenset(), has_all=False)
+    otherwise = [unmet]
+    if "else" in words:
+        inner = _ways(words.meaning, words.inner("else"), running)
+        otherwise = [unmet.beside(other) for other in inner]
+    return [*then, *otherwise]
+
+
+def _unevaluated_items(words: _Keywords) -> Part:
+    value = words.follows("unevaluatedItems")
+
+    def part(is_followed: bool) -> Cases:  # noqa: FBT001
+        if not is_followed:
+            return LEFT_OUT
+        size = _evaluated_items(words.meaning, words.number, frozenset())
+        if size is None:
+            return ALL
+        shape = Array((ANYTHING,) * size, value)
+        return Cases(but("array", shape).shapes, is_exact=False)
+
+    return part
+
+
+def _evaluated_items(meaning: "Meaning", number: int, running: frozenset[int]) -> int | None:
+    """How many first items are surely evaluated; `None` for all."""
+    schema = meaning.document.schemas[number]
+    if not isinstance(schema, dict) or number in running:
+        return 0
+    running |= {number}
+    words = _Keywords(meaning, number, schema)
+    prefix, rest = _items(words)
+    if rest is not None or (len(running) > 1 and "unevaluatedItems" in words):
+        return None
+    sizes: list[int | None] = [len(prefix)]
+    inner: list[int] = words.each("allOf") if "allOf" in words else []
+    if "$ref" in words:
+        inner.append(words.document.referred(number, "$ref"))
+    sizes += [_evaluated_items(meaning, one, running) for one in inner]
+    known = [size for size in sizes if size is not None]
+    return max(known) if len(known) == len(sizes) else None
+
+
+#: Which keywords make which part, in the order in which they are combined.
+_PARTS: tuple[tuple[frozenset[str], Callable[[_Keywords], Part]], ...] = tuple(
+    (frozenset(words), part)
+    for words, part in (
+        (("$ref",), _reference("$ref")),
+        (("$dynamicRef",), _reference("$dynamicRef")),
+        (("$recursiveRef",), _reference("$recursiveRef")),
+        (("type",), _type),
+        (("const",), _values("const")),
+        (("enum",), _values("enum")),
+        (("minLength", "maxLength", "pattern", "format"), _texts),
+        (("format",), _number_format),
+        (
+            (
+                *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+                *("multipleOf", "divisibleBy"),
+            ),
+            _bounds,
+        ),
+        (
+            (*("items", "prefixItems", "minItems", "maxItems", "uniqueItems"), "additionalItems"),
+            _arrays,
+        ),
+        (("contains",), _contains),
+        (
+            (
+                *("properties", "required", "patternProperties", "additionalProperties"),
+                *("minProperties", "maxProperties"),
+            ),
+            _objects,
+        ),
+        (("propertyNames",), _property_names),
+        (("disallow",), _disallow),
+        (("not",), _not),
+        (("allOf",), _all_of("allOf")),
+        (("extends",), _all_of("extends")),
+        (("anyOf",), _any_of),
+        (("oneOf",), _one_only),
+        (("dependencies",), _dependencies("dependencies")),
+        (("dependentRequired",), _dependencies("dependentRequired")),
+        (("dependentSchemas",), _dependencies("dependentSchemas")),
+        (("if",), _if),
+        (("unevaluatedProperties",), _unevaluated_properties),
+        (("unevaluatedItems",), _unevaluated_items),
+    )
+)

@@ -1,0 +1,358 @@
+"""Sets of numbers, and the decimals that are written for them.
+
+A decimal that is written has at most 15 significant digits. So a validator that reads it as a
+double compares it with a bound as one that reads it exactly, and no bound is reached by rounding.
+"""
+
+import math
+from collections.abc import Iterator
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
+
+from concordance_shared import ConstraintError
+from msgspec import Struct
+
+#: So many significant digits keep their order as doubles.
+_DIGITS = 15
+_LARGEST = Decimal(10**_DIGITS - 1)
+
+#: A factor beside 2 and 5 up to which multiples are written.
+_MAX_FACTOR = 1000
+
+#: Digits that multiples of powers of 2 and 5 may end with, at most so many.
+_MAX_ENDINGS = 256
+
+#: A bound has at most so many digits before and behind the point.
+_MAX_SPAN = 400
+
+
+class Interval(Struct, frozen=True):
+    """The numbers between two bounds, or the whole ones among them, or the multiples."""
+
+    low: Decimal | None = None
+    high: Decimal | None = None
+    is_low_open: bool = False
+    is_high_open: bool = False
+    is_integer: bool = False
+    multiple: Fraction | None = None
+
+    @property
+    def point(self) -> Decimal | None:
+        """The only number, if there is one only."""
+        return self.low if self.low is not None and self.low == self.high else None
+
+
+def intersected(one: Interval, other: Interval) -> Interval | None:
+    """The numbers of both; `None` if there clearly are none."""
+    low = _inner((one.low, one.is_low_open), (other.low, other.is_low_open), sign=1)
+    high = _inner((one.high, one.is_high_open), (other.high, other.is_high_open), sign=-1)
+    multiple = _common(one.multiple, other.multiple)
+    is_integer = one.is_integer or other.is_integer
+    return checked(Interval(low[0], high[0], low[1], high[1], is_integer, multiple))
+
+
+def checked(interval: Interval) -> Interval | None:
+    """An interval with closed bounds where it has whole numbers only; `None` if it has none."""
+    if interval.is_integer:
+        interval = _whole_bounds(interval)
+    low, high = interval.low, interval.high
+    if low is not None and high is not None:
+        if low > high or (low == high and (interval.is_low_open or interval.is_high_open)):
+            return None
+        if low == high and not _is_multiple(low, interval):
+            return None
+    return interval
+
+
+def _is_multiple(number: Decimal, interval: Interval) -> bool:
+    exact = Fraction(number)
+    if interval.is_integer and exact.denominator != 1:
+        return False
+    return interval.multiple is None or (exact / interval.multiple).denominator == 1
+
+
+def _whole_bounds(interval: Interval) -> Interval:
+    low, high = interval.low, interval.high
+    if low is not None:
+        whole = math.floor(low) + 1 if interval.is_low_open else math.ceil(low)
+        low = Decimal(whole)
+    if high is not None:
+        whole = math.ceil(high) - 1 if interval.is_high_open else math.floor(high)
+        high = Decimal(whole)
+    return Interval(low, high, is_integer=True, multiple=interval.multiple)
+
+
+def _inner(
+    one: tuple[Decimal | None, bool], other: tuple[Decimal | None, bool], *, sign: int
+) -> tuple[Decimal | None, bool]:
+    """The tighter of two bounds, each with whether it is open.
+
+    Args:
+        one: The one bound.
+        other: The other.
+        sign: 1 for lower bounds, -1 for upper ones.
+    """
+    if one[0] is None or other[0] is None:
+        return other if one[0] is None else one
+    if one[0] == other[0]:
+        return one[0], one[1] or other[1]
+    return one if (one[0] - other[0]) * sign > 0 else other
+
+
+def _common(one: Fraction | None, other: Fraction | None) -> Fraction | None:
+    """The least common multiple."""
+    if one is None or other is None:
+        return other if one is None else one
+    numerator = math.lcm(one.numerator * other.denominator, other.numerator * one.denominator)
+    return Fraction(numerator, one.denominator * other.denominator)
+
+
+def outside(interval: Interval) -> Iterator[Interval]:
+    """The numbers that are not between the bounds of an interval."""
+    if interval.low is not None:
+        yield Interval(high=interval.low, is_high_open=not interval.is_low_open)
+    if interval.high is not None:
+        yield Interval(low=interval.high, is_low_open=not interval.is_high_open)
+
+
+def expression(interval: Interval) -> str | None:
+    """The decimals of an interval, as an expression of terminals; `None` if there are none.
+
+    Those that only llguidance's own arithmetic can say begin with `%json`, and are a rule.
+
+    Raises:
+        ConstraintError: Its bounds or multiples are too large to be written.
+
+    Examples:
+        >>> expression(Interval(Decimal(0), Decimal(9), is_integer=True))
+        '((/0|[1-9][0-9]{0,14}/) & ~(/[1-9][0-9]{1,}/))'
+    """
+    for bound in (interval.low, interval.high):
+        if bound is not None and abs(bound.adjusted()) > _MAX_SPAN:
+            raise ConstraintError(f"the bound {bound:.3e} has too many digits to be written")
+    if interval.point is not None:
+        return _literal(interval.point)
+    if interval.multiple is not None and not _has_endings(interval.multiple):
+        return _arithmetic(interval)
+    signs = (_signed(part, interval) for part in _halves(interval))
+    found = [sign for sign in signs if sign is not None]
+    return " | ".join(found) if found else None
+
+
+def _literal(number: Decimal) -> str:
+    text = f"{number:f}" if abs(number.adjusted()) < 25 else str(number)
+    return f'"{text}"'
+
+
+class _Half(Struct, frozen=True):
+    """Numbers of one sign, by their magnitudes."""
+
+    is_negative: bool
+    low: tuple[Decimal, bool]  # and whether it is open
+    high: tuple[Decimal | None, bool]
+
+
+def _halves(interval: Interval) -> Iterator[_Half]:
+    """The numbers below zero and those from zero on; there is no negative zero."""
+    low, high = interval.low, interval.high
+    zero = Decimal(0)
+    if high is None or high > 0 or (high == 0 and not interval.is_high_open):
+        least = (low, interval.is_low_open) if low is not None and low >= 0 else (zero, False)
+        yield _Half(is_negative=False, low=least, high=(high, interval.is_high_open))
+    if low is None or low < 0:
+        is_below = high is not None and high < 0
+        least = (-high, interval.is_high_open) if is_below and high is not None else (zero, True)
+        most = None if low is None else -low
+        yield _Half(is_negative=True, low=least, high=(most, interval.is_low_open))
+
+
+def _signed(half: _Half, interval: Interval) -> str | None:
+    low, is_low_open = _rounded(*half.low, up=True)
+    high, is_high_open = half.high
+    if high is not None:
+        high, is_high_open = _rounded(high, is_high_open, up=False)
+        if low > high or (low == high and (is_low_open or is_high_open)):
+            return None
+    expression = _base(low, high, interval)
+    parts = [f"({part})" for part in [expression, *_endings(interval.multiple)]]
+    if low or is_low_open:
+        parts.append(f"({_above(low, is_open=is_low_open)})")
+    if high is not None:
+        parts.append(f"~({_above(high, is_open=not is_high_open)})")
+    body = f"({' & '.join(parts)})"
+    if half.is_negative:
+        body = f'"-" {body}'
+    if _is_free(interval):
+        body = f"{body} /(?:[eE][-+]?[0-9]{{1,2}})?/"
+    return f"({body})" if half.is_negative or _is_free(interval) else body
+
+
+def _is_free(interval: Interval) -> bool:
+    """Whether any number will do, so that an exponent cannot leave the bounds."""
+    return interval == Interval()
+
+
+def _rounded(bound: Decimal, is_open: bool, *, up: bool) -> tuple[Decimal, bool]:  # noqa: FBT001
+    """A bound with few enough digits, inside of it also as a double."""
+    rounding = ROUND_CEILING if up else ROUND_FLOOR
+    rounded = Context(prec=_DIGITS, rounding=rounding).plus(bound)
+    if rounded == bound:
+        return rounded, is_open
+    return rounded, is_open and float(rounded) == float(bound)
+
+
+def _base(low: Decimal, high: Decimal | None, interval: Interval) -> str:
+    """Decimals without a sign, with few enough digits."""
+    size = max(_DIGITS, low.adjusted() + 2)
+    if interval.is_integer:
+        return f"/0|[1-9][0-9]{{0,{size - 1}}}/"
+    spans = [-bound.adjusted() for bound in (low, high) if bound is not None and bound]
+    zeros = max([_DIGITS, *(span + 1 for span in spans)])
+    small = f"/0(?:\\.0{{1,3}}|\\.0{{0,{zeros}}}[1-9][0-9]{{0,{_DIGITS - 1}}})?/"
+    whole = f"/[1-9][0-9]{{0,{size - 1}}}/"
+    if size > _DIGITS:
+        return f"{small} | {whole}"
+    return f"{small} | {whole} | (/[1-9][0-9]*\\.[0-9]+/ & /[0-9.]{{1,{_DIGITS + 1}}}/)"
+
+
+def _above(bound: Decimal, *, is_open: bool) -> str:
+    """The decimals from a bound on, as a regular expression."""
+    digits = f"{bound:f}"
+    whole, _, fraction = digits.partition(".")
+    fraction = fraction.rstrip("0")
+    cases = [f"[1-9][0-9]{{{len(whole)},}}(?:\\.[0-9]+)?"]
+    cases += [
+        f"{whole[:i]}{above}[0-9]{{{len(whole) - i - 1}}}(?:\\.[0-9]+)?"
+        for i, digit in enumerate(whole)
+        if (above := _larger(digit))
+    ]
+    cases += [
+        f"{whole}\\.{fraction[:i]}{above}[0-9]*"
+        for i, digit in enumerate(fraction)
+        if (above := _larger(digit))
+    ]
+    cases.append(_equal_or_above(whole, fraction, is_open=is_open))
+    return f"/{'|'.join(cases)}/"
+
+
+def _equal_or_above(whole: str, fraction: str, *, is_open: bool) -> str:
+    """Decimals that begin with a bound's digits."""
+    if is_open:
+        return f"{whole}\\.{fraction}[0-9]*[1-9][0-9]*"
+    return f"{whole}\\.{fraction}[0-9]*" if fraction else f"{whole}(?:\\.[0-9]+)?"
+
+
+def _larger(digit: str) -> str:
+    return "" if digit == "9" else f"[{int(digit) + 1}-9]"
+
+
+def _has_endings(multiple: Fraction) -> bool:
+    """Whether multiples are known by the last of their digits."""
+    found = _ending_size(multiple)
+    if found is None:
+        return False
+    scale, size, unit = found
+    return scale <= _MAX_SPAN and 10**size // unit <= _MAX_ENDINGS
+
+
+def _ending_size(multiple: Fraction) -> tuple[int, int, int] | None:
+    """The digits behind the point, the digits that decide, and what these are multiples of."""
+    twos, denominator = _factors(multiple.denominator, 2)
+    fives, denominator = _factors(denominator, 5)
+    if denominator != 1:
+        return None
+    scale = max(twos, fives)
+    unit = multiple.numerator * 10**scale // multiple.denominator
+    twos, rest = _factors(unit, 2)
+    fives, rest = _factors(rest, 5)
+    return (scale, max(twos, fives), unit) if rest == 1 else None
+
+
+def _factors(number: int, factor: int) -> tuple[int, int]:
+    """How often a factor is in a number, and what is left."""
+    count = 0
+    while number % factor == 0:
+        number, count = number // factor, count + 1
+    return count, number
+
+
+def _endings(multiple: Fraction | None) -> list[str]:
+    """The decimals that are multiples, by the last of their digits."""
+    if multiple is None:
+        return []
+    found = _ending_size(multiple)
+    assert found is not None
+    scale, size, unit = found
+    endings = [f"{ending:0{size}d}" for ending in range(0, 10**size, unit)] if size else [""]
+    if size > scale:
+        cases = {case for ending in endings for case in _with_whole(ending, scale)}
+    else:
+        cases = {_in_fraction(ending, scale - size) for ending in endings}
+    return [f"/{'|'.join(sorted(cases))}/"]
+
+
+def _in_fraction(ending: str, free: int) -> str:
+    """Decimals whose last digits, all behind the point, are an ending or omitted zeros."""
+    trimmed = ending.rstrip("0")
+    if trimmed:
+        return f"[0-9]+\\.[0-9]{{{free}}}{trimmed}0*"
+    return f"[0-9]+(?:\\.[0-9]{{1,{free}}}0*)?" if free else "[0-9]+(?:\\.0+)?"
+
+
+def _with_whole(ending: str, scale: int) -> Iterator[str]:
+    """Decimals whose last digits, on both sides of the point, are an ending.
+
+    Numbers with fewer digits are written as if there were zeros before them.
+    """
+    whole, fraction = ending[: len(ending) - scale], ending[len(ending) - scale :].rstrip("0")
+    for prefix in {f"[0-9]*{whole}", whole.lstrip("0") or "0"}:
+        yield f"{prefix}\\.{fraction}0*" if fraction else f"{prefix}(?:\\.0+)?"
+
+
+def _arithmetic(interval: Interval) -> str | None:
+    """Multiples that only llguidance's own arithmetic can say, between closed bounds."""
+    multiple = interval.multiple
+    assert multiple is not None
+    factor = multiple.numerator
+    scale = _scale_of(multiple.denominator)
+    if scale is None or factor > _MAX_FACTOR:
+        number = float(multiple)
+        raise ConstraintError(
+            f"'multipleOf' {number:g} needs too large an automaton: beside powers of 2 and 5, "
+            f"factors up to {_MAX_FACTOR} can be enforced"
+        )
+    if interval.is_integer and multiple.denominator != 1:
+        multiple = Fraction(multiple.numerator)
+    low, high = _closed_bounds(interval, multiple)
+    if low > high:
+        return None
+    if low == high:
+        return f'"{float(low):.15g}"'
+    kind = "integer" if multiple.denominator == 1 else "number"
+    return (
+        f'%json {{"type": "{kind}", "multipleOf": {_decimal(multiple)}, '
+        f'"minimum": {_decimal(low)}, "maximum": {_decimal(high)}}}'
+    )
+
+
+def _scale_of(denominator: int) -> int | None:
+    twos, rest = _factors(denominator, 2)
+    fives, rest = _factors(rest, 5)
+    return max(twos, fives) if rest == 1 else None
+
+
+def _closed_bounds(interval: Interval, multiple: Fraction) -> tuple[Fraction, Fraction]:
+    """The first and the last multiple in an interval."""
+    low = Fraction(-_LARGEST if interval.low is None else max(interval.low, -_LARGEST))
+    high = Fraction(_LARGEST if interval.high is None else min(interval.high, _LARGEST))
+    first, last = math.ceil(low / multiple), math.floor(high / multiple)
+    if interval.low is not None and interval.is_low_open and first * multiple == low:
+        first += 1
+    if interval.high is not None and interval.is_high_open and last * multiple == high:
+        last -= 1
+    return first * multiple, last * multiple
+
+
+def _decimal(number: Fraction) -> str:
+    text = f"{Decimal(number.numerator) / Decimal(number.denominator):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,194 @@
+"""Arrays whose items differ: what no grammar can say, watched while a document is written."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+from concordance_sdk.constraints.schema.writer import ANY_KEY, MAX_ARRAYS
+
+#: Where arrays stand: below which key, and in how many arrays below it.
+Places = frozenset[tuple[str | None, int]]
+
+_SPACES = b" \t\n\r"
+
+
+class _Frame:
+    """An array or object that is open."""
+
+    def __init__(self, *, is_array: bool, key: str | None, depth: int, is_watched: bool) -> None:
+        self.is_array = is_array
+        self.key = key
+        self.depth = depth
+        self.is_watched = is_watched
+        self.expects_key = not is_array
+        self.begin: int | None = None  # of the item that is being written
+        self.items: frozenset[Any] = frozenset()
+
+    def copy(self) -> "_Frame":
+        """A frame that can go on by itself."""
+        other = _Frame(
+            is_array=self.is_array, key=self.key, depth=self.depth, is_watched=self.is_watched
+        )
+        other.expects_key, other.begin, other.items = self.expects_key, self.begin, self.items
+        return other
+
+
+class Watch:
+    """Reads a document byte by byte, and sees where an item is written twice.
+
+    Examples:
+        >>> watch = Watch(frozenset({(None, 0)}))
+        >>> watch.read(b'["a", "b", "'), watch.read(b'a"')
+        (True, False)
+    """
+
+    def __init__(self, places: Places) -> None:
+        """Begin a document.
+
+        Args:
+            places: Where the arrays stand whose items differ.
+        """
+        self._places = places
+        self._data = bytearray()
+        self._behind = 0  # how many bytes before `_data` are not needed any more
+        self._frames: list[_Frame] = []
+        self._text_begin: int | None = None
+        self._is_escaped = False
+
+    def copy(self) -> "Watch":
+        """A watch that can go on by itself."""
+        other = Watch(self._places)
+        begins = [frame.begin for frame in self._frames if frame.begin is not None]
+        begins += [self._text_begin] if self._text_begin is not None else []
+        first = min(begins, default=self._at)
+        other._data = self._data[first - self._behind :]
+        other._behind = first
+        other._frames = [frame.copy() for frame in self._frames]
+        other._text_begin, other._is_escaped = self._text_begin, self._is_escaped
+        return other
+
+    def read(self, data: bytes) -> bool:
+        """Go on by some bytes of JSON; False if an item is written twice in them."""
+        return all(self._read(byte) for byte in data)
+
+    def suspects(self) -> bytes:
+        """Bytes one of which must come for an item to be written twice; empty if none can."""
+        frame = next((f for f in reversed(self._frames) if f.is_watched and f.items), None)
+        if frame is None:
+            return b""
+        if frame.begin is None:
+            return b'"}],' + _SPACES
+        first = self._between(frame.begin, frame.begin + 1)
+        return {b'"': b'"', b"{": b"}", b"[": b"]"}.get(first, b",]" + _SPACES)
+
+    @property
+    def _at(self) -> int:
+        return self._behind + len(self._data)
+
+    def _between(self, begin: int, end: int) -> bytes:
+        return bytes(self._data[begin - self._behind : end - self._behind])
+
+    def _read(self, byte: int) -> bool:
+        at = self._at
+        self._data.append(byte)
+        if self._text_begin is not None:
+            return self._in_text(byte, at, self._text_begin)
+        if byte in _SPACES:
+            return self._end_item(at)
+        if byte in b",]}:":
+            return self._structure(byte, at)
+        self._begin_item(at)
+        if byte == ord('"'):
+            self._text_begin = at
+        elif byte in b"[{":
+            self._open(is_array=byte == ord("["))
+        return True
+
+    def _in_text(self, byte: int, at: int, begin: int) -> bool:
+        if self._is_escaped:
+            self._is_escaped = False
+        elif byte == ord("\\"):
+            self._is_escaped = True
+        elif byte == ord('"'):
+            self._text_begin = None
+            frame = self._frames[-1] if self._frames else None
+            if frame and frame.expects_key:
+                frame.key = json.loads(self._between(begin, at + 1))
+            else:
+                return self._end_item(at + 1)
+        return True
+
+    def _structure(self, byte: int, at: int) -> bool:
+        frame = self._frames[-1]
+        if byte == ord(":"):
+            frame.expects_key = False
+            return True
+        if not self._end_item(at):  # a number or a word, which has no end of its own
+            return False
+        if byte == ord(","):
+            frame.expects_key = not frame.is_array
+            return True
+        self._frames.pop()
+        return self._end_item(at + 1)
+
+    def _begin_item(self, at: int) -> None:
+        if self._frames and self._frames[-1].is_array and self._frames[-1].begin is None:
+            self._frames[-1].begin = at
+
+    def _end_item(self, end: int) -> bool:
+        """End an item, if one is open; False if it was there before."""
+        frame = self._frames[-1] if self._frames else None
+        if frame is None or not frame.is_array or frame.begin is None:
+            return True
+        begin, frame.begin = frame.begin, None
+        if not frame.is_watched:
+            return True
+        item = _comparable(json.loads(self._between(begin, end)))
+        if item in frame.items:
+            return False
+        frame.items |= {item}
+        return True
+
+    def _open(self, *, is_array: bool) -> None:
+        parent = self._frames[-1] if self._frames else None
+        key = parent.key if parent else None
+        depth = min(parent.depth + 1, MAX_ARRAYS) if parent and parent.is_array else 0
+        is_watched = is_array and (
+            (key, depth) in self._places or (key is not None and (ANY_KEY, depth) in self._places)
+        )
+        self._frames.append(_Frame(is_array=is_array, key=key, depth=depth, is_watched=is_watched))
+
+
+def differ_in(text: str, places: Places) -> bool:
+    """Whether the items of all watched arrays of a document differ."""
+    return Watch(places).read(text.encode())
+
+
+def _comparable(value: Any) -> Any:
+    """A value that is equal to another exactly if JSON says so."""
+    if isinstance(value, bool) or value is None:
+        return (type(value), value)
+    if isinstance(value, list):
+        return ("array", *map(_comparable, cast(list[Any], value)))
+    if isinstance(value, dict):
+        members = cast(dict[str, Any], value).items()
+        return ("object", frozenset((key, _comparable(inner)) for key, inner in members))
+    return value
+
+
+class Closers:
+    """The tokens of a vocabulary that have some bytes in them, by those bytes."""
+
+    def __init__(self, tokens: Sequence[bytes]) -> None:
+        """Take over the tokens."""
+        self._tokens = tokens
+        self._known: dict[bytes, list[tuple[int, bytes]]] = {}
+
+    def having(self, some: bytes) -> list[tuple[int, bytes]]:
+        """The tokens with at least one of some bytes, with their ids."""
+        if some not in self._known:
+            wanted = frozenset(some)
+            self._known[some] = [
+                (i, token) for i, token in enumerate(self._tokens) if not wanted.isdisjoint(token)
+            ]
+        return self._known[some]

@@ -1,0 +1,554 @@
+"""Writes the grammar of the documents that follow a schema.
+
+Three passes: look into every conjunction that is reached, find which of them have a finite
+document, and write a rule for each that has. A key, an item or a case without one is left out.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from concordance_shared import ConstraintError
+from msgspec.structs import replace
+
+from concordance_sdk.constraints.byte_grammar import fault_of
+from concordance_sdk.constraints.grammar_builder import literal
+from concordance_sdk.constraints.schema.definitions import Definitions, Spaces
+from concordance_sdk.constraints.schema.document import shown
+from concordance_sdk.constraints.schema.meaning import Meaning
+from concordance_sdk.constraints.schema.numbers import Interval, expression
+from concordance_sdk.constraints.schema.shapes import (
+    Array,
+    Boolean,
+    Cases,
+    Conjunction,
+    Keys,
+    Null,
+    Object,
+    Shape,
+    Text,
+    both_texts,
+)
+from concordance_sdk.constraints.schema.texts import (
+    expression_of,
+    grammar_of,
+    has_text,
+    has_texts,
+    is_writable,
+    spelled_text,
+)
+
+#: How many rules a grammar has at most.
+_MAX_RULES = 20_000
+
+#: How many places of an object are counted at most, for its least and largest size.
+_MAX_COUNTED = 4000
+
+#: Arrays of different items out of so many are written in the order of the schema.
+_MAX_ORDERED = 200
+
+
+class Writer:
+    """Writes the rules of one document."""
+
+    def __init__(self, meaning: Meaning, spaces: Spaces) -> None:
+        """Begin without rules."""
+        self._meaning = meaning
+        self._spaces = spaces
+        self._terminals: dict[str, str] = {}  # expression -> name
+        self._rules: dict[str, str] = {}  # name -> expression
+        self._known_rules: dict[str, str] = {}  # expression -> name, but for conjunctions
+        self._names: dict[Conjunction, str] = {}
+        self._shapes: dict[Conjunction, list[Shape]] = {}
+        self._alive: set[Conjunction] = set()
+        self._item = self._terminal(spaces.item)
+        self._colon = self._terminal(spaces.colon)
+        self._open_array = self._terminal(spaces.open_array)
+        self._close_array = self._terminal(spaces.close_array)
+        self._open_object = self._terminal(spaces.open_object)
+        self._close_object = self._terminal(spaces.close_object)
+
+    def write(self, root: Conjunction) -> Definitions:
+        """The grammar of what follows a conjunction.
+
+        Raises:
+            ConstraintError: Something in it cannot be enforced, or no finite document follows it.
+        """
+        self._explore(root)
+        self._find_alive()
+        if root not in self._alive:
+            raise ConstraintError(self._nothing_in(root))
+        name = self._name(root)
+        for conjunction in list(self._shapes):
+            if conjunction in self._alive:
+                self._write(conjunction)
+        terminals = {name: expression for expression, name in self._terminals.items()}
+        return Definitions(terminals, self._rules, name, self._unique_places(root))
+
+    # -- what is reached, and what of it has a document
+
+    def _explore(self, root: Conjunction) -> None:
+        waiting = [root]
+        while waiting:
+            conjunction = waiting.pop()
+            if conjunction in self._shapes:
+                continue
+            self._meaning.budget.spend()
+            cases = self._meaning.cases(conjunction)
+            try:
+                shapes = [
+                    placed
+                    for shape in _every(cases)
+                    for placed in _placed(shape)
+                    if self._has_own(placed)
+                ]
+            except ConstraintError as exc:
+                raise self._located(exc, conjunction) from exc
+            self._shapes[conjunction] = shapes
+            waiting += [inner for shape in shapes for inner in _inside(shape)]
+
+    def _has_own(self, shape: Shape) -> bool:
+        """Whether a shape has values, as far as that does not depend on what is inside."""
+        match shape:
+            case Text():
+                return has_texts(shape)
+            case Interval():
+                return self._number(shape) is not None
+            case Object(required=required):
+                return all(self._is_key(shape.keys, key) for key in required)
+            case _:
+                return True
+
+    def _number(self, interval: Interval) -> str | None:
+        written = expression(interval)
+        if written is None or interval.point is not None or interval == Interval():
+            return written
+        if written.startswith("%json"):
+            return written
+        return None if fault_of(grammar_of(written)) else written
+
+    def _find_alive(self) -> None:
+        """Find the conjunctions that have a finite document, from the inside out."""
+        users: dict[Conjunction, list[Conjunction]] = {}
+        for conjunction, shapes in self._shapes.items():
+            for inner in {inner for shape in shapes for inner in _inside(shape)}:
+                users.setdefault(inner, []).append(conjunction)
+        waiting = list(self._shapes)
+        while waiting:
+            conjunction = waiting.pop()
+            if conjunction in self._alive:
+                continue
+            if any(self._is_alive(shape) for shape in self._shapes[conjunction]):
+                self._alive.add(conjunction)
+                waiting += users.get(conjunction, [])
+
+    def _is_alive(self, shape: Shape) -> bool:
+        match shape:
+            case Array(prefix, rest, least):
+                needed = [*prefix[:least], *([rest] if least > len(prefix) else [])]
+                return all(inner in self._alive for inner in needed) and self._has_enough(shape)
+            case Object(named, required):
+                return all(value in self._alive for key, value in named if key in required)
+            case _:
+                return True
+
+    def _has_enough(self, shape: Array) -> bool:
+        """Whether an array of different items has enough of them."""
+        values = self._few(shape) if must_differ(shape) else None
+        return values is None or len(values) >= shape.least
+
+    def _nothing_in(self, root: Conjunction) -> str:
+        """What is said of a conjunction without a finite document: the innermost place of it."""
+        here, seen = root, set[Conjunction]()
+        while here not in seen:
+            seen.add(here)
+            dead = (
+                inner
+                for shape in self._shapes[here]
+                for inner in _inside(shape)
+                if inner not in self._alive and not self._is_alive(shape)
+            )
+            here = next(dead, here)
+        words, at = self._told(here)
+        return f"no finite document follows {words} (at {at})"
+
+    def _located(self, error: ConstraintError, conjunction: Conjunction) -> ConstraintError:
+        """An error, with the place of the keyword that it names."""
+        found = re.search(r"'(\w+)'", error.message)
+        word = found[1] if found else ""
+        document = self._meaning.document
+        waiting = sorted(number for number, is_followed in conjunction if is_followed)
+        for number in waiting:  # grows while it is read
+            schema = document.schemas[number]
+            if isinstance(schema, bool):
+                continue
+            if word in schema:
+                return placed(error, shown(document.at(number, word)))
+            inner = [document.referred(number, "$ref")] if "$ref" in schema else []
+            for several in ("allOf", "anyOf", "oneOf"):
+                listed: Any = schema.get(several, ())
+                inner += [document.inner(number, several, i) for i in range(len(listed))]
+            waiting += [number for number in inner if number not in waiting]
+        return placed(error, self._told(conjunction)[1])
+
+    def _told(self, conjunction: Conjunction) -> tuple[str, str]:
+        """The keywords of a conjunction's first schema, and where that stands."""
+        document = self._meaning.document
+        numbers = sorted(number for number, is_followed in conjunction if is_followed)
+        number = numbers[0] if numbers else document.root
+        schema = document.schemas[number]
+        if isinstance(schema, bool) or not schema:
+            return "it", shown(document.at(number))
+        words = [word for word in schema if word not in ("$schema", "$id", "title", "description")]
+        return ", ".join(map(repr, words[:6])), shown(document.at(number))
+
+    # -- rules
+
+    def _name(self, conjunction: Conjunction) -> str:
+        return self._names.setdefault(conjunction, f"v{len(self._names)}")
+
+    def _terminal(self, expression: str) -> str:
+        return self._terminals.setdefault(expression, f"T{len(self._terminals)}")
+
+    def _rule(self, expression: str) -> str:
+        """Name an expression of rules; the same one gets the same name."""
+        name = self._known_rules.get(expression)
+        if name is None:
+            name = self._known_rules[expression] = f"r{len(self._rules)}"
+            self._define(name, expression)
+        return name
+
+    def _define(self, name: str, expression: str) -> None:
+        if len(self._rules) >= _MAX_RULES:
+            raise ConstraintError(f"its grammar has more than {_MAX_RULES} rules; make it smaller")
+        self._meaning.budget.spend()
+        self._rules[name] = expression
+
+    def _write(self, conjunction: Conjunction) -> None:
+        shapes = [shape for shape in self._shapes[conjunction] if self._is_alive(shape)]
+        try:
+            self._write_shapes(conjunction, shapes)
+        except ConstraintError as exc:
+            raise self._located(exc, conjunction) from exc
+
+    def _write_shapes(self, conjunction: Conjunction, shapes: list[Shape]) -> None:
+        scalars: list[str] = []
+        cases: list[str] = []
+        for shape in shapes:
+            for written in self._written(shape):
+                is_rule = isinstance(shape, Array | Object) or written.startswith("%json")
+                (cases if is_rule else scalars).append(written)
+        cases = [self._rule(case) if case.startswith("%json") else case for case in cases]
+        cases = [*map(self._terminal, scalars), *cases]
+        self._define(self._name(conjunction), " | ".join(dict.fromkeys(cases)))
+
+    def _written(self, shape: Shape) -> Iterator[str]:
+        match shape:
+            case Null():
+                yield '"null"'
+            case Boolean(values):
+                yield from (f'"{str(value).lower()}"' for value in sorted(values))
+            case Interval():
+                written = self._number(shape)
+                assert written is not None
+                yield written
+            case Text():
+                written = expression_of(shape)
+                assert written is not None
+                yield written
+            case Array():
+                yield self._array(shape)
+            case Object():
+                yield self._object(shape)
+
+    # -- arrays
+
+    def _array(self, shape: Array) -> str:
+        items = self._different(shape) if must_differ(shape) else None
+        if items is None:
+            items = self._items(shape)
+        return f"{self._open_array} {items} {self._close_array}"
+
+    def _items(self, shape: Array) -> str:
+        """The items of an array, from the last one on."""
+        prefix, most = self._possible(shape)
+        size = len(prefix)
+        rest = self._repeated(shape, size, most)
+        for i in range(size - 1, -1, -1):
+            separator = f"{self._item} " if i else ""
+            item = f"{separator}{self._name(prefix[i])} {rest}".rstrip()
+            rest = item if i < shape.least else f"({item})?"
+        return rest
+
+    def _possible(self, shape: Array) -> tuple[list[Conjunction], int | None]:
+        """The first items that can be there, and how many there are at most."""
+        prefix, most = list(shape.prefix), shape.most
+        for i, inner in enumerate(prefix):
+            if inner not in self._alive:
+                return prefix[:i], i
+        if most is not None:
+            prefix = prefix[:most]
+        if shape.rest not in self._alive:
+            most = len(prefix)
+        return prefix, most
+
+    def _repeated(self, shape: Array, before: int, most: int | None) -> str:
+        """The items behind the first ones."""
+        if most is not None and most <= before:
+            return ""
+        name = self._name(shape.rest)
+        least = max(shape.least - before, 0)
+        upper = None if most is None else most - before
+        if before:
+            return f"({self._item} {name}){_times(least, upper)}"
+        times = _times(max(least - 1, 0), None if upper is None else upper - 1)
+        behind = f"({self._item} {name}){times}"
+        every = f"{name} {behind}" if upper != 1 else name
+        return every if least else f"({every})?"
+
+    def _different(self, shape: Array) -> str | None:
+        """Different items out of few, in the order of the schema; `None` if there are many.
+
+        Raises:
+            ConstraintError: There are fewer than there have to be.
+        """
+        values = self._few(shape)
+        if values is None:
+            return None
+        most = len(values) if shape.most is None else min(shape.most, len(values))
+        entries = [(self._terminal(value), False) for value in values]
+        return self._chain(entries, None, shape.least, most)
+
+    def _few(self, shape: Array) -> list[str] | None:
+        """The values of items, if they are few enough to be told apart by a grammar."""
+        if shape.prefix:
+            return None
+        values: list[str] = []
+        for inner in self._shapes[shape.rest]:
+            few = _values_of(inner)
+            if few is None:
+                return None
+            values += few
+        values = list(dict.fromkeys(values))
+        return values if len(values) <= _MAX_ORDERED else None
+
+    # -- objects
+
+    def _object(self, shape: Object) -> str:
+        named = [
+            (key, value)
+            for key, value in shape.named
+            if value in self._alive and self._is_key(shape.keys, key)
+        ]
+        entries = [
+            (f"{self._key(key)} {self._colon} {self._name(value)}", key in shape.required)
+            for key, value in named
+        ]
+        members = self._chain(entries, self._others(shape), shape.least, shape.most)
+        return f"{self._open_object} {members} {self._close_object}"
+
+    def _key(self, key: str) -> str:
+        return self._terminal(literal(spelled_text(key)).expression)
+
+    def _is_key(self, keys: Conjunction, key: str) -> bool:
+        """Whether a key follows what the keys of an object follow."""
+        if not is_writable(key):
+            return False
+        if not keys:
+            return True
+        shapes = self._meaning.cases(keys).shapes.get("string", ())
+        return any(has_text(shape, key) for shape in shapes)
+
+    def _others(self, shape: Object) -> str | None:
+        """A member with a key that has no schema of its own; `None` if there is none."""
+        own = frozenset(key for key, _ in shape.named)
+        members: list[str] = []
+        for keys in shape.others:
+            if keys.value not in self._alive:
+                continue
+            texts = self._other_keys(keys, own, shape.keys)
+            if texts:
+                key = self._terminal(" | ".join(f"({text})" for text in texts))
+                members.append(f"{key} {self._colon} {self._name(keys.value)}")
+        return self._rule(" | ".join(members)) if members else None
+
+    def _other_keys(self, keys: Keys, own: frozenset[str], demanded: Conjunction) -> list[str]:
+        """The texts of keys, as expressions of terminals."""
+        found: list[str] = []
+        text = Text(excluded=own, patterns=keys.patterns)
+        for other in self._meaning.cases(demanded).shapes.get("string", ()):
+            both = both_texts(text, other)
+            if both is not None and has_texts(both) and (written := expression_of(both)):
+                found.append(written)
+        return found
+
+    def _chain(
+        self, entries: list[tuple[str, bool]], others: str | None, least: int, most: int | None
+    ) -> str:
+        """Entries in their order, each required or not, and then others.
+
+        A state is an entry that comes next, and how many were written. More than the bounds tell
+        apart need not be counted.
+        """
+        required = sum(is_required for _, is_required in entries)
+        is_most = most is not None and (others is not None or most < len(entries))
+        is_counted = least > required or is_most
+        cap = max(least, most if most is not None and is_most else 1) if is_counted else 1
+        if len(entries) * cap > _MAX_COUNTED:
+            raise ConstraintError(
+                f"its objects or arrays count {len(entries)} optional members up to {cap}; leave "
+                "out 'minProperties' and 'maxProperties', or 'minItems' and 'maxItems'"
+            )
+        least, most = (least, most if is_most else None) if is_counted else (0, None)
+        states = {count: self._end(others, count, least, most) for count in range(cap + 1)}
+        for text, is_required in reversed(entries):
+            behind, states = states, {}
+            for count in range(cap + 1):
+                cases: list[str] = []
+                following = behind[min(count + 1, cap)]
+                if following is not None and (most is None or count < most):
+                    separator = f"{self._item} " if count else ""
+                    cases.append(f"{separator}{text} {following}".rstrip())
+                skipped = None if is_required else behind[count]
+                states[count] = self._state(cases, skipped)
+        found = states[0]
+        if found is None:
+            word = "minProperties" if others else "minItems"
+            raise ConstraintError(
+                f"{word!r} {least} asks for more different members than a grammar can tell apart; "
+                "list what must be there in 'required'"
+            )
+        return found
+
+    def _state(self, cases: list[str], skipped: str | None) -> str | None:
+        """The rule of a state; empty if nothing need follow, `None` if nothing can."""
+        if not cases:
+            return skipped
+        if skipped is None:
+            return self._rule(cases[0])
+        return self._rule(f"({cases[0]})?" if not skipped else f"{cases[0]} | {skipped}")
+
+    def _end(self, others: str | None, count: int, least: int, most: int | None) -> str | None:
+        """What follows the last entry. Others may be the same, and so count once."""
+        missing = max(least - count, 0)
+        upper = None if most is None else most - count
+        if others is None or upper == 0:
+            return None if missing else ""
+        if missing > 1 or (upper is not None and upper < missing):
+            return None
+        if count:
+            return self._rule(f"({self._item} {others}){_times(missing, upper)}")
+        behind = f"({self._item} {others}){_times(0, None if upper is None else upper - 1)}"
+        every = f"{others} {behind}" if upper != 1 else others
+        return self._rule(every if missing else f"({every})?")
+
+    # -- where items differ
+
+    def _unique_places(self, root: Conjunction) -> frozenset[tuple[str | None, int]]:
+        """Where arrays stand whose items must be seen to differ: below which key, and how deep."""
+        found: set[tuple[str | None, int]] = set()
+        seen: set[tuple[Conjunction, str | None, int]] = set()
+        waiting: list[tuple[Conjunction, str | None, int]] = [(root, None, 0)]
+        while waiting:
+            here = waiting.pop()
+            conjunction, key, depth = here
+            if here in seen or conjunction not in self._alive:
+                continue
+            seen.add(here)
+            self._meaning.budget.spend()
+            for shape in self._shapes[conjunction]:
+                if isinstance(shape, Array):
+                    if must_differ(shape) and self._few(shape) is None:
+                        found.add((key, depth))
+                    inside = min(depth + 1, MAX_ARRAYS)
+                    waiting += [(inner, key, inside) for inner in (*shape.prefix, shape.rest)]
+                elif isinstance(shape, Object):
+                    waiting += [(value, name, 0) for name, value in shape.named]
+                    waiting += [(keys.value, ANY_KEY, 0) for keys in shape.others]
+        return frozenset(found)
+
+
+#: Stands for every key, where one may be any.
+ANY_KEY = "*"
+
+#: Arrays in arrays are told apart up to this depth.
+MAX_ARRAYS = 3
+
+
+def placed(error: ConstraintError, pointer: str) -> ConstraintError:
+    """An error that says where in the schema it is, if it does not say so yet."""
+    if "(at #" in error.message:
+        return error
+    return ConstraintError(f"{error.message} (at {pointer})")
+
+
+def must_differ(shape: Array) -> bool:
+    """Whether an array may have two items, which must differ."""
+    return shape.is_unique and (shape.most is None or shape.most > 1)
+
+
+def _times(least: int, most: int | None) -> str:
+    """A quantifier of rules."""
+    if most is None and least <= 1:
+        return "+" if least else "*"
+    return f"{{{least},{'' if most is None else most}}}"
+
+
+def _every(cases: Cases) -> Iterator[Shape]:
+    for shapes in cases.shapes.values():
+        yield from shapes
+
+
+def _inside(shape: Shape) -> list[Conjunction]:
+    """The conjunctions inside of a shape."""
+    match shape:
+        case Array(prefix, rest, _, most):
+            inner = list(prefix if most is None else prefix[:most])
+            return [*inner, rest] if most is None or most > len(prefix) else inner
+        case Object(named, _, others):
+            return [*(value for _, value in named), *(keys.value for keys in others)]
+        case _:
+            return []
+
+
+def _placed(shape: Shape) -> Iterator[Shape]:
+    """A shape, with what an array contains put at places: at the first ones, or behind them."""
+    if not isinstance(shape, Array) or not shape.contained:
+        yield shape
+        return
+    count = len(shape.contained)
+    for first in dict.fromkeys((0, len(shape.prefix))):
+        size = max(len(shape.prefix), first + count)
+        if shape.most is not None and first + count > shape.most:
+            continue
+        prefix = [*shape.prefix, *([shape.rest] * (size - len(shape.prefix)))]
+        for i, inner in enumerate(shape.contained):
+            prefix[first + i] |= inner
+        least = max(shape.least, first + count)
+        yield replace(shape, prefix=tuple(prefix), least=least, contained=())
+
+
+def _values_of(shape: Shape) -> list[str] | None:
+    """The values of a shape as terminals, if they are few."""
+    match shape:
+        case Null():
+            return ['"null"']
+        case Boolean(values):
+            return [f'"{str(value).lower()}"' for value in sorted(values)]
+        case Text(values=values) if values is not None:
+            kept = (value for value in values if is_writable(value) and has_text(shape, value))
+            return [literal(spelled_text(value)).expression for value in sorted(kept)]
+        case Interval() if shape.point is not None:
+            return [written] if (written := expression(shape)) else []
+        case Interval(low, high, is_integer=True) if low is not None and high is not None:
+            return _whole_numbers(shape, int(low), int(high))
+        case _:
+            return None
+
+
+def _whole_numbers(shape: Interval, low: int, high: int) -> list[str] | None:
+    if high - low > _MAX_ORDERED:
+        return None
+    numbers = range(low, high + 1)
+    multiple = shape.multiple
+    return [f'"{n}"' for n in numbers if multiple is None or (n / multiple).denominator == 1]
