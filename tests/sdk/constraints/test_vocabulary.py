@@ -37,11 +37,10 @@ def test_an_answer_keeps_what_it_needs_alive():
 
 def test_equal_constraints_share_what_was_compiled():
     tokenizer = ByteTokenizer()
-    compiled = vocabulary_of(tokenizer)._prototype
     for _ in range(3):
         compile_constraint(ChoicesStrat(["a", "b"]), tokenizer).start()
 
-    assert compiled.cache_info().misses == 1
+    assert len(vocabulary_of(tokenizer)._prototypes) == 1
 
 
 def test_a_special_token_is_never_written_as_text():
