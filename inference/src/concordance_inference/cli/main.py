@@ -108,8 +108,22 @@ def serve(
         int, typer.Option(help="How many requests may wait; others are refused.", min=0)
     ] = 256,
     chunk: Annotated[
-        int, typer.Option(help="How many tokens of prompts one step reads at most.", min=1)
-    ] = 256,
+        int | None,
+        typer.Option(
+            help="How many tokens of prompts one step reads at most. "
+            "[default: 2048 on a GPU, 256 on a CPU]",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    adaptive_chunks: Annotated[
+        bool | None,
+        typer.Option(
+            help="Let the size of chunks follow from what steps take. With 16-bit models, results "
+            "then depend on timing. [default: with 32-bit models only]",
+            show_default=False,
+        ),
+    ] = None,
     latency_target: Annotated[
         int,
         typer.Option(
@@ -151,6 +165,7 @@ def serve(
             "max_rows": max_rows,
             "max_waiting": max_waiting,
             "chunk": chunk,
+            "adaptive_chunks": adaptive_chunks,
             "latency_target_s": latency_target / 1000,
             "kv_bytes": _bytes(kv_memory),
             "prefix_bytes": _bytes(prefix_memory),

@@ -12,7 +12,8 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
     max_rows: int = 8  # requests that run together
     max_waiting: int = 256  # requests that wait for a row; more are refused
-    chunk: int = 256  # tokens of prompts that one step reads at most
+    chunk: int | None = None  # tokens of prompts that one step reads at most; `None`: by device
+    adaptive_chunks: bool | None = None  # learn from steps; `None`: not if computed in 16 bits
     latency_target_s: float = 0.2  # of a step that reads prompts while others decode, in seconds
     kv_bytes: int | None = None  # what caches may take, in bytes; `None`: whatever they need
     prefix_bytes: int | None = None  # of it, what may be kept of earlier requests; `None`: 1/4

@@ -10,6 +10,7 @@ from concordance_inference.engine.admission import Admission
 from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.batch import BatchState
 from concordance_inference.engine.config import EngineConfig, ModelTraits
+from concordance_inference.engine.device import default_chunk
 from concordance_inference.engine.logits import LogitsRow
 from concordance_inference.engine.logprob_queue import LogprobQueue, Sampled, score_sampled
 from concordance_inference.engine.memory import MemoryPolicy
@@ -46,9 +47,9 @@ class Engine:
         self.watcher: Watcher | None = None  # called at each phase of a step
         self._pace = Pace(
             runner.profile.cost,
-            max_chunk=config.chunk,
+            max_chunk=config.chunk or default_chunk(),
             target_s=config.latency_target_s,
-            learns=runner.profile.is_timed,
+            learns=runner.profile.is_timed and _adapts(runner, config),
         )
 
     @property
@@ -271,6 +272,16 @@ class Engine:
                 self._admission.conclude(row)
             elif not row.state.is_finished:
                 row.answer.report()
+
+
+def _adapts(runner: ModelRunner, config: EngineConfig) -> bool:
+    """Whether the size of chunks may follow from what steps take.
+
+    In 16 bits, other chunks give other logits, and a request would not say the same twice.
+    """
+    if config.adaptive_chunks is None:
+        return not runner.computes_in_16_bit
+    return config.adaptive_chunks
 
 
 def _adjusted(wanted: mx.array, by_row: Sequence[Actions]) -> mx.array:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from concordance_inference.engine.caches.attention import MARGIN
 from concordance_inference.engine.caches.batch_cache import BatchCache
+from concordance_inference.engine.device import computes_in_16_bit
 from concordance_inference.engine.head import ScoringHead
 from concordance_inference.engine.plan import Pass, StepPlan
 from concordance_inference.engine.profile import ModelProfile, profile_of
@@ -35,6 +36,8 @@ class ModelRunner:
         """
         self.head = ScoringHead(model)
         self.profile = profile or profile_of(model, margin=margin)
+        self.computes_in_16_bit = computes_in_16_bit(model)
+        self._unfinished: mx.array | None = None  # of the last step that scored nothing
         self.cache = BatchCache(model, margin=margin, is_foreign=self.profile.is_foreign)
 
     def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[ScoredPass]:
@@ -45,10 +48,11 @@ class ModelRunner:
             sampled: The tokens just sampled, one for each row.  (rows,) int32
 
         Returns:
-            The scores that were asked for, still being computed. If none were, the passes have
-            been run to their end.
+            The scores that were asked for, still being computed. If none were, the passes run on,
+            and those of the step before have come to their end.
         """
         scored: list[ScoredPass] = []
+        logits: mx.array | None = None
         for pass_ in plan.passes:
             logits = run_pass(self.head, self.cache, pass_, _inputs(pass_, sampled))
             if pass_.is_scored:
@@ -56,9 +60,25 @@ class ModelRunner:
             if len(plan.passes) > 1:
                 # Launched before the next is built, or that would write into a copy of the caches.
                 mx.async_eval(logits if pass_.is_scored else self.cache.arrays())
-        if not scored:
-            mx.eval(self.cache.arrays())
+        if not scored and logits is not None:
+            self._launch(logits)
         return scored
+
+    def _launch(self, last: mx.array) -> None:
+        """Start a step that scores nothing, and wait for the one before.
+
+        The device works on one chunk of a prompt while the graph of the next is built; nothing
+        else bounds how many are under way, with all that they compute. What is waited for is the
+        one position that the head scores in any case: to hold on to the caches would make the
+        next chunk write into copies of them.
+
+        Args:
+            last: The scores of the step's last pass.
+        """
+        mx.async_eval(self.cache.arrays(), last)
+        before, self._unfinished = self._unfinished, last
+        if before is not None:
+            mx.eval(before)
 
 
 def run_pass(head: ScoringHead, cache: BatchCache, pass_: Pass, tokens: mx.array) -> mx.array:

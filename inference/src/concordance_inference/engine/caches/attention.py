@@ -15,6 +15,7 @@ import mlx.core as mx
 from concordance_inference.engine.caches import buffers
 from concordance_inference.engine.caches.geometry import Geometry, Mask
 from concordance_inference.engine.caches.windows import KeysValues, WindowSnapshot
+from concordance_inference.engine.device import default_chunk
 from concordance_inference.engine.kv_budget import num_slots
 from concordance_inference.engine.plan import Pass
 
@@ -28,7 +29,7 @@ MARGIN = 128
 #: answer stands behind it.
 SNAPSHOT_MARGIN = 32
 
-#: Windowed buffers are counted as if no pass read more tokens at once.
+#: Windowed buffers are counted as if no pass read more tokens at once, or than a chunk has.
 _LONGEST_READ = 512
 
 
@@ -117,7 +118,9 @@ class AttentionGroup:
     def window_bytes(self) -> int:
         """What each row that a windowed group has room for takes at most, in bytes."""
         assert self.window is not None
-        return self.position_bytes * rounded(self.window + self._margin + _LONGEST_READ)
+        return self.position_bytes * rounded(
+            self.window + self._margin + max(_LONGEST_READ, default_chunk())
+        )
 
     @property
     def snapshot_bytes(self) -> int:
