@@ -105,6 +105,7 @@ class Runtime:
             new_decoder=tokenizer.new_decoder,
             vocab_size=tokenizer.vocab_size,
             eos_ids=tokenizer.eos_token_ids,
+            missing_ids=tokenizer.missing_ids,
             context_length=loaded.info.context_length,
             control_ids=tokenizer.special_token_ids,
             format_ids=tokenizer.eos_token_ids | {*tokenizer.encode("\n")},

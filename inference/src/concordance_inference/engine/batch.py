@@ -7,6 +7,7 @@ import mlx.core as mx
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.logprob_queue import Sampled
 from concordance_inference.engine.row import Row
+from concordance_inference.engine.sampling.missing import without_missing
 from concordance_inference.engine.sampling.penalties import Counted, Penalties
 from concordance_inference.engine.sampling.sampler import Sampler
 
@@ -43,11 +44,14 @@ class BatchState:
     def wanted(self, logits: mx.array, rows: Sequence[int]) -> mx.array:
         """The model's scores as the requests want them, by their bias and penalties.
 
+        Ids that no token has cannot be sampled.
+
         Args:
             logits: (scored rows, vocab) float32
             rows: Which row of the batch each of them is.
         """
         penalties = self._penalties
+        logits = without_missing(logits, self._traits.vocab_size, self._traits.missing_ids)
         if penalties.change_nothing:
             return logits
         sampled = self.sampled and self.sampled.token_ids

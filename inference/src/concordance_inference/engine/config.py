@@ -26,6 +26,7 @@ class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):
     new_decoder: Callable[[], Detokenizer]
     vocab_size: int  # token ids are below this; the logits may be wider
     eos_ids: frozenset[int]
+    missing_ids: frozenset[int] = frozenset()  # ids below `vocab_size` that no token has
     context_length: int  # tokens of prompt and completion together
     control_ids: frozenset[int] = frozenset()  # tokens that are never penalized
     format_ids: frozenset[int] = frozenset()  # tokens that XTC never drops: ends and new lines

@@ -27,8 +27,8 @@ class ModelTokenizer:
     Attributes:
         hf: The tokenizer of transformers that this one wraps.
         vocab_size: Token ids are below this: those of the vocabulary that have logits.
-        missing_ids: Ids below the width of the logits that no token has. They have logits all the
-            same, and must not be sampled.
+        missing_ids: Ids below `vocab_size` that no token has. They have logits all the same, and
+            must not be sampled.
         eos_token_ids: The tokens that end a completion.
         special_token_ids: The tokens that are not part of a text.
     """
@@ -52,7 +52,7 @@ class ModelTokenizer:
         self.special_token_ids = frozenset(special) | self.eos_token_ids
         existing = self._existing(max(added, default=-1), vocab_size)
         self.vocab_size = existing[-1] + 1 if existing else 0
-        self.missing_ids = tuple(sorted({*range(self.vocab_size)}.difference(existing)))
+        self.missing_ids = frozenset(range(self.vocab_size)).difference(existing)
         self._token_bytes = TokenBytes(self._fast)
         self._check([*existing[:: 1 + len(existing) // _NUM_CHECKED], *sorted(added)])
         names = [str(token.content) for token in added.values()]

@@ -1,0 +1,36 @@
+"""Masks the ids that have logits but no token."""
+
+from collections.abc import Collection
+from functools import lru_cache
+
+import mlx.core as mx
+
+
+def without_missing(logits: mx.array, vocab_size: int, missing: frozenset[int]) -> mx.array:
+    """Set the logits of ids that no token has to -inf.
+
+    The matrix of the logits is often padded: a vocabulary of 151,669 tokens has 151,936 logits.
+    The padding was never trained, and would be sampled at a high temperature.
+
+    Args:
+        logits: (rows, width) float32
+        vocab_size: Token ids are below this.
+        missing: Ids below `vocab_size` that no token has.
+
+    Returns:
+        (rows, width) float32; `logits` itself if every id has a token.
+    """
+    width = logits.shape[-1]
+    if width <= vocab_size and not missing:
+        return logits
+    return mx.where(_exists(width, vocab_size, missing), logits, -mx.inf)
+
+
+@lru_cache(4)
+def _exists(width: int, vocab_size: int, missing: Collection[int]) -> mx.array:
+    """Which ids a token has.  (width,) bool"""
+    exists = mx.arange(width) < vocab_size
+    if inside := [token_id for token_id in missing if token_id < width]:
+        exists[mx.array(inside)] = False
+    mx.eval(exists)
+    return exists

@@ -1,0 +1,65 @@
+"""Ids that have logits and no token are never sampled."""
+
+import math
+
+import mlx.core as mx
+import pytest
+from concordance_inference.engine.sampling.missing import without_missing
+from concordance_inference.generation import SamplingParams
+from concordance_sdk import ForwardPass, mod
+from families import VOCAB
+from msgspec.structs import replace
+from tiny import TRAITS, ask, make_engine, run
+
+PADDED = replace(TRAITS, vocab_size=40, missing_ids=frozenset({7, 8}), eos_ids=frozenset())
+
+
+def test_a_vocabulary_without_gaps_is_left_alone():
+    logits = mx.zeros((2, 5))
+
+    assert without_missing(logits, 5, frozenset()) is logits
+    assert without_missing(logits, 9, frozenset()) is logits
+
+
+def test_padding_and_holes_are_masked():
+    masked = without_missing(mx.zeros((1, 5)), 4, frozenset({1})).tolist()
+
+    assert masked == [[0, -math.inf, 0, 0, -math.inf]]
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        SamplingParams(temperature=0.0),
+        SamplingParams(temperature=2.0, seed=1),
+        SamplingParams(temperature=50.0, seed=1, top_p=0.99, presence_penalty=1.0),
+        SamplingParams(temperature=2.0, seed=1, logit_bias={8: 100.0}),
+    ],
+)
+def test_only_ids_that_a_token_has_are_sampled(sampling):
+    engine = make_engine(traits=PADDED)
+    answers = run(
+        engine,
+        ask("Hi", max_tokens=60, sampling=sampling),
+        ask("Ho", max_tokens=60, sampling=sampling),
+    )
+
+    for answer in answers:
+        ids = set(answer.ids)
+        assert len(answer.ids) == 60
+        assert max(ids) < 40
+        assert not ids & PADDED.missing_ids
+
+
+def test_a_mod_sees_that_they_cannot_be_sampled():
+    seen = []
+
+    @mod(on=[ForwardPass])
+    def look(event, actions):
+        seen.append(event.logits.to_numpy())
+
+    run(make_engine(traits=PADDED), ask("Hi", look, max_tokens=2))
+
+    assert seen[0].shape == (VOCAB,)
+    assert (seen[0][40:] == -math.inf).all()
+    assert (seen[0][:7] > -math.inf).all()
