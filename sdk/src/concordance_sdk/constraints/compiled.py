@@ -35,9 +35,14 @@ class CompiledConstraint:
         if error := self._vocabulary.error_of(self._grammar):
             raise unenforceable(constraint, error)
 
-    def start(self) -> Matcher:
-        """The beginning of an answer."""
-        matcher = self._vocabulary.matcher(self._grammar)
+    def start(self, *, at_start: bool = False) -> Matcher:
+        """The beginning of an answer.
+
+        Args:
+            at_start: Its first token is the first one of a text. Some tokenizers leave out a space
+                there.
+        """
+        matcher = self._vocabulary.matcher(self._grammar, at_start=at_start)
         return Matcher(
             matcher,
             self.constraint,
@@ -45,6 +50,7 @@ class CompiledConstraint:
             self._vocabulary,
             self._grammar,
             self._places,
+            at_start=at_start,
         )
 
 

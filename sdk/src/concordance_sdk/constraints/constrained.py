@@ -168,7 +168,9 @@ class Constrained:
         return actions.force_tokens(forced) if forced else None
 
     def _started_at(self, step: int, tokenizer: Tokenizer) -> Answer:
-        return Answer(compile_constraint(self._constraint, tokenizer).start(), step)
+        return Answer(
+            compile_constraint(self._constraint, tokenizer).start(at_start=not step), step
+        )
 
     def _go_to(self, event: ForwardPass | Added, tokenizer: Tokenizer) -> None:
         if self._phrase:

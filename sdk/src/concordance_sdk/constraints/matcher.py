@@ -48,6 +48,8 @@ class Matcher:
         vocabulary: Vocabulary,
         grammar: str,
         places: Places = frozenset(),
+        *,
+        at_start: bool = False,
     ) -> None:
         """Begin an answer.
 
@@ -58,6 +60,7 @@ class Matcher:
             vocabulary: The same tokens as the matcher sees them.
             grammar: Its grammar, to begin again with if the matcher fails.
             places: Where arrays stand whose items differ, which no grammar can say.
+            at_start: The answer begins a text.
         """
         self.constraint = constraint
         self.token_ids: list[int] = []
@@ -65,6 +68,7 @@ class Matcher:
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
         self._grammar = grammar
+        self._at_start = at_start
         self._is_told = False  # the last token is one that ends a completion
         self._mask: bytes | None = None  # of this position, once it was asked for
         self._places = places
@@ -100,7 +104,7 @@ class Matcher:
             ConstraintError: It fails by itself, too.
         """
         error = self._gave_up()
-        matcher = self._vocabulary.renew(self._grammar)
+        matcher = self._vocabulary.renew(self._grammar, at_start=self._at_start)
         if not matcher.consume_tokens(self.token_ids):
             raise error
         mask = matcher.compute_bitmask()
@@ -217,7 +221,7 @@ class Matcher:
     def text(self) -> str:
         """What was written so far."""
         token_ids = self.token_ids[:-1] if self._is_told else self.token_ids
-        return self._bytes_of(token_ids).decode("utf-8", "replace")
+        return self._vocabulary.text_of(token_ids, at_start=self._at_start)
 
     @property
     def answer(self) -> str:

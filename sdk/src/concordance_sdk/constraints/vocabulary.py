@@ -3,12 +3,14 @@
 import threading
 import weakref
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
 
 from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.byte_grammar import error_of, limits
 from concordance_sdk.constraints.schema.unique import Closers
+from concordance_sdk.constraints.start import StartMatcher, StartTokens
 from concordance_sdk.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -38,54 +40,102 @@ class Vocabulary:
                 "constraints need a tokenizer with a token that ends a completion; this model's "
                 "has none"
             )
-        bridge = _Bridge(tokenizer)
+        bridge = _Bridge(tokenizer, _all_bytes(tokenizer))
         self.size = tokenizer.vocab_size
+        self._bytes = bridge.tokens
         self.eos_ids = frozenset(tokenizer.eos_token_ids)
         self.eos_mask = _mask(self.eos_ids, self.size)
         self._last_end = len(self.eos_mask.rstrip(b"\0"))
         self._tokens = LLTokenizer(TokenizerWrapper(bridge), eos_token=sorted(self.eos_ids))
         self.closers = Closers(bridge.tokens)
         bridge.greedy = self._tokens.greedy_tokenize
-        self._prototypes: OrderedDict[str, LLMatcher] = OrderedDict()  # least recently used first
+        #: Least recently used first.
+        self._prototypes: OrderedDict[tuple[str, bool], LLMatcher] = OrderedDict()
         self._lock = threading.Lock()
+        self._starts = _start_tokens(tokenizer, bridge)
+        self._first_tokens = self._tokens
+        if self._starts:
+            first = _Bridge(tokenizer, self._starts.first)
+            self._first_tokens = LLTokenizer(
+                TokenizerWrapper(first), eos_token=sorted(self.eos_ids)
+            )
+            first.greedy = self._first_tokens.greedy_tokenize
 
     def only_ends(self, mask: bytes) -> bool:
         """Whether a mask allows nothing but to end the completion."""
         ends = self._last_end
         return mask[:ends] == self.eos_mask[:ends] and not mask[ends:].strip(b"\0")
 
-    def matcher(self, grammar: str) -> "LLMatcher":
-        """A new matcher of a grammar, which may be in an error state."""
-        return self._prototype(grammar).deep_copy()
+    def matcher(self, grammar: str, *, at_start: bool = False) -> "LLMatcher":
+        """A new matcher of a grammar, which may be in an error state.
 
-    def renew(self, grammar: str) -> "LLMatcher":
+        Args:
+            grammar: The grammar.
+            at_start: Its first token is the first one of a text.
+        """
+        matcher = self._prototype(grammar).deep_copy()
+        if not (at_start and self._starts):
+            return matcher
+        return self._at_start(matcher, self._prototype(grammar, is_first=True).deep_copy())
+
+    def text_of(self, token_ids: Sequence[int], *, at_start: bool = False) -> str:
+        """What tokens add to a text.
+
+        Args:
+            token_ids: The tokens.
+            at_start: The first one is the first one of a text.
+        """
+        if at_start and self._starts and token_ids:
+            return self._starts.reads_as(token_ids).decode("utf-8", "replace")
+        return b"".join(self._bytes[i] for i in token_ids).decode("utf-8", "replace")
+
+    def renew(self, grammar: str, *, at_start: bool = False) -> "LLMatcher":
         """A matcher that shares nothing with those before it, which failed.
 
         Copies of one matcher share what its lexer has found out, and with it its failures.
         """
         with self._lock:
-            self._prototypes.pop(grammar, None)
-        return self._compile(grammar)
+            self._prototypes.pop((grammar, False), None)
+            self._prototypes.pop((grammar, True), None)
+        matcher = self._compile(grammar)
+        if not (at_start and self._starts):
+            return matcher
+        return self._at_start(matcher, self._compile(grammar, is_first=True))
 
     def error_of(self, grammar: str) -> str:
         """Why a grammar cannot be used with these tokens; empty if it can."""
-        return error_of(self._prototype(grammar))
+        error = error_of(self._prototype(grammar))
+        if not error and self._starts:
+            self._prototype(grammar, is_first=True)  # so that no request compiles it later
+        return error
 
-    def _prototype(self, grammar: str) -> "LLMatcher":
-        """The matcher that others are copies of. Two threads may compile the same one at once."""
+    def _at_start(self, matcher: "LLMatcher", first: "LLMatcher") -> "LLMatcher":
+        """A matcher whose first token is the first one of a text."""
+        assert self._starts is not None
+        return cast("LLMatcher", StartMatcher(matcher, first, self._tokens, self._starts))
+
+    def _prototype(self, grammar: str, *, is_first: bool = False) -> "LLMatcher":
+        """The matcher that others are copies of. Two threads may compile the same one at once.
+
+        Args:
+            grammar: The grammar.
+            is_first: It matches tokens as they read at the start of a text.
+        """
+        key = (grammar, is_first)
         with self._lock:
-            known = self._prototypes.pop(grammar, None)
-        found = known or self._compile(grammar)
+            known = self._prototypes.pop(key, None)
+        found = known or self._compile(grammar, is_first=is_first)
         with self._lock:
-            self._prototypes[grammar] = found
+            self._prototypes[key] = found
             if len(self._prototypes) > _MAX_GRAMMARS:
                 self._prototypes.popitem(last=False)
         return found
 
-    def _compile(self, grammar: str) -> "LLMatcher":
+    def _compile(self, grammar: str, *, is_first: bool = False) -> "LLMatcher":
         from llguidance import LLMatcher  # noqa: PLC0415
 
-        return LLMatcher(self._tokens, grammar, log_level=0, limits=limits())
+        tokens = self._first_tokens if is_first else self._tokens
+        return LLMatcher(tokens, grammar, log_level=0, limits=limits())
 
 
 def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
@@ -110,18 +160,22 @@ class _Bridge:
 
     bos_token_id = None
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, tokens: list[bytes]) -> None:
         self.eos_token_id = min(tokenizer.eos_token_ids)
         self.special_token_ids = sorted(tokenizer.special_token_ids)
-        self.tokens = _all_bytes(tokenizer)
+        self.tokens = tokens
         self._is_special = frozenset(tokenizer.special_token_ids)
         self._tokenizer = weakref.ref(tokenizer)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids that add a text behind other tokens."""
+        tokenizer = self._tokenizer()
+        return tokenizer.encode(text) if tokenizer else []
 
     def __call__(self, text: str) -> list[int]:
         if not isinstance(text, str):  # type: ignore[redundant-expr]  # llguidance tries bytes first
             raise TypeError("text is split, not bytes")
-        tokenizer = self._tokenizer()
-        token_ids = tokenizer.encode(text) if tokenizer else []
+        token_ids = self.encode(text)
         return token_ids if self._spells(token_ids, text) else self.greedy(text)
 
     def _spells(self, token_ids: list[int], text: str) -> bool:
@@ -142,6 +196,21 @@ def _all_bytes(tokenizer: Tokenizer) -> list[bytes]:
         raise ConstraintError(
             f"constraints cannot be enforced with this model's tokenizer: {exc}"
         ) from exc
+
+
+def _start_tokens(tokenizer: Tokenizer, bridge: _Bridge) -> StartTokens | None:
+    """What tokens read as at the start of a text; `None` if that is what they read as elsewhere."""
+    start_bytes: Callable[[int], bytes] | None = getattr(tokenizer, "start_bytes", None)
+    if start_bytes is None:
+        return None
+    special = frozenset(tokenizer.special_token_ids)
+    starts = [
+        data if token_id in special else start_bytes(token_id)
+        for token_id, data in enumerate(bridge.tokens)
+    ]
+    if starts == bridge.tokens:
+        return None
+    return StartTokens(bridge.tokens, starts, special, bridge.encode, tokenizer.decode)
 
 
 def _mask(token_ids: frozenset[int], size: int) -> bytes:

@@ -96,7 +96,7 @@ class SelfPromptRun:
 
     def begin(self, step: int) -> Edit:
         """Ask at a step: the prompt, and what every answer begins with."""
-        self._answer = Answer(self._constraint.start(), step + len(self._prompt_ids))
+        self._answer = self._answer_at(step + len(self._prompt_ids))
         return Edit(0, (*self._prompt_ids, *self._answer.forced()))
 
     def before(self, step: int) -> Edit:
@@ -111,7 +111,7 @@ class SelfPromptRun:
             return self.begin(step)
         if step < self._answer.begin:
             standing = step - self._begin(self._answer)
-            self._answer = Answer(self._constraint.start(), self._answer.begin)
+            self._answer = self._answer_at(self._answer.begin)
             return Edit(0, (*self._prompt_ids[standing:], *self._answer.forced()))
         self._answer.go_to(step)
         if self._answer.end is not None:
@@ -139,6 +139,10 @@ class SelfPromptRun:
         if step + len(token_ids) < self._answer.begin:
             return Edit()  # the prompt is not whole any more: `before` puts it there
         return Edit(0, tuple(self._answer.forced()))
+
+    def _answer_at(self, step: int) -> Answer:
+        """An answer that begins at a step."""
+        return Answer(self._constraint.start(at_start=not step), step)
 
     def masked(self, actions: Actions) -> Action:
         """What the model may decide between."""
