@@ -3,7 +3,7 @@
 import queue
 from collections.abc import Callable, Generator, Sequence
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from concordance_shared import (
@@ -16,6 +16,7 @@ from concordance_inference.chat.template import ChatTemplate
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.memory import default_kv_bytes, lock_memory
+from concordance_inference.engine.profile import ModelProfile, profile_of
 from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.engine.thread import EngineThread
 from concordance_inference.generation import (
@@ -30,6 +31,7 @@ from concordance_inference.generation import (
 )
 from concordance_inference.models.loader import LoadedModel, explained, load_model
 from concordance_inference.models.options import ModelOptions
+from concordance_inference.models.profile_cache import cached_profile
 from concordance_inference.mods.catalog import ModCatalog
 
 
@@ -116,10 +118,14 @@ class Runtime:
             config = msgspec.structs.replace(config, kv_bytes=default_kv_bytes(loaded.weight_bytes))
         if self._locks_memory:
             lock_memory()
-        self._progress("trying out what the model can share")
         with explained(f"model {loaded.info.id!r} cannot be run"):
-            runner = ModelRunner(loaded.model)
+            profile = cached_profile(loaded.folders, lambda: self._profile(loaded.model))
+            runner = ModelRunner(loaded.model, profile)
         return Engine(runner, traits, config), loaded.info
+
+    def _profile(self, model: Any) -> ModelProfile:
+        self._progress("trying out what the model can share")
+        return profile_of(model)
 
     def request(
         self,

@@ -32,6 +32,7 @@ class LoadedModel(Struct, frozen=True, kw_only=True, eq=False):
     tokenizer: ModelTokenizer
     info: ModelInfo
     place: str  # the folder, or the id on the hub, that mlx-lm loads it from
+    folders: tuple[Path, ...] = ()  # all that its files are in, if known
 
     @property
     def weight_bytes(self) -> int:
@@ -140,7 +141,17 @@ def _load(model_id: str, place: Path | str, options: ModelOptions) -> LoadedMode
         context_length=length,
         vocab_size=wrapped.vocab_size,
     )
-    return LoadedModel(model=model, tokenizer=wrapped, info=info, place=str(place))
+    folders = _folders(place, options)
+    return LoadedModel(model=model, tokenizer=wrapped, info=info, place=str(place), folders=folders)
+
+
+def _folders(place: Path | str, options: ModelOptions) -> tuple[Path, ...]:
+    """The folders of a loaded model and its adapters; nothing if the hub's cache hides them."""
+    try:
+        folder = Path(place) if Path(place).is_dir() else mlx_lm.utils.hf_repo_to_path(str(place))
+    except Exception:  # huggingface_hub has many errors, and the model is loaded
+        return ()
+    return (folder,) if options.adapter_path is None else (folder, options.adapter_path)
 
 
 def _hint(place: Path | str) -> str:

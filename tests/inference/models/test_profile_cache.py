@@ -1,0 +1,168 @@
+"""What was found out about a model, on disk."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import pytest
+from concordance_inference.cli.runtime import Runtime
+from concordance_inference.engine.kv_budget import Footprint
+from concordance_inference.engine.plan import PassCost, Sharing
+from concordance_inference.engine.profile import ModelProfile
+from concordance_inference.generation import Completed, SamplingParams
+from concordance_inference.models.profile_cache import cached_profile
+from concordance_inference.mods.catalog import ModCatalog
+from tiny_folder import write_tiny_folder
+
+PROFILE = ModelProfile(
+    sharing=Sharing.PADDED,
+    footprint=Footprint(per_token=12, growth=256),
+    cost=PassCost(0.1, 0.2, 0.3),
+    is_timed=True,
+)
+
+
+@pytest.fixture(name="cache", autouse=True)
+def _cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("CONCORDANCE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "profiles"
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "model.safetensors").write_bytes(bytes(100))
+    return tmp_path / "model"
+
+
+class Measure:
+    """Counts how often it is asked."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self):
+        self.count += 1
+        return PROFILE
+
+
+@pytest.fixture(name="measure")
+def _measure():
+    return Measure()
+
+
+def test_a_model_is_measured_once(folder, measure):
+    assert cached_profile([folder], measure) == PROFILE
+    assert cached_profile([folder], measure) == PROFILE
+    assert measure.count == 1
+
+
+def change_config(folder, monkeypatch):
+    (folder / "config.json").write_text("[]")
+
+
+def change_weights(folder, monkeypatch):
+    os.utime(folder / "model.safetensors", (1, 1))
+
+
+def change_version(folder, monkeypatch):
+    monkeypatch.setattr("concordance_inference.models.profile_cache.version", lambda name: "9")
+
+
+def change_machine(folder, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "other")
+
+
+def change_setting(folder, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "17")
+
+
+@pytest.mark.parametrize(
+    "change", [change_config, change_weights, change_version, change_machine, change_setting]
+)
+def test_a_model_is_measured_anew_when_something_is_another(folder, measure, monkeypatch, change):
+    cached_profile([folder], measure)
+    change(folder, monkeypatch)
+    cached_profile([folder], measure)
+
+    assert measure.count == 2
+
+
+def test_adapters_are_part_of_a_model(folder, measure, tmp_path):
+    adapters = tmp_path / "adapters"
+    adapters.mkdir()
+    (adapters / "adapters.safetensors").write_bytes(b"x")
+
+    cached_profile([folder], measure)
+    cached_profile([folder, adapters], measure)
+
+    assert measure.count == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda entry: b"",
+        lambda entry: b"\xff\x00",
+        lambda entry: b"[" * 100_000,
+        lambda entry: entry[: len(entry) // 2],
+        lambda entry: entry.replace(b'"per_token":12', b'"per_token":-12'),
+        lambda entry: entry.replace(b'"key":"', b'"key":"other '),
+        lambda entry: entry.replace(b'"sharing":3', b'"sharing":9'),
+    ],
+)
+def test_a_file_that_is_damaged_is_written_anew(folder, measure, cache, damage):
+    cached_profile([folder], measure)
+    (path,) = cache.iterdir()
+    good = path.read_bytes()
+    assert damage(good) != good
+    path.write_bytes(damage(good))
+
+    assert cached_profile([folder], measure) == PROFILE
+    assert measure.count == 2
+    assert path.read_bytes() == good
+    assert list(cache.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_written_costs_the_cache_only(folder, measure, cache):
+    cache.parent.mkdir()
+    cache.write_text("a file where the folder should be")
+
+    assert cached_profile([folder], measure) == PROFILE
+    assert cached_profile([folder], measure) == PROFILE
+    assert measure.count == 2
+
+
+def test_a_model_whose_folder_is_not_known_is_not_kept(measure, cache):
+    cached_profile([], measure)
+
+    assert not cache.exists()
+
+
+def test_several_may_write_at_once(folder, cache):
+    with ThreadPoolExecutor(8) as pool:
+        profiles = list(pool.map(lambda _: cached_profile([folder], Measure()), range(32)))
+
+    assert set(map(msgspec.json.encode, profiles)) == {msgspec.json.encode(PROFILE)}
+    assert len(list(cache.iterdir())) == 1
+
+
+def completion(folder):
+    with Runtime(str(folder), ModCatalog([]), progress=lambda _: None) as runtime:
+        request = runtime.request("abc", max_tokens=8, sampling=SamplingParams(seed=1))
+        *_, last = runtime.updates(request)
+    assert isinstance(last, Completed)
+    return last.token_ids, last.text
+
+
+def test_answers_are_the_same_with_and_without_the_cache(tmp_path, cache, monkeypatch):
+    folder = write_tiny_folder(tmp_path / "tiny")
+    without = completion(folder)
+    assert len(list(cache.iterdir())) == 1
+
+    def never(*_, **__):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("concordance_inference.cli.runtime.profile_of", never)
+    assert completion(folder) == without
