@@ -107,7 +107,26 @@ _FIELDS = {
             "use_qk_norm": True,
         },
     },
+    # rows share a pass only if they hold equally many tokens
+    "gemma2": {"num_hidden_layers": 2, "query_pre_attn_scalar": 16},
+    # caches that are never written
+    "nemotron-nas": {
+        "num_hidden_layers": 3,
+        "block_configs": [
+            {"attention": {"n_heads_in_group": 2}, "ffn": {"ffn_mult": 1.0}},
+            {"attention": {"replace_with_linear": True}, "ffn": {"no_op": True}},
+            {"attention": {"n_heads_in_group": 4}, "ffn": {"ffn_mult": 1.0}},
+        ],
+    },
     # states only
+    "rwkv7": {
+        "num_hidden_layers": 2,
+        "norm_eps": 1e-5,
+        "a_low_rank_dim": 8,
+        "v_low_rank_dim": 8,
+        "gate_low_rank_dim": 8,
+        "decay_low_rank_dim": 8,
+    },
     "mamba": {
         "num_hidden_layers": 2,
         "state_size": 8,

@@ -104,6 +104,15 @@ class Reference:
             for n in range(1, 41)
         )
 
+    def is_telling(self) -> bool:
+        """Whether what was read a few tokens ago matters for the next: else nothing is compared."""
+        token_ids = _random_ids(random.Random(4), 40)
+        others = (
+            [*token_ids[:at], token_ids[at] ^ 1, *token_ids[at + 1 :]] for at in range(33, 39)
+        )
+        sizes = [spread_between(self._fresh(other), self._fresh(token_ids)) for other in others]
+        return sorted(sizes)[2] > 2 * TOLERANCE
+
     def _fresh(self, token_ids: Sequence[int]) -> Logits:
         return self._whole(token_ids)[-1]
 
