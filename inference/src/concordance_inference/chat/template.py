@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from concordance_shared import ContextLengthError, InvalidRequestError, Message, Tool
 
-from concordance_inference.chat.answers import AnswerMemory, PromptDigest
+from concordance_inference.chat.answers import AnswerMemory, PromptDigest, Splice
 from concordance_inference.chat.variables import variables_of
 from concordance_inference.generation import Completed
 from concordance_inference.models.tokenizer import ModelTokenizer
@@ -106,8 +106,7 @@ class ChatTemplate:
         token_ids = completed.token_ids
         token_ids = token_ids[:-1] if token_ids and token_ids[-1] in ends else token_ids
         if completed.text and self._tokenizer.decode(token_ids) == completed.text:
-            prompt = PromptDigest(self._tokenizer.decode(prompt_ids))
-            self._answers.remember(prompt, completed.text, token_ids)
+            self._answers.remember(PromptDigest(prompt_ids), completed.text, token_ids)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token stands for; the name of a special one."""
@@ -200,20 +199,18 @@ class ChatTemplate:
 
     def _joined(self, pieces: Sequence[str], answers: Sequence[str]) -> list[int]:
         """The token ids of pieces with answers between them, these as they were sampled."""
-        token_ids: list[int] = []
-        prompt = PromptDigest()  # of the text so far
-        waiting: list[str] = []  # what of it is not tokenized yet
-        for piece, answer in zip(pieces, [*answers, ""], strict=True):
-            prompt.extend(piece)
-            waiting.append(piece)
-            sampled = self._answers.recall(prompt, answer)
-            if sampled is None:
-                waiting.append(answer)
-            else:
-                token_ids += [*self._tokenizer.encode_prompt("".join(waiting)), *sampled]
-                waiting.clear()
-            prompt.extend(answer)
-        return [*token_ids, *self._tokenizer.encode_prompt("".join(waiting))]
+        texts = [text for pair in zip(pieces, [*answers, ""], strict=True) for text in pair]
+        text = "".join(texts)
+        encoded = self._tokenizer.encode_with_begins(text)
+        if encoded is None:
+            return self._tokenizer.encode_prompt(text)
+        splice = Splice(*encoded, self._tokenizer.bytes_of)
+        begin = 0
+        for piece, answer in zip(pieces, answers, strict=False):
+            begin += len(piece)
+            splice.add(self._answers, answer, begin)
+            begin += len(answer)
+        return splice.end()
 
 
 def _split(text: str, marks: Sequence[str]) -> list[str] | None:

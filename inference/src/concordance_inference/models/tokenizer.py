@@ -114,6 +114,24 @@ class ModelTokenizer:
         prefix = _prefix(self._own_encode(text, adds_special=True), alone, empty)
         return alone if alone[: len(prefix)] == prefix else prefix + alone
 
+    def encode_with_begins(self, text: str) -> tuple[list[int], list[int]] | None:
+        """Token ids of a text that stands alone, and the character that each begins with.
+
+        `None` if the tokenizer does not tell, or if its tokens have no bytes of their own.
+        """
+        if self._fast is None or not self._token_bytes.is_known:
+            return None
+        encoded = self._fast.encode_batch([text], add_special_tokens=False)[0]
+        return list(encoded.ids), [begin for begin, _ in encoded.offsets]
+
+    def bytes_of(self, token_ids: Sequence[int]) -> bytes:
+        """The bytes that tokens add behind others.
+
+        Raises:
+            ValueError: The tokens of this vocabulary have no bytes of their own.
+        """
+        return b"".join(map(self._token_bytes.of, token_ids))
+
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Text of token ids, special tokens included unless they are to be skipped."""
         ids = list(token_ids)
@@ -139,7 +157,7 @@ class ModelTokenizer:
     def _adds(self, token_ids: Sequence[int], text: str) -> bool:
         """Check that tokens add exactly a text behind other tokens."""
         if self._token_bytes.is_known:
-            return b"".join(map(self._token_bytes.of, token_ids)) == text.encode()
+            return self.bytes_of(token_ids) == text.encode()
         before = self._own_encode("a", adds_special=False)
         return self.decode([*before, *token_ids]) == self.decode(before) + text
 
