@@ -1,0 +1,157 @@
+"""The engine with weights of every type that users run: 16 bits and quantized."""
+
+from functools import cache
+
+import mlx.core as mx
+import pytest
+from concordance_inference.engine.plan import Sharing
+from concordance_sdk import mod
+from concordance_sdk.constraints import ChoicesStrat, constrain
+from families import build_model, slow
+from mlx import nn
+from mlx.utils import tree_flatten
+from mlx_lm.models.switch_layers import SwitchLinear
+from tiny import ask, make_engine, run, runner_of
+
+#: Type -> the type that a model computes in, and how its weights are quantized.
+TYPES = {
+    "bfloat16": (mx.bfloat16, None),
+    "float16": (mx.float16, None),
+    "4 bits": (mx.bfloat16, {"group_size": 64, "bits": 4}),
+    "4 bits, float16": (mx.float16, {"group_size": 64, "bits": 4}),
+    "8 bits": (mx.bfloat16, {"group_size": 32, "bits": 8}),
+    "mxfp4": (mx.bfloat16, {"group_size": 32, "bits": 4, "mode": "mxfp4"}),
+    "mxfp8": (mx.bfloat16, {"group_size": 32, "bits": 8, "mode": "mxfp8"}),
+    "nvfp4": (mx.bfloat16, {"group_size": 16, "bits": 4, "mode": "nvfp4"}),
+}
+
+#: Large enough for groups of 64.
+WIDE = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 32, "block_dim": 64}
+EXPERTS = {"moe_intermediate_size": 64, "shared_expert_intermediate_size": 64}
+FIELDS = {
+    "llama": {},
+    "gpt_oss": {},
+    "gemma3_text": {},
+    "qwen3_moe": EXPERTS,
+    "mamba": {},
+    "falcon_h1": {"mamba_d_ssm": 64},
+    "qwen3_next": {"linear_key_head_dim": 32, "linear_value_head_dim": 32, **EXPERTS},
+    "lfm2": {"block_ff_dim": 128},
+}
+
+#: Families whose recurrent states mlx-lm keeps in float32, whatever the weights are.
+FLOAT32_STATES = ("qwen3_next", "falcon_h1")
+
+QUICK = {("llama", "bfloat16"), ("llama", "4 bits"), ("gpt_oss", "mxfp4")}
+CASES = [
+    (family, kind) if (family, kind) in QUICK else slow(family, kind)
+    for family in FIELDS
+    for kind in TYPES
+]
+
+
+@cache
+def model_of(family, kind):
+    dtype, quantized = TYPES[kind]
+    model = build_model(family, **WIDE, **FIELDS[family])
+    model.set_dtype(dtype)
+    if quantized:
+        size = quantized["group_size"]
+        nn.quantize(
+            model,
+            **quantized,
+            class_predicate=lambda _, layer: (
+                hasattr(layer, "to_quantized") and layer.weight.shape[-1] % size == 0
+            ),
+        )
+    mx.eval(model.parameters())
+    return model
+
+
+@pytest.fixture(name="model")
+def _model(family, kind):
+    model = model_of(family, kind)
+    has_experts = any(isinstance(m, SwitchLinear) for _, m in model.named_modules())
+    if has_experts and mx.default_device() == mx.cpu:
+        pytest.skip("mlx's CPU backend multiplies by experts' weights in float32 only")
+    return model
+
+
+@mod(name="reviser", max_backtrack=None)
+class Reviser:
+    """Forces a span in place of a sampled token, and once takes a longer one back."""
+
+    def __init__(self):
+        self.revised = False
+
+    def sampled(self, event, actions):
+        return actions.force_tokens([7, 8, 9]) if event.step == 5 else None
+
+    def added(self, event, actions):
+        if self.revised or event.step + len(event.added_tokens) < 10:
+            return None
+        self.revised = True
+        return actions.backtrack(6, [65, 66])
+
+
+@pytest.mark.parametrize(("family", "kind"), CASES)
+def test_types_of_caches_and_logits_are_as_they_should_be(family, kind, model):
+    dtype, quantized = TYPES[kind]
+    runner = runner_of(model)
+    engine = make_engine(model)
+    run(engine, ask(max_tokens=3), ask("Other", max_tokens=3))
+    cache = engine._runner.cache
+    cache.rebuild((), 1)
+    logits = []
+    head = engine._runner.head
+    engine._runner.head = lambda *args: logits.append(head(*args)) or logits[-1]
+    run(engine, ask(max_tokens=2))
+    keys = {a.dtype for group in cache._attention.values() for a in group.arrays()}
+    states = {a.dtype for a in cache._states.arrays()} if cache._states else set()
+
+    assert runner.computes_in_16_bit
+    assert runner.head.is_trimmed
+    assert runner.profile.sharing >= Sharing.RAGGED
+    assert keys <= {dtype}
+    assert states <= {dtype} | ({mx.float32} if family in FLOAT32_STATES else set())
+    assert {row.dtype for row in logits} == {mx.float32}
+    weights = {a.dtype for _, a in tree_flatten(model.parameters())}
+    assert mx.float32 not in weights or family in FLOAT32_STATES
+    assert (mx.uint32 in weights) == bool(quantized)
+
+
+@pytest.mark.parametrize(("family", "kind"), CASES)
+def test_requests_and_mods_in_a_batch_say_what_they_say_alone(family, kind, model):
+    """On a CPU, 16-bit products add in the same order for any number of rows."""
+
+    def requests():
+        return [
+            ask("The first prompt", max_tokens=16, top_logprobs=2),
+            ask("Another", Reviser, max_tokens=16),
+            ask("A third, which is longer than both", max_tokens=16),
+        ]
+
+    alone = [run(make_engine(model), request).ids for request in requests()]
+    together = [heard.ids for heard in run(make_engine(model), *requests())]
+
+    assert together == alone
+
+
+@pytest.mark.parametrize(("family", "kind"), CASES)
+def test_a_known_prefix_changes_nothing(family, kind, model):
+    engine = make_engine(model)
+    first = run(engine, ask("x" * 40, max_tokens=8))
+    again = run(engine, ask("x" * 40, max_tokens=8))
+
+    assert again.end.cached_tokens >= 16
+    assert again.ids == first.ids
+
+
+@pytest.mark.parametrize(("family", "kind"), CASES)
+def test_a_constraint_holds(family, kind, model):
+    choose = constrain(ChoicesStrat(["red", "redder", "blue"]), name="choose")
+    answers = run(
+        make_engine(model), ask("a", choose, max_tokens=12), ask("b", choose, max_tokens=12)
+    )
+
+    assert all(heard.end.text in ("red", "redder", "blue") for heard in answers)
