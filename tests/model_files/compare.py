@@ -226,7 +226,7 @@ def small_buffers() -> Iterator[None]:
         attention.GROWTH = plain
 
 
-def engine_differences(model: Any, reference: Reference) -> list[Difference]:
+def engine_differences(model: Any, reference: Reference, seed: int = 1) -> list[Difference]:
     """What the engine says in every way of running a model, against the reference."""
     ways: dict[str, Callable[[Any, random.Random], list[tuple[Sequence[int], Logits]]]] = {
         "alone": _alone,
@@ -237,14 +237,14 @@ def engine_differences(model: Any, reference: Reference) -> list[Difference]:
         "prompts that share beginnings": _shared,
     }
     return [
-        reference.difference(way, run(model, random.Random(f"{i}")))
+        reference.difference(way, run(model, random.Random(f"{i} {seed}")))
         for i, (way, run) in enumerate(ways.items())
     ]
 
 
-def token_difference(model: Any, reference: Reference) -> Difference:
+def token_difference(model: Any, reference: Reference, seed: int = 1) -> Difference:
     """Greedy tokens without mods, where passes overlap: how far each is from the likeliest one."""
-    dice = random.Random(7)
+    dice = random.Random(7 + seed)
     prompts = [_random_ids(dice, length) for length in LENGTHS]
     engine = make_engine(model, margin=6, max_rows=8)
     answers = [submit(engine, ask(prompt, max_tokens=12)) for prompt in prompts]

@@ -9,6 +9,8 @@ import typing
 from pathlib import Path
 
 import mlx_lm.models
+from mlx import nn
+from mlx_lm.models import prism_hadamard_qwen35
 
 VOCAB = 257
 WINDOW = 8
@@ -108,6 +110,7 @@ BY_NAME = {
     "logits_soft_cap": 30.0,
 }
 
+_LAYER = "model.layers"
 _KDA = {"kda_layers": [1, 3], "num_heads": 4, "head_dim": 8, "short_conv_kernel_size": 4}
 _LLAMA_4_SCALING = {
     "rope_type": "default",
@@ -137,6 +140,7 @@ OTHERWISE: dict[str, dict[str, typing.Any]] = {
         "num_swa_key_value_heads": 2,
         "tie_word_embeddings": False,
     },
+    "bitnet": {"head_dim": 8},
     "cohere2": {"head_dim": 8},
     "dbrx": {
         "ffn_config": {"ffn_hidden_size": 32, "moe_num_experts": 4, "moe_top_k": 2},
@@ -347,6 +351,20 @@ OTHERWISE |= {
     ),
     "mistral3": _text("ministral3"),
     "pixtral": _text("llama", layer_types=None),
+    "prism_hadamard_qwen35": {
+        **_text("qwen3_5", num_experts=0, hidden_size=512),
+        "tensor_namespace": prism_hadamard_qwen35._NAMESPACES[2],
+        "quantization": prism_hadamard_qwen35._QUANTIZATION,
+        "modules": [
+            {
+                "path": f"{_LAYER}.{i}.mlp.up_proj",
+                "embedding": False,
+                "dtype": "float16",
+                "block": b,
+            }
+            for i, b in enumerate((0, 512))
+        ],
+    },
     "qwen2_vl": _text("qwen2"),
     "qwen3_5": _text("qwen3_5", num_experts=0),
     "qwen3_5_moe": _text("qwen3_5"),
@@ -355,6 +373,10 @@ OTHERWISE |= {
 }
 OTHERWISE["qwen2_vl"] |= OTHERWISE["qwen2_vl"]["text_config"]
 OTHERWISE["qwen3_vl"] |= OTHERWISE["qwen3_vl"]["text_config"]
+
+
+#: What stands in a module in place of what runs on Metal only.
+STAND_INS: dict[str, dict[str, typing.Any]] = {"bitnet": {"BitLinear": nn.Linear}}
 
 
 def model_files() -> list[str]:
@@ -374,5 +396,7 @@ def fields_of(args: type, name: str) -> dict[str, typing.Any]:
 
 
 def module_of(name: str) -> typing.Any:
-    """The module of a model file."""
-    return importlib.import_module(f"mlx_lm.models.{name}")
+    """The module of a model file, with what stands in for Metal's kernels."""
+    module = importlib.import_module(f"mlx_lm.models.{name}")
+    vars(module).update(STAND_INS.get(name, {}))
+    return module

@@ -15,9 +15,7 @@ from model_files.configs import module_of
 
 #: Why a tiny model of a file cannot be built or run here, where that is no fault of anybody's.
 NOT_HERE = {
-    "bitnet": "its linear layers are Metal kernels; this table is made on a CPU",
-    "muse_spark": "its attention is a Metal kernel; this table is made on a CPU",
-    "prism_hadamard_qwen35": "its config is a manifest of packed 2-bit weights",
+    "muse_spark": "it is made of Metal kernels; this table is made on a CPU",
 }
 
 
@@ -46,12 +44,18 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-def outcome_of(name: str, weights: str = "float32") -> Outcome:
-    """Build, run and compare a tiny model of a file, with weights of one of `compare.WEIGHTS`."""
+def outcome_of(name: str, weights: str = "float32", seed: int = 1) -> Outcome:
+    """Build, run and compare a tiny model of a file.
+
+    Args:
+        name: The file.
+        weights: Their type, one of `compare.WEIGHTS`.
+        seed: Of the weights, the prompts and what is forced and taken back.
+    """
     try:
         if not hasattr(module_of(name), "Model"):
             return Outcome(name=name, verdict=Verdict.NOT_A_MODEL)
-        model = compare.build(name, weights)
+        model = compare.build(name, weights, seed)
         reference = compare.Reference(model)
     except (Exception, SystemExit) as exc:
         verdict = Verdict.NOT_DECIDED if name in NOT_HERE else Verdict.FAULT
@@ -60,15 +64,15 @@ def outcome_of(name: str, weights: str = "float32") -> Outcome:
         note = "the tiny model's next token hardly depends on those before"
         return Outcome(name=name, verdict=Verdict.NOT_DECIDED, note=note)
     with compare.small_buffers():
-        return _compared(name, model, reference)
+        return _compared(name, model, reference, seed)
 
 
-def _compared(name: str, model: Any, reference: compare.Reference) -> Outcome:
+def _compared(name: str, model: Any, reference: compare.Reference, seed: int) -> Outcome:
     own = _worst([*_own(model, reference), *compare.batch_differences(model, reference)])
     try:
         sharing, why = _sharing(model)
-        ways = compare.engine_differences(model, reference)
-        ways.append(compare.token_difference(model, reference))
+        ways = compare.engine_differences(model, reference, seed)
+        ways.append(compare.token_difference(model, reference, seed))
     except Exception as exc:
         verdict = Verdict.REFUSED if isinstance(exc, ModelLoadError) else Verdict.WRONG
         return Outcome(name=name, verdict=verdict, own=own.size, note=_raised(exc))

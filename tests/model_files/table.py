@@ -23,6 +23,7 @@ _IN_WORDS = {
 
 #: What is wrong in mlx-lm's files, found by reading them where the comparison differs.
 _EXPLAINED = {
+    "bitnet": "compared with plain linear layers in place of its Metal kernels",
     "gemma2": (
         "its attention broadcasts a mask of several rows over the wrong axis, so mlx-lm's own "
         "batches of different lengths are wrong"
