@@ -89,7 +89,7 @@ def test_the_best_of_any_row_is_kept():
         (99, 0.75, 2, False),
         (99, 0.75, 3, True),
         (2, 0.99, 2, True),  # cut by the number: what lies behind does not matter
-        (3, 0.99, 2, False),
+        (3, 0.99, 2, True),  # as many candidates as are kept by number
         (99, 1.0, 2, False),
     ],
 )
@@ -112,6 +112,16 @@ def test_candidates_make_no_difference_where_they_are_enough():
     assert 100 < sum(is_certain) < 200
     for i, certain in enumerate(is_certain):
         assert not certain or left(few[i : i + 1]) == left(whole[i : i + 1])
+
+
+@pytest.mark.parametrize("top_k", [65, 100, 299])
+def test_top_p_is_a_part_of_the_top_k_also_where_they_are_more_than_the_candidates(top_k):
+    rows = mx.random.normal((20, 300), key=mx.random.key(5))
+    whole, _ = cut(rows, [top_k] * 20, [0.5] * 20)
+    few, is_certain = cut(rows, [top_k] * 20, [0.5] * 20, 64)
+
+    assert all(is_certain)
+    assert left(few) == left(whole)
 
 
 def test_tokens_that_score_the_same_stay_together():

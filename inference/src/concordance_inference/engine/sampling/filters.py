@@ -41,12 +41,14 @@ def rank_floor(
         logits: The logits.
         top_k: Number of tokens that each row keeps at most.
         top_p: What they have to make up; 1 keeps all.
-        num_candidates: Sort so many of the likeliest only. Where they do not make up `top_p`, the
-            result is not certain. On a CPU, sorting all tokens costs ten times as much; on a GPU,
-            finding the candidates is itself a sort of all tokens.
+        num_candidates: Sort so many of the likeliest only, or more where a row keeps more by
+            rank. Where they do not make up `top_p`, the result is not certain. On a CPU, sorting
+            all tokens costs ten times as much; on a GPU, finding the candidates is itself a sort
+            of all tokens.
     """
     vocab_size = logits.shape[-1]
-    count = min(num_candidates or vocab_size, vocab_size)
+    by_rank = max((k for k in top_k if k < vocab_size), default=0)
+    count = min(max(num_candidates or vocab_size, by_rank), vocab_size)
     ordered = mx.sort(_likeliest(logits, count), axis=-1)  # the likeliest last
     most = mx.array([min(k, vocab_size) for k in top_k], mx.int32)[:, None]
     if all(p >= 1 for p in top_p):
