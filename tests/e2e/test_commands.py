@@ -226,6 +226,27 @@ def test_a_mod_is_pushed_with_what_it_imports_of_its_folder(run, tmp_path, tiny_
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("home", ["older", "mods.older", "."])
+def test_a_folder_of_the_older_sdk_is_pushed_as_it_is_loaded(run, tmp_path, tiny_server, home):
+    folder = tmp_path / "mods" / "older"
+    (folder / "words").mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "words" / "greetings.py").write_text("HELLO = 'hello'\n")
+    words = ".words" if home == "." else f"{home}.words"
+    (folder / "mod.py").write_text(
+        f"from quote_mod_sdk import mod\nfrom {words}.greetings import HELLO\n"
+        "@mod\ndef greets(event, actions, tokenizer):\n"
+        "    return actions.force_output(tokenizer.encode(HELLO)) if event.step == 0 else None\n"
+    )
+    url = ("--url", tiny_server.url)
+    pushed = run("mods", "push", folder, *url)
+
+    assert pushed.stdout.startswith("greets "), pushed.stderr
+    assert run("mods", "test", folder / "mod.py", "--skip-tests").returncode == 1
+    assert run("mods", "rm", "greets", *url).returncode == 0
+
+
+@pytest.mark.process
 def test_a_new_mod_passes_its_tests_and_the_check(run, tmp_path):
     run("mods", "new", "my_mod", "--folder", tmp_path)
     run("mods", "new", "other", "--function", "--folder", tmp_path)

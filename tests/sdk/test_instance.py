@@ -1,7 +1,9 @@
 """A mod at work: instances, parameters, errors, the conversation."""
 
+import json
 from contextvars import ContextVar
 
+import numpy as np
 import pytest
 from concordance_sdk import (
     Added,
@@ -204,10 +206,19 @@ def test_a_context_variable_that_a_mod_sets_is_its_requests_own():
     assert whose.get(None) is None
 
 
-def test_the_place_is_the_mods_own_line_where_it_called_the_sdk_wrongly():
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: CompletionText().encode("a"),
+        lambda: json.loads("{"),
+        lambda: np.zeros(3).reshape(2, 2),
+        lambda: np.concatenate(np.zeros((2, 2)), axis=7),
+    ],
+)
+def test_the_place_is_the_mods_own_line_where_it_called_others_wrongly(wrong):
     @mod(on=[Sampled])
     def early(event, actions):
-        CompletionText().encode("a")
+        wrong()
 
     with pytest.raises(ModRaisedError, match=r"test_instance\.py:\d+\)"):
         play(early, script="ab")

@@ -1,11 +1,11 @@
 """A mod at work for one request: how the steering asks it, whatever it is made of."""
 
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -28,8 +28,10 @@ from concordance_sdk.tokenizer import Tokenizer
 
 T = TypeVar("T")
 
-#: Where the files of the SDK are.
-_SDK = str(Path(__file__).parent)
+#: What mods call: its lines say less of a mod than the mod's own.
+_CALLED = {"concordance_sdk", "concordance_shared", "concordance_inference", "numpy"} | (
+    sys.stdlib_module_names
+)
 
 
 class ModInstance(Protocol):
@@ -210,7 +212,11 @@ def _raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """Where in the mod it was raised: its innermost line, or the SDK's if all are the SDK's."""
-    frames = [f for f in traceback.extract_tb(trace) if f.filename != __file__]
-    frames = [f for f in frames if not f.filename.startswith(_SDK)] or frames
-    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    """Where in the mod it was raised: its innermost line, or any if it has none."""
+    frames = [
+        (frame.f_globals.get("__name__", ""), frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(trace)
+        if frame.f_code.co_filename != __file__
+    ]
+    frames = [each for each in frames if each[0].partition(".")[0] not in _CALLED] or frames
+    return f" ({frames[-1][1]}:{frames[-1][2]})" if frames else ""

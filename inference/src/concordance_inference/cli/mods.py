@@ -13,7 +13,8 @@ from concordance_shared import ConcordanceError, InvalidRequestError, ModLoadErr
 from rich.console import Console
 from rich.table import Table
 
-from concordance_inference.mods.loading import load_path
+from concordance_inference.mods.loading import load_path, python_files
+from concordance_inference.mods.source_folder import source_folder
 
 _TIMEOUT_S = 30
 
@@ -121,6 +122,11 @@ def push(file: Path, url: str, *, mod: str | None, name: str | None, folder: Pat
     folder = file if file.is_dir() else folder
     definition = _chosen(file, folder, mod)
     payload = serialize_mod(definition.target, name=name, folder=folder)
+    if folder is not None:  # which may itself be a package that its files name
+        source = source_folder(folder.resolve(), python_files(folder.resolve()))
+        module = payload.module or ""
+        payload.files = {**source.files}
+        payload.module = f"{source.home}.{module}" if source.home else module
     entry = _call("POST", f"{url}/v1/mods", msgspec.json.encode(payload))
     print(f"{entry['id']} {entry['version']}")
 

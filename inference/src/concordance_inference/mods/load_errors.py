@@ -18,7 +18,17 @@ _OURS = str(Path(__file__).parent)
 
 #: What Python reads from a version on, as a line of source shows it.
 _NEWER_SYNTAX = (
-    ((3, 12), "f-strings with quotes or backslashes inside of braces", r"\b[rR]?[fF][rR]?['\"]"),
+    (
+        (3, 12),
+        "f-strings with their own quotes inside of braces",
+        r"\b[rR]?[fF][rR]?\"[^\"]*\{[^\"}]*\"",
+    ),
+    (
+        (3, 12),
+        "f-strings with their own quotes inside of braces",
+        r"\b[rR]?[fF][rR]?'[^']*\{[^'}]*'",
+    ),
+    ((3, 12), "f-strings with a backslash inside of braces", r"\b[fF][\"'][^\"'{]*\{[^}]*\\"),
     ((3, 12), "`type` statements", r"^\s*type\s+\w+\s*[=\[]"),
     ((3, 12), "type parameters in brackets", r"^\s*(?:async\s+def|def|class)\s+\w+\["),
     ((3, 14), "`except` of several exceptions without parentheses", r"^\s*except\s+[\w.]+\s*,"),

@@ -4,6 +4,7 @@ Everything here runs the code it loads, in this process, with all of this proces
 """
 
 import importlib.metadata
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -49,10 +50,11 @@ def load_path(path: Path, *, folder: Path | None = None) -> tuple[list[ModDefini
     space = _space_of(path, python_files(path))
     top_level = [name for name in space.entry_names if "." not in _below(space, name)]
     nested = [name for name in space.entry_names if name not in top_level]
-    definitions = _load_all(space, top_level, path)
     # A folder of folders: those that have a `mod.py` are mods, as the older command line had it.
-    mods = [name for name in nested if name.rpartition(".")[2] == "mod"]
-    definitions = definitions or _load_all(space, mods or nested, path)
+    mods = [name for name in space.module_names if name.rpartition(".")[2] == "mod"]
+    definitions: list[ModDefinition] = []
+    for names in (top_level, mods or nested, space.module_names):
+        definitions = definitions or _load_all(space, names, path)
     if not definitions:
         raise ModLoadError(f"{path} defines no mod; mark a function or a class with @mod")
     return definitions, space.version
@@ -151,7 +153,7 @@ def load_payload(payload: ModPayload) -> tuple[ModDefinition, str]:
 
 
 def _load_all(
-    space: ModuleSpace, names: list[str], path: Path, *, beside: Path | None = None
+    space: ModuleSpace, names: Sequence[str], path: Path, *, beside: Path | None = None
 ) -> list[ModDefinition]:
     with collecting() as collected:
         for name in names:

@@ -9,7 +9,7 @@ from concordance_sdk import ModDefinition, definition_of
 from concordance_sdk.definition import GIVEN, define, name_of, place_of
 
 #: Kinds of functions that no mod is made of, which is said where it is defined.
-_REFUSED = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+REFUSED = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
 
 
 def by_names(target: Any) -> Callable[[Any, Any, Any], object] | None:
@@ -32,7 +32,7 @@ def by_names(target: Any) -> Callable[[Any, Any, Any], object] | None:
 
 def _names(target: Any) -> tuple[str, ...]:
     """The arguments that have to be given by name; none where they stand as a handler's do."""
-    if not callable(target) or inspect.isclass(target) or any(kind(target) for kind in _REFUSED):
+    if not callable(target) or inspect.isclass(target) or any(kind(target) for kind in REFUSED):
         return ()
     parameters = inspect.signature(target).parameters.values()
     names = tuple(p.name for p in parameters)

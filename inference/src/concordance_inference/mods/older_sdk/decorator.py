@@ -4,6 +4,7 @@ What is marked takes `(event, actions, tokenizer)`; what it becomes, and what is
 returns actions, takes `(event, tokenizer)`.
 """
 
+import contextlib
 import functools
 import inspect
 import re
@@ -21,7 +22,7 @@ from concordance_inference.mods.older_sdk.actions import ActionBuilder, modern, 
 from concordance_inference.mods.older_sdk.conversation import request_of
 from concordance_inference.mods.older_sdk.events import ModEvent, older_event
 from concordance_inference.mods.older_sdk.tokenizer import older_tokenizer
-from concordance_inference.mods.raw_callable import by_names
+from concordance_inference.mods.raw_callable import REFUSED, by_names
 
 #: The events that there were; older mods know no other.
 _EVENTS = (
@@ -57,8 +58,7 @@ def create_mod(handler: Callable[..., Any]) -> ModCallable:
     Raises:
         ModDefinitionError: It cannot be a mod.
     """
-    checked = define(handler, name=_sayable(handler))
-    takes_tokenizer = checked.handlers[concordance_shared.Prefilled].takes_tokenizer
+    takes_tokenizer = _takes_tokenizer(handler)
 
     def called(event: ModEvent, tokenizer: Any) -> Any:
         builder = ActionBuilder(event)
@@ -70,6 +70,21 @@ def create_mod(handler: Callable[..., Any]) -> ModCallable:
 
     setattr(made, _MARK, _definition(handler, made, called))
     return made
+
+
+def _takes_tokenizer(handler: Any) -> bool:
+    """Whether a handler is given the tokenizer; it may have more arguments with defaults.
+
+    Raises:
+        ModDefinitionError: It takes neither three arguments nor two, or does not answer at once.
+    """
+    if callable(handler) and not any(kind(handler) for kind in REFUSED):
+        for given in ((None,) * 3, (None,) * 2):
+            with contextlib.suppress(TypeError):
+                inspect.signature(handler).bind(*given)
+                return len(given) == 3
+    checked = define(handler, name=_sayable(handler))
+    return checked.handlers[concordance_shared.Prefilled].takes_tokenizer
 
 
 def older_definition_of(target: Any) -> ModDefinition:

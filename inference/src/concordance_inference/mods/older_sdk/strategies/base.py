@@ -52,6 +52,8 @@ def require_token_ids(tokenizer: Any) -> set[int]:
     Raises:
         RuntimeError: It says neither its vocabulary nor its length.
     """
+    if hasattr(tokenizer, "modern"):  # the engine's, which knows without making a dictionary
+        return set(range(len(tokenizer)))
     get_vocab = getattr(tokenizer, "get_vocab", None)
     vocab = get_vocab() if callable(get_vocab) else None
     known = {int(each) for each in vocab.values()} if isinstance(vocab, Mapping) else set[int]()
@@ -70,7 +72,13 @@ def tokenize_str(text: str | None, tokenizer: Any) -> list[int]:
 
 
 def decode_token(tokenizer: Any, token_id: int) -> str:
-    """The text of a token; none of a special one."""
+    """The text of a token; that of a special one is empty."""
+    if hasattr(tokenizer, "modern"):  # the engine's: strategies ask of each token at each step
+        return texts_of(tokenizer).get(int(token_id), "")
+    return _decoded(tokenizer, token_id)
+
+
+def _decoded(tokenizer: Any, token_id: int) -> str:
     return str(tokenizer.decode([int(token_id)], skip_special_tokens=True))
 
 
@@ -89,9 +97,7 @@ def texts_of(tokenizer: Any) -> dict[int, str]:
 
 
 def _read(tokenizer: Any) -> dict[int, str]:
-    return {
-        token_id: decode_token(tokenizer, token_id) for token_id in require_token_ids(tokenizer)
-    }
+    return {token_id: _decoded(tokenizer, token_id) for token_id in require_token_ids(tokenizer)}
 
 
 class TrieNode:

@@ -185,7 +185,8 @@ class CharsStrategy(Strategy):
         if state.done:
             return set()
         inside, ending = self._tokens(tokenizer)
-        allowed = {t for t, text in inside.items() if self._fits(state, text)}
+        fits_all = self._max is None and self._kind is not CharsMode.JS_FLOAT
+        allowed = {t for t, text in inside.items() if fits_all or self._fits(state, text)}
         if self._stop and self._may_stop(state):
             allowed |= ending.keys()
             allowed.add(state.stop_token)
