@@ -15,7 +15,7 @@ from concordance_shared import InvalidRequestError, ModLoadError
 
 from concordance_inference.mods.load_errors import guarded
 from concordance_inference.mods.module_space import ModuleSpace, module_name
-from concordance_inference.mods.older_sdk.aliases import older_definition_of
+from concordance_inference.mods.older_sdk.aliases import older_definition_of, outermost
 from concordance_inference.mods.raw_callable import raw_definition_of
 from concordance_inference.mods.source_folder import source_folder
 from concordance_inference.mods.upload_payload import MAX_SOURCE_LENGTH, upload_of
@@ -158,7 +158,11 @@ def _load_all(
     with collecting() as collected:
         for name in names:
             guarded(lambda name=name: space.load(name), f"{path}", beside=beside)
-    return [space.bound(definition) for definition in collected]
+    definitions = list(collected)
+    if space.speaks_of_older_sdk:
+        offered = [value for module in space.modules.values() for value in vars(module).values()]
+        definitions = [outermost(definition, offered) for definition in definitions]
+    return [space.bound(definition) for definition in definitions]
 
 
 def _marked_in(module: ModuleType) -> list[ModDefinition]:

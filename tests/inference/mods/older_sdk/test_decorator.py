@@ -139,3 +139,35 @@ def raw(event):
     )
 
     assert play(definition, script="ab").text == "\0b"
+
+
+DECORATED = """
+import functools
+from quote_mod_sdk import Prefilled, mod
+seen = []
+
+def counted(f):
+    @functools.wraps(f)
+    def wrapper(*args, **kwargs):
+        seen.append(type(args[0]).__name__)
+        answer = f(*args, **kwargs)
+        if isinstance(args[0], Prefilled):
+            answer.tokens = [*answer.tokens, ord("!")]
+        return answer
+    return wrapper
+
+{0}
+def said(event, actions, tokenizer):
+    if isinstance(event, Prefilled):
+        return actions.force_output(tokenizer.encode("ok"))
+    return actions.noop()
+"""
+
+
+@pytest.mark.parametrize("order", ["@counted\n@mod", "@mod\n@counted", "@counted\n@counted\n@mod"])
+def test_other_decorators_count_on_either_side(load, order):
+    source = DECORATED.format(order)
+    payload = ModPayload(name="m", entrypoint="said", source=source)
+
+    for definition in (load(source), load_payload(payload)[0]):
+        assert play(definition, script="no").text == "ok" + "!" * order.count("@counted")

@@ -6,7 +6,7 @@ is missing says so where it is imported.
 
 import ast
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -124,6 +124,11 @@ def older_definition_of(target: Any) -> ModDefinition:
     """
     # By its name, as everything here: it needs numpy, and who only serves mods does not.
     return _found("concordance_inference.mods.older_sdk.decorator:older_definition_of")(target)
+
+
+def outermost(definition: ModDefinition, offered: Iterable[object]) -> ModDefinition:
+    """The definition of a mod with what decorates it, of what its modules offer."""
+    return _found("concordance_inference.mods.older_sdk.decorator:outermost")(definition, offered)
 
 
 def _found(place: str) -> Any:

@@ -40,8 +40,9 @@ class CompiledStrategy:
         self._completion = completion
         self._tokenizer = tokenizer
 
-    def start(self) -> "StrategyMatcher":
-        """The beginning of an answer."""
+    def start(self, *, at_start: bool = False) -> "StrategyMatcher":
+        """The beginning of an answer; a strategy asks the tokenizer itself what tokens say."""
+        del at_start
         return StrategyMatcher(self._strategy, self._completion, self._tokenizer)
 
 

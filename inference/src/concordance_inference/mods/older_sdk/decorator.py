@@ -8,7 +8,7 @@ import contextlib
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import concordance_shared
@@ -36,6 +36,8 @@ ModCallable = Callable[..., Any]  # (event, tokenizer=None) -> action
 
 #: Where `concordance_sdk.mod` leaves a definition, so that it finds ours.
 _MARK = "__concordance_mod__"
+#: What `functools.wraps` copies to a decorator that stands above `@mod`.
+_MADE = "__older_mod__"
 
 
 def mod(handler: Callable[..., Any]) -> ModCallable:
@@ -69,6 +71,7 @@ def create_mod(handler: Callable[..., Any]) -> ModCallable:
         return validate_action(event, called(event, tokenizer))
 
     setattr(made, _MARK, _definition(handler, made, called))
+    setattr(made, _MADE, made)
     return made
 
 
@@ -98,6 +101,8 @@ def older_definition_of(target: Any) -> ModDefinition:
         ModDefinitionError: It is neither.
     """
     is_marked = hasattr(target, "__dict__") and _MARK in vars(target)
+    if is_marked and _decorates(target, vars(target)[_MARK]):
+        return _definition(target, target, target)
     if is_marked or not callable(target) or inspect.isclass(target):
         return definition_of(target)
     if handle := by_names(target):
@@ -111,6 +116,20 @@ def older_definition_of(target: Any) -> ModDefinition:
     return _definition(
         target, target, lambda event, tokenizer: target(event, *(tokenizer,) * takes_tokenizer)
     )
+
+
+def outermost(definition: ModDefinition, offered: Iterable[Any]) -> ModDefinition:
+    """The definition of a mod with the decorators above its `@mod`, if a module offers those."""
+    for value in offered:
+        if hasattr(value, "__dict__") and _decorates(value, definition):
+            return older_definition_of(value)
+    return definition
+
+
+def _decorates(target: Any, definition: ModDefinition) -> bool:
+    """Whether it calls the mod of a definition, as a decorator above `@mod` does."""
+    made = vars(target).get(_MADE)
+    return made is not None and made is definition.target and made is not target
 
 
 def _definition(written: Any, target: Any, called: Callable[[ModEvent, Any], Any]) -> ModDefinition:

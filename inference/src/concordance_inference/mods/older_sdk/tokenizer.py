@@ -7,6 +7,9 @@ from typing import Any, cast
 import numpy as np
 from concordance_sdk import Tokenizer
 
+#: What a call can be given that is answered here.
+_OPTIONS = {"add_special_tokens", "truncation", "max_length", "return_tensors"}
+
 
 class Encoding(dict[str, Any]):
     """What a called tokenizer gives: `input_ids` and `attention_mask`, by key or by name."""
@@ -52,9 +55,16 @@ class OlderTokenizer:
 
     # Text to token ids and back
 
-    def encode(self, text: Any, *_: Any, **__: Any) -> list[int]:
-        """Token ids of a text, without special tokens that it does not spell out."""
-        return self._tokenizer.encode(text)
+    def encode(self, text: Any, text_pair: Any = None, *_: Any, **options: Any) -> Any:
+        """Token ids of a text, without special tokens that it does not spell out.
+
+        Returns:
+            A list, or with `return_tensors` an array of shape (1, tokens).
+        """
+        ids = self._tokenizer.encode(text)
+        ids = [*ids, *(self._tokenizer.encode(text_pair) if text_pair else ())]
+        ids = ids[: _longest(options)]
+        return np.array([ids]) if options.get("return_tensors") else ids
 
     def decode(
         self,
@@ -70,18 +80,22 @@ class OlderTokenizer:
         """Texts of several lists of token ids."""
         return [self.decode(each, *args, **options) for each in sequences]
 
-    def __call__(self, text: Any, *_: Any, **options: Any) -> Encoding:
-        """The token ids of a text, or of each of several, as `input_ids`."""
-        longest = options.get("max_length") if options.get("truncation") else None
+    def __call__(self, text: Any, text_pair: Any = None, *args: Any, **options: Any) -> Any:
+        """The token ids of a text, or of each of several, as `input_ids`.
+
+        What else the tokenizer of `transformers` can be asked for, padding say, it answers itself.
+        """
+        if self._hf is not None and (text_pair or args or options.keys() - _OPTIONS):
+            options["add_special_tokens"] = False
+            return self._hf(text, text_pair, *args, **options)
         if isinstance(text, str):
-            ids: Any = self.encode(text)[:longest]
-            mask: Any = [1] * len(ids)
-            if options.get("return_tensors"):
-                ids, mask = np.array([ids]), np.array([mask])
+            ids: Any = self.encode(text, **options)
+            mask: Any = np.ones_like(ids).tolist()
         else:
-            ids = [self.encode(each)[:longest] for each in text]
+            ids = [self.encode(each)[: _longest(options)] for each in text]
             mask = [[1] * len(each) for each in ids]
-        return Encoding(input_ids=ids, attention_mask=mask)
+        is_array = isinstance(ids, np.ndarray)
+        return Encoding(input_ids=ids, attention_mask=np.array(mask) if is_array else mask)
 
     encode_plus = batch_encode_plus = __call__
 
@@ -119,7 +133,8 @@ class OlderTokenizer:
     def _vocab(self) -> dict[str, int]:
         vocab: dict[str, int] = {}
         for token_id in range(len(self)):
-            vocab.setdefault(str(self._written(token_id)), token_id)
+            if (written := self._written(token_id)) is not None:  # ids with no token have no name
+                vocab.setdefault(str(written), token_id)
         return vocab
 
     def _written(self, token_id: int) -> Any:
@@ -131,8 +146,9 @@ class OlderTokenizer:
 
     @property
     def all_special_ids(self) -> list[int]:
-        """The special tokens."""
-        return sorted(self._tokenizer.special_token_ids)
+        """The special tokens; where `transformers` knows, those that have a role."""
+        said: Any = getattr(self._hf, "all_special_ids", self._tokenizer.special_token_ids)
+        return sorted(int(token_id) for token_id in said)
 
     @property
     def all_special_tokens(self) -> list[str]:
@@ -194,6 +210,11 @@ class OlderTokenizer:
     def _said(self, name: str) -> int | None:
         said = getattr(self._hf, name, getattr(self._tokenizer, name, None))
         return said if isinstance(said, int) else None
+
+
+def _longest(options: Mapping[str, Any]) -> int | None:
+    """How many tokens are kept of a text; all of them if it is not said."""
+    return options.get("max_length") if options.get("truncation") else None
 
 
 def _ids(token_ids: Any) -> list[int]:
