@@ -1,6 +1,5 @@
 """What became of one model file: the verdict, and what it rests on."""
 
-import logging
 import traceback
 from enum import StrEnum
 from typing import Any
@@ -40,7 +39,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     sharing: str = ""
     own: float = 0.0  # mlx-lm in pieces against one pass, in standard deviations of the logits
     engine: float = 0.0  # the engine, likewise
-    why: str = ""  # why rows cannot share more, as the log says
+    why: str = ""  # why rows cannot share more
     note: str = ""
 
 
@@ -70,7 +69,7 @@ def outcome_of(name: str, weights: str = "float32", seed: int = 1) -> Outcome:
 def _compared(name: str, model: Any, reference: compare.Reference, seed: int) -> Outcome:
     own = _worst([*_own(model, reference), *compare.batch_differences(model, reference)])
     try:
-        sharing, why = _sharing(model)
+        layout = runner_of(model).profile.layout
         ways = compare.engine_differences(model, reference, seed)
         ways.append(compare.token_difference(model, reference, seed))
     except Exception as exc:
@@ -79,28 +78,14 @@ def _compared(name: str, model: Any, reference: compare.Reference, seed: int) ->
     engine = _worst(ways)
     return Outcome(
         name=name,
-        verdict=_verdict(own, engine, sharing),
+        verdict=_verdict(own, engine, layout.sharing),
         caches=compare.kinds_of_caches(model),
-        sharing=sharing.name.lower(),
+        sharing=layout.sharing.name.lower(),
         own=own.size,
         engine=engine.size,
-        why=why,
+        why=layout.why,
         note=_note(own, engine, reference),
     )
-
-
-def _sharing(model: Any) -> tuple[Sharing, str]:
-    """What rows can share, and why not more, as the log says."""
-    records: list[logging.LogRecord] = []
-    logger = logging.getLogger("concordance_inference.engine.sharing")
-    logger.setLevel(logging.INFO)
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
-    logger.addHandler(handler)
-    sharing = runner_of(model).profile.sharing
-    logger.removeHandler(handler)
-    _, _, why = records[-1].getMessage().partition(" (")
-    return sharing, why.removesuffix(")")
 
 
 def _own(model: Any, reference: compare.Reference) -> list[compare.Difference]:

@@ -8,6 +8,8 @@ import pytest
 from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.head import ScoringHead
 from concordance_inference.engine.plan import Sharing
+from concordance_inference.engine.profile import profile_of
+from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.engine.sharing import Layout, find_layout
 from concordance_shared import ModelLoadError
 from families import build_model, model_named
@@ -126,50 +128,67 @@ def test_tokens_that_a_model_rules_out_are_no_difference():
     assert ScoringHead(model).is_trimmed
 
 
-def test_a_model_without_numbers_runs_row_by_row_so_that_each_request_is_told(caplog):
+def test_a_model_without_numbers_runs_row_by_row_so_that_each_request_is_told():
     model = RulesOut(model_named("llama").args)
     model.value = mx.nan
 
-    assert layout_of(model).sharing is Sharing.ALONE
-    assert "its logits are not numbers" in caplog.text
+    layout = layout_of(model)
+
+    assert layout.sharing is Sharing.ALONE
+    assert "its logits are not numbers" in layout.why
 
 
 class Raises(llama.Model):
-    """Raises when rows share a pass, or always."""
+    """Raises when so many rows share a pass."""
 
     num_rows = 2
+    error = TypeError("arange(): incompatible function arguments.\nInvoked with: ...")
 
     def __call__(self, inputs, cache=None):
         if inputs.shape[0] >= self.num_rows:
-            raise RuntimeError("[malloc] Unable to allocate 99 bytes")
+            raise self.error
         return super().__call__(inputs, cache=cache)
 
 
-def test_why_rows_share_nothing_is_in_the_log(caplog):
+def test_arithmetic_that_only_one_length_can_do_makes_rows_run_one_by_one():
+    layout = layout_of(Raises(model_named("llama").args))
+
+    reason = "TypeError: arange(): incompatible function arguments"
+    assert layout == Layout(Sharing.ALONE, why=f"padded, ragged, equal: {reason}")
+
+
+@pytest.mark.parametrize("num_rows", [1, 2])
+def test_memory_that_does_not_suffice_is_no_reason_to_run_row_by_row(num_rows):
+    model = Raises(model_named("llama").args)
+    model.error = RuntimeError("[malloc] Unable to allocate 99 bytes")
+    head = ScoringHead(model)
+    model.num_rows = num_rows
+
+    with pytest.raises(RuntimeError, match="Unable to allocate"):
+        find_layout(head, partial(BatchCache, model, margin=0))
+
+
+def test_what_rows_share_is_in_the_log_also_if_the_profile_is_known(caplog):
+    model = model_named("llama")
+    profile = profile_of(model, measures_cost=False)
+
     with caplog.at_level(logging.INFO):
-        layout = layout_of(Raises(model_named("llama").args))
-
-    assert layout.sharing is Sharing.ALONE
-    (record,) = [r for r in caplog.records if r.name.endswith("sharing")]
-    assert record.levelno == logging.WARNING
-    assert record.getMessage().startswith("llama: rows run one by one")
-    assert "padded: RuntimeError: [malloc] Unable to allocate 99 bytes" in record.getMessage()
-
-
-def test_what_rows_share_is_in_the_log(caplog):
-    with caplog.at_level(logging.INFO):
-        layout_of(model_named("llama"))
+        ModelRunner(model, profile)
 
     assert "llama: rows share forward passes whatever they hold and read" in caplog.messages
 
 
-def test_memory_that_does_not_suffice_for_one_row_is_no_reason_to_run_row_by_row():
-    model = Raises(model_named("llama").args)
-    head = ScoringHead(model)
-    model.num_rows = 1
+def test_why_rows_share_nothing_is_a_warning_in_the_log(caplog):
+    layout = Layout(Sharing.ALONE, why="its caches are of a kind of its own")
 
-    with pytest.raises(RuntimeError, match="Unable to allocate"):
-        find_layout(head, partial(BatchCache, model, margin=0))
+    layout.log("deepseek_v41")
+
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == (
+        "deepseek_v41: rows run one by one, so that a batch is no faster than its rows in turn "
+        "(its caches are of a kind of its own)"
+    )
 
 
 @pytest.mark.parametrize("chunk", [3, 64])

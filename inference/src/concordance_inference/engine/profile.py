@@ -12,7 +12,7 @@ from concordance_inference.engine.head import ScoringHead
 from concordance_inference.engine.kv_budget import Footprint
 from concordance_inference.engine.pass_cost import measured_cost
 from concordance_inference.engine.plan import Pass, PassCost, Read, Sharing
-from concordance_inference.engine.sharing import find_layout
+from concordance_inference.engine.sharing import Layout, find_layout
 
 _TOKENS = 16
 
@@ -22,9 +22,15 @@ class ModelProfile(Struct, frozen=True, kw_only=True):
 
     sharing: Sharing  # which rows can share a pass
     is_foreign: bool = False  # each row has mlx-lm's own caches, whatever these are
+    why: str = ""  # why rows cannot share more, in words
     footprint: Footprint  # what its caches take
     cost: PassCost = PassCost()  # what its passes cost; in seconds, if `is_timed`
     is_timed: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """How the rows of a batch are laid out."""
+        return Layout(self.sharing, self.is_foreign, self.why)
 
 
 def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) -> ModelProfile:
@@ -40,7 +46,10 @@ def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) 
     cache = BatchCache(model, margin=margin, is_foreign=layout.is_foreign)
     footprint = _footprint(head, cache)
     profile = ModelProfile(
-        sharing=layout.sharing, is_foreign=layout.is_foreign, footprint=footprint
+        sharing=layout.sharing,
+        is_foreign=layout.is_foreign,
+        why=layout.why,
+        footprint=footprint,
     )
     if not measures_cost:
         return profile

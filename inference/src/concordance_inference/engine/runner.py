@@ -36,6 +36,7 @@ class ModelRunner:
         """
         self.head = ScoringHead(model)
         self.profile = profile or profile_of(model, margin=margin)
+        self.profile.layout.log(self.head.name)
         self.computes_in_16_bit = computes_in_16_bit(model)
         self._unfinished: mx.array | None = None  # of the last step that scored nothing
         self.cache = BatchCache(model, margin=margin, is_foreign=self.profile.is_foreign)

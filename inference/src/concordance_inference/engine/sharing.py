@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import mlx.core as mx
 from concordance_shared import ModelLoadError
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.caches.segments import Segment, Snapshot
@@ -61,6 +61,13 @@ class Layout(Struct, frozen=True):
 
     sharing: Sharing  # which of them can share a pass
     is_foreign: bool = False  # each has mlx-lm's own caches
+    why: str = ""  # why they cannot share more, in words
+
+    def log(self, name: str) -> None:
+        """Tell the log what the rows of a model can share: a warning if that is nothing."""
+        level = logging.WARNING if self.sharing is Sharing.ALONE else logging.INFO
+        why = f" ({self.why})" if self.why else ""
+        logger.log(level, "%s: %s%s", name, _IN_WORDS[self.sharing], why)
 
 
 class CacheMaker(Protocol):
@@ -74,8 +81,6 @@ class CacheMaker(Protocol):
 def find_layout(head: ScoringHead, make_cache: CacheMaker) -> Layout:
     """The layout that shares the most without changing the logits of any row.
 
-    The log says which it is and, for those that were rejected, why.
-
     Args:
         head: The model.
         make_cache: Makes caches for it, which keep no more behind a window than they need.
@@ -83,21 +88,17 @@ def find_layout(head: ScoringHead, make_cache: CacheMaker) -> Layout:
     Raises:
         ModelLoadError: The model fails with its own caches, or a row gets other logits when another
             is read between its own passes.
-        RuntimeError: A pass of one row fails, for example because the memory does not suffice.
+        RuntimeError: A pass fails, for example because the memory does not suffice.
     """
-    refusals: list[str] = []
+    trials = _Trials(head, make_cache)
     try:
-        layout = _Trials(head, make_cache, refusals).layout()
+        layout = trials.layout()
     except _ARITHMETIC as exc:
         raise ModelLoadError(
             f"models of type {head.name} cannot be served: mlx-lm's own code fails on a few tokens "
             f"({_in_words(exc)})"
         ) from exc
-    reasons = f" ({'; '.join(refusals)})" if refusals else ""
-    is_odd = layout.sharing is Sharing.ALONE or "RuntimeError" in reasons
-    level = logging.WARNING if is_odd else logging.INFO
-    logger.log(level, "%s: %s%s", head.name, _IN_WORDS[layout.sharing], reasons)
-    return layout
+    return structs.replace(layout, why=trials.why)
 
 
 class _Alone(Struct, frozen=True, eq=False):
@@ -113,11 +114,23 @@ class _Alone(Struct, frozen=True, eq=False):
 class _Trials:
     """The trials of one model."""
 
-    def __init__(self, head: ScoringHead, make_cache: CacheMaker, refusals: list[str]) -> None:
+    def __init__(self, head: ScoringHead, make_cache: CacheMaker) -> None:
         self._head = head
         self._make_cache = make_cache
-        self._refusals = refusals  # why a layout was rejected, in words
+        self._refusals: dict[str, list[Sharing]] = {}  # reasons, and what was rejected for each
         self._known: dict[tuple[int, int, int], _Alone] = {}
+
+    @property
+    def why(self) -> str:
+        """Why layouts were rejected, in words."""
+        named = {
+            reason: ", ".join(sharing.name.lower() for sharing in ways)
+            for reason, ways in self._refusals.items()
+        }
+        return "; ".join(f"{ways}: {reason}" if ways else reason for reason, ways in named.items())
+
+    def _refuse(self, reason: str, *ways: Sharing) -> None:
+        self._refusals.setdefault(reason, []).extend(ways)
 
     def layout(self) -> Layout:
         """The best layout that passes its trial."""
@@ -141,17 +154,15 @@ class _Trials:
         """Whether the batch's caches can stand in for mlx-lm's own."""
         try:
             if self._make_cache().is_foreign:
-                self._refusals.append("its caches are of a kind of its own")
+                self._refuse("its caches are of a kind of its own")
             elif not self._is_like_own():
-                self._refusals.append(
-                    "with the batch's caches it has other logits than with its own"
-                )
+                self._refuse("with the batch's caches it has other logits than with its own")
             elif not self._can_go_on():
-                self._refusals.append("it looks at positions that its caches need not keep")
+                self._refuse("it looks at positions that its caches need not keep")
             else:
                 return True
         except _ARITHMETIC as exc:
-            self._refusals.append(_in_words(exc))
+            self._refuse(_in_words(exc))
         return False
 
     def _is_like_own(self) -> bool:
@@ -175,12 +186,12 @@ class _Trials:
         ]
         try:
             together = self._together(rows)
-        except (*_ARITHMETIC, RuntimeError) as exc:
-            self._refusals.append(f"{sharing.name.lower()}: {_in_words(exc)}")
+        except _ARITHMETIC as exc:
+            self._refuse(_in_words(exc), sharing)
             return False
         if all(_is_close(one, row.logits) for one, row in zip(together, rows, strict=True)):
             return True
-        self._refusals.append(f"{sharing.name.lower()}: other logits than alone")
+        self._refuse("other logits than alone", sharing)
         return False
 
     def _check_turns(self, layout: Layout) -> None:
@@ -190,7 +201,7 @@ class _Trials:
         self._read(cache, {0: (0, 20)})
         alone = self._read(cache, {0: (20, 2)})[0]
         if mx.isnan(alone).any().item():
-            self._refusals.append("its logits are not numbers")
+            self._refuse("its logits are not numbers")
             return
         cache.rebuild((), 2)
         for row in range(2):
