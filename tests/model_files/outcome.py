@@ -37,7 +37,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     caches: tuple[str, ...] = ()  # the kinds that mlx-lm makes for it
     sharing: str = ""
-    own: float = 0.0  # mlx-lm in pieces against one pass, in standard deviations of the logits
+    own: float = 0.0  # mlx-lm in pieces against one pass, in standard deviations of logits
     engine: float = 0.0  # the engine, likewise
     why: str = ""  # why rows cannot share more
     note: str = ""
@@ -74,15 +74,15 @@ def _compared(name: str, model: Any, reference: compare.Reference, seed: int) ->
         ways.append(compare.token_difference(model, reference, seed))
     except Exception as exc:
         verdict = Verdict.REFUSED if isinstance(exc, ModelLoadError) else Verdict.WRONG
-        return Outcome(name=name, verdict=verdict, own=own.size, note=_raised(exc))
+        return Outcome(name=name, verdict=verdict, own=min(own.size, 1e3), note=_raised(exc))
     engine = _worst(ways)
     return Outcome(
         name=name,
         verdict=_verdict(own, engine, layout.sharing),
         caches=compare.kinds_of_caches(model),
         sharing=layout.sharing.name.lower(),
-        own=own.size,
-        engine=engine.size,
+        own=min(own.size, 1e3),
+        engine=min(engine.size, 1e3),
         why=layout.why,
         note=_note(own, engine, reference),
     )

@@ -234,6 +234,9 @@ class _Trials:
             if row.segment is not None:
                 parts: Any = [(0, row.segment.layers)] if row.segment.layers else []
                 cache.restore(i, row.held, parts, row.snapshot)
+        cache.reserve(max(row.held + row.read for row in rows))
+        for i, row in enumerate(rows):
+            cache.spoil(i, row.held)
         logits = self._read(cache, {i: (row.held, row.read) for i, row in enumerate(rows)})
         mx.eval(logits)
         return logits

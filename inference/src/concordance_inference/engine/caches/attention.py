@@ -104,6 +104,16 @@ class AttentionGroup:
         assert self.window is not None
         self.window, self._is_narrowed = min(window, self.window), True
 
+    def spoil(self, row: int, length: int) -> None:
+        """Put noise behind the first `length` tokens of a row, as stale keys and values are.
+
+        For trials: in new buffers, what must not be seen is zero and makes hardly any difference.
+        """
+        at = length - self._starts[row]
+        for layer in self.layers:
+            if arrays := layer.arrays():
+                layer.write(row, at, *(_noise_like(array[:1, :, at:]) for array in arrays))
+
     @property
     def num_bytes(self) -> int:
         """What the buffers take, in bytes."""
@@ -306,6 +316,11 @@ class AttentionGroup:
         for position in sorted(self._pins[row]):
             if position <= length and (kept := self.snapshot(row, position)):
                 self._snapshots[row][position] = kept
+
+
+def _noise_like(array: mx.array) -> mx.array:
+    noise = 10 * mx.random.normal(array.shape, key=mx.random.key(0))
+    return noise.astype(array.dtype)
 
 
 class AttentionCache:

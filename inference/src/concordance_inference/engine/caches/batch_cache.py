@@ -98,6 +98,11 @@ class BatchCache:
             if kept is not None and not group.is_chunked:
                 group.narrow(window)
 
+    def spoil(self, row: int, length: int) -> None:
+        """Put noise behind the first `length` tokens of a row, where nobody may look."""
+        for group in self._attention.values():
+            group.spoil(row, length)
+
     @property
     def layers(self) -> list[Any]:
         """What the model is handed for the pass under way."""
