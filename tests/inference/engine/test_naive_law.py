@@ -26,9 +26,7 @@ def assert_same(program):
 @few
 @given(dice=st.randoms(use_true_random=False), model=st.sampled_from(MODELS))
 def test_a_random_program_gives_what_an_executor_without_caches_gives(dice, model):
-    program = random_program(dice, model)
-    program.candidates = None
-    assert_same(program)
+    assert_same(random_program(dice, model))
 
 
 A = [5, 6, 7, 40, 41, 97, 5, 5, 6, 7, 40, 97, 41, 41, 6, 40, 7, 97, 5, 6, 40, 7, 41, 97, 6, 6, 5, 7]
@@ -104,6 +102,23 @@ ONCE_WRONG = {
                     }
                 ],
             },
+        ],
+    },
+    "a draw that is discarded is counted by penalties": {
+        "model": "llama",
+        "candidates": 6,
+        "requests": [
+            {
+                "prompt": [0],
+                "max_tokens": 25,
+                "sampling": {
+                    "temperature": 0.7,
+                    "seed": 0,
+                    "top_p": 0.5,
+                    "repetition_penalty": 0.3,
+                    "frequency_penalty": 1.5,
+                },
+            }
         ],
     },
 }
