@@ -136,10 +136,62 @@ def random_program(dice, model):
         eos=[EOS, *dice.sample(range(VOCAB), dice.choice([0, 0, 4, 20]))],
         alphabet=dice.choice(["bytes", "short", "short"]),
     )
+    habit = dice.choice([None] * 6 + [_share_beginnings, _force_beside_others, _go_and_come])
+    if habit:
+        habit(dice, wide, edges)
+        return wide
     prompts = _prompts(dice, edges, context)
     for i in range(dice.choice([1, 1, 2, 2, 2, 3, 4, 5])):
         wide.requests.append(_request(dice, wide, prompts, i, edges))
     return wide
+
+
+def _share_beginnings(dice, program, edges):
+    """Prompts of equal length that differ in their last tokens, one after the other."""
+    program.prefixes, program.context, program.memory = True, 4096, None
+    length = max(20, _length(dice, edges, 70))
+    base = _tokens(dice, length)
+    prompts = [base]
+    for _ in range(2):
+        common = length - dice.choice([1, 4, 10, 10, 15])
+        prompts.append(base[:common] + _tokens(dice, length - common))
+    for i in range(dice.choice([3, 4, 6])):
+        request = Request(prompt=list(dice.choice(prompts)), max_tokens=dice.choice([1, 2, 4, 9]))
+        request.goes_on = i > 1 and dice.random() < 0.3
+        request.after = i - 1 if i and (request.goes_on or dice.random() < 0.8) else None
+        if request.goes_on:
+            request.prompt = request.prompt[-3:]
+        if dice.random() < 0.3:
+            request.mods = [_random_mod(dice, request, edges)]
+        program.requests.append(request)
+
+
+def _force_beside_others(dice, program, edges):
+    """Forced spans that are read in pieces, with log-probabilities and penalties."""
+    program.chunk, program.context, program.memory = dice.choice([1, 3, 5]), 4096, None
+    for i in range(dice.choice([1, 2, 3])):
+        request = _request(dice, program, [_tokens(dice, 3)], i, edges)
+        request.max_tokens, request.top_logprobs = 30, dice.choice([None, 0, 0, 3])
+        request.sampling["repetition_penalty"] = dice.choice([1.8, 0.6])
+        do = _edit(dice, "force")
+        rule = Rule(on="Added", when=["nth", dice.choice([0, 1, 3])], do=do, times=1)
+        request.mods = [Mod(on=["Added"], rules=[rule])]
+        program.requests.append(request)
+
+
+def _go_and_come(dice, program, edges):
+    """Outputs longer than the budget and prompts of a mod's own, while others come and go."""
+    program.chunk, program.context = dice.choice([1, 3, 16]), 4096
+    for i in range(dice.choice([3, 4, 6])):
+        request = Request(prompt=_tokens(dice, 3), max_tokens=dice.choice([1, 2, 4]))
+        request.at, request.top_logprobs = dice.randrange(12), dice.choice([None, 0])
+        do = ["output", _tokens(dice, dice.choice([10, 40, 80]))]
+        on = dice.choice(["Prefilled", "ForwardPass", "Sampled", "Added"])
+        if dice.random() < 0.3:
+            on, do = "Prefilled", ["prefill", _tokens(dice, dice.choice([10, 40])), 0]
+        if i < 3:
+            request.mods = [Mod(on=[on], rules=[Rule(on=on, when=["nth", 0], do=do)])]
+        program.requests.append(request)
 
 
 def _tokens(dice, count):
