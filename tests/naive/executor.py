@@ -16,7 +16,7 @@ from naive.sampling import adjusted, log_softmax, penalized, sample
 class Executor:
     """One request and its mods."""
 
-    def __init__(self, request, mods, logits, world):
+    def __init__(self, request, mods, logits, world, nudge=None):
         """Take a request.
 
         Args:
@@ -24,9 +24,10 @@ class Executor:
             mods: Its mods: `name`, `on`, `max_backtrack` and `answer(event)`.
             logits: A function from a token list to the logits behind it.  (vocab,) float32
             world: `vocab_size`, `eos_ids`, `context_length`, `piece(token_id)` -> bytes.
+            nudge: Changes a row and its margin a little before it is sampled; see `compare`.
         """
         self.request, self.mods, self.logits, self.world = request, mods, logits, world
-        self.prompt, self.ids, self.forced = list(request.prompt), [], []
+        self.prompt, self.ids, self.forced, self.nudge = list(request.prompt), [], [], nudge
         room = world.context_length - len(self.prompt)
         self.budget = room if request.max_tokens is None else min(request.max_tokens, room)
         self.told = dict.fromkeys(self.listeners("Added"), 0)  # of how many tokens each knows
@@ -86,6 +87,9 @@ class Executor:
             raise Fault("InvalidActionError", None, "ForwardPass", len(self.ids))
         token_id, margin = sample(row, temperature, self.request.sampling, self.draws)
         self.margins.append(margin)
+        if self.nudge:
+            row = self.nudge(row, margin)
+            token_id, _ = sample(row, temperature, self.request.sampling, self.draws)
         self.draws += 1
         self.take_sampled(token_id)
 
