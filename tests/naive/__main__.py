@@ -72,7 +72,7 @@ def _arguments(argv):
     parser.add_argument("--stop-after", type=int, default=1, help="so many differences")
     parser.add_argument("--no-shrink", action="store_true", help="print failing programs whole")
     parser.add_argument("--shrink-for", type=float, default=60, help="seconds")
-    parser.add_argument("--every", type=int, default=500, help="tell how far it is")
+    parser.add_argument("--every", type=int, default=500, help="tell how far it is; 0: never")
     parser.add_argument("--program", help="run this one program (JSON, or - for standard input)")
     return parser.parse_args(argv)
 

@@ -176,10 +176,19 @@ def _kv_bytes(program, profile):
     """The memory for caches: at least what the largest request needs when it is alone."""
     if program.memory is None:
         return None
-    budget = KvBudget(
-        profile.footprint, max_bytes=2**60, max_rows=1, context_length=program.context
-    )
-    return int(program.memory * budget.bytes_of([max(map(_longest, program.requests))]))
+    length = max(map(_longest, program.requests))
+    low, high = 0, 2**40
+    while high - low > 1:
+        middle = (low + high) // 2
+        budget = KvBudget(
+            profile.footprint,
+            max_bytes=middle,
+            max_rows=program.max_rows,
+            context_length=program.context,
+        )
+        fits = budget.longest >= length and budget.fits([length])
+        low, high = (low, middle) if fits else (middle, high)
+    return int(program.memory * high)
 
 
 def _longest(request):
