@@ -49,6 +49,33 @@ def test_one_model(client):
 # Mods
 
 
+OLDER = """
+from quote_mod_sdk import Prefilled, mod
+from {0}words import HELLO
+
+@mod
+def Say(event, actions, tokenizer):
+    if isinstance(event, Prefilled):
+        return actions.force_output(tokenizer.encode(HELLO))
+    return actions.noop()
+"""
+
+
+@pytest.mark.parametrize("home", [".", "pack."])
+def test_a_folder_in_the_older_form_under_a_name_of_its_kind(client, home):
+    source = {"pack/say.py": OLDER.format(home), "pack/words.py": "HELLO = 'hello'"}
+    upload = {"name": "My.Mod-2", "language": "Python", "entrypoint": "Say", "source": source}
+    path = client.post("/v1/mods", json={**upload, "module": "pack/say.py"})
+    made = client.post("/v1/mods", json={**upload, "module": "pack.say"})
+
+    assert "written with dots: 'pack.say'" in path.json()["error"]["message"]
+    assert made.status_code == 201, made.text
+    assert client.get("/v1/mods/My.Mod-2").json() == made.json()
+    assert "My.Mod-2" in [m["id"] for m in client.get("/v1/mods").json()["data"]]
+    assert "fake/My.Mod-2" in [m["id"] for m in client.get("/v1/models").json()["data"]]
+    assert client.delete("/v1/mods/My.Mod-2").status_code == 200
+
+
 def test_an_upload_can_be_seen_used_and_deleted(client):
     made = client.post("/v1/mods", json=UPLOAD)
     assert made.status_code == 201

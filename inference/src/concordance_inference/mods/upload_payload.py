@@ -102,7 +102,7 @@ def _plain_module(payload: ModPayload) -> str:
     """The name of a source that comes alone."""
     module = payload.module or _MODULE
     if not _is_module(module):
-        raise InvalidRequestError(f"{module!r:.80} is no module's name", param="module")
+        raise _no_module(module)
     return _MODULE if module == "__main__" else module
 
 
@@ -119,8 +119,15 @@ def _module_of(payload: ModPayload, files: dict[str, str]) -> str:
             )
         return known[0]
     if not _is_module(payload.module):
-        raise InvalidRequestError(f"{payload.module!r:.80} is no module's name", param="module")
+        raise _no_module(payload.module)
     return payload.module
+
+
+def _no_module(name: str) -> InvalidRequestError:
+    """What is said of a name that no module has."""
+    meant = name.strip("/.").removesuffix(".py").replace("/", ".")
+    hint = f"; it is written with dots: {meant!r}" if _is_module(meant) else ""
+    return InvalidRequestError(f"{name!r:.80} is no module's name{hint}", param="module")
 
 
 def _is_module(name: str) -> bool:

@@ -220,6 +220,31 @@ def m(event, actions, tokenizer):
     assert play(definition, script="abcd!").text.startswith(text)
 
 
+def test_events_have_the_attributes_that_they_had_and_no_others():
+    definition = upload(
+        HEADER
+        + """
+import copy, pickle
+FIRST = ["request_id", "step"]
+SEEN = ["hidden_states", "attention_patterns", "layer", "input_ids"]
+HAS = {
+    Prefilled: [*FIRST, "max_steps", "context_info", *SEEN], ForwardPass: [*FIRST, "logits", *SEEN],
+    Sampled: [*FIRST, "sampled_token"], Added: [*FIRST, "added_tokens", "forced"],
+}
+
+@mod
+def m(event, actions, tokenizer):
+    assert list(vars(event)) == list(event.__dict__) == HAS[type(event)]
+    assert vars(copy.copy(event)) == vars(event)
+    if isinstance(event, Added):
+        assert vars(pickle.loads(pickle.dumps(event))) == vars(event)
+    assert vars(actions.noop()) == {}
+"""
+    )
+
+    assert play(definition, says="ab").text == "ab"
+
+
 def test_events_can_be_changed_by_their_mod():
     definition = upload(f"""
 {HEADER}

@@ -16,6 +16,10 @@ from concordance_inference.mods.older_sdk.plain import Plain
 class ModEvent(Plain):
     """What an event is. Each has `request_id` and `step`, a position in the completion."""
 
+    #: Where the engine raised it, and where the completion ends there: not among its attributes
+    #: that `vars` lists.
+    __slots__ = ("engine_end", "engine_step")
+
     request_id: str
     step: int
 
@@ -131,7 +135,7 @@ def older_event(event: concordance_shared.Event) -> ModEvent:
     """An event of the engine's as a mod of the older SDK is given it."""
     made = _older(event)
     end = event.step + (len(made.added_tokens) if isinstance(made, Added) else 0)
-    vars(made).update(_position=event.step, _end=end)
+    made.engine_step, made.engine_end = event.step, end
     return made
 
 
@@ -153,12 +157,12 @@ def _older(event: concordance_shared.Event) -> ModEvent:
 
 def position_of(event: ModEvent) -> int | None:
     """The step at which the engine raised an event; `None` for one that it did not raise."""
-    return vars(event).get("_position")
+    return getattr(event, "engine_step", None)
 
 
 def end_of(event: ModEvent) -> int | None:
     """How many tokens the completion has at an event that the engine raised."""
-    return vars(event).get("_end")
+    return getattr(event, "engine_end", None)
 
 
 def kind_of(event: object) -> type[concordance_shared.Event]:
