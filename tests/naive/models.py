@@ -12,6 +12,7 @@ from families import _FIELDS, build_model
 _WINDOWS = {
     "gpt_oss": ("sliding_window", (3, 5, 16)),
     "gemma3_text": ("sliding_window", (4, 16)),
+    "plamo3": ("sliding_window", (1, 16)),
     "llama4": ("attention_chunk_size", (4, 16)),
     "recurrent_gemma": ("attention_window_size", (4, 16)),
     "baichuan_m1": ("sliding_window", (4, 16)),
