@@ -424,7 +424,18 @@ def main() -> None:
     except Exception as exc:
         from concordance_shared import ConcordanceError  # too slow to import for `--help`
 
-        if not isinstance(exc, ConcordanceError):
+        if not isinstance(exc, ConcordanceError) and not _lacks_backend(exc):
             raise
-        print(f"concordance: {exc}", file=sys.stderr)
+        print(f"concordance: {_NO_BACKEND if _lacks_backend(exc) else exc}", file=sys.stderr)
         sys.exit(1)
+
+
+_NO_BACKEND = (
+    "MLX is installed without the code for a device; install one of "
+    "`pip install 'concordance-inference[cpu]'` and `pip install 'concordance-inference[cuda]'`"
+)
+
+
+def _lacks_backend(exc: Exception) -> bool:
+    """Whether `import mlx.core` failed, as it does on Linux without one of the extras."""
+    return isinstance(exc, ImportError) and (exc.name == "mlx.core" or "libmlx" in str(exc))

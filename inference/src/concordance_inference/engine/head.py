@@ -30,10 +30,15 @@ class ScoringHead:
     is built otherwise, it is left as it was and its logits are cut instead.
     """
 
-    def __init__(self, model: Any) -> None:
-        """Take one of mlx-lm's models, whose body is changed if that is possible."""
+    def __init__(self, model: Any, *, is_trimmed: bool | None = None) -> None:
+        """Take one of mlx-lm's models, whose body is changed if that is possible.
+
+        Args:
+            model: The model.
+            is_trimmed: Whether it is possible, if that is known; else a probe finds out.
+        """
         self._model = model
-        self._choice = _choose_in(model)
+        self._choice = None if is_trimmed is False else _choose_in(model, is_known=is_trimmed)
 
     @property
     def is_trimmed(self) -> bool:
@@ -108,18 +113,25 @@ def _pick(values: mx.array, wanted: Wanted) -> mx.array:
     return values.reshape(-1, size)[flat]
 
 
-def _choose_in(model: Any) -> _Choice | None:
-    """Change the model's body so that it returns what is chosen, if that is possible."""
+def _choose_in(model: Any, *, is_known: bool | None) -> _Choice | None:
+    """Change the model's body so that it returns what is chosen, if that is possible.
+
+    Args:
+        model: The model.
+        is_known: True to change it without a probe.
+    """
     body = _body_of(model)
     if body is None or isinstance(body, _ChosenPositions):
         return getattr(body, "concordance_choice", None)
     probe = mx.array([[1, 2, 3]])
-    before = model(probe)
+    before = None if is_known else model(probe)
     plain, choice = type(body), _Choice()
     object.__setattr__(body, "concordance_choice", choice)
     body.__class__ = type(
         plain.__name__, (_ChosenPositions, plain), {"__module__": plain.__module__}
     )
+    if before is None:
+        return choice
     try:
         with choice.of([(0, 1), (0, 2)]):
             after = model(probe)

@@ -23,6 +23,7 @@ class ModelProfile(Struct, frozen=True, kw_only=True):
     sharing: Sharing  # which rows can share a pass
     is_foreign: bool = False  # each row has mlx-lm's own caches, whatever these are
     why: str = ""  # why rows cannot share more, in words
+    is_trimmed: bool | None = None  # the head computes wanted positions only; `None`: not known
     footprint: Footprint  # what its caches take
     cost: PassCost = PassCost()  # what its passes cost; in seconds, if `is_timed`
     is_timed: bool = False
@@ -49,6 +50,7 @@ def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) 
         sharing=layout.sharing,
         is_foreign=layout.is_foreign,
         why=layout.why,
+        is_trimmed=head.is_trimmed,
         footprint=footprint,
     )
     if not measures_cost:

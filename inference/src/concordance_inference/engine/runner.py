@@ -34,8 +34,8 @@ class ModelRunner:
             profile: What is known of it; found out by running it if left out.
             margin: How many tokens behind its window a sliding layer keeps.
         """
-        self.head = ScoringHead(model)
         self.profile = profile or profile_of(model, margin=margin)
+        self.head = ScoringHead(model, is_trimmed=self.profile.is_trimmed)
         self.profile.layout.log(self.head.name)
         self.computes_in_16_bit = computes_in_16_bit(model)
         self._unfinished: mx.array | None = None  # of the last step that scored nothing
