@@ -5,7 +5,7 @@ inside of its part. Those that wait are asked in the order of the mods, as at ev
 they have their turns in that order.
 """
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 
@@ -17,9 +17,23 @@ class Writer(Protocol):
         ...
 
 
+W = TypeVar("W", bound=Writer)
+
 #: Those of each request, for as long as one of them lives, however the request ends.
 _writers: WeakValueDictionary[str, WeakSet[Writer]] = WeakValueDictionary()
 _kept: WeakKeyDictionary[Writer, WeakSet[Writer]] = WeakKeyDictionary()
+
+
+def others_of(writer: W, request_id: str) -> list[W]:
+    """The other writers of a request that are of the same type; this one is of it from now on.
+
+    Args:
+        writer: Who asks; it lives no longer than its request.
+        request_id: Names the request.
+    """
+    writers = _kept[writer] = _writers.setdefault(request_id, WeakSet())
+    writers.add(writer)
+    return [w for w in writers if w is not writer and isinstance(w, type(writer))]
 
 
 def may_begin(

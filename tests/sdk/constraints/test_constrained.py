@@ -24,7 +24,7 @@ from concordance_sdk.constraints import (
     constrain,
 )
 from concordance_sdk.testing import ByteTokenizer, ScriptedLogits, play
-from concordance_shared import ConstraintError
+from concordance_shared import ConcordanceError, ConstraintError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vocabularies import smollm
@@ -309,3 +309,31 @@ def test_what_is_no_constraint_is_refused_where_it_is_given(make):
         make(["yes", "no"])
     with pytest.raises(ConstraintError, match=r"make one of it: Regex\(...\)"):
         make(Regex)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(["a"], ["b"]), (["a"], ["ab"]), (["abc", "abd"], ["ab"]), (["a"], ["b", "c"])],
+)
+def test_two_constraints_that_no_text_satisfies_end_the_request_with_an_error(one, other):
+    for first, second in ((one, other), (other, one)):
+        mods = [
+            constrain(ChoicesStrat(choices), name=name)
+            for name, choices in (("first", first), ("second", second))
+        ]
+        with pytest.raises(ConcordanceError, match="does not allow"):
+            play(*mods, script="abcabc")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "text"),
+    [(["ab"], ["ab", "ac"], "ab"), (["a", "b"], ["b", "c"], "b"), (["abc"], ["abc", "abd"], "abc")],
+)
+def test_a_text_under_two_constraints_satisfies_both(one, other, text):
+    for first, second in ((one, other), (other, one)):
+        mods = [
+            constrain(ChoicesStrat(choices), name=name)
+            for name, choices in (("first", first), ("second", second))
+        ]
+
+        assert play(*mods, script="zzzz").text == text

@@ -54,7 +54,8 @@ class Answer:
         What stands behind the end of the answer is no part of it.
 
         Raises:
-            ConstraintError: The constraint does not allow them, or some were not seen.
+            ConstraintError: The constraint does not allow them, some were not seen, or the whole
+                answer is none after all.
         """
         if self.end is not None:
             return
@@ -63,6 +64,7 @@ class Answer:
         self.matcher.extend(token_ids[:count])
         if self.matcher.is_complete:
             self.end = self._known - self.matcher.is_told
+            self.matcher.check()
         elif count < len(token_ids):
             self.matcher.extend(token_ids[count:])  # raises, and says what is wrong
 

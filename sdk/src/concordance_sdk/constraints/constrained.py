@@ -11,7 +11,7 @@ from concordance_sdk.constraints.constraint import Constraint, require_constrain
 from concordance_sdk.mod import mod
 from concordance_sdk.text import CompletionText, Cut, PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
-from concordance_sdk.turns import may_begin
+from concordance_sdk.turns import may_begin, others_of
 
 #: How many tokens may be taken back to split one in which a phrase ends.
 _MAX_SPLIT = 4
@@ -78,6 +78,7 @@ class Constrained:
         self._ends = ends
         self._temperature = 0.0 if argmax_sampling else None
         self._answer: Answer | None = None
+        self._has_begun = False  # at any time; it may have been taken back
 
     @property
     def is_complete(self) -> bool:
@@ -118,6 +119,7 @@ class Constrained:
             ConstraintError: The constraint cannot be enforced with this tokenizer.
         """
         self._go_to(event, tokenizer)
+        self._join(event, tokenizer)
         if self._answer is None:
             if self._due is None or not self._may_begin(event.request_id, event.step):
                 return None
@@ -136,6 +138,7 @@ class Constrained:
             ConstraintError: Another mod put tokens there that the constraint does not allow.
         """
         self._go_to(event, tokenizer)
+        self._join(event, tokenizer)
         if self._answer is None and (behind := self._behind_phrase()):
             self._due = behind.kept + bool(behind.before)
             if not self._may_begin(event.request_id, behind.kept):
@@ -148,6 +151,24 @@ class Constrained:
         step = max(event.step, self._answer.begin)
         self._answer.follow(step, event.added_tokens[step - event.step :])
         return self._behind(self._answer, actions, tokenizer)
+
+    def _join(self, event: ForwardPass | Added, tokenizer: Tokenizer) -> None:
+        """Begin where another constraint has begun, which forced tokens before this one was asked.
+
+        Raises:
+            ConstraintError: This one does not allow what was written under the other.
+        """
+        if self._answer is not None or self._phrase is not None or self._has_begun:
+            return
+        for other in others_of(self, event.request_id):
+            answer = other._answer  # noqa: SLF001
+            if answer is None or answer.begin > event.step or other._phrase:  # noqa: SLF001
+                continue
+            written = answer.matcher.token_ids[: event.step - answer.begin]
+            if answer.begin + len(written) == event.step:
+                self._answer = self._started_at(answer.begin, tokenizer)
+                self._answer.follow(answer.begin, written)
+                return
 
     def _may_begin(self, request_id: str, step: int) -> bool:
         """Whether no self-prompt or flow is being written. Constraints hold at the same time."""
@@ -168,6 +189,7 @@ class Constrained:
         return actions.force_tokens(forced) if forced else None
 
     def _started_at(self, step: int, tokenizer: Tokenizer) -> Answer:
+        self._has_begun = True
         return Answer(
             compile_constraint(self._constraint, tokenizer).start(at_start=not step), step
         )

@@ -11,6 +11,7 @@ from concordance_sdk.constraints.byte_grammar import failure_of, fault_of
 from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder, literal
 from concordance_sdk.constraints.schema.compiler import definitions_of
 from concordance_sdk.constraints.schema.definitions import ANY_SPACE, Spaces
+from concordance_sdk.constraints.schema.net import problem_of
 from concordance_sdk.constraints.schema.unique import Places
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
 
@@ -75,6 +76,10 @@ class JsonSchema(Struct, frozen=True):
     def unique_places(self) -> Places:
         """Where arrays stand whose items differ, which the grammar does not say."""
         return definitions_of(json.dumps(self._schema()), self._spaces()).unique
+
+    def problem(self, text: str) -> str | None:
+        """Why a validator rejects a document that the grammar allows; `None` if it does not."""
+        return problem_of(json.dumps(self._schema()), text)
 
     def answer(self, text: str) -> str:
         """The document as it was written."""

@@ -228,6 +228,20 @@ class Matcher:
         """The answer in the text: without what was only written to end it."""
         return self.constraint.answer(self.text)
 
+    def check(self) -> None:
+        """Let the constraint look at a complete answer once more, without its grammar.
+
+        Raises:
+            ConstraintError: It is none after all; the request ends with that.
+        """
+        look = getattr(self.constraint, "problem", None)
+        problem = look(self.text) if callable(look) else None
+        if problem:
+            raise ConstraintError(
+                f"{named(self.constraint)} let a document through that breaks it: {problem}; the "
+                "grammar is at fault, please report the schema"
+            )
+
     @property
     def value(self) -> Any:
         """What the answer means. Only for one that can stop."""

@@ -40,6 +40,25 @@ Part = Callable[[bool], Cases]
 
 _TYPE_NAMES = "string, number, integer, boolean, null, array, object"
 
+_2019, _2020 = 2019, 2020
+
+#: The drafts that keywords are of, where not of all. Elsewhere they are annotations: they are kept
+#: all the same, since whoever writes them means them.
+_SINCE = {
+    **dict.fromkeys(("allOf", "anyOf", "oneOf", "not", "minProperties", "maxProperties"), 4),
+    **dict.fromkeys(("const", "contains", "propertyNames"), 6),
+    **dict.fromkeys(("if", "then", "else"), 7),
+    **dict.fromkeys(("dependentRequired", "dependentSchemas", "minContains", "maxContains"), _2019),
+    **dict.fromkeys(("unevaluatedProperties", "unevaluatedItems"), _2019),
+    **dict.fromkeys(("prefixItems", "$dynamicRef"), _2020),
+}
+_UNTIL = {
+    **dict.fromkeys(("extends", "disallow", "divisibleBy"), 3),
+    "dependencies": 7,
+    "additionalItems": _2019,
+    "$recursiveRef": _2019,
+}
+
 #: Of more patterns than this, keys in which several are found are left out.
 _MAX_OVERLAPPING = 5
 
@@ -57,9 +76,45 @@ def parts(meaning: "Meaning", number: int) -> Iterator[Part]:
     """
     schema = meaning.document.schemas[number]
     assert isinstance(schema, dict)
+    draft = meaning.draft
     for words, part in _PARTS:
-        if not words.isdisjoint(schema):
-            yield part(_Keywords(meaning, number, schema))
+        used = words.intersection(schema)
+        if not used:
+            continue
+        demand = part(_Keywords(meaning, number, schema))
+        is_meant = all(_is_of_draft(word, schema[word], draft) for word in used)
+        yield demand if is_meant else _perhaps(demand)
+
+
+def _is_of_draft(word: str, value: Any, draft: int) -> bool:
+    """Whether a draft gives a keyword, with such a value, the meaning that is enforced here."""
+    if word == "items" and isinstance(value, list):
+        return draft < _2020
+    if word in ("exclusiveMinimum", "exclusiveMaximum"):
+        return (draft <= 4) == isinstance(value, bool)
+    if word == "type":
+        return draft == 3 or not _has_schemas(value)
+    if word == "required":
+        return isinstance(value, list)
+    if word == "format":
+        return False  # an annotation to some validators, and a demand to others
+    return _SINCE.get(word, 3) <= draft <= _UNTIL.get(word, draft)
+
+
+def _has_schemas(types: Any) -> bool:
+    return types == "any" or (
+        isinstance(types, list)
+        and any(not isinstance(name, str) or name == "any" for name in cast(list[Any], types))
+    )
+
+
+def _perhaps(demand: Part) -> Part:
+    """A demand that is kept, and of which nothing is concluded where it is negated."""
+
+    def part(is_followed: bool) -> Cases:  # noqa: FBT001
+        return Cases(demand(True).shapes, is_exact=False) if is_followed else LEFT_OUT  # noqa: FBT003
+
+    return part
 
 
 class _Keywords:
@@ -295,24 +350,30 @@ def _texts(words: _Keywords) -> Part:
         if not isinstance(source, str):
             raise words.fail("pattern", f"is a text, not {source!r:.40}")
         patterns.append(words.pattern(source, "pattern"))
-    form = words.schema.get("format")
-    known = PATTERNS.get(form) if isinstance(form, str) else None
 
     def part(is_followed: bool) -> Cases:  # noqa: FBT001
         if is_followed:
-            sought = [*patterns, known] if known else patterns
             if most is not None and most < least:
                 return but("string")
-            found = frozenset((pattern, True) for pattern in sought)
+            found = frozenset((pattern, True) for pattern in patterns)
             return but("string", Text(patterns=found, least=least, most=most))
         broken = [Text(patterns=frozenset({(pattern, False)})) for pattern in patterns]
         if least:
             broken.append(Text(most=least - 1))
         if most is not None:
             broken.append(Text(least=most + 1))
-        return Cases({"string": tuple(broken)}, is_exact=not known)
+        return Cases({"string": tuple(broken)})
 
     return part
+
+
+def _formatted(words: _Keywords) -> Part:
+    form = words.schema["format"]
+    known = PATTERNS.get(form) if isinstance(form, str) else None
+    if known is None:
+        return lambda is_followed: ALL if is_followed else NONE
+    text = Text(patterns=frozenset({(known, True)}))
+    return lambda is_followed: but("string", text) if is_followed else LEFT_OUT
 
 
 def _bounds(words: _Keywords) -> Part:
@@ -370,8 +431,10 @@ def _arrays(words: _Keywords) -> Part:
             return Cases({"array": tuple(_broken_arrays(prefix, rest, least, most))}, not is_unique)
         if most is not None and most < least:
             return but("array")
-        every = tuple(_literals((number, True)) for number in prefix)
         behind = ANYTHING if rest is None else _literals((rest, True))
+        is_old = "prefixItems" in words and words.meaning.draft < _2020
+        also = behind if is_old else ANYTHING  # `items` is then about the first ones, too
+        every = tuple(_literals((number, True)) | also for number in prefix)
         return but("array", Array(every, behind, least, most, is_unique))
 
     return part
@@ -382,7 +445,7 @@ def _items(words: _Keywords) -> tuple[list[int], int | None]:
     items: Any = words.schema.get("items")
     if "prefixItems" in words:
         prefix = words.each("prefixItems")
-        return prefix, words.inner("items") if items is not None else None
+        return prefix, words.inner("items") if "items" in words else None
     if isinstance(items, list):
         count = len(cast(list[Any], items))
         prefix = [words.inner("items", i) for i in range(count)]
@@ -407,8 +470,12 @@ def _broken_arrays(
 
 
 def _contains(words: _Keywords) -> Part:
+    if "contains" not in words:
+        return lambda is_followed: ALL if is_followed else NONE
     given = words.count("minContains")
     least, most = 1 if given is None else given, words.count("maxContains")
+    if words.meaning.draft < _2019:
+        least = max(least, 1)  # older drafts know no `minContains`
     inside, outside_ = words.follows("contains"), words.breaks("contains")
 
     def part(is_followed: bool) -> Cases:  # noqa: FBT001
@@ -820,7 +887,8 @@ _PARTS: tuple[tuple[frozenset[str], Callable[[_Keywords], Part]], ...] = tuple(
         (("type",), _type),
         (("const",), _values("const")),
         (("enum",), _values("enum")),
-        (("minLength", "maxLength", "pattern", "format"), _texts),
+        (("minLength", "maxLength", "pattern"), _texts),
+        (("format",), _formatted),
         (("format",), _number_format),
         (
             (
@@ -833,7 +901,7 @@ _PARTS: tuple[tuple[frozenset[str], Callable[[_Keywords], Part]], ...] = tuple(
             (*("items", "prefixItems", "minItems", "maxItems", "uniqueItems"), "additionalItems"),
             _arrays,
         ),
-        (("contains",), _contains),
+        (("contains", "minContains", "maxContains"), _contains),
         (
             (
                 *("properties", "required", "patternProperties", "additionalProperties"),

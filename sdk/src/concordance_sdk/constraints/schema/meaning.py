@@ -4,6 +4,7 @@ What cannot be said may be left out where it is one of several alternatives: the
 are written, and none that breaks the schema. Where it is demanded, it is refused by name.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -53,7 +54,10 @@ class Meaning:
     """The meaning of the schemas of a document."""
 
     def __init__(self, document: Document, budget: Budget) -> None:
-        """Begin, with nothing known."""
+        """Begin, with nothing known.
+
+        `draft` is the draft that the document names: 3, 4, 6, 7, 2019 or 2020.
+        """
         self.document = document
         self.budget = budget
         self._literals: dict[Literal, Cases] = {}
@@ -63,6 +67,8 @@ class Meaning:
         root = document.schemas[document.root]
         draft = str(root.get("$schema", "")) if isinstance(root, dict) else ""
         self._ignores_siblings = any(old in draft for old in _OLD_DRAFTS)
+        known = re.search(r"draft[-/]0?(\d+)", draft)
+        self.draft = int(known[1]) if known else 2020
 
     def cases(self, conjunction: Conjunction) -> Cases:
         """What a value that follows all literals may be.
