@@ -30,9 +30,10 @@ except ImportError:
 TOKENIZER = ByteTokenizer()
 
 _CLASSES = [
-    r'[^"]', r"[^\\]", "[^<>:\"/\\\\|?*]", r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", ".", "[a-c]", "[^a-z]",
-    r"[\w-]", r"[\x00-\x1f]", r"\n", r"\t", r"\\", '"', "/", "é", "[a&&b]", r"[^\s\"]", r"\x41", r"\u00e9", "[]-]",
-    r"[^\d\\]", r"\.", r"\/", "[!-/]", "[^ -~]",
+    r'[^"]', r"[^\\]", "[^<>:\"/\\\\|?*]", r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", ".", "[a-c]",
+    "[^a-z]",
+    r"[\w-]", r"[\x00-\x1f]", r"\n", r"\t", r"\\", '"', "/", "é", "[a&&b]", r"[^\s\"]", r"\x41",
+    r"\u00e9", "[]-]", r"[^\d\\]", r"\.", r"\/", "[!-/]", "[^ -~]",
 ]  # fmt: skip
 _FORMATS = [
     "date", "time", "date-time", "email", "hostname", "ipv4", "ipv6", "uri", "uuid", "duration",

@@ -8,6 +8,7 @@ from concordance_sdk.action_builder import Actions
 from concordance_sdk.constraints.answer import Answer
 from concordance_sdk.constraints.compiled import compile_constraint
 from concordance_sdk.constraints.constraint import Constraint, require_constraint
+from concordance_sdk.constraints.validation import named
 from concordance_sdk.mod import mod
 from concordance_sdk.text import CompletionText, Cut, PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
@@ -150,6 +151,7 @@ class Constrained:
             return None
         step = max(event.step, self._answer.begin)
         self._answer.follow(step, event.added_tokens[step - event.step :])
+        self._check_whole(event)
         return self._behind(self._answer, actions, tokenizer)
 
     def _join(self, event: ForwardPass | Added, tokenizer: Tokenizer) -> None:
@@ -169,6 +171,26 @@ class Constrained:
                 self._answer = self._started_at(answer.begin, tokenizer)
                 self._answer.follow(answer.begin, written)
                 return
+
+    def _check_whole(self, event: Added) -> None:
+        """Refuse what another constraint on the same text forced behind the end of this one.
+
+        Raises:
+            ConstraintError: The text goes on where this constraint has it end.
+        """
+        answer = self._answer
+        if answer is None or answer.end is None or not self._ends:
+            return
+        end = answer.end + answer.was_told_to_end
+        beside = any(
+            other._answer and other._answer.begin == answer.begin  # noqa: SLF001
+            for other in others_of(self, event.request_id)
+        )
+        if beside and end < event.step + len(event.added_tokens):
+            raise ConstraintError(
+                f"{named(self._constraint)} does not allow what another constraint on the same "
+                f"text forces behind {answer.matcher.text[-40:]!r}; both hold, or neither can"
+            )
 
     def _may_begin(self, request_id: str, step: int) -> bool:
         """Whether no self-prompt or flow is being written. Constraints hold at the same time."""
