@@ -3,7 +3,12 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from concordance_inference.bench.flips import compare, gumbel_flips, inversion_flips
+from concordance_inference.bench.flips import (
+    compare,
+    gumbel_flips,
+    inversion_flips,
+    reorder,
+)
 from concordance_inference.engine.sampling.draws import draw_key, uniform
 from concordance_inference.engine.sampling.noise import (
     id_array,
@@ -11,6 +16,7 @@ from concordance_inference.engine.sampling.noise import (
     negative_gumbel,
     noise_bits,
 )
+from families import build_model
 
 RNG = np.random.default_rng(1)
 ONE = (2 * RNG.normal(size=200)).astype(np.float32)
@@ -45,3 +51,13 @@ def test_the_probability_of_another_inverse_is_as_often_as_it_happens():
 def test_equal_logits_never_flip():
     assert gumbel_flips(ONE, ONE) == pytest.approx(0, abs=1e-15)
     assert inversion_flips(ONE, ONE) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_reordered_model_is_the_same_function_rounded_otherwise():
+    model = build_model("llama", hidden_size=64, intermediate_size=512)
+    tokens = mx.array([[5, 3, 8, 2, 9]])
+    before = np.array(model(tokens))
+    reorder(model)
+    after = np.array(model(tokens))
+
+    assert 0 < np.abs(after - before).max() < 1e-3

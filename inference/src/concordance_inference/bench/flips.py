@@ -6,11 +6,16 @@ text one token a step; and from both rows of logits of each position follows how
 differ, given the same random numbers.
 
     python -m concordance_inference.bench.flips --positions 50
+
+Where a machine's kernels add in the same order for any number of rows, nothing differs. With
+`--reorder`, the batch is read by the same model with the units of its feed-forward layers in
+another order, which is the same function, rounded otherwise.
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
+import mlx.core as mx
 import numpy as np
 import typer
 from msgspec import Struct
@@ -34,16 +39,19 @@ class Flips(Struct, frozen=True, kw_only=True):
     rounding: float  # mean difference of two logits of the same token
 
 
-def compare(subject: Subject, num_positions: int) -> Flips:
+def compare(subject: Subject, num_positions: int, *, reorders: bool = False) -> Flips:
     """Compare a row alone with one of eight.
 
     Args:
         subject: A model.
         num_positions: Number of positions read in each row.
+        reorders: Reorder the model before the batch is read.
     """
     texts = _sampled_texts(subject, num_positions)
-    together = _logits(subject, texts)
     alone = [_logits(subject, [text]) for text in texts]
+    if reorders:
+        reorder(subject.model)
+    together = _logits(subject, texts)
     pairs = [
         (alone[row][i][0], together[i][row]) for row in range(_ROWS) for i in range(num_positions)
     ]
@@ -53,6 +61,22 @@ def compare(subject: Subject, num_positions: int) -> Flips:
         inversion=float(np.mean([inversion_flips(*pair) for pair in pairs])),
         rounding=float(np.mean([np.abs(a - b).mean() for a, b in pairs])),
     )
+
+
+def reorder(model: Any, seed: int = 0) -> None:
+    """Put the units of each feed-forward layer into a random order, which changes roundings only.
+
+    Args:
+        model: One of mlx-lm's, not quantized, with layers like llama's. Changed in place.
+        seed: Of the order.
+    """
+    for i, layer in enumerate(model.layers):
+        mlp = layer.mlp
+        size = mlp.down_proj.weight.shape[1]
+        order = mx.random.permutation(size, key=mx.random.key(seed + i))
+        mlp.gate_proj.weight = mlp.gate_proj.weight[order]
+        mlp.up_proj.weight = mlp.up_proj.weight[order]
+        mlp.down_proj.weight = mlp.down_proj.weight[:, order]
 
 
 def gumbel_flips(one: np.ndarray, other: np.ndarray) -> float:
@@ -130,12 +154,16 @@ def _logits(
 def main(
     model: Annotated[str | None, typer.Option(help="The embedded model if left out.")] = None,
     positions: Annotated[int, typer.Option(min=1, help="Positions of each of 8 rows.")] = 50,
+    reorder_units: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option("--reorder", help="Reorder feed-forward layers before the batch is read."),
+    ] = False,
 ) -> None:
     """Print how likely a draw is to differ between a row alone and one of eight."""
-    flips = compare(real_subject(model), positions)
+    flips = compare(real_subject(model), positions, reorders=reorder_units)
     typer.echo(f"{flips.positions} positions, logits differ by {flips.rounding:.1e} in the mean")
     for name, rate in (("gumbel", flips.gumbel), ("inversion", flips.inversion)):
-        often = f"one in {1 / rate:,.0f} draws" if rate else "none"
+        often = f"one in {1 / rate:,.0f} draws" if rate > 1e-12 else "none"
         typer.echo(f"{name}: a draw differs with probability {rate:.2e} ({often})")
 
 
