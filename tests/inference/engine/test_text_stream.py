@@ -208,6 +208,14 @@ def test_a_run_that_turns_out_to_be_no_text_is_retracted():
     assert s.delta(0) == TextDelta(text="\ufffd\ufffd", retracted=1)
 
 
+def test_a_run_that_ends_incomplete_is_retracted_at_the_end():
+    s = spm(retracts=True)
+    s.follow(0, spm_ids("b", "<0x61>", "<0xC3>"))
+    assert s.delta(0) == TextDelta(text="ba")
+
+    assert s.last_delta() == TextDelta(text="\ufffd\ufffd", retracted=1)
+
+
 def test_text_that_is_decoded_as_a_whole_is_shown_at_the_end():
     tokenizer = FAMILIES["bpe_suffix"]
     s = TextStream(WholeDetokenizer(tokenizer.decode), StopStrings([]))

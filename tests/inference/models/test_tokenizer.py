@@ -1,11 +1,14 @@
 """A model's own tokenizer, for mods and for the decoder."""
 
+import json
+
 import pytest
-from concordance_inference.models.tokenizer import ModelTokenizer
+from concordance_inference.models.tokenizer import ModelTokenizer, without_token_maps
 from concordance_sdk.detokenizer import PieceDetokenizer, WholeDetokenizer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from token_families import AS_A_WHOLE
+from mlx_lm import tokenizer_utils
+from token_families import AS_A_WHOLE, BY_PIECE, FAMILIES, llama2
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -145,3 +148,96 @@ def test_a_special_token_is_known_as_one_and_spelled_by_its_name():
 def test_tokens_that_are_no_bytes_are_refused_with_the_way_they_are_decoded():
     with pytest.raises(ValueError, match="CTC"):
         CTC.token_bytes(0)
+
+
+def wrapped_family(name, width=10**6):
+    fast = PreTrainedTokenizerFast(tokenizer_object=FAMILIES[name], eos_token="</s>")
+    return ModelTokenizer(fast, eos_token_ids=[fast.eos_token_id], vocab_size=width)
+
+
+# Tokenizers of all families
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_has_no_bytes_of_its_own_is_decoded_as_a_whole_and_warned_of(name, caplog):
+    tokenizer = wrapped_family(name)
+    kind = PieceDetokenizer if name in BY_PIECE else WholeDetokenizer
+
+    assert type(tokenizer.new_decoder()) is kind
+    assert bool(caplog.records) == (kind is WholeDetokenizer)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in BY_PIECE if not name.startswith(("w", "r", "n"))]
+)
+@settings(deadline=None, max_examples=12)
+@given(first=st.text("ab the\n", max_size=6), second=st.text("ab the\n", max_size=6))
+def test_texts_are_joined_by_joining_their_tokens(name, first, second):
+    tokenizer = wrapped_family(name)
+    ids = tokenizer.encode("a" + first)
+    both = tokenizer.decode([*ids, *tokenizer.encode(second)])
+
+    if not {*tokenizer.encode(second), *ids} & {tokenizer.hf.unk_token_id, 0}:
+        assert both == tokenizer.decode(ids) + second
+
+
+def test_a_text_in_the_middle_has_the_spaces_that_it_says():
+    tokenizer = wrapped_family("llama2")
+    before = tokenizer.encode("not")
+
+    for text in (" here", "here", "  here", "<think> here", " here</s>a"):
+        assert tokenizer.decode([*before, *tokenizer.encode(text)]) == "not" + text
+
+
+def test_added_tokens_read_as_the_tokenizer_decodes_them():
+    tokenizer = wrapped_family("gemma")
+    (run,) = [
+        i
+        for i in tokenizer.hf.added_tokens_decoder
+        if tokenizer.hf.convert_ids_to_tokens(i) == "▁" * 4
+    ]
+
+    assert tokenizer.token_bytes(run) == b"    "
+    assert decoded(tokenizer, [run]) == "    "
+
+
+def test_ids_that_no_token_has_are_known():
+    tokenizer = wrapped_family("holes", width=900)
+    last = 1 + max(FAMILIES["holes"].get_vocab().values())
+
+    assert tokenizer.vocab_size == last
+    assert tokenizer.missing_ids == {
+        i for i in range(last) if FAMILIES["holes"].id_to_token(i) is None
+    }
+    assert tokenizer.token_bytes(1) == b""
+    assert wrapped_family("holes", width=100).vocab_size <= 100
+
+
+@pytest.mark.parametrize("text", ["ab", "", "<s>ab", "a</s>"])
+def test_a_prompt_begins_once_with_what_the_tokenizer_puts_before_texts(text):
+    made = llama2(bos=True)
+    fast = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="</s>")
+    tokenizer = ModelTokenizer(fast, eos_token_ids=[fast.eos_token_id], vocab_size=10**6)
+    bos = made.token_to_id("<s>")
+    own = made.encode(text, add_special_tokens=False).ids
+
+    ids = tokenizer.encode_prompt(text, adds_bos=True)
+    assert ids == [bos, *own] if own[:1] != [bos] else own
+    assert tokenizer.encode_prompt(text) == own
+
+
+def test_a_tokenizer_that_adds_nothing_begins_with_nothing():
+    tokenizer = wrapped_family("gpt2")
+
+    assert tokenizer.encode_prompt("ab", adds_bos=True) == tokenizer.encode_prompt("ab")
+
+
+def test_a_vocabulary_with_holes_is_loaded_without_a_map_of_its_tokens(tmp_path):
+    FAMILIES["holes"].save(str(tmp_path / "tokenizer.json"))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    own = tokenizer_utils.SPMStreamingDetokenizer
+    with without_token_maps():
+        assert tokenizer_utils.load(tmp_path).eos_token_id == FAMILIES["holes"].token_to_id("</s>")
+
+    assert tokenizer_utils.SPMStreamingDetokenizer is own

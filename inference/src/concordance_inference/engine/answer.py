@@ -121,6 +121,8 @@ class Answer:
             return
         self.follow(always=True)
         self.report()
+        if self._request.show_tokens and (last := self._tokens.last_delta()):
+            self._emit(last)
         if self._request.stream:
             self._send(self._text.last_delta())
         self._emit(self._completed())

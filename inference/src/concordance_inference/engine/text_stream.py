@@ -76,7 +76,16 @@ class TextStream:
         return self._show(self._text_from(self._num_shown)[: max(0, limit - self._num_shown)])
 
     def last_delta(self) -> TextDelta | None:
-        """What is left to show once the completion has ended, or `None`."""
+        """What is left to show once the completion has ended, or `None`.
+
+        An incomplete run of byte tokens reads differently at the end than on the way there.
+        """
+        if self._retracts:
+            shown, text = self._text_from(0)[: self._num_shown], self.text()
+            while not text.startswith(shown):
+                shown = shown[:-1]
+            self._num_retracted += self._num_shown - len(shown)
+            self._num_shown = len(shown)
         return self._show(self.text()[self._num_shown :])
 
     @property

@@ -1,6 +1,6 @@
 """Every change of a completion, token by token, for those who want to watch it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from concordance_sdk.detokenizer import Detokenizer
 from concordance_sdk.request_state import Change
@@ -27,9 +27,26 @@ class TokenStream:
         kept = min(kept, self._decoder.extend(change.added))
         self._token_ids[change.kept :] = change.added
         self._forced[change.kept :] = [change.forced] * len(change.added)
-        told = zip(
-            self._token_ids[kept:], self._decoder.pieces[kept:], self._forced[kept:], strict=True
-        )
+        return self._told(kept, self._decoder.pieces[kept:])
+
+    def last_delta(self) -> TokensDelta | None:
+        """What the completion's end changes of what was told, or `None`.
+
+        An incomplete run of byte tokens reads differently at the end than on the way there.
+        """
+        text, pieces = self._decoder.text(), self._decoder.pieces
+        kept = begin = 0
+        while kept < len(pieces) and text.startswith(pieces[kept], begin):
+            begin += len(pieces[kept])
+            kept += 1
+        if kept == len(pieces):
+            return None
+        count, rest = len(pieces) - kept, text[begin:]
+        return self._told(kept, [*rest] if len(rest) == count else [*[""] * (count - 1), rest])
+
+    def _told(self, kept: int, texts: Sequence[str]) -> TokensDelta:
+        """The tokens from `kept` on, with their texts."""
+        tokens = zip(self._token_ids[kept:], texts, self._forced[kept:], strict=True)
         return TokensDelta(
-            kept=kept, tokens=tuple(Token(token_id=i, text=t, forced=f) for i, t, f in told)
+            kept=kept, tokens=tuple(Token(token_id=i, text=t, forced=f) for i, t, f in tokens)
         )

@@ -20,7 +20,7 @@ from concordance_inference.models.converted import SMALL, converted
 from concordance_inference.models.embedded import DEFAULT_HUB_ID, DEFAULT_MODEL, embedded_gguf
 from concordance_inference.models.gguf import Progress
 from concordance_inference.models.options import ModelOptions
-from concordance_inference.models.tokenizer import ModelTokenizer
+from concordance_inference.models.tokenizer import ModelTokenizer, without_token_maps
 
 logger = logging.getLogger(__name__)
 
@@ -117,17 +117,18 @@ def _default_place(progress: Progress) -> Path | str:
 
 def _load(model_id: str, place: Path | str, options: ModelOptions) -> LoadedModel:
     """The model with its weights in memory, and its tokenizer."""
-    model, tokenizer, config = cast(
-        tuple[Any, Any, dict[str, Any]],
-        mlx_lm.utils.load(
-            str(place),
-            tokenizer_config={"trust_remote_code": options.trust_remote_code},
-            adapter_path=None if options.adapter_path is None else str(options.adapter_path),
-            lazy=True,
-            return_config=True,
-            trust_remote_code=options.trust_remote_code,
-        ),
-    )
+    with without_token_maps():
+        model, tokenizer, config = cast(
+            tuple[Any, Any, dict[str, Any]],
+            mlx_lm.utils.load(
+                str(place),
+                tokenizer_config={"trust_remote_code": options.trust_remote_code},
+                adapter_path=None if options.adapter_path is None else str(options.adapter_path),
+                lazy=True,
+                return_config=True,
+                trust_remote_code=options.trust_remote_code,
+            ),
+        )
     length = context_length(model, config, tokenizer, chosen=options.context_length)
     _settle_weights(model)
     wrapped = ModelTokenizer(

@@ -1,8 +1,9 @@
 """A model's own tokenizer, as mods, chat formats and the engine use it."""
 
+import contextlib
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, cast
 
 from concordance_sdk.composed import ComposingEncoder
@@ -17,6 +18,26 @@ _NUM_CHECKED = 512
 #: A text of so many characters is tokenized as a batch of one: a batch lets other threads of Python
 #: run meanwhile, and a single text does not.
 _LONG = 2048
+
+
+@contextlib.contextmanager
+def without_token_maps() -> Generator[None]:
+    """Load tokenizers without mlx-lm's maps of all tokens, which nothing here uses.
+
+    They take time for large vocabularies and fail for vocabularies with holes.
+    """
+    from mlx_lm import tokenizer_utils  # noqa: PLC0415  # takes long
+
+    names = ("SPMStreamingDetokenizer", "BPEStreamingDetokenizer")
+    naive = tokenizer_utils.NaiveStreamingDetokenizer
+    own = {name: getattr(tokenizer_utils, name) for name in names}
+    for name in names:
+        setattr(tokenizer_utils, name, lambda tokenizer, **_: naive(tokenizer))
+    try:
+        yield
+    finally:
+        for name, detokenizer in own.items():
+            setattr(tokenizer_utils, name, detokenizer)
 
 
 class ModelTokenizer:
@@ -107,12 +128,9 @@ class ModelTokenizer:
             adds_bos: Begin with what the tokenizer puts before every text, a begin-of-sequence
                 token usually, unless the text begins with it.
         """
-        if not adds_bos:
-            return self._own_encode(text, adds_special=False)
-        alone = self._own_encode(text, adds_special=False)
-        empty = self._own_encode("", adds_special=True)
-        prefix = _prefix(self._own_encode(text, adds_special=True), alone, empty)
-        return alone if alone[: len(prefix)] == prefix else prefix + alone
+        token_ids = self._own_encode(text, adds_special=False)
+        prefix = self._prefix if adds_bos else []
+        return token_ids if token_ids[: len(prefix)] == prefix else prefix + token_ids
 
     def encode_with_begins(self, text: str) -> tuple[list[int], list[int]] | None:
         """Token ids of a text that stands alone, and the character that each begins with.
@@ -142,6 +160,15 @@ class ModelTokenizer:
                 ids, skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
             )
         )
+
+    @functools.cached_property
+    def _prefix(self) -> list[int]:
+        """What the tokenizer puts before every text; what it puts behind it is left out."""
+        text = "a"
+        alone = self._own_encode(text, adds_special=False)
+        whole = self._own_encode(text, adds_special=True)
+        begins = (i for i in range(len(whole)) if whole[i : i + len(alone)] == alone)
+        return whole[: next(begins, 0)]
 
     def _own_encode(self, text: str, *, adds_special: bool) -> list[int]:
         if self._fast is None:
@@ -182,11 +209,3 @@ class ModelTokenizer:
                 "whole and not streamed, and constraints are refused",
                 self._token_bytes.why_unknown,
             )
-
-
-def _prefix(whole: list[int], alone: list[int], empty: list[int]) -> list[int]:
-    """What a tokenizer puts before a text: `whole` is with it, `empty` that of no text."""
-    for length in range(len(empty) + 1):
-        if whole[length : length + len(alone)] == alone and whole[:length] == empty[:length]:
-            return whole[:length]
-    return []
