@@ -59,7 +59,7 @@ class Subject:
 
     def engine(self, **config: Any) -> Engine:
         """An engine that remembers nothing of earlier requests, unless it is told to."""
-        fields = {"prefix_bytes": 0, **config}
+        fields: dict[str, Any] = {"prefix_bytes": 0, **config}
         return Engine(ModelRunner(self.model, self.profile), self.traits, EngineConfig(**fields))
 
     def prompt(self, num_tokens: int, seed: int = 0) -> list[int]:
