@@ -47,7 +47,7 @@ class Request:
     prompt: list[int]
     max_tokens: int | None
     mods: list[Mod] = field(default_factory=list)
-    sampling: dict = field(default_factory=lambda: {"temperature": 0})
+    sampling: dict = field(default_factory=lambda: {"temperature": 0, "seed": 0})
     stop: list[str] = field(default_factory=list)
     stream: bool = False
     retractions: bool = False
@@ -290,7 +290,7 @@ def _sampling(dice):
 def sampling_params(request):
     """What a request's `sampling` says, as the engine takes it."""
     bias = {int(k): v for k, v in request.sampling.get("logit_bias", {}).items()}
-    return SamplingParams(**{**request.sampling, "logit_bias": bias})
+    return SamplingParams(**{"seed": 0, **request.sampling, "logit_bias": bias})
 
 
 def _random_mod(dice, request, edges):
