@@ -89,7 +89,7 @@ def test_a_request_says_the_same_alone_and_in_a_batch_of_eight_different_ones(fa
     together = dict(zip(names, (a.end.text for a in run(engine, *asked)), strict=True))
 
     assert together == alone
-    assert allows(PERSON, alone["json"]) or len(alone["json"]) >= 60
+    assert allows(PERSON, alone["json"]) or len(alone["json"].encode()) >= 60  # cut by the budget
 
 
 @pytest.mark.parametrize("family", FAMILIES)

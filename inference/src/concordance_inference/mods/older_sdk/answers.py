@@ -120,6 +120,9 @@ class StrategyMatcher:
     def extend(self, token_ids: Sequence[int]) -> None:
         """Nothing more: `accepts` has followed them."""
 
+    def check(self) -> None:
+        """Nothing: a strategy does not look at a complete answer once more."""
+
     def rollback(self, n: int) -> None:
         """Take back the last `n` tokens."""
         if n:
