@@ -77,5 +77,5 @@ class FakeChat:
     def remember(self, prompt_ids, completed):
         self.remembered.append((bytes(prompt_ids).decode(), completed.text))
 
-    def token_bytes(self, token_id):
+    def token_bytes(self, token_id, *, at_start=False):
         return bytes([token_id % 256])

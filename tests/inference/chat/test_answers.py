@@ -145,3 +145,11 @@ def test_plain_text_behind_an_answer_gets_no_space_of_its_own():
     again = chat.render([*messages, message("assistant", "the not"), message("user", "b")])
 
     assert tokenizer.decode(again) == "user: a\nassistant: the not\nuser: b\nassistant:"
+
+
+def test_the_first_token_of_an_answer_has_the_bytes_that_a_client_reads():
+    chat, _, _ = chat_of("llama2", "plain")
+    the = FAMILIES["llama2"].token_to_id("▁the")
+
+    assert chat.token_bytes(the, at_start=True) == b"the"
+    assert chat.token_bytes(the) == b" the"

@@ -47,6 +47,11 @@ class ChatFormat(Protocol):
         """Keep an answer as it was sampled, for prompts that come back with it."""
         ...
 
-    def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token stands for; the name of a special one."""
+    def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:
+        """The bytes that a token adds to a text; the name of a special one.
+
+        Args:
+            token_id: The token.
+            at_start: It is the first one of the text; some tokenizers leave out a space there.
+        """
         ...

@@ -108,9 +108,11 @@ class ChatTemplate:
         if completed.text and self._tokenizer.decode(token_ids) == completed.text:
             self._answers.remember(PromptDigest(prompt_ids), completed.text, token_ids)
 
-    def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token stands for; the name of a special one."""
+    def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:
+        """The bytes that a token adds to a text; the name of a special one."""
         try:
+            if at_start:
+                return self._tokenizer.start_bytes(token_id)
             return self._tokenizer.token_bytes(token_id)
         except ValueError:  # a vocabulary that is not made of bytes
             return self._tokenizer.decode([token_id]).encode()

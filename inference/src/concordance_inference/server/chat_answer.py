@@ -26,18 +26,19 @@ class ChatAnswer:
     """The answer to one request: everything it sends has one id and one time."""
 
     def __init__(
-        self, request: GenerationRequest, model: str, token_bytes: Callable[[int], bytes]
+        self, request: GenerationRequest, model: str, token_bytes: Callable[..., bytes]
     ) -> None:
         """Begin an answer.
 
         Args:
             request: What was asked of the engine.
             model: The model string of the request, which is repeated to the client.
-            token_bytes: The bytes that a token stands for.
+            token_bytes: The bytes that a token adds to a text, as `ChatFormat.token_bytes`.
         """
         self._has_mods = bool(request.mods)
         self._has_logprobs = request.top_logprobs is not None
         self._token_bytes = token_bytes
+        self._num_told = 0  # tokens whose log-probabilities were told
         self._head: dict[str, Any] = {
             "id": f"chatcmpl-{request.request_id}",
             "created": int(time.time()),
@@ -92,17 +93,19 @@ class ChatAnswer:
         """How likely each token was, in OpenAI's shape."""
         if not self._has_logprobs:
             return None
-        content = [
-            {
-                **self._token(entry.token_id, entry.logprob),
-                "top_logprobs": [self._token(*pair) for pair in entry.top],
-            }
-            for entry in entries
-        ]
+        content = [self._position(entry) for entry in entries]
         return {"content": content, "refusal": None}
 
-    def _token(self, token_id: int, logprob: float) -> dict[str, Any]:
-        data = self._token_bytes(token_id)
+    def _position(self, entry: TokenLogprobs) -> dict[str, Any]:
+        """A token and what could have stood there; the first one reads as the start of a text."""
+        at_start, self._num_told = not self._num_told, self._num_told + 1
+        return {
+            **self._token(entry.token_id, entry.logprob, at_start=at_start),
+            "top_logprobs": [self._token(*pair, at_start=at_start) for pair in entry.top],
+        }
+
+    def _token(self, token_id: int, logprob: float, *, at_start: bool) -> dict[str, Any]:
+        data = self._token_bytes(token_id, at_start=at_start)
         return {
             "token": data.decode(errors="replace"),
             "logprob": max(logprob, _IMPOSSIBLE),
