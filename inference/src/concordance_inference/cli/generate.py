@@ -5,11 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from concordance_shared import Message
-from rich.console import Console
-from rich.live import Live
 
 from concordance_inference.cli.start import running
-from concordance_inference.cli.transcript import Transcript
 from concordance_inference.generation import (
     Completed,
     SamplingParams,
@@ -73,6 +70,11 @@ def show_text(updates: Iterable[Update]) -> None:
 
 def _show_tokens(updates: Iterable[Update]) -> None:
     """Print an answer with what mods forced and took back in colours."""
+    from rich.console import Console  # slow to import
+    from rich.live import Live
+
+    from concordance_inference.cli.transcript import Transcript
+
     transcript = Transcript()
     with Live(console=Console(highlight=False), auto_refresh=False) as live:
         for update in updates:

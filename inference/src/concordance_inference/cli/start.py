@@ -1,13 +1,13 @@
 """Starts an engine for a command, saying what it waits for."""
 
 import re
-from collections.abc import Generator, Sequence
+import sys
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from concordance_shared import InvalidRequestError
-from rich.console import Console
 
 from concordance_inference.generation import ModCall
 from concordance_inference.models.blas import preload_blas
@@ -38,14 +38,26 @@ def running(
     catalog = ModCatalog(mod_paths)
     calls = catalog.resolve([parse_mod(mod) for mod in mods], strict=False)
     preload_blas()
-    with Console(stderr=True).status("starting") as status:
+    with _status() as progress:
         from concordance_inference.cli.runtime import Runtime
 
-        runtime = Runtime(model, catalog, options=options, progress=status.update).start()
+        runtime = Runtime(model, catalog, options=options, progress=progress).start()
     try:
         yield runtime, calls
     finally:
         runtime.stop()
+
+
+@contextmanager
+def _status() -> Generator[Callable[[str], None]]:
+    """A line in the terminal that says what is waited for; nothing where no terminal is."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # slow to import
+
+    with Console(stderr=True).status("starting") as status:
+        yield status.update
 
 
 def parse_mod(text: str) -> NamedMod:

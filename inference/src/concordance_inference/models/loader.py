@@ -117,42 +117,45 @@ def _default_place(progress: Progress) -> Path | str:
 
 def _load(model_id: str, place: Path | str, options: ModelOptions) -> LoadedModel:
     """The model with its weights in memory, and its tokenizer."""
+    trusts = options.trust_remote_code
+    folder = _folder(place)
+    model, config = cast(
+        tuple[Any, dict[str, Any]],
+        mlx_lm.utils.load_model(folder, lazy=True, trust_remote_code=trusts),
+    )
+    if options.adapter_path is not None:
+        model: Any = mlx_lm.utils.load_adapters(model, str(options.adapter_path))
+        model.eval()
+    _settle_weights(model)  # they are read while the tokenizer is loaded
     with without_token_maps():
-        model, tokenizer, config = cast(
-            tuple[Any, Any, dict[str, Any]],
-            mlx_lm.utils.load(
-                str(place),
-                tokenizer_config={"trust_remote_code": options.trust_remote_code},
-                adapter_path=None if options.adapter_path is None else str(options.adapter_path),
-                lazy=True,
-                return_config=True,
-                trust_remote_code=options.trust_remote_code,
-            ),
+        tokenizer: Any = mlx_lm.utils.load_tokenizer(
+            folder, {"trust_remote_code": trusts}, eos_token_ids=config.get("eos_token_id")
         )
     length = context_length(model, config, tokenizer, chosen=options.context_length)
-    _settle_weights(model)
     wrapped = ModelTokenizer(
         tokenizer,
         eos_token_ids=sorted(tokenizer.eos_token_ids),
         vocab_size=_vocab_size(config),
     )
-    info = ModelInfo(
-        id=model_id,
-        created=int(time.time()),
-        context_length=length,
-        vocab_size=wrapped.vocab_size,
+    mx.eval(model.parameters())
+    return LoadedModel(
+        model=model,
+        tokenizer=wrapped,
+        info=ModelInfo(
+            id=model_id,
+            created=int(time.time()),
+            context_length=length,
+            vocab_size=wrapped.vocab_size,
+        ),
+        place=str(place),
+        folders=(folder, *([options.adapter_path] if options.adapter_path else [])),
     )
-    folders = _folders(place, options)
-    return LoadedModel(model=model, tokenizer=wrapped, info=info, place=str(place), folders=folders)
 
 
-def _folders(place: Path | str, options: ModelOptions) -> tuple[Path, ...]:
-    """The folders of a loaded model and its adapters; nothing if the hub's cache hides them."""
-    try:
-        folder = Path(place) if Path(place).is_dir() else mlx_lm.utils.hf_repo_to_path(str(place))
-    except Exception:  # huggingface_hub has many errors, and the model is loaded
-        return ()
-    return (folder,) if options.adapter_path is None else (folder, options.adapter_path)
+def _folder(place: Path | str) -> Path:
+    """The model's folder, fetched from the hub if it is not here."""
+    fetch: Any = mlx_lm.utils._download  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return place if isinstance(place, Path) else Path(fetch(place))
 
 
 def _hint(place: Path | str) -> str:
@@ -168,7 +171,7 @@ def _hint(place: Path | str) -> str:
 
 
 def _settle_weights(model: Any) -> None:
-    """Put the weights into the form that the device is fast at, and into memory.
+    """Put the weights into the form that the device is fast at, and begin to read them.
 
     Raises:
         ModelLoadError: The device cannot run them in their form.
@@ -181,7 +184,7 @@ def _settle_weights(model: Any) -> None:
             model.update(tree_map(_as_float32, parameters))
         else:
             _refuse_experts(model, arrays)
-    mx.eval(model.parameters())
+    mx.async_eval(model.parameters())
 
 
 def _refuse_experts(model: Any, arrays: list[tuple[str, mx.array]]) -> None:
