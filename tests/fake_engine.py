@@ -36,6 +36,9 @@ class FakeEngine:
         self.asked = []
         self.left = []
 
+    def prepare(self, request):
+        return request
+
     async def generate(self, request):
         self.asked.append(request)
         is_over = False

@@ -20,7 +20,13 @@ from concordance_sdk import (
 )
 from concordance_sdk.testing import Playing, Scene, play
 from concordance_sdk.text import CompletionText
-from concordance_shared import FunctionCall, FunctionSchema, InvalidRequestError, ToolCall
+from concordance_shared import (
+    FunctionCall,
+    FunctionSchema,
+    InvalidRequestError,
+    ModDefinitionError,
+    ToolCall,
+)
 
 
 @mod
@@ -222,3 +228,79 @@ def test_the_place_is_the_mods_own_line_where_it_called_others_wrongly(wrong):
 
     with pytest.raises(ModRaisedError, match=r"test_instance\.py:\d+\)"):
         play(early, script="ab")
+
+
+# Getting ready
+
+
+def test_a_mod_gets_ready_before_the_first_event_with_the_tokenizer():
+    from concordance_sdk.testing import ByteTokenizer
+
+    calls = []
+
+    @mod
+    class Ready:
+        text: str = "Hi"
+
+        def __init__(self):
+            calls.append("__init__")
+
+        def prepare(self, tokenizer):
+            self.token_ids = tokenizer.encode(self.text)
+            calls.append("prepare")
+
+        def forward_pass(self, event, actions):
+            calls.append("forward_pass")
+            return actions.force_output(self.token_ids)
+
+    assert play(Ready, script="x").text == "Hi"
+    assert calls == ["__init__", "prepare", "forward_pass"]
+    assert ByteTokenizer().encode("Hi") == [*b"Hi"]
+
+
+@pytest.mark.parametrize("where", ["__init__", "prepare", "mods"])
+def test_a_mod_can_say_that_the_request_is_at_fault_before_the_first_event(where):
+    def fail(self):
+        raise InvalidRequestError("no", param="response_format")
+
+    methods = {"__init__": lambda self: None, "forward_pass": lambda self, event, actions: None}
+    if where == "prepare":
+        methods["prepare"] = lambda self, tokenizer: fail(self)
+    elif where == "mods":
+        methods["mods"] = fail
+    else:
+        methods["__init__"] = fail
+    with pytest.raises(InvalidRequestError, match="no"):
+        play(mod(type("Says", (), methods)), script="x")
+
+
+def test_a_mod_that_says_so_later_is_at_fault_itself():
+    @mod
+    class Late:
+        def forward_pass(self, event, actions):
+            raise InvalidRequestError("no")
+
+    with pytest.raises(ModRaisedError, match="InvalidRequestError"):
+        play(Late, script="x")
+
+
+def test_a_mod_that_raises_while_it_gets_ready_is_named():
+    @mod
+    class Broken:
+        def prepare(self, tokenizer):
+            raise KeyError("x")
+
+        def forward_pass(self, event, actions): ...
+
+    with pytest.raises(ModRaisedError, match="'broken' raised KeyError at prepare"):
+        play(Broken, script="x")
+
+
+def test_prepare_takes_the_tokenizer_and_nothing_else():
+    with pytest.raises(ModDefinitionError, match=r"`prepare` takes \(tokenizer\)"):
+
+        @mod
+        class Odd:
+            def prepare(self, event, actions): ...
+
+            def forward_pass(self, event, actions): ...

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol
 
 import msgspec
 from concordance_sdk import ModDefinition
+from concordance_sdk.instance import InProcessMod
 from concordance_shared import ConcordanceError, Conversation, FinishReason, ToolCall
 from msgspec import Meta, Struct
 
@@ -67,6 +68,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     sampling: SamplingParams = SamplingParams()
     stop: tuple[str, ...] = ()
     mods: tuple[ModCall, ...] = ()
+    instances: tuple[InProcessMod, ...] | None = None  # of the mods, where they are made already
     conversation: Conversation = Conversation()
     stream: bool = False  # send text as it is made, not only at the end
     include_retractions: bool = False  # hold nothing back; say what was taken back
@@ -160,6 +162,15 @@ class EngineClient(Protocol):
     @property
     def is_running(self) -> bool:
         """Whether requests can be taken."""
+        ...
+
+    def prepare(self, request: GenerationRequest) -> GenerationRequest:
+        """Make the instances of a request's mods, on the calling thread.
+
+        Raises:
+            ModError: A mod raised, or was not ready in time.
+            RequestError: A mod says that the request is at fault.
+        """
         ...
 
     def generate(self, request: GenerationRequest) -> AsyncIterator[Update]:

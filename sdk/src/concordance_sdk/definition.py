@@ -42,6 +42,9 @@ HANDLERS: dict[str, type[Event]] = {
 #: The method of a class mod that returns the mods that it contains.
 CONTAINER = "mods"
 
+#: The method of a class mod that does what takes time, before the request waits for its turn.
+PREPARE = "prepare"
+
 #: Events at which a mod could take tokens back.
 _CAN_TAKE_BACK = frozenset({ForwardPass, Sampled, Added})
 
@@ -197,6 +200,11 @@ def _class_handlers(cls: type, fail: _Failure) -> dict[type[Event], Handler]:
     methods = dict(inspect.getmembers(cls, inspect.isfunction))
     for name in methods.keys() - HANDLERS.keys() - {CONTAINER}:
         _check_spelling(name, fail)
+    if PREPARE in methods and _count_positional(methods[PREPARE]) != 2:
+        raise fail(
+            f"`{PREPARE}` takes (tokenizer); it is called once for each request, before the first "
+            "event (a leading underscore marks a method of the mod's own)"
+        )
     if CONTAINER in methods and _count_positional(methods[CONTAINER]) != 1:
         raise fail(f"`{CONTAINER}` takes nothing but self; it returns the mods that it contains")
     handlers = {

@@ -16,13 +16,14 @@ from concordance_shared import (
     ModDefinitionError,
     ModError,
     ModRaisedError,
+    RequestError,
 )
 
 from concordance_sdk.action_builder import ACTIONS
 from concordance_sdk.composition import uses_of
 from concordance_sdk.context import set_conversation
 from concordance_sdk.declared_logits import held_to
-from concordance_sdk.definition import Handler, ModDefinition, longest_hold
+from concordance_sdk.definition import PREPARE, Handler, ModDefinition, longest_hold
 from concordance_sdk.per_request import hold_in
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -32,6 +33,9 @@ T = TypeVar("T")
 _CALLED = {"concordance_sdk", "concordance_shared", "concordance_inference", "numpy"} | (
     sys.stdlib_module_names
 )
+
+#: Where a mod's code may say that the request is at fault.
+_BEFORE_EVENTS = frozenset({"__init__", PREPARE, "mods"})
 
 
 class ModInstance(Protocol):
@@ -92,8 +96,12 @@ class InProcessMod:
             name: What the request called it.
             within: The mods that contain it, from the outside in.
 
+        Everything that its author writes for it to be ready runs here: `__init__`, `prepare` and
+        `mods`. May be made on another thread than the one on which it is asked.
+
         Raises:
-            ModRaisedError: Its `__init__` or `mods` raised.
+            ModRaisedError: Its `__init__`, `prepare` or `mods` raised.
+            RequestError: They raised this, to say that the request is at fault.
             ModDefinitionError: What `mods` returned are not mods, or it contains itself.
         """
         self.name = name or definition.name
@@ -158,6 +166,8 @@ class InProcessMod:
         for key, value in parameters.items():
             setattr(instance, key, value)
         self._call(instance.__init__, "__init__", 0)
+        if hasattr(cls, PREPARE):
+            self._call(lambda: instance.prepare(self._tokenizer), PREPARE, 0)
         return instance
 
     def _call(self, function: Callable[[], T], where: str, step: int) -> T:
@@ -166,6 +176,8 @@ class InProcessMod:
             return self._context.run(function)
         except BaseException as exc:  # `sys.exit()` in a mod must not end the engine
             if isinstance(exc, KeyboardInterrupt) and _is_main_thread():
+                raise
+            if isinstance(exc, RequestError) and where in _BEFORE_EVENTS:
                 raise
             raise _raised(self.name, where, step, exc) from exc
         finally:

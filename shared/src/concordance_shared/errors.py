@@ -5,6 +5,7 @@
     │   ├── ModDefinitionError         at import: this function or class cannot be a mod
     │   ├── ModLoadError               a file, folder or package of mods cannot be loaded
     │   ├── ModRaisedError             the mod's own code raised; the cause is chained
+    │   ├── ModTimeoutError            the mod was not ready in time
     │   ├── InvalidActionError         the action is not allowed there, or its values are wrong
     │   ├── UndeclaredLogitsError      it read more of the logits than it declared
     │   ├── ModBudgetError             mods keep the completion from ever advancing
@@ -161,6 +162,17 @@ class ModRaisedError(ModError):
     """
 
     code = "mod_raised"
+
+
+class ModTimeoutError(ModError):
+    """A mod's own code took too long; it was interrupted.
+
+    Examples:
+        >>> ModTimeoutError.status_code, ModTimeoutError.code
+        (422, 'mod_timeout')
+    """
+
+    code = "mod_timeout"
 
 
 class InvalidActionError(ModError):

@@ -5,13 +5,17 @@ import threading
 import time
 
 import pytest
+from concordance_inference.engine import thread as thread_module
 from concordance_inference.engine.thread import MAX_FAILURES, EngineThread
-from concordance_inference.generation import Completed, Failed, ModelInfo, TextDelta
+from concordance_inference.generation import Completed, Failed, ModCall, ModelInfo, TextDelta
+from concordance_sdk import definition_of, mod
 from concordance_shared import (
     EngineError,
     EngineOverloadedError,
     EngineStoppedError,
+    InvalidRequestError,
     ModelLoadError,
+    ModTimeoutError,
 )
 from families import build_model
 from tiny import ask, make_engine
@@ -140,3 +144,83 @@ def test_the_thread_is_gone_after_stopping():
     EngineThread(build, max_unfinished=1).start().stop()
 
     assert threading.active_count() == before
+
+
+# Mods get ready off the engine's thread
+
+
+def call(target, **parameters):
+    return ModCall(definition=definition_of(target), parameters=parameters, name="ready")
+
+
+def test_a_prepared_request_makes_its_mods_on_the_callers_side_and_runs_them_on_the_engines(thread):
+    seen = {}
+
+    @mod(registered=False)
+    class Ready:
+        text: str
+
+        def __init__(self):
+            seen["__init__"] = threading.current_thread().name
+
+        def prepare(self, tokenizer):
+            seen["prepare"] = threading.current_thread().name
+            self.token_ids = tokenizer.encode(self.text)
+
+        def forward_pass(self, event, actions):
+            seen["forward_pass"] = threading.current_thread().name
+            return actions.force_output(self.token_ids)
+
+    request = thread.prepare(ask("Hello", call(Ready, text="abc")))
+    updates = asyncio.run(collect(thread, request))
+
+    assert updates[-1].text == "abc"
+    assert seen.pop("forward_pass") == "engine"
+    assert seen == {"__init__": "time-limited", "prepare": "time-limited"}
+
+
+def test_a_mod_that_is_not_ready_in_time_is_given_up_and_named(thread, monkeypatch):
+    monkeypatch.setattr(thread_module, "READY_S", 0.1)
+
+    @mod(registered=False)
+    class Never:
+        def __init__(self):
+            while True:
+                pass
+
+        def forward_pass(self, event, actions): ...
+
+    with pytest.raises(ModTimeoutError, match=r"'ready' was not ready in time: .* 0\.1 s"):
+        thread.prepare(ask("Hello", call(Never)))
+
+
+def test_a_request_that_is_at_fault_is_told_so_whoever_makes_its_mods(thread):
+    @mod(registered=False)
+    class Refuses:
+        def __init__(self):
+            raise InvalidRequestError("no", param="mods")
+
+        def forward_pass(self, event, actions): ...
+
+    request = ask("Hello", call(Refuses))
+    with pytest.raises(InvalidRequestError):
+        thread.prepare(request)
+    (end,) = asyncio.run(collect(thread, request))
+    assert isinstance(end.error, InvalidRequestError)
+
+
+def test_many_prepared_requests_run_together(thread):
+    @mod(registered=False)
+    class Count:
+        def __init__(self):
+            self.seen = 0
+
+        def added(self, event, actions):
+            self.seen += len(event.added_tokens)
+            return actions.force_output([*str(self.seen).encode()]) if self.seen == 3 else None
+
+    async def several():
+        requests = [thread.prepare(ask("Hello", call(Count), max_tokens=9)) for _ in "abcd"]
+        return await asyncio.gather(*(collect(thread, request) for request in requests))
+
+    assert [updates[-1].text for updates in asyncio.run(several())] == ["3"] * 4

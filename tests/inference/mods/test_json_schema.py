@@ -1,6 +1,7 @@
 """The mod that keeps an answer to the form that its request asks for."""
 
 import json
+import threading
 
 import pytest
 from concordance_inference.mods.json_schema import JsonSchemaMod
@@ -92,3 +93,28 @@ def test_what_cannot_be_enforced_ends_the_request_before_the_model_reads(schema,
         "response_format.json_schema.schema",
     )
     assert passes == []
+
+
+def test_a_schema_that_takes_too_long_to_compile_is_refused_by_its_name(monkeypatch):
+    from concordance_inference.mods import json_schema
+
+    is_over = threading.Event()
+    monkeypatch.setattr(json_schema, "COMPILE_S", 0.05)
+    monkeypatch.setattr(json_schema.Constrained, "prepare", lambda *_: is_over.wait(5))
+
+    def refusal():
+        with pytest.raises(SchemaError) as caught:
+            play(JsonSchemaMod, script="", schemas=asking_for({"type": "integer"}))
+        assert caught.value.param == "response_format.json_schema.schema"
+        return caught.value.message
+
+    assert "takes more than 0.05 s to compile" in refusal()
+    assert "is busy with another schema" in refusal()  # the first one runs on
+    is_over.set()
+    while not refusal_is_over():
+        pass
+    assert play(JsonSchemaMod, script="7", schemas=asking_for({"type": "integer"})).text == "7"
+
+
+def refusal_is_over():
+    return not [t for t in threading.enumerate() if t.name == "time-limited"]

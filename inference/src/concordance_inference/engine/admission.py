@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from concordance_shared import (
+    ConcordanceError,
     ContextLengthError,
     EngineError,
     EngineStoppedError,
-    ModError,
     RequestError,
 )
 from msgspec.structs import replace
@@ -164,7 +164,7 @@ class Admission:
                 remembers=self._remembers,
                 clock=self._metrics.clock(waiting.since),
             )
-        except ModError as exc:
+        except ConcordanceError as exc:
             waiting.emit(Failed(error=exc))
             return None
 

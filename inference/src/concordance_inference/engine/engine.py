@@ -38,7 +38,7 @@ class Engine:
     def __init__(self, runner: ModelRunner, traits: ModelTraits, config: EngineConfig) -> None:
         """Make an engine without requests."""
         self._runner = runner
-        self._traits = traits
+        self.traits = traits  # never changed: may be read from any thread
         self._batch = BatchState(traits)
         self._logprobs = LogprobQueue()
         self._metrics = Metrics()
@@ -100,7 +100,7 @@ class Engine:
     def fail_all(self, error: EngineError) -> None:
         """End every request with an error and begin anew, with empty caches."""
         rows = self._batch.rows
-        self._batch, self._logprobs = BatchState(self._traits), LogprobQueue()
+        self._batch, self._logprobs = BatchState(self.traits), LogprobQueue()
         self._runner.cache.rebuild((), 0)
         self._admission.fail_all(error)
         for row in rows:

@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from concordance_sdk.instance import InProcessMod
 from concordance_sdk.request_state import RequestState
 from concordance_sdk.steering import AdjustableLogits, Steering
 from concordance_shared import (
@@ -21,6 +20,7 @@ from concordance_shared import (
 from concordance_inference.engine.answer import Answer, Emit
 from concordance_inference.engine.caution import Caution
 from concordance_inference.engine.config import ModelTraits
+from concordance_inference.engine.instances import make_instances
 from concordance_inference.engine.metrics import TokenClock
 from concordance_inference.engine.plan import Unread
 from concordance_inference.engine.sampling.draws import (
@@ -31,7 +31,7 @@ from concordance_inference.engine.sampling.draws import (
     uniform,
 )
 from concordance_inference.engine.score_memory import MAX_POSITIONS, ScoreMemory
-from concordance_inference.generation import GenerationRequest, ModCall
+from concordance_inference.generation import GenerationRequest
 
 #: As many positions are remembered for a row of which nothing can be taken back: the last one is
 #: that of a token which may have to be sampled again, or which a mod puts there instead.
@@ -73,7 +73,8 @@ class Row:
         """
         self.request = request
         self.emit = emit
-        mods = [_instance(call, request, traits) for call in request.mods]
+        mods = request.instances
+        mods = make_instances(request, traits) if mods is None else mods
         self.state = RequestState(
             request.request_id,
             request.prompt_ids,
@@ -87,7 +88,7 @@ class Row:
         )
         self.answer = Answer(request, self.state, traits, emit)
         self.clock = clock
-        self._mods = mods
+        self._mods = tuple(mods)
         self.is_pending = False
         self.is_adjusted = False  # mods changed the scores of the next position
         self._admitted_length: int | None = None  # `max_length` when it entered the batch
@@ -361,16 +362,6 @@ class Row:
             step=step,
             mod=self.steering.mods[-1].name,
         )
-
-
-def _instance(call: ModCall, request: GenerationRequest, traits: ModelTraits) -> InProcessMod:
-    return InProcessMod(
-        call.definition,
-        call.parameters,
-        tokenizer=traits.tokenizer,
-        conversation=request.conversation,
-        name=call.name,
-    )
 
 
 def _hold(request: GenerationRequest, holds: list[int | None]) -> int | None:

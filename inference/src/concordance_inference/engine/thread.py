@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Self
 
 import mlx.core as mx
+import msgspec
 from concordance_shared import (
     EngineError,
     EngineOverloadedError,
@@ -20,6 +21,7 @@ from concordance_shared import (
 
 from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.instances import READY_S, make_instances_within
 from concordance_inference.engine.metrics import MetricsSnapshot
 from concordance_inference.generation import (
     Completed,
@@ -139,6 +141,21 @@ class EngineThread:
     def cancel(self, request_id: str) -> None:
         """End a request that nobody waits for any more."""
         self._inbox.put(request_id)
+
+    def prepare(self, request: GenerationRequest) -> GenerationRequest:
+        """Make the instances of a request's mods, off the engine's thread.
+
+        Without it they are made between two steps, when the request gets a row.
+
+        Raises:
+            ModError: A mod raised, or was not ready in time.
+            RequestError: A mod says that the request is at fault.
+        """
+        if not request.mods:
+            return request
+        assert self._engine is not None, "started"
+        instances = make_instances_within(READY_S, request, self._engine.traits)
+        return msgspec.structs.replace(request, instances=instances)
 
     async def generate(self, request: GenerationRequest) -> AsyncIterator[Update]:
         """Run a request; updates come as they happen, `Completed` or `Failed` last.

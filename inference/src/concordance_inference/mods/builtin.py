@@ -4,13 +4,14 @@ from concordance_sdk import mod
 from concordance_sdk.ready import InjectAtStart, StopAfterSentences
 from concordance_sdk.ready import Replace as ReplaceAnywhere
 from concordance_sdk.ready.avoid import BansPhrases
+from concordance_sdk.ready.parameters import Phrase, Text
 
 
 @mod(max_backtrack=0, logits="none")
 class Greeting(InjectAtStart):
     """Every answer starts with a greeting: forces tokens instead of sampling them."""
 
-    text: str = "Ahoy!"
+    text: Text = "Ahoy!"
 
 
 @mod(max_backtrack=32)
@@ -22,7 +23,7 @@ class Replace(ReplaceAnywhere):
 class Avoid(BansPhrases):
     """Never says a word: takes it back when it appears, and does not begin it there again."""
 
-    word: str
+    word: Phrase
 
     def __init__(self) -> None:
         """Begin with an empty completion."""

@@ -1,17 +1,25 @@
 """The mod that keeps an answer to the form that its request asks for."""
 
+from typing import Annotated
+
 from concordance_sdk import (
     Action,
     Actions,
     Added,
     ForwardPass,
-    Prefilled,
     Tokenizer,
     get_schemas,
     mod,
 )
 from concordance_sdk.constraints import Constrained, JsonSchema
 from concordance_shared import ConstraintError, ResponseFormat, SchemaError
+from msgspec import Meta
+
+from concordance_inference.mods.compiling import compile_within
+from concordance_inference.time_limit import TimeLimitError
+
+#: How long a schema may take to compile, in seconds.
+COMPILE_S = 4.0
 
 #: How many tokens may be taken back to begin behind a text that ends inside one.
 _MAX_SPLIT = 4
@@ -29,36 +37,34 @@ class JsonSchemaMod:
     allows it, and not only where it usually does.
     """
 
-    after: str = ""
+    after: Annotated[str, Meta(max_length=512)] = ""
     any_space: bool = False
 
     def __init__(self) -> None:
         """Constrain nothing before the request's form is known."""
         self._constrained: Constrained | None = None
 
-    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Read the form that is asked for.
+    def prepare(self, tokenizer: Tokenizer) -> None:
+        """Read the form that is asked for and compile it.
 
         Raises:
-            SchemaError: It cannot be enforced.
+            SchemaError: It cannot be enforced, or not be compiled in time.
         """
-        del event, actions
         asked = get_schemas().response_format
         if asked is None or asked.type == "text":
-            return None
+            return
         try:
-            document = JsonSchema(_schema(asked), any_space=self.any_space)
-            self._constrained = Constrained(document, after=self.after or None)
-            self._constrained.prepare(tokenizer)
-        except ConstraintError as exc:
+            schema = _schema(asked)
+            compile_within(COMPILE_S, lambda: self._compile(schema, tokenizer))
+        except (ConstraintError, TimeLimitError) as exc:
             raise SchemaError(
-                f"{_PARAM}: {exc.message}",
-                param=_PARAM,
-                mod="json_schema",
-                event="Prefilled",
-                step=0,
+                f"{_PARAM}: {exc}", param=_PARAM, mod="json_schema", event="prepare", step=0
             ) from exc
-        return None
+
+    def _compile(self, schema: dict[str, object], tokenizer: Tokenizer) -> None:
+        document = JsonSchema(schema, any_space=self.any_space)
+        self._constrained = Constrained(document, after=self.after or None)
+        self._constrained.prepare(tokenizer)
 
     def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer

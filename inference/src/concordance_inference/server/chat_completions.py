@@ -37,6 +37,9 @@ async def chat_completions(request: Request) -> Response:
         request, workers.read(partial(chat_request, raw, context), num_bytes=len(raw))
     )
     body, generation = asked.body, asked.generation
+    if generation.mods:
+        ready = workers.get_ready(partial(context.engine.prepare, generation))
+        generation = await unless_disconnected(request, ready)
     answer = ChatAnswer(generation, body.model, context.chat.token_bytes)
     updates = context.engine.generate(generation)
     end_of = _Ending(context, workers, generation.prompt_ids)

@@ -52,8 +52,7 @@ def chat_request(raw: bytes, context: ServerContext) -> ChatRequest:
         context: What the server serves.
 
     Raises:
-        ConcordanceError: The request asks for what is not there, or for what cannot be, or a mod
-            of it raised when it was made.
+        ConcordanceError: The request asks for what is not there, or for what cannot be.
     """
     check_fields(raw)
     body = decode_body(raw, ChatCompletionRequest)

@@ -4,7 +4,7 @@ On the event loop it would stop every stream. On worker threads it takes turns w
 thread: tokenizing lets that run, and Python code is interrupted every few milliseconds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 #: A request of more bytes than this is a large one.
 _LARGE = 64 * 1024
 
-#: How many small requests are read at a time, how many large ones, which do not hold up the small
-#: ones, and how many ends of answers are encoded.
-_NUM_SMALL, _NUM_LARGE, _NUM_ENDS = 4, 1, 2
+#: How many small requests are read at a time, how many large ones, for how many the mods get ready,
+#: and how many ends of answers are encoded. None of these waits for another.
+_NUM_THREADS: Mapping[str, int] = {"small": 4, "large": 1, "mods": 4, "ends": 2}
 
-#: How many requests wait to be read at most.
+#: How many requests wait to be read, or for their mods, at most.
 MAX_WAITING = 256
 
 
@@ -28,7 +28,7 @@ class Workers:
 
     def __init__(self) -> None:
         """Start with none; threads are started when they are needed."""
-        self._limiters: dict[int, CapacityLimiter] = {}
+        self._limiters: dict[str, CapacityLimiter] = {}
         self._num_reading = 0
 
     async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:
@@ -41,23 +41,33 @@ class Workers:
         Raises:
             EngineOverloadedError: Too many requests wait to be read already.
         """
+        return await self._bounded(function, "large" if num_bytes > _LARGE else "small")
+
+    async def get_ready(self, function: Callable[[], Result]) -> Result:
+        """Run a function that makes the mods of a request. Cancelling waits for it.
+
+        Raises:
+            EngineOverloadedError: Too many requests wait already.
+        """
+        return await self._bounded(function, "mods")
+
+    async def end(self, function: Callable[[], Result]) -> Result:
+        """Run a function that encodes an answer. It is never refused, and waits for its like."""
+        return await to_thread.run_sync(function, limiter=self._limiter("ends"))
+
+    async def _bounded(self, function: Callable[[], Result], kind: str) -> Result:
         if self._num_reading >= MAX_WAITING:
             raise EngineOverloadedError(
                 f"{MAX_WAITING} requests wait to be read already; try again later"
             )
         self._num_reading += 1
         try:
-            num_threads = _NUM_LARGE if num_bytes > _LARGE else _NUM_SMALL
-            return await to_thread.run_sync(function, limiter=self._limiter(num_threads))
+            return await to_thread.run_sync(function, limiter=self._limiter(kind))
         finally:
             self._num_reading -= 1
 
-    async def end(self, function: Callable[[], Result]) -> Result:
-        """Run a function that encodes an answer. It is never refused, and waits for its like."""
-        return await to_thread.run_sync(function, limiter=self._limiter(_NUM_ENDS))
-
-    def _limiter(self, num_threads: int) -> CapacityLimiter:
-        """The limiter of so many threads; made on the event loop, to which it belongs."""
-        if num_threads not in self._limiters:
-            self._limiters[num_threads] = CapacityLimiter(num_threads)
-        return self._limiters[num_threads]
+    def _limiter(self, kind: str) -> CapacityLimiter:
+        """The limiter of a kind of work; made on the event loop, to which it belongs."""
+        if kind not in self._limiters:
+            self._limiters[kind] = CapacityLimiter(_NUM_THREADS[kind])
+        return self._limiters[kind]

@@ -9,7 +9,7 @@ from concordance_sdk.action_builder import Actions
 from concordance_sdk.composition import ModUse
 from concordance_sdk.mod import mod
 from concordance_sdk.ready.hold import hold_for
-from concordance_sdk.ready.parameters import Count
+from concordance_sdk.ready.parameters import Count, Phrase, Text
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.reasoning import ReasoningSpan
 from concordance_sdk.text.sentences import SentenceCount
@@ -34,11 +34,16 @@ class InjectAtStart:
         'Hi, you'
     """
 
-    text: str
+    text: Text
 
     def __init__(self) -> None:
         """Begin with nothing injected."""
         self._is_done = False
+        self._token_ids: list[int] | None = None
+
+    def prepare(self, tokenizer: Tokenizer) -> None:
+        """Tokenize the text while nobody waits for it."""
+        self._token_ids = tokenizer.encode(self.text)
 
     def is_writing(self, step: int) -> bool:
         """Nobody waits for it: it writes all that it has to say at once."""
@@ -54,7 +59,8 @@ class InjectAtStart:
         if not may_begin(self, event.request_id, event.step):
             return None
         self._is_done = True
-        return actions.force_tokens(tokenizer.encode(self.text))
+        token_ids = self._token_ids
+        return actions.force_tokens(tokenizer.encode(self.text) if token_ids is None else token_ids)
 
 
 @mod(max_backtrack=0, registered=False)
@@ -74,7 +80,7 @@ class InjectAfterTokens:
         'abc[3]de'
     """
 
-    text: str
+    text: Text
     count: Annotated[int, Meta(ge=0)]
 
     def __init__(self) -> None:
@@ -110,7 +116,7 @@ class InjectAfterSentences:
         'One. Look:Two. Three.'
     """
 
-    text: str
+    text: Text
     count: Count = 1
 
     def __init__(self) -> None:
@@ -154,10 +160,10 @@ class InjectAfterReasoning:
         '<think>It is 4. Wait. It is 5.</think>5'
     """
 
-    text: str
+    text: Text
     where: Literal["behind", "inside"] = "behind"
-    open_tag: str = "<think>"
-    close_tag: str = "</think>"
+    open_tag: Phrase = "<think>"
+    close_tag: Phrase = "</think>"
 
     def __init__(self) -> None:
         """Begin with no reasoning."""

@@ -9,6 +9,7 @@ from concordance_sdk.action_builder import Actions
 from concordance_sdk.composition import ModUse, use
 from concordance_sdk.mod import mod
 from concordance_sdk.ready.inject import InjectAtStart
+from concordance_sdk.ready.parameters import Phrase, Text
 from concordance_sdk.text.reasoning import ReasoningSpan
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -23,8 +24,8 @@ class CloseAtOnce(InjectAtStart):
         close_tag: What ends it.
     """
 
-    open_tag: str
-    close_tag: str
+    open_tag: Phrase
+    close_tag: Phrase
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
         """Leave a prompt alone that opened nothing."""
@@ -53,9 +54,9 @@ class ReasoningBudget:
     """
 
     max_tokens: Annotated[int, Meta(ge=0)]
-    open_tag: str = "<think>"
-    close_tag: str = "</think>"
-    closing: str = ""
+    open_tag: Phrase = "<think>"
+    close_tag: Phrase = "</think>"
+    closing: Text = ""
 
     def __init__(self) -> None:
         """Begin with no reasoning.

@@ -6,7 +6,7 @@ from concordance_sdk.action_builder import Actions
 from concordance_sdk.composition import ModUse
 from concordance_sdk.mod import mod
 from concordance_sdk.ready.hold import hold_for
-from concordance_sdk.ready.parameters import Phrase
+from concordance_sdk.ready.parameters import Phrase, Text
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
@@ -32,7 +32,7 @@ class Replace:
     """
 
     find: Phrase
-    replacement: str
+    replacement: Text
     ignore_case: bool = False
     whole_words: bool = False
 
