@@ -53,7 +53,8 @@ def _run(monkeypatch, capsys):
 
     def run(*arguments, typed=""):
         monkeypatch.setattr(sys, "argv", ["concordance", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        raw = typed if isinstance(typed, bytes) else typed.encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8"))
         capsys.readouterr()
         status = 0
         try:

@@ -55,6 +55,12 @@ def test_every_option_is_explained(run, command):
         (["mods", "new", "No-Good"], ["lower-case"]),
         (["mods", "push", "/nowhere.py"], ["/nowhere.py"]),
         (["mods", "test", "/nowhere.py"], ["/nowhere.py"]),
+        (["mods", "list", "--url", "http://["], ["--url"]),
+        (["mods", "list", "--url", "http://127.0.0.1:x"], ["127.0.0.1:x"]),
+        (["bench", "--quick", "--json", "/nowhere/x.json"], ["/nowhere"]),
+        (["generate", "--raw", "\udcff"], ["not UTF-8"]),
+        (["generate", "hi", "--stop", "\udcff"], ["not UTF-8"]),
+        (["chat", "--system", "\udcff"], ["not UTF-8"]),
     ],
 )
 def test_a_mistake_is_told_in_one_line_without_a_traceback(run, arguments, words):
@@ -354,3 +360,80 @@ def test_a_mod_is_checked_with_the_parameters_that_are_given(run, tmp_path):
     assert run("mods", "test", tmp_path / "bad.py", "--mod", "needs:word=x").returncode == 0
     unknown = run("mods", "test", tmp_path / "bad.py", "--mod", "nope")
     assert "defines dice, needs, and not 'nope'" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve", "--port", "99999"],
+        ["serve", "--port", "-1"],
+        ["serve", "--port", "x"],
+        ["serve", "--host", "0.0.0.0"],
+        ["serve", "--host", ""],
+        ["serve", "--host", "\0"],
+        *(
+            ["serve", option, value]
+            for option in ("--kv-memory", "--prefix-memory")
+            for value in ("inf", "-inf", "nan", "-1", "1e400", "x")
+        ),
+        *(
+            ["serve", option, value]
+            for option in ("--max-rows", "--max-waiting", "--chunk", "--latency-target")
+            for value in ("-1", "1e3", "9" * 30)
+        ),
+        *(
+            ["generate", "hi", option, value]
+            for option in ("--temperature", "--top-p", "--min-p")
+            for value in ("inf", "nan", "-1", "x")
+        ),
+        *(
+            ["generate", "hi", option, value]
+            for option in ("--max-tokens", "--top-k", "--seed")
+            for value in ("1.5", "9" * 30, "x")
+        ),
+        ["bench", "--rounds", "0"],
+        ["bench", "--tokens", "-1"],
+        ["generate"],
+        ["nosuch"],
+        ["serve", "--nosuch"],
+    ],
+)
+def test_a_wrong_option_is_told_without_a_traceback(run, arguments):
+    done = run(*arguments)
+
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip()
+
+
+def test_standard_input_that_is_not_utf_8_is_told(run):
+    done = run("generate", "-", typed=b"caf\xe9")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("concordance: standard input is not UTF-8")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("command", "config"),
+    [
+        (["serve", "--port", "0"], None),
+        (["serve", "--port", "0"], "{nonsense"),
+        (["generate", "hi"], "[]"),
+    ],
+)
+def test_a_broken_model_folder_is_told_and_ends_the_process_well(tmp_path, command, config):
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    arguments = [*command, "--model", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "concordance_inference", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1, (done.returncode, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert "concordance: " in done.stderr
+    assert "terminate" not in done.stderr

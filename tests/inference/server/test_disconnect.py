@@ -11,7 +11,10 @@ ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 
 
 async def call(app, body, *, leave_after):
-    """Speak ASGI to an application and go away; return what it sent until then."""
+    """Speak ASGI to an application and go away; return what it sent until then.
+
+    With `leave_after=0`, go away as soon as the engine was asked.
+    """
     raw = json.dumps(body).encode()
     sent, inbox = [], asyncio.Queue()
     inbox.put_nowait({"type": "http.request", "body": raw, "more_body": False})
@@ -33,9 +36,16 @@ async def call(app, body, *, leave_after):
             inbox.put_nowait({"type": "http.disconnect"})
 
     if leave_after == 0:
-        asyncio.get_running_loop().call_later(0.05, inbox.put_nowait, {"type": "http.disconnect"})
-    await asyncio.wait_for(app(scope, inbox.get, send), 5)
+        leaving = asyncio.ensure_future(_leave(app.state.context.engine, inbox))
+    await asyncio.wait_for(app(scope, inbox.get, send), 30)
+    assert leave_after or leaving.done()
     return sent
+
+
+async def _leave(engine, inbox):
+    while not engine.asked:
+        await asyncio.sleep(0.001)
+    inbox.put_nowait({"type": "http.disconnect"})
 
 
 @pytest.mark.parametrize("stream", [False, True])

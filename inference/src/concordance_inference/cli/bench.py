@@ -55,6 +55,7 @@ def run(
             "`pip install 'concordance-inference[bench]'`"
         ) from exc
     _check_groups(only, suite.names())
+    _check_folders(json, trace)
     console = Console(highlight=False)
     subjects = _subjects(model, options, rounds=rounds, tokens=tokens, quick=quick)
     figures: list[Figure] = []
@@ -81,6 +82,13 @@ def run(
 
 class MissingExtraError(ConcordanceError):
     """A package that only the benchmark needs is not installed."""
+
+
+def _check_folders(*files: Path | None) -> None:
+    """Refuse a file that could not be written, before anything is measured."""
+    for file in files:
+        if file and not file.absolute().parent.is_dir():
+            raise InvalidRequestError(f"{file}: there is no folder {file.absolute().parent}")
 
 
 def _check_groups(only: Sequence[str], known: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from concordance_shared import ConcordanceError, Message
 from rich.console import Console
 
+from concordance_inference.cli.generate import check_text
 from concordance_inference.cli.start import running
 from concordance_inference.generation import SamplingParams, TextDelta, Update
 from concordance_inference.models.options import ModelOptions
@@ -30,6 +31,7 @@ def run(
 ) -> None:
     """Talk with the model until told to leave."""
     console = Console(highlight=False)
+    check_text(system or "")
     beginning = [Message(role="system", content=system)] if system else []
     messages = list(beginning)
     with running(model, mods, mod_paths, options=options) as (runtime, calls):
@@ -40,6 +42,7 @@ def run(
                 continue
             asked = [*messages, Message(role="user", content=line)]
             try:
+                check_text(line)
                 request = runtime.request(
                     asked, mods=calls, max_tokens=max_tokens, sampling=sampling
                 )

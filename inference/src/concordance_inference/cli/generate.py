@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from concordance_shared import Message
+from concordance_shared import InvalidRequestError, Message
 
 from concordance_inference.cli.start import running
 from concordance_inference.generation import (
@@ -32,7 +32,9 @@ def run(
     show_tokens: bool,
 ) -> None:
     """Answer one question on standard output, as it is made."""
-    text = sys.stdin.read() if prompt == "-" else prompt
+    text = _standard_input() if prompt == "-" else prompt
+    for given in (text, system or "", *stop):
+        check_text(given)
     with running(model, mods, mod_paths, options=options) as (runtime, calls):
         request = runtime.request(
             text if raw else conversation(text, system),
@@ -44,6 +46,27 @@ def run(
         )
         show = _show_tokens if show_tokens else show_text
         show(runtime.updates(request))
+
+
+def check_text(text: str) -> None:
+    """A text of the command line, which may have come in another encoding.
+
+    Raises:
+        InvalidRequestError: It is not UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidRequestError(f"the text is not UTF-8: {exc.reason} at {exc.start}") from exc
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as exc:
+        raise InvalidRequestError(
+            f"standard input is not UTF-8: {exc.reason} at byte {exc.start}"
+        ) from exc
 
 
 def conversation(text: str, system: str | None) -> list[Message]:

@@ -74,18 +74,27 @@ ModNames = Annotated[
         show_default=False,
     ),
 ]
-MaxTokens = Annotated[int, typer.Option(help="The most tokens an answer may have.", min=1)]
+MaxTokens = Annotated[
+    int, typer.Option(help="The most tokens an answer may have.", min=1, max=2**31 - 1)
+]
 Temperature = Annotated[
     float, typer.Option(help="Of sampling; 0 takes the likeliest token.", min=0, max=2)
 ]
 TopP = Annotated[float, typer.Option(help="Keep the likeliest tokens of this mass.", min=0, max=1)]
-TopK = Annotated[int, typer.Option(help="Keep so many of the likeliest; 0: all.", min=0)]
+TopK = Annotated[
+    int, typer.Option(help="Keep so many of the likeliest; 0: all.", min=0, max=2**31 - 1)
+]
 MinP = Annotated[
     float, typer.Option(help="Keep tokens at least so likely, against the likeliest.", min=0, max=1)
 ]
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same answer.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(help="The same seed gives the same answer.", min=-(2**63), max=2**63 - 1),
+]
 System = Annotated[str | None, typer.Option(help="A system message.")]
 Url = Annotated[str, typer.Option(help="Where the server is.", envvar="CONCORDANCE_URL")]
+
+_MAX_GB = 1e6
 
 _DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -100,12 +109,14 @@ def serve(
     host: Annotated[
         str, typer.Option(help="The address to listen on. Must be a loopback address.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0 for any that is free.")] = 8000,
+    port: Annotated[
+        int, typer.Option(help="The port; 0 for any that is free.", min=0, max=65535)
+    ] = 8000,
     max_rows: Annotated[
-        int, typer.Option(help="How many requests run together; others wait.", min=1)
+        int, typer.Option(help="How many requests run together; others wait.", min=1, max=4096)
     ] = 8,
     max_waiting: Annotated[
-        int, typer.Option(help="How many requests may wait; others are refused.", min=0)
+        int, typer.Option(help="How many requests may wait; others are refused.", min=0, max=10**6)
     ] = 256,
     chunk: Annotated[
         int | None,
@@ -113,6 +124,7 @@ def serve(
             help="How many tokens of prompts one step reads at most. "
             "[default: 2048 on a GPU, 256 on a CPU]",
             min=1,
+            max=10**6,
             show_default=False,
         ),
     ] = None,
@@ -127,7 +139,9 @@ def serve(
     latency_target: Annotated[
         int,
         typer.Option(
-            help="How long a step that reads a prompt may hold up those who decode, in ms.", min=1
+            help="How long a step that reads a prompt may hold up those who decode, in ms.",
+            min=1,
+            max=10**6,
         ),
     ] = 200,
     kv_memory: Annotated[
@@ -135,6 +149,7 @@ def serve(
         typer.Option(
             help="What the caches of requests may take, in GB. [default: by this machine's memory]",
             min=0,
+            max=_MAX_GB,
             show_default=False,
         ),
     ] = None,
@@ -144,6 +159,7 @@ def serve(
             help="What of it may keep prompts that were read, in GB; 0: nothing. "
             "[default: a quarter]",
             min=0,
+            max=_MAX_GB,
             show_default=False,
         ),
     ] = None,
@@ -418,15 +434,16 @@ def mods_rm(
 
 
 def main() -> None:
-    """Run the command line; our own errors are told without a traceback."""
+    """Run the command line; mistakes of the caller are told without a traceback."""
     try:
         app()
     except Exception as exc:
         from concordance_shared import ConcordanceError  # too slow to import for `--help`
 
-        if not isinstance(exc, ConcordanceError) and not _lacks_backend(exc):
+        is_told = isinstance(exc, ConcordanceError | OSError | UnicodeError)
+        if not is_told and not _lacks_backend(exc):
             raise
-        print(f"concordance: {_NO_BACKEND if _lacks_backend(exc) else exc}", file=sys.stderr)
+        print(f"concordance: {_shown(exc)}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -439,3 +456,11 @@ _NO_BACKEND = (
 def _lacks_backend(exc: Exception) -> bool:
     """Whether `import mlx.core` failed, as it does on Linux without one of the extras."""
     return isinstance(exc, ImportError) and (exc.name == "mlx.core" or "libmlx" in str(exc))
+
+
+def _shown(exc: Exception) -> str:
+    """What is wrong, as text that every terminal can show."""
+    if _lacks_backend(exc):
+        return _NO_BACKEND
+    text = f"input is not UTF-8: {exc}" if isinstance(exc, UnicodeError) else str(exc)
+    return text.encode(errors="backslashreplace").decode()

@@ -1,5 +1,6 @@
 """`concordance mods`: write, list, upload and delete mods."""
 
+import http.client
 import re
 import urllib.error
 import urllib.parse
@@ -153,16 +154,19 @@ def _call(method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
     """Call the server; its errors become ours."""
     if not url.startswith(("http://", "https://")):
         raise InvalidRequestError(f"--url {url}: write it with http:// or https://")
-    request = urllib.request.Request(url, body, method=method)  # noqa: S310  # checked above
+    try:
+        request = urllib.request.Request(url, body, method=method)  # noqa: S310  # checked above
+    except ValueError as exc:
+        raise InvalidRequestError(f"--url {url}: {exc}") from exc
     request.add_header("Content-Type", "application/json")
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
             return msgspec.json.decode(response.read())
     except urllib.error.HTTPError as exc:
         raise ServerRefusedError(_message(exc)) from exc
-    except (urllib.error.URLError, TimeoutError) as exc:
+    except (OSError, http.client.HTTPException, msgspec.DecodeError, ValueError) as exc:
         raise ServerRefusedError(
-            f"no server answers at {url} ({exc}); start one with `concordance serve`"
+            f"no server of Concordance answers at {url} ({exc}); start one with `concordance serve`"
         ) from exc
 
 

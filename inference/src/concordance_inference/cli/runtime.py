@@ -9,6 +9,7 @@ import msgspec
 from concordance_shared import (
     ContextLengthError,
     Conversation,
+    InvalidRequestError,
     Message,
 )
 
@@ -147,7 +148,9 @@ class Runtime:
         else:
             prompt_ids = self.chat.render(prompt)
         room = self.engine.model.context_length - len(prompt_ids)
-        if not prompt_ids or room < 1:
+        if not prompt_ids:
+            raise InvalidRequestError("the prompt is empty; there is nothing to continue")
+        if room < 1:
             raise ContextLengthError(
                 f"a prompt of {len(prompt_ids)} tokens does not fit a context of "
                 f"{self.engine.model.context_length}"

@@ -91,7 +91,11 @@ def _serve(
     )
     with runtime:
         context = ServerContext(
-            engine=runtime.engine, chat=runtime.chat, mods=catalog, allow_uploads=True
+            engine=runtime.engine,
+            chat=runtime.chat,
+            mods=catalog,
+            allow_uploads=True,
+            hosts=frozenset({listener.getsockname()[0]}),
         )
         names = [entry.name for entry in catalog.entries()]
         _announce(console, _url(listener), runtime.engine.model.id, names)
