@@ -11,6 +11,7 @@ from concordance_inference.bench.cases import (
     memory,
     mods,
     overlap,
+    pauses,
     prefill,
     sharing,
     start,
@@ -40,6 +41,7 @@ GROUPS: dict[str, Measure] = {
 MODEL_FREE: dict[str, Callable[[], Iterator[Figure]]] = {
     "start": start.figures,
     "o200k": constraints.large_vocabulary_figures,
+    "pauses": pauses.figures,
 }
 
 

@@ -310,7 +310,7 @@ def bench(
         list[str],
         typer.Option(
             help="A group of figures: start, o200k, decode, mods, steering, constraints, prefill, "
-            "latency, overlap, conversation, memory, batches or sharing. Repeatable. "
+            "latency, overlap, conversation, memory, batches, sharing or pauses. Repeatable. "
             "[default: all]",
             show_default=False,
         ),

@@ -1,0 +1,136 @@
+"""How long a stream pauses while another client sends a hostile request to the same server."""
+
+import http.client
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+from concordance_inference.bench.figures import Figure, measured
+from concordance_inference.bench.hostile import bodies
+
+#: The longest pause that a request may cause, in milliseconds.
+_WANTED_MS = 250.0
+
+#: How long the stream is watched behind the answer to a request, in seconds.
+_AFTER_S = 0.3
+
+_MAX_TOKENS = 4000
+
+
+def figures() -> Iterator[Figure]:
+    """The longest gap between two tokens of a stream, in milliseconds, for each request."""
+    with _server() as address, _Stream(address) as stream:
+        model = stream.model
+        for name, body in bodies(model):
+            pause, status, seconds = _pause(stream, address, body)
+            label = f"pause: {name} ({status}, {seconds:.1f} s)"
+            yield measured(label, model, "ms", pause * 1e3, wanted=_WANTED_MS, at_most=True)
+
+
+def _pause(stream: "_Stream", address: tuple[str, int], body: bytes) -> tuple[float, int, float]:
+    """The longest gap while a request is answered, its status, and how long it took."""
+    stream.gap()
+    start = time.monotonic()
+    status = _post(address, body)
+    seconds = time.monotonic() - start
+    time.sleep(_AFTER_S)
+    return stream.gap(), status, seconds
+
+
+def _post(address: tuple[str, int], body: bytes) -> int:
+    connection = http.client.HTTPConnection(*address, timeout=120)
+    try:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", body, headers)
+        response = connection.getresponse()
+        response.read()
+    except OSError:  # a body that is refused before it was read
+        return 413
+    else:
+        return response.status
+    finally:
+        connection.close()
+
+
+class _Stream:
+    """A stream of tokens that goes on for ever, and the gaps between them."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+        self._is_over = False
+        self._longest = 0.0
+        self._last = time.monotonic()
+        self._has_begun = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def model(self) -> str:
+        """The id of the model that is served."""
+        connection = http.client.HTTPConnection(*self._address, timeout=60)
+        connection.request("GET", "/v1/models")
+        return str(json.loads(connection.getresponse().read())["data"][0]["id"])
+
+    def __enter__(self) -> "_Stream":
+        self._thread.start()
+        self._has_begun.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over = True
+        self._thread.join()
+
+    def gap(self) -> float:
+        """The longest gap since the last call, one that is still open included, in seconds."""
+        longest = max(self._longest, time.monotonic() - self._last)
+        self._longest = 0.0
+        return longest
+
+    def _run(self) -> None:
+        messages = [{"role": "user", "content": "Count to ten thousand, in words."}]
+        body = {
+            "model": self.model,
+            "messages": messages,
+            "stream": True,
+            "max_tokens": _MAX_TOKENS,
+            "temperature": 1,
+        }
+        while not self._is_over:
+            self._read(json.dumps(body).encode())
+
+    def _read(self, body: bytes) -> None:
+        connection = http.client.HTTPConnection(*self._address, timeout=120)
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", body, headers)
+        response = connection.getresponse()
+        self._last = time.monotonic()
+        while not self._is_over and (line := response.readline()):
+            if line.startswith(b"data: {"):
+                now = time.monotonic()
+                self._longest = max(self._longest, now - self._last)
+                self._last = now
+                self._has_begun.set()
+        connection.close()
+
+
+@contextmanager
+def _server() -> Generator[tuple[str, int]]:
+    """A server of the embedded model, in a process of its own."""
+    command = [sys.executable, "-m", "concordance_inference", "serve", "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603
+    try:
+        assert process.stderr is not None
+        url = next(m[1] for line in process.stderr if (m := re.search(r"on (http://\S+)", line)))
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        parts = urlsplit(url)
+        yield parts.hostname or "", parts.port or 0
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        process.kill()
