@@ -39,8 +39,9 @@ _URI = f"(?:{_HTTP}|ftp://{_HOST}(?:/{_SEGMENT}*)*|urn:[a-z][a-z0-9]{{1,20}}:{_S
 _PATH = f"(?:/?[{_UNRESERVED}]+(?:/[{_UNRESERVED}]+)*/?|/)"
 _REFERENCE = f"(?:{_URI}|{_PATH}{_REST}|#{_QUERY}*)"
 _POINTER = '(?:/(?:[^~/"\\\\\\x00-\\x1f\\x7f-\\u{10ffff}]|~[01])*)*'
-_LOCAL = "[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+)*"
-_EMAIL = f"{_LOCAL}@{_PLAIN_LABEL}(?:\\.{_PLAIN_LABEL}){{1,3}}"
+_LOCAL = "[A-Za-z0-9_+-]{1,20}(?:\\.[A-Za-z0-9_+-]{1,20}){0,2}"  # at most 64 characters
+_SHORT_LABEL = "[a-zA-Z0-9](?:(?:[a-zA-Z0-9]|-[a-zA-Z0-9]){0,15})?"
+_EMAIL = f"{_LOCAL}@{_SHORT_LABEL}(?:\\.{_SHORT_LABEL}){{1,3}}"
 _CLOCK_PART = "T(?:[0-9]+H(?:[0-9]+M(?:[0-9]+S)?)?|[0-9]+M(?:[0-9]+S)?|[0-9]+S)"
 _DATE_PART = "(?:[0-9]+Y(?:[0-9]+M(?:[0-9]+D)?)?|[0-9]+M(?:[0-9]+D)?|[0-9]+D)"
 _BASE64 = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"

@@ -31,7 +31,7 @@ from concordance_sdk.constraints.schema.shapes import (
     only,
     united,
 )
-from concordance_sdk.constraints.schema.texts import has_texts, is_found
+from concordance_sdk.constraints.schema.texts import has_texts, is_found, may_be
 
 if TYPE_CHECKING:
     from concordance_sdk.constraints.schema.meaning import Meaning
@@ -586,20 +586,23 @@ def _named(
 ) -> dict[str, Conjunction]:
     named = {
         key: _literals(
-            (number, True), *((n, True) for p, n in patterns.items() if is_found(p, key))
+            (number, True), *((n, True) for p, n in patterns.items() if is_found(p, key, wide=True))
         )
         for key, number in numbers.items()
     }
     for key in sorted(required - named.keys()):
-        named[key] = next(
-            (
-                keys.value
-                for keys in others
-                if all(is_found(pattern, key) == sign for pattern, sign in keys.patterns)
-            ),
-            NOTHING,
-        )
+        named[key] = value_among(others, key)
     return named
+
+
+def value_among(others: tuple[Keys, ...], key: str) -> Conjunction:
+    """What the value of a key follows that has no schema of its own, whoever reads the patterns."""
+    found = [
+        keys.value
+        for keys in others
+        if all(may_be(pattern, key, is_sought=sign) for pattern, sign in keys.patterns)
+    ]
+    return frozenset[tuple[int, bool]]().union(*found) if found else NOTHING
 
 
 def _property_names(words: _Keywords) -> Part:

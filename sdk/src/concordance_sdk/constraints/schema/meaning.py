@@ -12,7 +12,7 @@ from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.schema.budget import Budget
 from concordance_sdk.constraints.schema.document import Document
-from concordance_sdk.constraints.schema.keywords import parts
+from concordance_sdk.constraints.schema.keywords import parts, value_among
 from concordance_sdk.constraints.schema.patterns import compile_pattern
 from concordance_sdk.constraints.schema.shapes import (
     ALL,
@@ -35,7 +35,7 @@ from concordance_sdk.constraints.schema.shapes import (
     least_of,
     united,
 )
-from concordance_sdk.constraints.schema.texts import has_texts, is_found
+from concordance_sdk.constraints.schema.texts import has_texts
 
 #: Of more alternatives of one type, the rest is left out.
 _MAX_ALTERNATIVES = 24
@@ -235,10 +235,7 @@ class Meaning:
     @staticmethod
     def _other_value(shape: Object, key: str) -> Conjunction:
         """What the value of a key without a schema of its own follows."""
-        for keys in shape.others:
-            if all(is_found(pattern, key) == sign for pattern, sign in keys.patterns):
-                return keys.value
-        return NOTHING
+        return value_among(shape.others, key)
 
     def is_empty(self, conjunction: Conjunction, depth: int = 0) -> bool:
         """Whether no value follows all literals, as far as can be seen without going deep."""

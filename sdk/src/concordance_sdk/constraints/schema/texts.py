@@ -87,18 +87,31 @@ def has_text(text: Text, value: str) -> bool:
         return False
     if len(value) < text.least or (text.most is not None and len(value) > text.most):
         return False
-    return all(is_found(pattern, value) == is_sought for pattern, is_sought in text.patterns)
+    return all(
+        is_found(pattern, value, wide=not is_sought) == is_sought
+        for pattern, is_sought in text.patterns
+    )
 
 
 @functools.lru_cache(4096)
-def is_found(pattern: str, text: str) -> bool:
+def is_found(pattern: str, text: str, *, wide: bool = False) -> bool:
     """Whether a pattern is found in a text.
+
+    Args:
+        pattern: The pattern.
+        text: The text.
+        wide: By what any validator means by the pattern, not only by what all mean.
 
     Raises:
         ConstraintError: The pattern cannot be said.
     """
-    found = compile_pattern(pattern).expression
+    found = compile_pattern(pattern, wide=wide).expression
     return found is not None and is_text_of(grammar_of(found), spelled_text(text)[1:-1])
+
+
+def may_be(pattern: str, text: str, *, is_sought: bool) -> bool:
+    """Whether a validator may find a pattern in a text, or may not find it."""
+    return is_found(pattern, text, wide=is_sought) == is_sought
 
 
 def grammar_of(terminal: str) -> str:
