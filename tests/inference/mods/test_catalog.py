@@ -1,6 +1,7 @@
 """The mods that requests can name."""
 
 import os
+import threading
 
 import pytest
 from concordance_inference.mods import catalog as module
@@ -162,3 +163,32 @@ def test_deleting():
         catalog.delete("hello")
     with pytest.raises(ConflictError):
         catalog.delete("replace")
+
+
+STUBBORN = """
+import time
+from concordance_sdk import mod
+
+end = time.monotonic() + 3
+while time.monotonic() < end:
+    try:
+        time.sleep(0.5)
+    except BaseException:
+        pass
+
+@mod
+class say:
+    def added(self, event, actions): ...
+"""
+
+
+def test_an_upload_that_ends_too_late_is_not_added():
+    catalog = ModCatalog()
+    with pytest.raises(ModLoadError, match="0.1 s"):
+        catalog.upload(payload(source=STUBBORN), max_seconds=0.1)
+    for thread in threading.enumerate():
+        if thread.name == "time-limited":
+            thread.join(10)
+
+    with pytest.raises(UnknownModError):
+        catalog.get("hello")

@@ -6,9 +6,11 @@ import gzip
 import itertools
 import json
 import logging
+from functools import partialmethod
 
 import msgspec
 import pytest
+from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.schemas import ChatCompletionRequest
 from concordance_inference.server.unsupported import FIELDS, MESSAGE_FIELDS
 from fake_engine import FakeEngine
@@ -286,15 +288,61 @@ def test_an_upload_that_raises_anything_is_the_uploads_fault(serve, caplog, rais
 
 
 def test_an_upload_that_never_ends_is_given_up(serve, caplog, monkeypatch):
-    from concordance_inference.server import mods_routes
-
-    monkeypatch.setattr(mods_routes, "LOAD_S", 0.2)
+    monkeypatch.setattr(ModCatalog, "upload", partialmethod(ModCatalog.upload, max_seconds=0.2))
     upload = {"name": "m", "entrypoint": "say", "source": "while True: pass"}
     response = serve().post("/v1/mods", json=upload)
 
     check(response, caplog)
     assert response.status_code == 422
     assert "0.2 s" in response.json()["error"]["message"]
+
+
+#: What an author may write of a parameter, and JSON has not.
+PARAMETERS = [
+    "x: int = object()",
+    "x: float = float('nan')",
+    "x: bytes = b'a'",
+    "x: typing.Any = lambda: 1",
+    "x: list = [object()]",
+    "x: dict = {1: object()}",
+    "x: str = '\\ud800'",
+    "x: int = 10**400",
+    "x: typing.Any = (lambda l: (l.append(l), l)[1])([])",
+    "x: typing.Annotated[str, msgspec.Meta(description='\\ud800')] = 'a'",
+]
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS)
+def test_no_upload_breaks_the_list_of_mods(serve, caplog, parameter):
+    source = f"""
+import typing, msgspec
+from concordance_sdk import mod
+
+@mod
+class say:
+    {parameter}
+    def forward_pass(self, event, actions): ...
+"""
+    client = serve()
+    upload = {"name": "odd", "entrypoint": "say", "source": source}
+    uploaded = client.post("/v1/mods", json=upload)
+
+    check(uploaded, caplog)
+    assert uploaded.status_code == 201, uploaded.text
+    assert "x" in json.dumps(uploaded.json()["parameters"])
+    for path in ("/v1/mods", "/v1/mods/odd", "/v1/models"):
+        assert client.get(path).status_code == 200
+        assert "odd" in client.get(path).text
+
+
+def test_no_mods_text_breaks_the_list_of_mods(serve, caplog):
+    source = "def say(event, actions):\n    'Half a character: \\ud800.'"
+    client = serve()
+    response = client.post("/v1/mods", json={"name": "odd", "entrypoint": "say", "source": source})
+
+    check(response, caplog)
+    assert response.status_code == 201
+    assert "Half a character" in client.get("/v1/mods").text
 
 
 # What is honoured

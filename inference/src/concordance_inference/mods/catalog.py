@@ -9,20 +9,25 @@ from typing import Any, Literal
 import msgspec
 from concordance_sdk import ModDefinition, ModPayload, registry
 from concordance_sdk.parameters import parse_parameters
-from concordance_shared import ConflictError, ModLoadError, UnknownModError
+from concordance_shared import ConcordanceError, ConflictError, ModLoadError, UnknownModError
 
 from concordance_inference.generation import ModCall
+from concordance_inference.mods.description import description_of
 from concordance_inference.mods.loading import (
     load_entry_points,
     load_path,
     load_payload,
     python_files,
 )
+from concordance_inference.time_limit import TimeLimitError, run_within
 
 Source = Literal["installed", "path", "uploaded"]
 
 #: How many mods may be uploaded.
 MAX_UPLOADS = 64
+
+#: How long the code of an upload may take to load, in seconds.
+LOAD_S = 10.0
 
 #: Files are looked at again at most this often, in seconds.
 _RECHECK_S = 0.5
@@ -35,6 +40,7 @@ class ModEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     source: Source
     version: str
     created: int  # Unix time in seconds
+    description: msgspec.Raw  # JSON that clients are told
 
     @property
     def name(self) -> str:
@@ -165,14 +171,26 @@ class ModCatalog:
         )
         return ModCall(definition=definition, parameters=values, name=mod.name)
 
-    def upload(self, payload: ModPayload) -> ModEntry:
+    def upload(self, payload: ModPayload, *, max_seconds: float = LOAD_S) -> ModEntry:
         """Load an upload and add it, in place of an earlier upload of that name.
+
+        Args:
+            payload: The upload.
+            max_seconds: How long its code may take to load. One that ends later is not added.
 
         Raises:
             InvalidRequestError: The payload is malformed.
-            ModLoadError: It cannot be loaded.
+            ModLoadError: It cannot be loaded, or not in time.
             ConflictError: The name is an operator's mod's, or there are too many uploads.
         """
+        self._check_upload(payload)
+        entry = _loaded_within(max_seconds, payload)
+        with self._lock:
+            self._check_upload(payload)
+            self._uploaded[entry.name] = entry
+        return entry
+
+    def _check_upload(self, payload: ModPayload) -> None:
         with self._lock:
             self._refresh()
             if payload.name in self._installed or any(
@@ -185,11 +203,6 @@ class ModCatalog:
                 )
             if payload.name not in self._uploaded and len(self._uploaded) >= MAX_UPLOADS:
                 raise ConflictError(f"{MAX_UPLOADS} mods are uploaded already; delete one first")
-        definition, version = load_payload(payload)
-        entry = _entry(definition, "uploaded", version)
-        with self._lock:
-            self._uploaded[entry.name] = entry
-        return entry
 
     def delete(self, name: str) -> None:
         """Remove an upload; requests that run with it go on.
@@ -209,5 +222,41 @@ class ModCatalog:
             watched.refresh()
 
 
+def _loaded_within(seconds: float, payload: ModPayload) -> ModEntry:
+    """Load an upload, whose code may raise anything or never end.
+
+    Raises:
+        ConcordanceError: It cannot be loaded, or not in time.
+    """
+    what = f"mod {payload.name!r:.80}"
+    try:
+        return run_within(seconds, lambda: _entry_of(payload))
+    except ConcordanceError:
+        raise
+    except TimeLimitError as exc:
+        raise ModLoadError(f"{what} does not come to an end: {exc}") from exc
+    except BaseException as exc:  # on a thread of its own: nobody means this one
+        if isinstance(exc, KeyboardInterrupt) and _is_main_thread():
+            raise
+        raise ModLoadError(f"{what} cannot be loaded: {type(exc).__name__}: {exc}") from exc
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _entry_of(payload: ModPayload) -> ModEntry:
+    definition, version = load_payload(payload)
+    return _entry(definition, "uploaded", version)
+
+
 def _entry(definition: ModDefinition, source: Source, version: str) -> ModEntry:
-    return ModEntry(definition=definition, source=source, version=version, created=int(time.time()))
+    created = int(time.time())
+    about = {"created": created, "source": source, "version": version}
+    return ModEntry(
+        definition=definition,
+        source=source,
+        version=version,
+        created=created,
+        description=description_of(definition, about),
+    )

@@ -18,7 +18,7 @@ from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.disconnect import unless_disconnected
 from concordance_inference.server.errors import error_body
 from concordance_inference.server.updates import begun, completed
-from concordance_inference.server.work import Workers
+from concordance_inference.server.work import Workers, workers_of
 
 Encoded = TypeVar("Encoded", bytes, list[bytes])
 
@@ -51,13 +51,6 @@ async def chat_completions(request: Request) -> Response:
     usage = bool(body.stream_options and body.stream_options.include_usage)
     chunks = ChatChunks(answer, include_usage=usage)
     return sse.event_stream(_events(running, chunks, end_of))
-
-
-def workers_of(request: Request) -> Workers:
-    """The worker threads of the application that serves a request."""
-    workers = request.app.state.workers
-    assert isinstance(workers, Workers)
-    return workers
 
 
 class _Ending:

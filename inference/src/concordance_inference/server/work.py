@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from concordance_shared import EngineOverloadedError
+from starlette.requests import Request
 
 Result = TypeVar("Result")
 
@@ -16,10 +17,18 @@ Result = TypeVar("Result")
 _LARGE = 64 * 1024
 
 #: How many small requests are read at a time, how many large ones, for how many the mods get ready,
-#: and how many ends of answers are encoded. None of these waits for another.
-_NUM_THREADS: Mapping[str, int] = {"small": 4, "large": 1, "mods": 4, "ends": 2}
+#: how many uploads are loaded, how many lists are looked up, and how many ends of answers are
+#: encoded. None of these waits for another.
+_NUM_THREADS: Mapping[str, int] = {
+    "small": 4,
+    "large": 1,
+    "mods": 4,
+    "uploads": 2,
+    "lists": 2,
+    "ends": 2,
+}
 
-#: How many requests wait to be read, or for their mods, at most.
+#: How many requests wait for any of these but the last, at most.
 MAX_WAITING = 256
 
 
@@ -51,6 +60,22 @@ class Workers:
         """
         return await self._bounded(function, "mods")
 
+    async def load(self, function: Callable[[], Result]) -> Result:
+        """Run a function that loads an upload. Cancelling waits for it.
+
+        Raises:
+            EngineOverloadedError: Too many requests wait already.
+        """
+        return await self._bounded(function, "uploads")
+
+    async def look_up(self, function: Callable[[], Result]) -> Result:
+        """Run a function that looks mods up, whose files may have to be read again.
+
+        Raises:
+            EngineOverloadedError: Too many requests wait already.
+        """
+        return await self._bounded(function, "lists")
+
     async def end(self, function: Callable[[], Result]) -> Result:
         """Run a function that encodes an answer. It is never refused, and waits for its like."""
         return await to_thread.run_sync(function, limiter=self._limiter("ends"))
@@ -71,3 +96,10 @@ class Workers:
         if kind not in self._limiters:
             self._limiters[kind] = CapacityLimiter(_NUM_THREADS[kind])
         return self._limiters[kind]
+
+
+def workers_of(request: Request) -> Workers:
+    """The worker threads of the application that serves a request."""
+    workers = request.app.state.workers
+    assert isinstance(workers, Workers)
+    return workers
