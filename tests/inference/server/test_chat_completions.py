@@ -407,16 +407,6 @@ def test_fields_nobody_knows_and_fields_that_change_nothing_are_let_pass(serve):
         ({"xtc_probability": 1.1}, "xtc_probability"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"response_format": {"type": "json_object"}}, "response_format.type"),
-        (
-            {
-                "model": "fake/json_schema",
-                "response_format": {
-                    "type": "json_schema",
-                    "json_schema": {"name": "x", "schema": {"properties": {"a": {"type": "int"}}}},
-                },
-            },
-            "response_format.json_schema.schema",
-        ),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
         ({"reasoning_effort": "low"}, "reasoning_effort"),
         ({"functions": [{"name": "f"}]}, "functions"),

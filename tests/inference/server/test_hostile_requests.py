@@ -6,14 +6,22 @@ import gzip
 import itertools
 import json
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partialmethod
+from types import SimpleNamespace
 
 import msgspec
 import pytest
+from concordance_inference.engine.instances import make_instances_within
+from concordance_inference.mods import json_schema
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.schemas import ChatCompletionRequest
 from concordance_inference.server.unsupported import FIELDS, MESSAGE_FIELDS
+from concordance_sdk.constraints import JsonSchema
+from concordance_sdk.testing import ByteTokenizer
 from fake_engine import FakeEngine
+from msgspec import structs
 
 URL = "/v1/chat/completions"
 JSON = {"content-type": "application/json"}
@@ -479,3 +487,53 @@ def test_a_server_at_another_loopback_address_answers_there(serve):
 
     assert client.get("/healthz").status_code == 200
     assert client.get("/healthz", headers={"host": "127.0.0.3"}).status_code == 403
+
+
+def asking_for(schema):
+    return {
+        "model": "fake/json_schema",
+        "messages": [{"role": "user", "content": "hi"}],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "x", "schema": schema},
+        },
+    }
+
+
+class PreparingEngine(FakeEngine):
+    """Makes the instances of mods, as the engine does."""
+
+    def prepare(self, request):
+        traits = SimpleNamespace(tokenizer=ByteTokenizer())
+        return structs.replace(request, instances=make_instances_within(10, request, traits))
+
+
+def test_a_schema_that_cannot_be_enforced_is_refused_by_its_place(serve, caplog):
+    engine = PreparingEngine()
+    schema = {"properties": {"a": {"type": "int"}}}
+    response = serve(engine).post(URL, json=asking_for(schema))
+
+    check(response, caplog, param="response_format.json_schema.schema")
+    assert response.status_code == 400
+    assert engine.asked == []
+
+
+def test_compiling_a_schema_does_not_hold_up_the_reading_of_requests(serve, monkeypatch):
+    compiling, is_over = threading.Semaphore(0), threading.Event()
+
+    def compile_slowly(schema, *, any_space):
+        compiling.release()
+        assert is_over.wait(10)
+        return JsonSchema(schema, any_space=any_space)
+
+    monkeypatch.setattr(json_schema, "JsonSchema", compile_slowly)
+    with serve(PreparingEngine()) as client, ThreadPoolExecutor(8) as others:
+        slow = [
+            others.submit(client.post, URL, json=asking_for({"title": str(i)})) for i in range(6)
+        ]
+        assert compiling.acquire(timeout=10)
+        plain = client.post(URL, json=json.loads("{" + ASK + "}"))
+        is_over.set()
+
+    assert plain.status_code == 200
+    assert {response.result().status_code for response in slow} <= {200, 400}

@@ -77,27 +77,6 @@ class JsonSchemaMod:
         return self._constrained and self._constrained.added(event, actions, tokenizer)
 
 
-def document_of(asked: ResponseFormat, *, any_space: bool = False) -> JsonSchema:
-    """The documents of a form that is not plain text.
-
-    It takes up to seconds the first time, and is cheap with the same schema again: the server asks
-    for it on a thread of its own, before the engine does.
-
-    Args:
-        asked: The form.
-        any_space: Whether white space may stand wherever JSON allows it.
-
-    Raises:
-        SchemaError: It cannot be enforced; its `param` is the schema's place in the request.
-    """
-    try:
-        return JsonSchema(_schema(asked), any_space=any_space)
-    except ConstraintError as exc:
-        raise SchemaError(
-            f"{_PARAM}: {exc.message}", param=_PARAM, mod="json_schema", event="Prefilled", step=0
-        ) from exc
-
-
 def _schema(asked: ResponseFormat) -> dict[str, object]:
     """The schema of a form that is not plain text.
 

@@ -24,7 +24,6 @@ from concordance_inference.generation import (
     new_request_id,
 )
 from concordance_inference.mods.catalog import NamedMod
-from concordance_inference.mods.json_schema import document_of
 from concordance_inference.server.body import decode_body
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.envelope import check_depth, check_fields, decode_message
@@ -68,7 +67,7 @@ def _generation(
 ) -> GenerationRequest:
     model = context.engine.model
     named = _named_mods(body, model.id)
-    response_format = _response_format(body, {mod.name for mod in named})
+    response_format = _response_format(body, has_mods=bool(named))
     mods = context.mods.resolve(named)
     tools = tuple(body.tools or ())
     if tools and not mods:
@@ -150,24 +149,21 @@ def _named_mods(body: ChatCompletionRequest, served: str) -> list[NamedMod]:
     return named
 
 
-def _response_format(body: ChatCompletionRequest, mods: set[str]) -> ResponseFormat | None:
-    """The form that is asked for; its schema is compiled here, where no other request waits.
+def _response_format(body: ChatCompletionRequest, *, has_mods: bool) -> ResponseFormat | None:
+    """The form that is asked for. Its schema is compiled when the mods get ready.
 
     Raises:
         InvalidRequestError: No mod enforces it.
-        SchemaError: It cannot be enforced.
     """
     if body.response_format is None:
         return None
     response_format = body.response_format.plain
-    if response_format.type != "text" and not mods:
+    if response_format.type != "text" and not has_mods:
         raise InvalidRequestError(
             "response_format is not enforced by this server itself; name a mod that does, or "
             "leave it out",
             param="response_format.type",
         )
-    if response_format.type != "text" and "json_schema" in mods:
-        document_of(response_format)
     return response_format
 
 
