@@ -16,6 +16,12 @@ _MAX_ITEMS = 8000
 #: For how many grammars it is remembered what was found out.
 _REMEMBERED = 512
 
+#: The fault of a grammar that has no text.
+NO_TEXT = "no text at all satisfies it"
+
+#: What llguidance says where no token can come.
+_STUCK = "NoExtensionBias"
+
 #: How often a grammar is tried, with how many bytes, and how likely a text goes on.
 _TRIALS = 3
 _LONGEST_TRIAL = 80
@@ -45,7 +51,10 @@ def fault_of(grammar: str) -> str:
     matcher = matcher_of(grammar)
     if error := error_of(matcher):
         return error
-    return "" if _has_texts(matcher) else "no text at all satisfies it"
+    if _has_texts(matcher):
+        return ""
+    error = error_of(matcher)
+    return NO_TEXT if error in ("", _STUCK) else error
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -77,7 +86,11 @@ def _picked(allowed: list[int], chance: random.Random) -> int:
 
 def is_text_of(grammar: str, text: str) -> bool:
     """Whether a text satisfies a grammar; not, if the grammar cannot be used."""
-    return not fault_of(grammar) and _takes(matcher_of(grammar), text.encode())
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which no answer can have
+        return False
+    return not fault_of(grammar) and _takes(matcher_of(grammar), data)
 
 
 def _takes(matcher: "LLMatcher", data: bytes) -> bool:

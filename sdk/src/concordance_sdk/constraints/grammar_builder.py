@@ -43,8 +43,27 @@ class Free(Struct, frozen=True):
 Part = Regular | Free
 
 
+def require_writable(text: str) -> None:
+    """Refuse a text that is none in UTF-8.
+
+    Raises:
+        ConstraintError: It has half of a surrogate pair.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise ConstraintError(
+            f"{text!r:.60} has half of a surrogate pair, which no answer can have"
+        ) from exc
+
+
 def literal(text: str) -> Regular:
-    """A part that is exactly this text, which is not empty."""
+    """A part that is exactly this text, which is not empty.
+
+    Raises:
+        ConstraintError: It has half of a surrogate pair, which no answer can have.
+    """
+    require_writable(text)
     return Regular(json.dumps(text).replace("\x7f", "\\u007f"))
 
 

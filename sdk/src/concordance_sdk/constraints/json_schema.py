@@ -105,9 +105,8 @@ class JsonSchema(Struct, frozen=True):
         """The schema, made of what JSON has."""
         text = self.schema
         try:
-            if not isinstance(text, str | bytes):
-                text = json.dumps(text, allow_nan=False, default=dict)
-            return json.loads(text)
+            given = json.loads(text) if isinstance(text, str | bytes) else text
+            return json.loads(json.dumps(given, allow_nan=False, default=dict))
         except RecursionError as exc:
             raise SchemaError(
                 "what is given to JsonSchema is nested too deep; put what is inside under '$defs', "
@@ -123,6 +122,13 @@ class JsonSchema(Struct, frozen=True):
         return Spaces(literal(item).expression, literal(key).expression)
 
     def _check_separators(self) -> None:
+        given: Any = self.separators
+        if (
+            not isinstance(given, tuple | list)
+            or len(cast(list[Any], given)) != 2
+            or not all(isinstance(one, str) for one in cast(list[Any], given))
+        ):
+            raise ConstraintError(f"the separators of JsonSchema are two texts, not {given!r:.60}")
         item, key = self.separators
         if item.strip(" \t\n\r") != "," or key.strip(" \t\n\r") != ":":
             raise ConstraintError(

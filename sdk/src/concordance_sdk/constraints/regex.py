@@ -5,7 +5,7 @@ import re
 from concordance_shared import ConstraintError
 from msgspec import Struct
 
-from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular
+from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular, require_writable
 from concordance_sdk.constraints.validation import check
 
 
@@ -33,6 +33,7 @@ class Regex(Struct, frozen=True):
         """Check the pattern."""
         if not isinstance(self.pattern, str):  # type: ignore[redundant-expr]
             raise ConstraintError(f"Regex takes a pattern as text, not {self.pattern!r:.60}")
+        require_writable(self.pattern)
         check(self, explain=_explained)
 
     def write(self, grammar: GrammarBuilder) -> Regular:

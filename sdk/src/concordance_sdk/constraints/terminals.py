@@ -1,10 +1,20 @@
 """Expressions of terminals that several constraints write."""
 
-from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular, literal
+from concordance_sdk.constraints.grammar_builder import (
+    GrammarBuilder,
+    Regular,
+    literal,
+    require_writable,
+)
 
 
 def character_class(characters: str) -> str:
-    """The inside of a regular expression's character class that has these characters."""
+    """The inside of a regular expression's character class that has these characters.
+
+    Raises:
+        ConstraintError: One is half of a surrogate pair.
+    """
+    require_writable(characters)
     return "".join(f"\\x{{{ord(character):x}}}" for character in characters)
 
 

@@ -92,6 +92,8 @@ def _plain(characters: Characters) -> str | None:
         return None
     if any(first <= code <= last for first, last in characters.ranges for code in _ESCAPED):
         return None
+    if _writable(characters) != list(characters.ranges):
+        return None
     if characters.ranges[0][0] == characters.ranges[0][1] and len(characters.ranges) == 1:
         return _code(characters.ranges[0][0])
     return f"[{_ranges(characters)}]"
@@ -112,8 +114,20 @@ def _body(characters: Characters, *, wide: bool) -> str:
 def _ranges(characters: Characters) -> str:
     return "".join(
         _code(first) if first == last else f"{_code(first)}-{_code(last)}"
-        for first, last in characters.ranges
+        for first, last in _writable(characters)
     )
+
+
+def _writable(characters: Characters) -> list[tuple[int, int]]:
+    """The ranges without halves of surrogate pairs, which no text in UTF-8 has."""
+    below = ((first, min(last, 0xD7FF)) for first, last in characters.ranges)
+    above = ((max(first, 0xE000), last) for first, last in characters.ranges)
+    is_whole = [last < 0xD800 or first > 0xDFFF for first, last in characters.ranges]
+    found: list[tuple[int, int]] = []
+    for whole, *parts in zip(is_whole, characters.ranges, below, above, strict=True):
+        kept = parts[:1] if whole else parts[1:]
+        found += [(first, last) for first, last in kept if first <= last]
+    return found
 
 
 def _escape(escape: Escape, *, wide: bool) -> str:

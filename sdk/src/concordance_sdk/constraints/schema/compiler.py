@@ -16,8 +16,26 @@ from concordance_sdk.constraints.schema.writer import Writer, placed
 _STEPS = 400_000
 _SECONDS = 5.0
 
+#: How deep rules and brackets nest. llguidance takes up to 2 KiB of the stack for each, and a
+#: thread has 8 MiB.
+_MAX_DEPTH = 2000
+
 #: For how many schemas the grammar is remembered.
 _REMEMBERED = 256
+
+
+def _checked(definitions: Definitions) -> Definitions:
+    """A grammar that does not overflow the stack when it is read.
+
+    Raises:
+        ConstraintError: It would.
+    """
+    if definitions.depth() > _MAX_DEPTH:
+        raise ConstraintError(
+            "its objects have too many optional members, one behind the other and nested in each "
+            "other; list them in 'required', or leave some out"
+        )
+    return definitions
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -35,7 +53,7 @@ def definitions_of(schema: str, spaces: Spaces) -> Definitions:
         document = Document(json.loads(schema))
         meaning = Meaning(document, Budget(_STEPS, _SECONDS))
         root = ANYTHING if document.root == 0 else frozenset({(document.root, True)})
-        return Writer(meaning, spaces).write(root)
+        return _checked(Writer(meaning, spaces).write(root))
     except ConstraintError as exc:
         raise placed(exc, "#") from exc
     except RecursionError as exc:

@@ -8,6 +8,10 @@ from msgspec import Struct
 _NAMES = re.compile(r'"(?:[^"\\]|\\.)*"|/(?:[^/\\]|\\.)*/|%json .*|\b[Tvr]\d+\b')
 
 
+#: What counts for how deep rules nest: names of rules, and brackets.
+_NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|/(?:[^/\\]|\\.)*/|%json .*|\b[vr]\d+\b|[()]')
+
+
 class Spaces(Struct, frozen=True):
     """What stands between the parts of a document, as expressions of terminals."""
 
@@ -48,6 +52,24 @@ class Definitions(Struct, frozen=True):
     root: str
     unique: frozenset[tuple[str | None, int]] = frozenset()
 
+    def depth(self) -> int:
+        """How deep rules and brackets nest when they are read from the root on, each rule once.
+
+        llguidance reads them by recursion, on the stack of its thread.
+        """
+        deepest, seen = 0, {self.root}
+        waiting = [(iter(_references(self.rules[self.root])), 0)]
+        while waiting:
+            references, depth = waiting[-1]
+            name, inner = next(references, ("", 0))
+            deepest = max(deepest, depth + inner)
+            if not name:
+                waiting.pop()
+            elif name not in seen:
+                seen.add(name)
+                waiting.append((iter(_references(self.rules[name])), depth + inner))
+        return deepest
+
     def lark(self, number: int) -> list[str]:
         """The definitions in llguidance's variant of Lark, with names that no other document has.
 
@@ -58,6 +80,19 @@ class Definitions(Struct, frozen=True):
         return [
             f"{_prefixed(name, number)}: {_renamed(text, number)}" for name, text in every.items()
         ]
+
+
+def _references(expression: str) -> list[tuple[str, int]]:
+    """The rules that an expression names, each with how many brackets are around it, and 1."""
+    found: list[tuple[str, int]] = []
+    depth = 1
+    for match in _NESTING.finditer(expression):
+        text = match[0]
+        if text in "()":
+            depth += 1 if text == "(" else -1
+        elif text[0] in "vr":
+            found.append((text, depth))
+    return found
 
 
 def _prefixed(name: str, number: int) -> str:

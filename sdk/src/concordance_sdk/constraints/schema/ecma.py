@@ -290,6 +290,11 @@ class _Parser:
             self._fail(
                 "a class such as '[[:alpha:]]' is not of ECMA-262, the dialect of JSON Schema"
             )
+        if self._peek("]") and "]" in self._pattern[self._at + 1 :]:
+            self._fail(
+                "a class that begins with ']' ends there in ECMA-262, and not elsewhere; write "
+                "'\\]' for the character"
+            )
         ranges: list[tuple[int, int]] = []
         escapes: list[Escape] = []
         while not self._take("]"):

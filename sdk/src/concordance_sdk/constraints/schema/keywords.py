@@ -31,7 +31,12 @@ from concordance_sdk.constraints.schema.shapes import (
     only,
     united,
 )
-from concordance_sdk.constraints.schema.texts import has_texts, is_found, may_be
+from concordance_sdk.constraints.schema.texts import (
+    has_texts,
+    is_found,
+    may_be,
+    require_usable,
+)
 
 if TYPE_CHECKING:
     from concordance_sdk.constraints.schema.meaning import Meaning
@@ -64,6 +69,12 @@ _MAX_OVERLAPPING = 5
 
 #: How many classes of keys patterns may make.
 _MAX_CLASSES = 64
+
+#: No text, array or object of a document is larger.
+_MAX_COUNT = 2**31 - 1
+
+#: How many items `minContains` may ask for.
+_MAX_CONTAINED = 1000
 
 #: How many ways there are to tell what was evaluated.
 _MAX_WAYS = 64
@@ -167,14 +178,19 @@ class _Keywords:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or value < 0 or value != int(value):
             raise self.fail(word, f"is a whole number from 0 on, not {value!r:.40}")
-        return int(value)
+        if value <= _MAX_COUNT:
+            return int(value)
+        if word.startswith("max"):
+            return None
+        raise self.fail(word, f"is more than a document can have, {_MAX_COUNT} at most")
 
     def number_of(self, word: str) -> Decimal | None:
         """A number."""
         value: Any = self.schema.get(word)
-        if isinstance(value, bool) or word not in self.schema:  # draft 4 has booleans here
+        is_of_draft_4 = isinstance(value, bool) and word.startswith("exclusive")
+        if is_of_draft_4 or word not in self.schema:
             return None
-        if not isinstance(value, int | float) or not isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
             raise self.fail(word, f"is a number, not {value!r:.40}")
         return decimal_of(value)
 
@@ -185,8 +201,8 @@ class _Keywords:
             ConstraintError: It cannot be.
         """
         try:
-            compile_pattern(source)
-            compile_pattern(source, wide=True)
+            for is_wide in (False, True):
+                require_usable(compile_pattern(source, wide=is_wide).expression)
         except ConstraintError as exc:
             why = f"it cannot match {steps[0]!r} {source!r:.80}: {exc.message}"
             raise self.document.fail(self.number, why, *steps) from exc
@@ -424,7 +440,9 @@ def _number_format(words: _Keywords) -> Part:
 def _arrays(words: _Keywords) -> Part:
     prefix, rest = _items(words)
     least, most = words.count("minItems") or 0, words.count("maxItems")
-    is_unique = words.schema.get("uniqueItems") is True
+    is_unique: Any = words.schema.get("uniqueItems", False)
+    if not isinstance(is_unique, bool):
+        raise words.fail("uniqueItems", f"is true or false, not {is_unique!r:.40}")
 
     def part(is_followed: bool) -> Cases:  # noqa: FBT001
         if not is_followed:
@@ -476,6 +494,8 @@ def _contains(words: _Keywords) -> Part:
     least, most = 1 if given is None else given, words.count("maxContains")
     if words.meaning.draft < _2019:
         least = max(least, 1)  # older drafts know no `minContains`
+    if least > _MAX_CONTAINED:
+        raise words.fail("minContains", f"asks for more than {_MAX_CONTAINED} items")
     inside, outside_ = words.follows("contains"), words.breaks("contains")
 
     def part(is_followed: bool) -> Cases:  # noqa: FBT001
@@ -762,13 +782,17 @@ def _closed_to(meaning: "Meaning", way: "_Way", value: Conjunction) -> Cases:
         return meaning.cases(way.literals)
     split = [frozenset[tuple[str, bool]]()]
     for pattern in sorted(way.patterns):
-        split = [signs | {(pattern, sign)} for signs in split for sign in (True, False)]
+        split = [signs | {(pattern, sign)} for sign in (False, True) for signs in split]
+        split = sorted(split, key=_num_found)[:_MAX_CLASSES]
     others = tuple(
-        Keys(signs, ANYTHING if any(sign for _, sign in signs) else value)
-        for signs in split[:_MAX_CLASSES]
+        Keys(signs, ANYTHING if any(sign for _, sign in signs) else value) for signs in split
     )
     named = tuple((key, ANYTHING) for key in sorted(way.keys))
     return meaning.both(meaning.cases(way.literals), but("object", Object(named, others=others)))
+
+
+def _num_found(signs: frozenset[tuple[str, bool]]) -> int:
+    return sum(sign for _, sign in signs)
 
 
 class _Way:
@@ -803,6 +827,7 @@ def _ways(meaning: "Meaning", number: int, running: frozenset[int]) -> list[_Way
     nothing = _Way(ANYTHING, frozenset(), frozenset(), has_all=False)
     if not isinstance(schema, dict) or number in running:
         return [nothing]
+    meaning.budget.spend()
     running |= {number}
     words = _Keywords(meaning, number, schema)
     has_all = "additionalProperties" in words or (
@@ -822,6 +847,7 @@ def _ways(meaning: "Meaning", number: int, running: frozenset[int]) -> list[_Way
     if "if" in words:
         choices.append(_conditional_ways(words, running))
     for choice in choices:
+        meaning.budget.spend(len(ways) * len(choice))
         ways = [way.beside(other) for way in ways for other in choice][:_MAX_WAYS]
     return ways
 
@@ -866,6 +892,7 @@ def _evaluated_items(meaning: "Meaning", number: int, running: frozenset[int]) -
     schema = meaning.document.schemas[number]
     if not isinstance(schema, dict) or number in running:
         return 0
+    meaning.budget.spend()
     running |= {number}
     words = _Keywords(meaning, number, schema)
     prefix, rest = _items(words)

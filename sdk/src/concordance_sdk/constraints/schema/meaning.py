@@ -201,6 +201,7 @@ class Meaning:
     def _both_keys(self, one: tuple[Keys, ...], other: tuple[Keys, ...]) -> tuple[Keys, ...]:
         if one == other:
             return one
+        self.budget.spend(len(one) * len(other))
         found = [
             Keys(a.patterns | b.patterns, a.value | b.value)
             for a in one
@@ -208,8 +209,12 @@ class Meaning:
             if not any((pattern, not sign) in b.patterns for pattern, sign in a.patterns)
         ]
         if len(found) > max(len(one), len(other)):
-            found = [keys for keys in found if has_texts(Text(patterns=keys.patterns))]
+            found = [keys for keys in found if self._has_keys(keys)]
         return tuple(found[:_MAX_CLASSES])
+
+    def _has_keys(self, keys: Keys) -> bool:
+        self.budget.check()
+        return has_texts(Text(patterns=keys.patterns))
 
     def value_of(self, shape: Object, key: str) -> Conjunction:
         """What the value of a key follows in an object."""

@@ -209,7 +209,7 @@ def _base(low: Decimal, high: Decimal | None, interval: Interval) -> str:
     spans = [-bound.adjusted() for bound in (low, high) if bound is not None and bound]
     zeros = max([_DIGITS, *(span + 1 for span in spans)])
     small = f"/0(?:\\.0{{1,3}}|\\.0{{0,{zeros}}}[1-9][0-9]{{0,{_DIGITS - 1}}})?/"
-    whole = f"/[1-9][0-9]{{0,{size - 1}}}/"
+    whole = f"/[1-9][0-9]{{0,{_DIGITS - 1}}}0{{0,{size - _DIGITS}}}/"
     if size > _DIGITS:
         return f"{small} | {whole}"
     return f"{small} | {whole} | (/[1-9][0-9]*\\.[0-9]+/ & /[0-9.]{{1,{_DIGITS + 1}}}/)"

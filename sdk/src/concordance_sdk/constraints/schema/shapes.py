@@ -4,6 +4,7 @@ A conjunction is a set of literals: a schema by its number, and whether the valu
 is inside of an array or object is a conjunction, which is looked into when it is written.
 """
 
+from collections import Counter
 from itertools import zip_longest
 from typing import Any
 
@@ -159,8 +160,16 @@ def both_arrays(one: Array, other: Array) -> Array | None:
         least,
         most,
         one.is_unique or other.is_unique,
-        tuple(dict.fromkeys(one.contained + other.contained)),
+        _contained(one.contained, other.contained),
     )
+
+
+def _contained(
+    one: tuple[Conjunction, ...], other: tuple[Conjunction, ...]
+) -> tuple[Conjunction, ...]:
+    """What both arrays contain, each as often as the one that has it more often."""
+    every = Counter(one) | Counter(other)
+    return tuple(every.elements())
 
 
 def least_of(one: int | None, other: int | None) -> int | None:

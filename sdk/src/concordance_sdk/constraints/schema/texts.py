@@ -3,7 +3,9 @@
 import functools
 import json
 
-from concordance_sdk.constraints.byte_grammar import fault_of, is_text_of
+from concordance_shared import ConstraintError
+
+from concordance_sdk.constraints.byte_grammar import NO_TEXT, fault_of, is_text_of
 from concordance_sdk.constraints.grammar_builder import literal
 from concordance_sdk.constraints.schema.characters import ANY_CHARACTER
 from concordance_sdk.constraints.schema.patterns import compile_pattern
@@ -74,11 +76,27 @@ def is_writable(value: str) -> bool:
 
 
 def has_texts(text: Text) -> bool:
-    """Whether a shape has texts."""
+    """Whether a shape has texts. One that is too large to be tried may have some."""
+    return fault_in(text) != NO_TEXT
+
+
+def fault_in(text: Text) -> str:
+    """Why a shape cannot be written: it has no texts, or is too large; empty if it can be."""
     if not text.patterns and text.values is None:
-        return True
+        return ""
     expression = expression_of(text)
-    return expression is not None and not fault_of(grammar_of(expression))
+    return NO_TEXT if expression is None else fault_of(grammar_of(expression))
+
+
+def require_usable(pattern: str | None) -> None:
+    """Refuse the expression of a pattern that llguidance cannot use.
+
+    Raises:
+        ConstraintError: It is nested too deep, or its automaton is too large.
+    """
+    fault = "" if pattern is None else fault_of(grammar_of(pattern))
+    if fault and fault != NO_TEXT:
+        raise ConstraintError("its automaton is too large, or nested too deep; say it shorter")
 
 
 def has_text(text: Text, value: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from concordance_shared import ConstraintError
 from msgspec.structs import replace
 
-from concordance_sdk.constraints.byte_grammar import fault_of
+from concordance_sdk.constraints.byte_grammar import NO_TEXT, fault_of
 from concordance_sdk.constraints.grammar_builder import literal
 from concordance_sdk.constraints.schema.definitions import Definitions, Spaces
 from concordance_sdk.constraints.schema.document import shown
@@ -31,9 +31,9 @@ from concordance_sdk.constraints.schema.shapes import (
 )
 from concordance_sdk.constraints.schema.texts import (
     expression_of,
+    fault_in,
     grammar_of,
     has_text,
-    has_texts,
     is_writable,
     spelled_text,
 )
@@ -61,6 +61,7 @@ class Writer:
         self._names: dict[Conjunction, str] = {}
         self._shapes: dict[Conjunction, list[Shape]] = {}
         self._alive: set[Conjunction] = set()
+        self._has_left_out = False  # texts whose automaton is too large
         self._item = self._terminal(spaces.item)
         self._colon = self._terminal(spaces.colon)
         self._open_array = self._terminal(spaces.open_array)
@@ -111,13 +112,19 @@ class Writer:
         """Whether a shape has values, as far as that does not depend on what is inside."""
         match shape:
             case Text():
-                return has_texts(shape)
+                return self._is_sayable(shape)
             case Interval():
                 return self._number(shape) is not None
             case Object(required=required):
                 return all(self._is_key(shape.keys, key) for key in required)
             case _:
                 return True
+
+    def _is_sayable(self, text: Text) -> bool:
+        """Whether texts can be written. Those whose automaton is too large are left out."""
+        fault = fault_in(text)
+        self._has_left_out |= bool(fault) and fault != NO_TEXT
+        return not fault
 
     def _number(self, interval: Interval) -> str | None:
         written = expression(interval)
@@ -170,6 +177,11 @@ class Writer:
             )
             here = next(dead, here)
         words, at = self._told(here)
+        if self._has_left_out:
+            return (
+                f"the automaton of what follows {words} is too large; say the patterns that hold "
+                f"together shorter (at {at})"
+            )
         return f"no finite document follows {words} (at {at})"
 
     def _located(self, error: ConstraintError, conjunction: Conjunction) -> ConstraintError:
@@ -277,7 +289,7 @@ class Writer:
         for i in range(size - 1, -1, -1):
             separator = f"{self._item} " if i else ""
             item = f"{separator}{self._name(prefix[i])} {rest}".rstrip()
-            rest = item if i < shape.least else f"({item})?"
+            rest = item if i < shape.least else self._rule(f"({item})?")
         return rest
 
     def _possible(self, shape: Array) -> tuple[list[Conjunction], int | None]:
@@ -378,7 +390,7 @@ class Writer:
         text = Text(excluded=own, patterns=keys.patterns)
         for other in self._meaning.cases(demanded).shapes.get("string", ()):
             both = both_texts(text, other)
-            if both is not None and has_texts(both) and (written := expression_of(both)):
+            if both is not None and self._is_sayable(both) and (written := expression_of(both)):
                 found.append(written)
         return found
 

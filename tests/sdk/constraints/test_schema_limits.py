@@ -1,0 +1,128 @@
+"""Schemas at the limits: what is counted, nested, repeated or spelled beyond what is usual."""
+
+import pytest
+from concordance_sdk.constraints import JsonSchema, Regex, UntilEndType, UntilStrat, allows
+from concordance_sdk.constraints.schema.net import problem_of
+from concordance_shared import ConstraintError
+
+
+def looks_ahead(letters):
+    """A pattern of texts with all of some letters."""
+    return f"^{''.join(f'(?=.*{letter})' for letter in letters)}.*$"
+
+
+SIXTEEN = looks_ahead("abcdefghijklmnop")
+
+
+@pytest.mark.parametrize(
+    ("schema", "yes", "no"),
+    [
+        (
+            {"items": {"type": "integer"}, "contains": {"const": 1}, "minContains": 2},
+            "[1, 1, 5]",
+            "[1, 5]",
+        ),
+        (
+            {"allOf": [{"contains": {"const": 1}, "minContains": n} for n in (1, 3)]},
+            "[1, 1, 1, 1]",
+            "[1, 1]",
+        ),
+        (
+            {"type": "number", "exclusiveMinimum": 1e20},
+            "100000000000001000000",
+            "1" + "0" * 19 + "1",
+        ),
+        ({"type": "string", "pattern": "^[^\\ud800-\\udfff]+$"}, '"😀a"', '""'),
+        ({"type": "string", "pattern": "^[\\u0100-\\uffff]$"}, '"中"', '"a"'),
+        ({"type": "string", "minLength": 1, "maxLength": 10**18}, '"a"', '""'),
+        (
+            {"properties": {"\ud800": {}}, "patternProperties": {"a": {"const": 1}}},
+            "{}",
+            '{"a": 2}',
+        ),
+        ({"enum": ["\ud800", "b"]}, '"b"', '"\ud800"'),
+        ({"type": "array", "prefixItems": [{"type": "null"}] * 60}, "[null]", "[1]"),
+    ],
+)
+def test_limits_are_kept(schema, yes, no):
+    assert allows(JsonSchema(schema), yes)
+    assert not allows(JsonSchema(schema), no)
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        ({"type": "array", "contains": {}, "minContains": 10**9}, "(at #/minContains)"),
+        ({"minItems": 10**18}, "(at #/minItems)"),
+        ({"minimum": True}, "(at #/minimum)"),
+        ({"multipleOf": True}, "(at #/multipleOf)"),
+        ({"uniqueItems": "true"}, "(at #/uniqueItems)"),
+        ({"pattern": "^[^]]+$"}, "begins with ']'"),
+        ({"pattern": "[]a]"}, "(at #/pattern)"),
+        ('{"minLength": 1e999}', "is no JSON"),
+        ('{"minLength": NaN}', "is no JSON"),
+        ({"properties": {f"p{i}": {} for i in range(3000)}}, "too many optional members"),
+    ],
+)
+def test_what_is_beyond_them_is_refused(schema, why):
+    with pytest.raises(ConstraintError) as caught:
+        JsonSchema(schema)
+    assert why in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"oneOf": [{"pattern": "^[a-p]+$"}, {"pattern": SIXTEEN}]},
+        {"not": {"pattern": SIXTEEN}},
+        {"properties": {"abcdefghijklmnop": {}}, "patternProperties": {SIXTEEN: {"const": 1}}},
+    ],
+)
+def test_a_pattern_that_cannot_be_tried_is_not_taken_for_one_without_texts(schema):
+    with pytest.raises(ConstraintError, match="its automaton is too large"):
+        JsonSchema(schema)
+
+
+def test_patterns_that_are_too_large_together_are_not_taken_for_a_contradiction():
+    both = {"allOf": [{"pattern": looks_ahead("abcd")}, {"pattern": looks_ahead("nopqrst")}]}
+    with pytest.raises(ConstraintError, match="automaton"):
+        JsonSchema({"type": "string", **both})
+
+
+@pytest.mark.parametrize("word", ["unevaluatedProperties", "unevaluatedItems"])
+def test_references_that_branch_at_every_step_are_bounded(word):
+    defs = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(30)}
+    schema = {"$ref": "#/$defs/d0", "$defs": {**defs, "d30": {}}, word: False}
+    with pytest.raises(ConstraintError, match=r"more than .* \(at #"):
+        JsonSchema(schema)
+
+
+def test_many_patterns_make_a_bounded_number_of_classes():
+    patterns = {f"^{chr(97 + i)}": {} for i in range(26)}
+    schema = JsonSchema({"patternProperties": patterns, "unevaluatedProperties": False})
+    assert allows(schema, '{"abc": 1}')
+    assert not allows(schema, '{"ABC": 1}')
+
+
+def test_a_document_that_the_validator_cannot_read_is_not_judged():
+    assert problem_of('{"type": "array"}', "[" * 3000 + "]" * 3000) is None
+    assert problem_of('{"type": "integer"}', "1" + "0" * 400) is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Regex("\ud800"),
+        lambda: allows(UntilStrat(end_type=UntilEndType.ANYCHAR, end="\ud800"), "a"),
+        lambda: allows(UntilStrat("\ud800"), "a"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_refused(make):
+    with pytest.raises(ConstraintError, match="half of a surrogate pair"):
+        make()
+
+
+@pytest.mark.parametrize("separators", [(1, 2), (",",), "ab", None])
+def test_separators_that_are_no_two_texts_are_refused(separators):
+    with pytest.raises(ConstraintError, match="separators"):
+        JsonSchema(separators=separators)
