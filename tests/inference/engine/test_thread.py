@@ -112,6 +112,30 @@ def test_a_step_that_raises_ends_its_requests_and_the_engine_goes_on(thread, mon
     assert isinstance(second, Completed)
 
 
+def test_a_panic_of_a_library_ends_its_requests_and_the_engine_goes_on(thread, monkeypatch):
+    from concordance_inference.engine.engine import Engine
+
+    class Panic(BaseException):
+        pass
+
+    plain = Engine.step
+    left = [1]
+
+    def step(self):
+        if left[0] and self.rows:
+            left[0] -= 1
+            raise Panic("index out of bounds")
+        plain(self)
+
+    monkeypatch.setattr(Engine, "step", step)
+    first = asyncio.run(collect(thread, ask("Hello", max_tokens=5)))[-1]
+    second = asyncio.run(collect(thread, ask("Hello", max_tokens=5)))[-1]
+
+    assert isinstance(first, Failed)
+    assert "Panic: index out of bounds" in str(first.error)
+    assert isinstance(second, Completed)
+
+
 def test_an_engine_that_fails_again_and_again_stops_and_says_so(thread, monkeypatch):
     from concordance_inference.engine.engine import Engine
 
@@ -137,6 +161,37 @@ def test_stopping_ends_what_runs():
     assert isinstance(ends[-1], Failed)
     assert isinstance(ends[-1].error, EngineStoppedError)
     assert not thread.is_running
+
+
+def test_what_is_handed_over_while_the_engine_stops_is_refused_or_told(monkeypatch):
+    thread = EngineThread(build, max_unfinished=4).start()
+    ends, refused = [], []
+
+    def hand_over():
+        try:
+            thread.submit(ask("Hello"), ends.append)
+        except EngineStoppedError as exc:
+            refused.append(exc)
+
+    class Inbox:
+        """Stops the engine between the look at whether it runs and handing over."""
+
+        def put(self, message):
+            if isinstance(message, tuple):
+                stopping.start()
+                stopping.join(0.5)
+            inbox.put(message)
+
+        def __getattr__(self, name):
+            return getattr(inbox, name)
+
+    inbox, stopping = thread._inbox, threading.Thread(target=thread.stop)
+    monkeypatch.setattr(thread, "_inbox", Inbox())
+    hand_over()
+    stopping.join(10)
+
+    assert len(ends) + len(refused) == 1
+    assert all(isinstance(end, Failed) for end in ends)
 
 
 def test_the_thread_is_gone_after_stopping():

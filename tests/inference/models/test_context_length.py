@@ -44,6 +44,7 @@ KEYS = [
     "max_sequence_length",
     "model_max_length",
     "n_ctx",
+    "max_context_length",
 ]
 
 
@@ -65,6 +66,7 @@ def test_every_family_has_its_own_key(key, nested):
         ({"max_position_embeddings": None, "n_positions": 77}, 77),
         ({"max_position_embeddings": 4096.0}, 4096),
         ({"max_position_embeddings": 10, "text_config": {"max_position_embeddings": 20}}, 20),
+        ({"max_position_embeddings": 10, "text_config": {"max_position_embeddings": None}}, 10),
     ],
 )
 def test_several_keys(config, expected):
@@ -116,6 +118,14 @@ def test_what_scaling_reaches(scaling, expected):
     config = {"max_position_embeddings": 4096, "rope_scaling": scaling}
 
     assert context_length(scaled(scaling), config) == expected
+
+
+@pytest.mark.parametrize("factor", [1e300, float("inf"), float("nan"), "4", None, -4.0])
+def test_a_factor_that_is_none_reaches_nothing(factor):
+    model = scaled({"type": "yarn", "factor": 4.0})
+    config = {"max_position_embeddings": 4096, "rope_scaling": {"type": "yarn", "factor": factor}}
+
+    assert context_length(model, config) == 4096
 
 
 def test_scaling_in_the_layout_of_transformers_5():

@@ -120,15 +120,19 @@ class EngineThread:
             EngineOverloadedError: Too many requests wait already.
             EngineStoppedError: The engine takes no requests any more.
         """
-        if not self.is_running:
-            raise EngineStoppedError("the engine has stopped and takes no requests")
-        with self._lock:
+        with self._lock:  # a request is taken, and told of the end, or it is refused
+            if not self.is_running:
+                raise EngineStoppedError("the engine has stopped and takes no requests")
             if self._num_unfinished >= self._max_unfinished:
                 raise EngineOverloadedError(
                     f"{self._num_unfinished} requests run or wait already, which is the most that "
                     "this server takes; try again later"
                 )
             self._num_unfinished += 1
+            self._inbox.put((request, self._counting(emit)))
+
+    def _counting(self, emit: Emit) -> Emit:
+        """Count a request out when it ends."""
 
         def count_and_emit(update: Update) -> None:
             if isinstance(update, Completed | Failed):
@@ -136,7 +140,7 @@ class EngineThread:
                     self._num_unfinished -= 1
             emit(update)
 
-        self._inbox.put((request, count_and_emit))
+        return count_and_emit
 
     def cancel(self, request_id: str) -> None:
         """End a request that nobody waits for any more."""
@@ -199,7 +203,8 @@ class EngineThread:
         try:
             self._serve(self._engine)
         finally:
-            self._is_stopping = True
+            with self._lock:
+                self._is_stopping = True
             self._refuse_what_waits()
 
     def _serve(self, engine: Engine) -> None:
@@ -209,7 +214,7 @@ class EngineThread:
             try:
                 engine.step()
                 failures = 0
-            except Exception as exc:
+            except BaseException as exc:  # Rust's panics are no `Exception`
                 failures += 1
                 logger.exception("a step raised; every request in the batch ends with an error")
                 engine.fail_all(_broken(exc))
@@ -234,7 +239,7 @@ class EngineThread:
                 message[1](Failed(error=EngineStoppedError("the engine has stopped")))
 
 
-def _broken(exc: Exception) -> EngineError:
+def _broken(exc: BaseException) -> EngineError:
     error = EngineError(f"the engine failed in a step: {type(exc).__name__}: {exc}")
     error.__cause__ = exc
     return error
@@ -244,5 +249,8 @@ def _call(
     loop: asyncio.AbstractEventLoop, function: Callable[[Update], None], update: Update
 ) -> None:
     """Call a function on an event loop, unless that has closed since."""
-    if not loop.is_closed():
+    try:
         loop.call_soon_threadsafe(function, update)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise

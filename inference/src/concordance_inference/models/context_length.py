@@ -30,6 +30,7 @@ _KEYS = (
     "seq_length",
     "max_sequence_length",
     "max_seq_length",
+    "max_context_length",
     "n_ctx",
 )
 
@@ -39,6 +40,9 @@ _TABLES = {"wpe", "embed_positions", "position_embeddings", "pos_emb", "pos_embe
 #: Types of scaling by which a model reaches `factor` times as far as its config says.
 _EXTENDING = {"linear", "dynamic", "ntk"}
 _YARN = {"yarn", "deepseek_yarn", "telechat3-yarn"}
+
+#: A larger factor is no factor: a damaged file.
+_MAX_FACTOR = 1e6
 
 
 def context_length(
@@ -98,7 +102,9 @@ def _found(model: Any, text: Mapping[str, Any], tokenizer: Any) -> int:
 def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The part of a configuration that speaks of the language model."""
     inner = config.get("text_config")
-    return {**config, **inner} if isinstance(inner, Mapping) else config
+    if not isinstance(inner, Mapping):
+        return config
+    return {**config, **{key: value for key, value in inner.items() if value is not None}}
 
 
 def _configured(text: Mapping[str, Any]) -> int | None:
@@ -126,7 +132,9 @@ def _extended(length: int, text: Mapping[str, Any], model: Any) -> int:
     """
     scaling = _rope_scaling(text)
     kind, factor = scaling.get("rope_type") or scaling.get("type"), scaling.get("factor")
-    if not isinstance(factor, int | float) or factor <= 1 or "gemma3" in _family(text):
+    if not isinstance(factor, int | float) or "gemma3" in _family(text):
+        return length
+    if not 1 < factor <= _MAX_FACTOR:
         return length
     reached = length
     if kind in _YARN:

@@ -161,6 +161,39 @@ _LOCAL: dict[str, Harmless] = {
     "penalty_alpha": (0,),
 }
 
+#: Of text-generation-webui, TabbyAPI, Aphrodite and KoboldCpp.
+_SAMPLERS: dict[str, Harmless] = {
+    "tfs": (1,),
+    "tfs_z": (1,),
+    "epsilon_cutoff": (0,),
+    "eta_cutoff": (0,),
+    "smoothing_factor": (0,),
+    "skew": (0,),
+    "nsigma": (0,),
+    "guidance_scale": (1,),
+    "cfg_scale": (1,),
+    "negative_prompt": ("",),
+    "no_repeat_ngram_size": (0,),
+    "encoder_repetition_penalty": (1,),
+    "banned_tokens": ([],),
+    "banned_strings": ([],),
+    "custom_token_bans": ("",),
+    "ban_eos_token": (False,),
+    "token_healing": (False,),
+    "dynamic_temperature": (False,),
+    "mirostat_mode": (0,),
+    "sampler_priority": (),
+    "sampler_order": (),
+    "grammar_string": ("",),
+    "rep_pen": (1,),
+    "max_length": (),
+    "min_length": (0,),
+    "stop_sequence": ([],),
+    "sampling_seed": (),
+    "max_thinking_tokens": (),
+    "num_return_sequences": (1,),
+}
+
 #: Of the server that ran mods of the older SDK: it returned what they logged.
 _OLDER: dict[str, Harmless] = {"mod_debug_logs": (False,)}
 
@@ -172,6 +205,7 @@ FIELDS: Mapping[str, Harmless] = {
     **_SGLANG,
     **_LLAMA_CPP,
     **_LOCAL,
+    **_SAMPLERS,
     **_OLDER,
 }
 
