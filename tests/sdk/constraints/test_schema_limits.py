@@ -1,5 +1,7 @@
 """Schemas at the limits: what is counted, nested, repeated or spelled beyond what is usual."""
 
+import json
+
 import pytest
 from concordance_sdk.constraints import JsonSchema, Regex, UntilEndType, UntilStrat, allows
 from concordance_sdk.constraints.schema.net import problem_of
@@ -126,3 +128,57 @@ def test_half_of_a_surrogate_pair_is_refused(make):
 def test_separators_that_are_no_two_texts_are_refused(separators):
     with pytest.raises(ConstraintError, match="separators"):
         JsonSchema(separators=separators)
+
+
+@pytest.mark.parametrize(
+    ("schema", "yes", "no"),
+    [
+        ({"type": "object", "maxProperties": 10**6, "minProperties": 1}, '{"a": 1}', "{}"),
+        ({"type": "object", "maxProperties": 2}, '{"a": 1, "b": 2}', '{"a": 1, "b": 2, "c": 3}'),
+        (
+            {"properties": {"a": {}, "b": {}}, "maxProperties": 3},
+            '{"a": 1, "b": 2, "c": 3}',
+            '{"a": 1, "c": 3, "d": 4, "e": 5}',
+        ),
+        (
+            {"items": {"enum": list(range(100))}, "uniqueItems": True, "maxItems": 60},
+            "[7, 5]",
+            "[7, 7]",
+        ),
+        ({"type": "number", "multipleOf": 0.3}, "0.6", "0.5"),
+    ],
+)
+def test_what_is_counted_is_counted_as_far_as_it_matters(schema, yes, no):
+    assert allows(JsonSchema(schema), yes)
+    assert not allows(JsonSchema(schema), no)
+
+
+@pytest.mark.parametrize(
+    ("schema", "place"),
+    [
+        ({"type": "integer", "minimum": 10**399}, "#/minimum"),
+        ({"properties": {"a": {"const": -(10**400)}}}, "#/properties/a/const"),
+        ({"properties": {"a": {"multipleOf": 0.07}}}, "#/properties/a/multipleOf"),
+    ],
+)
+def test_numbers_that_cannot_be_said_are_refused_by_their_keyword(schema, place):
+    with pytest.raises(ConstraintError) as caught:
+        JsonSchema(schema)
+    assert f"(at {place})" in caught.value.message
+
+
+@pytest.mark.parametrize("root", [{}, {"unevaluatedProperties": False}])
+def test_a_document_is_judged_only_where_that_does_not_take_years(root):
+    defs = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(60)}
+    schema = {"$ref": "#/$defs/d0", "$defs": {**defs, "d60": {"type": "object"}}, **root}
+    assert problem_of(json.dumps(schema), "{}") is None
+
+
+def test_a_document_is_not_judged_where_each_level_doubles_the_work():
+    twice = {"allOf": [{"properties": {"a": {"$ref": "#"}}}] * 2}
+    assert problem_of(json.dumps(twice), '{"a": ' * 60 + "1" + "}" * 60) is None
+
+
+def test_a_recursive_schema_is_judged():
+    tree = {"properties": {"a": {"$ref": "#"}}, "additionalProperties": False}
+    assert problem_of(json.dumps(tree), '{"a": {"a": {"b": 1}}}')

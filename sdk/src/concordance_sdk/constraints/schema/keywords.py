@@ -190,7 +190,7 @@ class _Keywords:
         is_of_draft_4 = isinstance(value, bool) and word.startswith("exclusive")
         if is_of_draft_4 or word not in self.schema:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        if isinstance(value, bool) or not _is_double(value):
             raise self.fail(word, f"is a number, not {value!r:.40}")
         return decimal_of(value)
 
@@ -207,6 +207,14 @@ class _Keywords:
             why = f"it cannot match {steps[0]!r} {source!r:.80}: {exc.message}"
             raise self.document.fail(self.number, why, *steps) from exc
         return source
+
+
+def _is_double(value: Any) -> bool:
+    """Whether a value is a number, and a double represents it."""
+    try:
+        return isinstance(value, int | float) and isfinite(value)
+    except OverflowError:  # of a whole number
+        return False
 
 
 def decimal_of(value: float) -> Decimal:
@@ -315,7 +323,7 @@ def _numbers(words: _Keywords, word: str, values: list[Any]) -> list[Decimal]:
     found: list[Decimal] = []
     for value in values:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            if not isfinite(value):
+            if not _is_double(value):
                 raise words.fail(word, f"is of JSON's numbers, not {value!r}")
             found.append(decimal_of(value))
     return found

@@ -9,6 +9,8 @@ import importlib
 import json
 from typing import Any
 
+from concordance_sdk.constraints.schema.effort import is_bounded
+
 #: Formats are judged by no two validators alike, and multiples of decimals by floats.
 _NOT_JUDGED = ("multipleOf",)
 
@@ -17,7 +19,7 @@ _REMEMBERED = 128
 
 
 def problem_of(schema: str, document: str) -> str | None:
-    """Why a validator rejects a document; `None` if it does not, or cannot judge the schema.
+    """Why a validator rejects a document; `None` if it does not, or cannot judge it soon.
 
     Args:
         schema: The schema, as JSON text.
@@ -27,11 +29,11 @@ def problem_of(schema: str, document: str) -> str | None:
         >>> problem_of('{"type": "integer"}', "3") is None
         True
     """
-    validator = _validator_of(schema)
-    if validator is None:
-        return None
     try:
         value = json.loads(document)
+        validator = _validator_of(schema) if is_bounded(schema, value) else None
+        if validator is None:
+            return None
         error = next(iter(validator.iter_errors(value)), None)
     except (ValueError, OverflowError, RecursionError):  # nested deeper than it can read
         return None

@@ -4,6 +4,7 @@ Three passes: look into every conjunction that is reached, find which of them ha
 document, and write a rule for each that has. A key, an item or a case without one is left out.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -131,8 +132,23 @@ class Writer:
         if written is None or interval.point is not None or interval == Interval():
             return written
         if written.startswith("%json"):
-            return written
+            return self._tried(written)
         return None if fault_of(grammar_of(written)) else written
+
+    @staticmethod
+    def _tried(arithmetic: str) -> str | None:
+        """Multiples that llguidance says; `None` if there are none.
+
+        Raises:
+            ConstraintError: It cannot say them.
+        """
+        fault = fault_of(json.dumps({"grammars": [{"lark_grammar": f"start: {arithmetic}"}]}))
+        if fault and fault != NO_TEXT:
+            raise ConstraintError(
+                "'multipleOf' needs multiples that are no sums of powers of 2 and 5, and has too "
+                "many digits for that; round it, or leave it out"
+            )
+        return None if fault else arithmetic
 
     def _find_alive(self) -> None:
         """Find the conjunctions that have a finite document, from the inside out."""
@@ -342,7 +358,10 @@ class Writer:
                 return None
             values += few
         values = list(dict.fromkeys(values))
-        return values if len(values) <= _MAX_ORDERED else None
+        size = len(values)
+        most = shape.most if shape.most is not None and shape.most < size else 1
+        is_countable = size * min(size, max(shape.least, most)) <= _MAX_COUNTED
+        return values if size <= _MAX_ORDERED and is_countable else None
 
     # -- objects
 
@@ -406,6 +425,7 @@ class Writer:
         is_most = most is not None and (others is not None or most < len(entries))
         is_counted = least > required or is_most
         cap = max(least, most if most is not None and is_most else 1) if is_counted else 1
+        cap = min(cap, max(len(entries), 1))
         if len(entries) * cap > _MAX_COUNTED:
             raise ConstraintError(
                 f"its objects or arrays count {len(entries)} optional members up to {cap}; leave "
