@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import mlx.core as mx
 import pytest
@@ -114,6 +115,20 @@ def test_a_gguf_file_is_loaded(tmp_path, pre):
     assert loaded.info.context_length == 512
     assert loaded.tokenizer.eos_token_ids == {size - 1}
     assert loaded.tokenizer.decode(loaded.tokenizer.encode("a 12")) == "a 12"
+
+
+@pytest.mark.parametrize("name", ["model-00001.safetensors", "config.json", "tokenizer.json"])
+def test_a_damaged_folder_of_the_cache_is_said_to_be_one(tmp_path, cache, name):
+    tokenizer = vocabulary()
+    tensors = tensors_of(model_of("llama", tokenizer.get_vocab_size() + 2), "llama")
+    path = write_gguf(tmp_path / "mine.gguf", keys_of("llama", tokenizer, "llama-bpe"), tensors)
+    (converted(path, progress=print) / name).write_bytes(b"")
+
+    with pytest.raises(ModelLoadError, match="delete this folder, and it is made anew"):
+        load_model(str(path))
+    for folder in cache.iterdir():
+        shutil.rmtree(folder)
+    assert load_model(str(path)).info.id == "mine"
 
 
 def test_a_gguf_file_that_is_damaged_is_refused(tmp_path):

@@ -40,6 +40,14 @@ def converted(gguf: Path, *, progress: Progress) -> Path:
     return folder
 
 
+def is_converted(folder: Path) -> bool:
+    """Whether a folder is one that `converted` made: it can be deleted without a loss."""
+    try:
+        return folder.parent == cache_folder() / "models"
+    except RuntimeError:  # no home folder
+        return False
+
+
 def _weights(gguf: Path, device: str) -> Weights:
     """The form that a device is fast at and has the memory for."""
     return "float32" if device == "cpu" and num_parameters(gguf) <= SMALL else "quantized"

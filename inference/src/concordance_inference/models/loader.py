@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from concordance_inference.generation import ModelInfo
 from concordance_inference.models.context_length import context_length
-from concordance_inference.models.converted import SMALL, converted
+from concordance_inference.models.converted import SMALL, converted, is_converted
 from concordance_inference.models.embedded import DEFAULT_HUB_ID, DEFAULT_MODEL, embedded_gguf
 from concordance_inference.models.gguf import Progress
 from concordance_inference.models.options import ModelOptions
@@ -160,6 +160,10 @@ def _folder(place: Path | str) -> Path:
 
 def _hint(place: Path | str) -> str:
     """What to do about a model that cannot be loaded, by where it was looked for."""
+    if isinstance(place, Path) and is_converted(place):
+        return (
+            f" from {place}, which was made of a GGUF file; delete this folder, and it is made anew"
+        )
     if isinstance(place, Path):
         return f" from {place}"
     if place == DEFAULT_HUB_ID:
