@@ -3,8 +3,16 @@
 import json
 
 import pytest
-from concordance_sdk.constraints import JsonSchema, Regex, UntilEndType, UntilStrat, allows
+from concordance_sdk.constraints import (
+    JsonSchema,
+    Regex,
+    UntilEndType,
+    UntilStrat,
+    allows,
+    compile_constraint,
+)
 from concordance_sdk.constraints.schema.net import problem_of
+from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import ConstraintError
 
 
@@ -182,3 +190,59 @@ def test_a_document_is_not_judged_where_each_level_doubles_the_work():
 def test_a_recursive_schema_is_judged():
     tree = {"properties": {"a": {"$ref": "#"}}, "additionalProperties": False}
     assert problem_of(json.dumps(tree), '{"a": {"a": {"b": 1}}}')
+
+
+TWICE = {"type": "array", "items": {"const": 1}, "minItems": 2, "maxItems": 2}
+DIFFERENT = {"type": "array", "uniqueItems": True}
+
+
+def holding(**properties):
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "yes", "no"),
+    [
+        (
+            holding(a=holding(tags=DIFFERENT), b=holding(tags=TWICE)),
+            '{"a": {"tags": [1, 2]}, "b": {"tags": [1, 1]}}',
+            '{"a": {"tags": [1, 1]}}',
+        ),
+        (
+            {"properties": {"m": TWICE}, "additionalProperties": DIFFERENT},
+            '{"m": [1, 1], "n": [1, 2]}',
+            '{"m": [1, 1], "n": [1, 1]}',
+        ),
+        (
+            {"prefixItems": [TWICE, TWICE], "uniqueItems": True, "type": "array", "maxItems": 1},
+            "[[1, 1]]",
+            "[[1, 2]]",
+        ),
+        (
+            {"type": "array", "items": {"type": "array", "items": DIFFERENT}},
+            "[[[1], [1]], [[1], [1]]]",
+            "[[[1], [1, 1]]]",
+        ),
+        (
+            {**holding(x=DIFFERENT, y=TWICE, z={"$ref": "#"})},
+            '{"x": [1], "y": [1, 1], "z": {"x": [1], "z": {"x": [2, 1], "y": [1, 1]}}}',
+            '{"z": {"z": {"x": [2, 2]}}}',
+        ),
+        (
+            {"patternProperties": {"^u": DIFFERENT, "^t": TWICE}, "additionalProperties": False},
+            '{"u1": [1, 2], "uu": [1, 2]}',
+            '{"u1": [1, 1]}',
+        ),
+    ],
+)
+def test_items_differ_only_where_the_schema_says_so(schema, yes, no):
+    assert allows(JsonSchema(schema), yes)
+    assert not allows(JsonSchema(schema), no)
+
+
+def test_an_array_of_repetitions_does_not_run_into_a_dead_end_beside_a_unique_one():
+    schema = {**holding(a=holding(t=DIFFERENT), t=TWICE), "required": ["t"], "maxProperties": 1}
+    matcher = compile_constraint(JsonSchema(schema), ByteTokenizer()).start()
+    while not matcher.is_complete:
+        matcher.extend(matcher.forced())
+    assert matcher.text == '{"t": [1, 1]}'

@@ -12,7 +12,7 @@ from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder, li
 from concordance_sdk.constraints.schema.compiler import definitions_of
 from concordance_sdk.constraints.schema.definitions import ANY_SPACE, Spaces
 from concordance_sdk.constraints.schema.net import problem_of
-from concordance_sdk.constraints.schema.unique import Places
+from concordance_sdk.constraints.schema.places import Places
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
 
 

@@ -7,7 +7,8 @@ from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.byte_grammar import error_of
 from concordance_sdk.constraints.constraint import Constraint
-from concordance_sdk.constraints.schema.unique import Places, Watch
+from concordance_sdk.constraints.schema.places import NOWHERE, Places
+from concordance_sdk.constraints.schema.unique import Watch
 from concordance_sdk.constraints.validation import named
 from concordance_sdk.constraints.vocabulary import Vocabulary
 from concordance_sdk.tokenizer import Tokenizer
@@ -47,7 +48,7 @@ class Matcher:
         tokenizer: Tokenizer,
         vocabulary: Vocabulary,
         grammar: str,
-        places: Places = frozenset(),
+        places: Places = NOWHERE,
         *,
         at_start: bool = False,
     ) -> None:

@@ -10,7 +10,8 @@ from msgspec.structs import fields
 from concordance_sdk.constraints.byte_grammar import fault_of, is_text_of
 from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder
-from concordance_sdk.constraints.schema.unique import Places, differ_in
+from concordance_sdk.constraints.schema.places import NOWHERE, Places
+from concordance_sdk.constraints.schema.unique import differ_in
 
 _NOT_ALONE = (
     "'uniqueItems' is enforced where a JsonSchema is the whole answer, not inside of another "
@@ -40,7 +41,7 @@ def grammar_text(constraint: Constraint) -> str:
 def unique_places(constraint: Constraint) -> Places:
     """Where arrays stand in a document whose items differ, which its grammar does not say."""
     places = getattr(constraint, "unique_places", None)
-    return cast(Places, places()) if callable(places) else frozenset()
+    return cast(Places, places()) if callable(places) else NOWHERE
 
 
 def check(

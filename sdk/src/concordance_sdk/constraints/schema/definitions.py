@@ -4,6 +4,8 @@ import re
 
 from msgspec import Struct
 
+from concordance_sdk.constraints.schema.places import NOWHERE, Places
+
 #: Names of terminals and rules in an expression that has no other words outside of quotes.
 _NAMES = re.compile(r'"(?:[^"\\]|\\.)*"|/(?:[^/\\]|\\.)*/|%json .*|\b[Tvr]\d+\b')
 
@@ -50,7 +52,7 @@ class Definitions(Struct, frozen=True):
     terminals: dict[str, str]
     rules: dict[str, str]
     root: str
-    unique: frozenset[tuple[str | None, int]] = frozenset()
+    unique: Places = NOWHERE
 
     def depth(self) -> int:
         """How deep rules and brackets nest when they are read from the root on, each rule once.

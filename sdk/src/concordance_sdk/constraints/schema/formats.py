@@ -34,16 +34,19 @@ _UNRESERVED = "-A-Za-z0-9._~"
 _SEGMENT = f"(?:[{_UNRESERVED}!$&'()*+,;=:@]|{_PERCENT})"
 _QUERY = f"(?:[{_UNRESERVED}!$&'()*+,;=:@/?]|{_PERCENT})"
 _REST = f"(?:\\?{_QUERY}*)?(?:#{_QUERY}*)?"
-_HTTP = f"https?://{_HOST}(?::[0-9]{{1,4}})?(?:/{_SEGMENT}*)*{_REST}"
-_URI = f"(?:{_HTTP}|ftp://{_HOST}(?:/{_SEGMENT}*)*|urn:[a-z][a-z0-9]{{1,20}}:{_SEGMENT}+|mailto:[a-z0-9.]+@{_HOST})"
+# A last label of digits is a wrong IPv4 address to browsers.
+_SITE = f"(?:{_PLAIN_LABEL}\\.){{0,3}}[a-z][a-zA-Z0-9]{{0,20}}"
+_HTTP = f"https?://{_SITE}(?::[0-9]{{1,4}})?(?:/{_SEGMENT}*)*{_REST}"
+_URI = f"(?:{_HTTP}|ftp://{_SITE}(?:/{_SEGMENT}*)*|urn:[a-z][a-z0-9]{{1,20}}:{_SEGMENT}+|mailto:[a-z0-9.]+@{_HOST})"
 _PATH = f"(?:/?[{_UNRESERVED}]+(?:/[{_UNRESERVED}]+)*/?|/)"
 _REFERENCE = f"(?:{_URI}|{_PATH}{_REST}|#{_QUERY}*)"
 _POINTER = '(?:/(?:[^~/"\\\\\\x00-\\x1f\\x7f-\\u{10ffff}]|~[01])*)*'
 _LOCAL = "[A-Za-z0-9_+-]{1,20}(?:\\.[A-Za-z0-9_+-]{1,20}){0,2}"  # at most 64 characters
 _SHORT_LABEL = "[a-zA-Z0-9](?:(?:[a-zA-Z0-9]|-[a-zA-Z0-9]){0,15})?"
 _EMAIL = f"{_LOCAL}@{_SHORT_LABEL}(?:\\.{_SHORT_LABEL}){{1,3}}"
-_CLOCK_PART = "T(?:[0-9]+H(?:[0-9]+M(?:[0-9]+S)?)?|[0-9]+M(?:[0-9]+S)?|[0-9]+S)"
-_DATE_PART = "(?:[0-9]+Y(?:[0-9]+M(?:[0-9]+D)?)?|[0-9]+M(?:[0-9]+D)?|[0-9]+D)"
+_N = "[0-9]{1,6}"  # more does not fit in the durations of every language
+_CLOCK_PART = f"T(?:{_N}H(?:{_N}M(?:{_N}S)?)?|{_N}M(?:{_N}S)?|{_N}S)"
+_DATE_PART = f"(?:{_N}Y(?:{_N}M(?:{_N}D)?)?|{_N}M(?:{_N}D)?|{_N}D)"
 _BASE64 = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 
 #: Texts of formats, as patterns of the whole text.
@@ -55,7 +58,7 @@ PATTERNS = {
         "time": _TIME,
         "full-time": _TIME,
         "date-time": f"{_DATE}T{_TIME}",
-        "duration": f"P(?:{_DATE_PART}(?:{_CLOCK_PART})?|{_CLOCK_PART}|[0-9]+W)",
+        "duration": f"P(?:{_DATE_PART}(?:{_CLOCK_PART})?|{_CLOCK_PART}|{_N}W)",
         "email": _EMAIL,
         "idn-email": _EMAIL,
         "hostname": _HOST,

@@ -4,10 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
-from concordance_sdk.constraints.schema.writer import ANY_KEY, MAX_ARRAYS
-
-#: Where arrays stand: below which key, and in how many arrays below it.
-Places = frozenset[tuple[str | None, int]]
+from concordance_sdk.constraints.schema.places import Places
 
 _SPACES = b" \t\n\r"
 
@@ -15,10 +12,10 @@ _SPACES = b" \t\n\r"
 class _Frame:
     """An array or object that is open."""
 
-    def __init__(self, *, is_array: bool, key: str | None, depth: int, is_watched: bool) -> None:
+    def __init__(self, *, is_array: bool, kinds: frozenset[int], is_watched: bool) -> None:
         self.is_array = is_array
-        self.key = key
-        self.depth = depth
+        self.kinds = kinds  # of the places
+        self.key: str | None = None  # of the last member
         self.is_watched = is_watched
         self.expects_key = not is_array
         self.begin: int | None = None  # of the item that is being written
@@ -26,10 +23,13 @@ class _Frame:
 
     def copy(self) -> "_Frame":
         """A frame that can go on by itself."""
-        other = _Frame(
-            is_array=self.is_array, key=self.key, depth=self.depth, is_watched=self.is_watched
+        other = _Frame(is_array=self.is_array, kinds=self.kinds, is_watched=self.is_watched)
+        other.key, other.expects_key, other.begin, other.items = (
+            self.key,
+            self.expects_key,
+            self.begin,
+            self.items,
         )
-        other.expects_key, other.begin, other.items = self.expects_key, self.begin, self.items
         return other
 
 
@@ -37,7 +37,8 @@ class Watch:
     """Reads a document byte by byte, and sees where an item is written twice.
 
     Examples:
-        >>> watch = Watch(frozenset({(None, 0)}))
+        >>> from concordance_sdk.constraints.schema.places import Kind
+        >>> watch = Watch(Places([Kind(is_unique=True, items=frozenset(), objects=())]))
         >>> watch.read(b'["a", "b", "'), watch.read(b'a"')
         (True, False)
     """
@@ -151,12 +152,11 @@ class Watch:
 
     def _open(self, *, is_array: bool) -> None:
         parent = self._frames[-1] if self._frames else None
-        key = parent.key if parent else None
-        depth = min(parent.depth + 1, MAX_ARRAYS) if parent and parent.is_array else 0
-        is_watched = is_array and (
-            (key, depth) in self._places or (key is not None and (ANY_KEY, depth) in self._places)
-        )
-        self._frames.append(_Frame(is_array=is_array, key=key, depth=depth, is_watched=is_watched))
+        kinds = frozenset({0})
+        if parent:
+            kinds = self._places.below(parent.kinds, None if parent.is_array else parent.key)
+        is_watched = is_array and self._places.is_unique(kinds)
+        self._frames.append(_Frame(is_array=is_array, kinds=kinds, is_watched=is_watched))
 
 
 def differ_in(text: str, places: Places) -> bool:

@@ -6,7 +6,7 @@ document, and write a rule for each that has. A key, an item or a case without o
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from concordance_shared import ConstraintError
@@ -18,6 +18,7 @@ from concordance_sdk.constraints.schema.definitions import Definitions, Spaces
 from concordance_sdk.constraints.schema.document import shown
 from concordance_sdk.constraints.schema.meaning import Meaning
 from concordance_sdk.constraints.schema.numbers import Interval, expression
+from concordance_sdk.constraints.schema.places import Kind, Members, Places
 from concordance_sdk.constraints.schema.shapes import (
     Array,
     Boolean,
@@ -476,35 +477,42 @@ class Writer:
 
     # -- where items differ
 
-    def _unique_places(self, root: Conjunction) -> frozenset[tuple[str | None, int]]:
-        """Where arrays stand whose items must be seen to differ: below which key, and how deep."""
-        found: set[tuple[str | None, int]] = set()
-        seen: set[tuple[Conjunction, str | None, int]] = set()
-        waiting: list[tuple[Conjunction, str | None, int]] = [(root, None, 0)]
-        while waiting:
-            here = waiting.pop()
-            conjunction, key, depth = here
-            if here in seen or conjunction not in self._alive:
-                continue
-            seen.add(here)
+    def _unique_places(self, root: Conjunction) -> Places:
+        """Where arrays stand whose items must be seen to differ."""
+        numbers = {root: 0}
+        kinds: list[Kind] = []
+        for conjunction in (waiting := [root]):  # grows while it is read
             self._meaning.budget.spend()
-            for shape in self._shapes[conjunction]:
-                if isinstance(shape, Array):
-                    if must_differ(shape) and self._few(shape) is None:
-                        found.add((key, depth))
-                    inside = min(depth + 1, MAX_ARRAYS)
-                    waiting += [(inner, key, inside) for inner in (*shape.prefix, shape.rest)]
-                elif isinstance(shape, Object):
-                    waiting += [(value, name, 0) for name, value in shape.named]
-                    waiting += [(keys.value, ANY_KEY, 0) for keys in shape.others]
-        return frozenset(found)
+            kinds.append(self._kind(conjunction, numbers, waiting))
+        return Places(kinds if any(kind.is_unique for kind in kinds) else [])
 
+    def _kind(
+        self, conjunction: Conjunction, numbers: dict[Conjunction, int], waiting: list[Conjunction]
+    ) -> Kind:
+        """The kind of values that follow a conjunction; what is inside of them gets numbers."""
 
-#: Stands for every key, where one may be any.
-ANY_KEY = "*"
+        def numbered(inner: Iterable[Conjunction]) -> frozenset[int]:
+            alive = [one for one in inner if one in self._alive]
+            for one in alive:
+                if one not in numbers:
+                    numbers[one] = len(numbers)
+                    waiting.append(one)
+            return frozenset(numbers[one] for one in alive)
 
-#: Arrays in arrays are told apart up to this depth.
-MAX_ARRAYS = 3
+        shapes = self._shapes[conjunction]
+        arrays = [shape for shape in shapes if isinstance(shape, Array)]
+        objects = [shape for shape in shapes if isinstance(shape, Object)]
+        return Kind(
+            any(must_differ(shape) and self._few(shape) is None for shape in arrays),
+            numbered(inner for shape in arrays for inner in (*shape.prefix, shape.rest)),
+            tuple(
+                Members(
+                    {key: numbered([value]) for key, value in shape.named},
+                    numbered(keys.value for keys in shape.others),
+                )
+                for shape in objects
+            ),
+        )
 
 
 def placed(error: ConstraintError, pointer: str) -> ConstraintError:
