@@ -537,3 +537,49 @@ def test_compiling_a_schema_does_not_hold_up_the_reading_of_requests(serve, monk
 
     assert plain.status_code == 200
     assert {response.result().status_code for response in slow} <= {200, 400}
+
+
+WIDE = "[" + "[]," * 600_000 + "0]"
+PART = '{"type": "text", "text": "a"}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{{ASK}, "chat_template_kwargs": {{"a": {WIDE}}}, "chat_template_kwargs": {{}}}}',
+        f'{{{ASK}, "tools": {WIDE}, "tools": []}}',
+        f'{{{ASK}, "x": {WIDE}}}',
+        f'{{"messages": {WIDE}, {ASK}}}',
+        f'{{"model": "fake", "messages": [{{"role": "user", "content": [{PART}], "content": "hi"}}]}}',
+        f'{{"model": "fake", "messages": [{{"role": "user", "tool_calls": {WIDE}, "tool_calls": [], "content": "hi"}}]}}',
+    ],
+)
+def test_of_a_field_that_is_there_twice_only_the_last_is_decoded(serve, body):
+    engine = FakeEngine()
+    response = serve(engine).post(URL, content=body.encode(), headers=JSON)
+
+    assert response.status_code == 200, response.text
+    assert engine.asked[0].conversation.messages[0].content == "hi"
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (f'{{"model": "fake", "messages": {WIDE}}}', "messages"),
+        (
+            f'{{"model": "fake", "messages": [{{"role": "user", "content": {WIDE}}}]}}',
+            "messages[0].content",
+        ),
+        (
+            f'{{"model": "fake", "messages": [{{"role": "user", "content": "", "tool_calls": {WIDE}}}]}}',
+            "messages[0].tool_calls",
+        ),
+    ],
+)
+def test_too_many_entries_are_refused_before_they_are_decoded(serve, caplog, body, param):
+    response = serve().post(URL, content=body.encode(), headers=JSON)
+
+    check(response, caplog)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == param
+    assert "more than" in response.json()["error"]["message"]

@@ -53,8 +53,7 @@ def chat_request(raw: bytes, context: ServerContext) -> ChatRequest:
     Raises:
         ConcordanceError: The request asks for what is not there, or for what cannot be.
     """
-    check_fields(raw)
-    body = decode_body(raw, ChatCompletionRequest)
+    body = decode_body(check_fields(raw), ChatCompletionRequest)
     messages = tuple(
         _checked(decode_message(message, f"messages[{i}]"), f"messages[{i}]")
         for i, message in enumerate(body.messages)

@@ -6,7 +6,7 @@ is still text.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from itertools import accumulate
 
 import msgspec
@@ -37,8 +37,11 @@ _MAX_OTHER_BYTES = 16 * _KIB
 #: How deep JSON may be nested in a field. Templates, serializers and compilers recurse.
 MAX_DEPTH = 100
 
-#: A message of fewer bytes is decoded without a look at its parts.
+#: In an array of fewer bytes, entries are not counted before it is decoded.
 _SMALL = 16 * _KIB
+
+#: Fields of a message that may be arrays.
+_PARTS = frozenset({"content", "tool_calls"})
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -54,15 +57,31 @@ _Envelope = msgspec.defstruct(
 )
 
 
-class _Probe(msgspec.Struct):
-    """What of a message may hold many parts."""
+_MessageEnvelope = msgspec.defstruct(
+    "_MessageEnvelope",
+    [
+        (name, msgspec.Raw, _ABSENT)
+        for name in dict.fromkeys((*ChatMessage.__struct_fields__, *MESSAGE_FIELDS))
+    ],
+)
 
-    content: msgspec.Raw = _ABSENT
-    tool_calls: msgspec.Raw = _ABSENT
+
+def _array_of_more_than(count: int) -> type[msgspec.Struct]:
+    """Decodes an array up to entry `count`, and skips what is behind it."""
+    fields = [(f"entry_{i}", msgspec.Raw, _ABSENT) for i in range(count + 1)]
+    return msgspec.defstruct("_Array", fields, array_like=True)
 
 
-def check_fields(raw: bytes) -> None:
+_Messages = _array_of_more_than(MAX_MESSAGES)
+_Parts = _array_of_more_than(MAX_PARTS)
+
+
+def check_fields(raw: bytes) -> bytes:
     """Refuse fields that are too large or not supported.
+
+    Returns:
+        The body with each known field once and no others: of a field that is there several times,
+        the last one was looked at, and an earlier one may be of any size.
 
     Raises:
         InvalidRequestError: The body is not an object, or a field is at fault; it is named.
@@ -75,6 +94,9 @@ def check_fields(raw: bytes) -> None:
         check_size(name, value, max_bytes=_MAX_BYTES.get(name, _MAX_OTHER_BYTES))
         if name != "messages":
             check_depth(name, value)
+    if "messages" in given:
+        _check_count(given["messages"], "messages", _Messages, MAX_MESSAGES)
+    return _known(given, FIELDS)
 
 
 def decode_message(raw: msgspec.Raw, at: str) -> ChatMessage:
@@ -87,19 +109,11 @@ def decode_message(raw: msgspec.Raw, at: str) -> ChatMessage:
     Raises:
         InvalidRequestError: A field of it is wrong, too large or not supported; it is named.
     """
-    if len(bytes(raw)) > _SMALL:
-        probe = decode_body(raw, _Probe, at=at)
-        for name in ("content", "tool_calls"):
-            _check_parts(bytes(getattr(probe, name)), f"{at}.{name}")
-    refuse_unsupported(
-        _given(decode_body(raw, _MessageEnvelope, at=at)), MESSAGE_FIELDS, at=f"{at}."
-    )
-    return decode_body(raw, ChatMessage, at=at)
-
-
-_MessageEnvelope = msgspec.defstruct(
-    "_MessageEnvelope", [(name, msgspec.Raw, _ABSENT) for name in MESSAGE_FIELDS]
-)
+    given = _given(decode_body(raw, _MessageEnvelope, at=at))
+    refuse_unsupported(given, MESSAGE_FIELDS, at=f"{at}.")
+    for name in given.keys() & _PARTS:
+        _check_count(given[name], f"{at}.{name}", _Parts, MAX_PARTS)
+    return decode_body(_known(given, MESSAGE_FIELDS), ChatMessage, at=at)
 
 
 def check_size(at: str, value: msgspec.Raw, *, max_bytes: int) -> None:
@@ -130,14 +144,20 @@ def check_depth(at: str, value: msgspec.Raw | bytes) -> None:
         )
 
 
-def _check_parts(raw: bytes, at: str) -> None:
-    if not raw.lstrip().startswith(b"["):
+def _check_count(value: msgspec.Raw, at: str, most: type[msgspec.Struct], count: int) -> None:
+    """Refuse an array of too many entries, without an object for each."""
+    raw = bytes(value)
+    if len(raw) <= _SMALL or not raw.lstrip().startswith(b"["):
         return
-    count = len(decode_body(raw, list[msgspec.Raw], at=at))
-    if count > MAX_PARTS:
+    if getattr(decode_body(raw, most, at=at), most.__struct_fields__[-1]) is not _ABSENT:
         raise InvalidRequestError(
-            f"{at} has {count} entries, and may have {MAX_PARTS} at most", param=at
+            f"{at} has more than {count} entries, which is the most that it may have", param=at
         )
+
+
+def _known(given: Mapping[str, msgspec.Raw], others: Container[str]) -> bytes:
+    """The fields of an object that are decoded, as JSON."""
+    return msgspec.json.encode({name: value for name, value in given.items() if name not in others})
 
 
 def _given(envelope: msgspec.Struct) -> dict[str, msgspec.Raw]:

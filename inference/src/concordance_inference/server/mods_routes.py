@@ -13,8 +13,8 @@ from concordance_shared import ForbiddenError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from concordance_inference.mods.catalog import ModCatalog
-from concordance_inference.server.body import read_body
+from concordance_inference.mods.catalog import ModCatalog, ModEntry
+from concordance_inference.server.body import decode_body, read_raw
 from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.work import workers_of
 
@@ -41,9 +41,13 @@ async def upload_mod(request: Request) -> Response:
     """Load an upload, in place of an earlier one of its name."""
     context = context_of(request)
     _check_allowed(context)
-    payload = await read_body(request, ModPayload, max_bytes=MAX_BODY)
-    entry = await workers_of(request).load(partial(context.mods.upload, payload))
+    raw = await read_raw(request, max_bytes=MAX_BODY)
+    entry = await workers_of(request).load(partial(_uploaded, context.mods, raw))
     return Response(bytes(entry.description), status_code=201, media_type="application/json")
+
+
+def _uploaded(mods: ModCatalog, raw: bytes) -> ModEntry:
+    return mods.upload(decode_body(raw, ModPayload))
 
 
 async def delete_mod(request: Request) -> Response:
