@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-import uvicorn
 from rich.console import Console
 
 from concordance_inference.models.blas import preload_blas
@@ -21,9 +20,6 @@ logger = logging.getLogger(__name__)
 
 #: Connections that may wait to be accepted.
 _BACKLOG = 2048
-
-#: How long streams that run may go on after a signal to end, in seconds.
-_GRACE_S = 10
 
 
 def run(
@@ -76,6 +72,7 @@ def _serve(
     verbose: bool,
 ) -> None:
     """Load the model, say so, and answer until a signal ends it."""
+    from concordance_inference.cli.http_server import http_server
     from concordance_inference.cli.runtime import Runtime
     from concordance_inference.engine.config import EngineConfig
     from concordance_inference.server.app import create_app
@@ -99,15 +96,7 @@ def _serve(
         )
         names = [entry.name for entry in catalog.entries()]
         _announce(console, _url(listener), runtime.engine.model.id, names)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(context),
-                log_config=None,
-                access_log=verbose,
-                timeout_graceful_shutdown=_GRACE_S,
-                lifespan="off",
-            )
-        )
+        server = http_server(create_app(context), runtime.stop, logs_requests=verbose)
         # The server ends on a signal, then sends it on to whoever handled it before: nobody, so
         # that the engine is stopped and the process ends well.
         for ending in (signal.SIGTERM, signal.SIGINT):

@@ -31,16 +31,6 @@ async def read_raw(request: Request, *, max_bytes: int) -> bytes:
     return bytes(raw)
 
 
-async def read_body(request: Request, body_type: type[Body], *, max_bytes: int) -> Body:
-    """Read and validate a JSON body.
-
-    Raises:
-        TooLargeError: It is longer than `max_bytes`.
-        InvalidRequestError: It is not JSON, or a field is wrong; `param` names the field.
-    """
-    return decode_body(await read_raw(request, max_bytes=max_bytes), body_type)
-
-
 def decode_body(raw: bytes | msgspec.Raw, body_type: type[Body] | Any, *, at: str = "") -> Body:
     """Validate a JSON body, or a field of one.
 
