@@ -256,8 +256,6 @@ def _request(dice, program, prompts, i, edges):
     request.mods = [_random_mod(dice, request, edges) for _ in range(dice.choice([0, 1, 1, 2, 3]))]
     if program.candidates and dice.random() < 0.1:
         _cut_by_rank(dice, request, most)
-    if program.candidates and request.sampling.get("top_p", 1) < 1:
-        request.sampling.pop("top_k", None)
     return request
 
 

@@ -20,7 +20,7 @@ from concordance_shared import (
 )
 
 from concordance_sdk.action_builder import ACTIONS
-from concordance_sdk.composition import uses_of
+from concordance_sdk.composition import ModUse, uses_of
 from concordance_sdk.context import set_conversation
 from concordance_sdk.declared_logits import held_to
 from concordance_sdk.definition import PREPARE, Handler, ModDefinition, longest_hold
@@ -146,7 +146,7 @@ class InProcessMod:
         if any(outer.target is self._definition.target for outer in within[:-1]):
             chain = " > ".join(definition.name for definition in within)
             raise ModDefinitionError(f"mod {self.name!r} contains itself: {chain}", mod=self.name)
-        uses = self._call(lambda: uses_of(target.mods(), name=self.name), "mods", 0)
+        uses = self._uses(self._call(target.mods, "mods", 0))
         instances = [
             InProcessMod(
                 use.definition,
@@ -159,6 +159,13 @@ class InProcessMod:
             for use in uses
         ]
         return tuple(part for instance in instances for part in instance.parts)
+
+    def _uses(self, contained: object) -> Sequence[ModUse]:
+        """What `mods` returned. Whatever is wrong with it, this mod is at fault."""
+        try:
+            return uses_of(contained, name=self.name)
+        except Exception as exc:
+            raise _raised(self.name, "mods", 0, exc) from exc
 
     def _construct(self, parameters: Mapping[str, Any]) -> object:
         cls = self._definition.target

@@ -3,17 +3,21 @@
 from functools import cache
 
 import mlx.core as mx
+import msgspec
 import pytest
 from concordance_inference.generation import SamplingParams
 from launches import as_on_a_gpu, launches, of_batch_generator, of_engine, of_generate_step
 from mlx_lm.models import llama
 from mlx_lm.sample_utils import make_logits_processors, make_sampler
-from tiny import ask, make_engine, submit
+from tiny import TRAITS, ask, make_engine, submit
 
 #: More than mlx-lm's, beside the layers.
 ALLOWANCE = 4
 
 GREEDY = SamplingParams(temperature=0)
+
+#: No token ends a request, so that the step that is counted has all rows.
+ENDLESS = msgspec.structs.replace(TRAITS, eos_ids=frozenset())
 
 #: Sampling parameters in mlx-lm's names: of its sampler, and of its logits processors.
 SAMPLERS = {
@@ -63,7 +67,7 @@ def _count(tmp_path):
 
 def ours(prompts, sampling=GREEDY):
     def graph_of(model):
-        engine = make_engine(model)
+        engine = make_engine(model, traits=ENDLESS)
         for prompt in prompts:
             submit(engine, ask(prompt, max_tokens=30, sampling=sampling))
         return of_engine(engine, steps=6)
@@ -122,7 +126,7 @@ def test_a_batch_of_different_parameters_launches_few_for_each(count):
     ]
 
     def graph_of(model):
-        engine = make_engine(model)
+        engine = make_engine(model, traits=ENDLESS)
         for prompt, sampling in zip(ragged(4), params, strict=True):
             submit(engine, ask(prompt, max_tokens=30, sampling=sampling))
         return of_engine(engine, steps=6)
@@ -146,7 +150,7 @@ def test_forms_for_a_gpu_and_for_a_cpu_sample_the_same_tokens(monkeypatch):
     ]
 
     def answers():
-        engine = make_engine(model)
+        engine = make_engine(model, traits=ENDLESS)
         heard = [
             submit(engine, ask(prompt, max_tokens=20, sampling=sampling))
             for prompt, sampling in zip(ragged(5), params, strict=True)

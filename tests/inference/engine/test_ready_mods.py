@@ -65,7 +65,7 @@ def test_they_do_what_they_say_they_do():
     assert done["InjectAtStart"].text.startswith("Hi. ")
     assert "[5]" in done["InjectAfterTokens"].text
     assert "</think>" in done["ReasoningBudget"].text
-    assert "yes" in done["SteerTowards"].text
+    assert "yes" in done["SteerTowards"].text.lower()  # with a capital letter, too
     for name in ("Avoid", "Replace", "StopAt"):
         assert letter_said(name) not in done[name].text
         assert done[name].taken_back_tokens

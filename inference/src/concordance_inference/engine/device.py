@@ -29,5 +29,6 @@ def computes_in_16_bit(model: Any) -> bool:
     Args:
         model: One of mlx-lm's.
     """
-    leaves: Any = tree_flatten(model.parameters())
+    parameters = getattr(model, "parameters", dict)
+    leaves: Any = tree_flatten(parameters())
     return any(leaf.dtype in (mx.float16, mx.bfloat16) for _, leaf in leaves)

@@ -66,7 +66,11 @@ class JsonSchema(Struct, frozen=True):
             )
 
     def write(self, grammar: GrammarBuilder) -> Free:
-        """The documents, as a rule."""
+        """The documents, as a rule.
+
+        Raises:
+            SchemaError: The schema holds what cannot be enforced, or no document fits it.
+        """
         schema = self._schema()
         try:
             return grammar.document(definitions_of(json.dumps(schema), self._spaces()))

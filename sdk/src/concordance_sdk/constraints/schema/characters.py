@@ -69,7 +69,7 @@ def spelled(characters: Characters, *, wide: bool) -> str:
     Examples:
         >>> from concordance_sdk.constraints.schema.ecma import parse
         >>> spelled(parse('[^"]'), wide=False)
-        '(?:[[^\\x{22}]&&[^"\\\\\\x00-\\x1f]]|\\\\[bfnrt\\\\]|\\\\u00(?:0[0-7be-f]|1[0-9a-f]))'
+        '(?:[[^\\x{22}]&&[^"\\\\\\x00-\\x1f]]|\\\\[\\\\bfnrt]|\\\\u00(?:0[0-7be-f]|1[0-9a-f]))'
     """
     plain = _plain(characters)
     if plain is not None:

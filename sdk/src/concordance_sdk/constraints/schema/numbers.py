@@ -116,7 +116,7 @@ def outside(interval: Interval) -> Iterator[Interval]:
 
 
 def expression(interval: Interval) -> str | None:
-    """The decimals of an interval, as an expression of terminals; `None` if there are none.
+    r"""The decimals of an interval, as an expression of terminals; `None` if there are none.
 
     Those that only llguidance's own arithmetic can say begin with `%json`, and are a rule.
 
@@ -125,7 +125,7 @@ def expression(interval: Interval) -> str | None:
 
     Examples:
         >>> expression(Interval(Decimal(0), Decimal(9), is_integer=True))
-        '((/0|[1-9][0-9]{0,14}/) & ~(/[1-9][0-9]{1,}/))'
+        '((/0|[1-9][0-9]{0,14}/) & ~(/[1-9][0-9]{1,}(?:\\.[0-9]+)?|9\\.[0-9]*[1-9][0-9]*/))'
     """
     for bound in (interval.low, interval.high):
         if bound is not None and abs(bound.adjusted()) > _MAX_SPAN:
