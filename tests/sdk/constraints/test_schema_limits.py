@@ -1,6 +1,7 @@
 """Schemas at the limits: what is counted, nested, repeated or spelled beyond what is usual."""
 
 import json
+import random
 
 import pytest
 from concordance_sdk.constraints import (
@@ -14,6 +15,7 @@ from concordance_sdk.constraints import (
 from concordance_sdk.constraints.schema.net import problem_of
 from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import ConstraintError
+from vocabularies import smollm
 
 
 def looks_ahead(letters):
@@ -246,3 +248,32 @@ def test_an_array_of_repetitions_does_not_run_into_a_dead_end_beside_a_unique_on
     while not matcher.is_complete:
         matcher.extend(matcher.forced())
     assert matcher.text == '{"t": [1, 1]}'
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        {"enum": [f"v{i}" for i in range(300)]},
+        {"type": "string", "pattern": "^[A-C]{2}$"},
+        {"type": "integer", "minimum": 1000, "maximum": 1400},
+        {"type": "string", "pattern": "^200[0-9]-0[12]-0[1-5]$"},
+    ],
+)
+def test_no_item_is_begun_that_can_only_repeat_another(items):
+    schema = JsonSchema({"type": "array", "uniqueItems": True, "items": items, "minItems": 9})
+    compiled = compile_constraint(schema, ByteTokenizer())
+    for seed in range(4):
+        matcher, dice = compiled.start(), random.Random(seed)
+        while not matcher.is_complete and matcher.num_tokens < 400:
+            allowed = [i for i in range(256) if matcher.mask()[i // 8] >> i % 8 & 1]
+            matcher.extend([dice.choice([i for i in allowed if i == ord("]")] or allowed)])
+        written = json.loads(matcher.text)
+        assert len(set(written)) == len(written) == 9
+
+
+@pytest.mark.model
+def test_an_automaton_that_is_too_large_for_a_vocabulary_is_refused_when_it_is_compiled():
+    words = JsonSchema({"type": "string", "maxLength": 400, "pattern": r"^(?:\S+\s+){0,99}\S+$"})
+    with pytest.raises(ConstraintError, match="too many expressions"):
+        compile_constraint(words, smollm())
+    compile_constraint(JsonSchema({"type": "string", "maxLength": 400}), smollm())

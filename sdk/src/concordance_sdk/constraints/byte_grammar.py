@@ -20,7 +20,7 @@ _REMEMBERED = 512
 NO_TEXT = "no text at all satisfies it"
 
 #: What llguidance says where no token can come.
-_STUCK = "NoExtensionBias"
+STUCK = "NoExtensionBias"
 
 #: How often a grammar is tried, with how many bytes, and how likely a text goes on.
 _TRIALS = 3
@@ -54,7 +54,7 @@ def fault_of(grammar: str) -> str:
     if _has_texts(matcher):
         return ""
     error = error_of(matcher)
-    return NO_TEXT if error in ("", _STUCK) else error
+    return NO_TEXT if error in ("", STUCK) else error
 
 
 @functools.lru_cache(_REMEMBERED)

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher
 
 
+#: How many tokens are tried at a position for whether they lead to a repetition only, and how far.
+_MAX_TRIALS = 64
+_MAX_AHEAD = 12
+
+
 class Matcher:
     """The position of one answer. Made by `CompiledConstraint.start`; belongs to one request.
 
@@ -120,20 +125,46 @@ class Matcher:
         Raises:
             ConstraintError: There are no others.
         """
-        suspects = self._watch.suspects() if self._watch else b""
-        if not suspects or not self._watch:
+        if not self._watch or not self._watch.suspects():
             return mask
-        kept = bytearray(mask)
-        for token_id, token in self._vocabulary.closers.having(suspects):
-            bit = 1 << token_id % 8
-            if kept[token_id // 8] & bit and not self._watch.copy().read(token):
-                kept[token_id // 8] &= ~bit
+        kept = self._unrepeated(mask, self._watch)
+        for token_id in self._repeating(kept, self._watch)[:_MAX_TRIALS]:
+            if self._must_repeat(self._matcher, self._watch, token_id, _MAX_AHEAD):
+                kept[token_id // 8] &= ~(1 << token_id % 8)
         if not any(kept):
             raise ConstraintError(
                 f"{named(self.constraint)} has no more different items for an array with "
                 f"'uniqueItems', behind {self.text[-40:]!r}; bound it with 'maxItems'"
             )
         return bytes(kept)
+
+    def _unrepeated(self, mask: bytes, watch: Watch) -> bytearray:
+        """A mask without the tokens that end a repetition."""
+        kept = bytearray(mask)
+        for token_id, token in self._vocabulary.closers.having(watch.suspects()):
+            bit = 1 << token_id % 8
+            if kept[token_id // 8] & bit and not watch.copy().read(token):
+                kept[token_id // 8] &= ~bit
+        return kept
+
+    def _repeating(self, mask: bytes | bytearray, watch: Watch) -> list[int]:
+        """The tokens of a mask that go on with what an item before begins with."""
+        token_ids = self._vocabulary.closers.beginning(watch.repeating())
+        return [i for i in sorted(token_ids) if mask[i // 8] >> i % 8 & 1]
+
+    def _must_repeat(self, matcher: "LLMatcher", watch: Watch, token_id: int, ahead: int) -> bool:
+        """Whether nothing but a repetition can follow a token, as behind `US` of two letters."""
+        if not ahead:
+            return False
+        matcher, watch = matcher.deep_copy(), watch.copy()
+        matcher.consume_tokens([token_id])
+        watch.read(self._tokenizer.token_bytes(token_id))
+        mask = matcher.compute_bitmask()
+        kept = self._unrepeated(mask, watch) if watch.suspects() else bytearray(mask)
+        token_ids = self._repeating(kept, watch)
+        if int.from_bytes(kept, "little").bit_count() > len(token_ids):
+            return False
+        return all(self._must_repeat(matcher, watch, i, ahead - 1) for i in token_ids)
 
     def _until_repeat(self, token_ids: Sequence[int]) -> int:
         """How many tokens may come next before one writes an item a second time."""

@@ -1,5 +1,6 @@
 """The tokens of a tokenizer as llguidance sees them, once for each tokenizer."""
 
+import random
 import threading
 import weakref
 from collections import OrderedDict
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from concordance_shared import ConstraintError
 
-from concordance_sdk.constraints.byte_grammar import error_of, limits
+from concordance_sdk.constraints.byte_grammar import STUCK, error_of, limits
 from concordance_sdk.constraints.schema.unique import Closers
 from concordance_sdk.constraints.start import StartMatcher, StartTokens
 from concordance_sdk.tokenizer import Tokenizer
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 #: How many grammars are kept compiled for a tokenizer.
 _MAX_GRAMMARS = 256
+
+#: How often a grammar is tried, and with how many tokens.
+_TRIALS = 4
+_LONGEST_TRIAL = 8
 
 
 class Vocabulary:
@@ -51,6 +56,8 @@ class Vocabulary:
         bridge.greedy = self._tokens.greedy_tokenize
         #: Least recently used first.
         self._prototypes: OrderedDict[tuple[str, bool], LLMatcher] = OrderedDict()
+        #: How each grammar failed in a trial; least recently used first.
+        self._failures: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
         self._starts = _start_tokens(tokenizer, bridge)
         self._first_tokens = self._tokens
@@ -107,7 +114,35 @@ class Vocabulary:
         error = error_of(self._prototype(grammar))
         if not error and self._starts:
             self._prototype(grammar, is_first=True)  # so that no request compiles it later
-        return error
+        return error or self._failure_of(grammar)
+
+    def _failure_of(self, grammar: str) -> str:
+        """How a grammar fails in a trial with these tokens; empty if it does not.
+
+        A mask looks at all tokens, and so asks more of an automaton than the bytes of one text do.
+        """
+        with self._lock:
+            known = self._failures.pop(grammar, None)
+        found = self._tried(grammar) if known is None else known
+        with self._lock:
+            self._failures[grammar] = found
+            if len(self._failures) > _MAX_GRAMMARS:
+                self._failures.popitem(last=False)
+        return found
+
+    def _tried(self, grammar: str) -> str:
+        fresh = self._compile(grammar)  # shares its failure with no other
+        chance = random.Random(0)  # noqa: S311  # nobody is to be kept from guessing it
+        for _ in range(_TRIALS):
+            matcher = fresh.deep_copy()
+            for _ in range(_LONGEST_TRIAL):
+                mask = int.from_bytes(matcher.compute_bitmask(), "little")
+                if matcher.is_stopped() or not mask:
+                    break
+                matcher.consume_token(_some_bit(mask, chance))
+            if matcher.is_error() and error_of(matcher) != STUCK:
+                return error_of(matcher)
+        return ""
 
     def _at_start(self, matcher: "LLMatcher", first: "LLMatcher") -> "LLMatcher":
         """A matcher whose first token is the first one of a text."""
@@ -211,6 +246,13 @@ def _start_tokens(tokenizer: Tokenizer, bridge: _Bridge) -> StartTokens | None:
     if starts == bridge.tokens:
         return None
     return StartTokens(bridge.tokens, starts, special, bridge.encode, tokenizer.decode)
+
+
+def _some_bit(bits: int, chance: random.Random) -> int:
+    """The place of a bit that is set: the first from a random one on."""
+    begin = chance.randrange(bits.bit_length())
+    rest = (bits >> begin) << begin
+    return (rest & -rest).bit_length() - 1
 
 
 def _mask(token_ids: frozenset[int], size: int) -> bytes:

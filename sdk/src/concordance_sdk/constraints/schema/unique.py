@@ -1,5 +1,6 @@
 """Arrays whose items differ: what no grammar can say, watched while a document is written."""
 
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any, cast
@@ -7,6 +8,9 @@ from typing import Any, cast
 from concordance_sdk.constraints.schema.places import Places
 
 _SPACES = b" \t\n\r"
+
+#: Tokens longer than this are no beginning of an item.
+_LONGEST = 24
 
 
 class _Frame:
@@ -20,6 +24,7 @@ class _Frame:
         self.expects_key = not is_array
         self.begin: int | None = None  # of the item that is being written
         self.items: frozenset[Any] = frozenset()
+        self.written: tuple[bytes, ...] = ()  # the same, as they were written
 
     def copy(self) -> "_Frame":
         """A frame that can go on by itself."""
@@ -30,6 +35,7 @@ class _Frame:
             self.begin,
             self.items,
         )
+        other.written = self.written
         return other
 
 
@@ -81,6 +87,19 @@ class Watch:
             return b'"}],' + _SPACES
         first = self._between(frame.begin, frame.begin + 1)
         return {b'"': b'"', b"{": b"}", b"[": b"]"}.get(first, b",]" + _SPACES)
+
+    def repeating(self) -> list[bytes]:
+        """What would go on to write one of the items a second time."""
+        frame = self._frames[-1] if self._frames else None
+        while frame and not (frame.is_watched and frame.items):
+            before = self._frames.index(frame)
+            frame = self._frames[before - 1] if before else None
+        if frame is None:
+            return []
+        if frame.begin is None:
+            return [lead + item for item in frame.written for lead in (b"", b" ", b",", b", ")]
+        begun = self._between(frame.begin, self._at)
+        return [item[len(begun) :] for item in frame.written if item.startswith(begun)]
 
     @property
     def _at(self) -> int:
@@ -144,10 +163,12 @@ class Watch:
         begin, frame.begin = frame.begin, None
         if not frame.is_watched:
             return True
-        item = _comparable(json.loads(self._between(begin, end)))
+        written = self._between(begin, end)
+        item = _comparable(json.loads(written))
         if item in frame.items:
             return False
         frame.items |= {item}
+        frame.written += (written,)
         return True
 
     def _open(self, *, is_array: bool) -> None:
@@ -183,6 +204,15 @@ class Closers:
         """Take over the tokens."""
         self._tokens = tokens
         self._known: dict[bytes, list[tuple[int, bytes]]] = {}
+
+    def beginning(self, texts: Sequence[bytes]) -> set[int]:
+        """The tokens with which some texts begin."""
+        heads = {text[:end] for text in texts for end in range(1, min(len(text), _LONGEST) + 1)}
+        return {self._ids[head] for head in heads if head in self._ids}
+
+    @functools.cached_property
+    def _ids(self) -> dict[bytes, int]:
+        return {token: i for i, token in enumerate(self._tokens)}
 
     def having(self, some: bytes) -> list[tuple[int, bytes]]:
         """The tokens with at least one of some bytes, with their ids."""
