@@ -61,7 +61,7 @@ def sample(row, temperature, sampling, index):
         keep(row >= limit, abs(row - limit).min())
     if _uniform(sampling.seed ^ _XTC, index) < sampling.xtc_probability:
         probs = softmax(row)
-        likely = probs >= sampling.xtc_threshold
+        likely = (probs >= sampling.xtc_threshold) & (probs > 0)
         least = probs[likely].min(initial=1)
         near = np.abs(np.where(probs == least, 1, probs - least)).min()  # almost the least likely
         margin = min(near, abs(probs - sampling.xtc_threshold).min())

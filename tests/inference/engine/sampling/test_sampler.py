@@ -65,6 +65,17 @@ def test_top_choices_are_excluded_as_often_as_asked():
     assert np.allclose(often, [0.133, 0.2, 0.267, 0.4], atol=0.03)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 1e-60, 1e-40])
+@pytest.mark.parametrize(
+    ("params", "left"), [({"top_k": 2}, 4), ({"top_p": 0.6}, 4), ({"min_p": 0.3}, 3), ({}, 1)]
+)
+def test_excluding_all_but_one_leaves_one_that_was_not_dropped_before(threshold, params, left):
+    masked = [-math.inf, *LOGITS]
+    often = draw_many(masked, n=8, xtc_probability=1.0, xtc_threshold=threshold, **params)
+
+    assert often[left] == 1
+
+
 #: Keys for which token 2 and token 3 of LOGITS are drawn, found by trying.
 TWO, THREE = (
     next(key for key in range(1000) if sample(mx.array([LOGITS]), [SamplingParams()], [key]) == [t])

@@ -117,7 +117,8 @@ def _kept(
 
 @fused
 def _likely(probs: mx.array, threshold: mx.array) -> mx.array:
-    return mx.where(probs >= threshold, probs, mx.inf)
+    """The probabilities that are likely, inf in place of others. A dropped token never is."""
+    return mx.where((probs >= threshold) & (probs > 0), probs, mx.inf)
 
 
 @fused
