@@ -33,7 +33,7 @@ class CompiledConstraint:
         self._grammar = grammar_text(constraint)
         self._places = unique_places(constraint)
         if error := self._vocabulary.error_of(self._grammar):
-            raise unenforceable(constraint, error)
+            raise unenforceable(constraint, _explained(error))
 
     def start(self, *, at_start: bool = False) -> Matcher:
         """The beginning of an answer.
@@ -52,6 +52,16 @@ class CompiledConstraint:
             self._places,
             at_start=at_start,
         )
+
+
+def _explained(error: str) -> str:
+    """An error of llguidance's, with what would be right where that is known."""
+    if "too many expressions" not in error:
+        return error
+    return (
+        f"its automaton is too large for this model's vocabulary ({error}); bound what repeats "
+        "lower, as 'maxLength' and the repetitions of 'pattern' (at #)"
+    )
 
 
 def compile_constraint(constraint: Constraint, tokenizer: Tokenizer) -> CompiledConstraint:
