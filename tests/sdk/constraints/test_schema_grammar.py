@@ -135,6 +135,15 @@ def test_unique_items_differ(kind, items):
             assert all(one != other for i, one in enumerate(value) for other in value[:i]), value
 
 
+def test_an_array_may_have_fewer_items_than_have_schemas_of_their_own():
+    schema = JsonSchema(
+        {"type": "array", "prefixItems": [True, True, {"type": "string"}], "maxItems": 1}
+    )
+
+    assert allows(schema, "[1]")
+    assert not allows(schema, "[1, 2]")
+
+
 def test_unique_items_are_told_apart_by_value():
     schema = JsonSchema({"type": "array", "uniqueItems": True})
 

@@ -311,12 +311,13 @@ class Writer:
 
     def _possible(self, shape: Array) -> tuple[list[Conjunction], int | None]:
         """The first items that can be there, and how many there are at most."""
-        prefix, most = list(shape.prefix), shape.most
+        most = shape.most
+        prefix = list(shape.prefix if most is None else shape.prefix[:most])
         for i, inner in enumerate(prefix):
             if inner not in self._alive:
                 return prefix[:i], i
-        if most is not None:
-            prefix = prefix[:most]
+        if most == len(prefix):
+            return prefix, most
         if shape.rest not in self._alive:
             most = len(prefix)
         return prefix, most
