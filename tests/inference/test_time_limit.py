@@ -52,3 +52,25 @@ def test_what_cannot_be_interrupted_is_left_behind():
     for thread in threads():
         thread.join(5)
     assert not threads()
+
+
+def test_a_function_that_is_slow_to_give_up_is_told_so_without_a_traceback(capsys):
+    def give_up_slowly():
+        while True:
+            try:
+                while True:
+                    pass
+            except BaseException:
+                end = time.monotonic() + 0.12  # interrupted again meanwhile
+                while time.monotonic() < end:
+                    pass
+                raise
+
+    for _ in range(3):
+        with pytest.raises(TimeLimitError):
+            run_within(0.05, give_up_slowly)
+    for thread in threading.enumerate():
+        if thread.name == "time-limited":
+            thread.join(10)
+
+    assert "Traceback" not in capsys.readouterr().err

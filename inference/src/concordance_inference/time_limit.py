@@ -3,6 +3,7 @@
 import ctypes
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Generic, TypeVar
 
@@ -61,11 +62,12 @@ class _Run(Generic[Result]):
         self.thread = threading.Thread(target=self._run, name="time-limited", daemon=True)
 
     def _run(self) -> None:
-        try:
-            self._results.append(self._context.run(self._function))
-        except BaseException as exc:  # whoever waits is told
-            self._error = exc
-        self.is_done = True
+        with suppress(_InterruptedError):  # one that comes when the function has just ended
+            try:
+                self._results.append(self._context.run(self._function))
+            except BaseException as exc:  # whoever waits is told
+                self._error = exc
+            self.is_done = True
 
     def result(self) -> Result:
         self.thread.join()
@@ -77,7 +79,7 @@ class _Run(Generic[Result]):
         """Raise inside of the function until its thread ends."""
         for _ in range(round(_GRACE_S / _AGAIN_S)):
             ident = self.thread.ident
-            if ident is None or not self.thread.is_alive():
+            if ident is None or self.is_done or not self.thread.is_alive():
                 return
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(ident), ctypes.py_object(_InterruptedError)
