@@ -1,5 +1,6 @@
 """`concordance serve`."""
 
+import gc
 import ipaddress
 import logging
 import shlex
@@ -87,6 +88,8 @@ def _serve(
         progress=lambda what: console.print(f"… {what}"),
     )
     with runtime:
+        # What is loaded stays: a collection that looked at all of it would stop every stream.
+        gc.freeze()
         context = ServerContext(
             engine=runtime.engine,
             chat=runtime.chat,
