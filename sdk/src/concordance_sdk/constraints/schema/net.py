@@ -47,10 +47,7 @@ def problem_of(schema: str, document: str) -> str | None:
 @functools.lru_cache(_REMEMBERED)
 def _validator_of(schema: str) -> Any:
     """A validator of a schema; `None` where it has none, as for patterns that it cannot read."""
-    try:
-        library: Any = importlib.import_module("jsonschema_rs")  # nobody else pays for it
-    except ImportError:
-        return None
+    library: Any = importlib.import_module("jsonschema_rs")  # nobody else pays for it
     try:
         return library.validator_for(json.loads(schema), validate_formats=False, retriever=_nothing)
     except (ValueError, TypeError, RecursionError, library.ReferencingError):
