@@ -54,5 +54,7 @@ def test_so_does_a_stream(ask):
 
 
 def test_a_keyword_that_cannot_be_enforced_is_named_in_the_error(ask):
-    with pytest.raises(openai.UnprocessableEntityError, match="'uniqueItems'"):
-        ask({"type": "array", "uniqueItems": True})
+    schema = {"type": "object", "properties": {"a": {"$ref": "https://example.org/other.json"}}}
+    with pytest.raises(openai.BadRequestError, match=r"'\$ref'.*#/properties/a") as refused:
+        ask(schema)
+    assert refused.value.param.startswith("response_format")
