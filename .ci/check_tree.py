@@ -59,7 +59,7 @@ def conflict_lines(lines: list[str]) -> list[int]:
 def missing_paths(lines: list[str], known: list[str]) -> list[tuple[int, str]]:
     """The paths in backticks that are the end of no known path, with their lines.
 
-    `...` stands for any folders and `*` for any name. A file that a block of code on the same page
+    `...` matches any folders and `*` any name. A file that a block of code on the same page
     mentions, or whose name has `my_` in it, is one that the reader makes.
     """
     blocks, prose = split_blocks(lines)

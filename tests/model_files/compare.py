@@ -7,6 +7,7 @@ have held nothing and dropped nothing. Nearly all models say the same without an
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -15,9 +16,10 @@ import numpy as np
 from concordance_inference.engine.caches import attention
 from concordance_inference.engine.engine import Engine
 from concordance_inference.generation import Failed
-from concordance_sdk import Added, ForwardPass, Sampled, mod
+from concordance_sdk import ForwardPass, mod
 from concordance_shared import ModBudgetError
 from families import NEAR_TIE, closest_choice
+from meddling import meddler_of
 from mlx import nn
 from mlx.utils import tree_map
 from mlx_lm.models.cache import CacheList, make_prompt_cache
@@ -287,22 +289,8 @@ class Witness:
 
 
 def meddler(dice: random.Random) -> Any:
-    """A mod that forces and takes back at random."""
-
-    @mod(name="meddler", on=[ForwardPass, Sampled, Added], max_backtrack=None)
-    def meddle(event, actions):  # type: ignore[no-untyped-def]
-        roll = dice.random()
-        tokens = _random_ids(dice, dice.choice([1, 1, 2, 3, 9]))
-        length = event.step + (len(event.added_tokens) if isinstance(event, Added) else 0)
-        if roll < 0.12:
-            return actions.force_tokens(tokens)
-        if roll < 0.22 and length:
-            return actions.backtrack(dice.randint(1, min(length, dice.choice([1, 3, 12]))))
-        if roll < 0.30 and length:
-            return actions.backtrack(dice.randint(1, min(length, 12)), tokens)
-        return None
-
-    return meddle
+    """A mod that forces and backtracks at random."""
+    return meddler_of(dice, partial(_random_ids, dice))
 
 
 def _alone(model: Any, dice: random.Random) -> list[tuple[Sequence[int], Logits]]:

@@ -17,6 +17,7 @@ from concordance_sdk.request_state import RequestState
 from families import EVERY_FAMILY, FAMILIES, NEAR_TIE, closest_choice, model_named
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from meddling import meddler_of
 from tiny import TRAITS, ask, finish, fresh_logits, make_engine, run, submit
 
 #: Differences of logits, whose size is around 10, that come from rounding in another order.
@@ -44,20 +45,7 @@ def noop(event, actions):
 def meddler(seed):
     """A mod that forces and takes back at random."""
     dice = random.Random(seed)
-
-    @mod(name="meddler", on=[ForwardPass, Sampled, Added], max_backtrack=None)
-    def meddle(event, actions):
-        roll = dice.random()
-        tokens = [dice.randrange(256) for _ in range(dice.choice([1, 1, 2, 3, 9]))]
-        length = event.step + (len(event.added_tokens) if isinstance(event, Added) else 0)
-        if roll < 0.12:
-            return actions.force_tokens(tokens)
-        if roll < 0.22 and length:
-            return actions.backtrack(dice.randint(1, min(length, dice.choice([1, 3, 12]))))
-        if roll < 0.30 and length:
-            return actions.backtrack(dice.randint(1, min(length, 12)), tokens)
-
-    return meddle
+    return meddler_of(dice, lambda count: [dice.randrange(256) for _ in range(count)])
 
 
 # 1. No-op law

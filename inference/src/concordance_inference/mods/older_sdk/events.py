@@ -23,6 +23,19 @@ class ModEvent(Plain):
     request_id: str
     step: int
 
+    def _set_internals(
+        self,
+        hidden_states: Any,
+        attention_patterns: Any,
+        layer: int | None,
+        input_ids: Iterable[int] | None,
+    ) -> None:
+        """Set what the older engine could tell of the model's inside."""
+        self.hidden_states = hidden_states
+        self.attention_patterns = attention_patterns
+        self.layer = layer
+        self.input_ids = None if input_ids is None else list(input_ids)
+
 
 class Prefilled(ModEvent):
     """The prompt is tokenized and not yet read by the model."""
@@ -43,10 +56,7 @@ class Prefilled(ModEvent):
         self.step = step
         self.max_steps = max_steps
         self.context_info: Any = context_info or {}
-        self.hidden_states = hidden_states
-        self.attention_patterns = attention_patterns
-        self.layer = layer
-        self.input_ids = None if input_ids is None else list(input_ids)
+        self._set_internals(hidden_states, attention_patterns, layer, input_ids)
 
 
 class ForwardPass(ModEvent):
@@ -66,10 +76,7 @@ class ForwardPass(ModEvent):
         self.request_id = request_id
         self.step = step
         self.logits: Any = logits  # a `Tensor`  (1, vocab) float32
-        self.hidden_states = hidden_states
-        self.attention_patterns = attention_patterns
-        self.layer = layer
-        self.input_ids = None if input_ids is None else list(input_ids)
+        self._set_internals(hidden_states, attention_patterns, layer, input_ids)
 
     def top_k_logprob(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The `k` best log-probabilities and their token ids, best first.  both (1, k)"""
