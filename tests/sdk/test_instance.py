@@ -152,6 +152,19 @@ def test_an_init_that_raises_names_the_mod():
         play(Boom, script="ab")
 
 
+def test_an_exception_that_has_no_text_names_the_mod():
+    class BoomError(Exception):
+        def __str__(self):
+            return self.missing
+
+    @mod(on=[Sampled])
+    def boom(event, actions):
+        raise BoomError
+
+    with pytest.raises(ModRaisedError, match="'boom' raised BoomError at Sampled"):
+        play(boom, script="ab")
+
+
 def test_a_keyboard_interrupt_on_the_main_thread_is_the_users():
     @mod(on=[Sampled])
     def interrupted(event, actions):

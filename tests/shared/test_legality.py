@@ -213,3 +213,35 @@ def test_a_missing_tool_call_id_is_made():
 def test_tool_calls_that_cannot_be_sent_are_refused(call):
     with pytest.raises(InvalidActionError, match="ToolCalls"):
         check(ToolCalls(call))
+
+
+class Unreadable:
+    """Raises whatever is asked of it."""
+
+    def __index__(self):
+        raise KeyError("kaput")
+
+    __len__ = __iter__ = __repr__ = __index__
+
+
+NESTED = {}
+NESTED["self"] = NESTED
+
+
+@pytest.mark.parametrize(
+    ("answer", "event"),
+    [
+        (ForceTokens([Unreadable()]), Sampled),
+        (ForceTokens(Unreadable()), Sampled),
+        (Backtrack(Unreadable()), Added),
+        (AdjustedLogits(logits=Unreadable()), ForwardPass),
+        (AdjustedLogits(bias={1: 10**400}), ForwardPass),
+        (EmitError(Unreadable()), Sampled),
+        (ToolCalls({"name": "f", "arguments": NESTED}), Sampled),
+        (Unreadable(), Finished),
+    ],
+    ids=range(8),
+)
+def test_an_answer_that_raises_when_it_is_read_is_refused(answer, event):
+    with pytest.raises(InvalidActionError, match="mod 'm' gave an answer that cannot be read"):
+        check(answer, event)

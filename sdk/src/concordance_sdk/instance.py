@@ -18,6 +18,7 @@ from concordance_shared import (
     ModRaisedError,
     RequestError,
 )
+from concordance_shared.errors import message_of
 
 from concordance_sdk.action_builder import ACTIONS
 from concordance_sdk.composition import ModUse, uses_of
@@ -222,7 +223,7 @@ def _raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
     if isinstance(exc, ModError) and exc.mod is not None:
         return exc
     return ModRaisedError(
-        f"mod {name!r} raised {type(exc).__name__} at {where} (step {step}): {exc}"
+        f"mod {name!r} raised {type(exc).__name__} at {where} (step {step}): {message_of(exc)}"
         f"{_place(exc.__traceback__)}",
         mod=name,
         event=where,

@@ -32,6 +32,7 @@ from concordance_shared import (
     ToolCalls,
     check_action,
 )
+from concordance_shared.errors import message_of
 from concordance_shared.legality import refusal
 
 from concordance_sdk.instance import ModInstance
@@ -51,7 +52,7 @@ class AdjustableLogits(Logits, Protocol):
         """The row after the action.
 
         Raises:
-            ValueError: The action's row is not made of numbers.
+            Exception: The action's row is not made of numbers.
         """
         ...
 
@@ -376,7 +377,7 @@ def _added(state: RequestState, step: int, *, forced: bool) -> Added:
 def _adjusted(event: ForwardPass, action: AdjustedLogits, mod: ModInstance) -> AdjustableLogits:
     try:
         return cast(AdjustableLogits, event.logits).adjusted(action)
-    except ValueError as exc:
+    except Exception as exc:
         raise refusal(
-            event, f"gave AdjustedLogits that cannot be used ({exc})", mod=mod.name
+            event, f"gave AdjustedLogits that cannot be used ({message_of(exc)})", mod=mod.name
         ) from exc

@@ -456,3 +456,18 @@ class EngineStoppedError(EngineError):
 
     status_code = 503
     code = "engine_stopped"
+
+
+def message_of(error: BaseException) -> str:
+    """Return the message of any exception, to quote it in another.
+
+    A mod's exception may raise when it is turned into text.
+
+    Examples:
+        >>> message_of(ValueError("no number"))
+        'no number'
+    """
+    try:
+        return str(error)
+    except Exception:
+        return "its message cannot be read"

@@ -21,7 +21,7 @@ from concordance_shared.actions import (
     Noop,
     ToolCalls,
 )
-from concordance_shared.errors import InvalidActionError
+from concordance_shared.errors import InvalidActionError, message_of
 from concordance_shared.events import Added, Event, Finished, ForwardPass, Prefilled, Sampled
 from concordance_shared.tool_calls import tool_calls_from
 
@@ -63,7 +63,7 @@ def check_action(event: Event, answer: object, *, mod: str, vocab_size: int) -> 
 
     Raises:
         InvalidActionError: The answer is no action, is not allowed at this event, or holds a
-            value that cannot be.
+            value that cannot be, or that raises when it is read.
 
     Examples:
         >>> event = Sampled(request_id="r1", step=3, sampled_token=42)
@@ -83,6 +83,11 @@ def check_action(event: Event, answer: object, *, mod: str, vocab_size: int) -> 
         return check(answer, event, vocab_size) if check else _NOOP
     except _RefusedError as exc:
         raise refusal(event, f"{exc}", mod=mod) from exc
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # reading values may run the mod's code: a generator's, say
+        what = f"{type(exc).__name__}: {message_of(exc)}"
+        raise refusal(event, f"gave an answer that cannot be read ({what})", mod=mod) from exc
 
 
 def refusal(event: Event, what: str, *, mod: str) -> InvalidActionError:
@@ -301,7 +306,7 @@ def _mask(mask: object, vocab_size: int) -> bytes | None:
 
 def _check_row_length(row: object, length: int) -> None:
     shape: tuple[int, ...] | None = getattr(row, "shape", None)
-    if shape is None and isinstance(row, bytes | bytearray | memoryview):
+    if shape is None and isinstance(row, bytes | bytearray):
         shape = (len(row) // 4,)  # float32
     if shape is None:
         try:

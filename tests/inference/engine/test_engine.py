@@ -1,6 +1,7 @@
 """What the loop does, step by step: what it reads, what it wastes, what it tells."""
 
 import math
+import threading
 
 import mlx.core as mx
 import pytest
@@ -14,8 +15,15 @@ from concordance_inference.generation import (
     TokensDelta,
 )
 from concordance_sdk import Added, Finished, FinishReason, ForwardPass, Prefilled, Sampled, mod
-from concordance_shared import EngineError, InvalidActionError, ModRaisedError, NumericalError
-from families import build_model, model_named
+from concordance_shared import (
+    AdjustedLogits,
+    EngineError,
+    ForceTokens,
+    InvalidActionError,
+    ModRaisedError,
+    NumericalError,
+)
+from families import VOCAB, build_model, model_named
 from tiny import EOS, ask, finish, fresh_logits, make_engine, run, submit
 
 
@@ -417,6 +425,48 @@ def test_finished_is_told_to_mods_whatever_the_end():
     finish(engine)
 
     assert sorted(seen) == ["cancelled", "error", "length"]
+
+
+def _late(values):
+    """A generator, which is read after the mod has returned."""
+    yield from values
+    raise ValueError("kaput")
+
+
+def _made_on_another_thread():
+    """A row whose computation belongs to the stream of another thread."""
+    rows = []
+    thread = threading.Thread(target=lambda: rows.append(mx.arange(VOCAB) * 2.0))
+    thread.start()
+    thread.join()
+    return rows[0]
+
+
+UNREADABLE = {
+    "a generator that raises": (Sampled, lambda: ForceTokens(_late([1]))),
+    "a row of mappings": (ForwardPass, lambda: AdjustedLogits(logits=[{}] * VOCAB)),
+    "a row of huge integers": (ForwardPass, lambda: AdjustedLogits(logits=[10**400] * VOCAB)),
+    "a huge bias": (ForwardPass, lambda: AdjustedLogits(bias={1: 10**400})),
+    "another thread's row": (
+        ForwardPass,
+        lambda: AdjustedLogits(logits=_made_on_another_thread()),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_an_answer_that_cannot_be_read_ends_its_request_only(name):
+    event_type, answer = UNREADABLE[name]
+
+    @mod(on=[event_type])
+    def broken(event, actions):
+        return answer()
+
+    bad, good = run(make_engine(), ask("Hello", broken), ask("Hello"))
+
+    assert isinstance(bad.error, InvalidActionError)
+    assert (bad.error.mod, bad.error.event) == ("broken", event_type.__name__)
+    assert len(good.ids) == 12
 
 
 def test_a_mod_that_raises_at_the_end_turns_it_into_an_error():

@@ -96,6 +96,7 @@ def test_a_row_may_come_in_many_forms():
         np.array([[1.0, 2.0]]),
         mx.array([1, 2]),
         memoryview(np.float32([1, 2])),
+        memoryview(np.float64([1, 2])),
     ):
         assert given_row(row).tolist() == [1.0, 2.0]
 

@@ -41,15 +41,21 @@ def adjusted(scores: mx.array, by_row: Sequence[Actions]) -> mx.array:
 def given_row(values: Any) -> mx.array:
     """A mod's own row on the device.  (vocab,) float32
 
-    A row that is on the device already is taken as it is: whether it holds a number is found out
-    when the token is sampled, since asking now would wait for the device.
+    A row that is on the device already is launched and not waited for: whether it holds numbers is
+    found out when the token is sampled. One that cannot be launched, such as an array that was
+    made on another thread and is not evaluated, fails here and not in the batch's pass.
 
     Raises:
         ValueError: It holds NaN or +inf, or leaves no token.
+        TypeError: It holds something else than numbers.
+        OverflowError: It holds an integer that no float can hold.
+        RuntimeError: It cannot be computed on this thread.
     """
     if isinstance(values, mx.array):
-        return values.reshape(-1).astype(mx.float32)
-    if isinstance(values, bytes | bytearray | memoryview):
+        row = values.reshape(-1).astype(mx.float32)
+        mx.async_eval(row)
+        return row
+    if isinstance(values, bytes | bytearray):
         row = np.frombuffer(values, np.float32)
     else:
         row = np.asarray(values, np.float32).reshape(-1)
