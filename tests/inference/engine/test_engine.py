@@ -4,7 +4,9 @@ import math
 import threading
 
 import mlx.core as mx
+import msgspec
 import pytest
+from concordance_inference.engine.decoder import BytesDecoder
 from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.generation import (
     Completed,
@@ -24,7 +26,18 @@ from concordance_shared import (
     NumericalError,
 )
 from families import VOCAB, build_model, model_named
-from tiny import EOS, ask, finish, fresh_logits, make_engine, run, submit
+from tiny import (
+    EOS,
+    TRAITS,
+    ask,
+    finish,
+    fresh_logits,
+    make_engine,
+    run,
+    runner_of,
+    submit,
+    token_bytes,
+)
 
 
 @pytest.fixture(name="reads")
@@ -495,6 +508,59 @@ def test_cancelling_what_is_not_there_changes_nothing():
     engine.cancel("nobody")
 
     assert not engine.has_work
+
+
+@pytest.mark.parametrize("kv_tokens", [256, 4096])
+def test_cancelling_a_request_whose_logprobs_are_computed_ends_it_once(kv_tokens):
+    """Its completion may be longer than it was admitted for, and than the memory holds."""
+    ends = []
+
+    @mod(on=[Added, Finished])
+    def whole(event, actions):
+        if isinstance(event, Finished):
+            ends.append(event.finish_reason)
+        else:
+            return actions.force_output(b"a" * 300)
+
+    per_token = runner_of(model_named("llama")).profile.footprint.per_token
+    engine = make_engine(kv_bytes=kv_tokens * per_token, chunk=4, max_rows=1, prefix_bytes=0)
+    request = ask("Hello", whole, max_tokens=4, top_logprobs=0)
+    answers = submit(engine, request)
+    engine.step()
+    while not engine.rows[0].state.is_finished:
+        engine.step()
+    engine.cancel(request.request_id)
+    engine.step()
+    engine.cancel(request.request_id)
+
+    assert not engine.has_work
+    assert len(ends) == 1
+    assert sum(isinstance(u, Completed | Failed) for u in answers.updates) == 1
+
+
+def test_after_a_failure_of_its_own_the_engine_uses_nothing_that_was_computed_before():
+    engine = make_engine()
+    run(engine, ask("Hello, a prompt of some length", max_tokens=3))
+    submit(engine, ask("Hello"))
+    engine.step()
+    assert engine.metrics().prefix_bytes > 0
+    engine.fail_all(EngineError("broken"))
+
+    assert engine.metrics().prefix_bytes == 0
+    assert run(engine, ask("Hello, a prompt of some length", max_tokens=3)).end.cached_tokens == 0
+
+
+def test_requests_that_were_about_to_begin_are_told_of_a_failure():
+    """What fails for one of them must not leave the others without an end."""
+    decoders = iter([BytesDecoder(token_bytes)] * 2)  # of one row: the next one fails
+    traits = msgspec.structs.replace(TRAITS, new_decoder=lambda: next(decoders))
+    engine = make_engine(traits=traits)
+    answers = [submit(engine, ask("Hello")) for _ in range(3)]
+    with pytest.raises(StopIteration):
+        engine.step()
+    engine.fail_all(EngineError("broken"))
+
+    assert [str(a.error) for a in answers] == ["broken"] * 3
 
 
 def test_after_a_failure_of_its_own_the_engine_begins_anew():

@@ -1,11 +1,13 @@
 """An engine on its own thread, for event loops and other threads."""
 
 import asyncio
+import queue
 import threading
 import time
 
 import pytest
 from concordance_inference.engine import thread as thread_module
+from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.thread import MAX_FAILURES, EngineThread
 from concordance_inference.generation import Completed, Failed, ModCall, ModelInfo, TextDelta
 from concordance_sdk import definition_of, mod
@@ -110,6 +112,26 @@ def test_a_step_that_raises_ends_its_requests_and_the_engine_goes_on(thread, mon
     assert isinstance(first.error, EngineError)
     assert "kaput" in str(first.error)
     assert isinstance(second, Completed)
+
+
+def test_a_message_that_cannot_be_taken_ends_every_request_and_the_engine_goes_on(
+    thread, monkeypatch
+):
+    plain, ends = Engine.cancel, queue.SimpleQueue()
+
+    def cancel(self, request_id):
+        monkeypatch.setattr(Engine, "cancel", plain)
+        raise RuntimeError("kaput")
+
+    monkeypatch.setattr(Engine, "cancel", cancel)
+    thread.submit(
+        ask("Hello", max_tokens=4000),
+        lambda update: ends.put(update) if isinstance(update, Completed | Failed) else None,
+    )
+    thread.cancel("another")
+
+    assert "kaput" in str(ends.get(timeout=20).error)
+    assert isinstance(asyncio.run(collect(thread, ask("Hello", max_tokens=5)))[-1], Completed)
 
 
 def test_a_panic_of_a_library_ends_its_requests_and_the_engine_goes_on(thread, monkeypatch):

@@ -68,17 +68,31 @@ class Admission:
             self.waiting.submit(request, emit)
 
     def next_rows(self, running: Sequence[Row]) -> list[Row]:
-        """The rows of the requests that begin now, beside those that run."""
+        """The rows of the requests that begin now, beside those that run.
+
+        Whatever this raises, no request is lost: those that were taken wait again, so that
+        `fail_all` ends them.
+        """
         new: list[Row] = []
-        while True:
-            rows = [*running, *new]
-            lengths = [row.max_length for row in rows]
-            waiting = self.waiting.next(lengths, partial(self._should_wait, rows))
-            if waiting is None:
-                return new
-            row = self._begin(waiting, lengths)
-            if row:
-                new.append(row)
+        taken: list[Waiting] = []
+        try:
+            while True:
+                rows = [*running, *new]
+                lengths = [row.max_length for row in rows]
+                waiting = self.waiting.next(lengths, partial(self._should_wait, rows))
+                if waiting is None:
+                    return new
+                taken.append(waiting)
+                row = self._begin(waiting, lengths)
+                if row:
+                    new.append(row)
+                    taken[-1] = replace(waiting, row=row)
+                else:
+                    taken.pop()
+        except BaseException:
+            for waiting in reversed(taken):
+                self.waiting.wait_again(waiting)
+            raise
 
     def _begin(self, waiting: Waiting, lengths: list[int]) -> Row | None:
         """The row of a request whose turn it is; `None` if it ended already or has to wait again.
@@ -137,7 +151,8 @@ class Admission:
             self._end(waiting, error, is_cancelled=True)
 
     def fail_all(self, error: EngineError) -> None:
-        """End every request that waits with an error."""
+        """End every request that waits with an error, and drop what earlier ones left."""
+        self._prefixes.clear()
         for waiting in self.waiting.drain():
             self._end(waiting, error)
 

@@ -64,9 +64,12 @@ class Answer:
 
     @property
     def lacks_logprobs(self) -> bool:
-        """Whether the request has ended and tokens of it are still to be scored."""
+        """Whether the request has ended and its client waits for tokens that are not scored yet.
+
+        One that is cancelled in the meantime has nobody who waits.
+        """
         state = self._state
-        if self.logprobs is None or state.finish_reason not in _GOOD_ENDS:
+        if self.is_over or self.logprobs is None or state.finish_reason not in _GOOD_ENDS:
             return False
         return self.first_unscored < state.num_completion
 

@@ -98,10 +98,14 @@ class Engine:
             self._pace.learn(plan, time.monotonic() - start)
 
     def fail_all(self, error: EngineError) -> None:
-        """End every request with an error and begin anew, with empty caches."""
+        """End every request with an error and begin anew, with empty caches.
+
+        An error of the device may be raised later than in the pass that caused it, so nothing that
+        was computed before is used again.
+        """
         rows = self._batch.rows
         self._batch, self._logprobs = BatchState(self.traits), LogprobQueue()
-        self._runner.cache.rebuild((), 0)
+        self._runner.reset()
         self._admission.fail_all(error)
         for row in rows:
             if not row.answer.is_over:

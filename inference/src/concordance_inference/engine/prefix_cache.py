@@ -45,6 +45,10 @@ class PrefixCache:
         self._limit = min(num_bytes, self._max_bytes)
         self._tree.shrink(self._limit)
 
+    def clear(self) -> None:
+        """Drop all that is kept."""
+        self._tree.shrink(0)
+
     def find(self, salt: str, token_ids: Sequence[int]) -> "Prefix":
         """The longest beginning of a prompt that does not have to be read.
 

@@ -41,6 +41,11 @@ class ModelRunner:
         self._unfinished: mx.array | None = None  # of the last step that scored nothing
         self.cache = BatchCache(model, margin=margin, is_foreign=self.profile.is_foreign)
 
+    def reset(self) -> None:
+        """Drop all rows, what they hold, and the passes that are under way."""
+        self._unfinished = None
+        self.cache.rebuild((), 0)
+
     def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[ScoredPass]:
         """Launch the forward passes of a plan.
 

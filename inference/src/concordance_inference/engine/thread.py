@@ -210,13 +210,15 @@ class EngineThread:
     def _serve(self, engine: Engine) -> None:
         """Step while there is work, sleep while there is none, until told to stop."""
         failures = 0
-        while failures < MAX_FAILURES and self._take_messages(engine):
+        while failures < MAX_FAILURES:
             try:
+                if not self._take_messages(engine):
+                    break
                 engine.step()
                 failures = 0
             except BaseException as exc:  # Rust's panics are no `Exception`
                 failures += 1
-                logger.exception("a step raised; every request in the batch ends with an error")
+                logger.exception("the engine raised; every request ends with an error")
                 engine.fail_all(_broken(exc))
         engine.fail_all(EngineStoppedError("the engine is stopping"))
 
