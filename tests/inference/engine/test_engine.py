@@ -538,6 +538,20 @@ def test_cancelling_a_request_whose_logprobs_are_computed_ends_it_once(kv_tokens
     assert sum(isinstance(u, Completed | Failed) for u in answers.updates) == 1
 
 
+@pytest.mark.parametrize("event_type", [Prefilled, ForwardPass, Sampled, Added])
+def test_an_output_whose_logprobs_never_fit_is_refused_and_lets_others_pass(event_type):
+    @mod(on=[event_type])
+    def whole(event, actions):
+        return actions.force_output(b"a" * 300)
+
+    per_token = runner_of(model_named("llama")).profile.footprint.per_token
+    engine = make_engine(kv_bytes=256 * per_token, max_rows=1, prefix_bytes=0)
+    bad, good = run(engine, ask("Hello", whole, top_logprobs=0), ask("Hello"))
+
+    assert "an output of 300 tokens" in str(bad.error)
+    assert len(good.ids) == 12
+
+
 def test_after_a_failure_of_its_own_the_engine_uses_nothing_that_was_computed_before():
     engine = make_engine()
     run(engine, ask("Hello, a prompt of some length", max_tokens=3))

@@ -121,12 +121,14 @@ class Admission:
         return row
 
     def _cap(self, row: Row) -> None:
-        """Keep a row whose prompt was replaced within what can ever run."""
+        """Keep a row whose prompt or whole output mods have set within what can ever run."""
         state, longest = row.state, self._budget.longest
         if row.is_over:
             return
         if state.prompt_len >= longest:
             row.fail(_prompt_too_long(row))
+        elif len(state.token_ids) > longest:
+            row.fail(_output_too_long(row, longest))
         else:
             state.max_tokens = min(state.max_tokens, longest - state.prompt_len)
 
