@@ -190,7 +190,7 @@ def _kind(value):
 
 
 def _element_kind(value):
-    if isinstance(value, list) and isinstance(value[0], int):
+    if isinstance(value, list) and type(value[0]) is int:
         return gguf.GGUFValueType.INT32
     return _scalar_kind(value[0]) if isinstance(value, list) else None
 
@@ -198,6 +198,8 @@ def _element_kind(value):
 def _scalar_kind(value):
     if isinstance(value, int) and value < 0:
         return gguf.GGUFValueType.INT32
+    if isinstance(value, int) and value >= 2**32:
+        return gguf.GGUFValueType.UINT64
     kinds = {
         bool: gguf.GGUFValueType.BOOL,
         int: gguf.GGUFValueType.UINT32,

@@ -7,6 +7,13 @@ import mlx_lm.utils
 import numpy as np
 import pytest
 from concordance_inference.models.gguf import convert_gguf
+from concordance_inference.models.gguf.architecture import (
+    Hyperparameters,
+    check_tensors,
+    config_of,
+    tensor_names,
+)
+from concordance_inference.models.gguf.file import GgufFile
 from concordance_shared import ModelLoadError
 from gguf import GGMLQuantizationType as Type
 from mlx.utils import tree_flatten
@@ -142,6 +149,23 @@ def test_other_rope_factors_are_refused(files):
         ({"llama.block_count": 3}, r"no tensor 'blk\.2\.attn_k\.weight', .* others"),
         ({"llama.rope.freq_base": float("nan")}, r"llama\.rope\.freq_base is nan"),
         ({"llama.vocab_size": 9999}, r"llama\.vocab_size is larger"),
+        ({"llama.block_count": 2**40}, r"llama\.block_count is 1099511627776; a positive integer"),
+        ({"llama.block_count": 2**30}, r"llama\.block_count is 1073741824, and it has 21 tensors"),
+        ({"llama.context_length": ["a", "b"]}, r"llama\.context_length is \['a', 'b'\], which"),
+        ({"llama.context_length": True}, r"llama\.context_length is True, which is no number"),
+        ({"llama.embedding_length": 255}, r"head_count is 4, which does not divide 255"),
+        ({"llama.embedding_length": 128}, r"shape \(.*, 256\); \(.*, 128\) \(vocab, hidden\)"),
+        ({"llama.feed_forward_length": 64}, r"ffn_gate\.weight'.*\(64, 256\) \(intermediate"),
+        ({"llama.attention.head_count_kv": 4}, r"attn_k\.weight'.*\(256, 256\) \(kv_heads"),
+        ({"llama.attention.sliding_window": [0, 5]}, r"sliding_window is .*5.*; only 0"),
+        ({"llama.rope.freq_base": 0.0}, r"llama\.rope\.freq_base is 0.0; a positive number"),
+        ({"llama.attention.layer_norm_rms_epsilon": -1.0}, r"epsilon is -1.0; a positive number"),
+        ({"llama.rope.scaling.type": ["none"]}, r"rope\.scaling\.type is \['none'\], which is no"),
+        ({"general.type": [1, 2]}, r"array\(\[1, 2\].*general\.type"),
+        ({"split.count": [1, 2]}, r"array\(\[1, 2\].*split\.count"),
+        ({"general.sampling.temp": "hot"}, r"general\.sampling\.temp is 'hot', which is no number"),
+        ({"general.sampling.temp": [1, 2]}, r"general\.sampling\.temp is array"),
+        ({"general.sampling.temp": float("nan")}, r"general\.sampling\.temp is nan"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(files, keys, message):
@@ -159,11 +183,46 @@ def test_what_is_not_supported_is_refused_by_name(files, keys, message):
         ({"blk.1.ffn_up.weight": None}, r"no tensor 'blk\.1\.ffn_up\.weight'"),
         ({"token_embd.weight": None}, r"token_embd\.weight"),
         ({"token_embd.weight": np.zeros((20, 256), np.float32)}, "for 20 rows"),
+        ({"output_norm.weight": np.zeros(255, np.float32)}, r"\(255,\); \(256,\) \(hidden\)"),
+        (
+            {"output_norm.weight": np.zeros((1, 256), np.float32)},
+            r"\(1, 256\); \(256,\) \(hidden\)",
+        ),
+        (
+            {"blk.0.attn_q.weight": np.zeros((255, 256), np.float32)},
+            r"blk\.0\.attn_q.*\(255, 256\)",
+        ),
+        ({"output_norm.weight": np.zeros(256, np.int8)}, "'output_norm.weight' is of the type I8"),
+        ({"output_norm.weight": np.full(256, np.nan, np.float32)}, "output_norm.weight' holds NaN"),
+        ({"rope_freqs.weight": np.zeros(32, np.float32)}, "not those of Llama"),
     ],
 )
 def test_tensors_that_are_missing_or_unknown_are_refused_by_name(files, tensors, message):
     with pytest.raises(ModelLoadError, match=message):
         convert(files.write(tensors=tensors))
+
+
+def test_every_mapped_tensor_has_an_expected_shape(files):
+    for architecture in ("llama", "qwen2", "qwen3"):
+        file = GgufFile(files.write(architecture))
+        parameters = Hyperparameters(file)
+        names = tensor_names(file, parameters)
+
+        check_tensors(file, names, config_of(file, parameters))
+
+        assert len(names) == len(file.tensors)
+
+
+def test_a_weight_that_overflows_the_type_it_is_written_in_is_refused(files):
+    path = files.write(
+        type_=Type.Q4_0, tensors={"output_norm.weight": np.full(256, 1e5, np.float32)}
+    )
+
+    convert(path)
+    with pytest.raises(
+        ModelLoadError, match=r"output_norm\.weight' holds .* too large for float16"
+    ):
+        convert(path, "quantized")
 
 
 TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K"]

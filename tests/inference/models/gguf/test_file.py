@@ -30,7 +30,7 @@ def test_metadata_and_tensors(files):
         (b"GGUF", "ends at byte 4"),
         (struct.pack("<4sIQQ", b"GGUF", 1, 0, 0), "version is 1"),
         (struct.pack(">4sIQQ", b"GGUF", 3, 0, 0), "little-endian"),
-        (struct.pack("<4sIQQ", b"GGUF", 3, 0, 2**60), "ends at byte"),
+        (struct.pack("<4sIQQ", b"GGUF", 3, 0, 2), "ends at byte"),
         (struct.pack("<4sIQQQ", b"GGUF", 3, 0, 1, 2**63), "ends at byte"),
         (struct.pack("<4sIQQQ1sI", b"GGUF", 3, 0, 1, 1, b"k", 77), "unknown type 77"),
         (struct.pack("<4sIQQQ1sIIQ", b"GGUF", 3, 0, 1, 1, b"k", 9, 9, 1), "unknown type 9"),
@@ -38,6 +38,27 @@ def test_metadata_and_tensors(files):
         (struct.pack("<4sIQQQ1s", b"GGUF", 3, 0, 1, 1, b"\xff"), "UTF-8"),
         (struct.pack("<4sIQQQ1sI", b"GGUF", 3, 1, 0, 1, b"t", 9), "9 dimensions"),
         (struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 0, 0, 0), "shape"),
+        (struct.pack("<4sIQQQ1sIIQ", b"GGUF", 3, 1, 0, 1, b"t", 0, 0, 0) + bytes(64), "0 dimens"),
+        (
+            struct.pack("<4sIQQ", b"GGUF", 3, 2**40, 0) + bytes(999),
+            "1099511627776 tensors; at most",
+        ),
+        (struct.pack("<4sIQQ", b"GGUF", 3, 0, 2**40) + bytes(999), "1099511627776 keys; at most"),
+        (
+            struct.pack("<4sIQQQ1sIIQ", b"GGUF", 3, 0, 1, 1, b"k", 9, 8, 2**40) + bytes(999),
+            "1099511627776 texts in 'k'; at most",
+        ),
+        (
+            struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 2, 0, 1) + bytes(99),
+            "'t' is at offset 1, which is not a multiple of the alignment 32",
+        ),
+        (
+            struct.pack("<4sIQQ", b"GGUF", 3, 2, 0)
+            + struct.pack("<Q1sIQIQ", 1, b"t", 1, 2, 0, 0)
+            + struct.pack("<Q1sIQIQ", 1, b"u", 1, 2, 0, 0)
+            + bytes(99),
+            "tensors 't' and 'u' overlap",
+        ),
         (struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 33, 2, 0), "Q4_0"),
         (struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 1, 999, 0), "not known"),
         (struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 1, 0, 2**62), "in part"),

@@ -12,8 +12,8 @@ import numpy as np
 from concordance_shared import ModelLoadError
 from msgspec import Struct
 
-from concordance_inference.models.gguf.blocks import unpacked
-from concordance_inference.models.gguf.file import GgufFile
+from concordance_inference.models.gguf.blocks import can_unpack, unpacked
+from concordance_inference.models.gguf.file import GgufFile, is_value
 
 #: Norms and projections of a layer: GGUF's name -> mlx-lm's.
 _LAYER = {
@@ -48,8 +48,40 @@ _MODEL = {
 }
 _HEAD = {"output.weight": "lm_head.weight"}
 
+#: Larger counts are damage: mlx's shapes are of 32 bits.
+_MAX_COUNT = 2**31 - 1
+
+#: Larger numbers overflow float32.
+_MAX_NUMBER = 1e38
+
 #: Factors by which the wavelengths of Llama 3's rotary embedding are divided.
 _ROPE_FACTORS = "rope_freqs.weight"
+
+
+#: Shapes of tensors by their names, without the number of a layer. Axes are named as in `_sizes`.
+_SHAPES = {
+    "token_embd.weight": ("vocab", "hidden"),
+    "output_norm.weight": ("hidden",),
+    "output.weight": ("vocab", "hidden"),
+    "attn_norm.weight": ("hidden",),
+    "ffn_norm.weight": ("hidden",),
+    "attn_q.weight": ("heads", "hidden"),
+    "attn_k.weight": ("kv_heads", "hidden"),
+    "attn_v.weight": ("kv_heads", "hidden"),
+    "attn_output.weight": ("hidden", "heads"),
+    "attn_q.bias": ("heads",),
+    "attn_k.bias": ("kv_heads",),
+    "attn_v.bias": ("kv_heads",),
+    "attn_output.bias": ("hidden",),
+    "attn_q_norm.weight": ("head_dim",),
+    "attn_k_norm.weight": ("head_dim",),
+    "ffn_gate.weight": ("intermediate", "hidden"),
+    "ffn_up.weight": ("intermediate", "hidden"),
+    "ffn_down.weight": ("hidden", "intermediate"),
+    "ffn_gate.bias": ("intermediate",),
+    "ffn_up.bias": ("intermediate",),
+    "ffn_down.bias": ("hidden",),
+}
 
 
 class _Architecture(Struct, frozen=True):
@@ -120,10 +152,10 @@ class Hyperparameters:
         """
         self._file = file
         name = file.metadata.get("general.architecture")
-        self.name = str(name)
+        self.name = name if isinstance(name, str) else ""
         if self.name not in _ARCHITECTURES:
             raise ModelLoadError(
-                f"{file.path} holds a model of the architecture {name!r}; from GGUF files, "
+                f"{file.path} holds a model of the architecture {name!r:.80}; from GGUF files, "
                 f"{', '.join(_ARCHITECTURES)} are supported. Others can be converted from their "
                 "folder on the hub with mlx_lm.convert"
             )
@@ -141,8 +173,19 @@ class Hyperparameters:
             value = self._uniform(key, value)
         if value is None:
             raise self.error(key, "is missing")
-        if isinstance(value, str) or not math.isfinite(value):
-            raise self.error(key, f"is {value!r}, which is no number")
+        if not _is_number(value) or not math.isfinite(value):
+            raise self.error(key, f"is {value!r:.80}, which is no number")
+        return value
+
+    def positive(self, key: str, default: float | None = None) -> float:
+        """A positive number.
+
+        Raises:
+            ModelLoadError: It is missing and has no default, or is something else.
+        """
+        value = float(self.number(key, default))
+        if not 0 < value < _MAX_NUMBER:
+            raise self.error(key, f"is {value}; a positive number below {_MAX_NUMBER} is needed")
         return value
 
     def count(self, key: str, default: int | None = None) -> int:
@@ -152,13 +195,20 @@ class Hyperparameters:
             ModelLoadError: It is missing and has no default, or is something else.
         """
         value = self.number(key, default)
-        if value != int(value) or value < 1:
-            raise self.error(key, f"is {value!r}; a positive integer is needed")
+        if value != int(value) or not 1 <= value <= _MAX_COUNT:
+            raise self.error(key, f"is {value!r}; a positive integer up to {_MAX_COUNT} is needed")
         return int(value)
 
     def text(self, key: str, default: str) -> str:
-        """A name."""
-        return str(self._file.metadata.get(f"{self.name}.{key}", default))
+        """A name.
+
+        Raises:
+            ModelLoadError: It is no text.
+        """
+        value = self._file.metadata.get(f"{self.name}.{key}", default)
+        if not isinstance(value, str):
+            raise self.error(key, f"is {value!r:.80}, which is no text")
+        return value
 
     def has(self, key: str) -> bool:
         """Whether the file has the key."""
@@ -182,8 +232,8 @@ class Hyperparameters:
                 continue
             if key not in _ABSENT:
                 raise self.error(key, "is not supported")
-            if value != _ABSENT[key]:
-                raise self.error(key, f"is {value!r}; only {_ABSENT[key]!r} is supported")
+            if not is_value(value, _ABSENT[key]):
+                raise self.error(key, f"is {value!r:.80}; only {_ABSENT[key]!r} is supported")
 
 
 def config_of(file: GgufFile, parameters: Hyperparameters) -> dict[str, Any]:
@@ -197,7 +247,7 @@ def config_of(file: GgufFile, parameters: Hyperparameters) -> dict[str, Any]:
     head_dim = _head_dim(parameters, hidden, heads)
     if not parameters.architecture.has_head_dim and head_dim * heads != hidden:
         raise parameters.error("attention.key_length", f"is {head_dim}; {hidden // heads} is right")
-    theta = float(parameters.number("rope.freq_base", 10000.0))
+    theta = parameters.positive("rope.freq_base", 10000.0)
     return {
         "model_type": parameters.architecture.model_type,
         "hidden_size": hidden,
@@ -206,7 +256,7 @@ def config_of(file: GgufFile, parameters: Hyperparameters) -> dict[str, Any]:
         "intermediate_size": parameters.count("feed_forward_length"),
         "num_attention_heads": heads,
         "num_key_value_heads": parameters.count("attention.head_count_kv", heads),
-        "rms_norm_eps": float(parameters.number("attention.layer_norm_rms_epsilon")),
+        "rms_norm_eps": parameters.positive("attention.layer_norm_rms_epsilon"),
         "vocab_size": _vocab_size(file, parameters),
         "rope_theta": theta,
         "rope_traditional": parameters.architecture.is_interleaved,
@@ -228,7 +278,7 @@ def tensor_names(file: GgufFile, parameters: Hyperparameters) -> dict[str, str]:
         if _options(file, parameters).get(option):
             layer |= tensors
     names = dict(_MODEL)
-    for number in range(parameters.count("block_count")):
+    for number in range(_block_count(file, parameters)):
         names |= {f"blk.{number}.{a}": f"model.layers.{number}.{b}" for a, b in layer.items()}
     if missing := names.keys() - file.tensors.keys():
         raise ModelLoadError(f"{file.path} has no tensor {_some(missing)}")
@@ -241,6 +291,59 @@ def tensor_names(file: GgufFile, parameters: Hyperparameters) -> dict[str, str]:
     return names
 
 
+def check_tensors(file: GgufFile, names: Mapping[str, str], config: Mapping[str, Any]) -> None:
+    """Refuse tensors that do not have the shape that the config says, or cannot be unpacked.
+
+    Args:
+        file: The file.
+        names: The tensors that are converted, as `tensor_names` gives them.
+        config: The config, as `config_of` gives it.
+
+    Raises:
+        ModelLoadError: A tensor is of another shape, or of a type that is not supported.
+    """
+    sizes = _sizes(config)
+    for name in names:
+        tensor = file.tensors[name]
+        kind = name.split(".", 2)[2] if name.startswith("blk.") else name
+        expected = tuple(sizes[axis] for axis in _SHAPES[kind])
+        if tensor.shape != expected:
+            raise ModelLoadError(
+                f"{file.path}: tensor {name!r} has the shape {tensor.shape}; {expected} "
+                f"({', '.join(_SHAPES[kind])}) is right by the file's hyperparameters"
+            )
+        if not can_unpack(tensor.type):
+            raise ModelLoadError(
+                f"{file.path}: tensor {name!r} is of the type {tensor.type.name}, which is not "
+                "supported for weights"
+            )
+
+
+def _sizes(config: Mapping[str, Any]) -> dict[str, int]:
+    """The sizes of the axes of tensors; the heads of a projection are one axis."""
+    head_dim = config["head_dim"]
+    return {
+        "vocab": config["vocab_size"],
+        "hidden": config["hidden_size"],
+        "intermediate": config["intermediate_size"],
+        "head_dim": head_dim,
+        "heads": config["num_attention_heads"] * head_dim,
+        "kv_heads": config["num_key_value_heads"] * head_dim,
+    }
+
+
+def _block_count(file: GgufFile, parameters: Hyperparameters) -> int:
+    """Number of layers; more than there are tensors would be a list of names without an end."""
+    count = parameters.count("block_count")
+    if count > len(file.tensors):
+        raise parameters.error("block_count", f"is {count}, and it has {len(file.tensors)} tensors")
+    return count
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _some(names: set[str]) -> str:
     """The first names of many."""
     shown = ", ".join(repr(name) for name in sorted(names)[:3])
@@ -249,6 +352,10 @@ def _some(names: set[str]) -> str:
 
 def _head_dim(parameters: Hyperparameters, hidden: int, heads: int) -> int:
     """Width of a head; keys, values and the rotary embedding must have the same."""
+    if not parameters.has("attention.key_length") and hidden % heads:
+        raise parameters.error(
+            "attention.head_count", f"is {heads}, which does not divide {hidden}"
+        )
     head_dim = parameters.count("attention.key_length", hidden // heads)
     for key in ("attention.value_length", "rope.dimension_count"):
         if parameters.count(key, head_dim) != head_dim:
@@ -291,9 +398,7 @@ def _rope_scaling(
         return None
     if kind not in ("linear", "yarn"):
         raise parameters.error("rope.scaling.type", f"is {kind!r}; none, linear and yarn are known")
-    factor = float(parameters.number(_factor_key(parameters) or "rope.scaling.factor"))
-    if factor <= 0:
-        raise parameters.error("rope.scaling.factor", f"is {factor}; a positive number is needed")
+    factor = parameters.positive(_factor_key(parameters) or "rope.scaling.factor")
     if kind == "linear":
         return {"rope_type": "linear", "factor": factor}
     return {"rope_type": "yarn", "factor": factor, **_yarn(parameters)}
@@ -311,8 +416,8 @@ def _yarn(parameters: Hyperparameters) -> dict[str, float]:
         "original_max_position_embeddings": parameters.count(
             "rope.scaling.original_context_length", length
         ),
-        "beta_fast": float(parameters.number("rope.scaling.yarn_beta_fast", 32.0)),
-        "beta_slow": float(parameters.number("rope.scaling.yarn_beta_slow", 1.0)),
+        "beta_fast": parameters.positive("rope.scaling.yarn_beta_fast", 32.0),
+        "beta_slow": parameters.positive("rope.scaling.yarn_beta_slow", 1.0),
     }
 
 
@@ -332,7 +437,7 @@ def _llama3_scaling(file: GgufFile, head_dim: int, theta: float) -> dict[str, An
         "high_freq_factor": 4.0,
         "original_max_position_embeddings": 8192,
     }
-    expected = _llama3_factors(head_dim, theta, factor)
+    expected = _llama3_factors(head_dim, theta, max(factor, 1.0))
     if factors.shape != expected.shape or not np.allclose(factors, expected, rtol=1e-4):
         raise ModelLoadError(
             f"{file.path}: the factors in {_ROPE_FACTORS!r} are not those of Llama 3.1 to 3.3 "

@@ -68,6 +68,20 @@ def affine(kind: BlockType, blocks: np.ndarray) -> Affine | None:
     return convert(blocks) if convert else None
 
 
+def can_unpack(kind: BlockType) -> bool:
+    """Whether `unpacked` knows a type: not those of integers, nor a few that no file has."""
+    if kind.id in _PLAIN or kind.id in _AFFINE:
+        return True
+    from gguf import GGMLQuantizationType, quants  # noqa: PLC0415  # only some files need it
+
+    one = np.zeros((1, kind.num_bytes), np.uint8)
+    try:
+        quants.dequantize(one, GGMLQuantizationType(kind.id))
+    except NotImplementedError:
+        return False
+    return True
+
+
 def unpacked(kind: BlockType, blocks: np.ndarray) -> np.ndarray:
     """Weights of blocks of any type, float16 and float32 as they are.  (blocks, elements)
 

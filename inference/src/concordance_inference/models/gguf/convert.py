@@ -1,6 +1,7 @@
 """Writes the folder: weights, config, tokenizer."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -11,11 +12,12 @@ from concordance_shared import ModelLoadError
 
 from concordance_inference.models.gguf.architecture import (
     Hyperparameters,
+    check_tensors,
     config_of,
     tensor_names,
 )
 from concordance_inference.models.gguf.blocks import GROUP_SIZE, affine, unpacked
-from concordance_inference.models.gguf.file import GgufFile, Tensor
+from concordance_inference.models.gguf.file import GgufFile, Tensor, is_value
 from concordance_inference.models.gguf.tokenizer import Vocabulary
 
 Weights = Literal["float32", "quantized"]
@@ -23,6 +25,14 @@ Progress = Callable[[str], None]
 
 #: A file of weights is written when it holds so many bytes, so that converting takes little memory.
 _SHARD_BYTES = 2 << 30
+
+_SAMPLING = {
+    "general.sampling.temp": "temperature",
+    "general.sampling.top_k": "top_k",
+    "general.sampling.top_p": "top_p",
+    "general.sampling.min_p": "min_p",
+    "general.sampling.penalty_repeat": "repetition_penalty",
+}
 
 _FLOATS = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
 
@@ -47,8 +57,10 @@ def convert_gguf(gguf: Path, folder: Path, *, weights: Weights, progress: Progre
     _check_whole(file)
     parameters = Hyperparameters(file)
     names, config = tensor_names(file, parameters), config_of(file, parameters)
+    sampling = _sampling(file)
     vocabulary = Vocabulary(file, num_rows=config["vocab_size"])
     tokenizer = vocabulary.tokenizer()
+    check_tensors(file, names, config)
     folder.mkdir(parents=True, exist_ok=True)
     if weights == "quantized":
         config["quantization"] = _quantization(file, names)
@@ -59,7 +71,7 @@ def convert_gguf(gguf: Path, folder: Path, *, weights: Weights, progress: Progre
     tokenizer.save(str(folder / "tokenizer.json"))
     length = config["max_position_embeddings"]
     _write_json(folder / "tokenizer_config.json", vocabulary.tokenizer_config(length))
-    if sampling := _sampling(file):
+    if sampling:
         _write_json(folder / "generation_config.json", sampling)
 
 
@@ -75,12 +87,12 @@ def num_parameters(gguf: Path) -> int:
 def _check_whole(file: GgufFile) -> None:
     """Refuse files that hold a part of a model, or something else."""
     kind = file.metadata.get("general.type", "model")
-    if kind != "model":
-        raise ModelLoadError(f"{file.path} holds a {kind!r} (general.type), not a model")
+    if not is_value(kind, "model"):
+        raise ModelLoadError(f"{file.path} holds a {kind!r:.80} (general.type), not a model")
     parts = file.metadata.get("split.count", 1)
-    if parts not in (0, 1):
+    if not (is_value(parts, 0) or is_value(parts, 1)):
         raise ModelLoadError(
-            f"{file.path} is one of {parts} parts (split.count); join them with "
+            f"{file.path} is one of {parts!r:.80} parts (split.count); join them with "
             "`llama-gguf-split --merge`"
         )
 
@@ -128,14 +140,29 @@ def _dtype(file: GgufFile) -> mx.Dtype:
 def _arrays(
     file: GgufFile, names: Mapping[str, str], dtype: mx.Dtype, *, unpacks: bool
 ) -> Iterator[dict[str, mx.array]]:
-    """The arrays of one tensor after the other."""
+    """The arrays of one tensor after the other.
+
+    Raises:
+        ModelLoadError: A value is no number, or too large for the type that it is written in.
+    """
     for name, new in names.items():
         tensor = file.tensors[name]
         if unpacks or not _is_packed(tensor):
             plain = unpacked(tensor.type, file.blocks(name)).reshape(tensor.shape)
-            yield {new: mx.array(plain).astype(dtype)}
+            arrays = {new: mx.array(plain).astype(dtype)}
         else:
-            yield _packed(file, tensor, new, dtype)
+            arrays = _packed(file, tensor, new, dtype)
+        _check_finite(file, name, arrays)
+        yield arrays
+
+
+def _check_finite(file: GgufFile, name: str, arrays: Mapping[str, mx.array]) -> None:
+    for array in arrays.values():
+        if array.dtype != mx.uint32 and not mx.isfinite(array).all().item():
+            raise ModelLoadError(
+                f"{file.path}: tensor {name!r} holds NaN or infinity, or values too large for "
+                f"{str(array.dtype).removeprefix('mlx.core.')}"
+            )
 
 
 def _packed(file: GgufFile, tensor: Tensor, new: str, dtype: mx.Dtype) -> dict[str, mx.array]:
@@ -169,15 +196,20 @@ def _save(folder: Path, number: int, shard: dict[str, mx.array]) -> None:
 
 
 def _sampling(file: GgufFile) -> dict[str, float]:
-    """What the file recommends for sampling, by the names of generation_config.json."""
-    keys = {
-        "general.sampling.temp": "temperature",
-        "general.sampling.top_k": "top_k",
-        "general.sampling.top_p": "top_p",
-        "general.sampling.min_p": "min_p",
-        "general.sampling.penalty_repeat": "repetition_penalty",
-    }
-    return {new: file.metadata[key] for key, new in keys.items() if key in file.metadata}
+    """What the file recommends for sampling, by the names of generation_config.json.
+
+    Raises:
+        ModelLoadError: A recommendation is no number.
+    """
+    found: dict[str, float] = {}
+    for key, new in _SAMPLING.items():
+        value = file.metadata.get(key, 0)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value):
+            raise ModelLoadError(f"{file.path}: {key} is {value!r:.80}, which is no number")
+        if key in file.metadata:
+            found[new] = value
+    return found
 
 
 def _without_none(config: dict[str, Any]) -> dict[str, Any]:

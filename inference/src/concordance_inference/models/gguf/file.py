@@ -8,8 +8,9 @@ past its end.
 import math
 import mmap
 import struct
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from concordance_shared import ModelLoadError
@@ -21,6 +22,10 @@ _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _ALIGNMENT = 32
 _MAX_DIMENSIONS = 4
+
+#: More than any model has. A damaged count would take memory many times the size of the file.
+_MAX_TENSORS = _MAX_KEYS = 1 << 16
+_MAX_TEXTS = 1 << 22
 
 #: Value types of metadata: number -> numpy's type.
 _NUMBERS = {
@@ -56,6 +61,16 @@ class Tensor(Struct, frozen=True):
     def num_bytes(self) -> int:
         """Bytes that it takes in the file."""
         return self.size // self.type.num_elements * self.type.num_bytes
+
+
+def is_value(found: Any, expected: object) -> bool:
+    """Compare a value of metadata with a scalar; an array has to repeat it."""
+    if isinstance(found, np.ndarray):
+        found = found.tolist()
+    if isinstance(found, list):
+        values = cast(list[object], found)
+        return bool(values) and all(value == expected for value in values)
+    return bool(found == expected)
 
 
 class GgufFile:
@@ -97,16 +112,21 @@ class GgufFile:
         version = self._number("<I")
         if version not in _VERSIONS:
             raise self.error(f"its version is {version}; versions 2 and 3 in little-endian are")
-        num_tensors, num_keys = self._number("<Q"), self._number("<Q")
-        for _ in range(num_keys):
+        num_tensors = self._count("tensors", _MAX_TENSORS)
+        for _ in range(self._count("keys", _MAX_KEYS)):
             self._read_key()
-        found = [self._tensor() for _ in range(num_tensors)]
-        self._place(found)
+        self._place([self._tensor() for _ in range(num_tensors)])
+
+    def _count(self, what: str, most: int) -> int:
+        count = self._number("<Q")
+        if count > most:
+            raise self.error(f"it says that it has {count} {what}; at most {most} are read")
+        return count
 
     def _read_key(self) -> None:
         key = self._string()
         if key in self.metadata:
-            raise self.error(f"it has the key {key!r} twice")
+            raise self.error(f"it has the key {key!r:.80} twice")
         # Descriptions may hold anything; names of tokens must be right.
         strict = not key.startswith("general.")
         self.metadata[key] = self._value(self._number("<I"), key, strict=strict)
@@ -115,17 +135,18 @@ class GgufFile:
         if kind == _STRING:
             return self._string(strict=strict)
         if kind == _ARRAY:
-            return self._array(self._number("<I"), self._number("<Q"), key, strict=strict)
+            return self._array(self._number("<I"), key, strict=strict)
         return self._numbers(kind, 1, key)[0].item()
 
-    def _array(self, kind: int, length: int, key: str, *, strict: bool) -> Any:
+    def _array(self, kind: int, key: str, *, strict: bool) -> Any:
         if kind == _STRING:
+            length = self._count(f"texts in {key!r:.80}", _MAX_TEXTS)
             return [self._string(strict=strict) for _ in range(length)]
-        return self._numbers(kind, length, key)
+        return self._numbers(kind, self._number("<Q"), key)
 
     def _numbers(self, kind: int, length: int, key: str) -> np.ndarray:
         if kind not in _NUMBERS:
-            raise self.error(f"the value of {key!r} is of the unknown type {kind}")
+            raise self.error(f"the value of {key!r:.80} is of the unknown type {kind}")
         dtype = _NUMBERS[kind]
         return np.frombuffer(self._take(length * dtype.itemsize), dtype)
 
@@ -133,37 +154,57 @@ class GgufFile:
         """Name, shape, type, and offset in the data, of the tensor that comes next."""
         name = self._string()
         num_dimensions = self._number("<I")
-        if num_dimensions > _MAX_DIMENSIONS:
-            raise self.error(f"tensor {name!r} has {num_dimensions} dimensions")
+        if not 1 <= num_dimensions <= _MAX_DIMENSIONS:
+            raise self.error(
+                f"tensor {name!r:.80} has {num_dimensions} dimensions; 1 to {_MAX_DIMENSIONS} are "
+                "possible"
+            )
         shape = tuple(self._number("<Q") for _ in range(num_dimensions))
         kind = block_type(self._number("<I"))
         if kind is None:
-            raise self.error(f"tensor {name!r} is of a type that is not known")
+            raise self.error(f"tensor {name!r:.80} is of a type that is not known")
         return name, shape[::-1], kind, self._number("<Q")
 
     def _place(self, found: list[tuple[str, tuple[int, ...], BlockType, int]]) -> None:
         """Fill `tensors`; offsets count from the first aligned byte behind the list."""
-        alignment = self.metadata.get("general.alignment", _ALIGNMENT)
-        if not isinstance(alignment, int) or alignment < 1:
-            raise self.error(f"general.alignment is {alignment!r}")
+        alignment = self._alignment()
         start = -(-self._at // alignment) * alignment
         for name, shape, kind, offset in found:
+            if offset % alignment:
+                raise self.error(
+                    f"tensor {name!r:.80} is at offset {offset}, which is not a multiple of the "
+                    f"alignment {alignment}"
+                )
             tensor = Tensor(name, shape, kind, start + offset)
             self._check(tensor)
             self.tensors[name] = tensor
+        self._check_apart()
+
+    def _alignment(self) -> int:
+        found = self.metadata.get("general.alignment", _ALIGNMENT)
+        if type(found) is not int or found < 1 or found & (found - 1):
+            raise self.error(f"general.alignment is {found!r:.80}; a power of two is needed")
+        return found
+
+    def _check_apart(self) -> None:
+        """Refuse tensors that share bytes."""
+        placed = sorted(self.tensors.values(), key=lambda tensor: tensor.start)
+        for tensor, following in pairwise(placed):
+            if tensor.start + tensor.num_bytes > following.start:
+                raise self.error(f"tensors {tensor.name!r:.80} and {following.name!r:.80} overlap")
 
     def _check(self, tensor: Tensor) -> None:
         if tensor.name in self.tensors:
-            raise self.error(f"it has the tensor {tensor.name!r} twice")
+            raise self.error(f"it has the tensor {tensor.name!r:.80} twice")
         if not tensor.size or tensor.shape[-1] % tensor.type.num_elements:
             raise self.error(
-                f"tensor {tensor.name!r} has the shape {tensor.shape}, which does not divide into "
-                f"blocks of {tensor.type.num_elements} ({tensor.type.name})"
+                f"tensor {tensor.name!r:.80} has the shape {tensor.shape}, which does not "
+                f"divide into blocks of {tensor.type.num_elements} ({tensor.type.name})"
             )
         end = tensor.start + tensor.num_bytes
         if end > len(self._bytes):
             raise self.error(
-                f"tensor {tensor.name!r} ends at byte {end}, and the file has "
+                f"tensor {tensor.name!r:.80} ends at byte {end}, and the file has "
                 f"{len(self._bytes)}; it may have been fetched in part"
             )
 

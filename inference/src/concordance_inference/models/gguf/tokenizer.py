@@ -23,7 +23,7 @@ from tokenizers import (
     processors,
 )
 
-from concordance_inference.models.gguf.file import GgufFile
+from concordance_inference.models.gguf.file import GgufFile, is_value
 
 logger = logging.getLogger(__name__)
 
@@ -203,15 +203,13 @@ class Vocabulary:
             ModelLoadError: Tokens and merges do not fit together.
         """
         vocab = {token: token_id for token_id, token in enumerate(self._tokens)}
-        try:
-            model = models.BPE(
+        made = Tokenizer(
+            models.BPE(
                 vocab=vocab,
-                merges=[_halves(merge) for merge in self._merges],
+                merges=self._checked_merges(vocab),
                 ignore_merges=self._splitting.ignores_merges,
             )
-        except Exception as exc:  # tokenizers raises nothing narrower
-            raise self._error("merges", f"do not fit the tokens: {exc}") from exc
-        made = Tokenizer(model)
+        )
         if self._splitting.is_nfc:
             made.normalizer = normalizers.NFC()
         made.pre_tokenizer = self._pre_tokenizer()
@@ -219,6 +217,18 @@ class Vocabulary:
         self._add_special(made)
         self._add_post_processor(made)
         return made
+
+    def _checked_merges(self, vocab: Mapping[str, int]) -> list[tuple[str, str]]:
+        """The merges as pairs. The package `tokenizers` panics where a merged token is missing."""
+        merges = [_halves(merge) for merge in self._merges]
+        for left, right in merges:
+            if not (left and right and {left, right, left + right} <= vocab.keys()):
+                raise self._error(
+                    "merges",
+                    f"do not fit the tokens: {f'{left} {right}'!r:.80} has to be two tokens with a "
+                    "space between them, which together are a third one",
+                )
+        return merges
 
     def _pre_tokenizer(self) -> Any:
         splits = [
@@ -242,6 +252,9 @@ class Vocabulary:
         """Tokens at the ends of every text that is not a chat."""
         adds_bos = self._flag("add_bos_token", default=self._splitting.adds_bos) and self._bos
         adds_eos = self._flag("add_eos_token", default=False) and self._eos
+        for name, token in (("bos", self._bos), ("eos", self._eos)):
+            if token is None and self._flag(f"add_{name}_token", default=False):
+                raise self._error(f"add_{name}_token", f"is true, and {name}_token_id is missing")
         ends = [token for token in (adds_bos, adds_eos) if token]
         if not ends:
             return
@@ -277,10 +290,10 @@ class Vocabulary:
 
     def _check_keys(self) -> None:
         model = self._file.metadata.get(f"{_PREFIX}model")
-        if model != "gpt2":
+        if not is_value(model, "gpt2"):
             raise self._error(
                 "model",
-                f"is {model!r}; only byte-level BPE ('gpt2') is supported. Convert the model's "
+                f"is {model!r:.80}; only byte-level BPE ('gpt2') is supported. Convert the model's "
                 "folder on the hub with mlx_lm.convert",
             )
         for full, value in self._file.metadata.items():
@@ -289,8 +302,8 @@ class Vocabulary:
                 continue
             if key not in _ABSENT:
                 raise self._error(key, "is not supported")
-            if value != _ABSENT[key]:
-                raise self._error(key, f"is {value!r}; only {_ABSENT[key]!r} is supported")
+            if not is_value(value, _ABSENT[key]):
+                raise self._error(key, f"is {value!r:.80}; only {_ABSENT[key]!r} is supported")
 
     def _known_splitting(self) -> _Splitting:
         name = self._file.metadata.get(f"{_PREFIX}pre")
@@ -300,9 +313,10 @@ class Vocabulary:
                 "by the pattern 'default', which may not be the model's",
                 self._file.path,
             )
-        splitting = _SPLITTINGS.get(str(name or "default"))
+            name = "default"
+        splitting = _SPLITTINGS.get(name) if isinstance(name, str) else None
         if splitting is None:
-            raise self._error("pre", f"is {name!r}; known are {', '.join(sorted(_SPLITTINGS))}")
+            raise self._error("pre", f"is {name!r:.80}; known are {', '.join(sorted(_SPLITTINGS))}")
         return splitting
 
     def _strings(self, key: str) -> list[str]:
@@ -315,8 +329,9 @@ class Vocabulary:
         types = self._file.metadata.get(f"{_PREFIX}token_type")
         if types is None:
             return [1] * len(self._tokens)
-        if not isinstance(types, np.ndarray) or len(types) != len(self._tokens):
-            raise self._error("token_type", f"is not a list of {len(self._tokens)} numbers")
+        is_list = isinstance(types, np.ndarray) and types.dtype.kind in "iu"
+        if not is_list or len(types) != len(self._tokens):
+            raise self._error("token_type", f"is not a list of {len(self._tokens)} integers")
         return [int(kind) for kind in types]
 
     def _token(self, name: str) -> str | None:
@@ -324,9 +339,9 @@ class Vocabulary:
         token_id = self._file.metadata.get(f"{_PREFIX}{name}_token_id")
         if token_id is None:
             return None
-        if not isinstance(token_id, int) or not 0 <= token_id < len(self._tokens):
+        if type(token_id) is not int or not 0 <= token_id < len(self._tokens):
             raise self._error(
-                f"{name}_token_id", f"is {token_id!r}; the file has {len(self._tokens)} tokens"
+                f"{name}_token_id", f"is {token_id!r:.80}; the file has {len(self._tokens)} tokens"
             )
         return self._tokens[token_id]
 
@@ -334,7 +349,10 @@ class Vocabulary:
         return self._tokens.index(token)
 
     def _flag(self, key: str, *, default: bool) -> bool:
-        return bool(self._file.metadata.get(_PREFIX + key, default))
+        value = self._file.metadata.get(_PREFIX + key, default)
+        if not isinstance(value, bool):
+            raise self._error(key, f"is {value!r:.80}; true or false is needed")
+        return value
 
     def _error(self, key: str, what: str) -> ModelLoadError:
         return ModelLoadError(f"{self._file.path}: {_PREFIX}{key} {what}")
