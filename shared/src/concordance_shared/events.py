@@ -42,7 +42,13 @@ class Logits(Protocol):
         ...
 
     def top_k(self, k: int) -> list[tuple[int, float]]:
-        """The `k` best `(token_id, score)` pairs, best first; only these leave the device."""
+        """The `k` best `(token_id, score)` pairs, best first; only these leave the device.
+
+        Of equal scores, the lowest token id comes first.
+
+        Raises:
+            ValueError: `k` is negative.
+        """
         ...
 
     def entropy(self) -> float:

@@ -59,6 +59,22 @@ def test_margin_is_the_lead_of_the_best():
         r.margin(0)
 
 
+@pytest.mark.parametrize("of", [row, lambda *scores: ScriptedLogits(scores)])
+def test_a_negative_number_of_best_scores_is_an_error(of):
+    assert of(1.0, 3.0, 2.0).top_k(0) == []
+    with pytest.raises(ValueError, match="k=-1 is negative"):
+        of(1.0, 3.0, 2.0).top_k(-1)
+
+
+def test_the_lowest_ids_of_equal_scores_are_the_best_ones():
+    assert row(5, 1, 7, 7, 1, 7).top_k(3) == [(2, 7.0), (3, 7.0), (5, 7.0)]
+    assert row(*[0.0] * 3000, 1.0).top_k(3) == [(3000, 1.0), (0, 0.0), (1, 0.0)]
+
+
+def test_a_row_with_nan_is_not_taken_for_a_sure_one():
+    assert math.isnan(row(1, math.nan, 2).entropy())
+
+
 ADJUSTMENTS = st.fixed_dictionaries(
     {},
     optional={

@@ -1,5 +1,6 @@
 """A row of scores as a mod sees it: on the device until it is read."""
 
+import math
 from functools import cached_property
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import numpy as np
 from concordance_shared import AdjustedLogits, column
 
 from concordance_inference.engine.sampling.adjustments import adjusted, given_row
+from concordance_inference.engine.sampling.likeliest import likeliest
 
 
 class LogitsRow:
@@ -63,18 +65,29 @@ class LogitsRow:
         return self.to_numpy().astype(dtype or np.float32, copy=False)
 
     def top_k(self, k: int) -> list[tuple[int, float]]:
-        """The `k` best `(token_id, score)` pairs, best first; only these leave the device."""
-        k = min(k, self.row.size)
-        ids = mx.argpartition(-self.row, k - 1)[:k] if k < self.row.size else mx.arange(k)
-        scores = cast(list[float], self.row[ids].tolist())
-        pairs = zip(cast(list[int], ids.tolist()), scores, strict=True)
-        return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+        """The `k` best `(token_id, score)` pairs, best first; only these leave the device.
+
+        Of equal scores, the lowest token id comes first.
+
+        Raises:
+            ValueError: `k` is negative.
+        """
+        if k < 0:
+            raise ValueError(f"top_k(k) gives the k best tokens: k={k} is negative")
+        if k == 0:
+            return []
+        ids, scores = self._likeliest(k)
+        pairs = zip(cast(list[int], ids.tolist()), cast(list[float], scores.tolist()), strict=True)
+        return list(pairs)
 
     def entropy(self) -> float:
-        """How undecided the model is, in nats; only the number leaves the device."""
+        """How undecided the model is, in nats; only the number leaves the device.
+
+        NaN if the row holds NaN.
+        """
         logprobs = self.row - mx.logsumexp(self.row)
         weighted = mx.where(mx.isinf(logprobs), 0.0, mx.exp(logprobs) * logprobs)
-        return max(0.0, -cast(float, mx.sum(weighted).item()))
+        return max(-cast(float, mx.sum(weighted).item()), 0.0)  # NaN stays where it comes first
 
     def margin(self, k: int = 2) -> float:
         """How far the best score is ahead of the `k`-th best; only the number leaves the device.
@@ -85,9 +98,14 @@ class LogitsRow:
         if k < 1:
             raise ValueError(f"margin(k) compares with the k-th best score: k={k} is less than 1")
         if k > self.row.size:
-            return float("inf")
-        best = mx.topk(self.row, k)
-        return cast(float, (mx.max(best) - mx.min(best)).item())
+            return math.inf
+        _, scores = self._likeliest(k)
+        best, last = cast(list[float], scores[mx.array([0, k - 1])].tolist())
+        return math.inf if last == -math.inf else best - last
+
+    def _likeliest(self, k: int) -> tuple[mx.array, mx.array]:
+        ids, scores = likeliest(self.row[None], min(k, self.row.size))
+        return ids[0], scores[0]
 
     def to_numpy(self) -> np.ndarray:
         """The whole row as a new numpy array.  (vocab,) float32"""

@@ -89,7 +89,13 @@ class ScriptedLogits:
         return self._best
 
     def top_k(self, k: int) -> list[tuple[int, float]]:
-        """The `k` best `(token_id, score)` pairs, best first, the first of equals first."""
+        """The `k` best `(token_id, score)` pairs, best first, the first of equals first.
+
+        Raises:
+            ValueError: `k` is negative.
+        """
+        if k < 0:
+            raise ValueError(f"top_k(k) gives the k best tokens: k={k} is negative")
         k = min(k, self._size)
         ranked = self._sampleable() + [(i, _COMMON) for i in _lowest_bits(self._common, k)]
         ranked.sort(key=_rank)
@@ -117,7 +123,8 @@ class ScriptedLogits:
         if k < 1:
             raise ValueError(f"margin(k) compares with the k-th best score: k={k} is less than 1")
         best = self.top_k(k)
-        return best[0][1] - best[-1][1] if len(best) == k else math.inf
+        can_compare = len(best) == k and best[-1][1] > -math.inf
+        return best[0][1] - best[-1][1] if can_compare else math.inf
 
     def to_numpy(self) -> Any:
         """The row as a numpy array.  (vocab,) float32. Needs numpy to be installed."""

@@ -5,6 +5,7 @@ from typing import cast
 
 import mlx.core as mx
 
+from concordance_inference.engine.sampling.likeliest import likeliest
 from concordance_inference.generation import TokenLogprobs
 
 
@@ -17,14 +18,14 @@ class Logprobs:
         Args:
             logits: The model's own scores.  (positions, vocab) float32
             token_ids: The tokens that stand there.  (positions,) int32
-            num_top: How many alternatives to tell.
+            num_top: How many alternatives to tell; of equally likely ones, the lowest ids.
         """
         total = mx.logsumexp(logits, axis=-1, keepdims=True)
         at = mx.maximum(token_ids, 0)[:, None]
         self._chosen = (mx.take_along_axis(logits, at, axis=-1) - total)[:, 0]
         self._token_ids = token_ids
-        self._top_ids = _likeliest(logits, num_top)  # (positions, num_top)
-        self._top = mx.take_along_axis(logits, self._top_ids, axis=-1) - total
+        self._top_ids, top = _likeliest(logits, num_top)  # (positions, num_top)
+        self._top = top - total
         self._entries: list[TokenLogprobs] | None = None
         mx.async_eval(self._chosen, self._token_ids, self._top_ids, self._top)
 
@@ -40,17 +41,16 @@ class Logprobs:
         return [_entry(*row) for row in rows]  # type: ignore[arg-type]
 
 
-def _likeliest(logits: mx.array, k: int) -> mx.array:
-    """The `k` likeliest tokens of each row, in no order.  (rows, vocab) -> (rows, k) uint32"""
+def _likeliest(logits: mx.array, k: int) -> tuple[mx.array, mx.array]:
+    """The `k` likeliest tokens of each row, best first, the lowest id of equals first."""
     if not k:
-        return mx.zeros((logits.shape[0], 0), mx.uint32)
-    if k >= logits.shape[-1]:
-        return mx.broadcast_to(mx.arange(logits.shape[-1], dtype=mx.uint32), logits.shape)
-    return mx.argpartition(-logits, k - 1, axis=-1)[:, :k]
+        none = mx.zeros((logits.shape[0], 0))
+        return none.astype(mx.uint32), none
+    return likeliest(logits, k)
 
 
 def _entry(
     token_id: int, logprob: float, top_ids: Sequence[int], top: Sequence[float]
 ) -> TokenLogprobs:
-    pairs = sorted(zip(top_ids, top, strict=True), key=lambda pair: (-pair[1], pair[0]))
-    return TokenLogprobs(token_id=token_id, logprob=logprob, top=tuple(pairs))
+    pairs = tuple(zip(top_ids, top, strict=True))
+    return TokenLogprobs(token_id=token_id, logprob=logprob, top=pairs)
