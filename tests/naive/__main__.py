@@ -9,7 +9,7 @@ import traceback
 from collections import Counter, defaultdict
 
 from naive.compare import Report, check
-from naive.models import MODELS
+from naive.models import MODELS, family_of
 from naive.programs import from_json, random_program
 from naive.shrink import HARNESS, shrunk
 
@@ -23,7 +23,7 @@ def main(argv=None):
         report = checked(from_json(text), strict=args.strict)
         say("\n".join(report.differences) or f"no difference; near ties: {report.near_ties}")
         return bool(report.differences)
-    models = [m for m in MODELS if not args.family or m.partition("/")[0] in args.family]
+    models = [m for m in MODELS if not args.family or family_of(m) in args.family]
     totals, failures = Counter(), defaultdict(int)
     started = time.monotonic()
     for number in range(args.start, args.start + args.programs):

@@ -7,10 +7,10 @@ import numpy as np
 from concordance_inference.generation import Completed, Failed, TextDelta, TokensDelta
 
 from naive.executor import Executor
-from naive.models import Oracle, model_named
-from naive.play import World, play
+from naive.models import Oracle
+from naive.play import play
 from naive.programs import from_json, sampling_params
-from naive.script import Script
+from naive.script import parts_of, scripts_of
 
 #: Logits, whose size is around 10, differ by less: rounding in another order makes 1e-6 to 1e-5.
 TOLERANCE = 2e-4
@@ -37,11 +37,11 @@ def check(program, *, strict=False):
     """Run a program in the engine and in the executor, and compare."""
     program = from_json(program.to_json())  # conversations write into their prompts
     report = Report()
-    played, problem = play(program)
+    played, world, problem = play(program)
     if problem:
         report.differences.append(problem)
         return report
-    world, oracle = World(program), Oracle(model_named(program.model), strict=strict)
+    oracle = Oracle(program.model, strict=strict)
     for one in played:
         if isinstance(one.end, Completed):
             oracle.hint([*_prompt(one), *one.end.token_ids])
@@ -83,13 +83,10 @@ def _is_near_tie(one, expected, world, oracle):
 
 
 def _expected(one, world, oracle, nudge=None):
-    scripts = [
-        Script(script.name, spec)
-        for script, spec in zip(one.scripts, one.request.mods, strict=True)
-    ]
+    scripts = scripts_of(one.request, world.vocab_size)
     request = SimpleNamespace(**{**vars(one.request), "sampling": sampling_params(one.request)})
-    outcome = Executor(request, scripts, oracle, world, nudge).run()
-    outcome.events = [script.events for script in scripts]
+    outcome = Executor(request, parts_of(scripts), oracle, world, nudge).run()
+    outcome.events = [script.events for script in parts_of(scripts)]
     return outcome
 
 

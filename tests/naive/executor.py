@@ -1,4 +1,4 @@
-"""Runs one request the slow and simple way: no cache, no batch, no speculation.
+"""Runs one request the slow and simple way: nothing cached, no batch, no speculation.
 
 Every decision is one pass of the model over the whole token list. Events and actions follow
 `docs/events-and-actions.md`; neither the SDK's dispatch nor the engine's sampler is called.
@@ -23,13 +23,15 @@ class Executor:
             request: What is asked; see `programs.Request`.
             mods: Its mods: `name`, `on`, `max_backtrack` and `answer(event)`.
             logits: A function from a token list to the logits behind it.  (vocab,) float32
-            world: `vocab_size`, `eos_ids`, `context_length`, `piece(token_id)` -> bytes.
+            world: `vocab_size`, `eos_ids`, `context_length`, `longest`, `share`,
+                `piece(token_id)` -> bytes; see `play.World`.
             nudge: Changes a row and its margin a little before it is sampled; see `compare`.
         """
         self.request, self.mods, self.logits, self.world = request, mods, logits, world
         self.prompt, self.ids, self.forced, self.nudge = list(request.prompt), [], [], nudge
-        room = world.context_length - len(self.prompt)
-        self.budget = room if request.max_tokens is None else min(request.max_tokens, room)
+        room, share = world.longest - len(self.prompt), world.share - len(self.prompt)
+        wanted = request.max_tokens
+        self.budget = min(max(share, len(self.prompt)) if wanted is None else wanted, room)
         self.told = dict.fromkeys(self.listeners("Added"), 0)  # of how many tokens each knows
         self.draws = self.taken_back = self.stalled = self.released = 0
         self.been = {()}  # completions that decisions have led to
@@ -40,16 +42,18 @@ class Executor:
 
     def run(self):
         """The request, from its prompt to its end."""
-        if len(self.prompt) >= self.world.context_length:
+        if len(self.prompt) >= self.world.longest:
             self.fault, self.reason = Fault("ContextLengthError"), "error"
             return self.outcome()
         try:
             self.prefilled()
+            self.check_memory()
             self.finish_if_complete()
             while not self.reason:
                 self.decide_position()
                 if self.reason in (None, "length") and self.stop_at(self.text_of(self.ids)) >= 0:
                     self.reason = "stop"
+            self.check_memory()
         except Fault as fault:
             self.fault, self.reason = fault, "error"
         for mod in self.listeners("Finished"):
@@ -193,6 +197,14 @@ class Executor:
             raise refused(mod, event)
         self.prompt = list(ids)
         self.budget = min(self.budget, room, max_steps or room)
+
+    def check_memory(self):
+        """What mods put there has to fit: a prompt, and an output whose tokens are scored."""
+        room = self.world.longest - len(self.prompt)
+        scores = self.request.top_logprobs is not None
+        if room <= 0 or (scores and len(self.ids) > room):
+            raise Fault("ContextLengthError")
+        self.budget = min(self.budget, room)
 
     def finish_if_complete(self):
         if not self.reason and self.ids and self.ids[-1] in self.world.eos_ids:

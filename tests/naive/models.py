@@ -1,4 +1,4 @@
-"""The tiny models of the comparison, and their logits without a cache."""
+"""The tiny models of the comparison, and their logits from one pass over all tokens."""
 
 from functools import cache
 
@@ -6,7 +6,9 @@ import mlx.core as mx
 import numpy as np
 from concordance_inference.engine.caches import attention
 from concordance_inference.engine.profile import profile_of
-from families import _FIELDS, build_model
+from families import _FIELDS, VOCAB, build_model
+from mlx_lm.models.cache import make_prompt_cache
+from model_files import compare as model_files
 
 #: Family -> the field that holds its window or chunk size, and other sizes than the default.
 _WINDOWS = {
@@ -19,11 +21,30 @@ _WINDOWS = {
     "deepseek_v41": ("sliding_window", (4, 16)),
 }
 
-#: Names of models: a family, and the size of its window behind a slash if it is not the default.
+#: Families with a vocabulary of more tokens than the sampler sorts where a row is cut by rank.
+_WIDE = {"llama": 3001, "mamba": 2600}
+
+#: Names of models: a family, and behind a slash the size of its window if it is not the default,
+#: or behind a plus the size of its vocabulary.
 MODELS = (
     *_FIELDS,
+    "gemma3n",
     *(f"{family}/{size}" for family, (_, sizes) in _WINDOWS.items() for size in sizes),
+    *(f"{family}+{size}" for family, size in _WIDE.items()),
 )
+
+#: Logits differ by more where a model says something else with a cache than without.
+_SAME = 1e-3
+
+
+def family_of(name):
+    """The family of a model."""
+    return name.partition("/")[0].partition("+")[0]
+
+
+def vocab_of(name):
+    """The number of tokens of a model's vocabulary."""
+    return int(name.partition("+")[2] or VOCAB)
 
 
 def window_of(name):
@@ -36,8 +57,10 @@ def window_of(name):
 def model_named(name):
     """The random model of a name."""
     family, _, size = name.partition("/")
+    if name == "gemma3n":
+        return model_files.build(name)
     if not size:
-        return build_model(family)
+        return build_model(family_of(name), vocab_size=vocab_of(name))
     key, _ = _WINDOWS[family]
     if family == "llama4":
         text = {**_FIELDS[family]["text_config"], key: int(size)}
@@ -52,6 +75,22 @@ def profile_named(name, growth):
     return profile_of(model_named(name), measures_cost=False)
 
 
+def _logits(model, ids, caches=None):
+    """The logits behind each beginning of a list.  (tokens, vocab) float32"""
+    return np.array(model(mx.array([list(ids)]), cache=caches)[0].astype(mx.float32))
+
+
+@cache
+def _caches_of(name):
+    """What makes the caches of a pass: fresh ones where a model needs them, else none.
+
+    In gemma3n, layers share keys and values only if there is a cache.
+    """
+    model, ids = model_named(name), range(7, 55)  # past every window
+    apart = np.abs(_logits(model, ids) - _logits(model, ids, make_prompt_cache(model))).max()
+    return (lambda: None) if apart < _SAME else (lambda: make_prompt_cache(model))
+
+
 class Oracle:
     """Logits of a model, each from one pass over the whole token list.
 
@@ -59,16 +98,16 @@ class Oracle:
     decision whose list begins another one that was read costs nothing.
     """
 
-    def __init__(self, model, *, strict=False):
-        """Take a model; `strict` reads every list anew and uses the last position only."""
-        self._model = model
+    def __init__(self, name, *, strict=False):
+        """Take a model's name; `strict` reads every list anew and uses the last position only."""
+        self._model, self._make_caches = model_named(name), _caches_of(name)
         self._strict = strict
         self._rows = {}
         self.num_passes = 0
 
     def read(self, ids):
         """Run a list of tokens and remember the logits behind each of its beginnings."""
-        rows = np.array(self._model(mx.array([list(ids)]))[0].astype(mx.float32))
+        rows = _logits(self._model, ids, self._make_caches())
         self.num_passes += 1
         for i in [len(ids)] if self._strict else range(1, len(ids) + 1):
             self._rows.setdefault(tuple(ids[:i]), rows[i - 1])

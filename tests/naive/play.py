@@ -17,13 +17,13 @@ from concordance_sdk import Prefilled, definition_of, mod
 from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import EVENTS as EVENT_TYPES
 
-from naive.models import model_named, profile_named
+from naive.models import model_named, profile_named, vocab_of
 from naive.outcome import Event
-from naive.programs import EOS, PIECES, VOCAB, sampling_params
-from naive.script import Script
+from naive.programs import EOS, PIECES, sampling_params
+from naive.script import parts_of, scripts_of
 
 #: An engine that has not ended after so many steps never will.
-MAX_STEPS = 1500
+MAX_STEPS = 4000
 
 _TYPES = {event.__name__: event for event in EVENT_TYPES}
 
@@ -32,17 +32,21 @@ class World:
     """What is known of a program's model beside its weights."""
 
     def __init__(self, program):
-        """Lay out the vocabulary of a program."""
-        self.vocab_size = VOCAB
+        """Lay out the vocabulary of a program, and its memory."""
+        self.vocab_size = vocab_of(program.model)
         self.eos_ids = frozenset(program.eos)
         self.context_length = program.context
+        self.kv_bytes = _kv_bytes(program)
+        budget = _budget(program, 2**62 if self.kv_bytes is None else self.kv_bytes)
+        self.longest = _room_of(budget, program, 1)  # tokens that memory holds of one request
+        self.share = _room_of(budget, program, program.max_rows)  # and if all are equally long
         self._short = program.alphabet == "short"
 
     def piece(self, token_id):
         """The bytes of a token; none for one that ends the completion."""
         if token_id in self.eos_ids or token_id == EOS:
             return b""
-        return PIECES[token_id % len(PIECES)] if self._short else bytes([token_id])
+        return PIECES[token_id % len(PIECES)] if self._short else bytes([token_id % 256])
 
     def traits(self):
         """The same for the engine."""
@@ -58,14 +62,15 @@ class World:
 class Played:
     """One request in the engine: what was asked, what its client heard, what its mods saw."""
 
-    def __init__(self, number, request):
+    def __init__(self, number, request, vocab_size):
         """Take a request of a program."""
         self.request = request
         self.name = f"r{number}"
         self.updates = []
         self.began_at = None  # the step before which it was submitted
         self.was_cancelled = False
-        self.scripts = [Script(f"m{i}", spec) for i, spec in enumerate(request.mods)]
+        self.mods = scripts_of(request, vocab_size)
+        self.scripts = parts_of(self.mods)
 
     @property
     def end(self):
@@ -82,7 +87,7 @@ class Played:
             max_tokens=request.max_tokens,
             sampling=sampling_params(request),
             stop=tuple(request.stop),
-            mods=tuple(_mod_call(script) for script in self.scripts),
+            mods=tuple(_mod_call(script) for script in self.mods),
             stream=request.stream,
             include_retractions=request.retractions,
             show_tokens=request.show_tokens,
@@ -92,12 +97,17 @@ class Played:
 
 
 def play(program):
-    """Run a program; what came of each request, and what went wrong with the engine itself."""
-    played = [Played(i, request) for i, request in enumerate(program.requests)]
+    """Run a program.
+
+    Returns:
+        What came of each request, the model's `World`, and what went wrong with the engine itself.
+    """
     with _constants(program):
-        engine, kv_bytes = _engine(program)
-        problem = _run(engine, played, kv_bytes)
-    return played, problem
+        world = World(program)
+        requests = enumerate(program.requests)
+        played = [Played(i, request, world.vocab_size) for i, request in requests]
+        problem = _run(_engine(program, world), played, world.kv_bytes)
+    return played, world, problem
 
 
 def _run(engine, played, kv_bytes):
@@ -154,64 +164,100 @@ def _constants(program):
             sampler._CANDIDATES = candidates
 
 
-def _engine(program):
-    world = World(program)
+def _engine(program, world):
     profile = profile_named(program.model, program.growth)
     profile = msgspec.structs.replace(profile, cost=PassCost(per_token=program.per_token))
     if program.sharing is not None:
         least = min(profile.sharing, Sharing(program.sharing))
         profile = msgspec.structs.replace(profile, sharing=least)
-    kv_bytes = _kv_bytes(program, profile)
     config = EngineConfig(
         max_rows=program.max_rows,
         chunk=program.chunk,
-        kv_bytes=kv_bytes,
+        kv_bytes=world.kv_bytes,
         prefix_bytes=None if program.prefixes else 0,
     )
     runner = ModelRunner(model_named(program.model), profile, margin=program.margin)
-    return Engine(runner, world.traits(), config), kv_bytes
+    return Engine(runner, world.traits(), config)
 
 
-def _kv_bytes(program, profile):
-    """The memory for caches: at least what the largest request needs when it is alone."""
+def _budget(program, max_bytes):
+    return KvBudget(
+        profile_named(program.model, program.growth).footprint,
+        max_bytes=max_bytes,
+        max_rows=program.max_rows,
+        context_length=program.context,
+    )
+
+
+def _kv_bytes(program):
+    """The memory for caches: so many times what the largest request needs when it is alone."""
     if program.memory is None:
         return None
     length = max(map(_longest, program.requests))
-    low, high = 0, 2**40
+    least = _least(lambda num_bytes: _budget(program, num_bytes).fits([length]), 2**40)
+    return int(program.memory * least)
+
+
+def _room_of(budget, program, num_rows):
+    """How long so many rows can be together."""
+    return _least(
+        lambda length: length == program.context or not budget.fits([length + 1] * num_rows),
+        program.context,
+    )
+
+
+def _least(is_enough, most):
+    """The least number up to `most` that is enough, as is every one above it."""
+    low, high = -1, most
     while high - low > 1:
         middle = (low + high) // 2
-        budget = KvBudget(
-            profile.footprint,
-            max_bytes=middle,
-            max_rows=program.max_rows,
-            context_length=program.context,
-        )
-        fits = budget.longest >= length and budget.fits([length])
-        low, high = (low, middle) if fits else (middle, high)
-    return int(program.memory * high)
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
 
 
 def _longest(request):
-    actions = [rule.do for spec in request.mods for rule in spec.rules]
+    actions = [rule.do for spec in _all_mods(request.mods) for rule in spec.rules]
     prompts = [len(request.prompt), *(len(do[1]) for do in actions if do[0] == "prefill")]
-    outputs = [request.max_tokens + 1, *(len(do[1]) for do in actions if do[0] == "output")]
+    wanted = len(request.prompt) if request.max_tokens is None else request.max_tokens
+    outputs = [wanted + 1, *(len(do[1]) for do in actions if do[0] == "output")]
     return max(prompts) + max(outputs)
+
+
+def _all_mods(mods):
+    return [each for spec in mods for each in (spec, *_all_mods(spec.contains))]
 
 
 # Mods
 
 
-def _mod_call(script):
-    def handle(event, actions):
-        return _action(actions, script.answer(_event(script, event)))
+_METHODS = {
+    "Prefilled": "prefilled",
+    "ForwardPass": "forward_pass",
+    "Sampled": "sampled",
+    "Added": "added",
+    "Finished": "finished",
+}
 
-    marked = mod(
-        name=script.name,
-        on=[_TYPES[name] for name in sorted(script.on)],
-        max_backtrack=script.max_backtrack,
-        registered=False,
-    )(handle)
-    return ModCall(definition=definition_of(marked), parameters={}, name=script.name)
+
+def _mod_call(script):
+    return ModCall(definition=definition_of(_marked(script)), parameters={}, name=script.name)
+
+
+def _marked(script):
+    """A function, or a class if it contains other mods."""
+
+    def handle(event, actions):
+        return _action(actions, script.answer(_event(script, event)), script.vocab_size)
+
+    options = {"name": script.name.rpartition("/")[2], "registered": False}
+    options["max_backtrack"] = script.max_backtrack
+    if not script.contains:
+        return mod(on=[_TYPES[name] for name in sorted(script.on)], **options)(handle)
+    methods = dict.fromkeys(
+        [_METHODS[name] for name in script.on], lambda self, event, actions: handle(event, actions)
+    )
+    methods["mods"] = lambda self: [_marked(inner) for inner in script.contains]
+    return mod(**options)(type("Container", (), methods))
 
 
 def _event(script, event):
@@ -235,12 +281,12 @@ def _event(script, event):
     return seen
 
 
-def _action(actions, action):
+def _action(actions, action, vocab_size):
     kind, *values = action
     if kind == "raise":
         raise RuntimeError("kaput")
     if kind == "logits":
-        return actions.adjust_logits(**_change(values[0]))
+        return actions.adjust_logits(**_change(values[0], vocab_size))
     make = {
         "noop": actions.noop,
         "prefill": actions.adjust_prefill,
@@ -253,11 +299,11 @@ def _action(actions, action):
     return make(*values)
 
 
-def _change(change):
+def _change(change, vocab_size):
     fields = {"logits": change.get("row"), "token_temp": change.get("temp")}
     if "bias" in change:
         fields["bias"] = {int(token_id): value for token_id, value in change["bias"].items()}
     if "mask" in change:
-        allowed = np.isin(np.arange(VOCAB), change["mask"])
+        allowed = np.isin(np.arange(vocab_size), change["mask"])
         fields["mask"] = np.packbits(allowed, bitorder="little").tobytes()
     return fields | {key: change[key] for key in ("allow", "ban") if key in change}

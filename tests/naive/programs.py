@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from concordance_inference.generation import SamplingParams
 
-from naive.models import window_of
+from naive.models import vocab_of, window_of
 
 VOCAB = 257
 EOS = 256
@@ -38,6 +38,7 @@ class Mod:
     rules: list[Rule]
     max_backtrack: int | None = 32
     reads: bool = False  # looks at every row of logits
+    contains: list["Mod"] = field(default_factory=list)  # other mods, which act behind it
 
 
 @dataclass
@@ -94,7 +95,8 @@ def from_json(text):
 
 
 def _mod(data):
-    return Mod(**{**data, "rules": [Rule(**rule) for rule in data["rules"]]})
+    rules = [Rule(**rule) for rule in data["rules"]]
+    return Mod(**{**data, "rules": rules, "contains": [_mod(m) for m in data.get("contains", [])]})
 
 
 def _short(data):
@@ -127,7 +129,7 @@ def random_program(dice, model):
         chunk=chunk,
         growth=growth,
         margin=margin,
-        memory=dice.choice([None, None, None, 1.0, 1.5, 2.5]) if context == 4096 else None,
+        memory=dice.choice([None, None, None, 0.6, 1.0, 1.5, 2.5]) if context == 4096 else None,
         prefixes=dice.random() < 0.85,
         per_token=dice.choice([0.0, 0.05, 0.05, 1.0]),
         sharing=dice.choice([None, None, None, 0, 1, 2]),
@@ -136,6 +138,8 @@ def random_program(dice, model):
         eos=[EOS, *dice.sample(range(VOCAB), dice.choice([0, 0, 4, 20]))],
         alphabet=dice.choice(["bytes", "short", "short"]),
     )
+    if wide.memory:
+        wide.context = 200  # or requests without `max_tokens` are as long as memory allows
     habit = dice.choice([None] * 6 + [_share_beginnings, _force_beside_others, _go_and_come])
     if habit:
         habit(dice, wide, edges)
@@ -235,11 +239,11 @@ def _request(dice, program, prompts, i, edges):
         top_logprobs=dice.choice([None, None, 0, 3]) if program.context > 100 else None,
         salt=dice.choice([""] * 9 + ["salt"]),
     )
-    if program.context < 100 and program.memory is None and dice.random() < 0.2:
+    if (program.context < 100 or program.memory) and dice.random() < 0.3:
         request.max_tokens = None
     if i and dice.random() < 0.6:
         request.after = dice.randrange(i)
-        request.goes_on = dice.random() < 0.3 and program.memory is None
+        request.goes_on = dice.random() < 0.3
     else:
         request.at = dice.choice([0, 0, 0, 1, 3, 9])
     if request.goes_on:
@@ -256,7 +260,19 @@ def _request(dice, program, prompts, i, edges):
     request.mods = [_random_mod(dice, request, edges) for _ in range(dice.choice([0, 1, 1, 2, 3]))]
     if program.candidates and dice.random() < 0.1:
         _cut_by_rank(dice, request, most)
+    if vocab_of(program.model) > VOCAB and dice.random() < 0.6:
+        request.sampling |= {"temperature": 4, **dice.choice(_WIDE_CUTS)}
     return request
+
+
+#: Keep about a third of a flat distribution, and more tokens than are sorted.
+_WIDE_CUTS = [
+    {"top_p": 0.95},
+    {"top_p": 0.8},
+    {"top_k": 1500},
+    {"top_k": 1500, "top_p": 0.9},
+    {"top_k": 100, "top_p": 0.99, "min_p": 0.001},
+]
 
 
 def _cut_by_rank(dice, request, most):
@@ -291,7 +307,7 @@ def sampling_params(request):
     return SamplingParams(**{"seed": 0, **request.sampling, "logit_bias": bias})
 
 
-def _random_mod(dice, request, edges):
+def _random_mod(dice, request, edges, depth=0):
     rules = [_rule(dice, request, edges) for _ in range(dice.choice([0, 1, 1, 2, 3]))]
     also = [event for event in EVENTS if dice.random() < 0.3]
     also += ["Prefilled" for rule in rules if rule.when == ["full"]]  # which tells the budget
@@ -301,6 +317,10 @@ def _random_mod(dice, request, edges):
         rules=rules,
         max_backtrack=dice.choice([32, 32, 3, 0, None]),
         reads=dice.random() < 0.4,
+        contains=[
+            _random_mod(dice, request, edges, depth + 1)
+            for _ in range(dice.choice([1, 2]) if dice.random() < 0.15 and depth < 2 else 0)
+        ],
     )
 
 
@@ -387,7 +407,7 @@ def _fault(dice):
     return dice.choice(
         [
             ["raise"],
-            ["force", [999]],
+            ["force", [99999]],
             ["backtrack!", 500, None],
             ["logits", {"allow": []}],
             ["logits", {"row": ["nan"]}],

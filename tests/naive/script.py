@@ -2,14 +2,16 @@
 
 import numpy as np
 
-from naive.programs import VOCAB
-
 
 class Script:
     """One mod of one request at work. Writes down every event that it sees."""
 
-    def __init__(self, name, mod):
+    def __init__(self, name, mod, vocab_size):
         """Begin before the first event."""
+        self.vocab_size = vocab_size
+        self.contains = [
+            Script(f"{name}/c{i}", inner, vocab_size) for i, inner in enumerate(mod.contains)
+        ]
         self.name, self.on, self.max_backtrack = name, frozenset(mod.on), mod.max_backtrack
         self.events = []
         self._mod = mod
@@ -28,8 +30,13 @@ class Script:
             if rule.on == event.name and self._left[i] != 0 and self._applies(rule, event, nth):
                 if self._left[i] is not None:
                     self._left[i] -= 1
-                return resolved(rule.do, event)
+                return resolved(rule.do, event, self.vocab_size)
         return ["noop"]
+
+    @property
+    def parts(self):
+        """Itself, and behind it those that it contains, in the order in which they act."""
+        return [self, *(part for inner in self.contains for part in inner.parts)]
 
     @property
     def reads(self):
@@ -57,7 +64,7 @@ def length_at(event):
     return event.step + (len(event.tokens) if event.name == "Added" else 0)
 
 
-def resolved(action, event):
+def resolved(action, event, vocab_size):
     """An action of a program with what it depends on filled in."""
     kind, *values = action
     if kind == "backtrack":
@@ -67,16 +74,26 @@ def resolved(action, event):
     if kind == "logits":
         change = dict(values[0])
         if "row" in change:
-            change["row"] = _row(change["row"], event)
+            change["row"] = _row(change["row"], event, vocab_size)
         return ["logits", change]
     return action
 
 
-def _row(spec, event):
+def _row(spec, event, vocab_size):
     if spec[0] == "negated" and event.name == "ForwardPass":
         return -np.asarray(event.logits() if callable(event.logits) else event.logits)
-    row = np.random.default_rng(spec[-1] if spec[0] == "random" else 0).normal(size=VOCAB) * 4
+    row = np.random.default_rng(spec[-1] if spec[0] == "random" else 0).normal(size=vocab_size) * 4
     row = row.astype(np.float32)
     if spec[0] == "nan":
         row[3] = np.nan
     return row[:-1] if spec[0] == "short" else row
+
+
+def scripts_of(request, vocab_size):
+    """The mods of a request, before the first event."""
+    return [Script(f"m{i}", spec, vocab_size) for i, spec in enumerate(request.mods)]
+
+
+def parts_of(scripts):
+    """These mods and those that they contain, in the order in which they act."""
+    return [part for script in scripts for part in script.parts]

@@ -56,7 +56,7 @@ def _shorter_lists(data):
             half = len(value) // 2
             for part in (value[:half], value[half:], value[1:], value[:-1]):
                 yield _with(data, path, part)
-        elif value and path[-1] in ("mods", "rules", "stop"):
+        elif value and path[-1] in ("mods", "contains", "rules", "stop"):
             yield _with(data, path, [])
 
 

@@ -104,6 +104,72 @@ ONCE_WRONG = {
             },
         ],
     },
+    "an output that is set before the prompt is read and whose logprobs never fit": {
+        "model": "llama",
+        "memory": 0.6,
+        "max_rows": 1,
+        "context": 200,
+        "requests": [
+            {
+                "prompt": A,
+                "max_tokens": 8,
+                "top_logprobs": 0,
+                "mods": [
+                    {
+                        "on": ["Prefilled"],
+                        "rules": [{"on": "Prefilled", "when": ["nth", 0], "do": ["output", A * 3]}],
+                    }
+                ],
+            },
+            {"prompt": [1], "max_tokens": 3},
+        ],
+    },
+    "no max_tokens and room for two such requests": {
+        "model": "llama",
+        "memory": 2.5,
+        "max_rows": 2,
+        "context": 200,
+        "requests": [{"prompt": [1, i], "max_tokens": None} for i in range(3)],
+    },
+    "mods in mods act behind the one that contains them": {
+        "model": "llama",
+        "requests": [
+            {
+                "prompt": [1],
+                "max_tokens": 6,
+                "mods": [
+                    {
+                        **added(["nth", 1], ["force", [5, 6]]),
+                        "contains": [
+                            {
+                                **added(["nth", 0], ["force", [7]]),
+                                "contains": [added(["every", 2], ["backtrack", 1, [40]], 3)],
+                            },
+                            added(["always"], ["noop"], None),
+                        ],
+                    },
+                    added(["nth", 2], ["force", [41]]),
+                ],
+            }
+        ],
+    },
+    "more tokens are kept by rank than are sorted": {
+        "model": "llama+3001",
+        "requests": [
+            {
+                "prompt": [1],
+                "max_tokens": 12,
+                "sampling": {
+                    "temperature": 4,
+                    "seed": 3,
+                    "top_p": 0.95,
+                    "repetition_penalty": 1.8,
+                },
+                "top_logprobs": 0,
+            },
+            {"prompt": [1], "max_tokens": 12, "sampling": {"temperature": 4, "top_k": 1500}},
+        ],
+    },
     "a draw that is discarded is counted by penalties": {
         "model": "llama",
         "candidates": 6,
