@@ -51,13 +51,17 @@ class BatchState:
             rows: Which row of the batch each of them is.
         """
         penalties = self._penalties
-        logits = without_missing(logits, self._traits.vocab_size, self._traits.missing_ids)
+        logits = self.existing(logits)
         if penalties.change_nothing:
             return logits
         sampled = self.sampled and self.sampled.token_ids
         in_batch = [self.rows[row] for row in penalties.rows]
         counted = [Counted(row.state, row.is_pending) for row in in_batch]
         return penalties.applied(logits, rows, counted, sampled)
+
+    def existing(self, logits: mx.array) -> mx.array:
+        """The scores, -inf for ids that no token has.  (rows, vocab) float32"""
+        return without_missing(logits, self._traits.vocab_size, self._traits.missing_ids)
 
     def sample(
         self,

@@ -235,7 +235,7 @@ class Engine:
         steered: dict[int, LogitsRow] = {}
         for i, row in enumerate(scores.rows):
             if rows[row].is_at_hand:
-                left = rows[row].steer_logits(LogitsRow(wanted, i))
+                left = rows[row].steer_logits(LogitsRow(wanted, i, existing=self._batch.existing))
                 if left is not None:
                     steered[i] = left
         if not steered:

@@ -1,6 +1,7 @@
 """A row of scores as a mod sees it: on the device until it is read."""
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, cast
 
@@ -21,7 +22,12 @@ class LogitsRow:
     """
 
     def __init__(
-        self, logits: mx.array, index: int, actions: tuple[AdjustedLogits, ...] = ()
+        self,
+        logits: mx.array,
+        index: int,
+        actions: tuple[AdjustedLogits, ...] = (),
+        *,
+        existing: Callable[[mx.array], mx.array] = lambda row: row,
     ) -> None:
         """Look at a row.
 
@@ -29,10 +35,12 @@ class LogitsRow:
             logits: Scores of several rows.  (rows, vocab) float32
             index: Which of them it is.
             actions: What mods before have changed of it.
+            existing: Masks the ids that no token has, in a mod's own row.
         """
         self._logits = logits
         self._index = index
         self.actions = actions
+        self._existing = existing
 
     @cached_property
     def row(self) -> mx.array:
@@ -118,5 +126,7 @@ class LogitsRow:
             ValueError: The action's own row holds NaN or +inf, or leaves no token.
         """
         if action.logits is not None:
-            action = msgspec.structs.replace(action, logits=given_row(action.logits))
-        return LogitsRow(self._logits, self._index, (*self.actions, action))
+            row = self._existing(given_row(action.logits))
+            action = msgspec.structs.replace(action, logits=row)
+        actions = (*self.actions, action)
+        return LogitsRow(self._logits, self._index, actions, existing=self._existing)

@@ -3,6 +3,7 @@
 import math
 
 import mlx.core as mx
+import numpy as np
 import pytest
 from concordance_inference.engine.sampling.missing import without_missing
 from concordance_inference.generation import SamplingParams
@@ -49,6 +50,25 @@ def test_only_ids_that_a_token_has_are_sampled(sampling):
         assert len(answer.ids) == 60
         assert max(ids) < 40
         assert not ids & PADDED.missing_ids
+
+
+@pytest.mark.parametrize("make_row", [np.zeros, mx.zeros])
+def test_a_mods_own_row_cannot_make_them_sampled(make_row):
+    seen = []
+
+    @mod(on=[ForwardPass])
+    def level(event, actions):
+        return actions.adjust_logits(logits=make_row((len(event.logits),)), token_temp=2.0)
+
+    @mod(on=[ForwardPass])
+    def look(event, actions):
+        seen.append(event.logits[8])
+
+    ids = set(run(make_engine(traits=PADDED), ask("Hi", level, look, max_tokens=60)).ids)
+
+    assert max(ids) < 40
+    assert not ids & PADDED.missing_ids
+    assert set(seen) == {-math.inf}
 
 
 def test_a_mod_sees_that_they_cannot_be_sampled():
