@@ -8,13 +8,20 @@ when they are first used.
 It reads a tokenizer of the package `tokenizers` and does not import that package.
 """
 
+import functools
 import json
 import random
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
-from concordance_sdk.detokenizer import REPLACEMENT, PieceDetokenizer, TokenPiece
+from concordance_sdk.detokenizer import (
+    REPLACEMENT,
+    Detokenizer,
+    PieceDetokenizer,
+    TokenPiece,
+    WholeDetokenizer,
+)
 
 #: Decoders that map each token by itself, or by whether it is the first one.
 _PER_TOKEN = frozenset({"Replace", "Metaspace", "WordPiece", "Strip"})
@@ -111,6 +118,27 @@ class TokenBytes:
             ValueError: The tokens of this vocabulary have no bytes of their own.
         """
         return [self.of(token_id) for token_id in token_ids]
+
+    def decode(self, token_ids: Sequence[int], *, skipped: Collection[int] = ()) -> str:
+        """The text of a token list as the tokenizer decodes it.
+
+        Args:
+            token_ids: The tokens.
+            skipped: Tokens that are no part of the text. They are left out by their ids, as
+                incremental detokenizers do. The tokenizer is never asked to skip any: it goes
+                by flags of its own, which do not cover every token that ends a completion.
+        """
+        return self._decode([token_id for token_id in token_ids if token_id not in skipped])
+
+    def detokenizer(self, *, skipped: Collection[int] = ()) -> Detokenizer:
+        """A new incremental detokenizer, whose text is that of `decode`.
+
+        Args:
+            skipped: Tokens that are no part of the text: special tokens, usually.
+        """
+        if self.is_known:
+            return PieceDetokenizer(self, skipped=skipped)
+        return WholeDetokenizer(functools.partial(self.decode, skipped=skipped))
 
     def check(self, token_ids: Sequence[int]) -> bool:
         """Compare random lists of some tokens with the tokenizer's `decode`; return success.

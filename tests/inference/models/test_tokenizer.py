@@ -241,3 +241,50 @@ def test_a_vocabulary_with_holes_is_loaded_without_a_map_of_its_tokens(tmp_path)
         assert tokenizer_utils.load(tmp_path).eos_token_id == FAMILIES["holes"].token_to_id("</s>")
 
     assert tokenizer_utils.SPMStreamingDetokenizer is own
+
+
+def unmarked_end(name):
+    """A tokenizer that ends completions with a token that it does not mark as special."""
+    fast = PreTrainedTokenizerFast(tokenizer_object=FAMILIES[name], eos_token="</s>")
+    end = FAMILIES[name].token_to_id("<think>")
+    return ModelTokenizer(fast, eos_token_ids=[end], vocab_size=10**6), end
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_decoding_skips_the_tokens_that_incremental_decoding_skips(name):
+    tokenizer, end = unmarked_end(name)
+    token_ids = [*tokenizer.encode("a"), end, *tokenizer.encode("b"), *tokenizer.special_token_ids]
+    decoder = tokenizer.detokenizer()
+    decoder.extend(token_ids)
+
+    assert tokenizer.decode(token_ids, skip_special_tokens=True) == decoder.text()
+    assert "<think>" not in decoder.text()
+
+
+class Slow:
+    """A tokenizer of transformers without a fast one behind it, which skips unknown tokens too."""
+
+    names = ("<unk>", "a", "</s>")
+    convert_ids_to_tokens = names.__getitem__
+
+    @property
+    def added_tokens_decoder(self):
+        return {2: AddedToken("</s>", special=True)}
+
+    def __len__(self):
+        return len(self.names)
+
+    def encode(self, text, **_):
+        return [1 if char == "a" else 0 for char in text]
+
+    def decode(self, token_ids, *, skip_special_tokens=False, **_):
+        shown = [i for i in token_ids if not (skip_special_tokens and i in (0, 2))]
+        return "".join(self.names[i] for i in shown)
+
+
+def test_a_slow_tokenizer_is_not_asked_which_tokens_to_skip():
+    tokenizer = ModelTokenizer(Slow(), eos_token_ids=[2], vocab_size=3)
+
+    assert tokenizer.decode([1, 0, 2], skip_special_tokens=True) == "a<unk>"
+    assert decoded(tokenizer, [1, 0, 2]) == "a<unk>"
+    assert tokenizer.decode([1, 0, 2]) == "a<unk></s>"

@@ -7,7 +7,8 @@ import pytest
 from concordance_sdk import use
 from concordance_sdk.ready import InjectAtStart
 from concordance_sdk.testing import FolderTokenizer, play
-from real_tokenizers import byte_level, tokenizer_of, write_tokenizer
+from real_tokenizers import KINDS, byte_level, tokenizer_of, write_tokenizer
+from token_families import FAMILIES
 from tokenizers import decoders
 
 
@@ -32,6 +33,33 @@ def test_a_mod_is_played_on_it(folder):
     )
 
     assert played.text == "Hi you all"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_decoding_skips_the_tokens_that_incremental_decoding_skips(tmp_path, name):
+    tokenizer = FolderTokenizer(write_tokenizer(tmp_path, FAMILIES[name], eos="<think>"))
+    (end,) = tokenizer.eos_token_ids
+    token_ids = [*tokenizer.encode("a"), end, *tokenizer.encode("b"), *tokenizer.special_token_ids]
+    decoder = tokenizer.detokenizer()
+    decoder.extend(token_ids)
+
+    assert tokenizer.decode(token_ids, skip_special_tokens=True) == decoder.text()
+    assert "<think>" not in decoder.text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_skipped_token_inside_a_character_does_not_break_it(kind):
+    tokenizer = tokenizer_of(kind)
+    halves = [
+        i for i in range(tokenizer.vocab_size) if tokenizer.token_bytes(i) in (b"\xc3", b"\xa9")
+    ]
+    first, second = sorted(halves, key=tokenizer.token_bytes, reverse=True)
+    end = min(tokenizer.eos_token_ids)
+    decoder = tokenizer.detokenizer()
+    decoder.extend([first, end, second])
+
+    assert tokenizer.decode([first, end, second], skip_special_tokens=True) == "é"
+    assert decoder.text() == "é"
 
 
 @pytest.mark.parametrize(

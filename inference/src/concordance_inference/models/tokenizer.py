@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, cast
 
 from concordance_sdk.composed import ComposingEncoder
-from concordance_sdk.detokenizer import Detokenizer, PieceDetokenizer, WholeDetokenizer
+from concordance_sdk.detokenizer import Detokenizer
 from concordance_sdk.token_bytes import TokenBytes
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class ModelTokenizer:
         existing = self._existing(max(added, default=-1), vocab_size)
         self.vocab_size = existing[-1] + 1 if existing else 0
         self.missing_ids = frozenset(range(self.vocab_size)).difference(existing)
-        self._token_bytes = TokenBytes(self._fast)
+        self._token_bytes = TokenBytes(self._fast, self._own_decode)
         self._check([*existing[:: 1 + len(existing) // _NUM_CHECKED], *sorted(added)])
         names = [str(token.content) for token in added.values()]
         self._composing = ComposingEncoder(self.encode_prompt, self._adds, names)
@@ -101,10 +101,9 @@ class ModelTokenizer:
         Args:
             keeps_special: Special tokens are part of the text, by their names.
         """
-        skipped = frozenset[int]() if keeps_special else self.special_token_ids
-        if self._token_bytes.is_known:
-            return PieceDetokenizer(self._token_bytes, skipped=skipped)
-        return WholeDetokenizer(functools.partial(self._decode_without, skipped))
+        return self._token_bytes.detokenizer(
+            skipped=() if keeps_special else self.special_token_ids
+        )
 
     @property
     def new_decoder(self) -> Callable[[], Detokenizer]:
@@ -151,15 +150,9 @@ class ModelTokenizer:
         return b"".join(map(self._token_bytes.of, token_ids))
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Text of token ids, special tokens included unless they are to be skipped."""
-        ids = list(token_ids)
-        if self._fast is not None:
-            return str(self._fast.decode(ids, skip_special_tokens=skip_special_tokens))
-        return str(
-            self.hf.decode(
-                ids, skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
-            )
-        )
+        """Text of token ids, with or without the `special_token_ids`."""
+        skipped = self.special_token_ids if skip_special_tokens else ()
+        return self._token_bytes.decode(token_ids, skipped=skipped)
 
     @functools.cached_property
     def _prefix(self) -> list[int]:
@@ -177,9 +170,10 @@ class ModelTokenizer:
             return list(self._fast.encode(text, add_special_tokens=adds_special).ids)
         return list(self._fast.encode_batch_fast([text], add_special_tokens=adds_special)[0].ids)
 
-    def _decode_without(self, skipped: frozenset[int], token_ids: Sequence[int]) -> str:
-        kept = [token_id for token_id in token_ids if token_id not in skipped]
-        return self.decode(kept, skip_special_tokens=bool(skipped))
+    def _own_decode(self, token_ids: Sequence[int]) -> str:
+        if self._fast is not None:
+            return str(self._fast.decode(token_ids, skip_special_tokens=False))
+        return str(self.hf.decode(token_ids, clean_up_tokenization_spaces=False))
 
     def _adds(self, token_ids: Sequence[int], text: str) -> bool:
         """Check that tokens add exactly a text behind other tokens."""

@@ -49,11 +49,5 @@ class ByteTokenizer:
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """The text of some bytes; what is not UTF-8 becomes U+FFFD."""
-        ids = tuple(token_ids)
-        pieces: list[str] = []
-        while EOS in ids:
-            at = ids.index(EOS)
-            pieces.append(bytes(ids[:at]).decode("utf-8", "replace"))
-            ids = ids[at + 1 :]
-        pieces.append(bytes(ids).decode("utf-8", "replace"))
-        return ("" if skip_special_tokens else "<eos>").join(pieces)
+        kept = (i for i in token_ids if not (skip_special_tokens and i == EOS))
+        return b"".join(map(self.token_bytes, kept)).decode("utf-8", "replace")

@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from concordance_sdk.composed import ComposingEncoder
-from concordance_sdk.detokenizer import Detokenizer, PieceDetokenizer, WholeDetokenizer
+from concordance_sdk.detokenizer import Detokenizer
 from concordance_sdk.token_bytes import TokenBytes
 
 #: Where a model's folder may say which tokens end a completion, and under which key.
@@ -82,8 +82,9 @@ class FolderTokenizer:
         return self._composing.encode(text)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Text of token ids, special tokens included unless they are to be skipped."""
-        return self._tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
+        """Text of token ids, with or without the `special_token_ids`."""
+        skipped = self.special_token_ids if skip_special_tokens else ()
+        return self._token_bytes.decode(token_ids, skipped=skipped)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds behind other tokens; a special one adds its name.
@@ -107,11 +108,8 @@ class FolderTokenizer:
         Args:
             keeps_special: Special tokens are part of the text, by their names.
         """
-        skipped = frozenset[int]() if keeps_special else self.special_token_ids
-        if self._token_bytes.is_known:
-            return PieceDetokenizer(self._token_bytes, skipped=skipped)
-        return WholeDetokenizer(
-            lambda ids: self.decode([i for i in ids if i not in skipped], skip_special_tokens=False)
+        return self._token_bytes.detokenizer(
+            skipped=() if keeps_special else self.special_token_ids
         )
 
     def _own_encode(self, text: str) -> list[int]:
