@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import mlx.core as mx
-import numpy as np
 from mlx_lm.models.base import create_causal_mask
 
 #: `None` where every key is visible, "causal", or an array, true where a query may look.
@@ -45,7 +44,10 @@ class Geometry:
             first = 0 if window is None else max(0, end - (window - 1) - num_tokens)
         else:
             self.offset = mx.array(list(lengths), mx.int32)
-            self.write_at = mx.array(np.add.outer(held, range(num_tokens)), mx.int32)
+            # Lists, not numpy: the first ufunc of a step costs 100 us, since the pass has put its
+            # code out of the processor's cache.
+            at = [list(range(start, start + num_tokens)) for start in held]
+            self.write_at = mx.array(at, mx.int32)
         self.visible = slice(first, end)
         self.first_position = starts[0] + first if starts else 0
         self._masks: dict[tuple[int | None, bool], Mask] = {}
