@@ -14,6 +14,7 @@ from concordance_inference.engine.sampling.filters import (
     without_top_choices,
 )
 from concordance_inference.engine.sampling.fused import fused
+from concordance_inference.engine.sampling.largest import argmax
 from concordance_inference.engine.sampling.noise import (
     id_array,
     key_array,
@@ -195,7 +196,7 @@ def _divided(logits: mx.array, largest: mx.array, heat: mx.array) -> mx.array:
 
 def _best(logits: mx.array) -> mx.array:
     """The token with the largest logit of each row.  (rows, vocab) -> (rows,) int32"""
-    best = mx.argmax(logits, axis=-1, keepdims=True)
+    best = argmax(logits)
     return _checked(best, mx.take_along_axis(logits, best, axis=-1))[:, 0]
 
 
