@@ -185,7 +185,9 @@ class PieceDetokenizer:
         rest = (state.open + data)[used:]
         began_before = len(rest) > len(data)
         whole = self.whole[-1] if began_before else count + (not rest)
-        self._push_text(text, state._replace(open=rest), whole)
+        if rest != state.open:
+            state = state._replace(open=rest)
+        self._push_text(text, state, whole)
 
     def _append_to_run(self, data: bytes, state: _State) -> int:
         """Append a byte token; return how many pieces are unchanged."""
@@ -227,7 +229,9 @@ class PieceDetokenizer:
         while num_strip and text.startswith(self._strip_char):
             text, num_strip = text[1:], num_strip - 1
         num_strip = 0 if text else num_strip
-        self._push(text, state._replace(num_strip=num_strip, is_start=False), whole)
+        if state.is_start or num_strip != state.num_strip:
+            state = state._replace(num_strip=num_strip, is_start=False)
+        self._push(text, state, whole)
 
     def _push(self, text: str, state: _State, whole: int) -> None:
         self.pieces.append(text)

@@ -132,10 +132,11 @@ class InProcessMod:
         Raises:
             ModRaisedError: The handler raised; what it raised is the cause, whatever it was.
         """
-        handler, where = self._handlers[type(event)], type(event).__name__
+        event_type = type(event)
         if isinstance(event, ForwardPass):
             event = held_to(self._definition.logits, event, mod=self.name)
-        return self._call(lambda: handler(event), where, event.step)
+        function, behind = self._handlers[event_type]
+        return self._call(function, event_type.__name__, event.step, event, *behind)
 
     def _contained(
         self, target: Any, within: Sequence[ModDefinition]
@@ -175,13 +176,13 @@ class InProcessMod:
             setattr(instance, key, value)
         self._call(instance.__init__, "__init__", 0)
         if hasattr(cls, PREPARE):
-            self._call(lambda: instance.prepare(self._tokenizer), PREPARE, 0)
+            self._call(instance.prepare, PREPARE, 0, self._tokenizer)
         return instance
 
-    def _call(self, function: Callable[[], T], where: str, step: int) -> T:
+    def _call(self, function: Callable[..., T], where: str, step: int, *args: object) -> T:
         started = time.perf_counter()
         try:
-            return self._context.run(function)
+            return self._context.run(function, *args)
         except BaseException as exc:  # `sys.exit()` in a mod must not end the engine
             if isinstance(exc, KeyboardInterrupt) and _is_main_thread():
                 raise
@@ -206,13 +207,12 @@ def _context_for(conversation: Conversation) -> Context:
 
 def _bound(
     handler: Handler, target: object | None, tokenizer: Tokenizer
-) -> Callable[[Event], object]:
+) -> tuple[Callable[..., object], tuple[object, ...]]:
+    """A handler's function, and its arguments behind the event."""
     function = handler.function
     if target is not None:
         function = function.__get__(target)  # type: ignore[attr-defined]  # plain functions are descriptors
-    if handler.takes_tokenizer:
-        return lambda event: function(event, ACTIONS, tokenizer)
-    return lambda event: function(event, ACTIONS)
+    return function, (ACTIONS, tokenizer) if handler.takes_tokenizer else (ACTIONS,)
 
 
 def _is_main_thread() -> bool:

@@ -286,7 +286,7 @@ def _mask(mask: object, vocab_size: int) -> bytes | None:
     if mask is None:
         return None
     try:
-        packed = bytes(memoryview(cast(bytes, mask)).cast("B"))
+        packed = mask if type(mask) is bytes else bytes(memoryview(cast(bytes, mask)).cast("B"))
     except TypeError as exc:
         raise _RefusedError(
             f"gave {type(mask).__name__} as AdjustedLogits.mask instead of packed bytes"
@@ -298,8 +298,10 @@ def _mask(mask: object, vocab_size: int) -> bytes | None:
             f"too short for a vocabulary of {vocab_size} tokens ({num_bytes} bytes),"
         )
     spare = num_bytes * 8 - vocab_size  # bits of the last byte that stand for no token
-    packed = packed[: num_bytes - 1] + bytes([packed[num_bytes - 1] & (0xFF >> spare)])
-    if not packed.strip(b"\0"):
+    last = packed[num_bytes - 1] & (0xFF >> spare)
+    if len(packed) > num_bytes or packed[-1] != last:
+        packed = packed[: num_bytes - 1] + bytes([last])
+    if packed == bytes(num_bytes):
         raise _RefusedError("gave an empty AdjustedLogits.mask, which leaves no token to sample,")
     return packed
 

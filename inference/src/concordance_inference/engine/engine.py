@@ -19,8 +19,8 @@ from concordance_inference.engine.phases import Phase, Watcher
 from concordance_inference.engine.plan import StepPlan, plan_step
 from concordance_inference.engine.row import Row
 from concordance_inference.engine.runner import ModelRunner
-from concordance_inference.engine.sampling.adjustments import Actions, adjusted
-from concordance_inference.engine.sampling.rows import changed, taken
+from concordance_inference.engine.sampling.adjustments import adjusted
+from concordance_inference.engine.sampling.rows import taken
 from concordance_inference.engine.scheduler import Pace
 from concordance_inference.engine.scores import Scores, gather
 from concordance_inference.generation import GenerationRequest
@@ -244,7 +244,7 @@ class Engine:
         wanted = taken(wanted, list(steered))
         pairs = zip(left_to_us.rows, steered.values(), strict=True)
         heat = {row: left.token_temp for row, left in pairs if left.token_temp is not None}
-        steered_scores = _adjusted(wanted, [left.actions for left in steered.values()])
+        steered_scores = adjusted(wanted, [left.actions for left in steered.values()])
         return self._sample(left_to_us, steered_scores, heat), left_to_us.rows
 
     def _sample(
@@ -286,12 +286,6 @@ def _adapts(runner: ModelRunner, config: EngineConfig) -> bool:
     if config.adaptive_chunks is None:
         return not runner.computes_in_16_bit
     return config.adaptive_chunks
-
-
-def _adjusted(wanted: mx.array, by_row: Sequence[Actions]) -> mx.array:
-    """The scores with what mods changed in some rows, without a look at the others."""
-    rows = [i for i, actions in enumerate(by_row) if actions]
-    return changed(wanted, rows, lambda some: adjusted(some, [by_row[i] for i in rows]))
 
 
 def _stuck(row: Row) -> EngineError:

@@ -5,7 +5,7 @@ No arrays: the batch's caches and the step's scores hold those.
 
 import secrets
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from concordance_sdk.request_state import RequestState
 from concordance_sdk.steering import AdjustableLogits, Steering
@@ -38,6 +38,8 @@ from concordance_inference.generation import GenerationRequest
 _FEW = 2
 
 Logits = TypeVar("Logits", bound=AdjustableLogits)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Row:
@@ -303,12 +305,12 @@ class Row:
         """Let the mods see the next position's scores; return those to sample from, if any."""
         if not self.steering.listens_to_logits:
             return logits
-        chosen: list[Logits | None] = [None]
-        self._guard(lambda: chosen.append(self.steering.forward_pass(logits)))
-        self.answer.follow()
-        self._scores.forget_behind(self.state.num_cached)
-        self.is_adjusted = chosen[-1] is not logits
-        return chosen[-1]
+        chosen = self._guard(self.steering.forward_pass, logits)
+        if chosen is None:  # a mod decided otherwise, or failed
+            self.answer.follow()
+            self._scores.forget_behind(self.state.num_cached)
+        self.is_adjusted = chosen is not logits
+        return chosen
 
     def take_sampled(self, token_id: int) -> None:
         """Learn which token was sampled, and let the mods decide what becomes of it."""
@@ -319,7 +321,7 @@ class Row:
         if token_id == NO_TOKEN:
             self.fail(self._no_token())
         elif token_id != TOO_FEW and not state.is_finished:
-            self._guard(lambda: self.steering.sampled(token_id))
+            self._guard(self.steering.sampled, token_id)
             self.answer.follow()
         stands = state.num_cached == known < len(state.token_ids)
         stands = stands and state.token_ids[known] == token_id
@@ -342,12 +344,13 @@ class Row:
         self._guard(self.steering.finished)
         self.answer.conclude()
 
-    def _guard(self, call: Callable[[], object]) -> None:
+    def _guard(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call something that mods take part in; what they do wrong ends this request only."""
         try:
-            call()
+            return call(*args, **kwargs)
         except ModError as exc:
             self.fail(exc)
+            return None
 
     def _no_token(self) -> ConcordanceError:
         """Whose fault it is that no token can be sampled."""
