@@ -298,10 +298,10 @@ def _mask(mask: object, vocab_size: int) -> bytes | None:
             f"too short for a vocabulary of {vocab_size} tokens ({num_bytes} bytes),"
         )
     spare = num_bytes * 8 - vocab_size  # bits of the last byte that stand for no token
-    last = packed[num_bytes - 1] & (0xFF >> spare)
-    if len(packed) > num_bytes or packed[-1] != last:
-        packed = packed[: num_bytes - 1] + bytes([last])
-    if packed == bytes(num_bytes):
+    packed = packed[:num_bytes]
+    if packed[-1] >> (8 - spare):
+        packed = packed[:-1] + bytes([packed[-1] & (0xFF >> spare)])
+    if not packed.strip(b"\0"):
         raise _RefusedError("gave an empty AdjustedLogits.mask, which leaves no token to sample,")
     return packed
 

@@ -1,6 +1,7 @@
 """What mods change of scores, for all rows at once."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import mlx.core as mx
 import numpy as np
@@ -71,6 +72,23 @@ def test_rows_that_nobody_changed_stay_as_they_are():
 
 def test_a_mask_of_a_smaller_vocabulary_leaves_nothing_beyond_it():
     assert left(one({"mask": bytes([0xFF])})) == list(range(8))
+
+
+def test_a_mask_used_again_is_not_unpacked_again(monkeypatch):
+    mask = bytes([0b1010, 1])
+    once = one({"mask": mask})
+    monkeypatch.setattr(adjustments, "_bits", None)
+
+    assert one({"mask": bytes(bytearray(mask))}) == once
+    assert left(once) == [1, 3, 8]
+
+
+def test_a_mask_made_on_one_thread_is_used_on_another():
+    mask = bytes([0b110, 0])
+    adjusted(mx.array([[0.0] * VOCAB]), [[AdjustedLogits(mask=mask)]])  # never evaluated here
+
+    with ThreadPoolExecutor(1) as other:
+        assert left(other.submit(one, {"mask": mask}).result()) == [1, 2]
 
 
 def test_what_leaves_no_token_leaves_none():
