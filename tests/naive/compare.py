@@ -246,8 +246,11 @@ class _Compared:
         shown = []
         for update in updates:
             if isinstance(update, TokensDelta):
-                shown[update.kept :] = [(t.token_id, t.forced) for t in update.tokens]
-        if [token_id for token_id, _ in shown] != list(end.token_ids):
+                shown[update.kept :] = [(t.token_id, t.forced, t.text) for t in update.tokens]
+        if [token_id for token_id, _, _ in shown] != list(end.token_ids):
             return f"showed the tokens {shown}"
-        forced = sum(forced for _, forced in shown)
+        text = "".join(text for _, _, text in shown)
+        if not self.one.request.stop and text != self.expected.text:
+            return f"showed tokens that read {text!r}, expected {self.expected.text!r}"
+        forced = sum(forced for _, forced, _ in shown)
         return None if forced == end.forced_tokens else f"showed {forced} tokens as forced"

@@ -32,15 +32,19 @@ class TokenStream:
     def last_delta(self) -> TokensDelta | None:
         """What the completion's end changes of what was told, or `None`.
 
-        An incomplete run of byte tokens reads differently at the end than on the way there.
+        An incomplete run of byte tokens reads differently at the end than on the way there, and
+        half a character is text at the end only.
         """
         text, pieces = self._decoder.text(), self._decoder.pieces
         kept = begin = 0
         while kept < len(pieces) and text.startswith(pieces[kept], begin):
             begin += len(pieces[kept])
             kept += 1
-        if kept == len(pieces):
+        if kept == len(pieces) and begin == len(text):
             return None
+        if kept == len(pieces):  # what is left belongs to the last token: half a character
+            kept -= 1
+            begin -= len(pieces[kept])
         count, rest = len(pieces) - kept, text[begin:]
         return self._told(kept, [*rest] if len(rest) == count else [*[""] * (count - 1), rest])
 
