@@ -17,7 +17,20 @@ _GRACE_S = 1.0
 
 
 class TimeLimitError(Exception):
-    """The function did not end in time."""
+    """The function did not end in time.
+
+    `thread` is the one on which it may still be running, where it was left behind.
+    """
+
+    def __init__(self, message: str, thread: threading.Thread | None = None) -> None:
+        """Say what took too long.
+
+        Args:
+            message: What took how long.
+            thread: The thread that was left behind.
+        """
+        super().__init__(message)
+        self.thread = thread
 
 
 class _InterruptedError(BaseException):
@@ -46,7 +59,7 @@ def run_within(seconds: float, function: Callable[[], Result]) -> Result:
     run.thread.join(seconds)
     if run.thread.is_alive() and not run.is_done:
         run.interrupt()
-        raise TimeLimitError(f"it took longer than {seconds:g} s")
+        raise TimeLimitError(f"it took longer than {seconds:g} s", run.thread)
     return run.result()
 
 

@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
 
 from concordance_inference.time_limit import TimeLimitError, run_within
 
@@ -15,24 +17,47 @@ def compile_within(seconds: float, compile_: Callable[[], object]) -> None:
 
     Args:
         seconds: How long to wait for the others, and how long it may take then.
-        compile_: What is run.
+        compile_: What is run, in a copy of the caller's context.
 
     Raises:
         TimeLimitError: It did not end in time, or one that was left behind is still running.
         BaseException: Whatever it raised.
     """
+    context = copy_context()
+    done: Future[None] = Future()
+    # The caller and the compiler may be interrupted anywhere, also between acquiring and `try`.
+    # Nobody knows this thread to interrupt it, so that it always releases what it acquired.
+    threading.Thread(
+        target=_compile_in_turn,
+        args=(seconds, lambda: context.run(compile_), done),
+        name="compiler-turn",
+        daemon=True,
+    ).start()
+    done.result()
+
+
+def _compile_in_turn(seconds: float, compile_: Callable[[], object], done: "Future[None]") -> None:
+    """Wait for a turn, compile, and keep the turn until the compiler's thread has ended."""
     if not _compiling.acquire(timeout=seconds):
-        raise TimeLimitError("the compiler is busy with another schema; try again later")
+        busy = TimeLimitError("the compiler is busy with another schema; try again later")
+        done.set_exception(busy)
+        return
     try:
-        run_within(seconds, lambda: _release_after(compile_))
-    except TimeLimitError as exc:
-        raise TimeLimitError(
-            f"it takes more than {seconds:g} s to compile; make it simpler"
-        ) from exc
-
-
-def _release_after(compile_: Callable[[], object]) -> None:
-    try:
-        compile_()
+        _compile(seconds, compile_, done)
     finally:
         _compiling.release()
+
+
+def _compile(seconds: float, compile_: Callable[[], object], done: "Future[None]") -> None:
+    try:
+        run_within(seconds, compile_)
+    except TimeLimitError as exc:
+        late = TimeLimitError(f"it takes more than {seconds:g} s to compile; make it simpler")
+        late.__cause__ = exc
+        done.set_exception(late)
+        if exc.thread:
+            exc.thread.join()
+    except BaseException as exc:  # whoever waits is told
+        done.set_exception(exc)
+    else:
+        done.set_result(None)

@@ -1,0 +1,91 @@
+"""Tests `mods/compiling.py`: one compiler at a time, and the next one always gets its turn."""
+
+import ctypes
+import threading
+
+import pytest
+from concordance_inference.mods import compiling
+from concordance_inference.mods.compiling import compile_within
+from concordance_inference.time_limit import TimeLimitError
+
+
+class Interrupted(BaseException):
+    """What interrupts a thread that took too long."""
+
+
+class InterruptingSemaphore(threading.Semaphore):
+    """A semaphore that interrupts a thread as soon as anybody has acquired it once."""
+
+    def __init__(self, thread_id):
+        super().__init__(1)
+        self.victim = thread_id
+
+    def acquire(self, blocking=True, timeout=None):
+        acquired = super().acquire(blocking, timeout)
+        victim, self.victim = self.victim, None
+        if victim:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(victim), ctypes.py_object(Interrupted)
+            )
+        return acquired
+
+
+@pytest.fixture(autouse=True)
+def turn(monkeypatch):
+    monkeypatch.setattr(compiling, "_compiling", threading.Semaphore(1))
+
+
+def nothing():
+    """A compiler that is done at once."""
+
+
+def test_a_caller_interrupted_when_its_turn_begins_hands_the_turn_on(monkeypatch):
+    caller = threading.get_ident()
+    monkeypatch.setattr(compiling, "_compiling", InterruptingSemaphore(caller))
+
+    def compile_and_wait():
+        compile_within(10, nothing)
+        threading.Event().wait(10)  # an interruption arrives between two bytecodes
+
+    with pytest.raises(Interrupted):
+        compile_and_wait()
+
+    compile_within(10, nothing)
+
+
+def test_a_compiler_whose_thread_cannot_be_started_hands_the_turn_on(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compiling, "run_within", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            compile_within(10, nothing)
+
+    compile_within(10, nothing)
+
+
+def test_others_wait_for_a_compiler_that_was_left_behind():
+    is_over = threading.Event()
+
+    def stubborn():
+        while not is_over.is_set():
+            try:
+                is_over.wait()
+            except BaseException:  # a compiler in C notices no interruption
+                continue
+
+    with pytest.raises(TimeLimitError, match="takes more than"):
+        compile_within(0.01, stubborn)
+    with pytest.raises(TimeLimitError, match="busy"):
+        compile_within(0.01, nothing)
+    is_over.set()
+    compile_within(10, nothing)
+
+
+def test_what_a_compiler_raises_reaches_the_caller():
+    def fail():
+        raise ValueError("no such type")
+
+    with pytest.raises(ValueError, match="no such type"):
+        compile_within(10, fail)
