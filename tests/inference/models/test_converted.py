@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 
 import mlx.core as mx
 import pytest
@@ -117,18 +116,38 @@ def test_a_gguf_file_is_loaded(tmp_path, pre):
     assert loaded.tokenizer.decode(loaded.tokenizer.encode("a 12")) == "a 12"
 
 
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("damage", [cut, os.unlink])
 @pytest.mark.parametrize("name", ["model-00001.safetensors", "config.json", "tokenizer.json"])
-def test_a_damaged_folder_of_the_cache_is_said_to_be_one(tmp_path, cache, name):
+def test_a_damaged_folder_of_the_cache_is_converted_again(tmp_path, name, damage):
     tokenizer = vocabulary()
     tensors = tensors_of(model_of("llama", tokenizer.get_vocab_size() + 2), "llama")
     path = write_gguf(tmp_path / "mine.gguf", keys_of("llama", tokenizer, "llama-bpe"), tensors)
-    (converted(path, progress=print) / name).write_bytes(b"")
+    damage(converted(path, progress=print) / name)
+
+    assert load_model(str(path)).info.id == "mine"
+
+
+def test_a_folder_damaged_in_a_way_that_sizes_do_not_show_is_named(tmp_path):
+    tokenizer = vocabulary()
+    tensors = tensors_of(model_of("llama", tokenizer.get_vocab_size() + 2), "llama")
+    path = write_gguf(tmp_path / "mine.gguf", keys_of("llama", tokenizer, "llama-bpe"), tensors)
+    config = converted(path, progress=print) / "config.json"
+    config.write_bytes(b"x" * config.stat().st_size)
 
     with pytest.raises(ModelLoadError, match="delete this folder, and it is made anew"):
         load_model(str(path))
-    for folder in cache.iterdir():
-        shutil.rmtree(folder)
-    assert load_model(str(path)).info.id == "mine"
+
+
+def test_a_conversion_without_a_list_of_its_files_is_made_again(tmp_path, made):
+    (tmp_path / "a.gguf").write_bytes(b"stands for a model")
+    (converted(tmp_path / "a.gguf", progress=print) / "concordance-files.json").unlink()
+    converted(tmp_path / "a.gguf", progress=print)
+
+    assert len(made) == 2
 
 
 def test_a_gguf_file_that_is_damaged_is_refused(tmp_path):
