@@ -5,8 +5,10 @@ import threading
 
 import pytest
 from concordance_inference.mods import compiling
-from concordance_inference.mods.compiling import compile_within
+from concordance_inference.mods.compiling import compile_within, prepare_constraints
 from concordance_inference.time_limit import TimeLimitError
+from concordance_sdk.constraints import JsonSchema, compile_constraint, vocabulary
+from concordance_sdk.testing import ByteTokenizer
 
 
 class Interrupted(BaseException):
@@ -33,6 +35,21 @@ class InterruptingSemaphore(threading.Semaphore):
 @pytest.fixture(autouse=True)
 def turn(monkeypatch):
     monkeypatch.setattr(compiling, "_compiling", threading.Semaphore(1))
+
+
+def test_a_first_schema_finds_the_tables_of_the_vocabulary_built(monkeypatch):
+    tokenizer = ByteTokenizer()
+    prepare_constraints(tokenizer)
+    monkeypatch.setattr(vocabulary, "Vocabulary", None)  # cannot be called any more
+
+    compile_constraint(JsonSchema({"type": "integer"}), tokenizer)
+
+
+def test_a_tokenizer_without_tokens_that_end_a_completion_is_left_alone():
+    class Endless(ByteTokenizer):
+        eos_token_ids = frozenset()
+
+    prepare_constraints(Endless())
 
 
 def nothing():

@@ -1,5 +1,5 @@
 """The `concordance` command: the only place that wires the other parts together."""
 
-from concordance_inference.cli.main import main
+from concordance_inference.cli.entry import main
 
 __all__ = ["main"]

@@ -3,6 +3,7 @@
 import gc
 import ipaddress
 import logging
+import os
 import shlex
 import signal
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from concordance_inference.cli.entry import INTERRUPTED
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.models.options import ModelOptions
 from concordance_inference.mods.catalog import ModCatalog
@@ -46,6 +48,7 @@ def run(
         mlock: Whether to keep the weights in memory.
         verbose: Whether to log every request.
     """
+    _exit_on_interrupt()
     console = Console(stderr=True, highlight=False)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
@@ -59,6 +62,16 @@ def run(
         _serve(
             console, listener, model, catalog, bounds, options=options, mlock=mlock, verbose=verbose
         )
+
+
+def _exit_on_interrupt() -> None:
+    """Let Ctrl-C end the process at once while the model is loaded.
+
+    Nothing has to be put away yet, and the thread that loads the model cannot be stopped: an
+    exception in this one would end in a traceback, or abort the process.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
 def _serve(
@@ -76,6 +89,7 @@ def _serve(
     from concordance_inference.cli.http_server import http_server
     from concordance_inference.cli.runtime import Runtime
     from concordance_inference.engine.config import EngineConfig
+    from concordance_inference.mods.compiling import prepare_constraints
     from concordance_inference.server.app import create_app
     from concordance_inference.server.context import ServerContext
 
@@ -88,6 +102,7 @@ def _serve(
         progress=lambda what: console.print(f"… {what}"),
     )
     with runtime:
+        prepare_constraints(runtime.loaded.tokenizer)
         # What is loaded stays: a collection that looked at all of it would stop every stream.
         gc.freeze()
         context = ServerContext(

@@ -3,13 +3,32 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
+
+from concordance_sdk import Tokenizer
+from concordance_sdk.constraints import JsonSchema, compile_constraint
+from concordance_shared import ConstraintError
 
 from concordance_inference.time_limit import TimeLimitError, run_within
 
 #: A compiler may not be interrupted: one that takes too long is left behind on its thread.
 #: While it runs, others wait: it takes one processor and no more.
 _compiling = threading.Semaphore(1)
+
+
+def prepare_constraints(tokenizer: Tokenizer) -> None:
+    """Build what every constraint needs of a vocabulary, before any stream runs.
+
+    It takes 0.25 s for 49,000 tokens, most of it with the interpreter's lock held, so that the
+    first schema of a server would make every stream pause. A tokenizer with which constraints
+    cannot be enforced is left alone: a request for one is told why.
+
+    Args:
+        tokenizer: The model's.
+    """
+    with suppress(ConstraintError):
+        compile_constraint(JsonSchema({"type": "object"}), tokenizer)
 
 
 def compile_within(seconds: float, compile_: Callable[[], object]) -> None:
