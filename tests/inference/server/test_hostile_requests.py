@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partialmethod
 from types import SimpleNamespace
 
+import concordance_sdk
 import msgspec
 import pytest
+from concordance_inference import time_limit
 from concordance_inference.engine.instances import make_instances_within
 from concordance_inference.mods import json_schema
 from concordance_inference.mods.catalog import ModCatalog
@@ -296,8 +298,21 @@ def test_an_upload_that_raises_anything_is_the_uploads_fault(serve, caplog, rais
 
 
 def test_an_upload_that_never_ends_is_given_up(serve, caplog, monkeypatch):
+    is_running = threading.Event()
+
+    class RunFromItsFirstLine(time_limit._Run):
+        """The limit counts from when the upload's code runs, however long loading it took."""
+
+        def __init__(self, function):
+            super().__init__(function)
+            join = self.thread.join
+            self.thread.join = lambda timeout=None: is_running.wait(60) and join(timeout)
+
+    monkeypatch.setattr(time_limit, "_Run", RunFromItsFirstLine)
+    monkeypatch.setattr(concordance_sdk, "is_running", is_running, raising=False)
     monkeypatch.setattr(ModCatalog, "upload", partialmethod(ModCatalog.upload, max_seconds=0.2))
-    upload = {"name": "m", "entrypoint": "say", "source": "while True: pass"}
+    source = "import concordance_sdk\nconcordance_sdk.is_running.set()\nwhile True: pass"
+    upload = {"name": "m", "entrypoint": "say", "source": source}
     response = serve().post("/v1/mods", json=upload)
 
     check(response, caplog)
