@@ -110,7 +110,7 @@ def batch(decoding, reading=(0,)):
         (0, 256),  # nobody is held up
         (1, 80 - 1),  # what fits into the target beside a pass for those who decode
         (30, 80 - 30),
-        (79, 16),  # never less, or a prompt would not end
+        (79, 4),  # never less, or a prompt would not end
     ],
 )
 def test_a_step_reads_as_much_of_prompts_as_its_target_allows(num_decoding, chunk):

@@ -13,8 +13,9 @@ from concordance_inference.engine.plan import PassCost, StepPlan, Unread
 from concordance_inference.engine.row import Row
 from concordance_inference.generation import GenerationRequest
 
-#: However slow a model is, a step reads so many tokens of prompts, or they would never end.
-_MIN_CHUNK = 16
+#: However slow a model is, a step reads so many tokens of prompts, or they would never end. Behind
+#: 2,300 positions, 16 tokens took a CPU 0.3 s beside a row that decodes, and 4 take 0.2 s.
+_MIN_CHUNK = 4
 
 #: How fast what a step takes changes what is expected of the next: one step alone tells little.
 _LEARNING_RATE = 0.25
