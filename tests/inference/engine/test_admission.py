@@ -8,13 +8,15 @@ from concordance_inference.engine.caches import attention
 from concordance_sdk import Added, Finished, FinishReason, Prefilled, mod
 from concordance_shared import ContextLengthError, InvalidRequestError
 from families import EVERY_FAMILY, FAMILIES, model_named, slow
-from tiny import ask, finish, make_engine, run, submit
+from msgspec import structs
+from tiny import VOCAB, ask, finish, make_engine, run, submit
 
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
-    """Buffers grow by a few positions, as those of tiny models should."""
+    """Buffers grow by a few positions and layer by layer, as those of tiny models should."""
     monkeypatch.setattr(attention, "GROWTH", 16)
+    monkeypatch.setattr(attention, "resize_bytes", lambda: 1)
 
 
 def taken(engine):
@@ -282,3 +284,52 @@ def test_a_mod_that_backtracks_by_nothing_at_a_full_budget_ends_with_length(top_
 
     assert [a.end.finish_reason for a in answers] == [FinishReason.LENGTH] * 3
     assert all(len(a.ids) == 5 for a in answers)
+
+
+def test_buffers_grow_for_a_long_prompt_while_others_get_their_tokens():
+    engine = make_engine(max_rows=2)
+    stream = submit(engine, ask("x", max_tokens=100))
+    engine.step()
+    (row,) = engine.rows
+    num_layers = len(engine._runner.cache.layers)
+    long = submit(engine, ask("y" * 90, max_tokens=2))
+    before = row.state.num_completion
+    steps = 0
+    while len(engine.rows) < 2:
+        engine.step()
+        steps += 1
+
+    assert steps == num_layers
+    assert row.state.num_completion - before >= num_layers - 1
+    finish(engine)
+    alone = make_engine(max_rows=2)
+    assert [stream.ids, long.ids] == [
+        run(alone, ask("x", max_tokens=100)).ids,
+        run(alone, ask("y" * 90, max_tokens=2)).ids,
+    ]
+
+
+def test_a_request_cancelled_while_buffers_grow_for_it_leaves_the_others_alone():
+    engine = make_engine(max_rows=2)
+    stream = submit(engine, ask("x", max_tokens=60))
+    engine.step()
+    request = ask("y" * 90, max_tokens=2)
+    submit(engine, request)
+    engine.step()
+    assert len(engine.rows) == 1
+    engine.cancel(request.request_id)
+    finish(engine)
+
+    assert stream.ids == run(make_engine(max_rows=2), ask("x", max_tokens=60)).ids
+
+
+def test_a_prompt_with_a_token_that_the_model_lacks_is_refused():
+    engine = make_engine()
+    request = structs.replace(ask("x"), prompt_ids=(1, VOCAB + 3, 2))
+    answer = submit(engine, request)
+
+    with pytest.raises(
+        InvalidRequestError, match=rf"token id {VOCAB + 3} at position 1.* to {VOCAB - 1}"
+    ):
+        raise answer.error
+    assert answer.error.status_code == 400

@@ -9,6 +9,7 @@ from concordance_shared import (
     ContextLengthError,
     EngineError,
     EngineStoppedError,
+    InvalidRequestError,
     RequestError,
 )
 from msgspec.structs import replace
@@ -62,14 +63,32 @@ class Admission:
         """Let a request wait, unless it can never run."""
         try:
             self.waiting.check(request)
+            self._check_ids(request.prompt_ids)
         except RequestError as exc:
             emit(Failed(error=exc))
         else:
             self.waiting.submit(request, emit)
 
+    def _check_ids(self, prompt_ids: Sequence[int]) -> None:
+        """Refuse a prompt with a token that the model does not have.
+
+        Raises:
+            InvalidRequestError: A tokenizer has more tokens than its model, and the prompt one of
+                them.
+        """
+        size = self._traits.vocab_size
+        if prompt_ids and (most := max(prompt_ids)) >= size:
+            raise InvalidRequestError(
+                f"messages: the prompt encodes to token id {most} at position "
+                f"{prompt_ids.index(most)}, but the model has token ids 0 to {size - 1}; leave out "
+                "the text of this token, or serve the model with the tokenizer it was trained with",
+                param="messages",
+            )
+
     def next_rows(self, running: Sequence[Row]) -> list[Row]:
         """The rows of the requests that begin now, beside those that run.
 
+        One for which the buffers have to grow much waits while they grow, a part in each step.
         Whatever this raises, no request is lost: those that were taken wait again, so that
         `fail_all` ends them.
         """
@@ -84,15 +103,23 @@ class Admission:
                     return new
                 taken.append(waiting)
                 row = self._begin(waiting, lengths)
-                if row:
-                    new.append(row)
-                    taken[-1] = replace(waiting, row=row)
-                else:
+                if row is None:
                     taken.pop()
+                    continue
+                taken[-1] = replace(waiting, row=row)
+                if rows and not self._prepare([*rows, row]):
+                    self.waiting.wait_again(taken.pop())
+                    return new
+                new.append(row)
         except BaseException:
             for waiting in reversed(taken):
                 self.waiting.wait_again(waiting)
             raise
+
+    def _prepare(self, rows: Sequence[Row]) -> bool:
+        """Grow the buffers by one step's part; return whether there is room for the last row."""
+        self.make_room(rows)
+        return self._cache.prepare(len(rows), rows[-1].state.prompt_len)
 
     def _begin(self, waiting: Waiting, lengths: list[int]) -> Row | None:
         """The row of a request whose turn it is; `None` if it ended already or has to wait again.

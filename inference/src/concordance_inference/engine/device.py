@@ -10,6 +10,11 @@ from mlx.utils import tree_flatten
 _CHUNK_ON_GPU = 2048
 _CHUNK_ON_CPU = 256
 
+#: How much of the caches is resized in one step while rows decode. A CPU takes some 15 ms for it
+#: where it touches memory for the first time.
+_RESIZE_BYTES_ON_GPU = 1 << 30
+_RESIZE_BYTES_ON_CPU = 32 << 20
+
 
 def runs_on_gpu() -> bool:
     """Return whether the default device is a GPU, be it Metal or CUDA."""
@@ -19,6 +24,11 @@ def runs_on_gpu() -> bool:
 def default_chunk() -> int:
     """Return the number of tokens of prompts that one step reads at most."""
     return _CHUNK_ON_GPU if runs_on_gpu() else _CHUNK_ON_CPU
+
+
+def resize_bytes() -> int:
+    """Return the number of bytes of caches that one step resizes at most."""
+    return _RESIZE_BYTES_ON_GPU if runs_on_gpu() else _RESIZE_BYTES_ON_CPU
 
 
 def computes_in_16_bit(model: Any) -> bool:

@@ -186,6 +186,46 @@ def test_what_was_read_stays_as_it_was_when_its_row_goes_on():
     assert keys[0, 0, :, 0].tolist() == [1, 2, 3]
 
 
+def test_buffers_are_resized_one_layer_a_step_and_keep_what_they_hold(monkeypatch):
+    monkeypatch.setattr(attention, "resize_bytes", lambda: 1)
+    group = make_group(1)
+    group.add_layer()
+    data = mx.array([[[[1.0], [2.0]]]])
+    group.begin(pass_over([0], 2))
+    for layer in group.layers:
+        layer.update_and_fetch(data, data)
+    steps = [(group.prepare(2, 50), group.capacity, group.num_slots) for _ in range(2)]
+
+    assert steps == [(False, 4, 1), (True, 52, 2)]
+    assert [layer.keys.shape[2] for layer in group.layers] == [52, 52]
+    assert all(layer.read(0, slice(0, 2))[0].flatten().tolist() == [1, 2] for layer in group.layers)
+
+
+def test_buffers_begin_to_grow_before_a_row_has_filled_them(monkeypatch):
+    monkeypatch.setattr(attention, "_AHEAD", 2)
+    group = grown(2)
+    assert group.capacity == 4
+    read(group, [2], [[3]])
+
+    assert group.capacity == 8
+
+
+def test_room_that_no_row_can_use_is_given_back_step_by_step(monkeypatch):
+    monkeypatch.setattr(attention, "resize_bytes", lambda: 1)
+    group = make_group(1)
+    group.add_layer()
+    data = mx.zeros((1, 1, 40, 1))
+    group.begin(pass_over([0], 40))
+    for layer in group.layers:
+        layer.update_and_fetch(data, data)
+    group.rebuild([0], 0, 10)
+    sizes = [layer.keys.shape[2] for layer in group.layers]
+    group.begin(pass_over([2], 1))
+
+    assert (group.capacity, sizes) == (12, [12, 40])
+    assert [layer.keys.shape[2] for layer in group.layers] == [12, 12]
+
+
 def test_an_empty_batch_holds_nothing():
     group = make_group(2)
     read(group, [0, 0], [[1], [2]])

@@ -15,12 +15,16 @@ import mlx.core as mx
 from concordance_inference.engine.caches import buffers
 from concordance_inference.engine.caches.geometry import Geometry, Mask
 from concordance_inference.engine.caches.windows import KeysValues, WindowSnapshot
-from concordance_inference.engine.device import default_chunk
+from concordance_inference.engine.device import default_chunk, resize_bytes
 from concordance_inference.engine.kv_budget import num_slots
 from concordance_inference.engine.plan import Pass
 
 #: Buffers grow by at least this many positions.
 GROWTH = 256
+
+#: So many tokens before rows reach the end of the buffers, growing them begins; earlier, the longer
+#: it takes.
+_AHEAD = 8
 
 #: How many tokens behind its window a sliding layer keeps, so that as many can be taken back.
 MARGIN = 128
@@ -64,6 +68,8 @@ class AttentionGroup:
         self.capacity = 0  # positions that they have room for
         self._margin = margin
         self._is_narrowed = False
+        self._target = (0, 0)  # slots and capacity that layers are resized to
+        self._is_resizing = False  # some layers do not have that size yet
         self._longest = 0  # how many tokens a row can grow to
         self._starts: list[int] = []  # per row: the position of its first key
         self._pins: list[set[int]] = []  # per row: positions to be able to go back to
@@ -174,24 +180,66 @@ class AttentionGroup:
         """Have room for the rows, and not for many more or longer ones than can be.
 
         Room for rows that have gone is kept as long as it takes no more than a growing batch may
-        take.
+        take. What is given back is given back little by little, unless it is everything.
         """
         slots, capacity = num_slots(self.num_rows), self.capacity if self.num_rows else 0
         if self.window is None:
             capacity = min(capacity, rounded(self._longest))
-        if slots > self.num_slots or 4 * slots <= self.num_slots or capacity < self.capacity:
-            self.num_slots, self.capacity = slots, capacity
-            self._resize()
+        if slots > self.num_slots or not slots:
+            self._resize(slots, capacity)
+        elif 4 * slots <= self.num_slots or capacity < self.capacity:
+            self._aim(slots, capacity)
 
-    def _resize(self) -> None:
+    def _resize(self, slots: int, capacity: int) -> None:
         """Give every layer buffers of another size, one layer after the other.
 
         Launched together, all old buffers would live beside all new ones until the device is done:
         twice the memory of the caches.
         """
+        self.num_slots, self.capacity = self._target = slots, capacity
+        self._is_resizing = False
         for layer in self.layers:
-            layer.resize(self.num_slots, self.capacity)
+            layer.resize(slots, capacity)
             mx.eval(layer.arrays())
+
+    def _aim(self, slots: int, capacity: int) -> None:
+        """Begin to resize the layers. What any of them may lose is not promised any more."""
+        self._target = slots, capacity
+        self.num_slots = min(self.num_slots, slots)
+        self.capacity = min(self.capacity, capacity)
+        self._resize_some()
+
+    def _resize_some(self) -> None:
+        """Resize the next layers towards the target, by as many bytes as a step has time for.
+
+        Memory that is touched for the first time costs 0.4 ms a megabyte on a CPU: 0.8 s for two
+        rows of 8,192 tokens of a small model, in which no row would get a token. Until every layer
+        has its new size, `num_slots` and `capacity` are what all of them have room for.
+        """
+        left, self._is_resizing = resize_bytes(), True
+        for layer in self.layers:
+            if left <= 0:
+                return
+            if not layer.has_size(*self._target):
+                layer.resize(*self._target)
+                mx.async_eval(layer.arrays())
+                left -= sum(array.nbytes for array in layer.arrays())
+        self.num_slots, self.capacity = self._target
+        self._is_resizing = False
+
+    def prepare(self, num_rows: int, length: int) -> bool:
+        """Get nearer to having room for so many rows of so many tokens; return whether there is.
+
+        Called once a step until it returns true, so that the rows that run go on meanwhile.
+        """
+        slots, capacity = num_slots(num_rows), self.capacity
+        if self.window is None and length > capacity:
+            capacity = rounded(length)
+        else:
+            slots = max(slots, self.num_slots)
+        if (slots, capacity) != (self.num_slots, self.capacity):
+            self._aim(slots, capacity)
+        return (self.num_slots, self.capacity) == (slots, capacity)
 
     def pin(self, row: int, positions: Sequence[int]) -> None:
         """Be able to go back to some positions of a row, however long ago they were reached."""
@@ -281,7 +329,9 @@ class AttentionGroup:
 
     def _make_room(self, rows: slice, lengths: Sequence[int], num_tokens: int) -> None:
         """Drop what no query of these rows can see any more, then grow, if there is no room."""
-        if self._end(rows, lengths, num_tokens) <= self.capacity:
+        end = self._end(rows, lengths, num_tokens)
+        if end <= self.capacity:
+            self._look_ahead(end)
             return
         if self.window is not None:
             self._drop_old(rows, lengths)
@@ -291,12 +341,27 @@ class AttentionGroup:
         starts = self._starts[rows]
         return max(n - start for n, start in zip(lengths, starts, strict=True)) + num_tokens
 
+    def _look_ahead(self, end: int) -> None:
+        """Resize some layers, if a resize is under way or rows will soon have no room.
+
+        A row that decodes reaches the end one token at a time: what is begun so many steps before
+        is done when it does.
+        """
+        if self._is_resizing:
+            self._resize_some()
+        elif self.window is None and self.capacity < rounded(self._longest):
+            slots, grown = num_slots(self.num_rows), self._grown(self.capacity + 1)
+            num_steps = self.position_bytes * slots * grown // resize_bytes()
+            if end + 2 * num_steps + _AHEAD > self.capacity:
+                self._aim(slots, grown)
+
     def _grow(self, end: int) -> None:
-        """Have room for `end` positions, and for some more the longer the rows are."""
+        self._resize(num_slots(self.num_rows), self._grown(end))
+
+    def _grown(self, end: int) -> int:
+        """The capacity for `end` positions, and for some more the longer the rows are."""
         more = 0 if self.window else self.capacity // 8
-        self.capacity = max(rounded(end), min(rounded(end + more), rounded(self._longest)))
-        self.num_slots = num_slots(self.num_rows)
-        self._resize()
+        return max(rounded(end), min(rounded(end + more), rounded(self._longest)))
 
     def _drop_old(self, rows: slice, lengths: Sequence[int]) -> None:
         assert self.window is not None
@@ -388,6 +453,11 @@ class AttentionCache:
     def arrays(self) -> list[mx.array]:
         """What it holds."""
         return [array for array in (self.keys, self.values) if array is not None]
+
+    def has_size(self, num_slots: int, capacity: int) -> bool:
+        """Whether it has room for exactly so many rows and positions, or holds nothing yet."""
+        sizes = {(array.shape[0], array.shape[2]) for array in self.arrays()}
+        return sizes <= {(num_slots, capacity)}
 
     def resize(self, num_slots: int, capacity: int) -> None:
         """Have room for so many rows and positions; for none, hold nothing."""

@@ -194,6 +194,21 @@ class BatchCache:
         if None in self._attention:
             self._attention[None].reserve(length)
 
+    def prepare(self, num_rows: int, length: int) -> bool:
+        """Get nearer to having room for so many rows, the longest of so many tokens.
+
+        Called once a step, so that rows which run go on meanwhile.
+
+        Args:
+            num_rows: How many rows.
+            length: How many tokens the longest new one begins with.
+
+        Returns:
+            True once there is room; until then, a row that is admitted makes all others wait.
+        """
+        are_ready = [group.prepare(num_rows, length) for group in self._attention.values()]
+        return all(are_ready)
+
     def reach(self, row: int, length: int) -> int:
         """The longest beginning of a row, of at most `length` tokens, that can be gone back to."""
         reached = -1
