@@ -191,12 +191,12 @@ def test_a_long_span_that_a_mod_forces_holds_up_nobody(reads):
     def force(event, actions):
         return actions.force_tokens(b"x" * 100) if event.step == 0 else None
 
-    run(make_engine(), ask("Hello", max_tokens=12), ask("Hello", force, max_tokens=110))
+    run(make_engine(), ask("Hello", max_tokens=40), ask("Hello", force, max_tokens=110))
     spans = [dict(step) for step in reads if len(step) == 2]
 
     assert all(len(step[1] or (0,)) <= 16 for step in spans)
     assert [step[0] for step in spans[1:]] == [None] * (len(spans) - 1)
-    assert b"".join(bytes(step[1]) for step in spans[1:8] if step[1]) == b"x" * 100
+    assert b"".join(bytes(step[1]) for step in spans[1:] if step[1]).startswith(b"x" * 100)
 
 
 # What mods see
