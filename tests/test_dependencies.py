@@ -3,6 +3,7 @@
 import re
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_a_missing_backend_is_told_in_one_line(monkeypatch, capsys, error):
     def app():
         raise error
 
-    monkeypatch.setattr(sys.modules["concordance_inference.cli.main"], "app", app)
+    monkeypatch.setattr(import_module("concordance_inference.cli.main"), "app", app)
     with pytest.raises(SystemExit) as exited:
         main()
 
