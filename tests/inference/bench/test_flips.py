@@ -25,8 +25,12 @@ DRAWS = 40_000
 
 
 def test_a_row_alone_and_one_of_eight_are_compared(subject):
-    flips = compare(subject, num_positions=3)
+    told: list[str] = []
+    flips = compare(subject, num_positions=3, report=told.append)
 
+    assert [what for what in told if "alone" in what] == [
+        f"reading row {row} of 8 alone" for row in range(1, 9)
+    ]
     assert flips.positions == 8 * 3
     assert flips.gumbel <= flips.inversion < 1e-3
     assert flips.rounding < 1e-4

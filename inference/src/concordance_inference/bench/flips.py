@@ -12,7 +12,8 @@ Where a machine's kernels add in the same order for any number of rows, nothing 
 another order, which is the same function, rounded otherwise.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import mlx.core as mx
@@ -27,6 +28,8 @@ from concordance_inference.engine.plan import Pass, Read, StepPlan
 from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.generation import SamplingParams
 
+logger = logging.getLogger(__name__)
+
 _ROWS = 8
 
 
@@ -39,18 +42,30 @@ class Flips(Struct, frozen=True, kw_only=True):
     rounding: float  # mean difference of two logits of the same token
 
 
-def compare(subject: Subject, num_positions: int, *, reorders: bool = False) -> Flips:
+def compare(
+    subject: Subject,
+    num_positions: int,
+    *,
+    reorders: bool = False,
+    report: Callable[[str], None] = logger.info,
+) -> Flips:
     """Compare a row alone with one of eight.
 
     Args:
         subject: A model.
         num_positions: Number of positions read in each row.
         reorders: Reorder the model before the batch is read.
+        report: Told what is being done.
     """
+    report("sampling texts")
     texts = _sampled_texts(subject, num_positions)
-    alone = [_logits(subject, [text]) for text in texts]
+    alone: list[list[tuple[np.ndarray, ...]]] = []
+    for row, text in enumerate(texts):
+        report(f"reading row {row + 1} of {_ROWS} alone")
+        alone.append(_logits(subject, [text]))
     if reorders:
         reorder(subject.model)
+    report(f"reading {_ROWS} rows together")
     together = _logits(subject, texts)
     pairs = [
         (alone[row][i][0], together[i][row]) for row in range(_ROWS) for i in range(num_positions)
@@ -151,6 +166,10 @@ def _logits(
     return found
 
 
+def _print_progress(what: str) -> None:
+    typer.echo(f"… {what}", err=True)
+
+
 def main(
     model: Annotated[str | None, typer.Option(help="The embedded model if left out.")] = None,
     positions: Annotated[int, typer.Option(min=1, help="Positions of each of 8 rows.")] = 50,
@@ -160,7 +179,8 @@ def main(
     ] = False,
 ) -> None:
     """Print how likely a draw is to differ between a row alone and one of eight."""
-    flips = compare(real_subject(model), positions, reorders=reorder_units)
+    subject = real_subject(model)
+    flips = compare(subject, positions, reorders=reorder_units, report=_print_progress)
     typer.echo(f"{flips.positions} positions, logits differ by {flips.rounding:.1e} in the mean")
     for name, rate in (("gumbel", flips.gumbel), ("inversion", flips.inversion)):
         often = f"one in {1 / rate:,.0f} draws" if rate > 1e-12 else "none"
