@@ -1,7 +1,6 @@
 """Which packages are asked for: two of them own one file."""
 
 import re
-import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path

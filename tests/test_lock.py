@@ -1,4 +1,4 @@
-"""The committed versions: exact, hashed, without a host, and within the bounds that are declared."""
+"""The committed versions are exact, hashed, without a host, and within the declared bounds."""
 
 import re
 import tomllib
@@ -51,7 +51,9 @@ def test_no_entry_names_a_host_or_a_path_of_a_machine():
 @pytest.mark.parametrize("requirement", list(declared()), ids=str)
 def test_a_declared_dependency_is_locked_within_its_bounds(requirement):
     versions = [
-        Requirement(lines[0]) for lines in locked() if Requirement(lines[0]).name == requirement.name
+        Requirement(lines[0])
+        for lines in locked()
+        if Requirement(lines[0]).name == requirement.name
     ]
 
     assert versions, f"run .ci/lock: requirements.txt has no {requirement.name}"
