@@ -6,7 +6,9 @@ import threading
 import mlx.core as mx
 import msgspec
 import pytest
+from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.decoder import BytesDecoder
+from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.generation import (
     Completed,
@@ -585,6 +587,57 @@ def test_after_a_failure_of_its_own_the_engine_begins_anew():
 
     assert [str(a.error) for a in broken] == ["broken"] * 3
     assert len(run(engine, ask("Hello")).ids) == 12
+
+
+NAN_TOKEN = 200
+
+
+def _with_nan(family):
+    """A model that answers one token with NaN, as one does whose numbers leave their range."""
+    model = build_model(family)
+    rows = model.model.embed_tokens.weight
+    model.model.embed_tokens.weight = mx.where(
+        mx.arange(rows.shape[0])[:, None] == NAN_TOKEN, mx.nan, rows
+    )
+    return model
+
+
+def _profiled(family, **config):
+    """An engine of such a model, with the profile of one without NaN."""
+    runner = ModelRunner(_with_nan(family), runner_of(model_named(family)).profile)
+    return Engine(runner, TRAITS, EngineConfig(**config))
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@pytest.mark.parametrize("family", ["llama", "gpt_oss", "deepseek_v3"])
+def test_nan_of_one_request_does_not_reach_the_next_in_its_place(family, is_cancelled):
+    engine = _profiled(family, max_rows=2, chunk=16, prefix_bytes=0)
+    sampling = SamplingParams(temperature=0, logit_bias={NAN_TOKEN: -100.0})
+    beside = submit(engine, ask("Hello, you", max_tokens=60, sampling=sampling))
+    request = ask([NAN_TOKEN] * 30)
+    broken = submit(engine, request)
+    while not broken.updates:
+        engine.step()
+        if is_cancelled and len(engine.rows) == 2 and engine.rows[1].state.num_cached:
+            engine.cancel(request.request_id)
+    following = submit(engine, ask("Hi"))
+    finish(engine)
+
+    assert len(beside.ids) > 30
+    assert len(following.ids) == 12
+
+
+def test_nan_does_not_stay_behind_where_a_row_was_before_it_moved():
+    engine = _profiled("llama", chunk=16, prefix_bytes=0, max_rows=2)
+    first = submit(engine, ask("Hello", max_tokens=2))
+    broken = submit(engine, ask([NAN_TOKEN] * 200))
+    while len(first.updates) < 2:
+        engine.step()
+    others = [submit(engine, ask("Hi", max_tokens=40)), submit(engine, ask("Hello, you"))]
+    finish(engine)
+
+    assert isinstance(broken.error, NumericalError)
+    assert [len(answer.ids) for answer in others] == [40, 12]
 
 
 def test_no_more_rows_run_than_were_asked_for():

@@ -122,6 +122,8 @@ class Engine:
         for i, row in enumerate(rows):
             if not stays[i]:
                 admission.keep(i, row)
+                if row.may_hold_nan:
+                    self._runner.cache.clean(i)
             if row.has_outgrown:
                 admission.wait_again(row)
         new = admission.next_rows([rows[i] for i in keep])

@@ -97,6 +97,8 @@ class Row:
         self.stops: set[int] = set()  # lengths at which reading the prompt pauses
         self._is_read_ahead = False  # the pending token is read by a pass that was launched
         self._scored_behind = 0  # how many tokens stand before the position last scored
+        self._most_read = 0  # the greatest length that a pass has read
+        self._sound_length = 0  # as many of these tokens led to logits that are numbers
         self._read_again = 0  # as many tokens were read once, and may be read again in chunks
         self._caution = Caution()
         self._rank_caution = Caution()
@@ -152,6 +154,14 @@ class Row:
     def is_sound(self) -> bool:
         """Whether what it has read may be used again: not if the model answered with no numbers."""
         return not isinstance(self.state.error, NumericalError)
+
+    @property
+    def may_hold_nan(self) -> bool:
+        """Whether its keys and values may hold NaN: what follows from them was not all seen.
+
+        The token that was read ahead at the end is let pass.
+        """
+        return not self.is_sound or self._most_read > self._sound_length + 1
 
     @property
     def mod_seconds(self) -> float | None:
@@ -284,6 +294,7 @@ class Row:
         """Book what a forward pass reads of it."""
         state = self.state
         self._scored_behind = state.num_cached + num_tokens
+        self._most_read = max(self._most_read, self._scored_behind)
         if self.is_pending:
             self._is_read_ahead = True
         else:
@@ -318,6 +329,8 @@ class Row:
         known = len(state.token_ids)
         self.is_pending = False
         self._rank_caution.note(was_wasted=token_id == TOO_FEW)
+        if token_id != NO_TOKEN and not self.is_adjusted:
+            self._sound_length = max(self._sound_length, known)
         if token_id == NO_TOKEN:
             self.fail(self._no_token())
         elif token_id != TOO_FEW and not state.is_finished:

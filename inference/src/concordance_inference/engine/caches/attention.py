@@ -175,6 +175,7 @@ class AttentionGroup:
         if any(layer.keys is not None for layer in self.layers):
             for layer, copied in zip(self.layers, self.read(row, slice(None)), strict=True):
                 layer.write(to, 0, *copied)
+            self.clean(row)
 
     def _fit(self) -> None:
         """Have room for the rows, and not for many more or longer ones than can be.
@@ -240,6 +241,11 @@ class AttentionGroup:
         if (slots, capacity) != (self.num_slots, self.capacity):
             self._aim(slots, capacity)
         return (self.num_slots, self.capacity) == (slots, capacity)
+
+    def clean(self, row: int) -> None:
+        """Put zeros in place of what a row holds."""
+        for layer in self.layers:
+            layer.clean(row)
 
     def pin(self, row: int, positions: Sequence[int]) -> None:
         """Be able to go back to some positions of a row, however long ago they were reached."""
@@ -468,6 +474,11 @@ class AttentionCache:
         """Move each row's keys and values towards the front by its shift."""
         self.keys = buffers.shifted(self.keys, rows, shifts)
         self.values = buffers.shifted(self.values, rows, shifts)
+
+    def clean(self, row: int) -> None:
+        """Put zeros in place of a row's keys and values."""
+        for array in self.arrays():
+            array[row] = 0
 
     def read(self, row: int, span: slice) -> KeysValues:
         """A row's keys and values in arrays of their own.  (1, kv_heads, positions, head_dim)

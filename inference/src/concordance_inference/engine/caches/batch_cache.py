@@ -178,6 +178,15 @@ class BatchCache:
                 group.rebuild(keep, num_new)
         self._pins = [self._pins[row] for row in keep] + [set() for _ in range(num_new)]
 
+    def clean(self, row: int) -> None:
+        """Put zeros in place of what a row holds, before another takes its place.
+
+        What is masked counts nothing, unless it is NaN: zero times NaN is NaN. States are no
+        matter, since each row has its own.
+        """
+        for group in self._attention.values():
+            group.clean(row)
+
     @property
     def num_rows(self) -> int:
         """How many rows the batch has."""
