@@ -160,6 +160,14 @@ def test_a_mask_is_cut_to_the_vocabulary(mask):
     assert check(AdjustedLogits(mask=mask)).mask == b"\6\0\0"
 
 
+def test_a_mask_that_was_written_to_is_cut_anew():
+    mask = bytearray(b"\6\0\0")
+    before = check(AdjustedLogits(mask=mask)).mask
+    mask[0] = 0b1000
+
+    assert (before, check(AdjustedLogits(mask=mask)).mask) == (b"\6\0\0", b"\10\0\0")
+
+
 @pytest.mark.parametrize(
     ("mask", "why"), [(b"\1", "too short"), (b"\0\0\xf0", "no token"), ("abc", "packed bytes")]
 )

@@ -7,6 +7,7 @@ harness, the table in the documentation and the tests read it.
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeGuard, cast
 
 from concordance_shared.actions import (
@@ -37,6 +38,9 @@ LEGAL_ACTIONS: dict[type[Event], frozenset[type[Action]]] = {
 """By the class of an event: the classes of the actions that are allowed there."""
 
 _MAX_TEMPERATURE = 100.0
+
+#: Number of masks that are remembered as they were cut.
+_NUM_MASKS = 16
 
 
 def legal_names(event_type: type[Event]) -> str:
@@ -291,6 +295,16 @@ def _mask(mask: object, vocab_size: int) -> bytes | None:
         raise _RefusedError(
             f"gave {type(mask).__name__} as AdjustedLogits.mask instead of packed bytes"
         ) from exc
+    return _cut_mask(packed, vocab_size)
+
+
+@lru_cache(_NUM_MASKS)
+def _cut_mask(packed: bytes, vocab_size: int) -> bytes:
+    """A mask cut to the vocabulary.
+
+    Remembered for the masks used last: a mod often gives the same one at each position, and to
+    read it again takes 40 us, since the forward pass has put it out of the processor's cache.
+    """
     num_bytes = -(-vocab_size // 8)
     if len(packed) < num_bytes:
         raise _RefusedError(
