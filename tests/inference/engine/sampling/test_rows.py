@@ -1,8 +1,10 @@
 """Some rows of an array: taken out, changed, and put back."""
 
+import math
+
 import mlx.core as mx
 import pytest
-from concordance_inference.engine.sampling.rows import changed, put, taken
+from concordance_inference.engine.sampling.rows import added_to, changed, put, taken
 
 ROWS = [(0,), (3,), (1, 2), (0, 2, 3), (1, 3), (0, 1, 2, 3)]
 VALUES = [[10.0 * row + i for i in range(3)] for row in range(4)]
@@ -31,6 +33,17 @@ def test_only_some_rows_are_changed(rows):
     assert result.tolist() == [
         [-value for value in values] if row in rows else values for row, values in enumerate(VALUES)
     ]
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_values_are_added_to_some_rows_and_the_array_stays_as_it_was(rows):
+    values, new = mx.array(VALUES), [[-math.inf, 1.0, float(row)] for row in rows]
+    expected = [*VALUES]
+    for row, one in zip(rows, new, strict=True):
+        expected[row] = [a + b for a, b in zip(VALUES[row], one, strict=True)]
+
+    assert added_to(values, rows, mx.array(new)).tolist() == expected
+    assert values.tolist() == VALUES
 
 
 def test_without_rows_nothing_is_done():

@@ -116,7 +116,7 @@ def _masked(scores: mx.array, by_row: Sequence[Actions]) -> mx.array:
         return scores
     dropped = [_ROWS.of(mask, vocab_size) for mask in masks if mask is not None]
     added = dropped[0] if len(dropped) == 1 else mx.concatenate(dropped)
-    return some.changed(scores, rows, lambda masked: masked + added)
+    return some.added_to(scores, rows, added)
 
 
 class _MaskRows(threading.local):

@@ -36,6 +36,27 @@ def changed(
     return put(values, rows, change(taken(values, rows))) if rows else values
 
 
+def added_to(values: mx.array, rows: Sequence[int], new: mx.array) -> mx.array:
+    """The array with `new` added to some of its rows, in ascending order.  (n, ...) -> (n, ...)
+
+    Done in place where nothing else refers to the array, which `changed` never is: it reads the
+    rows that it writes.
+
+    Args:
+        values: (n, ...)
+        rows: Rows, at least one.
+        new: (rows, ...)
+    """
+    if len(rows) == values.shape[0]:
+        return values + new
+    at = 0
+    for run in _runs(rows):
+        size = run.stop - run.start
+        values = values.at[run].add(new[at : at + size])
+        at += size
+    return values
+
+
 def _runs(rows: Sequence[int]) -> list[slice]:
     """The slices of neighbouring rows."""
     runs: list[slice] = []
