@@ -153,13 +153,16 @@ def _is_due(played, request, step):
 def _constants(program):
     """Small constants, so that what happens to long texts happens to short ones."""
     growth, candidates = attention.GROWTH, getattr(sampler, "_CANDIDATES", None)
+    resize_bytes = attention.resize_bytes
     attention.GROWTH = program.growth
+    if program.resize_bytes:
+        attention.resize_bytes = lambda: program.resize_bytes
     if program.candidates and candidates:
         sampler._CANDIDATES = program.candidates
     try:
         yield
     finally:
-        attention.GROWTH = growth
+        attention.GROWTH, attention.resize_bytes = growth, resize_bytes
         if candidates:
             sampler._CANDIDATES = candidates
 

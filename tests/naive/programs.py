@@ -70,6 +70,7 @@ class Program:
     max_rows: int = 8
     chunk: int = 256
     growth: int = 16
+    resize_bytes: int = 0  # of the caches in one step; 0: the device's usual number
     margin: int = 6
     memory: float | None = None  # times what the largest request needs; None: without a bound
     prefixes: bool = True
@@ -128,6 +129,7 @@ def random_program(dice, model):
         max_rows=dice.choice([1, 2, 3, 8]),
         chunk=chunk,
         growth=growth,
+        resize_bytes=dice.choice([0, 1]),  # 1: one layer of each group in a step
         margin=margin,
         memory=dice.choice([None, None, None, 0.6, 1.0, 1.5, 2.5]) if context == 4096 else None,
         prefixes=dice.random() < 0.85,
