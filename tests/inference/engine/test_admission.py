@@ -75,13 +75,14 @@ def test_a_request_that_does_not_say_how_much_it_wants_gets_its_share():
     assert 100 < row.max_length < 4096
 
 
-def test_a_prompt_that_a_mod_makes_too_long_is_told_so():
+@pytest.mark.parametrize("max_tokens", [16, 0])
+def test_a_prompt_that_a_mod_makes_too_long_is_refused(max_tokens):
     @mod(on=[Prefilled])
     def longer(event, actions):
         return actions.adjust_prefill([65] * 600)
 
     engine = make_engine(kv_bytes=100_000)
-    error = run(engine, ask("x", longer)).error
+    error = run(engine, ask("x", longer, max_tokens=max_tokens)).error
 
     assert "600 tokens" in str(error)
     assert "--kv-memory" in str(error)

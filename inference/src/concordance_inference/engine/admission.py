@@ -150,10 +150,10 @@ class Admission:
     def _cap(self, row: Row) -> None:
         """Keep a row whose prompt or whole output mods have set within what can ever run."""
         state, longest = row.state, self._budget.longest
-        if row.is_over:
-            return
         if state.prompt_len >= longest:
-            row.fail(_prompt_too_long(row))
+            row.fail(_prompt_too_long(row))  # also where a budget of zero has ended it
+        elif row.is_over:
+            return
         elif len(state.token_ids) > longest:
             row.fail(_output_too_long(row, longest))
         else:
