@@ -10,7 +10,7 @@ import zlib
 from collections import Counter
 
 from concordance_sdk import Message, get_conversation, mod, use
-from concordance_sdk.ready import SteerTowards
+from concordance_sdk.builtin import BiasWords
 from concordance_sdk.testing import play
 
 VARIANTS = {"A": ["tea"], "B": ["coffee"]}
@@ -31,7 +31,7 @@ class Drinks:
     def mods(self):
         """Decided once for each request."""
         words = VARIANTS[variant_of(get_conversation())]
-        return [use(SteerTowards, words=words, strength=self.strength)]
+        return [use(BiasWords, words=words, strength=self.strength)]
 
 
 def model(completion):

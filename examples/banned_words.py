@@ -8,7 +8,7 @@ Alone, with a model that is scripted, and with a real one:
 """
 
 from concordance_sdk import mod, use
-from concordance_sdk.ready import Avoid
+from concordance_sdk.builtin import Avoid
 from concordance_sdk.testing import play
 
 HYPE = ["amazing", "revolutionary", "game-changing"]

@@ -10,7 +10,7 @@ Alone, with a model that is scripted, and with a real one:
 import re
 
 from concordance_sdk import Message, get_conversation, mod, use
-from concordance_sdk.ready import InjectAtStart
+from concordance_sdk.builtin import InjectAtStart
 from concordance_sdk.testing import play
 
 

@@ -8,7 +8,7 @@ Alone, with a model that is scripted, and with a real one:
 """
 
 from concordance_sdk import Message, get_conversation, mod, use
-from concordance_sdk.ready import ReasoningBudget
+from concordance_sdk.builtin import ReasoningBudget
 from concordance_sdk.testing import play
 
 

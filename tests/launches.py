@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 import mlx.core as mx
-from concordance_inference.engine import device
+from concordance_inference.engine.model import device
 from concordance_inference.engine.sampling import sampler
 from mlx_lm.generate import BatchGenerator, generate_step
 

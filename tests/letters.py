@@ -21,7 +21,7 @@ class Letters:
         return "".join(chr(int(token_id)) for token_id in ids)
 
 
-class Scores:
+class StepLogits:
     """Logits of a row, as a library of arrays has them."""
 
     def __init__(self, size=256):

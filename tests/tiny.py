@@ -6,10 +6,10 @@ import mlx.core as mx
 from concordance_inference.engine.caches import attention
 from concordance_inference.engine.caches.attention import MARGIN
 from concordance_inference.engine.config import EngineConfig, ModelTraits
-from concordance_inference.engine.decoder import BytesDecoder
 from concordance_inference.engine.engine import Engine
-from concordance_inference.engine.profile import ModelProfile, profile_of
-from concordance_inference.engine.runner import ModelRunner
+from concordance_inference.engine.model.calibration.profile import ModelProfile, profile_of
+from concordance_inference.engine.model.runner import ModelRunner
+from concordance_inference.engine.output.decoder import BytesDecoder
 from concordance_inference.generation import (
     Completed,
     Failed,

@@ -5,7 +5,7 @@ from functools import cache
 import mlx.core as mx
 import numpy as np
 from concordance_inference.engine.caches import attention
-from concordance_inference.engine.profile import profile_of
+from concordance_inference.engine.model.calibration.profile import profile_of
 from families import _FIELDS, VOCAB, build_model
 from mlx_lm.models.cache import make_prompt_cache
 from model_files import compare as model_files

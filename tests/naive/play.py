@@ -5,12 +5,12 @@ from contextlib import contextmanager
 import msgspec
 import numpy as np
 from concordance_inference.engine.caches import attention
+from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.config import EngineConfig, ModelTraits
-from concordance_inference.engine.decoder import BytesDecoder
 from concordance_inference.engine.engine import Engine
-from concordance_inference.engine.kv_budget import KvBudget
+from concordance_inference.engine.model.runner import ModelRunner
+from concordance_inference.engine.output.decoder import BytesDecoder
 from concordance_inference.engine.plan import PassCost, Sharing
-from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.engine.sampling import sampler
 from concordance_inference.generation import Completed, Failed, GenerationRequest, ModCall
 from concordance_sdk import Prefilled, definition_of, mod

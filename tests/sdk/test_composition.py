@@ -12,7 +12,7 @@ from concordance_sdk import (
     mod,
     use,
 )
-from concordance_sdk.instance import InProcessMod
+from concordance_sdk.host.instance import InProcessMod
 from concordance_sdk.testing import ByteTokenizer, play
 from concordance_shared import Conversation, InvalidRequestError
 

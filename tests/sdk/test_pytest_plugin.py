@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from concordance_sdk import use
-from concordance_sdk.ready import InjectAtStart
+from concordance_sdk.builtin import InjectAtStart
 from concordance_sdk.testing import Played
 
 FAILING = """
@@ -51,7 +51,7 @@ def test_a_test_that_fails_shows_what_it_had_played_and_one_that_passes_nothing(
 @pytest.mark.process
 def test_the_sdk_does_not_import_pytest():
     code = (
-        "import sys, concordance_sdk, concordance_sdk.testing, concordance_sdk.ready\n"
+        "import sys, concordance_sdk, concordance_sdk.testing, concordance_sdk.builtin\n"
         "assert 'pytest' not in sys.modules\n"
     )
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol
 
 import msgspec
 from concordance_sdk import ModDefinition
-from concordance_sdk.instance import InProcessMod
+from concordance_sdk.host.instance import InProcessMod
 from concordance_shared import ConcordanceError, Conversation, FinishReason, ToolCall
 from msgspec import Meta, Struct
 

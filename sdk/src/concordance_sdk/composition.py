@@ -2,7 +2,7 @@
 
 A class mod with a method `mods()` contains the mods that it returns. They stand in the request's
 list right behind it, in that order, and act as any others do: the first that decides an event
-decides it, adjustments of prompt and logits compose. Nothing here dispatches; `Steering` does.
+decides it, adjustments of prompt and logits compose. Nothing here dispatches; `ModDispatch` does.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ class ModUse(Struct, frozen=True, eq=False):
         parameters: Its parameters, those left out with their defaults.
 
     Examples:
-        >>> from concordance_sdk.ready import StopAfterSentences
+        >>> from concordance_sdk.builtin import StopAfterSentences
         >>> use(StopAfterSentences).parameters
         {'count': 1}
     """
@@ -48,7 +48,7 @@ def use(target: Any, /, **parameters: Any) -> ModUse:
         A mod that contains two others:
 
         >>> from concordance_sdk import mod, use
-        >>> from concordance_sdk.ready import InjectAtStart, Replace
+        >>> from concordance_sdk.builtin import InjectAtStart, Replace
         >>> from concordance_sdk.testing import play
         >>> @mod
         ... class Polite:

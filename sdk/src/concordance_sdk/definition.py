@@ -73,7 +73,7 @@ class ModDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     Examples:
         >>> from concordance_sdk import definition_of
-        >>> from concordance_sdk.ready import StopAt
+        >>> from concordance_sdk.builtin import StopAt
         >>> definition = definition_of(StopAt)
         >>> definition.name, [event.__name__ for event in definition.handlers]
         ('stop_at', ['Prefilled', 'Added'])

@@ -12,7 +12,7 @@ class ModRegistry:
 
     Examples:
         >>> from concordance_sdk import definition_of
-        >>> from concordance_sdk.ready import StopAt
+        >>> from concordance_sdk.builtin import StopAt
         >>> mods = ModRegistry()
         >>> mods.add(definition_of(StopAt))
         >>> [definition.name for definition in mods], mods.get("other") is None

@@ -58,7 +58,7 @@ def serialize_mod(
             of its module, or its module is not in the folder.
 
     Examples:
-        >>> from concordance_sdk.ready import StopAt
+        >>> from concordance_sdk.builtin import StopAt
         >>> payload = serialize_mod(StopAt, name="stop")
         >>> payload.name, payload.entrypoint, payload.module
         ('stop', 'StopAt', 'stop')

@@ -285,7 +285,7 @@ class RequestError(ConcordanceError):
 
     Examples:
         >>> from concordance_sdk import use
-        >>> from concordance_sdk.ready import StopAt
+        >>> from concordance_sdk.builtin import StopAt
         >>> try:
         ...     use(StopAt, phrase="###")
         ... except RequestError as error:

@@ -9,13 +9,13 @@ from concordance_inference.bench.flips import (
     inversion_flips,
     reorder,
 )
-from concordance_inference.engine.sampling.draws import draw_key, uniform
 from concordance_inference.engine.sampling.noise import (
     id_array,
     key_array,
     negative_gumbel,
     noise_bits,
 )
+from concordance_inference.engine.sampling.rng import draw_key, uniform
 from families import build_model
 
 RNG = np.random.default_rng(1)

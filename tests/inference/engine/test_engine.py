@@ -7,9 +7,9 @@ import mlx.core as mx
 import msgspec
 import pytest
 from concordance_inference.engine.config import EngineConfig
-from concordance_inference.engine.decoder import BytesDecoder
 from concordance_inference.engine.engine import Engine
-from concordance_inference.engine.runner import ModelRunner
+from concordance_inference.engine.model.runner import ModelRunner
+from concordance_inference.engine.output.decoder import BytesDecoder
 from concordance_inference.generation import (
     Completed,
     Failed,
@@ -121,7 +121,7 @@ def test_a_position_that_was_scored_before_is_not_read_again(reads):
 
 
 def test_a_position_on_another_branch_is_read_though_it_was_scored_on_the_old_one(reads):
-    """Scores are remembered for the tokens that stood before them, and for no others."""
+    """StepLogits are remembered for the tokens that stood before them, and for no others."""
     model = model_named("llama")
     moves = [("back", 3, b"??"), ("back", 1, None)]
 

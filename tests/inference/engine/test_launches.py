@@ -161,7 +161,7 @@ def test_forms_for_a_gpu_and_for_a_cpu_sample_the_same_tokens(monkeypatch):
 
     expected = answers()
     with monkeypatch.context() as patched:
-        patched.setattr("concordance_inference.engine.device.runs_on_gpu", lambda: True)
+        patched.setattr("concordance_inference.engine.model.device.runs_on_gpu", lambda: True)
         assert answers() == expected
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from concordance_inference.engine.caches import attention
 from concordance_inference.engine.plan import Sharing
-from concordance_inference.engine.sampling.draws import XTC_SERIES, draw_key, uniform
 from concordance_inference.engine.sampling.penalties import Counted, Penalties
+from concordance_inference.engine.sampling.rng import XTC_SERIES, draw_key, uniform
 from concordance_inference.engine.sampling.sampler import Sampler
 from concordance_inference.generation import Failed, SamplingParams
 from concordance_sdk import Added, ForwardPass, Sampled, mod
-from concordance_sdk.request_state import RequestState
+from concordance_sdk.host.request_state import RequestState
 from families import EVERY_FAMILY, FAMILIES, NEAR_TIE, closest_choice, model_named
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from concordance_inference.engine.plan import PassCost, Sharing, StepPlan, Unread, plan_step
+from concordance_inference.engine.plan import PassCost, RowDemand, Sharing, StepPlan, plan_step
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,15 +13,15 @@ def shape(plan):
 
 
 def pending(cached=20):
-    return Unread(cached, is_pending=True)
+    return RowDemand(cached, is_pending=True)
 
 
 def forced(n, cached=20):
-    return Unread(cached, list(range(n)))
+    return RowDemand(cached, list(range(n)))
 
 
 def prompt(n, cached=0):
-    return Unread(cached, list(range(n)), is_prompt=True)
+    return RowDemand(cached, list(range(n)), is_prompt=True)
 
 
 def test_rows_that_decode_share_a_pass():
@@ -73,7 +73,7 @@ def test_as_many_positions_are_scored_as_are_wanted(scores_from, scored):
 
 
 def test_a_row_that_waits_reads_nothing():
-    assert plan_step([Unread(9, is_pending=True, is_waiting=True)], chunk=8).passes == ()
+    assert plan_step([RowDemand(9, is_pending=True, is_waiting=True)], chunk=8).passes == ()
 
 
 # What mods forced
@@ -200,9 +200,9 @@ def test_a_plan_is_plain_data():
 
 rows = st.lists(
     st.one_of(
-        st.builds(Unread, st.integers(0, 9), is_pending=st.just(True), is_waiting=st.booleans()),
+        st.builds(RowDemand, st.integers(0, 9), is_pending=st.just(True), is_waiting=st.booleans()),
         st.builds(
-            Unread,
+            RowDemand,
             st.integers(0, 9),
             st.lists(st.integers(0, 9), min_size=1, max_size=12),
             is_prompt=st.booleans(),

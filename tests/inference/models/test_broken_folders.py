@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 
 import pytest
-from concordance_inference.engine.runner import ModelRunner
+from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.models.loader import explained, load_model
 from concordance_inference.models.options import ModelOptions
 from concordance_shared import ModelLoadError

@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
-from concordance_inference.cli.runtime import Runtime
-from concordance_inference.engine.kv_budget import Footprint
+from concordance_inference.engine.caches.budget import Footprint
+from concordance_inference.engine.model.calibration.profile import ModelProfile
 from concordance_inference.engine.plan import PassCost, Sharing
-from concordance_inference.engine.profile import ModelProfile
 from concordance_inference.generation import Completed, SamplingParams
 from concordance_inference.models.profile_cache import cached_profile
 from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.runtime import Runtime
 from tiny_folder import write_tiny_folder
 
 PROFILE = ModelProfile(
@@ -164,5 +164,5 @@ def test_answers_are_the_same_with_and_without_the_cache(tmp_path, cache, monkey
     def never(*_, **__):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("concordance_inference.cli.runtime.profile_of", never)
+    monkeypatch.setattr("concordance_inference.runtime.profile_of", never)
     assert completion(folder) == without

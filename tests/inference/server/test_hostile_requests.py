@@ -15,7 +15,7 @@ import concordance_sdk
 import msgspec
 import pytest
 from concordance_inference import time_limit
-from concordance_inference.engine.instances import make_instances_within
+from concordance_inference.engine.request.instances import make_instances_within
 from concordance_inference.mods import json_schema
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.schemas import ChatCompletionRequest

@@ -16,11 +16,11 @@ from concordance_sdk.constraints import (
     UntilStrat,
 )
 from concordance_sdk.flow import (
+    DefaultState,
     FlowDefinition,
     FlowEngine,
     FlowQuestion,
     FlowRoute,
-    RequestState,
     route_message,
     route_noop,
     route_output,
@@ -612,7 +612,7 @@ def test_a_state_without_answers_is_an_error_that_says_what_is_missing():
 
 
 def test_states_do_not_share_their_answers():
-    one, other = RequestState("a"), RequestState("b")
+    one, other = DefaultState("a"), DefaultState("b")
     one.answers["x"] = "y"
 
     assert other.answers == {}

@@ -4,15 +4,7 @@ import itertools
 import random
 
 import pytest
-from concordance_sdk import (
-    Added,
-    Finished,
-    InvalidActionError,
-    Prefilled,
-    mod,
-    ready,
-    use,
-)
+from concordance_sdk import Added, Finished, InvalidActionError, Prefilled, builtin, mod, use
 from concordance_sdk.constraints import (
     CharsMode,
     CharsStrat,
@@ -34,7 +26,7 @@ GOOD = {
     "InjectAtStart": {"text": "Hi. "},
     "ReasoningBudget": {"max_tokens": 2},
     "Replace": {"find": "one", "replacement": "twenty"},
-    "SteerTowards": {"words": ["yes"], "strength": 4.0},
+    "BiasWords": {"words": ["yes"], "strength": 4.0},
     "StopAfterSentences": {"count": 2},
     "StopAt": {"phrases": ["km", "```"]},
 }
@@ -47,14 +39,14 @@ def problems(target, **parameters):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ready.__all__)
+@pytest.mark.parametrize("name", builtin.__all__)
 def test_mods_that_are_ready_to_use_pass(name):
-    assert problems(getattr(ready, name), **GOOD[name]) == {}
+    assert problems(getattr(builtin, name), **GOOD[name]) == {}
 
 
 @pytest.mark.parametrize("name", ["Replace", "Avoid", "StopAfterSentences"])
 def test_they_pass_on_a_real_vocabulary_too(name):
-    target = use(getattr(ready, name), **GOOD[name])
+    target = use(getattr(builtin, name), **GOOD[name])
     report = check_conformance(target, tokenizer=tokenizer_of("byte_level"))
 
     assert report.is_passed, str(report)
@@ -207,7 +199,7 @@ def test_breaking_ones_own_constraint_is_found():
 
 def test_parameters_that_are_needed_are_asked_for():
     with pytest.raises(InvalidRequestError, match="find"):
-        check_conformance(ready.Replace)
+        check_conformance(builtin.Replace)
 
 
 def test_what_the_mod_acts_upon_can_be_said():

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from concordance_sdk import use
-from concordance_sdk.ready import InjectAtStart
+from concordance_sdk.builtin import InjectAtStart
 from concordance_sdk.testing import FolderTokenizer, play
 from real_tokenizers import KINDS, byte_level, tokenizer_of, write_tokenizer
 from token_families import FAMILIES

@@ -2,7 +2,7 @@
 
 import pytest
 from concordance_sdk import Added, mod, use
-from concordance_sdk.ready import Avoid
+from concordance_sdk.builtin import Avoid
 from concordance_sdk.testing import play
 from real_tokenizers import KINDS, tokenizer_of
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from concordance_sdk import Added, ForwardPass, mod, use
-from concordance_sdk.ready import Replace
+from concordance_sdk.builtin import Replace
 from concordance_sdk.testing import ByteTokenizer, play
 from concordance_sdk.text import CompletionText, PhraseWatch, replace_last
 from hypothesis import given, settings

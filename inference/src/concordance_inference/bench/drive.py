@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.engine import Engine
-from concordance_inference.engine.profile import ModelProfile, profile_of
-from concordance_inference.engine.row import Row
-from concordance_inference.engine.runner import ModelRunner
+from concordance_inference.engine.model.calibration.profile import ModelProfile, profile_of
+from concordance_inference.engine.model.runner import ModelRunner
+from concordance_inference.engine.request.row import Row
 from concordance_inference.generation import (
     Completed,
     Failed,

@@ -24,8 +24,8 @@ from msgspec import Struct
 from concordance_inference.bench import drive
 from concordance_inference.bench.drive import Subject
 from concordance_inference.bench.subjects import real_subject
+from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.plan import Pass, Read, StepPlan
-from concordance_inference.engine.runner import ModelRunner
 from concordance_inference.generation import SamplingParams
 
 logger = logging.getLogger(__name__)

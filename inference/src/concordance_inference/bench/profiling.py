@@ -41,7 +41,7 @@ def _stats(
 
 
 def _where(file: str, line: int, name: str) -> str:
-    """`engine/row.py:12 take_sampled`, or a builtin's name."""
+    """`engine/request/row.py:12 take_sampled`, or a builtin's name."""
     if not line:
         return name
     return f"{'/'.join(Path(file).parts[-2:])}:{line} {name}"

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from concordance_shared import ContextLengthError, InvalidRequestError, Message, Tool
 
-from concordance_inference.chat.answers import AnswerMemory, PromptDigest, Splice
+from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages, Splice
 from concordance_inference.chat.variables import variables_of
 from concordance_inference.generation import Completed
 from concordance_inference.models.tokenizer import ModelTokenizer
@@ -47,7 +47,7 @@ class ChatTemplate:
         """
         self._tokenizer = tokenizer
         self._context_length = context_length
-        self._answers = AnswerMemory()
+        self._answers = SampledMessages()
         source: Any = tokenizer.hf.chat_template
         self._source = source if isinstance(source, str) else None
         self.knows_tools = self._source is not None and "tools" in self._source

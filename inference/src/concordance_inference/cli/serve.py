@@ -87,9 +87,9 @@ def _serve(
 ) -> None:
     """Load the model, say so, and answer until a signal ends it."""
     from concordance_inference.cli.http_server import http_server
-    from concordance_inference.cli.runtime import Runtime
     from concordance_inference.engine.config import EngineConfig
     from concordance_inference.mods.compiling import prepare_constraints
+    from concordance_inference.runtime import Runtime
     from concordance_inference.server.app import create_app
     from concordance_inference.server.context import ServerContext
 

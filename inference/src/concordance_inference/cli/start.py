@@ -15,7 +15,7 @@ from concordance_inference.models.options import ModelOptions
 from concordance_inference.mods.catalog import ModCatalog, NamedMod
 
 if TYPE_CHECKING:
-    from concordance_inference.cli.runtime import Runtime
+    from concordance_inference.runtime import Runtime
 
 _PARAMETER = re.compile(r",(?=[A-Za-z_]\w*=)")
 
@@ -39,7 +39,7 @@ def running(
     calls = catalog.resolve([parse_mod(mod) for mod in mods], strict=False)
     preload_blas()
     with _status() as progress:
-        from concordance_inference.cli.runtime import Runtime
+        from concordance_inference.runtime import Runtime
 
         runtime = Runtime(model, catalog, options=options, progress=progress).start()
     try:

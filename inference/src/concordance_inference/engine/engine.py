@@ -6,23 +6,27 @@ from collections.abc import Sequence
 import mlx.core as mx
 from concordance_shared import EngineError
 
-from concordance_inference.engine.admission import Admission
-from concordance_inference.engine.answer import Emit
-from concordance_inference.engine.batch import BatchState
+from concordance_inference.engine.batch.batch import BatchState
+from concordance_inference.engine.batch.logprob_queue import (
+    LogprobQueue,
+    SampledTokens,
+    score_sampled,
+)
+from concordance_inference.engine.batch.step_logits import StepLogits, gather
 from concordance_inference.engine.config import EngineConfig, ModelTraits
-from concordance_inference.engine.device import default_chunk
-from concordance_inference.engine.logits import LogitsRow
-from concordance_inference.engine.logprob_queue import LogprobQueue, Sampled, score_sampled
-from concordance_inference.engine.memory import MemoryPolicy
 from concordance_inference.engine.metrics import Metrics, MetricsSnapshot
+from concordance_inference.engine.model.device import default_chunk
+from concordance_inference.engine.model.memory import MemoryPolicy
+from concordance_inference.engine.model.runner import ModelRunner
+from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.phases import Phase, Watcher
 from concordance_inference.engine.plan import StepPlan, plan_step
-from concordance_inference.engine.row import Row
-from concordance_inference.engine.runner import ModelRunner
+from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.sampling.adjustments import adjusted
-from concordance_inference.engine.sampling.rows import taken
-from concordance_inference.engine.scheduler import Pace
-from concordance_inference.engine.scores import Scores, gather
+from concordance_inference.engine.sampling.logits_row import LogitsRow
+from concordance_inference.engine.sampling.row_ops import take_rows
+from concordance_inference.engine.scheduling.admission import Admission
+from concordance_inference.engine.scheduling.waiting_queue import ChunkSizer
 from concordance_inference.generation import GenerationRequest
 
 
@@ -45,7 +49,7 @@ class Engine:
         self._admission = Admission(runner, traits, config, self._metrics)
         self._memory = MemoryPolicy()
         self.watcher: Watcher | None = None  # called at each phase of a step
-        self._pace = Pace(
+        self._pace = ChunkSizer(
             runner.profile.cost,
             max_chunk=config.chunk or default_chunk(),
             target_s=config.latency_target_s,
@@ -79,7 +83,7 @@ class Engine:
         """End a request, wherever it is; one that is not there has ended already."""
         self._admission.cancel(request_id)
         for row in self._batch.rows:
-            if row.request.request_id == request_id and not row.answer.is_over:
+            if row.request.request_id == request_id and not row.output.is_over:
                 row.cancel()
                 self._admission.conclude(row)
 
@@ -108,7 +112,7 @@ class Engine:
         self._runner.reset()
         self._admission.fail_all(error)
         for row in rows:
-            if not row.answer.is_over:
+            if not row.output.is_over:
                 row.fail(error)
                 self._admission.conclude(row)
 
@@ -165,7 +169,7 @@ class Engine:
         chunk = self._pace.chunk(unread)
         return plan_step(unread, chunk=chunk, sharing=profile.sharing, cost=profile.cost)
 
-    def _forward(self, plan: StepPlan) -> Scores | None:
+    def _forward(self, plan: StepPlan) -> StepLogits | None:
         """Launch the forward passes and book what they read."""
         sampled = self._batch.sampled and self._batch.sampled.token_ids
         scored = self._runner.forward(plan, sampled) if plan.passes else []
@@ -181,7 +185,7 @@ class Engine:
             self._logprobs.launch(some)
         return scores
 
-    def _decide(self, scores: Scores | None) -> None:
+    def _decide(self, scores: StepLogits | None) -> None:
         """See what the last step sampled, ask the mods, and sample the next tokens.
 
         Where no mod has to be asked about logits, sampling is launched first, so that the device
@@ -193,7 +197,7 @@ class Engine:
             return
         rows = self._batch.rows
         wanted = self._batch.wanted(scores.logits, scores.rows)
-        if any(rows[i].steering.listens_to_logits for i in scores.rows):
+        if any(rows[i].dispatch.listens_to_logits for i in scores.rows):
             mx.async_eval(wanted)
             self._see_sampled()
             sampled, left_to_us = self._steer_and_sample(scores, wanted)
@@ -218,7 +222,7 @@ class Engine:
                 index = row.state.num_completion
                 row.take_sampled(token_id)
                 if entry := sampled.logprobs_of(row):
-                    row.answer.take_logprobs(index, entry)
+                    row.output.take_logprobs(index, entry)
         self._reach(Phase.TOLD)
 
     def _reach(self, phase: Phase) -> None:
@@ -226,8 +230,8 @@ class Engine:
             self.watcher(phase)
 
     def _steer_and_sample(
-        self, scores: Scores, wanted: mx.array
-    ) -> tuple[Sampled | None, Sequence[int]]:
+        self, scores: StepLogits, wanted: mx.array
+    ) -> tuple[SampledTokens | None, Sequence[int]]:
         """Ask the mods about each row's next position, and sample where they left it to us.
 
         Returns:
@@ -243,18 +247,18 @@ class Engine:
         if not steered:
             return None, ()
         left_to_us = scores.some(list(steered))
-        wanted = taken(wanted, list(steered))
+        wanted = take_rows(wanted, list(steered))
         pairs = zip(left_to_us.rows, steered.values(), strict=True)
-        heat = {row: left.token_temp for row, left in pairs if left.token_temp is not None}
+        temperatures = {row: left.token_temp for row, left in pairs if left.token_temp is not None}
         steered_scores = adjusted(wanted, [left.actions for left in steered.values()])
-        return self._sample(left_to_us, steered_scores, heat), left_to_us.rows
+        return self._sample(left_to_us, steered_scores, temperatures), left_to_us.rows
 
     def _sample(
         self,
-        scores: Scores,
+        scores: StepLogits,
         wanted: mx.array,
         temperatures: dict[int, float] | None = None,
-    ) -> Sampled:
+    ) -> SampledTokens:
         """Launch the sampling of some rows.
 
         Args:
@@ -267,17 +271,17 @@ class Engine:
         spread = batch.spread(token_ids, scores.rows)
         mx.async_eval(spread)
         rows = [batch.rows[row] for row in scores.rows]
-        return Sampled(spread, *score_sampled(scores.logits, token_ids, rows))
+        return SampledTokens(spread, *score_sampled(scores.logits, token_ids, rows))
 
     def _settle(self) -> None:
         """Tell the clients what is new, and end what has ended."""
         now = time.monotonic()
         for row in self._batch.rows:
             row.clock.see(row.state.num_completion + row.state.num_taken_back, now)
-            if row.is_over and not row.answer.is_over:
+            if row.is_over and not row.output.is_over:
                 self._admission.conclude(row)
             elif not row.state.is_finished:
-                row.answer.report()
+                row.output.report()
 
 
 def _adapts(runner: ModelRunner, config: EngineConfig) -> bool:

@@ -6,7 +6,7 @@ Plain numbers: whoever exports them takes a `snapshot`, from any thread.
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from concordance_sdk.request_state import RequestState
+from concordance_sdk.host.request_state import RequestState
 from concordance_shared import FinishReason
 from msgspec import Struct
 

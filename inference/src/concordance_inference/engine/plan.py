@@ -46,7 +46,7 @@ class PassCost(Struct, frozen=True):
         return int(2 * left / (each + math.sqrt(each * each + 4 * self.per_look * left)))
 
 
-class Unread(Struct, frozen=True):
+class RowDemand(Struct, frozen=True):
     """What the planner has to know of a row."""
 
     num_cached: int
@@ -114,7 +114,7 @@ class StepPlan(Struct, frozen=True):
 
 
 def plan_step(
-    rows: Sequence[Unread],
+    rows: Sequence[RowDemand],
     *,
     chunk: int,
     sharing: Sharing = Sharing.PADDED,
@@ -144,7 +144,7 @@ def plan_step(
     return StepPlan(tuple(passes))
 
 
-def _reads(rows: Sequence[Unread], chunk: int, sharing: Sharing, cost: PassCost) -> list[Read]:
+def _reads(rows: Sequence[RowDemand], chunk: int, sharing: Sharing, cost: PassCost) -> list[Read]:
     """What each row reads, in order."""
     reads: list[Read] = []
     num_reading = sum(row.reads_something for row in rows)
@@ -167,14 +167,14 @@ def _reads(rows: Sequence[Unread], chunk: int, sharing: Sharing, cost: PassCost)
     return reads
 
 
-def _num_scored(row: Unread, num_tokens: int) -> int:
+def _num_scored(row: RowDemand, num_tokens: int) -> int:
     """How many of the last positions of a read are to be scored."""
     last = row.num_cached + len(row.token_ids)
     first = last if row.scores_from is None else row.scores_from
     return max(0, min(num_tokens, row.num_cached + num_tokens - first + 1))
 
 
-def _chunk_of(row: Unread, chunk: int) -> int:
+def _chunk_of(row: RowDemand, chunk: int) -> int:
     """How many known tokens to read now: of a prompt none, if others have taken the chunk."""
     ahead = [stop - row.num_cached for stop in row.stops if stop > row.num_cached]
     least = 0 if row.is_prompt else 1
@@ -182,7 +182,7 @@ def _chunk_of(row: Unread, chunk: int) -> int:
 
 
 def _is_worth(
-    row: Unread, num_tokens: int, num_reading: int, sharing: Sharing, cost: PassCost
+    row: RowDemand, num_tokens: int, num_reading: int, sharing: Sharing, cost: PassCost
 ) -> bool:
     """Whether the batch goes on faster if a row reads so many tokens in a step, and not one.
 

@@ -19,10 +19,10 @@ from concordance_shared import (
     EngineStoppedError,
 )
 
-from concordance_inference.engine.answer import Emit
 from concordance_inference.engine.engine import Engine
-from concordance_inference.engine.instances import READY_S, make_instances_within
 from concordance_inference.engine.metrics import MetricsSnapshot
+from concordance_inference.engine.output.output_stream import Emit
+from concordance_inference.engine.request.instances import READY_S, make_instances_within
 from concordance_inference.generation import (
     Completed,
     Failed,

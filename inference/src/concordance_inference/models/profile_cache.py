@@ -19,7 +19,7 @@ import mlx.core as mx
 import msgspec
 
 import concordance_inference
-from concordance_inference.engine.profile import ModelProfile
+from concordance_inference.engine.model.calibration.profile import ModelProfile
 from concordance_inference.models.cache_folder import cache_folder
 
 logger = logging.getLogger(__name__)

@@ -1,10 +1,10 @@
 """Four small mods that come with the engine: each shows one thing that a mod can do."""
 
 from concordance_sdk import mod
-from concordance_sdk.ready import InjectAtStart, StopAfterSentences
-from concordance_sdk.ready import Replace as ReplaceAnywhere
-from concordance_sdk.ready.avoid import BansPhrases
-from concordance_sdk.ready.parameters import Phrase, Text
+from concordance_sdk.builtin import InjectAtStart, StopAfterSentences
+from concordance_sdk.builtin import Replace as ReplaceAnywhere
+from concordance_sdk.builtin.avoid import BansPhrases
+from concordance_sdk.builtin.parameters import Phrase, Text
 
 
 @mod(max_backtrack=0, logits="none")

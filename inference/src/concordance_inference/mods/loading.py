@@ -13,9 +13,9 @@ from concordance_sdk import ModDefinition, ModPayload, definition_of
 from concordance_sdk.registry import collecting
 from concordance_shared import InvalidRequestError, ModLoadError
 
+from concordance_inference.mods.compat.quote_mod_sdk.aliases import older_definition_of, outermost
 from concordance_inference.mods.load_errors import guarded
 from concordance_inference.mods.module_space import ModuleSpace, module_name
-from concordance_inference.mods.older_sdk.aliases import older_definition_of, outermost
 from concordance_inference.mods.raw_callable import raw_definition_of
 from concordance_inference.mods.source_folder import source_folder
 from concordance_inference.mods.upload_payload import MAX_SOURCE_LENGTH, upload_of

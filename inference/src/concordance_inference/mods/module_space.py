@@ -29,8 +29,8 @@ from typing import Any
 import msgspec
 from concordance_sdk import ModDefinition
 
-from concordance_inference.mods.older_sdk import aliases
-from concordance_inference.mods.older_sdk.names import ALIASES
+from concordance_inference.mods.compat.quote_mod_sdk import aliases
+from concordance_inference.mods.compat.quote_mod_sdk.names import ALIASES
 
 #: Makes the names of a space its own, also where the same texts are loaded twice.
 _numbers = itertools.count(1)

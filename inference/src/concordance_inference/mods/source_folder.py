@@ -12,7 +12,7 @@ from pathlib import Path
 from concordance_shared import ModLoadError
 from msgspec import Struct
 
-from concordance_inference.mods.older_sdk.aliases import imported_names
+from concordance_inference.mods.compat.quote_mod_sdk.aliases import imported_names
 
 #: So far up are folders looked for that the files name as packages.
 _MAX_ABOVE = 4

@@ -6,8 +6,7 @@ from typing import cast
 from concordance_shared import ConstraintError
 from msgspec import Struct
 
-from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular
-from concordance_sdk.constraints.terminals import up_to_first
+from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular, up_to_first
 
 
 class CharsMode(Enum):

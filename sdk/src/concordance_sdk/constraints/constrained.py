@@ -5,14 +5,14 @@ from typing import Any
 from concordance_shared import Action, Added, ConstraintError, ForwardPass, Prefilled
 
 from concordance_sdk.action_builder import Actions
-from concordance_sdk.constraints.answer import Answer
 from concordance_sdk.constraints.compiled import compile_constraint
 from concordance_sdk.constraints.constraint import Constraint, require_constraint
+from concordance_sdk.constraints.span import ConstrainedSpan
 from concordance_sdk.constraints.validation import named
+from concordance_sdk.exclusive import may_write, others_of
 from concordance_sdk.mod import mod
 from concordance_sdk.text import CompletionText, Cut, PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
-from concordance_sdk.turns import may_begin, others_of
 
 #: How many tokens may be taken back to split one in which a phrase ends.
 _MAX_SPLIT = 4
@@ -78,7 +78,7 @@ class Constrained:
         self._due = 0 if after is None else None
         self._ends = ends
         self._temperature = 0.0 if argmax_sampling else None
-        self._answer: Answer | None = None
+        self._answer: ConstrainedSpan | None = None
         self._has_begun = False  # at any time; it may have been taken back
 
     @property
@@ -194,14 +194,16 @@ class Constrained:
 
     def _may_begin(self, request_id: str, step: int) -> bool:
         """Whether no self-prompt or flow is being written. Constraints hold at the same time."""
-        return may_begin(self, request_id, step, beside=Constrained)
+        return may_write(self, request_id, step, beside=Constrained)
 
     def _behind_phrase(self) -> Cut | None:
         """Where the phrase ends that has just appeared, if it has."""
         match = self._phrase.find() if self._phrase else None
         return self._text.cut(match.end) if match else None
 
-    def _behind(self, answer: Answer, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+    def _behind(
+        self, answer: ConstrainedSpan, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
         """What comes behind tokens that were added: what must, or the end."""
         if answer.was_told_to_end:
             return None if self._ends else actions.backtrack(1)
@@ -210,9 +212,9 @@ class Constrained:
         forced = answer.forced()
         return actions.force_tokens(forced) if forced else None
 
-    def _started_at(self, step: int, tokenizer: Tokenizer) -> Answer:
+    def _started_at(self, step: int, tokenizer: Tokenizer) -> ConstrainedSpan:
         self._has_begun = True
-        return Answer(
+        return ConstrainedSpan(
             compile_constraint(self._constraint, tokenizer).start(at_start=not step), step
         )
 

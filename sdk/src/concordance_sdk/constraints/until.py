@@ -7,8 +7,13 @@ from concordance_shared import ConstraintError
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Part, literal
-from concordance_sdk.constraints.terminals import character_class, up_to_first
+from concordance_sdk.constraints.grammar_builder import (
+    GrammarBuilder,
+    Part,
+    character_class,
+    literal,
+    up_to_first,
+)
 
 
 class UntilEndType(Enum):

@@ -20,15 +20,15 @@ from concordance_sdk.flow.routes import (
     route_summary,
     route_tool,
 )
-from concordance_sdk.flow.state import FlowState, RequestState
+from concordance_sdk.flow.state import DefaultState, FlowState
 
 __all__ = [
+    "DefaultState",
     "FlowDefinition",
     "FlowEngine",
     "FlowQuestion",
     "FlowRoute",
     "FlowState",
-    "RequestState",
     "RouteKind",
     "RouteTarget",
     "route_message",

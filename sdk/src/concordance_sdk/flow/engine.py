@@ -9,7 +9,7 @@ from concordance_sdk.action_builder import Actions
 from concordance_sdk.flow.definition import FlowDefinition
 from concordance_sdk.flow.question import FlowQuestion
 from concordance_sdk.flow.run import FlowRun
-from concordance_sdk.flow.state import FlowState, RequestState
+from concordance_sdk.flow.state import DefaultState, FlowState
 from concordance_sdk.per_request import PerRequest
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -47,7 +47,7 @@ class FlowEngine(Generic[StateT]):
         Args:
             entry_question: Where every request begins.
             flows: Definitions, by name: in their questions, `route_summary` writes their summary.
-            state_factory: Makes the state of a request, given its id; a `RequestState` if left
+            state_factory: Makes the state of a request, given its id; a `DefaultState` if left
                 out.
 
         Raises:
@@ -64,7 +64,7 @@ class FlowEngine(Generic[StateT]):
             for flow in (flows or {}).values()
             for question in flow.all_questions()
         }
-        make = state_factory or cast(Callable[[str], StateT], RequestState)
+        make = state_factory or cast(Callable[[str], StateT], DefaultState)
         self._runs: PerRequest[FlowRun[StateT]] = PerRequest(
             lambda request_id: FlowRun(self._entry, make(request_id), self._find_flow)
         )

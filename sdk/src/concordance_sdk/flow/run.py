@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, assert_never
 from concordance_shared import Action, Added, FlowError, ForwardPass
 
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.exclusive import may_write
 from concordance_sdk.flow.definition import FlowDefinition
+from concordance_sdk.flow.pending_edit import PendingEdit
 from concordance_sdk.flow.question import FlowQuestion
 from concordance_sdk.flow.routes import FlowRoute, RouteBudget, RouteKind, route_question
 from concordance_sdk.flow.state import FlowState
-from concordance_sdk.flow.turn import Turn
 from concordance_sdk.tokenizer import Tokenizer
-from concordance_sdk.turns import may_begin
 
 if TYPE_CHECKING:
     from concordance_sdk.self_prompt import SelfPromptRun
@@ -70,36 +70,36 @@ class FlowRun(Generic[StateT]):
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
     ) -> Action | None:
         """What the flow wants at a position that comes next."""
-        if not self.is_writing(event.step) and not may_begin(self, event.request_id, event.step):
+        if not self.is_writing(event.step) and not may_write(self, event.request_id, event.step):
             return None
-        turn = Turn(event.step, actions, tokenizer)
+        edit = PendingEdit(event.step, actions, tokenizer)
         if self._pending:
-            return self._go_on(turn)
+            return self._go_on(edit)
         if self._asked is None:
             return None
-        turn.edit = self._asked.before(event.step)
+        edit.edit = self._asked.before(event.step)
         if self._asked.is_complete:
-            return self._answered(turn)
-        return turn.edit.action(actions) if turn.edit else self._asked.masked(actions)
+            return self._answered(edit)
+        return edit.edit.action(actions) if edit.edit else self._asked.masked(actions)
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
         """What the flow wants behind tokens that were added."""
-        turn = Turn(event.step + len(event.added_tokens), actions, tokenizer)
+        edit = PendingEdit(event.step + len(event.added_tokens), actions, tokenizer)
         if self._asked is None:
             # Before its first question a flow waits to be asked, so that other mods may act first.
             is_waiting = self._pending is not None and self._question is not None
-            return self._go_on(turn) if is_waiting else None
-        turn.edit = self._asked.behind(event.step, event.added_tokens)
+            return self._go_on(edit) if is_waiting else None
+        edit.edit = self._asked.behind(event.step, event.added_tokens)
         if self._asked.is_complete:
-            return self._answered(turn)
-        return turn.edit.action(actions)
+            return self._answered(edit)
+        return edit.edit.action(actions)
 
-    def _go_on(self, turn: Turn) -> Action | None:
+    def _go_on(self, edit: PendingEdit) -> Action | None:
         route, self._pending = self._pending, None
         assert route is not None
-        return self._perform(route, turn, RouteBudget(self.state))
+        return self._perform(route, edit, RouteBudget(self.state))
 
-    def _answered(self, turn: Turn) -> Action | None:
+    def _answered(self, edit: PendingEdit) -> Action | None:
         """Take the answer of the question that was asked, and go where it leads."""
         question, asked = self._question, self._asked
         assert question is not None
@@ -107,7 +107,7 @@ class FlowRun(Generic[StateT]):
         self._asked = None
         budget = RouteBudget(self.state)
         route = self._after(question, asked.text or "", asked.value, budget)
-        return self._perform(route, turn, budget)
+        return self._perform(route, edit, budget)
 
     def _after(
         self,
@@ -125,40 +125,42 @@ class FlowRun(Generic[StateT]):
             assign(self.state, answer)
         return budget.resolve(question.target_after(answer, self.state), question)
 
-    def _perform(self, route: FlowRoute, turn: Turn, budget: RouteBudget[StateT]) -> Action | None:
+    def _perform(
+        self, route: FlowRoute, edit: PendingEdit, budget: RouteBudget[StateT]
+    ) -> Action | None:
         """Do what a route says, or what the first one says that is not known to lead on."""
         route = self._past_what_is_known(route, budget)
         match route.kind:
             case RouteKind.QUESTION:
-                return self._ask(turn)
+                return self._ask(edit)
             case RouteKind.MESSAGE:
-                return self._say(route.message or "", turn)
+                return self._say(route.message or "", edit)
             case RouteKind.SUMMARY:
-                return self._say(self._summary(route), turn)
+                return self._say(self._summary(route), edit)
             case RouteKind.OUTPUT:
-                return turn.actions.force_output(turn.tokenizer.encode(route.message or ""))
+                return edit.actions.force_output(edit.tokenizer.encode(route.message or ""))
             case RouteKind.TOOL:
-                return self._call(route, turn)
+                return self._call(route, edit)
             case RouteKind.NOOP:
-                return turn.write(())
+                return edit.write(())
             case _:
                 assert_never(route.kind)
 
-    def _ask(self, turn: Turn) -> Action | None:
+    def _ask(self, edit: PendingEdit) -> Action | None:
         assert self._question is not None
-        self._asked = self._question.start(turn.tokenizer)
-        return turn.write(self._asked.begin(turn.end).tokens)
+        self._asked = self._question.start(edit.tokenizer)
+        return edit.write(self._asked.begin(edit.end).tokens)
 
-    def _say(self, text: str, turn: Turn) -> Action | None:
-        end = min(turn.tokenizer.eos_token_ids)
-        return turn.write([*turn.tokenizer.encode(text), end])
+    def _say(self, text: str, edit: PendingEdit) -> Action | None:
+        end = min(edit.tokenizer.eos_token_ids)
+        return edit.write([*edit.tokenizer.encode(text), end])
 
-    def _call(self, route: FlowRoute, turn: Turn) -> Action | None:
+    def _call(self, route: FlowRoute, edit: PendingEdit) -> Action | None:
         """Let a tool's function act; at the next event, if something is to be erased first."""
-        if turn.edit:
+        if edit.edit:
             self._pending = route
-            return turn.write(())
-        return route.target(turn.actions, self.state, turn.tokenizer)
+            return edit.write(())
+        return route.target(edit.actions, self.state, edit.tokenizer)
 
     def _past_what_is_known(self, route: FlowRoute, budget: RouteBudget[StateT]) -> FlowRoute:
         """Follow a route over the questions whose answers are known, to one that is not."""

@@ -27,7 +27,7 @@ class FlowState(Protocol):
     answers: dict[str, str]
 
 
-class RequestState(Struct):
+class DefaultState(Struct):
     """The state of a request whose flow names none of its own.
 
     Attributes:
@@ -37,7 +37,7 @@ class RequestState(Struct):
         data: Whatever the author keeps.
 
     Examples:
-        >>> state = RequestState("r1")
+        >>> state = DefaultState("r1")
         >>> state.data["seats"] = 2
         >>> state.answers
         {}

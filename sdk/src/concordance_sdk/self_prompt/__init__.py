@@ -6,8 +6,8 @@ The prompt is put there without the model, the answer is written under a constra
 not to stay is taken back, from the text and from the model's context.
 """
 
+from concordance_sdk.self_prompt.builtin import self_prompt_mod
 from concordance_sdk.self_prompt.erase import EraseMode
-from concordance_sdk.self_prompt.ready_mod import self_prompt_mod
 from concordance_sdk.self_prompt.run import SelfPromptRun
 from concordance_sdk.self_prompt.self_prompt import SelfPrompt
 

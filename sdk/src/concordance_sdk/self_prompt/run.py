@@ -10,11 +10,11 @@ from typing import Any
 from concordance_shared import Action
 
 from concordance_sdk.action_builder import Actions
-from concordance_sdk.constraints.answer import Answer
 from concordance_sdk.constraints.compiled import CompiledConstraint
+from concordance_sdk.constraints.span import ConstrainedSpan
+from concordance_sdk.exclusive import may_write
 from concordance_sdk.self_prompt.edit import Edit
 from concordance_sdk.self_prompt.erase import EraseMode
-from concordance_sdk.turns import may_begin
 
 
 class SelfPromptRun:
@@ -58,7 +58,7 @@ class SelfPromptRun:
         self._constraint = constraint
         self._erase = erase
         self._temperature = 0.0 if argmax_sampling else None
-        self._answer: Answer | None = None  # from when the prompt was asked to be put there
+        self._answer: ConstrainedSpan | None = None  # set once the prompt is queued
         self._due: tuple[int, Edit] | None = None  # what is to be erased, and at which step
         self.text: str | None = None  # the answer, once there is one
         self.value: Any = None  # what it means
@@ -92,7 +92,7 @@ class SelfPromptRun:
     def waits(self, request_id: str, step: int) -> bool:
         """Whether it has to wait with asking, since another part of the completion is written."""
         has_part = self.is_complete or self.is_writing(step)
-        return not has_part and not may_begin(self, request_id, step)
+        return not has_part and not may_write(self, request_id, step)
 
     def begin(self, step: int) -> Edit:
         """Ask at a step: the prompt, and what every answer begins with."""
@@ -140,20 +140,20 @@ class SelfPromptRun:
             return Edit()  # the prompt is not whole any more: `before` puts it there
         return Edit(0, tuple(self._answer.forced()))
 
-    def _answer_at(self, step: int) -> Answer:
+    def _answer_at(self, step: int) -> ConstrainedSpan:
         """An answer that begins at a step."""
-        return Answer(self._constraint.start(at_start=not step), step)
+        return ConstrainedSpan(self._constraint.start(at_start=not step), step)
 
     def masked(self, actions: Actions) -> Action:
         """What the model may decide between."""
         assert self._answer is not None
         return actions.adjust_logits(mask=self._answer.matcher.mask(), token_temp=self._temperature)
 
-    def _begin(self, answer: Answer) -> int:
+    def _begin(self, answer: ConstrainedSpan) -> int:
         return answer.begin - len(self._prompt_ids)
 
     def _behind_prompt(
-        self, answer: Answer, step: int, token_ids: Sequence[int]
+        self, answer: ConstrainedSpan, step: int, token_ids: Sequence[int]
     ) -> Sequence[int] | None:
         """Those of some tokens that stand behind the prompt; `None` if it is the prompt no more."""
         standing = step - self._begin(answer)
@@ -163,7 +163,7 @@ class SelfPromptRun:
         given = list(token_ids[: len(expected)])
         return token_ids[len(expected) :] if given == expected[: len(given)] else None
 
-    def _finish(self, answer: Answer, now: int, token_ids: Sequence[int]) -> Edit:
+    def _finish(self, answer: ConstrainedSpan, now: int, token_ids: Sequence[int]) -> Edit:
         """Take the answer, and say what is to be erased.
 
         Args:
@@ -181,7 +181,7 @@ class SelfPromptRun:
         self._due = (now, edit)
         return edit
 
-    def _kept(self, answer: Answer, written: list[int]) -> list[int]:
+    def _kept(self, answer: ConstrainedSpan, written: list[int]) -> list[int]:
         """What stays of the prompt and of what was written: the answer and what stands behind."""
         del answer
         return {

@@ -93,7 +93,7 @@ def check_conformance(
         InvalidRequestError: The mod needs parameters and was given none.
 
     Examples:
-        >>> from concordance_sdk.ready import Replace
+        >>> from concordance_sdk.builtin import Replace
         >>> from concordance_sdk import use
         >>> report = check_conformance(use(Replace, find="one", replacement="two"))
         >>> report.is_passed, len(report.checks)

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from concordance_sdk.composition import ModUse, use
 from concordance_sdk.definition import longest_hold
-from concordance_sdk.instance import InProcessMod
+from concordance_sdk.host.dispatch import ModDispatch
+from concordance_sdk.host.instance import InProcessMod
+from concordance_sdk.host.request_state import RequestState
 from concordance_sdk.mod import definition_of
-from concordance_sdk.request_state import RequestState
-from concordance_sdk.steering import Steering
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
 from concordance_sdk.testing.event_log import EventLog, lines_of
 from concordance_sdk.testing.played import Played, numbered
@@ -108,7 +108,7 @@ class Playing:
             eos_ids=tokenizer.eos_token_ids,
             hold=hold if scene.is_streamed else None,
         )
-        self._steering = Steering(
+        self._steering = ModDispatch(
             self.state, [self._log, *instances], vocab_size=tokenizer.vocab_size
         )
         self._guarded(self._steering.prefilled)

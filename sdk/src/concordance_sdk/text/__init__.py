@@ -1,6 +1,6 @@
 """What mods do with text: read it while it grows, find phrases in it, rewrite its end.
 
-Everything here is plain state for use in a class mod of one's own; `concordance_sdk.ready` has
+Everything here is plain state for use in a class mod of one's own; `concordance_sdk.builtin` has
 mods made of it.
 """
 

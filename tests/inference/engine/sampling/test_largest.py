@@ -44,7 +44,7 @@ def test_argmax_of_a_vocabulary_that_is_not_a_multiple_of_the_block():
 
 
 def test_argmax_launches_one_kernel_on_a_gpu(monkeypatch):
-    monkeypatch.setattr("concordance_inference.engine.device.runs_on_gpu", lambda: True)
+    monkeypatch.setattr("concordance_inference.engine.model.device.runs_on_gpu", lambda: True)
     monkeypatch.setattr(mx, "take_along_axis", None)
 
     assert of_row(*range(8)) == 7

@@ -3,15 +3,15 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from concordance_inference.engine import device
+from concordance_inference.engine.model import device
 from concordance_inference.engine.sampling import fused
-from concordance_inference.engine.sampling.draws import draw_key
 from concordance_inference.engine.sampling.noise import (
     id_array,
     key_array,
     negative_gumbel,
     noise_bits,
 )
+from concordance_inference.engine.sampling.rng import draw_key
 
 from tests.gumbel import bits_of, gumbel_of, key_of
 

@@ -3,8 +3,8 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW
 from concordance_inference.engine.sampling.penalties import Counted, Penalties
+from concordance_inference.engine.sampling.rng import NO_TOKEN, TOO_FEW
 from concordance_inference.generation import SamplingParams
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -5,7 +5,7 @@ import math
 import mlx.core as mx
 import numpy as np
 import pytest
-from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW, draw_key, uniform
+from concordance_inference.engine.sampling.rng import NO_TOKEN, TOO_FEW, draw_key, uniform
 from concordance_inference.engine.sampling.sampler import MIN_TEMPERATURE, Sampler
 from concordance_inference.generation import SamplingParams
 from hypothesis import given, settings
@@ -210,7 +210,7 @@ def test_the_only_token_that_is_left_is_drawn_whatever_its_noise():
 
 def test_where_candidates_are_too_few_it_is_said_and_sorting_all_helps(monkeypatch):
     # A GPU sorts every row whole.
-    monkeypatch.setattr("concordance_inference.engine.device.runs_on_gpu", lambda: False)
+    monkeypatch.setattr("concordance_inference.engine.model.device.runs_on_gpu", lambda: False)
     monkeypatch.setattr("concordance_inference.engine.sampling.sampler._CANDIDATES", 2)
     params = [SamplingParams(top_p=0.99), SamplingParams(top_p=0.6), SamplingParams()]
     logits = mx.array([LOGITS] * 3)

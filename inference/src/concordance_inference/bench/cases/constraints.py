@@ -19,8 +19,8 @@ from concordance_inference.bench.effort import Effort
 from concordance_inference.bench.figures import Figure, alternate, compared, measured
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.model.runner import ModelRunner, ScoredPass
 from concordance_inference.engine.plan import StepPlan
-from concordance_inference.engine.runner import ModelRunner, ScoredPass
 from concordance_inference.generation import GenerationRequest
 
 #: An object of eight typed fields with fixed keys.

@@ -12,8 +12,8 @@ from concordance_inference.bench.drive import Subject, num_produced, request, si
 from concordance_inference.bench.effort import Effort
 from concordance_inference.bench.figures import Figure, measured
 from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.plan import Pass, Read, StepPlan
-from concordance_inference.engine.runner import ModelRunner
 
 #: Rows that run when the long prompt comes.
 _ROWS = 7

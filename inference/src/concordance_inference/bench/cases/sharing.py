@@ -9,8 +9,8 @@ import mlx.core as mx
 from concordance_inference.bench.drive import Subject
 from concordance_inference.bench.effort import Effort
 from concordance_inference.bench.figures import Figure, alternate, compared
-from concordance_inference.engine.plan import PassCost, StepPlan, Unread, plan_step
-from concordance_inference.engine.runner import ModelRunner
+from concordance_inference.engine.model.runner import ModelRunner
+from concordance_inference.engine.plan import PassCost, RowDemand, StepPlan, plan_step
 
 #: The rows that decode one token beside one that reads more.
 _DECODING = 7
@@ -25,7 +25,7 @@ def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
     """Milliseconds of a step: as planned by what passes cost here, against the better of both."""
     runner = _filled(subject)
     for num_tokens in _READ:
-        rows = [*[Unread(_HELD, [7])] * _DECODING, Unread(_HELD, [7] * num_tokens)]
+        rows = [*[RowDemand(_HELD, [7])] * _DECODING, RowDemand(_HELD, [7] * num_tokens)]
         plans = [
             plan_step(rows, chunk=512, sharing=subject.profile.sharing, cost=cost)
             for cost in (_LANES, _PADDED, subject.profile.cost)
@@ -44,7 +44,7 @@ def _filled(subject: Subject) -> ModelRunner:
     """A runner whose rows hold some tokens each."""
     runner = ModelRunner(subject.model, subject.profile)
     runner.cache.rebuild((), _DECODING + 1)
-    rows = [Unread(0, subject.prompt(_HELD, seed)) for seed in range(_DECODING + 1)]
+    rows = [RowDemand(0, subject.prompt(_HELD, seed)) for seed in range(_DECODING + 1)]
     for scored in runner.forward(plan_step(rows, chunk=512), None):
         mx.eval(scored.logits)
     return runner

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import mlx.core as mx
 
 from concordance_inference.engine.caches import buffers
+from concordance_inference.engine.caches.budget import num_slots
 from concordance_inference.engine.caches.geometry import Geometry, Mask
 from concordance_inference.engine.caches.windows import KeysValues, WindowSnapshot
-from concordance_inference.engine.device import default_chunk, resize_bytes
-from concordance_inference.engine.kv_budget import num_slots
+from concordance_inference.engine.model.device import default_chunk, resize_bytes
 from concordance_inference.engine.plan import Pass
 
 #: Buffers grow by at least this many positions.

@@ -14,14 +14,14 @@ from mlx_lm.models.cache import (
 )
 
 from concordance_inference.engine.caches.attention import MARGIN, AttentionGroup, rounded
-from concordance_inference.engine.caches.foreign import ForeignGroup
+from concordance_inference.engine.caches.budget import Footprint
+from concordance_inference.engine.caches.opaque import OpaqueGroup
+from concordance_inference.engine.caches.recurrent import MAX_DEPTH, MIN_DEPTH, RecurrentGroup
 from concordance_inference.engine.caches.segments import Segment, Snapshot
-from concordance_inference.engine.caches.states import MAX_DEPTH, MIN_DEPTH, StateGroup
 from concordance_inference.engine.caches.windows import KeysValues
-from concordance_inference.engine.kv_budget import Footprint
 from concordance_inference.engine.plan import Pass, Read, Sharing
 
-Group = AttentionGroup | StateGroup | ForeignGroup
+Group = AttentionGroup | RecurrentGroup | OpaqueGroup
 
 #: At so many positions a row is counted as being able to go on: its prompt's end, shortly before,
 #: and where it left what was known of it.
@@ -45,8 +45,8 @@ class BatchCache:
         """
         self._margin = margin
         self._attention: dict[int | None, AttentionGroup] = {}
-        self._states: StateGroup | None = None
-        self._foreign: ForeignGroup | None = None
+        self._states: RecurrentGroup | None = None
+        self._foreign: OpaqueGroup | None = None
         self._layers: list[Any] = []
         self._pins: list[set[int]] = []  # per row
         made = make_prompt_cache(model)
@@ -55,7 +55,7 @@ class BatchCache:
             if self.has_windows:
                 self._learn_windows(model)
         else:
-            self._foreign = ForeignGroup(lambda: make_prompt_cache(model))
+            self._foreign = OpaqueGroup(lambda: make_prompt_cache(model))
 
     def _layer_for(self, cache: Any) -> Any:
         """What stands in the place of one of mlx-lm's caches."""
@@ -63,7 +63,7 @@ class BatchCache:
             case CacheList():
                 return CacheList(*(self._layer_for(inner) for inner in cache.caches))
             case ArraysCache():
-                self._states = self._states or StateGroup()
+                self._states = self._states or RecurrentGroup()
                 return self._states.add_layer(len(cache.cache))
             case RotatingKVCache():
                 return self._attention_group(cache.max_size).add_layer()

@@ -7,7 +7,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 from msgspec import Struct
 
-from concordance_inference.engine.caches.states import StateRef
+from concordance_inference.engine.caches.recurrent import StateRef
 from concordance_inference.engine.caches.windows import KeysValues, WindowSnapshot
 
 

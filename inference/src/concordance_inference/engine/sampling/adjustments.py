@@ -17,7 +17,7 @@ import mlx.core as mx
 import numpy as np
 from concordance_shared import AdjustedLogits
 
-from concordance_inference.engine.sampling import rows as some
+from concordance_inference.engine.sampling.row_ops import add_to_rows, put_rows
 
 Actions = Sequence[AdjustedLogits]  # of one row, in the order in which mods gave them
 
@@ -43,7 +43,7 @@ def adjusted(scores: mx.array, by_row: Sequence[Actions]) -> mx.array:
     """
     given = {i: row for i, actions in enumerate(by_row) if (row := _last_row(actions)) is not None}
     if given:
-        scores = some.put(scores, list(given), mx.stack(list(given.values())))
+        scores = put_rows(scores, list(given), mx.stack(list(given.values())))
     standing = [_from_last_row(actions) for actions in by_row]
     return _masked(_biased(scores, standing), standing)
 
@@ -116,7 +116,7 @@ def _masked(scores: mx.array, by_row: Sequence[Actions]) -> mx.array:
         return scores
     dropped = [_ROWS.of(mask, vocab_size) for mask in masks if mask is not None]
     added = dropped[0] if len(dropped) == 1 else mx.concatenate(dropped)
-    return some.added_to(scores, rows, added)
+    return add_to_rows(scores, rows, added)
 
 
 class _MaskRows(threading.local):

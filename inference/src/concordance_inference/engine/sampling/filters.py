@@ -49,7 +49,7 @@ def rank_floor(
     vocab_size = logits.shape[-1]
     by_rank = max((k for k in top_k if k < vocab_size), default=0)
     count = min(max(num_candidates or vocab_size, by_rank), vocab_size)
-    ordered = mx.sort(_likeliest(logits, count), axis=-1)  # the likeliest last
+    ordered = mx.sort(_top_tokens(logits, count), axis=-1)  # the likeliest last
     most = mx.array([min(k, vocab_size) for k in top_k], mx.int32)[:, None]
     if all(p >= 1 for p in top_p):
         last = mx.array([max(count - k, 0) for k in top_k])[:, None]
@@ -82,7 +82,7 @@ def without_top_choices(
     return _excluded(logits, probs, threshold[:, None], least, exempt)
 
 
-def _likeliest(logits: mx.array, count: int) -> mx.array:
+def _top_tokens(logits: mx.array, count: int) -> mx.array:
     """The `count` highest logits of each row, in no order."""
     return logits if count == logits.shape[-1] else mx.topk(logits, count, axis=-1)
 

@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 import mlx.core as mx
 
-from concordance_inference.engine import device
+from concordance_inference.engine.model import device
 
 P = ParamSpec("P")
 T = TypeVar("T")

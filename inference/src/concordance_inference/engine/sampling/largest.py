@@ -2,7 +2,7 @@
 
 import mlx.core as mx
 
-from concordance_inference.engine import device
+from concordance_inference.engine.model import device
 
 #: Number of neighbouring logits whose largest is found first.
 _BLOCK = 32

@@ -5,7 +5,7 @@ from typing import cast
 
 import mlx.core as mx
 
-from concordance_inference.engine.sampling.likeliest import likeliest
+from concordance_inference.engine.sampling.top_tokens import top_tokens
 from concordance_inference.generation import TokenLogprobs
 
 
@@ -24,7 +24,7 @@ class Logprobs:
         at = mx.maximum(token_ids, 0)[:, None]
         self._chosen = (mx.take_along_axis(logits, at, axis=-1) - total)[:, 0]
         self._token_ids = token_ids
-        self._top_ids, top = _likeliest(logits, num_top)  # (positions, num_top)
+        self._top_ids, top = _top_tokens(logits, num_top)  # (positions, num_top)
         self._top = top - total
         self._entries: list[TokenLogprobs] | None = None
         mx.async_eval(self._chosen, self._token_ids, self._top_ids, self._top)
@@ -41,12 +41,12 @@ class Logprobs:
         return [_entry(*row) for row in rows]  # type: ignore[arg-type]
 
 
-def _likeliest(logits: mx.array, k: int) -> tuple[mx.array, mx.array]:
+def _top_tokens(logits: mx.array, k: int) -> tuple[mx.array, mx.array]:
     """The `k` likeliest tokens of each row, best first, the lowest id of equals first."""
     if not k:
         none = mx.zeros((logits.shape[0], 0))
         return none.astype(mx.uint32), none
-    return likeliest(logits, k)
+    return top_tokens(logits, k)
 
 
 def _entry(

@@ -13,7 +13,7 @@ import mlx.core as mx
 from msgspec import Struct
 
 from concordance_inference.engine.sampling.fused import fused
-from concordance_inference.engine.sampling.rows import changed, taken
+from concordance_inference.engine.sampling.row_ops import apply_rows, take_rows
 from concordance_inference.generation import SamplingParams
 
 #: Equals no token id, nor what stands for a token.
@@ -101,8 +101,8 @@ class Penalties:
             return logits
         self._count(counted, sampled, logits.shape[-1])
         at = [at for _, at in found]
-        counts, factors = taken(self._counts, at), taken(self._factors, at)
-        return changed(
+        counts, factors = take_rows(self._counts, at), take_rows(self._factors, at)
+        return apply_rows(
             logits, [i for i, _ in found], lambda some: _penalized(some, counts, factors)
         )
 
@@ -124,7 +124,7 @@ class Penalties:
             self._seen[i] = (row.completion.num_edits, ahead)
         pending = [row.is_pending for row in counted]
         if sampled is not None and any(pending):
-            token_ids = taken(sampled, self._rows)[:, None]
+            token_ids = take_rows(sampled, self._rows)[:, None]
             if not all(pending):
                 token_ids = mx.where(mx.array(pending)[:, None], token_ids, _EXEMPT - 1)
             self._counts = _with_one_more(self._counts, _ids(vocab_size, self._exempt), token_ids)

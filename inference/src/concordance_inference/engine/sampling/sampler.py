@@ -4,9 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import mlx.core as mx
 
-from concordance_inference.engine import device
-from concordance_inference.engine.sampling import rows as some
-from concordance_inference.engine.sampling.draws import NO_TOKEN, TOO_FEW
+from concordance_inference.engine.model import device
 from concordance_inference.engine.sampling.filters import (
     above,
     min_p_floor,
@@ -21,6 +19,8 @@ from concordance_inference.engine.sampling.noise import (
     negative_gumbel,
     noise_bits,
 )
+from concordance_inference.engine.sampling.rng import NO_TOKEN, TOO_FEW
+from concordance_inference.engine.sampling.row_ops import apply_rows, put_rows, take_rows
 from concordance_inference.generation import SamplingParams
 
 _ALL = 2**31 - 1
@@ -93,12 +93,12 @@ class Sampler:
         """
         params = [self._params[row] for row in rows]
         own = zip(rows, params, strict=True)
-        heat = [(temperatures or {}).get(row, p.temperature) for row, p in own]
-        drawn = [i for i, temperature in enumerate(heat) if temperature >= MIN_TEMPERATURE]
+        own_or_given = [(temperatures or {}).get(row, p.temperature) for row, p in own]
+        drawn = [i for i, temperature in enumerate(own_or_given) if temperature >= MIN_TEMPERATURE]
         best = _best(logits)
         if not drawn:
             return best
-        scaled = _scaled(some.taken(logits, drawn), [heat[i] for i in drawn])
+        scaled = _scaled(take_rows(logits, drawn), [own_or_given[i] for i in drawn])
         chosen = [params[i] for i in drawn]
         kept, is_certain = _filtered(scaled, chosen, [rows[i] in whole for i in drawn])
         if xtc_draws:
@@ -106,7 +106,7 @@ class Sampler:
         token_ids = _drawn(kept, [keys[i] for i in drawn])
         if is_certain is not None:
             token_ids = mx.where(is_certain, token_ids, TOO_FEW)
-        return some.put(best, drawn, token_ids)
+        return put_rows(best, drawn, token_ids)
 
     def _by_xtc(
         self, scores: mx.array, params: Sequence[SamplingParams], draws: Sequence[float]
@@ -116,7 +116,7 @@ class Sampler:
         exempt = mx.zeros((scores.shape[-1],), mx.bool_)
         if self._exempt:
             exempt[mx.array(self._exempt)] = True
-        return some.changed(scores, on, lambda s: without_top_choices(s, threshold, exempt))
+        return apply_rows(scores, on, lambda s: without_top_choices(s, threshold, exempt))
 
 
 def _filtered(
@@ -131,12 +131,12 @@ def _filtered(
     if not rows:
         return scaled, None
     floor, is_certain = _floor(
-        some.taken(scaled, rows), [params[i] for i in rows], [is_whole[i] for i in rows]
+        take_rows(scaled, rows), [params[i] for i in rows], [is_whole[i] for i in rows]
     )
-    kept = some.changed(scaled, rows, lambda s: above(s, floor))
+    kept = apply_rows(scaled, rows, lambda s: above(s, floor))
     if is_certain is None:
         return kept, None
-    return kept, some.put(mx.ones((len(params),), mx.bool_), rows, is_certain)
+    return kept, put_rows(mx.ones((len(params),), mx.bool_), rows, is_certain)
 
 
 def _floor(
@@ -159,14 +159,14 @@ def _floor(
         if not rows:
             continue
         by_rank, certain = rank_floor(
-            some.taken(scaled, rows),
+            take_rows(scaled, rows),
             [params[i].top_k or _ALL for i in rows],
             [params[i].top_p for i in rows],
             num_candidates=num_candidates,
         )
-        floor = some.put(floor, rows, _higher(some.taken(floor, rows), by_rank, params, rows))
+        floor = put_rows(floor, rows, _higher(take_rows(floor, rows), by_rank, params, rows))
         if num_candidates is not None:
-            is_certain = some.put(mx.ones((len(params),), mx.bool_), rows, certain)
+            is_certain = put_rows(mx.ones((len(params),), mx.bool_), rows, certain)
     return floor, is_certain
 
 
@@ -185,13 +185,13 @@ def _scaled(logits: mx.array, temperatures: Sequence[float]) -> mx.array:
 
     A row that holds NaN or +inf, or nothing but -inf, becomes NaN at its largest.
     """
-    heat = mx.array(list(temperatures))[:, None]
-    return _divided(logits, logits.max(axis=-1, keepdims=True), heat)
+    divisor = mx.array(list(temperatures))[:, None]
+    return _divided(logits, logits.max(axis=-1, keepdims=True), divisor)
 
 
 @fused
-def _divided(logits: mx.array, largest: mx.array, heat: mx.array) -> mx.array:
-    return (logits - largest) / heat
+def _divided(logits: mx.array, largest: mx.array, temperatures: mx.array) -> mx.array:
+    return (logits - largest) / temperatures
 
 
 def _best(logits: mx.array) -> mx.array:

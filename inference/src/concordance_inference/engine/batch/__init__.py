@@ -1,0 +1,1 @@
+"""The rows that run together, and what one step computes for them."""

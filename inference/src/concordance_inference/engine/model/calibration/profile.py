@@ -1,0 +1,68 @@
+"""What is found out about a model when it is loaded, by running it."""
+
+from functools import partial
+from typing import Any
+
+import mlx.core as mx
+from msgspec import Struct, structs
+
+from concordance_inference.engine.caches.attention import MARGIN
+from concordance_inference.engine.caches.batch_cache import BatchCache
+from concordance_inference.engine.caches.budget import Footprint
+from concordance_inference.engine.model.calibration.pass_cost import measured_cost
+from concordance_inference.engine.model.calibration.sharing import Layout, find_layout
+from concordance_inference.engine.model.lm_head import SelectiveHead
+from concordance_inference.engine.plan import Pass, PassCost, Read, Sharing
+
+_TOKENS = 16
+
+
+class ModelProfile(Struct, frozen=True, kw_only=True):
+    """What the planner and the scheduler have to know of a model."""
+
+    sharing: Sharing  # which rows can share a pass
+    is_foreign: bool = False  # each row has mlx-lm's own caches, whatever these are
+    why: str = ""  # why rows cannot share more, in words
+    is_trimmed: bool | None = None  # the head computes wanted positions only; `None`: not known
+    footprint: Footprint  # what its caches take
+    cost: PassCost = PassCost()  # what its passes cost; in seconds, if `is_timed`
+    is_timed: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        """How the rows of a batch are laid out."""
+        return Layout(self.sharing, self.is_foreign, self.why)
+
+
+def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) -> ModelProfile:
+    """Run a model a few times to find out what it can share, takes and costs.
+
+    Args:
+        model: One of mlx-lm's.
+        margin: How many tokens behind its window a sliding layer keeps.
+        measures_cost: Whether to time it, so that plans depend on this machine's speed.
+    """
+    head = SelectiveHead(model)
+    layout = find_layout(head, partial(BatchCache, model, margin=0))
+    cache = BatchCache(model, margin=margin, is_foreign=layout.is_foreign)
+    footprint = _footprint(head, cache)
+    profile = ModelProfile(
+        sharing=layout.sharing,
+        is_foreign=layout.is_foreign,
+        why=layout.why,
+        is_trimmed=head.is_trimmed,
+        footprint=footprint,
+    )
+    if not measures_cost:
+        return profile
+    return structs.replace(profile, cost=measured_cost(head, cache), is_timed=True)
+
+
+def _footprint(head: SelectiveHead, cache: BatchCache) -> Footprint:
+    cache.rebuild((), 1)
+    cache.begin(Pass(0, (0,), (Read(0, 0, _TOKENS, None),)))
+    head(mx.ones((1, _TOKENS), mx.int32), cache.layers, [(0, _TOKENS - 1)])
+    cache.end()
+    footprint = cache.footprint()
+    cache.rebuild((), 0)
+    return footprint

@@ -1,0 +1,1 @@
+"""What leaves the engine for one request: tokens, text, log-probabilities."""

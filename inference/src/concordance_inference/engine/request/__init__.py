@@ -1,0 +1,1 @@
+"""One request while it runs: its row, its remembered logits, its speculation."""

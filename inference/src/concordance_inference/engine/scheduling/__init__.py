@@ -1,0 +1,1 @@
+"""Which requests run, and when: the waiting queue, admission, and the size of prefill chunks."""

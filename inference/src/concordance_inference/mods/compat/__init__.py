@@ -1,0 +1,1 @@
+"""Mods written for other SDKs."""

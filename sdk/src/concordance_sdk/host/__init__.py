@@ -1,0 +1,1 @@
+"""What an engine imports to run mods; mod authors need none of it."""

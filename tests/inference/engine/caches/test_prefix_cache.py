@@ -1,0 +1,213 @@
+"""What is not read again: the same beginnings, by whomever and whenever they were read."""
+
+import math
+
+import mlx.core as mx
+import msgspec
+import pytest
+from concordance_inference.engine.model.runner import ModelRunner
+from concordance_sdk import Added, mod
+from families import EVERY_FAMILY, build_model, model_named
+from tiny import TRAITS, ask, finish, fresh_logits, make_engine, run, submit
+
+SYSTEM = tuple(range(32, 122))
+QUESTION = tuple(b" and then?")
+
+#: No token ends these answers, so that they are as long as was asked.
+ENDLESS = msgspec.structs.replace(TRAITS, eos_ids=frozenset())
+
+
+def greedy(model, prompt, num_tokens):
+    ids = list(prompt)
+    for _ in range(num_tokens):
+        ids.append(int(fresh_logits(model, ids).argmax().item()))
+    return tuple(ids[len(prompt) :])
+
+
+@pytest.fixture(name="num_read")
+def _num_read(monkeypatch):
+    """How many tokens were read in all; the one element of a list."""
+    counted = [0]
+    plain = ModelRunner.forward
+
+    def forward(self, plan, sampled):
+        counted[0] += sum(read.num_tokens for pass_ in plan.passes for read in pass_.reads)
+        return plain(self, plan, sampled)
+
+    monkeypatch.setattr(ModelRunner, "forward", forward)
+    return counted
+
+
+@pytest.mark.parametrize("family", EVERY_FAMILY)
+def test_a_conversation_that_grows_reads_only_what_is_new(family, num_read):
+    model = model_named(family)
+    engine = make_engine(model, traits=ENDLESS, chunk=64, margin=4)
+    prompt = SYSTEM
+    for turn in range(4):
+        num_read[0] = 0
+        answer = run(engine, ask(prompt, max_tokens=12))
+
+        assert answer.ids == greedy(model, prompt, 12)
+        if turn:
+            assert num_read[0] <= len(QUESTION) + 12 + 16
+            assert answer.end.cached_tokens >= len(prompt) - len(QUESTION) - 16
+        prompt += answer.ids + QUESTION
+
+
+@pytest.mark.parametrize("family", EVERY_FAMILY)
+def test_a_conversation_whose_reasoning_was_dropped_goes_on_from_the_last_prompt(family, num_read):
+    model = model_named(family)
+    engine = make_engine(model, traits=ENDLESS, chunk=64, margin=4)
+    first = run(engine, ask(SYSTEM, max_tokens=40))
+    num_read[0] = 0
+    second = SYSTEM + first.ids[-3:] + QUESTION
+    answer = run(engine, ask(second, max_tokens=8))
+
+    assert answer.ids == greedy(model, second, 8)
+    assert answer.end.cached_tokens >= len(SYSTEM) - 16
+    assert num_read[0] <= len(second) - len(SYSTEM) + 16 + 8
+
+
+@pytest.mark.parametrize("family", EVERY_FAMILY)
+def test_what_many_requests_begin_with_is_read_once(family, num_read):
+    model = model_named(family)
+    engine = make_engine(model, traits=ENDLESS, chunk=64)
+    prompts = [(*SYSTEM, i, *QUESTION) for i in range(6)]
+    answers = run(engine, *(ask(prompt, max_tokens=5) for prompt in prompts))
+
+    assert [a.ids for a in answers] == [greedy(model, prompt, 5) for prompt in prompts]
+    own = sum(len(prompt) - len(SYSTEM) + 5 for prompt in prompts)
+    assert num_read[0] <= len(SYSTEM) + own + 6 * 16
+
+
+def test_a_request_that_begins_otherwise_does_not_wait():
+    engine = make_engine(chunk=8)
+    submit(engine, ask(SYSTEM))
+    submit(engine, ask(SYSTEM + QUESTION))
+    submit(engine, ask(b"something else"))
+    engine.step()
+
+    prompts = [tuple(row.prompt_ids) for row in engine.rows]
+    assert prompts == [SYSTEM, tuple(b"something else")]
+
+
+def test_what_one_salt_has_read_is_not_told_to_another():
+    engine = make_engine()
+    run(engine, ask(SYSTEM, cache_salt="alice"))
+
+    cached = [
+        run(engine, ask(SYSTEM, cache_salt=salt)).end.cached_tokens for salt in ("bob", "alice")
+    ]
+    assert cached == [0, len(SYSTEM) - 1]
+
+
+def test_two_salts_do_not_share_what_runs_either():
+    engine = make_engine(chunk=8)
+    answers = [submit(engine, ask(SYSTEM, cache_salt=salt)) for salt in ("alice", "bob")]
+    finish(engine)
+
+    assert [a.end.cached_tokens for a in answers] == [0, 0]
+
+
+def test_nothing_is_kept_where_nothing_may_be():
+    engine = make_engine(prefix_bytes=0)
+    for _ in range(2):
+        answer = run(engine, ask(SYSTEM))
+
+    assert answer.end.cached_tokens == 0
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_oss", "qwen3_next"])
+def test_what_is_kept_stays_within_its_bounds(family):
+    engine = make_engine(model_named(family), prefix_bytes=200_000)
+    for i in range(30):
+        run(engine, ask(bytes([65 + i]) * 80))
+        assert engine._admission._prefixes.num_bytes <= 200_000
+    assert engine._admission._prefixes.num_bytes > 100_000
+
+
+def test_what_is_kept_makes_room_for_rows():
+    engine = make_engine(kv_bytes=600_000, prefix_bytes=600_000, max_rows=4)
+    for i in range(12):
+        run(engine, ask(bytes([65 + i]) * 90, max_tokens=10))
+    assert engine._admission._prefixes.num_bytes > 300_000
+    answers = [submit(engine, ask(bytes([97 + i]) * 90, max_tokens=30)) for i in range(4)]
+    engine.step()
+
+    assert len(engine.rows) == 4
+    assert engine._admission._prefixes.num_bytes < 100_000
+    finish(engine)
+    assert all(a.ids for a in answers)
+
+
+def test_a_short_beginning_is_not_worth_a_copy():
+    engine = make_engine()
+    run(engine, ask(b"short", max_tokens=4))
+
+    assert engine._admission._prefixes.num_bytes == 0
+
+
+def test_tokens_that_were_taken_back_are_not_what_is_kept(num_read):
+    @mod(on=[Added], max_backtrack=None)
+    def rewrite(event, actions):
+        if event.step == 5:
+            return actions.backtrack(6, b"This instead.")
+
+    engine = make_engine(traits=ENDLESS)
+    answer = run(engine, ask(SYSTEM, rewrite, max_tokens=20))
+    model = model_named("llama")
+    prompt = SYSTEM + answer.ids + QUESTION
+    again = run(engine, ask(prompt, max_tokens=6))
+
+    assert again.ids == greedy(model, prompt, 6)
+    assert again.end.cached_tokens >= len(prompt) - len(QUESTION) - 1
+
+
+def test_a_model_that_answers_with_no_numbers_leaves_nothing_behind():
+    model = build_model("llama", seed=9)
+    model.lm_head.weight = mx.full(model.lm_head.weight.shape, math.nan)
+    engine = make_engine(model)
+    run(engine, ask(SYSTEM))
+
+    assert engine._admission._prefixes.num_bytes == 0
+
+
+# Prompts of equal length that share a prefix
+
+#: Families that keep windows or chunks of keys, and one that keeps everything.
+WINDOWED = ["llama", "gpt_oss", "gemma3_text", "llama4"]
+
+
+@pytest.mark.parametrize("family", WINDOWED)
+@pytest.mark.parametrize("num_different", [1, 5, 10, 31])
+def test_a_snapshot_of_another_prompt_is_used_up_to_the_common_prefix_only(family, num_different):
+    model = model_named(family)
+    engine = make_engine(model, traits=ENDLESS, chunk=64)
+    common = tuple(range(32, 122))[: 90 - num_different]
+    first = common + tuple(range(130, 130 + num_different))
+    second = common + tuple(range(190, 190 + num_different))
+
+    for prompt in (first, second, second, first, second):
+        answer = run(engine, ask(prompt, max_tokens=10))
+        assert answer.ids == greedy(model, prompt, 10)
+    next_turn = second + answer.ids + QUESTION
+    assert run(engine, ask(next_turn, max_tokens=10)).ids == greedy(model, next_turn, 10)
+
+
+@pytest.mark.parametrize("family", WINDOWED)
+def test_a_row_that_began_from_another_prompts_snapshot_can_be_backtracked_to_its_start(family):
+    model = model_named(family)
+    common = tuple(range(32, 112))
+
+    @mod(on=[Added], max_backtrack=None)
+    def restart_once(event, actions):
+        if event.step == 39 and not hasattr(restart_once, "done"):
+            restart_once.done = True
+            return actions.backtrack(40)
+
+    engine = make_engine(model, traits=ENDLESS, chunk=64, margin=4)
+    run(engine, ask(common + tuple(range(130, 140)), max_tokens=10))
+    prompt = common + tuple(range(190, 200))
+    answer = run(engine, ask(prompt, restart_once, max_tokens=44))
+
+    assert answer.ids == greedy(model, prompt, 44)

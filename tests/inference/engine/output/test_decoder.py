@@ -1,0 +1,31 @@
+"""Detokenizers of vocabularies that are given by a function."""
+
+from concordance_inference.engine.output.decoder import BytesDecoder
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def text_of(decoder, data):
+    decoder.extend(data)
+    return decoder.text()
+
+
+def one_byte_decoder(**options):
+    return BytesDecoder(lambda token_id: bytes([token_id]), **options)
+
+
+@given(text=st.text(max_size=20))
+def test_text_comes_back(text):
+    assert text_of(one_byte_decoder(), text.encode()) == text
+
+
+@given(data=st.binary(max_size=30))
+def test_bytes_that_are_no_text_become_what_python_makes_of_them(data):
+    assert text_of(one_byte_decoder(), data) == data.decode("utf-8", "replace")
+
+
+def test_a_leading_space_can_be_stripped_and_later_ones_stay():
+    decoder = BytesDecoder(lambda i: [b"", b" a", b" b"][i], strips_leading_space=True)
+    decoder.extend((0, 1, 2))
+
+    assert decoder.pieces == ["", "a", " b"]

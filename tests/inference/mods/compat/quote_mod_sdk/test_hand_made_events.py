@@ -1,0 +1,366 @@
+"""Events and actions that are made by hand, as tests of older mods make them."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from concordance_inference.mods.compat.quote_mod_sdk import action_types, events
+from concordance_inference.mods.compat.quote_mod_sdk.action_types import (
+    AdjustedLogits,
+    Backtrack,
+    ForceTokens,
+    Noop,
+)
+from concordance_inference.mods.compat.quote_mod_sdk.actions import (
+    ActionBuilder,
+    InvalidActionError,
+    for_event,
+    validate_action,
+)
+from concordance_inference.mods.compat.quote_mod_sdk.conversation import (
+    clear_conversation,
+    get_conversation,
+    get_schemas,
+    pop_request_context,
+    push_request_context,
+    set_conversation,
+    set_schemas,
+)
+from concordance_inference.mods.compat.quote_mod_sdk.decorator import create_mod
+from concordance_inference.mods.compat.quote_mod_sdk.events import (
+    Added,
+    ForwardPass,
+    Prefilled,
+    Sampled,
+)
+from concordance_inference.mods.compat.quote_mod_sdk.flow import (
+    DefaultState,
+    FlowDefinition,
+    FlowEngine,
+    FlowQuestion,
+    FlowState,
+    route_message,
+    route_question,
+    route_summary,
+)
+from concordance_inference.mods.compat.quote_mod_sdk.logits import Tensor
+from concordance_inference.mods.compat.quote_mod_sdk.self_prompt import EraseMode, SelfPrompt
+from concordance_inference.mods.compat.quote_mod_sdk.strategies.strategy_constructor import (
+    ChoicesStrat,
+    ListStrat,
+)
+from letters import Letters, StepLogits
+
+LETTERS = Letters()
+
+EVENTS = (
+    Prefilled("r1", 0, 8),
+    Prefilled(request_id="r1", step=0, max_steps=8, context_info={"tokens": [1]}, input_ids=(1,)),
+    ForwardPass("r1", 1, StepLogits()),
+    Sampled("r1", 1, 42),
+    Added("r1", 1, (42,), False),
+)
+ACTIONS = (
+    action_types.Noop(),
+    action_types.AdjustedPrefill([1], 2),
+    action_types.ForceTokens((1, 2)),
+    action_types.EmitError("no"),
+    action_types.AdjustedLogits([0.0], 0.5),
+    action_types.ForceOutput(tokens=[1]),
+    action_types.ToolCalls({"name": "f"}),
+    action_types.Backtrack(2),
+    action_types.Backtrack(n=2, tokens=iter([3])),
+)
+
+
+@pytest.mark.parametrize("value", [*EVENTS, *ACTIONS], ids=lambda value: type(value).__name__)
+def test_events_and_actions_are_plain_objects(value):
+    kind = type(value)
+    assert kind.__name__ in repr(value)
+    assert vars(copy.deepcopy(value)).keys() == value.__dict__.keys()
+    value.note = "mine"
+    assert value.note == "mine"
+    del value.note
+    assert vars(pickle.loads(pickle.dumps(value))).keys() == vars(value).keys()
+    assert isinstance(value, events.ModEvent | action_types.ModAction)
+
+
+def test_lists_in_them_are_lists_of_their_own():
+    given = [1, 2]
+    made = ForceTokens(given)
+    made.tokens.append(3)
+    added = Added("r1", 0, given, False)
+    added.added_tokens.append(4)
+
+    assert (given, made.tokens, added.added_tokens) == ([1, 2], [1, 2, 3], [1, 2, 4])
+    back = Backtrack(3)
+    back.n -= 1
+    assert (back.n, back.tokens, back.__dict__) == (2, None, {"n": 2, "tokens": None})
+
+
+@pytest.mark.parametrize(
+    ("event", "method", "arguments", "is_allowed"),
+    [
+        (EVENTS[0], "adjust_prefill", ([1],), True),
+        (EVENTS[0], "force_tokens", ([1],), False),
+        (EVENTS[2], "force_tokens", ([1],), True),
+        (EVENTS[2], "adjust_logits", (), True),
+        (EVENTS[3], "adjust_logits", (), False),
+        (EVENTS[3], "backtrack", (1, [2]), True),
+        (EVENTS[4], "backtrack", (1,), True),
+        (EVENTS[4], "adjust_prefill", ([1],), False),
+        (EVENTS[4], "force_output", ([1],), True),
+        (EVENTS[0], "tool_calls", ({"name": "f"},), True),
+        (EVENTS[0], "emit_error", ("no",), True),
+    ],
+)
+def test_a_builder_builds_what_its_event_permits(event, method, arguments, is_allowed):
+    build = getattr(for_event(event), method)
+    if is_allowed:
+        assert validate_action(event, build(*arguments)) is not None
+    else:
+        with pytest.raises(InvalidActionError, match=type(event).__name__):
+            build(*arguments)
+
+
+def test_actions_are_checked_against_their_event():
+    assert isinstance(validate_action(EVENTS[0], None), Noop)
+    with pytest.raises(ValueError, match="ForceTokens not permitted for event Prefilled"):
+        validate_action(EVENTS[0], ForceTokens([1]))
+    with pytest.raises(InvalidActionError, match="Unsupported event type str"):
+        validate_action("event", Noop())
+    with pytest.raises(InvalidActionError, match="str not permitted"):
+        validate_action(EVENTS[0], "hello")
+
+
+def test_a_mod_is_called_with_an_event_and_a_tokenizer():
+    @create_mod
+    def says(event, actions, tokenizer):
+        if isinstance(event, ForwardPass):
+            return actions.force_tokens(tokenizer.encode("hi"))
+
+    assert says(EVENTS[2], LETTERS).tokens == [104, 105]
+    assert isinstance(says(EVENTS[4], LETTERS), Noop)
+    assert says.__name__ == "says"
+
+
+def test_logits_are_what_the_maker_of_the_event_gave():
+    row = np.zeros((1, 8), np.float32)
+    event = ForwardPass("r1", 0, Tensor.from_numpy(row))
+
+    assert event.logits.to_numpy() is row
+    assert event.top_k_logprob(3)[0].shape == (1, 3)
+    assert ActionBuilder(event).adjust_logits().logits is event.logits
+    with pytest.raises(InvalidActionError, match="requires logits"):
+        ActionBuilder(ForwardPass("r1", 0, None)).adjust_logits()
+
+
+# Self-prompts
+
+
+class Harness:
+    """Hands events over as the older engine did, with whatever steps."""
+
+    def __init__(self, target, request_id="r1"):
+        self.target, self.request_id, self.step = target, request_id, 0
+
+    def prefill(self):
+        event = Prefilled(self.request_id, self.step, 8, {})
+        if isinstance(self.target, SelfPrompt):
+            return self.target.handle_prefilled(event, LETTERS)
+        return self.target.handle_event(event, ActionBuilder(event), LETTERS)
+
+    def forward(self):
+        self.step += 1
+        event = ForwardPass(self.request_id, self.step, StepLogits())
+        handle = getattr(self.target, "handle_forward_pass", None) or self.target.handle_event
+        return handle(event, ActionBuilder(event), LETTERS)
+
+    def add(self, text, forced=False):
+        event = Added(self.request_id, self.step, LETTERS.encode(text), forced)
+        handle = getattr(self.target, "handle_added", None) or self.target.handle_event
+        return handle(event, ActionBuilder(event), LETTERS)
+
+
+@pytest.mark.parametrize("completion", [None, "\n", {"suffix": "\n"}])
+def test_a_self_prompt_whose_prompt_is_erased(completion):
+    asked = SelfPrompt(prompt={"text": "Q:"}, strategy=ChoicesStrat(["Y", "N"]),
+                       completion=completion, erase=EraseMode.PROMPT)  # fmt: skip
+    harness = Harness(asked)
+    harness.prefill()
+    assert LETTERS.decode(harness.forward().tokens) == "Q:"
+    harness.add("Q:", forced=True)
+    masked = harness.forward()
+    assert isinstance(masked, AdjustedLogits)
+    assert np.flatnonzero(masked.logits.to_numpy() > -1e8).tolist() == [ord("N"), ord("Y")]
+    harness.add("Y")
+    if completion:
+        assert LETTERS.decode(harness.forward().tokens) == "\n"
+        harness.add("\n", forced=True)
+    assert not asked.is_complete("r1")
+    assert asked.answer_tokens("r1") is None
+    erased = harness.forward()
+
+    assert (erased.n, LETTERS.decode(erased.tokens)) == (3 + bool(completion), "Y")
+    assert asked.is_complete("r1")
+    assert LETTERS.decode(asked.answer_tokens("r1")) == "Y"
+    assert isinstance(harness.forward(), Noop)
+
+
+def test_a_self_prompt_that_is_erased_writes_no_completion():
+    harness = Harness(SelfPrompt(prompt={"text": "P"}, strategy=ChoicesStrat(["Z"]),
+                                 completion="\n", erase=EraseMode.ALL))  # fmt: skip
+    harness.forward()
+    harness.add("P", forced=True)
+    harness.forward()
+    harness.add("Z")
+    erased = harness.forward()
+
+    assert (erased.n, erased.tokens) == (2, None)
+
+
+def test_choices_are_changed_for_one_request():
+    asked = SelfPrompt(strategy=ListStrat([ChoicesStrat(["cat", "dog"])]))
+    one, two = Harness(asked, "r1"), Harness(asked, "r2")
+    asked.refresh_responses(["owl"], request_id="r1", idx=0)
+
+    for harness, letters in ((one, "o"), (two, "cd")):
+        row = harness.forward().logits.to_numpy()
+        assert "".join(map(chr, np.flatnonzero(row > -1e8))) == letters
+
+
+def test_a_mask_value_of_the_authors_own():
+    asked = SelfPrompt(strategy=ChoicesStrat(["a", "b"]), mask_value=-3)
+
+    assert set(Harness(asked).forward().logits.to_numpy().tolist()) == {0.0, -3.0}
+
+
+# Flows
+
+
+def questions(*names, **options):
+    return [FlowQuestion(n, f" {n}:", ChoicesStrat(["A", "B"]), **options) for n in names]
+
+
+@pytest.mark.parametrize("erase", list(EraseMode))
+@pytest.mark.parametrize("completion", ["", "\n"])
+def test_a_flow_of_questions(erase, completion):
+    one, two, three = questions("1", "2", "3", erase_mode=erase, completion_text=completion)
+    one.then(route_question(two))
+    two.then(three)
+    three.then(route_message("Done!"))
+    engine = FlowEngine(entry_question=one)
+    harness, written, seen = Harness(engine), "", []
+    harness.prefill()
+    for _ in range(40):
+        action = harness.forward()
+        question = engine._states["r1"].current_question
+        seen.append(question and question.name)
+        if isinstance(action, Backtrack):
+            written = written[: len(written) - action.n] + LETTERS.decode(action.tokens or ())
+            if action.tokens:
+                harness.add(LETTERS.decode(action.tokens), forced=True)
+        elif isinstance(action, ForceTokens):
+            written += LETTERS.decode(action.tokens)
+            harness.add(LETTERS.decode(action.tokens), forced=True)
+        elif isinstance(action, AdjustedLogits):
+            written += "A"
+            harness.add("A")
+        elif question is None:
+            break
+
+    end = "Done!"
+    expected = {
+        EraseMode.NONE: "".join(f" {n}:A{completion}" for n in "123") + end,
+        EraseMode.PROMPT: f"AAA{end}",
+        EraseMode.ALL: end,
+    }
+    assert written == expected[erase]
+    assert list(dict.fromkeys(seen)) == ["1", "2", "3", None]
+    assert engine._get_state("r1").answers == {"1": "A", "2": "A", "3": "A"}
+
+
+def test_states_are_a_dictionary():
+    engine = FlowEngine(entry_question=questions("1")[0])
+    for request_id in ("r1", "r2"):
+        Harness(engine, request_id).prefill()
+
+    assert sorted(engine._states) == ["r1", "r2"]
+    assert len(engine._states) == 2
+    assert isinstance(engine._states["r1"], FlowState)
+    mine = DefaultState("r2", answers={"1": "B"})
+    engine._states["r2"] = mine
+    assert engine._get_state("r2") is mine
+    assert engine._states.pop("r1").request_id == "r1"
+    assert "r1" not in engine._states
+    assert engine._states.get("r1") is None
+
+
+def test_a_mod_says_where_a_flow_goes_on():
+    one, two = questions("1", "2")
+    engine = FlowEngine(entry_question=one)
+    harness = Harness(engine)
+    harness.prefill()
+    state = engine._get_state("r1")
+    assert state.current_question is one
+    state.current_question = two
+    assert LETTERS.decode(harness.forward().tokens) == " 2:"
+    state.pending_route = route_message("Bye")
+    assert LETTERS.decode(harness.forward().tokens) == "Bye"
+    assert state.pending_route is None
+    state.current_question = one
+    assert LETTERS.decode(harness.forward().tokens) == " 1:"
+    state.current_question = None
+    assert isinstance(harness.forward(), Noop)
+
+
+def test_questions_that_functions_lead_to_belong_to_a_definition():
+    one, two, three = questions("1", "2", "3")
+    one.on("A", lambda state: two)
+    two.then(lambda state: state.missing)
+    definition = FlowDefinition("all", one, lambda state: f"said {state.answers}")
+
+    assert [q.name for q in definition.all_questions()] == ["1", "2"]
+    two.then(three)
+    three.then(route_summary())
+    assert [q.name for q in definition.all_questions()] == ["1", "2", "3"]
+
+
+def test_the_fields_of_a_question():
+    question = FlowQuestion(name="q", prompt="?", strategy=ChoicesStrat(["A"]),
+                            transitions={"a": "x"}, assignments=[print])  # fmt: skip
+    question.branch(lambda state: "y")
+
+    assert question.resolve_route(DefaultState("r1"), "A").message == "x"
+    assert question.resolve_route(DefaultState("r1"), "B").message == "y"
+    assert question.assignments == [print]
+    assert FlowQuestion[DefaultState] is not None
+    assert FlowEngine[DefaultState] is not None
+
+
+# The conversation
+
+
+def test_a_conversation_that_is_set():
+    messages = [{"role": "user", "content": "hi"}]
+    set_conversation("r1", messages)
+    set_schemas("r1", [{"type": "object"}])
+    token = push_request_context("r1")
+    try:
+        got = get_conversation()
+        assert got == messages
+        got[0]["content"] = "changed"
+        assert get_conversation("r1") == messages
+        assert get_schemas() == [{"type": "object"}]
+        with pytest.raises(PermissionError):
+            get_conversation("r2")
+        with pytest.raises(PermissionError):
+            set_conversation("r2", [])
+        clear_conversation("r1")
+        assert get_conversation() == []
+    finally:
+        pop_request_context(token)
+    assert get_conversation() == get_schemas() == []
+    with pytest.raises(TypeError):
+        set_conversation(3, [])
