@@ -122,7 +122,10 @@ def test_types_of_caches_and_logits_are_as_they_should_be(family, kind, model):
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
 def test_requests_and_mods_in_a_batch_say_what_they_say_alone(family, kind, model):
-    """On a CPU, 16-bit products add in the same order for any number of rows."""
+    """On a CPU, 16-bit products add in the same order for any number of rows.
+
+    The chunks are the same too: a recurrent state that is rounded after other tokens differs.
+    """
 
     def requests():
         return [
@@ -132,7 +135,8 @@ def test_requests_and_mods_in_a_batch_say_what_they_say_alone(family, kind, mode
         ]
 
     alone = [run(make_engine(model), request).ids for request in requests()]
-    together = [heard.ids for heard in run(make_engine(model), *requests())]
+    engine = make_engine(model, latency_target_s=1e6)
+    together = [heard.ids for heard in run(engine, *requests())]
 
     assert together == alone
 

@@ -15,7 +15,7 @@ from typing import Any, Dict, Optional
 from quote_mod_sdk import ActionBuilder, Added, ForwardPass, Prefilled, get_conversation, mod
 from quote_mod_sdk import tool_call_pairs
 from quote_mod_sdk.flow import (
-    FlowDefinition, FlowEngine, FlowQuestion, FlowRoute, FlowState, DefaultState, RouteKind,
+    FlowDefinition, FlowEngine, FlowQuestion, FlowRoute, FlowState, RequestState, RouteKind,
     RouteTarget, route_message, route_noop, route_output, route_question, route_summary, route_tool,
 )
 from quote_mod_sdk.self_prompt import EraseMode

@@ -35,11 +35,11 @@ from concordance_inference.mods.compat.quote_mod_sdk.events import (
     Sampled,
 )
 from concordance_inference.mods.compat.quote_mod_sdk.flow import (
-    DefaultState,
     FlowDefinition,
     FlowEngine,
     FlowQuestion,
     FlowState,
+    RequestState,
     route_message,
     route_question,
     route_summary,
@@ -289,7 +289,7 @@ def test_states_are_a_dictionary():
     assert sorted(engine._states) == ["r1", "r2"]
     assert len(engine._states) == 2
     assert isinstance(engine._states["r1"], FlowState)
-    mine = DefaultState("r2", answers={"1": "B"})
+    mine = RequestState("r2", answers={"1": "B"})
     engine._states["r2"] = mine
     assert engine._get_state("r2") is mine
     assert engine._states.pop("r1").request_id == "r1"
@@ -332,11 +332,11 @@ def test_the_fields_of_a_question():
                             transitions={"a": "x"}, assignments=[print])  # fmt: skip
     question.branch(lambda state: "y")
 
-    assert question.resolve_route(DefaultState("r1"), "A").message == "x"
-    assert question.resolve_route(DefaultState("r1"), "B").message == "y"
+    assert question.resolve_route(RequestState("r1"), "A").message == "x"
+    assert question.resolve_route(RequestState("r1"), "B").message == "y"
     assert question.assignments == [print]
-    assert FlowQuestion[DefaultState] is not None
-    assert FlowEngine[DefaultState] is not None
+    assert FlowQuestion[RequestState] is not None
+    assert FlowEngine[RequestState] is not None
 
 
 # The conversation
