@@ -1,4 +1,4 @@
-"""Messages decode from OpenAI's JSON and read as text."""
+"""Decoding of messages from OpenAI's JSON, and their text."""
 
 import msgspec
 import pytest
@@ -22,7 +22,7 @@ def message(json):
         ),
     ],
 )
-def test_the_text_of_a_message(json, text):
+def test_text_joins_the_parts_of_a_message(json, text):
     assert message(json).text == text
 
 
@@ -35,10 +35,10 @@ def test_tool_calls_decode():
     assert message(json).tool_calls[0].function.name == "f"
 
 
-def test_fields_nobody_knows_are_let_pass():
+def test_unknown_fields_are_ignored():
     assert message('{"role": "user", "content": "hi", "refusal": null}').text == "hi"
 
 
-def test_a_role_that_is_none_is_refused():
+def test_unknown_role_is_rejected():
     with pytest.raises(msgspec.ValidationError, match=r"\$\.role"):
         message('{"role": "robot", "content": "hi"}')

@@ -1,4 +1,4 @@
-"""The tree of errors is the one that its docstring draws."""
+"""The error classes, and the tree that the docstring of `errors` draws."""
 
 import inspect
 import re
@@ -13,12 +13,12 @@ CLASSES = [
 
 
 @pytest.mark.parametrize("error", CLASSES, ids=lambda c: c.__name__)
-def test_every_error_stands_in_the_drawing(error):
+def test_every_error_is_in_the_docstring_tree(error):
     assert re.search(rf"\b{error.__name__}\b", module.__doc__)
 
 
 @pytest.mark.parametrize("error", CLASSES, ids=lambda c: c.__name__)
-def test_every_error_is_exported_and_carries_what_the_server_answers(error):
+def test_every_error_is_exported_with_its_http_status_code_and_type(error):
     import concordance_shared
 
     made = error("what happened", param="messages[0]")
@@ -30,14 +30,14 @@ def test_every_error_is_exported_and_carries_what_the_server_answers(error):
     assert made.type
 
 
-def test_the_fault_is_in_the_class():
+def test_request_and_mod_errors_have_a_4xx_status():
     assert all(
         400 <= c.status_code < 500 for c in CLASSES if issubclass(c, RequestError | ModError)
     )
     assert issubclass(ModError, ConcordanceError)
 
 
-def test_a_mods_failure_is_a_status_that_clients_do_not_retry():
+def test_mod_errors_have_a_status_that_clients_do_not_retry():
     retried = {408, 409, 429}
 
     assert not any(c.status_code in retried for c in CLASSES if issubclass(c, ModError))

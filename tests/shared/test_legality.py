@@ -1,4 +1,4 @@
-"""The legality law, and the door at which every answer of a mod is checked."""
+"""The legality law, and the validation of every action that a mod returns."""
 
 import math
 from itertools import product
@@ -25,10 +25,10 @@ from concordance_shared import (
     Noop,
     Prefilled,
     Sampled,
-    ToolCall,
     ToolCalls,
     check_action,
 )
+from example_actions import CALL, example_action
 
 VOCAB = 20
 COMMON = {"request_id": "r", "step": 3}
@@ -38,17 +38,6 @@ EXAMPLES = {
     Sampled: Sampled(**COMMON, sampled_token=1),
     Added: Added(**COMMON, added_tokens=(1,), forced=False),
     Finished: Finished(**COMMON, finish_reason=FinishReason.STOP),
-}
-CALL = ToolCall(id="call_1", function=FunctionCall("look_up", "{}"))
-ANSWERS = {
-    Noop: Noop(),
-    AdjustedPrefill: AdjustedPrefill((1,)),
-    AdjustedLogits: AdjustedLogits(allow=(1,)),
-    ForceTokens: ForceTokens((1,)),
-    Backtrack: Backtrack(1),
-    ForceOutput: ForceOutput((1,)),
-    ToolCalls: ToolCalls((CALL,)),
-    EmitError: EmitError("no"),
 }
 
 
@@ -61,10 +50,10 @@ def check(answer, event=ForwardPass):
 )
 def test_an_action_is_allowed_exactly_where_the_table_says(event, action):
     if action in LEGAL_ACTIONS[event]:
-        assert type(check(ANSWERS[action], event)) is action
+        assert type(check(example_action(action), event)) is action
     else:
         with pytest.raises(InvalidActionError) as caught:
-            check(ANSWERS[action], event)
+            check(example_action(action), event)
 
         for word in ("'m'", action.__name__, event.__name__, "step 3", "Noop"):
             assert word in caught.value.message
@@ -75,13 +64,15 @@ def test_none_is_a_noop():
 
 
 @pytest.mark.parametrize("answer", [Noop, check])
-def test_what_was_not_called_is_named(answer):
-    with pytest.raises(InvalidActionError, match=f"`{answer.__name__}`, .* before it is called"):
+def test_uncalled_action_method_is_named(answer):
+    with pytest.raises(
+        InvalidActionError, match=f"`{answer.__name__}`, which is not an action until it is called"
+    ):
         check(answer)
 
 
 @pytest.mark.parametrize("answer", ["text", 3, True, {"n": 1}, [Noop()], Noop, object()])
-def test_what_is_no_action_is_refused(answer):
+def test_value_that_is_not_an_action_is_rejected(answer):
     with pytest.raises(InvalidActionError, match="not an action"):
         check(answer)
 
@@ -94,73 +85,73 @@ def test_token_ids_become_plain_integers():
 
 
 @pytest.mark.parametrize("bad", [-1, VOCAB, 2**63, 1.0, True, "5", None])
-def test_a_token_id_that_cannot_be_is_refused(bad):
+def test_invalid_token_id_is_rejected(bad):
     with pytest.raises(InvalidActionError, match=r"ForceTokens\.tokens"):
         check(ForceTokens((1, bad)))
 
 
-def test_text_instead_of_token_ids_names_the_cure():
+def test_text_instead_of_token_ids_suggests_to_encode_it():
     with pytest.raises(InvalidActionError, match="tokenizer.encode"):
         check(ForceTokens("hello"))
 
 
-def test_tokens_that_are_no_list_are_refused():
+def test_tokens_that_are_not_iterable_are_rejected():
     with pytest.raises(InvalidActionError, match="list of token ids"):
         check(ForceTokens(7))
 
 
-def test_forcing_nothing_changes_nothing():
+def test_force_tokens_without_tokens_is_a_noop():
     assert check(ForceTokens(())) == Noop()
 
 
-def test_an_empty_output_is_allowed():
+def test_force_output_without_tokens_is_allowed():
     assert check(ForceOutput(())) == ForceOutput(())
 
 
-def test_backtrack_without_tokens_has_none():
+def test_backtrack_with_an_empty_list_has_no_tokens():
     assert check(Backtrack(2, ())) == Backtrack(2)
 
 
 @pytest.mark.parametrize("n", [-1, 1.0, True, "1", None])
-def test_a_count_that_cannot_be_is_refused(n):
+def test_invalid_backtrack_count_is_rejected(n):
     with pytest.raises(InvalidActionError, match=r"Backtrack\.n"):
         check(Backtrack(n))
 
 
-def test_an_empty_prompt_is_refused():
+def test_empty_prompt_is_rejected():
     with pytest.raises(InvalidActionError, match="empty prompt"):
         check(AdjustedPrefill(()), Prefilled)
 
 
 @pytest.mark.parametrize("temperature", [-0.1, 101, math.nan, math.inf, "hot", True])
-def test_a_temperature_that_cannot_be_is_refused(temperature):
+def test_invalid_temperature_is_rejected(temperature):
     with pytest.raises(InvalidActionError, match="token_temp"):
         check(AdjustedLogits(token_temp=temperature))
 
 
-def test_an_empty_allow_is_refused():
+def test_empty_allow_is_rejected():
     with pytest.raises(InvalidActionError, match="no token to sample"):
         check(AdjustedLogits(allow=[]))
 
 
 @pytest.mark.parametrize("bias", [{1: math.nan}, {1: math.inf}, {1: "x"}, {VOCAB: 1.0}, [1]])
-def test_a_bias_that_cannot_be_is_refused(bias):
+def test_invalid_bias_is_rejected(bias):
     with pytest.raises(InvalidActionError, match="bias"):
         check(AdjustedLogits(bias=bias))
 
 
-def test_minus_infinity_is_a_bias():
+def test_bias_of_minus_infinity_is_allowed():
     assert check(AdjustedLogits(bias={1: -math.inf})).bias == {1: -math.inf}
 
 
 @pytest.mark.parametrize(
     "mask", [np.array([0b110, 0, 0], np.uint8), b"\6\0\0\xff\xff", np.array([0b110], np.int32)]
 )
-def test_a_mask_is_cut_to_the_vocabulary(mask):
+def test_mask_is_trimmed_to_the_vocabulary(mask):
     assert check(AdjustedLogits(mask=mask)).mask == b"\6\0\0"
 
 
-def test_a_mask_that_was_written_to_is_cut_anew():
+def test_mask_buffer_that_was_modified_is_read_again():
     mask = bytearray(b"\6\0\0")
     before = check(AdjustedLogits(mask=mask)).mask
     mask[0] = 0b1000
@@ -171,7 +162,7 @@ def test_a_mask_that_was_written_to_is_cut_anew():
 @pytest.mark.parametrize(
     ("mask", "why"), [(b"\1", "too short"), (b"\0\0\xf0", "no token"), ("abc", "packed bytes")]
 )
-def test_a_mask_that_cannot_be_is_refused(mask, why):
+def test_invalid_mask_is_rejected(mask, why):
     with pytest.raises(InvalidActionError, match=why):
         check(AdjustedLogits(mask=mask))
 
@@ -179,17 +170,17 @@ def test_a_mask_that_cannot_be_is_refused(mask, why):
 @pytest.mark.parametrize(
     "row", [[0.0] * VOCAB, np.zeros(VOCAB), np.zeros((1, VOCAB)), bytes(4 * VOCAB)]
 )
-def test_a_row_of_the_right_length_is_taken(row):
+def test_logits_of_the_vocabulary_size_are_accepted(row):
     assert check(AdjustedLogits(logits=row)).logits is row
 
 
 @pytest.mark.parametrize("row", [[0.0], np.zeros((2, VOCAB)), np.zeros((VOCAB, 1)), 1.0])
-def test_a_row_of_another_shape_is_refused(row):
+def test_logits_of_another_shape_are_rejected(row):
     with pytest.raises(InvalidActionError, match=r"AdjustedLogits\.logits"):
         check(AdjustedLogits(logits=row))
 
 
-def test_an_error_that_is_no_string_is_refused():
+def test_emit_error_without_a_string_is_rejected():
     with pytest.raises(InvalidActionError, match="EmitError"):
         check(EmitError(ValueError("x")))
 
@@ -205,11 +196,11 @@ def test_an_error_that_is_no_string_is_refused():
         {"id": "call_1", "function": FunctionCall("look_up")},
     ],
 )
-def test_tool_calls_come_in_several_forms_and_leave_in_one(call):
+def test_tool_calls_are_normalized_to_openais_format(call):
     assert check(ToolCalls(call)) == ToolCalls((CALL,))
 
 
-def test_a_missing_tool_call_id_is_made():
+def test_missing_tool_call_id_is_generated():
     (call,) = check(ToolCalls({"name": "look_up"})).tool_calls
 
     assert call.id.startswith("call_")
@@ -218,13 +209,13 @@ def test_a_missing_tool_call_id_is_made():
 @pytest.mark.parametrize(
     "call", [[], "look_up", 3, [3], {"arguments": {}}, {"name": "f", "arguments": {1j}}]
 )
-def test_tool_calls_that_cannot_be_sent_are_refused(call):
+def test_invalid_tool_calls_are_rejected(call):
     with pytest.raises(InvalidActionError, match="ToolCalls"):
         check(ToolCalls(call))
 
 
 class Unreadable:
-    """Raises whatever is asked of it."""
+    """Raises on every access."""
 
     def __index__(self):
         raise KeyError("kaput")
@@ -250,6 +241,6 @@ NESTED["self"] = NESTED
     ],
     ids=range(8),
 )
-def test_an_answer_that_raises_when_it_is_read_is_refused(answer, event):
-    with pytest.raises(InvalidActionError, match="mod 'm' gave an answer that cannot be read"):
+def test_action_that_raises_on_access_is_rejected(answer, event):
+    with pytest.raises(InvalidActionError, match="mod 'm' returned an action that cannot be read"):
         check(answer, event)

@@ -1,7 +1,7 @@
 """Events, actions, conversation types and errors: the vocabulary of Concordance.
 
-Depends on msgspec alone. What stands here crosses every border: between the engine and a mod,
-between the server and the engine, between a mod's process and ours.
+Depends on msgspec only. These types cross every boundary: engine and mod, server and engine,
+a mod's process and the engine's.
 """
 
 from concordance_shared.actions import (

@@ -1,7 +1,7 @@
-"""What a mod may answer: eight actions, as values.
+"""The eight actions that a mod can return from a handler.
 
-Building one checks nothing, since it is only a value; `legality.check_action` is the one door at
-which every answer of a mod is checked before it changes anything.
+An action is a plain value; constructing one validates nothing. `legality.check_action` validates
+every action that a mod returns, before it has any effect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from concordance_shared.conversation import ToolCall
 
 
 class Action(Struct, frozen=True, tag=True):
-    """A mod's answer to an event.
+    """A mod's response to an event.
 
-    Handlers make them by their `actions`, of which each method has the name of one.
+    Handlers create actions with `actions`, which has one method per action.
 
     Examples:
-        Actions are values: they compare, match, and travel as JSON by their names.
+        Actions are values: they compare, match, and encode to JSON with their name as `type`.
 
         >>> import msgspec
         >>> msgspec.json.encode(Backtrack(2, [72, 105]))
@@ -27,7 +27,7 @@ class Action(Struct, frozen=True, tag=True):
 
 
 class Noop(Action, frozen=True, tag=True):
-    """Change nothing. Returning `None` says the same. Allowed at every event.
+    """Change nothing. Returning `None` is equivalent. Allowed at every event.
 
     Examples:
         >>> from concordance_sdk import Actions
@@ -37,13 +37,13 @@ class Noop(Action, frozen=True, tag=True):
 
 
 class AdjustedPrefill(Action, frozen=True, tag=True):
-    """Replace the prompt; a positive `max_steps` also caps this request's completion.
+    """Replace the prompt; a positive `max_steps` also limits the length of the completion.
 
-    Allowed at `Prefilled`. An empty prompt is refused.
+    Allowed at `Prefilled`. An empty prompt is rejected.
 
     Attributes:
         tokens: The token ids of the new prompt.
-        max_steps: The most tokens that the completion may have; 0 leaves its budget as it is.
+        max_steps: The maximum number of completion tokens; 0 keeps the request's limit.
 
     Examples:
         >>> from concordance_sdk import Prefilled, mod
@@ -61,20 +61,22 @@ class AdjustedPrefill(Action, frozen=True, tag=True):
 
 
 class AdjustedLogits(Action, frozen=True, kw_only=True, tag=True, eq=False):
-    """Change the distribution from which this one position is sampled.
+    """Change the distribution that the next token is sampled from, for this position only.
 
-    Allowed at `ForwardPass`. The fields apply in the order in which they stand here, and every one
-    may be left out. All but `logits` stay on the device: they cost the same whatever the size of
-    the vocabulary. What leaves no token to sample is refused.
+    Allowed at `ForwardPass`. All fields are optional and apply in the order listed. All but
+    `logits` are applied on the device, at a cost that does not depend on the vocabulary size. An
+    adjustment that leaves no token to sample is rejected.
 
     Attributes:
-        logits: A whole new row, as numpy, mlx, a sequence or float32 bytes.  (vocab,) floats
-        bias: Token id -> what is added to its score, in nats: `exp` of it times as likely.
+        logits: A complete replacement row: numpy, mlx, a sequence or float32 bytes.
+            (vocab,) floats
+        bias: Token id -> the amount added to its logit, in nats; multiplies its odds by `exp` of
+            that amount.
         allow: Only these token ids can be sampled.
         ban: These token ids cannot be sampled.
-        mask: A packed bitmask: bit `i % 8` of byte `i // 8` says whether token i may stay.
+        mask: A packed bitmask; token i is allowed if bit `i % 8` of byte `i // 8` is set.
             (vocab / 8,) bytes, rounded up
-        token_temp: The temperature of this position, 0 to 100; 0 takes the best token.
+        token_temp: The sampling temperature, 0 to 100; 0 is greedy.
 
     Examples:
         >>> from concordance_sdk import ForwardPass, mod
@@ -96,14 +98,14 @@ class AdjustedLogits(Action, frozen=True, kw_only=True, tag=True, eq=False):
 
 
 class ForceTokens(Action, frozen=True, tag=True):
-    """Put these tokens here without sampling them.
+    """Add these tokens to the completion without sampling them.
 
-    At `ForwardPass` and `Sampled` they stand instead of the sampled token, at `Added` they follow
-    the tokens that were just added. An empty list changes nothing. However many they are, the
-    model reads them in one forward pass.
+    At `ForwardPass` and `Sampled` they replace the sampled token; at `Added` they follow the
+    tokens just added. An empty list changes nothing. All of them are prefilled in one forward
+    pass.
 
     Attributes:
-        tokens: Their ids.
+        tokens: The token ids.
 
     Examples:
         >>> from concordance_sdk import Sampled, mod
@@ -120,15 +122,15 @@ class ForceTokens(Action, frozen=True, tag=True):
 
 
 class Backtrack(Action, frozen=True, tag=True):
-    """Take back the last `n` tokens of the completion, then put `tokens` there, if any.
+    """Remove the last `n` tokens of the completion, then append `tokens`, if given.
 
-    Allowed at `ForwardPass`, `Sampled` and `Added`. A token that was sampled and not yet added is
-    dropped and does not count in `n`; tokens that were just added do count. More than the
-    completion has, or than a stream still holds back, is refused.
+    Allowed at `ForwardPass`, `Sampled` and `Added`. At `Sampled`, the sampled token is discarded
+    and does not count towards `n`; at `Added`, the tokens just added do count. Rejected if `n` is
+    more than the length of the completion, or reaches text that was already streamed.
 
     Attributes:
-        n: How many tokens.
-        tokens: The ids of those that stand there instead; `None` samples on from there.
+        n: The number of tokens to remove.
+        tokens: The ids of the replacement; with `None`, sampling resumes at that position.
 
     Examples:
         >>> from concordance_sdk import Added, mod
@@ -146,10 +148,12 @@ class Backtrack(Action, frozen=True, tag=True):
 
 
 class ForceOutput(Action, frozen=True, tag=True):
-    """Make exactly these tokens the completion, and end it. Allowed everywhere but `Finished`.
+    """Replace the whole completion by these tokens and end it.
+
+    Allowed everywhere except `Finished`.
 
     Attributes:
-        tokens: Their ids; none makes an empty completion.
+        tokens: The token ids; an empty list makes an empty completion.
 
     Examples:
         >>> from concordance_sdk import Prefilled, mod
@@ -166,9 +170,10 @@ class ForceOutput(Action, frozen=True, tag=True):
 
 
 class ToolCalls(Action, frozen=True, tag=True):
-    """End the completion as calls of tools, in OpenAI's shape. Allowed everywhere but `Finished`.
+    """End the completion with tool calls, in OpenAI's format.
 
-    A mod may give one call or several, as mappings, with an object as arguments and without an id.
+    Allowed everywhere except `Finished`. A mod can pass one call or several, also as mappings,
+    with arguments as an object, and without an id.
 
     Attributes:
         tool_calls: The calls.
@@ -190,10 +195,12 @@ class ToolCalls(Action, frozen=True, tag=True):
 
 
 class EmitError(Action, frozen=True, tag=True):
-    """End the request with an error that the client is told. Allowed everywhere but `Finished`.
+    """End the request with an error that is returned to the client.
+
+    Allowed everywhere except `Finished`.
 
     Attributes:
-        err_str: What it is told.
+        err_str: The error message.
 
     Examples:
         >>> from concordance_sdk import Added, mod
@@ -223,7 +230,7 @@ AnyAction = (
     | ToolCalls
     | EmitError
 )
-"""Any of the actions, as a type: `match` over it is checked to be complete."""
+"""Any action, as a union type; pyright checks that a `match` over it is exhaustive."""
 
 ACTIONS: tuple[type[Action], ...] = (
     Noop,
@@ -235,4 +242,4 @@ ACTIONS: tuple[type[Action], ...] = (
     ToolCalls,
     EmitError,
 )
-"""All actions."""
+"""The classes of all actions."""

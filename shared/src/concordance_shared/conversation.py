@@ -1,7 +1,7 @@
-"""What a conversation is made of, in the shape of OpenAI's chat API.
+"""Messages, tools and response formats, in the format of OpenAI's chat API.
 
-Mods read these (`get_conversation`, `get_schemas`), the server decodes into them, and the chat
-formats render them into tokens.
+The server decodes requests into these types, mods access them through `get_conversation` and
+`get_schemas`, and the chat templates render them into tokens.
 """
 
 from typing import Any, Literal
@@ -12,11 +12,11 @@ Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
 
 class FunctionCall(Struct, frozen=True):
-    """The function that a tool call names, and its arguments.
+    """The function called by a tool call, and its arguments.
 
     Attributes:
-        name: The function's.
-        arguments: An object, as JSON text.
+        name: The name of the function.
+        arguments: The arguments, a JSON object as text.
 
     Examples:
         >>> FunctionCall("search").arguments
@@ -28,12 +28,12 @@ class FunctionCall(Struct, frozen=True):
 
 
 class ToolCall(Struct, frozen=True, kw_only=True):
-    """One call of a tool, as an assistant's message carries it.
+    """A tool call in an assistant message.
 
     Attributes:
-        id: Names the call; the tool's answer repeats it.
-        function: What is called, with which arguments.
-        type: Only functions are known.
+        id: Identifies the call; the tool message with the result repeats it.
+        function: The function and its arguments.
+        type: Always `function`.
 
     Examples:
         >>> import msgspec
@@ -48,10 +48,10 @@ class ToolCall(Struct, frozen=True, kw_only=True):
 
 
 class ContentPart(Struct, frozen=True, kw_only=True):
-    """A part of a message's content. Only text is understood.
+    """A part of a message's content. Only text parts are supported.
 
     Attributes:
-        type: `text`, for a part that has any.
+        type: `text` for a text part.
         text: The text.
 
     Examples:
@@ -65,15 +65,15 @@ class ContentPart(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One turn of a conversation.
+    """One message of a conversation.
 
     Attributes:
-        role: Whose turn it is.
-        content: What was said, as a text or in parts; `text` reads either.
-        name: Of the one who speaks, where the client gives it.
-        tool_calls: The tools that an assistant called.
-        tool_call_id: For a tool's answer: the call that it answers.
-        reasoning_content: What the assistant thought before it spoke.
+        role: The author of the message.
+        content: The content, as a string or as parts; `text` handles both.
+        name: The name of the author, if the client sends one.
+        tool_calls: The tool calls of an assistant message.
+        tool_call_id: For a tool message: the id of the call whose result it holds.
+        reasoning_content: The reasoning that precedes the content of an assistant message.
 
     Examples:
         >>> Message(role="user", content="Hello").text
@@ -91,20 +91,20 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def text(self) -> str:
-        """The content as one string: parts joined, nothing where there is none."""
+        """The content as one string: parts are joined; empty if there is no content."""
         if self.content is None or isinstance(self.content, str):
             return self.content or ""
         return "".join(part.text or "" for part in self.content)
 
 
 class FunctionSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A function that the model may call.
+    """A function that the model can call.
 
     Attributes:
-        name: The function's.
-        description: What it is for.
+        name: The name of the function.
+        description: What the function does.
         parameters: The JSON Schema of its arguments.
-        strict: Whether the arguments have to follow that exactly.
+        strict: True if the arguments must match `parameters` exactly.
 
     Examples:
         >>> schema = FunctionSchema(name="search", parameters={"type": "object"})
@@ -119,11 +119,11 @@ class FunctionSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Tool(Struct, frozen=True, kw_only=True):
-    """A tool of a request.
+    """A tool offered to the model in a request.
 
     Attributes:
-        function: The function that it is.
-        type: Only functions are known.
+        function: The function to call.
+        type: Always `function`.
 
     Examples:
         >>> Tool(function=FunctionSchema(name="search")).function.name
@@ -135,13 +135,13 @@ class Tool(Struct, frozen=True, kw_only=True):
 
 
 class JsonSchemaFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The schema that an answer is asked to follow.
+    """The JSON Schema that a completion must match.
 
     Attributes:
-        name: The schema's.
-        schema: The JSON Schema itself.
-        description: What it is for.
-        strict: Whether it has to be followed exactly.
+        name: The name of the schema.
+        schema: The JSON Schema.
+        description: What the schema is for.
+        strict: True if the completion must match the schema exactly.
 
     Examples:
         >>> JsonSchemaFormat(name="person", schema={"type": "object"}).schema
@@ -155,11 +155,11 @@ class JsonSchemaFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ResponseFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The form that an answer is asked to have.
+    """The requested format of the completion.
 
     Attributes:
-        type: Any text, any JSON object, or a document of a JSON Schema.
-        json_schema: The schema, for the last of these.
+        type: Free text, any JSON object, or a JSON document that matches a schema.
+        json_schema: The schema, if `type` is `json_schema`.
 
     Examples:
         >>> ResponseFormat(type="json_object").json_schema is None
@@ -171,11 +171,11 @@ class ResponseFormat(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Schemas(Struct, frozen=True, kw_only=True):
-    """The tools and the response format of one request.
+    """The tools and the response format of a request.
 
     Attributes:
-        tools: The tools that the model may call.
-        response_format: The form that the answer is asked to have, if any is.
+        tools: The tools that the model can call.
+        response_format: The requested format of the completion; `None` if unspecified.
 
     Examples:
         >>> schemas = Schemas(tools=(Tool(function=FunctionSchema(name="search")),))
@@ -188,7 +188,7 @@ class Schemas(Struct, frozen=True, kw_only=True):
 
 
 class Conversation(Struct, frozen=True, kw_only=True):
-    """The messages of one request, its tools and its response format.
+    """The messages, tools and response format of a request.
 
     Attributes:
         messages: The messages, oldest first.

@@ -1,17 +1,17 @@
-"""Every error that Concordance raises on purpose, split by who must act.
+"""All errors that Concordance raises deliberately, grouped by who has to act.
 
     ConcordanceError
-    ├── ModError                  422  the mod's author must fix something
+    ├── ModError                  422  the author of the mod must fix something
     │   ├── ModDefinitionError         at import: this function or class cannot be a mod
     │   ├── ModLoadError               a file, folder or package of mods cannot be loaded
     │   ├── ModRaisedError             the mod's own code raised; the cause is chained
-    │   ├── ModTimeoutError            the mod was not ready in time
-    │   ├── InvalidActionError         the action is not allowed there, or its values are wrong
-    │   ├── UndeclaredLogitsError      it read more of the logits than it declared
-    │   ├── ModBudgetError             mods keep the completion from ever advancing
-    │   ├── ConstraintError            a constraint cannot be enforced, or was broken
-    │   │   └── SchemaError     400    a JSON Schema of the request cannot be
-    │   ├── FlowError                  a flow of questions cannot go on
+    │   ├── ModTimeoutError            the mod exceeded its time limit
+    │   ├── InvalidActionError         the action is not allowed there, or its values are invalid
+    │   ├── UndeclaredLogitsError      the mod accessed more logits than it declared
+    │   ├── ModBudgetError             mods prevent the completion from making progress
+    │   ├── ConstraintError            a constraint cannot be enforced, or was violated
+    │   │   └── SchemaError     400    a JSON Schema of the request cannot be enforced
+    │   ├── FlowError                  a flow of questions cannot continue
     │   └── EmittedError               a mod ended the request with `EmitError`
     ├── RequestError              400  the caller must fix something
     │   ├── InvalidRequestError   400
@@ -22,29 +22,29 @@
     │   ├── ConflictError         409
     │   ├── TooLargeError         413
     │   └── MediaTypeError        415
-    └── EngineError               500  we, or whoever runs the server, must fix something
+    └── EngineError               500  Concordance, or the server's operator, must fix something
         ├── ModelLoadError        500
         ├── NumericalError        500
         ├── EngineOverloadedError 429
         └── EngineStoppedError    503
 
-Each class carries the HTTP status and the `code` that the server answers with, so that one
-handler serves the whole tree. A mod's failure is 422: clients of the OpenAI API retry 408, 409,
-429 and 5xx, and a mod that fails once fails again.
+Each class carries its HTTP status and `code`, so that one exception handler serves the whole
+tree. Errors of mods are 422, since clients of the OpenAI API retry 408, 409, 429 and 5xx, and a
+mod that fails once will fail again.
 """
 
 from typing import ClassVar
 
 
 class ConcordanceError(Exception):
-    """The root of the tree.
+    """The base class of all errors.
 
     Attributes:
-        status_code: The HTTP status that the server answers with.
-        type: OpenAI's word for the kind of error.
-        code: Says more exactly what is wrong; it does not change.
+        status_code: The HTTP status of the response.
+        type: The category of the error, as OpenAI names it.
+        code: A stable identifier of the kind of error.
         message: Who, where, what happened, and what would be right.
-        param: The field of the request that is at fault, if one is.
+        param: The request field that caused the error, if any.
 
     Examples:
         >>> try:
@@ -59,11 +59,11 @@ class ConcordanceError(Exception):
     code: ClassVar[str] = "internal_error"
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
-        """Make an error.
+        """Create an error.
 
         Args:
             message: Who, where, what happened, and what would be right.
-            param: The field of the request that is at fault, as a path: `messages[2].content`.
+            param: The request field that caused it, as a path: `messages[2].content`.
         """
         super().__init__(message)
         self.message = message
@@ -71,12 +71,12 @@ class ConcordanceError(Exception):
 
 
 class ModError(ConcordanceError):
-    """A mod is at fault; its author must fix something.
+    """A mod failed; its author must fix something.
 
     Attributes:
-        mod: The mod's name, where it is known.
+        mod: The name of the mod, if known.
         event: The name of the event that the mod was handling.
-        step: The position of the completion that the event spoke of.
+        step: The completion position of that event.
 
     Examples:
         >>> from concordance_sdk import Added, mod
@@ -104,14 +104,14 @@ class ModError(ConcordanceError):
         event: str | None = None,
         step: int | None = None,
     ) -> None:
-        """Make an error.
+        """Create an error.
 
         Args:
             message: Who, where, what happened, and what would be right.
-            param: The field of the request that is at fault.
-            mod: The mod's name.
+            param: The request field that caused it.
+            mod: The name of the mod.
             event: The name of the event that the mod was handling.
-            step: The position of the completion that the event spoke of.
+            step: The completion position of that event.
         """
         super().__init__(message, param=param)
         self.mod = mod
@@ -146,7 +146,7 @@ class ModLoadError(ModError):
 
 
 class ModRaisedError(ModError):
-    """A mod's own code raised; `__cause__` is what it raised.
+    """A mod's own code raised; `__cause__` is the original exception.
 
     Examples:
         >>> from concordance_sdk import Added, mod
@@ -165,7 +165,7 @@ class ModRaisedError(ModError):
 
 
 class ModTimeoutError(ModError):
-    """A mod's own code took too long; it was interrupted.
+    """A mod's own code exceeded its time limit and was interrupted.
 
     Examples:
         >>> ModTimeoutError.status_code, ModTimeoutError.code
@@ -176,7 +176,7 @@ class ModTimeoutError(ModError):
 
 
 class InvalidActionError(ModError):
-    """A mod answered with something that is not allowed there; nothing was changed.
+    """A mod returned a value that is not allowed at this event; nothing was changed.
 
     Examples:
         >>> from concordance_sdk import Added, mod
@@ -195,7 +195,7 @@ class InvalidActionError(ModError):
 
 
 class UndeclaredLogitsError(ModError):
-    """A mod read more of an event's logits than `@mod(logits=...)` declares.
+    """A mod accessed more logits of an event than `@mod(logits=...)` declares.
 
     Examples:
         >>> UndeclaredLogitsError.status_code, UndeclaredLogitsError.code
@@ -206,7 +206,7 @@ class UndeclaredLogitsError(ModError):
 
 
 class ModBudgetError(ModError):
-    """Mods took back and decided so much that the completion would never end.
+    """Mods backtracked or edited so often that the completion would never end.
 
     Examples:
         >>> ModBudgetError.status_code, ModBudgetError.code
@@ -217,7 +217,7 @@ class ModBudgetError(ModError):
 
 
 class ConstraintError(ModError):
-    """A constraint cannot be enforced, or tokens that it does not allow were put in its way.
+    """A constraint cannot be enforced, or was violated by tokens that it does not allow.
 
     Examples:
         >>> from concordance_sdk.constraints import Regex
@@ -232,9 +232,9 @@ class ConstraintError(ModError):
 
 
 class SchemaError(ConstraintError):
-    """A JSON Schema that a request asks for cannot be enforced: the caller must change it.
+    """A JSON Schema of a request cannot be enforced; the caller must change it.
 
-    The message has the keyword and, as a JSON pointer, its place in the schema.
+    The message contains the keyword and its location in the schema, as a JSON pointer.
 
     Examples:
         >>> from concordance_sdk.constraints import JsonSchema
@@ -251,7 +251,7 @@ class SchemaError(ConstraintError):
 
 
 class FlowError(ModError):
-    """A flow of questions is defined in a way in which it cannot go on.
+    """The definition of a flow does not allow it to continue.
 
     Examples:
         >>> FlowError.status_code, FlowError.code
@@ -262,7 +262,7 @@ class FlowError(ModError):
 
 
 class EmittedError(ModError):
-    """A mod ended its request with this error, on purpose.
+    """A mod ended its request with this error deliberately.
 
     Examples:
         >>> from concordance_sdk import Prefilled, mod
@@ -281,7 +281,7 @@ class EmittedError(ModError):
 
 
 class RequestError(ConcordanceError):
-    """The caller must fix something.
+    """The request is invalid; the caller must fix something.
 
     Examples:
         >>> from concordance_sdk import use
@@ -299,7 +299,7 @@ class RequestError(ConcordanceError):
 
 
 class InvalidRequestError(RequestError):
-    """A field of the request is missing, malformed, out of range or not supported.
+    """A field of the request is missing, malformed, out of range or unsupported.
 
     Examples:
         >>> from concordance_sdk.testing import play
@@ -325,7 +325,7 @@ class ContextLengthError(RequestError):
 
 
 class ForbiddenError(RequestError):
-    """The request is understood and not allowed.
+    """The request is well-formed but not permitted.
 
     Examples:
         >>> ForbiddenError.status_code, ForbiddenError.code
@@ -338,7 +338,7 @@ class ForbiddenError(RequestError):
 
 
 class UnknownModelError(RequestError):
-    """No such model is served here.
+    """The server has no model of this name.
 
     Examples:
         >>> UnknownModelError.status_code, UnknownModelError.code
@@ -351,7 +351,7 @@ class UnknownModelError(RequestError):
 
 
 class UnknownModError(RequestError):
-    """No such mod is known here.
+    """The server has no mod of this name.
 
     Examples:
         >>> UnknownModError.status_code, UnknownModError.code
@@ -364,7 +364,7 @@ class UnknownModError(RequestError):
 
 
 class ConflictError(RequestError):
-    """What is there already does not allow this.
+    """The request conflicts with existing state.
 
     Examples:
         >>> ConflictError.status_code, ConflictError.code
@@ -389,7 +389,7 @@ class TooLargeError(RequestError):
 
 
 class MediaTypeError(RequestError):
-    """The body of the request is not said to be JSON.
+    """The content type of the request is not JSON.
 
     Examples:
         >>> MediaTypeError.status_code, MediaTypeError.code
@@ -401,7 +401,7 @@ class MediaTypeError(RequestError):
 
 
 class EngineError(ConcordanceError):
-    """We, or whoever runs the server, must fix something.
+    """Concordance, or the operator of the server, must fix something.
 
     Examples:
         >>> issubclass(EngineOverloadedError, EngineError), EngineOverloadedError.status_code
@@ -412,7 +412,7 @@ class EngineError(ConcordanceError):
 
 
 class ModelLoadError(EngineError):
-    """The model cannot be found, read or run.
+    """The model cannot be found, loaded or run.
 
     Examples:
         >>> ModelLoadError.status_code, ModelLoadError.code
@@ -423,7 +423,7 @@ class ModelLoadError(EngineError):
 
 
 class NumericalError(EngineError):
-    """The model answered with logits that are not numbers.
+    """The model produced logits that are not finite.
 
     Examples:
         >>> NumericalError.status_code, NumericalError.code
@@ -434,7 +434,7 @@ class NumericalError(EngineError):
 
 
 class EngineOverloadedError(EngineError):
-    """Too many requests wait already; ask again later.
+    """The queue is full; the client can retry later.
 
     Examples:
         >>> EngineOverloadedError.status_code, EngineOverloadedError.code
@@ -459,9 +459,9 @@ class EngineStoppedError(EngineError):
 
 
 def message_of(error: BaseException) -> str:
-    """Return the message of any exception, to quote it in another.
+    """Return the message of any exception, to quote it in another message.
 
-    A mod's exception may raise when it is turned into text.
+    Safe for exceptions of mods, whose `__str__` may itself raise.
 
     Examples:
         >>> message_of(ValueError("no number"))

@@ -1,7 +1,7 @@
-"""What the engine tells a mod: five events, as values.
+"""The five events that the engine dispatches to mods.
 
-Every event belongs to one request and speaks of one position of its completion, `step`, counted
-from 0. After tokens were taken back, positions count on from where the completion then ends.
+Every event belongs to one request and one position of its completion, `step`, counted from 0.
+After a backtrack, `step` continues from the new length of the completion.
 """
 
 from typing import Any, Protocol, Self, cast
@@ -12,13 +12,13 @@ from concordance_shared.finish import FinishReason
 
 
 class Logits(Protocol):
-    """The scores of one position, still on the device: reading them is what costs.
+    """The logits of one position: a float32 row of the size of the vocabulary, on the device.
 
-    A row of float32, as long as the model's vocabulary. This package names no array library:
-    the engine's row is an mlx array underneath, the test harness's a plain list.
+    Access copies from the device and is what costs time. This package depends on no array library:
+    the engine's row wraps an mlx array, the test harness's row a list.
 
     Examples:
-        The row of the test harness, in which token 1 is the likeliest of three:
+        A row of the test harness with a vocabulary of three tokens, of which 1 is the top token:
 
         >>> from concordance_sdk.testing import ScriptedLogits
         >>> logits = ScriptedLogits([0.0, 2.0, 1.0])
@@ -27,24 +27,24 @@ class Logits(Protocol):
     """
 
     def __len__(self) -> int:
-        """The size of the vocabulary."""
+        """Return the size of the vocabulary."""
         ...
 
     def __getitem__(self, key: Any) -> Any:
-        """The score of one token, `logits[token_id]`; or those of a slice, as a numpy array.
+        """Return the logit of one token, `logits[token_id]`, or a slice as a numpy array.
 
-        `logits[0, token_id]` reads the same, for code that knows logits as a batch of one row.
+        `logits[0, token_id]` is equivalent, for code that treats logits as a batch of one row.
 
         Raises:
-            IndexError: The token is outside the vocabulary, or the row is not the only one.
-            TypeError: The index is neither a number nor a slice.
+            IndexError: The token is outside the vocabulary, or the row index is not 0.
+            TypeError: The index is neither an integer nor a slice.
         """
         ...
 
     def top_k(self, k: int) -> list[tuple[int, float]]:
-        """The `k` best `(token_id, score)` pairs, best first; only these leave the device.
+        """Return the `k` largest logits as `(token_id, logit)`, in descending order.
 
-        Of equal scores, the lowest token id comes first.
+        Ties are ordered by token id. Only these pairs are copied from the device.
 
         Raises:
             ValueError: `k` is negative.
@@ -52,18 +52,18 @@ class Logits(Protocol):
         ...
 
     def entropy(self) -> float:
-        """How undecided the model is, in nats: 0 for one sure token, log(vocab) for none.
+        """Return the entropy of the distribution, in nats.
 
-        Computed where the row is; only the number leaves the device. Tokens that cannot be
-        sampled have no part in it.
+        0 if one token is certain, at most log(vocab). Computed on the device; only the result is
+        copied. Tokens that cannot be sampled do not contribute.
         """
         ...
 
     def margin(self, k: int = 2) -> float:
-        """How far the best score is ahead of the `k`-th best, in nats, `k` at least 1.
+        """Return the difference between the largest and the `k`-th largest logit, in nats.
 
-        The probability of the best token is `exp(margin)` times that of the `k`-th best. Infinite
-        where fewer than `k` tokens can be sampled. Only the number leaves the device.
+        The probability of the top token is `exp(margin)` times that of the `k`-th. Infinite if
+        fewer than `k` tokens can be sampled. Only the result is copied from the device.
 
         Raises:
             ValueError: `k` is less than 1.
@@ -71,19 +71,19 @@ class Logits(Protocol):
         ...
 
     def to_numpy(self) -> Any:
-        """The whole row as a new numpy array.  (vocab,) float32."""
+        """Return the row as a new numpy array.  (vocab,) float32."""
         ...
 
 
 def column(key: object) -> int | slice:
-    """Which columns of a row of logits an index means: that of `[i]` and `[0, i]`, or a slice.
+    """Return the column that an index into a row of logits selects: `[i]`, `[0, i]` or a slice.
 
     Args:
-        key: What stands in the brackets.
+        key: The argument of `__getitem__`.
 
     Raises:
-        IndexError: It speaks of another row than the only one.
-        TypeError: It is neither a number nor a slice.
+        IndexError: The row index is not 0.
+        TypeError: The key is neither an integer nor a slice.
 
     Examples:
         >>> column(7), column((0, 7)), column((0, slice(None)))
@@ -103,11 +103,11 @@ class Event(Struct, frozen=True, kw_only=True, tag=True):
     """Something that happened to one request.
 
     Attributes:
-        request_id: Names the request.
-        step: The position of the completion that the event speaks of, from 0 on.
+        request_id: Identifies the request.
+        step: The position in the completion, from 0.
 
     Examples:
-        Events are values: they compare, match, and travel as JSON by their names.
+        Events are values: they compare, match, and encode to JSON with their name as `type`.
 
         >>> import msgspec
         >>> event = Sampled(request_id="r1", step=3, sampled_token=42)
@@ -120,10 +120,10 @@ class Event(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class ContextInfo(Struct, frozen=True, kw_only=True):
-    """The prompt, as the model will read it.
+    """The prompt, as it will be prefilled.
 
     Attributes:
-        tokens: Its token ids.
+        tokens: The token ids of the prompt.
 
     Examples:
         >>> ContextInfo(tokens=(1, 2, 3)).prompt_len
@@ -134,15 +134,15 @@ class ContextInfo(Struct, frozen=True, kw_only=True):
 
     @property
     def prompt_len(self) -> int:
-        """How many tokens the prompt has."""
+        """The number of prompt tokens."""
         return len(self.tokens)
 
 
 class Prefilled(Event, frozen=True, kw_only=True, tag=True):
-    """The prompt is tokenized and not yet read by the model. Comes once, first.
+    """The prompt is tokenized but not yet prefilled. The first event of a request, exactly once.
 
     Attributes:
-        max_steps: The completion's budget, in tokens.
+        max_steps: The maximum number of completion tokens.
         context_info: The prompt.
 
     Examples:
@@ -161,10 +161,10 @@ class Prefilled(Event, frozen=True, kw_only=True, tag=True):
 
 
 class ForwardPass(Event, frozen=True, kw_only=True, tag=True, eq=False):
-    """The model has scored position `step`; nothing is sampled there yet.
+    """The model has computed the logits of position `step`; no token is sampled yet.
 
     Attributes:
-        logits: The scores, a `Logits`.  (vocab,) float32
+        logits: The logits, a `Logits`.  (vocab,) float32
 
     Examples:
         >>> from concordance_sdk import mod
@@ -180,19 +180,19 @@ class ForwardPass(Event, frozen=True, kw_only=True, tag=True, eq=False):
     logits: Any  # (vocab,) float32. Typed `Any` so that the struct can be decoded.
 
     def with_logits(self, logits: Logits) -> Self:
-        """The same event over another row, for the next mod in order.
+        """Return a copy of this event with other logits, for the next mod.
 
         Args:
-            logits: The row.  (vocab,) float32
+            logits: The new logits.  (vocab,) float32
         """
         return type(self)(request_id=self.request_id, step=self.step, logits=logits)
 
 
 class Sampled(Event, frozen=True, kw_only=True, tag=True):
-    """A token was sampled for position `step` and is not yet part of the completion.
+    """A token was sampled for position `step` but is not yet part of the completion.
 
     Attributes:
-        sampled_token: Its id.
+        sampled_token: The id of the token.
 
     Examples:
         >>> from concordance_sdk import mod
@@ -210,11 +210,11 @@ class Sampled(Event, frozen=True, kw_only=True, tag=True):
 
 
 class Added(Event, frozen=True, kw_only=True, tag=True):
-    """Tokens were appended to the completion; the first of them stands at `step`.
+    """Tokens were appended to the completion, starting at position `step`.
 
     Attributes:
-        added_tokens: Their ids.
-        forced: Whether a mod put any of them there, or all were sampled.
+        added_tokens: The token ids.
+        forced: True if a mod forced any of them; False if all were sampled.
 
     Examples:
         >>> from concordance_sdk import mod
@@ -232,10 +232,10 @@ class Added(Event, frozen=True, kw_only=True, tag=True):
 
 
 class Finished(Event, frozen=True, kw_only=True, tag=True):
-    """The request has ended, for whatever reason. Comes once, last; nothing can be changed.
+    """The request has ended, for any reason. The last event, exactly once; nothing can be changed.
 
     Attributes:
-        finish_reason: Why it ended.
+        finish_reason: The reason why it ended.
 
     Examples:
         >>> from concordance_sdk import mod
@@ -253,4 +253,4 @@ class Finished(Event, frozen=True, kw_only=True, tag=True):
 
 
 EVENTS: tuple[type[Event], ...] = (Prefilled, ForwardPass, Sampled, Added, Finished)
-"""All events, in the order in which they come."""
+"""The classes of all events, in the order of dispatch."""

@@ -1,17 +1,17 @@
-"""Why a request ended."""
+"""The reason why a request ended."""
 
 from enum import StrEnum
 
 
 class FinishReason(StrEnum):
-    """Why a request ended; the first three are OpenAI's words and go over the wire.
+    """The reason why a request ended. OpenAI defines the first three; responses contain them.
 
     Attributes:
-        STOP: By an end-of-sequence token, a stop string, or a mod's `ForceOutput`.
-        LENGTH: The budget of tokens is spent.
-        TOOL_CALLS: By a mod's `ToolCalls`.
-        ERROR: By an error.
-        CANCELLED: The client went away.
+        STOP: An end-of-sequence token, a stop string, or a mod's `ForceOutput`.
+        LENGTH: The limit on completion tokens.
+        TOOL_CALLS: A mod's `ToolCalls`.
+        ERROR: An error.
+        CANCELLED: The client disconnected.
 
     Examples:
         >>> from concordance_sdk.testing import play

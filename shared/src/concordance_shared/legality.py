@@ -1,7 +1,7 @@
-"""Which action is allowed at which event, and the one door where a mod's answer is checked.
+"""The table of actions allowed at each event, and the validation of every action a mod returns.
 
-`LEGAL_ACTIONS` is the only place that says what is allowed when: the engine, the SDK's test
-harness, the table in the documentation and the tests read it.
+`LEGAL_ACTIONS` is the only definition of what is allowed where; the engine, the test harness, the
+table in the documentation and the tests all use it.
 """
 
 import math
@@ -35,16 +35,16 @@ LEGAL_ACTIONS: dict[type[Event], frozenset[type[Action]]] = {
     Added: _ENDINGS | {Noop, ForceTokens, Backtrack},
     Finished: frozenset({Noop}),
 }
-"""By the class of an event: the classes of the actions that are allowed there."""
+"""Event class -> the action classes allowed at that event."""
 
 _MAX_TEMPERATURE = 100.0
 
-#: Number of masks that are remembered as they were cut.
+#: Cache size of `_trimmed_mask`.
 _NUM_MASKS = 16
 
 
 def legal_names(event_type: type[Event]) -> str:
-    """The names of the actions that are allowed at an event, for messages and tables.
+    """Return the names of the actions allowed at an event, for messages and tables.
 
     Args:
         event_type: The class of the event.
@@ -57,17 +57,17 @@ def legal_names(event_type: type[Event]) -> str:
 
 
 def check_action(event: Event, answer: object, *, mod: str, vocab_size: int) -> AnyAction:
-    """Check a mod's answer and return it in canonical form: tuples of plain integers.
+    """Validate an action that a mod returned, and normalize it to tuples of plain integers.
 
     Args:
-        event: What the mod was asked about.
-        answer: What it answered; `None` is a `Noop`.
-        mod: The mod's name, for the message.
-        vocab_size: Token ids are below this.
+        event: The event that the mod handled.
+        answer: The value that its handler returned; `None` is a `Noop`.
+        mod: The name of the mod, for the message.
+        vocab_size: The number of valid token ids.
 
     Raises:
-        InvalidActionError: The answer is no action, is not allowed at this event, or holds a
-            value that cannot be, or that raises when it is read.
+        InvalidActionError: The value is not an action, is not allowed at this event, or holds an
+            invalid value or one that raises on access.
 
     Examples:
         >>> event = Sampled(request_id="r1", step=3, sampled_token=42)
@@ -89,13 +89,13 @@ def check_action(event: Event, answer: object, *, mod: str, vocab_size: int) -> 
         raise refusal(event, f"{exc}", mod=mod) from exc
     except KeyboardInterrupt:
         raise
-    except BaseException as exc:  # reading values may run the mod's code: a generator's, say
+    except BaseException as exc:  # e.g. a generator of the mod's, evaluated here, may raise
         what = f"{type(exc).__name__}: {message_of(exc)}"
-        raise refusal(event, f"gave an answer that cannot be read ({what})", mod=mod) from exc
+        raise refusal(event, f"returned an action that cannot be read ({what})", mod=mod) from exc
 
 
 def refusal(event: Event, what: str, *, mod: str) -> InvalidActionError:
-    """The error for an answer that is refused: who, where, what, and what is allowed there."""
+    """Build the error for a rejected action: who, what, where, and what is allowed there."""
     name = type(event).__name__
     return InvalidActionError(
         f"mod {mod!r} {what} at {name} (step {event.step}); "
@@ -107,7 +107,7 @@ def refusal(event: Event, what: str, *, mod: str) -> InvalidActionError:
 
 
 class _RefusedError(Exception):
-    """What is wrong with an answer, without who and where."""
+    """An action is invalid; the message omits the mod and the event."""
 
 
 _NOOP = Noop()
@@ -117,16 +117,16 @@ def _check_allowed(event: Event, answer: object) -> None:
     if type(answer) in LEGAL_ACTIONS[type(event)]:
         return
     if isinstance(answer, Action):
-        raise _RefusedError(f"answered {type(answer).__name__}, which is not allowed")
-    if name := getattr(answer, "__name__", None):  # `return actions.noop`, say
-        raise _RefusedError(f"answered `{name}`, which is not an action before it is called,")
-    raise _RefusedError(f"answered {answer!r:.80}, which is not an action,")
+        raise _RefusedError(f"returned {type(answer).__name__}, which is not allowed")
+    if name := getattr(answer, "__name__", None):  # e.g. `return actions.noop`
+        raise _RefusedError(f"returned `{name}`, which is not an action until it is called,")
+    raise _RefusedError(f"returned {answer!r:.80}, which is not an action,")
 
 
 def _check_prefill(action: AdjustedPrefill, _event: Event, vocab_size: int) -> AnyAction:
     tokens = token_ids_from(action.tokens, "AdjustedPrefill.tokens", vocab_size)
     if not tokens:
-        raise _RefusedError("answered AdjustedPrefill with an empty prompt")
+        raise _RefusedError("returned AdjustedPrefill with an empty prompt")
     return AdjustedPrefill(tokens, _count(action.max_steps, "AdjustedPrefill.max_steps"))
 
 
@@ -150,12 +150,12 @@ def _check_tool_calls(action: ToolCalls, _event: Event, _vocab_size: int) -> Any
     try:
         return ToolCalls(tool_calls_from(action.tool_calls))
     except ValueError as exc:
-        raise _RefusedError(f"answered ToolCalls that cannot be sent ({exc})") from exc
+        raise _RefusedError(f"returned ToolCalls that cannot be sent ({exc})") from exc
 
 
 def _check_error(action: EmitError, _event: Event, _vocab_size: int) -> AnyAction:
     if not isinstance(cast(object, action.err_str), str):
-        raise _RefusedError(f"answered EmitError with {action.err_str!r:.80} instead of a string")
+        raise _RefusedError(f"returned EmitError with {action.err_str!r:.80} instead of a string")
     return action
 
 
@@ -185,10 +185,10 @@ _VALUE_CHECKS: dict[type[object], Callable[[Any, Event, int], AnyAction]] = {
 
 
 def token_ids_from(values: object, where: str, vocab_size: int) -> tuple[int, ...]:
-    """Plain token ids, from any sequence of integers (numpy's included).
+    """Convert any iterable of integers, also numpy or mlx arrays, to plain token ids.
 
     Raises:
-        _RefusedError: A value is not an integer, or not in the vocabulary.
+        _RefusedError: A value is not an integer, or is outside the vocabulary.
     """
     if isinstance(values, str):
         raise _RefusedError(
@@ -205,7 +205,7 @@ def token_ids_from(values: object, where: str, vocab_size: int) -> tuple[int, ..
 
 
 def _are_plain(values: tuple[object, ...], vocab_size: int) -> TypeGuard[tuple[int, ...]]:
-    """Whether all are integers in the vocabulary: what nearly all mods give, and quick to see."""
+    """True if all are plain ints in the vocabulary: a fast path that nearly all mods take."""
     if not values or set(map(type, values)) != {int}:
         return False
     ids = cast(tuple[int, ...], values)
@@ -254,23 +254,23 @@ def _bias(bias: Mapping[int, float] | None, vocab_size: int) -> dict[int, float]
     if not isinstance(cast(object, bias), Mapping):
         raise _RefusedError(f"gave {bias!r:.80} as AdjustedLogits.bias instead of a mapping")
     where = "AdjustedLogits.bias"
-    if _are_plain(tuple(bias), vocab_size) and all(map(_is_plain_score, bias.values())):
+    if _are_plain(tuple(bias), vocab_size) and all(map(_is_plain_bias, bias.values())):
         return dict(bias)
-    return {_token_id(key, where, vocab_size): _score(value) for key, value in bias.items()}
+    return {_token_id(key, where, vocab_size): _bias_value(value) for key, value in bias.items()}
 
 
-def _is_plain_score(value: object) -> bool:
-    return type(value) is float and value < math.inf  # NaN is not less
+def _is_plain_bias(value: object) -> bool:
+    return type(value) is float and value < math.inf  # False for NaN, too
 
 
-def _score(value: object) -> float:
+def _bias_value(value: object) -> float:
     try:
-        score = float(cast(float, value))
+        bias = float(cast(float, value))
     except (TypeError, ValueError):
-        raise _RefusedError(f"gave {value!r:.80} as a score in AdjustedLogits.bias") from None
-    if math.isnan(score) or score == math.inf:
-        raise _RefusedError(f"gave {score} as a score in AdjustedLogits.bias")
-    return score
+        raise _RefusedError(f"gave {value!r:.80} as a value of AdjustedLogits.bias") from None
+    if math.isnan(bias) or bias == math.inf:
+        raise _RefusedError(f"gave {bias} as a value of AdjustedLogits.bias")
+    return bias
 
 
 def _temperature(value: float | None) -> float | None:
@@ -286,7 +286,7 @@ def _temperature(value: float | None) -> float | None:
 
 
 def _mask(mask: object, vocab_size: int) -> bytes | None:
-    """The packed bitmask as bytes, cut to the vocabulary, with a token left in it."""
+    """Return the packed bitmask as bytes, trimmed to the vocabulary."""
     if mask is None:
         return None
     try:
@@ -295,15 +295,15 @@ def _mask(mask: object, vocab_size: int) -> bytes | None:
         raise _RefusedError(
             f"gave {type(mask).__name__} as AdjustedLogits.mask instead of packed bytes"
         ) from exc
-    return _cut_mask(packed, vocab_size)
+    return _trimmed_mask(packed, vocab_size)
 
 
 @lru_cache(_NUM_MASKS)
-def _cut_mask(packed: bytes, vocab_size: int) -> bytes:
-    """A mask cut to the vocabulary.
+def _trimmed_mask(packed: bytes, vocab_size: int) -> bytes:
+    """Trim a mask to the vocabulary and check that it allows a token.
 
-    Remembered for the masks used last: a mod often gives the same one at each position, and to
-    read it again takes 40 us, since the forward pass has put it out of the processor's cache.
+    Cached, since a mod often returns the same mask at each position, and scanning it takes 40 us:
+    the forward pass has evicted it from the CPU cache.
     """
     num_bytes = -(-vocab_size // 8)
     if len(packed) < num_bytes:
@@ -311,7 +311,7 @@ def _cut_mask(packed: bytes, vocab_size: int) -> bytes:
             f"gave an AdjustedLogits.mask of {len(packed)} bytes, "
             f"too short for a vocabulary of {vocab_size} tokens ({num_bytes} bytes),"
         )
-    spare = num_bytes * 8 - vocab_size  # bits of the last byte that stand for no token
+    spare = num_bytes * 8 - vocab_size  # unused high bits of the last byte
     packed = packed[:num_bytes]
     if packed[-1] >> (8 - spare):
         packed = packed[:-1] + bytes([packed[-1] & (0xFF >> spare)])
@@ -329,7 +329,7 @@ def _check_row_length(row: object, length: int) -> None:
             shape = (len(cast(Sequence[float], row)),)
         except TypeError:
             raise _RefusedError(
-                f"gave {row!r:.80} as AdjustedLogits.logits instead of a row of scores"
+                f"gave {row!r:.80} as AdjustedLogits.logits instead of a row of logits"
             ) from None
     if math.prod(shape) != length or not shape or shape[-1] != length:
         raise _RefusedError(

@@ -1,4 +1,4 @@
-"""Tool calls in every form that an author may hand over, made into one."""
+"""Convert tool calls from every form that a mod can return into OpenAI's format."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from concordance_shared.conversation import FunctionCall, ToolCall
 
 
 def tool_calls_from(calls: object) -> tuple[ToolCall, ...]:
-    """Tool calls in OpenAI's shape: one or several, given as structs or as mappings.
+    """Convert one tool call or several, given as structs or mappings, to OpenAI's format.
 
-    The function may stand in `function` or at the top level, its arguments may be an object or
-    JSON text, and a missing id is made.
+    The function's fields may be nested in `function` or at the top level, its arguments may be an
+    object or JSON text, and a missing id is generated.
 
     Raises:
-        ValueError: No call, no name, or arguments that JSON cannot say.
+        ValueError: There is no call or no name, or the arguments cannot be encoded as JSON.
     """
     if isinstance(calls, ToolCall | Mapping):
         calls = (cast(object, calls),)
@@ -26,7 +26,7 @@ def tool_calls_from(calls: object) -> tuple[ToolCall, ...]:
 
 
 def new_tool_call_id() -> str:
-    """An id for a tool call, in OpenAI's form."""
+    """Return a random id in OpenAI's format."""
     return f"call_{os.urandom(12).hex()}"
 
 
