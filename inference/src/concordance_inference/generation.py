@@ -109,13 +109,19 @@ class Token(Struct, frozen=True, kw_only=True):
     token_id: int
     text: str  # what it adds to the text: nothing for half a character or a special token
     forced: bool
+    mod: str | None = None  # the mod that forced it; `None` for a sampled token
 
 
 class TokensDelta(Struct, frozen=True, kw_only=True):
-    """The completion is now its first `kept` tokens and these behind them."""
+    """The completion became its first `kept` tokens followed by `tokens`.
+
+    `tokens` may repeat tokens whose text has changed, such as the halves of a character.
+    """
 
     kept: int
     tokens: tuple[Token, ...]
+    num_backtracked: int = 0  # tokens that a mod removed from the end, before any were added
+    mod: str | None = None  # the mod that removed them
 
 
 class Completed(Struct, frozen=True, kw_only=True):

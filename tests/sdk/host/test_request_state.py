@@ -1,7 +1,7 @@
 """The arithmetic of one request: `num_cached` trails `token_ids`, whatever happens."""
 
 import pytest
-from concordance_sdk.host.request_state import RequestState
+from concordance_sdk.host.request_state import Change, RequestState
 from concordance_shared import EngineError, FinishReason
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,3 +136,19 @@ def test_invariants_hold_after_any_sequence_of_operations(operations):
         assert len(s.forced) == s.num_completion
         assert s.num_forced == sum(s.forced)
         assert s.num_completion <= 12
+
+
+def test_the_journal_names_the_mod_of_each_forced_or_backtracked_token():
+    s = RequestState("r", [1], max_tokens=9, keeps_journal=True)
+    s.append([2, 3], forced=False)
+    s.backtrack(1, mod="fix")
+    s.append([4], forced=True, mod="fix")
+    s.replace_completion([5], mod="last")
+
+    assert s.journal == [
+        Change(0, (2, 3), False),
+        Change(1, (), True, "fix"),
+        Change(1, (4,), True, "fix"),
+        Change(0, (), True, "last"),
+        Change(0, (5,), True, "last"),
+    ]

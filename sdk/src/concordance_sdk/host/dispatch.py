@@ -255,13 +255,13 @@ class ModDispatch:
         added: tuple[int, ...] = ()
         match action:
             case ForceTokens(tokens):
-                added = self._force(tokens)
+                added = self._force(mod, tokens)
             case Backtrack(n, tokens):
                 self._take_back(mod, event, n)
-                added = self._force(tokens) if tokens else ()
+                added = self._force(mod, tokens) if tokens else ()
             case ForceOutput(tokens):
                 self._check_shown_is_kept(mod, event, tokens)
-                state.replace_completion(tokens)
+                state.replace_completion(tokens, mod=mod.name)
                 state.finish(FinishReason.STOP)
             case ToolCalls(tool_calls):
                 state.tool_calls = tuple(tool_calls)
@@ -278,9 +278,9 @@ class ModDispatch:
             self._check_progress(mod, event)
         return added
 
-    def _force(self, token_ids: Sequence[int]) -> tuple[int, ...]:
+    def _force(self, mod: ModInstance, token_ids: Sequence[int]) -> tuple[int, ...]:
         """Append forced tokens; without room for one, the budget is spent."""
-        added = self.state.append(token_ids, forced=True)
+        added = self.state.append(token_ids, forced=True, mod=mod.name)
         if not added:
             self.state.finish(FinishReason.LENGTH)
         return added
@@ -295,7 +295,7 @@ class ModDispatch:
             )
         if state.num_completion - n < state.num_released:
             raise self._already_shown(mod, event, state.num_completion - state.num_released)
-        state.backtrack(n)
+        state.backtrack(n, mod=mod.name)
         self._told = [min(told, state.num_completion) for told in self._told]
 
     def _check_shown_is_kept(

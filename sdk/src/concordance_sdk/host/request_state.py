@@ -11,11 +11,12 @@ from msgspec import Struct
 
 
 class Change(Struct, frozen=True):
-    """The completion became its first `kept` tokens and these behind them."""
+    """The completion became its first `kept` tokens followed by `added`."""
 
     kept: int
     added: tuple[int, ...]
     forced: bool
+    mod: str | None = None  # the mod that forced or backtracked; `None` for a sampled token
 
 
 class RequestState:
@@ -105,25 +106,27 @@ class RequestState:
         self.prompt_len = len(prompt_ids)
         self.num_cached = 0
 
-    def append(self, token_ids: Sequence[int], *, forced: bool) -> tuple[int, ...]:
+    def append(
+        self, token_ids: Sequence[int], *, forced: bool, mod: str | None = None
+    ) -> tuple[int, ...]:
         """Add tokens to the completion; return those that had room.
 
-        What stands behind an end-of-sequence token, or beyond the budget, is dropped.
+        Tokens after an end-of-sequence token, or beyond the budget, are dropped.
         """
         added = self._until_end(token_ids)[: self.room]
-        self._extend(added, forced=forced)
+        self._extend(added, forced=forced, mod=mod)
         return added
 
-    def backtrack(self, n: int) -> None:
-        """Take back the last `n` tokens of the completion; the prompt stays."""
+    def backtrack(self, n: int, *, mod: str | None = None) -> None:
+        """Remove the last `n` tokens of the completion; the prompt stays."""
         assert 0 <= n <= self.num_completion
-        self._cut(self.num_completion - n)
+        self._cut(self.num_completion - n, mod=mod)
         self.num_taken_back += n
 
-    def replace_completion(self, token_ids: Sequence[int]) -> None:
+    def replace_completion(self, token_ids: Sequence[int], *, mod: str | None = None) -> None:
         """Make exactly these tokens the completion, whatever the budget."""
-        self._cut(0)
-        self._extend(self._until_end(token_ids), forced=True)
+        self._cut(0, mod=mod)
+        self._extend(self._until_end(token_ids), forced=True, mod=mod)
 
     def release(self) -> None:
         """Count as shown what no mod can take back any more."""
@@ -139,17 +142,17 @@ class RequestState:
         self.error = self.error or error
         self.finish_reason = FinishReason.ERROR
 
-    def _extend(self, token_ids: tuple[int, ...], *, forced: bool) -> None:
+    def _extend(self, token_ids: tuple[int, ...], *, forced: bool, mod: str | None) -> None:
         if self.journal is not None:
-            self.journal.append(Change(self.num_completion, token_ids, forced))
+            self.journal.append(Change(self.num_completion, token_ids, forced, mod))
         self.token_ids.extend(token_ids)
         self.forced.extend((b"\1" if forced else b"\0") * len(token_ids))
         self.num_forced += len(token_ids) if forced else 0
         self.num_edits += forced
 
-    def _cut(self, num_completion: int) -> None:
+    def _cut(self, num_completion: int, *, mod: str | None) -> None:
         if self.journal is not None:
-            self.journal.append(Change(num_completion, (), forced=True))
+            self.journal.append(Change(num_completion, (), forced=True, mod=mod))
         length = self.prompt_len + num_completion
         self.num_edits += 1
         self.num_forced -= self.forced[num_completion:].count(1)

@@ -10,7 +10,11 @@ def test_changes_become_tokens_with_their_text():
     watched = TokenStream(BytesDecoder(lambda token_id: bytes([token_id])))
 
     deltas = watched.deltas(
-        [Change(0, tuple(b"ab"), False), Change(1, (), True), Change(1, (99,), True)]
+        [
+            Change(0, tuple(b"ab"), False),
+            Change(1, (), True, "fix"),
+            Change(1, (99,), True, "fix"),
+        ]
     )
 
     assert deltas == [
@@ -21,8 +25,8 @@ def test_changes_become_tokens_with_their_text():
                 Token(token_id=98, text="b", forced=False),
             ),
         ),
-        TokensDelta(kept=1, tokens=()),
-        TokensDelta(kept=1, tokens=(Token(token_id=99, text="c", forced=True),)),
+        TokensDelta(kept=1, tokens=(), num_backtracked=1, mod="fix"),
+        TokensDelta(kept=1, tokens=(Token(token_id=99, text="c", forced=True, mod="fix"),)),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from concordance_sdk.detokenizer import Detokenizer
 from concordance_sdk.host.request_state import Change
 
@@ -15,7 +16,7 @@ class TokenStream:
         """Watch a completion that has no tokens yet."""
         self._decoder = decoder
         self._token_ids: list[int] = []
-        self._forced: list[bool] = []
+        self._sources: list[tuple[bool, str | None]] = []  # per token: is forced, by which mod
 
     def deltas(self, changes: Iterable[Change]) -> list[TokensDelta]:
         """What to tell of some changes, in order."""
@@ -25,9 +26,13 @@ class TokenStream:
         """A change; tokens before it are told again if it changed their text."""
         kept = self._decoder.truncate(change.kept)
         kept = min(kept, self._decoder.extend(change.added))
+        num_removed = len(self._token_ids) - change.kept
         self._token_ids[change.kept :] = change.added
-        self._forced[change.kept :] = [change.forced] * len(change.added)
-        return self._told(kept, self._decoder.pieces[kept:])
+        self._sources[change.kept :] = [(change.forced, change.mod)] * len(change.added)
+        delta = self._told(kept, self._decoder.pieces[kept:])
+        if not num_removed:
+            return delta
+        return msgspec.structs.replace(delta, num_backtracked=num_removed, mod=change.mod)
 
     def last_delta(self) -> TokensDelta | None:
         """What the completion's end changes of what was told, or `None`.
@@ -50,7 +55,11 @@ class TokenStream:
 
     def _told(self, kept: int, texts: Sequence[str]) -> TokensDelta:
         """The tokens from `kept` on, with their texts."""
-        tokens = zip(self._token_ids[kept:], texts, self._forced[kept:], strict=True)
+        tokens = zip(self._token_ids[kept:], texts, self._sources[kept:], strict=True)
         return TokensDelta(
-            kept=kept, tokens=tuple(Token(token_id=i, text=t, forced=f) for i, t, f in tokens)
+            kept=kept,
+            tokens=tuple(
+                Token(token_id=token_id, text=text, forced=forced, mod=mod)
+                for token_id, text, (forced, mod) in tokens
+            ),
         )
