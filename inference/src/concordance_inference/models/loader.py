@@ -20,6 +20,7 @@ from concordance_inference.models.converted import SMALL, converted, is_converte
 from concordance_inference.models.embedded import DEFAULT_HUB_ID, DEFAULT_MODEL, embedded_gguf
 from concordance_inference.models.gguf import Progress
 from concordance_inference.models.options import ModelOptions
+from concordance_inference.models.precision import disable_tf32
 from concordance_inference.models.tokenizer import ModelTokenizer, without_token_maps
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def load_model(
     Raises:
         ModelLoadError: It cannot be found, fetched, read or run; the message says which.
     """
+    disable_tf32()
     with explained(f"model {name!r} cannot be found"):
         model_id, place = _find(name, progress)
     progress(f"loading {model_id}")
