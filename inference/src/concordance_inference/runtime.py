@@ -14,7 +14,7 @@ from concordance_shared import (
 )
 
 from concordance_inference.chat.template import ChatTemplate
-from concordance_inference.engine.config import EngineConfig, ModelTraits
+from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.model.calibration.profile import ModelProfile, profile_of
 from concordance_inference.engine.model.memory import default_kv_bytes, lock_memory
@@ -102,17 +102,6 @@ class Runtime:
     def _build(self) -> tuple[Engine, ModelInfo]:
         """On the engine's thread: load the model, make the engine."""
         loaded = load_model(self._model, self._options, progress=self._progress)
-        tokenizer = loaded.tokenizer
-        traits = ModelTraits(
-            tokenizer=tokenizer,
-            new_decoder=tokenizer.new_decoder,
-            vocab_size=tokenizer.vocab_size,
-            eos_ids=tokenizer.eos_token_ids,
-            missing_ids=tokenizer.missing_ids,
-            context_length=loaded.info.context_length,
-            control_ids=tokenizer.special_token_ids,
-            format_ids=tokenizer.eos_token_ids | {*tokenizer.encode("\n")},
-        )
         self._loaded = loaded
         config = self._config
         if config.kv_bytes is None:
@@ -122,7 +111,7 @@ class Runtime:
         with explained(f"model {loaded.info.id!r} cannot be run"):
             profile = cached_profile(loaded.folders, lambda: self._profile(loaded.model))
             runner = ModelRunner(loaded.model, profile)
-        return Engine(runner, traits, config), loaded.info
+        return Engine(runner, loaded.traits(), config), loaded.info
 
     def _profile(self, model: Any) -> ModelProfile:
         self._progress("trying out what the model can share")

@@ -1,7 +1,6 @@
 import pytest
-from concordance_inference.bench.drive import Subject
 from concordance_inference.bench.effort import Effort
-from concordance_inference.bench.subjects import tiny_subject, traits_of
+from concordance_inference.bench.subjects import subject_of, tiny_subject
 from concordance_inference.models.loader import load_model
 from tiny_folder import write_tiny_folder
 
@@ -11,8 +10,7 @@ def _subject(tmp_path_factory):
     """The benchmark's tiny model with a vocabulary of bytes."""
     folder = write_tiny_folder(tmp_path_factory.mktemp("bench") / "tiny")
     loaded = load_model(str(folder))
-    traits = traits_of(loaded.tokenizer, loaded.info.context_length)
-    return tiny_subject(Subject("real", loaded.model, loaded.tokenizer.hf, traits))
+    return tiny_subject(subject_of(loaded))
 
 
 @pytest.fixture(name="effort")

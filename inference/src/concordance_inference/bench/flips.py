@@ -25,7 +25,7 @@ from concordance_inference.bench import drive
 from concordance_inference.bench.drive import Subject
 from concordance_inference.bench.subjects import real_subject
 from concordance_inference.engine.model.runner import ModelRunner
-from concordance_inference.engine.plan import Pass, Read, StepPlan
+from concordance_inference.engine.plan import Pass, RowRead, StepPlan
 from concordance_inference.generation import SamplingParams
 
 logger = logging.getLogger(__name__)
@@ -151,13 +151,13 @@ def _logits(
     runner.cache.rebuild((), len(texts), longest=max(len(p) + len(text) for p, text in texts))
     lengths = [len(prompt) for prompt, _ in texts]
     reads = tuple(
-        Read(row, 0, len(prompt), tuple(prompt), 0) for row, (prompt, _) in enumerate(texts)
+        RowRead(row, 0, len(prompt), tuple(prompt), 0) for row, (prompt, _) in enumerate(texts)
     )
     runner.forward(StepPlan((Pass(0, (0,) * len(texts), reads),)), None)
     found: list[tuple[np.ndarray, ...]] = []
     for i in range(len(texts[0][1])):
         reads = tuple(
-            Read(row, length + i, 1, (text[i],))
+            RowRead(row, length + i, 1, (text[i],))
             for row, (length, (_, text)) in enumerate(zip(lengths, texts, strict=True))
         )
         pass_ = Pass(0, tuple(length + i for length in lengths), reads)

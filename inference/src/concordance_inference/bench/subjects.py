@@ -1,15 +1,14 @@
-"""The models that are measured: one in which the loop's own cost shows, and a real one."""
+"""The models that are measured: a tiny one, which shows the loop's own cost, and a real one."""
 
 import mlx.core as mx
 from mlx_lm.models import llama
+from msgspec.structs import replace
 
 from concordance_inference.bench.drive import Subject
-from concordance_inference.engine.config import ModelTraits
-from concordance_inference.models.loader import load_model
+from concordance_inference.models.loader import LoadedModel, load_model
 from concordance_inference.models.options import ModelOptions
-from concordance_inference.models.tokenizer import ModelTokenizer
 
-#: A llama so small that a step is nearly all loop and vocabulary.
+#: A llama whose steps are dominated by the loop and the LM head.
 _TINY = {
     "model_type": "llama",
     "hidden_size": 64,
@@ -23,33 +22,25 @@ _TINY = {
 
 
 def real_subject(name: str | None, options: ModelOptions | None = None) -> Subject:
-    """A model as `--model` names it, the embedded default if it does not.
+    """Load a model as `--model` names it, the embedded default for `None`.
 
     Raises:
         ModelLoadError: It cannot be loaded.
     """
-    loaded = load_model(name, options)
-    traits = traits_of(loaded.tokenizer, loaded.info.context_length)
+    return subject_of(load_model(name, options))
+
+
+def subject_of(loaded: LoadedModel) -> Subject:
+    """Measure a loaded model, without its end tokens: completions have the length requested."""
+    traits = replace(loaded.traits(), eos_ids=frozenset())
     return Subject(loaded.info.id, loaded.model, loaded.tokenizer.hf, traits, place=loaded.place)
 
 
 def tiny_subject(like: Subject) -> Subject:
-    """A tiny random llama with the tokenizer and the vocabulary of another model."""
+    """Build a tiny random llama with the tokenizer and the vocabulary of another model."""
     mx.random.seed(0)
     fields = {**_TINY, "vocab_size": like.traits.vocab_size}
     model = llama.Model(llama.ModelArgs.from_dict(fields))
     mx.eval(model.parameters())
-    context_length = int(_TINY["max_position_embeddings"])
-    assert isinstance(like.traits.tokenizer, ModelTokenizer)
-    return Subject("tiny", model, like.tokenizer, traits_of(like.traits.tokenizer, context_length))
-
-
-def traits_of(tokenizer: ModelTokenizer, context_length: int) -> ModelTraits:
-    """Traits without end tokens: a benchmark generates as many tokens as it says."""
-    return ModelTraits(
-        tokenizer=tokenizer,
-        new_decoder=tokenizer.new_decoder,
-        vocab_size=tokenizer.vocab_size,
-        eos_ids=frozenset(),
-        context_length=context_length,
-    )
+    traits = replace(like.traits, context_length=int(_TINY["max_position_embeddings"]))
+    return Subject("tiny", model, like.tokenizer, traits)

@@ -20,7 +20,8 @@ from concordance_inference.engine.model.memory import MemoryPolicy
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.phases import Phase, Watcher
-from concordance_inference.engine.plan import StepPlan, plan_step
+from concordance_inference.engine.plan import StepPlan
+from concordance_inference.engine.planner import plan_step
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.sampling.adjustments import adjusted
 from concordance_inference.engine.sampling.logits_row import LogitsRow

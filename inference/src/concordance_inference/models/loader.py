@@ -14,6 +14,7 @@ from mlx.utils import tree_flatten, tree_map
 from mlx_lm.models.switch_layers import SwitchLinear
 from msgspec import Struct
 
+from concordance_inference.engine.config import ModelTraits
 from concordance_inference.generation import ModelInfo
 from concordance_inference.models.context_length import context_length
 from concordance_inference.models.converted import SMALL, converted, is_converted
@@ -40,6 +41,20 @@ class LoadedModel(Struct, frozen=True, kw_only=True, eq=False):
         """What the weights take, in bytes."""
         arrays = cast(list[tuple[str, mx.array]], tree_flatten(self.model.parameters()))
         return sum(array.nbytes for _, array in arrays)
+
+    def traits(self) -> ModelTraits:
+        """Return what the engine needs besides the weights."""
+        tokenizer = self.tokenizer
+        return ModelTraits(
+            tokenizer=tokenizer,
+            new_decoder=tokenizer.new_decoder,
+            vocab_size=tokenizer.vocab_size,
+            eos_ids=tokenizer.eos_token_ids,
+            missing_ids=tokenizer.missing_ids,
+            context_length=self.info.context_length,
+            control_ids=tokenizer.special_token_ids,
+            format_ids=tokenizer.eos_token_ids | {*tokenizer.encode("\n")},
+        )
 
 
 def load_model(

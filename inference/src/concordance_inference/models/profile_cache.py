@@ -77,7 +77,7 @@ def _read(path: Path, key: str) -> ModelProfile | None:
 def _is_sane(profile: ModelProfile) -> bool:
     """Whether the numbers can be those of a measurement."""
     cost, footprint = profile.cost, profile.footprint
-    times = (cost.fixed, cost.per_token, cost.per_look)
+    times = (cost.fixed, cost.per_token, cost.per_attended)
     sizes = (footprint.per_token, footprint.per_slot, footprint.per_row)
     return min(*times, *sizes) >= 0 and cost.per_token > 0 and footprint.growth >= 1
 

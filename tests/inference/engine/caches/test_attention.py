@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from concordance_inference.engine.caches import attention
 from concordance_inference.engine.caches.attention import AttentionGroup
-from concordance_inference.engine.plan import Pass, Read
+from concordance_inference.engine.plan import Pass, RowRead
 from concordance_sdk import Added, mod
 from families import model_named
 from tiny import ask, fresh_logits, make_engine, run
@@ -14,7 +14,7 @@ from tiny import ask, fresh_logits, make_engine, run
 def pass_over(lengths, num_tokens, rows=None):
     """A pass in which neighbouring rows read equally many tokens."""
     rows = rows or slice(0, len(lengths))
-    reads = [Read(row, lengths[row], num_tokens, None) for row in range(rows.start, rows.stop)]
+    reads = [RowRead(row, lengths[row], num_tokens, None) for row in range(rows.start, rows.stop)]
     return Pass(rows.start, tuple(lengths[rows]), tuple(reads))
 
 

@@ -2,7 +2,7 @@
 
 import mlx.core as mx
 from concordance_inference.engine.caches.recurrent import RecurrentGroup
-from concordance_inference.engine.plan import Pass, Read
+from concordance_inference.engine.plan import Pass, RowRead
 
 
 def make_group(num_rows):
@@ -19,7 +19,7 @@ def step(group, lengths, values, rows=None):
     """
     rows = range(len(lengths)) if rows is None else rows
     first, last = rows[0], rows[-1]
-    reads = tuple(Read(row, lengths[row], 1, None) for row in rows)
+    reads = tuple(RowRead(row, lengths[row], 1, None) for row in rows)
     group.begin(Pass(first, tuple(lengths[first : last + 1]), reads))
     layer = group.layers[0]
     handed = layer[0]
@@ -68,7 +68,7 @@ def test_rows_that_run_together_step_after_step_are_not_copied():
     group = make_group(2)
     step(group, [0, 0], [1, 2])
     left = group.layers[0][0]
-    group.begin(Pass(0, (1, 1), (Read(0, 1, 1, None), Read(1, 1, 1, None))))
+    group.begin(Pass(0, (1, 1), (RowRead(0, 1, 1, None), RowRead(1, 1, 1, None))))
 
     assert group.layers[0][0] is left
 
@@ -135,7 +135,7 @@ def test_past_states_of_a_batch_are_bounded_from_the_first_admission_on():
     size = 2**16  # 256 KiB a row: 4 rows x (2 + 1) positions
     alive = []
     for position in range(12):
-        reads = tuple(Read(row, position, 1, None) for row in range(4))
+        reads = tuple(RowRead(row, position, 1, None) for row in range(4))
         group.begin(Pass(0, (position,) * 4, reads))
         group.layers[0][0] = mx.zeros((4, size)) + position
         mx.eval(group.layers[0][0])

@@ -3,7 +3,7 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from concordance_inference.engine.plan import Pass, Read, StepPlan
+from concordance_inference.engine.plan import Pass, RowRead, StepPlan
 from families import EVERY_FAMILY, build_model, model_named
 from tiny import runner_of
 
@@ -12,8 +12,8 @@ ROWS = 8
 
 def plan_of(num_tokens, lengths):
     """A step in which all rows but the last decode, and the last reads a chunk of a prompt."""
-    decode = Pass(0, tuple(lengths[:-1]), tuple(Read(i, lengths[i], 1, (5,)) for i in range(7)))
-    chunk = Read(ROWS - 1, lengths[-1], num_tokens, (5,) * num_tokens, 0)
+    decode = Pass(0, tuple(lengths[:-1]), tuple(RowRead(i, lengths[i], 1, (5,)) for i in range(7)))
+    chunk = RowRead(ROWS - 1, lengths[-1], num_tokens, (5,) * num_tokens, 0)
     return StepPlan((decode, Pass(ROWS - 1, (lengths[-1],), (chunk,))))
 
 
@@ -35,7 +35,7 @@ def test_the_passes_of_a_step_write_into_the_same_buffers_and_not_into_copies():
 
 def chunk_of(start, num_tokens):
     """A step that reads a chunk in the middle of a prompt, and scores nothing."""
-    read = Read(0, start, num_tokens, (5,) * num_tokens, 0)
+    read = RowRead(0, start, num_tokens, (5,) * num_tokens, 0)
     return StepPlan((Pass(0, (start,), (read,)),))
 
 
@@ -82,7 +82,7 @@ def test_chunks_that_are_not_waited_for_leave_the_same_caches(family):
         start = 0
         for size in sizes:
             end = start + size
-            read = Read(0, start, size, tuple(prompt[start:end]), int(end == len(prompt)))
+            read = RowRead(0, start, size, tuple(prompt[start:end]), int(end == len(prompt)))
             scored = runner.forward(StepPlan((Pass(0, (start,), (read,)),)), None)
             start = end
         logits.append(np.array(scored[0].logits))

@@ -2,7 +2,7 @@
 
 import pytest
 from concordance_inference.engine.caches.budget import Footprint, KvBudget
-from concordance_inference.engine.plan import Pass, PassCost, Read, RowDemand, StepPlan
+from concordance_inference.engine.plan import Pass, PassCost, RowDemand, RowRead, StepPlan
 from concordance_inference.engine.scheduling.waiting_queue import ChunkSizer, WaitingQueue
 from concordance_shared import ContextLengthError
 from tiny import ask
@@ -121,7 +121,7 @@ def test_a_step_reads_as_much_of_prompts_as_its_target_allows(num_decoding, chun
 
 def test_less_is_read_the_more_there_is_to_look_at():
     pace = ChunkSizer(
-        PassCost(fixed=0.01, per_token=0.001, per_look=1e-6), max_chunk=256, target_s=0.1
+        PassCost(fixed=0.01, per_token=0.001, per_attended=1e-6), max_chunk=256, target_s=0.1
     )
 
     assert (
@@ -148,7 +148,7 @@ def test_the_least_chunk_is_not_more_than_the_most():
 
 
 def step_of(num_tokens):
-    return StepPlan((Pass(0, (0,), (Read(0, 0, num_tokens, (1,) * num_tokens),)),))
+    return StepPlan((Pass(0, (0,), (RowRead(0, 0, num_tokens, (1,) * num_tokens),)),))
 
 
 def paced(pace, seconds_of, *, decoding=(50,), num_steps=40):

@@ -19,7 +19,7 @@ from concordance_inference.bench.effort import Effort
 from concordance_inference.bench.figures import Figure, alternate, compared, measured
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.engine import Engine
-from concordance_inference.engine.model.runner import ModelRunner, ScoredPass
+from concordance_inference.engine.model.runner import ModelRunner, PassLogits
 from concordance_inference.engine.plan import StepPlan
 from concordance_inference.generation import GenerationRequest
 
@@ -61,7 +61,7 @@ class CountingRunner(ModelRunner):
 
     passes = 0
 
-    def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[ScoredPass]:
+    def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[PassLogits]:
         """Launch the forward passes of a plan, and count them."""
         self.passes += len(plan.passes)
         return super().forward(plan, sampled)

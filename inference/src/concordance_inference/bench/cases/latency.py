@@ -13,7 +13,7 @@ from concordance_inference.bench.effort import Effort
 from concordance_inference.bench.figures import Figure, measured
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.model.runner import ModelRunner
-from concordance_inference.engine.plan import Pass, Read, StepPlan
+from concordance_inference.engine.plan import Pass, RowRead, StepPlan
 
 #: Rows that run when the long prompt comes.
 _ROWS = 7
@@ -88,7 +88,7 @@ def _chunk_seconds(subject: Subject, prompt_len: int, num_steps: int) -> float:
     runner = ModelRunner(subject.model, subject.profile)
     runner.cache.rebuild((), 1)
     runner.cache.reserve(prompt_len)
-    pass_ = Pass(0, (half,), (Read(0, half, num_tokens, (1,) * num_tokens),))
+    pass_ = Pass(0, (half,), (RowRead(0, half, num_tokens, (1,) * num_tokens),))
     seconds: list[float] = []
     for _ in range(_CHUNKS):
         start = time.perf_counter()

@@ -10,7 +10,8 @@ from concordance_inference.bench.drive import Subject
 from concordance_inference.bench.effort import Effort
 from concordance_inference.bench.figures import Figure, alternate, compared
 from concordance_inference.engine.model.runner import ModelRunner
-from concordance_inference.engine.plan import PassCost, RowDemand, StepPlan, plan_step
+from concordance_inference.engine.plan import PassCost, RowDemand, StepPlan
+from concordance_inference.engine.planner import plan_step
 
 #: The rows that decode one token beside one that reads more.
 _DECODING = 7

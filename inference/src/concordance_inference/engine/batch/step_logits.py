@@ -6,7 +6,7 @@ from typing import Self, cast
 import mlx.core as mx
 from msgspec import Struct
 
-from concordance_inference.engine.model.runner import ScoredPass
+from concordance_inference.engine.model.runner import PassLogits
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.sampling.row_ops import take_rows
 
@@ -46,7 +46,7 @@ class KnownLogits(Struct, frozen=True, eq=False):
 class Remembered(Struct, frozen=True, eq=False):
     """Where the scores of a position that a row may go back to are."""
 
-    scored: ScoredPass
+    scored: PassLogits
     index: int
 
     @property
@@ -56,7 +56,7 @@ class Remembered(Struct, frozen=True, eq=False):
 
 
 def gather(
-    rows: Sequence[Row], scored: Sequence[ScoredPass]
+    rows: Sequence[Row], scored: Sequence[PassLogits]
 ) -> tuple[StepLogits | None, list[KnownLogits]]:
     """Sort out what a step scored, and let the rows remember it.
 
@@ -93,7 +93,7 @@ def _recalled(rows: Sequence[Row]) -> dict[int, mx.array]:
     return recalled
 
 
-def _known(rows: Sequence[Row], pass_: ScoredPass, following: Sequence[int]) -> KnownLogits:
+def _known(rows: Sequence[Row], pass_: PassLogits, following: Sequence[int]) -> KnownLogits:
     """The scores of a pass that are not of next positions."""
     some = [i for i in range(len(pass_.positions)) if i not in following]
     at = tuple((rows[pass_.positions[i][0]], pass_.positions[i][1]) for i in some)

@@ -19,7 +19,7 @@ from concordance_inference.engine.caches.opaque import OpaqueGroup
 from concordance_inference.engine.caches.recurrent import MAX_DEPTH, MIN_DEPTH, RecurrentGroup
 from concordance_inference.engine.caches.segments import Segment, Snapshot
 from concordance_inference.engine.caches.windows import KeysValues
-from concordance_inference.engine.plan import Pass, Read, Sharing
+from concordance_inference.engine.plan import Pass, RowRead, Sharing
 
 Group = AttentionGroup | RecurrentGroup | OpaqueGroup
 
@@ -84,7 +84,7 @@ class BatchCache:
     def _learn_windows(self, model: Any) -> None:
         """Let the model ask for its windows, in a pass that is built and never computed."""
         self.rebuild((), 1)
-        self.begin(Pass(0, (0,), (Read(0, 0, 2, None),)))
+        self.begin(Pass(0, (0,), (RowRead(0, 0, 2, None),)))
         model(mx.zeros((1, 2), mx.int32), cache=self._layers)
         self.end()
         self.rebuild((), 0)

@@ -14,7 +14,7 @@ from concordance_inference.engine.model.lm_head import SelectiveHead
 from concordance_inference.engine.plan import Pass, StepPlan
 
 
-class ScoredPass(Struct, frozen=True, eq=False):
+class PassLogits(Struct, frozen=True, eq=False):
     """What a forward pass scored."""
 
     logits: mx.array  # (positions, vocab) float32, still being computed
@@ -46,7 +46,7 @@ class ModelRunner:
         self._unfinished = None
         self.cache.rebuild((), 0)
 
-    def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[ScoredPass]:
+    def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[PassLogits]:
         """Launch the forward passes of a plan.
 
         Args:
@@ -57,15 +57,15 @@ class ModelRunner:
             The scores that were asked for, still being computed. If none were, the passes run on,
             and those of the step before have come to their end.
         """
-        scored: list[ScoredPass] = []
+        scored: list[PassLogits] = []
         logits: mx.array | None = None
         for pass_ in plan.passes:
             logits = run_pass(self.head, self.cache, pass_, _inputs(pass_, sampled))
-            if pass_.is_scored:
-                scored.append(ScoredPass(logits, tuple(_lengths(pass_))))
+            if pass_.needs_logits:
+                scored.append(PassLogits(logits, tuple(_lengths(pass_))))
             if len(plan.passes) > 1:
                 # Launched before the next is built, or that would write into a copy of the caches.
-                mx.async_eval(logits if pass_.is_scored else self.cache.arrays())
+                mx.async_eval(logits if pass_.needs_logits else self.cache.arrays())
         if not scored and logits is not None:
             self._launch(logits)
         return scored
@@ -110,7 +110,7 @@ def _wanted(pass_: Pass) -> Sequence[tuple[int, int]]:
     return [
         (read.row - pass_.first, position)
         for read in pass_.reads
-        for position in range(read.num_tokens - read.num_scored, read.num_tokens)
+        for position in range(read.num_tokens - read.num_logits, read.num_tokens)
     ]
 
 

@@ -131,7 +131,7 @@ class Row:
             start,
             state.token_ids[start:end],
             is_prompt=start < max(state.prompt_len, self._read_again),
-            scores_from=self.first_to_score,
+            logits_from=self.first_to_score,
             stops=tuple(self.stops),
         )
 
@@ -141,7 +141,7 @@ class Row:
         Args:
             unread: What it has to process.
         """
-        if self.state.is_finished or unread.reads_something:
+        if self.state.is_finished or unread.is_active:
             return False
         return not (self.state.room and (self.is_pending or self.recalls_next))
 

@@ -149,7 +149,7 @@ class ChunkSizer:
 
     def chunk(self, rows: Sequence[RowDemand]) -> int:
         """How many known tokens to read in a step, of prompts and of what mods forced."""
-        active = [row for row in rows if row.reads_something]
+        active = [row for row in rows if row.is_active]
         decoding = [row.num_cached for row in active if len(row.token_ids) <= 1]
         reading = [row.num_cached for row in active if len(row.token_ids) > 1]
         self._is_shared = bool(decoding and reading)

@@ -43,16 +43,16 @@ class Places:
     rebuild = reserve = rewind = end = ignore
 
 
-@pytest.mark.parametrize("per_look", [0.0, 1e-6])
-def test_each_part_of_the_cost_is_told_from_the_others(monkeypatch, per_look):
-    clock = Clock(fixed=0.07, per_token=0.002, per_look=per_look)
+@pytest.mark.parametrize("per_attended", [0.0, 1e-6])
+def test_each_part_of_the_cost_is_told_from_the_others(monkeypatch, per_attended):
+    clock = Clock(fixed=0.07, per_token=0.002, per_attended=per_attended)
     monkeypatch.setattr(pass_cost, "time", clock)
 
     cost = measured_cost(clock, Places(clock))
 
     assert cost.fixed == pytest.approx(0.07, rel=1e-3)
     assert cost.per_token == pytest.approx(0.002, rel=1e-3)
-    assert cost.per_look == pytest.approx(per_look)
+    assert cost.per_attended == pytest.approx(per_attended)
 
 
 @pytest.mark.parametrize("family", EVERY_FAMILY)
@@ -62,5 +62,5 @@ def test_every_kind_of_cache_is_measured_and_left_without_rows(family):
 
     cost = measured_cost(SelectiveHead(model), cache)
 
-    assert min(cost.fixed, cost.per_token) > 0 <= cost.per_look
+    assert min(cost.fixed, cost.per_token) > 0 <= cost.per_attended
     assert (cache.num_rows, cache.num_bytes) == (0, 0)

@@ -6,7 +6,7 @@ import mlx.core as mx
 
 from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.model.lm_head import SelectiveHead
-from concordance_inference.engine.plan import Pass, PassCost, Read
+from concordance_inference.engine.plan import Pass, PassCost, RowRead
 
 #: A pass over one token and one over so many tell what each token costs.
 _TOKENS = 64
@@ -31,9 +31,11 @@ def measured_cost(head: SelectiveHead, cache: BatchCache) -> PassCost:
     tries = [_seconds(head, cache) for _ in range(_TRIES)]
     cache.rebuild((), 0)
     one, many, far = map(min, zip(*tries, strict=True))
-    per_look = max(far - many, 0.0) / (_TOKENS * _LENGTH)
-    per_token = max((many - one) / (_TOKENS - 1) - per_look * _TOKENS, 1e-7)
-    return PassCost(fixed=max(one - per_token, per_token), per_token=per_token, per_look=per_look)
+    per_attended = max(far - many, 0.0) / (_TOKENS * _LENGTH)
+    per_token = max((many - one) / (_TOKENS - 1) - per_attended * _TOKENS, 1e-7)
+    return PassCost(
+        fixed=max(one - per_token, per_token), per_token=per_token, per_attended=per_attended
+    )
 
 
 def _seconds(head: SelectiveHead, cache: BatchCache) -> tuple[float, float, float]:
@@ -50,7 +52,7 @@ def _seconds(head: SelectiveHead, cache: BatchCache) -> tuple[float, float, floa
 
 def _timed(head: SelectiveHead, cache: BatchCache, start: int, num_tokens: int) -> float:
     begin = time.perf_counter()
-    cache.begin(Pass(0, (start,), (Read(0, start, num_tokens, None),)))
+    cache.begin(Pass(0, (start,), (RowRead(0, start, num_tokens, None),)))
     scores = head(mx.ones((1, num_tokens), mx.int32), cache.layers, [(0, num_tokens - 1)])
     cache.end()
     mx.eval(scores)

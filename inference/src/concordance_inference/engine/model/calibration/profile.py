@@ -12,7 +12,7 @@ from concordance_inference.engine.caches.budget import Footprint
 from concordance_inference.engine.model.calibration.pass_cost import measured_cost
 from concordance_inference.engine.model.calibration.sharing import Layout, find_layout
 from concordance_inference.engine.model.lm_head import SelectiveHead
-from concordance_inference.engine.plan import Pass, PassCost, Read, Sharing
+from concordance_inference.engine.plan import Pass, PassCost, RowRead, Sharing
 
 _TOKENS = 16
 
@@ -60,7 +60,7 @@ def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) 
 
 def _footprint(head: SelectiveHead, cache: BatchCache) -> Footprint:
     cache.rebuild((), 1)
-    cache.begin(Pass(0, (0,), (Read(0, 0, _TOKENS, None),)))
+    cache.begin(Pass(0, (0,), (RowRead(0, 0, _TOKENS, None),)))
     head(mx.ones((1, _TOKENS), mx.int32), cache.layers, [(0, _TOKENS - 1)])
     cache.end()
     footprint = cache.footprint()

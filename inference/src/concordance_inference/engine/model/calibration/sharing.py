@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.caches.segments import Segment, Snapshot
 from concordance_inference.engine.model.lm_head import SelectiveHead
-from concordance_inference.engine.plan import Pass, Read, Sharing
+from concordance_inference.engine.plan import Pass, RowRead, Sharing
 
 logger = logging.getLogger(__name__)
 
@@ -249,7 +249,7 @@ class _Trials:
 
     def _read(self, cache: BatchCache, spans: dict[int, tuple[int, int]]) -> mx.array:
         """One pass in which each row reads some of its tokens: from where, and how many."""
-        reads = [Read(row, start, count, None) for row, (start, count) in spans.items()]
+        reads = [RowRead(row, start, count, None) for row, (start, count) in spans.items()]
         pass_ = Pass(reads[0].row, tuple(start for start, _ in spans.values()), tuple(reads))
         width = pass_.num_tokens
         rows = [list(_TOKEN_IDS[r.row][r.start : r.start + r.num_tokens]) for r in reads]
