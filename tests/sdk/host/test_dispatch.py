@@ -223,7 +223,7 @@ def test_the_whole_completion_can_be_taken_back():
 def test_a_backtrack_beyond_the_start_is_the_mods_error_and_changes_nothing():
     too_far = on(Added, lambda e, a: a.backtrack(3), when=lambda e: e.step == 1)
 
-    with pytest.raises(InvalidActionError, match=r"'probe' took back 3 tokens.*only 2.*Added"):
+    with pytest.raises(InvalidActionError, match=r"'probe' backtracked 3 tokens.*only 2.*Added"):
         play(too_far, script="abc")
 
 
@@ -358,7 +358,7 @@ def test_adjustments_compose_and_each_mod_sees_what_the_last_one_left():
 
 @pytest.mark.parametrize("row", [[float("nan")] * 257, [float("inf")] * 257, [-float("inf")] * 257])
 def test_a_row_that_cannot_be_sampled_from_is_the_mods_error(row):
-    with pytest.raises(InvalidActionError, match="'probe' gave AdjustedLogits"):
+    with pytest.raises(InvalidActionError, match="'probe' returned AdjustedLogits"):
         play(on(ForwardPass, lambda e, a: a.adjust_logits(logits=row)), script="a")
 
 
@@ -490,7 +490,7 @@ def test_a_forced_output_must_keep_what_a_stream_has_shown():
         return say
 
     assert play(say(b"abc..."), script="abcdefgh", stream=True).text == "abc..."
-    with pytest.raises(InvalidActionError, match="shown already"):
+    with pytest.raises(InvalidActionError, match="already streamed"):
         play(say(b"no"), script="abcdefgh", stream=True)
 
 

@@ -125,7 +125,7 @@ def test_taking_back_more_than_is_there_when_another_mod_acted_is_found():
 
     found = problems(Hasty)
 
-    assert "took back 12 tokens" in found["other mods act at every step"]
+    assert "backtracked 12 tokens" in found["other mods act at every step"]
     assert "behind it a mod that takes back" in found["other mods act at every step"]
 
 

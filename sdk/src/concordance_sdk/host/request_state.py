@@ -1,7 +1,6 @@
-"""The state of one request. No arrays, no text: token ids and counters only.
+"""The state of one request: token ids and counters, without arrays or text.
 
-It lives in the SDK, not in the engine, so that the test harness and the engine follow the same
-rules: both move this state and read what it says.
+It lives in the SDK so that the engine and the test harness share one implementation.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,7 +10,7 @@ from msgspec import Struct
 
 
 class Change(Struct, frozen=True):
-    """The completion became its first `kept` tokens followed by `added`."""
+    """An edit after which the completion is its first `kept` tokens, followed by `added`."""
 
     kept: int
     added: tuple[int, ...]
@@ -19,17 +18,60 @@ class Change(Struct, frozen=True):
     mod: str | None = None  # the mod that forced or backtracked; `None` for a sampled token
 
 
-class RequestState:
-    """One request, from admission to its last token.
+class EditLog:
+    """The edits of a completion that its client has not received yet."""
 
-    `token_ids` is the truth, prompt first, and the KV cache trails behind it with `num_cached`:
-    the next forward pass reads `token_ids[num_cached:]`. That is the prompt at first, one token
-    in the steady state, several after a mod forced some, and the changed tail after tokens were
-    taken back.
+    def __init__(self, *, keeps_changes: bool) -> None:
+        """Create an empty log.
+
+        Args:
+            keeps_changes: Record each edit, rather than only the length that is unchanged.
+        """
+        self._changes: list[Change] | None = [] if keeps_changes else None
+        self._num_unchanged = 0
+
+    def record(self, kept: int, added: tuple[int, ...], *, forced: bool, mod: str | None) -> None:
+        """Record an edit; the arguments are the fields of a `Change`."""
+        self._num_unchanged = min(self._num_unchanged, kept)
+        if self._changes is not None:
+            self._changes.append(Change(kept, added, forced, mod))
+
+    def take_unchanged(self, length: int) -> int:
+        """Return the number of leading tokens that did not change since the last call.
+
+        Args:
+            length: Length of the completion, which the caller now takes as known.
+        """
+        unchanged, self._num_unchanged = self._num_unchanged, length
+        return unchanged
+
+    def take_changes(self) -> Sequence[Change]:
+        """Return the edits since the last call, oldest first; none if they are not kept."""
+        changes = self._changes
+        if not changes:
+            return ()
+        self._changes = []
+        return changes
+
+
+class RequestState:
+    """One request from admission to its last token.
+
+    `token_ids` holds the prompt and the completion. `num_cached` says how many of these tokens
+    are in the KV cache, so the next forward pass processes `token_ids[num_cached:]`: the prompt
+    at first, then one token per pass, more after a mod forced several.
+
+        prompt_len = 3, after 4 sampled tokens:    P P P a b c d     num_cached = 6: `d` is next
+        backtrack(2):                              P P P a b         num_cached = 5
+        append([x, y], forced=True):               P P P a b x y     num_cached = 5: `x y` are next
+
+    All attributes are read-only outside this class: each change goes through a method, which
+    keeps the counters consistent. They are plain attributes because the engine reads them many
+    times per token.
 
     Invariants: `0 <= num_cached <= len(token_ids)`; `num_completion <= max_tokens` unless a mod
-    set the whole output; no token but the last ends a sequence, except where a mod forced more
-    behind it.
+    set the whole output; an end-of-sequence token is the last token of the completion, unless a
+    mod forced more tokens after it.
     """
 
     def __init__(
@@ -40,129 +82,163 @@ class RequestState:
         max_tokens: int,
         eos_ids: Collection[int] = (),
         hold: int | None = 0,
-        keeps_journal: bool = False,
+        keeps_changes: bool = False,
     ) -> None:
-        """Make the state of a request that has not begun.
+        """Create the state of a request with an empty completion.
 
         Args:
-            request_id: Names the request in events, messages and logs.
+            request_id: Identifies the request in events, messages and logs.
             prompt_ids: Token ids of the prompt, at least one.
-            max_tokens: The completion's budget: sampled and forced tokens together.
+            max_tokens: Budget of the completion: sampled and forced tokens together.
             eos_ids: Tokens that end the completion.
-            hold: How many of the last tokens are not shown yet, since a mod may take them back;
-                `None` shows nothing before the end.
-            keeps_journal: Whether to write down every change of the completion.
+            hold: Number of trailing tokens that are not released to the client, because a mod may
+                still backtrack over them; `None` releases nothing before the end.
+            keeps_changes: Record every edit of the completion in `edits`.
         """
         self.request_id = request_id
         self.token_ids = list(prompt_ids)
         self.prompt_len = len(self.token_ids)
         self.max_tokens = max_tokens
         self.eos_ids = frozenset(eos_ids)
-        self.hold = hold
         self.num_cached = 0
-        self.num_released = 0  # completion tokens that were shown and cannot be taken back
-        self.num_unchanged = 0  # completion tokens that are as they were when this was last set
+        self.num_released = 0  # leading completion tokens that can no longer change
         self.num_sampled = 0  # draws of the sampler that a mod or the completion saw
         self.num_forced = 0
         self.num_taken_back = 0
-        self.num_edits = 0  # changes of the completion other than a sampled token
-        self.forced = bytearray()  # per token of the completion: 1 where a mod put it there
-        self.journal: list[Change] | None = [] if keeps_journal else None
+        self.num_edits = 0  # changes of the completion other than appending a sampled token
+        self.forced = bytearray()  # per token of the completion: 1 if a mod forced it
         self.finish_reason: FinishReason | None = None
         self.tool_calls: tuple[ToolCall, ...] = ()
         self.error: ConcordanceError | None = None
+        self.edits = EditLog(keeps_changes=keeps_changes)
+        self._hold = hold
 
     @property
     def num_completion(self) -> int:
-        """How many tokens the completion has; also the `step` of the position that comes next."""
+        """Length of the completion; also the `step` of the next position."""
         return len(self.token_ids) - self.prompt_len
 
     @property
     def completion_ids(self) -> list[int]:
-        """The completion's token ids, as a copy."""
+        """A copy of the completion."""
         return self.token_ids[self.prompt_len :]
 
     @property
-    def num_unread(self) -> int:
-        """How many tokens the next forward pass has to read before the next one can be sampled.
+    def max_length(self) -> int:
+        """Upper bound of `len(token_ids)`.
 
-        At least one, even if the cache covers them all: the logits come from reading.
+        A mod's `ForceOutput` may make the completion longer than its budget.
         """
-        return max(len(self.token_ids) - self.num_cached, 1)
+        return max(self.prompt_len + self.max_tokens, len(self.token_ids))
 
     @property
     def room(self) -> int:
-        """How many tokens the completion may still grow by."""
+        """Remaining token budget."""
         return max(self.max_tokens - self.num_completion, 0)
 
     @property
     def is_finished(self) -> bool:
-        """Whether the request has ended."""
+        """True once the request has a finish reason."""
         return self.finish_reason is not None
 
+    # Edits of the tokens
+
     def replace_prompt(self, prompt_ids: Sequence[int]) -> None:
-        """Put another prompt in place of the one that was not read yet."""
+        """Replace a prompt of which nothing has been processed."""
         self.token_ids[: self.prompt_len] = prompt_ids
         self.prompt_len = len(prompt_ids)
         self.num_cached = 0
 
+    def limit_tokens(self, max_tokens: int) -> None:
+        """Lower the budget to `max_tokens`, if it is higher."""
+        self.max_tokens = min(self.max_tokens, max_tokens)
+
+    def count_sampled(self) -> None:
+        """Count a draw of the sampler."""
+        self.num_sampled += 1
+
     def append(
         self, token_ids: Sequence[int], *, forced: bool, mod: str | None = None
     ) -> tuple[int, ...]:
-        """Add tokens to the completion; return those that had room.
+        """Append tokens to the completion; return those appended.
 
         Tokens after an end-of-sequence token, or beyond the budget, are dropped.
         """
-        added = self._until_end(token_ids)[: self.room]
+        added = _until_end(token_ids, self.eos_ids)[: self.room]
         self._extend(added, forced=forced, mod=mod)
         return added
 
     def backtrack(self, n: int, *, mod: str | None = None) -> None:
-        """Remove the last `n` tokens of the completion; the prompt stays."""
+        """Remove the last `n` tokens of the completion."""
         assert 0 <= n <= self.num_completion
         self._cut(self.num_completion - n, mod=mod)
         self.num_taken_back += n
 
     def replace_completion(self, token_ids: Sequence[int], *, mod: str | None = None) -> None:
-        """Make exactly these tokens the completion, whatever the budget."""
+        """Replace the whole completion, regardless of the budget."""
         self._cut(0, mod=mod)
-        self._extend(self._until_end(token_ids), forced=True, mod=mod)
+        self._extend(_until_end(token_ids, self.eos_ids), forced=True, mod=mod)
+
+    # Progress of the KV cache and of the client
+
+    def mark_processed(self, length: int) -> None:
+        """Set `num_cached`: the KV cache holds the first `length` tokens, and no more."""
+        assert 0 <= length <= len(self.token_ids)
+        self.num_cached = length
 
     def release(self) -> None:
-        """Count as shown what no mod can take back any more."""
-        if self.hold is not None:
-            self.num_released = max(self.num_released, self.num_completion - self.hold)
+        """Release all tokens that no mod can backtrack over any more."""
+        if self._hold is not None:
+            self.num_released = max(self.num_released, self.num_completion - self._hold)
 
-    def finish(self, reason: FinishReason) -> None:
-        """End the request; the first reason stands."""
+    # The end
+
+    def finish(self, reason: FinishReason, tool_calls: Sequence[ToolCall] = ()) -> None:
+        """End the request; a later reason does not replace an earlier one."""
+        self.tool_calls = self.tool_calls or tuple(tool_calls)
         self.finish_reason = self.finish_reason or reason
 
+    def finish_if_complete(self) -> None:
+        """End the request if its last token ends the sequence or its budget is spent."""
+        if self.num_completion and self.token_ids[-1] in self.eos_ids:
+            self.finish(FinishReason.STOP)
+        elif not self.room:
+            self.finish(FinishReason.LENGTH)
+
+    def stop_at_string(self) -> None:
+        """End the request at a stop string.
+
+        A stop string that is completed by the last token of the budget takes precedence over
+        `LENGTH`: the text ends before the budget does.
+        """
+        if self.finish_reason in (None, FinishReason.LENGTH):
+            self.finish_reason = FinishReason.STOP
+
     def fail(self, error: ConcordanceError) -> None:
-        """End the request with an error, even if it had ended well."""
+        """End the request with an error, even if it has already finished."""
         self.error = self.error or error
         self.finish_reason = FinishReason.ERROR
 
     def _extend(self, token_ids: tuple[int, ...], *, forced: bool, mod: str | None) -> None:
-        if self.journal is not None:
-            self.journal.append(Change(self.num_completion, token_ids, forced, mod))
+        self.edits.record(self.num_completion, token_ids, forced=forced, mod=mod)
         self.token_ids.extend(token_ids)
         self.forced.extend((b"\1" if forced else b"\0") * len(token_ids))
         self.num_forced += len(token_ids) if forced else 0
         self.num_edits += forced
 
     def _cut(self, num_completion: int, *, mod: str | None) -> None:
-        if self.journal is not None:
-            self.journal.append(Change(num_completion, (), forced=True, mod=mod))
         length = self.prompt_len + num_completion
+        self.edits.record(num_completion, (), forced=True, mod=mod)
         self.num_edits += 1
         self.num_forced -= self.forced[num_completion:].count(1)
         del self.token_ids[length:]
         del self.forced[num_completion:]
         self.num_cached = min(self.num_cached, length)
-        self.num_unchanged = min(self.num_unchanged, num_completion)
 
-    def _until_end(self, token_ids: Sequence[int]) -> tuple[int, ...]:
-        for i, token_id in enumerate(token_ids):
-            if token_id in self.eos_ids:
-                return tuple(token_ids[: i + 1])
-        return tuple(token_ids)
+
+def _until_end(token_ids: Sequence[int], eos_ids: Collection[int]) -> tuple[int, ...]:
+    """Drop the tokens after the first end-of-sequence token."""
+    for i, token_id in enumerate(token_ids):
+        if token_id in eos_ids:
+            return tuple(token_ids[: i + 1])
+    return tuple(token_ids)

@@ -150,9 +150,9 @@ class Playing:
 
     def _decide_position(self) -> None:
         state = self.state
-        read = state.token_ids[-state.num_unread :]
+        read = state.token_ids[min(state.num_cached, len(state.token_ids) - 1) :]
         logits = self._model.forward(read, state.completion_ids, self._log.num_said)
-        state.num_cached = len(state.token_ids)
+        state.mark_processed(len(state.token_ids))
         chosen = self._steering.forward_pass(logits)
         if chosen is not None:
             self._steering.sampled(chosen.best[0])

@@ -95,11 +95,10 @@ class OutputStream:
         request, state = self._request, self._state
         if not (always or request.stream or request.stop):
             return
-        unchanged = state.num_unchanged
+        unchanged = state.edits.take_unchanged(state.num_completion)
         self._text.follow(unchanged, state.token_ids[state.prompt_len + unchanged :])
-        state.num_unchanged = state.num_completion
-        if self._text.has_stopped and state.finish_reason in (None, FinishReason.LENGTH):
-            state.finish_reason = FinishReason.STOP
+        if self._text.has_stopped:
+            state.stop_at_string()
 
     def report(self) -> None:
         """Send what is new, if the client wants to hear of it."""
@@ -109,10 +108,8 @@ class OutputStream:
             self._emit(Started(prompt_tokens=state.prompt_len))
         if self._request.stream:
             self._send(self._text.delta(min(state.num_released, self.first_unscored)))
-        if state.journal:
-            for tokens in self._tokens.deltas(state.journal):
-                self._emit(tokens)
-            state.journal.clear()
+        for tokens in self._tokens.deltas(state.edits.take_changes()):
+            self._emit(tokens)
 
     def conclude(self) -> None:
         """Tell the client that the request has ended."""

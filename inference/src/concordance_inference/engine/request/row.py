@@ -83,7 +83,7 @@ class Row:
             max_tokens=max_tokens,
             eos_ids=traits.eos_ids,
             hold=_hold(request, [mod.max_backtrack for mod in mods]),
-            keeps_journal=request.show_tokens,
+            keeps_changes=request.show_tokens,
         )
         self.dispatch = ModDispatch(
             self.state, mods, vocab_size=traits.vocab_size, context_len=traits.context_length
@@ -107,7 +107,7 @@ class Row:
         self._seed = secrets.randbits(64) if seed is None else seed
 
     def _num_remembered(self, most: int) -> int:
-        if self.dispatch.can_take_back:
+        if self.dispatch.can_backtrack:
             return max(most, 1)
         return _FEW if self.output.logprobs or self.request.sampling.top_p < 1 else 0
 
@@ -278,17 +278,17 @@ class Row:
         """Enter the batch with the first `num_cached` tokens of the prompt in the caches."""
         if self._admitted_length is None:
             self.output.cached_tokens = num_cached
-        self.state.num_cached = num_cached
+        self.state.mark_processed(num_cached)
         self._admitted_length = self.max_length
 
     def leave(self) -> None:
         """Leave the batch, and with it what the caches hold of this row."""
-        self.state.num_cached = 0
+        self.state.mark_processed(0)
 
     def go_back(self, num_cached: int, reusable: int) -> None:
         """Learn that the caches hold so many of its tokens, of those that need not be read."""
         self._read_again = max(self._read_again, reusable)
-        self.state.num_cached = num_cached
+        self.state.mark_processed(num_cached)
 
     def count_read(self, num_tokens: int) -> None:
         """Book what a forward pass reads of it."""
@@ -298,7 +298,7 @@ class Row:
         if self.is_pending:
             self._is_read_ahead = True
         else:
-            state.num_cached = self._scored_behind
+            state.mark_processed(self._scored_behind)
 
     def count_recalled(self) -> None:
         """Book that the scores of its next position are remembered ones."""
@@ -339,7 +339,7 @@ class Row:
         stands = state.num_cached == known < len(state.token_ids)
         stands = stands and state.token_ids[known] == token_id
         if self._is_read_ahead and stands:
-            state.num_cached = known + 1
+            state.mark_processed(known + 1)
         self._caution.note(was_wasted=self._is_read_ahead and not stands)
         self._scores.forget_behind(state.num_cached)
         self._is_read_ahead = self.is_adjusted = False

@@ -157,7 +157,7 @@ class Admission:
         elif len(state.token_ids) > longest:
             row.fail(_output_too_long(row, longest))
         else:
-            state.max_tokens = min(state.max_tokens, longest - state.prompt_len)
+            state.limit_tokens(longest - state.prompt_len)
 
     def wait_again(self, row: Row) -> None:
         """Let a row that has outgrown what it was admitted for wait until the rest fits."""
