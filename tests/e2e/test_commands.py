@@ -154,7 +154,13 @@ def test_demo_shows_four_mods(run):
     done = run("demo", "--max-tokens", "16")
 
     assert done.returncode == 0, done.stderr
-    for words in ("greeting", "replace:find=Paris", "avoid:word=blue", "sentences:count=1", "Lyon"):
+    for words in (
+        "greeting",
+        "replace:find=Paris",
+        "avoid:words=blue",
+        "stop_after_sentences:count=1",
+        "Lyon",
+    ):
         assert words in done.stdout
 
 

@@ -153,7 +153,7 @@ def test_the_command_line_is_steered(run):
         "--mod",
         "replace:find=Paris,replacement=Lyon",
         "--mod",
-        "sentences:count=1",
+        "stop_after_sentences:count=1",
     )
 
     assert done.stdout == "The capital of France is Lyon, France\n"

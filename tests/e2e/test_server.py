@@ -186,7 +186,12 @@ def mods_of(server):
 
 
 def test_what_is_said_at_the_start(tiny_server):
-    for words in ("127.0.0.1", "tiny-llama", "avoid, first, greeting", "curl http://127.0.0.1"):
+    for words in (
+        "127.0.0.1",
+        "tiny-llama",
+        "avoid, bias_words, first, greeting",
+        "curl http://127.0.0.1",
+    ):
         assert words in tiny_server.printed
 
 

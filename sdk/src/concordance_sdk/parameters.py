@@ -1,4 +1,4 @@
-"""The parameters of a class mod: its annotated attributes, validated from what a request gives."""
+"""The parameters of a class mod: its annotated attributes, validated for each request."""
 
 import copy
 import typing
@@ -7,13 +7,17 @@ from typing import Any, ClassVar, get_origin
 
 import msgspec
 from concordance_shared import InvalidRequestError, ModDefinitionError
+from msgspec import inspect
+
+#: Types of which a text given on the command line is one element, or JSON.
+_ARRAYS = (inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType)
 
 
 def parameters_of(cls: type, *, name: str, where: str) -> type[msgspec.Struct]:
-    """A struct type with one field for each annotated attribute of a class.
+    """Define a struct with one field per annotated attribute of a class.
 
     An attribute with a value is optional; each request gets a copy of a list or a dict. Names with
-    a leading underscore and class variables are the mod's own affair.
+    a leading underscore and class variables are not parameters.
 
     Raises:
         ModDefinitionError: An annotation cannot be resolved or validated.
@@ -21,7 +25,7 @@ def parameters_of(cls: type, *, name: str, where: str) -> type[msgspec.Struct]:
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
         fields: list[Any] = [
-            _field(cls, key, hint) for key, hint in hints.items() if _is_one(key, hint)
+            _field(cls, key, hint) for key, hint in hints.items() if _is_parameter(key, hint)
         ]
         return msgspec.defstruct(
             f"{cls.__name__}Parameters", fields, kw_only=True, forbid_unknown_fields=True
@@ -35,7 +39,7 @@ def parameters_of(cls: type, *, name: str, where: str) -> type[msgspec.Struct]:
         ) from exc
 
 
-def _is_one(key: str, hint: object) -> bool:
+def _is_parameter(key: str, hint: object) -> bool:
     return not key.startswith("_") and hint is not ClassVar and get_origin(hint) is not ClassVar
 
 
@@ -43,18 +47,14 @@ def _field(cls: type, key: str, hint: object) -> tuple[str, Any] | tuple[str, An
     try:
         msgspec.json.schema(hint)
     except (TypeError, RuntimeError) as exc:
-        raise TypeError(f"no request can give `{key}: {_written(hint)}`") from exc
+        written = getattr(hint, "__name__", None) or repr(hint)
+        raise TypeError(f"no request can give `{key}: {written}`") from exc
     if not hasattr(cls, key):
         return (key, hint)
     default = getattr(cls, key)
     if isinstance(default, list | dict | set):
         return (key, hint, msgspec.field(default_factory=lambda: copy.deepcopy(default)))
     return (key, hint, default)
-
-
-def _written(hint: object) -> str:
-    """A type as an author writes it."""
-    return getattr(hint, "__name__", None) or repr(hint)
 
 
 def parse_parameters(
@@ -65,21 +65,33 @@ def parse_parameters(
     strict: bool = True,
     param: str | None = None,
 ) -> dict[str, Any]:
-    """Validate what a request gives for a mod's parameters.
+    """Validate the values that a request gives for a mod's parameters.
 
     Args:
-        struct: The mod's parameters; `None` for a mod that takes none.
-        values: What the request gives.
+        struct: The mod's parameters; `None` for a mod without any.
+        values: The request's values.
         name: The mod's name, for messages.
-        strict: False lets text stand for numbers, as the command line gives it.
-        param: Where in the request the values stand, for messages.
+        strict: False accepts text for other types, as the command line gives it: a number, the one
+            element of a list, or JSON.
+        param: The request field that holds the values, for messages.
 
     Raises:
-        InvalidRequestError: One is missing, unknown or of the wrong type; the message says which.
+        InvalidRequestError: A value is missing, unknown or of the wrong type; the message names it.
+
+    Examples:
+        >>> class Avoid:
+        ...     words: list[str]
+        >>> words = parameters_of(Avoid, name="avoid", where="here")
+        >>> parse_parameters(words, {"words": "red"}, name="avoid", strict=False)
+        {'words': ['red']}
+        >>> parse_parameters(words, {"words": '["red", "blue"]'}, name="avoid", strict=False)
+        {'words': ['red', 'blue']}
     """
     known = struct.__struct_fields__ if struct else ()
     if struct is None and not values:
         return {}
+    if struct is not None and not strict:
+        values = _decoded(struct, values)
     try:
         converted = msgspec.convert(dict(values), struct or _NoParameters, strict=strict)
     except msgspec.ValidationError as exc:
@@ -91,7 +103,28 @@ def parse_parameters(
 
 
 class _NoParameters(msgspec.Struct, forbid_unknown_fields=True):
-    """What a mod without parameters takes."""
+    """The parameters of a mod that has none."""
+
+
+def _decoded(struct: type[msgspec.Struct], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with texts for lists and objects decoded."""
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+    return {
+        key: _decode_text(value, types[key]) if isinstance(value, str) and key in types else value
+        for key, value in values.items()
+    }
+
+
+def _decode_text(text: str, hint: object) -> Any:
+    kind = inspect.type_info(hint)
+    if isinstance(kind, _ARRAYS) and not text.startswith("["):
+        return [text]
+    if isinstance(kind, (*_ARRAYS, inspect.DictType)):
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            return text  # refused with the expected type
+    return text
 
 
 def _lower_first(message: str) -> str:

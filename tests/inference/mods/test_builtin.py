@@ -1,69 +1,21 @@
-"""The four mods that come with the engine, by the SDK's own test harness."""
+"""The built-in mods that a server offers: those of the SDK, and the one that compiles schemas."""
 
-import pytest
-from concordance_inference.mods.builtin import Avoid, Greeting, Replace, Sentences
-from concordance_sdk.testing import play
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.mods.json_schema import JsonSchemaMod
+from concordance_inference.mods.loading import load_entry_points
+from concordance_sdk import builtin, definition_of
 
-
-def test_greeting():
-    played = play(Greeting, script="xxxxxyou", parameters={"text": "Hi, "})
-
-    assert played.text == "Hi, xyou"[:4] + "xyou"
-    assert played.num_forced == 4
+BUILTIN = [definition_of(getattr(builtin, name)) for name in builtin.__all__]
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
-    ("script", "expected"),
-    [
-        ("In Paris.", "In Lyon."),
-        ("Paris, Paris", "Lyon, Lyon"),
-        ("nothing", "nothing"),
-        ("Pari", "Pari"),
-    ],
-)
-def test_replace(script, expected, stream):
-    said = []
+def test_served_builtin_mods_are_those_of_the_sdk():
+    served = {definition.name: definition for definition in load_entry_points()}
 
-    def model(completion):
-        """Says the script, counted in what was meant and not in what was put in its place."""
-        text = bytes(completion).decode().replace("Lyon", "Paris")
-        return ord(script[len(text)]) if len(text) < len(script) else 256
-
-    said = play(
-        Replace, script=model, parameters={"find": "Paris", "replacement": "Lyon"}, stream=stream
-    )
-
-    assert said.text == expected
+    assert served == {d.name: d for d in [*BUILTIN, definition_of(JsonSchemaMod)]}
 
 
-def test_replacing_a_phrase_by_one_that_holds_it_comes_to_an_end():
-    def model(completion):
-        return b"a cat"[len(completion)] if len(completion) < 5 else 256
+def test_served_builtin_mods_take_the_parameters_of_the_sdk():
+    catalog = ModCatalog()
 
-    played = play(Replace, script=model, parameters={"find": "cat", "replacement": "big cat"})
-
-    assert played.text == "a big cat"
-
-
-def test_avoid_takes_a_word_back_and_says_something_else_there():
-    def model(completion):
-        return (
-            (b"a red hat" if b"?" not in bytes(completion) else b"a ?ed hat")[len(completion)]
-            if len(completion) < 9
-            else 256
-        )
-
-    played = play(Avoid, script=model, parameters={"word": "red"})
-
-    assert "red" not in played.text
-    assert played.num_taken_back > 0
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(1, "One."), (2, "One. Two!"), (9, "One. Two! Three? 3.5 is no end")]
-)
-def test_sentences(count, text):
-    played = play(Sentences, script="One. Two! Three? 3.5 is no end", parameters={"count": count})
-
-    assert played.text == text
+    for definition in BUILTIN:
+        assert catalog.get(definition.name).definition.parameters is definition.parameters

@@ -319,11 +319,11 @@ def test_stop_strings(serve, stop, strings):
 def test_mods_by_the_model_and_by_the_list(serve):
     request = asked(
         serve,
-        model="fake/greeting+sentences",
+        model="fake/greeting+stop_after_sentences",
         mods=[{"name": "replace", "params": {"find": "a", "replacement": "b"}}],
     )
 
-    assert [call.name for call in request.mods] == ["greeting", "sentences", "replace"]
+    assert [call.name for call in request.mods] == ["greeting", "stop_after_sentences", "replace"]
     assert request.mods[2].parameters["find"] == "a"
     assert request.mods[2].parameters["replacement"] == "b"
 

@@ -3,6 +3,7 @@
 import pytest
 from concordance_sdk import Added, FinishReason, ForwardPass, mod, use
 from concordance_sdk.builtin import (
+    Greeting,
     InjectAfterReasoning,
     InjectAfterSentences,
     InjectAfterTokens,
@@ -173,3 +174,14 @@ def test_what_later_mods_put_at_the_start_stands_behind_it():
 
     assert play(START, greet, says="you").text == "A: you"
     assert play(greet, START, says="you").text == "HI A: you"
+
+
+def test_greeting_is_forced_in_place_of_the_first_sampled_token():
+    played = play(use(Greeting, text="Hi, "), script="xxxxxyou")
+
+    assert played.text == "Hi, xyou"
+    assert played.num_forced == 4
+
+
+def test_greeting_needs_no_parameter():
+    assert play(use(Greeting), says=" there").text == "Ahoy! there"

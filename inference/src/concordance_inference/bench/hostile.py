@@ -107,7 +107,9 @@ def _tools_and_formats() -> Iterator[tuple[str, dict[str, Any]]]:
 def _mods() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, mods in {
         "2,000 mods": [{"name": "greeting"}] * 2_000,
-        "16 mods": [{"name": "avoid", "params": {"word": "x" * 500 + str(i)}} for i in range(16)],
+        "16 mods": [
+            {"name": "avoid", "params": {"words": ["x" * 500 + str(i)]}} for i in range(16)
+        ],
         "greeting of 8 kB": [{"name": "greeting", "params": {"text": "a b " * 2_000}}],
         "greeting of 3 MB": [{"name": "greeting", "params": {"text": "a b " * 750_000}}],
         "greeting of 8 kB, replaced": [
@@ -117,7 +119,7 @@ def _mods() -> Iterator[tuple[str, dict[str, Any]]]:
         "replacement of 1 MB": [
             {"name": "replace", "params": {"find": "a", "replacement": "b" * 1_000_000}}
         ],
-        "words of 1 MB": [{"name": "avoid", "params": {"word": "a" * 1_000_000}}],
+        "words of 1 MB": [{"name": "avoid", "params": {"words": ["a" * 1_000_000]}}],
     }.items():
         yield name, {"mods": mods, "max_tokens": 2_000 if "8 kB" in name else 4}
 

@@ -42,11 +42,11 @@ SCENES = (
         "What is the capital of France?",
     ),
     Scene(
-        "avoid:word=blue",
+        "avoid:words=blue",
         "takes a word back and bans it there",
         "Name three colors of the rainbow.",
     ),
-    Scene("sentences:count=1", "ends after one sentence", "Tell me about the moon."),
+    Scene("stop_after_sentences:count=1", "ends after one sentence", "Tell me about the moon."),
 )
 
 

@@ -1,7 +1,7 @@
-"""Mods that are ready to use: contain them in yours, subclass them, or play them in tests.
+"""Built-in mods: request them by name, contain them in a mod, or subclass them.
 
-They are marked and not registered: importing one adds nothing to what a server offers. Give one a
-name of your own to have it served:
+A server offers exactly these, each under its class's name in snake case: `StopAt` as `stop_at`.
+Importing one registers nothing. To serve a variant, subclass it under another name:
 
     from concordance_sdk import mod
     from concordance_sdk.builtin import Replace
@@ -14,6 +14,7 @@ name of your own to have it served:
 
 from concordance_sdk.builtin.avoid import Avoid
 from concordance_sdk.builtin.bias_words import BiasWords
+from concordance_sdk.builtin.greeting import Greeting
 from concordance_sdk.builtin.inject import (
     InjectAfterReasoning,
     InjectAfterSentences,
@@ -27,6 +28,7 @@ from concordance_sdk.builtin.stop import StopAfterSentences, StopAt
 __all__ = [
     "Avoid",
     "BiasWords",
+    "Greeting",
     "InjectAfterReasoning",
     "InjectAfterSentences",
     "InjectAfterTokens",
