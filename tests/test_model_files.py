@@ -14,17 +14,17 @@ SAMPLE = (
 )
 
 
-def test_every_file_of_the_installed_mlx_lm_is_in_the_table():
+def test_every_model_file_of_the_installed_mlx_lm_is_in_the_table():
     assert sorted(table.read_outcomes()) == model_files(), ANEW
 
 
-def test_the_docs_show_the_table():
+def test_the_docs_contain_the_table_of_model_files():
     page = table.PAGE.read_text()
 
     assert table.with_generated(page, table.read_outcomes()) == page, ANEW
 
 
-def test_no_model_is_wrong():
+def test_no_model_file_has_the_outcome_wrong():
     wrong = [o.name for o in table.read_outcomes().values() if o.verdict is Verdict.WRONG]
 
     assert not wrong
@@ -32,7 +32,7 @@ def test_no_model_is_wrong():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLE)
-def test_a_model_file_does_what_the_table_says(name):
+def test_model_file_has_the_outcome_in_the_table(name):
     known, seen = table.read_outcomes()[name], outcome_of(name)
 
     assert (seen.verdict, seen.sharing) == (known.verdict, known.sharing), seen

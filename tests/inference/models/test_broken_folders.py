@@ -1,4 +1,4 @@
-"""Whatever is wrong with a model's files is a `ModelLoadError`, or does not matter."""
+"""Damaged model files: a `ModelLoadError`, or no effect."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ def load_and_run(folder):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_a_file_that_is_missing(folder, name):
+def test_a_missing_model_file_is_rejected(folder, name):
     (folder / name).unlink()
 
     with pytest.raises(ModelLoadError, match=r"config\.json|safetensors"):
@@ -60,14 +60,14 @@ def test_a_file_that_is_missing(folder, name):
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("length", [0, 9, 100])
-def test_a_file_that_was_written_in_part(folder, name, length):
+def test_a_truncated_model_file_is_rejected(folder, name, length):
     (folder / name).write_bytes((folder / name).read_bytes()[:length])
 
     with pytest.raises(ModelLoadError, match="tiny"):
         load_model(str(folder))
 
 
-def test_weights_whose_end_is_missing(folder):
+def test_truncated_weights_are_rejected(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
 
@@ -87,7 +87,7 @@ def test_weights_whose_end_is_missing(folder):
         ({"model_file": "evil.py"}, "trust_remote_code"),
     ],
 )
-def test_a_config_that_is_wrong(folder, changes, message):
+def test_an_invalid_config_is_rejected(folder, changes, message):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | changes))
 
@@ -99,7 +99,7 @@ def test_a_config_that_is_wrong(folder, changes, message):
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_any_change_of_a_file_is_refused_or_does_not_matter(original, data):
+def test_any_damage_of_a_model_file_is_rejected_or_harmless(original, data):
     folder, files = original
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -120,26 +120,26 @@ def test_any_change_of_a_file_is_refused_or_does_not_matter(original, data):
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "x" * 5000, "~nosuchuser/x", "a.gguf", "a b/c:d"])
-def test_a_name_that_is_none(name, monkeypatch):
+def test_an_invalid_model_name_is_rejected(name, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
     with pytest.raises(ModelLoadError):
         load_model(name)
 
 
-def test_a_file_that_is_no_model(tmp_path):
+def test_a_file_that_is_not_a_gguf_file_is_rejected(tmp_path):
     (tmp_path / "model.safetensors").write_text("")
 
     with pytest.raises(ModelLoadError, match=r"NAME\.gguf"):
         load_model(str(tmp_path / "model.safetensors"))
 
 
-def test_adapters_that_are_not_there(folder, tmp_path):
+def test_missing_adapters_are_rejected(folder, tmp_path):
     with pytest.raises(ModelLoadError, match="adapter"):
         load_model(str(folder), ModelOptions(adapter_path=tmp_path / "nosuch"))
 
 
-def test_a_models_own_code_runs_only_when_it_is_trusted(folder):
+def test_remote_code_runs_only_with_trust_remote_code(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_file": "mine.py"}))
     (folder / "mine.py").write_text("from mlx_lm.models.llama import Model, ModelArgs")
@@ -150,7 +150,7 @@ def test_a_models_own_code_runs_only_when_it_is_trusted(folder):
 
 
 @pytest.mark.process
-def test_a_command_ends_with_status_1_and_one_line(folder):
+def test_a_model_that_fails_to_load_ends_the_command_with_status_1_and_one_line(folder):
     (folder / "config.json").write_text("{")
 
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""How long a context may be: by config, by family, by the rows of a table of positions."""
+"""Context length by config, family default, and learned position embeddings."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from tiny_folder import CONFIG, write_tiny_folder
 
 
 class Model(nn.Module):
-    """As much of a model as is asked."""
+    """A model with only the parts that a test needs."""
 
     def __init__(self, *, args=None, **parts):
         super().__init__()
@@ -50,7 +50,7 @@ KEYS = [
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("nested", [False, True])
-def test_every_family_has_its_own_key(key, nested):
+def test_every_config_key_gives_the_context_length(key, nested):
     text = {"model_type": "some", key: 1234}
 
     assert context_length(Model(), {"text_config": text} if nested else text) == 1234
@@ -59,9 +59,9 @@ def test_every_family_has_its_own_key(key, nested):
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        # Qwen 1: the rotary embedding could reach further than the model was trained for.
+        # Qwen 1: RoPE supports more positions than the model was trained for.
         ({"max_position_embeddings": 32768, "seq_length": 8192}, 8192),
-        # Command-R says less in one key and means the other.
+        # Command-R: the first key is smaller, the second one is right.
         ({"max_position_embeddings": 8192, "model_max_length": 131072}, 131072),
         ({"max_position_embeddings": None, "n_positions": 77}, 77),
         ({"max_position_embeddings": 4096.0}, 4096),
@@ -69,12 +69,12 @@ def test_every_family_has_its_own_key(key, nested):
         ({"max_position_embeddings": 10, "text_config": {"max_position_embeddings": None}}, 10),
     ],
 )
-def test_several_keys(config, expected):
+def test_the_smallest_of_several_config_keys_is_used(config, expected):
     assert context_length(Model(), config) == expected
 
 
 @pytest.mark.parametrize("value", ["4096", True, -1, 0, [1], float("inf"), float("nan")])
-def test_what_is_no_number_of_positions_is_refused_by_name(value):
+def test_an_invalid_number_of_positions_is_rejected_by_name(value):
     with pytest.raises(ModelLoadError, match="max_position_embeddings is "):
         context_length(Model(), {"max_position_embeddings": value})
 
@@ -87,7 +87,7 @@ def test_what_is_no_number_of_positions_is_refused_by_name(value):
         ({"type": "dynamic", "factor": 2.0}, 8192),
         ({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}, 16384),
         ({"type": "yarn", "factor": 4.0}, 16384),
-        # The config has the length that is reached.
+        # These configs have the scaled length.
         ({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}, 4096),
         (
             {
@@ -114,21 +114,21 @@ def test_what_is_no_number_of_positions_is_refused_by_name(value):
         (None, 4096),
     ],
 )
-def test_what_scaling_reaches(scaling, expected):
+def test_context_length_with_rope_scaling(scaling, expected):
     config = {"max_position_embeddings": 4096, "rope_scaling": scaling}
 
     assert context_length(scaled(scaling), config) == expected
 
 
 @pytest.mark.parametrize("factor", [1e300, float("inf"), float("nan"), "4", None, -4.0])
-def test_a_factor_that_is_none_reaches_nothing(factor):
+def test_an_invalid_rope_scaling_factor_is_ignored(factor):
     model = scaled({"type": "yarn", "factor": 4.0})
     config = {"max_position_embeddings": 4096, "rope_scaling": {"type": "yarn", "factor": factor}}
 
     assert context_length(model, config) == 4096
 
 
-def test_scaling_in_the_layout_of_transformers_5():
+def test_rope_scaling_in_the_format_of_transformers_5():
     scaling = {"rope_type": "linear", "factor": 4.0}
     config = {"max_position_embeddings": 4096}
 
@@ -137,28 +137,28 @@ def test_scaling_in_the_layout_of_transformers_5():
         assert made == 16384
 
 
-def test_gemma_3_says_the_length_that_it_reaches():
+def test_gemma_3_configs_have_the_scaled_length():
     scaling = {"rope_type": "linear", "factor": 8.0}
     config = {"model_type": "gemma3_text", "max_position_embeddings": 131072}
 
     assert context_length(scaled(scaling), config | {"rope_scaling": scaling}) == 131072
 
 
-def test_scaling_that_mlx_lm_does_not_apply_reaches_nothing(caplog):
+def test_rope_scaling_that_mlx_lm_does_not_apply_is_ignored(caplog):
     config = {"max_position_embeddings": 4096, "rope_scaling": {"type": "linear", "factor": 4.0}}
 
     assert context_length(Model(rope=nn.RoPE(16)), config) == 4096
     assert "does not apply" in caplog.text
 
 
-def test_a_config_that_leaves_it_out_means_its_familys_default():
+def test_a_config_without_a_context_length_uses_its_familys_default():
     inner = {"model_type": "gemma3_text", "rope_scaling": {"rope_type": "linear", "factor": 8.0}}
 
     assert context_length(Model(), {"model_type": "gemma3", "text_config": inner}) == 131072
     assert context_length(Model(), {"model_type": "gpt_neox"}) == 2048
 
 
-def test_a_family_that_only_mlx_lm_knows():
+def test_a_family_unknown_to_transformers_uses_mlx_lms_default():
     args = SimpleNamespace(max_position_embeddings=777)
     outer = Model(language_model=Model(args=args))
 
@@ -166,16 +166,16 @@ def test_a_family_that_only_mlx_lm_knows():
     assert context_length(outer, {"model_type": "only_here"}) == 777
 
 
-def test_the_tokenizer_is_asked_last(caplog):
+def test_the_tokenizers_context_length_is_the_last_source(caplog):
     config = {"model_type": "only_here"}
 
     assert context_length(Model(), config, SimpleNamespace(model_max_length=555)) == 555
     assert not caplog.text
     assert context_length(Model(), config, SimpleNamespace(model_max_length=10**30)) == GUESS
-    assert "is a guess; --context-length" in caplog.text
+    assert "--context-length" in caplog.text
 
 
-def test_a_model_that_keeps_states_only_has_no_limit():
+def test_a_recurrent_model_has_no_context_length_limit():
     args = mamba.ModelArgs(
         model_type="mamba",
         vocab_size=50,
@@ -206,24 +206,26 @@ def tiny_gpt2(rows=32):
     return gpt2.Model(args)
 
 
-def test_learned_positions_are_the_bound():
+def test_learned_positions_are_a_hard_limit():
     assert context_length(tiny_gpt2(), {"model_type": "gpt2", "n_positions": 64}) == 32
     assert context_length(tiny_gpt2(), {"model_type": "gpt2"}) == 32
     assert context_length(tiny_gpt2(), {}, chosen=20) == 20
-    with pytest.raises(ModelLoadError, match="33 is chosen; the model has learned 32 positions"):
+    with pytest.raises(
+        ModelLoadError, match="33 exceeds the model's 32 learned position embeddings"
+    ):
         context_length(tiny_gpt2(), {}, chosen=33)
 
 
-def test_more_than_the_model_says_may_be_chosen_and_is_logged(caplog):
+def test_a_longer_context_length_can_be_chosen_and_is_logged(caplog):
     config = {"max_position_embeddings": 100}
 
     with caplog.at_level(logging.WARNING):
         assert context_length(Model(), config, chosen=200) == 200
 
-    assert "200 is chosen; the model says it was made for 100" in caplog.text
+    assert "200 exceeds the 100 that the model was made for" in caplog.text
 
 
-def test_a_chosen_length_is_the_models(tmp_path):
+def test_a_chosen_context_length_is_reported(tmp_path):
     folder = write_tiny_folder(tmp_path / "tiny")
 
     loaded = load_model(str(folder), ModelOptions(context_length=50))
@@ -231,7 +233,7 @@ def test_a_chosen_length_is_the_models(tmp_path):
     assert loaded.info.context_length == 50
 
 
-def test_gpt2_from_a_folder_ends_where_its_positions_end(tmp_path):
+def test_gpt2_loaded_from_a_folder_is_limited_by_its_positions(tmp_path):
     folder = write_tiny_folder(tmp_path / "tiny")
     args = {name: value for name, value in vars(tiny_gpt2().args).items() if value is not None}
     (folder / "config.json").write_text(json.dumps(args | {"eos_token_id": CONFIG["eos_token_id"]}))

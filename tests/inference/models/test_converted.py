@@ -1,4 +1,4 @@
-"""GGUF files as folders in the cache."""
+"""The cache of converted GGUF files."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def _cache(monkeypatch, tmp_path):
 
 @pytest.fixture(name="made")
 def _made(monkeypatch):
-    """The folders that were made, by a conversion that writes nothing else."""
+    """Replace the conversion by one that only records its folder."""
     made = []
 
     def convert(gguf, folder, *, weights, progress):
@@ -34,11 +34,11 @@ def _made(monkeypatch):
     return made
 
 
-def test_the_wheel_holds_the_file():
+def test_the_wheel_contains_the_gguf_file():
     assert embedded_gguf().name == "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def test_a_conversion_that_fails_leaves_nothing_behind(tmp_path, cache):
+def test_a_failed_conversion_leaves_no_files(tmp_path, cache):
     (tmp_path / "a.gguf").write_bytes(b"nonsense")
 
     with pytest.raises(ModelLoadError):
@@ -47,7 +47,7 @@ def test_a_conversion_that_fails_leaves_nothing_behind(tmp_path, cache):
     assert not cache.exists() or list(cache.iterdir()) == []
 
 
-def test_a_conversion_is_made_once(tmp_path, made):
+def test_a_gguf_file_is_converted_once(tmp_path, made):
     (tmp_path / "a.gguf").write_bytes(b"stands for a model")
 
     first = converted(tmp_path / "a.gguf", progress=print)
@@ -58,7 +58,7 @@ def test_a_conversion_is_made_once(tmp_path, made):
     assert (first / "config.json").read_text() == "{}"
 
 
-def test_two_files_of_one_name_and_size_are_two_models(tmp_path, made):
+def test_files_of_the_same_name_and_size_are_distinguished(tmp_path, made):
     for folder in ("one", "other"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.gguf").write_bytes(folder[:3].encode() * 100_000)
@@ -71,7 +71,7 @@ def test_two_files_of_one_name_and_size_are_two_models(tmp_path, made):
     assert len(made) == 2
 
 
-def test_a_file_that_was_written_anew_is_converted_anew(tmp_path, made):
+def test_a_rewritten_gguf_file_is_converted_again(tmp_path, made):
     path = tmp_path / "a.gguf"
     path.write_bytes(bytes(1_000_000))
     os.utime(path, (0, 0))
@@ -83,7 +83,7 @@ def test_a_file_that_was_written_anew_is_converted_anew(tmp_path, made):
 
 @pytest.mark.skipif(mx.default_device() != mx.cpu, reason="the default device is a GPU")
 @pytest.mark.parametrize(("count", "weights"), [(10**9, "float32"), (10**9 + 1, "quantized")])
-def test_only_small_models_are_unpacked_on_the_cpu(tmp_path, made, monkeypatch, count, weights):
+def test_only_small_models_are_unpacked_on_a_cpu(tmp_path, made, monkeypatch, count, weights):
     monkeypatch.setattr(module, "num_parameters", lambda path: count)
     (tmp_path / "a.gguf").write_bytes(b"stands for a model")
 
@@ -92,7 +92,7 @@ def test_only_small_models_are_unpacked_on_the_cpu(tmp_path, made, monkeypatch, 
     assert made[0][1] == weights
 
 
-def test_a_cache_that_cannot_be_written_is_an_error_that_names_it(tmp_path, monkeypatch, made):
+def test_an_unwritable_cache_folder_is_an_error_that_names_it(tmp_path, monkeypatch, made):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CONCORDANCE_CACHE", str(tmp_path / "file"))
     (tmp_path / "a.gguf").write_bytes(b"stands for a model")
@@ -122,7 +122,7 @@ def cut(path):
 
 @pytest.mark.parametrize("damage", [cut, os.unlink])
 @pytest.mark.parametrize("name", ["model-00001.safetensors", "config.json", "tokenizer.json"])
-def test_a_damaged_folder_of_the_cache_is_converted_again(tmp_path, name, damage):
+def test_a_damaged_cached_conversion_is_replaced(tmp_path, name, damage):
     tokenizer = vocabulary()
     tensors = tensors_of(model_of("llama", tokenizer.get_vocab_size() + 2), "llama")
     path = write_gguf(tmp_path / "mine.gguf", keys_of("llama", tokenizer, "llama-bpe"), tensors)
@@ -131,18 +131,18 @@ def test_a_damaged_folder_of_the_cache_is_converted_again(tmp_path, name, damage
     assert load_model(str(path)).info.id == "mine"
 
 
-def test_a_folder_damaged_in_a_way_that_sizes_do_not_show_is_named(tmp_path):
+def test_damage_that_keeps_file_sizes_is_an_error_that_names_the_cached_folder(tmp_path):
     tokenizer = vocabulary()
     tensors = tensors_of(model_of("llama", tokenizer.get_vocab_size() + 2), "llama")
     path = write_gguf(tmp_path / "mine.gguf", keys_of("llama", tokenizer, "llama-bpe"), tensors)
     config = converted(path, progress=print) / "config.json"
     config.write_bytes(b"x" * config.stat().st_size)
 
-    with pytest.raises(ModelLoadError, match="delete this folder, and it is made anew"):
+    with pytest.raises(ModelLoadError, match="delete this folder to convert it again"):
         load_model(str(path))
 
 
-def test_a_conversion_without_a_list_of_its_files_is_made_again(tmp_path, made):
+def test_a_cached_conversion_without_a_file_list_is_replaced(tmp_path, made):
     (tmp_path / "a.gguf").write_bytes(b"stands for a model")
     (converted(tmp_path / "a.gguf", progress=print) / "concordance-files.json").unlink()
     converted(tmp_path / "a.gguf", progress=print)
@@ -150,7 +150,7 @@ def test_a_conversion_without_a_list_of_its_files_is_made_again(tmp_path, made):
     assert len(made) == 2
 
 
-def test_a_gguf_file_that_is_damaged_is_refused(tmp_path):
+def test_a_damaged_gguf_file_is_rejected_by_the_loader(tmp_path):
     (tmp_path / "a.gguf").write_bytes(b"nonsense")
 
     with pytest.raises(ModelLoadError, match="cannot be read as a GGUF file"):

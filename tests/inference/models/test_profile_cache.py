@@ -52,7 +52,7 @@ def _measure():
     return Measure()
 
 
-def test_a_model_is_measured_once(folder, measure):
+def test_a_model_is_profiled_once(folder, measure):
     assert cached_profile([folder], measure) == PROFILE
     assert cached_profile([folder], measure) == PROFILE
     assert measure.count == 1
@@ -81,7 +81,7 @@ def change_setting(folder, monkeypatch):
 @pytest.mark.parametrize(
     "change", [change_config, change_weights, change_version, change_machine, change_setting]
 )
-def test_a_model_is_measured_anew_when_something_is_another(folder, measure, monkeypatch, change):
+def test_a_model_is_profiled_again_after_a_change(folder, measure, monkeypatch, change):
     cached_profile([folder], measure)
     change(folder, monkeypatch)
     cached_profile([folder], measure)
@@ -89,7 +89,7 @@ def test_a_model_is_measured_anew_when_something_is_another(folder, measure, mon
     assert measure.count == 2
 
 
-def test_adapters_are_part_of_a_model(folder, measure, tmp_path):
+def test_adapters_are_part_of_the_profile_cache_key(folder, measure, tmp_path):
     adapters = tmp_path / "adapters"
     adapters.mkdir()
     (adapters / "adapters.safetensors").write_bytes(b"x")
@@ -112,7 +112,7 @@ def test_adapters_are_part_of_a_model(folder, measure, tmp_path):
         lambda entry: entry.replace(b'"sharing":3', b'"sharing":9'),
     ],
 )
-def test_a_file_that_is_damaged_is_written_anew(folder, measure, cache, damage):
+def test_a_damaged_cached_profile_is_replaced(folder, measure, cache, damage):
     cached_profile([folder], measure)
     (path,) = cache.iterdir()
     good = path.read_bytes()
@@ -125,7 +125,7 @@ def test_a_file_that_is_damaged_is_written_anew(folder, measure, cache, damage):
     assert list(cache.iterdir()) == [path]
 
 
-def test_a_folder_that_cannot_be_written_costs_the_cache_only(folder, measure, cache):
+def test_an_unwritable_profile_cache_is_not_an_error(folder, measure, cache):
     cache.parent.mkdir()
     cache.write_text("a file where the folder should be")
 
@@ -134,13 +134,13 @@ def test_a_folder_that_cannot_be_written_costs_the_cache_only(folder, measure, c
     assert measure.count == 2
 
 
-def test_a_model_whose_folder_is_not_known_is_not_kept(measure, cache):
+def test_a_model_without_a_known_folder_is_not_cached(measure, cache):
     cached_profile([], measure)
 
     assert not cache.exists()
 
 
-def test_several_may_write_at_once(folder, cache):
+def test_profile_cache_supports_concurrent_writers(folder, cache):
     with ThreadPoolExecutor(8) as pool:
         profiles = list(pool.map(lambda _: cached_profile([folder], Measure()), range(32)))
 
@@ -156,7 +156,7 @@ def completion(folder):
     return last.token_ids, last.text
 
 
-def test_answers_are_the_same_with_and_without_the_cache(tmp_path, cache, monkeypatch):
+def test_completions_are_the_same_with_and_without_the_profile_cache(tmp_path, cache, monkeypatch):
     folder = write_tiny_folder(tmp_path / "tiny")
     without = completion(folder)
     assert len(list(cache.iterdir())) == 1

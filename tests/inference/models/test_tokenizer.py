@@ -1,4 +1,4 @@
-"""A model's own tokenizer, for mods and for the decoder."""
+"""The model's tokenizer."""
 
 import json
 
@@ -77,7 +77,7 @@ def test_text_round_trips(text):
     assert BYTE_LEVEL.decode(BYTE_LEVEL.encode(text)) == text
 
 
-def test_special_tokens_are_recognised_kept_and_skipped():
+def test_special_tokens_are_encoded_kept_and_skipped():
     ids = BYTE_LEVEL.encode("he<eos>llo")
 
     assert next(iter(BYTE_LEVEL.eos_token_ids)) in ids
@@ -85,7 +85,7 @@ def test_special_tokens_are_recognised_kept_and_skipped():
     assert BYTE_LEVEL.decode(ids, skip_special_tokens=True) == "hello"
 
 
-def test_nothing_is_added():
+def test_no_special_tokens_are_added():
     assert BYTE_LEVEL.encode("") == []
 
 
@@ -99,7 +99,7 @@ def test_nothing_is_added():
         (CTC, WholeDetokenizer),
     ],
 )
-def test_the_decoder_fits_the_vocabulary(tokenizer, kind):
+def test_decoder_kind_matches_the_vocabulary(tokenizer, kind):
     assert type(tokenizer.new_decoder()) is kind
 
 
@@ -112,31 +112,31 @@ def test_a_byte_level_vocabulary_decodes_token_by_token(text):
 
 @pytest.mark.parametrize("text", ["a b", "aé b", "日本 a", "a  b", "ab 😀"])
 @pytest.mark.parametrize("tokenizer", [SPM, SPM_STRIPS])
-def test_a_sentencepiece_vocabulary_decodes_as_a_whole_does(tokenizer, text):
+def test_incremental_decoding_of_sentencepiece_equals_whole_decoding(tokenizer, text):
     ids = tokenizer.encode(text)
 
     assert decoded(tokenizer, ids) == tokenizer.decode(ids, skip_special_tokens=True)
 
 
-def test_other_vocabularies_decode_as_a_whole_does():
+def test_unsupported_vocabularies_are_decoded_as_a_whole():
     ids = WORDS.encode("hello my world")
 
     assert decoded(WORDS, ids) == WORDS.decode(ids, skip_special_tokens=True) == "hello my world"
 
 
-def test_special_tokens_are_no_text_and_added_ones_are():
+def test_added_tokens_are_text_and_special_tokens_are_not():
     assert decoded(BYTE_LEVEL, BYTE_LEVEL.encode("a<eos><think>b")) == "a<think>b"
 
 
 @pytest.mark.parametrize("text", ["he w", "é", "hello world", "日本\n"])
 @pytest.mark.parametrize("tokenizer", [BYTE_LEVEL, SPM])
-def test_the_bytes_of_a_texts_tokens_are_the_texts(tokenizer, text):
+def test_token_bytes_join_to_the_bytes_of_the_text(tokenizer, text):
     spelled = b"".join(tokenizer.token_bytes(i) for i in tokenizer.encode(text))
 
     assert spelled.decode() == text
 
 
-def test_a_special_token_is_known_as_one_and_spelled_by_its_name():
+def test_token_bytes_of_a_special_token_are_its_name():
     (eos,) = BYTE_LEVEL.eos_token_ids
     (think,) = BYTE_LEVEL.encode("<think>")
 
@@ -145,7 +145,7 @@ def test_a_special_token_is_known_as_one_and_spelled_by_its_name():
     assert BYTE_LEVEL.token_bytes(think) == b"<think>"
 
 
-def test_tokens_that_are_no_bytes_are_refused_with_the_way_they_are_decoded():
+def test_tokens_without_bytes_raise_an_error_that_names_the_decoder():
     with pytest.raises(ValueError, match="CTC"):
         CTC.token_bytes(0)
 
@@ -159,7 +159,7 @@ def wrapped_family(name, width=10**6):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_what_has_no_bytes_of_its_own_is_decoded_as_a_whole_and_warned_of(name, caplog):
+def test_tokenizer_without_token_bytes_logs_a_warning_and_decodes_as_a_whole(name, caplog):
     tokenizer = wrapped_family(name)
     kind = PieceDetokenizer if name in BY_PIECE else WholeDetokenizer
 
@@ -172,7 +172,7 @@ def test_what_has_no_bytes_of_its_own_is_decoded_as_a_whole_and_warned_of(name, 
 )
 @settings(deadline=None, max_examples=12)
 @given(first=st.text("ab the\n", max_size=6), second=st.text("ab the\n", max_size=6))
-def test_texts_are_joined_by_joining_their_tokens(name, first, second):
+def test_concatenated_encodings_decode_to_concatenated_texts(name, first, second):
     tokenizer = wrapped_family(name)
     ids = tokenizer.encode("a" + first)
     both = tokenizer.decode([*ids, *tokenizer.encode(second)])
@@ -181,7 +181,7 @@ def test_texts_are_joined_by_joining_their_tokens(name, first, second):
         assert both == tokenizer.decode(ids) + second
 
 
-def test_a_text_in_the_middle_has_the_spaces_that_it_says():
+def test_encode_adds_no_leading_space():
     tokenizer = wrapped_family("llama2")
     before = tokenizer.encode("not")
 
@@ -189,7 +189,7 @@ def test_a_text_in_the_middle_has_the_spaces_that_it_says():
         assert tokenizer.decode([*before, *tokenizer.encode(text)]) == "not" + text
 
 
-def test_added_tokens_read_as_the_tokenizer_decodes_them():
+def test_added_tokens_decode_as_the_tokenizer_decodes_them():
     tokenizer = wrapped_family("gemma")
     (run,) = [
         i
@@ -201,7 +201,7 @@ def test_added_tokens_read_as_the_tokenizer_decodes_them():
     assert decoded(tokenizer, [run]) == "    "
 
 
-def test_ids_that_no_token_has_are_known():
+def test_unused_token_ids_are_listed_as_missing_ids():
     tokenizer = wrapped_family("holes", width=900)
     last = 1 + max(FAMILIES["holes"].get_vocab().values())
 
@@ -214,7 +214,7 @@ def test_ids_that_no_token_has_are_known():
 
 
 @pytest.mark.parametrize("text", ["ab", "", "<s>ab", "a</s>"])
-def test_a_prompt_begins_once_with_what_the_tokenizer_puts_before_texts(text):
+def test_adds_bos_prepends_bos_exactly_once(text):
     made = llama2(bos=True)
     fast = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="</s>")
     tokenizer = ModelTokenizer(fast, eos_token_ids=[fast.eos_token_id], vocab_size=10**6)
@@ -226,13 +226,13 @@ def test_a_prompt_begins_once_with_what_the_tokenizer_puts_before_texts(text):
     assert tokenizer.encode_prompt(text) == own
 
 
-def test_a_tokenizer_that_adds_nothing_begins_with_nothing():
+def test_adds_bos_adds_nothing_for_a_tokenizer_without_bos():
     tokenizer = wrapped_family("gpt2")
 
     assert tokenizer.encode_prompt("ab", adds_bos=True) == tokenizer.encode_prompt("ab")
 
 
-def test_a_vocabulary_with_holes_is_loaded_without_a_map_of_its_tokens(tmp_path):
+def test_a_vocabulary_with_unused_ids_is_loaded_without_mlx_lms_token_map(tmp_path):
     FAMILIES["holes"].save(str(tmp_path / "tokenizer.json"))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
@@ -244,14 +244,14 @@ def test_a_vocabulary_with_holes_is_loaded_without_a_map_of_its_tokens(tmp_path)
 
 
 def unmarked_end(name):
-    """A tokenizer that ends completions with a token that it does not mark as special."""
+    """A tokenizer whose EOS token is not marked as special."""
     fast = PreTrainedTokenizerFast(tokenizer_object=FAMILIES[name], eos_token="</s>")
     end = FAMILIES[name].token_to_id("<think>")
     return ModelTokenizer(fast, eos_token_ids=[end], vocab_size=10**6), end
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_decoding_skips_the_tokens_that_incremental_decoding_skips(name):
+def test_whole_and_incremental_decoding_skip_the_same_tokens(name):
     tokenizer, end = unmarked_end(name)
     token_ids = [*tokenizer.encode("a"), end, *tokenizer.encode("b"), *tokenizer.special_token_ids]
     decoder = tokenizer.detokenizer()
@@ -262,7 +262,7 @@ def test_decoding_skips_the_tokens_that_incremental_decoding_skips(name):
 
 
 class Slow:
-    """A tokenizer of transformers without a fast one behind it, which skips unknown tokens too."""
+    """A slow `transformers` tokenizer, whose own decoding also skips unknown tokens."""
 
     names = ("<unk>", "a", "</s>")
     convert_ids_to_tokens = names.__getitem__
@@ -282,7 +282,7 @@ class Slow:
         return "".join(self.names[i] for i in shown)
 
 
-def test_a_slow_tokenizer_is_not_asked_which_tokens_to_skip():
+def test_a_slow_tokenizers_own_special_tokens_do_not_change_decoding():
     tokenizer = ModelTokenizer(Slow(), eos_token_ids=[2], vocab_size=3)
 
     assert tokenizer.decode([1, 0, 2], skip_special_tokens=True) == "a<unk>"

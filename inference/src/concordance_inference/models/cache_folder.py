@@ -1,4 +1,4 @@
-"""Where converted models are kept between runs."""
+"""Location of the cache on disk: converted models and model profiles."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Concordance's cache folder: `$CONCORDANCE_CACHE`, or the platform's usual place."""
+    """Return the cache folder: `$CONCORDANCE_CACHE`, or the platform's default location."""
     if chosen := os.environ.get("CONCORDANCE_CACHE"):
         return Path(chosen).expanduser()
     if sys.platform == "darwin":

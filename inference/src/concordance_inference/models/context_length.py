@@ -1,7 +1,7 @@
-"""Finds the context length of a model: in its config, in its families' defaults, in its weights.
+"""Determines a model's context length from its config, its family's defaults and its weights.
 
-A table of learned positions is the hard bound: positions behind its rows do not exist. Everything
-else is the length that the model was trained for, and can be set to another.
+A table of learned position embeddings is a hard limit. Every other source is the length that the
+model was trained for, which the user can override.
 """
 
 import logging
@@ -13,16 +13,16 @@ from mlx import nn
 
 logger = logging.getLogger(__name__)
 
-#: Used where nothing tells.
+#: Used if no source gives a length.
 GUESS = 4096
 
-#: Used for models that have no limit: nothing that they keep of a text grows with it.
+#: Used for models without a limit: their caches do not grow with the text.
 UNLIMITED = 1 << 20
 
-#: Overrides the keys below where a config has it: Command-R says 8192 there and means 131072.
+#: Takes precedence over `_KEYS`: Command-R has 8192 under those and 131072 here.
 _FIRST_KEY = "model_max_length"
 
-#: What families call it; where a config has several, the least holds.
+#: The families' names for it; the smallest of those that a config has is used.
 _KEYS = (
     "max_position_embeddings",
     "n_positions",
@@ -34,31 +34,31 @@ _KEYS = (
     "n_ctx",
 )
 
-#: Names of tables of learned positions in mlx-lm's models.
+#: Names of learned position embeddings in mlx-lm's models.
 _TABLES = {"wpe", "embed_positions", "position_embeddings", "pos_emb", "pos_embed"}
 
-#: Types of scaling by which a model reaches `factor` times as far as its config says.
+#: RoPE scaling types that multiply the configured length by `factor`.
 _EXTENDING = {"linear", "dynamic", "ntk"}
 _YARN = {"yarn", "deepseek_yarn", "telechat3-yarn"}
 
-#: A larger factor is no factor: a damaged file.
+#: Larger factors come from damaged files.
 _MAX_FACTOR = 1e6
 
 
 def context_length(
     model: Any, config: Mapping[str, Any], tokenizer: Any = None, *, chosen: int | None = None
 ) -> int:
-    """Number of positions that a prompt and its completion may take together.
+    """Return the maximum length of a prompt and its completion together, in tokens.
 
     Args:
-        model: One of mlx-lm's.
+        model: An mlx-lm model.
         config: Its config.json.
-        tokenizer: Its tokenizer, whose configuration is asked last.
-        chosen: The user's choice.
+        tokenizer: Its tokenizer, the last source consulted.
+        chosen: The user's override.
 
     Raises:
-        ModelLoadError: The config has something else than a number of positions, or more are
-            chosen than the model has learned.
+        ModelLoadError: The config's value is not a number of positions, or `chosen` exceeds the
+            model's learned position embeddings.
     """
     text = _text_config(config)
     rows = _learned_positions(model)
@@ -67,18 +67,17 @@ def context_length(
         return min(found, rows or found)
     if rows and chosen > rows:
         raise ModelLoadError(
-            f"a context length of {chosen} is chosen; the model has learned {rows} positions and "
-            "has none behind them"
+            f"the context length {chosen} exceeds the model's {rows} learned position embeddings"
         )
     if chosen > found:
         logger.warning(
-            "a context length of %d is chosen; the model says it was made for %d", chosen, found
+            "the context length %d exceeds the %d that the model was made for", chosen, found
         )
     return chosen
 
 
 def _found(model: Any, text: Mapping[str, Any], tokenizer: Any) -> int:
-    """The length by the first source that has one."""
+    """Return the length of the first source that has one."""
     known = _configured(text)
     if known is not None:
         return _extended(known, text, model)
@@ -86,21 +85,21 @@ def _found(model: Any, text: Mapping[str, Any], tokenizer: Any) -> int:
     if known is not None:
         return known
     if not _grows(model):
-        logger.info("the model has no limit; its context length is set to %d", UNLIMITED)
+        logger.info("the model has no length limit; its context length is set to %d", UNLIMITED)
         return UNLIMITED
     known = getattr(tokenizer, "model_max_length", None)
     if isinstance(known, int) and 0 < known <= UNLIMITED:
         return known
     logger.warning(
-        "neither the model's config nor its tokenizer says how long a context may be: %d is a "
-        "guess; --context-length sets another",
+        "neither the model's config nor its tokenizer has a context length; using %d. Set it with "
+        "--context-length",
         GUESS,
     )
     return GUESS
 
 
 def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part of a configuration that speaks of the language model."""
+    """Return the configuration of the language model, without nesting."""
     inner = config.get("text_config")
     if not isinstance(inner, Mapping):
         return config
@@ -116,19 +115,19 @@ def _configured(text: Mapping[str, Any]) -> int | None:
 
 
 def _positions(key: str, value: Any) -> int | None:
-    """A number of positions; `None` for null."""
+    """Validate a number of positions; `None` for null."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 1e12:
-        raise ModelLoadError(f"config.json: {key} is {value!r}; a number of positions is needed")
+        raise ModelLoadError(f"config.json: {key} is {value!r}; it must be a number of positions")
     return int(value)
 
 
 def _extended(length: int, text: Mapping[str, Any], model: Any) -> int:
-    """The length that the scaling of the rotary embedding reaches.
+    """Return the length after RoPE scaling.
 
-    `llama3` and `longrope` are left out, since their configs have the length that is reached, as
-    Gemma 3's do. A scaling that mlx-lm's model does not apply reaches nothing.
+    Configs with `llama3` or `longrope` scaling, and those of Gemma 3, already have the scaled
+    length. A scaling that mlx-lm's model does not apply is ignored.
     """
     scaling = _rope_scaling(text)
     kind, factor = scaling.get("rope_type") or scaling.get("type"), scaling.get("factor")
@@ -151,7 +150,7 @@ def _extended(length: int, text: Mapping[str, Any], model: Any) -> int:
 
 
 def _rope_scaling(text: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The scaling of layers that attend to all positions."""
+    """Return the RoPE scaling of the full-attention layers."""
     scaling = text.get("rope_scaling") or text.get("rope_parameters")
     if not isinstance(scaling, Mapping):
         return {}
@@ -164,7 +163,7 @@ def _family(text: Mapping[str, Any]) -> str:
 
 
 def _scales(model: Any) -> bool:
-    """Whether a layer of the model has a rotary embedding that is scaled."""
+    """True if a layer of the model applies RoPE scaling."""
     return any(
         "yarn" in type(module).__name__.lower()
         or "dynamic" in type(module).__name__.lower()
@@ -174,7 +173,7 @@ def _scales(model: Any) -> bool:
 
 
 def _learned_positions(model: Any) -> int | None:
-    """Rows of the model's table of learned positions."""
+    """Return the number of learned position embeddings, if the model has such a table."""
     rows = [
         int(module.weight.shape[0])
         for name, module in _modules(model)
@@ -188,19 +187,19 @@ def _modules(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _family_default(text: Mapping[str, Any]) -> int | None:
-    """What transformers takes where a config of the family leaves it out, as config files do."""
-    from transformers import CONFIG_MAPPING  # noqa: PLC0415  # slow, and needed for few models
+    """Return the default of `transformers` for the model's family; config files often omit it."""
+    from transformers import CONFIG_MAPPING  # noqa: PLC0415  # slow to import, rarely needed
 
     try:
         default: Any = CONFIG_MAPPING[_family(text)]()
-    except Exception:  # not known, or not to be made without arguments: either way no default
+    except Exception:  # unknown family, or a config class with required arguments
         return None
     inner = getattr(default, "text_config", None) or default
     return _first_of(inner)
 
 
 def _args_default(model: Any) -> int | None:
-    """What mlx-lm takes where a config leaves it out."""
+    """Return the default of mlx-lm's model arguments."""
     for part in (getattr(model, "language_model", None), model):
         known = _first_of(getattr(part, "args", None))
         if known is not None:
@@ -214,7 +213,7 @@ def _first_of(holder: Any) -> int | None:
 
 
 def _grows(model: Any) -> bool:
-    """Whether the model keeps something of every position, rather than states or windows."""
+    """True if a cache of the model grows with the text, unlike recurrent states and windows."""
     from mlx_lm.models.cache import (  # noqa: PLC0415
         ArraysCache,
         RotatingKVCache,

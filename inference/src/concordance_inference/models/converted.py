@@ -1,4 +1,4 @@
-"""Converted GGUF files, kept in the cache folder."""
+"""Cache of converted GGUF files."""
 
 import hashlib
 import shutil
@@ -12,23 +12,23 @@ from concordance_shared import ModelLoadError
 from concordance_inference.models.cache_folder import cache_folder
 from concordance_inference.models.gguf import Progress, Weights, convert_gguf, num_parameters
 
-#: The list of a converted folder's files and their sizes.
+#: Lists a converted folder's files with their sizes.
 _SIZES = "concordance-files.json"
 
-#: Part of the cache folder's name; raise it when the conversion changes.
+#: Part of the folder's name; increment it when the conversion changes.
 _CONVERSION = 2
 
-#: Models up to this many parameters run in float32 on the CPU: what its BLAS is fast at.
+#: Models of up to this many parameters run in float32 on a CPU, which is fastest there.
 SMALL = 1_000_000_000
 
-#: A file is known by so many pieces of so many bytes, spread over it, beside its size and time.
-_PIECES, _PIECE_BYTES = 32, 1 << 14
+#: A file is identified by its size, its mtime, and this many evenly spread samples of its content.
+_SAMPLES, _SAMPLE_BYTES = 32, 1 << 14
 
 
 def converted(gguf: Path, *, progress: Progress) -> Path:
-    """The folder of a GGUF file in mlx-lm's format, made once and kept in the cache folder.
+    """Return the cached folder of a GGUF file in mlx-lm's format; convert the file if needed.
 
-    A folder that lacks a file, or a part of one, is made again.
+    A cached folder in which a file is missing or truncated is replaced.
 
     Raises:
         ModelLoadError: The file cannot be converted, or the result cannot be written.
@@ -47,7 +47,7 @@ def converted(gguf: Path, *, progress: Progress) -> Path:
 
 
 def is_converted(folder: Path) -> bool:
-    """Whether a folder is one that `converted` made: it can be deleted without a loss."""
+    """True if `converted` created the folder, so that it is safe to delete."""
     try:
         return folder.parent == cache_folder() / "models"
     except RuntimeError:  # no home folder
@@ -55,29 +55,29 @@ def is_converted(folder: Path) -> bool:
 
 
 def _weights(gguf: Path, device: str) -> Weights:
-    """The form that a device is fast at and has the memory for."""
+    """Return the weight format that is fastest on a device and fits its memory."""
     return "float32" if device == "cpu" and num_parameters(gguf) <= SMALL else "quantized"
 
 
 def _identity(gguf: Path) -> str:
-    """A name for a file's content; two files of one name and size are often two models."""
+    """Return a hash of a file's content: different models often share a name and a size."""
     stat = gguf.stat()
     digest = hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns}".encode())
     with gguf.open("rb") as file:
-        for piece in range(_PIECES):
-            file.seek(stat.st_size * piece // _PIECES)
-            digest.update(file.read(_PIECE_BYTES))
+        for sample in range(_SAMPLES):
+            file.seek(stat.st_size * sample // _SAMPLES)
+            digest.update(file.read(_SAMPLE_BYTES))
     return digest.hexdigest()[:16]
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """The sizes of a folder's files in bytes, by name, without the list of them."""
+    """Return the files of a folder with their sizes in bytes, without `_SIZES` itself."""
     files = (path for path in folder.iterdir() if path.name != _SIZES)
     return {path.name: path.stat().st_size for path in files}
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether a folder has every file that was written into it, each in its full size."""
+    """True if every file listed in `_SIZES` is present with its full size."""
     try:
         known = msgspec.json.decode((folder / _SIZES).read_bytes(), type=dict[str, int])
         return known.items() <= _sizes(folder).items()
@@ -86,7 +86,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _convert_into(folder: Path, gguf: Path, *, weights: Weights, progress: Progress) -> None:
-    """Convert beside the folder, then rename: whoever looks sees all of it or nothing."""
+    """Convert into a temporary folder and rename it, so that readers never see a partial one."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -96,7 +96,7 @@ def _convert_into(folder: Path, gguf: Path, *, weights: Weights, progress: Progr
             shutil.rmtree(folder)
         made.rename(folder)
     except OSError:
-        if not _is_whole(folder):  # else another process was quicker
+        if not _is_whole(folder):  # otherwise another process finished first
             raise
     finally:
         shutil.rmtree(made, ignore_errors=True)

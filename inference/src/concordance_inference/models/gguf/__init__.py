@@ -1,7 +1,7 @@
 """Converts a GGUF file to a folder that mlx-lm loads.
 
-`file` reads the container, `blocks` its quantized tensors, `architecture` what it says of the
-model, `tokenizer` what it says of the text. What the file says is converted or refused by name.
+`file` reads the container, `blocks` converts quantized tensors, `architecture` hyperparameters and
+tensor names, and `tokenizer` the tokenizer. Anything that is not supported is rejected by name.
 """
 
 from concordance_inference.models.gguf.convert import (

@@ -1,11 +1,11 @@
-"""From the hyperparameters and tensors of a GGUF file to mlx-lm's config and names.
+"""Maps the hyperparameters and tensors of a GGUF file to mlx-lm's config and names.
 
-A key or a tensor that is not listed here would change what the model computes: it is refused by
-its name.
+A key or tensor that is not listed here could change what the model computes, so it is rejected by
+name.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -48,17 +48,17 @@ _MODEL = {
 }
 _HEAD = {"output.weight": "lm_head.weight"}
 
-#: Larger counts are damage: mlx's shapes are of 32 bits.
+#: mlx's shapes are 32-bit; larger counts come from damaged files.
 _MAX_COUNT = 2**31 - 1
 
 #: Larger numbers overflow float32.
 _MAX_NUMBER = 1e38
 
-#: Factors by which the wavelengths of Llama 3's rotary embedding are divided.
+#: The divisors of Llama 3's RoPE frequencies.
 _ROPE_FACTORS = "rope_freqs.weight"
 
 
-#: Shapes of tensors by their names, without the number of a layer. Axes are named as in `_sizes`.
+#: Tensor shapes by name, without the layer number. The axes are keys of `_sizes`.
 _SHAPES = {
     "token_embd.weight": ("vocab", "hidden"),
     "output_norm.weight": ("hidden",),
@@ -86,10 +86,10 @@ _SHAPES = {
 
 class _Architecture(Struct, frozen=True):
     model_type: str
-    layer: Mapping[str, str]  # tensors that each layer has
-    optional: Mapping[str, Mapping[str, str]] = {}  # option of the config -> tensors it stands for
-    is_interleaved: bool = False  # rotary embedding of neighbours, as llama's in GGUF
-    has_head_dim: bool = True  # heads may be wider than hidden_size / heads
+    layer: Mapping[str, str]  # tensors of every layer
+    optional: Mapping[str, Mapping[str, str]] = {}  # config option -> its tensors
+    is_interleaved: bool = False  # RoPE rotates adjacent dimensions, as in GGUF's llama
+    has_head_dim: bool = True  # head_dim may differ from hidden_size / heads
 
 
 _ARCHITECTURES = {
@@ -103,7 +103,7 @@ _ARCHITECTURES = {
     "qwen3": _Architecture("qwen3", _LAYER | _QK_NORM),
 }
 
-#: Keys that are converted, behind the architecture's name.
+#: Keys that are converted, after the architecture's name.
 _CONVERTED = {
     "context_length",
     "embedding_length",
@@ -124,9 +124,9 @@ _CONVERTED = {
     "rope.scaling.yarn_beta_fast",
     "rope.scaling.yarn_beta_slow",
 }
-#: Keys that say nothing of the computation.
+#: Keys without an effect on the computation.
 _INERT = {"rope.scaling.finetuned", "tensor_data_layout", "leading_dense_block_count"}
-#: Keys that are right only with the value of a model without the feature.
+#: Unsupported features: keys that are accepted only with the value that disables the feature.
 _ABSENT = {
     "expert_count": 0,
     "expert_used_count": 0,
@@ -142,31 +142,31 @@ _ABSENT = {
 
 
 class Hyperparameters:
-    """The keys of the file's architecture; checks each as it is read."""
+    """Typed access to the keys of the file's architecture."""
 
     def __init__(self, file: GgufFile) -> None:
-        """Take a file.
+        """Check the architecture and the names of its keys.
 
         Raises:
-            ModelLoadError: Its architecture, or one of its keys, is not supported.
+            ModelLoadError: The architecture, or a key, is not supported.
         """
         self._file = file
         name = file.metadata.get("general.architecture")
         self.name = name if isinstance(name, str) else ""
         if self.name not in _ARCHITECTURES:
             raise ModelLoadError(
-                f"{file.path} holds a model of the architecture {name!r:.80}; from GGUF files, "
-                f"{', '.join(_ARCHITECTURES)} are supported. Others can be converted from their "
+                f"{file.path} has the architecture {name!r:.80}; GGUF files of "
+                f"{', '.join(_ARCHITECTURES)} are supported. Convert other models from their "
                 "folder on the hub with mlx_lm.convert"
             )
         self.architecture = _ARCHITECTURES[self.name]
-        self._refuse_unknown()
+        self._reject_unknown()
 
     def number(self, key: str, default: float | None = None) -> float:
-        """A number, or the format's default for it.
+        """Return a number, or the format's default.
 
         Raises:
-            ModelLoadError: It is missing and has no default, or is no finite number.
+            ModelLoadError: It is missing without a default, or is not a finite number.
         """
         value = self._file.metadata.get(f"{self.name}.{key}", default)
         if isinstance(value, np.ndarray):
@@ -174,57 +174,57 @@ class Hyperparameters:
         if value is None:
             raise self.error(key, "is missing")
         if not _is_number(value) or not math.isfinite(value):
-            raise self.error(key, f"is {value!r:.80}, which is no number")
+            raise self.error(key, f"is {value!r:.80}; it must be a finite number")
         return value
 
     def positive(self, key: str, default: float | None = None) -> float:
-        """A positive number.
+        """Return a positive number.
 
         Raises:
-            ModelLoadError: It is missing and has no default, or is something else.
+            ModelLoadError: It is missing without a default, or is not a positive number.
         """
         value = float(self.number(key, default))
         if not 0 < value < _MAX_NUMBER:
-            raise self.error(key, f"is {value}; a positive number below {_MAX_NUMBER} is needed")
+            raise self.error(key, f"is {value}; it must be a positive number below {_MAX_NUMBER}")
         return value
 
     def count(self, key: str, default: int | None = None) -> int:
-        """A positive integer.
+        """Return a positive integer.
 
         Raises:
-            ModelLoadError: It is missing and has no default, or is something else.
+            ModelLoadError: It is missing without a default, or is not a positive integer.
         """
         value = self.number(key, default)
         if value != int(value) or not 1 <= value <= _MAX_COUNT:
-            raise self.error(key, f"is {value!r}; a positive integer up to {_MAX_COUNT} is needed")
+            raise self.error(key, f"is {value!r}; it must be an integer from 1 to {_MAX_COUNT}")
         return int(value)
 
     def text(self, key: str, default: str) -> str:
-        """A name.
+        """Return a string.
 
         Raises:
-            ModelLoadError: It is no text.
+            ModelLoadError: It is not a string.
         """
         value = self._file.metadata.get(f"{self.name}.{key}", default)
         if not isinstance(value, str):
-            raise self.error(key, f"is {value!r:.80}, which is no text")
+            raise self.error(key, f"is {value!r:.80}; it must be a string")
         return value
 
     def has(self, key: str) -> bool:
-        """Whether the file has the key."""
+        """True if the file has the key."""
         return f"{self.name}.{key}" in self._file.metadata
 
     def error(self, key: str, what: str) -> ModelLoadError:
-        """An error that names file and key."""
+        """Return an error that names the file and the key."""
         return ModelLoadError(f"{self._file.path}: {self.name}.{key} {what}")
 
     def _uniform(self, key: str, values: np.ndarray) -> Any:
-        """The value of a key with one for each layer, if they agree."""
+        """Return the common value of a key that has one value per layer."""
         if not len(values) or (values != values[0]).any():
             raise self.error(key, "differs between layers, which is not supported")
         return values[0].item()
 
-    def _refuse_unknown(self) -> None:
+    def _reject_unknown(self) -> None:
         prefix = f"{self.name}."
         for full, value in self._file.metadata.items():
             key = full.removeprefix(prefix)
@@ -237,7 +237,7 @@ class Hyperparameters:
 
 
 def config_of(file: GgufFile, parameters: Hyperparameters) -> dict[str, Any]:
-    """mlx-lm's config, without what says of the tokenizer and of quantization.
+    """Return mlx-lm's config, without the tokenizer and quantization entries.
 
     Raises:
         ModelLoadError: A key is missing or not supported.
@@ -246,7 +246,9 @@ def config_of(file: GgufFile, parameters: Hyperparameters) -> dict[str, Any]:
     hidden = parameters.count("embedding_length")
     head_dim = _head_dim(parameters, hidden, heads)
     if not parameters.architecture.has_head_dim and head_dim * heads != hidden:
-        raise parameters.error("attention.key_length", f"is {head_dim}; {hidden // heads} is right")
+        raise parameters.error(
+            "attention.key_length", f"is {head_dim}; it must be {hidden // heads}"
+        )
     theta = parameters.positive("rope.freq_base", 10000.0)
     return {
         "model_type": parameters.architecture.model_type,
@@ -268,10 +270,10 @@ def config_of(file: GgufFile, parameters: Hyperparameters) -> dict[str, Any]:
 
 
 def tensor_names(file: GgufFile, parameters: Hyperparameters) -> dict[str, str]:
-    """mlx-lm's names of the file's tensors.
+    """Map the file's tensor names to mlx-lm's.
 
     Raises:
-        ModelLoadError: A tensor is missing, or is not known.
+        ModelLoadError: A tensor is missing, or is unknown.
     """
     layer = dict(parameters.architecture.layer)
     for option, tensors in parameters.architecture.optional.items():
@@ -285,22 +287,22 @@ def tensor_names(file: GgufFile, parameters: Hyperparameters) -> dict[str, str]:
     names |= {name: new for name, new in _HEAD.items() if name in file.tensors}
     if unknown := file.tensors.keys() - names.keys() - {_ROPE_FACTORS}:
         raise ModelLoadError(
-            f"{file.path} has tensors that a {parameters.name} model is not known to have: "
+            f"{file.path} has tensors that are not supported for {parameters.name} models: "
             f"{_some(unknown)}"
         )
     return names
 
 
 def check_tensors(file: GgufFile, names: Mapping[str, str], config: Mapping[str, Any]) -> None:
-    """Refuse tensors that do not have the shape that the config says, or cannot be unpacked.
+    """Reject tensors whose shape contradicts the config, or whose type cannot be unpacked.
 
     Args:
         file: The file.
-        names: The tensors that are converted, as `tensor_names` gives them.
-        config: The config, as `config_of` gives it.
+        names: The converted tensors, from `tensor_names`.
+        config: The config, from `config_of`.
 
     Raises:
-        ModelLoadError: A tensor is of another shape, or of a type that is not supported.
+        ModelLoadError: A tensor has another shape, or an unsupported type.
     """
     sizes = _sizes(config)
     for name in names:
@@ -309,18 +311,18 @@ def check_tensors(file: GgufFile, names: Mapping[str, str], config: Mapping[str,
         expected = tuple(sizes[axis] for axis in _SHAPES[kind])
         if tensor.shape != expected:
             raise ModelLoadError(
-                f"{file.path}: tensor {name!r} has the shape {tensor.shape}; {expected} "
-                f"({', '.join(_SHAPES[kind])}) is right by the file's hyperparameters"
+                f"{file.path}: tensor {name!r} has the shape {tensor.shape}; by the file's "
+                f"hyperparameters it must be {expected} ({', '.join(_SHAPES[kind])})"
             )
         if not can_unpack(tensor.type):
             raise ModelLoadError(
-                f"{file.path}: tensor {name!r} is of the type {tensor.type.name}, which is not "
+                f"{file.path}: tensor {name!r} has the type {tensor.type.name}, which is not "
                 "supported for weights"
             )
 
 
 def _sizes(config: Mapping[str, Any]) -> dict[str, int]:
-    """The sizes of the axes of tensors; the heads of a projection are one axis."""
+    """Return the sizes of tensor axes; all heads of a projection form one axis."""
     head_dim = config["head_dim"]
     return {
         "vocab": config["vocab_size"],
@@ -333,10 +335,12 @@ def _sizes(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _block_count(file: GgufFile, parameters: Hyperparameters) -> int:
-    """Number of layers; more than there are tensors would be a list of names without an end."""
+    """Return the number of layers; bounded, since a damaged count would exhaust the memory."""
     count = parameters.count("block_count")
     if count > len(file.tensors):
-        raise parameters.error("block_count", f"is {count}, and it has {len(file.tensors)} tensors")
+        raise parameters.error(
+            "block_count", f"is {count}; the file has only {len(file.tensors)} tensors"
+        )
     return count
 
 
@@ -345,13 +349,13 @@ def _is_number(value: object) -> bool:
 
 
 def _some(names: set[str]) -> str:
-    """The first names of many."""
+    """Format the first names of a set for a message."""
     shown = ", ".join(repr(name) for name in sorted(names)[:3])
     return shown + (f" and {len(names) - 3} others" if len(names) > 3 else "")
 
 
 def _head_dim(parameters: Hyperparameters, hidden: int, heads: int) -> int:
-    """Width of a head; keys, values and the rotary embedding must have the same."""
+    """Return the head dimension, which must be the same for keys, values and RoPE."""
     if not parameters.has("attention.key_length") and hidden % heads:
         raise parameters.error(
             "attention.head_count", f"is {heads}, which does not divide {hidden}"
@@ -361,16 +365,16 @@ def _head_dim(parameters: Hyperparameters, hidden: int, heads: int) -> int:
         if parameters.count(key, head_dim) != head_dim:
             raise parameters.error(
                 key,
-                f"is {parameters.count(key)}; only the width of a head, {head_dim}, is supported",
+                f"is {parameters.count(key)}; only the head dimension, {head_dim}, is supported",
             )
     return head_dim
 
 
 def _vocab_size(file: GgufFile, parameters: Hyperparameters) -> int:
-    """Rows of the embedding, which may be more than there are tokens."""
+    """Return the rows of the embedding, which may exceed the number of tokens."""
     embedding = file.tensors.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
-        raise ModelLoadError(f"{file.path} has no tensor 'token_embd.weight' of two dimensions")
+        raise ModelLoadError(f"{file.path} has no two-dimensional tensor 'token_embd.weight'")
     rows = embedding.shape[0]
     if parameters.count("vocab_size", rows) > rows:
         raise parameters.error("vocab_size", f"is larger than the embedding's {rows} rows")
@@ -378,7 +382,7 @@ def _vocab_size(file: GgufFile, parameters: Hyperparameters) -> int:
 
 
 def _options(file: GgufFile, parameters: Hyperparameters) -> dict[str, bool]:
-    """Options of the config that tensors in the first layer stand for."""
+    """Derive config options from the presence of their tensors in the first layer."""
     return {
         option: all(f"blk.0.{name}" in file.tensors for name in tensors)
         for option, tensors in parameters.architecture.optional.items()
@@ -388,16 +392,20 @@ def _options(file: GgufFile, parameters: Hyperparameters) -> dict[str, bool]:
 def _rope_scaling(
     file: GgufFile, parameters: Hyperparameters, head_dim: int, theta: float
 ) -> dict[str, Any] | None:
-    """mlx-lm's description of how positions are scaled."""
+    """Return mlx-lm's `rope_scaling` entry of a config."""
     kind = parameters.text("rope.scaling.type", "linear" if _factor_key(parameters) else "none")
     if _ROPE_FACTORS in file.tensors:
         if kind != "none":
-            raise parameters.error("rope.scaling.type", f"is {kind!r} beside {_ROPE_FACTORS}")
+            raise parameters.error(
+                "rope.scaling.type", f"is {kind!r}; with the tensor {_ROPE_FACTORS} it must be none"
+            )
         return _llama3_scaling(file, head_dim, theta)
     if kind == "none":
         return None
     if kind not in ("linear", "yarn"):
-        raise parameters.error("rope.scaling.type", f"is {kind!r}; none, linear and yarn are known")
+        raise parameters.error(
+            "rope.scaling.type", f"is {kind!r}; none, linear and yarn are supported"
+        )
     factor = parameters.positive(_factor_key(parameters) or "rope.scaling.factor")
     if kind == "linear":
         return {"rope_type": "linear", "factor": factor}
@@ -405,7 +413,7 @@ def _rope_scaling(
 
 
 def _factor_key(parameters: Hyperparameters) -> str | None:
-    """The key that has the factor; `rope.scale_linear` is its older name."""
+    """Return the key of the scaling factor; `rope.scale_linear` is its former name."""
     keys = ("rope.scaling.factor", "rope.scale_linear")
     return next((key for key in keys if parameters.has(key)), None)
 
@@ -422,10 +430,10 @@ def _yarn(parameters: Hyperparameters) -> dict[str, float]:
 
 
 def _llama3_scaling(file: GgufFile, head_dim: int, theta: float) -> dict[str, Any]:
-    """The parameters of Llama 3's scaling, found from the factors that the file has.
+    """Recover the parameters of Llama 3's RoPE scaling from the divisors in the file.
 
     Raises:
-        ModelLoadError: The factors are not those of Llama 3.1, 3.2 or 3.3.
+        ModelLoadError: The divisors are not those of Llama 3.1, 3.2 or 3.3.
     """
     tensor = file.tensors[_ROPE_FACTORS]
     factors = unpacked(tensor.type, file.blocks(_ROPE_FACTORS)).reshape(-1).astype(np.float64)
@@ -439,22 +447,22 @@ def _llama3_scaling(file: GgufFile, head_dim: int, theta: float) -> dict[str, An
     }
     expected = _llama3_factors(head_dim, theta, max(factor, 1.0))
     if factors.shape != expected.shape or not np.allclose(factors, expected, rtol=1e-4):
+        first = [round(float(value), 3) for value in factors[:4]]
         raise ModelLoadError(
-            f"{file.path}: the factors in {_ROPE_FACTORS!r} are not those of Llama 3.1 to 3.3 "
-            f"(first {_first(factors)}), and others are not supported"
+            f"{file.path}: the factors in {_ROPE_FACTORS!r} start with {first}; only those of "
+            "Llama 3.1 to 3.3 are supported"
         )
     return scaling
 
 
-def _first(values: np.ndarray) -> Sequence[float]:
-    return [round(float(value), 3) for value in values[:4]]
-
-
 def _llama3_factors(head_dim: int, theta: float, factor: float) -> np.ndarray:
-    """By what Llama 3's scaling divides each frequency.  (head_dim / 2,)
+    """Return the divisor of each RoPE frequency under Llama 3's scaling.  (head_dim / 2,)
 
-    Wavelengths below a quarter of the original context stay, those beyond all of it are stretched
-    by the factor, and those between by something between.
+    Wavelengths up to a quarter of the original context are unchanged, wavelengths above the whole
+    context are stretched by `factor`, and those between are interpolated:
+
+        wavelength   0 ------- 2048 ---------- 8192 ------->
+        divisor      1         1  ...  factor  factor
     """
     wavelengths = 2 * np.pi * theta ** (np.arange(0, head_dim, 2) / head_dim)
     smooth = np.clip((8192 / wavelengths - 1) / 3, 0, 1)

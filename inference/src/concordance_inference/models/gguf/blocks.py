@@ -1,8 +1,8 @@
-"""Quantized tensors of GGUF in MLX's affine layout, or unpacked.
+"""Converts GGUF's quantized tensors to MLX's affine layout, or unpacks them.
 
-Most types of GGUF are affine in groups of 32 weights, weight = scale * q + bias, as MLX's are:
-they are repacked without a loss beside the rounding of scales to float16. The others (Q2_K, Q3_K,
-Q6_K with groups of 16, and the IQ types with tables) are unpacked by the package `gguf`.
+Most GGUF types are affine in groups of 32 weights, weight = scale * q + bias, as MLX's are. They
+are repacked; the only loss is the rounding of scales to float16. The other types (Q2_K, Q3_K and
+Q6_K with groups of 16, and the IQ types with lookup tables) are unpacked by the package `gguf`.
 Layouts: https://github.com/ggml-org/llama.cpp/blob/master/ggml/src/ggml-common.h.
 """
 
@@ -17,12 +17,12 @@ GROUP_SIZE = 32
 
 
 class BlockType(Struct, frozen=True):
-    """A type of tensor in GGUF."""
+    """A GGUF tensor type."""
 
     id: int
     name: str
-    num_elements: int  # of a block
-    num_bytes: int  # of a block
+    num_elements: int  # per block
+    num_bytes: int  # per block
 
 
 class Affine(Struct, frozen=True, eq=False):
@@ -34,13 +34,13 @@ class Affine(Struct, frozen=True, eq=False):
     biases: np.ndarray  # (groups,) float32
 
     def unpacked(self) -> np.ndarray:
-        """The weights.  (groups, 32) float32"""
+        """Return the weights.  (groups, 32) float32"""
         weights = self.quants * self.scales[:, None]
         weights += self.biases[:, None]
         return weights
 
     def packed(self) -> np.ndarray:
-        """Quants as MLX packs them: `bits` bits each, lowest first.  (groups, bits) uint32"""
+        """Return the quants in MLX's packing, lowest bit first.  (groups, bits) uint32"""
         if self.bits == 8:
             return np.ascontiguousarray(self.quants).view("<u4")
         if self.bits == 4:
@@ -52,13 +52,13 @@ class Affine(Struct, frozen=True, eq=False):
 
 
 def block_type(number: int) -> BlockType | None:
-    """The type of a tensor by its number in the file; `None` if it is not known."""
+    """Return a tensor type by its number in the file; `None` if it is unknown."""
     known = _PLAIN.get(number) or _AFFINE.get(number)
     return known or _other_type(number)
 
 
 def affine(kind: BlockType, blocks: np.ndarray) -> Affine | None:
-    """Quantized blocks in MLX's layout; `None` for types that it has no layout for.
+    """Convert quantized blocks to MLX's layout; `None` for types that MLX has no layout for.
 
     Args:
         kind: The type.
@@ -69,10 +69,10 @@ def affine(kind: BlockType, blocks: np.ndarray) -> Affine | None:
 
 
 def can_unpack(kind: BlockType) -> bool:
-    """Whether `unpacked` knows a type: not those of integers, nor a few that no file has."""
+    """True if `unpacked` supports a type. It does not support integers, and a few rare types."""
     if kind.id in _PLAIN or kind.id in _AFFINE:
         return True
-    from gguf import GGMLQuantizationType, quants  # noqa: PLC0415  # only some files need it
+    from gguf import GGMLQuantizationType, quants  # noqa: PLC0415  # few files need it
 
     one = np.zeros((1, kind.num_bytes), np.uint8)
     try:
@@ -83,9 +83,9 @@ def can_unpack(kind: BlockType) -> bool:
 
 
 def unpacked(kind: BlockType, blocks: np.ndarray) -> np.ndarray:
-    """Weights of blocks of any type, float16 and float32 as they are.  (blocks, elements)
+    """Return the weights of blocks of any type.  (blocks, elements)
 
-    Bfloat16 becomes float32, as do the quantized types.
+    Float16 and float32 keep their type; bfloat16 and the quantized types become float32.
     """
     if kind.name in ("F32", "F16"):
         return blocks.view({"F32": "<f4", "F16": "<f2"}[kind.name])
@@ -94,13 +94,13 @@ def unpacked(kind: BlockType, blocks: np.ndarray) -> np.ndarray:
     groups = affine(kind, blocks)
     if groups is not None:
         return groups.unpacked()
-    from gguf import GGMLQuantizationType, quants  # noqa: PLC0415  # only some files need it
+    from gguf import GGMLQuantizationType, quants  # noqa: PLC0415  # few files need it
 
     return quants.dequantize(blocks, GGMLQuantizationType(kind.id))
 
 
 def _other_type(number: int) -> BlockType | None:
-    """A type that only the package `gguf` unpacks."""
+    """Return a type that only the package `gguf` can unpack."""
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType  # noqa: PLC0415
 
     try:
@@ -111,22 +111,22 @@ def _other_type(number: int) -> BlockType | None:
 
 
 def _half(blocks: np.ndarray, start: int) -> np.ndarray:
-    """A float16 of each block.  (blocks,) float32"""
+    """Return the float16 at byte `start` of each block.  (blocks,) float32"""
     return np.ascontiguousarray(blocks[:, start : start + 2]).view("<f2")[:, 0].astype(np.float32)
 
 
 def _nibbles(packed: np.ndarray) -> np.ndarray:
-    """Low halves of all bytes, then the high halves.  (..., n) -> (..., 2 n)"""
+    """Return the low halves of all bytes, then the high halves.  (..., n) -> (..., 2 n)"""
     return np.concatenate([packed & 0xF, packed >> 4], axis=-1)
 
 
 def _fifth_bits(packed: np.ndarray) -> np.ndarray:
-    """Bit j of each block's 32 as the fifth bit of weight j.  (blocks, 4) -> (blocks, 32)"""
+    """Return bit j of each block, shifted to bit 4 of weight j.  (blocks, 4) -> (blocks, 32)"""
     return np.unpackbits(packed, axis=-1, bitorder="little") << 4
 
 
 def _centred(bits: int, quants: np.ndarray, scales: np.ndarray) -> Affine:
-    """A type without biases: its quants lie around the middle of their range."""
+    """Convert a type without biases: its zero point is the middle of the range."""
     return Affine(bits, quants, scales, scales * -float(1 << (bits - 1)))
 
 
@@ -159,7 +159,7 @@ def _q5_k(blocks: np.ndarray) -> Affine:
 
 
 def _k_scales(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scales and biases of the 8 groups of each block, 6 bits each in 12 bytes.  (groups,)"""
+    """Unpack scales and biases of a block's 8 groups: 6 bits each in 12 bytes.  (groups,)"""
     low, middle, high = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
     scales = np.concatenate([low & 63, (high & 0xF) | (low >> 6 << 4)], axis=-1)
     mins = np.concatenate([middle & 63, (high >> 4) | (middle >> 6 << 4)], axis=-1)

@@ -1,4 +1,4 @@
-"""Writes the folder: weights, config, tokenizer."""
+"""Writes a model folder from a GGUF file: weights, config, tokenizer."""
 
 import json
 import math
@@ -23,9 +23,10 @@ from concordance_inference.models.gguf.tokenizer import Vocabulary
 Weights = Literal["float32", "quantized"]
 Progress = Callable[[str], None]
 
-#: A file of weights is written when it holds so many bytes, so that converting takes little memory.
+#: Weights are written in shards of this size, which bounds the memory that a conversion takes.
 _SHARD_BYTES = 2 << 30
 
+#: Recommended sampling parameters: GGUF's key -> the key in generation_config.json.
 _SAMPLING = {
     "general.sampling.temp": "temperature",
     "general.sampling.top_k": "top_k",
@@ -42,15 +43,15 @@ def convert_gguf(gguf: Path, folder: Path, *, weights: Weights, progress: Progre
 
     Args:
         gguf: The file.
-        folder: Where to; it is made.
-        weights: "float32" unpacks everything. "quantized" keeps what MLX has a layout for in as
-            many bits as the file has, and everything else in one 16-bit type, so that activations
-            and the KV cache are 16-bit too.
-        progress: Told what is being done.
+        folder: The folder to create.
+        weights: "float32" unpacks everything. "quantized" keeps tensors that MLX has a layout for
+            at their number of bits, and everything else in one 16-bit type, so that activations and
+            the KV cache are 16-bit too.
+        progress: Called with a message at each stage.
 
     Raises:
-        ModelLoadError: The file cannot be read, or says something that is not supported; the
-            message names it.
+        ModelLoadError: The file cannot be read, or has an unsupported key or tensor; the message
+            names it.
     """
     progress(f"reading {gguf.name}")
     file = GgufFile(gguf)
@@ -76,7 +77,7 @@ def convert_gguf(gguf: Path, folder: Path, *, weights: Weights, progress: Progre
 
 
 def num_parameters(gguf: Path) -> int:
-    """Number of weights in a GGUF file, by its header.
+    """Return the number of weights in a GGUF file, from its header.
 
     Raises:
         ModelLoadError: The file cannot be read.
@@ -85,10 +86,10 @@ def num_parameters(gguf: Path) -> int:
 
 
 def _check_whole(file: GgufFile) -> None:
-    """Refuse files that hold a part of a model, or something else."""
+    """Reject files that contain a part of a model, or no model."""
     kind = file.metadata.get("general.type", "model")
     if not is_value(kind, "model"):
-        raise ModelLoadError(f"{file.path} holds a {kind!r:.80} (general.type), not a model")
+        raise ModelLoadError(f"{file.path} contains a {kind!r:.80} (general.type), not a model")
     parts = file.metadata.get("split.count", 1)
     if not (is_value(parts, 0) or is_value(parts, 1)):
         raise ModelLoadError(
@@ -98,19 +99,19 @@ def _check_whole(file: GgufFile) -> None:
 
 
 def _is_packed(tensor: Tensor) -> bool:
-    """Whether MLX has a layout for the tensor: a matrix of one of the affine types."""
+    """True if MLX has a layout for the tensor: a matrix of one of the affine types."""
     is_matrix = len(tensor.shape) == 2 and tensor.shape[-1] % GROUP_SIZE == 0
     return is_matrix and tensor.type.name not in _FLOATS and _bits(tensor) is not None
 
 
 def _bits(tensor: Tensor) -> int | None:
-    """Bits per weight in MLX's layout."""
+    """Return the bits per weight in MLX's layout; `None` if MLX has none for the type."""
     sample = affine(tensor.type, np.zeros((1, tensor.type.num_bytes), np.uint8))
     return sample.bits if sample else None
 
 
 def _quantization(file: GgufFile, names: Mapping[str, str]) -> dict[str, Any] | None:
-    """mlx-lm's description of which tensor is quantized how; `None` if none is."""
+    """Return mlx-lm's `quantization` entry of a config; `None` if no tensor is quantized."""
     bits = {
         new.removesuffix(".weight"): _bits(file.tensors[name])
         for name, new in names.items()
@@ -127,10 +128,10 @@ def _quantization(file: GgufFile, names: Mapping[str, str]) -> dict[str, Any] | 
 
 
 def _dtype(file: GgufFile) -> mx.Dtype:
-    """The type of everything that is not packed, hence of activations.
+    """Return the type of all tensors that are not packed, which is also that of activations.
 
-    Scales are float16, and one tensor of another type beside them (norms are float32 in most
-    files) would make everything behind it float32.
+    Scales are float16. A single tensor of another type (norms are float32 in most files) would
+    promote all later activations to float32.
     """
     embedding = file.tensors["token_embd.weight"].type.name
     is_plain = all(tensor.type.name in _FLOATS for tensor in file.tensors.values())
@@ -140,10 +141,10 @@ def _dtype(file: GgufFile) -> mx.Dtype:
 def _arrays(
     file: GgufFile, names: Mapping[str, str], dtype: mx.Dtype, *, unpacks: bool
 ) -> Iterator[dict[str, mx.array]]:
-    """The arrays of one tensor after the other.
+    """Yield the arrays of each tensor.
 
     Raises:
-        ModelLoadError: A value is no number, or too large for the type that it is written in.
+        ModelLoadError: A value is not finite, or overflows the type that it is written in.
     """
     for name, new in names.items():
         tensor = file.tensors[name]
@@ -160,13 +161,13 @@ def _check_finite(file: GgufFile, name: str, arrays: Mapping[str, mx.array]) -> 
     for array in arrays.values():
         if array.dtype != mx.uint32 and not mx.isfinite(array).all().item():
             raise ModelLoadError(
-                f"{file.path}: tensor {name!r} holds NaN or infinity, or values too large for "
+                f"{file.path}: tensor {name!r} contains NaN or infinity, or values too large for "
                 f"{str(array.dtype).removeprefix('mlx.core.')}"
             )
 
 
 def _packed(file: GgufFile, tensor: Tensor, new: str, dtype: mx.Dtype) -> dict[str, mx.array]:
-    """Weights, scales and biases of a matrix as MLX's quantized layers have them."""
+    """Return weights, scales and biases of a matrix in the format of MLX's quantized layers."""
     groups = affine(tensor.type, file.blocks(tensor.name))
     assert groups, tensor.type.name
     rows, base = tensor.shape[0], new.removesuffix(".weight")
@@ -178,7 +179,7 @@ def _packed(file: GgufFile, tensor: Tensor, new: str, dtype: mx.Dtype) -> dict[s
 
 
 def _write_weights(folder: Path, parts: Iterator[dict[str, mx.array]]) -> None:
-    """Write arrays into as many files as they need; mlx-lm reads all `model*.safetensors`."""
+    """Write arrays in shards; mlx-lm reads all `model*.safetensors`."""
     shard: dict[str, mx.array] = {}
     number = 1
     for part in parts:
@@ -196,17 +197,17 @@ def _save(folder: Path, number: int, shard: dict[str, mx.array]) -> None:
 
 
 def _sampling(file: GgufFile) -> dict[str, float]:
-    """What the file recommends for sampling, by the names of generation_config.json.
+    """Return the recommended sampling parameters, under the names of generation_config.json.
 
     Raises:
-        ModelLoadError: A recommendation is no number.
+        ModelLoadError: A value is not a finite number.
     """
     found: dict[str, float] = {}
     for key, new in _SAMPLING.items():
         value = file.metadata.get(key, 0)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value):
-            raise ModelLoadError(f"{file.path}: {key} is {value!r:.80}, which is no number")
+            raise ModelLoadError(f"{file.path}: {key} is {value!r:.80}; it must be a finite number")
         if key in file.metadata:
             found[new] = value
     return found

@@ -1,8 +1,8 @@
-"""Reads the container: metadata, and where each tensor's bytes are.
+"""Reads the GGUF container: metadata, and the offset of each tensor's bytes.
 
-Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Every length in the file is
-checked against the file's size before it is used, so a damaged file is refused and never read
-past its end.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Every length in the file is
+checked against the file's size before use, so a damaged file is rejected and never read past its
+end.
 """
 
 import math
@@ -23,11 +23,11 @@ _VERSIONS = (2, 3)
 _ALIGNMENT = 32
 _MAX_DIMENSIONS = 4
 
-#: More than any model has. A damaged count would take memory many times the size of the file.
+#: More than any model has. A damaged count would allocate many times the size of the file.
 _MAX_TENSORS = _MAX_KEYS = 1 << 16
 _MAX_TEXTS = 1 << 22
 
-#: Value types of metadata: number -> numpy's type.
+#: Numeric value types of metadata: type number -> numpy dtype.
 _NUMBERS = {
     0: np.dtype("<u1"),
     1: np.dtype("<i1"),
@@ -45,26 +45,26 @@ _STRING, _ARRAY = 8, 9
 
 
 class Tensor(Struct, frozen=True):
-    """A tensor's place in the file."""
+    """Shape, type and location of a tensor in the file."""
 
     name: str
     shape: tuple[int, ...]  # the innermost dimension last
     type: BlockType
-    start: int  # in bytes from the beginning of the file
+    start: int  # in bytes from the start of the file
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """Element count."""
         return math.prod(self.shape)
 
     @property
     def num_bytes(self) -> int:
-        """Bytes that it takes in the file."""
+        """Size in the file, in bytes."""
         return self.size // self.type.num_elements * self.type.num_bytes
 
 
 def is_value(found: Any, expected: object) -> bool:
-    """Compare a value of metadata with a scalar; an array has to repeat it."""
+    """True if a metadata value equals a scalar, or is an array in which every element does."""
     if isinstance(found, np.ndarray):
         found = found.tolist()
     if isinstance(found, list):
@@ -74,7 +74,7 @@ def is_value(found: Any, expected: object) -> bool:
 
 
 class GgufFile:
-    """An open GGUF file."""
+    """Metadata and tensors of a GGUF file, memory-mapped."""
 
     def __init__(self, path: Path) -> None:
         """Read the metadata and the list of tensors.
@@ -83,7 +83,7 @@ class GgufFile:
             path: The file.
 
         Raises:
-            ModelLoadError: It cannot be read, is damaged, or is of another version.
+            ModelLoadError: It cannot be read, is damaged, or has an unsupported version.
         """
         self.path = path
         self.metadata: dict[str, Any] = {}
@@ -97,21 +97,23 @@ class GgufFile:
         self._read_header()
 
     def error(self, what: str) -> ModelLoadError:
-        """An error that names the file."""
+        """Return an error that names the file."""
         return ModelLoadError(f"{self.path} cannot be read as a GGUF file: {what}")
 
     def blocks(self, name: str) -> np.ndarray:
-        """Bytes of a tensor, one row for each block.  (blocks, bytes per block) uint8"""
+        """Return a tensor's bytes, one row per block.  (blocks, bytes per block) uint8"""
         tensor = self.tensors[name]
         data = np.frombuffer(self._bytes, np.uint8, tensor.num_bytes, tensor.start)
         return data.reshape(-1, tensor.type.num_bytes)
 
     def _read_header(self) -> None:
         if self._take(4) != _MAGIC:
-            raise self.error("it does not begin with the letters GGUF")
+            raise self.error("it does not start with the letters GGUF")
         version = self._number("<I")
         if version not in _VERSIONS:
-            raise self.error(f"its version is {version}; versions 2 and 3 in little-endian are")
+            raise self.error(
+                f"its version is {version}; versions 2 and 3, little-endian, are supported"
+            )
         num_tensors = self._count("tensors", _MAX_TENSORS)
         for _ in range(self._count("keys", _MAX_KEYS)):
             self._read_key()
@@ -120,14 +122,14 @@ class GgufFile:
     def _count(self, what: str, most: int) -> int:
         count = self._number("<Q")
         if count > most:
-            raise self.error(f"it says that it has {count} {what}; at most {most} are read")
+            raise self.error(f"it declares {count} {what}; at most {most} are supported")
         return count
 
     def _read_key(self) -> None:
         key = self._string()
         if key in self.metadata:
             raise self.error(f"it has the key {key!r:.80} twice")
-        # Descriptions may hold anything; names of tokens must be right.
+        # Invalid UTF-8 is harmless in descriptions, but not in token names.
         strict = not key.startswith("general.")
         self.metadata[key] = self._value(self._number("<I"), key, strict=strict)
 
@@ -146,27 +148,27 @@ class GgufFile:
 
     def _numbers(self, kind: int, length: int, key: str) -> np.ndarray:
         if kind not in _NUMBERS:
-            raise self.error(f"the value of {key!r:.80} is of the unknown type {kind}")
+            raise self.error(f"the value of {key!r:.80} has the unknown type {kind}")
         dtype = _NUMBERS[kind]
         return np.frombuffer(self._take(length * dtype.itemsize), dtype)
 
     def _tensor(self) -> tuple[str, tuple[int, ...], BlockType, int]:
-        """Name, shape, type, and offset in the data, of the tensor that comes next."""
+        """Read the next tensor's name, shape, type, and offset in the data section."""
         name = self._string()
         num_dimensions = self._number("<I")
         if not 1 <= num_dimensions <= _MAX_DIMENSIONS:
             raise self.error(
                 f"tensor {name!r:.80} has {num_dimensions} dimensions; 1 to {_MAX_DIMENSIONS} are "
-                "possible"
+                "supported"
             )
         shape = tuple(self._number("<Q") for _ in range(num_dimensions))
         kind = block_type(self._number("<I"))
         if kind is None:
-            raise self.error(f"tensor {name!r:.80} is of a type that is not known")
+            raise self.error(f"tensor {name!r:.80} has an unknown type")
         return name, shape[::-1], kind, self._number("<Q")
 
     def _place(self, found: list[tuple[str, tuple[int, ...], BlockType, int]]) -> None:
-        """Fill `tensors`; offsets count from the first aligned byte behind the list."""
+        """Fill `tensors`; offsets are relative to the first aligned byte after the header."""
         alignment = self._alignment()
         start = -(-self._at // alignment) * alignment
         for name, shape, kind, offset in found:
@@ -183,11 +185,11 @@ class GgufFile:
     def _alignment(self) -> int:
         found = self.metadata.get("general.alignment", _ALIGNMENT)
         if type(found) is not int or found < 1 or found & (found - 1):
-            raise self.error(f"general.alignment is {found!r:.80}; a power of two is needed")
+            raise self.error(f"general.alignment is {found!r:.80}; it must be a power of two")
         return found
 
     def _check_apart(self) -> None:
-        """Refuse tensors that share bytes."""
+        """Reject tensors that overlap."""
         placed = sorted(self.tensors.values(), key=lambda tensor: tensor.start)
         for tensor, following in pairwise(placed):
             if tensor.start + tensor.num_bytes > following.start:
@@ -205,7 +207,7 @@ class GgufFile:
         if end > len(self._bytes):
             raise self.error(
                 f"tensor {tensor.name!r:.80} ends at byte {end}, and the file has "
-                f"{len(self._bytes)}; it may have been fetched in part"
+                f"{len(self._bytes)}; the download may be incomplete"
             )
 
     def _take(self, count: int) -> bytes:

@@ -1,8 +1,8 @@
-"""The byte-level BPE tokenizer of a GGUF file, as `tokenizers` and transformers have it.
+"""Converts the byte-level BPE tokenizer of a GGUF file to one of `tokenizers` and `transformers`.
 
-A file names its way to split a text before merging (`tokenizer.ggml.pre`) without giving the
-pattern. The patterns below are those of the models' own tokenizer.json. A wrong one gives other
-token ids than the model was trained on, without any sign of it, so an unknown name is refused.
+A file names its pre-tokenizer (`tokenizer.ggml.pre`) but does not contain the pattern. The patterns
+below come from the models' own tokenizer.json. A wrong pattern silently produces token ids that the
+model was not trained on, so an unknown name is rejected.
 """
 
 import logging
@@ -27,7 +27,7 @@ from concordance_inference.models.gguf.file import GgufFile, is_value
 
 logger = logging.getLogger(__name__)
 
-# Types of tokens.
+# Token types.
 _UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -40,7 +40,7 @@ _CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 
 
 def _cased(contraction: str, digits: str) -> str:
-    """Words split where lower case turns to upper case, as by o200k and tekken."""
+    """Return a pattern that also splits words between lower and upper case (o200k, tekken)."""
     return (
         rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{contraction}"
         rf"|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{contraction}"
@@ -48,20 +48,20 @@ def _cased(contraction: str, digits: str) -> str:
     )
 
 
-class _Splitting(Struct, frozen=True):
-    """How a text is split before merging, and what else the name stands for."""
+class _PreTokenizer(Struct, frozen=True):
+    """The settings that a name of `tokenizer.ggml.pre` implies."""
 
-    patterns: Sequence[str]  # each splits what those before left
-    ignores_merges: bool = False  # a word that is a token is not merged together
-    adds_bos: bool = False  # unless the file says otherwise
-    is_nfc: bool = False  # characters are composed first
+    patterns: Sequence[str]  # applied in order; each splits the pieces of the previous one
+    ignores_merges: bool = False  # a word that is a token becomes that token without merging
+    adds_bos: bool = False  # the default of `add_bos_token`
+    is_nfc: bool = False  # normalize the text to NFC first
 
 
-_LLAMA3 = _Splitting([_CL100K], ignores_merges=True, adds_bos=True)
-_PLAIN_GPT2 = _Splitting([_GPT2])
-_DIGITS_GPT2 = _Splitting([r"\p{N}", _GPT2])
+_LLAMA3 = _PreTokenizer([_CL100K], ignores_merges=True, adds_bos=True)
+_PLAIN_GPT2 = _PreTokenizer([_GPT2])
+_DIGITS_GPT2 = _PreTokenizer([r"\p{N}", _GPT2])
 _ONE_DIGIT = _CL100K.replace("{1,3}", "")
-_DEEPSEEK3 = _Splitting(
+_DEEPSEEK3 = _PreTokenizer(
     [
         r"\p{N}{1,3}",
         "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
@@ -70,26 +70,26 @@ _DEEPSEEK3 = _Splitting(
     ]
 )
 
-_SPLITTINGS: Mapping[str, _Splitting] = {
+_PRE_TOKENIZERS: Mapping[str, _PreTokenizer] = {
     **dict.fromkeys(
         ("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral", "midm-2.0", "lfm2"), _LLAMA3
     ),
-    **dict.fromkeys(("dbrx", "smaug-bpe"), _Splitting([_CL100K])),
+    **dict.fromkeys(("dbrx", "smaug-bpe"), _PreTokenizer([_CL100K])),
     **dict.fromkeys(("gpt-2", "phi-2", "olmo", "mpt", "jais", "trillion", "exaone4"), _PLAIN_GPT2),
     **dict.fromkeys(
         ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"),
         _DIGITS_GPT2,
     ),
-    "qwen2": _Splitting([_ONE_DIGIT], is_nfc=True),
+    "qwen2": _PreTokenizer([_ONE_DIGIT], is_nfc=True),
     **dict.fromkeys(
-        ("deepseek-r1-qwen", "stablelm2", "megrez", "hunyuan"), _Splitting([_ONE_DIGIT])
+        ("deepseek-r1-qwen", "stablelm2", "megrez", "hunyuan"), _PreTokenizer([_ONE_DIGIT])
     ),
-    "tekken": _Splitting([_cased("", r"\p{N}")], ignores_merges=True, adds_bos=True),
+    "tekken": _PreTokenizer([_cased("", r"\p{N}")], ignores_merges=True, adds_bos=True),
     **dict.fromkeys(
-        ("gpt-4o", "llama4", "kanana2"), _Splitting([_cased(_CONTRACTION, r"\p{N}{1,3}")])
+        ("gpt-4o", "llama4", "kanana2"), _PreTokenizer([_cased(_CONTRACTION, r"\p{N}{1,3}")])
     ),
     "deepseek-v3": _DEEPSEEK3,
-    "deepseek-coder": _Splitting(
+    "deepseek-coder": _PreTokenizer(
         [
             "[\r\n]",
             r"\s?\p{L}+",
@@ -98,11 +98,11 @@ _SPLITTINGS: Mapping[str, _Splitting] = {
             r"\p{N}",
         ]
     ),
-    # What llama.cpp does for files that name nothing.
-    "default": _Splitting([r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", "[0-9][0-9][0-9]"]),
+    # llama.cpp's behavior for files without the key.
+    "default": _PreTokenizer([r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", "[0-9][0-9][0-9]"]),
 }
 
-#: Tokens that end a message in some model's format, for files that give one id of several.
+#: Tokens that end a message in known chat formats, for files that list one of several.
 _ENDS = {
     "<|eot_id|>",
     "<|im_end|>",
@@ -119,7 +119,7 @@ _ENDS = {
 }
 
 _PREFIX = "tokenizer.ggml."
-#: Keys that are converted.
+#: Keys that are converted, after the prefix.
 _CONVERTED = {
     "model",
     "pre",
@@ -135,7 +135,7 @@ _CONVERTED = {
     "add_bos_token",
     "add_eos_token",
 }
-#: Keys that change no token id of a prompt or of a completion.
+#: Keys without an effect on the token ids of a prompt or a completion.
 _INERT = {
     "scores",  # of SentencePiece
     "token_type_count",
@@ -147,7 +147,7 @@ _INERT = {
     *(f"{name}_token_id" for name in ("prefix", "suffix", "middle")),
     *(f"fim_{name}_token_id" for name in ("pre", "suf", "mid", "pad", "rep", "sep")),
 }
-#: Keys that are right only with the value of a tokenizer without the feature.
+#: Unsupported features: keys that are accepted only with the value that disables the feature.
 _ABSENT = {"add_space_prefix": False, "add_sep_token": False}
 
 
@@ -155,14 +155,14 @@ class Vocabulary:
     """Tokens, merges and special tokens of a file."""
 
     def __init__(self, file: GgufFile, *, num_rows: int) -> None:
-        """Read and check them.
+        """Read and validate the tokenizer's keys.
 
         Args:
             file: The file.
             num_rows: Rows of the model's embedding.
 
         Raises:
-            ModelLoadError: Something is missing, inconsistent or not supported.
+            ModelLoadError: A key is missing, inconsistent or not supported.
         """
         self._file = file
         self._check_keys()
@@ -170,20 +170,22 @@ class Vocabulary:
         self._merges: list[str] = self._strings("merges")
         self._types = self._token_types()
         if len(self._tokens) > num_rows:
-            raise self._error("tokens", f"has {len(self._tokens)} for {num_rows} rows of embedding")
+            raise self._error(
+                "tokens", f"has {len(self._tokens)} tokens; the embedding has {num_rows} rows"
+            )
         if len(set(self._tokens)) < len(self._tokens):
             raise self._error("tokens", "has the same token twice")
-        self._splitting = self._known_splitting()
+        self._pre = self._named_pre_tokenizer()
         self._bos, self._eos = self._token("bos"), self._token("eos")
         self._ends = self._end_ids()
 
     def config(self) -> dict[str, Any]:
-        """What mlx-lm's config says of special tokens."""
+        """Return the special tokens for mlx-lm's config."""
         bos = None if self._bos is None else self._id(self._bos)
         return {"bos_token_id": bos, "eos_token_id": self._ends or None}
 
     def tokenizer_config(self, context_length: int) -> dict[str, Any]:
-        """The content of tokenizer_config.json."""
+        """Return the content of tokenizer_config.json."""
         eos = self._eos or (self._tokens[self._ends[0]] if self._ends else None)
         return {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -197,20 +199,20 @@ class Vocabulary:
         }
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer.
+        """Build the tokenizer.
 
         Raises:
-            ModelLoadError: Tokens and merges do not fit together.
+            ModelLoadError: Tokens and merges are inconsistent.
         """
         vocab = {token: token_id for token_id, token in enumerate(self._tokens)}
         made = Tokenizer(
             models.BPE(
                 vocab=vocab,
                 merges=self._checked_merges(vocab),
-                ignore_merges=self._splitting.ignores_merges,
+                ignore_merges=self._pre.ignores_merges,
             )
         )
-        if self._splitting.is_nfc:
+        if self._pre.is_nfc:
             made.normalizer = normalizers.NFC()
         made.pre_tokenizer = self._pre_tokenizer()
         made.decoder = decoders.ByteLevel()
@@ -219,27 +221,27 @@ class Vocabulary:
         return made
 
     def _checked_merges(self, vocab: Mapping[str, int]) -> list[tuple[str, str]]:
-        """The merges as pairs. The package `tokenizers` panics where a merged token is missing."""
+        """Return the merges as pairs; `tokenizers` would panic on a merge of missing tokens."""
         merges = [_halves(merge) for merge in self._merges]
         for left, right in merges:
             if not (left and right and {left, right, left + right} <= vocab.keys()):
                 raise self._error(
                     "merges",
-                    f"do not fit the tokens: {f'{left} {right}'!r:.80} has to be two tokens with a "
-                    "space between them, which together are a third one",
+                    f"do not match the tokens: {f'{left} {right}'!r:.80} must be two tokens, "
+                    "separated by a space, whose concatenation is a token",
                 )
         return merges
 
     def _pre_tokenizer(self) -> Any:
         splits = [
             pre_tokenizers.Split(Regex(pattern), "isolated", invert=False)
-            for pattern in self._splitting.patterns
+            for pattern in self._pre.patterns
         ]
         bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         return pre_tokenizers.Sequence([*splits, bytes_])
 
     def _add_special(self, made: Tokenizer) -> None:
-        """Tokens that a text's splitting does not reach: control tokens and those of users."""
+        """Add the tokens that are matched before pre-tokenization: control and user-defined."""
         special = {i for i, kind in enumerate(self._types) if kind in (_CONTROL, _UNKNOWN)}
         special |= set(self._ends) | ({self._id(self._bos)} if self._bos else set())
         added = [i for i, kind in enumerate(self._types) if kind == _USER_DEFINED]
@@ -249,8 +251,8 @@ class Vocabulary:
             (made.add_special_tokens if is_special else made.add_tokens)([token])
 
     def _add_post_processor(self, made: Tokenizer) -> None:
-        """Tokens at the ends of every text that is not a chat."""
-        adds_bos = self._flag("add_bos_token", default=self._splitting.adds_bos) and self._bos
+        """Add BOS and EOS to texts that are not chats, as the file's flags require."""
+        adds_bos = self._flag("add_bos_token", default=self._pre.adds_bos) and self._bos
         adds_eos = self._flag("add_eos_token", default=False) and self._eos
         for name, token in (("bos", self._bos), ("eos", self._eos)):
             if token is None and self._flag(f"add_{name}_token", default=False):
@@ -265,7 +267,7 @@ class Vocabulary:
         )
 
     def _end_ids(self) -> list[int]:
-        """Tokens that end a completion: those that the file names, then those known by name."""
+        """Return the tokens that end a completion: the file's own, then those of known formats."""
         named = [self._token(name) for name in ("eos", "eot", "eom")]
         known = [
             token
@@ -274,7 +276,7 @@ class Vocabulary:
         ]
         ids = [self._id(token) for token in (*named, *known) if token is not None]
         if not ids:
-            logger.warning("%s names no token that ends a completion", self._file.path)
+            logger.warning("%s has no token that ends a completion", self._file.path)
         return list(dict.fromkeys(ids))
 
     def _chat_template(self) -> str | None:
@@ -285,7 +287,7 @@ class Vocabulary:
             )
         template = self._file.metadata.get("tokenizer.chat_template")
         if template is not None and not isinstance(template, str):
-            raise ModelLoadError(f"{self._file.path}: tokenizer.chat_template is not a text")
+            raise ModelLoadError(f"{self._file.path}: tokenizer.chat_template is not a string")
         return template
 
     def _check_keys(self) -> None:
@@ -305,24 +307,25 @@ class Vocabulary:
             if not is_value(value, _ABSENT[key]):
                 raise self._error(key, f"is {value!r:.80}; only {_ABSENT[key]!r} is supported")
 
-    def _known_splitting(self) -> _Splitting:
+    def _named_pre_tokenizer(self) -> _PreTokenizer:
         name = self._file.metadata.get(f"{_PREFIX}pre")
         if name is None:
             logger.warning(
-                "%s has no tokenizer.ggml.pre and was made by an old converter; texts are split "
-                "by the pattern 'default', which may not be the model's",
+                "%s has no tokenizer.ggml.pre, so an old converter wrote it; texts are split with "
+                "the pattern 'default', which may not be the model's",
                 self._file.path,
             )
             name = "default"
-        splitting = _SPLITTINGS.get(name) if isinstance(name, str) else None
-        if splitting is None:
-            raise self._error("pre", f"is {name!r:.80}; known are {', '.join(sorted(_SPLITTINGS))}")
-        return splitting
+        found = _PRE_TOKENIZERS.get(name) if isinstance(name, str) else None
+        if found is None:
+            known = ", ".join(sorted(_PRE_TOKENIZERS))
+            raise self._error("pre", f"is {name!r:.80}; supported: {known}")
+        return found
 
     def _strings(self, key: str) -> list[str]:
         value = self._file.metadata.get(_PREFIX + key)
         if not isinstance(value, list) or (not value and key == "tokens"):
-            raise self._error(key, "is missing, or is not a list of texts")
+            raise self._error(key, "is missing, or is not a list of strings")
         return value
 
     def _token_types(self) -> list[int]:
@@ -335,7 +338,7 @@ class Vocabulary:
         return [int(kind) for kind in types]
 
     def _token(self, name: str) -> str | None:
-        """The special token of a name, if the file has one."""
+        """Return the special token of a role (`eos`, `padding`), if the file has one."""
         token_id = self._file.metadata.get(f"{_PREFIX}{name}_token_id")
         if token_id is None:
             return None
@@ -351,7 +354,7 @@ class Vocabulary:
     def _flag(self, key: str, *, default: bool) -> bool:
         value = self._file.metadata.get(_PREFIX + key, default)
         if not isinstance(value, bool):
-            raise self._error(key, f"is {value!r:.80}; true or false is needed")
+            raise self._error(key, f"is {value!r:.80}; it must be true or false")
         return value
 
     def _error(self, key: str, what: str) -> ModelLoadError:
@@ -359,6 +362,6 @@ class Vocabulary:
 
 
 def _halves(merge: str) -> tuple[str, str]:
-    """The two tokens that a merge joins."""
+    """Split a merge into its two tokens."""
     left, _, right = merge.partition(" ")
     return left, right

@@ -1,10 +1,10 @@
-"""Gives functions of a loaded library other names, for libraries that ask for them by those.
+"""Makes functions of a loaded shared library available under other symbol names.
 
-The dynamic linker finds a function by its name alone. To make it find one under another name, a
-library is written in memory that has nothing but a table of names, each with the address at which
-the function already stands in this process (an absolute symbol: glibc 2.28 and newer take it as
-it is). It holds no code, so the same bytes serve every architecture. The layout is that of ELF
-for 64 bits: https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html.
+The dynamic linker resolves a function by its symbol name. To make it resolve another name, this
+module writes an ELF library in memory that contains only a symbol table. Each symbol is absolute:
+its value is the address of a function that is already loaded in this process (glibc 2.28 and newer
+use the value as is). The library contains no code, so the same layout works on every
+architecture. Format, 64-bit ELF: https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from pathlib import Path
 
 _SYMBOL = struct.Struct("<IBBHQQ")  # name, info, other, section, value, size
 _SEGMENT = struct.Struct("<IIQQQQQQ")  # type, flags, offset, two addresses, two sizes, alignment
-_ENTRY = struct.Struct("<QQ")  # what, value
+_ENTRY = struct.Struct("<QQ")  # tag, value
 _HEADER = struct.Struct("<20sIQQQIHHHHHH")
 
 _GLOBAL_FUNCTION, _ABSOLUTE = 0x12, 0xFFF1
@@ -25,25 +25,25 @@ _HASH, _STRINGS, _SYMBOLS, _STRINGS_SIZE, _SYMBOL_SIZE, _NULL = 4, 5, 6, 10, 11,
 
 
 def load_aliases(library: Path, names: Mapping[str, str]) -> ctypes.CDLL:
-    """Load a library, and let every library that is loaded later find its functions by new names.
+    """Load a library and define aliases of its functions for all libraries loaded later.
 
     Args:
-        library: A shared library for Linux, little-endian and of 64 bits.
-        names: The functions' own names, by the new ones.
+        library: A shared library for Linux, 64-bit and little-endian.
+        names: Alias -> the function's name in the library.
 
     Returns:
         The library.
 
     Raises:
         OSError: It cannot be loaded.
-        AttributeError: It has no function of such a name.
+        AttributeError: It has no function of that name.
     """
     loaded = ctypes.CDLL(str(library))
     addresses = {new: _address(loaded[name]) for new, name in names.items()}
     with library.open("rb") as file:
-        kind = file.read(20)  # what every library for this machine begins with
+        ident = file.read(20)  # ELF identification, type and machine: the same for every library
     with os.fdopen(os.memfd_create("aliases"), "wb") as file:
-        file.write(alias_library(kind, addresses))
+        file.write(alias_library(ident, addresses))
         file.flush()
         ctypes.CDLL(f"/proc/self/fd/{file.fileno()}", mode=ctypes.RTLD_GLOBAL)
     return loaded
@@ -55,12 +55,12 @@ def _address(function: object) -> int:
     return address
 
 
-def alias_library(kind: bytes, addresses: Mapping[str, int]) -> bytes:
-    """The bytes of a library without code, in which each name stands for an address.
+def alias_library(ident: bytes, addresses: Mapping[str, int]) -> bytes:
+    """Return the bytes of an ELF library that contains only a symbol table.
 
     Args:
-        kind: The first 20 bytes of another library for the same machine.
-        addresses: Where the functions are in this process, by name.
+        ident: The first 20 bytes of another library for the same machine.
+        addresses: Symbol name -> the function's address in this process.
     """
     strings = b"\0" + b"".join(name.encode() + b"\0" for name in addresses)
     parts = [_symbols(strings, addresses), _hash(len(addresses)), _padded(strings)]
@@ -79,22 +79,22 @@ def alias_library(kind: bytes, addresses: Mapping[str, int]) -> bytes:
     segments = [
         _segment(_LOAD, 0, size, _PAGE),
         _segment(_DYNAMIC, dynamic, size - dynamic, 8),
-        _segment(_STACK, 0, 0, 16),  # left out, it would ask for a stack that can be executed
+        _segment(_STACK, 0, 0, 16),  # without it, the loader assumes an executable stack
     ]
-    return b"".join([_header(kind, len(segments)), *segments, *parts])
+    return b"".join([_header(ident, len(segments)), *segments, *parts])
 
 
-def _header(kind: bytes, num_segments: int) -> bytes:
+def _header(ident: bytes, num_segments: int) -> bytes:
     sizes = (_HEADER.size, _SEGMENT.size, num_segments, 0, 0, 0)
-    return _HEADER.pack(kind, 1, 0, _HEADER.size, 0, 0, *sizes)
+    return _HEADER.pack(ident, 1, 0, _HEADER.size, 0, 0, *sizes)
 
 
-def _segment(what: int, offset: int, size: int, alignment: int) -> bytes:
-    return _SEGMENT.pack(what, _READ_WRITE, offset, offset, offset, size, size, alignment)
+def _segment(kind: int, offset: int, size: int, alignment: int) -> bytes:
+    return _SEGMENT.pack(kind, _READ_WRITE, offset, offset, offset, size, size, alignment)
 
 
 def _symbols(strings: bytes, addresses: Mapping[str, int]) -> bytes:
-    """The table of names; its first entry is empty."""
+    """Return the symbol table; ELF requires an empty first entry."""
     packed = bytes(_SYMBOL.size)
     for name, address in addresses.items():
         at = strings.index(b"\0" + name.encode() + b"\0") + 1
@@ -103,7 +103,7 @@ def _symbols(strings: bytes, addresses: Mapping[str, int]) -> bytes:
 
 
 def _hash(num_names: int) -> bytes:
-    """A hash table of one bucket: the linker goes through all names, one after the other."""
+    """Return a hash table of one bucket: the linker then scans all symbols in order."""
     chain = [0, *range(2, num_names + 1), 0]
     return _padded(struct.pack(f"<{3 + len(chain)}I", 1, len(chain), 1, *chain))
 
@@ -113,7 +113,7 @@ def _padded(part: bytes) -> bytes:
 
 
 def _offsets(start: int, parts: Sequence[bytes]) -> list[int]:
-    """Where each part begins, and where the last one ends."""
+    """Return each part's start offset, and the end of the last part."""
     offsets = [start]
     for part in parts:
         offsets.append(offsets[-1] + len(part))

@@ -1,4 +1,4 @@
-"""The BLAS that is loaded before mlx."""
+"""Loading OpenBLAS before mlx."""
 
 import os
 import re
@@ -21,12 +21,12 @@ a, b = mx.random.normal((64, 64)), mx.random.normal((64, 64))
 mx.eval(a @ b)
 """
 
-#: What the dynamic linker says when a function is bound to the library that it comes from.
+#: The dynamic linker's debug output for the binding of `cblas_sgemm`.
 BOUND = re.compile(r"binding file \S*/libmlx\.so \S+ to (\S+) \S+ normal symbol `cblas_sgemm'")
 
 
 def product(preload):
-    """The library that multiplied two matrices for mlx, and what was logged."""
+    """Return the libraries that mlx's `cblas_sgemm` was bound to, and the log."""
     done = subprocess.run(
         [sys.executable, "-c", preload + PRODUCT],
         capture_output=True,
@@ -38,16 +38,16 @@ def product(preload):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the preload is for Linux")
-def test_products_are_another_librarys_after_the_preload():
+def test_preload_makes_mlx_call_openblas():
     ours, log = product(PRELOAD)
     theirs, _ = product("")
 
-    assert re.search(r"INFO:\S*blas:BLAS: .*openblas", log)
+    assert re.search(r"INFO:\S*blas\.preload:BLAS: .*openblas", log)
     assert ["/proc/self/fd" in library for library in ours] == [True]
     assert ["libblas" in library for library in theirs] == [True]
 
 
-def test_after_mlx_is_imported_nothing_is_loaded():
+def test_preload_does_nothing_after_mlx_is_imported():
     code = (
         "import mlx.core\n"
         "from concordance_inference.models.blas import preload_blas\n"
@@ -58,7 +58,7 @@ def test_after_mlx_is_imported_nothing_is_loaded():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the preload is for Linux")
-def test_without_the_package_mlx_is_slow_and_the_log_says_what_would_help():
+def test_preload_without_the_package_logs_how_to_install_it():
     code = (
         "import logging, sys\n"
         "logging.basicConfig()\n"

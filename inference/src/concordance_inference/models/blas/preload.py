@@ -1,10 +1,10 @@
-"""Loads a fast BLAS before mlx does its own, on Linux without a GPU.
+"""Loads OpenBLAS before mlx loads its own BLAS, on Linux without a GPU.
 
-mlx's wheel for Linux CPUs is linked to the reference BLAS, whose matrix products are one to two
-orders of magnitude slower than OpenBLAS's. mlx calls them by name, so a function that is found
-under that name before `mlx.core` is imported answers instead. `scipy-openblas32`, a dependency of
-ours on Linux, carries an OpenBLAS that chooses its code by the processor it finds; its names have
-a prefix, which aliases take away.
+mlx's wheel for Linux CPUs links against the reference BLAS, whose matrix products are one to two
+orders of magnitude slower than OpenBLAS's. The dynamic linker resolves mlx's calls by name, so a
+symbol of that name loaded before `mlx.core` takes precedence. The package `scipy-openblas32`, a
+dependency on Linux, ships an OpenBLAS that selects its kernels by CPU at run time. Its symbols have
+a prefix (`scipy_cblas_sgemm`); aliases make them available without it.
 """
 
 import importlib.util
@@ -12,23 +12,23 @@ import logging
 import sys
 from pathlib import Path
 
-from concordance_inference.models.alias_library import load_aliases
+from concordance_inference.models.blas.alias_library import load_aliases
 
 logger = logging.getLogger(__name__)
 
-#: What mlx calls, and what OpenBLAS's package calls it.
+#: The symbols mlx calls -> their names in `scipy-openblas32`.
 _NAMES = {f"cblas_{kind}gemm": f"scipy_cblas_{kind}gemm" for kind in "sdc"}
 
 _loaded: Path | None = None
 
 
 def preload_blas() -> Path | None:
-    """Load an OpenBLAS, if this is Linux and mlx is not imported yet; say which in the log.
+    """Load OpenBLAS on Linux, unless mlx is already imported, and log its path.
 
     Returns:
-        Where it was found; `None` if there is none, or none is needed.
+        The library's path; `None` if it is not installed or not needed.
     """
-    global _loaded  # noqa: PLW0603  # a process loads it once
+    global _loaded  # noqa: PLW0603  # loaded once per process
     if sys.platform != "linux" or "mlx.core" in sys.modules or _loaded:
         return _loaded
     try:
@@ -38,7 +38,7 @@ def preload_blas() -> Path | None:
         _loaded = None
         logger.warning(
             "BLAS: %s, so mlx uses its slow reference BLAS; `pip install scipy-openblas32` makes "
-            "prompts on a CPU many times faster",
+            "prefill on a CPU many times faster",
             exc,
         )
         return None
@@ -47,7 +47,7 @@ def preload_blas() -> Path | None:
 
 
 def _packaged() -> Path:
-    """The library inside the package `scipy-openblas32`.
+    """Return the path of the library inside the package `scipy-openblas32`.
 
     Raises:
         OSError: The package is not installed.
