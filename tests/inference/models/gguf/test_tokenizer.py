@@ -56,7 +56,7 @@ def test_gguf_tokenizer_round_trips(files, pre):
 
 
 def test_an_unknown_pre_tokenizer_is_rejected_by_name(files):
-    with pytest.raises(ModelLoadError, match="pre is 'nosuch'; supported:  .*llama-bpe.*qwen2"):
+    with pytest.raises(ModelLoadError, match="pre is 'nosuch'; supported: .*llama-bpe.*qwen2"):
         vocabulary(files.write(keys={"tokenizer.ggml.pre": "nosuch"}))
 
 
