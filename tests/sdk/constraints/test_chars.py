@@ -1,4 +1,4 @@
-"""Characters of one kind."""
+"""`CharsStrat`."""
 
 import random
 import re
@@ -22,7 +22,7 @@ KINDS = {
 @pytest.mark.parametrize("mode", KINDS)
 @settings(deadline=None, max_examples=40)
 @given(text=st.text(st.sampled_from("aZéß日9٣ _-½"), max_size=5))
-def test_the_characters_are_of_the_kind_and_as_many_as_asked_for(mode, text):
+def test_kind_and_number_of_characters_are_enforced(mode, text):
     expected = 2 <= len(text) <= 4 and all(map(KINDS[mode], text))
 
     assert allows(CharsStrat(mode, min=2, stop=4), text) == expected
@@ -32,16 +32,16 @@ def test_the_characters_are_of_the_kind_and_as_many_as_asked_for(mode, text):
     ("text", "is_string"),
     [("plain, text\n", True), ('a "quote"', False), (r"a \" quote", True), ("a \\", False)],
 )
-def test_a_string_has_quotes_and_backslashes_only_behind_a_backslash(text, is_string):
+def test_quotes_and_backslashes_in_a_string_are_escaped(text, is_string):
     assert allows(CharsStrat(CharsMode.STRING, stop=20), text) == is_string
 
 
-def test_an_escaped_character_counts_as_one():
+def test_escaped_character_counts_as_one():
     assert allows(CharsStrat(CharsMode.STRING, min=3, stop=3), r"\"\\a")
 
 
 @pytest.mark.parametrize("mode", CharsMode)
-def test_it_ends_with_the_first_terminator_which_is_no_part_of_the_answer(mode):
+def test_first_terminator_ends_it_and_is_not_in_the_answer(mode):
     constraint = CharsStrat(mode, stop=";;")
     some = "ab" if mode is CharsMode.ALPHA else "12"
 
@@ -51,18 +51,18 @@ def test_it_ends_with_the_first_terminator_which_is_no_part_of_the_answer(mode):
     assert constraint.answer(f"{some};;") == some
 
 
-def test_a_terminator_may_be_made_of_such_characters_itself():
+def test_terminator_may_consist_of_allowed_characters():
     constraint = CharsStrat(CharsMode.ALPHA, min=2, stop="end")
 
     assert allows(constraint, "blend")
     assert not allows(constraint, "end")
     assert not allows(constraint, "blendend")
-    assert allows(constraint, "endend")  # two letters have to come before it
+    assert allows(constraint, "endend")  # at least two letters precede it
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_number_is_what_json_can_read(number):
+def test_js_float_is_a_json_number(number):
     text = repr(number).replace("e+", "e")
     constraint = CharsStrat(CharsMode.JS_FLOAT, stop="\n")
 
@@ -71,11 +71,11 @@ def test_a_number_is_what_json_can_read(number):
 
 
 @pytest.mark.parametrize("text", ["-", "1.", ".5", "01", "1e", "--1", "1.2.3", "+1", "", "1e5.0"])
-def test_what_is_no_number_is_not_allowed(text):
+def test_js_float_rejects_other_text(text):
     assert not allows(CharsStrat(CharsMode.JS_FLOAT, stop=20), text)
 
 
-def test_a_number_is_as_long_as_asked_for():
+def test_length_of_a_js_float_is_enforced():
     constraint = CharsStrat(CharsMode.JS_FLOAT, min=3, stop=4)
     compiled = compile_constraint(constraint, BYTES)
     texts = {wander(compiled.start(), BYTES, random.Random(i)).text for i in range(40)}
@@ -91,12 +91,12 @@ def test_a_number_is_as_long_as_asked_for():
         ({"mode": "alpha", "stop": 3}, "NUMERIC"),
         ({"mode": CharsMode.ALPHA, "stop": 0}, "at least 1"),
         ({"mode": CharsMode.ALPHA, "stop": True}, "count"),
-        ({"mode": CharsMode.ALPHA, "stop": ""}, "not empty"),
+        ({"mode": CharsMode.ALPHA, "stop": ""}, "not be empty"),
         ({"mode": CharsMode.ALPHA, "stop": None}, "count"),
         ({"mode": CharsMode.ALPHA, "stop": 3, "min": -1}, "min"),
         ({"mode": CharsMode.ALPHA, "stop": 3, "min": 4}, "at least 4 and at most 3"),
     ],
 )
-def test_counts_that_cannot_be_are_refused(fields, words):
+def test_invalid_counts_are_rejected(fields, words):
     with pytest.raises(ConstraintError, match=words):
         CharsStrat(**fields)

@@ -1,4 +1,4 @@
-"""One of several texts."""
+"""`ChoicesStrat`."""
 
 import random
 
@@ -16,21 +16,21 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(TEXTS, min_size=1, max_size=6), TEXTS)
-def test_exactly_the_choices_are_allowed_whatever_characters_they_have(choices, other):
+def test_exactly_the_choices_are_allowed(choices, other):
     constraint = ChoicesStrat(choices)
 
     assert all(allows(constraint, choice) for choice in choices)
     assert allows(constraint, other) == (other in choices)
 
 
-def test_a_choice_that_is_a_prefix_of_another_can_be_reached_and_so_can_the_longer_one():
+def test_choice_that_is_a_prefix_of_another_is_reachable_and_so_is_the_longer_one():
     short_or_long = constrain(ChoicesStrat(["yes", "yes, please"]))
 
     assert play(short_or_long, script="yes").text == "yes"
     assert play(short_or_long, script="yes, whatever").text == "yes, please"
 
 
-def test_every_choice_is_reached_by_chance():
+def test_random_tokens_reach_every_choice():
     compiled = compile_constraint(ChoicesStrat(["a", "ab", "abc", "b"]), BYTES)
     dice = random.Random(0)
 
@@ -42,14 +42,14 @@ def test_every_choice_is_reached_by_chance():
     }
 
 
-def test_what_only_one_choice_has_is_forced():
+def test_rest_of_the_only_remaining_choice_is_forced():
     answer = compile_constraint(ChoicesStrat(["left", "long", "right"]), BYTES).start()
     answer.extend(b"r")
 
     assert bytes(answer.forced()) == b"ight"
 
 
-def test_a_choice_given_twice_is_one():
+def test_duplicate_choices_are_removed():
     assert ChoicesStrat(["a", "b", "a"]).choices == ("a", "b")
 
 
@@ -65,12 +65,12 @@ def test_a_choice_given_twice_is_one():
         ([["a"]], r"a text, not \['a'\]"),
     ],
 )
-def test_what_is_no_choice_is_refused(choices, words):
+def test_invalid_choices_are_rejected(choices, words):
     with pytest.raises(ConstraintError, match=words):
         ChoicesStrat(choices)
 
 
-def test_a_thousand_choices_are_quick_to_reach():
+def test_a_thousand_choices_compile():
     choices = [f"choice {i}" for i in range(1000)]
     answer = compile_constraint(ChoicesStrat(choices), BYTES).start()
     answer.extend(answer.forced())

@@ -213,7 +213,7 @@ def test_tokens_that_another_mod_forces_against_the_constraint_are_its_error():
     def rude(event, actions):
         return actions.force_tokens(b"maybe") if event.step == 0 else None
 
-    with pytest.raises(ModRaisedError, match=r"'answer'.*does not allow 'maybe' behind ''"):
+    with pytest.raises(ModRaisedError, match=r"'answer'.*does not allow 'maybe' after ''"):
         play(rude, constrain(ChoicesStrat(["yes", "no"]), name="answer"), script="n")
 
 

@@ -1,4 +1,4 @@
-"""Any context-free language."""
+"""`Grammar`: Lark grammars of authors."""
 
 import pytest
 from concordance_sdk.constraints import (
@@ -27,18 +27,18 @@ NUMBER: /[0-9]+/
 
 
 @pytest.mark.parametrize("text", ["1", "(1)", "((2 + 3)+4)", "1 + (2)"])
-def test_what_the_grammar_says_is_allowed(text):
+def test_texts_of_the_grammar_are_allowed(text):
     assert allows(SUMS, text)
 
 
 @pytest.mark.parametrize("text", ["", "(1", "1+", "a"])
-def test_what_it_does_not_say_is_not(text):
+def test_other_texts_are_not_allowed(text):
     assert not allows(SUMS, text)
 
 
 @pytest.mark.parametrize("text", ["[(1 + 2);3]", "[12;(4)]"])
-def test_a_text_is_allowed_however_tokens_cut_it(text):
-    """Tokens go across the borders of the list and of the grammar in it."""
+def test_text_is_allowed_in_any_tokenization(text):
+    """Tokens span the borders between the list and the grammar in it."""
     constraint = ListStrat(SUMS, open="[", close="]", sep=";")
     tokenizer = smollm()
     for token_ids in (tokenizer.encode(text), [t for c in text for t in tokenizer.encode(c)]):
@@ -62,13 +62,13 @@ WORD = Grammar("start: /[a-z]+/")
         ListStrat([SUMS], end_with=" "),
     ],
 )
-def test_a_grammar_that_swallows_what_stands_behind_it_is_refused(constraint):
-    with pytest.raises(ConstraintError, match="swallows what stands behind it: .* line break"):
+def test_grammar_that_consumes_what_follows_it_is_rejected(constraint):
+    with pytest.raises(ConstraintError, match="consumes what follows it: .* line break"):
         compile_constraint(constraint, ByteTokenizer())
 
 
-def test_a_swallowed_completion_is_refused_before_anything_is_generated():
-    with pytest.raises(ConcordanceError, match="'ok'; begin what follows"):
+def test_grammar_that_consumes_the_following_text_is_rejected_before_generation():
+    with pytest.raises(ConcordanceError, match="'ok'; begin the following text"):
         play(self_prompt_mod(prompt="Q ", strategy=WORD, completion="ok"), says="abcok")
 
 
@@ -83,7 +83,7 @@ def test_a_swallowed_completion_is_refused_before_anything_is_generated():
         (ListStrat([WORD, JsonSchema({"type": "object"})], sep=""), "abc{}"),
     ],
 )
-def test_a_grammar_whose_end_can_be_seen_may_be_followed(constraint, text):
+def test_text_may_follow_a_grammar_with_an_unambiguous_end(constraint, text):
     assert allows(constraint, text)
 
 
@@ -97,17 +97,17 @@ def test_a_grammar_whose_end_can_be_seen_may_be_followed(constraint, text):
         (None, "not None"),
     ],
 )
-def test_what_is_no_grammar_is_refused_where_it_is_defined(lark, words):
+def test_invalid_grammar_is_rejected_where_it_is_defined(lark, words):
     with pytest.raises(ConstraintError, match=words):
         Grammar(lark)
 
 
-def test_the_error_names_the_constraint():
+def test_error_names_the_constraint():
     with pytest.raises(ConstraintError, match=r"Grammar\(lark='start: foo'\) cannot be enforced"):
         Grammar("start: foo")
 
 
-def test_what_needs_a_models_tokens_is_checked_with_them():
+def test_special_tokens_of_a_grammar_are_checked_against_the_tokenizer():
     grammar = Grammar("start: <|im_start|>")
 
     with pytest.raises(ConstraintError, match="unknown special token"):

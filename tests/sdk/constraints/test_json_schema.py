@@ -1,4 +1,4 @@
-"""JSON documents that follow a schema: what is enforced, and what is refused."""
+"""`JsonSchema`: what is enforced, and what is rejected."""
 
 import json
 
@@ -8,13 +8,13 @@ from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import ConstraintError
 from schemas import suite
 
-#: What the suite asks of formats beyond the calendar, and of one character that is white space to
-#: JavaScript alone.
+#: Known deviations: formats beyond the calendar, and a character that only JavaScript treats as
+#: white space.
 NOT_ASKED = ("optional/format/", "optional/ecmascript-regex")
 
 
 def enforced():
-    """The suite's groups whose schema is not refused, with their constraint."""
+    """The suite's groups whose schema is accepted, with their constraint."""
     for group in suite():
         try:
             yield group, JsonSchema(group["schema"], separators=(",", ":"))
@@ -22,7 +22,7 @@ def enforced():
             continue
 
 
-def test_no_document_that_the_suite_calls_invalid_is_allowed():
+def test_no_invalid_document_of_the_suite_is_allowed():
     wrong = []
     checked = 0
     for group, constraint in enforced():
@@ -38,8 +38,8 @@ def test_no_document_that_the_suite_calls_invalid_is_allowed():
     assert wrong == []
 
 
-def test_most_documents_that_the_suite_calls_valid_can_be_written():
-    """Not all: keys come in the schema's order, and numbers in their plain form."""
+def test_most_valid_documents_of_the_suite_are_allowed():
+    """Not all: keys are in the schema's order, and numbers in their canonical form."""
     valid = [
         allows(constraint, json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         for group, constraint in enforced()
@@ -109,7 +109,7 @@ def test_most_documents_that_the_suite_calls_valid_can_be_written():
         ),
     ],
 )
-def test_what_cannot_be_enforced_is_refused_by_its_name(schema, named):
+def test_unsupported_keyword_is_rejected_by_name_and_location(schema, named):
     with pytest.raises(ConstraintError) as caught:
         JsonSchema(schema)
 
@@ -131,27 +131,27 @@ def test_what_cannot_be_enforced_is_refused_by_its_name(schema, named):
         '{"type": "null"}',
     ],
 )
-def test_what_asks_for_nothing_that_is_not_enforced_is_taken(schema):
+def test_schema_with_only_annotations_is_accepted(schema):
     assert JsonSchema(schema)
 
 
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         (3, "not 3"),
         (False, "no document"),
         ({"type": "nonsense"}, "nonsense"),
         ({"type": "string", "enum": [1]}, "cannot be enforced"),
         ({"required": [{}]}, "cannot be enforced"),
         ({"format": "date", "pattern": "^2", "allOf": 3}, "'allOf'"),
-        ({"const": float("nan")}, "no JSON"),
-        ({"const": {1}}, "no JSON"),
+        ({"const": float("nan")}, "not JSON"),
+        ({"const": {1}}, "not JSON"),
         ({"minimum": 5, "maximum": 4, "type": "integer"}, "cannot be enforced"),
         ({"const": 1, "allOf": [{"const": 2}]}, "cannot be enforced"),
     ],
 )
-def test_a_schema_without_documents_is_refused(schema, words):
+def test_schema_without_documents_is_rejected(schema, words):
     with pytest.raises(ConstraintError, match=words):
         JsonSchema(schema)
 
@@ -172,21 +172,21 @@ PAIR = {
         ({"separators": (",\n", ": ")}, '{"a": 1,\n"b": [1,\n2]}', '{"a": 1, "b": []}'),
     ],
 )
-def test_white_space_stands_where_it_is_asked_for(options, yes, no):
+def test_white_space_follows_the_options(options, yes, no):
     constraint = JsonSchema(PAIR, **options)
 
     assert allows(constraint, yes)
     assert not allows(constraint, no)
 
 
-def test_a_schema_cannot_ask_for_what_it_says_to_be_ignored():
+def test_schema_cannot_require_what_it_ignores():
     three = JsonSchema({"type": "integer", "not": {"const": 3}, "x-guidance": {"lenient": True}})
 
     assert not allows(three, "3")
     assert allows(three, "4")
 
 
-def test_separators_that_are_none_of_json_are_refused():
+def test_invalid_separators_are_rejected():
     with pytest.raises(ConstraintError, match="white space around"):
         JsonSchema(PAIR, separators=(";", ":"))
 
@@ -203,11 +203,11 @@ def test_separators_that_are_none_of_json_are_refused():
         ("2024-00-10", False),
     ],
 )
-def test_a_date_is_one_of_the_calendar(text, is_date):
+def test_date_is_a_calendar_date(text, is_date):
     assert allows(JsonSchema({"type": "string", "format": "date"}), f'"{text}"') == is_date
 
 
-def test_a_format_holds_beside_a_pattern():
+def test_format_and_pattern_are_both_enforced():
     schema = {"type": "string", "format": "date", "pattern": "^20", "allOf": [{"minLength": 1}]}
 
     assert allows(JsonSchema(schema), '"2024-01-01"')
@@ -226,7 +226,7 @@ REFERRED = {"components": {"schemas": {"~a/b c": {"type": "string", "format": "d
         {"$ref": "#/x/0", "x": [{"$ref": "#/x/1/y"}, {"y": {"type": "string", "format": "date"}}]},
     ],
 )
-def test_what_a_reference_points_to_is_enforced_wherever_it_lies(schema):
+def test_target_of_a_reference_is_enforced_at_any_location(schema):
     if "$defs" in schema:
         schema["$defs"]["inner"]["$ref"] = "#/components/schemas/~0a~1b%20c"
 
@@ -237,12 +237,12 @@ def test_what_a_reference_points_to_is_enforced_wherever_it_lies(schema):
 @pytest.mark.parametrize(
     "inner", [{"minProperties": 3}, {"type": "int"}, {"pattern": "("}, {"multipleOf": 499979}]
 )
-def test_what_a_reference_points_to_is_refused_wherever_it_lies(inner):
+def test_unsupported_target_of_a_reference_is_rejected_at_any_location(inner):
     with pytest.raises(ConstraintError, match=r"\(at #/components/D"):
         JsonSchema({"items": {"$ref": "#/components/D"}, "components": {"D": inner}})
 
 
-def test_a_path_leads_into_a_schema_with_a_name():
+def test_reference_points_into_a_schema_with_an_id():
     schema = {"$id": "http://example.org/s", "$defs": {"D": {"const": 1}}, "x": {"const": 2}}
 
     assert allows(JsonSchema({**schema, "$ref": "http://example.org/s#/$defs/D"}), "1")
@@ -250,7 +250,7 @@ def test_a_path_leads_into_a_schema_with_a_name():
     assert not allows(JsonSchema({**schema, "$ref": "http://example.org/s#/x"}), "1")
 
 
-def test_a_schema_that_refers_to_itself_is_taken():
+def test_recursive_schema_is_accepted():
     nested = {"type": "array", "items": {"$ref": "#"}}
     tree = JsonSchema({"type": "array", "items": {"$ref": "#/of/nested"}, "of": {"nested": nested}})
 
@@ -268,12 +268,12 @@ def test_a_schema_that_refers_to_itself_is_taken():
     ],
 )
 @pytest.mark.parametrize("any_space", [False, True])
-def test_no_other_spelling_of_a_key_escapes_its_schema(schema, text, any_space):
+def test_escaped_spelling_of_a_key_does_not_evade_its_schema(schema, text, any_space):
     assert not allows(JsonSchema({"type": "object", **schema}, any_space=any_space), text)
 
 
 @pytest.mark.parametrize("text", ['a"b', "a\\b", "a\nb\tc\rd\fe\bf", "a/b", "é€😀\u2028"])
-def test_a_text_can_be_written_without_the_codes_of_its_characters(text):
+def test_strings_are_written_without_unicode_escapes(text):
     written = json.dumps(text, ensure_ascii=False)
 
     assert allows(JsonSchema({"type": "string"}), written)
@@ -281,7 +281,7 @@ def test_a_text_can_be_written_without_the_codes_of_its_characters(text):
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "\x1f", "\x7f"])
-def test_a_control_character_is_written_in_one_way(text):
+def test_control_character_has_one_spelling(text):
     written = json.dumps(text, ensure_ascii=False)
 
     assert allows(JsonSchema({"const": text}), written)
@@ -289,7 +289,7 @@ def test_a_control_character_is_written_in_one_way(text):
     assert not allows(JsonSchema({"properties": {text: {"const": 1}}}), f"{{{written}: 2}}")
 
 
-def test_a_whole_number_below_2_to_the_53_is_kept_exactly():
+def test_integers_below_2_to_the_53_are_exact():
     largest = 2**53 - 1
 
     assert allows(JsonSchema({"const": largest}), str(largest))
@@ -297,28 +297,28 @@ def test_a_whole_number_below_2_to_the_53_is_kept_exactly():
     assert not allows(JsonSchema({"type": "integer", "minimum": largest}), str(largest - 1))
 
 
-def test_a_multiple_is_one_of_the_number_as_it_is_written():
-    """0.29 is 29 times 0.01, though the floats nearest to them have another quotient."""
+def test_multiple_of_uses_decimal_arithmetic():
+    """0.29 is 29 times 0.01, but the quotient of the nearest floats is not 29."""
     cents = JsonSchema({"type": "number", "multipleOf": 0.01})
 
     assert allows(cents, "0.29")
     assert not allows(cents, "0.295")
 
 
-def test_a_property_called_format_is_none():
+def test_property_named_format_is_not_a_format():
     schema = {"properties": {"format": {"type": "string"}}, "required": ["format"]}
 
     assert allows(JsonSchema({**schema, "type": "object"}), '{"format": "date"}')
 
 
-def test_the_value_is_the_document():
+def test_value_is_the_document():
     constraint = JsonSchema(PAIR)
 
     assert constraint.value('{"a": 1, "b": [null]}') == {"a": 1, "b": [None]}
     assert constraint.answer('{"a": 1, "b": []}') == '{"a": 1, "b": []}'
 
 
-def test_the_schema_that_was_given_is_not_changed():
+def test_schema_argument_is_not_modified():
     schema = {"type": "string", "format": "date"}
     compile_constraint(JsonSchema(schema), ByteTokenizer())
 

@@ -1,4 +1,4 @@
-"""Several answers, one behind the other."""
+"""`ListStrat`."""
 
 import random
 
@@ -48,14 +48,14 @@ OBJECT = JsonSchema(
         ),
     ],
 )
-def test_each_part_may_be_given_or_left_out(fields, yes, no):
+def test_delimiters_are_optional(fields, yes, no):
     constraint = ListStrat(WORD, **fields)
 
     assert [text for text in yes if not allows(constraint, text)] == []
     assert [text for text in no if allows(constraint, text)] == []
 
 
-def test_the_value_is_the_list_of_the_values():
+def test_value_is_the_list_of_the_elements_values():
     constraint = ListStrat(
         CharsStrat(CharsMode.JS_FLOAT, stop=8), open="[", close="]", wrap="'", end_with="\n"
     )
@@ -65,7 +65,7 @@ def test_the_value_is_the_list_of_the_values():
     assert constraint.answer("['1.5']\n") == "['1.5']"
 
 
-def test_a_list_of_elements_is_a_fixed_tuple():
+def test_sequence_of_constraints_is_a_tuple():
     constraint = ListStrat([WORD, DIGITS, ChoicesStrat(["x", "y"])], sep="/")
 
     assert allows(constraint, "abc/12/y")
@@ -89,23 +89,23 @@ ANY = CharsStrat(CharsMode.ALPHA, stop=5)
         (ListStrat([ANY, ANY], sep=""), "a", ("", "a")),
     ],
 )
-def test_an_element_may_be_empty(constraint, text, value):
+def test_element_may_be_empty(constraint, text, value):
     assert allows(constraint, text)
     assert constraint.value(text) == value
 
 
-def test_a_list_with_empty_elements_is_asked_for():
+def test_list_of_empty_elements_is_parsed():
     question = self_prompt_mod(prompt="T: ", strategy=ListStrat(ANY, sep=",", end_with="\n"))
 
     assert play(question, says=",a\n").text == "T: ,a\n"
 
 
-def test_more_elements_are_read_than_calls_may_nest():
+def test_more_elements_are_parsed_than_the_recursion_limit():
     assert ListStrat(DIGITS).value(", ".join(["123"] * 1200)) == ["123"] * 1200
 
 
-def test_what_cannot_be_read_is_given_up_without_trying_every_split():
-    with pytest.raises(ValueError, match="is no text of"):
+def test_parsing_an_invalid_text_is_not_exponential():
+    with pytest.raises(ValueError, match="does not match"):
         ListStrat(Regex("a{1,9}"), sep="").value("a" * 200 + "b")
 
 
@@ -116,8 +116,8 @@ def test_lists_nest():
     assert rows.value("(1 2; 3)") == [["1", "2"], ["3"]]
 
 
-def test_a_separator_may_stand_inside_an_element():
-    """A terminal that swallowed it would leave no way to go on."""
+def test_separator_may_occur_in_an_element():
+    """A terminal that consumed it would leave no way to continue."""
     constraint = ListStrat(ChoicesStrat(["yes", "yes, please"]), min=1)
 
     for text in ("yes", "yes, yes", "yes, please, yes", "yes, yes, please"):
@@ -125,7 +125,7 @@ def test_a_separator_may_stand_inside_an_element():
     assert constraint.value("yes, please, yes") == ["yes, please", "yes"]
 
 
-def test_a_terminator_that_is_the_wrap_is_written_once():
+def test_terminator_that_equals_the_wrap_is_written_once():
     quoted = ListStrat(CharsStrat(CharsMode.STRING, stop='"'), wrap='"', open="[", close="]")
 
     assert allows(quoted, '["a", "b, c"]')
@@ -149,7 +149,7 @@ def test_a_terminator_that_is_the_wrap_is_written_once():
         (ListStrat([OBJECT, OBJECT, WORD], sep=""), "{}{}ab", ({}, {}, "ab")),
     ],
 )
-def test_what_no_terminal_can_say_nests_as_well(constraint, text, value):
+def test_elements_that_need_rules_nest(constraint, text, value):
     assert allows(constraint, text)
     assert constraint.value(text) == value
 
@@ -162,8 +162,8 @@ def test_what_no_terminal_can_say_nests_as_well(constraint, text, value):
         ListStrat([ChoicesStrat(["yes", "yes, please"]), OBJECT]),
     ],
 )
-def test_a_border_that_nobody_could_see_is_refused(constraint):
-    with pytest.raises(ConstraintError, match="could still go on where that begins"):
+def test_ambiguous_border_is_rejected(constraint):
+    with pytest.raises(ConstraintError, match="could still continue where that begins"):
         compile_constraint(constraint, BYTES)
 
 
@@ -176,13 +176,13 @@ def test_a_border_that_nobody_could_see_is_refused(constraint):
         ListStrat([ListStrat([WORD, JsonSchema({"type": "integer"})], sep=" "), DIGITS], sep=""),
     ],
 )
-def test_a_number_that_nobody_could_see_end_is_refused(constraint):
-    with pytest.raises(ConstraintError, match="number cannot be told from what follows"):
+def test_number_with_an_ambiguous_end_is_rejected(constraint):
+    with pytest.raises(ConstraintError, match="number cannot be separated from what follows"):
         compile_constraint(constraint, BYTES)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_what_was_written_by_chance_reads_back(seed):
+def test_random_text_has_a_value(seed):
     constraint = ListStrat(
         [ListStrat(DIGITS, sep="-", min=1, max=3), ChoicesStrat(["-", "--"]), OBJECT],
         open="(",
@@ -218,11 +218,11 @@ def object_text(document):
         ({"elements": WORD, "min": 3, "max": 2}, "at least 3 and at most 2"),
     ],
 )
-def test_counts_and_elements_that_cannot_be_are_refused(fields, words):
+def test_invalid_counts_and_elements_are_rejected(fields, words):
     with pytest.raises(ConstraintError, match=words):
         ListStrat(**fields)
 
 
-def test_a_text_that_is_no_list_has_no_value():
-    with pytest.raises(ValueError, match="is no text of"):
+def test_value_of_a_text_that_does_not_match_raises():
+    with pytest.raises(ValueError, match="does not match"):
         ListStrat(DIGITS).value("a, b")

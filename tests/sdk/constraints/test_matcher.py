@@ -1,4 +1,4 @@
-"""Where an answer stands depends on its tokens alone, not on the way they came."""
+"""The state of a `Matcher` depends only on its tokens, not on how they were added."""
 
 import random
 
@@ -49,7 +49,7 @@ TOKENIZERS = {"bytes": lambda: BYTES, "smollm": smollm}
 
 
 def state(matcher):
-    """All that can be seen of a matcher."""
+    """The observable state of a matcher."""
     return (
         matcher.mask().rstrip(b"\0"),
         matcher.forced(),
@@ -63,7 +63,7 @@ def state(matcher):
 @pytest.mark.parametrize("name", CONSTRAINTS)
 @settings(deadline=None, max_examples=12)
 @given(seed=st.integers(0, 2**32), moves=st.lists(st.integers(-6, 5), max_size=25))
-def test_after_any_steps_and_steps_back_it_is_as_a_fresh_one_given_what_is_left(
+def test_after_any_extend_and_rollback_it_equals_a_new_matcher_with_the_same_tokens(
     tokenizer, name, seed, moves
 ):
     tokenizer = TOKENIZERS[tokenizer]()
@@ -82,8 +82,8 @@ def test_after_any_steps_and_steps_back_it_is_as_a_fresh_one_given_what_is_left(
 
 
 def step_on(matcher, tokenizer, dice):
-    """One random step: an allowed token, the forced ones, or the end where there is one."""
-    if matcher.is_told:
+    """One random step: an allowed token, the forced ones, or an end-of-sequence token."""
+    if matcher.is_ended_by_eos:
         return
     forced = matcher.forced()
     if forced and dice.random() < 0.5:
@@ -94,11 +94,11 @@ def step_on(matcher, tokenizer, dice):
 
 
 @pytest.mark.parametrize("name", CONSTRAINTS)
-def test_the_mask_is_exactly_the_tokens_that_may_come_next(name):
+def test_mask_is_exactly_the_accepted_tokens(name):
     compiled = compile_constraint(CONSTRAINTS[name], BYTES)
     for seed in range(5):
         matcher = wander(compiled.start(), BYTES, random.Random(seed), max_tokens=3 + 4 * seed)
-        if matcher.is_told:
+        if matcher.is_ended_by_eos:
             matcher.rollback(1)
         accepted = [i for i in range(BYTES.vocab_size) if matcher.accepts([i])]
 
@@ -106,22 +106,22 @@ def test_the_mask_is_exactly_the_tokens_that_may_come_next(name):
 
 
 @pytest.mark.parametrize("name", CONSTRAINTS)
-def test_the_end_may_come_exactly_where_the_answer_can_stop(name):
+def test_eos_is_allowed_exactly_where_the_text_can_stop(name):
     compiled = compile_constraint(CONSTRAINTS[name], BYTES)
     matcher = compiled.start()
     dice = random.Random(1)
     for _ in range(60):
-        if matcher.is_told:
+        if matcher.is_ended_by_eos:
             break
         ends = EOS in allowed(matcher.mask(), BYTES.vocab_size)
         assert ends == matcher.can_stop == bool(matcher.accepts([EOS]))
         step_on(matcher, BYTES, dice)
 
 
-def test_the_end_is_no_part_of_the_answer_and_can_be_taken_back():
+def test_eos_is_not_in_the_answer_and_can_be_rolled_back():
     matcher = compile_constraint(CONSTRAINTS["choices"], BYTES).start()
     matcher.extend([*b"on", EOS])
-    assert (matcher.text, matcher.is_complete, matcher.is_told) == ("on", True, True)
+    assert (matcher.text, matcher.is_complete, matcher.is_ended_by_eos) == ("on", True, True)
     assert matcher.accepts(b"e") == 0
 
     matcher.rollback(1)
@@ -132,39 +132,39 @@ def test_the_end_is_no_part_of_the_answer_and_can_be_taken_back():
     assert matcher.text == "on"
 
 
-def test_a_refused_token_changes_nothing_and_the_error_says_where_and_what():
+def test_rejected_token_changes_nothing_and_the_error_names_it_and_its_position():
     matcher = compile_constraint(CONSTRAINTS["choices"], BYTES).start()
     matcher.extend(b"on")
     before = state(matcher)
 
-    with pytest.raises(ConstraintError, match=r"ChoicesStrat.*does not allow 'x' behind 'onc'"):
+    with pytest.raises(ConstraintError, match=r"ChoicesStrat.*does not allow 'x' after 'onc'"):
         matcher.extend(b"cx")
 
     assert state(matcher) == before
 
 
-def test_forced_tokens_are_those_that_the_text_is_spelled_with():
+def test_forced_tokens_are_the_tokenizers_encoding_of_the_text():
     tokenizer = smollm()
     matcher = compile_constraint(ChoicesStrat(["the capital of France"]), tokenizer).start()
 
     assert matcher.forced() == tokenizer.encode("the capital of France")
 
 
-def test_what_is_forced_stops_where_a_longer_token_could_stand():
+def test_forced_tokens_stop_where_a_longer_token_is_possible():
     tokenizer = smollm()
     matcher = compile_constraint(Regex("the [a-z]+"), tokenizer).start()
 
     assert tokenizer.decode(matcher.forced()) == "the"  # the space is one token with a word
 
 
-def test_a_value_and_an_answer_are_what_the_constraint_makes_of_the_text():
+def test_value_and_answer_come_from_the_constraint():
     matcher = compile_constraint(CharsStrat(CharsMode.JS_FLOAT, stop=";"), BYTES).start()
     matcher.extend(b"2.50;")
 
     assert (matcher.text, matcher.answer, matcher.value) == ("2.50;", "2.50", 2.5)
 
 
-def test_the_text_of_half_a_character_is_no_text_yet():
+def test_text_of_an_incomplete_character_is_a_replacement_character():
     matcher = compile_constraint(Regex(".+"), BYTES).start()
     matcher.extend("é".encode()[:1])
 
@@ -174,7 +174,7 @@ def test_the_text_of_half_a_character_is_no_text_yet():
 
 @pytest.mark.model
 @pytest.mark.parametrize("seed", range(3))
-def test_two_hundred_thousand_tokens_write_documents_that_fit(seed):
+def test_vocabulary_of_two_hundred_thousand_tokens_writes_valid_documents(seed):
     tokenizer = o200k()
     constraint = JsonSchema(SCHEMA)
     matcher = wander(

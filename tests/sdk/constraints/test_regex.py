@@ -1,4 +1,4 @@
-"""Any regular language."""
+"""`Regex`."""
 
 import random
 import re
@@ -26,7 +26,7 @@ BYTES = ByteTokenizer()
         r"[^abc]{3}",
     ],
 )
-def test_whatever_is_written_matches_as_a_whole(pattern):
+def test_random_text_matches_the_whole_pattern(pattern):
     compiled = compile_constraint(Regex(pattern), BYTES)
     for seed in range(6):
         matcher = wander(compiled.start(), BYTES, random.Random(seed), 4000)
@@ -35,12 +35,12 @@ def test_whatever_is_written_matches_as_a_whole(pattern):
         assert re.fullmatch(pattern, matcher.text, re.ASCII)
 
 
-def test_an_empty_match_is_one():
+def test_empty_match_is_allowed():
     assert allows(Regex("a?"), "")
     assert allows(Regex(""), "")
 
 
-def test_classes_mean_ascii_and_letters_of_any_script_have_a_name():
+def test_classes_are_ascii_and_unicode_properties_are_available():
     assert not allows(Regex(r"\w"), "é")
     assert allows(Regex(r"\p{L}"), "é")
 
@@ -49,12 +49,12 @@ def test_classes_mean_ascii_and_letters_of_any_script_have_a_name():
     ("pattern", "words"),
     [
         ("a(", r"Regex\(pattern='a\('\) cannot be enforced: unclosed group$"),
-        (r"a(?=b)", "look-around, .* not supported; say it without, or as a Grammar"),
-        (r"(a)\1", "backreferences are not supported; say it without"),
+        (r"a(?=b)", "look-around, .* not supported; write it without, or as a Grammar"),
+        (r"(a)\1", "backreferences are not supported; write it without"),
         (3, "not 3"),
         ("[a&&b]", "no text at all"),
     ],
 )
-def test_what_cannot_be_enforced_is_refused_where_it_is_defined(pattern, words):
+def test_invalid_pattern_is_rejected_where_it_is_defined(pattern, words):
     with pytest.raises(ConstraintError, match=words):
         Regex(pattern)

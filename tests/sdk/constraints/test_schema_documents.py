@@ -1,7 +1,7 @@
-"""Whatever a random model is made to write under a schema is a document of that schema.
+"""A random model under a schema generates documents that match the schema.
 
-Over all schemas of the public test suite that are not refused, and those of `schemas.WRITTEN`, at
-temperature 1: a model that wants nothing in particular is the hardest judge.
+Runs over all accepted schemas of the public test suite and those of `schemas.WRITTEN`, at
+temperature 1: a model without preferences covers most of what a grammar allows.
 """
 
 import json
@@ -22,26 +22,26 @@ BUDGET = 700
 
 
 def indifferent_model():
-    """A llama with weights as small as training starts with: every token is about as likely."""
+    """A llama with initial weights: all tokens are about equally probable."""
     model = build_model("llama", seed=0)
     model.update(tree_map(lambda weights: weights / 3, model.parameters()))
     return model
 
 
 def schemas():
-    """Every schema that is not refused, by its name.
+    """Every accepted schema, by name.
 
-    Without those of JavaScript's own regular expressions, which Python reads otherwise.
+    Excludes the JavaScript regular expressions that Python interprets differently.
     """
     found = dict(WRITTEN)
     for group in suite():
-        is_judged = group["file"] != "optional/ecmascript-regex"
-        if is_judged and taken(group["schema"]):
+        is_checked = group["file"] != "optional/ecmascript-regex"
+        if is_checked and is_accepted(group["schema"]):
             found[f"{group['file']}: {group['description']}"] = group["schema"]
     return found
 
 
-def taken(schema):
+def is_accepted(schema):
     try:
         JsonSchema(schema)
     except ConstraintError:
@@ -51,7 +51,7 @@ def taken(schema):
 
 @pytest.fixture(name="documents", scope="module")
 def _documents():
-    """A document of each schema, written by a model that shares its batch with others."""
+    """A document of each schema, generated in a batch with others."""
     engine = make_engine(indifferent_model(), max_rows=32)
     answers = {}
     for seed, (name, schema) in enumerate(schemas().items()):
@@ -67,7 +67,7 @@ def _documents():
 
 
 def exact(text):
-    """JSON with numbers as they are written, so that a multiple of 0.1 is one."""
+    """Decode JSON with decimal numbers, so that multiples of 0.1 are exact."""
 
     def number(written):
         try:
@@ -95,7 +95,7 @@ def test_every_finished_document_validates(documents):
     assert invalid == []
 
 
-def test_there_are_more_than_two_hundred_and_nearly_all_finish(documents):
+def test_nearly_all_of_more_than_two_hundred_documents_finish(documents):
     unfinished = [
         name for name, (_, end) in documents.items() if end.finish_reason is not FinishReason.STOP
     ]
@@ -104,7 +104,7 @@ def test_there_are_more_than_two_hundred_and_nearly_all_finish(documents):
     assert len(unfinished) <= 0.05 * len(documents), unfinished
 
 
-def test_what_does_not_finish_ran_out_of_tokens(documents):
+def test_unfinished_documents_ran_out_of_tokens(documents):
     for _, end in documents.values():
         if end.finish_reason is not FinishReason.STOP:
             assert (end.finish_reason, end.completion_tokens) == (FinishReason.LENGTH, BUDGET)

@@ -1,4 +1,4 @@
-"""What the grammar of a schema writes: patterns, numbers, older drafts, unique items."""
+"""The grammars of schemas: patterns, numbers, older drafts, unique items."""
 
 import json
 import random
@@ -15,7 +15,7 @@ from document_writer import write
 from real_tokenizers import tokenizer_of
 from schema_differential import compare, random_schemas
 
-#: Public schemas, where they lie beside the project or above it.
+#: A folder of public schemas, if there is one beside or above the project.
 DATA = next(
     (
         folder / "shared" / "data" / "schemastore"
@@ -53,7 +53,7 @@ def text_of(value):
         ("^[^]$", ["\n", '"'], ["", "ab"]),
     ],
 )
-def test_a_pattern_is_about_the_characters_that_a_text_decodes_to(pattern, found, missing):
+def test_pattern_matches_the_decoded_characters(pattern, found, missing):
     schema = JsonSchema({"type": "string", "pattern": pattern})
 
     assert [text for text in found if not allows(schema, text_of(text))] == []
@@ -78,7 +78,7 @@ def test_a_pattern_is_about_the_characters_that_a_text_decodes_to(pattern, found
         ({"type": "integer", "multipleOf": 12}, ["24", "-12", "0"], ["6", "13"]),
     ],
 )
-def test_a_number_is_within_its_bounds_and_one_that_a_double_represents(schema, yes, no):
+def test_number_is_within_its_bounds_and_representable_as_a_double(schema, yes, no):
     schema = JsonSchema({"type": "number", **schema})
 
     assert [text for text in yes if not allows(schema, text)] == []
@@ -96,15 +96,15 @@ def test_a_number_is_within_its_bounds_and_one_that_a_double_represents(schema, 
         ({"dependencies": {"a": ["b"]}, "type": "object"}, [{"b": 1, "a": 2}, {}], [{"a": 1}]),
     ],
 )
-def test_words_of_older_drafts_have_their_meaning(schema, yes, no):
+def test_keywords_of_older_drafts_are_enforced(schema, yes, no):
     schema = JsonSchema({"$schema": "http://json-schema.org/draft-03/schema#", **schema})
 
     assert [value for value in yes if not allows(schema, text_of(value))] == []
     assert [value for value in no if allows(schema, text_of(value))] == []
 
 
-def test_nothing_is_concluded_from_a_word_that_a_draft_does_not_know():
-    """To draft 4 `const` is an annotation: a text would follow both cases of `oneOf`."""
+def test_keyword_unknown_to_a_draft_is_an_annotation():
+    """`const` is an annotation in draft 4, so a document would match both cases of `oneOf`."""
     cases = {"oneOf": [{"const": "a"}, {"const": "b"}]}
 
     assert allows(JsonSchema(cases), '"a"')
@@ -135,7 +135,7 @@ def test_unique_items_differ(kind, items):
             assert all(one != other for i, one in enumerate(value) for other in value[:i]), value
 
 
-def test_an_array_may_have_fewer_items_than_have_schemas_of_their_own():
+def test_array_may_have_fewer_items_than_prefix_items():
     schema = JsonSchema(
         {"type": "array", "prefixItems": [True, True, {"type": "string"}], "maxItems": 1}
     )
@@ -144,7 +144,7 @@ def test_an_array_may_have_fewer_items_than_have_schemas_of_their_own():
     assert not allows(schema, "[1, 2]")
 
 
-def test_unique_items_are_told_apart_by_value():
+def test_unique_items_are_compared_by_value():
     schema = JsonSchema({"type": "array", "uniqueItems": True})
 
     assert allows(schema, '[1, 2, "1", true, [1], {"a": 1}]')
@@ -160,13 +160,13 @@ def test_white_space_is_bounded():
     assert not allows(schema, "[\n\n\n\nnull]")
 
 
-def test_a_grammar_that_fails_while_it_writes_is_known_before():
+def test_grammar_that_fails_during_generation_is_rejected_in_advance():
     text = grammar_text(JsonSchema({"type": "string", "maxLength": 100}))
 
     assert failure_of(text) == ""
 
 
-def test_a_failed_matcher_is_begun_anew_and_its_failure_shared_with_nobody():
+def test_failed_matcher_is_recompiled_and_does_not_affect_others():
     compiled = compile_constraint(JsonSchema({"type": "integer"}), ByteTokenizer())
     failed, other = compiled.start(), compiled.start()
     failed.extend(b"12")
@@ -188,7 +188,7 @@ def other_start(compiled):
     return compiled.start().mask()
 
 
-def test_random_schemas_write_no_document_that_a_validator_rejects():
+def test_random_schemas_allow_no_document_that_a_validator_rejects():
     dice, counts = random.Random(3), Counter()
     wrong = list(compare(random_schemas(dice, 60), dice, 2, counts))
 

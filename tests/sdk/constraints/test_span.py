@@ -62,5 +62,5 @@ def test_tokens_that_it_was_not_told_of_are_an_error_that_names_the_cure():
 def test_tokens_against_the_constraint_are_refused():
     it = answer(ChoicesStrat(["yes", "no"]))
 
-    with pytest.raises(ConstraintError, match="does not allow 'x' behind 'y'"):
+    with pytest.raises(ConstraintError, match="does not allow 'x' after 'y'"):
         it.follow(10, b"yx")

@@ -1,4 +1,4 @@
-"""Constraints at the start of a text: what is enforced is what a client reads."""
+"""Constraints at the start of a text are enforced on the decoded text."""
 
 from functools import cache
 from pathlib import Path
@@ -39,7 +39,7 @@ def read(tokenizer, token_ids):
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, max_examples=8)
 @given(choices=st.lists(texts, min_size=1, max_size=3), data=st.data())
-def test_whatever_is_allowed_leads_to_a_choice_as_a_client_reads_it(name, choices, data):
+def test_allowed_tokens_decode_to_a_choice(name, choices, data):
     tokenizer = tokenizer_of(name)
     matcher = compile_constraint(ChoicesStrat(choices), tokenizer).start(at_start=True)
     rollbacks = 2
@@ -63,7 +63,7 @@ def test_whatever_is_allowed_leads_to_a_choice_as_a_client_reads_it(name, choice
 @pytest.mark.parametrize("name", NAMES)
 @settings(deadline=None, max_examples=8)
 @given(choices=st.lists(texts, min_size=1, max_size=3))
-def test_the_first_token_may_be_any_that_reads_as_the_start_of_a_choice(name, choices):
+def test_first_token_may_be_any_that_decodes_to_a_prefix_of_a_choice(name, choices):
     tokenizer = tokenizer_of(name)
     matcher = compile_constraint(ChoicesStrat(choices), tokenizer).start(at_start=True)
     if matcher.forced():
@@ -87,7 +87,7 @@ def ids(tokenizer, *names):
     return [FAMILIES["llama2"].token_to_id(name) for name in names]
 
 
-def test_a_token_with_the_space_that_is_left_out_may_begin_a_choice():
+def test_token_with_the_dropped_space_may_begin_a_choice():
     tokenizer = tokenizer_of("llama2")
     compiled = compile_constraint(ChoicesStrat(["the", "that"]), tokenizer)
     (the,) = ids(tokenizer, "▁the")
@@ -96,7 +96,7 @@ def test_a_token_with_the_space_that_is_left_out_may_begin_a_choice():
     assert the not in allowed(compiled.start().mask(), tokenizer.vocab_size)
 
 
-def test_a_choice_that_begins_with_a_space_keeps_it():
+def test_choice_keeps_its_leading_space():
     tokenizer = tokenizer_of("llama2")
     matcher = compile_constraint(ChoicesStrat([" the"]), tokenizer).start(at_start=True)
     may = allowed(matcher.mask(), tokenizer.vocab_size)
@@ -107,7 +107,7 @@ def test_a_choice_that_begins_with_a_space_keeps_it():
     assert read(tokenizer, matcher.token_ids) == " the"
 
 
-def test_what_is_forced_at_the_start_is_what_the_tokenizer_would_write():
+def test_forced_tokens_at_the_start_are_the_tokenizers_encoding():
     tokenizer = tokenizer_of("llama2")
     matcher = compile_constraint(ChoicesStrat(["the"]), tokenizer).start(at_start=True)
 
@@ -117,14 +117,14 @@ def test_what_is_forced_at_the_start_is_what_the_tokenizer_would_write():
 @pytest.mark.parametrize("choice", ["the", " the", "  a"])
 @pytest.mark.parametrize("name", ["llama2", "t5_first", "gemma", "gpt2"])
 @pytest.mark.parametrize("says", ["", "x", "the"])
-def test_a_request_gets_its_choice_whatever_the_model_says(name, choice, says):
+def test_completion_is_a_choice_for_any_model_output(name, choice, says):
     one_of = constrain(ChoicesStrat([choice, choice + " b"]))
     played = play(one_of, says=says, tokenizer=tokenizer_of(name))
 
     assert played.text in (choice, choice + " b")
 
 
-def test_a_regex_at_the_start_matches_what_is_read():
+def test_regex_at_the_start_matches_the_decoded_text():
     tokenizer = tokenizer_of("llama2")
     matcher = compile_constraint(Regex(r"[a-z]+"), tokenizer).start(at_start=True)
     matcher.extend(ids(tokenizer, "▁not", "a"))

@@ -1,4 +1,4 @@
-"""Any text, up to where it ends."""
+"""`UntilStrat`."""
 
 import random
 
@@ -16,7 +16,7 @@ TAG, ANYCHAR, NEWLINE = UntilEndType.TAG, UntilEndType.ANYCHAR, UntilEndType.NEW
 
 @settings(deadline=None, max_examples=60)
 @given(st.text("ab<", max_size=8), st.text("ab<", min_size=1, max_size=3))
-def test_it_ends_with_the_first_tag_also_where_tags_overlap(text, tag):
+def test_first_tag_ends_it_also_if_tags_overlap(text, tag):
     first = text.find(tag)
 
     assert allows(UntilStrat("", TAG, tag), text) == (0 <= first == len(text) - len(tag))
@@ -27,13 +27,13 @@ def test_it_ends_with_the_first_tag_also_where_tags_overlap(text, tag):
     st.text("ab]^-\\/\n. ", max_size=6),
     st.text("]^-\\/\n.", min_size=1, max_size=3),
 )
-def test_it_ends_with_the_first_of_some_characters_whatever_they_are(text, ends):
+def test_first_terminating_character_ends_it(text, ends):
     expected = bool(text) and text[-1] in ends and not set(text[:-1]) & set(ends)
 
     assert allows(UntilStrat("", ANYCHAR, ends), text) == expected
 
 
-def test_a_line_ends_with_its_break():
+def test_newline_ends_a_line():
     line = UntilStrat("", NEWLINE, "\n")
 
     assert allows(line, "any \t text é\n")
@@ -41,7 +41,7 @@ def test_a_line_ends_with_its_break():
     assert not allows(line, "no break")
 
 
-def test_the_start_is_forced_and_is_no_part_of_the_value():
+def test_start_is_forced_and_not_in_the_value():
     answer = compile_constraint(UntilStrat("<q>", TAG, "</q>"), BYTES).start()
     assert bytes(answer.forced()) == b"<q>"
 
@@ -50,7 +50,7 @@ def test_the_start_is_forced_and_is_no_part_of_the_value():
     assert (answer.answer, answer.value) == ("<q>why?</q>", "why?")
 
 
-def test_it_does_not_stop_before_its_end():
+def test_it_does_not_stop_before_its_terminator():
     answer = compile_constraint(UntilStrat("", TAG, "</q>"), BYTES).start()
     answer.extend(b"why?</q")
 
@@ -59,7 +59,7 @@ def test_it_does_not_stop_before_its_end():
 
 
 @pytest.mark.parametrize(("end_type", "end"), [(TAG, "e"), (ANYCHAR, "e."), (NEWLINE, "")])
-def test_whoever_writes_at_random_comes_to_the_end_by_chance_and_stops(end_type, end):
+def test_random_tokens_reach_the_terminator_and_stop(end_type, end):
     constraint = UntilStrat("", end_type, end)
     compiled = compile_constraint(constraint, BYTES)
     texts = [wander(compiled.start(), BYTES, random.Random(i), 4000).text for i in range(8)]
@@ -78,6 +78,6 @@ def test_whoever_writes_at_random_comes_to_the_end_by_chance_and_stops(end_type,
         ((["<q>"], TAG, "</q>"), r"`start` of UntilStrat is a text, not \['<q>'\]"),
     ],
 )
-def test_what_never_ends_is_refused(strategy, words):
+def test_missing_terminator_is_rejected(strategy, words):
     with pytest.raises(ConstraintError, match=words):
         UntilStrat(*strategy)

@@ -1,4 +1,4 @@
-"""The tokens of a tokenizer as llguidance sees them."""
+"""The tokens of a tokenizer in llguidance's form."""
 
 import gc
 import subprocess
@@ -14,7 +14,7 @@ from vocabularies import smollm
 from wandering import allowed
 
 
-def test_it_is_made_once_for_a_tokenizer_and_goes_with_it():
+def test_vocabulary_is_built_once_and_freed_with_its_tokenizer():
     tokenizer = ByteTokenizer()
     vocabulary = vocabulary_of(tokenizer)
     compile_constraint(Regex("a+"), tokenizer).start()
@@ -26,7 +26,7 @@ def test_it_is_made_once_for_a_tokenizer_and_goes_with_it():
     assert gone() is None
 
 
-def test_an_answer_keeps_what_it_needs_alive():
+def test_matcher_keeps_its_tokenizer_alive():
     matcher = compile_constraint(ChoicesStrat(["abc"]), ByteTokenizer()).start()
     gc.collect()
 
@@ -35,7 +35,7 @@ def test_an_answer_keeps_what_it_needs_alive():
     assert matcher.text == "abc"
 
 
-def test_equal_constraints_share_what_was_compiled():
+def test_equal_constraints_share_a_compiled_grammar():
     tokenizer = ByteTokenizer()
     for _ in range(3):
         compile_constraint(ChoicesStrat(["a", "b"]), tokenizer).start()
@@ -43,7 +43,7 @@ def test_equal_constraints_share_what_was_compiled():
     assert len(vocabulary_of(tokenizer)._prototypes) == 1
 
 
-def test_a_special_token_is_never_written_as_text():
+def test_special_token_is_not_allowed_as_text():
     tokenizer = smollm()
     (eos,) = tokenizer.eos_token_ids
     name = tokenizer.decode([eos])
@@ -55,7 +55,7 @@ def test_a_special_token_is_never_written_as_text():
     assert eos not in matcher.token_ids
 
 
-def test_a_grammar_may_ask_for_a_special_token_by_its_name():
+def test_grammar_can_contain_a_special_token():
     tokenizer = smollm()
     (start,) = tokenizer.encode("<|im_start|>")
     matcher = compile_constraint(Grammar('start: <|im_start|> "user"'), tokenizer).start()
@@ -65,15 +65,15 @@ def test_a_grammar_may_ask_for_a_special_token_by_its_name():
     assert tokenizer.decode(matcher.forced()) == "user"
 
 
-def test_a_special_token_that_a_model_does_not_have_is_refused_by_its_name():
-    grammar = Grammar('start: <|nobody_has_this|> "user"')
+def test_unknown_special_token_is_rejected_by_name():
+    grammar = Grammar('start: <|unknown_token|> "user"')
 
-    with pytest.raises(ConstraintError, match=r"Grammar.*<\|nobody_has_this\|>"):
+    with pytest.raises(ConstraintError, match=r"Grammar.*<\|unknown_token\|>"):
         compile_constraint(grammar, smollm())
 
 
 class Two(ByteTokenizer):
-    """Bytes, and two tokens that end a completion."""
+    """Bytes, and two end-of-sequence tokens."""
 
     vocab_size = 258
     eos_token_ids = frozenset({256, 257})
@@ -83,7 +83,7 @@ class Two(ByteTokenizer):
         return b"<end>" if token_id == 257 else super().token_bytes(token_id)
 
 
-def test_every_token_that_ends_a_completion_may_end_an_answer():
+def test_every_eos_token_is_allowed_where_the_text_can_stop():
     tokenizer = Two()
     matcher = compile_constraint(ChoicesStrat(["a", "ab"]), tokenizer).start()
     matcher.extend(b"a")
@@ -96,7 +96,7 @@ def test_every_token_that_ends_a_completion_may_end_an_answer():
     assert allowed(matcher.mask(), 258).tolist() == [256, 257]
 
 
-def test_tokens_that_stand_for_nothing_are_never_allowed():
+def test_tokens_without_bytes_are_never_allowed():
     class Gaps(ByteTokenizer):
         vocab_size = 300
 
@@ -108,15 +108,15 @@ def test_tokens_that_stand_for_nothing_are_never_allowed():
     assert max(allowed(matcher.mask(), 300)) == 256
 
 
-def test_a_tokenizer_without_an_end_is_refused():
+def test_tokenizer_without_an_eos_token_is_rejected():
     class Endless(ByteTokenizer):
         eos_token_ids = frozenset()
 
-    with pytest.raises(ConstraintError, match="token that ends a completion"):
+    with pytest.raises(ConstraintError, match="end-of-sequence token"):
         compile_constraint(Regex("a"), Endless())
 
 
-def test_a_tokenizer_whose_tokens_are_no_bytes_is_refused():
+def test_tokenizer_without_token_bytes_is_rejected():
     class Words(ByteTokenizer):
         def token_bytes(self, token_id):
             raise ValueError("its tokens are words")
@@ -125,8 +125,8 @@ def test_a_tokenizer_whose_tokens_are_no_bytes_is_refused():
         compile_constraint(Regex("a"), Words())
 
 
-def test_text_that_a_tokenizer_spells_otherwise_is_spelled_by_other_tokens():
-    """Older SentencePiece vocabularies put a space before every text that they split."""
+def test_forced_text_is_tokenized_greedily_if_encode_changes_it():
+    """Older SentencePiece vocabularies prepend a space to every text that they encode."""
 
     class Spaced(ByteTokenizer):
         def encode(self, text):
@@ -137,7 +137,7 @@ def test_text_that_a_tokenizer_spells_otherwise_is_spelled_by_other_tokens():
     assert bytes(matcher.forced()) == b"abc"
 
 
-def test_a_vocabulary_that_cannot_go_on_is_an_error_that_says_where():
+def test_position_without_allowed_tokens_is_an_error_with_the_text_so_far():
     class NoB(ByteTokenizer):
         def token_bytes(self, token_id):
             return b"" if token_id == ord("b") else super().token_bytes(token_id)
@@ -145,12 +145,12 @@ def test_a_vocabulary_that_cannot_go_on_is_an_error_that_says_where():
     matcher = compile_constraint(Regex("a[b]|cd"), NoB()).start()
     matcher.extend(b"a")
 
-    with pytest.raises(ConstraintError, match=r"Regex.* could not be enforced behind 'a'"):
+    with pytest.raises(ConstraintError, match=r"Regex.* could not be enforced after 'a'"):
         matcher.mask()
 
 
 @pytest.mark.process
-def test_who_constrains_nothing_does_not_load_llguidance_and_nobody_needs_numpy():
+def test_llguidance_is_imported_on_first_use_and_numpy_never():
     code = (
         "import sys; sys.modules['numpy'] = None\n"
         "import concordance_sdk.constraints as c, concordance_sdk.flow\n"

@@ -1,11 +1,16 @@
-"""Constraints: what an answer may be, enforced token by token.
+"""Constraints on the completion, enforced token by token.
 
     from concordance_sdk.constraints import ChoicesStrat, constrain
 
     verdict = constrain(ChoicesStrat(["guilty", "not guilty"]), name="verdict")
 
-Each compiles to a grammar of llguidance, which says for every position which tokens may stand
-there, and which must.
+Each constraint compiles to a llguidance grammar, which computes the allowed and the forced tokens
+of every position. There are three levels:
+
+- a mod: `constrain(constraint)` returns a mod that constrains a completion;
+- a part of a mod: `Constrained(constraint)` constrains a span of a completion, in a class mod;
+- a matcher: `compile_constraint(constraint, tokenizer).start()` returns masks and forced tokens,
+  without a request.
 """
 
 from concordance_sdk.constraints.chars import CharsMode, CharsStrat

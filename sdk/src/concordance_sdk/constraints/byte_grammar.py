@@ -1,4 +1,4 @@
-"""What can be said of a grammar without any tokenizer: its texts, byte by byte."""
+"""Checks of a grammar that need no tokenizer: its texts are matched byte by byte."""
 
 import functools
 import itertools
@@ -10,44 +10,47 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 
-#: How many items a row of the parser has: an object with n optional keys needs about 2 n.
+#: Maximum number of items in a row of llguidance's parser; an object with n optional keys needs
+#: about 2 n.
 _MAX_ITEMS = 8000
 
-#: For how many grammars it is remembered what was found out.
-_REMEMBERED = 512
+#: Size of each cache of results, in grammars.
+_CACHE_SIZE = 512
 
-#: The fault of a grammar that has no text.
+#: The fault of a grammar that matches no text.
 NO_TEXT = "no text at all satisfies it"
 
-#: What llguidance says where no token can come.
+#: The reason llguidance gives for a state in which no token is allowed.
 STUCK = "NoExtensionBias"
 
-#: How often a grammar is tried, with how many bytes, and how likely a text goes on.
+#: Random texts that a grammar is tried with: their number, their maximum length in bytes, and the
+#: probability that a byte which does not end a JSON string is chosen where possible.
 _TRIALS = 3
 _LONGEST_TRIAL = 80
 _STAY = 0.9
 
-#: How often texts of a grammar are looked for, and how long they are.
+#: Random walks that collect sample texts of a grammar, and their maximum length in bytes.
 _WALKS = 8
+_LONGEST_WALK = 48
 _LONGEST_WALK = 48
 
 
 def matcher_of(grammar: str) -> "LLMatcher":
-    """A matcher whose tokens are the bytes, by their value. It may be in an error state."""
-    from llguidance import LLMatcher  # noqa: PLC0415  # who constrains nothing does not pay for it
+    """Return a matcher whose tokens are the 256 bytes. It may be in an error state."""
+    from llguidance import LLMatcher  # noqa: PLC0415  # imported only where constraints are used
 
     return LLMatcher(_bytes_only(), grammar, log_level=0, limits=limits())
 
 
 def error_of(matcher: "LLMatcher") -> str:
-    """What is wrong with a grammar, in llguidance's words; empty if nothing is."""
+    """Return llguidance's error for a grammar; empty if there is none."""
     error = matcher.get_error().partition("<non-verbose/>")[0].strip()
     return error or ("it is in an error state" if matcher.is_error() else "")
 
 
-@functools.lru_cache(_REMEMBERED)
+@functools.lru_cache(_CACHE_SIZE)
 def fault_of(grammar: str) -> str:
-    """Why a grammar cannot be used: an error, or that it has no text; empty if it can."""
+    """Return why a grammar cannot be used: an error, or that no text matches; empty if it can."""
     matcher = matcher_of(grammar)
     if error := error_of(matcher):
         return error
@@ -57,13 +60,13 @@ def fault_of(grammar: str) -> str:
     return NO_TEXT if error in ("", STUCK) else error
 
 
-@functools.lru_cache(_REMEMBERED)
+@functools.lru_cache(_CACHE_SIZE)
 def failure_of(grammar: str) -> str:
-    """How a grammar fails while a text is written; empty if it does not in a few trials.
+    """Return how a grammar fails while random texts are written; empty if it does not.
 
-    A grammar may compile and yet need too large an automaton, or run into a dead end.
+    A grammar can compile and yet need too large an automaton, or reach a dead end.
     """
-    chance = random.Random(0)  # noqa: S311  # nobody is to be kept from guessing it
+    chance = random.Random(0)  # noqa: S311  # not for cryptography
     for _ in range(_TRIALS):
         matcher = matcher_of(grammar)
         for _ in range(_LONGEST_TRIAL):
@@ -79,76 +82,76 @@ def failure_of(grammar: str) -> str:
 
 
 def _picked(allowed: list[int], chance: random.Random) -> int:
-    """One of some bytes: a text is not ended at once, and what opens is closed at last."""
+    """Choose a byte: usually one that stays inside a JSON string, so that texts become long."""
     inner = [byte for byte in allowed if byte not in b'"\\' and byte < 0x80]
     return chance.choice(inner if inner and chance.random() < _STAY else allowed)
 
 
 def is_text_of(grammar: str, text: str) -> bool:
-    """Whether a text satisfies a grammar; not, if the grammar cannot be used."""
+    """True if the grammar is usable and matches the whole text."""
     try:
         data = text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which no answer can have
+    except UnicodeEncodeError:  # half of a surrogate pair, which no completion can contain
         return False
     return not fault_of(grammar) and _takes(matcher_of(grammar), data)
 
 
 def _takes(matcher: "LLMatcher", data: bytes) -> bool:
-    """Whether bytes may come next, all of them, and end a text."""
+    """True if the bytes are allowed next and complete a text."""
     return matcher.try_consume_tokens(list(data)) == len(data) and matcher.is_accepting()
 
 
-@functools.lru_cache(_REMEMBERED)
-def can_go_on(terminal: str, definitions: str) -> bool:
-    """Whether a text of a terminal is the beginning of another of its texts.
+@functools.lru_cache(_CACHE_SIZE)
+def can_continue(terminal: str, definitions: str) -> bool:
+    """True if a text of a terminal is a proper prefix of another of its texts.
 
     Args:
-        terminal: An expression of terminals.
-        definitions: A Lark grammar that defines the names in it.
+        terminal: A terminal expression.
+        definitions: A Lark grammar that defines the names used in it.
     """
     rest = definitions.partition("\n")[2]
     longer = f"start: LONGER\nLONGER: ({terminal}) & (({terminal}) /(?s:.)+/)\n{rest}"
     return _has_texts(matcher_of(longer))
 
 
-@functools.lru_cache(_REMEMBERED)
+@functools.lru_cache(_CACHE_SIZE)
 def first_bytes(grammar: str) -> frozenset[int]:
-    """The bytes with which the texts of a grammar begin."""
+    """Return the bytes that a text of a grammar can begin with."""
     return frozenset(_allowed(matcher_of(grammar)))
 
 
 def _allowed(matcher: "LLMatcher") -> list[int]:
-    """The bytes that may come next."""
+    """Return the bytes allowed next."""
     mask = matcher.compute_bitmask()
     return [byte for byte in range(256) if mask[byte // 8] >> byte % 8 & 1]
 
 
-@functools.lru_cache(_REMEMBERED)
-def unjoinable(before: str, behind: str, both: str) -> tuple[bytes, bytes] | None:
-    """A text of one grammar and one of another that may not stand side by side, if one is found.
+@functools.lru_cache(_CACHE_SIZE)
+def unjoinable(left: str, right: str, both: str) -> tuple[bytes, bytes] | None:
+    """Find a text of each of two grammars whose concatenation the joined grammar rejects.
 
-    Some of each are tried: there is no telling of all.
+    Tries samples of each, so a `None` is no proof.
 
     Args:
-        before: The one grammar.
-        behind: The other.
-        both: The one and then the other.
+        left: The first grammar.
+        right: The second grammar.
+        both: The grammar of a text of the first, followed by one of the second.
     """
     matcher = matcher_of(both)
     if error_of(matcher):
         return None
-    for pair in itertools.product(_some_texts(before), _some_texts(behind)):
+    for pair in itertools.product(_sample_texts(left), _sample_texts(right)):
         if not _takes(matcher.deep_copy(), b"".join(pair)):
             return pair
     return None
 
 
-def _some_texts(grammar: str) -> list[bytes]:
-    """Texts of a grammar, the shorter ones first, made at random, but always the same."""
+def _sample_texts(grammar: str) -> list[bytes]:
+    """Return random texts of a grammar, shortest first; deterministic."""
     start = matcher_of(grammar)
     if error_of(start):
         return []
-    chance = random.Random(0)  # noqa: S311  # nobody is to be kept from guessing it
+    chance = random.Random(0)  # noqa: S311  # not for cryptography
     found: set[bytes] = set()
     for _ in range(_WALKS):
         texts = list(_texts_on_the_way(start.deep_copy(), chance))
@@ -157,7 +160,7 @@ def _some_texts(grammar: str) -> list[bytes]:
 
 
 def _texts_on_the_way(matcher: "LLMatcher", chance: random.Random) -> Iterator[bytes]:
-    """The texts that a matcher comes by when it goes on at random."""
+    """Yield every complete text on a random walk."""
     text = bytearray()
     while len(text) < _LONGEST_WALK:
         if matcher.is_accepting():
@@ -170,14 +173,14 @@ def _texts_on_the_way(matcher: "LLMatcher", chance: random.Random) -> Iterator[b
 
 
 def _has_texts(matcher: "LLMatcher") -> bool:
-    """Whether a fresh matcher has anything to match."""
+    """True if a fresh matcher can match anything."""
     matcher.compute_bitmask()
     return not matcher.is_stopped() or matcher.is_accepting()
 
 
 @functools.cache
 def limits() -> "LLParserLimits":
-    """Limits of llguidance's own, with errors that do not print the whole grammar."""
+    """Return llguidance's limits, with errors that do not print the whole grammar."""
     from llguidance import LLParserLimits  # noqa: PLC0415
 
     return LLParserLimits(verbose_errors=False, max_items_in_row=_MAX_ITEMS)

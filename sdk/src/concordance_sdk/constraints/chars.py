@@ -1,4 +1,4 @@
-"""Characters of one kind."""
+"""A constraint to characters of one kind."""
 
 from enum import Enum, auto
 from typing import cast
@@ -6,6 +6,7 @@ from typing import cast
 from concordance_shared import ConstraintError
 from msgspec import Struct
 
+from concordance_sdk.constraints.constraint import is_count
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular, up_to_first
 
 
@@ -16,8 +17,8 @@ class CharsMode(Enum):
         ALPHA: Letters of any script.
         ALPHANUMERIC: Letters and digits of any script.
         NUMERIC: The digits 0 to 9.
-        STRING: What may stand between double quotes: `"` and `\` only behind a `\`.
-        JS_FLOAT: One number, as JavaScript and JSON write it.
+        STRING: The inside of a double-quoted string: `"` and `\` are escaped by a `\`.
+        JS_FLOAT: A number in the syntax of JavaScript and JSON.
 
     Examples:
         >>> CharsMode["NUMERIC"] is CharsMode.NUMERIC
@@ -41,18 +42,18 @@ _NUMBER = r"/-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/"
 
 
 class CharsStrat(Struct, frozen=True):
-    r"""Characters of one kind: so many, or until a terminator.
+    r"""Characters of one kind, up to a maximum number or until a terminator.
 
-    In a STRING, a character and the backslash before it count as one; of a JS_FLOAT every
-    character counts. The answer is without the terminator; the value of a JS_FLOAT is a float.
+    In a STRING, a character and the backslash before it count as one; in a JS_FLOAT every
+    character counts. The answer excludes the terminator; the value of a JS_FLOAT is a float.
 
     Attributes:
         mode: The kind of characters.
-        stop: At most so many characters, or the text that ends them.
-        min: At least so many characters, before that text.
+        stop: The maximum number of characters, or the terminator.
+        min: The minimum number of characters, before the terminator.
 
     Raises:
-        ConstraintError: A count is no count, or `min` is more than `stop`.
+        ConstraintError: A count is not a non-negative integer, or `min` exceeds `stop`.
 
     Examples:
         >>> from concordance_sdk.constraints import allows
@@ -68,18 +69,18 @@ class CharsStrat(Struct, frozen=True):
     min: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the kind and the counts."""
+        """Validate the kind and the counts."""
         if not isinstance(cast(object, self.mode), CharsMode):
             kinds = ", ".join(mode.name for mode in CharsMode)
             raise ConstraintError(f"CharsStrat takes a CharsMode ({kinds}), not {self.mode!r:.60}")
         if isinstance(self.stop, str):
             if not self.stop:
-                raise ConstraintError("the text that stops a CharsStrat is not empty")
-        elif not _is_count(self.stop) or self.stop < 1:
+                raise ConstraintError("the text that stops a CharsStrat must not be empty")
+        elif not is_count(self.stop) or self.stop < 1:
             raise ConstraintError(
                 f"CharsStrat stops at a count of at least 1 or at a text, not at {self.stop!r:.60}"
             )
-        if self.min is not None and not _is_count(self.min):
+        if self.min is not None and not is_count(self.min):
             raise ConstraintError(f"`min` of CharsStrat is a count, not {self.min!r:.60}")
         if not isinstance(self.stop, str) and (self.min or 0) > self.stop:
             raise ConstraintError(
@@ -87,7 +88,7 @@ class CharsStrat(Struct, frozen=True):
             )
 
     def write(self, grammar: GrammarBuilder) -> Regular:
-        """The characters and their terminator, as one terminal."""
+        """Write the characters and their terminator as one terminal."""
         most = "" if isinstance(self.stop, str) else self.stop
         characters = self._characters(grammar, f"{{{self.min or 0},{most}}}")
         if isinstance(self.stop, str):
@@ -101,14 +102,10 @@ class CharsStrat(Struct, frozen=True):
         return f"/{_CHARACTER[self.mode]}{count}/"
 
     def answer(self, text: str) -> str:
-        """The characters, without their terminator."""
+        """Return the characters without their terminator."""
         return text.removesuffix(self.stop) if isinstance(self.stop, str) else text
 
     def value(self, text: str) -> str | float:
-        """The characters, or the number that they are."""
+        """Return the characters; for JS_FLOAT, the number."""
         answer = self.answer(text)
         return float(answer) if self.mode is CharsMode.JS_FLOAT else answer
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,4 +1,4 @@
-"""One of several texts."""
+"""A constraint to one of several texts."""
 
 from collections.abc import Iterable, Sequence
 from typing import cast
@@ -11,16 +11,16 @@ from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular,
 
 
 class ChoicesStrat(Struct, frozen=True):
-    """Exactly one of these texts.
+    """Exactly one of several texts.
 
-    A choice that begins with another one can be reached, and so can the shorter one: the model
-    ends its answer there, or goes on.
+    If one choice is a prefix of another, both are reachable: the model ends the completion after
+    the shorter one, or continues.
 
     Attributes:
         choices: The texts.
 
     Raises:
-        ConstraintError: There is no choice, or one is empty or no text.
+        ConstraintError: There is no choice, or one is empty or not a string.
 
     Examples:
         >>> from concordance_sdk.constraints import allows
@@ -32,7 +32,7 @@ class ChoicesStrat(Struct, frozen=True):
     choices: Sequence[str]
 
     def __post_init__(self) -> None:
-        """Check the choices, and keep each once."""
+        """Validate the choices and remove duplicates."""
         given = cast(object, self.choices)
         if isinstance(given, str) or not isinstance(given, Iterable):
             one = "the one text " if isinstance(given, str) else ""
@@ -46,13 +46,13 @@ class ChoicesStrat(Struct, frozen=True):
         force_setattr(self, "choices", tuple(dict.fromkeys(choices)))
 
     def write(self, grammar: GrammarBuilder) -> Regular:
-        """The choices as one terminal."""
+        """Write the choices as one terminal."""
         return grammar.terminal(" | ".join(literal(choice).expression for choice in self.choices))
 
     def answer(self, text: str) -> str:
-        """The choice that was made."""
+        """Return the choice."""
         return text
 
     def value(self, text: str) -> str:
-        """The choice that was made."""
+        """Return the choice."""
         return text

@@ -1,4 +1,4 @@
-"""A constraint made ready for a tokenizer: shared by requests, and never changed."""
+"""A constraint compiled for a tokenizer: immutable, shared by requests."""
 
 from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.constraints.matcher import Matcher
@@ -8,7 +8,7 @@ from concordance_sdk.tokenizer import Tokenizer
 
 
 class CompiledConstraint:
-    """A constraint and the tokens it is enforced with. `start` begins an answer.
+    """A constraint compiled for a tokenizer. `start` returns a matcher for one completion.
 
     Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
@@ -21,10 +21,10 @@ class CompiledConstraint:
     """
 
     def __init__(self, constraint: Constraint, tokenizer: Tokenizer) -> None:
-        """Compile a constraint, or find it compiled.
+        """Compile a constraint, or reuse its compiled grammar.
 
         Raises:
-            ConstraintError: It is no constraint, or cannot be enforced with this tokenizer.
+            ConstraintError: It is not a constraint, or cannot be enforced with this tokenizer.
         """
         require_constraint(constraint, "what is compiled")
         self.constraint = constraint
@@ -36,11 +36,11 @@ class CompiledConstraint:
             raise unenforceable(constraint, _explained(error))
 
     def start(self, *, at_start: bool = False) -> Matcher:
-        """The beginning of an answer.
+        """Return a matcher at the start of the constrained text.
 
         Args:
-            at_start: Its first token is the first one of a text. Some tokenizers leave out a space
-                there.
+            at_start: True if the constrained text is at the start of a prompt or completion, where
+                some tokenizers drop a leading space.
         """
         matcher = self._vocabulary.matcher(self._grammar, at_start=at_start)
         return Matcher(
@@ -55,19 +55,20 @@ class CompiledConstraint:
 
 
 def _explained(error: str) -> str:
-    """An error of llguidance's, with what would be right where that is known."""
+    """Add a suggestion to an error of llguidance, if there is one."""
     if "too many expressions" not in error:
         return error
     return (
-        f"its automaton is too large for this model's vocabulary ({error}); bound what repeats "
-        "lower, as 'maxLength' and the repetitions of 'pattern' (at #)"
+        f"its automaton is too large for this model's vocabulary ({error}); lower the bounds of "
+        "what repeats, such as 'maxLength' and the repetitions of 'pattern' (at #)"
     )
 
 
 def compile_constraint(constraint: Constraint, tokenizer: Tokenizer) -> CompiledConstraint:
-    """Make a constraint ready for a tokenizer.
+    """Compile a constraint for a tokenizer.
 
-    What is compiled is kept for as long as the tokenizer lives: asking again is cheap.
+    The lowest of three levels; `constrain` makes a mod and `Constrained` a part of one. The
+    compiled grammar is cached for the lifetime of the tokenizer.
 
     Raises:
         ConstraintError: The constraint cannot be enforced with this tokenizer.

@@ -1,4 +1,4 @@
-"""What a constraint is: a value that says which texts are allowed, and what an answer means."""
+"""The interface of a constraint: a grammar of allowed texts, and the value of a text."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
@@ -9,10 +9,10 @@ from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Part
 
 
 class Constraint(Protocol):
-    """Says which texts an answer may be.
+    """Defines the texts that are allowed.
 
-    A plain value that knows no tokenizer; `compile_constraint` makes it ready for one. Whoever
-    writes one of their own gives these three methods.
+    A plain value, independent of any tokenizer; `compile_constraint` compiles it for one. A class
+    of your own needs these three methods.
 
     Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat, allows
@@ -29,43 +29,48 @@ class Constraint(Protocol):
     """
 
     def write(self, grammar: GrammarBuilder) -> Part:
-        """Write the grammar of the allowed texts; return the part that stands for them.
+        """Write the grammar of the allowed texts and return the part that matches them.
 
         Raises:
-            ConstraintError: There is no such grammar.
+            ConstraintError: No such grammar exists.
         """
         ...
 
     def answer(self, text: str) -> str:
-        """The answer in an allowed text: without what was only written to end it."""
+        """Return an allowed text without its terminator."""
         ...
 
     def value(self, text: str) -> Any:
-        """What an allowed text means, as a Python value."""
+        """Convert an allowed text to a Python value."""
         ...
 
 
 def is_constraint(value: object) -> bool:
-    """Whether a value can say which texts are allowed."""
+    """True if a value has the interface of a constraint."""
     return callable(getattr(value, "write", None)) and not isinstance(value, type)
 
 
+def is_count(value: object) -> bool:
+    """True for an integer of at least 0 that is not a bool."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def require_constraint(value: object, what: str) -> None:
-    """Refuse what is no constraint, where it is given.
+    """Reject a value that is not a constraint.
 
     Args:
-        value: What was given.
-        what: What it is given as, for the message.
+        value: The value.
+        what: Its role, for the message.
 
     Raises:
-        ConstraintError: It is none; the message says what would be.
+        ConstraintError: It is not a constraint; the message suggests one.
     """
     if not is_constraint(value):
         raise ConstraintError(f"{what} is a constraint, not {value!r:.60}{_instead(value)}")
 
 
 def _instead(value: object) -> str:
-    """What may have been meant by what is no constraint."""
+    """Suggest the constraint that was probably meant."""
     if isinstance(value, type):
         return f"; make one of it: {value.__name__}(...)"
     texts: list[object] = (

@@ -1,4 +1,4 @@
-"""Any context-free language."""
+"""A constraint to a context-free grammar."""
 
 from concordance_shared import ConstraintError
 from msgspec import Struct
@@ -10,14 +10,14 @@ from concordance_sdk.constraints.validation import check
 class Grammar(Struct, frozen=True):
     r"""Text of a context-free grammar, in llguidance's variant of Lark.
 
-    Its rule `start` is the whole answer. It may name special tokens, as `<|im_start|>`, which only
-    a model's tokenizer knows: such a grammar is checked when it is used first.
+    Its rule `start` matches the whole text. It may contain special tokens such as `<|im_start|>`,
+    which depend on the model's tokenizer: such a grammar is validated at its first use.
 
     Attributes:
         lark: The grammar.
 
     Raises:
-        ConstraintError: It is no grammar, or has no text.
+        ConstraintError: The grammar is invalid, or matches no text.
 
     Examples:
         >>> from concordance_sdk.constraints import allows
@@ -29,19 +29,19 @@ class Grammar(Struct, frozen=True):
     lark: str
 
     def __post_init__(self) -> None:
-        """Check the grammar, as far as it can be without a tokenizer."""
+        """Validate the grammar, as far as possible without a tokenizer."""
         if not isinstance(self.lark, str):  # type: ignore[redundant-expr]
             raise ConstraintError(f"Grammar takes a grammar as text, not {self.lark!r:.60}")
         check(self, unless="unknown special token")
 
     def write(self, grammar: GrammarBuilder) -> Free:
-        """The grammar, inside the whole one."""
+        """Include the grammar under a name."""
         return grammar.include(self.lark)
 
     def answer(self, text: str) -> str:
-        """The text."""
+        """Return the text unchanged."""
         return text
 
     def value(self, text: str) -> str:
-        """The text."""
+        """Return the text unchanged."""
         return text

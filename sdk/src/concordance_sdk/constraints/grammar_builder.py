@@ -1,10 +1,10 @@
-"""Puts the text of a llguidance grammar together, from the parts that constraints write.
+"""Builds a llguidance grammar from the parts that constraints write.
 
-llguidance reads in two stages: a lexer takes the longest terminal it can and never goes back, and
-a parser sees terminals only. Of two terminals side by side, the first would swallow what belongs
-to the second. So everything regular becomes *one* terminal, however deep constraints nest; only
-what no terminal can say (JSON, a grammar of the author's own) stands as a rule, and where such a
-part borders on others, the border is checked here.
+llguidance matches in two stages: a lexer takes the longest terminal and never backtracks, and a
+parser consumes terminals. Of two adjacent terminals, the first would consume the beginning of the
+second. So everything regular is merged into *one* terminal, however deep constraints nest. Only
+what no terminal can express (JSON, an author's grammar) is a rule, and where such a part is
+adjacent to another, the border is checked here to be unambiguous.
 """
 
 import json
@@ -14,29 +14,29 @@ from itertools import pairwise
 from concordance_shared import ConstraintError
 from msgspec import Struct
 
-from concordance_sdk.constraints.byte_grammar import can_go_on, first_bytes, unjoinable
+from concordance_sdk.constraints.byte_grammar import can_continue, first_bytes, unjoinable
 from concordance_sdk.constraints.schema.definitions import Definitions
 
-#: Bytes with which a number begins, and goes on.
+#: Bytes that a number can begin with, and those that can continue one.
 _NUMBERS = frozenset(b"-0123456789")
 _IN_NUMBERS = frozenset(b"0123456789.eE")
 
 
 class Regular(Struct, frozen=True):
-    """A part that a terminal can say."""
+    """A part that one terminal can express."""
 
-    expression: str  # of Lark's terminals, safe to stand in a sequence
+    expression: str  # of Lark terminals; can be used in a sequence without parentheses
 
 
 class Free(Struct, frozen=True):
-    """A part that needs rules of its own."""
+    """A part that needs rules."""
 
-    expression: str  # of Lark's rules, safe to stand in a sequence
-    last: str | None = None  # the JSON document or the author's own grammar that it ends with
+    expression: str  # of Lark rules; can be used in a sequence without parentheses
+    last: str | None = None  # the JSON document or the author's grammar that it ends with
 
     @property
     def is_document(self) -> bool:
-        """Whether it ends with a JSON document."""
+        """True if it ends with a JSON document."""
         return self.last is not None and not self.last.startswith("@")
 
 
@@ -44,24 +44,24 @@ Part = Regular | Free
 
 
 def require_writable(text: str) -> None:
-    """Refuse a text that is none in UTF-8.
+    """Reject a string that cannot be encoded as UTF-8.
 
     Raises:
-        ConstraintError: It has half of a surrogate pair.
+        ConstraintError: It contains half of a surrogate pair.
     """
     try:
         text.encode()
     except UnicodeEncodeError as exc:
         raise ConstraintError(
-            f"{text!r:.60} has half of a surrogate pair, which no answer can have"
+            f"{text!r:.60} has half of a surrogate pair, which no completion can contain"
         ) from exc
 
 
 def literal(text: str) -> Regular:
-    """A part that is exactly this text, which is not empty.
+    """Return a part that matches exactly this non-empty text.
 
     Raises:
-        ConstraintError: It has half of a surrogate pair, which no answer can have.
+        ConstraintError: It contains half of a surrogate pair.
     """
     require_writable(text)
     return Regular(json.dumps(text).replace("\x7f", "\\u007f"))
@@ -80,42 +80,42 @@ class GrammarBuilder:
     """
 
     def __init__(self) -> None:
-        """Begin an empty grammar."""
+        """Create an empty grammar."""
         self._terminals: dict[str, str] = {}  # expression -> name
         self._rules: dict[str, str] = {}
         self._included: list[dict[str, object]] = []
         self._documents: dict[int, tuple[Definitions, int]] = {}
 
     def terminal(self, expression: str) -> Regular:
-        """Name an expression of terminals; the same one gets the same name."""
+        """Define a terminal; equal expressions share a name."""
         return Regular(self._terminals.setdefault(expression, f"T{len(self._terminals)}"))
 
     def rule(self, expression: str, *, last: str | None = None) -> Free:
-        """Name an expression of rules."""
+        """Define a rule; equal expressions share a name."""
         return Free(self._rules.setdefault(expression, f"r{len(self._rules)}"), last)
 
     def document(self, definitions: Definitions) -> Free:
-        """A JSON document, by the definitions of its parts."""
+        """Add the definitions of a JSON document."""
         known = self._documents.setdefault(id(definitions), (definitions, len(self._documents)))
         root = f"j{known[1]}{definitions.root}"
         return Free(root, root)
 
     @property
     def has_unique(self) -> bool:
-        """Whether a document has arrays whose items differ, which no rule can say."""
+        """True if a document has `uniqueItems`, which no rule can express."""
         return any(document.unique for document, _ in self._documents.values())
 
     def include(self, lark: str) -> Free:
-        """Take in a whole grammar with names of its own."""
+        """Add a complete grammar, with its own namespace."""
         name = f"g{len(self._included)}"
         self._included.append({"name": name, "lark_grammar": lark})
         return Free(f"@{name}", f"@{name}")
 
     def sequence(self, parts: Iterable[Part | None]) -> Part | None:
-        """Parts one behind the other; `None` stands for nothing.
+        """Concatenate parts; `None` is an empty part.
 
         Raises:
-            ConstraintError: Where one ends and the next begins cannot be told.
+            ConstraintError: The border between two parts is ambiguous.
         """
         merged = self._merged([part for part in parts if part is not None])
         if len(merged) <= 1:
@@ -126,16 +126,16 @@ class GrammarBuilder:
         return self.rule(expression, last=_last(merged[-1]))
 
     def repeated(self, part: Part, separator: str, least: int, most: int | None) -> Part:
-        """A part, several times, at least once, with a separator between.
+        """Repeat a part at least once, with a separator in between.
 
         Args:
             part: The part.
-            separator: What stands between two of them; may be empty.
-            least: How often at least, 1 or more.
-            most: How often at most; `None` for any number.
+            separator: The text between two repetitions; may be empty.
+            least: The minimum number of repetitions, at least 1.
+            most: The maximum number; `None` for no limit.
 
         Raises:
-            ConstraintError: Where one ends and the next begins cannot be told.
+            ConstraintError: The border between two repetitions is ambiguous.
         """
         following = self.sequence([literal(separator) if separator else None, part])
         assert following is not None
@@ -150,14 +150,14 @@ class GrammarBuilder:
         return self.rule(expression, last=part.last)
 
     def optional(self, part: Part) -> Part:
-        """A part, or nothing."""
+        """Make a part optional."""
         expression = f"({part.expression})?"
         if isinstance(part, Regular):
             return self.terminal(expression)
         return self.rule(expression, last=part.last)
 
     def lark(self, root: Part) -> str:
-        """The definitions so far, with `root` as what the grammar is of."""
+        """Return all definitions as Lark, with `root` as the start rule."""
         definitions = [f"start: {root.expression}"]
         definitions += [f"{name}: {expression}" for expression, name in self._rules.items()]
         definitions += [f"{name}: {expression}" for expression, name in self._terminals.items()]
@@ -166,11 +166,11 @@ class GrammarBuilder:
         return "\n".join(definitions)
 
     def text(self, root: Part) -> str:
-        """The whole grammar, in llguidance's own format."""
+        """Return the complete grammar in llguidance's own format."""
         return json.dumps({"grammars": [{"lark_grammar": self.lark(root)}, *self._included]})
 
     def _merged(self, parts: Sequence[Part]) -> list[Part]:
-        """Regular parts side by side made into one terminal."""
+        """Merge adjacent regular parts into one terminal."""
         merged: list[Part] = []
         for part in parts:
             if merged and isinstance(part, Regular) and isinstance(merged[-1], Regular):
@@ -185,11 +185,11 @@ class GrammarBuilder:
         ]
 
     def _check_border(self, left: Part, right: Part) -> None:
-        """Refuse two parts of which nobody can tell where the first ends."""
+        """Reject two adjacent parts if the end of the first is ambiguous."""
         if isinstance(left, Regular):
-            if can_go_on(left.expression, self.lark(left)):
+            if can_continue(left.expression, self.lark(left)):
                 raise ConstraintError(
-                    "what stands before a JSON document or a grammar could still go on where that "
+                    "what precedes a JSON document or a grammar could still continue where that "
                     "begins; end it with a separator or a terminator that it cannot contain"
                 )
         elif left.is_document:
@@ -200,8 +200,8 @@ class GrammarBuilder:
     def _check_number(self, document: Free, right: Part) -> None:
         if self._begins_with(document, _NUMBERS) and self._begins_with(right, _IN_NUMBERS):
             raise ConstraintError(
-                "a number cannot be told from what follows it; put a separator between them that "
-                "does not begin with a digit, '.' or 'e'"
+                "a number cannot be separated from what follows it; put a separator between them "
+                "that does not begin with a digit, '.' or 'e'"
             )
 
     def _check_grammar(self, left: Free, right: Part) -> None:
@@ -209,9 +209,9 @@ class GrammarBuilder:
         if pair := unjoinable(self.text(left), self.text(right), both):
             first, second = (text.decode(errors="replace") for text in pair)
             raise ConstraintError(
-                f"a grammar swallows what stands behind it: {first!r:.40} is a text of it, and yet "
-                f"cannot be followed by {second!r:.40}; begin what follows with a character that "
-                "cannot stand there in the grammar, such as a line break"
+                f"a grammar consumes what follows it: {first!r:.40} matches it, but cannot be "
+                f"followed by {second!r:.40}; begin the following text with a character that "
+                "the grammar cannot contain there, such as a line break"
             )
 
     def _begins_with(self, part: Part, some: frozenset[int]) -> bool:
@@ -223,7 +223,7 @@ def _last(part: Part) -> str | None:
 
 
 def character_class(characters: str) -> str:
-    """The inside of a regular expression's character class that has these characters.
+    """Return the inside of a regular expression's character class for these characters.
 
     Raises:
         ConstraintError: One is half of a surrogate pair.
@@ -233,14 +233,15 @@ def character_class(characters: str) -> str:
 
 
 def up_to_first(grammar: GrammarBuilder, content: str, end: str) -> Regular:
-    """Text of some content and then an end, the first that makes it one.
+    """Return a terminal for content followed by its first terminator.
 
-    No text of it goes on: nothing that follows can be mistaken for more of it.
+    No text of it is a proper prefix of another, so what follows it cannot be taken for content:
+    it matches `content end`, except texts of which a proper prefix matches that already.
 
     Args:
-        grammar: Where it is written.
-        content: An expression of terminals.
-        end: The text that ends it, not empty.
+        grammar: The grammar to define it in.
+        content: A terminal expression.
+        end: The terminator, not empty.
     """
     ended = grammar.terminal(f"{content} {literal(end).expression}")
     ended_before = grammar.terminal(f"{ended.expression} /(?s:.)+/")

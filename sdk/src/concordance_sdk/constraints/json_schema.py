@@ -1,4 +1,4 @@
-"""JSON documents, and those that follow a schema."""
+"""A constraint to JSON documents, with or without a schema."""
 
 import json
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ from concordance_sdk.constraints.validation import grammar_text, unenforceable
 
 
 class JsonSchema(Struct, frozen=True):
-    r"""A JSON document that follows a schema; any document, with none.
+    r"""A JSON document that matches a schema, or any document.
 
-    Keys come in the schema's order. Spaces stand where Python's `json.dumps` puts them, which
-    costs the fewest forward passes. The value is the document.
+    Keys appear in the order of the schema. White space is where Python's `json.dumps` puts it,
+    which costs the fewest forward passes. The value is the decoded document.
 
-    A keyword that cannot be enforced is refused by its name, never ignored.
+    An unsupported keyword is rejected by name, never ignored.
 
     Attributes:
         schema: The schema, as a mapping or as JSON text; true for any document.
-        separators: What stands between two items, and between a key and its value.
-        any_space: Whether white space may stand wherever JSON allows it.
+        separators: The text between two items, and the text between a key and its value.
+        any_space: True to allow white space wherever JSON allows it.
 
     Raises:
-        ConstraintError: The schema is none, holds a keyword that cannot be enforced, or has no
+        ConstraintError: The schema is invalid, has an unsupported keyword, or matches no
             document.
 
     Examples:
@@ -52,7 +52,7 @@ class JsonSchema(Struct, frozen=True):
     any_space: bool = False
 
     def __post_init__(self) -> None:
-        """Check the schema."""
+        """Validate the schema."""
         self._check_separators()
         text = grammar_text(self)
         if fault := fault_of(text):
@@ -60,16 +60,16 @@ class JsonSchema(Struct, frozen=True):
         if failure := failure_of(text):
             raise unenforceable(
                 self,
-                f"its automaton is too large to write documents with ({failure}); bound "
-                "'maxLength' and the repetitions of 'pattern' lower (at #)",
+                f"its automaton is too large to write documents with ({failure}); lower the "
+                "bounds of 'maxLength' and the repetitions of 'pattern' (at #)",
                 SchemaError,
             )
 
     def write(self, grammar: GrammarBuilder) -> Free:
-        """The documents, as a rule.
+        """Write the documents as a rule.
 
         Raises:
-            SchemaError: The schema holds what cannot be enforced, or no document fits it.
+            SchemaError: A keyword is unsupported, or no document matches.
         """
         schema = self._schema()
         try:
@@ -78,25 +78,25 @@ class JsonSchema(Struct, frozen=True):
             raise SchemaError(exc.message) from exc
 
     def unique_places(self) -> Places:
-        """Where arrays stand whose items differ, which the grammar does not say."""
+        """Return where `uniqueItems` applies, which the grammar does not express."""
         return definitions_of(json.dumps(self._schema()), self._spaces()).unique
 
     def problem(self, text: str) -> str | None:
-        """Why a validator rejects a document that the grammar allows; `None` if it does not."""
+        """Return why a validator rejects a document that the grammar allows, or `None`."""
         return problem_of(json.dumps(self._schema()), text)
 
     def answer(self, text: str) -> str:
-        """The document as it was written."""
+        """Return the document as written."""
         return text
 
     def value(self, text: str) -> Any:
-        """The document."""
+        """Decode the document."""
         return json.loads(text)
 
     def _schema(self) -> dict[str, Any]:
         schema = self._json()
         if schema is False:
-            raise SchemaError("JsonSchema(False) has no document: nothing follows it (at #)")
+            raise SchemaError("JsonSchema(False) has no document: nothing matches it (at #)")
         if schema is True:
             return {}
         if not isinstance(schema, dict):
@@ -106,18 +106,18 @@ class JsonSchema(Struct, frozen=True):
         return cast(dict[str, Any], schema)
 
     def _json(self) -> Any:
-        """The schema, made of what JSON has."""
+        """Convert the schema to plain JSON types."""
         text = self.schema
         try:
             given = json.loads(text) if isinstance(text, str | bytes) else text
             return json.loads(json.dumps(given, allow_nan=False, default=dict))
         except RecursionError as exc:
             raise SchemaError(
-                "what is given to JsonSchema is nested too deep; put what is inside under '$defs', "
-                "and refer to it (at #)"
+                "the schema given to JsonSchema is nested too deep; move inner schemas to '$defs' "
+                "and refer to them (at #)"
             ) from exc
         except (TypeError, ValueError) as exc:
-            raise SchemaError(f"what is given to JsonSchema is no JSON: {exc}") from exc
+            raise SchemaError(f"the schema given to JsonSchema is not JSON: {exc}") from exc
 
     def _spaces(self) -> Spaces:
         if self.any_space:
@@ -132,7 +132,7 @@ class JsonSchema(Struct, frozen=True):
             or len(cast(list[Any], given)) != 2
             or not all(isinstance(one, str) for one in cast(list[Any], given))
         ):
-            raise ConstraintError(f"the separators of JsonSchema are two texts, not {given!r:.60}")
+            raise ConstraintError(f"separators of JsonSchema are two strings, not {given!r:.60}")
         item, key = self.separators
         if item.strip(" \t\n\r") != "," or key.strip(" \t\n\r") != ":":
             raise ConstraintError(

@@ -1,4 +1,4 @@
-"""Several answers, one behind the other."""
+"""A constraint to a list or tuple of constrained elements."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -7,39 +7,38 @@ from concordance_shared import ConstraintError
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from concordance_sdk.constraints.constraint import Constraint, require_constraint
+from concordance_sdk.constraints.constraint import Constraint, is_count, require_constraint
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Part, literal
 from concordance_sdk.constraints.reading import Reader
 
 
 class _Span(Struct, frozen=True):
-    """Where an element stands in a text, and where what comes behind it may begin."""
+    """The position of an element in a text, in bytes, and where the next one can begin."""
 
     begin: int
     end: int
-    behind: int
+    next: int
 
 
 class ListStrat(Struct, frozen=True):
-    r"""A list of answers that all follow one constraint, or a fixed tuple of several.
+    r"""A list of elements that all match one constraint, or a tuple with a constraint for each.
 
-    The answer is without `end_with`; the value is the list of the elements' values, a tuple if the
-    elements are fixed. A `CharsStrat` that stops at the same text as `wrap` has it written once,
-    not twice.
+    The answer excludes `end_with`; the value is the list of the elements' values, or a tuple. If a
+    `CharsStrat` stops at the same text as `wrap`, that text is written once, not twice.
 
     Attributes:
-        elements: What each of them follows; several of these for a fixed tuple.
-        open: What stands before the first.
-        close: What stands behind the last.
-        wrap: What stands on both sides of each.
-        sep: What stands between two.
-        min: At least so many; not for a tuple.
-        max: At most so many; not for a tuple.
-        end_with: What stands behind it all.
+        elements: The constraint of every element; a sequence of constraints for a tuple.
+        open: The text before the first element.
+        close: The text after the last element.
+        wrap: The text on both sides of each element.
+        sep: The text between two elements.
+        min: The minimum number of elements; not for a tuple.
+        max: The maximum number of elements; not for a tuple.
+        end_with: The text after the whole list.
 
     Raises:
-        ConstraintError: An element is no constraint, what stands around is no text, a count is
-            no count or does not go with the other, or a tuple has one.
+        ConstraintError: An element is not a constraint, a delimiter is not a string, a count is
+            invalid, `min` exceeds `max`, or a tuple has a count.
 
     Examples:
         >>> from concordance_sdk.constraints import CharsMode, CharsStrat, allows
@@ -63,7 +62,7 @@ class ListStrat(Struct, frozen=True):
     end_with: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the elements and the counts."""
+        """Validate the elements, delimiters and counts."""
         if self.sep is None:
             force_setattr(self, "sep", ", ")
         if self.is_tuple:
@@ -88,7 +87,7 @@ class ListStrat(Struct, frozen=True):
                 "are for one constraint that all elements follow"
             )
         for name, count in (("min", self.min), ("max", self.max)):
-            if count is not None and not _is_count(count):
+            if count is not None and not is_count(count):
                 raise ConstraintError(f"`{name}` of ListStrat is a count, not {count!r:.60}")
         if self.max is not None and self.max < max(1, self.min or 0):
             raise ConstraintError(
@@ -97,11 +96,11 @@ class ListStrat(Struct, frozen=True):
 
     @property
     def is_tuple(self) -> bool:
-        """Whether the elements are fixed, each with a constraint of its own."""
+        """True for a tuple: each element has its own constraint."""
         return isinstance(self.elements, Sequence) and not isinstance(self.elements, str)
 
     def write(self, grammar: GrammarBuilder) -> Part:
-        """All of it, as one terminal if the elements are regular."""
+        """Write the list, as one terminal if the elements are regular."""
         elements = self._written_tuple(grammar) if self.is_tuple else self._written_list(grammar)
         part = grammar.sequence(
             [_literal(self.open), elements, _literal(self.close), _literal(self.end_with)]
@@ -110,23 +109,23 @@ class ListStrat(Struct, frozen=True):
         return part
 
     def answer(self, text: str) -> str:
-        """The list, without what was only written to end it."""
+        """Return the list without `end_with`."""
         return text.removesuffix(self.end_with or "")
 
     def value(self, text: str) -> list[Any] | tuple[Any, ...]:
-        """The values of the elements, read from left to right, each as short as can be.
+        """Return the values of the elements; each is parsed as short as possible.
 
         Args:
-            text: What was written.
+            text: A text that matches.
 
         Raises:
-            ValueError: The text does not follow the constraint.
+            ValueError: The text does not match the constraint.
         """
         inner = self.answer(text).removeprefix(self.open or "").removesuffix(self.close or "")
         reader = Reader(inner)
-        spans = self._reading(reader)
+        spans = self._parsed(reader)
         if spans is None:
-            raise ValueError(f"{text!r:.60} is no text of {self!r:.60}")
+            raise ValueError(f"{text!r:.60} does not match {self!r:.60}")
         values = [
             self._element(i).value(reader.text(span.begin, span.end))
             for i, span in enumerate(spans)
@@ -135,7 +134,7 @@ class ListStrat(Struct, frozen=True):
 
     @property
     def _constraints(self) -> tuple[Constraint, ...]:
-        """The constraint of every element, or those of the fixed ones."""
+        """The constraint of all elements, or those of a tuple."""
         if self.is_tuple:
             return tuple(cast(Sequence[Constraint], self.elements))
         return (cast(Constraint, self.elements),)
@@ -155,75 +154,71 @@ class ListStrat(Struct, frozen=True):
         return many if self.min else grammar.optional(many)
 
     def _wrapped(self, grammar: GrammarBuilder, element: Constraint) -> list[Part | None]:
-        behind = None if self._closes_itself(element) else _literal(self.wrap)
-        return [_literal(self.wrap), element.write(grammar), behind]
+        after = None if self._closes_itself(element) else _literal(self.wrap)
+        return [_literal(self.wrap), element.write(grammar), after]
 
     def _closes_itself(self, element: Constraint) -> bool:
-        """Whether the text that stops an element is the wrap behind it."""
+        """True if the text that stops an element is also the wrap after it."""
         return bool(self.wrap) and getattr(element, "stop", None) == self.wrap
 
-    def _reading(self, reader: Reader) -> list[_Span] | None:
-        """Where each element stands, in the first way to read them all; `None` if there is none.
+    def _parsed(self, reader: Reader) -> list[_Span] | None:
+        """Return the position of each element in the first parse, or `None` if there is none.
 
-        A place that was come to before, with as many elements, is not read on from again.
+        A depth-first search. `tried` holds the states (position, number of elements) that were
+        reached before and led to no parse, so that the search is not exponential.
         """
         spans: list[_Span] = []
         if reader.length == 0 and self._may_have(0):
             return spans
-        ways = [self._spans(reader, 0, 0)]
+        branches = [self._spans(reader, 0, 0)]
         tried: set[tuple[int, int]] = set()
-        while ways:
-            span = next(ways[-1], None)
+        while branches:
+            span = next(branches[-1], None)
             if span is None:
-                ways.pop()
+                branches.pop()
                 del spans[-1:]
-            elif (reached := (span.behind, self._counted(len(spans) + 1))) not in tried:
+            elif (reached := (span.next, self._counted(len(spans) + 1))) not in tried:
                 tried.add(reached)
                 spans.append(span)
-                if span.behind == reader.length and self._may_have(len(spans)):
+                if span.next == reader.length and self._may_have(len(spans)):
                     return spans
-                ways.append(self._spans(reader, span.behind, len(spans)))
+                branches.append(self._spans(reader, span.next, len(spans)))
         return None
 
     def _may_have(self, count: int) -> bool:
-        """Whether so many elements are enough."""
+        """True if `count` elements satisfy the minimum."""
         return count == len(self._constraints) if self.is_tuple else count >= (self.min or 0)
 
     def _counted(self, count: int) -> int:
-        """A number of elements, as far as it matters for those that follow."""
+        """Cap a number of elements at the minimum if there is no maximum: larger ones are alike."""
         is_open = not self.is_tuple and self.max is None
         return min(count, self._least) if is_open else count
 
     @property
     def _least(self) -> int:
-        """From so many elements of a list on, no further one need be there."""
+        """The number of elements from which on no further one is required."""
         return max(1, self.min or 0)
 
     def _spans(self, reader: Reader, at: int, i: int) -> Iterator[_Span]:
-        """Where the i-th element may stand if what was before it ends at a place.
+        """Yield every position of the i-th element if the previous one ends at `at`.
 
-        One that takes no room is read only where it is needed: any number would fit in.
+        An empty element is considered only if it is required; otherwise any number would fit.
         """
         if i == (len(self._constraints) if self.is_tuple else self.max):
             return
         element = self._element(i)
         before = (self.sep or "" if i else "") + (self.wrap or "")
         after = "" if self._closes_itself(element) else self.wrap or ""
-        begin = reader.behind(before, at)
+        begin = reader.end_of(before, at)
         for end in reader.ends(element, begin) if begin is not None else ():
-            behind = reader.behind(after, end)
+            following = reader.end_of(after, end)
             is_needed = self.is_tuple or i < self._least
-            if begin is not None and behind is not None and (behind > at or is_needed):
-                yield _Span(begin, end, behind)
+            if begin is not None and following is not None and (following > at or is_needed):
+                yield _Span(begin, end, following)
 
     def _element(self, i: int) -> Constraint:
-        """The constraint of the i-th element."""
         return self._constraints[i if self.is_tuple else 0]
 
 
 def _literal(text: str | None) -> Part | None:
     return literal(text) if text else None
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

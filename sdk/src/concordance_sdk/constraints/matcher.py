@@ -1,4 +1,4 @@
-"""Where one answer stands in its constraint: the tokens so far, and what may come next."""
+"""The state of a constraint in one completion: its tokens so far, and those allowed next."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher
 
 
-#: How many tokens are tried at a position for whether they lead to a repetition only, and how far.
+#: Limits of the lookahead for `uniqueItems`: tokens tested at a position, and depth in tokens.
 _MAX_TRIALS = 64
-_MAX_AHEAD = 12
+_MAX_LOOKAHEAD = 12
 
 
 class Matcher:
-    """The position of one answer. Made by `CompiledConstraint.start`; belongs to one request.
+    """Computes masks and forced tokens for one completion. Created by `CompiledConstraint.start`.
 
-    It depends on its tokens alone, not on the way they came: after any `extend` and `rollback`
-    it is as a new one that was given what is left.
+    Its state depends only on its tokens: after any `extend` and `rollback` it equals a new matcher
+    that was given the remaining tokens.
 
-    A token that ends a completion may stand where the constraint is satisfied. It ends the answer
-    and is no part of it.
+    Where the constraint is satisfied, an end-of-sequence token is allowed. It ends the constrained
+    text and is not part of it.
 
     Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat, compile_constraint
@@ -57,16 +57,16 @@ class Matcher:
         *,
         at_start: bool = False,
     ) -> None:
-        """Begin an answer.
+        """Create a matcher with no tokens.
 
         Args:
-            matcher: A fresh one of the constraint's grammar, in no error state.
-            constraint: What is enforced.
-            tokenizer: Whose tokens they are.
-            vocabulary: The same tokens as the matcher sees them.
-            grammar: Its grammar, to begin again with if the matcher fails.
-            places: Where arrays stand whose items differ, which no grammar can say.
-            at_start: The answer begins a text.
+            matcher: A fresh llguidance matcher of the grammar, not in an error state.
+            constraint: The constraint to enforce.
+            tokenizer: The tokenizer of the completion.
+            vocabulary: The tokenizer's tokens, as llguidance sees them.
+            grammar: The constraint's grammar, to recompile if `matcher` fails.
+            places: Where `uniqueItems` applies, which no grammar can express.
+            at_start: True if the constrained text is at the start of a prompt or completion.
         """
         self.constraint = constraint
         self.token_ids: list[int] = []
@@ -75,41 +75,43 @@ class Matcher:
         self._vocabulary = vocabulary
         self._grammar = grammar
         self._at_start = at_start
-        self._is_told = False  # the last token is one that ends a completion
-        self._mask: bytes | None = None  # of this position, once it was asked for
+        self._is_ended_by_eos = False  # the last token is an end-of-sequence token
+        self._mask: bytes | None = None  # the mask of this position, once computed
         self._places = places
         self._watch = Watch(places) if places else None
 
     @property
-    def is_told(self) -> bool:
-        """Whether the answer was ended by a token that ends a completion."""
-        return self._is_told
+    def is_ended_by_eos(self) -> bool:
+        """True if the last token is an end-of-sequence token, which ended the text."""
+        return self._is_ended_by_eos
 
     def mask(self) -> bytes:
-        """The tokens that may come next, as a packed bitmask: bit `i % 8` of byte `i // 8`.
+        """Return the tokens allowed next, as a packed bitmask: bit `i % 8` of byte `i // 8`.
 
-        It covers at least the tokenizer's vocabulary; the tokens that end a completion are in it
-        where the answer may stop.
+        It covers at least the tokenizer's vocabulary. End-of-sequence tokens are allowed where the
+        constraint is satisfied.
 
         Raises:
-            ConstraintError: No token of this vocabulary can come next, or llguidance gave up.
+            ConstraintError: No token of this vocabulary is allowed, or llguidance failed.
         """
-        if self._is_told or self._has_stopped:
+        if self._is_ended_by_eos or self._has_stopped:
             return self._vocabulary.eos_mask
         if self._mask is None:
             mask = self._matcher.compute_bitmask()
             if self._matcher.is_stopped():
-                mask = self._computed_anew()
+                mask = self._recomputed_mask()
             self._mask = self._without_repeats(mask)
         return self._mask
 
-    def _computed_anew(self) -> bytes:
-        """A mask from a matcher that shares nothing with others, after one has failed.
+    def _recomputed_mask(self) -> bytes:
+        """Compute the mask with a newly compiled matcher, after this one has failed.
+
+        Copies of a matcher share the lexer's state, so a failure may come from another request.
 
         Raises:
-            ConstraintError: It fails by itself, too.
+            ConstraintError: The new matcher fails as well.
         """
-        error = self._gave_up()
+        error = self._failure()
         matcher = self._vocabulary.renew(self._grammar, at_start=self._at_start)
         if not matcher.consume_tokens(self.token_ids):
             raise error
@@ -120,26 +122,29 @@ class Matcher:
         return mask
 
     def _without_repeats(self, mask: bytes) -> bytes:
-        """A mask without the tokens that would write an item of an array a second time.
+        """Clear the tokens of a mask that would repeat an item of an array with `uniqueItems`.
+
+        First the tokens that complete a repeated item, then those after which a repeated item is
+        inevitable: with the items "US" and "UK" used and only these two possible, "U" is cleared.
 
         Raises:
-            ConstraintError: There are no others.
+            ConstraintError: No tokens remain.
         """
         if not self._watch or not self._watch.suspects():
             return mask
         kept = self._unrepeated(mask, self._watch)
         for token_id in self._repeating(kept, self._watch)[:_MAX_TRIALS]:
-            if self._must_repeat(self._matcher, self._watch, token_id, _MAX_AHEAD):
+            if self._must_repeat(self._matcher, self._watch, token_id, _MAX_LOOKAHEAD):
                 kept[token_id // 8] &= ~(1 << token_id % 8)
         if not any(kept):
             raise ConstraintError(
                 f"{named(self.constraint)} has no more different items for an array with "
-                f"'uniqueItems', behind {self.text[-40:]!r}; bound it with 'maxItems'"
+                f"'uniqueItems', after {self.text[-40:]!r}; bound it with 'maxItems'"
             )
         return bytes(kept)
 
     def _unrepeated(self, mask: bytes, watch: Watch) -> bytearray:
-        """A mask without the tokens that end a repetition."""
+        """Clear the tokens of a mask that complete a repeated item."""
         kept = bytearray(mask)
         for token_id, token in self._vocabulary.closers.having(watch.suspects()):
             bit = 1 << token_id % 8
@@ -148,13 +153,13 @@ class Matcher:
         return kept
 
     def _repeating(self, mask: bytes | bytearray, watch: Watch) -> list[int]:
-        """The tokens of a mask that go on with what an item before begins with."""
+        """Return the tokens of a mask that continue a prefix of an earlier item."""
         token_ids = self._vocabulary.closers.beginning(watch.repeating())
         return [i for i in sorted(token_ids) if mask[i // 8] >> i % 8 & 1]
 
-    def _must_repeat(self, matcher: "LLMatcher", watch: Watch, token_id: int, ahead: int) -> bool:
-        """Whether nothing but a repetition can follow a token, as behind `US` of two letters."""
-        if not ahead:
+    def _must_repeat(self, matcher: "LLMatcher", watch: Watch, token_id: int, depth: int) -> bool:
+        """True if every continuation of a token, up to a depth, is a repeated item."""
+        if not depth:
             return False
         matcher, watch = matcher.deep_copy(), watch.copy()
         matcher.consume_tokens([token_id])
@@ -164,10 +169,10 @@ class Matcher:
         token_ids = self._repeating(kept, watch)
         if int.from_bytes(kept, "little").bit_count() > len(token_ids):
             return False
-        return all(self._must_repeat(matcher, watch, i, ahead - 1) for i in token_ids)
+        return all(self._must_repeat(matcher, watch, i, depth - 1) for i in token_ids)
 
     def _until_repeat(self, token_ids: Sequence[int]) -> int:
-        """How many tokens may come next before one writes an item a second time."""
+        """Count the leading tokens that do not complete a repeated item."""
         if self._watch is None:
             return len(token_ids)
         watch = self._watch.copy()
@@ -177,15 +182,15 @@ class Matcher:
         return len(token_ids)
 
     def forced(self) -> list[int]:
-        """The tokens that must come next, since nothing else may; none if there is a choice."""
+        """Return the tokens that are forced next; empty if there is a choice."""
         if self.is_complete:
             return []
         token_ids = self._matcher.compute_ff_tokens()
         return token_ids[: self._until_repeat(token_ids)]
 
     def accepts(self, token_ids: Sequence[int]) -> int:
-        """How many of these tokens may come next, one behind the other."""
-        if self._is_told:
+        """Count the leading tokens of `token_ids` that the constraint allows next."""
+        if self._is_ended_by_eos:
             return 0
         until_end = next(
             (i for i, token_id in enumerate(token_ids) if token_id in self._vocabulary.eos_ids),
@@ -195,13 +200,13 @@ class Matcher:
         count = min(count, self._until_repeat(token_ids[:until_end]))
         if count < until_end or until_end == len(token_ids):
             return count
-        return count + self._stops_behind(token_ids[:until_end])
+        return count + self._can_stop_after(token_ids[:until_end])
 
     def extend(self, token_ids: Sequence[int]) -> None:
-        """Go on by some tokens.
+        """Append tokens.
 
         Raises:
-            ConstraintError: One of them may not stand there; nothing was changed.
+            ConstraintError: One of them is not allowed; nothing was changed.
         """
         token_ids = list(token_ids)
         count = self.accepts(token_ids)
@@ -209,21 +214,21 @@ class Matcher:
             raise self._refused(token_ids, count)
         ends = bool(token_ids) and token_ids[-1] in self._vocabulary.eos_ids
         if not self._matcher.consume_tokens(token_ids[: len(token_ids) - ends]):
-            raise self._gave_up()
+            raise self._failure()
         if self._watch:
             self._watch.read(self._bytes_of(token_ids[: len(token_ids) - ends]))
         self.token_ids += token_ids
-        self._is_told = ends
+        self._is_ended_by_eos = ends
         self._mask = None
 
     def rollback(self, n: int) -> None:
-        """Take back the last `n` tokens."""
+        """Remove the last `n` tokens."""
         assert 0 <= n <= len(self.token_ids)
         if not n:
             return
         del self.token_ids[len(self.token_ids) - n :]
-        self._matcher.rollback(n - self._is_told)
-        self._is_told = False
+        self._matcher.rollback(n - self._is_ended_by_eos)
+        self._is_ended_by_eos = False
         self._mask = None
         if self._watch:
             self._watch = Watch(self._places)
@@ -234,58 +239,58 @@ class Matcher:
 
     @property
     def can_stop(self) -> bool:
-        """Whether the tokens so far are a whole answer."""
-        return self._is_told or self._matcher.is_accepting()
+        """True if the tokens so far satisfy the constraint."""
+        return self._is_ended_by_eos or self._matcher.is_accepting()
 
     @property
     def is_complete(self) -> bool:
-        """Whether the answer has ended: it was told to, or nothing can follow."""
-        if self._is_told or self._has_stopped:
+        """True if the text has ended: by an end-of-sequence token, or since nothing can follow."""
+        if self._is_ended_by_eos or self._has_stopped:
             return True
         return self._matcher.is_accepting() and self._vocabulary.only_ends(self.mask())
 
     @property
     def num_tokens(self) -> int:
-        """How many tokens it has been given."""
+        """The number of tokens so far."""
         return len(self.token_ids)
 
     @property
     def text(self) -> str:
-        """What was written so far."""
-        token_ids = self.token_ids[:-1] if self._is_told else self.token_ids
+        """The text so far."""
+        token_ids = self.token_ids[:-1] if self._is_ended_by_eos else self.token_ids
         return self._vocabulary.text_of(token_ids, at_start=self._at_start)
 
     @property
     def answer(self) -> str:
-        """The answer in the text: without what was only written to end it."""
+        """The text so far, without its terminator."""
         return self.constraint.answer(self.text)
 
     def check(self) -> None:
-        """Let the constraint look at a complete answer once more, without its grammar.
+        """Validate a complete text independently of the grammar, if the constraint can.
 
         Raises:
-            ConstraintError: It is none after all; the request ends with that.
+            ConstraintError: The grammar allowed an invalid document; the request ends.
         """
         look = getattr(self.constraint, "problem", None)
         problem = look(self.text) if callable(look) else None
         if problem:
             raise ConstraintError(
-                f"{named(self.constraint)} let a document through that breaks it: {problem}; the "
+                f"{named(self.constraint)} allowed a document that violates it: {problem}; the "
                 "grammar is at fault, please report the schema"
             )
 
     @property
     def value(self) -> Any:
-        """What the answer means. Only for one that can stop."""
+        """The value of the text so far. Only valid if it can stop."""
         return self.constraint.value(self.text)
 
     @property
     def _has_stopped(self) -> bool:
-        """Whether llguidance knows by itself that nothing can follow."""
+        """True if llguidance itself reports that nothing can follow."""
         return self._matcher.is_stopped() and self._matcher.is_accepting()
 
-    def _stops_behind(self, token_ids: Sequence[int]) -> bool:
-        """Whether the answer can stop behind some tokens that may come next."""
+    def _can_stop_after(self, token_ids: Sequence[int]) -> bool:
+        """True if the constraint is satisfied after some tokens, which are allowed next."""
         self._matcher.consume_tokens(list(token_ids))
         can_stop = self._matcher.is_accepting()
         self._matcher.rollback(len(token_ids))
@@ -293,15 +298,15 @@ class Matcher:
 
     def _refused(self, token_ids: list[int], count: int) -> ConstraintError:
         refused = self._tokenizer.decode(token_ids[count:])
-        behind = self.text + self._tokenizer.decode(token_ids[:count])
+        before = self.text + self._tokenizer.decode(token_ids[:count])
         return ConstraintError(
-            f"{named(self.constraint)} does not allow {refused!r:.60} behind "
-            f"{behind[-40:]!r}; what puts tokens there has to act before the constraint begins, "
+            f"{named(self.constraint)} does not allow {refused!r:.60} after "
+            f"{before[-40:]!r}; a mod that forces tokens must do so before the constraint begins, "
             "or not at all"
         )
 
-    def _gave_up(self) -> ConstraintError:
+    def _failure(self) -> ConstraintError:
         why = error_of(self._matcher) or self._matcher.stop_reason()
         return ConstraintError(
-            f"{named(self.constraint)} could not be enforced behind {self.text[-40:]!r}: {why}"
+            f"{named(self.constraint)} could not be enforced after {self.text[-40:]!r}: {why}"
         )

@@ -1,4 +1,4 @@
-"""Reads a finished text by constraints: where an element of it may end."""
+"""Finds where an element of a complete text can end, according to a constraint."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 
 class Reader:
-    """A text, and the places in it. Places are counted in bytes of UTF-8."""
+    """A text whose positions are byte offsets in UTF-8."""
 
     def __init__(self, text: str) -> None:
-        """Read a text."""
+        """Encode a text."""
         self._data = text.encode()
         self.length = len(self._data)
         self._matchers: dict[int, LLMatcher] = {}  # by the identity of their constraints
 
     def text(self, begin: int, end: int) -> str:
-        """What stands between two places."""
+        """Return the text between two positions."""
         return self._data[begin:end].decode()
 
-    def behind(self, text: str, at: int) -> int | None:
-        """The place behind a text that stands at a place; `None` if it does not."""
+    def end_of(self, text: str, at: int) -> int | None:
+        """Return the position after `text` if it is at position `at`, else `None`."""
         data = text.encode()
         return at + len(data) if self._data.startswith(data, at) else None
 
     def ends(self, constraint: Constraint, begin: int) -> Iterator[int]:
-        """The places where what begins at a place and follows a constraint may end, in order."""
+        """Yield the positions, in order, where a match of `constraint` from `begin` can end."""
         matcher = self._matcher(constraint)
         for at in range(begin, self.length + 1):
             if matcher.is_accepting():
@@ -39,7 +39,7 @@ class Reader:
                 return
 
     def _matcher(self, constraint: Constraint) -> "LLMatcher":
-        """A fresh matcher of a constraint, whose grammar is compiled once."""
+        """Return a fresh matcher; each constraint is compiled once."""
         known = self._matchers.get(id(constraint))
         if known is None:
             known = self._matchers[id(constraint)] = matcher_of(grammar_text(constraint))

@@ -1,4 +1,4 @@
-"""Any regular language."""
+"""A constraint to a regular expression."""
 
 import re
 
@@ -10,16 +10,16 @@ from concordance_sdk.constraints.validation import check
 
 
 class Regex(Struct, frozen=True):
-    r"""Text that a regular expression matches as a whole.
+    r"""Text that a regular expression matches completely.
 
-    In the syntax of Rust's `regex`, which is close to Python's but has no look-around and no
-    references back. `\d`, `\w` and `\s` mean ASCII; `\p{L}` is a letter of any script.
+    The syntax is that of Rust's `regex` crate, which is close to Python's but has no lookaround
+    and no backreferences. `\d`, `\w` and `\s` are ASCII only; `\p{L}` is a letter of any script.
 
     Attributes:
         pattern: The expression.
 
     Raises:
-        ConstraintError: It is no regular expression, or matches nothing.
+        ConstraintError: It is not a regular expression, or matches nothing.
 
     Examples:
         >>> from concordance_sdk.constraints import allows
@@ -30,32 +30,32 @@ class Regex(Struct, frozen=True):
     pattern: str
 
     def __post_init__(self) -> None:
-        """Check the pattern."""
+        """Validate the pattern."""
         if not isinstance(self.pattern, str):  # type: ignore[redundant-expr]
             raise ConstraintError(f"Regex takes a pattern as text, not {self.pattern!r:.60}")
         require_writable(self.pattern)
         check(self, explain=_explained)
 
     def write(self, grammar: GrammarBuilder) -> Regular:
-        """The pattern as one terminal."""
+        """Write the pattern as one terminal."""
         from llguidance import regex_to_lark  # noqa: PLC0415
 
         pattern = regex_to_lark(self.pattern, "dws").replace("\n", "\\n")
         return grammar.terminal(f"/{pattern}/")
 
     def answer(self, text: str) -> str:
-        """The text."""
+        """Return the text unchanged."""
         return text
 
     def value(self, text: str) -> str:
-        """The text."""
+        """Return the text unchanged."""
         return text
 
 
 def _explained(fault: str) -> str:
-    """An error of the regular expression's own, without the grammar around it."""
+    """Extract the regular expression's own error, without the grammar around it."""
     found = re.search(r"error: ([^\n]+)", fault)
     if found is None:
         return fault
-    is_missing = "not supported" in found[1]
-    return found[1] + ("; say it without, or as a Grammar" if is_missing else "")
+    is_unsupported = "not supported" in found[1]
+    return found[1] + ("; write it without, or as a Grammar" if is_unsupported else "")

@@ -63,7 +63,7 @@ class ConstrainedSpan:
         count = self.matcher.accepts(token_ids)
         self.matcher.extend(token_ids[:count])
         if self.matcher.is_complete:
-            self.end = self._known - self.matcher.is_told
+            self.end = self._known - self.matcher.is_ended_by_eos
             self.matcher.check()
         elif count < len(token_ids):
             self.matcher.extend(token_ids[count:])  # raises, and says what is wrong

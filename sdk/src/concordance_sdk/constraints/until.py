@@ -1,4 +1,4 @@
-"""Any text, up to where it ends."""
+"""A constraint to any text up to a terminator."""
 
 from enum import Enum, auto
 from typing import cast
@@ -17,7 +17,7 @@ from concordance_sdk.constraints.grammar_builder import (
 
 
 class UntilEndType(Enum):
-    """What ends the text of an `UntilStrat`.
+    """The kind of terminator of an `UntilStrat`.
 
     Attributes:
         TAG: The whole of `end`.
@@ -35,18 +35,18 @@ class UntilEndType(Enum):
 
 
 class UntilStrat(Struct, frozen=True):
-    r"""Any text until an end appears for the first time, which is written too.
+    r"""Any text up to and including the first terminator.
 
-    The answer has the tags, or the character that ended it, but not a line break; the value is
-    what stands between.
+    The answer includes the tags, or the character that ended it, but not a line break; the value
+    is the text between `start` and the terminator.
 
     Attributes:
-        start: What is written first, without the model.
-        end_type: What kind of end it is.
-        end: The tag, or the characters of which each ends it; not for a line break.
+        start: Forced at the start.
+        end_type: The kind of terminator.
+        end: The tag, or the characters of which each is a terminator; unused for a line break.
 
     Raises:
-        ConstraintError: There is nothing that could end it, or the start or end is no text.
+        ConstraintError: The terminator is empty, or the start or end is not a string.
 
     Examples:
         >>> from concordance_sdk.constraints import allows
@@ -64,7 +64,7 @@ class UntilStrat(Struct, frozen=True):
     end: str = ""
 
     def __post_init__(self) -> None:
-        """Check what ends it."""
+        """Validate the start and the terminator."""
         if not isinstance(cast(object, self.end_type), UntilEndType):
             raise ConstraintError(
                 f"UntilStrat ends by an UntilEndType, TAG, ANYCHAR or NEWLINE, not by "
@@ -91,7 +91,7 @@ class UntilStrat(Struct, frozen=True):
             )
 
     def write(self, grammar: GrammarBuilder) -> Part:
-        """The start, and text up to the first end."""
+        """Write the start, and text up to the first terminator."""
         if self.end_type is UntilEndType.TAG:
             text = up_to_first(grammar, "/(?s:.)*/", self.end)
         else:
@@ -102,10 +102,10 @@ class UntilStrat(Struct, frozen=True):
         return part
 
     def answer(self, text: str) -> str:
-        """The text, without the line break that ended it."""
+        """Return the text, without a line break that ended it."""
         return text.removesuffix("\n") if self.end_type is UntilEndType.NEWLINE else text
 
     def value(self, text: str) -> str:
-        """What stands between the start and the end."""
+        """Return the text between the start and the terminator."""
         end = len(self.end) if self.end_type is UntilEndType.TAG else 1
         return text[len(self.start) : len(text) - end]

@@ -1,4 +1,4 @@
-"""Checks a constraint where it is defined, without any tokenizer."""
+"""Validation of constraints without a tokenizer."""
 
 from collections.abc import Callable
 from typing import cast
@@ -14,19 +14,19 @@ from concordance_sdk.constraints.schema.places import NOWHERE, Places
 from concordance_sdk.constraints.schema.unique import differ_in
 
 _NOT_ALONE = (
-    "'uniqueItems' is enforced where a JsonSchema is the whole answer, not inside of another "
-    "constraint; leave it out, or write the document alone"
+    "'uniqueItems' is enforced where a JsonSchema is the whole constraint, not inside another "
+    "one; leave it out, or use the JsonSchema alone"
 )
 
-#: How many characters of a constraint an error shows.
+#: Maximum length of a constraint's `repr` in error messages, in characters.
 _LONGEST_NAME = 100
 
 
 def grammar_text(constraint: Constraint) -> str:
-    """The grammar of a constraint, in llguidance's own format.
+    """Return the grammar of a constraint in llguidance's own format.
 
     Raises:
-        ConstraintError: There is none; the message names the constraint.
+        ConstraintError: It has none; the message names the constraint.
     """
     grammar = GrammarBuilder()
     try:
@@ -39,7 +39,7 @@ def grammar_text(constraint: Constraint) -> str:
 
 
 def unique_places(constraint: Constraint) -> Places:
-    """Where arrays stand in a document whose items differ, which its grammar does not say."""
+    """Return where `uniqueItems` applies in a document, which its grammar does not express."""
     places = getattr(constraint, "unique_places", None)
     return cast(Places, places()) if callable(places) else NOWHERE
 
@@ -50,15 +50,15 @@ def check(
     unless: str | None = None,
     explain: Callable[[str], str] = lambda fault: fault,
 ) -> None:
-    """Refuse a constraint that cannot be enforced.
+    """Reject a constraint that cannot be enforced.
 
     Args:
         constraint: The constraint.
-        unless: An error that has this in it is none yet.
-        explain: Says an error of llguidance's in the author's terms.
+        unless: Ignore an error that contains this text.
+        explain: Rephrases an error of llguidance in the author's terms.
 
     Raises:
-        ConstraintError: It cannot be; the message names it and says why.
+        ConstraintError: It cannot be enforced; the message names it and the reason.
     """
     fault = fault_of(grammar_text(constraint))
     if fault and not (unless and unless in fault):
@@ -66,17 +66,17 @@ def check(
 
 
 def allows(constraint: Constraint, text: str) -> bool:
-    """Whether a whole text satisfies a constraint; for tests, and for what was written elsewhere.
+    """Return True if a constraint allows a complete text; for tests and for external texts.
 
     Raises:
-        ConstraintError: It is no constraint, or cannot be enforced.
+        ConstraintError: It is not a constraint, or cannot be enforced.
 
     Examples:
         >>> from concordance_sdk.constraints import CharsMode, CharsStrat
         >>> allows(CharsStrat(CharsMode.NUMERIC, stop=3), "12")
         True
     """
-    require_constraint(constraint, "what `allows` checks by")
+    require_constraint(constraint, "the first argument of `allows`")
     check(constraint)
     if not is_text_of(grammar_text(constraint), text):
         return False
@@ -87,12 +87,12 @@ def allows(constraint: Constraint, text: str) -> bool:
 def unenforceable(
     constraint: object, why: str, kind: type[ConstraintError] = ConstraintError
 ) -> ConstraintError:
-    """The error for a constraint that cannot be enforced."""
+    """Build the error for a constraint that cannot be enforced."""
     return kind(f"{named(constraint)} cannot be enforced: {why}")
 
 
 def named(constraint: object) -> str:
-    """A constraint as its author wrote it: without the fields that were left out, and not long."""
+    """Return a short `repr` of a constraint, without fields that have their default value."""
     named = repr(constraint)
     if isinstance(constraint, Struct):
         given = [

@@ -1,4 +1,4 @@
-"""The tokens of a tokenizer as llguidance sees them, once for each tokenizer."""
+"""The tokens of a tokenizer in llguidance's form, converted once per tokenizer."""
 
 import random
 import threading
@@ -17,10 +17,10 @@ from concordance_sdk.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from llguidance import LLMatcher
 
-#: How many grammars are kept compiled for a tokenizer.
+#: Maximum number of compiled grammars cached for a tokenizer.
 _MAX_GRAMMARS = 256
 
-#: How often a grammar is tried, and with how many tokens.
+#: Number of trials of a grammar, and their length in tokens.
 _TRIALS = 4
 _LONGEST_TRIAL = 8
 
@@ -28,22 +28,21 @@ _LONGEST_TRIAL = 8
 class Vocabulary:
     """The tokens of one tokenizer, and the grammars compiled for them.
 
-    Holds no reference to the tokenizer: it goes when the tokenizer goes. Making one takes about
-    0.2 s for 49,000 tokens, and 0.6 s for 200,000.
+    Holds no strong reference to the tokenizer, so that both are freed together. Construction takes
+    about 0.2 s for 49,000 tokens, and 0.6 s for 200,000.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """Take over the tokens of a tokenizer.
+        """Convert the tokens of a tokenizer.
 
         Raises:
-            ConstraintError: Its tokens are not made of bytes, or none ends a completion.
+            ConstraintError: Its tokens are not byte sequences, or it has no end-of-sequence token.
         """
         from llguidance import LLTokenizer, TokenizerWrapper  # noqa: PLC0415
 
         if not tokenizer.eos_token_ids:
             raise ConstraintError(
-                "constraints need a tokenizer with a token that ends a completion; this model's "
-                "has none"
+                "constraints need a tokenizer with an end-of-sequence token; this model's has none"
             )
         bridge = _Bridge(tokenizer, _all_bytes(tokenizer))
         self.size = tokenizer.vocab_size
@@ -56,7 +55,7 @@ class Vocabulary:
         bridge.greedy = self._tokens.greedy_tokenize
         #: Least recently used first.
         self._prototypes: OrderedDict[tuple[str, bool], LLMatcher] = OrderedDict()
-        #: How each grammar failed in a trial; least recently used first.
+        #: How each grammar failed in its trials; least recently used first.
         self._failures: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
         self._starts = _start_tokens(tokenizer, bridge)
@@ -69,16 +68,16 @@ class Vocabulary:
             first.greedy = self._first_tokens.greedy_tokenize
 
     def only_ends(self, mask: bytes) -> bool:
-        """Whether a mask allows nothing but to end the completion."""
+        """True if a mask allows only end-of-sequence tokens."""
         ends = self._last_end
         return mask[:ends] == self.eos_mask[:ends] and not mask[ends:].strip(b"\0")
 
     def matcher(self, grammar: str, *, at_start: bool = False) -> "LLMatcher":
-        """A new matcher of a grammar, which may be in an error state.
+        """Return a new matcher of a grammar; it may be in an error state.
 
         Args:
             grammar: The grammar.
-            at_start: Its first token is the first one of a text.
+            at_start: True if its first token is at the start of a text.
         """
         matcher = self._prototype(grammar).deep_copy()
         if not (at_start and self._starts):
@@ -86,20 +85,20 @@ class Vocabulary:
         return self._at_start(matcher, self._prototype(grammar, is_first=True).deep_copy())
 
     def text_of(self, token_ids: Sequence[int], *, at_start: bool = False) -> str:
-        """What tokens add to a text.
+        """Decode tokens.
 
         Args:
             token_ids: The tokens.
-            at_start: The first one is the first one of a text.
+            at_start: True if they are at the start of a text.
         """
         if at_start and self._starts and token_ids:
-            return self._starts.reads_as(token_ids).decode("utf-8", "replace")
+            return self._starts.decoded(token_ids).decode("utf-8", "replace")
         return b"".join(self._bytes[i] for i in token_ids).decode("utf-8", "replace")
 
     def renew(self, grammar: str, *, at_start: bool = False) -> "LLMatcher":
-        """A matcher that shares nothing with those before it, which failed.
+        """Compile a grammar again, for a matcher that shares no state with one that failed.
 
-        Copies of one matcher share what its lexer has found out, and with it its failures.
+        Copies of a matcher share the state of its lexer, including its failures.
         """
         with self._lock:
             self._prototypes.pop((grammar, False), None)
@@ -110,16 +109,16 @@ class Vocabulary:
         return self._at_start(matcher, self._compile(grammar, is_first=True))
 
     def error_of(self, grammar: str) -> str:
-        """Why a grammar cannot be used with these tokens; empty if it can."""
+        """Return why a grammar cannot be used with these tokens; empty if it can."""
         error = error_of(self._prototype(grammar))
         if not error and self._starts:
             self._prototype(grammar, is_first=True)  # so that no request compiles it later
         return error or self._failure_of(grammar)
 
     def _failure_of(self, grammar: str) -> str:
-        """How a grammar fails in a trial with these tokens; empty if it does not.
+        """Return how a grammar fails in trials with these tokens, cached; empty if it does not.
 
-        A mask looks at all tokens, and so asks more of an automaton than the bytes of one text do.
+        A mask explores all tokens and so needs a larger automaton than the bytes of one text do.
         """
         with self._lock:
             known = self._failures.pop(grammar, None)
@@ -131,8 +130,8 @@ class Vocabulary:
         return found
 
     def _tried(self, grammar: str) -> str:
-        fresh = self._compile(grammar)  # shares its failure with no other
-        chance = random.Random(0)  # noqa: S311  # nobody is to be kept from guessing it
+        fresh = self._compile(grammar)  # so that no prototype shares its failures
+        chance = random.Random(0)  # noqa: S311  # not for cryptography
         for _ in range(_TRIALS):
             matcher = fresh.deep_copy()
             for _ in range(_LONGEST_TRIAL):
@@ -145,16 +144,18 @@ class Vocabulary:
         return ""
 
     def _at_start(self, matcher: "LLMatcher", first: "LLMatcher") -> "LLMatcher":
-        """A matcher whose first token is the first one of a text."""
+        """Combine two matchers into one whose first token is at the start of a text."""
         assert self._starts is not None
         return cast("LLMatcher", StartMatcher(matcher, first, self._tokens, self._starts))
 
     def _prototype(self, grammar: str, *, is_first: bool = False) -> "LLMatcher":
-        """The matcher that others are copies of. Two threads may compile the same one at once.
+        """Return the cached matcher that others are copies of.
+
+        Compilation does not hold the lock, so two threads may compile the same grammar.
 
         Args:
             grammar: The grammar.
-            is_first: It matches tokens as they read at the start of a text.
+            is_first: Match the bytes that tokens have at the start of a text.
         """
         key = (grammar, is_first)
         with self._lock:
@@ -174,10 +175,10 @@ class Vocabulary:
 
 
 def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
-    """The tokens of a tokenizer, as they were taken over first.
+    """Return the converted tokens of a tokenizer, cached.
 
     Raises:
-        ConstraintError: Its tokens are not made of bytes, or none ends a completion.
+        ConstraintError: Its tokens are not byte sequences, or it has no end-of-sequence token.
     """
     with _lock:
         vocabulary = _vocabularies.get(tokenizer)
@@ -191,7 +192,7 @@ _vocabularies: "weakref.WeakKeyDictionary[Tokenizer, Vocabulary]" = weakref.Weak
 
 
 class _Bridge:
-    """What llguidance asks of a tokenizer, and calls to split text that a grammar forces."""
+    """The tokenizer interface that llguidance needs; tokenizes the text that a grammar forces."""
 
     bos_token_id = None
 
@@ -203,24 +204,24 @@ class _Bridge:
         self._tokenizer = weakref.ref(tokenizer)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids that add a text behind other tokens."""
+        """Encode a text that follows other tokens."""
         tokenizer = self._tokenizer()
         return tokenizer.encode(text) if tokenizer else []
 
     def __call__(self, text: str) -> list[int]:
         if not isinstance(text, str):  # type: ignore[redundant-expr]  # llguidance tries bytes first
-            raise TypeError("text is split, not bytes")
+            raise TypeError("expected str, not bytes")
         token_ids = self.encode(text)
         return token_ids if self._spells(token_ids, text) else self.greedy(text)
 
     def _spells(self, token_ids: list[int], text: str) -> bool:
-        """Whether tokens are exactly a text: none of them special, nothing added or left out."""
+        """True if tokens are exactly a text: none is special, nothing is added or dropped."""
         if not self._is_special.isdisjoint(token_ids):
             return False
         return b"".join(self.tokens[token_id] for token_id in token_ids) == text.encode()
 
     def greedy(self, text: str) -> list[int]:
-        """Any tokens that spell a text; set when the tokens are known."""
+        """Tokenize a text greedily; assigned once the tokens are known."""
         raise NotImplementedError
 
 
@@ -234,7 +235,7 @@ def _all_bytes(tokenizer: Tokenizer) -> list[bytes]:
 
 
 def _start_tokens(tokenizer: Tokenizer, bridge: _Bridge) -> StartTokens | None:
-    """What tokens read as at the start of a text; `None` if that is what they read as elsewhere."""
+    """Return the bytes of tokens at the start of a text; `None` if they never differ."""
     start_bytes: Callable[[int], bytes] | None = getattr(tokenizer, "start_bytes", None)
     if start_bytes is None:
         return None
@@ -249,14 +250,14 @@ def _start_tokens(tokenizer: Tokenizer, bridge: _Bridge) -> StartTokens | None:
 
 
 def _some_bit(bits: int, chance: random.Random) -> int:
-    """The place of a bit that is set: the first from a random one on."""
+    """Return the index of a set bit: the first one from a random index on."""
     begin = chance.randrange(bits.bit_length())
     rest = (bits >> begin) << begin
     return (rest & -rest).bit_length() - 1
 
 
 def _mask(token_ids: frozenset[int], size: int) -> bytes:
-    """A packed bitmask of tokens.  bit `i % 8` of byte `i // 8`"""
+    """Return a packed bitmask of tokens.  bit `i % 8` of byte `i // 8`"""
     mask = bytearray(-(-size // 8))
     for token_id in token_ids:
         mask[token_id // 8] |= 1 << token_id % 8
