@@ -32,7 +32,6 @@ _STAY = 0.9
 #: Random walks that collect sample texts of a grammar, and their maximum length in bytes.
 _WALKS = 8
 _LONGEST_WALK = 48
-_LONGEST_WALK = 48
 
 
 def matcher_of(grammar: str) -> "LLMatcher":
