@@ -1,6 +1,7 @@
-"""What was found out about a model, on disk."""
+"""The cache of model profiles on disk."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -37,14 +38,15 @@ def _folder(tmp_path):
 
 
 class Measure:
-    """Counts how often it is asked."""
+    """Returns a profile, and counts its calls."""
 
-    def __init__(self):
+    def __init__(self, profile=PROFILE):
         self.count = 0
+        self.profile = profile
 
     def __call__(self):
         self.count += 1
-        return PROFILE
+        return self.profile
 
 
 @pytest.fixture(name="measure")
@@ -56,6 +58,21 @@ def test_a_model_is_profiled_once(folder, measure):
     assert cached_profile([folder], measure) == PROFILE
     assert cached_profile([folder], measure) == PROFILE
     assert measure.count == 1
+
+
+@pytest.mark.parametrize(("is_steady", "count"), [(True, 1), (False, 2)])
+def test_a_profile_measured_on_a_busy_machine_expires(folder, cache, is_steady, count):
+    profile = msgspec.structs.replace(PROFILE, is_steady=is_steady)
+    measure = Measure(profile)
+    assert cached_profile([folder], measure) == profile
+    assert cached_profile([folder], measure) == profile
+    assert measure.count == 1
+    (path,) = cache.iterdir()
+    two_hours_ago = time.time() - 7200
+    os.utime(path, (two_hours_ago, two_hours_ago))
+
+    assert cached_profile([folder], measure) == profile
+    assert measure.count == count
 
 
 def change_config(folder, monkeypatch):

@@ -1,8 +1,8 @@
-"""Keeps on disk what was found out about a model by running it.
+"""Cache of model profiles on disk.
 
-Profiling takes longer than everything else that a command does before its first token. A profile
-holds for one content of the model's files, one machine, and one version of everything that was
-run, which are its key. A file that cannot be read is one that is not there.
+Profiling takes longer than anything else that a command does before its first token. The cache key
+consists of the model's files, the machine, and the versions of all code that runs the model. An
+unreadable cache file counts as a miss.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import logging
 import os
 import platform
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import version
@@ -24,32 +25,34 @@ from concordance_inference.models.cache_folder import cache_folder
 
 logger = logging.getLogger(__name__)
 
-#: Files whose content is hashed; of others, which hold weights, size and time are.
+#: Files up to this many bytes are hashed by content; larger ones, and weights, by size and mtime.
 _SMALL_FILE = 1 << 20
 
 _PACKAGES = ("mlx", "mlx-lm", "concordance-inference")
 
-#: Settings by which a model may compute something else.
+#: Prefixes of environment variables that change how a model is computed.
 _VARIABLES = ("MLX_", "OPENBLAS_", "OMP_")
 
 
+#: A profile that was measured on a busy machine is used for this long, then measured again.
+_UNSTEADY_S = 3600.0
+
+
 class _Entry(msgspec.Struct, frozen=True):
-    """A file of the cache. The key is part of it: names of files are hashes."""
+    """Content of a cache file. File names are hashes, so the full key is stored too."""
 
     key: str
     profile: ModelProfile
 
 
 def cached_profile(folders: Sequence[Path], measure: Callable[[], ModelProfile]) -> ModelProfile:
-    """The profile of a model, measured once and kept in the cache folder.
+    """Return a model's profile from the cache, or measure and cache it.
 
-    Several processes may do this at the same time: each writes a whole file, and the last one's
-    stays.
+    Safe for several processes at the same time: each writes a whole file, and the last one wins.
 
     Args:
-        folders: Where its files are: the model's folder, and that of adapters. Nothing is kept if
-            they are not known.
-        measure: Finds the profile by running the model.
+        folders: The model's folder, and that of its adapters; without any, nothing is cached.
+        measure: Runs the model and returns its profile.
     """
     if not folders:
         return measure()
@@ -57,7 +60,7 @@ def cached_profile(folders: Sequence[Path], measure: Callable[[], ModelProfile])
         key = _key(folders)
         path = cache_folder() / "profiles" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     except (OSError, RuntimeError) as exc:  # no home folder: RuntimeError
-        logger.info("the model's profile is not kept: %s", exc)
+        logger.info("the model's profile is not cached: %s", exc)
         return measure()
     profile = _read(path, key)
     if profile is None:
@@ -69,13 +72,16 @@ def cached_profile(folders: Sequence[Path], measure: Callable[[], ModelProfile])
 def _read(path: Path, key: str) -> ModelProfile | None:
     try:
         entry = msgspec.json.decode(path.read_bytes(), type=_Entry)
+        age_s = time.time() - path.stat().st_mtime
     except (OSError, ValueError, RecursionError):  # msgspec's errors are `ValueError`s
+        return None
+    if not entry.profile.is_steady and age_s > _UNSTEADY_S:
         return None
     return entry.profile if entry.key == key and _is_sane(entry.profile) else None
 
 
 def _is_sane(profile: ModelProfile) -> bool:
-    """Whether the numbers can be those of a measurement."""
+    """True if the numbers can come from a measurement."""
     cost, footprint = profile.cost, profile.footprint
     times = (cost.fixed, cost.per_token, cost.per_attended)
     sizes = (footprint.per_token, footprint.per_slot, footprint.per_row)
@@ -83,7 +89,7 @@ def _is_sane(profile: ModelProfile) -> bool:
 
 
 def _write(path: Path, entry: _Entry) -> None:
-    """Write beside the file, then rename: whoever reads sees all of it or nothing."""
+    """Write a temporary file and rename it, so that readers never see a partial one."""
     made: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,14 +99,14 @@ def _write(path: Path, entry: _Entry) -> None:
             file.write(msgspec.json.encode(entry))
         made.replace(path)
     except OSError as exc:
-        logger.info("the model's profile is not kept: %s", exc)
+        logger.info("the model's profile is not cached: %s", exc)
         if made:
             with suppress(OSError):
                 made.unlink(missing_ok=True)
 
 
 def _key(folders: Sequence[Path]) -> str:
-    """Everything that a profile depends on, as text."""
+    """Return everything that a profile depends on, as text."""
     lines = [line for folder in folders for line in _files(folder)]
     lines += [f"{name} {version(name)}" for name in _PACKAGES]
     lines += [*_own_code(), *_machine()]
@@ -113,7 +119,7 @@ def _key(folders: Sequence[Path]) -> str:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """What each file of a folder is known by."""
+    """Yield a fingerprint of each file of a folder."""
     for path in sorted(folder.iterdir()):
         if not path.is_file():
             continue
@@ -125,14 +131,14 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _own_code() -> Iterator[str]:
-    """The engine's own files: a checkout changes without its version."""
+    """Yield a fingerprint of each engine module: a checkout changes without its version."""
     for path in sorted((Path(concordance_inference.__file__).parent / "engine").rglob("*.py")):
         stat = path.stat()
         yield f"{path.name} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def _machine() -> Iterator[str]:
-    """What runs the model."""
+    """Yield the identity of the CPU and the device."""
     yield f"{platform.system()} {platform.machine()} {platform.processor()} {os.cpu_count()}"
-    info = mx.device_info()  # on some devices, how much memory is free is part of it
+    info = mx.device_info()  # the other fields include free memory on some devices
     yield f"{mx.default_device()} {info.get('architecture')} {info.get('device_name')}"

@@ -1,25 +1,41 @@
-"""Measures what a forward pass costs on this machine, once, when a model is loaded."""
+"""Measures what a forward pass costs on this machine, when a model is loaded."""
 
 import time
+from collections.abc import Sequence
 
 import mlx.core as mx
+from msgspec import Struct
 
 from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.model.lm_head import SelectiveHead
 from concordance_inference.engine.plan import Pass, PassCost, RowRead
 
-#: A pass over one token and one over so many tell what each token costs.
+#: Tokens in the long calibration passes.
 _TOKENS = 64
 
-#: A pass behind so many tokens tells what looking at them costs.
+#: Start position of the pass that measures the cost of attention.
 _LENGTH = 768
 
-#: The quickest of so many counts: others are delayed by whatever else the machine does.
-_TRIES = 3
+#: Rounds of passes: at least, at most; and no round starts after this many seconds.
+_MIN_ROUNDS, _MAX_ROUNDS, _BUDGET_S = 3, 12, 2.0
+
+#: A length's timings are steady if its second fastest pass takes at most this many times the
+#: fastest.
+_STEADY = 1.1
 
 
-def measured_cost(head: SelectiveHead, cache: BatchCache) -> PassCost:
-    """What a pass costs, in seconds: for being run, for each token, for what each looks at.
+class MeasuredCost(Struct, frozen=True):
+    """The cost of passes, in seconds."""
+
+    cost: PassCost
+    is_steady: bool  # False: the machine was busy, so the cost may be too high
+
+
+def measured_cost(head: SelectiveHead, cache: BatchCache) -> MeasuredCost:
+    """Measure the fixed cost of a pass, and its cost per token and per attended position.
+
+    Each length counts by its fastest pass, since other processes only ever slow a pass down.
+    Rounds repeat until the timings agree, so that a short busy moment does not decide.
 
     Args:
         head: The model.
@@ -27,10 +43,26 @@ def measured_cost(head: SelectiveHead, cache: BatchCache) -> PassCost:
     """
     cache.rebuild((), 1)
     cache.reserve(_LENGTH + _TOKENS)
-    _seconds(head, cache)  # what runs for the first time is compiled
-    tries = [_seconds(head, cache) for _ in range(_TRIES)]
+    _round(head, cache)  # the first pass of each shape compiles kernels
+    end = time.perf_counter() + _BUDGET_S
+    rounds = [_round(head, cache) for _ in range(_MIN_ROUNDS)]
+    while not _is_steady(rounds) and len(rounds) < _MAX_ROUNDS and time.perf_counter() < end:
+        rounds.append(_round(head, cache))
     cache.rebuild((), 0)
-    one, many, far = map(min, zip(*tries, strict=True))
+    return MeasuredCost(_cost_of(*map(min, zip(*rounds, strict=True))), _is_steady(rounds))
+
+
+def _is_steady(rounds: Sequence[tuple[float, ...]]) -> bool:
+    fastest = [sorted(times)[:2] for times in zip(*rounds, strict=True)]
+    return all(second <= first * _STEADY for first, second in fastest)
+
+
+def _cost_of(one: float, many: float, far: float) -> PassCost:
+    """Solve for the parts of the cost.
+
+    `many` and `far` differ in the attended positions only. `one` and `many` differ in
+    `_TOKENS - 1` tokens, each of which attends to up to `_TOKENS` positions.
+    """
     per_attended = max(far - many, 0.0) / (_TOKENS * _LENGTH)
     per_token = max((many - one) / (_TOKENS - 1) - per_attended * _TOKENS, 1e-7)
     return PassCost(
@@ -38,10 +70,10 @@ def measured_cost(head: SelectiveHead, cache: BatchCache) -> PassCost:
     )
 
 
-def _seconds(head: SelectiveHead, cache: BatchCache) -> tuple[float, float, float]:
-    """How long a row takes to read one token, to read many, and to read as many far behind.
+def _round(head: SelectiveHead, cache: BatchCache) -> tuple[float, float, float]:
+    """Time a pass of one token, of `_TOKENS` tokens, and of `_TOKENS` tokens after `_LENGTH`.
 
-    Nobody has read the tokens between: what stands in their places takes as long to look at.
+    The positions before `_LENGTH` were never written; attending to them takes as long.
     """
     cache.rewind(0, 0)
     one = _timed(head, cache, 0, 1)
@@ -53,7 +85,7 @@ def _seconds(head: SelectiveHead, cache: BatchCache) -> tuple[float, float, floa
 def _timed(head: SelectiveHead, cache: BatchCache, start: int, num_tokens: int) -> float:
     begin = time.perf_counter()
     cache.begin(Pass(0, (start,), (RowRead(0, start, num_tokens, None),)))
-    scores = head(mx.ones((1, num_tokens), mx.int32), cache.layers, [(0, num_tokens - 1)])
+    logits = head(mx.ones((1, num_tokens), mx.int32), cache.layers, [(0, num_tokens - 1)])
     cache.end()
-    mx.eval(scores)
+    mx.eval(logits)
     return time.perf_counter() - begin

@@ -27,6 +27,7 @@ class ModelProfile(Struct, frozen=True, kw_only=True):
     footprint: Footprint  # what its caches take
     cost: PassCost = PassCost()  # what its passes cost; in seconds, if `is_timed`
     is_timed: bool = False
+    is_steady: bool = True  # False: the machine was busy while the cost was measured
 
     @property
     def layout(self) -> Layout:
@@ -55,7 +56,8 @@ def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) 
     )
     if not measures_cost:
         return profile
-    return structs.replace(profile, cost=measured_cost(head, cache), is_timed=True)
+    measured = measured_cost(head, cache)
+    return structs.replace(profile, cost=measured.cost, is_timed=True, is_steady=measured.is_steady)
 
 
 def _footprint(head: SelectiveHead, cache: BatchCache) -> Footprint:
