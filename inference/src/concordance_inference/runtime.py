@@ -1,18 +1,18 @@
-"""Wires a model, an engine on its thread, a chat format and mods together."""
+"""Connects a model, an engine on its own thread, a chat template and mods.
 
+The command line, the server and the Python API all run requests through `Runtime`.
+"""
+
+import asyncio
 import queue
-from collections.abc import Callable, Generator, Sequence
-from functools import cached_property
-from typing import Any, Self
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing
+from typing import Any, Self, Unpack, cast
 
 import msgspec
-from concordance_shared import (
-    ContextLengthError,
-    Conversation,
-    InvalidRequestError,
-    Message,
-)
+from concordance_shared import Schemas
 
+from concordance_inference.chat.request import Prompt, RequestOptions, build_request
 from concordance_inference.chat.template import ChatTemplate
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.engine import Engine
@@ -24,11 +24,8 @@ from concordance_inference.generation import (
     Completed,
     Failed,
     GenerationRequest,
-    ModCall,
     ModelInfo,
-    SamplingParams,
     Update,
-    new_request_id,
 )
 from concordance_inference.models.loader import LoadedModel, explained, load_model
 from concordance_inference.models.options import ModelOptions
@@ -37,7 +34,11 @@ from concordance_inference.mods.catalog import ModCatalog
 
 
 class Runtime:
-    """Everything that answers requests in this process. Use it as a context manager."""
+    """A loaded model that runs requests. An `EngineClient`, and a context manager.
+
+    It keeps the tokens of every completion for the chat template (`ChatTemplate.remember`), so
+    that no caller can forget to.
+    """
 
     def __init__(
         self,
@@ -49,25 +50,26 @@ class Runtime:
         locks_memory: bool = False,
         progress: Callable[[str], None],
     ) -> None:
-        """Take what to run; `start` loads it.
+        """Configure the runtime; `start` loads the model.
 
         Args:
-            model: What to load; `None` for the embedded default.
+            model: A folder, a GGUF file, or an id on the hub; `None` for the embedded default.
             mods: The mods that requests can name.
-            config: The engine's bounds; what caches may take is found out if it does not say.
+            config: The engine's limits. Memory for caches is chosen by the machine if not set.
             options: How to load the model.
-            locks_memory: Whether to keep the weights in memory, come what may.
-            progress: Told what is being done.
+            locks_memory: Keep the weights from being swapped out.
+            progress: Called with a description of each step of loading.
         """
-        config = config or EngineConfig()
         self.mods = mods
-        self._model = model
+        self._name = model
         self._options = options
-        self._config = config
+        self._config = config or EngineConfig()
         self._locks_memory = locks_memory
         self._progress = progress
         self._loaded: LoadedModel | None = None
-        self.engine = EngineThread(self._build, max_unfinished=config.max_rows + config.max_waiting)
+        self._chat: ChatTemplate | None = None
+        limit = self._config.max_rows + self._config.max_waiting
+        self.engine = EngineThread(self._build, max_unfinished=limit)
 
     @property
     def loaded(self) -> LoadedModel:
@@ -75,10 +77,21 @@ class Runtime:
         assert self._loaded is not None, "started"
         return self._loaded
 
-    @cached_property
+    @property
     def chat(self) -> ChatTemplate:
-        """The model's chat format."""
-        return ChatTemplate(self.loaded.tokenizer, context_length=self.loaded.info.context_length)
+        """The model's chat template."""
+        assert self._chat is not None, "started"
+        return self._chat
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model's name and sizes."""
+        return self.engine.model
+
+    @property
+    def is_running(self) -> bool:
+        """True while requests are accepted."""
+        return self.engine.is_running
 
     def start(self) -> Self:
         """Load the model and start the engine.
@@ -87,10 +100,12 @@ class Runtime:
             ModelLoadError: It cannot be loaded.
         """
         self.engine.start()
+        length = self.loaded.info.context_length
+        self._chat = ChatTemplate(self.loaded.tokenizer, context_length=length)
         return self
 
     def stop(self) -> None:
-        """End every request and the engine."""
+        """End every request and stop the engine."""
         self.engine.stop()
 
     def __enter__(self) -> Self:
@@ -100,9 +115,8 @@ class Runtime:
         self.stop()
 
     def _build(self) -> tuple[Engine, ModelInfo]:
-        """On the engine's thread: load the model, make the engine."""
-        loaded = load_model(self._model, self._options, progress=self._progress)
-        self._loaded = loaded
+        """Load the model and make the engine, on the engine's thread."""
+        self._loaded = loaded = load_model(self._name, self._options, progress=self._progress)
         config = self._config
         if config.kv_bytes is None:
             config = msgspec.structs.replace(config, kv_bytes=default_kv_bytes(loaded.weight_bytes))
@@ -114,67 +128,104 @@ class Runtime:
         return Engine(runner, loaded.traits(), config), loaded.info
 
     def _profile(self, model: Any) -> ModelProfile:
-        self._progress("trying out what the model can share")
+        self._progress("calibrating the model")
         return profile_of(model)
 
     def request(
         self,
-        prompt: str | Sequence[Message],
+        prompt: Prompt,
         *,
-        mods: Sequence[ModCall] = (),
-        max_tokens: int,
-        sampling: SamplingParams,
-        stop: Sequence[str] = (),
-        show_tokens: bool = False,
+        schemas: Schemas | None = None,
+        template_options: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
     ) -> GenerationRequest:
-        """A request for the command line: messages by the chat template, text as it is.
+        """Make a request for this model; see `build_request`.
 
         Raises:
-            ContextLengthError: The prompt leaves no room.
+            InvalidRequestError: An option does not fit the model, or the prompt is empty.
+            ContextLengthError: The prompt leaves no room for a completion.
         """
-        if isinstance(prompt, str):
-            prompt_ids = self.loaded.tokenizer.encode_prompt(prompt, adds_bos=True)
-        else:
-            prompt_ids = self.chat.render(prompt)
-        room = self.engine.model.context_length - len(prompt_ids)
-        if not prompt_ids:
-            raise InvalidRequestError("the prompt is empty; there is nothing to continue")
-        if room < 1:
-            raise ContextLengthError(
-                f"a prompt of {len(prompt_ids)} tokens does not fit a context of "
-                f"{self.engine.model.context_length}"
-            )
-        messages = () if isinstance(prompt, str) else tuple(prompt)
-        return GenerationRequest(
-            request_id=new_request_id(),
-            prompt_ids=tuple(prompt_ids),
-            max_tokens=min(max_tokens, room),
-            sampling=sampling,
-            stop=tuple(stop),
-            mods=tuple(mods),
-            conversation=Conversation(messages=messages),
-            stream=not show_tokens,
-            show_tokens=show_tokens,
+        return build_request(
+            prompt,
+            self.chat,
+            self.model,
+            schemas=schemas,
+            template_options=template_options,
+            **options,
         )
 
-    def updates(self, request: GenerationRequest) -> Generator[Update]:
-        """Run a request and wait for its updates; leaving early cancels it.
+    def prepare(self, request: GenerationRequest) -> GenerationRequest:
+        """Make the instances of a request's mods, on the calling thread.
+
+        Raises:
+            ModError: A mod raised, or was not ready in time.
+            RequestError: A mod rejected the request.
+        """
+        return self.engine.prepare(request)
+
+    def submit(self, request: GenerationRequest) -> "RunningRequest":
+        """Start a request; iterate over the result for its updates.
+
+        Raises:
+            EngineOverloadedError: Too many requests are waiting.
+            EngineStoppedError: The engine has stopped.
+        """
+        return RunningRequest(self, request)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Update]:
+        """Run a request from an event loop; `Completed` or `Failed` is the last update.
+
+        Closing the iterator cancels the request.
+
+        Raises:
+            EngineOverloadedError: Too many requests are waiting.
+            EngineStoppedError: The engine has stopped.
+        """
+        updates = cast(AsyncGenerator[Update], self.engine.generate(request))
+        async with aclosing(updates):
+            async for update in updates:
+                if isinstance(update, Completed):  # hashes the prompt, decodes the completion
+                    await asyncio.to_thread(self.chat.remember, request.prompt_ids, update)
+                yield update
+
+
+class RunningRequest:
+    """The updates of a submitted request. Closing or dropping it cancels the request."""
+
+    def __init__(self, runtime: Runtime, request: GenerationRequest) -> None:
+        """Submit the request."""
+        self._runtime = runtime
+        self._request = request
+        self._updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
+        self._is_over = True  # until it is accepted
+        runtime.engine.submit(request, self._updates.put)
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[Update]:
+        return self
+
+    def __next__(self) -> Update:
+        """Wait for the next update.
 
         Raises:
             ConcordanceError: The request failed.
         """
-        updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
-        self.engine.submit(request, updates.put)
-        is_over = False
-        try:
-            while not is_over:
-                update = updates.get()
-                is_over = isinstance(update, Completed | Failed)
-                if isinstance(update, Failed):
-                    raise update.error
-                if isinstance(update, Completed):
-                    self.chat.remember(request.prompt_ids, update)
-                yield update
-        finally:
-            if not is_over:
-                self.engine.cancel(request.request_id)
+        if self._is_over:
+            raise StopIteration
+        update = self._updates.get()
+        self._is_over = isinstance(update, Completed | Failed)
+        if isinstance(update, Failed):
+            raise update.error
+        if isinstance(update, Completed):
+            self._runtime.chat.remember(self._request.prompt_ids, update)
+        return update
+
+    def close(self) -> None:
+        """Cancel the request unless it has ended."""
+        if not self._is_over:
+            self._is_over = True
+            self._runtime.engine.cancel(self._request.request_id)
+
+    def __del__(self) -> None:
+        """Cancel a request whose updates can no longer be read, as a generator would."""
+        self.close()

@@ -168,7 +168,7 @@ def test_profile_cache_supports_concurrent_writers(folder, cache):
 def completion(folder):
     with Runtime(str(folder), ModCatalog([]), progress=lambda _: None) as runtime:
         request = runtime.request("abc", max_tokens=8, sampling=SamplingParams(seed=1))
-        *_, last = runtime.updates(request)
+        *_, last = runtime.submit(request)
     assert isinstance(last, Completed)
     return last.token_ids, last.text
 

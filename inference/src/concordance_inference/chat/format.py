@@ -43,6 +43,10 @@ class ChatFormat(Protocol):
         """
         ...
 
+    def encode(self, text: str) -> list[int]:
+        """The token ids of a text that is continued as it is, without a chat template."""
+        ...
+
     def remember(self, prompt_ids: Sequence[int], completed: Completed) -> None:
         """Keep an answer as it was sampled, for prompts that come back with it."""
         ...

@@ -5,8 +5,9 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-from concordance_shared import ContextLengthError, InvalidRequestError, Message, Tool
+from concordance_shared import InvalidRequestError, Message, Tool
 
+from concordance_inference.chat.request import too_long
 from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages, Splice
 from concordance_inference.chat.variables import variables_of
 from concordance_inference.generation import Completed
@@ -100,6 +101,10 @@ class ChatTemplate:
             return self._tokenizer.encode_prompt(text)
         return self._joined(pieces, [messages[i]["content"] for i in answers])
 
+    def encode(self, text: str) -> list[int]:
+        """The token ids of a text that is continued as it is, without the template."""
+        return self._tokenizer.encode_prompt(text, adds_bos=True)
+
     def remember(self, prompt_ids: Sequence[int], completed: Completed) -> None:
         """Keep an answer as it was sampled, if its text is that of its tokens."""
         ends = self._tokenizer.eos_token_ids
@@ -129,7 +134,7 @@ class ChatTemplate:
         if num_chars > _FEW_CHARS_PER_TOKEN * self._context_length and (
             num_chars > self._longest_token * self._context_length
         ):
-            raise self._too_long(f"{num_chars} characters")
+            raise too_long(self._context_length, f"{num_chars} characters", "messages")
 
     def _check_tokens(self, text: str) -> None:
         """Refuse a text with far too many tokens without tokenizing all of it."""
@@ -141,14 +146,7 @@ class ChatTemplate:
         for begin in range(0, len(text), _PIECE):
             num_tokens += len(self._tokenizer.encode_prompt(text[begin : begin + _PIECE]))
             if num_tokens > _CUTTING_COSTS * most:
-                raise self._too_long(f"more than {most} tokens")
-
-    def _too_long(self, how_long: str) -> ContextLengthError:
-        return ContextLengthError(
-            f"this model's context is {self._context_length} tokens, and the messages alone are "
-            f"{how_long}; shorten them",
-            param="messages",
-        )
+                raise too_long(most, f"more than {most} tokens", "messages")
 
     def _applied(self, messages: list[dict[str, Any]], given: Mapping[str, Any]) -> str:
         hf = self._tokenizer.hf

@@ -4,14 +4,18 @@ import importlib
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from concordance_shared import ConcordanceError, Message
 from rich.console import Console
 
 from concordance_inference.cli.generate import check_text
 from concordance_inference.cli.start import running
-from concordance_inference.generation import SamplingParams, TextDelta, Update
+from concordance_inference.generation import SamplingParams, TextDelta
 from concordance_inference.models.options import ModelOptions
+
+if TYPE_CHECKING:
+    from concordance_inference.runtime import RunningRequest
 
 with suppress(ImportError):  # not on every platform
     importlib.import_module("readline")  # gives `input` line editing and history
@@ -44,9 +48,9 @@ def run(
             try:
                 check_text(line)
                 request = runtime.request(
-                    asked, mods=calls, max_tokens=max_tokens, sampling=sampling
+                    asked, mods=calls, max_tokens=max_tokens, sampling=sampling, stream=True
                 )
-                text = _show_answer(runtime.updates(request))
+                text = _show_answer(runtime.submit(runtime.prepare(request)))
             except ConcordanceError as exc:
                 console.print(f"[red]{exc}[/]")
             else:
@@ -73,7 +77,7 @@ def _lines(console: Console) -> Generator[str]:
             yield line
 
 
-def _show_answer(updates: Generator[Update]) -> str:
+def _show_answer(updates: "RunningRequest") -> str:
     """Print an answer as it comes, until its end or Ctrl-C; return what was printed."""
     text = ""
     try:

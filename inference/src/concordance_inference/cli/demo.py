@@ -1,7 +1,7 @@
 """`concordance demo`: four small mods, with and without, side by side."""
 
-import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 from msgspec import Struct
 from rich.console import Console, Group, RenderableType
@@ -12,22 +12,14 @@ from rich.text import Text
 
 from concordance_inference.cli.generate import conversation
 from concordance_inference.cli.start import parse_mod, running
-from concordance_inference.cli.transcript import Transcript
-from concordance_inference.generation import (
-    Completed,
-    Failed,
-    GenerationRequest,
-    SamplingParams,
-    TokensDelta,
-    Update,
-)
+from concordance_inference.cli.transcript import STYLES, transcript
+from concordance_inference.generation import SamplingParams, TokensDelta, Update
 from concordance_inference.models.options import ModelOptions
-
-Submit = Callable[[GenerationRequest, Callable[[Update], None]], None]
+from concordance_inference.trace import TokenTrace
 
 
 class Scene(Struct, frozen=True):
-    """A question and the mod that steers its answer."""
+    """A question and the mod that its completion runs with."""
 
     mod: str
     shows: str
@@ -38,12 +30,12 @@ SCENES = (
     Scene("greeting", "forces tokens at the start", "What is the capital of France?"),
     Scene(
         "replace:find=Paris,replacement=Lyon",
-        "takes a phrase back and puts another there",
+        "backtracks over a phrase and forces another",
         "What is the capital of France?",
     ),
     Scene(
         "avoid:words=blue",
-        "takes a word back and bans it there",
+        "backtracks over a word and bans it there",
         "Name three colors of the rainbow.",
     ),
     Scene("stop_after_sentences:count=1", "ends after one sentence", "Tell me about the moon."),
@@ -51,12 +43,16 @@ SCENES = (
 
 
 def run(model: str | None, *, options: ModelOptions, max_tokens: int) -> None:
-    """Play the scenes, each twice at the same time: without its mod and with it."""
+    """Show each scene twice, side by side: without its mod and with it."""
     console = Console(highlight=False)
     with running(model, options=options) as (runtime, _):
         console.print(
             Text.assemble(
-                "sampled, ", ("forced", "bold green"), ", ", ("taken back", "red strike"), "\n"
+                "sampled, ",
+                ("forced", STYLES["forced"]),
+                ", ",
+                ("backtracked", STYLES["backtracked"]),
+                "\n",
             )
         )
         for scene in SCENES:
@@ -70,36 +66,26 @@ def run(model: str | None, *, options: ModelOptions, max_tokens: int) -> None:
                 )
                 for mods in ((), (scene.mod,))
             ]
-            _play(console, scene, requests, runtime.engine.submit)
+            _play(console, scene, [runtime.submit(request) for request in requests])
             console.print()
 
 
-def _play(
-    console: Console, scene: Scene, requests: Sequence[GenerationRequest], submit: Submit
-) -> None:
-    """Run the requests together and show both completions as they grow."""
-    updates: queue.SimpleQueue[tuple[int, Update]] = queue.SimpleQueue()
-    transcripts = [Transcript() for _ in requests]
-    for i, request in enumerate(requests):
-        submit(request, lambda update, i=i: updates.put((i, update)))
-    running_requests = len(requests)
-    with Live(_picture(scene, transcripts), console=console, auto_refresh=False) as live:
-        while running_requests:
-            i, update = updates.get()
-            if isinstance(update, TokensDelta):
-                transcripts[i].apply(update)
-                live.update(_picture(scene, transcripts), refresh=True)
-            elif isinstance(update, Failed):
-                raise update.error
-            elif isinstance(update, Completed):
-                running_requests -= 1
+def _play(console: Console, scene: Scene, running_requests: Sequence[Iterable[Update]]) -> None:
+    """Show the completions of requests that run together, as they grow."""
+    traces = [TokenTrace() for _ in running_requests]
+    with Live(_picture(scene, traces), console=console, auto_refresh=False) as live:
+        for updates in zip_longest(*running_requests):
+            for trace, update in zip(traces, updates, strict=True):
+                if isinstance(update, TokensDelta):
+                    trace.apply(update)
+            live.update(_picture(scene, traces), refresh=True)
 
 
-def _picture(scene: Scene, transcripts: Sequence[Transcript]) -> RenderableType:
+def _picture(scene: Scene, traces: Sequence[TokenTrace]) -> RenderableType:
     table = Table.grid(expand=True, padding=(0, 1))
     table.add_column(ratio=1)
     table.add_column(ratio=1)
-    without, steered = (Panel(t.text(), height=8) for t in transcripts)
-    without.title, steered.title = "without", f"[green]{scene.mod}[/]"
-    table.add_row(without, steered)
+    without, with_mod = (Panel(transcript(trace), height=8) for trace in traces)
+    without.title, with_mod.title = "without", f"[green]{scene.mod}[/]"
+    table.add_row(without, with_mod)
     return Group(Text.assemble((scene.question, "bold"), f"  {scene.shows}"), table)

@@ -41,11 +41,12 @@ def run(
             mods=calls,
             max_tokens=max_tokens,
             sampling=sampling,
-            stop=stop,
+            stop=tuple(stop),
+            stream=not show_tokens,
             show_tokens=show_tokens,
         )
         show = _show_tokens if show_tokens else show_text
-        show(runtime.updates(request))
+        show(runtime.submit(runtime.prepare(request)))
 
 
 def check_text(text: str) -> None:
@@ -96,11 +97,12 @@ def _show_tokens(updates: Iterable[Update]) -> None:
     from rich.console import Console  # slow to import
     from rich.live import Live
 
-    from concordance_inference.cli.transcript import Transcript
+    from concordance_inference.cli.transcript import transcript
+    from concordance_inference.trace import TokenTrace
 
-    transcript = Transcript()
+    trace = TokenTrace()
     with Live(console=Console(highlight=False), auto_refresh=False) as live:
         for update in updates:
             if isinstance(update, TokensDelta):
-                transcript.apply(update)
-                live.update(transcript.text(), refresh=True)
+                trace.apply(update)
+                live.update(transcript(trace), refresh=True)

@@ -1,0 +1,167 @@
+"""Builds the engine's requests: the one place that turns a prompt and options into one.
+
+Used by the server, the command line and the Python API, so that each refuses the same prompts.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypedDict, Unpack, cast
+
+from concordance_shared import (
+    ContextLengthError,
+    Conversation,
+    InvalidRequestError,
+    Message,
+    Schemas,
+)
+
+from concordance_inference.chat.format import ChatFormat
+from concordance_inference.generation import (
+    GenerationRequest,
+    ModCall,
+    ModelInfo,
+    SamplingParams,
+    new_request_id,
+)
+
+#: Messages are rendered by the chat template; text and token ids are continued as they are.
+Prompt = str | Sequence[int] | Sequence[Message]
+
+
+class RequestOptions(TypedDict, total=False):
+    """The fields of a `GenerationRequest` that a caller may choose."""
+
+    max_tokens: int | None
+    sampling: SamplingParams
+    stop: tuple[str, ...]
+    mods: tuple[ModCall, ...]
+    stream: bool
+    include_retractions: bool
+    show_tokens: bool
+    top_logprobs: int | None
+    cache_salt: str
+
+
+def build_request(
+    prompt: Prompt,
+    chat: ChatFormat,
+    model: ModelInfo,
+    *,
+    schemas: Schemas | None = None,
+    template_options: Mapping[str, Any] | None = None,
+    **options: Unpack[RequestOptions],
+) -> GenerationRequest:
+    """Check the options, render the prompt, and make a request.
+
+    Args:
+        prompt: Messages, text, or token ids.
+        chat: Renders messages and encodes text.
+        model: The model that will run the request.
+        schemas: Tools and response format, which the request's mods enforce.
+        template_options: Variables of the chat template.
+        options: The request's other fields.
+
+    Raises:
+        InvalidRequestError: An option does not fit the model, or the prompt is empty.
+        ContextLengthError: The prompt leaves no room for a completion.
+    """
+    schemas = schemas or Schemas()
+    check_logit_bias(options.get("sampling", SamplingParams()).logit_bias, model.vocab_size)
+    _check_enforced(schemas, has_mods=bool(options.get("mods")))
+    for name in template_options or ():
+        check_template_option(name, f"chat_template_kwargs.{name:.80}", chat.options)
+    # Rendering comes last: it takes far longer than the checks.
+    messages: tuple[Message, ...] = ()
+    if isinstance(prompt, str):
+        prompt_ids = chat.encode(prompt)
+    elif prompt and isinstance(prompt[0], Message):
+        messages = tuple(cast(Sequence[Message], prompt))
+        prompt_ids = chat.render(messages, schemas.tools, template_options)
+    else:
+        prompt_ids = cast(Sequence[int], prompt)
+    _check_length(prompt_ids, model, is_rendered=bool(messages))
+    return GenerationRequest(
+        request_id=new_request_id(),
+        prompt_ids=tuple(prompt_ids),
+        conversation=Conversation(messages=messages, schemas=schemas),
+        **options,
+    )
+
+
+def check_logit_bias(token_ids: Collection[int | str], vocab_size: int) -> None:
+    """Refuse a bias of a token that the model does not have.
+
+    Raises:
+        InvalidRequestError: One is not the id of a token.
+    """
+    for token_id in token_ids:
+        if not (isinstance(token_id, int) and 0 <= token_id < vocab_size):
+            raise InvalidRequestError(
+                f"logit_bias: {str(token_id)[:40]!r} is not the id of one of this model's "
+                f"{vocab_size} tokens",
+                param="logit_bias",
+            )
+
+
+def check_template_option(name: str, param: str, known: Collection[str]) -> None:
+    """Refuse a variable that the chat template does not read.
+
+    Args:
+        name: The variable.
+        param: The field of the request that sets it, for the message.
+        known: The variables that the template reads.
+
+    Raises:
+        InvalidRequestError: The template does not read it.
+    """
+    if name not in known:
+        raise InvalidRequestError(
+            f"{param}: this model's chat template reads no variable of this name; it reads: "
+            f"{', '.join(sorted(known)) or 'none'}",
+            param=param,
+        )
+
+
+def too_long(context_length: int, prompt_length: str, param: str) -> ContextLengthError:
+    """The error of a prompt that leaves no room for a completion.
+
+    Args:
+        context_length: The model's, in tokens.
+        prompt_length: The prompt's, with its unit.
+        param: The field of the request that holds the prompt.
+    """
+    takes, them = ("take", "them") if param == "messages" else ("takes", "it")
+    return ContextLengthError(
+        f"this model's context is {context_length} tokens, and the {param} alone {takes} "
+        f"{prompt_length}; shorten {them}",
+        param=param,
+    )
+
+
+def _check_enforced(schemas: Schemas, *, has_mods: bool) -> None:
+    """Refuse tools and a response format where no mod could enforce them."""
+    if has_mods:
+        return
+    if schemas.tools:
+        raise InvalidRequestError(
+            "tool calls are not parsed from this model's output yet; leave `tools` out, or name a "
+            "mod that uses them",
+            param="tools",
+        )
+    if schemas.response_format and schemas.response_format.type != "text":
+        raise InvalidRequestError(
+            "response_format is enforced by mods only; name a mod that does, or leave it out",
+            param="response_format.type",
+        )
+
+
+def _check_length(prompt_ids: Sequence[int], model: ModelInfo, *, is_rendered: bool) -> None:
+    if not prompt_ids:
+        raise InvalidRequestError(
+            "messages: the model's chat template renders them to no tokens"
+            if is_rendered
+            else "prompt: it is empty, and the model needs at least one token to continue from",
+            param="messages" if is_rendered else "prompt",
+        )
+    if len(prompt_ids) >= model.context_length:
+        param = "messages" if is_rendered else "prompt"
+        raise too_long(model.context_length, f"{len(prompt_ids)} tokens", param)

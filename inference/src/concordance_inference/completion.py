@@ -1,0 +1,140 @@
+"""What the Python API returns: a completion with its tokens, where they came from, and usage."""
+
+from html import escape
+
+from concordance_shared import FinishReason, ToolCall
+from msgspec import Struct
+
+from concordance_inference.generation import (
+    Completed,
+    GenerationRequest,
+    TextDelta,
+    TokenLogprobs,
+    TokensDelta,
+    Update,
+)
+from concordance_inference.trace import TokenTrace, TracedToken
+
+_STYLES = {
+    "sampled": "",
+    "forced": "color:#116329;background:#dafbe1",
+    "backtracked": "color:#a40e26;background:#ffebe9;text-decoration:line-through",
+}
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Token counts of one request.
+
+    Attributes:
+        prompt_tokens: Tokens of the prompt.
+        completion_tokens: Tokens of the completion, forced ones included.
+        cached_tokens: Tokens of the prompt that were reused from an earlier request.
+        forced_tokens: Tokens of the completion that mods forced.
+        backtracked_tokens: Tokens that mods removed on the way.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    forced_tokens: int = 0
+    backtracked_tokens: int = 0
+
+
+class Completion(Struct, frozen=True, kw_only=True):
+    """The result of one request. A notebook shows it coloured by provenance.
+
+    Attributes:
+        text: The text, up to the stop string if one was found.
+        token_ids: The completion's tokens.
+        prompt_ids: The prompt's tokens, as the request gave them.
+        trace: Every token in order of the text, also the backtracked ones.
+        finish_reason: Why it ended, in OpenAI's words.
+        usage: Token counts.
+        logprobs: One entry for each token of the text, if requested.
+        tool_calls: The tool calls that a mod ended the request with.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    prompt_ids: tuple[int, ...]
+    trace: tuple[TracedToken, ...]
+    finish_reason: FinishReason
+    usage: Usage
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def tokens(self) -> tuple[TracedToken, ...]:
+        """The completion's tokens with their provenance: `trace` without backtracked ones."""
+        return tuple(token for token in self.trace if not token.backtracked)
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: the tokens coloured by provenance, under a legend."""
+        legend = ", ".join(_span(name, style) for name, style in _STYLES.items())
+        tokens = "".join(
+            _span(token.text, _STYLES[token.provenance], _title(token)) for token in self.trace
+        )
+        usage = self.usage
+        counts = (
+            f"{escape(str(self.finish_reason))}; {usage.completion_tokens} tokens, "
+            f"{usage.forced_tokens} forced, {usage.backtracked_tokens} backtracked"
+        )
+        return (
+            f"<div><small>{legend}</small>"
+            f'<pre style="white-space:pre-wrap">{tokens}</pre><small>{counts}</small></div>'
+        )
+
+
+class CompletionBuilder:
+    """Collects the updates of one request into a `Completion`."""
+
+    def __init__(self, request: GenerationRequest) -> None:
+        """Collect the updates of `request`, which has `show_tokens`."""
+        self._prompt_ids = request.prompt_ids
+        self._trace = TokenTrace()
+        self.completion: Completion | None = None
+
+    def add(self, update: Update) -> TextDelta | None:
+        """Take an update; return it if it is text."""
+        match update:
+            case TextDelta():
+                return update
+            case TokensDelta():
+                self._trace.apply(update)
+            case Completed():
+                self.completion = self._completion(update)
+            case _:
+                pass
+        return None
+
+    def _completion(self, completed: Completed) -> Completion:
+        return Completion(
+            text=completed.text,
+            token_ids=completed.token_ids,
+            prompt_ids=self._prompt_ids,
+            trace=self._trace.tokens,
+            finish_reason=completed.finish_reason,
+            usage=Usage(
+                prompt_tokens=completed.prompt_tokens,
+                completion_tokens=completed.completion_tokens,
+                cached_tokens=completed.cached_tokens,
+                forced_tokens=completed.forced_tokens,
+                backtracked_tokens=completed.taken_back_tokens,
+            ),
+            logprobs=completed.logprobs,
+            tool_calls=completed.tool_calls,
+        )
+
+
+def _span(text: str, style: str, title: str = "") -> str:
+    """A piece of escaped text; its style and title are attributes."""
+    attributes = f' style="{style}"' if style else ""
+    attributes += f' title="{escape(title)}"' if title else ""
+    return f"<span{attributes}>{escape(text)}</span>"
+
+
+def _title(token: TracedToken) -> str:
+    """Which mods forced and backtracked a token."""
+    parts = [f"forced by {token.forced_by}"] if token.forced else []
+    parts += [f"backtracked by {token.backtracked_by}"] if token.backtracked else []
+    return ", ".join(parts)

@@ -1,0 +1,211 @@
+"""The options of `LLM.generate` and `LLM.chat`, and the prompts that they take."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypedDict, cast
+
+import msgspec
+from concordance_sdk import ModDefinition, ModUse, use
+from concordance_shared import InvalidRequestError, Message, ResponseFormat, Schemas, Tool
+from msgspec import Meta
+
+from concordance_inference.chat.request import Prompt
+from concordance_inference.generation import MAX_TOP_LOGPROBS, ModCall, SamplingParams, Seed
+from concordance_inference.mods.catalog import ModCatalog, NamedMod
+
+#: A mod: its name in the catalog, `use(mod, parameter=value)`, or a marked function or class.
+Mod = str | ModUse | ModDefinition | Callable[..., Any]
+Conversation = Sequence[Message | Mapping[str, Any]]
+#: One prompt, or a list of them.
+Prompts = str | Sequence[int] | Conversation | Sequence[str | Sequence[int] | Conversation]
+
+
+class GenerateOptions(TypedDict, total=False):
+    """The options of `LLM.generate` and `LLM.chat`.
+
+    The last eleven are those of `SamplingParams`.
+    """
+
+    mods: Sequence[Mod]  # in the order in which they act
+    max_tokens: int | None  # of the completion; 256 if left out, `None` for all that fit
+    stop: str | Sequence[str]  # the completion ends before any of these strings
+    logprobs: bool | int | None  # return logprobs, and this many alternatives to each token
+    return_errors: bool  # put a failed request's error in its place instead of raising it
+    tools: Sequence[Tool | Mapping[str, Any]]  # for mods that use them
+    response_format: ResponseFormat | Mapping[str, Any] | None  # for mods that enforce it
+    chat_template_kwargs: Mapping[str, Any]  # variables of the chat template
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    xtc_probability: float
+    xtc_threshold: float
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    logit_bias: Mapping[int, float]
+    seed: int | None
+
+
+class CheckedOptions(SamplingParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The options except `mods`, validated."""
+
+    max_tokens: Annotated[int, Meta(ge=1)] | None = 256
+    stop: str | tuple[str, ...] = ()
+    logprobs: bool | Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    return_errors: bool = False
+    tools: tuple[Tool, ...] = ()
+    response_format: ResponseFormat | None = None
+    chat_template_kwargs: Mapping[str, Any] = {}
+    seed: Seed | None = None
+
+    @property
+    def sampling(self) -> SamplingParams:
+        """The sampling parameters alone."""
+        names = SamplingParams.__struct_fields__
+        return SamplingParams(**{name: getattr(self, name) for name in names})
+
+    @property
+    def schemas(self) -> Schemas:
+        """Tools and response format."""
+        return Schemas(tools=self.tools, response_format=self.response_format)
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        """The stop strings."""
+        return (self.stop,) if isinstance(self.stop, str) else self.stop
+
+    @property
+    def top_logprobs(self) -> int | None:
+        """The number of alternatives to each token; `None` for no logprobs at all."""
+        if self.logprobs is None or self.logprobs is False:
+            return None
+        return 0 if self.logprobs is True else self.logprobs
+
+
+def checked_options(given: Mapping[str, object]) -> CheckedOptions:
+    """Validate options.
+
+    Raises:
+        InvalidRequestError: One is unknown, has the wrong type, or is out of range.
+    """
+    known = CheckedOptions.__struct_fields__
+    for name, value in given.items():
+        if name not in known:
+            raise InvalidRequestError(
+                f"LLM: there is no option {name!r}; the options are: "
+                f"{', '.join(('mods', 'stream', *sorted(known)))}",
+                param=name,
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidRequestError(f"LLM: {name} is {value}; give a finite number", param=name)
+    try:
+        options = msgspec.convert(given, CheckedOptions)
+    except msgspec.ValidationError as exc:
+        raise _invalid(exc, "") from exc
+    for token_id, bias in options.logit_bias.items():
+        if not math.isfinite(bias):
+            raise InvalidRequestError(
+                f"LLM: logit_bias[{token_id}] is {bias}; give a finite number", param="logit_bias"
+            )
+    return options
+
+
+def resolve_mods(mods: object, catalog: ModCatalog) -> tuple[ModCall, ...]:
+    """Make calls of mods that are given by name, by `use`, or as they are.
+
+    Raises:
+        UnknownModError: There is no mod of this name.
+        ModDefinitionError: One is not a mod.
+        InvalidRequestError: `mods` is not a list, or a mod needs parameters.
+    """
+    if isinstance(mods, str) or not isinstance(mods, Sequence):
+        raise InvalidRequestError(
+            f"LLM: mods is {mods!r:.80}; give a list of mods, as in mods=[greet]", param="mods"
+        )
+    given = cast(Sequence[Mod], mods)
+    return tuple(_mod_call(mod, i, catalog) for i, mod in enumerate(given))
+
+
+def _mod_call(mod: Mod, i: int, catalog: ModCatalog) -> ModCall:
+    if isinstance(mod, str):
+        return catalog.resolve([NamedMod(name=mod, where=f"mods[{i}]")])[0]
+    used = mod if isinstance(mod, ModUse) else use(mod)
+    name = used.definition.name
+    return ModCall(definition=used.definition, parameters=used.parameters, name=name)
+
+
+def split_prompts(prompts: object, *, as_chat: bool) -> tuple[list[Prompt], bool]:
+    """Return the prompts, and True if they were given as a list of prompts.
+
+    A list of messages or of token ids is one prompt; any other list is a batch.
+
+    Args:
+        prompts: A prompt or a list of prompts.
+        as_chat: Take text for a user's message.
+
+    Raises:
+        InvalidRequestError: It is neither text, nor messages, nor token ids, nor a list of them.
+    """
+    if _is_prompt(prompts):
+        return [_prompt(prompts, "", as_chat=as_chat)], False
+    if not isinstance(prompts, Sequence) or isinstance(prompts, bytes | bytearray):
+        raise _not_a_prompt(prompts, "")
+    batch = cast(Sequence[object], prompts)
+    return [_prompt(prompt, f"[{i}]", as_chat=as_chat) for i, prompt in enumerate(batch)], True
+
+
+def _is_prompt(value: object) -> bool:
+    if isinstance(value, str):
+        return True
+    if not isinstance(value, Sequence) or isinstance(value, bytes | bytearray) or not value:
+        return False
+    return isinstance(value[0], Message | Mapping | int)
+
+
+def _prompt(value: object, where: str, *, as_chat: bool) -> Prompt:
+    if isinstance(value, str):
+        return (Message(role="user", content=value),) if as_chat else value
+    if not _is_prompt(value):
+        raise _not_a_prompt(value, where)
+    items = cast(Sequence[object], value)
+    if isinstance(items[0], Message | Mapping):
+        return tuple(_message(item, f"prompts{where}[{i}]") for i, item in enumerate(items))
+    if as_chat or not all(isinstance(item, int) and item >= 0 for item in items):
+        raise _not_a_prompt(value, where)
+    return tuple(cast(Sequence[int], items))
+
+
+def _message(item: object, where: str) -> Message:
+    if isinstance(item, Message):
+        return item
+    if isinstance(item, Mapping):
+        known = Message.__struct_fields__
+        for key in cast(Mapping[object, object], item):
+            if key not in known:
+                raise InvalidRequestError(
+                    f"LLM: {where} has a field {key!r}; a message has: {', '.join(known)}",
+                    param="messages",
+                )
+    try:
+        return msgspec.convert(item, Message)
+    except msgspec.ValidationError as exc:
+        raise _invalid(exc, where) from exc
+
+
+def _invalid(exc: msgspec.ValidationError, where: str) -> InvalidRequestError:
+    """Name the field that msgspec found, such as `$.top_p` or `$.logit_bias[...]`."""
+    text, _, path = str(exc).partition(" - at `")
+    field = path.rstrip("`").removeprefix("key in ").removeprefix("$").removeprefix(".")
+    at = ".".join(part for part in (where, field) if part)
+    return InvalidRequestError(
+        f"LLM: {at or 'the options'}: {text[:1].lower()}{text[1:]}", param=at or None
+    )
+
+
+def _not_a_prompt(value: object, where: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"LLM: prompts{where} is {value!r:.80}; give text, a list of messages such as "
+        "{'role': 'user', 'content': 'Hello'}, token ids (not to `chat`), or a list of these",
+        param="prompts",
+    )

@@ -1,0 +1,388 @@
+"""The Python API, on a tiny random model in a folder."""
+
+import asyncio
+import contextlib
+import gc
+
+import pytest
+from concordance_inference import LLM, Completion
+from concordance_inference.engine.config import EngineConfig
+from concordance_inference.generation import TextDelta
+from concordance_sdk import (
+    Added,
+    FinishReason,
+    ForwardPass,
+    Message,
+    ModRaisedError,
+    mod,
+    use,
+)
+from concordance_shared import (
+    ConcordanceError,
+    ContextLengthError,
+    EngineStoppedError,
+    InvalidRequestError,
+    ModelLoadError,
+    UnknownModError,
+)
+from tiny_folder import write_tiny_folder
+
+USER = {"role": "user", "content": "Hello"}
+
+
+@pytest.fixture(name="folder", scope="module")
+def _folder(tmp_path_factory):
+    return write_tiny_folder(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(name="llm", scope="module")
+def _llm(folder):
+    with LLM(folder, config=EngineConfig(max_rows=4)) as llm:
+        yield llm
+
+
+@mod(registered=False)
+class Begin:
+    text: str = "Hi"
+
+    def forward_pass(self, event, actions, tokenizer):
+        if event.step == 0:
+            return actions.force_tokens(tokenizer.encode(self.text))
+
+
+@mod(on=[Added], registered=False)
+def redo(event, actions, tokenizer):
+    if event.step == 2 and not event.forced:
+        return actions.backtrack(2, tokenizer.encode("<&>"))
+
+
+@mod(on=[ForwardPass], registered=False)
+def broken(event, actions):
+    raise ValueError("no")
+
+
+# Completions
+
+
+def test_generate_continues_text_and_returns_its_tokens(llm):
+    done = llm.generate("Hello", max_tokens=8, temperature=0)
+
+    assert isinstance(done, Completion)
+    assert done.prompt_ids == tuple(llm.start()._running().loaded.tokenizer.encode("Hello"))
+    assert len(done.token_ids) == done.usage.completion_tokens <= 8
+    assert "".join(token.text for token in done.tokens) == done.text
+    assert tuple(token.token_id for token in done.tokens) == done.token_ids
+    assert {token.provenance for token in done.tokens} == {"sampled"}
+    assert done.usage.prompt_tokens == 5
+
+
+def test_chat_renders_messages_by_the_template(llm):
+    text = llm.generate("u:Hello|a:", max_tokens=4, temperature=0)
+
+    for done in (
+        llm.chat("Hello", max_tokens=4, temperature=0),
+        llm.chat([USER], max_tokens=4, temperature=0),
+        llm.generate([Message(role="user", content="Hello")], max_tokens=4, temperature=0),
+        llm.generate(text.prompt_ids, max_tokens=4, temperature=0),
+    ):
+        assert (done.prompt_ids, done.token_ids) == (text.prompt_ids, text.token_ids)
+
+
+def test_the_same_seed_gives_the_same_completion(llm):
+    first, second, other = (llm.generate("Hello", max_tokens=12, seed=s) for s in (1, 1, 2))
+
+    assert first.token_ids == second.token_ids != other.token_ids
+
+
+def test_max_tokens_none_is_limited_by_the_context_only(llm):
+    done = llm.generate("x" * 100, max_tokens=None, temperature=0, logit_bias={256: -100})
+
+    assert done.finish_reason is FinishReason.LENGTH
+    assert done.usage.completion_tokens == 28
+
+
+def test_a_stop_string_ends_the_text(llm):
+    done = llm.generate("Hello", mods=[use(Begin, text="one. two")], stop=".", max_tokens=20)
+
+    assert (done.text, done.finish_reason) == ("one", FinishReason.STOP)
+
+
+def test_logprobs_have_an_entry_for_each_token(llm):
+    done = llm.generate("Hello", max_tokens=4, logprobs=2, seed=1)
+
+    assert [entry.token_id for entry in done.logprobs] == list(done.token_ids)
+    assert all(len(entry.top) == 2 for entry in done.logprobs)
+    assert llm.generate("Hello", max_tokens=1, logprobs=True).logprobs[0].top == ()
+    assert llm.generate("Hello", max_tokens=1, logprobs=False).logprobs == ()
+
+
+# Provenance
+
+
+def test_each_token_names_the_mod_that_forced_or_backtracked_it(llm):
+    done = llm.generate("Hello", mods=[Begin, redo], max_tokens=8, temperature=0)
+    seen = [(t.provenance, t.forced_by, t.backtracked_by) for t in done.trace]
+
+    assert done.text.startswith("H")
+    assert seen[:6] == [
+        ("forced", "begin", None),
+        ("backtracked", "begin", "redo"),
+        ("backtracked", None, "redo"),
+        *[("forced", "redo", None)] * 3,
+    ]
+    assert done.usage.backtracked_tokens == 2
+    assert done.usage.forced_tokens == 4
+    assert tuple(token.token_id for token in done.tokens) == done.token_ids
+
+
+def test_a_notebook_shows_escaped_tokens_coloured_by_provenance(llm):
+    html = llm.generate("Hello", mods=[Begin, redo], max_tokens=8, temperature=0)._repr_html_()
+
+    assert "&lt;</span>" in html
+    assert "<&>" not in html
+    assert 'title="forced by redo"' in html
+    assert 'title="forced by begin, backtracked by redo"' in html
+    for name in ("sampled", "forced", "backtracked"):
+        assert f">{name}</span>" in html
+
+
+# Mods
+
+
+def test_mods_are_given_by_name_or_with_parameters_or_as_they_are(llm):
+    for given, text in (("greeting", "Ahoy!"), (use(Begin, text="Oh"), "Oh"), (Begin, "Hi")):
+        assert llm.generate("Hello", mods=[given], max_tokens=20).text.startswith(text)
+
+
+def test_a_mods_error_is_the_requests(llm):
+    with pytest.raises(ModRaisedError, match="broken"):
+        llm.generate("Hello", mods=[broken])
+
+
+# Streams
+
+
+def test_a_stream_gives_the_text_in_pieces_and_then_the_completion(llm):
+    stream = llm.generate("Hello", max_tokens=12, seed=3, stream=True)
+    pieces = list(stream)
+
+    assert all(isinstance(piece, TextDelta) for piece in pieces)
+    assert "".join(piece.text for piece in pieces) == stream.result().text
+    assert stream.result() == llm.generate("Hello", max_tokens=12, seed=3)
+
+
+@pytest.mark.parametrize("how", ["closed", "dropped"])
+def test_closing_or_dropping_a_stream_cancels_its_request(llm, how):
+    stream = llm.generate("Hello", max_tokens=100, logit_bias={256: -100}, stream=True)
+    next(stream)
+    if how == "closed":
+        stream.close()
+        with pytest.raises(InvalidRequestError, match="closed before the completion ended"):
+            stream.result()
+    del stream
+    gc.collect()
+
+    assert llm.generate("Hello", max_tokens=1).usage.completion_tokens == 1
+    assert llm._running().engine.num_unfinished == 0
+
+
+# Batches
+
+
+def test_a_list_of_prompts_runs_as_one_batch_in_order(llm):
+    prompts = ["one", "two", [USER], [1, 2, 3]]
+    together = llm.generate(prompts, max_tokens=6, seed=1)
+
+    assert [done.prompt_ids for done in together] == [
+        llm.generate(prompt, max_tokens=1).prompt_ids for prompt in prompts
+    ]
+    assert llm.chat(["Hello", [USER]], max_tokens=3, seed=1)[0].prompt_ids == (
+        together[2].prompt_ids
+    )
+    assert llm.generate([]) == []
+
+
+def test_a_batch_may_be_larger_than_the_rows_and_the_servers_queue(folder):
+    config = EngineConfig(max_rows=2, max_waiting=0)
+    with LLM(folder, config=config) as llm:
+        assert len(llm.generate(["Hello"] * 20, max_tokens=1)) == 20
+
+
+def test_streams_of_a_list_run_together(llm):
+    first, second = llm.generate(["one", "two"], max_tokens=100, stream=True)
+    done = second.result()
+
+    assert first.result().prompt_ids != done.prompt_ids
+
+
+def test_an_error_in_a_batch_belongs_to_its_prompt(llm):
+    prompts = ["one", "x" * 500, "two"]
+
+    with pytest.raises(ContextLengthError, match="128 tokens") as raised:
+        llm.generate(prompts, max_tokens=2)
+    assert raised.value.__notes__ == ["prompt 1 of a list of 3"]
+
+    one, long, two = llm.generate(prompts, max_tokens=2, return_errors=True)
+    assert isinstance(long, ContextLengthError)
+    assert isinstance(one, Completion)
+    assert isinstance(two, Completion)
+
+    one, long, two = llm.generate(prompts, max_tokens=2, stream=True)
+    assert one.result().usage.completion_tokens == 2
+    with pytest.raises(ContextLengthError):
+        next(long)
+
+
+# From an event loop
+
+
+def test_async_twins_give_what_the_others_give(llm):
+    options = {"max_tokens": 6, "seed": 1}
+
+    async def results():
+        return (
+            await llm.agenerate("Hello", **options),
+            await llm.achat([[USER], "Hello"], **options),
+        )
+
+    one, batch = asyncio.run(results())
+    assert one == llm.generate("Hello", **options)
+    assert [done.text for done in batch] == [llm.chat("Hello", **options).text] * 2
+
+
+def test_an_async_stream_gives_text_and_then_the_completion(llm):
+    async def streamed():
+        async with await llm.agenerate("Hello", max_tokens=9, seed=1, stream=True) as stream:
+            return "".join([delta.text async for delta in stream]), await stream.result()
+
+    text, done = asyncio.run(streamed())
+    assert text == done.text
+
+
+def test_cancelling_an_async_call_cancels_its_requests(llm):
+    async def cancelled():
+        task = asyncio.create_task(
+            llm.agenerate(["a", "b", "c", "d", "e", "f"], max_tokens=120, logit_bias={256: -100})
+        )
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    llm.generate("Hello", max_tokens=1)
+    assert llm._running().engine.num_unfinished == 0
+
+
+def test_async_errors_belong_to_their_prompts(llm):
+    async def failed():
+        with pytest.raises(ModRaisedError):
+            await llm.agenerate("Hello", mods=[broken])
+        return await llm.agenerate(["ok", "x" * 500], max_tokens=1, return_errors=True)
+
+    one, long = asyncio.run(failed())
+    assert isinstance(one, Completion)
+    assert isinstance(long, ContextLengthError)
+
+
+# Loading and closing
+
+
+def test_the_model_is_loaded_on_first_use_and_closed_once(folder):
+    llm = LLM(str(folder))
+    assert llm.generate("Hello", max_tokens=1).usage.completion_tokens == 1
+
+    llm.close()
+    llm.close()
+    with pytest.raises(EngineStoppedError, match="closed"):
+        llm.generate("Hello")
+
+
+def test_a_model_that_does_not_exist_is_an_error_of_loading(tmp_path):
+    with pytest.raises(ModelLoadError, match="nowhere"), LLM(tmp_path / "nowhere"):
+        pass
+
+
+def test_the_package_has_no_other_names():
+    import concordance_inference
+
+    with pytest.raises(AttributeError, match="LMM"):
+        _ = concordance_inference.LMM
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temprature": 1}, "no option 'temprature'; the options are: mods, stream"),
+        ({"temperature": -1}, "temperature: expected `float` >= 0"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"temperature": "hot"}, "temperature: expected `float`, got `str`"),
+        ({"max_tokens": 0}, "max_tokens: expected `int` >= 1"),
+        ({"stop": 3}, "stop: expected"),
+        ({"logprobs": 1000}, "logprobs: expected `int` <="),
+        ({"logit_bias": {257: 1}}, "logit_bias: '257' is not the id of one of"),
+        ({"logit_bias": {-1: 1}}, "logit_bias: '-1' is not the id of one of"),
+        ({"logit_bias": {"a": 1}}, "logit_bias"),
+        ({"logit_bias": {1: float("inf")}}, r"logit_bias\[1\] is inf"),
+        ({"seed": 2**70}, "seed"),
+        ({"mods": "greeting"}, "give a list of mods"),
+        ({"mods": Begin}, "give a list of mods"),
+        ({"mods": [use]}, "use"),
+        ({"tools": [{"function": {"name": "f"}}]}, "tool"),
+        ({"response_format": {"type": "json_object"}}, "response_format is enforced by mods"),
+        ({"chat_template_kwargs": {"think": True}}, "reads no variable of this name"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_its_name(llm, options, message):
+    with pytest.raises(ConcordanceError, match=message):
+        llm.chat("Hello", **options)
+
+
+def test_an_unknown_mod_is_refused_by_its_name(llm):
+    with pytest.raises(UnknownModError, match="there is no mod 'nothing'"):
+        llm.generate("Hello", mods=["nothing"])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("", "prompt: it is empty"),
+        (5, "prompts is 5; give text, a list of messages"),
+        (b"Hello", "give text"),
+        ([None], r"prompts\[0\] is None"),
+        ([1, -1], "prompts is"),
+        ([[]], r"prompts\[0\] is \[\]"),
+        ([257], "257"),
+        ([{"role": "robot", "content": ""}], r"prompts\[0\].role: invalid enum value 'robot'"),
+        ([{"role": "user", "contents": ""}], r"prompts\[0\] has a field 'contents'"),
+        ([USER, "Hello"], r"prompts\[1\]: expected `object`, got `str`"),
+    ],
+)
+def test_a_prompt_that_is_none_is_refused(llm, prompt, message):
+    with pytest.raises(InvalidRequestError, match=message):
+        llm.generate(prompt)
+
+
+def test_chat_takes_no_token_ids(llm):
+    with pytest.raises(InvalidRequestError, match="not to `chat`"):
+        llm.chat([1, 2])
+
+
+@pytest.mark.model
+def test_the_embedded_model_answers_and_reuses_its_own_completion():
+    with LLM() as llm:
+        first = llm.chat("What is the capital of France?", temperature=0, max_tokens=24)
+        assert "Paris" in first.text
+        second = llm.chat(
+            [
+                {"role": "user", "content": "What is the capital of France?"},
+                {"role": "assistant", "content": first.text},
+                {"role": "user", "content": "And of Italy?"},
+            ],
+            temperature=0,
+            max_tokens=4,
+        )
+    assert second.usage.cached_tokens >= first.usage.prompt_tokens
