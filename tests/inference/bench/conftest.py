@@ -1,5 +1,5 @@
 import pytest
-from concordance_inference.bench.effort import Effort
+from concordance_inference.bench.figures import Effort
 from concordance_inference.bench.subjects import subject_of, tiny_subject
 from concordance_inference.models.loader import load_model
 from tiny_folder import write_tiny_folder
@@ -7,7 +7,7 @@ from tiny_folder import write_tiny_folder
 
 @pytest.fixture(name="subject", scope="session")
 def _subject(tmp_path_factory):
-    """The benchmark's tiny model with a vocabulary of bytes."""
+    """The benchmark's tiny model with a byte vocabulary."""
     folder = write_tiny_folder(tmp_path_factory.mktemp("bench") / "tiny")
     loaded = load_model(str(folder))
     return tiny_subject(subject_of(loaded))
@@ -15,7 +15,7 @@ def _subject(tmp_path_factory):
 
 @pytest.fixture(name="effort")
 def _effort():
-    """As little as can be measured."""
+    """The least effort that measures every group."""
     return Effort(
         rounds=1,
         decode_tokens=12,

@@ -1,9 +1,9 @@
-"""Where the time goes."""
+"""Profiles by function."""
 
 from concordance_inference.bench.profiling import hottest
 
 
-def test_the_hottest_functions_come_first_and_are_told_by_their_place(subject):
+def test_the_hottest_functions_come_first_with_file_and_line(subject):
     hot = hottest(subject, 20, count=5)
 
     assert len(hot) == 5

@@ -1,8 +1,15 @@
-"""Every group of figures is measured, and says what it compares. No time is asserted."""
+"""Every group of figures. No time is asserted."""
+
+import subprocess
+import sys
 
 import pytest
 from concordance_inference.bench import suite
-from concordance_inference.bench.cases import conversation, decode, latency, memory, mods, steering
+from concordance_inference.bench.cases import conversation, decode, edits, latency, memory, mods
+from concordance_inference.bench.figures import measured
+from concordance_inference.cli import bench as command
+from concordance_inference.models.options import ModelOptions
+from concordance_sdk.registry import registry
 
 
 @pytest.mark.slow
@@ -15,41 +22,86 @@ def test_a_group_is_measured(subject, effort, name):
     assert len({figure.name for figure in figures}) == len(figures)
 
 
-def test_decoding_is_compared_with_mlx_lm_and_has_to_reach_something(subject, effort):
+def test_decode_rates_have_a_baseline_and_a_target(subject, effort):
     figures = list(decode.figures(subject, effort))
 
     assert len(figures) == 3
-    assert all(f.value > 0 and f.baseline > 0 and f.ratio > 0 and f.wanted for f in figures)
+    assert all(f.ratio == f.value / f.baseline and f.target for f in figures)
 
 
-def test_each_of_the_eight_mods_is_another(subject, effort):
-    assert len(mods.MODS) == len(set(mods.MODS)) == 8
+def test_a_batch_with_eight_different_mods_is_compared_with_one_without(subject, effort):
+    assert len(set(mods.eight_mods())) == 8
     (figure,) = mods.figures(subject, effort)
 
-    assert figure.baseline > 0
+    assert figure.ratio == figure.value / figure.baseline
 
 
-def test_taking_back_is_told_as_it_is_and_compared_by_whole_tokens(subject, effort):
-    _, *figures = steering.figures(subject, effort)
+def test_benchmarks_register_no_mod(subject, effort):
+    registered = {*registry}
+    for name in ("decode", "mods", "edits", "overlap", "constraints"):
+        assert list(suite.figures([(subject, effort)], [name]))
+
+    assert {*registry} == registered
+
+
+@pytest.mark.process
+def test_importing_the_benchmarks_registers_no_mod():
+    code = (
+        "from concordance_sdk.registry import registry; before = {*registry}; "
+        "import concordance_inference.bench.suite; print({*registry} - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("only", "needs_model"),
+    [([], True), (["pauses"], False), (["start", "o200k"], False), (["pauses", "decode"], True)],
+)
+def test_groups_that_need_a_model(only, needs_model):
+    assert suite.needs_model(only) is needs_model
+
+
+def test_groups_without_a_model_load_none(monkeypatch):
+    monkeypatch.setitem(suite.MODEL_FREE, "start", lambda: iter([measured("x", "", "ms", 1.0)]))
+    monkeypatch.setattr(command, "_subjects", lambda *_, **__: pytest.fail("loads a model"))
+
+    command.run(
+        None,
+        options=ModelOptions(),
+        only=["start"],
+        rounds=1,
+        tokens=1,
+        quick=True,
+        json=None,
+        plot=False,
+        trace=None,
+        profile=False,
+    )
+
+
+def test_backtracking_at_long_contexts_is_compared_with_a_short_one(subject, effort):
+    _, *figures = edits.figures(subject, effort)
 
     assert [figure.name.split(",")[0] for figure in figures] == [
-        "taking back 16 tokens at context 2000",
-        "taking back 16 tokens at context 4000",
+        "backtracking 16 tokens at context 2000",
+        "backtracking 16 tokens at context 4000",
     ]
     assert all(figure.baseline is not None and figure.at_most for figure in figures)
 
 
-def test_the_last_turn_of_a_conversation_reads_what_is_new(subject, effort):
+def test_the_last_turn_of_a_conversation_prefills_new_tokens_only(subject, effort):
     figures = list(conversation.figures(subject, effort))
 
-    assert all(figure.holds for figure in figures)
+    assert all(figure.meets_target for figure in figures)
 
 
-def test_requests_leave_nothing_in_memory(subject, effort):
+def test_requests_do_not_leak_memory(subject, effort):
     figure = list(memory.figures(subject, effort))[-1]
 
     assert "160 short requests" in figure.name
-    assert figure.holds
+    assert figure.meets_target
 
 
 @pytest.mark.parametrize(("q", "value"), [(0.5, 3), (0.95, 4.8)])

@@ -1,1 +1,1 @@
-"""Measures the engine beside mlx-lm, in one run on one machine."""
+"""Benchmarks: the engine and mlx-lm, measured in alternation in one process."""

@@ -1,4 +1,4 @@
-"""Drives our engine through work in this thread, and times it."""
+"""Runs requests on the engine in this thread, and times them."""
 
 import statistics
 import time
@@ -29,7 +29,7 @@ GREEDY = SamplingParams(temperature=0.0)
 
 
 class Subject:
-    """A model as both engines see it. No token ends a completion, so that lengths are as asked."""
+    """A model to measure on both engines. No token ends a completion: lengths are as requested."""
 
     def __init__(
         self,
@@ -40,14 +40,14 @@ class Subject:
         *,
         place: str | None = None,
     ) -> None:
-        """Take a model.
+        """Profile the model and remove its end tokens.
 
         Args:
-            name: What figures call it.
+            name: The model's name in figures.
             model: One of mlx-lm's.
-            tokenizer: mlx-lm's wrapper of its tokenizer; its end tokens are taken away.
-            traits: What our engine has to know of it, without end tokens.
-            place: Where mlx-lm loads it from in another process, if it can.
+            tokenizer: mlx-lm's wrapper of its tokenizer; its end tokens are removed.
+            traits: What the engine needs besides the weights, without end tokens.
+            place: A folder or hub id from which another process can load it with mlx-lm.
         """
         self.name = name
         self.model = model
@@ -58,29 +58,29 @@ class Subject:
         self.profile: ModelProfile = profile_of(model)
 
     def engine(self, **config: Any) -> Engine:
-        """An engine that remembers nothing of earlier requests, unless it is told to."""
+        """Build an engine; without a prefix cache unless `prefix_bytes` is given."""
         fields: dict[str, Any] = {"prefix_bytes": 0, **config}
         return Engine(ModelRunner(self.model, self.profile), self.traits, EngineConfig(**fields))
 
     def prompt(self, num_tokens: int, seed: int = 0) -> list[int]:
-        """A prompt of random tokens, the same every time."""
+        """Return random token ids, the same ones for the same seed."""
         key = mx.random.key(seed)
         low, high = 10, self.traits.vocab_size
         return mx.random.randint(low, high, (num_tokens,), key=key).tolist()  # type: ignore[return-value]
 
     def prompts(self, count: int) -> list[list[int]]:
-        """Short prompts, no two of one length: rows that come together but do not run alike."""
+        """Return short prompts of different lengths, so that the rows of a batch are ragged."""
         return [self.prompt(24 + seed, seed) for seed in range(count)]
 
 
-@mod(name="silent", max_backtrack=0)
+@mod(name="silent", max_backtrack=0, registered=False)
 def silent(event: object, actions: Actions) -> None:
-    """Listens to everything and answers nothing."""
+    """Handle every event without an action."""
     del event, actions
 
 
 def call(target: Any) -> ModCall:
-    """A mod as a request names it, without parameters."""
+    """Return a call of a mod without parameters."""
     definition = definition_of(target)
     return ModCall(definition=definition, parameters={}, name=definition.name)
 
@@ -93,7 +93,7 @@ def request(
     sampling: SamplingParams = GREEDY,
     **fields: Any,
 ) -> GenerationRequest:
-    """A request, greedy and streamed unless it says otherwise."""
+    """Build a request, greedy and streamed by default."""
     return GenerationRequest(
         request_id=new_request_id(),
         prompt_ids=tuple(prompt_ids),
@@ -106,13 +106,13 @@ def request(
 
 
 def run(engine: Engine, *requests: GenerationRequest) -> list[Completed]:
-    """Run requests to their ends."""
+    """Run requests until all have ended."""
     updates: list[list[Update]] = [[] for _ in requests]
-    for asked, told in zip(requests, updates, strict=True):
-        engine.submit(asked, told.append)
+    for one, received in zip(requests, updates, strict=True):
+        engine.submit(one, received.append)
     while engine.has_work:
         engine.step()
-    return [_end(told[-1]) for told in updates]
+    return [_end(received[-1]) for received in updates]
 
 
 def _end(update: Update) -> Completed:
@@ -123,9 +123,9 @@ def _end(update: Update) -> Completed:
 
 
 def submit(engine: Engine, *requests: GenerationRequest) -> None:
-    """Submit requests whose answers nobody reads."""
-    for asked in requests:
-        engine.submit(asked, _ignore)
+    """Submit requests and ignore their updates; an error is raised in the step that reports it."""
+    for one in requests:
+        engine.submit(one, _ignore)
 
 
 def _ignore(update: Update) -> None:
@@ -134,12 +134,12 @@ def _ignore(update: Update) -> None:
 
 
 def num_produced(row: Row) -> int:
-    """How many tokens a row has put into its completion, those that it took back again too."""
+    """Count the tokens that a row has added to its completion, backtracked ones included."""
     return row.state.num_completion + row.state.num_taken_back
 
 
 def decode_rate(engine: Engine, *requests: GenerationRequest) -> float:
-    """Tokens per second, from when every request has its first token until one has ended."""
+    """Measure tokens per second, from the last first token until a request ends."""
     submit(engine, *requests)
     while not all(num_produced(row) for row in engine.rows) or len(engine.rows) < len(requests):
         engine.step()
@@ -155,18 +155,18 @@ def decode_rate(engine: Engine, *requests: GenerationRequest) -> float:
 
 
 def prefill_seconds(engine: Engine, prompt_ids: Sequence[int]) -> float:
-    """How long reading a prompt takes, to the first token."""
+    """Measure the seconds from submission to the first token."""
     start = time.perf_counter()
     run(engine, request(prompt_ids, 1))
     return time.perf_counter() - start
 
 
 def force_seconds(engine: Engine, prompt_ids: Sequence[int], forced: Sequence[int]) -> float:
-    """How long forced tokens take: from the decision until the next token is sampled."""
+    """Measure the seconds from a `ForceTokens` until the next token is sampled."""
     stamps: list[float] = []
 
-    @mod(name="force", on=[ForwardPass, Added], max_backtrack=0)
-    def forcing(event: ForwardPass | Added, actions: Actions) -> object:
+    @mod(name="force", on=[ForwardPass, Added], max_backtrack=0, registered=False)
+    def force(event: ForwardPass | Added, actions: Actions) -> object:
         if event.step == 0 and isinstance(event, ForwardPass):
             stamps.append(time.perf_counter())
             return actions.force_tokens(forced)
@@ -174,55 +174,61 @@ def force_seconds(engine: Engine, prompt_ids: Sequence[int], forced: Sequence[in
             stamps.append(time.perf_counter())
         return None
 
-    run(engine, request(prompt_ids, len(forced) + 1, forcing))
+    run(engine, request(prompt_ids, len(forced) + 1, force))
     return stamps[1] - stamps[0]
 
 
-class TakenBack(Struct, frozen=True):
-    """What taking tokens back cost, in seconds."""
+class BacktrackCost(Struct, frozen=True):
+    """The cost of a backtrack, in seconds."""
 
-    usual: float  # between two tokens where nothing is taken back, the median
-    added: float  # by how much longer than usual the next few tokens took, the median
+    usual: float  # median time between two tokens without a backtrack
+    added: float  # median time by which the tokens that follow a backtrack are late
 
 
-#: So many tokens after taking back are timed: a pass that was in vain shows in any of them.
+#: Tokens timed after each backtrack: a wasted pass may delay any of them.
 _TIMED = 4
 
 
-def take_back(engine: Engine, prompt_ids: Sequence[int], n: int, *, repeats: int = 6) -> TakenBack:
-    """Take back the last `n` tokens of a completion, several times in a request."""
-    stamps: list[float] = []
-    taken_at: list[int] = []  # which of the stamps is of an answer that took back
+def backtrack_cost(
+    engine: Engine, prompt_ids: Sequence[int], n: int, *, repeats: int = 6
+) -> BacktrackCost:
+    """Measure a request whose mod backtracks `n` tokens, several times.
 
-    @mod(name="take_back", on=[Added], max_backtrack=None)
-    def taking_back(_event: Added, actions: Actions) -> object:
+    The mod notes the time of each added token. It backtracks after every n + 8 tokens or so: the
+    `_TIMED` tokens that follow a backtrack are compared with all others.
+    """
+    stamps: list[float] = []
+    backtracks: list[int] = []  # indices in `stamps`
+
+    @mod(name="backtrack", on=[Added], max_backtrack=None, registered=False)
+    def backtrack(_event: Added, actions: Actions) -> object:
         stamps.append(time.perf_counter())
-        since = len(stamps) - (taken_at[-1] if taken_at else 0)
-        if len(taken_at) == repeats:
+        since = len(stamps) - (backtracks[-1] if backtracks else 0)
+        if len(backtracks) == repeats:
             return actions.force_output(()) if since > _TIMED + 1 else None
         if since < n + _TIMED + 4:
             return None
-        taken_at.append(len(stamps) - 1)
+        backtracks.append(len(stamps) - 1)
         return actions.backtrack(n)
 
-    run(engine, request(prompt_ids, 4096, taking_back, stream=False))
+    run(engine, request(prompt_ids, 4096, backtrack, stream=False))
     gaps = [after - before for before, after in pairwise(stamps)]
-    behind = {i for at in taken_at for i in range(at, at + _TIMED)}
-    usual = statistics.median(gap for i, gap in enumerate(gaps) if i not in behind)
-    spans = [stamps[at + _TIMED] - stamps[at] for at in taken_at]
-    return TakenBack(usual, statistics.median(spans) - _TIMED * usual)
+    following = {i for at in backtracks for i in range(at, at + _TIMED)}
+    usual = statistics.median(gap for i, gap in enumerate(gaps) if i not in following)
+    spans = [stamps[at + _TIMED] - stamps[at] for at in backtracks]
+    return BacktrackCost(usual, statistics.median(spans) - _TIMED * usual)
 
 
-def token_times(engine: Engine, when: Callable[[], bool]) -> list[list[float]]:
-    """When each running row got its tokens, from now until `when` says that it is enough.
+def token_times(engine: Engine, is_done: Callable[[], bool]) -> list[list[float]]:
+    """Step until `is_done` returns True, and note when each running row gets its tokens.
 
     Returns:
-        For each row this moment, and that of each of its tokens, in seconds.
+        For each row the time of the call and of each of its tokens, in seconds.
     """
     rows = engine.rows
     seen = [num_produced(row) for row in rows]
     times = [[time.perf_counter()] for _ in rows]
-    while not when():
+    while not is_done():
         engine.step()
         now = time.perf_counter()
         for i, row in enumerate(rows):

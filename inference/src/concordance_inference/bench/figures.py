@@ -1,10 +1,27 @@
-"""What a benchmark says, and how a run is summed up."""
+"""How much is measured, and the figures that come out."""
 
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+import plotext
+
+#: Width of the plot, and of a figure's label in it, in characters.
+_PLOT_WIDTH = 100
+_LABEL_WIDTH = 60
+
+
+class Effort(msgspec.Struct, frozen=True, kw_only=True):
+    """How much to measure."""
+
+    rounds: int  # alternating rounds, of which figures are medians
+    decode_tokens: int  # of a decoding round
+    prefill_tokens: int = 256
+    contexts: tuple[int, ...] = (128, 2000, 8000)  # tokens
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32)  # rows
+    long_prompt: int = 2000  # tokens of the prompt that is admitted while other rows decode
+    short_requests: int = 2000
 
 
 class Figure(msgspec.Struct, kw_only=True):
@@ -14,38 +31,36 @@ class Figure(msgspec.Struct, kw_only=True):
     model: str
     value: float
     unit: str
-    baseline: float | None = None  # what it is compared with, in the same unit
-    ratio: float | None = None  # the median over the rounds, each round compared with itself
-    wanted: float | None = None  # what the ratio, or the value where there is none, must reach
-    at_most: bool = False  # the wanted one is an upper bound
+    baseline: float | None = None  # in the same unit
+    ratio: float | None = None  # value / baseline, the median of the ratios of each round
+    target: float | None = None  # of the ratio, or of the value if there is no ratio
+    at_most: bool = False  # the target is an upper bound
 
     @property
-    def holds(self) -> bool | None:
-        """Whether it reaches what is wanted; `None` where nothing is."""
-        if self.wanted is None:
+    def meets_target(self) -> bool | None:
+        """True if the target is met; `None` if there is none."""
+        if self.target is None:
             return None
         reached = self.value if self.ratio is None else self.ratio
-        return reached <= self.wanted if self.at_most else reached >= self.wanted
+        return reached <= self.target if self.at_most else reached >= self.target
 
 
 Measure = Callable[[], float]
 
 
 def alternate(measures: Sequence[Measure], *, rounds: int) -> list[list[float]]:
-    """Measure in turn, round after round, so that a slow spell of the machine hits all alike.
+    """Take each measure once a round, so that a slow spell of the machine affects all of them.
 
-    One more round comes first and does not count.
+    A warm-up round comes first and is discarded.
 
     Returns:
         For each measure, its values in order.
     """
     values: list[list[float]] = [[] for _ in measures]
-    for i in range(rounds + 1):
-        for measure, taken in zip(measures, values, strict=True):
-            value = measure()
-            if i:
-                taken.append(value)
-    return values
+    for _ in range(rounds + 1):
+        for measure, of_measure in zip(measures, values, strict=True):
+            of_measure.append(measure())
+    return [of_measure[1:] for of_measure in values]
 
 
 def compared(
@@ -55,10 +70,10 @@ def compared(
     values: Sequence[float],
     baseline: Sequence[float],
     *,
-    wanted: float | None = None,
+    target: float | None = None,
     at_most: bool = False,
 ) -> Figure:
-    """A figure against its baseline: the median of the ratios of each round."""
+    """Sum up rounds of a measure and its baseline."""
     ratios = [value / base for value, base in zip(values, baseline, strict=True)]
     return Figure(
         name=name,
@@ -67,7 +82,7 @@ def compared(
         value=statistics.median(values),
         baseline=statistics.median(baseline),
         ratio=statistics.median(ratios),
-        wanted=wanted,
+        target=target,
         at_most=at_most,
     )
 
@@ -79,10 +94,10 @@ def measured(
     value: float,
     *,
     baseline: float | None = None,
-    wanted: float | None = None,
+    target: float | None = None,
     at_most: bool = False,
 ) -> Figure:
-    """A figure that was measured once, against another, if there is one."""
+    """Return a figure of one value, against one of a baseline if there is any."""
     ratio = None if baseline is None else value / baseline
     return Figure(
         name=name,
@@ -91,11 +106,21 @@ def measured(
         unit=unit,
         baseline=baseline,
         ratio=ratio,
-        wanted=wanted,
+        target=target,
         at_most=at_most,
     )
 
 
 def write_json(figures: Sequence[Figure], path: Path) -> None:
-    """Write figures as a list of objects."""
+    """Write figures as a JSON array of objects."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1))
+
+
+def bars(figures: Sequence[Figure]) -> str:
+    """Draw the ratios as bars for the terminal; figures without a ratio are left out."""
+    drawn = [figure for figure in figures if figure.ratio is not None]
+    labels = [f"{figure.model}: {figure.name}"[:_LABEL_WIDTH] for figure in drawn]
+    ratios = [round(figure.ratio or 0.0, 2) for figure in drawn]
+    plotext.clear_figure()
+    plotext.simple_bar(labels, ratios, width=_PLOT_WIDTH, title="against the baseline")
+    return plotext.build()

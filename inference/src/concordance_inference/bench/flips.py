@@ -1,15 +1,15 @@
 """Measures how often a sampled token differs between a request alone and in a batch.
 
 A model computes slightly different logits for the same tokens in another batch, since kernels add
-in another order. The model samples some text; prompts and text are read alone and in a batch, the
-text one token a step; and from both rows of logits of each position follows how likely a draw is to
-differ, given the same random numbers.
+in another order. The model samples some text; prompts and text are processed alone and in a batch,
+the text one token a step. The two rows of logits of each position give the probability that a draw
+differs, given the same random numbers.
 
     python -m concordance_inference.bench.flips --positions 50
 
-Where a machine's kernels add in the same order for any number of rows, nothing differs. With
-`--reorder`, the batch is read by the same model with the units of its feed-forward layers in
-another order, which is the same function, rounded otherwise.
+If a machine's kernels add in the same order for any number of rows, nothing differs. With
+`--reorder`, the batch is processed with the units of each feed-forward layer in another order: the
+same function with different rounding.
 """
 
 import logging
@@ -37,8 +37,8 @@ class Flips(Struct, frozen=True, kw_only=True):
     """The probability that a draw at temperature 1 differs, as a mean over positions."""
 
     positions: int
-    gumbel: float  # where the largest sum of logit and noise is drawn
-    inversion: float  # where the cumulative sum of probabilities is inverted, in id order
+    gumbel: float  # of Gumbel-max: the largest sum of logit and noise
+    inversion: float  # of inverting the cumulative distribution, in token id order
     rounding: float  # mean difference of two logits of the same token
 
 
@@ -49,23 +49,23 @@ def compare(
     reorders: bool = False,
     report: Callable[[str], None] = logger.info,
 ) -> Flips:
-    """Compare a row alone with one of eight.
+    """Compare the logits of rows alone and in a batch of eight.
 
     Args:
         subject: A model.
-        num_positions: Number of positions read in each row.
-        reorders: Reorder the model before the batch is read.
-        report: Told what is being done.
+        num_positions: Sampled positions of each row.
+        reorders: Reorder the model before the batch is processed.
+        report: Called with progress messages.
     """
     report("sampling texts")
     texts = _sampled_texts(subject, num_positions)
     alone: list[list[tuple[np.ndarray, ...]]] = []
     for row, text in enumerate(texts):
-        report(f"reading row {row + 1} of {_ROWS} alone")
+        report(f"processing row {row + 1} of {_ROWS} alone")
         alone.append(_logits(subject, [text]))
     if reorders:
         reorder(subject.model)
-    report(f"reading {_ROWS} rows together")
+    report(f"processing {_ROWS} rows together")
     together = _logits(subject, texts)
     pairs = [
         (alone[row][i][0], together[i][row]) for row in range(_ROWS) for i in range(num_positions)
@@ -79,7 +79,7 @@ def compare(
 
 
 def reorder(model: Any, seed: int = 0) -> None:
-    """Put the units of each feed-forward layer into a random order, which changes roundings only.
+    """Permute the units of each feed-forward layer, which changes rounding only.
 
     Args:
         model: One of mlx-lm's, not quantized, with layers like llama's. Changed in place.
@@ -95,11 +95,12 @@ def reorder(model: Any, seed: int = 0) -> None:
 
 
 def gumbel_flips(one: np.ndarray, other: np.ndarray) -> float:
-    """Return how likely the largest sum is another token's, given the same noise.
+    """Return the probability that Gumbel-max draws another token with the same noise.
 
-    Token i wins with both logits with probability 1 / sum_j exp(max(a_j - a_i, b_j - b_i)). To the
-    first order in the differences d = b - a, what is left to 1 over all i is the sum over all
-    pairs of p_i p_j max(0, d_j - d_i), which sorting by d gives.
+    Token i wins with both rows of logits a and b with probability
+    1 / sum_j exp(max(a_j - a_i, b_j - b_i)). To first order in the differences d = b - a, one minus
+    the sum of these over all i is the sum of p_i p_j max(0, d_j - d_i) over all pairs, which one
+    sort by d computes.
 
     Args:
         one: Logits.  (vocab,)
@@ -113,9 +114,9 @@ def gumbel_flips(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def inversion_flips(one: np.ndarray, other: np.ndarray) -> float:
-    """Return how likely the token at which the cumulative sum passes a random number is another.
+    """Return the probability that inverting the cumulative distribution draws another token.
 
-    Each boundary between two tokens moves by a little; a number that it moves over flips.
+    Each boundary between two tokens moves a little; a random number that it crosses flips.
 
     Args:
         one: Logits.  (vocab,)
@@ -133,20 +134,20 @@ def _probs(logits: np.ndarray) -> np.ndarray:
 
 
 def _sampled_texts(subject: Subject, num_tokens: int) -> list[tuple[list[int], list[int]]]:
-    """Prompts, each of another length, and what the model says at temperature 1."""
+    """Return prompts of different lengths and their completions at temperature 1."""
     prompts = subject.prompts(_ROWS)
-    asked = [
+    requests = [
         drive.request(prompt, num_tokens, sampling=SamplingParams(seed=row))
         for row, prompt in enumerate(prompts)
     ]
-    completed = drive.run(subject.engine(), *asked)
+    completed = drive.run(subject.engine(), *requests)
     return [(prompt, list(c.token_ids)) for prompt, c in zip(prompts, completed, strict=True)]
 
 
 def _logits(
     subject: Subject, texts: Sequence[tuple[list[int], list[int]]]
 ) -> list[tuple[np.ndarray, ...]]:
-    """The logits of each position, (vocab,) for each row, when the rows are read together."""
+    """Process the rows together; return the logits of each position, (vocab,) for each row."""
     runner = ModelRunner(subject.model, subject.profile)
     runner.cache.rebuild((), len(texts), longest=max(len(p) + len(text) for p, text in texts))
     lengths = [len(prompt) for prompt, _ in texts]
@@ -175,10 +176,12 @@ def main(
     positions: Annotated[int, typer.Option(min=1, help="Positions of each of 8 rows.")] = 50,
     reorder_units: Annotated[  # noqa: FBT002
         bool,
-        typer.Option("--reorder", help="Reorder feed-forward layers before the batch is read."),
+        typer.Option(
+            "--reorder", help="Reorder feed-forward layers before the batch is processed."
+        ),
     ] = False,
 ) -> None:
-    """Print how likely a draw is to differ between a row alone and one of eight."""
+    """Print the probability that a draw differs between a row alone and one of eight."""
     subject = real_subject(model)
     flips = compare(subject, positions, reorders=reorder_units, report=_print_progress)
     typer.echo(f"{flips.positions} positions, logits differ by {flips.rounding:.1e} in the mean")

@@ -1,10 +1,10 @@
-"""Chat requests in which one field is as large as it can be, or larger than it may be."""
+"""Chat requests with one field at or above its limit."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
-#: Just within the largest body, in characters.
+#: Characters of a body just below the limit.
 _MOST = 4_000_000
 
 _DEEP = 90
@@ -13,10 +13,10 @@ _HI = [{"role": "user", "content": "Hi"}]
 
 
 def bodies(model: str) -> Iterator[tuple[str, bytes]]:
-    """The name and the body of each request.
+    """Yield the name and the body of each request.
 
     Args:
-        model: The model that is asked.
+        model: The model's id.
     """
     for name, fields in _plain():
         body = {"model": model, "messages": _HI, "max_tokens": 4, **fields}
@@ -46,8 +46,8 @@ def _messages() -> Iterator[tuple[str, dict[str, Any]]]:
     }.items():
         yield name, {"messages": [{"role": "user", "content": content}]}
     yield "10,000 messages", {"messages": _HI * 10_000}
-    turn = [*_HI, {"role": "assistant", "content": "Hello there, how are you?"}]
-    yield "2,000 messages with answers", {"messages": turn * 1_000}
+    exchange = [*_HI, {"role": "assistant", "content": "Hello there, how are you?"}]
+    yield "2,000 messages with replies", {"messages": exchange * 1_000}
     part = {"type": "text", "text": "a"}
     for count in (1_000, 120_000):
         yield f"{count:,} parts", {"messages": [{"role": "user", "content": [part] * count}]}
@@ -125,7 +125,7 @@ def _mods() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _undecoded() -> Iterator[tuple[str, str]]:
-    """What the other direction of a JSON encoder would not write, or not in time."""
+    """JSON that is written by hand, since an encoder would not produce it or would be too slow."""
     yield "an unknown field of 4 MB, nested", f'"x": {"[" * 900}{"]" * 900}'
     yield "an unknown field of 4 MB, wide", f'"x": [{"[]," * 1_300_000}0]'
     yield "tools of 4 MB, wide", f'"tools": [{"{}," * 1_300_000}{{}}]'

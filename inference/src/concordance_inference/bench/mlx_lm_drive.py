@@ -1,4 +1,4 @@
-"""Drives mlx-lm through the same work in this thread, and times it."""
+"""Runs the same work on mlx-lm in this thread, and times it."""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from concordance_inference.bench.drive import Subject
 
 
 def decode_rate(subject: Subject, prompt_ids: list[int], max_tokens: int) -> float:
-    """Tokens per second of `stream_generate`, from its first token to the end."""
+    """Measure `stream_generate` in tokens per second, from its first token to its last."""
     start, count = 0.0, 0
     for _ in stream_generate(subject.model, subject.tokenizer, prompt_ids, max_tokens=max_tokens):
         start = start or time.perf_counter()
@@ -20,7 +20,7 @@ def decode_rate(subject: Subject, prompt_ids: list[int], max_tokens: int) -> flo
 
 
 def batch_rate(subject: Subject, prompts: Sequence[list[int]], max_tokens: int) -> float:
-    """Tokens per second of `BatchGenerator`, once all rows decode."""
+    """Measure `BatchGenerator` in tokens per second, from when all rows decode."""
     rows = len(prompts)
     generator = BatchGenerator(
         subject.model,
@@ -39,7 +39,7 @@ def batch_rate(subject: Subject, prompts: Sequence[list[int]], max_tokens: int) 
 
 
 def prefill_seconds(subject: Subject, prompt_ids: list[int]) -> float:
-    """How long reading a prompt takes, to the first token."""
+    """Measure the seconds to the first token."""
     start = time.perf_counter()
     for _ in stream_generate(subject.model, subject.tokenizer, prompt_ids, max_tokens=1):
         pass
@@ -47,10 +47,10 @@ def prefill_seconds(subject: Subject, prompt_ids: list[int]) -> float:
 
 
 class LongContext:
-    """Decodes behind a long prompt that is read once."""
+    """Decodes after a long prompt that is prefilled once."""
 
     def __init__(self, subject: Subject, prompt_ids: list[int]) -> None:
-        """Read the prompt but for its last token."""
+        """Prefill the prompt except for its last token."""
         self._model = subject.model
         self._last = mx.array(prompt_ids[-1:])
         self._cache = make_prompt_cache(self._model)
@@ -60,7 +60,7 @@ class LongContext:
             mx.eval([cache.state for cache in self._cache])
 
     def decode_rate(self, max_tokens: int) -> float:
-        """Tokens per second of `generate_step`, from its first token to the end."""
+        """Measure `generate_step` in tokens per second, then rewind the cache to the prompt."""
         before = self._cache[0].offset
         start, count = 0.0, 0
         steps = generate_step(

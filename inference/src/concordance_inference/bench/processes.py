@@ -1,4 +1,4 @@
-"""What can only be measured from outside: imports, and mlx-lm without our BLAS."""
+"""Measurements in fresh processes: imports, and mlx-lm without our BLAS."""
 
 import json
 import shutil
@@ -23,18 +23,18 @@ print(len(prompt) / (time.perf_counter() - start))
 
 
 def prefill_as_installed(folder: str, prompt_ids: list[int]) -> float:
-    """mlx-lm's tokens per second of reading a prompt, in a process without our BLAS."""
+    """Measure mlx-lm's prefill in tokens per second, in a process without our BLAS."""
     command = [sys.executable, "-c", _PREFILL, folder, json.dumps(prompt_ids)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     return float(done.stdout.split()[-1])
 
 
 def import_ms(module: str, *, without: str = "sys") -> float:
-    """How long a fresh interpreter takes to import a module, in milliseconds.
+    """Measure an import in a fresh interpreter, in milliseconds.
 
     Args:
-        module: What to import.
-        without: A module that is made to look as if it were not installed.
+        module: The module to import.
+        without: A module to hide, as if it were not installed.
     """
     hide = f"sys.modules[{without!r}] = None; " if without != "sys" else ""
     code = (
@@ -48,7 +48,7 @@ def import_ms(module: str, *, without: str = "sys") -> float:
 
 
 def help_ms() -> float:
-    """How long `concordance --help` takes, in milliseconds."""
+    """Measure `concordance --help`, in milliseconds."""
     command = shutil.which("concordance")
     arguments = [command] if command else [sys.executable, "-m", "concordance_inference"]
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Where the time of a decoding step goes, by function."""
+"""Profiles decoding by function."""
 
 import cProfile
 import pstats
@@ -10,25 +10,25 @@ from concordance_inference.bench import drive
 from concordance_inference.bench.drive import Subject, request, silent
 
 
-class Hot(Struct, frozen=True, kw_only=True):
-    """A function, and what it took of a run."""
+class HotFunction(Struct, frozen=True, kw_only=True):
+    """A function and its time in a run."""
 
     where: str
     calls: int
-    seconds: float  # in itself, not in what it calls
+    seconds: float  # its own, without the functions that it calls
 
 
-def hottest(subject: Subject, num_tokens: int, *, count: int = 20) -> list[Hot]:
-    """The functions that took the most time while one stream decoded with a mod on all events.
+def hottest(subject: Subject, num_tokens: int, *, count: int = 20) -> list[HotFunction]:
+    """Profile one stream with a mod on all events; return the functions with the most time first.
 
-    A run of its own: the profiler slows what it watches.
+    Not part of any figure, since the profiler itself takes time.
     """
     engine, prompt = subject.engine(), subject.prompt(24)
     drive.run(engine, request(prompt, 8, silent))
     profiler = cProfile.Profile()
     profiler.runcall(drive.run, engine, request(prompt, num_tokens, silent))
     rows = [
-        Hot(where=_where(*function), calls=calls, seconds=seconds)
+        HotFunction(where=_where(*function), calls=calls, seconds=seconds)
         for function, (_, calls, seconds, _, _) in _stats(profiler).items()
     ]
     return sorted(rows, key=lambda hot: -hot.seconds)[:count]
@@ -41,7 +41,7 @@ def _stats(
 
 
 def _where(file: str, line: int, name: str) -> str:
-    """`engine/request/row.py:12 take_sampled`, or a builtin's name."""
+    """Return `request/row.py:12 take_sampled`, or the name of a builtin."""
     if not line:
         return name
     return f"{'/'.join(Path(file).parts[-2:])}:{line} {name}"

@@ -1,4 +1,4 @@
-"""What a run takes of the machine: memory, processors, and the device where the platform tells."""
+"""Memory, processor and GPU use of this process, as far as the platform reports it."""
 
 import re
 import shutil
@@ -12,19 +12,19 @@ from msgspec import Struct
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """What was used between two moments."""
+    """Resource use over a period."""
 
-    cpu_percent: float  # of one processor; more than 100 if several were busy
+    cpu_percent: float  # of one processor; more than 100 if several are busy
     resident_bytes: int  # of the process, at the end
     active_bytes: int  # of mlx's buffers, at the end
-    peak_bytes: int  # of mlx's buffers, at most
+    peak_bytes: int  # of mlx's buffers, the maximum
 
 
 class Watch:
-    """Watches this process from its making on."""
+    """Measures this process from its construction on."""
 
     def __init__(self) -> None:
-        """Begin to watch."""
+        """Start the clock and reset mlx's peak memory."""
         self._process = psutil.Process()
         mx.reset_peak_memory()
         self._began = time.perf_counter()
@@ -35,7 +35,7 @@ class Watch:
         return times.user + times.system
 
     def usage(self) -> Usage:
-        """What was used since."""
+        """Return the resource use since construction."""
         seconds = time.perf_counter() - self._began
         return Usage(
             cpu_percent=100 * (self._cpu_seconds() - self._cpu_s) / seconds,
@@ -46,7 +46,7 @@ class Watch:
 
 
 def gpu_percent() -> float | None:
-    """How busy the graphics processor is now, in per cent; `None` where nobody tells."""
+    """Return the current GPU utilization in per cent; `None` if no tool reports it."""
     if sys.platform == "darwin":
         return parse_ioreg(_output("ioreg", "-r", "-d", "1", "-w", "0", "-c", "IOAccelerator"))
     return parse_nvidia_smi(
@@ -55,31 +55,31 @@ def gpu_percent() -> float | None:
 
 
 def wired_bytes() -> int | None:
-    """How much memory macOS keeps from being moved; `None` on other systems."""
+    """Return the wired memory of macOS; `None` on other systems."""
     return parse_vm_stat(_output("vm_stat")) if sys.platform == "darwin" else None
 
 
 def parse_ioreg(text: str) -> float | None:
-    """How busy the device is, by what `ioreg` prints of it."""
+    """Return the GPU utilization in the output of `ioreg`."""
     found = re.search(r'"Device Utilization %"\s*=\s*(\d+)', text)
     return float(found[1]) if found else None
 
 
 def parse_nvidia_smi(text: str) -> float | None:
-    """How busy the first device is, by what `nvidia-smi` prints of all."""
+    """Return the utilization of the first GPU in the output of `nvidia-smi`."""
     found = re.match(r"\s*(\d+)", text)
     return float(found[1]) if found else None
 
 
 def parse_vm_stat(text: str) -> int | None:
-    """The wired memory, by what `vm_stat` prints: a number of pages, of a size that it tells."""
+    """Return the wired memory in the output of `vm_stat`, which has page counts and a page size."""
     size = re.search(r"page size of (\d+) bytes", text)
     wired = re.search(r"^Pages wired down:\s+(\d+)\.", text, re.MULTILINE)
     return int(size[1]) * int(wired[1]) if size and wired else None
 
 
 def _output(command: str, *arguments: str) -> str:
-    """What a command prints; nothing where it is not there or fails."""
+    """Return the output of a command; empty if it is not installed or fails."""
     path = shutil.which(command)
     if path is None:
         return ""

@@ -1,4 +1,4 @@
-"""The groups of figures, by name, and a run over some of them."""
+"""The groups of figures by name."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -7,6 +7,7 @@ from concordance_inference.bench.cases import (
     constraints,
     conversation,
     decode,
+    edits,
     latency,
     memory,
     mods,
@@ -15,18 +16,16 @@ from concordance_inference.bench.cases import (
     prefill,
     sharing,
     start,
-    steering,
 )
 from concordance_inference.bench.drive import Subject
-from concordance_inference.bench.effort import Effort
-from concordance_inference.bench.figures import Figure
+from concordance_inference.bench.figures import Effort, Figure
 
 Measure = Callable[[Subject, Effort], Iterator[Figure]]
 
 GROUPS: dict[str, Measure] = {
     "decode": decode.figures,
     "mods": mods.figures,
-    "steering": steering.figures,
+    "edits": edits.figures,
     "constraints": constraints.figures,
     "prefill": prefill.figures,
     "latency": latency.figures,
@@ -46,17 +45,22 @@ MODEL_FREE: dict[str, Callable[[], Iterator[Figure]]] = {
 
 
 def names() -> list[str]:
-    """The names of all groups."""
+    """Return the names of all groups."""
     return [*MODEL_FREE, *GROUPS]
+
+
+def needs_model(only: Collection[str]) -> bool:
+    """Return True if any of the groups measures a model; all groups are meant if empty."""
+    return not only or any(name in GROUPS for name in only)
 
 
 def figures(
     subjects: Sequence[tuple[Subject, Effort]], only: Collection[str] = ()
 ) -> Iterator[Figure]:
-    """Measure.
+    """Measure groups of figures, one figure at a time.
 
     Args:
-        subjects: The models, each with how long to measure it.
+        subjects: The models, each with its effort; not needed without `needs_model(only)`.
         only: The groups; all if empty.
     """
     for name, measure_alone in MODEL_FREE.items():

@@ -1,4 +1,4 @@
-"""Shows that the device works while mods think."""
+"""Traces steps, to show that the device works while mods run."""
 
 import time
 from collections.abc import Sequence
@@ -10,33 +10,33 @@ from msgspec import Struct
 
 from concordance_inference.engine.phases import Phase
 
-#: Finishing faster says nothing: the device may have been done already, in seconds.
+#: A shorter wait for the device proves nothing: it may have been idle already. In seconds.
 _CLEAR_S = 0.0002
 
 
 class TracedStep(Struct, frozen=True):
-    """One step, in seconds since some moment."""
+    """Times of one step, in seconds."""
 
-    launched: float  # this step's forward pass was given to the device
-    waited: float  # the step before was done: from now on the device works on this one
-    told: float  # the mods had seen the tokens of the step before
-    done: float  # the device had nothing left to do
+    launched: float  # the forward pass is queued on the device
+    waited: float  # the previous step is done: the device starts this pass
+    told: float  # the mods have handled the tokens of the previous step
+    done: float  # the device is idle
 
 
 class PhaseTrace:
-    """The phases of an engine's steps, as they were reached.
+    """A watcher that records the phases of an engine's steps.
 
-    When the mods have been told, the device is waited for, to see how much it had left to do. That
-    takes the overlap with what the host does next, so a run that is traced is slower than others.
+    Once the mods have run, it waits for the device and notes when that is idle. A traced run is
+    slower than others, since the device does not overlap with what the host does next.
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Make a trace without steps."""
         self._stamps: dict[Phase, float] = {}
         self.steps: list[TracedStep] = []
 
     def __call__(self, phase: Phase) -> None:
-        """Note that a phase was reached now."""
+        """Record the time of a phase."""
         self._stamps[phase] = time.perf_counter()
         if phase is Phase.TOLD:
             mx.synchronize()
@@ -44,18 +44,18 @@ class PhaseTrace:
             self.steps.append(TracedStep(launched, waited, told, time.perf_counter()))
 
     def busy_share(self) -> float:
-        """Of the time in which mods thought, how much the device was certainly busy.
+        """Return the share of the mods' time during which the device was certainly busy.
 
-        A pass that was launched before the mods began, and was not done when they had ended, took
-        the device all the while.
+        A pass that is launched before the mods start and is still running when they end keeps the
+        device busy all that time.
         """
-        thinking = [step.told - step.waited for step in self.steps]
-        left = [step.done - step.told for step in self.steps]
-        covered = sum(t for t, rest in zip(thinking, left, strict=True) if rest > _CLEAR_S)
-        return covered / max(sum(thinking), 1e-9)
+        mod_s = [step.told - step.waited for step in self.steps]
+        left_s = [step.done - step.told for step in self.steps]
+        covered = sum(t for t, left in zip(mod_s, left_s, strict=True) if left > _CLEAR_S)
+        return covered / max(sum(mod_s), 1e-9)
 
     def write(self, path: Path) -> None:
-        """Write it in Chrome's trace format, which Perfetto and `chrome://tracing` show."""
+        """Write the trace in Chrome's format, for Perfetto and `chrome://tracing`."""
         path.write_bytes(msgspec.json.encode({"traceEvents": _events(self.steps)}))
 
 
@@ -65,7 +65,7 @@ def _events(steps: Sequence[TracedStep]) -> list[dict[str, object]]:
         for step in steps
         for event in (
             _span("host waits", "host", step.launched, step.waited),
-            _span("mods are told", "host", step.waited, step.told),
+            _span("mods run", "host", step.waited, step.told),
             _span("forward pass", "device", step.waited, step.done),
         )
     ]

@@ -15,8 +15,7 @@ from concordance_inference.models.options import ModelOptions
 
 if TYPE_CHECKING:
     from concordance_inference.bench.drive import Subject
-    from concordance_inference.bench.effort import Effort
-    from concordance_inference.bench.figures import Figure
+    from concordance_inference.bench.figures import Effort, Figure
 
 
 def run(
@@ -57,7 +56,9 @@ def run(
     _check_groups(only, suite.names())
     _check_folders(json, trace)
     console = Console(highlight=False)
-    subjects = _subjects(model, options, rounds=rounds, tokens=tokens, quick=quick)
+    subjects: list[tuple[Subject, Effort]] = []
+    if suite.needs_model(only) or trace or profile:
+        subjects = _subjects(model, options, rounds=rounds, tokens=tokens, quick=quick)
     figures: list[Figure] = []
     with Console(stderr=True).status("measuring"):
         for figure in suite.figures(subjects, only):
@@ -69,7 +70,7 @@ def run(
 
         write_json(figures, json)
     if plot:
-        from concordance_inference.bench.plot import bars
+        from concordance_inference.bench.figures import bars
 
         console.print(Text.from_ansi(bars(figures)))
     if trace:
@@ -102,7 +103,7 @@ def _check_groups(only: Sequence[str], known: Sequence[str]) -> None:
 def _subjects(
     model: str | None, options: ModelOptions, *, rounds: int, tokens: int, quick: bool
 ) -> "list[tuple[Subject, Effort]]":
-    from concordance_inference.bench.effort import Effort
+    from concordance_inference.bench.figures import Effort
     from concordance_inference.bench.subjects import real_subject, tiny_subject
 
     real = real_subject(model, options)
@@ -124,7 +125,7 @@ def _print_profile(console: Console, subject: "Subject", effort: "Effort") -> No
 
 def _table(figures: Sequence["Figure"]) -> Table:
     table = Table(title=f"{platform.machine()} {platform.system()}, medians of alternating rounds")
-    for column in ("model", "figure", "value", "baseline", "ratio", "wanted"):
+    for column in ("model", "figure", "value", "baseline", "ratio", "target"):
         table.add_column(column, justify="left" if column in ("model", "figure") else "right")
     for figure in figures:
         baseline = "" if figure.baseline is None else _value(figure.baseline, figure.unit)
@@ -135,8 +136,8 @@ def _table(figures: Sequence["Figure"]) -> Table:
             _value(figure.value, figure.unit),
             baseline,
             ratio,
-            _wanted(figure),
-            style={True: "green", False: "red", None: None}[figure.holds],
+            _target(figure),
+            style={True: "green", False: "red", None: None}[figure.meets_target],
         )
     return table
 
@@ -145,9 +146,9 @@ def _value(value: float, unit: str) -> str:
     return f"{value:,.1f} {unit}"
 
 
-def _wanted(figure: "Figure") -> str:
-    if figure.wanted is None:
+def _target(figure: "Figure") -> str:
+    if figure.target is None:
         return ""
     sign = "<=" if figure.at_most else ">="
-    number = f"{figure.wanted:g}" if figure.ratio is None else f"{figure.wanted:.2f} x"
+    number = f"{figure.target:g}" if figure.ratio is None else f"{figure.target:.2f} x"
     return f"{sign} {number}"

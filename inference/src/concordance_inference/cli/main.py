@@ -309,7 +309,7 @@ def bench(
     only: Annotated[
         list[str],
         typer.Option(
-            help="A group of figures: start, o200k, decode, mods, steering, constraints, prefill, "
+            help="A group of figures: start, o200k, decode, mods, edits, constraints, prefill, "
             "latency, overlap, conversation, memory, batches, sharing or pauses. Repeatable. "
             "[default: all]",
             show_default=False,

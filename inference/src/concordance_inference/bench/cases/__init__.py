@@ -1,4 +1,5 @@
-"""What is measured, each group of figures in a module of its own.
+"""Groups of figures, one module each.
 
-Every module has `figures(subject, effort)`, which yields figures as they are measured.
+Every module has `figures`, which yields figures as they are measured: of a subject and with an
+effort, or without both if the group needs no model.
 """

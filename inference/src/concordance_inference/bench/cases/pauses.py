@@ -1,4 +1,4 @@
-"""How long a stream pauses while another client sends a hostile request to the same server."""
+"""The longest pause of a stream while another client sends a hostile request to the server."""
 
 import http.client
 import json
@@ -15,33 +15,33 @@ from urllib.parse import urlsplit
 from concordance_inference.bench.figures import Figure, measured
 from concordance_inference.bench.hostile import bodies
 
-#: The longest pause that a request may cause, in milliseconds.
-_WANTED_MS = 250.0
+#: Target of the longest pause that a request causes, in milliseconds.
+_TARGET_MS = 250.0
 
-#: How long the stream is watched behind the answer to a request, in seconds.
+#: Time for which the stream is watched after the response, in seconds.
 _AFTER_S = 0.3
 
 _MAX_TOKENS = 4000
 
 
 def figures() -> Iterator[Figure]:
-    """The longest gap between two tokens of a stream, in milliseconds, for each request."""
+    """Measure the longest gap between two tokens of a stream, for each hostile request."""
     with _server() as address, _Stream(address) as stream:
         model = stream.model
         for name, body in bodies(model):
             pause, usual, status, seconds = _pause(stream, address, body)
-            about = f"{status or 'no answer'}, {seconds:.1f} s, usually {usual * 1e3:.0f} ms"
+            about = f"{status or 'no response'}, {seconds:.1f} s, usually {usual * 1e3:.0f} ms"
             label = f"pause: {name} ({about})"
-            yield measured(label, model, "ms", pause * 1e3, wanted=_WANTED_MS, at_most=True)
+            yield measured(label, model, "ms", pause * 1e3, target=_TARGET_MS, at_most=True)
 
 
 def _pause(
     stream: "_Stream", address: tuple[str, int], body: bytes
 ) -> tuple[float, float, int | None, float]:
-    """The longest and the usual gap while a request is answered, its status, how long it took.
+    """Send a request; return the longest and the median gap, the HTTP status and the seconds.
 
-    The usual gap is the median: a pass of the model, on a machine that is as busy as it is then.
-    No pause can be shorter.
+    The median is the time of a forward pass while the server handles the request: no pause can be
+    shorter.
     """
     stream.gaps()
     start = time.monotonic()
@@ -53,7 +53,7 @@ def _pause(
 
 
 def _post(address: tuple[str, int], body: bytes) -> int | None:
-    """The status of the answer; `None` if none came in time."""
+    """Return the HTTP status; `None` after a timeout."""
     connection = http.client.HTTPConnection(*address, timeout=120)
     try:
         headers = {"Content-Type": "application/json"}
@@ -62,7 +62,7 @@ def _post(address: tuple[str, int], body: bytes) -> int | None:
         response.read()
     except TimeoutError:
         return None
-    except OSError:  # a body that is refused before it was read
+    except OSError:  # the server rejects the body before it has received all of it
         return 413
     else:
         return response.status
@@ -71,7 +71,7 @@ def _post(address: tuple[str, int], body: bytes) -> int | None:
 
 
 class _Stream:
-    """A stream of tokens that goes on for ever, and the gaps between them."""
+    """An endless stream of tokens, and the gaps between them."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
@@ -98,7 +98,7 @@ class _Stream:
         self._thread.join()
 
     def gaps(self) -> list[float]:
-        """The gaps since the last call, one that is still open included, in seconds."""
+        """Return the gaps since the last call in seconds, the one that is still open included."""
         gaps, self._gaps, last = self._gaps, [], self._last
         return gaps if last is None else [*gaps, time.monotonic() - last]
 
@@ -126,13 +126,13 @@ class _Stream:
                     self._gaps.append(now - self._last)
                 self._last = now
                 self._has_begun.set()
-        self._last = None  # the model has ended its answer: what follows is a stream of its own
+        self._last = None  # the completion has ended: the time to the next request is no pause
         connection.close()
 
 
 @contextmanager
 def _server() -> Generator[tuple[str, int]]:
-    """A server of the embedded model, in a process of its own."""
+    """Serve the embedded model in a process of its own."""
     command = [sys.executable, "-m", "concordance_inference", "serve", "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603
     try:

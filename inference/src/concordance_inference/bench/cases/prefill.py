@@ -1,15 +1,14 @@
-"""Reading prompts, against mlx-lm as it is here and as it is installed."""
+"""Prefill rates, against mlx-lm in this process and in one without our BLAS."""
 
 from collections.abc import Iterator
 
 from concordance_inference.bench import drive, mlx_lm_drive, processes
 from concordance_inference.bench.drive import Subject
-from concordance_inference.bench.effort import Effort
-from concordance_inference.bench.figures import Figure, alternate, compared
+from concordance_inference.bench.figures import Effort, Figure, alternate, compared
 
 
 def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
-    """Tokens per second, and the time to the first token."""
+    """Measure tokens per second, and the time to first token."""
     prompt = subject.prompt(effort.prefill_tokens)
     engine, name = subject.engine(), subject.name
     theirs, ours = alternate(
@@ -28,7 +27,7 @@ def figures(subject: Subject, effort: Effort) -> Iterator[Figure]:
 
 
 def _as_installed(subject: Subject, prompt: list[int]) -> Figure:
-    """Against mlx-lm in a process of its own, in which no BLAS of ours was loaded."""
+    """Measure against mlx-lm in a process of its own, which does not load our BLAS."""
     place, engine = subject.place or "", subject.engine()
     installed, ours = alternate(
         [
@@ -43,5 +42,5 @@ def _as_installed(subject: Subject, prompt: list[int]) -> Figure:
         "tokens/s",
         ours,
         installed,
-        wanted=4.0,
+        target=4.0,
     )

@@ -1,4 +1,4 @@
-"""How long importing the SDK and asking for help take."""
+"""Start-up times: importing the SDK, and `concordance --help`."""
 
 import statistics
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ _SDK = "concordance_sdk"
 
 
 def figures() -> Iterator[Figure]:
-    """In milliseconds, of fresh interpreters."""
-    for name, measure, wanted in (
+    """Measure fresh interpreters."""
+    for name, measure, target in (
         (f"import {_SDK}", lambda: processes.import_ms(_SDK), None),
-        # msgspec imports typing_extensions where some other package has brought it along; where
-        # only the SDK is installed, there is none.
+        # msgspec imports typing_extensions if some other package has installed it; the SDK alone
+        # does not.
         (
             f"import {_SDK}, alone",
             lambda: processes.import_ms(_SDK, without="typing_extensions"),
@@ -24,4 +24,4 @@ def figures() -> Iterator[Figure]:
     ):
         (values,) = alternate([measure], rounds=7)
         median = statistics.median(values)
-        yield measured(name, "", "ms", median, wanted=wanted, at_most=True)
+        yield measured(name, "", "ms", median, target=target, at_most=True)
