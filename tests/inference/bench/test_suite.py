@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from concordance_inference.bench import suite
+from concordance_inference.bench import drive, suite
 from concordance_inference.bench.cases import conversation, decode, edits, latency, memory, mods
 from concordance_inference.bench.figures import measured
 from concordance_inference.cli import bench as command
@@ -38,8 +38,10 @@ def test_a_batch_with_eight_different_mods_is_compared_with_one_without(subject,
 
 def test_benchmarks_register_no_mod(subject, effort):
     registered = {*registry}
-    for name in ("decode", "mods", "edits", "overlap", "constraints"):
+    for name in ("mods", "overlap", "constraints"):
         assert list(suite.figures([(subject, effort)], [name]))
+    drive.force_seconds(subject.engine(), subject.prompt(4), subject.prompt(4))
+    drive.backtrack_cost(subject.engine(), subject.prompt(4), 2, repeats=1)
 
     assert {*registry} == registered
 
