@@ -3,8 +3,8 @@
 import itertools
 
 import mlx.core as mx
-from concordance_inference.engine.caches import attention
-from concordance_inference.engine.caches.attention import MARGIN
+from concordance_inference.engine.caches import kv_buffers
+from concordance_inference.engine.caches.sliding import MARGIN
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.model.calibration.profile import ModelProfile, profile_of
@@ -30,7 +30,7 @@ _profiles: dict[tuple[int, int], tuple[object, ModelProfile]] = {}
 
 def runner_of(model, **options):
     """A runner of a model; what can be found out of it is found out once, its speed not at all."""
-    key = id(model), attention.GROWTH
+    key = id(model), kv_buffers.GROWTH
     if key not in _profiles:
         _profiles[key] = model, profile_of(model, measures_cost=False)
     return ModelRunner(model, _profiles[key][1], **options)

@@ -13,7 +13,7 @@ from typing import Any
 import mlx.core as mx
 import msgspec
 import numpy as np
-from concordance_inference.engine.caches import attention
+from concordance_inference.engine.caches import kv_buffers
 from concordance_inference.engine.engine import Engine
 from concordance_inference.generation import Failed
 from concordance_sdk import ForwardPass, mod
@@ -221,11 +221,11 @@ def batch_differences(model: Any, reference: Reference) -> list[Difference]:
 @contextmanager
 def small_buffers() -> Iterator[None]:
     """Let buffers grow, and drop what is behind a window, within a few tokens."""
-    plain, attention.GROWTH = attention.GROWTH, 16
+    plain, kv_buffers.GROWTH = kv_buffers.GROWTH, 16
     try:
         yield
     finally:
-        attention.GROWTH = plain
+        kv_buffers.GROWTH = plain
 
 
 def engine_differences(model: Any, reference: Reference, seed: int = 1) -> list[Difference]:

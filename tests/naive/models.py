@@ -4,7 +4,7 @@ from functools import cache
 
 import mlx.core as mx
 import numpy as np
-from concordance_inference.engine.caches import attention
+from concordance_inference.engine.caches import kv_buffers
 from concordance_inference.engine.model.calibration.profile import profile_of
 from families import _FIELDS, VOCAB, build_model
 from mlx_lm.models.cache import make_prompt_cache
@@ -71,7 +71,7 @@ def model_named(name):
 @cache
 def profile_named(name, growth):
     """The profile of a model, its speed not measured."""
-    assert growth == attention.GROWTH
+    assert growth == kv_buffers.GROWTH
     return profile_of(model_named(name), measures_cost=False)
 
 

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import msgspec
 import numpy as np
-from concordance_inference.engine.caches import attention
+from concordance_inference.engine.caches import kv_buffers
 from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.engine import Engine
@@ -152,17 +152,17 @@ def _is_due(played, request, step):
 @contextmanager
 def _constants(program):
     """Small constants, so that what happens to long texts happens to short ones."""
-    growth, candidates = attention.GROWTH, getattr(sampler, "_CANDIDATES", None)
-    resize_bytes = attention.resize_bytes
-    attention.GROWTH = program.growth
+    growth, candidates = kv_buffers.GROWTH, getattr(sampler, "_CANDIDATES", None)
+    resize_bytes = kv_buffers.resize_bytes
+    kv_buffers.GROWTH = program.growth
     if program.resize_bytes:
-        attention.resize_bytes = lambda: program.resize_bytes
+        kv_buffers.resize_bytes = lambda: program.resize_bytes
     if program.candidates and candidates:
         sampler._CANDIDATES = program.candidates
     try:
         yield
     finally:
-        attention.GROWTH, attention.resize_bytes = growth, resize_bytes
+        kv_buffers.GROWTH, kv_buffers.resize_bytes = growth, resize_bytes
         if candidates:
             sampler._CANDIDATES = candidates
 

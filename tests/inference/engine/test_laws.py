@@ -6,7 +6,7 @@ import mlx.core as mx
 import msgspec
 import numpy as np
 import pytest
-from concordance_inference.engine.caches import attention
+from concordance_inference.engine.caches import kv_buffers
 from concordance_inference.engine.plan import Sharing
 from concordance_inference.engine.sampling.penalties import Counted, Penalties
 from concordance_inference.engine.sampling.rng import XTC_SERIES, draw_key, uniform
@@ -71,7 +71,7 @@ def test_mods_that_answer_nothing_change_nothing(family, sampling):
 def test_logits_are_those_of_a_fresh_prefill_whatever_was_forced_and_taken_back(
     family, seed, num_requests, chunk, monkeypatch
 ):
-    monkeypatch.setattr(attention, "GROWTH", 16)
+    monkeypatch.setattr(kv_buffers, "GROWTH", 16)
     dice = random.Random(seed)
     model = model_named(family)
     engine = make_engine(model, chunk=chunk, margin=6, max_rows=3)

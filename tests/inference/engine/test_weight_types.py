@@ -4,6 +4,7 @@ from functools import cache
 
 import mlx.core as mx
 import pytest
+from concordance_inference.engine.caches.recurrent import RecurrentGroup
 from concordance_inference.engine.plan import Sharing
 from concordance_sdk import mod
 from concordance_sdk.constraints import ChoicesStrat, constrain
@@ -106,8 +107,9 @@ def test_types_of_caches_and_logits_are_as_they_should_be(family, kind, model):
     head = engine._runner.head
     engine._runner.head = lambda *args: logits.append(head(*args)) or logits[-1]
     run(engine, ask(max_tokens=2))
-    keys = {a.dtype for group in cache._attention.values() for a in group.arrays()}
-    states = {a.dtype for a in cache._states.arrays()} if cache._states else set()
+    types = [(isinstance(g, RecurrentGroup), a.dtype) for g in cache.groups for a in g.arrays()]
+    keys = {dtype for is_state, dtype in types if not is_state}
+    states = {dtype for is_state, dtype in types if is_state}
 
     assert runner.computes_in_16_bit
     assert runner.head.is_trimmed

@@ -1,21 +1,22 @@
-"""States of recurrent layers: kept, picked, joined, and copied only where they must be."""
+"""States of recurrent layers: which are kept, joined and copied."""
 
 import mlx.core as mx
 from concordance_inference.engine.caches.recurrent import RecurrentGroup
 from concordance_inference.engine.plan import Pass, RowRead
+from mlx_lm.models.cache import ArraysCache
 
 
 def make_group(num_rows):
     group = RecurrentGroup()
-    group.add_layer(2)
+    group.add_layer(ArraysCache(2))
     group.rebuild((), num_rows)
     return group
 
 
 def step(group, lengths, values, rows=None):
-    """A pass in which some rows read a token each; their states become `values`.
+    """A pass in which some rows process a token each; their states become `values`.
 
-    Returns what the layer was handed: the states of all rows that were covered, or `None`.
+    Returns the states of all rows of the pass that the layer started from, or `None`.
     """
     rows = range(len(lengths)) if rows is None else rows
     first, last = rows[0], rows[-1]
@@ -31,14 +32,14 @@ def step(group, lengths, values, rows=None):
     return None if handed is None else handed[:, 0].tolist()
 
 
-def test_a_row_begins_with_nothing_and_goes_on_from_what_it_left():
+def test_a_row_starts_without_states_and_continues_from_its_last():
     group = make_group(2)
 
     assert step(group, [0, 0], [1, 2]) is None
     assert step(group, [1, 1], [3, 4]) == [1, 2]
 
 
-def test_going_back_goes_on_from_an_older_state():
+def test_a_rewound_row_continues_from_an_older_state():
     group = make_group(2)
     for position, values in enumerate(([1, 2], [3, 4], [5, 6])):
         step(group, [position] * 2, values)
@@ -47,7 +48,7 @@ def test_going_back_goes_on_from_an_older_state():
     assert step(group, [3, 2], [7, 8]) == [5, 4]
 
 
-def test_a_row_that_rides_along_keeps_its_state():
+def test_an_idle_row_of_a_pass_keeps_its_state():
     group = make_group(3)
     step(group, [0] * 3, [1, 2, 3])
     step(group, [1] * 3, [4, 6], rows=[0, 2])
@@ -55,7 +56,7 @@ def test_a_row_that_rides_along_keeps_its_state():
     assert step(group, [2, 1, 2], [7, 8, 9]) == [4, 2, 6]
 
 
-def test_rows_can_leave_and_join():
+def test_rows_leave_and_join():
     group = make_group(3)
     step(group, [0] * 3, [1, 2, 3])
     group.rebuild([2, 1], 1)
@@ -64,7 +65,7 @@ def test_rows_can_leave_and_join():
     assert step(group, [1, 1, 1], [4, 5, 6]) == [3, 2, 9]
 
 
-def test_rows_that_run_together_step_after_step_are_not_copied():
+def test_states_of_an_unchanged_batch_are_not_copied():
     group = make_group(2)
     step(group, [0, 0], [1, 2])
     left = group.layers[0][0]
@@ -73,7 +74,7 @@ def test_rows_that_run_together_step_after_step_are_not_copied():
     assert group.layers[0][0] is left
 
 
-def test_large_states_are_held_for_fewer_positions(monkeypatch):
+def test_fewer_past_states_are_kept_if_they_are_large(monkeypatch):
     monkeypatch.setattr("concordance_inference.engine.caches.recurrent.PAST_BYTES", 3 * 8)
     group = make_group(1)
     step(group, [0], [1])
@@ -84,20 +85,20 @@ def test_large_states_are_held_for_fewer_positions(monkeypatch):
     assert [group.reach(0, length) for length in (9, 5, 4)] == [9, 5, 0]
 
 
-def test_what_is_kept_of_a_row_keeps_no_other_row_alive():
+def test_a_snapshot_keeps_no_other_row_alive():
     group = make_group(2)
     group.pin(1, [1])
     step(group, [0, 0], [1, 2])
     kept = group.snapshot(1, 1)
 
-    assert [array.shape for array in kept.arrays()] == [(1, 1), (1, 1)]
-    assert kept.layers[0][0].item() == 2
+    assert [array.shape for array in kept.states.arrays()] == [(1, 1), (1, 1)]
+    assert kept.states.layers[0][0].item() == 2
 
 
-def test_a_row_holds_few_states_until_their_size_is_known(monkeypatch):
-    """The size is that of this group's own first pass: rows are admitted before it."""
+def test_few_past_states_are_kept_until_their_size_is_known(monkeypatch):
+    """Rows are admitted before the first pass, which tells the size."""
     group = make_group(8)
-    group.held_bytes = 0
+    group.limit_past(0)
     for position in range(6):
         step(group, [position] * 8, [position] * 8)
 
@@ -105,18 +106,18 @@ def test_a_row_holds_few_states_until_their_size_is_known(monkeypatch):
     assert [group.reach(row, 5) for row in range(8)] == [5] * 8
 
 
-def test_rows_hold_more_states_once_their_size_is_known():
+def test_more_past_states_are_kept_once_their_size_is_known():
     group = make_group(1)
-    group.held_bytes = 3 * 8
+    group.limit_past(3 * 8)
     for position in range(9):
         step(group, [position], [position])
 
     assert [group.reach(0, length) for length in (9, 5, 4)] == [9, 5, 0]
 
 
-def test_rows_hold_fewer_states_each_when_more_rows_run():
+def test_fewer_past_states_of_each_row_are_kept_when_more_rows_run():
     group = make_group(1)
-    group.held_bytes = 6 * 8
+    group.limit_past(6 * 8)
     for position in range(9):
         step(group, [position], [position])
     assert group.reach(0, 2) == 2
@@ -126,11 +127,11 @@ def test_rows_hold_fewer_states_each_when_more_rows_run():
     assert [group.reach(0, length) for length in (9, 6, 5)] == [9, 6, 0]
 
 
-def test_past_states_of_a_batch_are_bounded_from_the_first_admission_on():
-    """Rows of a large state, admitted together before any pass: what is alive is bounded."""
+def test_memory_of_past_states_is_bounded_before_the_first_pass_too():
+    """Rows with large states, admitted together."""
     group = RecurrentGroup()
-    group.add_layer(1)
-    group.held_bytes = 2**20
+    group.add_layer(ArraysCache(1))
+    group.limit_past(2**20)
     group.rebuild((), 4)
     size = 2**16  # 256 KiB a row: 4 rows x (2 + 1) positions
     alive = []
@@ -143,4 +144,4 @@ def test_past_states_of_a_batch_are_bounded_from_the_first_admission_on():
         held = {id(a): a for row in group._rows for _, r in row._recent for a in r.arrays()}
         alive.append(sum(array.nbytes for array in held.values()))
 
-    assert max(alive) <= 4 * 2 * 4 * size + group.held_bytes
+    assert max(alive) <= 4 * 2 * 4 * size + 2**20

@@ -4,7 +4,7 @@ import random
 
 import mlx.core as mx
 import pytest
-from concordance_inference.engine.caches import attention
+from concordance_inference.engine.caches import kv_buffers
 from concordance_sdk import Added, Finished, FinishReason, Prefilled, mod
 from concordance_shared import ContextLengthError, InvalidRequestError
 from families import EVERY_FAMILY, FAMILIES, model_named, slow
@@ -15,8 +15,8 @@ from tiny import VOCAB, ask, finish, make_engine, run, submit
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
     """Buffers grow by a few positions and layer by layer, as those of tiny models should."""
-    monkeypatch.setattr(attention, "GROWTH", 16)
-    monkeypatch.setattr(attention, "resize_bytes", lambda: 1)
+    monkeypatch.setattr(kv_buffers, "GROWTH", 16)
+    monkeypatch.setattr(kv_buffers, "resize_bytes", lambda: 1)
 
 
 def taken(engine):

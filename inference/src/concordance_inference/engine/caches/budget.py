@@ -4,31 +4,46 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-#: A pass may write as many tokens behind a row's end, where nobody looks.
+#: Positions that a pass may write past a row's length, for padding, which are masked.
 _SLACK = 32
 
-#: Past states of recurrent layers take at most so many bytes, and at most this part of the memory
+#: Past states of recurrent layers take at most this many bytes, and at most this part of the memory
 #: for caches.
 PAST_BYTES = 256 * 1024 * 1024
 _PAST_PART = 8
 
 
 class Footprint(Struct, frozen=True, kw_only=True):
-    """What a model's caches take, in bytes."""
+    """The bytes of a model's caches, by what they grow with."""
 
-    per_token: int  # of each token that a buffer has room for, in layers that look all the way back
-    per_slot: int = 0  # of each row that buffers have room for: sliding windows
-    per_row: int = 0  # of each row: recurrent states, and what it can go back to
-    past: int = 0  # of each row, if there is room: past states of recurrent layers
-    growth: int = 1  # buffers have room for a multiple of so many tokens
+    per_token: int = 0  # per position of a slot: full attention
+    per_slot: int = 0  # per slot of the buffers: sliding windows
+    per_row: int = 0  # per row: recurrent states and snapshots
+    past: int = 0  # per row, if they fit: past states of recurrent layers
+    growth: int = 1  # positions of a slot are a multiple of this
+
+
+def combined(footprints: Sequence[Footprint]) -> Footprint:
+    """Add up the footprints of a model's groups."""
+    return Footprint(
+        per_token=sum(size.per_token for size in footprints),
+        per_slot=sum(size.per_slot for size in footprints),
+        per_row=sum(size.per_row for size in footprints),
+        past=sum(size.past for size in footprints),
+        growth=max((size.growth for size in footprints), default=1),
+    )
 
 
 class KvBudget:
     """The memory that the caches of running rows may take.
 
-    The rows of a batch share buffers that are as long as the longest row and have room for a power
-    of two of rows, so what a row takes depends on those beside it. Rows are admitted by what they
-    can grow to: one that was admitted always finds room.
+    The rows of a batch share buffers that are as long as the longest row, with slots for a power
+    of two of rows, so the bytes of a row depend on the other rows:
+
+        rows that grow to 500, 300 and 200 tokens, growth 256:
+        4 slots x 768 positions x per_token  (500 + slack, rounded up)
+
+    A row is admitted if it fits at the length that it can grow to, so it never runs out of memory.
     """
 
     def __init__(
@@ -37,20 +52,20 @@ class KvBudget:
         """Make a budget.
 
         Args:
-            footprint: What the model's caches take.
-            max_bytes: What they may take.
-            max_rows: How many rows run together at most.
-            context_length: How long a row can be at most.
+            footprint: The bytes of the model's caches.
+            max_bytes: The memory for caches.
+            max_rows: Rows that run together, at most.
+            context_length: Tokens of a row, at most.
         """
         self.max_bytes = max_bytes
         self.past_bytes = min(PAST_BYTES, max_rows * footprint.past, max_bytes // _PAST_PART)
         self._footprint = footprint
         self._context_length = context_length
-        self.longest = self._longest(1)
-        self._fair = self._longest(max_rows)
+        self.longest = self._longest(1)  # tokens of a row that runs alone
+        self._share = self._longest(max_rows)  # tokens of each if all rows are equally long
 
     def bytes_of(self, lengths: Sequence[int]) -> int:
-        """What rows take when they have grown to these lengths."""
+        """Return the bytes of rows that have grown to these lengths."""
         if not lengths:
             return 0
         footprint = self._footprint
@@ -60,20 +75,21 @@ class KvBudget:
         return rows + self.past_bytes
 
     def fits(self, lengths: Sequence[int]) -> bool:
-        """Whether rows may grow to these lengths together."""
+        """Return True if rows may grow to these lengths together."""
         return self.bytes_of(lengths) <= self.max_bytes
 
     def length_of(self, prompt_len: int, max_tokens: int | None) -> int:
-        """What a request can grow to, prompt and completion together: not beyond `longest`.
+        """Return the length that a request can grow to, prompt and completion: at most `longest`.
 
-        One that does not say how much it wants may have its share if every row were as long, or
-        as much as its prompt again if that is more.
+        Without `max_tokens`, it gets an equal share of the memory, or as much again as its prompt
+        if that is more.
         """
-        wanted = max(self._fair, 2 * prompt_len) if max_tokens is None else prompt_len + max_tokens
-        return min(wanted, self.longest)
+        if max_tokens is None:
+            return min(max(self._share, 2 * prompt_len), self.longest)
+        return min(prompt_len + max_tokens, self.longest)
 
     def _longest(self, num_rows: int) -> int:
-        """How long so many rows can be together."""
+        """The length to which `num_rows` rows can grow together."""
         size, slots = self._footprint, num_slots(num_rows)
         left = self.max_bytes - self.past_bytes - num_rows * size.per_row - slots * size.per_slot
         if left < 0:
@@ -85,5 +101,5 @@ class KvBudget:
 
 
 def num_slots(num_rows: int) -> int:
-    """For how many rows buffers have room when so many run: the next power of two."""
+    """Buffer slots for `num_rows`: the next power of two."""
     return 1 << (num_rows - 1).bit_length() if num_rows else 0

@@ -1,8 +1,8 @@
-"""Caches of kinds that the batch does not know: mlx-lm's own, one set for each row.
+"""Caches of kinds that no family handles: mlx-lm's own, one set for each row.
 
-Such rows are read one at a time. A pass works on a copy of what the row held before; mlx copies
-arrays only when they are written into, so a cache that replaces its arrays costs nothing, and one
-that writes into them costs a copy for each pass.
+Such rows run one at a time. A pass works on a copy of what the row held before. mlx copies arrays
+only when they are written into, so a cache that replaces its arrays costs nothing, and one that
+writes into them costs a copy for each pass.
 """
 
 import copy
@@ -11,16 +11,41 @@ from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
+from msgspec import Struct
 
+from concordance_inference.engine.caches.budget import Footprint
+from concordance_inference.engine.caches.group import CacheGroup
 from concordance_inference.engine.caches.history import History
-from concordance_inference.engine.plan import Pass
+from concordance_inference.engine.plan import Pass, Sharing
 
-#: So many past positions of a row are held.
+#: Past positions held of a row.
 DEPTH = 4
 
+#: mlx-lm's caches grow by this many positions.
+_GROWTH = 256
 
-class OpaqueGroup:
-    """All layers of a model that makes caches of its own kind."""
+
+class OpaqueSnapshot(Struct, frozen=True, eq=False):
+    """The caches of a row at a position, which later passes copy and never write into."""
+
+    position: int
+    caches: Sequence[Any]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the caches' arrays."""
+        return sum(array.nbytes for array in _arrays(self.caches))
+
+    def reach(self, length: int) -> int:
+        """Return its position if that is at most `length`, else 0."""
+        return self.position if self.position <= length else 0
+
+
+class OpaqueGroup(CacheGroup):
+    """All layers of a model whose caches are of no known kind."""
+
+    key = "opaque"
+    needs_snapshots = True
 
     def __init__(self, make: Callable[[], list[Any]]) -> None:
         """Make the group, without rows.
@@ -28,68 +53,69 @@ class OpaqueGroup:
         Args:
             make: Makes the caches of one row.
         """
+        self.layers: list[Any] = []  # the caches of the row of the current pass
         self._make = make
         self._rows: list[History[list[Any]]] = []
-        self._working: list[Any] = []
         self._pass: Pass | None = None
 
-    @property
-    def layers(self) -> list[Any]:
-        """The caches of the row of the pass under way."""
-        return self._working
-
-    @property
-    def num_bytes(self) -> int:
-        """What the rows' caches take now, in bytes."""
-        return sum(array.nbytes for array in self.arrays())
-
-    @property
-    def token_bytes(self) -> int:
-        """What each token takes, as far as can be told from the rows that there are, in bytes."""
-        return self.num_bytes // max(1, sum(row.position for row in self._rows))
+    def add_layer(self, cache: Any) -> Any:
+        """Fail: all layers are made together."""
+        raise NotImplementedError
 
     def arrays(self) -> list[mx.array]:
-        """The arrays of the rows' current caches."""
+        """Return the arrays of the rows' current caches."""
         return [array for row in self._rows for array in _arrays(row.current or [])]
 
-    def rebuild(self, keep: Sequence[int], num_new: int) -> None:
-        """Make the rows `keep`, in that order, and `num_new` empty ones behind them the batch."""
+    def footprint(self) -> Footprint:
+        """Return the bytes of a token, as far as the present rows show."""
+        num_bytes = sum(array.nbytes for array in self.arrays())
+        num_tokens = sum(row.position for row in self._rows)
+        return Footprint(per_token=num_bytes // max(1, num_tokens), growth=_GROWTH)
+
+    def rebuild(self, keep: Sequence[int], num_new: int, longest: int = 0) -> None:  # noqa: ARG002
+        """Make the batch the rows `keep`, in that order, followed by `num_new` empty rows."""
         new = [History[list[Any]](DEPTH) for _ in range(num_new)]
         self._rows = [*(self._rows[row] for row in keep), *new]
 
     def pin(self, row: int, positions: Sequence[int]) -> None:
-        """Keep what a row will hold at some positions."""
+        """Keep the caches that a row will have at these positions."""
         self._rows[row].pin(positions)
 
     def reach(self, row: int, length: int) -> int:
-        """The longest beginning of a row, of at most `length` tokens, that can be gone back to."""
+        """Return the last position of a row, of at most `length`, whose caches are held."""
         return self._rows[row].reach(length)
 
     def rewind(self, row: int, length: int) -> None:
-        """Go back to a length that `reach` gave."""
+        """Rewind a row to a position that `reach` returned."""
         self._rows[row].rewind(length)
 
-    def snapshot(self, row: int, position: int) -> list[Any] | None:
-        """What a row held at a position, if that is still held."""
-        return self._rows[row].held_at(position)
+    def snapshot(self, row: int, position: int) -> OpaqueSnapshot | None:
+        """Return the caches of a row at a position, if they are held."""
+        held = self._rows[row].held_at(position)
+        return None if held is None else OpaqueSnapshot(position, held)
 
-    def restore(self, row: int, position: int, caches: list[Any]) -> None:
-        """Make an empty row hold what was held elsewhere after the same tokens."""
-        self._rows[row].push(position, caches)
+    def restore(self, row: int, length: int, part: OpaqueSnapshot) -> None:
+        """Make an empty row resume at the position of a snapshot, which is `length`."""
+        self._rows[row].push(length, list(part.caches))
 
     def begin(self, pass_: Pass) -> None:
-        """Take the row of a pass, which has one only."""
+        """Copy the caches of the one row of a pass."""
         assert len(pass_.starts) == 1
         self._pass = pass_
         held = self._rows[pass_.first].current
-        self._working = self._make() if held is None else copy.deepcopy(held)
+        self.layers[:] = self._make() if held is None else copy.deepcopy(held)
 
     def end(self) -> None:
-        """Book what the pass left behind."""
+        """Keep the caches that the pass wrote."""
         assert self._pass is not None
         position = self._pass.starts[0] + self._pass.num_tokens
-        self._rows[self._pass.first].push(position, self._working)
-        self._working, self._pass = [], None
+        self._rows[self._pass.first].push(position, list(self.layers))
+        self.layers.clear()
+        self._pass = None
+
+    def allows(self, sharing: Sharing) -> bool:
+        """Allow `ALONE` only."""
+        return sharing is Sharing.ALONE
 
 
 def _arrays(caches: Sequence[Any]) -> list[mx.array]:

@@ -64,8 +64,8 @@ class PrefixCache:
     def restore(self, row: int, prefix: "Prefix") -> None:
         """Make an empty row hold what was found."""
         spans = prefix.match.spans(prefix.length)
-        parts = [(start, segment.first(prefix.length - start)) for start, segment in spans]
-        self._cache.restore(row, prefix.length, parts, prefix.snapshot)
+        segments = [(start, segment.first(prefix.length - start)) for start, segment in spans]
+        self._cache.restore(row, prefix.length, segments, prefix.snapshot)
 
     def keep(self, salt: str, row: int, token_ids: Sequence[int]) -> None:
         """Keep what a row holds of some tokens, which are those that it has read first."""

@@ -1,73 +1,75 @@
-"""What a row holds in arrays of its own: kept when the row has gone, and given to another."""
+"""What a row's caches hold, copied so that it outlives the row and other rows can use it."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import mlx.core as mx
-from mlx.utils import tree_flatten
 from msgspec import Struct
 
-from concordance_inference.engine.caches.recurrent import StateRef
-from concordance_inference.engine.caches.windows import KeysValues, WindowSnapshot
+from concordance_inference.engine.caches.group import KeysValues, SnapshotPart
 
 
 class Segment(Struct, frozen=True, eq=False):
-    """Keys and values of some consecutive tokens, of every layer that looks all the way back."""
+    """Keys and values of consecutive tokens, of the groups that can be cut at any position."""
 
-    layers: tuple[KeysValues, ...]
+    parts: tuple[tuple[KeysValues, ...], ...]  # group by group, layer by layer
 
     @property
     def num_bytes(self) -> int:
-        """What it takes, in bytes."""
-        return sum(keys.nbytes + values.nbytes for keys, values in self.layers)
+        """Bytes of the keys and values."""
+        return sum(keys.nbytes + values.nbytes for part in self.parts for keys, values in part)
 
     def split(self, num_tokens: int) -> tuple["Segment", "Segment"]:
-        """The first `num_tokens` tokens' part and the rest, each in arrays of its own."""
-        parts = (
-            Segment(tuple(_cut(layer, slice(num_tokens)) for layer in self.layers)),
-            Segment(tuple(_cut(layer, slice(num_tokens, None)) for layer in self.layers)),
-        )
-        mx.async_eval([part.layers for part in parts])
-        return parts
+        """Copy the first `num_tokens` tokens and the rest, so that each can be evicted alone."""
+        halves = self._copied(slice(num_tokens)), self._copied(slice(num_tokens, None))
+        mx.async_eval([half.parts for half in halves])
+        return halves
 
-    def first(self, num_tokens: int) -> Sequence[KeysValues]:
-        """The first tokens' keys and values, layer by layer."""
-        return [
-            (keys[:, :, :num_tokens], values[:, :, :num_tokens]) for keys, values in self.layers
+    def _copied(self, span: slice) -> "Segment":
+        parts = [
+            tuple((mx.contiguous(k[:, :, span]), mx.contiguous(v[:, :, span])) for k, v in part)
+            for part in self.parts
         ]
+        return Segment(tuple(parts))
+
+    def first(self, num_tokens: int) -> "Segment":
+        """Return a view of the first `num_tokens` tokens."""
+        parts = [
+            tuple((k[:, :, :num_tokens], v[:, :, :num_tokens]) for k, v in part)
+            for part in self.parts
+        ]
+        return Segment(tuple(parts))
 
 
 class Snapshot(Struct, frozen=True, eq=False):
-    """What a row held at a position, of the layers that cannot be cut there.
+    """What a row needs to resume from a position, of the groups that cannot be cut anywhere."""
 
-    Sliding windows, recurrent states, and caches of unknown kinds.
-    """
-
-    position: int  # how many tokens stand before
-    windows: tuple[WindowSnapshot, ...] = ()
-    states: StateRef | None = None
-    foreign: Any = None  # mlx-lm's own caches of one row
+    position: int  # tokens before it
+    parts: tuple[SnapshotPart, ...]  # group by group
 
     @property
     def num_bytes(self) -> int:
-        """What it takes, in bytes."""
-        states = self.states.arrays() if self.states else []
-        return sum(w.num_bytes for w in self.windows) + sum(
-            array.nbytes for array in [*states, *_arrays(self.foreign)]
-        )
+        """Bytes of all parts."""
+        return sum(part.num_bytes for part in self.parts)
 
     def reach(self, length: int) -> int:
-        """The longest beginning, of at most `length` tokens, that can go on from it; 0 for none."""
-        if self.states or self.foreign:
-            return self.position if self.position <= length else 0
-        return min((window.reach(length) for window in self.windows), default=length)
+        """Return the longest prefix, of at most `length` tokens, that can resume from it, or 0.
+
+        Every part has to reach it. A window can resume from a few positions before its own, a
+        recurrent state only from its own, so the parts are queried until they agree:
+
+            snapshot at 9, length 7:   window -> 7   state -> 0   window -> 0: nothing to resume
+        """
+        return agreed_reach([part.reach for part in self.parts], length)
 
 
-def _cut(layer: KeysValues, span: slice) -> KeysValues:
-    keys, values = layer
-    return mx.contiguous(keys[:, :, span]), mx.contiguous(values[:, :, span])
+def agreed_reach(reaches: Sequence[Callable[[int], int]], length: int) -> int:
+    """Return the greatest length, of at most `length`, that every function returns unchanged.
 
-
-def _arrays(caches: Any) -> list[mx.array]:
-    leaves: Any = tree_flatten([cache.state for cache in caches or ()])
-    return [leaf for _, leaf in leaves if isinstance(leaf, mx.array)]
+    Each function returns at most its argument, and 0 for 0, so this ends.
+    """
+    reached = -1
+    while reached != length:
+        reached = length
+        for reach in reaches:
+            length = reach(length)
+    return length

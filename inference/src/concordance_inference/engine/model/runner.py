@@ -6,8 +6,8 @@ from typing import Any
 import mlx.core as mx
 from msgspec import Struct
 
-from concordance_inference.engine.caches.attention import MARGIN
 from concordance_inference.engine.caches.batch_cache import BatchCache
+from concordance_inference.engine.caches.sliding import MARGIN
 from concordance_inference.engine.model.calibration.profile import ModelProfile, profile_of
 from concordance_inference.engine.model.device import computes_in_16_bit
 from concordance_inference.engine.model.lm_head import SelectiveHead
@@ -39,7 +39,7 @@ class ModelRunner:
         self.profile.layout.log(self.head.name)
         self.computes_in_16_bit = computes_in_16_bit(model)
         self._unfinished: mx.array | None = None  # of the last step that scored nothing
-        self.cache = BatchCache(model, margin=margin, is_foreign=self.profile.is_foreign)
+        self.cache = BatchCache(model, margin=margin, is_opaque=self.profile.is_opaque)
 
     def reset(self) -> None:
         """Drop all rows, what they hold, and the passes that are under way."""

@@ -53,7 +53,7 @@ class Admission:
             max_rows=config.max_rows,
             context_length=traits.context_length,
         )
-        self._cache.hold_past(self._budget.past_bytes)
+        self._cache.limit_past(self._budget.past_bytes)
         prefix_bytes = kv_bytes // 4 if config.prefix_bytes is None else config.prefix_bytes
         self._prefixes = PrefixCache(runner.cache, max_bytes=prefix_bytes)
         self._remembers = positions_that_fit(config.max_rows, 4 * traits.vocab_size)

@@ -6,6 +6,7 @@ from functools import partial
 import mlx.core as mx
 import pytest
 from concordance_inference.engine.caches.batch_cache import BatchCache
+from concordance_inference.engine.caches.sliding import SlidingGroup
 from concordance_inference.engine.model.calibration.profile import profile_of
 from concordance_inference.engine.model.calibration.sharing import Layout, find_layout
 from concordance_inference.engine.model.lm_head import SelectiveHead
@@ -49,7 +50,7 @@ def test_a_cache_keeps_the_widest_window_that_the_model_masks_with(window):
     model = build_model("plamo3", sliding_window=window)
     cache = BatchCache(model)
 
-    assert sorted(group.window for group in cache._attention.values() if group.window) == [
+    assert [group.window for group in cache.groups if isinstance(group, SlidingGroup)] == [
         window + 1
     ]
     assert layout_of(model).sharing is Sharing.PADDED
@@ -57,12 +58,12 @@ def test_a_cache_keeps_the_widest_window_that_the_model_masks_with(window):
 
 def test_a_window_that_grows_after_positions_were_dropped_is_an_error():
     cache = BatchCache(model_named("gpt_oss"))
-    (group,) = [group for group in cache._attention.values() if group.window]
+    (group,) = [group for group in cache.groups if isinstance(group, SlidingGroup)]
     group.rebuild((), 1, 99)
     group._starts = [5]
 
     with pytest.raises(RuntimeError, match="window of 9 positions after others were dropped"):
-        group.asked_window(9)
+        group.mask_window(9)
 
 
 def test_a_model_that_masks_on_its_own_has_caches_of_its_own_and_runs_row_by_row(monkeypatch):
@@ -73,7 +74,7 @@ def test_a_model_that_masks_on_its_own_has_caches_of_its_own_and_runs_row_by_row
     layout = layout_of(model)
 
     assert layout.sharing is Sharing.ALONE
-    assert layout.is_foreign
+    assert layout.is_opaque
 
 
 class Forgetful(llama.Model):

@@ -6,9 +6,9 @@ from typing import Any
 import mlx.core as mx
 from msgspec import Struct, structs
 
-from concordance_inference.engine.caches.attention import MARGIN
 from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.caches.budget import Footprint
+from concordance_inference.engine.caches.sliding import MARGIN
 from concordance_inference.engine.model.calibration.pass_cost import measured_cost
 from concordance_inference.engine.model.calibration.sharing import Layout, find_layout
 from concordance_inference.engine.model.lm_head import SelectiveHead
@@ -21,7 +21,7 @@ class ModelProfile(Struct, frozen=True, kw_only=True):
     """What the planner and the scheduler have to know of a model."""
 
     sharing: Sharing  # which rows can share a pass
-    is_foreign: bool = False  # each row has mlx-lm's own caches, whatever these are
+    is_opaque: bool = False  # each row has mlx-lm's own caches, whatever these are
     why: str = ""  # why rows cannot share more, in words
     is_trimmed: bool | None = None  # the head computes wanted positions only; `None`: not known
     footprint: Footprint  # what its caches take
@@ -32,7 +32,7 @@ class ModelProfile(Struct, frozen=True, kw_only=True):
     @property
     def layout(self) -> Layout:
         """How the rows of a batch are laid out."""
-        return Layout(self.sharing, self.is_foreign, self.why)
+        return Layout(self.sharing, self.is_opaque, self.why)
 
 
 def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) -> ModelProfile:
@@ -45,11 +45,11 @@ def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) 
     """
     head = SelectiveHead(model)
     layout = find_layout(head, partial(BatchCache, model, margin=0))
-    cache = BatchCache(model, margin=margin, is_foreign=layout.is_foreign)
+    cache = BatchCache(model, margin=margin, is_opaque=layout.is_opaque)
     footprint = _footprint(head, cache)
     profile = ModelProfile(
         sharing=layout.sharing,
-        is_foreign=layout.is_foreign,
+        is_opaque=layout.is_opaque,
         why=layout.why,
         is_trimmed=head.is_trimmed,
         footprint=footprint,

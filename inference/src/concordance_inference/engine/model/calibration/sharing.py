@@ -10,7 +10,7 @@ all do, cannot tell the difference, and one that makes its own is found out.
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import mlx.core as mx
 from concordance_shared import ModelLoadError
@@ -60,7 +60,7 @@ class Layout(Struct, frozen=True):
     """How the rows of a batch are laid out."""
 
     sharing: Sharing  # which of them can share a pass
-    is_foreign: bool = False  # each has mlx-lm's own caches
+    is_opaque: bool = False  # each has mlx-lm's own caches
     why: str = ""  # why they cannot share more, in words
 
     def log(self, name: str) -> None:
@@ -73,8 +73,8 @@ class Layout(Struct, frozen=True):
 class CacheMaker(Protocol):
     """Makes caches for a model, without rows."""
 
-    def __call__(self, *, is_foreign: bool = False) -> BatchCache:
-        """Make them; `is_foreign` for mlx-lm's own, one set for each row."""
+    def __call__(self, *, is_opaque: bool = False) -> BatchCache:
+        """Make them; `is_opaque` for mlx-lm's own, one set for each row."""
         ...
 
 
@@ -136,7 +136,7 @@ class _Trials:
         """The best layout that passes its trial."""
         layout = self._shared() if self._is_right_alone() else None
         if layout is None or layout.sharing is Sharing.ALONE:
-            layout = layout or Layout(Sharing.ALONE, is_foreign=True)
+            layout = layout or Layout(Sharing.ALONE, is_opaque=True)
             self._check_turns(layout)
         return layout
 
@@ -144,16 +144,14 @@ class _Trials:
         """The best layout with caches that are right for one row."""
         made = self._make_cache()
         for sharing in _TRIALS:
-            if sharing is Sharing.EQUAL and made.has_windows:
-                break  # rows that hold equally many tokens may hold them from different places on
-            if sharing <= made.sharing and self._can_share(sharing):
+            if made.allows(sharing) and self._can_share(sharing):
                 return Layout(sharing)
         return Layout(Sharing.ALONE)
 
     def _is_right_alone(self) -> bool:
         """Whether the batch's caches can stand in for mlx-lm's own."""
         try:
-            if self._make_cache().is_foreign:
+            if self._make_cache().is_opaque:
                 self._refuse("its caches are of a kind of its own")
             elif not self._is_like_own():
                 self._refuse("with the batch's caches it has other logits than with its own")
@@ -196,7 +194,7 @@ class _Trials:
 
     def _check_turns(self, layout: Layout) -> None:
         """Check that what a row says does not depend on who is read between its passes."""
-        cache = self._make_cache(is_foreign=layout.is_foreign)
+        cache = self._make_cache(is_opaque=layout.is_opaque)
         cache.rebuild((), 2)
         self._read(cache, {0: (0, 20)})
         alone = self._read(cache, {0: (20, 2)})[0]
@@ -232,18 +230,19 @@ class _Trials:
         cache = self._narrow_cache(len(rows))
         for i, row in enumerate(rows):
             if row.segment is not None:
-                parts: Any = [(0, row.segment.layers)] if row.segment.layers else []
-                cache.restore(i, row.held, parts, row.snapshot)
+                cache.restore(i, row.held, [(0, row.segment)], row.snapshot)
         cache.reserve(max(row.held + row.read for row in rows))
-        for i, row in enumerate(rows):
-            cache.spoil(i, row.held)
+        for group in cache.groups:
+            for i, row in enumerate(rows):
+                group.spoil(i, row.held)
         logits = self._read(cache, {i: (row.held, row.read) for i, row in enumerate(rows)})
         mx.eval(logits)
         return logits
 
     def _narrow_cache(self, num_rows: int) -> BatchCache:
         cache = self._make_cache()
-        cache.narrow(_WINDOW)
+        for group in cache.groups:
+            group.narrow(_WINDOW)
         cache.rebuild((), num_rows)
         return cache
 
