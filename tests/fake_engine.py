@@ -74,11 +74,10 @@ class FakeChat:
         return list(text.encode())
 
     def __init__(self):
-        self.remembered = []
         self.rendered = []  # the options of each prompt
 
-    def remember(self, prompt_ids, completed):
-        self.remembered.append((bytes(prompt_ids).decode(), completed.text))
+    def encode(self, text):
+        return list(text.encode())
 
     def token_bytes(self, token_id, *, at_start=False):
         return bytes([token_id % 256])

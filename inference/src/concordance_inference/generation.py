@@ -182,7 +182,8 @@ class EngineClient(Protocol):
     def generate(self, request: GenerationRequest) -> AsyncIterator[Update]:
         """Run a request; updates come as they happen, `Completed` or `Failed` last.
 
-        Closing the iterator cancels the request.
+        The client keeps the tokens of a completion for prompts that contain its text. Closing the
+        iterator cancels the request.
 
         Raises:
             EngineOverloadedError: Too many requests wait already.

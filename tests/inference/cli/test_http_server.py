@@ -51,7 +51,7 @@ def asked(port, *, stream):
 @pytest.mark.parametrize("stream", [True, False])
 def test_answers_that_still_run_end_with_an_error_that_says_so(caplog, stream):
     engine = EndlessEngine()
-    context = ServerContext(engine=engine, chat=FakeChat(), mods=ModCatalog(), allow_uploads=True)
+    context = ServerContext(engine=engine, chat=FakeChat(), mods=ModCatalog())
     server = http_server(
         create_app(context), engine.is_stopped.set, logs_requests=False, grace_s=0.2
     )

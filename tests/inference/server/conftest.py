@@ -10,14 +10,12 @@ from starlette.testclient import TestClient
 def _serve():
     """A client of an application over a fake engine."""
 
-    def serve(engine=None, *, allow_uploads=True):
-        context = ServerContext(
-            engine=engine or FakeEngine(),
-            chat=FakeChat(),
-            mods=ModCatalog(),
-            allow_uploads=allow_uploads,
+    def serve(engine=None):
+        engine = engine or FakeEngine()
+        context = ServerContext(engine=engine, chat=FakeChat(), mods=ModCatalog())
+        return TestClient(
+            create_app(context), base_url="http://127.0.0.1:8000", raise_server_exceptions=False
         )
-        return TestClient(create_app(context), raise_server_exceptions=False)
 
     return serve
 

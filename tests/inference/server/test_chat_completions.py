@@ -480,11 +480,3 @@ def test_a_failure_that_nobody_meant_is_500_without_its_insides(serve):
     assert response.status_code == 500
     assert "secret" not in response.text
     assert response.json()["error"]["type"] == "server_error"
-
-
-@pytest.mark.parametrize("fields", [{}, {"stream": True}])
-def test_an_answer_is_remembered_for_the_next_prompt(serve, fields):
-    client = serve()
-    post(client, **fields)
-
-    assert client.app.state.context.chat.remembered == [("hi", "Hello")]

@@ -133,14 +133,6 @@ def test_an_upload_that_is_too_long_is_413(client):
     assert response.status_code == 413
 
 
-def test_away_from_the_loopback_address_nothing_can_be_uploaded_or_deleted(serve):
-    client = serve(allow_uploads=False)
-
-    assert client.post("/v1/mods", json=UPLOAD).status_code == 403
-    assert client.delete("/v1/mods/replace").status_code == 403
-    assert client.get("/v1/mods").status_code == 200
-
-
 def test_the_operators_mods_cannot_be_deleted(client):
     assert client.delete("/v1/mods/replace").status_code == 409
 
@@ -167,6 +159,7 @@ def test_the_routers_errors_have_openais_shape(client, method, path, status):
     [
         {"host": "evil.example"},
         {"host": "127.0.0.1.evil.example"},
+        {"host": "testserver"},
         {"host": ""},
         {"origin": "https://evil.example"},
         {"origin": "null"},

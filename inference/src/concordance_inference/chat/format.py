@@ -5,8 +5,6 @@ from typing import Any, Protocol
 
 from concordance_shared import Message, Tool
 
-from concordance_inference.generation import Completed
-
 
 class ChatFormat(Protocol):
     """Turns a conversation into the prompt that a model was trained on.
@@ -45,10 +43,6 @@ class ChatFormat(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text that is continued as it is, without a chat template."""
-        ...
-
-    def remember(self, prompt_ids: Sequence[int], completed: Completed) -> None:
-        """Keep an answer as it was sampled, for prompts that come back with it."""
         ...
 
     def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:

@@ -106,10 +106,9 @@ def _serve(
         # What is loaded stays: a collection that looked at all of it would stop every stream.
         gc.freeze()
         context = ServerContext(
-            engine=runtime.engine,
+            engine=runtime,
             chat=runtime.chat,
             mods=catalog,
-            allow_uploads=True,
             hosts=frozenset({listener.getsockname()[0]}),
         )
         names = [entry.name for entry in catalog.entries()]

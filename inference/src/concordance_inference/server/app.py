@@ -1,5 +1,6 @@
-"""The application: a function of what it serves."""
+"""The ASGI application: routes, guard and error handlers around a `ServerContext`."""
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -7,13 +8,23 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from concordance_inference.server.chat_completions import chat_completions
-from concordance_inference.server.context import ServerContext
+from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.errors import handlers
 from concordance_inference.server.guard import LOOPBACK_NAMES, RequestGuard
-from concordance_inference.server.health import healthz
 from concordance_inference.server.models_routes import get_model, list_models
 from concordance_inference.server.mods_routes import delete_mod, get_mod, list_mods, upload_mod
-from concordance_inference.server.work import Workers
+
+
+async def healthz(request: Request) -> Response:
+    """Return 200 while requests are accepted, 503 once the engine has stopped."""
+    engine = context_of(request).engine
+    status = "ok" if engine.is_running else "stopped"
+    return Response(
+        msgspec.json.encode({"status": status, "model": engine.model.id}),
+        status_code=200 if engine.is_running else 503,
+        media_type="application/json",
+    )
+
 
 ROUTES = (
     Route("/v1/chat/completions", chat_completions, methods=["POST"]),
@@ -28,18 +39,17 @@ ROUTES = (
 
 
 def create_app(context: ServerContext) -> Starlette:
-    """The application that serves an engine, a chat format and some mods."""
+    """Make the application that serves an engine, a chat format and mods."""
     app = Starlette(
         routes=ROUTES,
         middleware=[Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts)],
-        exception_handlers={**handlers(), ClientDisconnect: _nobody_waits},
+        exception_handlers={**handlers(), ClientDisconnect: _client_disconnected},
     )
     app.state.context = context
-    app.state.workers = Workers()
     return app
 
 
-async def _nobody_waits(request: Request, exc: Exception) -> Response:
-    """The client has gone; 499 is what others log in this case."""
+async def _client_disconnected(request: Request, exc: Exception) -> Response:
+    """Return 499, the status that other servers log for a client that disconnected."""
     del request, exc
     return Response(status_code=499)

@@ -1,4 +1,4 @@
-"""Reads a request's body into a struct: parsed at the edge, once."""
+"""Decodes a request's body into a Struct."""
 
 import re
 from contextlib import aclosing
@@ -12,22 +12,22 @@ Body = TypeVar("Body")
 
 _PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
 
-#: The most characters that a message repeats of what the client sent.
+#: The most characters of the client's input that a message quotes.
 _MAX_MESSAGE = 500
 
 
 async def read_raw(request: Request, *, max_bytes: int) -> bytes:
-    """Read a body of bounded size.
+    """Read a body of at most `max_bytes`.
 
     Raises:
-        TooLargeError: It is longer than `max_bytes`.
+        TooLargeError: It is longer.
     """
     raw = bytearray()
     async with aclosing(request.stream()) as chunks:
         async for chunk in chunks:
             raw += chunk
             if len(raw) > max_bytes:
-                raise TooLargeError(f"the body is longer than {max_bytes} bytes")
+                raise TooLargeError(f"the body is longer than {max_bytes} bytes; send less")
     return bytes(raw)
 
 
@@ -36,7 +36,7 @@ def decode_body(raw: bytes | msgspec.Raw, body_type: type[Body] | Any, *, at: st
 
     Args:
         raw: The JSON.
-        body_type: What it is decoded into.
+        body_type: The type to decode into.
         at: The path of the field; empty for the whole body.
 
     Raises:
@@ -55,7 +55,7 @@ def decode_body(raw: bytes | msgspec.Raw, body_type: type[Body] | Any, *, at: st
 
 
 def _named(message: str, at: str) -> InvalidRequestError:
-    """The message of msgspec with the path of the field taken out of it."""
+    """Msgspec's message, with the path of the field moved from its end to `param`."""
     found = _PATH.search(message)
     missing = re.search(r"missing required field `(?P<field>[^`]*)`", message)
     path = at + (found["path"] if found else "")

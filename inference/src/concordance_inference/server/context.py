@@ -1,4 +1,4 @@
-"""What the routes work with. Made once, when the application is."""
+"""What the routes share. Made once per application."""
 
 import msgspec
 from starlette.requests import Request
@@ -6,16 +6,17 @@ from starlette.requests import Request
 from concordance_inference.chat.format import ChatFormat
 from concordance_inference.generation import EngineClient
 from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.server.work import Workers
 
 
 class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The engine, the chat format, the mods, and what is allowed."""
+    """The engine, the chat format, the mods and the worker threads of an application."""
 
     engine: EngineClient
     chat: ChatFormat
     mods: ModCatalog
-    allow_uploads: bool  # only while the server listens on a loopback address
-    hosts: frozenset[str] = frozenset()  # addresses by which it is reached, beside the usual ones
+    hosts: frozenset[str] = frozenset()  # its addresses besides the usual loopback names
+    workers: Workers = msgspec.field(default_factory=Workers)
 
 
 def context_of(request: Request) -> ServerContext:

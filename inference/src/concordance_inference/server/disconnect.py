@@ -1,4 +1,4 @@
-"""Gives up on an answer when the client that waits for it has gone."""
+"""Cancels work when the client that waits for it disconnects."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -10,25 +10,25 @@ Result = TypeVar("Result")
 
 
 async def unless_disconnected(request: Request, work: Awaitable[Result]) -> Result:
-    """Wait for `work`, and cancel it if the client goes away first.
+    """Wait for `work`; cancel it if the client disconnects first.
 
     Raises:
-        ClientDisconnect: The client went away.
+        ClientDisconnect: The client disconnected.
     """
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
+    disconnected = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientDisconnect
         return task.result()
     finally:
-        for waiting in (task, gone):
+        for waiting in (task, disconnected):
             waiting.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        await asyncio.gather(task, disconnected, return_exceptions=True)
 
 
 async def _disconnected(request: Request) -> None:
-    """Return when the client goes away. The body must have been read."""
+    """Return when the client disconnects. The body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

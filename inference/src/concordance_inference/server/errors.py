@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 logger = logging.getLogger(__name__)
 
-#: How long a client that was turned away should wait, in seconds.
+#: Seconds after which a client that was refused for load may try again.
 _RETRY_AFTER_S = 1
 
 #: The longest message, in characters.
@@ -19,7 +19,7 @@ _MAX_MESSAGE = 2000
 
 
 def error_body(error: ConcordanceError) -> dict[str, Any]:
-    """The body that tells a client of an error; a mod's also says which mod, where and when."""
+    """An error's body in OpenAI's shape; that of a mod also has the mod, the event and the step."""
     fields: dict[str, Any] = {
         "message": _clipped(error.message),
         "type": error.type,
@@ -32,14 +32,14 @@ def error_body(error: ConcordanceError) -> dict[str, Any]:
 
 
 def _clipped(message: str) -> str:
-    """The message without most of what it may repeat of a request."""
+    """The message, shortened in its middle: it may quote a long request."""
     if len(message) <= _MAX_MESSAGE:
         return message
     return f"{message[: _MAX_MESSAGE // 2]} ... {message[-_MAX_MESSAGE // 2 :]}"
 
 
 def error_response(error: ConcordanceError) -> Response:
-    """The response that tells a client of an error."""
+    """An error's response: status, headers and body."""
     headers = {"Retry-After": str(_RETRY_AFTER_S)} if error.status_code in (429, 503) else None
     return Response(
         msgspec.json.encode(error_body(error)),
@@ -50,7 +50,7 @@ def error_response(error: ConcordanceError) -> Response:
 
 
 async def handle_ours(request: Request, exc: Exception) -> Response:
-    """An error that was raised on purpose."""
+    """Handle an error of our own family."""
     assert isinstance(exc, ConcordanceError)
     if exc.status_code >= 500:
         logger.error("%s %s: %s", request.method, request.scope["path"], exc)
@@ -58,7 +58,7 @@ async def handle_ours(request: Request, exc: Exception) -> Response:
 
 
 async def handle_http(request: Request, exc: Exception) -> Response:
-    """An error of the router: no such route, or not by this method."""
+    """Handle an error of the router: no such route, or not with this method."""
     assert isinstance(exc, HTTPException)
     what = f"{request.method} {request.scope['path'][:200]}"
     messages = {404: f"there is no {what}", 405: f"{what} is not allowed"}
@@ -70,9 +70,11 @@ async def handle_http(request: Request, exc: Exception) -> Response:
 
 
 async def handle_other(request: Request, exc: Exception) -> Response:
-    """An error that nobody meant: logged with its traceback, told without it."""
+    """Handle an unexpected error: log its traceback, send its type only."""
     logger.error("%s %s failed", request.method, request.scope["path"], exc_info=exc)
-    return error_response(EngineError(f"the server failed: {type(exc).__name__}"))
+    return error_response(
+        EngineError(f"the server failed with {type(exc).__name__}; its log has the traceback")
+    )
 
 
 def handlers() -> dict[Any, Any]:

@@ -6,14 +6,14 @@ from concordance_inference.mods.catalog import NamedMod
 
 
 def parse_model(model: str, served: str) -> tuple[NamedMod, ...]:
-    """The mods that a model string names.
+    """Return the mods that a model string names.
 
     Args:
-        model: What the request asks for.
+        model: The request's `model`.
         served: The id of the model that is served, which may itself hold slashes.
 
     Raises:
-        UnknownModelError: It begins with another model.
+        UnknownModelError: It names another model.
     """
     if model == served:
         return ()
@@ -21,7 +21,7 @@ def parse_model(model: str, served: str) -> tuple[NamedMod, ...]:
     if slash and name == served:
         return tuple(NamedMod(name=mod, where="model") for mod in mods.split("+"))
     raise UnknownModelError(
-        f"there is no model {model!r:.120} here; this server has {served!r}, and "
+        f"there is no model {model!r:.120}; this server has {served!r}, and "
         f"'{served}/<mod>+<mod>' to run it with mods",
         param="model",
     )

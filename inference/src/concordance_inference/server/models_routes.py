@@ -7,22 +7,24 @@ from starlette.responses import Response
 
 from concordance_inference.mods.catalog import ModEntry
 from concordance_inference.server.context import ServerContext, context_of
-from concordance_inference.server.work import workers_of
 
 
 async def list_models(request: Request) -> Response:
-    """Every model string that can be used as it stands, the plain one first."""
+    """List every model string that needs no further parameters, the plain one first."""
     context = context_of(request)
-    names = await workers_of(request).look_up(lambda: _names(context))
+    names = await context.workers.look_up(lambda: _names(context))
     return _json({"object": "list", "data": [_described(name, context) for name in names]})
 
 
 async def get_model(request: Request) -> Response:
-    """One model string."""
+    """Describe one model string."""
     context = context_of(request)
     name: str = request.path_params["name"]
-    if name not in await workers_of(request).look_up(lambda: _names(context)):
-        raise UnknownModelError(f"there is no model {name!r:.120} here", param="model")
+    if name not in await context.workers.look_up(lambda: _names(context)):
+        raise UnknownModelError(
+            f"there is no model {name!r:.120}; GET /v1/models lists all",
+            param="model",
+        )
     return _json(_described(name, context))
 
 

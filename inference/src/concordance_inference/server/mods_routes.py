@@ -1,7 +1,7 @@
 """`/v1/mods`: upload, list and delete mods.
 
-All of it runs on worker threads: the operator's files are read again when they have changed, and
-whatever they do when they are loaded would hold up every stream.
+All of it runs on worker threads: the operator's changed files are loaded again, and the code that
+they run at import would stall every stream.
 """
 
 from collections.abc import Callable
@@ -9,14 +9,12 @@ from functools import partial
 
 import msgspec
 from concordance_sdk import ModPayload
-from concordance_shared import ForbiddenError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from concordance_inference.mods.catalog import ModCatalog, ModEntry
 from concordance_inference.server.body import decode_body, read_raw
-from concordance_inference.server.context import ServerContext, context_of
-from concordance_inference.server.work import workers_of
+from concordance_inference.server.context import context_of
 
 #: The largest upload, in bytes.
 MAX_BODY = 1024 * 1024
@@ -38,11 +36,10 @@ async def get_mod(request: Request) -> Response:
 
 
 async def upload_mod(request: Request) -> Response:
-    """Load an upload, in place of an earlier one of its name."""
+    """Load an upload; it replaces an earlier upload of its name."""
     context = context_of(request)
-    _check_allowed(context)
     raw = await read_raw(request, max_bytes=MAX_BODY)
-    entry = await workers_of(request).load(partial(_uploaded, context.mods, raw))
+    entry = await context.workers.load(partial(_uploaded, context.mods, raw))
     return Response(bytes(entry.description), status_code=201, media_type="application/json")
 
 
@@ -51,10 +48,9 @@ def _uploaded(mods: ModCatalog, raw: bytes) -> ModEntry:
 
 
 async def delete_mod(request: Request) -> Response:
-    """Remove an upload; requests that run with it go on."""
-    context = context_of(request)
-    _check_allowed(context)
-    return await _looked_up(request, partial(_deleted, context.mods, request.path_params["name"]))
+    """Remove an upload; requests that run with it are not affected."""
+    mods, name = context_of(request).mods, request.path_params["name"]
+    return await _looked_up(request, partial(_deleted, mods, name))
 
 
 def _deleted(mods: ModCatalog, name: str) -> dict[str, object]:
@@ -62,14 +58,6 @@ def _deleted(mods: ModCatalog, name: str) -> dict[str, object]:
     return {"id": name, "object": "mod", "deleted": True}
 
 
-def _check_allowed(context: ServerContext) -> None:
-    if not context.allow_uploads:
-        raise ForbiddenError(
-            "mods are uploaded only while the server listens on a loopback address; put the mod "
-            "into a file and start the server with --mods FILE"
-        )
-
-
 async def _looked_up(request: Request, look_up: Callable[[], object]) -> Response:
-    data = await workers_of(request).look_up(lambda: msgspec.json.encode(look_up()))
+    data = await context_of(request).workers.look_up(lambda: msgspec.json.encode(look_up()))
     return Response(data, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Waits for what the engine says of a request."""
+"""Waits for the engine's updates of a request."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -7,8 +7,8 @@ from typing import cast
 
 from concordance_inference.generation import Completed, Failed, Update
 
-#: A stream begins when the first position is decided, so that what fails before has a status of
-#: its own; a prompt that takes longer than this, in seconds, begins it anyway.
+#: The response of a stream starts with the first token, so that an earlier failure has its own
+#: HTTP status. A prompt that takes longer than this, in seconds, starts it anyway.
 PATIENCE_S = 10.0
 
 
@@ -28,10 +28,10 @@ async def completed(updates: AsyncIterator[Update]) -> Completed:
 
 
 async def begun(updates: AsyncIterator[Update]) -> AsyncGenerator[Update]:
-    """Wait until a request is known to run; return its updates, the first one included.
+    """Wait for a request's first update; return all of its updates.
 
     Raises:
-        ConcordanceError: It failed before that.
+        ConcordanceError: It failed before its first token.
     """
     first = asyncio.ensure_future(anext(updates))
     try:

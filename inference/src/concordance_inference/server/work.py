@@ -1,7 +1,7 @@
-"""Runs what takes time with a request's size on worker threads, a bounded number at a time.
+"""Runs work that grows with a request's size on worker threads, a bounded number at a time.
 
-On the event loop it would stop every stream. On worker threads it takes turns with the engine's
-thread: tokenizing lets that run, and Python code is interrupted every few milliseconds.
+On the event loop it would stall every stream. On worker threads it shares the GIL with the engine's
+thread: tokenizing releases it, and Python code is switched out every few milliseconds.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,26 +9,23 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from concordance_shared import EngineOverloadedError
-from starlette.requests import Request
 
 Result = TypeVar("Result")
 
-#: A request of more bytes than this is a large one.
+#: Requests of more bytes than this are read one at a time.
 _LARGE = 64 * 1024
 
-#: How many small requests are read at a time, how many large ones, for how many the mods get ready,
-#: how many uploads are loaded, how many lists are looked up, and how many ends of answers are
-#: encoded. None of these waits for another.
+#: Threads for each kind of work. A kind never waits for another.
 _NUM_THREADS: Mapping[str, int] = {
-    "small": 4,
-    "large": 1,
+    "small requests": 4,
+    "large requests": 1,
     "mods": 4,
     "uploads": 2,
-    "lists": 2,
-    "ends": 2,
+    "lookups": 2,
+    "responses": 2,
 }
 
-#: How many requests wait for any of these but the last, at most.
+#: Limit of requests that wait for any kind of work except encoding a response.
 MAX_WAITING = 256
 
 
@@ -36,27 +33,24 @@ class Workers:
     """Worker threads of one application."""
 
     def __init__(self) -> None:
-        """Start with none; threads are started when they are needed."""
+        """Start no threads; each is started when it is needed."""
         self._limiters: dict[str, CapacityLimiter] = {}
-        self._num_reading = 0
+        self._num_waiting = 0
 
     async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:
-        """Run a function that reads a request. Cancelling waits for it.
-
-        Args:
-            function: What is run.
-            num_bytes: The size of the request.
+        """Run a function that decodes a request of `num_bytes`. Cancelling waits for it.
 
         Raises:
-            EngineOverloadedError: Too many requests wait to be read already.
+            EngineOverloadedError: Too many requests are waiting.
         """
-        return await self._bounded(function, "large" if num_bytes > _LARGE else "small")
+        kind = "large requests" if num_bytes > _LARGE else "small requests"
+        return await self._bounded(function, kind)
 
-    async def get_ready(self, function: Callable[[], Result]) -> Result:
+    async def prepare(self, function: Callable[[], Result]) -> Result:
         """Run a function that makes the mods of a request. Cancelling waits for it.
 
         Raises:
-            EngineOverloadedError: Too many requests wait already.
+            EngineOverloadedError: Too many requests are waiting.
         """
         return await self._bounded(function, "mods")
 
@@ -64,42 +58,35 @@ class Workers:
         """Run a function that loads an upload. Cancelling waits for it.
 
         Raises:
-            EngineOverloadedError: Too many requests wait already.
+            EngineOverloadedError: Too many requests are waiting.
         """
         return await self._bounded(function, "uploads")
 
     async def look_up(self, function: Callable[[], Result]) -> Result:
-        """Run a function that looks mods up, whose files may have to be read again.
+        """Run a function that looks up mods, whose changed files are loaded again.
 
         Raises:
-            EngineOverloadedError: Too many requests wait already.
+            EngineOverloadedError: Too many requests are waiting.
         """
-        return await self._bounded(function, "lists")
+        return await self._bounded(function, "lookups")
 
-    async def end(self, function: Callable[[], Result]) -> Result:
-        """Run a function that encodes an answer. It is never refused, and waits for its like."""
-        return await to_thread.run_sync(function, limiter=self._limiter("ends"))
+    async def encode(self, function: Callable[[], Result]) -> Result:
+        """Run a function that encodes a response: never refused, whatever else is waiting."""
+        return await to_thread.run_sync(function, limiter=self._limiter("responses"))
 
     async def _bounded(self, function: Callable[[], Result], kind: str) -> Result:
-        if self._num_reading >= MAX_WAITING:
+        if self._num_waiting >= MAX_WAITING:
             raise EngineOverloadedError(
-                f"{MAX_WAITING} requests wait to be read already; try again later"
+                f"the server already reads {MAX_WAITING} requests; try again later"
             )
-        self._num_reading += 1
+        self._num_waiting += 1
         try:
             return await to_thread.run_sync(function, limiter=self._limiter(kind))
         finally:
-            self._num_reading -= 1
+            self._num_waiting -= 1
 
     def _limiter(self, kind: str) -> CapacityLimiter:
         """The limiter of a kind of work; made on the event loop, to which it belongs."""
         if kind not in self._limiters:
             self._limiters[kind] = CapacityLimiter(_NUM_THREADS[kind])
         return self._limiters[kind]
-
-
-def workers_of(request: Request) -> Workers:
-    """The worker threads of the application that serves a request."""
-    workers = request.app.state.workers
-    assert isinstance(workers, Workers)
-    return workers

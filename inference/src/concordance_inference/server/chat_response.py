@@ -1,4 +1,4 @@
-"""A chat completion as OpenAI's clients read it, whole or in chunks."""
+"""A chat completion in OpenAI's shape, whole or in chunks."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,27 +18,27 @@ from concordance_inference.generation import (
     Update,
 )
 
-#: JSON has no -inf; clients of OpenAI's API know this number for what cannot be.
+#: JSON has no -inf; OpenAI's API sends this logprob for an impossible token.
 _IMPOSSIBLE = -9999.0
 
 
-class ChatAnswer:
-    """The answer to one request: everything it sends has one id and one time."""
+class ChatResponse:
+    """The response to one request: all of its parts have the same id and time."""
 
     def __init__(
         self, request: GenerationRequest, model: str, token_bytes: Callable[..., bytes]
     ) -> None:
-        """Begin an answer.
+        """Start a response.
 
         Args:
-            request: What was asked of the engine.
-            model: The model string of the request, which is repeated to the client.
+            request: The request that the engine runs.
+            model: The request's `model`, which is sent back.
             token_bytes: The bytes that a token adds to a text, as `ChatFormat.token_bytes`.
         """
         self._has_mods = bool(request.mods)
         self._has_logprobs = request.top_logprobs is not None
         self._token_bytes = token_bytes
-        self._num_told = 0  # tokens whose log-probabilities were told
+        self._num_logprobs = 0  # tokens whose logprobs were encoded
         self._head: dict[str, Any] = {
             "id": f"chatcmpl-{request.request_id}",
             "created": int(time.time()),
@@ -46,7 +46,7 @@ class ChatAnswer:
         }
 
     def completion(self, completed: Completed) -> dict[str, Any]:
-        """The whole answer."""
+        """The body of a response that is not streamed."""
         message: dict[str, Any] = {
             "role": "assistant",
             "content": completed.text if completed.text or not completed.tool_calls else None,
@@ -75,7 +75,7 @@ class ChatAnswer:
         logprobs: Sequence[TokenLogprobs] = (),
         **fields: Any,
     ) -> dict[str, Any]:
-        """A chunk of a stream; without a delta, one without choices."""
+        """Make a chunk of a stream; one without a delta has no choices."""
         choice = {
             "index": 0,
             "delta": delta,
@@ -90,15 +90,15 @@ class ChatAnswer:
         }
 
     def _logprobs(self, entries: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
-        """How likely each token was, in OpenAI's shape."""
+        """Logprobs in OpenAI's shape."""
         if not self._has_logprobs:
             return None
         content = [self._position(entry) for entry in entries]
         return {"content": content, "refusal": None}
 
     def _position(self, entry: TokenLogprobs) -> dict[str, Any]:
-        """A token and what could have stood there; the first one reads as the start of a text."""
-        at_start, self._num_told = not self._num_told, self._num_told + 1
+        """A token and its alternatives; the first token is decoded as the start of a text."""
+        at_start, self._num_logprobs = not self._num_logprobs, self._num_logprobs + 1
         return {
             **self._token(entry.token_id, entry.logprob, at_start=at_start),
             "top_logprobs": [self._token(*pair, at_start=at_start) for pair in entry.top],
@@ -113,7 +113,7 @@ class ChatAnswer:
         }
 
     def _about_mods(self, completed: Completed) -> dict[str, Any]:
-        """What mods did, for those who named some."""
+        """Counts of what mods did, for requests with mods."""
         if not self._has_mods:
             return {}
         counts = {
@@ -123,27 +123,27 @@ class ChatAnswer:
         return {"concordance": counts}
 
     def last_chunk(self, completed: Completed) -> dict[str, Any]:
-        """The chunk that tells the usage, for those who asked."""
+        """The chunk with the usage, if the client requested it."""
         return self.chunk(None, usage=usage(completed), **self._about_mods(completed))
 
 
 class ChatChunks:
     """The chunks of one stream: the role first, then text or tool calls, the reason last."""
 
-    def __init__(self, answer: ChatAnswer, *, include_usage: bool) -> None:
-        """Begin a stream.
+    def __init__(self, response: ChatResponse, *, include_usage: bool) -> None:
+        """Start a stream.
 
         Args:
-            answer: The answer whose chunks these are.
-            include_usage: Whether the client asked for the usage.
+            response: The response whose chunks these are.
+            include_usage: End with a chunk that has the usage.
         """
-        self._answer = answer
+        self._response = response
         self._include_usage = include_usage
         self._extra: dict[str, Any] = {"usage": None} if include_usage else {}
         self._has_role = False
 
     def of(self, update: Update) -> Iterator[dict[str, Any]]:
-        """The chunks that an update of the engine becomes."""
+        """Turn an update of the engine into chunks."""
         match update:
             case TextDelta():
                 yield from self._role("")
@@ -157,24 +157,24 @@ class ChatChunks:
         yield from self._role(None if completed.tool_calls else "")
         for i, call in enumerate(completed.tool_calls):
             yield from self._tool_call(i, call)
-        yield self._answer.chunk({}, completed.finish_reason, **self._extra)
+        yield self._response.chunk({}, completed.finish_reason, **self._extra)
         if self._include_usage:
-            yield self._answer.last_chunk(completed)
+            yield self._response.last_chunk(completed)
 
     def _role(self, content: str | None) -> Iterator[dict[str, Any]]:
         if not self._has_role:
             self._has_role = True
-            yield self._answer.chunk({"role": "assistant", "content": content}, **self._extra)
+            yield self._response.chunk({"role": "assistant", "content": content}, **self._extra)
 
     def _text(self, delta: TextDelta) -> dict[str, Any]:
         content = {"content": delta.text}
-        chunk = self._answer.chunk(content, logprobs=delta.logprobs, **self._extra)
+        chunk = self._response.chunk(content, logprobs=delta.logprobs, **self._extra)
         if delta.retracted:
             chunk["concordance"] = {"retracted": delta.retracted}
         return chunk
 
     def _tool_call(self, index: int, call: ToolCall) -> Iterator[dict[str, Any]]:
-        """The call's name once, then its arguments; what is said once is not said again."""
+        """The call's name, then its arguments: clients join the pieces of each field."""
         opened = {
             "index": index,
             "id": call.id,
@@ -182,12 +182,12 @@ class ChatChunks:
             "function": {"name": call.function.name, "arguments": ""},
         }
         arguments = {"index": index, "function": {"arguments": call.function.arguments}}
-        yield self._answer.chunk({"tool_calls": [opened]}, **self._extra)
-        yield self._answer.chunk({"tool_calls": [arguments]}, **self._extra)
+        yield self._response.chunk({"tool_calls": [opened]}, **self._extra)
+        yield self._response.chunk({"tool_calls": [arguments]}, **self._extra)
 
 
 def usage(completed: Completed) -> dict[str, Any]:
-    """How many tokens a request took."""
+    """Token counts in OpenAI's shape."""
     return {
         "prompt_tokens": completed.prompt_tokens,
         "completion_tokens": completed.completion_tokens,
