@@ -12,7 +12,7 @@ from concordance_sdk.constraints import (
     allows,
     compile_constraint,
 )
-from concordance_sdk.constraints.schema.net import problem_of
+from concordance_sdk.constraints.schema.validator import problem_of
 from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import ConstraintError
 from vocabularies import smollm

@@ -11,8 +11,8 @@ from concordance_sdk.constraints.byte_grammar import failure_of, fault_of
 from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder, literal
 from concordance_sdk.constraints.schema.compiler import definitions_of
 from concordance_sdk.constraints.schema.definitions import ANY_SPACE, Spaces
-from concordance_sdk.constraints.schema.net import problem_of
 from concordance_sdk.constraints.schema.places import Places
+from concordance_sdk.constraints.schema.validator import problem_of
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
 
 

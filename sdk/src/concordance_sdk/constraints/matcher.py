@@ -146,7 +146,7 @@ class Matcher:
     def _unrepeated(self, mask: bytes, watch: Watch) -> bytearray:
         """Clear the tokens of a mask that complete a repeated item."""
         kept = bytearray(mask)
-        for token_id, token in self._vocabulary.closers.having(watch.suspects()):
+        for token_id, token in self._vocabulary.token_index.containing(watch.suspects()):
             bit = 1 << token_id % 8
             if kept[token_id // 8] & bit and not watch.copy().read(token):
                 kept[token_id // 8] &= ~bit
@@ -154,7 +154,7 @@ class Matcher:
 
     def _repeating(self, mask: bytes | bytearray, watch: Watch) -> list[int]:
         """Return the tokens of a mask that continue a prefix of an earlier item."""
-        token_ids = self._vocabulary.closers.beginning(watch.repeating())
+        token_ids = self._vocabulary.token_index.prefixes_of(watch.repeating())
         return [i for i in sorted(token_ids) if mask[i // 8] >> i % 8 & 1]
 
     def _must_repeat(self, matcher: "LLMatcher", watch: Watch, token_id: int, depth: int) -> bool:

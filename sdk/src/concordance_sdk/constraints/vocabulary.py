@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.byte_grammar import STUCK, error_of, limits
-from concordance_sdk.constraints.schema.unique import Closers
+from concordance_sdk.constraints.schema.unique import TokenIndex
 from concordance_sdk.constraints.start import StartMatcher, StartTokens
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -51,7 +51,7 @@ class Vocabulary:
         self.eos_mask = _mask(self.eos_ids, self.size)
         self._last_end = len(self.eos_mask.rstrip(b"\0"))
         self._tokens = LLTokenizer(TokenizerWrapper(bridge), eos_token=sorted(self.eos_ids))
-        self.closers = Closers(bridge.tokens)
+        self.token_index = TokenIndex(bridge.tokens)
         bridge.greedy = self._tokens.greedy_tokenize
         #: Least recently used first.
         self._prototypes: OrderedDict[tuple[str, bool], LLMatcher] = OrderedDict()

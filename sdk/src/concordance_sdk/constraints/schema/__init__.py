@@ -1,1 +1,1 @@
-"""JSON Schema as a grammar: what each keyword means, and how documents are written."""
+"""JSON Schema as a grammar: the semantics of each keyword, and the grammar of the documents."""

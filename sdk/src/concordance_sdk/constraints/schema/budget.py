@@ -1,22 +1,22 @@
-"""A bound on the work that a schema makes when it is compiled."""
+"""A limit on the work of compiling a schema."""
 
 import time
 
 from concordance_shared import ConstraintError
 
-#: How often the clock is looked at.
+#: The time is checked once every this many steps.
 _EVERY = 256
 
 
 class Budget:
-    """Work that may be done: a number of steps, and seconds."""
+    """A limit in steps and in seconds of CPU time."""
 
     def __init__(self, steps: int, seconds: float) -> None:
-        """Begin to count.
+        """Start counting.
 
         Args:
-            steps: How many alternatives may be combined.
-            seconds: How long it may take.
+            steps: The maximum number of alternatives that may be combined.
+            seconds: The maximum CPU time of this thread.
         """
         self._steps = steps
         self._seconds = seconds
@@ -24,25 +24,25 @@ class Budget:
         self._spent = 0
 
     def spend(self, steps: int = 1) -> None:
-        """Do some work.
+        """Count some steps.
 
         Raises:
-            ConstraintError: It is more than was allowed.
+            ConstraintError: The limit is exceeded.
         """
         self._spent += steps
         if self._spent > self._steps:
             raise ConstraintError(
                 f"it combines more than {self._steps} alternatives; give the cases of 'oneOf', "
-                "'anyOf' and 'if' a property with a 'const' of its own, or leave some out"
+                "'anyOf' and 'if' a property with its own 'const', or remove some"
             )
         if self._spent % _EVERY < steps:
             self.check()
 
     def check(self) -> None:
-        """Look at the clock.
+        """Check the CPU time.
 
         Raises:
-            ConstraintError: It took too long.
+            ConstraintError: The limit is exceeded.
         """
         if time.thread_time() > self._end:
             raise ConstraintError(

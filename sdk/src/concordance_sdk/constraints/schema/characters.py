@@ -1,10 +1,10 @@
-r"""Sets of characters as a JSON text spells them.
+r"""Sets of characters in the JSON encoding of a string.
 
-Each character has one spelling: itself, or the shortest escape where JSON demands one. So a class
-that excludes a character excludes it however it could be spelled, and a key has one spelling only.
+Each character has one encoding: itself, or the shortest escape where JSON requires one. So a class
+that excludes a character excludes every encoding of it, and a key can be written in one way only.
 
-Validators disagree about `\s`, `\w`, `\d` and `.` beyond ASCII. What is written keeps to what all
-of them mean (narrow); what is excluded, to what any of them means (wide).
+Validators disagree about `\s`, `\w`, `\d` and `.` beyond ASCII. Generated text uses only characters
+that all of them include (narrow); exclusion covers characters that any of them includes (wide).
 """
 
 import functools
@@ -14,13 +14,13 @@ from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.schema.ecma import Characters, Escape
 
-#: Characters that JSON writes behind a backslash, and what stands there.
+#: Code points with a two-character escape in JSON, and its second character.
 _SHORT = {8: "b", 9: "t", 10: "n", 12: "f", 13: "r", 34: '"', 92: "\\"}
 
-#: Characters that never stand for themselves.
+#: Code points that must be escaped.
 _ESCAPED = (*range(0x20), 34, 92)
 
-#: Any one character, as an expression of a regular expression.
+#: Any one character, as a regular expression.
 ANY_CHARACTER = r'(?:[^"\\\x00-\x1f]|\\["\\bfnrt]|\\u00(?:0[0-7bef]|1[0-9a-f]))'
 
 _SPACE = r"\t\n\x0b\x0c\r \xa0\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}"
@@ -34,7 +34,7 @@ _CLASSES = {
 }
 _DOT = {False: r"\n\r\u{2028}\u{2029}", True: r"\n"}
 
-#: The general categories of Unicode, by their names and their long names.
+#: The general categories of Unicode, by short and long names.
 _CATEGORIES = {
     "L": "L", "Letter": "L", "Lu": "Lu", "Uppercase_Letter": "Lu", "Ll": "Ll",
     "Lowercase_Letter": "Ll", "Lt": "Lt", "Titlecase_Letter": "Lt", "Lm": "Lm",
@@ -57,14 +57,14 @@ _ALPHABETIC = ("Alphabetic", "Alpha", "Uppercase", "Lowercase")
 
 
 def is_exact(characters: Characters) -> bool:
-    """Whether all validators mean the same characters."""
+    """True if all validators agree on the set."""
     escapes = (escape for escape in characters.escapes if not escape.name.startswith("p"))
     return not characters.is_dot and not any(escapes)
 
 
 @functools.lru_cache(4096)
 def spelled(characters: Characters, *, wide: bool) -> str:
-    r"""One character of a set as JSON spells it, as a regular expression; empty if there is none.
+    r"""Return a regular expression for the JSON encoding of one character of a set; may be empty.
 
     Examples:
         >>> from concordance_sdk.constraints.schema.ecma import parse
@@ -87,7 +87,7 @@ def spelled(characters: Characters, *, wide: bool) -> str:
 
 
 def _plain(characters: Characters) -> str | None:
-    """A set of ranges without anything that JSON escapes; `None` if it is another."""
+    """Handle a set of ranges with no escaped character; return `None` for any other set."""
     if characters.is_dot or characters.escapes or characters.is_negated or not characters.ranges:
         return None
     if any(first <= code <= last for first, last in characters.ranges for code in _ESCAPED):
@@ -100,7 +100,7 @@ def _plain(characters: Characters) -> str | None:
 
 
 def _body(characters: Characters, *, wide: bool) -> str:
-    """The inside of a class in the syntax of llguidance's regular expressions."""
+    """Return the inside of a class in llguidance's regular expression syntax."""
     if characters.is_dot:
         return "^" + _DOT[wide]
     inside = wide != characters.is_negated
@@ -119,7 +119,7 @@ def _ranges(characters: Characters) -> str:
 
 
 def _writable(characters: Characters) -> list[tuple[int, int]]:
-    """The ranges without halves of surrogate pairs, which no text in UTF-8 has."""
+    """Return the ranges without surrogates, which cannot be encoded in UTF-8."""
     below = ((first, min(last, 0xD7FF)) for first, last in characters.ranges)
     above = ((max(first, 0xE000), last) for first, last in characters.ranges)
     is_whole = [last < 0xD800 or first > 0xDFFF for first, last in characters.ranges]
@@ -138,12 +138,12 @@ def _escape(escape: Escape, *, wide: bool) -> str:
 
 
 def _code(code: int) -> str:
-    """One character of a regular expression."""
+    """Encode one character for a regular expression."""
     return chr(code) if chr(code).isalnum() and code < 128 else f"\\x{{{code:x}}}"
 
 
 def _coded(codes: list[int]) -> str:
-    """The last two digits of codes below 0x20, as a regular expression."""
+    r"""Return a regular expression for the last two digits of `\u00XX` escapes below 0x20."""
     return "|".join(
         f"{high}[{_digit_ranges(digits)}]"
         for high in (0, 1)
@@ -152,7 +152,7 @@ def _coded(codes: list[int]) -> str:
 
 
 def _digit_ranges(digits: list[int]) -> str:
-    """Hexadecimal digits as the inside of a class."""
+    """Return hexadecimal digits as the inside of a class."""
     runs: list[list[int]] = []
     for digit in digits:
         is_next = runs and digit == runs[-1][-1] + 1 and (digit < 10) == (runs[-1][-1] < 10)
@@ -164,10 +164,10 @@ def _digit_ranges(digits: list[int]) -> str:
 
 
 def contains(characters: Characters, code: int, *, wide: bool) -> bool:
-    """Whether a set has a character of ASCII.
+    """True if a set contains an ASCII character.
 
     Raises:
-        ConstraintError: It names a property that is not known.
+        ConstraintError: A Unicode property is not supported.
     """
     if characters.is_dot:
         return code != 10 and (wide or code != 13)
@@ -194,7 +194,7 @@ def _escape_contains(escape: Escape, code: int, *, wide: bool) -> bool:
 
 
 def _property(escape: Escape) -> str:
-    """The name of a property that llguidance knows too.
+    """Translate the name of a Unicode property for llguidance.
 
     Raises:
         ConstraintError: It is not supported.

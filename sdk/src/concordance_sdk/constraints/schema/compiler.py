@@ -10,44 +10,44 @@ from concordance_sdk.constraints.schema.definitions import Definitions, Spaces
 from concordance_sdk.constraints.schema.document import Document
 from concordance_sdk.constraints.schema.meaning import Meaning
 from concordance_sdk.constraints.schema.shapes import ANYTHING
-from concordance_sdk.constraints.schema.writer import Writer, placed
+from concordance_sdk.constraints.schema.writer import Writer, with_location
 
-#: How much work a schema may make, and for how many seconds.
+#: Limits of compilation, in steps and in seconds of CPU time.
 _STEPS = 400_000
 _SECONDS = 5.0
 
-#: How deep rules and brackets nest. llguidance takes up to 2 KiB of the stack for each, and a
-#: thread has 8 MiB.
+#: Maximum nesting depth of rules and parentheses. llguidance uses up to 2 KiB of stack per level,
+#: and a thread has 8 MiB.
 _MAX_DEPTH = 2000
 
-#: For how many schemas the grammar is remembered.
-_REMEMBERED = 256
+#: Number of compiled schemas in the cache.
+_CACHE_SIZE = 256
 
 
 def _checked(definitions: Definitions) -> Definitions:
-    """A grammar that does not overflow the stack when it is read.
+    """Reject a grammar that would overflow the stack of llguidance's parser.
 
     Raises:
-        ConstraintError: It would.
+        ConstraintError: It nests too deep.
     """
     if definitions.depth() > _MAX_DEPTH:
         raise ConstraintError(
-            "its objects have too many optional members, one behind the other and nested in each "
-            "other; list them in 'required', or leave some out"
+            "its objects have too many optional members in a row, nested in each other; list them "
+            "in 'required', or remove some"
         )
     return definitions
 
 
-@functools.lru_cache(_REMEMBERED)
+@functools.lru_cache(_CACHE_SIZE)
 def definitions_of(schema: str, spaces: Spaces) -> Definitions:
-    """The grammar of the documents that follow a schema.
+    """Compile a schema, cached.
 
     Args:
         schema: The schema, as JSON text.
-        spaces: What stands between the parts of a document.
+        spaces: The punctuation and white space between the parts of a document.
 
     Raises:
-        ConstraintError: It is no schema, cannot be enforced, or no finite document follows it.
+        ConstraintError: It is not a schema, cannot be enforced, or no finite document matches it.
     """
     try:
         document = Document(json.loads(schema))
@@ -55,8 +55,8 @@ def definitions_of(schema: str, spaces: Spaces) -> Definitions:
         root = ANYTHING if document.root == 0 else frozenset({(document.root, True)})
         return _checked(Writer(meaning, spaces).write(root))
     except ConstraintError as exc:
-        raise placed(exc, "#") from exc
+        raise with_location(exc, "#") from exc
     except RecursionError as exc:
         raise ConstraintError(
-            "its schemas lead to each other too often; make it smaller (at #)"
+            "its schemas reference each other too often; make it smaller (at #)"
         ) from exc

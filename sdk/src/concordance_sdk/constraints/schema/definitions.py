@@ -1,4 +1,4 @@
-"""The grammar of a document, as definitions that stand in a larger one."""
+"""The grammar of a JSON document, as definitions that are embedded in a larger grammar."""
 
 import re
 
@@ -6,16 +6,16 @@ from msgspec import Struct
 
 from concordance_sdk.constraints.schema.places import NOWHERE, Places
 
-#: Names of terminals and rules in an expression that has no other words outside of quotes.
+#: Names of terminals and rules in an expression; also quoted strings, to skip them.
 _NAMES = re.compile(r'"(?:[^"\\]|\\.)*"|/(?:[^/\\]|\\.)*/|%json .*|\b[Tvr]\d+\b')
 
 
-#: What counts for how deep rules nest: names of rules, and brackets.
+#: References to rules and parentheses, which determine the nesting depth.
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*"|/(?:[^/\\]|\\.)*/|%json .*|\b[vr]\d+\b|[()]')
 
 
 class Spaces(Struct, frozen=True):
-    """What stands between the parts of a document, as expressions of terminals."""
+    """Punctuation with white space, as terminal expressions."""
 
     item: str
     colon: str
@@ -25,10 +25,10 @@ class Spaces(Struct, frozen=True):
     close_object: str = '"}"'
 
 
-#: White space as it is written over several lines: a space, or a line break and indentation.
+#: Usual white space of indented JSON: a space, or a line break and indentation.
 _SPACE = "(?: |\\n[ ]{0,12}|\\n\\t{0,6})?"
 
-#: White space wherever JSON allows it, and not much of it.
+#: White space wherever JSON allows it, up to a limit.
 ANY_SPACE = Spaces(
     item=f"/ ?,{_SPACE}/",
     colon=f"/ ?:{_SPACE}/",
@@ -40,13 +40,13 @@ ANY_SPACE = Spaces(
 
 
 class Definitions(Struct, frozen=True):
-    """A grammar: the expressions of its terminals and rules, by name, and where it begins.
+    """A grammar: its terminals and rules by name, and the start rule.
 
     Attributes:
-        terminals: Expressions of terminals.
-        rules: Expressions of rules.
-        root: The rule of a whole document.
-        unique: Where arrays stand whose items differ, which no rule can say.
+        terminals: Name -> terminal expression.
+        rules: Name -> rule expression.
+        root: The rule of the whole document.
+        unique: Where `uniqueItems` applies, which no rule can express.
     """
 
     terminals: dict[str, str]
@@ -55,9 +55,9 @@ class Definitions(Struct, frozen=True):
     unique: Places = NOWHERE
 
     def depth(self) -> int:
-        """How deep rules and brackets nest when they are read from the root on, each rule once.
+        """Return the maximum nesting depth of rules and parentheses, visiting each rule once.
 
-        llguidance reads them by recursion, on the stack of its thread.
+        llguidance processes them recursively, on the stack of its thread.
         """
         deepest, seen = 0, {self.root}
         waiting = [(iter(_references(self.rules[self.root])), 0)]
@@ -73,10 +73,10 @@ class Definitions(Struct, frozen=True):
         return deepest
 
     def lark(self, number: int) -> list[str]:
-        """The definitions in llguidance's variant of Lark, with names that no other document has.
+        """Return the definitions as Lark, with names unique to this document.
 
         Args:
-            number: Tells the document from others in the same grammar.
+            number: The index of the document within the grammar.
         """
         every = {**self.rules, **self.terminals}
         return [
@@ -85,7 +85,7 @@ class Definitions(Struct, frozen=True):
 
 
 def _references(expression: str) -> list[tuple[str, int]]:
-    """The rules that an expression names, each with how many brackets are around it, and 1."""
+    """Return the rules that an expression references, each with its parenthesis depth plus 1."""
     found: list[tuple[str, int]] = []
     depth = 1
     for match in _NESTING.finditer(expression):
@@ -102,7 +102,7 @@ def _prefixed(name: str, number: int) -> str:
 
 
 def _renamed(expression: str, number: int) -> str:
-    """An expression with the names of one document."""
+    """Prefix all names in an expression with the number of the document."""
 
     def rename(found: re.Match[str]) -> str:
         return _prefixed(found[0], number) if found[0][0] in "Tvr" else found[0]

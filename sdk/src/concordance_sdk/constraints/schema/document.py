@@ -1,4 +1,4 @@
-"""The schemas in a document: where each stands, and what a reference leads to."""
+"""The schemas nested in a schema document, their locations, and the resolution of references."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -21,25 +21,25 @@ _MAPPINGS = (
     *("dependencies",),
 )
 
-#: How deep schemas nest.
+#: Maximum nesting depth of schemas.
 MAX_DEPTH = 200
 
 
 class Place(Struct, frozen=True):
-    """Where a schema stands: a JSON pointer, and the address that its references start from."""
+    """The location of a schema: its JSON pointer and its base URI."""
 
     pointer: str
     base: str
 
 
 class Document:
-    """A schema and all schemas in it, each known by a number.
+    """A schema and all schemas nested in it, identified by number.
 
     Booleans are schemas too: number 0 is `true`, number 1 is `false`.
     """
 
     def __init__(self, schema: Any) -> None:
-        """Find the schemas of a document.
+        """Index the schemas of a document.
 
         Raises:
             ConstraintError: They nest too deep.
@@ -47,7 +47,7 @@ class Document:
         self.schemas: list[dict[str, Any] | bool] = [True, False]
         self._places: list[Place] = [Place("", ""), Place("", "")]
         self._numbers: dict[int, int] = {}
-        self._kept: list[Any] = []  # what `_numbers` knows by identity
+        self._kept: list[Any] = []  # keeps the objects alive whose ids are in `_numbers`
         self._resources: dict[str, tuple[Any, str]] = {}
         self._anchors: dict[tuple[str, str], tuple[Any, str]] = {}
         self._dynamic: dict[str, list[tuple[Any, str, str]]] = {}
@@ -56,15 +56,15 @@ class Document:
         self.root = self.number(schema, Place("", self._bases.get(id(schema), "")))
 
     def number(self, schema: Any, place: Place) -> int:
-        """The number of a schema.
+        """Return the number of a schema; assign one if it is new.
 
         Raises:
-            ConstraintError: It is no schema.
+            ConstraintError: It is not a schema.
         """
         if isinstance(schema, bool):
             return 0 if schema else 1
         if not isinstance(schema, dict):
-            raise ConstraintError(f"{schema!r:.60} (at {shown(place.pointer)}) is no schema")
+            raise ConstraintError(f"{schema!r:.60} (at {shown(place.pointer)}) is not a schema")
         known = self._numbers.get(id(cast(object, schema)))
         if known is None:
             known = self._numbers[id(cast(object, schema))] = len(self.schemas)
@@ -76,10 +76,10 @@ class Document:
         return known
 
     def inner(self, number: int, *steps: str | int) -> int:
-        """The number of a schema in another.
+        """Return the number of a nested schema.
 
         Args:
-            number: The other.
+            number: The outer schema.
             steps: The keys and indices that lead to it.
         """
         place = self._places[number]
@@ -89,79 +89,79 @@ class Document:
         pointer = place.pointer + "".join(f"/{_escaped(step)}" for step in steps)
         return self.number(value, Place(pointer, place.base))
 
-    def made(self, schema: dict[str, Any], number: int, *steps: str | int) -> int:
-        """The number of a schema that is made of what another says.
+    def derived(self, schema: dict[str, Any], number: int, *steps: str | int) -> int:
+        """Return the number of a schema that was built from part of another.
 
         Raises:
-            ConstraintError: It is no schema.
+            ConstraintError: It is not a schema.
         """
         place = self._places[number]
         return self.number(schema, Place(self.at(number, *steps), place.base))
 
     def at(self, number: int, *steps: str | int) -> str:
-        """The JSON pointer to a schema, or to what stands in it."""
+        """Return the JSON pointer to a schema, or to a location in it."""
         return self._places[number].pointer + "".join(f"/{_escaped(step)}" for step in steps)
 
     def fail(self, number: int, why: str, *steps: str | int) -> ConstraintError:
-        """The error that something in a schema cannot be enforced.
+        """Build the error for a part of a schema that cannot be enforced.
 
         Args:
             number: The schema.
-            why: The keyword and what is wrong with it.
-            steps: The keys and indices that lead to what is wrong.
+            why: The keyword, and what is wrong with it.
+            steps: The keys and indices that lead to the part.
         """
         return ConstraintError(f"{why} (at {shown(self.at(number, *steps))})")
 
-    def referred(self, number: int, word: str) -> int:
-        """The number of the schema that a reference leads to.
+    def resolve(self, number: int, word: str) -> int:
+        """Return the number of the schema that a reference points to.
 
         Raises:
-            ConstraintError: It leads to nothing, or out of the document.
+            ConstraintError: It points to nothing, or to another document.
         """
         schema = self.schemas[number]
         assert isinstance(schema, dict)
         reference = schema[word]
         if not isinstance(reference, str):
-            raise self.fail(number, f"{word!r} is a text, not {reference!r:.40}", word)
+            raise self.fail(number, f"{word!r} is a string, not {reference!r:.40}", word)
         try:
             address, fragment = urldefrag(urljoin(self._places[number].base, reference))
         except ValueError as exc:
             raise self.fail(
-                number, f"{word!r} {reference!r:.60} is no address: {exc}", word
+                number, f"{word!r} {reference!r:.60} is not a URI: {exc}", word
             ) from exc
         if word == "$dynamicRef":
-            return self._dynamically(number, reference, fragment)
+            return self._resolve_dynamic(number, reference, fragment)
         if address not in self._resources:
             raise self.fail(
                 number,
-                f"it follows no {word!r} to another document, as to {reference!r:.80}; put what is "
-                "meant under '$defs', and refer to it as '#/$defs/...'",
+                f"it follows no {word!r} to another document, as to {reference!r:.80}; put the "
+                "schema under '$defs', and reference it as '#/$defs/...'",
                 word,
             )
-        found = self._found(address, fragment)
+        found = self._lookup(address, fragment)
         if found is None:
             raise self.fail(
                 number,
-                f"{word!r} {reference!r:.60} points to nothing; put what it means under '$defs'",
+                f"{word!r} {reference!r:.60} points to nothing; put the schema under '$defs'",
                 word,
             )
         value, pointer = found
         return self.number(value, Place(pointer, address))
 
-    def _dynamically(self, number: int, reference: str, fragment: str) -> int:
-        """What a dynamic reference leads to, if it can be one schema only."""
+    def _resolve_dynamic(self, number: int, reference: str, fragment: str) -> int:
+        """Resolve a `$dynamicRef`, if it can only mean one schema."""
         named = self._dynamic.get(fragment, [])
         if len(named) != 1 or not reference.startswith("#"):
             raise self.fail(
                 number,
-                f"it cannot enforce '$dynamicRef' {reference!r:.40} unless one '$dynamicAnchor' "
-                "has that name; use '$ref'",
+                f"it cannot enforce '$dynamicRef' {reference!r:.40} unless exactly one "
+                "'$dynamicAnchor' has that name; use '$ref'",
                 "$dynamicRef",
             )
         value, pointer, base = named[0]
         return self.number(value, Place(pointer, base))
 
-    def _found(self, address: str, fragment: str) -> tuple[Any, str] | None:
+    def _lookup(self, address: str, fragment: str) -> tuple[Any, str] | None:
         root, pointer = self._resources[address]
         if fragment and not fragment.startswith("/"):
             return self._anchors.get((address, fragment))
@@ -175,23 +175,23 @@ class Document:
         return value, pointer
 
     def _scan(self, document: Any) -> None:
-        """Find what has an address or a name, wherever schemas stand."""
+        """Index all URIs and anchors."""
         self._resources[""] = (document, "")
         waiting: list[tuple[Any, str, str, int]] = [(document, "", "", 0)]
         while waiting:
             schema, pointer, base, depth = waiting.pop()
             if depth > MAX_DEPTH:
                 raise ConstraintError(
-                    f"it is nested deeper than {MAX_DEPTH} schemas (at {pointer[:60]}...); put "
-                    "what is inside under '$defs', and refer to it"
+                    f"it is nested deeper than {MAX_DEPTH} schemas (at {pointer[:60]}...); move "
+                    "inner schemas to '$defs' and reference them"
                 )
-            base = self._named(schema, pointer, base)
+            base = self._register(schema, pointer, base)
             self._bases[id(schema)] = base
             for inner, steps in _inner_schemas(schema):
                 waiting.append((inner, pointer + steps, base, depth + 1))
 
-    def _named(self, schema: dict[str, Any], pointer: str, base: str) -> str:
-        """Note the names of a schema; return the address that its references start from."""
+    def _register(self, schema: dict[str, Any], pointer: str, base: str) -> str:
+        """Index the ids and anchors of a schema; return its base URI."""
         for word in ("$id", "id"):
             name = schema.get(word)
             if not isinstance(name, str) or (word == "id" and "$ref" in schema):
@@ -215,7 +215,7 @@ class Document:
 
 
 def shown(pointer: str) -> str:
-    """A JSON pointer as messages show it: `#` for the whole document."""
+    """Format a JSON pointer for a message: `#` is the whole document."""
     return f"#{pointer}"
 
 
@@ -224,7 +224,7 @@ def _escaped(step: str | int) -> str:
 
 
 def _inside(value: Any, key: str) -> tuple[Any] | None:
-    """What stands under a key, or at an index."""
+    """Return the value at a key or index in a tuple, or `None` if there is none."""
     if isinstance(value, list):
         items = cast(list[Any], value)
         is_index = key.isascii() and key.isdecimal() and len(key) < 9
@@ -235,7 +235,7 @@ def _inside(value: Any, key: str) -> tuple[Any] | None:
 
 
 def _inner_schemas(schema: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """The schemas in a schema, and the end of their pointer."""
+    """Yield the directly nested schemas, with the end of their pointers."""
     for word, value in schema.items():
         if word in _MAPPINGS and isinstance(value, dict):
             for key, inner in cast(dict[str, Any], value).items():

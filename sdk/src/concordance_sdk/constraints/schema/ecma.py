@@ -1,7 +1,7 @@
-r"""Regular expressions of ECMA-262, which is the dialect of JSON Schema, as trees.
+r"""A parser of ECMA-262 regular expressions, the dialect of JSON Schema.
 
-What other dialects add (`\A`, `(?i)`, `[[:alpha:]]`, possessive quantifiers) is rejected by its
-name, since a validator reads it as something else or as an error.
+Syntax of other dialects (`\A`, `(?i)`, `[[:alpha:]]`, possessive quantifiers) is rejected by name,
+since a validator would interpret it differently or reject it.
 """
 
 from typing import NoReturn
@@ -9,31 +9,31 @@ from typing import NoReturn
 from concordance_shared import ConstraintError
 from msgspec import Struct
 
-#: The last code point.
+#: The largest code point.
 LAST = 0x10FFFF
 
-#: Characters that a letter behind a backslash stands for.
+#: Control escapes and their code points.
 _CONTROL_ESCAPES = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 
-#: A quantifier without an upper end repeats up to this often.
+#: The maximum of a quantifier without an upper bound.
 UNBOUNDED = None
 
-#: Above this, a repetition is larger than any text that a model writes.
+#: Larger repetitions are rejected: they are longer than any text that a model writes.
 _MAX_REPEAT = 100_000
 
-#: How deep groups nest.
+#: Maximum nesting depth of groups.
 _MAX_DEPTH = 100
 
 
 class Escape(Struct, frozen=True):
-    r"""A class by its letter: `d`, `w` or `s`, or a Unicode property as `p{L}`."""
+    r"""A class escape: `d`, `w` or `s`, or a Unicode property such as `p{L}`."""
 
     name: str
     is_negated: bool = False
 
 
 class Characters(Struct, frozen=True):
-    """One character out of ranges and escapes; `.` is `dot`."""
+    """One character of a class; `.` has `is_dot`."""
 
     ranges: tuple[tuple[int, int], ...] = ()
     escapes: tuple[Escape, ...] = ()
@@ -42,19 +42,19 @@ class Characters(Struct, frozen=True):
 
 
 class Sequence(Struct, frozen=True):
-    """Nodes one behind the other."""
+    """Nodes in sequence."""
 
     nodes: "tuple[Node, ...]" = ()
 
 
 class Alternatives(Struct, frozen=True):
-    """One of some nodes."""
+    """One of several nodes."""
 
     nodes: "tuple[Node, ...]"
 
 
 class Repeat(Struct, frozen=True):
-    """A node several times."""
+    """A node, repeated."""
 
     node: "Node"
     least: int
@@ -62,13 +62,13 @@ class Repeat(Struct, frozen=True):
 
 
 class Anchor(Struct, frozen=True):
-    r"""A place: `^`, `$`, `b` or `B`."""
+    r"""An anchor or word boundary: `^`, `$`, `b` or `B`."""
 
     kind: str
 
 
 class LookAhead(Struct, frozen=True):
-    """What must, or must not, come next."""
+    """A positive or negative lookahead."""
 
     node: "Node"
     is_negated: bool
@@ -78,16 +78,16 @@ Node = Characters | Sequence | Alternatives | Repeat | Anchor | LookAhead
 
 
 def parse(pattern: str) -> Node:
-    """The tree of a pattern.
+    """Parse a pattern.
 
     Raises:
-        ConstraintError: It is no pattern of ECMA-262, or uses what no regular grammar can say.
+        ConstraintError: It is not an ECMA-262 pattern, or a regular grammar cannot express it.
     """
     return _Parser(pattern).parse()
 
 
 class _Parser:
-    """Reads one pattern from left to right."""
+    """A recursive descent parser of one pattern."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
@@ -97,7 +97,7 @@ class _Parser:
     def parse(self) -> Node:
         node = self._alternatives()
         if self._at < len(self._pattern):
-            self._fail("it has a ')' that closes nothing")
+            self._fail("it has an unmatched ')'")
         return node
 
     def _fail(self, why: str) -> NoReturn:
@@ -114,7 +114,7 @@ class _Parser:
 
     def _next(self) -> str:
         if self._at >= len(self._pattern):
-            self._fail("it ends too early")
+            self._fail("it is incomplete")
         self._at += 1
         return self._pattern[self._at - 1]
 
@@ -148,16 +148,16 @@ class _Parser:
             case "\\":
                 return self._escape()
             case "*" | "+" | "?":
-                self._fail(f"its {character!r} repeats nothing")
+                self._fail(f"its {character!r} has nothing to repeat")
             case "{" if self._quantifier_at(self._at - 1):
-                self._fail("its '{' repeats nothing")
+                self._fail("its '{' has nothing to repeat")
             case _:
                 return _one(ord(character))
 
     def _group(self) -> Node:
         if self._take("?"):
             if self._peek("<=") or self._peek("<!"):
-                self._fail("look-behind '(?<' is not supported; say it without")
+                self._fail("look-behind '(?<' is not supported; write it without")
             if self._take("="):
                 return LookAhead(self._closed(), is_negated=False)
             if self._take("!"):
@@ -185,15 +185,15 @@ class _Parser:
         if bounds is None:
             return node
         if isinstance(node, Anchor | LookAhead):
-            self._fail("a place, such as '^' or '(?=', cannot be repeated")
-        self._take("?")  # a lazy one matches the same texts
+            self._fail("an assertion, such as '^' or '(?=', cannot be repeated")
+        self._take("?")  # a lazy quantifier matches the same texts
         if self._peek("+") or self._peek("*") or self._peek("?") or self._quantifier_at(self._at):
             self._fail("a quantifier follows a quantifier, which is not of ECMA-262")
         least, most = bounds
         if max(least, most or 0) > _MAX_REPEAT:
             self._fail(f"it repeats more than {_MAX_REPEAT} times")
         if most is not None and most < least:
-            self._fail("a quantifier ends before it begins")
+            self._fail("the maximum of a quantifier is less than its minimum")
         return Repeat(node, least, most)
 
     def _quantifier(self) -> tuple[int, int | None] | None:
@@ -206,7 +206,7 @@ class _Parser:
         return None
 
     def _quantifier_at(self, at: int) -> tuple[int, tuple[int, int | None]] | None:
-        """The end and the bounds of a `{n,m}` at a place; `None` if none stands there."""
+        """Return the end and the bounds of a `{n,m}` at a position, or `None`."""
         end = self._pattern.find("}", at)
         if not self._pattern.startswith("{", at) or end < 0:
             return None
@@ -226,7 +226,7 @@ class _Parser:
         return _one(item) if isinstance(item, int) else Characters(escapes=(item,))
 
     def _escaped(self, *, in_class: bool) -> int | Escape:  # noqa: PLR0911
-        """What stands behind a backslash: a code point or a class."""
+        """Parse the rest of an escape to a code point or a class."""
         letter = self._next()
         if letter in "dws":
             return Escape(letter)
@@ -247,7 +247,7 @@ class _Parser:
         if letter in "xu":
             return self._code(letter)
         if letter.isdecimal() or letter == "k":
-            self._fail(f"'\\{letter}', a reference to a group, is not supported; say it without")
+            self._fail(f"'\\{letter}', a reference to a group, is not supported; write it without")
         if letter.isalnum():
             self._fail(f"'\\{letter}' is not of ECMA-262, the dialect of JSON Schema")
         return ord(letter)
@@ -277,10 +277,10 @@ class _Parser:
         code = _hexadecimal(digits)
         if code is None or code > LAST:
             self._fail(f"'\\{letter}' needs a code point in hexadecimal digits")
-        if 0xD800 <= code <= 0xDBFF and self._take("\\u"):  # half of a pair
+        if 0xD800 <= code <= 0xDBFF and self._take("\\u"):  # a surrogate pair
             low = self._code("u")
             if not 0xDC00 <= low <= 0xDFFF:
-                self._fail("half of a surrogate pair stands alone")
+                self._fail("half of a surrogate pair is alone")
             return 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
         return code
 

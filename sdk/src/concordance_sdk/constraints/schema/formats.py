@@ -1,7 +1,7 @@
-"""Formats as patterns: texts that every validator takes for one of the format.
+"""Formats as patterns that match only texts which every validator accepts.
 
-Narrower than the standards where validators differ. A name that no standard knows is an
-annotation, as JSON Schema says, and constrains nothing.
+Narrower than the standards where validators differ. An unknown format is an annotation, as JSON
+Schema specifies, and constrains nothing.
 """
 
 _YEAR = "[1-9][0-9]{3}"
@@ -34,7 +34,7 @@ _UNRESERVED = "-A-Za-z0-9._~"
 _SEGMENT = f"(?:[{_UNRESERVED}!$&'()*+,;=:@]|{_PERCENT})"
 _QUERY = f"(?:[{_UNRESERVED}!$&'()*+,;=:@/?]|{_PERCENT})"
 _REST = f"(?:\\?{_QUERY}*)?(?:#{_QUERY}*)?"
-# A last label of digits is a wrong IPv4 address to browsers.
+# Browsers treat a host whose last label is digits as an invalid IPv4 address.
 _SITE = f"(?:{_PLAIN_LABEL}\\.){{0,3}}[a-z][a-zA-Z0-9]{{0,20}}"
 _HTTP = f"https?://{_SITE}(?::[0-9]{{1,4}})?(?:/{_SEGMENT}*)*{_REST}"
 _URI = f"(?:{_HTTP}|ftp://{_SITE}(?:/{_SEGMENT}*)*|urn:[a-z][a-z0-9]{{1,20}}:{_SEGMENT}+|mailto:[a-z0-9.]+@{_HOST})"
@@ -44,12 +44,12 @@ _POINTER = '(?:/(?:[^~/"\\\\\\x00-\\x1f\\x7f-\\u{10ffff}]|~[01])*)*'
 _LOCAL = "[A-Za-z0-9_+-]{1,20}(?:\\.[A-Za-z0-9_+-]{1,20}){0,2}"  # at most 64 characters
 _SHORT_LABEL = "[a-zA-Z0-9](?:(?:[a-zA-Z0-9]|-[a-zA-Z0-9]){0,15})?"
 _EMAIL = f"{_LOCAL}@{_SHORT_LABEL}(?:\\.{_SHORT_LABEL}){{1,3}}"
-_N = "[0-9]{1,6}"  # more does not fit in the durations of every language
+_N = "[0-9]{1,6}"  # more would overflow the durations of some languages
 _CLOCK_PART = f"T(?:{_N}H(?:{_N}M(?:{_N}S)?)?|{_N}M(?:{_N}S)?|{_N}S)"
 _DATE_PART = f"(?:{_N}Y(?:{_N}M(?:{_N}D)?)?|{_N}M(?:{_N}D)?|{_N}D)"
 _BASE64 = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 
-#: Texts of formats, as patterns of the whole text.
+#: Format -> a pattern of the whole text.
 PATTERNS = {
     name: f"^(?:{pattern})$"
     for name, pattern in {
@@ -84,7 +84,7 @@ PATTERNS = {
     }.items()
 }
 
-#: Numbers of formats that OpenAPI knows: the least, and the largest.
+#: Integer formats of OpenAPI -> their minimum and maximum.
 INTEGERS = {
     "int8": (-(2**7), 2**7 - 1),
     "int16": (-(2**15), 2**15 - 1),

@@ -1,7 +1,7 @@
-"""What a schema means: its keywords, and their negations, as shapes of values.
+"""The semantics of a schema: its keywords, and their negations, as shapes of values.
 
-What cannot be said may be left out where it is one of several alternatives: then fewer documents
-are written, and none that breaks the schema. Where it is demanded, it is refused by name.
+An inexpressible alternative is omitted: the grammar then generates fewer documents, but no invalid
+one. An inexpressible requirement is rejected by name.
 """
 
 import re
@@ -12,7 +12,7 @@ from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.schema.budget import Budget
 from concordance_sdk.constraints.schema.document import Document
-from concordance_sdk.constraints.schema.keywords import parts, value_among
+from concordance_sdk.constraints.schema.keywords import assertions, value_among
 from concordance_sdk.constraints.schema.patterns import compile_pattern
 from concordance_sdk.constraints.schema.shapes import (
     ALL,
@@ -28,35 +28,35 @@ from concordance_sdk.constraints.schema.shapes import (
     Object,
     Shape,
     Text,
-    both_arrays,
-    both_booleans,
-    both_numbers,
-    both_texts,
+    intersect_arrays,
+    intersect_booleans,
+    intersect_numbers,
+    intersect_texts,
     least_of,
-    united,
+    union,
 )
 from concordance_sdk.constraints.schema.texts import has_texts
 
-#: Of more alternatives of one type, the rest is left out.
+#: Maximum number of alternative shapes per type; further ones are omitted.
 _MAX_ALTERNATIVES = 24
 
-#: How many classes of keys patterns may make.
+#: Maximum number of classes of keys, by the patterns that match them.
 _MAX_CLASSES = 64
 
-#: How deep is looked for a contradiction.
-_MAX_LOOK = 4
+#: Maximum depth of the search for contradictions.
+_MAX_SEARCH_DEPTH = 4
 
-#: Drafts in which what stands beside a `$ref` is ignored.
+#: Drafts in which siblings of a `$ref` are ignored.
 _OLD_DRAFTS = ("draft-03", "draft-04", "draft-05", "draft-06", "draft-07")
 
 
 class Meaning:
-    """The meaning of the schemas of a document."""
+    """Computes and caches the possible values of the schemas of a document."""
 
     def __init__(self, document: Document, budget: Budget) -> None:
-        """Begin, with nothing known.
+        """Create an empty cache.
 
-        `draft` is the draft that the document names: 3, 4, 6, 7, 2019 or 2020.
+        `draft` is the draft named by the document's `$schema`: 3, 4, 6, 7, 2019 or 2020.
         """
         self.document = document
         self.budget = budget
@@ -71,37 +71,37 @@ class Meaning:
         self.draft = int(known[1]) if known else 2020
 
     def cases(self, conjunction: Conjunction) -> Cases:
-        """What a value that follows all literals may be.
+        """Return the values that match all literals of a conjunction.
 
         Raises:
-            ConstraintError: Something in them cannot be enforced.
+            ConstraintError: A part cannot be enforced.
         """
         known = self._cases.get(conjunction)
         if known is None:
             known = ALL
             for literal in sorted(conjunction, key=lambda literal: (not literal[1], literal[0])):
-                known = self.both(known, self.literal(*literal))
+                known = self.intersect(known, self.literal(*literal))
             self._cases[conjunction] = known
         return known
 
-    def literal(self, number: int, is_followed: bool) -> Cases:  # noqa: FBT001
-        """What a value that follows a schema, or breaks it, may be.
+    def literal(self, number: int, is_positive: bool) -> Cases:  # noqa: FBT001
+        """Return the values that match a schema, or those that violate it.
 
         Raises:
-            ConstraintError: Something in it cannot be enforced, or it refers to itself.
+            ConstraintError: A part cannot be enforced, or the schema refers to itself.
         """
-        key = (number, is_followed)
+        key = (number, is_positive)
         if key in self._literals:
             return self._literals[key]
         schema = self.document.schemas[number]
         if isinstance(schema, bool):
-            return ALL if schema == is_followed else NONE
+            return ALL if schema == is_positive else NONE
         if key in self._running:
             raise self.document.fail(number, "a '$ref' leads back to itself, with nothing between")
         self.budget.spend()
         self._running.add(key)
         try:
-            found = self._positive(number) if is_followed else self._negative(number)
+            found = self._positive(number) if is_positive else self._negative(number)
         finally:
             self._running.discard(key)
         self._literals[key] = found
@@ -109,27 +109,27 @@ class Meaning:
 
     def _positive(self, number: int) -> Cases:
         found = ALL
-        for part in parts(self, number):
-            found = self.both(found, part(True))  # noqa: FBT003
+        for assertion in assertions(self, number):
+            found = self.intersect(found, assertion(True))  # noqa: FBT003
         return found
 
     def _negative(self, number: int) -> Cases:
-        demands = list(parts(self, number))
+        negatable = list(assertions(self, number))
         schema = self.document.schemas[number]
         assert isinstance(schema, dict)
         if self._ignores_siblings and "$ref" in schema:
-            return demands[0](False)  # noqa: FBT003
-        return united(*(part(False) for part in demands)) if demands else NONE  # noqa: FBT003
+            return negatable[0](False)  # noqa: FBT003
+        return union(*(assertion(False) for assertion in negatable)) if negatable else NONE  # noqa: FBT003
 
-    def every(self, cases: Iterable[Cases]) -> Cases:
-        """What is of all cases."""
+    def intersect_all(self, cases: Iterable[Cases]) -> Cases:
+        """Intersect any number of cases."""
         found = ALL
         for case in cases:
-            found = self.both(found, case)
+            found = self.intersect(found, case)
         return found
 
-    def both(self, one: Cases, other: Cases) -> Cases:
-        """What is of both cases."""
+    def intersect(self, one: Cases, other: Cases) -> Cases:
+        """Intersect two cases."""
         if one is ALL or other is ALL:
             return other if one is ALL else one
         is_exact = one.is_exact and other.is_exact
@@ -151,14 +151,14 @@ class Meaning:
     def _pairs(self, kind: str, some: tuple[Any, ...], others: tuple[Any, ...]) -> Iterator[Shape]:
         combine: Callable[[Any, Any], Any] = {
             "null": lambda one, _: one,
-            "boolean": both_booleans,
-            "number": both_numbers,
-            "string": both_texts,
-            "array": both_arrays,
-            "object": self.both_objects,
+            "boolean": intersect_booleans,
+            "number": intersect_numbers,
+            "string": intersect_texts,
+            "array": intersect_arrays,
+            "object": self.intersect_objects,
         }[kind]
         is_pruned = len(some) > 1 or len(others) > 1
-        contained: set[Any] = set()  # of the others: those that one of `some` holds wholly
+        contained: set[Any] = set()  # those in `others` that are a subset of one of `some`
         for one in some:
             found: list[Any] = []
             for other in others:
@@ -166,7 +166,7 @@ class Meaning:
                     continue
                 self.budget.spend()
                 shape = combine(one, other)
-                if shape == one:  # what else it shares with others is in it
+                if shape == one:  # a subset of `other`, so no further pair adds to it
                     found = [one]
                     break
                 if shape == other:
@@ -176,29 +176,29 @@ class Meaning:
             yield from found
 
     def _is_dead(self, shape: Shape) -> bool:
-        """Whether a required key of an object clearly has no value."""
+        """True if a required key of an object clearly has no value."""
         if not isinstance(shape, Object):
             return False
         return any(key in shape.required and self.is_empty(value, 1) for key, value in shape.named)
 
-    def both_objects(self, one: Object, other: Object) -> Object | None:
-        """The objects of both; `None` if there clearly are none."""
+    def intersect_objects(self, one: Object, other: Object) -> Object | None:
+        """Intersect two shapes; `None` if the result is clearly empty."""
         ones, others_ = dict(one.named), dict(other.named)
         named: dict[str, Conjunction] = {}
         for key in (*ones, *(key for key in others_ if key not in ones)):
             first = ones[key] if key in ones else self._other_value(one, key)
             second = others_[key] if key in others_ else self._other_value(other, key)
-            named[key] = self.joined(first, second)
+            named[key] = self.conjoin(first, second)
         required = one.required | other.required
         if any(named.get(key, ANYTHING) >= NOTHING for key in required):
             return None
-        others = self._both_keys(one.others, other.others)
+        others = self._intersect_keys(one.others, other.others)
         least, most = max(one.least, other.least), least_of(one.most, other.most)
         if most is not None and most < max(least, len(required)):
             return None
         return Object(tuple(named.items()), required, others, one.keys | other.keys, least, most)
 
-    def _both_keys(self, one: tuple[Keys, ...], other: tuple[Keys, ...]) -> tuple[Keys, ...]:
+    def _intersect_keys(self, one: tuple[Keys, ...], other: tuple[Keys, ...]) -> tuple[Keys, ...]:
         if one == other:
             return one
         self.budget.spend(len(one) * len(other))
@@ -217,16 +217,16 @@ class Meaning:
         return has_texts(Text(patterns=keys.patterns))
 
     def value_of(self, shape: Object, key: str) -> Conjunction:
-        """What the value of a key follows in an object."""
+        """Return the conjunction of the value of a key in an object."""
         named = dict(shape.named)
         return named[key] if key in named else self._other_value(shape, key)
 
-    def joined(self, one: Conjunction, other: Conjunction) -> Conjunction:
-        """Both conjunctions, without what follows from the rest."""
+    def conjoin(self, one: Conjunction, other: Conjunction) -> Conjunction:
+        """Unite two conjunctions, without negated schemas that the others already exclude."""
         if one <= other or other <= one:
             return one | other
         every = one | other
-        followed = [number for number, is_followed in every if is_followed]
+        followed = [number for number, is_positive in every if is_positive]
         return frozenset(
             literal
             for literal in every
@@ -234,27 +234,27 @@ class Meaning:
         )
 
     def _exclude(self, one: int, other: int) -> bool:
-        """Whether no value follows both of two schemas."""
+        """True if no value matches both of two schemas."""
         return one > 1 and self.is_empty(frozenset({(one, True), (other, True)}), 2)
 
     @staticmethod
     def _other_value(shape: Object, key: str) -> Conjunction:
-        """What the value of a key without a schema of its own follows."""
+        """Return the conjunction of the value of a key that is not named."""
         return value_among(shape.others, key)
 
     def is_empty(self, conjunction: Conjunction, depth: int = 0) -> bool:
-        """Whether no value follows all literals, as far as can be seen without going deep."""
+        """True if a bounded search shows that no value matches all literals."""
         if conjunction >= NOTHING:
             return True
-        if depth > _MAX_LOOK:
+        if depth > _MAX_SEARCH_DEPTH:
             return False
         key = (conjunction, depth)
         if key not in self._empty:
-            self._empty[key] = False  # where it is looked for inside of itself
-            self._empty[key] = self._looks_empty(conjunction, depth)
+            self._empty[key] = False  # in case of recursion
+            self._empty[key] = self._search_empty(conjunction, depth)
         return self._empty[key]
 
-    def _looks_empty(self, conjunction: Conjunction, depth: int) -> bool:
+    def _search_empty(self, conjunction: Conjunction, depth: int) -> bool:
         try:
             cases = self.cases(conjunction)
         except ConstraintError:

@@ -1,7 +1,7 @@
 """Sets of numbers, and the decimals that are written for them.
 
-A decimal that is written has at most 15 significant digits. So a validator that reads it as a
-double compares it with a bound as one that reads it exactly, and no bound is reached by rounding.
+A written decimal has at most 15 significant digits. A validator that parses it as a double then
+compares it with a bound as one that parses it exactly, and no bound is reached by rounding.
 """
 
 import math
@@ -12,22 +12,22 @@ from fractions import Fraction
 from concordance_shared import ConstraintError
 from msgspec import Struct
 
-#: So many significant digits keep their order as doubles.
+#: Decimals of this many significant digits keep their order as doubles.
 _DIGITS = 15
 _LARGEST = Decimal(10**_DIGITS - 1)
 
-#: A factor beside 2 and 5 up to which multiples are written.
+#: Maximum prime-to-10 factor of multiples.
 _MAX_FACTOR = 1000
 
-#: Digits that multiples of powers of 2 and 5 may end with, at most so many.
+#: Maximum number of endings by which multiples of powers of 2 and 5 are recognized.
 _MAX_ENDINGS = 256
 
-#: A bound has at most so many digits before and behind the point.
+#: Maximum number of digits of a bound, before or after the decimal point.
 _MAX_SPAN = 400
 
 
 class Interval(Struct, frozen=True):
-    """The numbers between two bounds, or the whole ones among them, or the multiples."""
+    """Numbers between two bounds; optionally only integers, or only multiples."""
 
     low: Decimal | None = None
     high: Decimal | None = None
@@ -38,12 +38,12 @@ class Interval(Struct, frozen=True):
 
     @property
     def point(self) -> Decimal | None:
-        """The only number, if there is one only."""
+        """The only number in the interval, or `None` if there are more."""
         return self.low if self.low is not None and self.low == self.high else None
 
 
-def intersected(one: Interval, other: Interval) -> Interval | None:
-    """The numbers of both; `None` if there clearly are none."""
+def intersect_intervals(one: Interval, other: Interval) -> Interval | None:
+    """Intersect two intervals; `None` if the result is clearly empty."""
     low = _inner((one.low, one.is_low_open), (other.low, other.is_low_open), sign=1)
     high = _inner((one.high, one.is_high_open), (other.high, other.is_high_open), sign=-1)
     multiple = _common(one.multiple, other.multiple)
@@ -52,7 +52,7 @@ def intersected(one: Interval, other: Interval) -> Interval | None:
 
 
 def checked(interval: Interval) -> Interval | None:
-    """An interval with closed bounds where it has whole numbers only; `None` if it has none."""
+    """Normalize an interval: bounds of integers are closed; `None` if it is empty."""
     if interval.is_integer:
         interval = _whole_bounds(interval)
     low, high = interval.low, interval.high
@@ -85,11 +85,11 @@ def _whole_bounds(interval: Interval) -> Interval:
 def _inner(
     one: tuple[Decimal | None, bool], other: tuple[Decimal | None, bool], *, sign: int
 ) -> tuple[Decimal | None, bool]:
-    """The tighter of two bounds, each with whether it is open.
+    """Return the tighter of two bounds, each with True if it is open.
 
     Args:
-        one: The one bound.
-        other: The other.
+        one: The first bound.
+        other: The second bound.
         sign: 1 for lower bounds, -1 for upper ones.
     """
     if one[0] is None or other[0] is None:
@@ -100,7 +100,7 @@ def _inner(
 
 
 def _common(one: Fraction | None, other: Fraction | None) -> Fraction | None:
-    """The least common multiple."""
+    """Return the least common multiple."""
     if one is None or other is None:
         return other if one is None else one
     numerator = math.lcm(one.numerator * other.denominator, other.numerator * one.denominator)
@@ -108,7 +108,7 @@ def _common(one: Fraction | None, other: Fraction | None) -> Fraction | None:
 
 
 def outside(interval: Interval) -> Iterator[Interval]:
-    """The numbers that are not between the bounds of an interval."""
+    """Yield the numbers below and above an interval."""
     if interval.low is not None:
         yield Interval(high=interval.low, is_high_open=not interval.is_low_open)
     if interval.high is not None:
@@ -116,12 +116,12 @@ def outside(interval: Interval) -> Iterator[Interval]:
 
 
 def expression(interval: Interval) -> str | None:
-    r"""The decimals of an interval, as an expression of terminals; `None` if there are none.
+    r"""Return the decimals of an interval as a terminal expression; `None` if there are none.
 
-    Those that only llguidance's own arithmetic can say begin with `%json`, and are a rule.
+    Multiples that only llguidance's own arithmetic can express begin with `%json`, which is a rule.
 
     Raises:
-        ConstraintError: Its bounds or multiples are too large to be written.
+        ConstraintError: Its bounds or multiples are too large.
 
     Examples:
         >>> expression(Interval(Decimal(0), Decimal(9), is_integer=True))
@@ -145,15 +145,15 @@ def _literal(number: Decimal) -> str:
 
 
 class _Half(Struct, frozen=True):
-    """Numbers of one sign, by their magnitudes."""
+    """Numbers of one sign, by magnitude."""
 
     is_negative: bool
-    low: tuple[Decimal, bool]  # and whether it is open
+    low: tuple[Decimal, bool]  # True if it is open
     high: tuple[Decimal | None, bool]
 
 
 def _halves(interval: Interval) -> Iterator[_Half]:
-    """The numbers below zero and those from zero on; there is no negative zero."""
+    """Split an interval into negative numbers and numbers of at least zero; there is no `-0`."""
     low, high = interval.low, interval.high
     zero = Decimal(0)
     if high is None or high > 0 or (high == 0 and not interval.is_high_open):
@@ -188,12 +188,12 @@ def _signed(half: _Half, interval: Interval) -> str | None:
 
 
 def _is_free(interval: Interval) -> bool:
-    """Whether any number will do, so that an exponent cannot leave the bounds."""
+    """True if all numbers are allowed, so that an exponent cannot exceed a bound."""
     return interval == Interval()
 
 
 def _rounded(bound: Decimal, is_open: bool, *, up: bool) -> tuple[Decimal, bool]:  # noqa: FBT001
-    """A bound with few enough digits, inside of it also as a double."""
+    """Round a bound to few enough digits, inwards, also if it is parsed as a double."""
     rounding = ROUND_CEILING if up else ROUND_FLOOR
     rounded = Context(prec=_DIGITS, rounding=rounding).plus(bound)
     if rounded == bound:
@@ -202,7 +202,7 @@ def _rounded(bound: Decimal, is_open: bool, *, up: bool) -> tuple[Decimal, bool]
 
 
 def _base(low: Decimal, high: Decimal | None, interval: Interval) -> str:
-    """Decimals without a sign, with few enough digits."""
+    """Return unsigned decimals with few enough digits."""
     size = max(_DIGITS, low.adjusted() + 2)
     if interval.is_integer:
         return f"/0|[1-9][0-9]{{0,{size - 1}}}/"
@@ -216,7 +216,11 @@ def _base(low: Decimal, high: Decimal | None, interval: Interval) -> str:
 
 
 def _above(bound: Decimal, *, is_open: bool) -> str:
-    """The decimals from a bound on, as a regular expression."""
+    r"""Return a regular expression for the decimals of at least, or above, a bound.
+
+    For 25.4: more digits before the point (`[1-9][0-9]{2,}`), a larger digit after a common prefix
+    (`[3-9][0-9]`, `2[6-9]`, `25\.[5-9][0-9]*`), or the bound itself and more digits.
+    """
     digits = f"{bound:f}"
     whole, _, fraction = digits.partition(".")
     fraction = fraction.rstrip("0")
@@ -236,7 +240,7 @@ def _above(bound: Decimal, *, is_open: bool) -> str:
 
 
 def _equal_or_above(whole: str, fraction: str, *, is_open: bool) -> str:
-    """Decimals that begin with a bound's digits."""
+    """Return decimals that begin with the digits of a bound."""
     if is_open:
         return f"{whole}\\.{fraction}[0-9]*[1-9][0-9]*"
     return f"{whole}\\.{fraction}[0-9]*" if fraction else f"{whole}(?:\\.[0-9]+)?"
@@ -247,7 +251,7 @@ def _larger(digit: str) -> str:
 
 
 def _has_endings(multiple: Fraction) -> bool:
-    """Whether multiples are known by the last of their digits."""
+    """True if multiples can be recognized by their last digits."""
     found = _ending_size(multiple)
     if found is None:
         return False
@@ -256,7 +260,11 @@ def _has_endings(multiple: Fraction) -> bool:
 
 
 def _ending_size(multiple: Fraction) -> tuple[int, int, int] | None:
-    """The digits behind the point, the digits that decide, and what these are multiples of."""
+    """Return the number of decimal places, the number of last digits that decide, and their unit.
+
+    `None` if the last digits do not decide. For 0.25: (2, 2, 25), since a number with two decimal
+    places is a multiple if its last two digits are a multiple of 25.
+    """
     twos, denominator = _factors(multiple.denominator, 2)
     fives, denominator = _factors(denominator, 5)
     if denominator != 1:
@@ -269,7 +277,7 @@ def _ending_size(multiple: Fraction) -> tuple[int, int, int] | None:
 
 
 def _factors(number: int, factor: int) -> tuple[int, int]:
-    """How often a factor is in a number, and what is left."""
+    """Return the multiplicity of a factor, and the quotient."""
     count = 0
     while number % factor == 0:
         number, count = number // factor, count + 1
@@ -277,7 +285,7 @@ def _factors(number: int, factor: int) -> tuple[int, int]:
 
 
 def _endings(multiple: Fraction | None) -> list[str]:
-    """The decimals that are multiples, by the last of their digits."""
+    """Return a regular expression for multiples by their last digits, in a list; may be empty."""
     if multiple is None:
         return []
     found = _ending_size(multiple)
@@ -292,7 +300,7 @@ def _endings(multiple: Fraction | None) -> list[str]:
 
 
 def _in_fraction(ending: str, free: int) -> str:
-    """Decimals whose last digits, all behind the point, are an ending or omitted zeros."""
+    """Match decimals whose last digits, all after the point, are `ending`; zeros may be omitted."""
     trimmed = ending.rstrip("0")
     if trimmed:
         return f"[0-9]+\\.[0-9]{{{free}}}{trimmed}0*"
@@ -300,9 +308,9 @@ def _in_fraction(ending: str, free: int) -> str:
 
 
 def _with_whole(ending: str, scale: int) -> Iterator[str]:
-    """Decimals whose last digits, on both sides of the point, are an ending.
+    """Match decimals whose last digits, on both sides of the point, are `ending`.
 
-    Numbers with fewer digits are written as if there were zeros before them.
+    Numbers with fewer digits match as if padded with leading zeros.
     """
     whole, fraction = ending[: len(ending) - scale], ending[len(ending) - scale :].rstrip("0")
     for prefix in {f"[0-9]*{whole}", whole.lstrip("0") or "0"}:
@@ -310,7 +318,7 @@ def _with_whole(ending: str, scale: int) -> Iterator[str]:
 
 
 def _arithmetic(interval: Interval) -> str | None:
-    """Multiples that only llguidance's own arithmetic can say, between closed bounds."""
+    """Return multiples that only llguidance's arithmetic can express, between closed bounds."""
     multiple = interval.multiple
     assert multiple is not None
     factor = multiple.numerator
@@ -342,7 +350,7 @@ def _scale_of(denominator: int) -> int | None:
 
 
 def _closed_bounds(interval: Interval, multiple: Fraction) -> tuple[Fraction, Fraction]:
-    """The first and the last multiple in an interval."""
+    """Return the first and the last multiple in an interval."""
     low = Fraction(-_LARGEST if interval.low is None else max(interval.low, -_LARGEST))
     high = Fraction(_LARGEST if interval.high is None else min(interval.high, _LARGEST))
     first, last = math.ceil(low / multiple), math.floor(high / multiple)

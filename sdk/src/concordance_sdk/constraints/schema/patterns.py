@@ -1,7 +1,8 @@
-"""Patterns of a schema as expressions of terminals over JSON's spelling of a text.
+r"""Compiles patterns to terminal expressions over the JSON encoding of a string.
 
-A pattern is compiled from its end: each node is given what follows it up to the end of the text.
-So `$` is where nothing follows, and a look-ahead is an intersection with what follows.
+A pattern is compiled from its end: each node is given the expression of what follows it, up to the
+end of the string. So `$` requires that nothing follows, and a lookahead intersects its own
+expression with what follows. `a(?=b)[bc]$`, for example, becomes `a` and then `b.*` & `[bc]`.
 """
 
 import functools
@@ -25,34 +26,34 @@ from concordance_sdk.constraints.schema.ecma import (
     parse,
 )
 
-#: What stands before a place: nothing; a character of a word, of none, or of either; or nothing
-#: is known.
+#: What precedes a position: nothing; a word character; another character; either; or unknown,
+#: which may be nothing.
 _START, _WORD, _OTHER, _SOME, _UNKNOWN = "start", "word", "other", "some", "unknown"
 
 _WORD_CHARACTER = Characters(escapes=(Escape("w"),))
 _NO_WORD_CHARACTER = Characters(escapes=(Escape("w", is_negated=True),))
 
-#: How often a repetition with places in it is written out.
+#: Maximum count to which a repetition with assertions in it is unrolled.
 _MAX_UNROLLED = 8
 
-#: How many characters an expression has at most.
+#: Maximum length of an expression, in characters.
 _MAX_EXPRESSION = 50_000
 
 
 class Tail(Struct, frozen=True):
-    """What may follow up to the end of a text.
+    """The expression of what can follow, up to the end of a string.
 
     Raises:
         ConstraintError: It is too large.
     """
 
-    expression: str  # of terminals, safe to stand in a sequence
-    is_nullable: bool  # whether nothing may follow
+    expression: str  # of terminals; can be used in a sequence without parentheses
+    is_nullable: bool  # True if the empty string matches
 
     def __post_init__(self) -> None:
         """Check the size."""
         if len(self.expression) > _MAX_EXPRESSION:
-            raise ConstraintError("it is too large when it is written out; say it shorter")
+            raise ConstraintError("it is too large when it is expanded; shorten it")
 
 
 _EMPTY = Tail('""', is_nullable=True)
@@ -60,22 +61,22 @@ _ANYTHING = Tail(f"/{ANY_CHARACTER}*/", is_nullable=True)
 
 
 class Pattern(Struct, frozen=True):
-    """The texts in which a pattern is found."""
+    """The strings in which a pattern matches."""
 
     expression: str | None  # of terminals, without quotes; `None` if there are none
-    is_exact: bool  # whether all validators mean the same texts
+    is_exact: bool  # True if all validators agree on them
 
 
 @functools.lru_cache(2048)
 def compile_pattern(pattern: str, *, wide: bool = False) -> Pattern:
-    r"""The texts in which a pattern of ECMA-262 is found, in JSON's spelling, without quotes.
+    r"""Compile a pattern to the strings in which it matches, JSON-encoded, without quotes.
 
     Args:
-        pattern: The pattern. It may be found anywhere, unless anchored.
-        wide: What any validator means by it, not only what all mean.
+        pattern: An ECMA-262 pattern. It can match anywhere, unless anchored.
+        wide: Use the union of the interpretations of all validators, not their intersection.
 
     Raises:
-        ConstraintError: It is no pattern, or no grammar can say it.
+        ConstraintError: It is not a pattern, or a regular grammar cannot express it.
 
     Examples:
         >>> compile_pattern("^[a-c]+$").expression
@@ -94,7 +95,7 @@ def compile_pattern(pattern: str, *, wide: bool = False) -> Pattern:
 
 
 def _found_later(compiler: "_Compiler", node: Node) -> list[Tail | None]:
-    """The texts in which a pattern is found behind the first place."""
+    """Return the strings in which a pattern matches after the first position."""
     befores = {_SOME: f"/{ANY_CHARACTER}+/"}
     if _has_boundaries(node):
         befores = {
@@ -110,7 +111,7 @@ def _found_later(compiler: "_Compiler", node: Node) -> list[Tail | None]:
 
 
 def _is_anchored(node: Node) -> bool:
-    """Whether a pattern can be found at the first place only."""
+    """True if a pattern can match only at the first position."""
     match node:
         case Anchor("^"):
             return True
@@ -135,7 +136,7 @@ def _has_boundaries(node: Node) -> bool:
 
 
 def _is_plain(node: Node) -> bool:
-    """Whether a node has characters only, and no places."""
+    """True if a node contains characters only, no assertions."""
     match node:
         case Anchor() | LookAhead():
             return False
@@ -148,7 +149,7 @@ def _is_plain(node: Node) -> bool:
 
 
 def _least(node: Node) -> int:
-    """How many characters a node has at least."""
+    """Return the minimum length of a match, in characters."""
     match node:
         case Characters():
             return 1
@@ -163,7 +164,7 @@ def _least(node: Node) -> int:
 
 
 def _last_characters(node: Node) -> list[Characters] | None:
-    """The characters that a node may end with; `None` if it may be empty or nobody knows."""
+    """Return the sets of characters that a match can end with; `None` if unknown or empty."""
     match node:
         case Characters():
             return [node]
@@ -187,7 +188,7 @@ class _Compiler:
         self.is_exact = True
 
     def compile(self, node: Node, tail: Tail, before: str) -> Tail | None:  # noqa: PLR0911
-        """A node and what follows it; `None` if no text does."""
+        """Compile a node and what follows it; `None` if nothing matches."""
         if _is_plain(node):
             return self._plain(node, tail)
         match node:
@@ -220,7 +221,7 @@ class _Compiler:
     def _sequence(self, nodes: tuple[Node, ...], tail: Tail, before: str) -> Tail | None:
         contexts = [before]
         for node in nodes[:-1]:
-            contexts.append(self._context_behind(node, contexts[-1]))
+            contexts.append(self._context_after(node, contexts[-1]))
         found: Tail | None = tail
         for node, context in zip(reversed(nodes), reversed(contexts), strict=True):
             if found is None:
@@ -228,7 +229,7 @@ class _Compiler:
             found = self.compile(node, found, context)
         return found
 
-    def _context_behind(self, node: Node, before: str) -> str:
+    def _context_after(self, node: Node, before: str) -> str:
         if isinstance(node, Anchor | LookAhead):
             return before
         if not _least(node):
@@ -238,24 +239,24 @@ class _Compiler:
 
     def _start(self, tail: Tail, before: str) -> Tail | None:
         if before == _UNKNOWN:
-            self._refuse("'^' behind what may be empty")
+            self._refuse("'^' after what may be empty")
         return tail if before == _START else None
 
     def _end(self, tail: Tail) -> Tail | None:
         if not tail.is_nullable:
             return None
-        # Python's `$` stands before a last line break too.
+        # In Python, `$` also matches before a final line break.
         return Tail('("" | "\\\\n")', is_nullable=True) if self.wide else _EMPTY
 
     def _boundary(self, kind: str, tail: Tail, before: str) -> Tail | None:
         if before in (_SOME, _UNKNOWN):
-            self._refuse(f"'\\{kind}' behind what may end with any character")
+            self._refuse(f"'\\{kind}' after what may end with any character")
         self.is_exact = False
-        is_behind_word = before == _WORD
-        wants_word = is_behind_word == (kind == "B")
-        character = _WORD_CHARACTER if wants_word else _NO_WORD_CHARACTER
+        is_after_word = before == _WORD
+        needs_word = is_after_word == (kind == "B")
+        character = _WORD_CHARACTER if needs_word else _NO_WORD_CHARACTER
         first = f"/{spelled(character, wide=self.wide)}{ANY_CHARACTER}*/"
-        if wants_word:
+        if needs_word:
             return Tail(f"(({tail.expression}) & {first})", is_nullable=False)
         return Tail(f'(({tail.expression}) & ({first} | ""))', tail.is_nullable)
 
@@ -274,9 +275,9 @@ class _Compiler:
         return Tail(f"(({tail.expression}) & ~({ahead.expression}))", is_nullable)
 
     def _repeat(self, node: Repeat, tail: Tail, before: str) -> Tail | None:
-        """A repetition with places in it, written out."""
+        """Unroll a repetition that contains assertions."""
         if node.most is None or node.most > _MAX_UNROLLED:
-            self._refuse("a place, such as '^', '$', '\\b' or '(?=', in a repetition")
+            self._refuse("an assertion, such as '^', '$', '\\b' or '(?=', in a repetition")
         counts = range(node.least, node.most + 1)
         return _either(
             [
@@ -286,7 +287,7 @@ class _Compiler:
         )
 
     def _regex(self, node: Node) -> str | None:
-        """A node of characters only as a regular expression; `None` if it matches nothing."""
+        """Return a node without assertions as a regular expression; `None` if nothing matches."""
         match node:
             case Characters():
                 self.is_exact &= is_exact(node)
@@ -301,7 +302,7 @@ class _Compiler:
             case Repeat(inner, least, most):
                 return self._repeated(inner, least, most)
             case _:
-                raise AssertionError("places are not plain")
+                raise AssertionError("assertions are not plain")
 
     def _repeated(self, inner: Node, least: int, most: int | None) -> str | None:
         part = self._regex(inner)
@@ -315,11 +316,11 @@ class _Compiler:
         return part + bounds.get((least, most), f"{{{least},{'' if most is None else most}}}")
 
     def _refuse(self, what: str) -> NoReturn:
-        raise ConstraintError(f"{what} is not supported; say it without")
+        raise ConstraintError(f"{what} is not supported; write it without")
 
 
 def _kind_of(characters: Characters) -> str:
-    """Whether all of a set are characters of words, or none."""
+    """Classify a set: only word characters, none, or unknown."""
     if characters.is_negated or characters.is_dot:
         return _SOME
     if not characters.ranges and all(

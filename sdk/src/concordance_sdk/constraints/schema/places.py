@@ -1,22 +1,22 @@
-"""Where the arrays of a document stand whose items differ, which no grammar can say."""
+"""Where `uniqueItems` applies in a document, which no grammar can express."""
 
 from msgspec import Struct, field
 
 
 class Members(Struct, frozen=True):
-    """What the values of an object may be: kinds of values, by their numbers in `Places`."""
+    """The kinds that the values of an object can have, as indices into `Places.kinds`."""
 
     named: dict[str, frozenset[int]]
     others: frozenset[int]
 
 
 class Kind(Struct, frozen=True):
-    """Values that follow the same schemas.
+    """A set of values that match the same schemas.
 
     Attributes:
-        is_unique: Whether an array of them has items that differ.
-        items: What the items of an array may be.
-        objects: What the values of an object may be, for each way to be one.
+        is_unique: True if the items of an array of this kind must differ.
+        items: The kinds that the items of an array can have.
+        objects: For each alternative shape of an object, the kinds of its values.
     """
 
     is_unique: bool
@@ -25,9 +25,9 @@ class Kind(Struct, frozen=True):
 
 
 class Places(Struct, frozen=True):
-    """The values of a document by their kinds, from the outermost on, which is of kind 0.
+    """The kinds of all values of a document; the document itself has kind 0.
 
-    False if no array has items that differ.
+    False if `uniqueItems` applies nowhere.
 
     Examples:
         >>> names = Kind(is_unique=True, items=frozenset(), objects=())
@@ -40,19 +40,19 @@ class Places(Struct, frozen=True):
     kinds: list[Kind] = field(default_factory=list[Kind])
 
     def __bool__(self) -> bool:
-        """Check that there is an array whose items differ."""
+        """True if `uniqueItems` applies anywhere."""
         return bool(self.kinds)
 
     def is_unique(self, kinds: frozenset[int]) -> bool:
-        """Whether an array that is of one of some kinds may have to have items that differ."""
+        """True if an array of one of these kinds may be subject to `uniqueItems`."""
         return any(self.kinds[kind].is_unique for kind in kinds)
 
     def below(self, kinds: frozenset[int], key: str | None) -> frozenset[int]:
-        """The kinds of a value inside of one.
+        """Return the possible kinds of a nested value.
 
         Args:
-            kinds: What the outer value may be.
-            key: Where the inner one stands in an object; `None` for an item of an array.
+            kinds: The possible kinds of the outer value.
+            key: The key of the nested value; `None` for an item of an array.
         """
         if key is None:
             return frozenset[int]().union(*(self.kinds[kind].items for kind in kinds))
@@ -65,5 +65,5 @@ class Places(Struct, frozen=True):
         )
 
 
-#: No array has items that differ.
+#: The value for a document without `uniqueItems`.
 NOWHERE = Places()

@@ -1,7 +1,8 @@
-"""What a value may be, by its type, as conditions that a grammar can say.
+"""The possible values of each type, as conditions that a grammar can express.
 
-A conjunction is a set of literals: a schema by its number, and whether the value follows it. What
-is inside of an array or object is a conjunction, which is looked into when it is written.
+A literal is a schema, by number, and True if a value matches it or False if it violates it. A
+conjunction is a set of literals. The parts of an array or object are conjunctions, which are
+expanded only when the grammar is written.
 """
 
 from collections import Counter
@@ -10,12 +11,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from concordance_sdk.constraints.schema.numbers import Interval, intersected
+from concordance_sdk.constraints.schema.numbers import Interval, intersect_intervals
 
 Literal = tuple[int, bool]
 Conjunction = frozenset[Literal]
 
-#: What any value follows, and what none does.
+#: The conjunction that every value matches, and the one that no value matches.
 ANYTHING: Conjunction = frozenset()
 NOTHING: Conjunction = frozenset({(1, True)})
 
@@ -33,11 +34,11 @@ class Boolean(Struct, frozen=True):
 
 
 class Text(Struct, frozen=True, cache_hash=True):
-    """Texts."""
+    """Strings."""
 
-    values: frozenset[str] | None = None  # the only ones
+    values: frozenset[str] | None = None  # if given, the only ones
     excluded: frozenset[str] = frozenset()
-    patterns: frozenset[tuple[str, bool]] = frozenset()  # and whether they are found
+    patterns: frozenset[tuple[str, bool]] = frozenset()  # True if it must match, False if not
     least: int = 0
     most: int | None = None
 
@@ -50,13 +51,13 @@ class Array(Struct, frozen=True, cache_hash=True):
     least: int = 0
     most: int | None = None
     is_unique: bool = False
-    contained: tuple[Conjunction, ...] = ()  # each at a place of its own
+    contained: tuple[Conjunction, ...] = ()  # each at a different index
 
 
 class Keys(Struct, frozen=True, cache_hash=True):
-    """The keys of an object that have no schema of their own, and what their values follow."""
+    """Keys of an object that are not named in the schema, and the conjunction of their values."""
 
-    patterns: frozenset[tuple[str, bool]]  # and whether they are found in the key
+    patterns: frozenset[tuple[str, bool]]  # True if it must match the key, False if not
     value: Conjunction
 
 
@@ -66,7 +67,7 @@ class Object(Struct, frozen=True, cache_hash=True):
     named: tuple[tuple[str, Conjunction], ...] = ()
     required: frozenset[str] = frozenset()
     others: tuple[Keys, ...] = (Keys(frozenset(), ANYTHING),)
-    keys: Conjunction = ANYTHING  # what every key follows, as a text
+    keys: Conjunction = ANYTHING  # applies to every key, as a string
     least: int = 0
     most: int | None = None
 
@@ -75,18 +76,18 @@ Shape = Null | Boolean | Interval | Text | Array | Object
 
 
 class Cases(Struct, frozen=True):
-    """What a value may be: one of some shapes of each type.
+    """The possible shapes of a value.
 
     Attributes:
-        shapes: The shapes, by type.
-        is_exact: Whether nothing was left out. What is left out could be written and is not.
+        shapes: Type -> alternative shapes.
+        is_exact: False if some valid values are omitted.
     """
 
     shapes: dict[str, tuple[Any, ...]]
     is_exact: bool = True
 
     def of(self, *types: str) -> "Cases":
-        """Those of some types only."""
+        """Restrict to some types."""
         return Cases({kind: self.shapes.get(kind, ()) for kind in types}, self.is_exact)
 
 
@@ -101,21 +102,21 @@ ALL = Cases(
     }
 )
 NONE = Cases({})
-LEFT_OUT = Cases({}, is_exact=False)
+OMITTED = Cases({}, is_exact=False)
 
 
-def but(kind: str, *shapes: Shape) -> Cases:
-    """Anything, but of one type only some shapes."""
+def restrict(kind: str, *shapes: Shape) -> Cases:
+    """Return all values, except that those of one type must have one of some shapes."""
     return Cases({**ALL.shapes, kind: shapes})
 
 
 def only(kind: str, *shapes: Shape) -> Cases:
-    """Some shapes of one type, and nothing else."""
+    """Return the values of one type that have one of some shapes."""
     return Cases({kind: shapes})
 
 
-def united(*cases: Cases) -> Cases:
-    """What is one of some cases or another."""
+def union(*cases: Cases) -> Cases:
+    """Return the union of some cases."""
     shapes = {
         kind: tuple(dict.fromkeys(shape for case in cases for shape in case.shapes.get(kind, ())))
         for kind in TYPES
@@ -126,8 +127,8 @@ def united(*cases: Cases) -> Cases:
     return Cases(shapes, all(case.is_exact for case in cases))
 
 
-def both_texts(one: Text, other: Text) -> Text | None:
-    """The texts of both; `None` if there clearly are none."""
+def intersect_texts(one: Text, other: Text) -> Text | None:
+    """Intersect two shapes; `None` if the result is clearly empty."""
     values = one.values if other.values is None else other.values
     if one.values is not None and other.values is not None:
         values = one.values & other.values
@@ -145,8 +146,8 @@ def both_texts(one: Text, other: Text) -> Text | None:
     return Text(values, excluded, patterns, least, most)
 
 
-def both_arrays(one: Array, other: Array) -> Array | None:
-    """The arrays of both; `None` if there clearly are none."""
+def intersect_arrays(one: Array, other: Array) -> Array | None:
+    """Intersect two shapes; `None` if the result is clearly empty."""
     pairs = zip_longest(one.prefix, other.prefix)
     prefix = tuple(
         (one.rest if a is None else a) | (other.rest if b is None else b) for a, b in pairs
@@ -167,24 +168,24 @@ def both_arrays(one: Array, other: Array) -> Array | None:
 def _contained(
     one: tuple[Conjunction, ...], other: tuple[Conjunction, ...]
 ) -> tuple[Conjunction, ...]:
-    """What both arrays contain, each as often as the one that has it more often."""
+    """Merge the `contains` of two arrays; each conjunction as often as in the one with more."""
     every = Counter(one) | Counter(other)
     return tuple(every.elements())
 
 
 def least_of(one: int | None, other: int | None) -> int | None:
-    """The smaller of two upper bounds."""
+    """Return the smaller of two upper bounds."""
     if one is None or other is None:
         return other if one is None else one
     return min(one, other)
 
 
-def both_booleans(one: Boolean, other: Boolean) -> Boolean | None:
-    """The booleans of both."""
+def intersect_booleans(one: Boolean, other: Boolean) -> Boolean | None:
+    """Intersect two shapes."""
     values = one.values & other.values
     return Boolean(values) if values else None
 
 
-def both_numbers(one: Interval, other: Interval) -> Interval | None:
-    """The numbers of both."""
-    return intersected(one, other)
+def intersect_numbers(one: Interval, other: Interval) -> Interval | None:
+    """Intersect two shapes."""
+    return intersect_intervals(one, other)

@@ -1,4 +1,4 @@
-"""Texts of a schema, as expressions of terminals."""
+"""The strings of a schema, as terminal expressions."""
 
 import functools
 import json
@@ -11,12 +11,12 @@ from concordance_sdk.constraints.schema.characters import ANY_CHARACTER
 from concordance_sdk.constraints.schema.patterns import compile_pattern
 from concordance_sdk.constraints.schema.shapes import Text
 
-#: Escapes of JSON that are written by the code of a character, in our spelling.
+#: An encoded quote.
 _QUOTE = '"\\""'
 
 
 def spelled_text(text: str) -> str:
-    r"""A text as JSON spells it, each character in the one way in which it is written.
+    r"""Encode a string as JSON, each character in its canonical encoding.
 
     Examples:
         >>> spelled_text('a"\n\x01é')
@@ -26,10 +26,10 @@ def spelled_text(text: str) -> str:
 
 
 def expression_of(text: Text) -> str | None:
-    """The texts of a shape, with their quotes; `None` if there clearly are none.
+    """Return the strings of a shape, with quotes; `None` if there clearly are none.
 
     Raises:
-        ConstraintError: A pattern cannot be said.
+        ConstraintError: A pattern cannot be expressed.
     """
     content = _content(text)
     return None if content is None else f"{_QUOTE} ({content}) {_QUOTE}"
@@ -40,19 +40,19 @@ def _content(text: Text) -> str | None:
     if every is None:
         return None
     parts = [every]
-    for pattern, is_sought in sorted(text.patterns):
-        found = compile_pattern(pattern, wide=not is_sought).expression
-        if found is None and is_sought:
+    for pattern, must_match in sorted(text.patterns):
+        found = compile_pattern(pattern, wide=not must_match).expression
+        if found is None and must_match:
             return None
         if found is not None:
-            parts.append(f"({found})" if is_sought else f"~({found})")
+            parts.append(f"({found})" if must_match else f"~({found})")
     if text.excluded:
         parts.append(f"~({_either(sorted(text.excluded))})")
     return " & ".join(parts)
 
 
 def _universe(text: Text) -> str | None:
-    """The texts but for patterns."""
+    """Return the strings of a shape, regardless of its patterns."""
     if text.values is not None:
         values = [value for value in sorted(text.values) if is_writable(value)]
         return f"({_either(values)})" if values else None
@@ -71,17 +71,17 @@ def _literal(value: str) -> str:
 
 
 def is_writable(value: str) -> bool:
-    """Whether a text can be written in UTF-8: it has no half of a surrogate pair."""
+    """True if a string can be encoded as UTF-8: it contains no surrogates."""
     return not any(0xD800 <= ord(character) <= 0xDFFF for character in value)
 
 
 def has_texts(text: Text) -> bool:
-    """Whether a shape has texts. One that is too large to be tried may have some."""
+    """True unless a shape certainly has no strings; one too large to compile may have some."""
     return fault_in(text) != NO_TEXT
 
 
 def fault_in(text: Text) -> str:
-    """Why a shape cannot be written: it has no texts, or is too large; empty if it can be."""
+    """Return why a shape cannot be written: no strings, or too large; empty if it can."""
     if not text.patterns and text.values is None:
         return ""
     expression = expression_of(text)
@@ -89,49 +89,49 @@ def fault_in(text: Text) -> str:
 
 
 def require_usable(pattern: str | None) -> None:
-    """Refuse the expression of a pattern that llguidance cannot use.
+    """Reject the expression of a pattern that llguidance cannot compile.
 
     Raises:
         ConstraintError: It is nested too deep, or its automaton is too large.
     """
     fault = "" if pattern is None else fault_of(grammar_of(pattern))
     if fault and fault != NO_TEXT:
-        raise ConstraintError("its automaton is too large, or nested too deep; say it shorter")
+        raise ConstraintError("its automaton is too large, or nested too deep; shorten it")
 
 
 def has_text(text: Text, value: str) -> bool:
-    """Whether a shape has a text."""
+    """True if a shape contains a string."""
     if value in text.excluded or (text.values is not None and value not in text.values):
         return False
     if len(value) < text.least or (text.most is not None and len(value) > text.most):
         return False
     return all(
-        is_found(pattern, value, wide=not is_sought) == is_sought
-        for pattern, is_sought in text.patterns
+        is_found(pattern, value, wide=not must_match) == must_match
+        for pattern, must_match in text.patterns
     )
 
 
 @functools.lru_cache(4096)
 def is_found(pattern: str, text: str, *, wide: bool = False) -> bool:
-    """Whether a pattern is found in a text.
+    """True if a pattern matches anywhere in a string.
 
     Args:
         pattern: The pattern.
-        text: The text.
-        wide: By what any validator means by the pattern, not only by what all mean.
+        text: The string.
+        wide: Use the union of the interpretations of all validators, not their intersection.
 
     Raises:
-        ConstraintError: The pattern cannot be said.
+        ConstraintError: The pattern cannot be expressed.
     """
     found = compile_pattern(pattern, wide=wide).expression
     return found is not None and is_text_of(grammar_of(found), spelled_text(text)[1:-1])
 
 
-def may_be(pattern: str, text: str, *, is_sought: bool) -> bool:
-    """Whether a validator may find a pattern in a text, or may not find it."""
-    return is_found(pattern, text, wide=is_sought) == is_sought
+def may_match(pattern: str, text: str, *, must_match: bool) -> bool:
+    """True if, for some validator, a pattern matches a string as required: found, or not found."""
+    return is_found(pattern, text, wide=must_match) == must_match
 
 
 def grammar_of(terminal: str) -> str:
-    """The grammar of one terminal."""
+    """Return the grammar of one terminal."""
     return json.dumps({"grammars": [{"lark_grammar": f"start: T\nT: {terminal}"}]})

@@ -1,4 +1,4 @@
-"""Arrays whose items differ: what no grammar can say, watched while a document is written."""
+"""Detects repeated items in arrays with `uniqueItems`, which no grammar can express."""
 
 import functools
 import json
@@ -9,25 +9,25 @@ from concordance_sdk.constraints.schema.places import Places
 
 _SPACES = b" \t\n\r"
 
-#: Tokens longer than this are no beginning of an item.
+#: Longer tokens are not considered as prefixes of an item.
 _LONGEST = 24
 
 
 class _Frame:
-    """An array or object that is open."""
+    """An open array or object."""
 
     def __init__(self, *, is_array: bool, kinds: frozenset[int], is_watched: bool) -> None:
         self.is_array = is_array
-        self.kinds = kinds  # of the places
-        self.key: str | None = None  # of the last member
+        self.kinds = kinds  # in `Places`
+        self.key: str | None = None  # the last key
         self.is_watched = is_watched
         self.expects_key = not is_array
-        self.begin: int | None = None  # of the item that is being written
+        self.begin: int | None = None  # where the current item begins
         self.items: frozenset[Any] = frozenset()
-        self.written: tuple[bytes, ...] = ()  # the same, as they were written
+        self.written: tuple[bytes, ...] = ()  # the same items, as bytes
 
     def copy(self) -> "_Frame":
-        """A frame that can go on by itself."""
+        """Return an independent copy."""
         other = _Frame(is_array=self.is_array, kinds=self.kinds, is_watched=self.is_watched)
         other.key, other.expects_key, other.begin, other.items = (
             self.key,
@@ -40,7 +40,7 @@ class _Frame:
 
 
 class Watch:
-    """Reads a document byte by byte, and sees where an item is written twice.
+    """Parses a document byte by byte and detects repeated items.
 
     Examples:
         >>> from concordance_sdk.constraints.schema.places import Kind
@@ -50,36 +50,36 @@ class Watch:
     """
 
     def __init__(self, places: Places) -> None:
-        """Begin a document.
+        """Create a watch at the start of a document.
 
         Args:
-            places: Where the arrays stand whose items differ.
+            places: Where `uniqueItems` applies.
         """
         self._places = places
         self._data = bytearray()
-        self._behind = 0  # how many bytes before `_data` are not needed any more
+        self._dropped = 0  # the number of bytes already dropped from the front of `_data`
         self._frames: list[_Frame] = []
         self._text_begin: int | None = None
         self._is_escaped = False
 
     def copy(self) -> "Watch":
-        """A watch that can go on by itself."""
+        """Return an independent copy that holds only the data still needed."""
         other = Watch(self._places)
         begins = [frame.begin for frame in self._frames if frame.begin is not None]
         begins += [self._text_begin] if self._text_begin is not None else []
         first = min(begins, default=self._at)
-        other._data = self._data[first - self._behind :]
-        other._behind = first
+        other._data = self._data[first - self._dropped :]
+        other._dropped = first
         other._frames = [frame.copy() for frame in self._frames]
         other._text_begin, other._is_escaped = self._text_begin, self._is_escaped
         return other
 
     def read(self, data: bytes) -> bool:
-        """Go on by some bytes of JSON; False if an item is written twice in them."""
+        """Parse more bytes; return False if they complete a repeated item."""
         return all(self._read(byte) for byte in data)
 
     def suspects(self) -> bytes:
-        """Bytes one of which must come for an item to be written twice; empty if none can."""
+        """Return the bytes that can complete a repeated item; empty if none can."""
         frame = next((f for f in reversed(self._frames) if f.is_watched and f.items), None)
         if frame is None:
             return b""
@@ -89,7 +89,7 @@ class Watch:
         return {b'"': b'"', b"{": b"}", b"[": b"]"}.get(first, b",]" + _SPACES)
 
     def repeating(self) -> list[bytes]:
-        """What would go on to write one of the items a second time."""
+        """Return the continuations that would repeat an earlier item."""
         frame = self._frames[-1] if self._frames else None
         while frame and not (frame.is_watched and frame.items):
             before = self._frames.index(frame)
@@ -103,10 +103,10 @@ class Watch:
 
     @property
     def _at(self) -> int:
-        return self._behind + len(self._data)
+        return self._dropped + len(self._data)
 
     def _between(self, begin: int, end: int) -> bytes:
-        return bytes(self._data[begin - self._behind : end - self._behind])
+        return bytes(self._data[begin - self._dropped : end - self._dropped])
 
     def _read(self, byte: int) -> bool:
         at = self._at
@@ -143,7 +143,7 @@ class Watch:
         if byte == ord(":"):
             frame.expects_key = False
             return True
-        if not self._end_item(at):  # a number or a word, which has no end of its own
+        if not self._end_item(at):  # ends a number or a literal
             return False
         if byte == ord(","):
             frame.expects_key = not frame.is_array
@@ -156,7 +156,7 @@ class Watch:
             self._frames[-1].begin = at
 
     def _end_item(self, end: int) -> bool:
-        """End an item, if one is open; False if it was there before."""
+        """End the current item, if any; return False if it is a repetition."""
         frame = self._frames[-1] if self._frames else None
         if frame is None or not frame.is_array or frame.begin is None:
             return True
@@ -181,12 +181,12 @@ class Watch:
 
 
 def differ_in(text: str, places: Places) -> bool:
-    """Whether the items of all watched arrays of a document differ."""
+    """True if the items of all arrays with `uniqueItems` differ."""
     return Watch(places).read(text.encode())
 
 
 def _comparable(value: Any) -> Any:
-    """A value that is equal to another exactly if JSON says so."""
+    """Convert a JSON value to one that is equal exactly if the JSON values are."""
     if isinstance(value, bool) or value is None:
         return (type(value), value)
     if isinstance(value, list):
@@ -197,16 +197,16 @@ def _comparable(value: Any) -> Any:
     return value
 
 
-class Closers:
-    """The tokens of a vocabulary that have some bytes in them, by those bytes."""
+class TokenIndex:
+    """Finds tokens of a vocabulary by their bytes."""
 
     def __init__(self, tokens: Sequence[bytes]) -> None:
-        """Take over the tokens."""
+        """Create an index; its tables are built on first use."""
         self._tokens = tokens
         self._known: dict[bytes, list[tuple[int, bytes]]] = {}
 
-    def beginning(self, texts: Sequence[bytes]) -> set[int]:
-        """The tokens with which some texts begin."""
+    def prefixes_of(self, texts: Sequence[bytes]) -> set[int]:
+        """Return the tokens that are a prefix of one of some texts."""
         heads = {text[:end] for text in texts for end in range(1, min(len(text), _LONGEST) + 1)}
         return {self._ids[head] for head in heads if head in self._ids}
 
@@ -214,11 +214,11 @@ class Closers:
     def _ids(self) -> dict[bytes, int]:
         return {token: i for i, token in enumerate(self._tokens)}
 
-    def having(self, some: bytes) -> list[tuple[int, bytes]]:
-        """The tokens with at least one of some bytes, with their ids."""
+    def containing(self, some: bytes) -> list[tuple[int, bytes]]:
+        """Return the tokens that contain at least one of some bytes, with their ids."""
         if some not in self._known:
-            wanted = frozenset(some)
+            bytes_ = frozenset(some)
             self._known[some] = [
-                (i, token) for i, token in enumerate(self._tokens) if not wanted.isdisjoint(token)
+                (i, token) for i, token in enumerate(self._tokens) if not bytes_.isdisjoint(token)
             ]
         return self._known[some]

@@ -1,7 +1,7 @@
-"""Writes the grammar of the documents that follow a schema.
+"""Writes the grammar of the documents that match a schema.
 
-Three passes: look into every conjunction that is reached, find which of them have a finite
-document, and write a rule for each that has. A key, an item or a case without one is left out.
+In three passes: expand every reachable conjunction, find those with a finite document, and write a
+rule for each of these. A key, item or alternative without a finite document is omitted.
 """
 
 import json
@@ -29,7 +29,7 @@ from concordance_sdk.constraints.schema.shapes import (
     Object,
     Shape,
     Text,
-    both_texts,
+    intersect_texts,
 )
 from concordance_sdk.constraints.schema.texts import (
     expression_of,
@@ -40,13 +40,13 @@ from concordance_sdk.constraints.schema.texts import (
     spelled_text,
 )
 
-#: How many rules a grammar has at most.
+#: Maximum number of rules of a grammar.
 _MAX_RULES = 20_000
 
-#: How many places of an object are counted at most, for its least and largest size.
+#: Maximum number of states for counting the members of an object.
 _MAX_COUNTED = 4000
 
-#: Arrays of different items out of so many are written in the order of the schema.
+#: Arrays of unique items of up to this many values list them in the order of the schema.
 _MAX_ORDERED = 200
 
 
@@ -54,16 +54,16 @@ class Writer:
     """Writes the rules of one document."""
 
     def __init__(self, meaning: Meaning, spaces: Spaces) -> None:
-        """Begin without rules."""
+        """Create an empty grammar."""
         self._meaning = meaning
         self._spaces = spaces
         self._terminals: dict[str, str] = {}  # expression -> name
         self._rules: dict[str, str] = {}  # name -> expression
-        self._known_rules: dict[str, str] = {}  # expression -> name, but for conjunctions
+        self._known_rules: dict[str, str] = {}  # expression -> name, except conjunctions
         self._names: dict[Conjunction, str] = {}
         self._shapes: dict[Conjunction, list[Shape]] = {}
         self._alive: set[Conjunction] = set()
-        self._has_left_out = False  # texts whose automaton is too large
+        self._has_omitted = False  # strings whose automaton is too large
         self._item = self._terminal(spaces.item)
         self._colon = self._terminal(spaces.colon)
         self._open_array = self._terminal(spaces.open_array)
@@ -72,15 +72,15 @@ class Writer:
         self._close_object = self._terminal(spaces.close_object)
 
     def write(self, root: Conjunction) -> Definitions:
-        """The grammar of what follows a conjunction.
+        """Return the grammar of the documents that match a conjunction.
 
         Raises:
-            ConstraintError: Something in it cannot be enforced, or no finite document follows it.
+            ConstraintError: A part cannot be enforced, or no finite document matches.
         """
         self._explore(root)
         self._find_alive()
         if root not in self._alive:
-            raise ConstraintError(self._nothing_in(root))
+            raise ConstraintError(self._why_empty(root))
         name = self._name(root)
         for conjunction in list(self._shapes):
             if conjunction in self._alive:
@@ -88,7 +88,7 @@ class Writer:
         terminals = {name: expression for expression, name in self._terminals.items()}
         return Definitions(terminals, self._rules, name, self._unique_places(root))
 
-    # -- what is reached, and what of it has a document
+    # -- reachable conjunctions, and those with a finite document
 
     def _explore(self, root: Conjunction) -> None:
         waiting = [root]
@@ -100,10 +100,10 @@ class Writer:
             cases = self._meaning.cases(conjunction)
             try:
                 shapes = [
-                    placed
+                    concrete
                     for shape in _every(cases)
-                    for placed in _placed(shape)
-                    if self._has_own(placed)
+                    for concrete in _without_contains(shape)
+                    if self._has_own(concrete)
                 ]
             except ConstraintError as exc:
                 raise self._located(exc, conjunction) from exc
@@ -111,10 +111,10 @@ class Writer:
             waiting += [inner for shape in shapes for inner in _inside(shape)]
 
     def _has_own(self, shape: Shape) -> bool:
-        """Whether a shape has values, as far as that does not depend on what is inside."""
+        """True if a shape has values, regardless of its items and members."""
         match shape:
             case Text():
-                return self._is_sayable(shape)
+                return self._is_expressible(shape)
             case Interval():
                 return self._number(shape) is not None
             case Object(required=required):
@@ -122,10 +122,10 @@ class Writer:
             case _:
                 return True
 
-    def _is_sayable(self, text: Text) -> bool:
-        """Whether texts can be written. Those whose automaton is too large are left out."""
+    def _is_expressible(self, text: Text) -> bool:
+        """True if strings can be written. Those whose automaton is too large are omitted."""
         fault = fault_in(text)
-        self._has_left_out |= bool(fault) and fault != NO_TEXT
+        self._has_omitted |= bool(fault) and fault != NO_TEXT
         return not fault
 
     def _number(self, interval: Interval) -> str | None:
@@ -133,26 +133,26 @@ class Writer:
         if written is None or interval.point is not None or interval == Interval():
             return written
         if written.startswith("%json"):
-            return self._tried(written)
+            return self._checked_arithmetic(written)
         return None if fault_of(grammar_of(written)) else written
 
     @staticmethod
-    def _tried(arithmetic: str) -> str | None:
-        """Multiples that llguidance says; `None` if there are none.
+    def _checked_arithmetic(arithmetic: str) -> str | None:
+        """Return multiples by llguidance's arithmetic; `None` if there are none.
 
         Raises:
-            ConstraintError: It cannot say them.
+            ConstraintError: llguidance does not support them.
         """
         fault = fault_of(json.dumps({"grammars": [{"lark_grammar": f"start: {arithmetic}"}]}))
         if fault and fault != NO_TEXT:
             raise ConstraintError(
                 "'multipleOf' needs multiples that are no sums of powers of 2 and 5, and has too "
-                "many digits for that; round it, or leave it out"
+                "many digits for that; round it, or remove it"
             )
         return None if fault else arithmetic
 
     def _find_alive(self) -> None:
-        """Find the conjunctions that have a finite document, from the inside out."""
+        """Find the conjunctions with a finite document, from the innermost outwards."""
         users: dict[Conjunction, list[Conjunction]] = {}
         for conjunction, shapes in self._shapes.items():
             for inner in {inner for shape in shapes for inner in _inside(shape)}:
@@ -177,12 +177,12 @@ class Writer:
                 return True
 
     def _has_enough(self, shape: Array) -> bool:
-        """Whether an array of different items has enough of them."""
+        """True if an array with `uniqueItems` has enough different values."""
         values = self._few(shape) if must_differ(shape) else None
         return values is None or len(values) >= shape.least
 
-    def _nothing_in(self, root: Conjunction) -> str:
-        """What is said of a conjunction without a finite document: the innermost place of it."""
+    def _why_empty(self, root: Conjunction) -> str:
+        """Explain why a conjunction has no finite document; names its innermost cause."""
         here, seen = root, set[Conjunction]()
         while here not in seen:
             seen.add(here)
@@ -193,37 +193,37 @@ class Writer:
                 if inner not in self._alive and not self._is_alive(shape)
             )
             here = next(dead, here)
-        words, at = self._told(here)
-        if self._has_left_out:
+        words, at = self._described(here)
+        if self._has_omitted:
             return (
-                f"the automaton of what follows {words} is too large; say the patterns that hold "
-                f"together shorter (at {at})"
+                f"the automaton of what matches {words} is too large; shorten the patterns that "
+                f"apply together (at {at})"
             )
-        return f"no finite document follows {words} (at {at})"
+        return f"no finite document matches {words} (at {at})"
 
     def _located(self, error: ConstraintError, conjunction: Conjunction) -> ConstraintError:
-        """An error, with the place of the keyword that it names."""
+        """Add the location of the keyword named by an error."""
         found = re.search(r"'(\w+)'", error.message)
         word = found[1] if found else ""
         document = self._meaning.document
-        waiting = sorted(number for number, is_followed in conjunction if is_followed)
-        for number in waiting:  # grows while it is read
+        waiting = sorted(number for number, is_positive in conjunction if is_positive)
+        for number in waiting:  # `waiting` grows during iteration
             schema = document.schemas[number]
             if isinstance(schema, bool):
                 continue
             if word in schema:
-                return placed(error, shown(document.at(number, word)))
-            inner = [document.referred(number, "$ref")] if "$ref" in schema else []
+                return with_location(error, shown(document.at(number, word)))
+            inner = [document.resolve(number, "$ref")] if "$ref" in schema else []
             for several in ("allOf", "anyOf", "oneOf"):
                 listed: Any = schema.get(several, ())
                 inner += [document.inner(number, several, i) for i in range(len(listed))]
             waiting += [number for number in inner if number not in waiting]
-        return placed(error, self._told(conjunction)[1])
+        return with_location(error, self._described(conjunction)[1])
 
-    def _told(self, conjunction: Conjunction) -> tuple[str, str]:
-        """The keywords of a conjunction's first schema, and where that stands."""
+    def _described(self, conjunction: Conjunction) -> tuple[str, str]:
+        """Return the keywords of a conjunction's first schema, and its location."""
         document = self._meaning.document
-        numbers = sorted(number for number, is_followed in conjunction if is_followed)
+        numbers = sorted(number for number, is_positive in conjunction if is_positive)
         number = numbers[0] if numbers else document.root
         schema = document.schemas[number]
         if isinstance(schema, bool) or not schema:
@@ -240,7 +240,7 @@ class Writer:
         return self._terminals.setdefault(expression, f"T{len(self._terminals)}")
 
     def _rule(self, expression: str) -> str:
-        """Name an expression of rules; the same one gets the same name."""
+        """Define a rule; equal expressions share a name."""
         name = self._known_rules.get(expression)
         if name is None:
             name = self._known_rules[expression] = f"r{len(self._rules)}"
@@ -299,7 +299,7 @@ class Writer:
         return f"{self._open_array} {items} {self._close_array}"
 
     def _items(self, shape: Array) -> str:
-        """The items of an array, from the last one on."""
+        """Write the items of an array, starting with the last one."""
         prefix, most = self._possible(shape)
         size = len(prefix)
         rest = self._repeated(shape, size, most)
@@ -310,7 +310,7 @@ class Writer:
         return rest
 
     def _possible(self, shape: Array) -> tuple[list[Conjunction], int | None]:
-        """The first items that can be there, and how many there are at most."""
+        """Return the leading items that are possible, and the maximum number of items."""
         most = shape.most
         prefix = list(shape.prefix if most is None else shape.prefix[:most])
         for i, inner in enumerate(prefix):
@@ -323,7 +323,7 @@ class Writer:
         return prefix, most
 
     def _repeated(self, shape: Array, before: int, most: int | None) -> str:
-        """The items behind the first ones."""
+        """Write the items after the prefix."""
         if most is not None and most <= before:
             return ""
         name = self._name(shape.rest)
@@ -332,15 +332,15 @@ class Writer:
         if before:
             return f"({self._item} {name}){_times(least, upper)}"
         times = _times(max(least - 1, 0), None if upper is None else upper - 1)
-        behind = f"({self._item} {name}){times}"
-        every = f"{name} {behind}" if upper != 1 else name
+        following = f"({self._item} {name}){times}"
+        every = f"{name} {following}" if upper != 1 else name
         return every if least else f"({every})?"
 
     def _different(self, shape: Array) -> str | None:
-        """Different items out of few, in the order of the schema; `None` if there are many.
+        """Write unique items in the order of the schema; `None` if there are many values.
 
         Raises:
-            ConstraintError: There are fewer than there have to be.
+            ConstraintError: There are fewer values than `minItems`.
         """
         values = self._few(shape)
         if values is None:
@@ -350,7 +350,7 @@ class Writer:
         return self._chain(entries, None, shape.least, most)
 
     def _few(self, shape: Array) -> list[str] | None:
-        """The values of items, if they are few enough to be told apart by a grammar."""
+        """Return the values of the items, if few enough for the grammar to keep them unique."""
         if shape.prefix:
             return None
         values: list[str] = []
@@ -384,7 +384,7 @@ class Writer:
         return self._terminal(literal(spelled_text(key)).expression)
 
     def _is_key(self, keys: Conjunction, key: str) -> bool:
-        """Whether a key follows what the keys of an object follow."""
+        """True if a key matches the conjunction of the keys of an object."""
         if not is_writable(key):
             return False
         if not keys:
@@ -393,7 +393,7 @@ class Writer:
         return any(has_text(shape, key) for shape in shapes)
 
     def _others(self, shape: Object) -> str | None:
-        """A member with a key that has no schema of its own; `None` if there is none."""
+        """Write a member whose key is not named; `None` if there is none."""
         own = frozenset(key for key, _ in shape.named)
         members: list[str] = []
         for keys in shape.others:
@@ -406,22 +406,26 @@ class Writer:
         return self._rule(" | ".join(members)) if members else None
 
     def _other_keys(self, keys: Keys, own: frozenset[str], demanded: Conjunction) -> list[str]:
-        """The texts of keys, as expressions of terminals."""
+        """Return the strings of keys, as terminal expressions."""
         found: list[str] = []
         text = Text(excluded=own, patterns=keys.patterns)
         for other in self._meaning.cases(demanded).shapes.get("string", ()):
-            both = both_texts(text, other)
-            if both is not None and self._is_sayable(both) and (written := expression_of(both)):
+            both = intersect_texts(text, other)
+            if both is not None and self._is_expressible(both) and (written := expression_of(both)):
                 found.append(written)
         return found
 
     def _chain(
         self, entries: list[tuple[str, bool]], others: str | None, least: int, most: int | None
     ) -> str:
-        """Entries in their order, each required or not, and then others.
+        """Write entries in their order, each required or optional, followed by others.
 
-        A state is an entry that comes next, and how many were written. More than the bounds tell
-        apart need not be counted.
+        A state is the index of the next entry and the number of entries written so far. The count
+        is capped at the largest value that the bounds distinguish. The states are computed from
+        the last entry to the first, so each can reference its successors:
+
+            entry i, `count` written --written--> entry i + 1, min(count + 1, cap)
+                                     --skipped--> entry i + 1, count      (optional ones only)
         """
         required = sum(is_required for _, is_required in entries)
         is_most = most is not None and (others is not None or most < len(entries))
@@ -436,26 +440,26 @@ class Writer:
         least, most = (least, most if is_most else None) if is_counted else (0, None)
         states = {count: self._end(others, count, least, most) for count in range(cap + 1)}
         for text, is_required in reversed(entries):
-            behind, states = states, {}
+            successors, states = states, {}
             for count in range(cap + 1):
                 cases: list[str] = []
-                following = behind[min(count + 1, cap)]
+                following = successors[min(count + 1, cap)]
                 if following is not None and (most is None or count < most):
                     separator = f"{self._item} " if count else ""
                     cases.append(f"{separator}{text} {following}".rstrip())
-                skipped = None if is_required else behind[count]
+                skipped = None if is_required else successors[count]
                 states[count] = self._state(cases, skipped)
         found = states[0]
         if found is None:
             word = "minProperties" if others else "minItems"
             raise ConstraintError(
-                f"{word!r} {least} asks for more different members than a grammar can tell apart; "
-                "list what must be there in 'required'"
+                f"{word!r} {least} requires more different members than a grammar can "
+                "distinguish; list the required ones in 'required'"
             )
         return found
 
     def _state(self, cases: list[str], skipped: str | None) -> str | None:
-        """The rule of a state; empty if nothing need follow, `None` if nothing can."""
+        """Return the rule of a state; empty if nothing has to follow, `None` if nothing can."""
         if not cases:
             return skipped
         if skipped is None:
@@ -463,7 +467,10 @@ class Writer:
         return self._rule(f"({cases[0]})?" if not skipped else f"{cases[0]} | {skipped}")
 
     def _end(self, others: str | None, count: int, least: int, most: int | None) -> str | None:
-        """What follows the last entry. Others may be the same, and so count once."""
+        """Write what follows the last entry.
+
+        Two of `others` may have the same key, so they count as one at most.
+        """
         missing = max(least - count, 0)
         upper = None if most is None else most - count
         if others is None or upper == 0:
@@ -472,17 +479,17 @@ class Writer:
             return None
         if count:
             return self._rule(f"({self._item} {others}){_times(missing, upper)}")
-        behind = f"({self._item} {others}){_times(0, None if upper is None else upper - 1)}"
-        every = f"{others} {behind}" if upper != 1 else others
+        following = f"({self._item} {others}){_times(0, None if upper is None else upper - 1)}"
+        every = f"{others} {following}" if upper != 1 else others
         return self._rule(every if missing else f"({every})?")
 
-    # -- where items differ
+    # -- unique items
 
     def _unique_places(self, root: Conjunction) -> Places:
-        """Where arrays stand whose items must be seen to differ."""
+        """Return where `uniqueItems` has to be enforced by a `Watch`."""
         numbers = {root: 0}
         kinds: list[Kind] = []
-        for conjunction in (waiting := [root]):  # grows while it is read
+        for conjunction in (waiting := [root]):  # `waiting` grows during iteration
             self._meaning.budget.spend()
             kinds.append(self._kind(conjunction, numbers, waiting))
         return Places(kinds if any(kind.is_unique for kind in kinds) else [])
@@ -490,7 +497,7 @@ class Writer:
     def _kind(
         self, conjunction: Conjunction, numbers: dict[Conjunction, int], waiting: list[Conjunction]
     ) -> Kind:
-        """The kind of values that follow a conjunction; what is inside of them gets numbers."""
+        """Return the kind of a conjunction, and number those nested in it."""
 
         def numbered(inner: Iterable[Conjunction]) -> frozenset[int]:
             alive = [one for one in inner if one in self._alive]
@@ -516,20 +523,20 @@ class Writer:
         )
 
 
-def placed(error: ConstraintError, pointer: str) -> ConstraintError:
-    """An error that says where in the schema it is, if it does not say so yet."""
+def with_location(error: ConstraintError, pointer: str) -> ConstraintError:
+    """Add a location in the schema to an error, if it has none yet."""
     if "(at #" in error.message:
         return error
     return ConstraintError(f"{error.message} (at {pointer})")
 
 
 def must_differ(shape: Array) -> bool:
-    """Whether an array may have two items, which must differ."""
+    """True if an array may have several items, which must differ."""
     return shape.is_unique and (shape.most is None or shape.most > 1)
 
 
 def _times(least: int, most: int | None) -> str:
-    """A quantifier of rules."""
+    """Return a quantifier of rules."""
     if most is None and least <= 1:
         return "+" if least else "*"
     return f"{{{least},{'' if most is None else most}}}"
@@ -541,7 +548,7 @@ def _every(cases: Cases) -> Iterator[Shape]:
 
 
 def _inside(shape: Shape) -> list[Conjunction]:
-    """The conjunctions inside of a shape."""
+    """Return the conjunctions nested in a shape."""
     match shape:
         case Array(prefix, rest, _, most):
             inner = list(prefix if most is None else prefix[:most])
@@ -552,8 +559,8 @@ def _inside(shape: Shape) -> list[Conjunction]:
             return []
 
 
-def _placed(shape: Shape) -> Iterator[Shape]:
-    """A shape, with what an array contains put at places: at the first ones, or behind them."""
+def _without_contains(shape: Shape) -> Iterator[Shape]:
+    """Move what an array contains to fixed indices: from 0 on, or after the prefix."""
     if not isinstance(shape, Array) or not shape.contained:
         yield shape
         return
@@ -570,7 +577,7 @@ def _placed(shape: Shape) -> Iterator[Shape]:
 
 
 def _values_of(shape: Shape) -> list[str] | None:
-    """The values of a shape as terminals, if they are few."""
+    """Return the values of a shape as terminals, if they are few."""
     match shape:
         case Null():
             return ['"null"']

@@ -1,7 +1,7 @@
-"""A second look at a finished document, by a validator that knows nothing of the grammar.
+"""Validation of a finished document, independent of the grammar.
 
-What is written follows the schema by construction. Should that ever fail, by a fault of ours or of
-llguidance's, the request ends with an error and not with a document that looks right.
+The grammar guarantees a valid document. If it ever fails, by a bug here or in llguidance, the
+request ends with an error instead of a document that looks valid.
 """
 
 import functools
@@ -9,17 +9,17 @@ import importlib
 import json
 from typing import Any
 
-from concordance_sdk.constraints.schema.effort import is_bounded
+from concordance_sdk.constraints.schema.validation_cost import is_bounded
 
-#: Formats are judged by no two validators alike, and multiples of decimals by floats.
-_NOT_JUDGED = ("multipleOf",)
+#: Keywords on which validators disagree: they check multiples of decimals with floats.
+_NOT_VALIDATED = ("multipleOf",)
 
-#: For how many schemas a validator is kept.
-_REMEMBERED = 128
+#: Number of validators in the cache.
+_CACHE_SIZE = 128
 
 
 def problem_of(schema: str, document: str) -> str | None:
-    """Why a validator rejects a document; `None` if it does not, or cannot judge it soon.
+    """Return why a validator rejects a document, or `None`; also `None` if it would take too long.
 
     Args:
         schema: The schema, as JSON text.
@@ -35,19 +35,19 @@ def problem_of(schema: str, document: str) -> str | None:
         if validator is None:
             return None
         error = next(iter(validator.iter_errors(value)), None)
-    except (ValueError, OverflowError, RecursionError):  # nested deeper than it can read
+    except (ValueError, OverflowError, RecursionError):  # e.g. nested too deep
         return None
     if error is None or "backtrack" in error.message.lower():
         return None
-    if any(word in schema for word in _NOT_JUDGED):
+    if any(word in schema for word in _NOT_VALIDATED):
         return None
     return f"{error.message:.200} (at /{'/'.join(map(str, error.instance_path))})"
 
 
-@functools.lru_cache(_REMEMBERED)
+@functools.lru_cache(_CACHE_SIZE)
 def _validator_of(schema: str) -> Any:
-    """A validator of a schema; `None` where it has none, as for patterns that it cannot read."""
-    library: Any = importlib.import_module("jsonschema_rs")  # nobody else pays for it
+    """Return a validator; `None` if the library rejects the schema, e.g. for a pattern."""
+    library: Any = importlib.import_module("jsonschema_rs")  # imported only where it is used
     try:
         return library.validator_for(json.loads(schema), validate_formats=False, retriever=_nothing)
     except (ValueError, TypeError, RecursionError, library.ReferencingError):
@@ -55,5 +55,5 @@ def _validator_of(schema: str) -> Any:
 
 
 def _nothing(address: str) -> Any:
-    """Fetch no document, wherever it lies."""
+    """Refuse to fetch any other document."""
     raise ValueError(f"{address} is not fetched")

@@ -1,7 +1,7 @@
-"""How much a validator has to do that remembers nothing of what it has seen.
+"""An estimate of the cost of validating a document, for a validator without memoization.
 
-References that branch let a small schema ask for years of it. A document is judged only where that
-is bounded.
+Branching references let a small schema take years. A document is validated only if the cost is
+bounded.
 """
 
 import functools
@@ -13,17 +13,17 @@ from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.schema.document import Document
 
-#: So many looks into a schema take a validator some 0.1 s.
-_MAX_LOOKS = 100_000
+#: Maximum number of visits to a schema, about 0.1 s for a validator.
+_MAX_VISITS = 100_000
 
-#: Of so many schemas at one place, `unevaluatedProperties` makes no more than that.
+#: Maximum number of visits at one value for `unevaluatedProperties`, which repeats them.
 _MAX_SPREAD = 500
 
-#: How many pairs of a schema and a value are counted.
+#: Maximum number of (schema, value) pairs to count.
 _MAX_PAIRS = 50_000
 
-#: For how many schemas it is remembered where theirs stand.
-_REMEMBERED = 128
+#: Number of schemas in each cache.
+_CACHE_SIZE = 128
 
 _ONE = ("not", "if", "then", "else", "extends")
 _SEVERAL = ("allOf", "anyOf", "oneOf", "extends")
@@ -34,7 +34,7 @@ _OF_ITEMS = ("items", "additionalItems", "contains", "unevaluatedItems")
 
 
 def is_bounded(schema: str, value: Any) -> bool:
-    """Whether a validator judges a document in short time.
+    """True if a document is validated in a short time.
 
     Args:
         schema: The schema, as JSON text.
@@ -45,78 +45,78 @@ def is_bounded(schema: str, value: Any) -> bool:
         True
     """
     if not any(f'"{word}"' in schema for word in _REFERENCES):
-        return True  # as much as the schema times the document
+        return True  # linear in the schema and in the document
     try:
         document = _document_of(schema)
         if "unevaluated" in schema and not _is_narrow(schema):
             return False
-        return _Effort(document).of(document.root, value) < _MAX_LOOKS
+        return _Cost(document).of(document.root, value) < _MAX_VISITS
     except (ConstraintError, RecursionError):
         return False
 
 
-@functools.lru_cache(_REMEMBERED)
+@functools.lru_cache(_CACHE_SIZE)
 def _document_of(schema: str) -> Document:
     return Document(json.loads(schema))
 
 
-@functools.lru_cache(_REMEMBERED)
+@functools.lru_cache(_CACHE_SIZE)
 def _is_narrow(schema: str) -> bool:
-    """Whether few schemas lead to each other at one place, wherever that is."""
+    """True if few schemas apply to any one value."""
     document = _document_of(schema)
-    effort = _Effort(document)
+    cost = _Cost(document)
     waiting = [document.root]
-    for number in waiting:  # grows while it is read
-        if effort.of(number, None) > _MAX_SPREAD:
+    for number in waiting:  # `waiting` grows during iteration
+        if cost.of(number, None) > _MAX_SPREAD:
             return False
-        found = {*_beside(document, number), *_below(document, number)}
+        found = {*_in_place(document, number), *_children(document, number)}
         waiting += sorted(found.difference(waiting))
     return True
 
 
-class _Effort:
-    """Counts the looks into the schemas of a document, each pair of schema and value once."""
+class _Cost:
+    """Counts visits to the schemas of a document, memoized by schema and value."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
         self._known: dict[tuple[int, int], int] = {}
 
     def of(self, number: int, value: Any) -> int:
-        """How many looks a value takes, up to the largest number that matters."""
+        """Return the number of visits for a value, at most `_MAX_VISITS`."""
         pair = (number, id(value))
         if pair not in self._known:
             if len(self._known) >= _MAX_PAIRS:
-                return _MAX_LOOKS
-            self._known[pair] = 1  # where it leads back to itself
-            self._known[pair] = min(_MAX_LOOKS, 1 + self._inside(number, value))
+                return _MAX_VISITS
+            self._known[pair] = 1  # in case of recursion
+            self._known[pair] = min(_MAX_VISITS, 1 + self._inside(number, value))
         return self._known[pair]
 
     def _inside(self, number: int, value: Any) -> int:
-        looks = sum(self.of(inner, value) for inner in _beside(self._document, number))
+        visits = sum(self.of(inner, value) for inner in _in_place(self._document, number))
         if isinstance(value, dict):
             members = cast(dict[str, Any], value)
-            looks += sum(
+            visits += sum(
                 self.of(inner, members[key])
                 for key in members
                 for inner in _of_member(self._document, number, key)
             )
         elif isinstance(value, list):
-            looks += sum(
+            visits += sum(
                 self.of(inner, item)
                 for i, item in enumerate(cast(list[Any], value))
                 for inner in _of_item(self._document, number, i)
             )
-        return looks
+        return visits
 
 
-def _beside(document: Document, number: int) -> Iterator[int]:
-    """The schemas that a schema holds the same value to."""
+def _in_place(document: Document, number: int) -> Iterator[int]:
+    """Yield the subschemas that apply to the same value."""
     schema = document.schemas[number]
     if isinstance(schema, bool):
         return
     for word in _REFERENCES:
         if word in schema:
-            yield document.root if word == "$recursiveRef" else document.referred(number, word)
+            yield document.root if word == "$recursiveRef" else document.resolve(number, word)
     for word in _ONE:
         if isinstance(schema.get(word), dict):
             yield document.inner(number, word)
@@ -130,7 +130,7 @@ def _beside(document: Document, number: int) -> Iterator[int]:
 
 
 def _of_member(document: Document, number: int, key: str) -> Iterator[int]:
-    """The schemas that a schema holds the value of a key to; of patterns, all."""
+    """Yield the subschemas that apply to a member of an object, as if all patterns matched."""
     schema = document.schemas[number]
     if isinstance(schema, bool):
         return
@@ -142,7 +142,7 @@ def _of_member(document: Document, number: int, key: str) -> Iterator[int]:
 
 
 def _of_item(document: Document, number: int, index: int) -> Iterator[int]:
-    """The schemas that a schema holds an item to."""
+    """Yield the subschemas that apply to an item of an array."""
     schema = document.schemas[number]
     if isinstance(schema, bool):
         return
@@ -153,8 +153,8 @@ def _of_item(document: Document, number: int, index: int) -> Iterator[int]:
     yield from _single(document, number, _OF_ITEMS)
 
 
-def _below(document: Document, number: int) -> Iterator[int]:
-    """The schemas that a schema holds what is inside of a value to."""
+def _children(document: Document, number: int) -> Iterator[int]:
+    """Yield the subschemas that apply to any member or item."""
     schema = document.schemas[number]
     if isinstance(schema, bool):
         return

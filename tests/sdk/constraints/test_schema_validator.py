@@ -2,7 +2,7 @@
 
 import pytest
 from concordance_sdk.constraints import Grammar, JsonSchema, constrain
-from concordance_sdk.constraints.schema.net import problem_of
+from concordance_sdk.constraints.schema.validator import problem_of
 from concordance_sdk.testing import play
 from concordance_shared import ConstraintError, ModError
 
