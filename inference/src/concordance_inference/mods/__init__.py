@@ -1,1 +1,1 @@
-"""Loads, registers and resolves mods."""
+"""Loads mods, keeps them in a catalog, and resolves the mods of requests."""

@@ -1,4 +1,4 @@
-"""The mods that requests can name: installed ones, those of files and folders, and uploads."""
+"""The catalog of mods that requests can name: installed, from files and folders, and uploaded."""
 
 import threading
 import time
@@ -23,41 +23,41 @@ from concordance_inference.time_limit import TimeLimitError, run_within
 
 Source = Literal["installed", "path", "uploaded"]
 
-#: How many mods may be uploaded.
+#: Maximum number of uploaded mods.
 MAX_UPLOADS = 64
 
-#: How long the code of an upload may take to load, in seconds.
+#: Time limit for loading an upload, in seconds.
 LOAD_S = 10.0
 
-#: Files are looked at again at most this often, in seconds.
+#: Minimum time between two checks of the files for changes, in seconds.
 _RECHECK_S = 0.5
 
 
 class ModEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A mod that requests can name. A running request keeps the entry it started with."""
+    """A mod in the catalog. A running request keeps the entry that it started with."""
 
     definition: ModDefinition
     source: Source
     version: str
     created: int  # Unix time in seconds
-    description: msgspec.Raw  # JSON that clients are told
+    description: msgspec.Raw  # JSON for clients
 
     @property
     def name(self) -> str:
-        """What requests call it."""
+        """Its name in requests."""
         return self.definition.name
 
 
 class NamedMod(msgspec.Struct, frozen=True, kw_only=True):
-    """A mod as a request names it."""
+    """A mod's name and parameters in a request."""
 
     name: str
     params: Mapping[str, Any] = {}
-    where: str = "mods"  # the field of the request, for messages
+    where: str = "mods"  # the field of the request, for error messages
 
 
 class _WatchedPath:
-    """A file or folder whose mods are read again when it changes."""
+    """A file or folder whose mods are reloaded when it changes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,12 +67,12 @@ class _WatchedPath:
         self._checked_at = 0.0
 
     def refresh(self) -> None:
-        """Read again what has changed. What cannot be read any more keeps its names, broken."""
+        """Reload after a change. If that fails, the mods keep their names and raise the error."""
         now = time.monotonic()
         if self._state is not None and now - self._checked_at < _RECHECK_S:
             return
         self._checked_at = now
-        state = self._look()
+        state = self._stat()
         if state == self._state:
             return
         self._state = state
@@ -84,7 +84,7 @@ class _WatchedPath:
         self.error = None
         self.entries = {d.name: _entry(d, "path", version) for d in definitions}
 
-    def _look(self) -> dict[Path, tuple[int, int]]:
+    def _stat(self) -> dict[Path, tuple[int, int]]:
         seen: dict[Path, tuple[int, int]] = {}
         for file in python_files(self.path):
             try:
@@ -96,16 +96,16 @@ class _WatchedPath:
 
 
 class ModCatalog:
-    """All mods of a server, by name. Safe to use from several threads."""
+    """All mods of a server, by name. Thread-safe."""
 
     def __init__(self, paths: Iterable[Path] = ()) -> None:
-        """Load the mods of installed packages and of files and folders.
+        """Load the mods of installed packages, files and folders.
 
         Args:
-            paths: Files and folders of the operator's, read again when they change.
+            paths: The operator's files and folders, reloaded when they change.
 
         Raises:
-            ModLoadError: One cannot be loaded; a server with a guardrail missing does not start.
+            ModLoadError: One cannot be loaded. A server must not start without a guardrail.
         """
         self._lock = threading.RLock()
         self._installed = {
@@ -119,7 +119,7 @@ class ModCatalog:
                 raise watched.error
 
     def entries(self) -> list[ModEntry]:
-        """Every mod, by name."""
+        """Return all mods, sorted by name."""
         with self._lock:
             self._refresh()
             merged = {**self._uploaded, **self._installed}
@@ -128,11 +128,11 @@ class ModCatalog:
         return sorted(merged.values(), key=lambda entry: entry.name)
 
     def get(self, name: str, *, param: str = "mods") -> ModEntry:
-        """The mod of that name.
+        """Return a mod by name.
 
         Raises:
-            UnknownModError: There is none; the message lists those that are there.
-            ModLoadError: Its file was changed and cannot be loaded any more.
+            UnknownModError: There is no such mod; the message lists the known ones.
+            ModLoadError: Its file has changed and can no longer be loaded.
         """
         with self._lock:
             self._refresh()
@@ -148,14 +148,14 @@ class ModCatalog:
         return entry
 
     def resolve(self, named: Sequence[NamedMod], *, strict: bool = True) -> tuple[ModCall, ...]:
-        """The mods that a request names, with their parameters validated.
+        """Look up the mods of a request and validate their parameters.
 
         Args:
-            named: The mods in the order in which they act.
-            strict: False lets text stand for numbers, as the command line gives it.
+            named: The mods in the order in which they run.
+            strict: False accepts strings for numbers, as the command line needs.
 
         Raises:
-            UnknownModError: One is not there.
+            UnknownModError: There is no such mod.
             InvalidRequestError: A parameter is missing, unknown or of the wrong type.
         """
         return tuple(self._resolved(mod, strict=strict) for mod in named)
@@ -172,16 +172,16 @@ class ModCatalog:
         return ModCall(definition=definition, parameters=values, name=mod.name)
 
     def upload(self, payload: ModPayload, *, max_seconds: float = LOAD_S) -> ModEntry:
-        """Load an upload and add it, in place of an earlier upload of that name.
+        """Load an upload and add it; it replaces an earlier upload of the same name.
 
         Args:
             payload: The upload.
-            max_seconds: How long its code may take to load. One that ends later is not added.
+            max_seconds: Time limit for loading it.
 
         Raises:
             InvalidRequestError: The payload is malformed.
             ModLoadError: It cannot be loaded, or not in time.
-            ConflictError: The name is an operator's mod's, or there are too many uploads.
+            ConflictError: A mod of the operator has the name, or there are too many uploads.
         """
         self._check_upload(payload)
         entry = _loaded_within(max_seconds, payload)
@@ -202,14 +202,16 @@ class ModCatalog:
                     param="name",
                 )
             if payload.name not in self._uploaded and len(self._uploaded) >= MAX_UPLOADS:
-                raise ConflictError(f"{MAX_UPLOADS} mods are uploaded already; delete one first")
+                raise ConflictError(
+                    f"{MAX_UPLOADS} mods are already uploaded, which is the limit; delete one first"
+                )
 
     def delete(self, name: str) -> None:
-        """Remove an upload; requests that run with it go on.
+        """Remove an upload; running requests keep it.
 
         Raises:
             UnknownModError: There is no such mod.
-            ConflictError: It is the operator's.
+            ConflictError: It belongs to the operator.
         """
         entry = self.get(name, param="name")
         if entry.source != "uploaded":
@@ -223,7 +225,7 @@ class ModCatalog:
 
 
 def _loaded_within(seconds: float, payload: ModPayload) -> ModEntry:
-    """Load an upload, whose code may raise anything or never end.
+    """Load an upload, whose code may raise anything or never return.
 
     Raises:
         ConcordanceError: It cannot be loaded, or not in time.
@@ -234,8 +236,8 @@ def _loaded_within(seconds: float, payload: ModPayload) -> ModEntry:
     except ConcordanceError:
         raise
     except TimeLimitError as exc:
-        raise ModLoadError(f"{what} does not come to an end: {exc}") from exc
-    except BaseException as exc:  # on a thread of its own: nobody means this one
+        raise ModLoadError(f"{what} did not finish loading: {exc}") from exc
+    except BaseException as exc:  # the upload's own, raised on its loader thread
         if isinstance(exc, KeyboardInterrupt) and _is_main_thread():
             raise
         raise ModLoadError(f"{what} cannot be loaded: {type(exc).__name__}: {exc}") from exc

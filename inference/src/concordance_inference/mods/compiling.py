@@ -1,4 +1,4 @@
-"""Compiles constraints for a limited time, a limited number at once."""
+"""Compiles constraints with a time limit, one at a time."""
 
 import threading
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from concordance_shared import ConstraintError
 
 from concordance_inference.time_limit import TimeLimitError, run_within
 
-#: A compiler may not be interrupted: one that takes too long is left behind on its thread.
-#: While it runs, others wait: it takes one processor and no more.
+#: A compiler in C cannot be interrupted. After its time limit it keeps running on its thread, and
+#: holds this semaphore until it ends, so that at most one core compiles.
 _compiling = threading.Semaphore(1)
 
 
 def prepare_constraints(tokenizer: Tokenizer) -> None:
-    """Build what every constraint needs of a vocabulary, before any stream runs.
+    """Build the vocabulary tables that all constraints share, before any stream runs.
 
-    It takes 0.25 s for 49,000 tokens, most of it with the interpreter's lock held, so that the
-    first schema of a server would make every stream pause. A tokenizer with which constraints
-    cannot be enforced is left alone: a request for one is told why.
+    This takes 0.25 s for 49,000 tokens, mostly with the GIL held, so the first schema of a server
+    would pause every stream. A tokenizer that does not support constraints is not an error here: a
+    request with a constraint gets one.
 
     Args:
         tokenizer: The model's.
@@ -32,20 +32,21 @@ def prepare_constraints(tokenizer: Tokenizer) -> None:
 
 
 def compile_within(seconds: float, compile_: Callable[[], object]) -> None:
-    """Run a compiler for a limited time, after those that run already.
+    """Run a compiler with a time limit, after those that are already running.
 
     Args:
-        seconds: How long to wait for the others, and how long it may take then.
-        compile_: What is run, in a copy of the caller's context.
+        seconds: Limit of the wait for other compilers, and limit of this one's run time.
+        compile_: Called in a copy of the caller's context.
 
     Raises:
-        TimeLimitError: It did not end in time, or one that was left behind is still running.
-        BaseException: Whatever it raised.
+        TimeLimitError: It did not end in time, or an earlier compiler is still running.
+        BaseException: Anything that `compile_` raises.
     """
     context = copy_context()
     done: Future[None] = Future()
-    # The caller and the compiler may be interrupted anywhere, also between acquiring and `try`.
-    # Nobody knows this thread to interrupt it, so that it always releases what it acquired.
+    # `run_within` interrupts threads with an asynchronous exception, which can arrive anywhere,
+    # even between `acquire` and `try`. No one interrupts the thread started here, so it always
+    # releases the semaphore.
     threading.Thread(
         target=_compile_in_turn,
         args=(seconds, lambda: context.run(compile_), done),
@@ -56,7 +57,7 @@ def compile_within(seconds: float, compile_: Callable[[], object]) -> None:
 
 
 def _compile_in_turn(seconds: float, compile_: Callable[[], object], done: "Future[None]") -> None:
-    """Wait for a turn, compile, and keep the turn until the compiler's thread has ended."""
+    """Hold the semaphore from the start of the compiler to the end of its thread."""
     if not _compiling.acquire(timeout=seconds):
         busy = TimeLimitError("the compiler is busy with another schema; try again later")
         done.set_exception(busy)
@@ -76,7 +77,7 @@ def _compile(seconds: float, compile_: Callable[[], object], done: "Future[None]
         done.set_exception(late)
         if exc.thread:
             exc.thread.join()
-    except BaseException as exc:  # whoever waits is told
+    except BaseException as exc:  # raised in the caller by `done.result()`
         done.set_exception(exc)
     else:
         done.set_result(None)

@@ -1,8 +1,8 @@
-"""What clients are told of a mod, as JSON.
+"""Descriptions of mods for clients, as JSON.
 
-A mod's text, its parameters' defaults and their schemas are its author's, and may be anything that
-Python has. They are encoded once, when the mod is loaded, so that no list of mods can fail by one
-of them, or take long.
+A mod's docstring and its parameters' defaults are the author's and can be any Python value. They
+are encoded once, when the mod is loaded, so that no single mod can break or slow down the list of
+mods.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from concordance_sdk import ModDefinition
 
 
 def description_of(definition: ModDefinition, about: Mapping[str, Any]) -> msgspec.Raw:
-    """A mod's description, encoded.
+    """Encode a mod's description.
 
-    Parameters that JSON Schema cannot describe, as one with a default that JSON does not have, are
-    told by their names alone.
+    Parameters that have no JSON Schema, for example because JSON cannot represent a default, are
+    listed by name only.
 
     Args:
         definition: The mod.
-        about: What is to be told beside.
+        about: Additional fields.
     """
     fields = {
         "id": _clean(definition.name),
@@ -35,7 +35,7 @@ def description_of(definition: ModDefinition, about: Mapping[str, Any]) -> msgsp
         return _encoded({**fields, "parameters": None})
     try:
         return _encoded({**fields, "parameters": msgspec.json.schema(struct)})
-    except Exception:  # defaults and annotations run their own code, and raise anything
+    except Exception:  # defaults and annotations run the author's code
         return _encoded({**fields, "parameters": _names_only(struct)})
 
 
@@ -53,5 +53,5 @@ def _encoded(value: Mapping[str, Any]) -> msgspec.Raw:
 
 
 def _clean(text: str) -> str:
-    """The text with a question mark for each half of a character."""
+    """Replace unpaired surrogates, which JSON cannot encode, by question marks."""
     return text.encode(errors="replace").decode()

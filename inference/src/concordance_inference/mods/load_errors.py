@@ -1,4 +1,4 @@
-"""What is said of a mod that cannot be loaded: what was raised, where, and what would be right."""
+"""Errors for mods that cannot be loaded: the exception, its location, and a suggested fix."""
 
 import inspect
 import re
@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from concordance_shared import ModError, ModLoadError
 
-from concordance_inference.mods.module_space import without_own_names
+from concordance_inference.mods.module_names import with_plain_names
 
 T = TypeVar("T")
 
-#: Where our own files are.
+#: The folder of the loader's own files, which are left out of tracebacks.
 _OURS = str(Path(__file__).parent)
 
-#: What Python reads from a version on, as a line of source shows it.
+#: Syntax of newer Python versions: version, description, pattern of a source line.
 _NEWER_SYNTAX = (
     (
         (3, 12),
@@ -37,15 +37,15 @@ _NEWER_SYNTAX = (
 
 
 def guarded(load: Callable[[], T], where: str, *, beside: Path | None = None) -> T:
-    """Run somebody's code; whatever it raises becomes a `ModLoadError` that says where.
+    """Run an author's code and wrap any exception in a `ModLoadError` with its location.
 
     Args:
-        load: Runs it.
-        where: What is being loaded.
+        load: Runs the code.
+        where: The name of what is being loaded.
         beside: The folder of a file that is loaded alone.
 
     Raises:
-        ModLoadError: It raised.
+        ModLoadError: `load` raised.
     """
     try:
         return load()
@@ -54,12 +54,12 @@ def guarded(load: Callable[[], T], where: str, *, beside: Path | None = None) ->
     except KeyboardInterrupt:
         raise
     except BaseException as exc:  # `sys.exit()` at the top of a module must not end the server
-        described = without_own_names(f"{_described(exc)}{_instead(exc, beside)}")
+        described = with_plain_names(f"{_described(exc)}{_suggestion(exc, beside)}")
         raise ModLoadError(f"{where} cannot be loaded: {described}") from exc
 
 
 def _described(exc: BaseException) -> str:
-    """What was raised and where in the loaded code: its innermost line."""
+    """Format an exception with its innermost line in the loaded code."""
     if isinstance(exc, SyntaxError):
         return f"{exc.msg} ({exc.filename}, line {exc.lineno})"
     frames = inspect.getinnerframes(exc.__traceback__) if exc.__traceback__ else []
@@ -72,14 +72,14 @@ def _is_machinery(filename: str) -> bool:
     return filename.startswith((_OURS, "<frozen importlib")) or "/importlib/" in filename
 
 
-def _instead(exc: BaseException, beside: Path | None) -> str:
-    """What would be right, where that can be told."""
+def _suggestion(exc: BaseException, beside: Path | None) -> str:
+    """Suggest a fix for common errors; empty for others."""
     if isinstance(exc, SyntaxError):
         return _newer_python(exc)
     if isinstance(exc, ModuleNotFoundError) and exc.name:
-        return _missing(without_own_names(exc.name), beside)
+        return _missing(with_plain_names(exc.name), beside)
     if isinstance(exc, ImportError) and "no known parent package" in str(exc) and beside:
-        return f"; it imports files beside it: give the folder, {beside}, instead of the file"
+        return f"; it imports other files of its folder: load the folder, {beside}, instead"
     return ""
 
 
@@ -90,20 +90,20 @@ def _newer_python(exc: SyntaxError) -> str:
             running = ".".join(map(str, sys.version_info[:2]))
             needed = ".".join(map(str, version))
             return (
-                f"; this is Python {running}, and {what} need Python {needed}: write the line "
-                "otherwise, or run the server with that Python"
+                f"; this is Python {running}, and {what} need Python {needed}: rewrite the line, "
+                "or run the server with that version"
             )
     return ""
 
 
 def _missing(name: str, beside: Path | None) -> str:
-    """What to do about a module that is not there."""
+    """Suggest how to provide a missing module."""
     top = name.partition(".")[0]
     if beside and ((beside / f"{top}.py").is_file() or (beside / top).is_dir()):
-        return f"; {top} stands beside the file: give the folder, {beside}, instead of the file"
+        return f"; {top} is in the file's folder: load the folder, {beside}, instead"
     if top in sys.stdlib_module_names or "." in name:
         return ""
     return (
-        f"; install {top!r} where the server runs, or give it with the mod: a folder, or an upload "
-        "with `files`"
+        f"; install {top!r} in the server's environment, or include it: load a folder, or upload "
+        "`files`"
     )

@@ -1,6 +1,6 @@
 """Loads mods from files, folders, installed packages and uploads.
 
-Everything here runs the code it loads, in this process, with all of this process's rights.
+Loading runs the code in this process, with all of its privileges.
 """
 
 import importlib.metadata
@@ -15,7 +15,8 @@ from concordance_shared import InvalidRequestError, ModLoadError
 
 from concordance_inference.mods.compat.quote_mod_sdk.aliases import older_definition_of, outermost
 from concordance_inference.mods.load_errors import guarded
-from concordance_inference.mods.module_space import ModuleSpace, module_name
+from concordance_inference.mods.module_names import module_name
+from concordance_inference.mods.module_space import ModuleSpace
 from concordance_inference.mods.raw_callable import raw_definition_of
 from concordance_inference.mods.source_folder import source_folder
 from concordance_inference.mods.upload_payload import MAX_SOURCE_LENGTH, upload_of
@@ -29,28 +30,29 @@ __all__ = [
     "python_files",
 ]
 
-#: The entry points by which installed packages offer mods.
+#: The entry point group in which installed packages list their mods.
 ENTRY_POINT_GROUP = "concordance.mods"
 
 
 def load_path(path: Path, *, folder: Path | None = None) -> tuple[list[ModDefinition], str]:
-    """The mods of a Python file, or of the files and packages of a folder, and their version.
+    """Return the mods of a Python file or of a folder, and their version.
 
     Args:
         path: The file or the folder.
-        folder: Where a file finds what it imports; in itself alone if left out.
+        folder: The folder that a file can import from; by default, it can import no other file.
 
     Raises:
-        ModLoadError: There is nothing, or running it raised; the message says where.
+        ModLoadError: There is no mod, or loading it raised.
     """
     if path.is_file():
         return _load_file(path, folder)
     if not path.is_dir():
         raise ModLoadError(f"there is no file or folder of mods at {path}")
     space = _space_of(path, python_files(path))
-    top_level = [name for name in space.entry_names if "." not in _below(space, name)]
-    nested = [name for name in space.entry_names if name not in top_level]
-    # A folder of folders: those that have a `mod.py` are mods, as the older command line had it.
+    entries = space.names.entry_names
+    top_level = [name for name in entries if "." not in _in_folder(space, name)]
+    nested = [name for name in entries if name not in top_level]
+    # In a folder of folders, those with a `mod.py` are mods, as in the older command line.
     mods = [name for name in space.module_names if name.rpartition(".")[2] == "mod"]
     definitions: list[ModDefinition] = []
     for names in (top_level, mods or nested, space.module_names):
@@ -88,17 +90,17 @@ def _space_of(folder: Path, paths: list[Path]) -> ModuleSpace:
 
 
 def _named_in(space: ModuleSpace, name: str) -> str:
-    """A module of a folder by its name in the space, where the folder may be a package."""
+    """Return a module's name in the space, in which the folder may be a package."""
     return f"{space.home}.{name}" if space.home else name
 
 
-def _below(space: ModuleSpace, name: str) -> str:
-    """A module's name as the folder has it."""
+def _in_folder(space: ModuleSpace, name: str) -> str:
+    """Return a module's name relative to the folder."""
     return name.removeprefix(f"{space.home}.") if space.home else name
 
 
 def python_files(path: Path) -> list[Path]:
-    """The Python files that a path stands for: itself, or all below it but for tests."""
+    """Return the file itself, or all Python files of a folder except tests and hidden ones."""
     if path.is_file():
         return [path]
     return [
@@ -111,10 +113,10 @@ def python_files(path: Path) -> list[Path]:
 
 
 def load_entry_points() -> list[ModDefinition]:
-    """The mods that installed packages offer, each a function, a class, or a module of them.
+    """Return the mods of installed packages; an entry point is a mod, or a module of mods.
 
     Raises:
-        ModLoadError: One cannot be imported, or is no mod; the message says which.
+        ModLoadError: An entry point cannot be imported, or is not a mod.
     """
     definitions: list[ModDefinition] = []
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
@@ -129,11 +131,11 @@ def load_entry_points() -> list[ModDefinition]:
 
 
 def load_payload(payload: ModPayload) -> tuple[ModDefinition, str]:
-    """The mod of an upload, under the name that it asks for, and its version.
+    """Return the mod of an upload, under the upload's name, and its version.
 
     Raises:
-        InvalidRequestError: The payload is malformed; the message names the field.
-        ModLoadError: Running it raised, or its entry point is not there or is no mod.
+        InvalidRequestError: The payload is malformed, or has no such entry point.
+        ModLoadError: Loading it raised, or the entry point is not a mod.
     """
     upload = upload_of(payload)
     space = ModuleSpace(upload.files, place=f"<mod {upload.name}>")
@@ -143,11 +145,11 @@ def load_payload(payload: ModPayload) -> tuple[ModDefinition, str]:
     target = getattr(module, upload.entrypoint, None)
     if target is None:
         raise InvalidRequestError(
-            f"{where}: module {upload.module!r} has no {upload.entrypoint!r}; `entrypoint` is "
-            "the name of the function or class that is the mod",
+            f"{where}: module {upload.module!r} has no {upload.entrypoint!r}; `entrypoint` must "
+            "be the name of the function or class that is the mod",
             param="entrypoint",
         )
-    define = older_definition_of if space.speaks_of_older_sdk else raw_definition_of
+    define = older_definition_of if space.uses_older_sdk else raw_definition_of
     definition = space.bound(guarded(lambda: define(target), where))
     return msgspec.structs.replace(definition, name=upload.name), space.version
 
@@ -159,13 +161,13 @@ def _load_all(
         for name in names:
             guarded(lambda name=name: space.load(name), f"{path}", beside=beside)
     definitions = list(collected)
-    if space.speaks_of_older_sdk:
+    if space.uses_older_sdk:
         offered = [value for module in space.modules.values() for value in vars(module).values()]
         definitions = [outermost(definition, offered) for definition in definitions]
     return [space.bound(definition) for definition in definitions]
 
 
 def _marked_in(module: ModuleType) -> list[ModDefinition]:
-    """The mods of a module that was imported before."""
+    """Return the mods of a module that was already imported, which registers nothing again."""
     marked = (getattr(value, "__concordance_mod__", None) for value in vars(module).values())
     return [definition for definition in marked if isinstance(definition, ModDefinition)]

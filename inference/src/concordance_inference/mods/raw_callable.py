@@ -1,4 +1,10 @@
-"""Callables that no decorator marked: what they are given follows from their arguments' names."""
+"""Uploaded callables without `@mod`, whose arguments are bound by name.
+
+Clients of `quote_mod_sdk` upload plain functions with any order of arguments:
+`def raw(event, tokenizer, actions)`. Such an upload need not import `quote_mod_sdk`, so nothing
+distinguishes it from a new one. Binding by name therefore applies to every unmarked callable whose
+arguments all have known names; a handler in the usual order is unaffected.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -8,17 +14,21 @@ import msgspec
 from concordance_sdk import ModDefinition, definition_of
 from concordance_sdk.definition import GIVEN, define, name_of, place_of
 
-#: Kinds of functions that no mod is made of, which is said where it is defined.
-REFUSED = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+#: Tests for functions that cannot be mods; `define` rejects them with an explanation.
+UNSUPPORTED = (
+    inspect.iscoroutinefunction,
+    inspect.isasyncgenfunction,
+    inspect.isgeneratorfunction,
+)
 
 
-def by_names(target: Any) -> Callable[[Any, Any, Any], object] | None:
-    """A handler `(event, actions, tokenizer)` that gives a callable what its arguments name.
+def bind_by_name(target: Any) -> Callable[[Any, Any, Any], object] | None:
+    """Wrap a callable as a handler `(event, actions, tokenizer)` that passes arguments by name.
 
     Returns:
-        `None` where that is not needed, or their names do not say.
+        `None` if the arguments are in a handler's order, or have other names.
     """
-    names = _names(target)
+    names = _names_to_bind(target)
     if not names or not set(names) <= set(GIVEN):
         return None
 
@@ -30,9 +40,9 @@ def by_names(target: Any) -> Callable[[Any, Any, Any], object] | None:
     return handle
 
 
-def _names(target: Any) -> tuple[str, ...]:
-    """The arguments that have to be given by name; none where they stand as a handler's do."""
-    if not callable(target) or inspect.isclass(target) or any(kind(target) for kind in REFUSED):
+def _names_to_bind(target: Any) -> tuple[str, ...]:
+    """Return the names of the arguments; empty if they are in a handler's order."""
+    if not callable(target) or inspect.isclass(target) or any(kind(target) for kind in UNSUPPORTED):
         return ()
     parameters = inspect.signature(target).parameters.values()
     names = tuple(p.name for p in parameters)
@@ -43,12 +53,12 @@ def _names(target: Any) -> tuple[str, ...]:
 
 
 def raw_definition_of(target: Any) -> ModDefinition:
-    """The definition of a mod, marked or not.
+    """Return the definition of a mod, with or without `@mod`.
 
     Raises:
-        ModDefinitionError: It is not a mod.
+        ModDefinitionError: `target` is not a mod.
     """
-    handle = by_names(target) if not hasattr(target, "__concordance_mod__") else None
+    handle = bind_by_name(target) if not hasattr(target, "__concordance_mod__") else None
     if handle is None:
         return definition_of(target)
     definition = define(handle, name=name_of(target))

@@ -1,8 +1,7 @@
-"""How the files of a folder of mods find each other, and which of them are loaded.
+"""Determines the package structure of a folder of mods from the imports of its files.
 
-A folder may be what its files import from (`from words import W`), a package itself (`from .words
-import W`), or a package inside of others (`from examples.airline.words import W`): what the files
-import says which.
+The files may treat the folder as an import root (`from words import W`), as a package
+(`from .words import W`), or as a package within others (`from examples.airline.words import W`).
 """
 
 import ast
@@ -14,17 +13,17 @@ from msgspec import Struct
 
 from concordance_inference.mods.compat.quote_mod_sdk.aliases import imported_names
 
-#: So far up are folders looked for that the files name as packages.
-_MAX_ABOVE = 4
+#: Number of parent folders that can be packages.
+_MAX_DEPTH = 4
 
 
 class SourceFolder(Struct, frozen=True):
-    """The files of a folder, ready for a `ModuleSpace`.
+    """The files of a folder, as a `ModuleSpace` takes them.
 
     Attributes:
-        files: Texts by path, with the packages in front that the folder is or is in.
+        files: Path -> text. The path starts with the packages that contain the files.
         place: The folder that the paths are relative to.
-        home: The package that the folder is, dotted; empty if it is none.
+        home: The folder's dotted package name; empty if the folder is an import root.
     """
 
     files: dict[str, str]
@@ -37,10 +36,10 @@ def source_folder(folder: Path, paths: Sequence[Path]) -> SourceFolder:
 
     Args:
         folder: The folder, absolute.
-        paths: Those of its files that are read.
+        paths: The files to read.
 
     Raises:
-        ModLoadError: One cannot be read.
+        ModLoadError: A file cannot be read.
     """
     texts = {path.relative_to(folder).as_posix(): _text(path) for path in paths}
     depth = _depth_of(folder, texts)
@@ -52,10 +51,13 @@ def source_folder(folder: Path, paths: Sequence[Path]) -> SourceFolder:
 
 
 def _depth_of(folder: Path, texts: Mapping[str, str]) -> int:
-    """How many packages the folder is inside of, itself included, as its files import."""
+    """Return the number of packages that lead to the folder, itself included, by the imports.
+
+    If a file of `/srv/examples/air` imports `examples.air.words`, the depth is 2.
+    """
     inside = {path.partition("/")[0].removesuffix(".py") for path in texts}
     named = {name for text in texts.values() for name in imported_names(text)}
-    for depth in range(min(_MAX_ABOVE, len(folder.parts) - 1), 0, -1):
+    for depth in range(min(_MAX_DEPTH, len(folder.parts) - 1), 0, -1):
         above = folder.parts[len(folder.parts) - depth :]
         dotted = ".".join(above)
         is_named = any(name == dotted or name.startswith(f"{dotted}.") for name in named)
@@ -65,7 +67,7 @@ def _depth_of(folder: Path, texts: Mapping[str, str]) -> int:
 
 
 def _leads_out(path: str, text: str) -> int:
-    """How many packages above the folder the relative imports of a file need."""
+    """Return how many packages its relative imports go up beyond the folder's root."""
     return max(0, max(_levels(text), default=0) - path.count("/"))
 
 

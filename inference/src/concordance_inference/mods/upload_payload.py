@@ -1,4 +1,4 @@
-"""The body of an upload, in every form that clients have sent: what it asks for, checked."""
+"""Validates the body of an upload, in the current form and in those of older clients."""
 
 import re
 import textwrap
@@ -9,22 +9,22 @@ from concordance_sdk import ModPayload
 from concordance_shared import InvalidRequestError
 from msgspec import Struct
 
-#: How many characters of source one upload may have, all its files together.
+#: Maximum length of all files of an upload together, in characters.
 MAX_SOURCE_LENGTH = 256 * 1024
 
-#: What a source is called that has no name of its own.
+#: Default name of the module in an upload of one source.
 _MODULE = "client_mod"
 
 _MOD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
 class Upload(Struct, frozen=True):
-    """What is uploaded.
+    """A validated upload.
 
     Attributes:
-        name: What requests will call it.
-        module: The module that has the entry point, dotted.
-        entrypoint: The function or class in it.
+        name: The mod's name in requests.
+        module: The dotted name of the module with the entry point.
+        entrypoint: The function or class that is the mod.
         files: Relative path -> text.
     """
 
@@ -35,19 +35,20 @@ class Upload(Struct, frozen=True):
 
 
 def upload_of(payload: ModPayload) -> Upload:
-    """Check a payload.
+    """Validate a payload.
 
     Raises:
-        InvalidRequestError: It is malformed; the message names the field and what it may be.
+        InvalidRequestError: A field is malformed.
     """
     _check_name(payload.name)
     if payload.language.lower() != "python":
         raise InvalidRequestError(
-            f"mods are written in 'python', not in {payload.language!r:.40}", param="language"
+            f"`language` is {payload.language!r:.40}; it must be 'python'", param="language"
         )
     if not payload.entrypoint.isidentifier():
         raise InvalidRequestError(
-            f"{payload.entrypoint!r:.80} is no name of a function or class", param="entrypoint"
+            f"{payload.entrypoint!r:.80} is not the name of a function or class",
+            param="entrypoint",
         )
     files = _files_of(payload)
     if sum(map(len, files.values())) > MAX_SOURCE_LENGTH:
@@ -60,17 +61,16 @@ def upload_of(payload: ModPayload) -> Upload:
 def _check_name(name: str) -> None:
     if not _MOD_NAME.fullmatch(name) or set(name) == {"."}:
         raise InvalidRequestError(
-            f"{name!r:.80} cannot name a mod: use letters, digits, '_', '-' and '.', at most 64 "
-            "of them",
+            f"{name!r:.80} is not a valid mod name: use up to 64 letters, digits, '_', '-' and '.'",
             param="name",
         )
 
 
 def _files_of(payload: ModPayload) -> dict[str, str]:
-    """The files, whether they are given as `files`, as `source`, or as the text of one."""
+    """Return the files: from `files`, from a mapping in `source`, or a single text in `source`."""
     if payload.dir is not None or isinstance(payload.files, list):
         raise InvalidRequestError(
-            "paths on the server are not read for uploads: send the texts, as `files` from path to "
+            "an upload cannot refer to paths on the server: send the texts, in `files` as path -> "
             "text, or start the server with --mods FOLDER",
             param="dir" if payload.dir is not None else "files",
         )
@@ -88,18 +88,20 @@ def _files_of(payload: ModPayload) -> dict[str, str]:
 
 
 def _path_of(name: str, param: str) -> str:
-    """The path of a file: relative, by forward slashes, as a module has it."""
+    """Normalize a relative path, with forward slashes."""
     path = name.replace("\\", "/")
     while path.startswith("./"):
         path = path[2:]
     parts = PurePosixPath(path).parts
     if not path.endswith(".py") or path.startswith("/") or ".." in parts or ":" in parts[0]:
-        raise InvalidRequestError(f"{name!r:.80} is no relative path of a Python file", param=param)
+        raise InvalidRequestError(
+            f"{name!r:.80} is not a relative path of a Python file", param=param
+        )
     return "/".join(parts)
 
 
 def _plain_module(payload: ModPayload) -> str:
-    """The name of a source that comes alone."""
+    """Return the module name of an upload of one text."""
     module = payload.module or _MODULE
     if not _is_module(module):
         raise _no_module(module)
@@ -107,14 +109,14 @@ def _plain_module(payload: ModPayload) -> str:
 
 
 def _module_of(payload: ModPayload, files: dict[str, str]) -> str:
-    """The module that has the entry point; it may be left out where there is one file."""
+    """Return the module with the entry point; optional in the payload if there is one file."""
     if isinstance(payload.source, str):
         return _plain_module(payload)
     known = sorted(_dotted(path) for path in files)
     if payload.module is None or (payload.module == _MODULE and _MODULE not in known):
         if len(known) != 1:
             raise InvalidRequestError(
-                f"`module` says which module has the entry point, one of: {', '.join(known)}",
+                f"`module` must name the module with the entry point, one of: {', '.join(known)}",
                 param="module",
             )
         return known[0]
@@ -124,10 +126,10 @@ def _module_of(payload: ModPayload, files: dict[str, str]) -> str:
 
 
 def _no_module(name: str) -> InvalidRequestError:
-    """What is said of a name that no module has."""
+    """Return an error that suggests the dotted name where a path was given."""
     meant = name.strip("/.").removesuffix(".py").replace("/", ".")
-    hint = f"; it is written with dots: {meant!r}" if _is_module(meant) else ""
-    return InvalidRequestError(f"{name!r:.80} is no module's name{hint}", param="module")
+    hint = f"; use dots: {meant!r}" if _is_module(meant) else ""
+    return InvalidRequestError(f"{name!r:.80} is not a module name{hint}", param="module")
 
 
 def _is_module(name: str) -> bool:

@@ -26,7 +26,7 @@ from concordance_inference.mods.compat.quote_mod_sdk.actions import (
 from concordance_inference.mods.compat.quote_mod_sdk.conversation import request_of
 from concordance_inference.mods.compat.quote_mod_sdk.events import ModEvent, older_event
 from concordance_inference.mods.compat.quote_mod_sdk.tokenizer import older_tokenizer
-from concordance_inference.mods.raw_callable import REFUSED, by_names
+from concordance_inference.mods.raw_callable import UNSUPPORTED, bind_by_name
 
 #: The events that there were; older mods know no other.
 _EVENTS = (
@@ -85,7 +85,7 @@ def _takes_tokenizer(handler: Any) -> bool:
     Raises:
         ModDefinitionError: It takes neither three arguments nor two, or does not answer at once.
     """
-    if callable(handler) and not any(kind(handler) for kind in REFUSED):
+    if callable(handler) and not any(kind(handler) for kind in UNSUPPORTED):
         for given in ((None,) * 3, (None,) * 2):
             with contextlib.suppress(TypeError):
                 inspect.signature(handler).bind(*given)
@@ -109,7 +109,7 @@ def older_definition_of(target: Any) -> ModDefinition:
         return _definition(target, target, target)
     if is_marked or not callable(target) or inspect.isclass(target):
         return definition_of(target)
-    if handle := by_names(target):
+    if handle := bind_by_name(target):
         return _definition(
             target, target, lambda event, tok: handle(event, ActionBuilder(event), tok)
         )
