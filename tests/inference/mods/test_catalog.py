@@ -1,4 +1,4 @@
-"""The mods that requests can name."""
+"""The catalog of mods."""
 
 import os
 import threading
@@ -26,7 +26,7 @@ def payload(name="hello", source=SAY):
 
 
 @pytest.fixture(autouse=True)
-def _look_at_once(monkeypatch):
+def _check_files_always(monkeypatch):
     monkeypatch.setattr(module, "_RECHECK_S", 0.0)
 
 
@@ -35,11 +35,11 @@ def write(path, text, *, age=0):
     os.utime(path, (1000 + age, 1000 + age))
 
 
-def test_the_mods_that_come_with_the_engine_are_there():
+def test_the_catalog_contains_the_builtin_mods():
     assert ModCatalog().get("replace").source == "installed"
 
 
-def test_mods_of_a_folder_are_there(tmp_path):
+def test_the_catalog_contains_the_mods_of_a_folder(tmp_path):
     write(tmp_path / "a.py", SAY)
 
     entry = ModCatalog([tmp_path]).get("say")
@@ -47,7 +47,7 @@ def test_mods_of_a_folder_are_there(tmp_path):
     assert (entry.source, len(entry.version)) == ("path", 12)
 
 
-def test_a_change_is_seen_and_the_old_definition_is_still_what_it_was(tmp_path):
+def test_a_changed_file_is_reloaded_and_the_old_entry_is_unchanged(tmp_path):
     write(tmp_path / "a.py", SAY)
     catalog = ModCatalog([tmp_path])
     before = catalog.get("say")
@@ -59,7 +59,7 @@ def test_a_change_is_seen_and_the_old_definition_is_still_what_it_was(tmp_path):
     assert before.version != after.version
 
 
-def test_a_new_file_is_seen(tmp_path):
+def test_a_new_file_is_loaded(tmp_path):
     write(tmp_path / "a.py", SAY)
     catalog = ModCatalog([tmp_path])
     write(tmp_path / "b.py", SAY.replace("class say", "class other"))
@@ -67,7 +67,7 @@ def test_a_new_file_is_seen(tmp_path):
     assert catalog.get("other").name == "other"
 
 
-def test_a_file_that_breaks_is_an_error_for_those_who_name_its_mods_until_it_is_mended(tmp_path):
+def test_a_broken_file_is_an_error_for_requests_with_its_mods_until_it_is_fixed(tmp_path):
     write(tmp_path / "a.py", SAY)
     catalog = ModCatalog([tmp_path])
     write(tmp_path / "a.py", "def (", age=1)
@@ -80,21 +80,21 @@ def test_a_file_that_breaks_is_an_error_for_those_who_name_its_mods_until_it_is_
     assert catalog.get("say")
 
 
-def test_a_broken_file_does_not_let_the_server_start(tmp_path):
+def test_a_catalog_with_a_broken_file_raises_at_startup(tmp_path):
     write(tmp_path / "a.py", "def (")
 
     with pytest.raises(ModLoadError):
         ModCatalog([tmp_path])
 
 
-def test_an_unknown_mod_is_told_with_those_that_are_known():
+def test_the_error_for_an_unknown_mod_lists_the_known_ones():
     with pytest.raises(UnknownModError, match=r"'nosuch'.*replace") as caught:
         ModCatalog().resolve([NamedMod(name="nosuch", where="mods[0]")])
 
     assert caught.value.param == "mods[0]"
 
 
-def test_parameters_are_validated_and_named():
+def test_parameters_are_validated_and_errors_name_the_field():
     catalog = ModCatalog()
     catalog.upload(payload())
 
@@ -105,7 +105,7 @@ def test_parameters_are_validated_and_named():
     assert caught.value.param == "mods[2].params"
 
 
-def test_text_stands_for_numbers_where_it_may():
+def test_strings_are_accepted_for_numbers_unless_strict():
     catalog = ModCatalog()
     catalog.upload(payload())
     named = [NamedMod(name="hello", params={"words": "x", "times": "3"})]
@@ -115,7 +115,7 @@ def test_text_stands_for_numbers_where_it_may():
         catalog.resolve(named)
 
 
-def test_a_function_takes_no_parameters():
+def test_a_function_mod_takes_no_parameters():
     catalog = ModCatalog()
     catalog.upload(ModPayload(name="f", entrypoint="f", source="def f(event, actions): ..."))
 
@@ -123,7 +123,7 @@ def test_a_function_takes_no_parameters():
         catalog.resolve([NamedMod(name="f", params={"x": 1})])
 
 
-def test_an_upload_takes_the_place_of_the_one_before():
+def test_an_upload_replaces_an_earlier_upload_of_the_same_name():
     catalog = ModCatalog()
     first = catalog.upload(payload())
     second = catalog.upload(payload(source=SAY + "\n# again"))
@@ -131,7 +131,7 @@ def test_an_upload_takes_the_place_of_the_one_before():
     assert catalog.get("hello").version == second.version != first.version
 
 
-def test_an_upload_does_not_take_the_place_of_the_operators(tmp_path):
+def test_an_upload_cannot_replace_a_mod_of_the_operator(tmp_path):
     write(tmp_path / "a.py", SAY)
     catalog = ModCatalog([tmp_path])
 
@@ -140,7 +140,7 @@ def test_an_upload_does_not_take_the_place_of_the_operators(tmp_path):
             catalog.upload(payload(name=name))
 
 
-def test_uploads_are_bounded(monkeypatch):
+def test_the_number_of_uploads_is_limited(monkeypatch):
     monkeypatch.setattr(module, "MAX_UPLOADS", 2)
     catalog = ModCatalog()
     catalog.upload(payload("a"))
@@ -152,7 +152,7 @@ def test_uploads_are_bounded(monkeypatch):
     assert MAX_UPLOADS > 2
 
 
-def test_deleting():
+def test_only_uploads_can_be_deleted():
     catalog = ModCatalog()
     catalog.upload(payload())
     catalog.delete("hello")
@@ -182,7 +182,7 @@ class say:
 """
 
 
-def test_an_upload_that_ends_too_late_is_not_added():
+def test_an_upload_that_exceeds_the_time_limit_is_not_added():
     catalog = ModCatalog()
     with pytest.raises(ModLoadError, match="0.1 s"):
         catalog.upload(payload(source=STUBBORN), max_seconds=0.1)

@@ -1,4 +1,4 @@
-"""Tests `mods/compiling.py`: one compiler at a time, and the next one always gets its turn."""
+"""Compiling constraints: one compiler at a time, released in every case."""
 
 import ctypes
 import threading
@@ -12,11 +12,11 @@ from concordance_sdk.testing import ByteTokenizer
 
 
 class Interrupted(BaseException):
-    """What interrupts a thread that took too long."""
+    """Raised in a thread that exceeded its time limit."""
 
 
 class InterruptingSemaphore(threading.Semaphore):
-    """A semaphore that interrupts a thread as soon as anybody has acquired it once."""
+    """A semaphore that interrupts a thread when it is first acquired."""
 
     def __init__(self, thread_id):
         super().__init__(1)
@@ -37,15 +37,15 @@ def turn(monkeypatch):
     monkeypatch.setattr(compiling, "_compiling", threading.Semaphore(1))
 
 
-def test_a_first_schema_finds_the_tables_of_the_vocabulary_built(monkeypatch):
+def test_prepare_constraints_builds_the_vocabulary_tables(monkeypatch):
     tokenizer = ByteTokenizer()
     prepare_constraints(tokenizer)
-    monkeypatch.setattr(vocabulary, "Vocabulary", None)  # cannot be called any more
+    monkeypatch.setattr(vocabulary, "Vocabulary", None)  # calling it would fail
 
     compile_constraint(JsonSchema({"type": "integer"}), tokenizer)
 
 
-def test_a_tokenizer_without_tokens_that_end_a_completion_is_left_alone():
+def test_prepare_constraints_ignores_a_tokenizer_without_eos_tokens():
     class Endless(ByteTokenizer):
         eos_token_ids = frozenset()
 
@@ -53,10 +53,10 @@ def test_a_tokenizer_without_tokens_that_end_a_completion_is_left_alone():
 
 
 def nothing():
-    """A compiler that is done at once."""
+    """A compiler that returns immediately."""
 
 
-def test_a_caller_interrupted_when_its_turn_begins_hands_the_turn_on(monkeypatch):
+def test_an_interrupted_caller_releases_the_compiler(monkeypatch):
     caller = threading.get_ident()
     monkeypatch.setattr(compiling, "_compiling", InterruptingSemaphore(caller))
 
@@ -70,7 +70,7 @@ def test_a_caller_interrupted_when_its_turn_begins_hands_the_turn_on(monkeypatch
     compile_within(10, nothing)
 
 
-def test_a_compiler_whose_thread_cannot_be_started_hands_the_turn_on(monkeypatch):
+def test_a_compiler_thread_that_cannot_start_releases_the_compiler(monkeypatch):
     def refuse(*_):
         raise RuntimeError("can't start new thread")
 
@@ -82,14 +82,14 @@ def test_a_compiler_whose_thread_cannot_be_started_hands_the_turn_on(monkeypatch
     compile_within(10, nothing)
 
 
-def test_others_wait_for_a_compiler_that_was_left_behind():
+def test_compilers_wait_for_one_that_exceeded_its_time_limit():
     is_over = threading.Event()
 
     def stubborn():
         while not is_over.is_set():
             try:
                 is_over.wait()
-            except BaseException:  # a compiler in C notices no interruption
+            except BaseException:  # a compiler in C is not interrupted
                 continue
 
     with pytest.raises(TimeLimitError, match="takes more than"):
@@ -100,7 +100,7 @@ def test_others_wait_for_a_compiler_that_was_left_behind():
     compile_within(10, nothing)
 
 
-def test_what_a_compiler_raises_reaches_the_caller():
+def test_a_compilers_exception_reaches_the_caller():
     def fail():
         raise ValueError("no such type")
 

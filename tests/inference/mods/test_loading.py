@@ -1,4 +1,4 @@
-"""Mods from files, folders, packages and uploads."""
+"""Loading mods from files, folders, packages and uploads."""
 
 import sys
 
@@ -27,7 +27,7 @@ def payload(**fields):
     return ModPayload(**{"name": "greet", "entrypoint": "greet", "source": GREET, **fields})
 
 
-def test_a_file(tmp_path):
+def test_the_mods_of_a_file_are_loaded(tmp_path):
     (tmp_path / "a.py").write_text(GREET)
 
     definitions, version = load_path(tmp_path / "a.py")
@@ -37,7 +37,7 @@ def test_a_file(tmp_path):
     assert len(version) == 12
 
 
-def test_a_folder_with_packages_and_without_its_tests(tmp_path):
+def test_a_folder_is_loaded_with_packages_and_without_tests(tmp_path):
     (tmp_path / "a.py").write_text(GREET)
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack" / "__init__.py").write_text("from pack import inner")
@@ -49,7 +49,7 @@ def test_a_folder_with_packages_and_without_its_tests(tmp_path):
     assert sorted(d.name for d in definitions) == ["greet", "part"]
 
 
-def test_what_is_loaded_is_not_registered_for_everybody(tmp_path):
+def test_loaded_mods_are_not_added_to_the_global_registry(tmp_path):
     (tmp_path / "a.py").write_text(GREET.replace("greet", "only_here"))
     load_path(tmp_path / "a.py")
 
@@ -67,7 +67,7 @@ def test_what_is_loaded_is_not_registered_for_everybody(tmp_path):
         ("import nowhere", ["ModuleNotFoundError", "nowhere", "a.py, line 1"]),
     ],
 )
-def test_a_file_that_cannot_be_loaded_says_why_and_where(tmp_path, text, words):
+def test_the_error_for_a_file_that_cannot_be_loaded_has_cause_and_location(tmp_path, text, words):
     (tmp_path / "a.py").write_text(text)
 
     with pytest.raises(ModLoadError) as caught:
@@ -77,23 +77,23 @@ def test_a_file_that_cannot_be_loaded_says_why_and_where(tmp_path, text, words):
         assert word in caught.value.message
 
 
-def test_a_path_that_is_not_there(tmp_path):
+def test_a_missing_path_of_mods_is_an_error(tmp_path):
     with pytest.raises(ModLoadError, match="no file or folder"):
         load_path(tmp_path / "nowhere")
 
 
-def test_the_mods_that_come_with_the_engine_are_entry_points():
+def test_the_builtin_mods_are_entry_points():
     assert {d.name for d in load_entry_points()} >= {"greeting", "replace", "avoid", "json_schema"}
 
 
-def test_an_upload_of_one_module():
+def test_an_upload_of_one_module_is_loaded():
     definition, version = load_payload(payload(name="hello"))
 
     assert (definition.name, definition.doc) == ("hello", "Hello.")
     assert version
 
 
-def test_an_upload_of_a_folder():
+def test_an_upload_of_several_files_is_loaded():
     files = {"pack/a.py": f"from pack.words import W\n{GREET}", "pack/words.py": "W = 1"}
 
     definition, _ = load_payload(payload(source=None, files=files, module="pack.a"))
@@ -101,7 +101,7 @@ def test_an_upload_of_a_folder():
     assert definition.name == "greet"
 
 
-def test_a_bare_function_may_be_uploaded():
+def test_a_function_without_the_decorator_can_be_uploaded():
     source = "def plain(event, actions): ..."
 
     assert load_payload(payload(source=source, entrypoint="plain"))[0].name == "greet"
@@ -123,7 +123,7 @@ def test_a_bare_function_may_be_uploaded():
         ({"entrypoint": "nowhere"}, "entrypoint"),
     ],
 )
-def test_a_malformed_upload_names_the_field(fields, param):
+def test_the_error_for_a_malformed_upload_names_the_field(fields, param):
     with pytest.raises(InvalidRequestError) as caught:
         load_payload(payload(**fields))
 
@@ -133,12 +133,12 @@ def test_a_malformed_upload_names_the_field(fields, param):
 @pytest.mark.parametrize(
     "source", ["1 / 0", "def (", "import sys; sys.exit()", "greet = 3", "\0", "(" * 100_000]
 )
-def test_an_upload_that_cannot_be_run_is_refused(source):
+def test_an_upload_that_raises_while_loading_is_rejected(source):
     with pytest.raises(ModLoadError, match="'greet'"):
         load_payload(payload(source=source))
 
 
-# Forms that clients of the older SDK send
+# Payloads of clients of `quote_mod_sdk`
 
 
 OLDER = """
@@ -173,7 +173,7 @@ def said(**fields):
         {"source": "    " + OLDER.format(imports="", word="'hey'").replace("\n", "\n    ")},
     ],
 )
-def test_what_older_clients_send_is_taken(fields):
+def test_payloads_of_older_clients_are_accepted(fields):
     assert said(**fields) == "hey"
 
 
@@ -194,13 +194,13 @@ def test_what_older_clients_send_is_taken(fields):
         (("pkg/mod.py", "pkg/words/__init__.py"), "pkg.mod", "from .words import W"),
     ],
 )
-def test_folders_are_taken_as_older_clients_send_them(param, paths, module, importing):
+def test_multi_file_payloads_of_older_clients_are_accepted(param, paths, module, importing):
     files = {paths[0]: OLDER.format(imports=importing, word="W"), paths[1]: "W = 'words'"}
 
     assert said(module=module, **{"source": None, param: files}) == "words"
 
 
-def test_the_module_of_a_single_file_may_be_left_out():
+def test_the_module_of_a_single_file_is_optional():
     files = {"pkg/mod.py": OLDER.format(imports="", word="'hey'")}
 
     assert said(module=None, source=files) == "hey"
@@ -224,7 +224,7 @@ def test_the_module_of_a_single_file_may_be_left_out():
         ({"language": "rust"}, "language", "python"),
     ],
 )
-def test_other_forms_are_refused_by_their_field(fields, param, words):
+def test_unsupported_payloads_are_rejected_by_field(fields, param, words):
     with pytest.raises(InvalidRequestError, match=words) as caught:
         said(**fields)
 
@@ -260,7 +260,7 @@ def write(folder, **files):
         (".", "from .words import W"),
     ],
 )
-def test_a_folder_is_loaded_by_what_its_files_call_it(tmp_path, given, importing):
+def test_a_folders_package_structure_follows_from_its_imports(tmp_path, given, importing):
     write(
         tmp_path,
         examples__air__mod=HEY.format(imports=importing, word="W"),
@@ -273,7 +273,7 @@ def test_a_folder_is_loaded_by_what_its_files_call_it(tmp_path, given, importing
     assert play(definitions[0], says="").text == "words"
 
 
-def test_both_spellings_of_a_module_are_one_module(tmp_path):
+def test_relative_and_absolute_imports_give_the_same_module(tmp_path):
     write(
         tmp_path,
         pack__mod=HEY.format(
@@ -288,7 +288,7 @@ def test_both_spellings_of_a_module_are_one_module(tmp_path):
     assert play(definitions[0], says="").text == "one"
 
 
-def test_a_folder_of_folders_whose_mods_are_called_otherwise(tmp_path):
+def test_nested_folders_without_a_mod_module_are_loaded(tmp_path):
     write(tmp_path, a__b__greets=HEY.format(imports="", word="'deep'"))
     definitions, _ = load_path(tmp_path)
 
@@ -298,15 +298,15 @@ def test_a_folder_of_folders_whose_mods_are_called_otherwise(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("from .state import S", ["give the folder", "mod.py, line 1"]),
-        ("from state import S", ["state stands beside", "give the folder", "line 1"]),
-        ("import state.deep", ["state stands beside"]),
+        ("from .state import S", ["load the folder", "mod.py, line 1"]),
+        ("from state import S", ["state is in the file's folder", "load the folder", "line 1"]),
+        ("import state.deep", ["state is in the file's folder"]),
         ("import not_installed_at_all", ["install 'not_installed_at_all'", "line 1"]),
         ("from quote_mod_sdk import mod\nimport quote_mod_sdk.nowhere", ["line 2", "nowhere"]),
         ("import json.nowhere", ["json.nowhere"]),
     ],
 )
-def test_what_a_file_cannot_import_says_what_would_be_right(tmp_path, text, words):
+def test_the_error_for_a_failed_import_suggests_a_fix(tmp_path, text, words):
     write(tmp_path, mod=text, state="S = 1")
     with pytest.raises(ModLoadError) as caught:
         load_path(tmp_path / "mod.py")
@@ -326,7 +326,7 @@ def test_what_a_file_cannot_import_says_what_would_be_right(tmp_path, text, word
         ("class A[T]: ...", "3.12"),
     ],
 )  # fmt: skip
-def test_syntax_of_a_later_python_says_which(tmp_path, line, needs):
+def test_the_error_for_newer_syntax_names_the_python_version(tmp_path, line, needs):
     (tmp_path / "a.py").write_text(f"d = {{'a': 1}}\n{line}\n")
 
     with pytest.raises(ModLoadError, match=rf"a\.py, line 2\).* need Python {needs}"):

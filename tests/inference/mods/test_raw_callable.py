@@ -1,4 +1,4 @@
-"""Callables that no decorator marked, as uploads that name no older module bring them."""
+"""Uploaded callables without `@mod` whose source does not import `quote_mod_sdk`."""
 
 import pytest
 from concordance_inference.mods.loading import load_payload
@@ -28,14 +28,14 @@ FIRST = """
         "tokenizer)\nraw = Raw()\ndef act(event, actions, tokenizer):",
     ],
 )
-def test_arguments_are_bound_by_their_names_in_whatever_order_they_stand(raw):
+def test_arguments_are_bound_by_name_in_any_order(raw):
     definition = upload(f"{raw}{FIRST}")
 
     assert definition.name == "uploaded"
     assert play(definition, says="meat").text == "raw meat"
 
 
-def test_a_callable_of_event_and_tokenizer_is_given_the_tokenizer():
+def test_a_callable_of_event_and_tokenizer_gets_the_tokenizer():
     definition = upload(
         """
 from concordance_sdk import ForceOutput, Prefilled
@@ -50,7 +50,7 @@ def raw(event, tokenizer):
     assert play(definition, says="").text == "hey"
 
 
-def test_arguments_of_other_names_are_given_by_their_order():
+def test_arguments_of_other_names_are_positional():
     definition = upload("def raw(e, a):\n    return None")
 
     assert play(definition, says="ok").text == "ok"
@@ -65,6 +65,6 @@ def test_arguments_of_other_names_are_given_by_their_order():
         ("raw = 3", "is not a mod"),
     ],
 )
-def test_what_cannot_be_called_as_a_mod_is_refused(raw, said):
+def test_an_uploaded_callable_with_an_unsupported_signature_is_rejected(raw, said):
     with pytest.raises(ModLoadError, match=said):
         upload(raw)

@@ -57,7 +57,7 @@ class StrategyMatcher:
         """Begin an answer."""
         self.token_ids: list[int] = []
         self.wants: Edit = Edit()  # what the strategy itself asks for
-        self.is_told = False
+        self.is_ended_by_eos = False
         self._strategy = strategy
         self._tokenizer = tokenizer
         self._suffix = _encoded(tokenizer, completion) if completion else []
@@ -76,7 +76,7 @@ class StrategyMatcher:
     @property
     def is_complete(self) -> bool:
         """Whether the answer and what is written behind it have ended."""
-        if self.is_told:
+        if self.is_ended_by_eos:
             return True
         written = self._num_answer
         return written is not None and self.num_tokens >= written + len(self._suffix)
@@ -105,7 +105,7 @@ class StrategyMatcher:
 
     def forced(self) -> list[int]:
         """The tokens that must come next: what is written behind the answer."""
-        if self._num_answer is None or self.is_told:
+        if self._num_answer is None or self.is_ended_by_eos:
             return []
         return self._suffix[self.num_tokens - self._num_answer :]
 
@@ -127,7 +127,7 @@ class StrategyMatcher:
         """Take back the last `n` tokens."""
         if n:
             kept = self.token_ids[: len(self.token_ids) - n]
-            self.token_ids, self.is_told = [], False
+            self.token_ids, self.is_ended_by_eos = [], False
             self._begin()
             self.accepts(kept)
             self.wants = Edit()
@@ -157,7 +157,7 @@ class StrategyMatcher:
             self.wants = Edit(self.wants.n + wanted.n, (*self.wants.tokens, *(wanted.tokens or ())))
         self._note_end(len(self.token_ids))
         if self._num_answer is None and token_id in _end_ids(self._tokenizer):
-            self._num_answer, self.is_told = len(self.token_ids) - 1, True
+            self._num_answer, self.is_ended_by_eos = len(self.token_ids) - 1, True
 
     def _note_end(self, num_tokens: int) -> None:
         if self._strategy.is_complete(self._state):
