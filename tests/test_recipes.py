@@ -279,7 +279,7 @@ def test_adding_an_action_touches_the_listed_files_only(copy):
     copy.append(
         "tests/sdk/host/test_dispatch.py",
         "\n\ndef test_truncate_keeps_the_first_tokens():\n"
-        "    cut = on(Added, lambda _, actions: actions.truncate(0), when=lambda event: event.step)\n\n"
+        "    cut = on(Added, lambda _, actions: actions.truncate(0), when=lambda at: at.step)\n\n"
         '    assert play(cut, says="abc").text == "c"\n',
     )
     copy.run("tests/test_docs.py")
@@ -290,7 +290,7 @@ def test_adding_an_action_touches_the_listed_files_only(copy):
         "tests/sdk/host",
         "tests/test_docs.py",
         "tests/test_reference.py",
-        "tests/inference/mods/compat",
+        "tests/inference/mods/compat/quote_mod_sdk/test_actions.py",
     )
 
 

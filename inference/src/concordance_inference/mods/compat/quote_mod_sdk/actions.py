@@ -228,7 +228,9 @@ def _fields(modern_type: Callable[..., Action], *names: str) -> Callable[[Any, M
 
 
 _MODERN: dict[type, type[Action]] = {
-    getattr(action_types, each.__name__): each for each in concordance_shared.ACTIONS
+    getattr(action_types, each.__name__): each
+    for each in concordance_shared.ACTIONS
+    if hasattr(action_types, each.__name__)  # the older SDK has no newer actions
 }
 _TO_MODERN: dict[type, Callable[[Any, ModEvent], Action]] = {
     Noop: _fields(concordance_shared.Noop),
