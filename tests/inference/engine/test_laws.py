@@ -173,7 +173,7 @@ def test_a_request_is_sampled_as_step_by_step(sampling):
         penalties = Penalties([sampling])
         said = RequestState("said", ids[:5], max_tokens=99)
         said.append(ids[5:], forced=False)
-        logits = penalties.applied(fresh_logits(model, ids)[None], [0], [Counted(said)])
+        logits = penalties.apply(fresh_logits(model, ids)[None], [0], [Counted(said)])
         draws = [draw_key(sampling.seed, i)], [uniform(sampling.seed ^ XTC_SERIES, i)]
         ids.append(sampler.sample(logits, [0], *draws).item())
     endless = msgspec.structs.replace(TRAITS, eos_ids=frozenset())

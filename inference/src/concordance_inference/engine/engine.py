@@ -23,7 +23,7 @@ from concordance_inference.engine.phases import Phase, Watcher
 from concordance_inference.engine.plan import StepPlan
 from concordance_inference.engine.planner import plan_step
 from concordance_inference.engine.request.row import Row
-from concordance_inference.engine.sampling.adjustments import adjusted
+from concordance_inference.engine.sampling.adjustments import apply_actions
 from concordance_inference.engine.sampling.logits_row import LogitsRow
 from concordance_inference.engine.sampling.row_ops import take_rows
 from concordance_inference.engine.scheduling.admission import Admission
@@ -251,7 +251,7 @@ class Engine:
         wanted = take_rows(wanted, list(steered))
         pairs = zip(left_to_us.rows, steered.values(), strict=True)
         temperatures = {row: left.token_temp for row, left in pairs if left.token_temp is not None}
-        steered_scores = adjusted(wanted, [left.actions for left in steered.values()])
+        steered_scores = apply_actions(wanted, [left.actions for left in steered.values()])
         return self._sample(left_to_us, steered_scores, temperatures), left_to_us.rows
 
     def _sample(

@@ -1,4 +1,4 @@
-"""What mods change of scores, for all rows at once."""
+"""The logits after the actions of mods, for all rows at once."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from concordance_inference.engine.sampling import adjustments
-from concordance_inference.engine.sampling.adjustments import adjusted, given_row
+from concordance_inference.engine.sampling.adjustments import apply_actions, given_row
 from concordance_shared import AdjustedLogits
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +24,7 @@ def few(request, monkeypatch):
 
 def scores(by_row, rows=3):
     logits = mx.array([[float(i) for i in range(VOCAB)]] * rows)
-    return np.array(adjusted(logits, [by_row.get(i, []) for i in range(rows)])).tolist()
+    return np.array(apply_actions(logits, [by_row.get(i, []) for i in range(rows)])).tolist()
 
 
 def one(*actions):
@@ -35,7 +35,7 @@ def left(row):
     return [i for i, score in enumerate(row) if score > NONE]
 
 
-def test_each_kind_of_change():
+def test_each_kind_of_adjustment():
     assert one({"bias": {2: 0.5, 3: -1.0}})[2:4] == [2.5, 2.0]
     assert left(one({"ban": (0, 10)})) == list(range(1, 10))
     assert left(one({"allow": (3, 7)})) == [3, 7]
@@ -43,18 +43,18 @@ def test_each_kind_of_change():
     assert one({"logits": given_row([5.0] * VOCAB)}) == [5.0] * VOCAB
 
 
-def test_what_is_banned_stays_banned_however_likely_it_is_made():
+def test_a_bias_does_not_lift_a_ban():
     assert left(one({"ban": (3,), "bias": {3: 5.0, 4: 1.0}})) == [0, 1, 2, *range(4, 11)]
 
 
-def test_changes_of_one_action_and_of_several_add_up():
+def test_biases_of_one_action_and_of_several_add_up():
     assert left(one({"allow": (1, 2, 3), "ban": (2,)})) == [1, 3]
     assert left(one({"allow": (1, 2, 3)}, {"mask": bytes([0b1100, 0])})) == [2, 3]
     assert one({"bias": {1: 1.0}}, {"bias": {1: 2.0}})[1] == 4.0
     assert left(one({"ban": (1,)}, {"ban": (2,)})) == [0, *range(3, 11)]
 
 
-def test_a_row_of_a_mods_own_undoes_what_was_before_it_and_not_what_comes_behind():
+def test_a_row_of_a_mods_own_cancels_earlier_actions_only():
     flat = {"logits": given_row([0.0] * VOCAB)}
 
     assert left(one({"allow": (1,)}, {**flat, "ban": (4,)}, {"bias": {2: 1.0}})) == [
@@ -63,18 +63,18 @@ def test_a_row_of_a_mods_own_undoes_what_was_before_it_and_not_what_comes_behind
     ]
 
 
-def test_rows_that_nobody_changed_stay_as_they_are():
+def test_rows_without_actions_do_not_change():
     changed = scores({1: [AdjustedLogits(allow=(4,))]})
 
     assert changed[0] == changed[2] == [float(i) for i in range(VOCAB)]
     assert left(changed[1]) == [4]
 
 
-def test_a_mask_of_a_smaller_vocabulary_leaves_nothing_beyond_it():
+def test_a_mask_of_a_smaller_vocabulary_bans_the_ids_beyond_it():
     assert left(one({"mask": bytes([0xFF])})) == list(range(8))
 
 
-def test_a_mask_used_again_is_not_unpacked_again(monkeypatch):
+def test_a_mask_used_again_is_a_cache_hit(monkeypatch):
     mask = bytes([0b1010, 1])
     once = one({"mask": mask})
     monkeypatch.setattr(adjustments, "_bits", None)
@@ -83,15 +83,15 @@ def test_a_mask_used_again_is_not_unpacked_again(monkeypatch):
     assert left(once) == [1, 3, 8]
 
 
-def test_a_mask_made_on_one_thread_is_used_on_another():
+def test_a_mask_unpacked_on_one_thread_is_usable_on_another():
     mask = bytes([0b110, 0])
-    adjusted(mx.array([[0.0] * VOCAB]), [[AdjustedLogits(mask=mask)]])  # never evaluated here
+    apply_actions(mx.array([[0.0] * VOCAB]), [[AdjustedLogits(mask=mask)]])  # never evaluated here
 
     with ThreadPoolExecutor(1) as other:
         assert left(other.submit(one, {"mask": mask}).result()) == [1, 2]
 
 
-def test_what_leaves_no_token_leaves_none():
+def test_a_row_may_be_left_without_a_token():
     assert left(one({"allow": (1,)}, {"ban": (1,)})) == []
 
 
@@ -103,12 +103,12 @@ def test_what_leaves_no_token_leaves_none():
         ([NONE, NONE], "no token is left"),
     ],
 )
-def test_a_row_that_cannot_be_sampled_from_is_refused(row, error):
+def test_a_row_that_cannot_be_sampled_from_is_rejected(row, error):
     with pytest.raises(ValueError, match=error):
         given_row(row)
 
 
-def test_a_row_may_come_in_many_forms():
+def test_a_row_may_be_a_list_bytes_or_any_array():
     for row in (
         [1.0, 2.0],
         np.array([[1.0, 2.0]]),
@@ -131,7 +131,7 @@ changes = st.builds(
 
 
 def step_by_step(row, actions):
-    """The same by the book: one action after the other, one change after the other."""
+    """A reference: one action and one change at a time."""
     for action in actions:
         if action.logits is not None:
             row = action.logits.tolist()
@@ -147,7 +147,7 @@ def step_by_step(row, actions):
 
 @settings(deadline=None)
 @given(by_row=st.dictionaries(st.integers(0, 3), st.lists(changes, min_size=1, max_size=3)))
-def test_all_rows_at_once_are_as_each_step_by_step(by_row):
+def test_applying_all_rows_together_equals_one_change_at_a_time(by_row):
     plain = [float(i) for i in range(VOCAB)]
     expected = [step_by_step(plain, by_row.get(i, [])) for i in range(4)]
 

@@ -1,4 +1,4 @@
-"""Dropping tokens: pure functions of scores."""
+"""Top-k, top-p, min-p and XTC: pure functions of logits."""
 
 import math
 
@@ -16,7 +16,7 @@ LOGITS = [math.log(p) for p in PROBS]
 
 
 def left(cut):
-    """Per row: the tokens that were not dropped."""
+    """Return the tokens of each row that are kept."""
     return [[i for i, score in enumerate(row) if score > -math.inf] for row in cut.tolist()]
 
 
@@ -43,14 +43,14 @@ def ranked(logits, top_k=2**31 - 1, top_p=1.0):
         ({"top_k": 3, "top_p": 0.44}, [1]),
     ],
 )
-def test_the_likeliest_are_kept_by_number_and_by_mass(filters, expected):
+def test_top_k_and_top_p_keep_the_most_probable(filters, expected):
     assert ranked(LOGITS, **filters) == expected
 
 
 @pytest.mark.parametrize(
     ("min_p", "expected"), [(0.0, [0, 1, 2, 3]), (0.3, [1, 2, 3]), (0.6, [1, 3]), (1.0, [1])]
 )
-def test_what_is_far_less_likely_than_the_likeliest_is_dropped(min_p, expected):
+def test_min_p_drops_tokens_below_a_fraction_of_the_most_probable(min_p, expected):
     logits = mx.array([LOGITS]) - max(LOGITS)
 
     assert left(above(logits, mx.array([[min_p_floor(min_p)]])))[0] == expected
@@ -60,7 +60,7 @@ def test_what_is_far_less_likely_than_the_likeliest_is_dropped(min_p, expected):
     ("threshold", "expected"),
     [(0.05, [0]), (0.15, [0, 2]), (0.25, [0, 2, 3]), (0.35, [0, 1, 2, 3]), (0.5, [0, 1, 2, 3])],
 )
-def test_of_the_likely_tokens_the_least_likely_stays(threshold, expected):
+def test_xtc_keeps_the_least_probable_token_above_the_threshold(threshold, expected):
     exempt = mx.zeros((4,), mx.bool_)
 
     assert (
@@ -68,13 +68,13 @@ def test_of_the_likely_tokens_the_least_likely_stays(threshold, expected):
     )
 
 
-def test_an_exempt_token_is_no_top_choice():
+def test_xtc_keeps_exempt_tokens():
     exempt = mx.array([False, True, False, False])
 
     assert left(without_top_choices(mx.array([LOGITS]), mx.array([0.05]), exempt))[0] == [0, 1]
 
 
-def test_the_best_of_any_row_is_kept():
+def test_the_most_probable_token_of_any_row_is_kept():
     rows = mx.random.normal((50, 300), key=mx.random.key(0))
     kept = cut(rows, [5] * 50, [0.3] * 50)[0]
 
@@ -88,12 +88,12 @@ def test_the_best_of_any_row_is_kept():
         (99, 0.65, 2, True),  # 0.4 and 0.3 are more than enough
         (99, 0.75, 2, False),
         (99, 0.75, 3, True),
-        (2, 0.99, 2, True),  # cut by the number: what lies behind does not matter
+        (2, 0.99, 2, True),  # top-k decides: tokens after the candidates do not matter
         (3, 0.99, 2, True),  # as many candidates as are kept by number
         (99, 1.0, 2, False),
     ],
 )
-def test_a_few_candidates_are_enough_or_known_to_be_too_few(
+def test_the_floor_of_a_few_candidates_is_exact_or_not_certain(
     top_k, top_p, num_candidates, is_certain
 ):
     few, certain = cut(mx.array([LOGITS]), [top_k], [top_p], num_candidates)
@@ -103,7 +103,7 @@ def test_a_few_candidates_are_enough_or_known_to_be_too_few(
         assert left(few)[0] == ranked(LOGITS, top_k, top_p)
 
 
-def test_candidates_make_no_difference_where_they_are_enough():
+def test_sorting_enough_candidates_equals_sorting_all():
     rows = mx.random.normal((200, 300), key=mx.random.key(3))
     top_k, top_p = [7, 1000, 40, 1000] * 50, [0.9, 0.4, 1.0, 0.95] * 50
     whole, _ = cut(rows, top_k, top_p)
@@ -115,7 +115,7 @@ def test_candidates_make_no_difference_where_they_are_enough():
 
 
 @pytest.mark.parametrize("top_k", [65, 100, 299])
-def test_top_p_is_a_part_of_the_top_k_also_where_they_are_more_than_the_candidates(top_k):
+def test_top_p_is_a_fraction_of_top_k_even_if_k_exceeds_the_candidates(top_k):
     rows = mx.random.normal((20, 300), key=mx.random.key(5))
     whole, _ = cut(rows, [top_k] * 20, [0.5] * 20)
     few, is_certain = cut(rows, [top_k] * 20, [0.5] * 20, 64)
@@ -124,9 +124,9 @@ def test_top_p_is_a_part_of_the_top_k_also_where_they_are_more_than_the_candidat
     assert left(few) == left(whole)
 
 
-def test_tokens_that_score_the_same_stay_together():
+def test_tokens_with_equal_logits_are_kept_together():
     assert ranked([1.0, 1.0, 0.0], top_k=1) == [0, 1]
 
 
-def test_impossible_tokens_stay_impossible():
+def test_banned_tokens_remain_banned():
     assert ranked([0.0, -math.inf, 1.0]) == [0, 2]

@@ -1,4 +1,4 @@
-"""A row of scores as a mod sees it."""
+"""A row of logits as mods see it."""
 
 import math
 
@@ -20,7 +20,7 @@ def adjusted(*scores, **fields):
     return row(*scores).adjusted(AdjustedLogits(**fields))
 
 
-def test_a_row_reads_in_every_way():
+def test_ways_to_read_a_row():
     r = row(1, 3, 2)
 
     assert (len(r), r[1], r[-1]) == (3, 3.0, 2.0)
@@ -29,7 +29,7 @@ def test_a_row_reads_in_every_way():
     assert np.asarray(r).argmax() == 1
 
 
-def test_a_row_answers_as_a_batch_of_one_too():
+def test_a_row_is_indexable_as_a_batch_of_one():
     r = row(1, 3, 2)
 
     assert (r[0, 1], r[:, 1], r[np.int64(1)]) == (3.0, 3.0, 3.0)
@@ -37,12 +37,12 @@ def test_a_row_answers_as_a_batch_of_one_too():
 
 
 @pytest.mark.parametrize("key", [3, -4, (1, 0), (0, 3), (0, 0, 0)])
-def test_an_index_that_is_not_there_is_an_error_and_no_number(key):
+def test_an_index_outside_the_vocabulary_raises_index_error(key):
     with pytest.raises(IndexError, match="one row|outside the vocabulary of 3"):
         row(1, 3, 2)[key]
 
 
-def test_entropy_is_that_of_the_probabilities():
+def test_entropy_is_that_of_the_softmax():
     scores = np.array([0.5, 3.0, -1.0, 2.0])
     probs = np.exp(scores) / np.exp(scores).sum()
 
@@ -50,7 +50,7 @@ def test_entropy_is_that_of_the_probabilities():
     assert adjusted(*scores, allow=(2,)).entropy() == 0
 
 
-def test_margin_is_the_lead_of_the_best():
+def test_margin_is_the_highest_logit_minus_the_kth_highest():
     r = row(1, 3, 2.5)
 
     assert (r.margin(), r.margin(1), r.margin(3)) == (0.5, 0.0, 2.0)
@@ -60,18 +60,18 @@ def test_margin_is_the_lead_of_the_best():
 
 
 @pytest.mark.parametrize("of", [row, lambda *scores: ScriptedLogits(scores)])
-def test_a_negative_number_of_best_scores_is_an_error(of):
+def test_a_negative_k_raises_value_error(of):
     assert of(1.0, 3.0, 2.0).top_k(0) == []
     with pytest.raises(ValueError, match="k=-1 is negative"):
         of(1.0, 3.0, 2.0).top_k(-1)
 
 
-def test_the_lowest_ids_of_equal_scores_are_the_best_ones():
+def test_top_k_returns_the_lowest_ids_of_equal_logits_first():
     assert row(5, 1, 7, 7, 1, 7).top_k(3) == [(2, 7.0), (3, 7.0), (5, 7.0)]
     assert row(*[0.0] * 3000, 1.0).top_k(3) == [(3000, 1.0), (0, 0.0), (1, 0.0)]
 
 
-def test_a_row_with_nan_is_not_taken_for_a_sure_one():
+def test_the_entropy_of_a_row_with_nan_is_nan():
     assert math.isnan(row(1, math.nan, 2).entropy())
 
 
@@ -88,9 +88,9 @@ ADJUSTMENTS = st.fixed_dictionaries(
 
 @settings(deadline=None)
 @given(st.integers(0, 9), st.lists(ADJUSTMENTS, max_size=3), st.integers(1, 11))
-def test_the_row_of_the_test_harness_says_what_the_engines_says(wanted, adjustments, k):
-    ours = row(*(i == wanted for i in range(10)))
-    theirs = ScriptedLogits({wanted: 1.0}, vocab_size=10)
+def test_scripted_logits_of_the_test_harness_equal_the_engines_row(top, adjustments, k):
+    ours = row(*(i == top for i in range(10)))
+    theirs = ScriptedLogits({top: 1.0}, vocab_size=10)
     for fields in adjustments:
         action = AdjustedLogits(**fields)
         ours = ours.adjusted(action)
@@ -107,7 +107,7 @@ def test_the_row_of_the_test_harness_says_what_the_engines_says(wanted, adjustme
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 9])
-def test_the_best_come_first(k):
+def test_top_k_is_sorted_by_logit(k):
     assert row(1, 3, 2).top_k(k) == [(1, 3.0), (2, 2.0), (0, 1.0)][:k]
 
 
@@ -130,18 +130,18 @@ def test_an_adjustment_is_applied(fields, expected):
     assert adjusted(1, 3, 2, **fields).row.tolist() == expected
 
 
-def test_an_adjustment_leaves_the_row_as_it_was():
+def test_an_adjustment_does_not_change_the_original_row():
     before = row(1, 3, 2)
     before.adjusted(AdjustedLogits(ban=(1,), bias={0: 9.0}, allow=(1,)))
 
     assert before.row.tolist() == [1, 3, 2]
 
 
-def test_a_mask_shorter_than_the_models_vocabulary_forbids_the_rest():
+def test_a_mask_shorter_than_the_logits_bans_the_rest():
     assert adjusted(*range(12), mask=b"\xff").row.tolist()[7:] == [7] + [-math.inf] * 4
 
 
-def test_temperatures_compose_the_last_one_wins():
+def test_the_last_temperature_wins():
     r = adjusted(1, 2, token_temp=0.5).adjusted(AdjustedLogits(ban=(0,)))
 
     assert r.token_temp == 0.5
@@ -149,6 +149,6 @@ def test_temperatures_compose_the_last_one_wins():
 
 
 @pytest.mark.parametrize("bad", [[math.nan, 1], [math.inf, 1], [-math.inf, -math.inf]])
-def test_a_row_that_cannot_be_sampled_from_is_refused(bad):
+def test_a_row_that_cannot_be_sampled_from_is_rejected(bad):
     with pytest.raises(ValueError, match="NaN|no token"):
         adjusted(1, 2, logits=bad)

@@ -1,4 +1,4 @@
-"""How likely tokens are, and what else would have been likely."""
+"""Log-probabilities of tokens and their most probable alternatives."""
 
 import math
 
@@ -14,7 +14,7 @@ def read(token_ids, num_top):
     return Logprobs(LOGITS, mx.array(token_ids), num_top).read()
 
 
-def test_a_token_is_as_likely_as_softmax_says():
+def test_logprobs_are_the_log_of_the_softmax():
     first, second = read([2, 0], 0)
 
     assert first.logprob == pytest.approx(1 - TOTAL, abs=1e-5)
@@ -22,12 +22,12 @@ def test_a_token_is_as_likely_as_softmax_says():
     assert (first.token_id, first.top) == (2, ())
 
 
-def test_the_likeliest_come_first():
+def test_alternatives_are_sorted_by_probability():
     (first, _) = read([0, 0], 2)
 
     assert [token_id for token_id, _ in first.top] == [1, 2]
     assert first.top[0][1] == pytest.approx(2 - TOTAL, abs=1e-5)
 
 
-def test_more_alternatives_than_there_are_tokens_are_all():
+def test_alternatives_are_bounded_by_the_vocabulary():
     assert [token_id for token_id, _ in read([0, 0], 9)[0].top] == [1, 2, 0, 3]

@@ -1,4 +1,4 @@
-"""Ids that have logits and no token are never sampled."""
+"""Ids with a logit but without a token are never sampled."""
 
 import math
 
@@ -15,14 +15,14 @@ from tiny import TRAITS, ask, make_engine, run
 PADDED = replace(TRAITS, vocab_size=40, missing_ids=frozenset({7, 8}), eos_ids=frozenset())
 
 
-def test_a_vocabulary_without_gaps_is_left_alone():
+def test_logits_of_a_vocabulary_without_gaps_do_not_change():
     logits = mx.zeros((2, 5))
 
     assert without_missing(logits, 5, frozenset()) is logits
     assert without_missing(logits, 9, frozenset()) is logits
 
 
-def test_padding_and_holes_are_masked():
+def test_padding_and_missing_ids_are_masked():
     masked = without_missing(mx.zeros((1, 5)), 4, frozenset({1})).tolist()
 
     assert masked == [[0, -math.inf, 0, 0, -math.inf]]
@@ -37,7 +37,7 @@ def test_padding_and_holes_are_masked():
         SamplingParams(temperature=2.0, seed=1, logit_bias={8: 100.0}),
     ],
 )
-def test_only_ids_that_a_token_has_are_sampled(sampling):
+def test_only_ids_with_a_token_are_sampled(sampling):
     engine = make_engine(traits=PADDED)
     answers = run(
         engine,
@@ -53,7 +53,7 @@ def test_only_ids_that_a_token_has_are_sampled(sampling):
 
 
 @pytest.mark.parametrize("make_row", [np.zeros, mx.zeros])
-def test_a_mods_own_row_cannot_make_them_sampled(make_row):
+def test_missing_ids_are_masked_in_a_mods_own_row(make_row):
     seen = []
 
     @mod(on=[ForwardPass])
@@ -71,7 +71,7 @@ def test_a_mods_own_row_cannot_make_them_sampled(make_row):
     assert set(seen) == {-math.inf}
 
 
-def test_a_mod_sees_that_they_cannot_be_sampled():
+def test_mods_see_missing_ids_as_banned():
     seen = []
 
     @mod(on=[ForwardPass])

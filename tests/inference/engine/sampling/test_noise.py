@@ -1,4 +1,4 @@
-"""The noise of the draw: bits from a key and a token id, and Gumbel variables from bits."""
+"""Gumbel noise: bits from a key and a token id, and noise from bits."""
 
 import mlx.core as mx
 import numpy as np
@@ -22,13 +22,13 @@ def bits(keys, vocab_size=1000):
     return noise_bits(id_array(vocab_size), key_array(keys))
 
 
-def test_bits_are_those_of_the_definition():
+def test_bits_equal_the_definition():
     expected = [[bits_of(key, token_id) for token_id in range(1000)] for key in KEYS]
 
     assert bits(KEYS).tolist() == expected
 
 
-def test_bits_are_those_of_the_documentation():
+def test_bits_equal_the_documented_values():
     found = bits([draw_key(7, 3)], 49152)[0]
 
     assert [hex(found[i].item()) for i in (0, 1, 49151)] == [
@@ -42,14 +42,14 @@ def test_bits_do_not_depend_on_the_size_of_the_vocabulary():
     assert bits(KEYS, 10).tolist() == bits(KEYS)[:, :10].tolist()
 
 
-def test_a_compiled_chain_gives_the_same_bits():
+def test_a_compiled_chain_returns_the_same_bits():
     compiled = mx.compile(noise_bits)
 
     assert compiled(id_array(1000), key_array(KEYS)).tolist() == bits(KEYS).tolist()
 
 
 @pytest.mark.parametrize("form", [negative_gumbel, mx.compile(negative_gumbel)])
-def test_noise_is_exact_to_a_few_units_in_the_last_place_over_the_whole_range(form):
+def test_noise_is_exact_to_a_few_ulp_over_the_whole_range(form):
     rng = np.random.default_rng(1)
     edges = [0, 1, 2, 3, 127, 128, 129, 255, 256, 2**24, 2**24 + 1, 2**31, 2**32 - 256, 2**32 - 1]
     drawn = [int(rng.integers(0, 2 ** (i % 33))) for i in range(3000)]
@@ -59,14 +59,14 @@ def test_noise_is_exact_to_a_few_units_in_the_last_place_over_the_whole_range(fo
     assert np.allclose(np.array(found), expected, rtol=4e-7, atol=4e-7)
 
 
-def test_noise_has_the_mean_and_the_spread_of_a_gumbel_variable():
+def test_noise_has_the_mean_and_variance_of_a_gumbel_variable():
     noise = -negative_gumbel(bits([draw_key(1, i) for i in range(50)], 20000))
 
     assert abs(noise.mean().item() - 0.57722) < 0.004  # 1,000,000 numbers: sigma 0.0013
     assert abs(noise.var().item() - np.pi**2 / 6) < 0.015
 
 
-def test_noise_of_neighbouring_keys_tokens_and_seeds_is_not_correlated():
+def test_noise_of_consecutive_keys_tokens_and_seeds_is_not_correlated():
     n = 20000
     one = np.array(bits([draw_key(1, 0)], n + 1)[0]).astype(np.float64)
     others = [
@@ -85,13 +85,13 @@ def test_each_bit_of_a_key_changes_half_of_the_bits_of_the_noise():
         assert 0.35 < share < 0.65, bit
 
 
-def test_a_key_can_be_found_for_any_bits():
+def test_a_key_exists_for_any_bits():
     assert [bits_of(key_of(i, b), i) for i in (0, 49151) for b in (0, 5, 2**32 - 1)] == [
         0, 5, 2**32 - 1, 0, 5, 2**32 - 1,
     ]  # fmt: skip
 
 
-def test_chains_are_compiled_on_a_gpu_only(monkeypatch):
+def test_element_wise_chains_are_compiled_on_a_gpu_only(monkeypatch):
     def compiled(function):
         return lambda x: -function(x)
 

@@ -1,4 +1,4 @@
-"""Some rows of an array: taken out, changed, and put back."""
+"""Selecting, changing and replacing rows of an array."""
 
 import math
 
@@ -16,12 +16,12 @@ VALUES = [[10.0 * row + i for i in range(3)] for row in range(4)]
 
 
 @pytest.mark.parametrize("rows", ROWS)
-def test_rows_are_taken_in_order(rows):
+def test_take_rows_selects_in_order(rows):
     assert take_rows(mx.array(VALUES), rows).tolist() == [VALUES[row] for row in rows]
 
 
 @pytest.mark.parametrize("rows", ROWS)
-def test_rows_are_put_in_their_places_and_the_array_stays_as_it_was(rows):
+def test_put_rows_replaces_rows_in_a_copy(rows):
     values, new = mx.array(VALUES), [[-1.0 - i] * 3 for i in range(len(rows))]
     expected = [*VALUES]
     for row, one in zip(rows, new, strict=True):
@@ -32,7 +32,7 @@ def test_rows_are_put_in_their_places_and_the_array_stays_as_it_was(rows):
 
 
 @pytest.mark.parametrize("rows", ROWS)
-def test_only_some_rows_are_changed(rows):
+def test_apply_rows_changes_the_given_rows_only(rows):
     result = apply_rows(mx.array(VALUES), rows, lambda some: -some)
 
     assert result.tolist() == [
@@ -41,7 +41,7 @@ def test_only_some_rows_are_changed(rows):
 
 
 @pytest.mark.parametrize("rows", ROWS)
-def test_values_are_added_to_some_rows_and_the_array_stays_as_it_was(rows):
+def test_add_to_rows_does_not_change_the_original(rows):
     values, new = mx.array(VALUES), [[-math.inf, 1.0, float(row)] for row in rows]
     expected = [*VALUES]
     for row, one in zip(rows, new, strict=True):
@@ -51,7 +51,7 @@ def test_values_are_added_to_some_rows_and_the_array_stays_as_it_was(rows):
     assert values.tolist() == VALUES
 
 
-def test_without_rows_nothing_is_done():
+def test_without_rows_nothing_is_computed():
     values = mx.array(VALUES)
 
     assert apply_rows(values, (), None) is values

@@ -1,4 +1,4 @@
-"""Choosing tokens, for each row by its own parameters."""
+"""Sampling tokens, each row with its own parameters."""
 
 import math
 
@@ -21,7 +21,7 @@ def sample(logits, params, keys=None, xtc_draws=(), temperatures=None, exempt=()
 
 
 def draw_many(logits, n=4000, **params):
-    """How often each token is drawn."""
+    """Return the frequency of each token."""
     keys = [draw_key(1, i) for i in range(n)]
     xtc_draws = [uniform(2, i) for i in range(n)] if "xtc_probability" in params else ()
     tokens = sample(mx.array([logits] * n), [SamplingParams(**params)] * n, keys, xtc_draws)
@@ -31,15 +31,15 @@ def draw_many(logits, n=4000, **params):
 LOGITS = [math.log(p) for p in (0.1, 0.4, 0.2, 0.3)]
 
 
-def test_zero_temperature_takes_the_best_token():
+def test_zero_temperature_samples_greedily():
     assert draw_many(LOGITS, n=3, temperature=0).tolist() == [0, 1, 0, 0]
 
 
-def test_draws_follow_the_probabilities():
+def test_draws_have_the_distribution_of_the_softmax():
     assert np.allclose(draw_many(LOGITS), [0.1, 0.4, 0.2, 0.3], atol=0.03)
 
 
-def test_temperature_flattens_and_sharpens():
+def test_temperature_flattens_and_sharpens_the_distribution():
     flat = np.array([0.1, 0.4, 0.2, 0.3]) ** 0.5
     sharp = np.array([0.1, 0.4, 0.2, 0.3]) ** 2
 
@@ -47,7 +47,7 @@ def test_temperature_flattens_and_sharpens():
     assert np.allclose(draw_many(LOGITS, temperature=0.5), sharp / sharp.sum(), atol=0.03)
 
 
-def test_tokens_that_cannot_be_are_never_drawn():
+def test_banned_tokens_are_never_drawn():
     assert draw_many([0.0, -math.inf, 0.0])[1] == 0
 
 
@@ -58,10 +58,10 @@ def test_filters_apply_after_the_temperature():
     assert draw_many(LOGITS, temperature=0.1, top_p=0.5)[1] == 1
 
 
-def test_top_choices_are_excluded_as_often_as_asked():
+def test_xtc_applies_with_its_probability():
     often = draw_many(LOGITS, xtc_probability=0.5, xtc_threshold=0.25)
 
-    # Half of the time 1 is dropped, since 3 is likely enough and less so: 0.1, 0, 0.2, 0.3 of 0.6.
+    # Half of the time XTC drops 1, since 3 is above the threshold too: 0.1, 0, 0.2, 0.3 of 0.6.
     assert np.allclose(often, [0.133, 0.2, 0.267, 0.4], atol=0.03)
 
 
@@ -69,7 +69,7 @@ def test_top_choices_are_excluded_as_often_as_asked():
 @pytest.mark.parametrize(
     ("params", "left"), [({"top_k": 2}, 4), ({"top_p": 0.6}, 4), ({"min_p": 0.3}, 3), ({}, 1)]
 )
-def test_excluding_all_but_one_leaves_one_that_was_not_dropped_before(threshold, params, left):
+def test_xtc_keeps_a_token_that_the_other_filters_kept(threshold, params, left):
     masked = [-math.inf, *LOGITS]
     often = draw_many(masked, n=8, xtc_probability=1.0, xtc_threshold=threshold, **params)
 
@@ -100,7 +100,7 @@ def test_each_row_has_its_own_key():
 
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())
-def test_a_row_is_drawn_as_in_any_batch(data):
+def test_a_draw_does_not_depend_on_the_batch(data):
     vocab_size = data.draw(st.sampled_from([1, 2, 31, 100, 2000]))
     num_rows = data.draw(st.integers(1, 9))
     logits = 4 * mx.random.normal((num_rows, vocab_size), key=mx.random.key(num_rows))
@@ -129,7 +129,7 @@ def test_a_row_is_drawn_as_in_any_batch(data):
 
 
 def drawn_in_float64(logits, temperature, key):
-    """The draw by its definition, one token after the other."""
+    """The draw by its definition, one token at a time."""
     if temperature < MIN_TEMPERATURE:
         return max(range(len(logits)), key=lambda i: logits[i])
     sums = [logit / temperature + gumbel(key, i) for i, logit in enumerate(logits)]
@@ -137,7 +137,7 @@ def drawn_in_float64(logits, temperature, key):
 
 
 @pytest.mark.parametrize("temperature", [1e-38, 0.05, 0.7, 1.0, 100.0])
-def test_tokens_are_those_of_the_definition_in_float64(temperature):
+def test_draws_equal_the_definition_in_float64(temperature):
     logits = 3 * mx.random.normal((40, 500), key=mx.random.key(4))
     keys = [draw_key(3, i) for i in range(40)]
     expected = [
@@ -148,8 +148,8 @@ def test_tokens_are_those_of_the_definition_in_float64(temperature):
     assert sample(logits, [SamplingParams(temperature=temperature)] * 40, keys) == expected
 
 
-def test_a_rounded_logit_changes_a_token_only_at_a_near_tie():
-    """By inversion of a cumulative sum, one in 1,200 tokens changed."""
+def test_rounding_changes_a_draw_only_at_a_near_tie():
+    """With inversion of the cumulative distribution, one token in 1,200 changes."""
     logits = 3 * mx.random.normal((1, 5000), key=mx.random.key(1))
     rounded = logits + 1e-4 * mx.random.normal((1, 5000), key=mx.random.key(2))
     keys = [draw_key(1, i) for i in range(500)]
@@ -162,7 +162,7 @@ def test_a_rounded_logit_changes_a_token_only_at_a_near_tie():
 
 
 @pytest.mark.parametrize("temperature", [5e-324, 1e-45, 1e-38, 1e-20, 9e-7])
-def test_a_temperature_next_to_zero_is_greedy(temperature):
+def test_a_temperature_near_zero_is_greedy(temperature):
     params = [SamplingParams(temperature=temperature), SamplingParams()]
     sampler = Sampler(params[:1])
 
@@ -173,7 +173,7 @@ def test_a_temperature_next_to_zero_is_greedy(temperature):
 
 @pytest.mark.parametrize("temperature", [1e-6, 1e-3, 100.0])
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-def test_logits_and_temperatures_of_any_size_give_a_token(temperature, scale):
+def test_logits_and_temperatures_of_any_size_return_a_token(temperature, scale):
     logits = mx.array([[x * scale for x in LOGITS]])
     token = sample(logits, [SamplingParams(temperature=temperature)])[0]
 
@@ -181,7 +181,7 @@ def test_logits_and_temperatures_of_any_size_give_a_token(temperature, scale):
     assert scale / temperature < 1e3 or token == 1
 
 
-def test_a_temperature_of_one_position_wins():
+def test_the_temperature_of_a_position_overrides_the_requests():
     params = [SamplingParams(temperature=0), SamplingParams(temperature=2)]
     tokens = sample(mx.array([LOGITS] * 2), params, [THREE] * 2, temperatures={0: 1.0, 1: 0.0})
 
@@ -193,14 +193,14 @@ def test_a_temperature_of_one_position_wins():
 @pytest.mark.parametrize(
     "row", [[math.nan] * 4, [-math.inf] * 4, [0.0, math.nan, 1.0, 0.0], [0.0, math.inf, 0.0, 0.0]]
 )
-def test_where_no_token_can_be_chosen_none_is(row, temperature, filters):
+def test_no_token_is_returned_if_none_can_be_sampled(row, temperature, filters):
     params = [SamplingParams(temperature=temperature, **filters)] * 2
     broken, whole = sample(mx.array([row, LOGITS]), params)
 
     assert broken == NO_TOKEN != whole
 
 
-def test_the_only_token_that_is_left_is_drawn_whatever_its_noise():
+def test_the_only_token_left_is_drawn_whatever_its_noise():
     logits = [-math.inf] * 50
     logits[17] = -1000.0
     keys = [*(draw_key(4, i) for i in range(500)), key_of(17, 0), key_of(17, 2**32 - 1)]
@@ -208,7 +208,7 @@ def test_the_only_token_that_is_left_is_drawn_whatever_its_noise():
     assert set(sample(mx.array([logits] * 502), [SamplingParams()] * 502, keys)) == {17}
 
 
-def test_where_candidates_are_too_few_it_is_said_and_sorting_all_helps(monkeypatch):
+def test_too_few_candidates_are_reported_and_sorting_all_resolves_it(monkeypatch):
     # A GPU sorts every row whole.
     monkeypatch.setattr("concordance_inference.engine.model.device.runs_on_gpu", lambda: False)
     monkeypatch.setattr("concordance_inference.engine.sampling.sampler._CANDIDATES", 2)
@@ -220,7 +220,7 @@ def test_where_candidates_are_too_few_it_is_said_and_sorting_all_helps(monkeypat
     assert sampler.sample(logits, range(3), [THREE] * 3, whole=[0]).tolist() == [3, 3, 3]
 
 
-def test_rows_of_a_batch_are_sampled_by_their_own_parameters_in_any_selection():
+def test_any_selection_of_rows_is_sampled_with_their_own_parameters():
     params = [SamplingParams(temperature=0), SamplingParams(), SamplingParams(top_k=1)]
     logits = mx.array([LOGITS] * 2)
 

@@ -1,4 +1,4 @@
-"""The largest logits of a row: which, in what order, and without sorting the row."""
+"""The top-k logits of a row, their order, and how they are found without sorting the row."""
 
 import math
 from unittest.mock import patch
@@ -20,7 +20,7 @@ ONE_KERNEL = 4096
 
 
 def best_of(rows, k):
-    """Token ids by a stable sort in numpy: the lowest id of equals first."""
+    """Sort stably in numpy: of equal logits, the lowest id first."""
     return np.argsort(-rows.astype(np.float64), axis=-1, kind="stable")[:, :k]
 
 
@@ -33,7 +33,7 @@ def best_of(rows, k):
     st.sampled_from([0.0, 0.5, 0.99]),
     st.integers(0, 2**32 - 1),
 )
-def test_top_tokens_are_those_of_a_stable_sort(vocab_size, k, num_rows, scale, banned, seed):
+def test_top_tokens_equal_those_of_a_stable_sort(vocab_size, k, num_rows, scale, banned, seed):
     random = np.random.default_rng(seed)
     rows = np.round(random.normal(size=(num_rows, vocab_size)) * scale).astype(np.float32)
     rows[random.random(rows.shape) < banned] = -np.inf
@@ -46,7 +46,7 @@ def test_top_tokens_are_those_of_a_stable_sort(vocab_size, k, num_rows, scale, b
 
 
 @pytest.mark.parametrize("k", [1, 2, 20, 1000])
-def test_ties_in_16_bits_go_to_the_lowest_ids(k):
+def test_equal_logits_in_16_bits_are_ordered_by_id(k):
     row = mx.random.normal((1, VOCAB), key=mx.random.key(0)) * 4
     row = row.astype(mx.bfloat16).astype(mx.float32)
 
@@ -55,7 +55,7 @@ def test_ties_in_16_bits_go_to_the_lowest_ids(k):
     assert np.array(token_ids).tolist() == best_of(np.array(row), k).tolist()
 
 
-def test_a_row_with_nan_gives_ids_of_the_vocabulary():
+def test_a_row_with_nan_returns_ids_of_the_vocabulary():
     row = np.full((1, 1001), -np.inf, np.float32)
     row[0, ::7] = np.nan
 
@@ -64,7 +64,7 @@ def test_a_row_with_nan_gives_ids_of_the_vocabulary():
     assert max(np.array(token_ids)[0]) <= 1000
 
 
-def test_the_alternatives_begin_with_the_token_that_a_greedy_row_chooses():
+def test_the_first_alternative_is_the_greedy_token():
     rows = np.zeros((1, 5000), np.float32)
     rows[0, [4000, 3999, 77, 2500]] = 3.0
 
@@ -74,7 +74,7 @@ def test_the_alternatives_begin_with_the_token_that_a_greedy_row_chooses():
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 20])
-def test_nothing_longer_than_one_kernel_sorts_is_sorted(k, tmp_path):
+def test_no_sort_is_longer_than_one_kernel_handles(k, tmp_path):
     lengths = []
 
     def recorded(name):
@@ -98,7 +98,7 @@ def test_nothing_longer_than_one_kernel_sorts_is_sorted(k, tmp_path):
 
 
 @pytest.mark.parametrize("k", [1, 3, 40])
-def test_a_row_of_which_nothing_is_left_has_no_margin(k):
+def test_a_row_without_tokens_has_infinite_margin(k):
     row = LogitsRow(mx.full((1, 40), -math.inf), 0)
 
     assert row.margin(k) == math.inf

@@ -57,7 +57,7 @@ class BatchState:
         sampled = self.sampled and self.sampled.token_ids
         in_batch = [self.rows[row] for row in penalties.rows]
         counted = [Counted(row.state, row.is_pending) for row in in_batch]
-        return penalties.applied(logits, rows, counted, sampled)
+        return penalties.apply(logits, rows, counted, sampled)
 
     def existing(self, logits: mx.array) -> mx.array:
         """The scores, -inf for ids that no token has.  (rows, vocab) float32"""

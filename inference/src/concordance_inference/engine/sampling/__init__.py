@@ -1,1 +1,1 @@
-"""From scores to tokens: pure functions of logits, parameters and random numbers."""
+"""From logits to tokens: pure functions of logits, parameters and random numbers."""

@@ -1,10 +1,10 @@
-"""What mods change of scores, for all rows of a step at once.
+"""Applies the `AdjustedLogits` of mods to the logits of all rows of a step.
 
-However many rows mods adjust and however many mods adjust each, there is one operation on the
-device for each kind of change. The scores are copied once, since others may still look at them.
+However many mods adjust however many rows, each kind of change is one operation on the device. The
+logits are copied once, since they are also kept for logprobs and for backtracking.
 
-What runs for each token uses lists and bytes, not numpy: within a step, the code of numpy's
-functions is no longer in the processor's cache, and the first call of one takes 90 us.
+The code that runs for each token uses lists and bytes, not numpy: the code of numpy's functions is
+evicted from the processor's cache between two steps, so that the first call of one takes 90 us.
 """
 
 import math
@@ -19,45 +19,51 @@ from concordance_shared import AdjustedLogits
 
 from concordance_inference.engine.sampling.row_ops import add_to_rows, put_rows
 
-Actions = Sequence[AdjustedLogits]  # of one row, in the order in which mods gave them
+RowActions = Sequence[AdjustedLogits]  # of one row, in the order of its mods
 
-#: So many tokens are banned one by one; for more, a mask of the vocabulary is less work.
+#: Up to this many tokens are banned one by one; for more, a mask of the vocabulary is faster.
 _FEW = 1024
 
-#: Number of masks whose rows are kept on the device.
+#: Masks that are kept unpacked on the device.
 _NUM_MASKS = 16
 
 #: Each byte with its bits inverted.
 _INVERTED = bytes(range(255, -1, -1))
 
 
-def adjusted(scores: mx.array, by_row: Sequence[Actions]) -> mx.array:
-    """The scores after the actions of mods, which `check_action` has made canonical.
+def apply_actions(logits: mx.array, by_row: Sequence[RowActions]) -> mx.array:
+    """Apply actions that `check_action` has made canonical.
 
-    A row of a mod's own takes the place of what was before it. The other changes add to scores or
-    make them -inf, so that their order makes no difference.
+    A row of logits that a mod returns replaces the row and cancels the actions before it. All other
+    changes add to logits or set them to -inf, so that their order makes no difference:
+
+        actions of a row       ban 7, logits=[...], bias 3: +1, ban 5
+        applied                logits=[...], then +1 at 3 and -inf at 5; token 7 is not banned
 
     Args:
-        scores: (rows, vocab) float32
+        logits: (rows, vocab) float32
         by_row: The actions for each row.
+
+    Returns:
+        (rows, vocab) float32
     """
     given = {i: row for i, actions in enumerate(by_row) if (row := _last_row(actions)) is not None}
     if given:
-        scores = put_rows(scores, list(given), mx.stack(list(given.values())))
-    standing = [_from_last_row(actions) for actions in by_row]
-    return _masked(_biased(scores, standing), standing)
+        logits = put_rows(logits, list(given), mx.stack(list(given.values())))
+    remaining = [_from_last_row(actions) for actions in by_row]
+    return _masked(_biased(logits, remaining), remaining)
 
 
 def given_row(values: Any) -> mx.array:
-    """A mod's own row on the device.  (vocab,) float32
+    """Move a mod's own row of logits to the device.  (vocab,) float32
 
-    A row that is on the device already is launched and not waited for: whether it holds numbers is
-    found out when the token is sampled. One that cannot be launched, such as an array that was
-    made on another thread and is not evaluated, fails here and not in the batch's pass.
+    An mlx array is launched but not waited for: the sampler detects NaN and +inf later. One that
+    cannot be launched, such as an unevaluated array of another thread, fails here, where the mod is
+    known, and not in the computation of the whole batch.
 
     Raises:
         ValueError: It holds NaN or +inf, or leaves no token.
-        TypeError: It holds something else than numbers.
+        TypeError: It holds something other than numbers.
         OverflowError: It holds an integer that no float can hold.
         RuntimeError: It cannot be computed on this thread.
     """
@@ -76,18 +82,18 @@ def given_row(values: Any) -> mx.array:
     return mx.array(row)
 
 
-def _last_row(actions: Actions) -> mx.array | None:
+def _last_row(actions: RowActions) -> mx.array | None:
     return next((a.logits for a in reversed(actions) if a.logits is not None), None)
 
 
-def _from_last_row(actions: Actions) -> Actions:
-    """The actions that count: a row of a mod's own undoes those before it."""
+def _from_last_row(actions: RowActions) -> RowActions:
+    """Return the actions from the last row of a mod's own on: it cancels those before it."""
     last = [i for i, action in enumerate(actions) if action.logits is not None]
     return actions[last[-1] :] if last else actions
 
 
-def _biased(scores: mx.array, by_row: Sequence[Actions]) -> mx.array:
-    """Add to the scores of single tokens: -inf for those that are banned."""
+def _biased(logits: mx.array, by_row: Sequence[RowActions]) -> mx.array:
+    """Add to the logits of single tokens; -inf for the banned ones.  (rows, vocab) float32"""
     rows: list[int] = []
     token_ids: list[int] = []
     biases: list[float] = []
@@ -98,8 +104,8 @@ def _biased(scores: mx.array, by_row: Sequence[Actions]) -> mx.array:
             token_ids += [*bias, *banned]
             biases += [*bias.values(), *[-math.inf] * len(banned)]
     if not rows:
-        return scores
-    return scores.at[mx.array(rows), mx.array(token_ids)].add(mx.array(biases, mx.float32))
+        return logits
+    return logits.at[mx.array(rows), mx.array(token_ids)].add(mx.array(biases, mx.float32))
 
 
 def _few_banned(action: AdjustedLogits) -> Sequence[int]:
@@ -107,25 +113,25 @@ def _few_banned(action: AdjustedLogits) -> Sequence[int]:
     return banned if len(banned) <= _FEW else ()
 
 
-def _masked(scores: mx.array, by_row: Sequence[Actions]) -> mx.array:
-    """Drop what is not allowed and what is banned in large numbers, with a mask for each row."""
-    vocab_size = scores.shape[-1]
+def _masked(logits: mx.array, by_row: Sequence[RowActions]) -> mx.array:
+    """Apply masks, allow-lists and long ban lists as one mask a row.  (rows, vocab) float32"""
+    vocab_size = logits.shape[-1]
     masks = [_mask_of(actions, vocab_size) for actions in by_row]
     rows = [i for i, mask in enumerate(masks) if mask is not None]
     if not rows:
-        return scores
+        return logits
     dropped = [_ROWS.of(mask, vocab_size) for mask in masks if mask is not None]
     added = dropped[0] if len(dropped) == 1 else mx.concatenate(dropped)
-    return add_to_rows(scores, rows, added)
+    return add_to_rows(logits, rows, added)
 
 
 class _MaskRows(threading.local):
-    """What to add to a row of logits for the masks used last, on the device.
+    """A cache of unpacked masks on the device: 0 for an allowed token, -inf for others.
 
-    Many mods use the same few masks again and again: an allow-list, a grammar's state inside a
-    string. To look up a mask is ten times as fast as to unpack it.
+    Many mods use the same few masks for many positions: an allow-list, a grammar's state inside a
+    string. A lookup is ten times as fast as unpacking.
 
-    Each thread has its own: an array that is not evaluated yet belongs to the thread that made it.
+    One cache per thread: an unevaluated array belongs to the thread that made it.
     """
 
     def __init__(self) -> None:
@@ -133,30 +139,30 @@ class _MaskRows(threading.local):
 
 
 def _unpacked(mask: bytes, vocab_size: int) -> mx.array:
-    """0 for each token that a packed mask allows, and -inf for the others.  (1, vocab) float32"""
-    packed = mx.array(cast(Any, memoryview(mask)))  # uint8, which the stub of mlx does not say
+    """Unpack a mask to 0 for each allowed token and -inf for the others.  (1, vocab) float32"""
+    packed = mx.array(cast(Any, memoryview(mask)))  # uint8; missing in the stub of mlx
     return _bits()[packed].reshape(1, -1)[:, :vocab_size]
 
 
 _ROWS = _MaskRows()
 
 
-def _mask_of(actions: Actions, vocab_size: int) -> bytes | None:
-    """One packed mask for all that a row's actions allow and ban; `None` if they drop nothing."""
+def _mask_of(actions: RowActions, vocab_size: int) -> bytes | None:
+    """Combine the masks of a row's actions into one packed mask; `None` if there is none."""
     num_bytes = -(-vocab_size // 8)
     masks: list[bytes] = []
     for action in actions:
-        if action.mask:  # of the tokenizer's vocabulary; the scores may be wider
+        if action.mask:  # as wide as the tokenizer's vocabulary; the logits may be wider
             masks.append(action.mask.ljust(num_bytes, b"\0"))
         if action.allow is not None:
             masks.append(_packed(action.allow, num_bytes))
         if action.ban and not _few_banned(action):
             masks.append(_inverted(_packed(action.ban, num_bytes)))
-    return _in_all(masks) if masks else None
+    return _intersection(masks) if masks else None
 
 
 def _packed(token_ids: Sequence[int], num_bytes: int) -> bytes:
-    """A bit for each of some tokens: bit `i % 8` of byte `i // 8`."""
+    """Pack token ids into a mask: bit `i % 8` of byte `i // 8` is set for token i."""
     if len(token_ids) > _FEW:
         bits = np.zeros(8 * num_bytes, np.bool_)
         bits[np.asarray(token_ids, np.int64)] = True
@@ -171,8 +177,7 @@ def _inverted(mask: bytes) -> bytes:
     return mask.translate(_INVERTED)
 
 
-def _in_all(masks: Sequence[bytes]) -> bytes:
-    """The tokens that every mask allows."""
+def _intersection(masks: Sequence[bytes]) -> bytes:
     if len(masks) == 1:
         return masks[0]
     common = -1
@@ -183,9 +188,9 @@ def _in_all(masks: Sequence[bytes]) -> bytes:
 
 @cache
 def _bits() -> mx.array:
-    """What to add for each bit of a byte: 0 where it is set, -inf where not.  (256, 8) float32
+    """Return what to add for the bits of each byte: 0 if set, else -inf.  (256, 8) float32
 
-    Looking bytes up and adding is several times faster on a CPU than shifting and choosing.
+    A lookup and an addition are several times faster on a CPU than shifts and a selection.
     """
     bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
     table = mx.array(np.where(bits == 1, 0.0, -np.inf).astype(np.float32))

@@ -1,8 +1,9 @@
-"""Element-wise chains of operations, fused into one kernel where that pays.
+"""Fuses chains of element-wise operations into one kernel on a GPU.
 
-On a GPU each operation is a kernel of its own and a launch costs 5 to 20 us, so that a chain is
-compiled. On a CPU a launch costs nothing, mlx's own operations use vectorized logarithms and
-exponentials, which a compiled chain does not, and compiling runs a C++ compiler at first use.
+On a GPU each operation is a kernel, and a launch costs 5 to 20 us: a chain of 12 operations takes
+12 launches, compiled it takes one. On a CPU a launch costs nothing; mlx's own operations use
+vectorized logarithms and exponentials, which a compiled chain does not; and compiling runs a C++
+compiler at first use. So on a CPU nothing is compiled.
 """
 
 from collections.abc import Callable
@@ -18,10 +19,10 @@ T = TypeVar("T")
 
 
 def fused(function: Callable[P, T]) -> Callable[P, T]:
-    """Make a pure function of arrays that is one kernel on a GPU, and as it is on a CPU.
+    """Compile a pure function of arrays when it runs on a GPU; leave it as it is on a CPU.
 
-    Both forms do the same operations in the same order. They may differ in the last bit of a
-    logarithm or an exponential.
+    Both run the same operations in the same order. They may differ in the last bit of a logarithm
+    or an exponential.
     """
     compiled = mx.compile(function)
 

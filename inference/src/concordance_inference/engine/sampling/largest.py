@@ -1,23 +1,24 @@
-"""Finds the largest logit of each row."""
+"""A fast argmax for rows of logits."""
 
 import mlx.core as mx
 
 from concordance_inference.engine.model import device
 
-#: Number of neighbouring logits whose largest is found first.
+#: Consecutive logits whose maximum is computed first.
 _BLOCK = 32
 
-#: Fewer logits than this, of all rows together, are not worth the additional operations.
+#: With fewer logits than this, of all rows together, the additional operations do not pay.
 _MANY = 2**17
 
 
 def argmax(logits: mx.array) -> mx.array:
     """Return the token id of the largest logit of each row, the lowest of equal ones.
 
-    On a CPU, mlx's argmax compares one number after the other, but its max uses SIMD instructions:
-    to find the block with the largest logit, and then the logit in it, takes half the time.
+    On a CPU, mlx's argmax compares one number at a time, but its max uses SIMD instructions. It
+    takes half the time to compute the maximum of each block, then the argmax of these, then the
+    argmax within that block:
 
-        2 7 | 1 4 | 7 0    largest of each block 7 4 7, so block 0, and in it position 1: id 1
+        2 7 | 1 4 | 7 0    maxima 7 4 7, so block 0, and in it position 1: token id 1
 
     A row that holds NaN gives the id of a NaN.
 

@@ -1,4 +1,4 @@
-"""How likely the model found tokens: their log-probabilities and the likeliest alternatives."""
+"""Log-probabilities of tokens and their most probable alternatives."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -10,15 +10,15 @@ from concordance_inference.generation import TokenLogprobs
 
 
 class Logprobs:
-    """The log-probabilities of one token at each of some positions, on the device until read."""
+    """Log-probabilities of one token for each position, on the device until they are read."""
 
     def __init__(self, logits: mx.array, token_ids: mx.array, num_top: int) -> None:
         """Launch the computation.
 
         Args:
-            logits: The model's own scores.  (positions, vocab) float32
-            token_ids: The tokens that stand there.  (positions,) int32
-            num_top: How many alternatives to tell; of equally likely ones, the lowest ids.
+            logits: The model's own logits.  (positions, vocab) float32
+            token_ids: The tokens at these positions.  (positions,) int32
+            num_top: Alternatives for each position; of equal logits, those with the lowest ids.
         """
         total = mx.logsumexp(logits, axis=-1, keepdims=True)
         at = mx.maximum(token_ids, 0)[:, None]
@@ -30,7 +30,7 @@ class Logprobs:
         mx.async_eval(self._chosen, self._token_ids, self._top_ids, self._top)
 
     def read(self) -> list[TokenLogprobs]:
-        """What came out, one for each position. Waits for it."""
+        """Wait for the device and return one entry for each position."""
         if self._entries is None:
             self._entries = self._read()
         return self._entries
@@ -42,7 +42,7 @@ class Logprobs:
 
 
 def _top_tokens(logits: mx.array, k: int) -> tuple[mx.array, mx.array]:
-    """The `k` likeliest tokens of each row, best first, the lowest id of equals first."""
+    """Return ids and logits of the `k` most probable tokens.  (positions, k), (positions, k)"""
     if not k:
         none = mx.zeros((logits.shape[0], 0))
         return none.astype(mx.uint32), none

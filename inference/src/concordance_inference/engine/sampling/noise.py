@@ -1,11 +1,18 @@
-"""Gumbel noise for the draw: one number for each token, from a key and the token's id.
+"""Gumbel noise: one number for each token, from the key of a draw and the token's id.
 
 A token is drawn as `argmax(logits / temperature + gumbel)`, which has the distribution of the
-softmax (Gumbel-max). The noise of a token depends on its key and its id alone, so that a small
-change of one logit, such as rounding, changes the token only at a near tie of the two largest
-sums. It never depends on the other rows, the batch's shape or the vocabulary's size.
+softmax (Gumbel-max). The noise of a token depends on the key and the token's id alone. So the draw
+does not depend on other rows, the batch's shape or the size of the vocabulary, and rounding of the
+logits, which differs from batch to batch, changes the token only at a near tie:
 
-The noise, exactly, for a 64-bit key (`draws.draw_key(seed, index)`) and a token id:
+    token               0        1        2
+    logit / temp.       2.0      1.0      1.2
+    gumbel              0.1      1.8      0.3
+    sum                 2.1      2.8      1.5       token 1; a change of all logits by 1e-5 keeps it
+
+(Inverting the cumulative distribution would move every boundary between tokens instead.)
+
+The noise, exactly, for a 64-bit key (`rng.draw_key(seed, index)`) and a token id:
 
     low, high = key & 0xFFFFFFFF, key >> 32
     x = id * 0x9E3779B9 + low            all arithmetic modulo 2**32
@@ -68,8 +75,10 @@ def id_array(vocab_size: int) -> mx.array:
 def negative_gumbel(bits: mx.array) -> mx.array:
     """Return `log(-log(1 - v))`, the negative of the noise.  uint32 -> float32, same shape
 
-    `1 - v` has no room for a small `v`, which is where large noise comes from and unlikely tokens
-    are drawn: what it was rounded by is added again, so that `v` counts with all of its digits.
+    A small `v` gives large noise, with which improbable tokens are drawn, but float32 rounds
+    `1 - v` to a multiple of 2**-24: for v = 2**-33, `1 - v` is 1 and `-log(1 - v)` would be 0
+    instead of 2**-33. The rounding error `lost` is computed exactly and added again: to first
+    order, -log(1 - v) = lost - log(rest).
     """
     v = mx.minimum(bits.astype(mx.float32) * 2**-32 + 2**-33, _MAX)
     rest = 1 - v

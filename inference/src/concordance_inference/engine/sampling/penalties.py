@@ -1,8 +1,12 @@
-"""Logit bias and penalties of a request, applied before mods see the logits.
+"""Logit bias and penalties of requests, applied before mods see the logits.
 
-Counts are a function of the tokens that stand, and of the one that is sampled and still on the
-device. They live on the device; a row whose completion changed otherwise than by the token that
-was counted in advance is counted again, so that a discarded draw leaves no trace.
+How often each token occurs in a completion is counted on the device. The token just sampled is
+counted before the host knows it. If the completion then changes in any other way, since a mod
+forced, backtracked or replaced the token, the row is counted again from scratch, so that a
+discarded draw leaves no trace:
+
+    host        completion a b, counted        mod replaces c by d: a b d
+    device      counts a b; then c, sampled    edits differ: count a b d again
 """
 
 from collections.abc import Collection, Sequence
@@ -16,40 +20,40 @@ from concordance_inference.engine.sampling.fused import fused
 from concordance_inference.engine.sampling.row_ops import apply_rows, take_rows
 from concordance_inference.generation import SamplingParams
 
-#: Equals no token id, nor what stands for a token.
+#: Equals no token id, and none of the values in place of a token (`NO_TOKEN`, `TOO_FEW`).
 _EXEMPT = -1000
 
 
 class Completion(Protocol):
-    """The part of a request's state that counts depend on."""
+    """The part of a request's state that determines the counts."""
 
     @property
     def completion_ids(self) -> Sequence[int]:
-        """The tokens of the completion that are known."""
+        """The tokens of the completion that the host knows."""
         ...
 
     @property
     def num_completion(self) -> int:
-        """The number of these tokens."""
+        """Their number."""
         ...
 
     @property
     def num_edits(self) -> int:
-        """Goes up whenever they changed otherwise than by a sampled token."""
+        """A counter of changes other than an appended sampled token."""
         ...
 
 
 class Counted(Struct, frozen=True, eq=False):
-    """A completion, and whether a token is sampled behind it and still on the device."""
+    """A completion, and whether its next token is sampled but known to the device only."""
 
     completion: Completion
     is_pending: bool = False
 
 
 class Penalties:
-    """The bias and the penalties of a batch's rows, and how often each row said each token.
+    """The bias, the penalties and the token counts of a batch's rows.
 
-    Made anew whenever the batch's membership changes.
+    Built again whenever the batch's membership changes.
     """
 
     def __init__(self, params: Sequence[SamplingParams], exempt: Collection[int] = ()) -> None:
@@ -57,7 +61,7 @@ class Penalties:
 
         Args:
             params: One for each row of the batch.
-            exempt: Tokens that are never penalized: those that control the format.
+            exempt: Tokens that are never penalized: control tokens.
         """
         self._biases = [dict(p.logit_bias) for p in params]
         self._rows = [i for i, p in enumerate(params) if _penalizes(p)]
@@ -68,19 +72,20 @@ class Penalties:
         ).reshape(-1, 3)  # (penalized rows, 3)
         self._exempt = frozenset(exempt)
         self._counts = mx.zeros((0, 0))  # (penalized rows, vocab) float32
-        self._seen: list[tuple[int, int] | None] = [None] * len(self._rows)  # as of `_state_of`
+        # What each row's counts include: `num_edits`, and tokens with the one counted in advance.
+        self._counted: list[tuple[int, int] | None] = [None] * len(self._rows)
 
     @property
     def rows(self) -> Sequence[int]:
-        """The rows of the batch whose completions have to be counted."""
+        """The rows of the batch with penalties, whose tokens are counted."""
         return self._rows
 
     @property
     def change_nothing(self) -> bool:
-        """Whether no row has a bias or a penalty."""
+        """True if no row has a bias or a penalty."""
         return not self._rows and not any(self._biases)
 
-    def applied(
+    def apply(
         self,
         logits: mx.array,
         rows: Sequence[int],
@@ -90,10 +95,13 @@ class Penalties:
         """Return the logits with bias and penalties.
 
         Args:
-            logits: (scored rows, vocab) float32
-            rows: The row of the batch of each of them, in ascending order.
+            logits: (n, vocab) float32
+            rows: The row of the batch that each belongs to, in ascending order.
             counted: The completion of each of `self.rows`.
-            sampled: The tokens that are on the device, of all rows of the batch.  (rows,) int32
+            sampled: The tokens just sampled, of all rows of the batch.  (rows,) int32
+
+        Returns:
+            (n, vocab) float32
         """
         logits = self._with_bias(logits, rows)
         found = [(i, self._at[row]) for i, row in enumerate(rows) if row in self._at]
@@ -114,14 +122,14 @@ class Penalties:
         return logits.at[mx.array(list(at)), mx.array(list(token_ids))].add(mx.array(list(biases)))
 
     def _count(self, counted: Sequence[Counted], sampled: mx.array | None, vocab_size: int) -> None:
-        """Bring the counts up to date: each completion, and the token behind it if there is one."""
+        """Bring the counts up to date: each completion, and its pending token if there is one."""
         if not self._counts.size:
             self._counts = mx.zeros((len(self._rows), vocab_size))
         for i, row in enumerate(counted):
-            if self._seen[i] != (row.completion.num_edits, row.completion.num_completion):
+            if self._counted[i] != (row.completion.num_edits, row.completion.num_completion):
                 self._counts[i] = self._counts_of(row.completion, vocab_size)
             ahead = row.completion.num_completion + (row.is_pending and sampled is not None)
-            self._seen[i] = (row.completion.num_edits, ahead)
+            self._counted[i] = (row.completion.num_edits, ahead)
         pending = [row.is_pending for row in counted]
         if sampled is not None and any(pending):
             token_ids = take_rows(sampled, self._rows)[:, None]
@@ -130,33 +138,35 @@ class Penalties:
             self._counts = _with_one_more(self._counts, _ids(vocab_size, self._exempt), token_ids)
 
     def _counts_of(self, completion: Completion, vocab_size: int) -> mx.array:
-        """How often each token was said.  (vocab,) float32"""
+        """Count the tokens of a completion.  (vocab,) float32"""
         counts = mx.zeros((vocab_size,))
-        said = [token_id for token_id in completion.completion_ids if token_id not in self._exempt]
-        return counts.at[mx.array(said, mx.int32)].add(1.0) if said else counts
+        ids = [token_id for token_id in completion.completion_ids if token_id not in self._exempt]
+        return counts.at[mx.array(ids, mx.int32)].add(1.0) if ids else counts
 
 
 @fused
 def _penalized(logits: mx.array, counts: mx.array, factors: mx.array) -> mx.array:
     repetition, presence, frequency = factors[:, 0:1], factors[:, 1:2], factors[:, 2:3]
-    said = counts > 0
+    occurs = counts > 0
     divided = mx.where(logits > 0, logits / repetition, logits * repetition)
-    return mx.where(said, divided, logits) - (presence * said + frequency * counts)
+    return mx.where(occurs, divided, logits) - (presence * occurs + frequency * counts)
 
 
 @fused
 def _with_one_more(counts: mx.array, ids: mx.array, token_ids: mx.array) -> mx.array:
-    """Count one token of each row; none where it equals no id.
+    """Count one token of each row; none if it equals no id.
 
-    Comparing with all ids is element-wise, so that it is one kernel with what comes before and
-    after it; a scatter needs five.
+    Comparing with all ids is element-wise, so that it is fused with the operations around it into
+    one kernel; a scatter takes five.
+
+        ids        0  1  2  3     token 2     counts 1 0 0 4  ->  1 0 1 4
     """
     return counts + (ids == token_ids)
 
 
 @lru_cache(maxsize=8)
 def _ids(vocab_size: int, exempt: frozenset[int]) -> mx.array:
-    """The token ids, but for those that are never counted.  (vocab,) int32"""
+    """Return the token ids, and `_EXEMPT` in place of exempt ones.  (vocab,) int32"""
     ids = mx.arange(vocab_size, dtype=mx.int32)
     known = [token_id for token_id in exempt if token_id < vocab_size]
     if known:

@@ -1,16 +1,16 @@
-"""Random numbers of one request, and the values that stand for a token where none is sampled.
+"""Random numbers of a request, and the values that the sampler returns in place of a token.
 
-A random number depends on the request's seed and on the number of earlier draws, and on nothing
-else: not on the other rows of the batch, the device, or forward passes that were discarded.
+A random number depends on the request's seed and the number of earlier draws, and on nothing else:
+not on other rows of the batch, the device, or discarded forward passes.
 """
 
 #: XORed with a seed, it gives the seed of an independent series: the draws of XTC.
 XTC_SERIES = 0x5851F42D4C957F2D
 
-#: Stands for a token where none can be sampled: all logits are -inf, or one is NaN or +inf.
+#: In place of a token if none can be sampled: all logits are -inf, or one is NaN or +inf.
 NO_TOKEN = -1
 
-#: Stands for a token where the sorted candidates are too few to apply top-p or top-k.
+#: In place of a token if the sorted candidates are too few to apply top-p.
 TOO_FEW = -2
 
 _GOLDEN = 0x9E3779B97F4A7C15

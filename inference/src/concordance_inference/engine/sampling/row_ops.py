@@ -1,7 +1,7 @@
-"""Some rows of an array: taken out, changed, and put back.
+"""Selects, changes and replaces some rows of an array.
 
-Neighbouring rows are one slice: taking it is a view, and writing it is several times faster on a
-CPU than writing rows by their numbers.
+Consecutive rows are handled as one slice: reading it is a view, and writing it is several times
+faster on a CPU than writing rows by index. Rows 2 3 4 7 are the slices 2:5 and 7:8.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ import mlx.core as mx
 
 
 def take_rows(values: mx.array, rows: Sequence[int]) -> mx.array:
-    """Some rows of an array, in ascending order.  (n, ...) -> (rows, ...)"""
+    """Select rows, given in ascending order.  (n, ...) -> (rows, ...)"""
     if len(rows) == values.shape[0]:
         return values
     runs = _runs(rows)
@@ -18,7 +18,7 @@ def take_rows(values: mx.array, rows: Sequence[int]) -> mx.array:
 
 
 def put_rows(values: mx.array, rows: Sequence[int], new: mx.array) -> mx.array:
-    """The array with some of its rows, in ascending order, replaced.  (n, ...) -> (n, ...)"""
+    """Replace rows, given in ascending order, in a copy.  (n, ...) -> (n, ...)"""
     if len(rows) == values.shape[0]:
         return new
     changed, at = mx.array(values), 0
@@ -32,14 +32,14 @@ def put_rows(values: mx.array, rows: Sequence[int], new: mx.array) -> mx.array:
 def apply_rows(
     values: mx.array, rows: Sequence[int], change: Callable[[mx.array], mx.array]
 ) -> mx.array:
-    """The array with a function applied to some of its rows."""
+    """Apply a function to some rows, in a copy.  (n, ...) -> (n, ...)"""
     return put_rows(values, rows, change(take_rows(values, rows))) if rows else values
 
 
 def add_to_rows(values: mx.array, rows: Sequence[int], new: mx.array) -> mx.array:
-    """The array with `new` added to some of its rows, in ascending order.  (n, ...) -> (n, ...)
+    """Add to rows, given in ascending order.  (n, ...) -> (n, ...)
 
-    Done in place where nothing else refers to the array, which `changed` never is: it reads the
+    mlx does this in place if nothing else refers to the array, unlike `apply_rows`, which reads the
     rows that it writes.
 
     Args:
@@ -58,7 +58,7 @@ def add_to_rows(values: mx.array, rows: Sequence[int], new: mx.array) -> mx.arra
 
 
 def _runs(rows: Sequence[int]) -> list[slice]:
-    """The slices of neighbouring rows."""
+    """Split row numbers into slices of consecutive ones."""
     runs: list[slice] = []
     for row in rows:
         if runs and runs[-1].stop == row:

@@ -1,4 +1,4 @@
-"""Chooses a token for each row from its logits, its parameters and the key of its draw."""
+"""Samples a token for each row from its logits, its parameters and the key of its draw."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -25,19 +25,19 @@ from concordance_inference.generation import SamplingParams
 
 _ALL = 2**31 - 1
 
-#: Below this temperature, a row is greedy: a difference of the last bit between two logits of size
-#: 10 counts as much as the noise. Dividing by a smaller number could overflow float32.
+#: Below this temperature a row is greedy: divided by it, a difference of 1e-6, the last bit of a
+#: logit of 10, is as large as the noise. Dividing by a smaller number could overflow float32.
 MIN_TEMPERATURE = 1e-6
 
-#: So many of the likeliest tokens are sorted where a row is cut by rank: nearly always enough.
+#: Highest logits that are sorted for top-k and top-p on a CPU: nearly always enough.
 _CANDIDATES = 1024
 
 
 class Sampler:
-    """Samples for the rows of a batch, each by its own parameters.
+    """Samples for the rows of a batch, each with its own parameters.
 
-    A greedy row costs one look over its scores; only the rows that draw are turned into
-    probabilities, and only those that cut by rank are sorted.
+    A greedy row costs one argmax. Only rows that draw get noise, and only those with top-k or
+    top-p are sorted.
     """
 
     def __init__(self, params: Sequence[SamplingParams], exempt: Collection[int] = ()) -> None:
@@ -52,12 +52,12 @@ class Sampler:
 
     @property
     def is_greedy(self) -> bool:
-        """Whether no row draws."""
+        """True if no row draws."""
         return not any(p.temperature >= MIN_TEMPERATURE for p in self._params)
 
     @property
     def has_xtc(self) -> bool:
-        """Whether a row needs a second draw."""
+        """True if any row needs a second draw."""
         return any(p.xtc_probability for p in self._params)
 
     def sample(
@@ -69,27 +69,26 @@ class Sampler:
         temperatures: Mapping[int, float] | None = None,
         whole: Collection[int] = (),
     ) -> mx.array:
-        """Choose a token for each scored row; `NO_TOKEN` where a row has none to choose.
+        """Sample a token for each row of logits; `NO_TOKEN` if none can be sampled.
 
         Temperature first, then top-k, top-p, min-p and XTC, then the draw: the largest sum of a
-        logit and its Gumbel noise (see `noise`). Of equal sums, and of equal logits where a row is
-        greedy, the lowest token id wins.
+        logit and its Gumbel noise (see `noise`). Of equal sums, and of equal logits of a greedy
+        row, the lowest token id wins.
 
-        Where a row is cut by its tokens' ranks, only the likeliest are sorted; if they turn out to
-        be too few, which is rare, its token is `TOO_FEW`, and the row is to be sampled again as
-        one of `whole`.
+        For top-k and top-p, a CPU sorts the highest logits only. If they turn out to be too few,
+        which is rare, the token is `TOO_FEW`: sample the row again as one of `whole`.
 
         Args:
-            logits: (scored rows, vocab) float32
-            rows: Which row of the batch each of them is.
-            keys: The key of the draw for each of them (`draw_key`); not needed if all are greedy.
-            xtc_draws: A number in [0, 1) for each of them; not needed if none uses XTC.
+            logits: (n, vocab) float32
+            rows: The row of the batch that each belongs to.
+            keys: The key of each draw (`draw_key`); not needed if all rows are greedy.
+            xtc_draws: A number in [0, 1) for each; not needed if no row uses XTC.
             temperatures: By row of the batch, instead of the row's own. A row is greedy below
                 `MIN_TEMPERATURE`.
-            whole: The rows of the batch whose tokens are all sorted if they are cut by rank.
+            whole: Rows of the batch for which all logits are sorted.
 
         Returns:
-            (scored rows,) int32
+            (n,) int32
         """
         params = [self._params[row] for row in rows]
         own = zip(rows, params, strict=True)
@@ -109,14 +108,14 @@ class Sampler:
         return put_rows(best, drawn, token_ids)
 
     def _by_xtc(
-        self, scores: mx.array, params: Sequence[SamplingParams], draws: Sequence[float]
+        self, logits: mx.array, params: Sequence[SamplingParams], draws: Sequence[float]
     ) -> mx.array:
         on = [i for i, p in enumerate(params) if draws[i] < p.xtc_probability]
         threshold = mx.array([params[i].xtc_threshold for i in on])
-        exempt = mx.zeros((scores.shape[-1],), mx.bool_)
+        exempt = mx.zeros((logits.shape[-1],), mx.bool_)
         if self._exempt:
             exempt[mx.array(self._exempt)] = True
-        return apply_rows(scores, on, lambda s: without_top_choices(s, threshold, exempt))
+        return apply_rows(logits, on, lambda s: without_top_choices(s, threshold, exempt))
 
 
 def _filtered(
@@ -125,7 +124,7 @@ def _filtered(
     """Apply top-k, top-p and min-p to logits whose largest is 0.
 
     Returns:
-        The logits, and for which rows that is certain; `None` for all.  (rows,) bool
+        (rows, vocab) float32, and (rows,) bool: which rows are certain; `None` if all are.
     """
     rows = [i for i, p in enumerate(params) if _ranks(p) or p.min_p]
     if not rows:
@@ -142,10 +141,12 @@ def _filtered(
 def _floor(
     scaled: mx.array, params: Sequence[SamplingParams], is_whole: Sequence[bool]
 ) -> tuple[mx.array, mx.array | None]:
-    """The least logit that top-k, top-p and min-p keep in each row, and where it is certain.
+    """Return the least logit that top-k, top-p and min-p keep in each row.
+
+    Rows are handled in two groups: those with few sorted candidates, and those of `whole`.
 
     Returns:
-        (rows, 1) float32, and (rows,) bool, or `None` if it is certain in all.
+        (rows, 1) float32, and (rows,) bool: which rows are certain; `None` if all are.
     """
     floor = mx.array([min_p_floor(p.min_p) for p in params])[:, None]
     is_certain: mx.array | None = None
@@ -181,9 +182,10 @@ def _ranks(p: SamplingParams) -> bool:
 
 
 def _scaled(logits: mx.array, temperatures: Sequence[float]) -> mx.array:
-    """Divide by the temperatures, so that the largest of each row becomes 0.  (rows, vocab)
+    """Subtract the maximum and divide by the temperature.  (rows, vocab) float32
 
-    A row that holds NaN or +inf, or nothing but -inf, becomes NaN at its largest.
+    The maximum becomes 0, which `min_p_floor` relies on. In a row that holds NaN or +inf, or
+    nothing but -inf, it becomes NaN, which `_checked` detects.
     """
     divisor = mx.array(list(temperatures))[:, None]
     return _divided(logits, logits.max(axis=-1, keepdims=True), divisor)
@@ -195,13 +197,13 @@ def _divided(logits: mx.array, largest: mx.array, temperatures: mx.array) -> mx.
 
 
 def _best(logits: mx.array) -> mx.array:
-    """The token with the largest logit of each row.  (rows, vocab) -> (rows,) int32"""
+    """Return the token id of the largest logit, or `NO_TOKEN`.  (rows, vocab) -> (rows,) int32"""
     best = argmax(logits)
     return _checked(best, mx.take_along_axis(logits, best, axis=-1))[:, 0]
 
 
 def _drawn(scaled: mx.array, keys: Sequence[int]) -> mx.array:
-    """Draw one token for each row.  (rows, vocab) -> (rows,) int32"""
+    """Draw a token id for each row.  (rows, vocab) -> (rows,) int32"""
     return _best(_with_noise(scaled, id_array(scaled.shape[-1]), key_array(keys)))
 
 
@@ -212,5 +214,5 @@ def _with_noise(scaled: mx.array, ids: mx.array, keys: mx.array) -> mx.array:
 
 @fused
 def _checked(token_ids: mx.array, found: mx.array) -> mx.array:
-    """`NO_TOKEN` in place of tokens whose logit is not finite."""
+    """Replace tokens whose logit is not finite by `NO_TOKEN`.  (rows, 1) int32"""
     return mx.where(mx.abs(found) < mx.inf, token_ids.astype(mx.int32), NO_TOKEN)
