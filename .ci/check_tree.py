@@ -1,7 +1,7 @@
-"""Checks of the tracked files as text, with the standard library alone.
+"""Check the tracked files as text, with the standard library alone.
 
-No file has a marker of an unresolved merge conflict, and every path that a page names in
-backticks exists. Exits with 1 and a line per fault, `FILE:LINE: what is wrong`.
+No file has a merge conflict marker, and every path that a page names in backticks exists.
+Prints a line per fault, `FILE:LINE: what is wrong`, and exits with 1 if there is one.
 """
 
 import re
@@ -15,7 +15,7 @@ FENCE = re.compile(r"^ {0,3}```")
 
 
 def main() -> int:
-    """Print every fault of the repository that this file is in; return the exit code."""
+    """Print every fault of this repository; return the exit code."""
     root = Path(__file__).resolve().parent.parent
     found = faults(root, tracked_files(root))
     print(*found, sep="\n", end="\n" if found else "")
@@ -23,7 +23,7 @@ def main() -> int:
 
 
 def tracked_files(root: Path) -> list[str]:
-    """The paths of all tracked files that are there, relative to `root`."""
+    """Paths of all tracked files that exist, relative to `root`."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True
     )
@@ -31,14 +31,14 @@ def tracked_files(root: Path) -> list[str]:
 
 
 def faults(root: Path, files: list[str]) -> list[str]:
-    """Every fault of some files, as `FILE:LINE: what is wrong`."""
+    """Faults of some files, as `FILE:LINE: what is wrong`."""
     known = [*files, *sorted({f"{parent}/" for name in files for parent in Path(name).parents})]
     found: list[str] = []
     for name in files:
         try:
             lines = (root / name).read_text("utf-8").splitlines()
         except UnicodeDecodeError:
-            continue  # not a text
+            continue  # a binary file
         found += [f"{name}:{at}: unresolved merge conflict" for at in conflict_lines(lines)]
         if name.endswith(".md"):
             found += [
@@ -48,19 +48,19 @@ def faults(root: Path, files: list[str]) -> list[str]:
 
 
 def conflict_lines(lines: list[str]) -> list[int]:
-    """The numbers of lines that are markers of a merge conflict.
+    """Line numbers of merge conflict markers.
 
-    A row of seven `=` alone may underline a title, so that it counts beside other markers only.
+    A line of seven `=` may underline a title, so it counts only beside other markers.
     """
     marked = [at for at, line in enumerate(lines, 1) if MARKER.match(line)]
     return marked if any(not lines[at - 1].startswith("=") for at in marked) else []
 
 
 def missing_paths(lines: list[str], known: list[str]) -> list[tuple[int, str]]:
-    """The paths in backticks that are the end of no known path, with their lines.
+    """Paths in backticks that are not the end of a known path, with their lines.
 
-    `...` matches any folders and `*` any name. A file that a block of code on the same page
-    mentions, or whose name has `my_` in it, is one that the reader makes.
+    `...` matches any folders and `*` any name. A file that a code block on the same page
+    mentions, or whose name contains `my_`, is one that the reader creates.
     """
     blocks, prose = split_blocks(lines)
     return [
@@ -72,7 +72,7 @@ def missing_paths(lines: list[str], known: list[str]) -> list[tuple[int, str]]:
 
 
 def split_blocks(lines: list[str]) -> tuple[str, list[tuple[int, str]]]:
-    """The text of a page's blocks of code, and its other lines with their numbers."""
+    """The text of a page's code blocks, and its other lines with their numbers."""
     blocks: list[str] = []
     prose: list[tuple[int, str]] = []
     is_code = False
@@ -87,7 +87,7 @@ def split_blocks(lines: list[str]) -> tuple[str, list[tuple[int, str]]]:
 
 
 def is_known(path: str, known: list[str]) -> bool:
-    """Whether a path, or the end of one, is among those known."""
+    """True if a path, or the end of one, is known."""
     pattern = re.escape(path.removeprefix("./")).replace(re.escape("..."), ".*")
     ends_with = re.compile(rf"(.*/)?{pattern.replace(re.escape('*'), '[^/]*')}")
     return any(ends_with.fullmatch(name) for name in known)

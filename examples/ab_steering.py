@@ -1,6 +1,6 @@
-"""Half of all requests are steered towards one wording and half towards another, to compare.
+"""Compare two wordings: steer half of all requests towards each.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/ab_steering.py
     uv run concordance generate "Recommend a drink." --mods examples/ab_steering.py --mod drinks
@@ -24,7 +24,7 @@ def variant_of(conversation):
 
 @mod
 class Drinks:
-    """Makes the words of a request's variant likelier, and all else as it was."""
+    """Makes the words of the request's variant more probable."""
 
     strength: float = 3.0
 
@@ -35,7 +35,7 @@ class Drinks:
 
 
 def model(completion):
-    """Would as soon say one as the other."""
+    """A model that finds both words equally probable."""
     said = bytes(completion).decode()
     rests = [word.removeprefix(said) for word in ("tea", "coffee") if word.startswith(said)]
     return {ord(rest[0]): 1.0 for rest in rests if rest} or {256: 9.0}

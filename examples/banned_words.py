@@ -1,6 +1,6 @@
-"""Some words are never said: each is taken back when it appears, and said in another way.
+"""Ban some words: each is removed when it appears, and the model continues without it.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/banned_words.py
     uv run concordance generate "Describe this product." --mods examples/banned_words.py \
@@ -24,7 +24,7 @@ class PlainWords:
 
 
 def model(completion):
-    """Wants to say "a truly amazing tool"; its second choice everywhere is "useful"."""
+    """A model that generates "a truly amazing tool"; its second choice everywhere is "useful"."""
     said = bytes(completion).decode()
     plans = ("a truly amazing tool", "a truly useful tool")
     rests = [plan.removeprefix(said) or "<" for plan in plans if plan.startswith(said)]

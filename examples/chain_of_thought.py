@@ -1,6 +1,6 @@
-"""The model is made to think before it answers, but only where the question has numbers in it.
+"""Make the model reason step by step, but only for questions with numbers.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/chain_of_thought.py
     uv run concordance generate "What is 17 * 3?" --mods examples/chain_of_thought.py \
@@ -28,7 +28,7 @@ class ThinkFirst:
 
 
 def asked(question, says):
-    """What a model that says this answers to a question."""
+    """The completion of a model that says this, for a question."""
     return play(ThinkFirst, says=says, messages=[Message(role="user", content=question)]).text
 
 

@@ -1,6 +1,6 @@
-"""A message is sorted under one of the labels that the request gives, and nothing else is said.
+"""Classify a message under one of the labels of the request, and write nothing else.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/classifier.py
     uv run concordance generate "The app crashes when I log in." --mods examples/classifier.py \
@@ -39,7 +39,7 @@ class Classifier:
 
 
 def model(completion):
-    """Would say "bug"; where it may not, "question"."""
+    """A model that prefers "bug", then "question"."""
     said = bytes(completion).decode().rpartition("label ")[2]
     wanted = {"question": 1.0, "bug": 2.0}
     return {ord(word[len(said)]): score for word, score in wanted.items() if word.startswith(said)}

@@ -1,6 +1,6 @@
-"""Where the model hesitates between two tokens, it is made to check what it is about to say.
+"""Make the model check a token when it hesitates between two.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/double_check.py
     uv run concordance generate "What is 17 * 3?" --mods examples/double_check.py \
@@ -31,7 +31,7 @@ class DoubleCheck:
 
 
 def model(completion):
-    """Is sure of everything but the number; when it has checked, of that as well."""
+    """A model that is certain of everything but the number, and of that after the check."""
     said = bytes(completion).decode()
     if said == "It is ":
         return {ord("4"): 3.0, ord("5"): 2.9}

@@ -1,6 +1,6 @@
-"""A form is filled from what the user wrote, and the user is asked for what is missing.
+"""Fill a form from the conversation, and ask the user for missing fields.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/form_filling.py
     uv run concordance generate "A table for four on Friday, please." \
@@ -36,7 +36,7 @@ FORM = FlowEngine(entry_question=is_given)
 
 @mod(max_backtrack=None)
 def reservation(event, actions, tokenizer):
-    """Takes a table's reservation."""
+    """Takes the reservation of a table."""
     return FORM.handle_event(event, actions, tokenizer)
 
 

@@ -1,6 +1,6 @@
-"""Every answer starts with a greeting, in the words that the request chooses.
+"""Start every completion with a greeting that the request chooses.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/greeting.py
     uv run concordance generate "Who are you?" --mods examples/greeting.py --mod welcome

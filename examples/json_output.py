@@ -1,6 +1,6 @@
-"""The answer is a JSON document of a fixed form, and what the form dictates is not sampled.
+"""Write a JSON document that follows a schema, without sampling the parts that it determines.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/json_output.py
     uv run concordance generate "Tell me of a famous book." --mods examples/json_output.py \

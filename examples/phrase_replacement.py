@@ -1,6 +1,6 @@
-"""A phrase that the model says is taken back out of its memory, and another put there.
+"""Replace a phrase in the completion and in the context of the model.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/phrase_replacement.py
     uv run concordance generate "What is the capital of France?" \

@@ -1,6 +1,6 @@
-"""A guard that looks at nothing but the final text, and puts a polite one in its place.
+"""Check only the final text, and replace it if it is not polite.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/profanity_guard.py
     uv run concordance generate "Say darn." --mods examples/profanity_guard.py --mod guard

@@ -1,6 +1,6 @@
-"""A model that reasons may do so for a number of tokens, fewer for a short question.
+"""Limit the reasoning of a model, more for a short question.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/thinking_budget.py
     uv run concordance generate "Why is the sky blue?" --mods examples/thinking_budget.py \

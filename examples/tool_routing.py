@@ -1,6 +1,6 @@
-"""The model chooses one of the request's tools, or none, and then writes its arguments.
+"""Let the model choose one of the tools of the request, or none, and write its arguments.
 
-Alone, with a model that is scripted, and with a real one:
+Run it with a scripted model, and with a real one:
 
     uv run python examples/tool_routing.py
     uv run concordance generate "How is the weather in Paris?" --mods examples/tool_routing.py \
@@ -34,7 +34,7 @@ def arguments_of(function):
 
 @mod(max_backtrack=None)
 class ToolRouter:
-    """Calls a tool where one is needed; if not, the model answers freely."""
+    """Calls a tool if one is needed; otherwise the model replies freely."""
 
     def __init__(self):
         """Make a flow of this request's tools."""

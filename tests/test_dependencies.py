@@ -1,4 +1,4 @@
-"""Which packages are asked for: two of them own one file."""
+"""Backends of MLX are extras that exclude each other, since their packages own one file."""
 
 import re
 import tomllib
@@ -21,11 +21,11 @@ def backends(requirements):
     return {match[1] for match in found if match}
 
 
-def test_no_backend_of_mlx_is_a_base_dependency():
+def test_no_mlx_backend_is_a_base_dependency():
     assert not backends(read("inference/pyproject.toml")["project"]["dependencies"])
 
 
-def test_each_backend_is_an_extra():
+def test_each_mlx_backend_is_an_extra():
     extras = read("inference/pyproject.toml")["project"]["optional-dependencies"]
 
     assert backends(extras["cpu"]) == {"cpu"}
@@ -33,7 +33,7 @@ def test_each_backend_is_an_extra():
     assert not backends(extras["bench"])
 
 
-def test_the_workspace_installs_one_backend_and_refuses_two():
+def test_workspace_installs_one_mlx_backend_and_rejects_two():
     root = read("pyproject.toml")
     uv = root["tool"]["uv"]
 
@@ -53,7 +53,7 @@ def test_the_workspace_installs_one_backend_and_refuses_two():
         ModuleNotFoundError("No module named 'mlx.core'", name="mlx.core"),
     ],
 )
-def test_a_missing_backend_is_told_in_one_line(monkeypatch, capsys, error):
+def test_missing_mlx_backend_is_reported_in_one_line(monkeypatch, capsys, error):
     def app():
         raise error
 

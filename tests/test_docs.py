@@ -1,6 +1,6 @@
-"""The documentation is true: its code runs, and its table is the one that the engine reads.
+"""Pages: their code runs, their links resolve, and their table of actions is up to date.
 
-Run as a program, it writes the table into the pages that hold it.
+Run as a program, it writes the table into the pages that have it.
 """
 
 import re
@@ -18,11 +18,12 @@ PAGES = [
 TABLE = re.compile(
     r"(<!-- events-and-actions:[^>]*-->\n).*?(<!-- /events-and-actions -->)", re.DOTALL
 )
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
 BLOCK = re.compile(r"(<!-- not run: [^>]+ -->\n)?```python\n(.*?)```", re.DOTALL)
 
 
 def table():
-    """Which action is allowed where, in Markdown."""
+    """The table of legal actions, in Markdown."""
     lines = [
         "| | " + " | ".join(f"`{event.__name__}`" for event in EVENTS) + " |",
         "|---" * (len(EVENTS) + 1) + "|",
@@ -33,12 +34,18 @@ def table():
     return "\n".join(lines) + "\n"
 
 
+def anchors(page):
+    """The anchors of a page's headings, as MkDocs and GitHub make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", text).strip().lower().replace(" ", "-") for text in headings]
+
+
 def with_table(text):
     return TABLE.sub(lambda found: found[1] + table() + found[2], text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_the_code_of_a_page_runs(page):
+def test_code_of_a_page_runs(page):
     namespace = {"__name__": "page"}
     for not_run, code in BLOCK.findall(page.read_text("utf-8")):
         compiled = compile(code, f"{page.name}", "exec")
@@ -47,7 +54,7 @@ def test_the_code_of_a_page_runs(page):
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "events-and-actions.md"])
-def test_the_table_of_a_page_is_the_one_that_the_engine_reads(page):
+def test_table_of_a_page_equals_legal_actions(page):
     text = page.read_text("utf-8")
 
     assert TABLE.search(text)
@@ -55,13 +62,16 @@ def test_the_table_of_a_page_is_the_one_that_the_engine_reads(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_the_links_of_a_page_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
-        if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+def test_links_of_a_page_resolve(page):
+    for target, anchor in LINK.findall(page.read_text("utf-8")):
+        if target.startswith("http"):
+            continue
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
 
 
-def test_every_page_is_in_the_sites_menu():
+def test_every_page_is_in_the_navigation_of_the_site():
     menu = (ROOT / "mkdocs.yml").read_text("utf-8")
     for page in (ROOT / "docs").glob("**/*.md"):
         assert page.relative_to(ROOT / "docs").as_posix() in menu

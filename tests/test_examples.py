@@ -1,4 +1,4 @@
-"""The examples run, say what they should, behave as mods, and are short."""
+"""Examples run, print what they should, pass the conformance check, and are short."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ EXAMPLES = sorted(FOLDER.glob("*.py"))
 LARGER = sorted(path.parent for path in FOLDER.glob("*/README.md"))
 
 #: What each program prints.
-SAID = {
+OUTPUT = {
     "ab_steering.py": "A: 'tea' 22 times\nB: 'coffee' 18 times\n",
     "banned_words.py": "a truly useful tool\ntaken back 8, to 8\n",
     "chain_of_thought.py": "Let us go step by step. 17 is 10 and 7. 30 and 21 are 51.\n"
@@ -45,16 +45,16 @@ def _path(request):
     return request.param
 
 
-def test_it_runs_and_says_what_it_should(path, capsys):
+def test_example_prints_the_expected_text(path, capsys):
     with collecting():
         runpy.run_path(str(path), run_name="__main__")
 
-    assert capsys.readouterr().out == SAID[path.name]
+    assert capsys.readouterr().out == OUTPUT[path.name]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", [*EXAMPLES, *LARGER], ids=lambda path: path.name)
-def test_its_mods_behave(path):
+def test_mods_of_an_example_pass_the_conformance_check(path):
     definitions, _ = load_path(path)
 
     assert definitions
@@ -63,7 +63,7 @@ def test_its_mods_behave(path):
         assert report.is_passed, str(report)
 
 
-def test_it_is_short_and_says_in_a_sentence_what_it_shows_and_how_to_run_it(path):
+def test_example_is_short_and_its_docstring_has_a_sentence_and_commands(path):
     text = path.read_text("utf-8")
     sentence, _, commands = (ast.get_docstring(ast.parse(text)) or "").partition("\n")
 
@@ -75,15 +75,15 @@ def test_it_is_short_and_says_in_a_sentence_what_it_shows_and_how_to_run_it(path
     assert named == [definition.name for definition in load_path(path)[0]]
 
 
-def test_it_is_in_the_index(path):
+def test_example_is_in_the_index(path):
     assert f"[{path.name}]({path.name})" in (FOLDER / "README.md").read_text("utf-8")
 
 
-# The larger ones; their own tests, which stand beside them, are run with all others.
+# The larger examples. Their own tests are beside them and run with all others.
 
 
 @pytest.mark.parametrize("folder", LARGER, ids=lambda path: path.name)
-def test_a_larger_one_says_how_it_is_run_and_what_is_where(folder):
+def test_readme_of_a_larger_example_has_commands_and_lists_its_files(folder):
     readme = (folder / "README.md").read_text("utf-8")
     files = [path for path in folder.rglob("*.py") if "__pycache__" not in path.parts]
 
@@ -95,7 +95,7 @@ def test_a_larger_one_says_how_it_is_run_and_what_is_where(folder):
 
 
 @pytest.mark.parametrize("folder", LARGER, ids=lambda path: path.name)
-def test_a_larger_one_can_be_uploaded(folder):
+def test_larger_example_can_be_uploaded(folder):
     (definition,), _ = load_path(folder)
     payload = serialize_mod(definition.target, name="uploaded", folder=folder)
 

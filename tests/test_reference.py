@@ -1,4 +1,4 @@
-"""The reference: every public name is explained, shown at work, and listed."""
+"""Public names: each has a docstring with an example that runs, and is in the reference."""
 
 import ast
 import doctest
@@ -39,15 +39,15 @@ def tree_of(module):
 
 
 def constants_with_docs():
-    """Names that a module assigns, with a string behind them: what the site shows of constants."""
+    """Names that a module assigns, by the string literal after them: docstrings of constants."""
     found = {}
     for module in MODULES:
         body = tree_of(module).body
-        for statement, behind in itertools.pairwise(body):
+        for statement, following in itertools.pairwise(body):
             targets = getattr(statement, "targets", [getattr(statement, "target", None)])
-            is_text = isinstance(behind, ast.Expr) and isinstance(behind.value, ast.Constant)
+            is_text = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
             if isinstance(targets[0], ast.Name) and is_text:
-                found[targets[0].id] = behind.value.value
+                found[targets[0].id] = following.value.value
     return found
 
 
@@ -64,13 +64,13 @@ def doc_of(package, name):
 
 
 def is_leaf_of_errors(value):
-    """An error that differs from its parent, which has an example, in what it is for alone."""
+    """True for an error class whose parent already has an example."""
     roots = (EngineError, ModError, RequestError)
     return inspect.isclass(value) and issubclass(value, roots) and value not in roots
 
 
 def public_functions():
-    """Functions and methods that users reach, and where their docstrings may be."""
+    """Public functions and methods, with the docstrings that may describe them."""
     for package, name in NAMES:
         value = getattr(importlib.import_module(package), name)
         if inspect.isfunction(value):
@@ -81,23 +81,23 @@ def public_functions():
                 is_made = key in {"__init__", "__post_init__", "__getitem__"}
                 is_ours = str(getattr(function, "__module__", "")).startswith("concordance")
                 if is_ours and inspect.isfunction(function) and (is_made or key[0] != "_"):
-                    told = (inspect.getdoc(value) or "") if key.startswith("__") else ""
-                    yield f"{name}.{key}", function, f"{function.__doc__ or ''}\n{told}"
+                    documented = (inspect.getdoc(value) or "") if key.startswith("__") else ""
+                    yield f"{name}.{key}", function, f"{function.__doc__ or ''}\n{documented}"
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of_a_module_run(name):
+def test_doctests_of_a_module_pass(name):
     with collecting():
         assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
 @pytest.mark.parametrize(("package", "name"), NAMES)
-def test_every_public_name_is_explained(package, name):
+def test_every_public_name_has_a_docstring(package, name):
     assert doc_of(package, name)
 
 
 @pytest.mark.parametrize(("package", "name"), NAMES)
-def test_every_public_name_is_shown_at_work(package, name):
+def test_every_public_name_has_an_example(package, name):
     value = getattr(importlib.import_module(package), name)
 
     if is_code(value) and name not in CONSTANTS and not is_leaf_of_errors(value):
@@ -105,43 +105,45 @@ def test_every_public_name_is_shown_at_work(package, name):
 
 
 @pytest.mark.parametrize(("package", "name"), NAMES)
-def test_every_field_is_explained(package, name):
+def test_every_field_is_in_the_docstring(package, name):
     value = getattr(importlib.import_module(package), name)
     fields = getattr(value, "__struct_fields__", ()) if inspect.isclass(value) else ()
     if inspect.isclass(value) and issubclass(value, enum.Enum):
         fields = tuple(value.__members__)
     inherited = getattr(value.__base__, "__struct_fields__", ()) if fields else ()
 
-    told = doc_of(package, name)
-    assert [f for f in fields if f not in inherited and not re.search(rf"\b{f}\b", told)] == []
+    documented = doc_of(package, name)
+    assert [
+        f for f in fields if f not in inherited and not re.search(rf"\b{f}\b", documented)
+    ] == []
 
 
-def test_every_public_method_is_explained():
+def test_every_public_method_has_a_docstring():
     assert [name for name, function, _ in public_functions() if not function.__doc__] == []
 
 
-def test_what_raises_says_so():
+def test_every_function_that_raises_has_a_raises_section():
     def raises(function):
         tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(function)))
         return any(isinstance(node, ast.Raise) for node in ast.walk(tree))
 
     silent = [
         name
-        for name, function, told in public_functions()
-        if raises(function) and "Raises:" not in told
+        for name, function, documented in public_functions()
+        if raises(function) and "Raises:" not in documented
     ]
     assert silent == []
 
 
-def test_examples_are_headed_as_the_site_shows_code():
-    """Google's `Example:` would become a quotation there."""
+def test_sections_of_examples_are_named_examples():
+    """The site renders `Example:` as a quotation."""
     for module in MODULES:
         source = inspect.getsource(importlib.import_module(module))
         assert not re.search(r"^\s+Example:$", source, re.MULTILINE), module
 
 
 def listed():
-    """The objects that the page's directives show. A module hides what has its name."""
+    """The objects that the page's directives show. A module shadows an object of its name."""
     for directive in DIRECTIVE.finditer(PAGE):
         module = importlib.import_module(directive[1])
         members = MEMBERS.search(directive[0])
@@ -153,7 +155,7 @@ def listed():
                 yield getattr(module, name)
 
 
-def test_the_reference_lists_every_public_name():
+def test_reference_lists_every_public_name():
     shown = {id(value) for value in listed()}
 
     assert [

@@ -1,4 +1,4 @@
-"""The check of the tracked files finds what it is for."""
+"""`check_tree` finds conflict markers and missing paths, and the repository has none."""
 
 import importlib.util
 from pathlib import Path
@@ -25,12 +25,12 @@ def faults(tmp_path, text, name="page.md"):
     return check_tree.faults(tmp_path, ["engine/row.py", name])
 
 
-def test_the_repository_has_no_fault():
+def test_repository_has_no_fault():
     assert check_tree.faults(ROOT, check_tree.tracked_files(ROOT)) == []
 
 
 @pytest.mark.parametrize("name", ["page.md", "module.py", "data.json"])
-def test_markers_of_a_merge_conflict_are_found_in_any_file(tmp_path, name):
+def test_merge_conflict_markers_are_found_in_any_file(tmp_path, name):
     text = "a\n" + "<" * 7 + " HEAD\nb\n" + "=" * 7 + "\nc\n" + ">" * 7 + " main\n"
 
     assert [fault.split(":")[:2] for fault in faults(tmp_path, text, name)] == [
@@ -40,23 +40,23 @@ def test_markers_of_a_merge_conflict_are_found_in_any_file(tmp_path, name):
     ]
 
 
-def test_a_line_under_a_title_is_no_marker(tmp_path):
+def test_underline_of_a_title_is_not_a_conflict_marker(tmp_path):
     assert faults(tmp_path, "A title\n=======\n") == []
 
 
 @pytest.mark.parametrize(
     "path", ["engine/row.py", "row.py", "engine/", "eng*/row.py", ".../row.py"]
 )
-def test_a_path_that_exists_is_no_fault(tmp_path, path):
+def test_existing_path_is_not_reported(tmp_path, path):
     assert faults(tmp_path, f"See `{path}`.\n") == []
 
 
 @pytest.mark.parametrize("path", ["engine/batch.py", "ow.py", "caches/", "row.py/"])
-def test_a_path_that_does_not_exist_is_named_with_its_line(tmp_path, path):
+def test_missing_path_is_reported_with_its_line(tmp_path, path):
     assert faults(tmp_path, f"First.\n\nSee `{path}`.\n") == [f"page.md:3: `{path}` does not exist"]
 
 
-def test_a_file_of_the_reader_may_be_named_where_a_block_of_code_mentions_it(tmp_path):
+def test_path_that_a_code_block_mentions_is_not_reported(tmp_path):
     text = "Write `mine.py`:\n\n```sh\nconcordance serve --mods mine.py\n```\n"
 
     assert faults(tmp_path, text) == []

@@ -1,4 +1,4 @@
-"""What is installed from the wheels alone is enough: the SDK for mods, the types for tools."""
+"""Wheels: the SDK alone suffices to write and test mods, the types alone for tools."""
 
 import shutil
 import subprocess
@@ -46,7 +46,7 @@ def _wheels(tmp_path_factory):
 
 @pytest.fixture(name="install")
 def _install(wheels, tmp_path):
-    """A virtual environment with one of the packages and what it needs; its Python."""
+    """Install one package into a virtual environment; return its Python."""
 
     def install(package):
         uv("venv", tmp_path / "venv")
@@ -62,7 +62,7 @@ def installed(python):
     return {line.partition("==")[0] for line in listed.splitlines()}
 
 
-def test_the_sdk_alone_is_enough_to_write_and_test_a_mod(install, tmp_path):
+def test_sdk_alone_suffices_to_write_and_test_a_mod(install, tmp_path):
     python = install("concordance-sdk")
 
     assert installed(python) == {
@@ -72,14 +72,14 @@ def test_the_sdk_alone_is_enough_to_write_and_test_a_mod(install, tmp_path):
     subprocess.run([python, "-c", MOD_AND_TEST], check=True, cwd=tmp_path)
 
 
-def test_the_types_alone_are_enough_for_tools(install, tmp_path):
+def test_types_alone_suffice_for_tools(install, tmp_path):
     python = install("concordance-shared")
 
     assert installed(python) == {"concordance-shared", "msgspec"}
     subprocess.run([python, "-c", TYPES], check=True, cwd=tmp_path)
 
 
-def test_every_wheel_has_its_types_its_licence_and_its_readme(wheels):
+def test_every_wheel_has_py_typed_licence_and_readme(wheels):
     for package in ("shared", "sdk", "inference"):
         (wheel,) = wheels.glob(f"concordance_{package}-*.whl")
         with zipfile.ZipFile(wheel) as archive:
@@ -92,7 +92,7 @@ def test_every_wheel_has_its_types_its_licence_and_its_readme(wheels):
         assert f"# concordance-{package}" in metadata
 
 
-def test_all_packages_have_one_version():
+def test_all_packages_have_the_same_version():
     import tomllib
     from pathlib import Path
 
