@@ -270,7 +270,7 @@ class Witness:
 
         @mod(name="witness", on=[ForwardPass])
         def witness(event, actions):  # type: ignore[no-untyped-def]
-            rows = engine._batch.rows
+            rows = engine.rows
             (row,) = [r for r in rows if r.request.request_id == event.request_id]
             self.seen.append((list(row.state.token_ids), event.logits.to_numpy()))
 

@@ -6,7 +6,7 @@ import time
 from concordance_inference.bench import drive
 from concordance_inference.bench import trace as trace_module
 from concordance_inference.bench.trace import PhaseTrace, TracedStep
-from concordance_inference.engine.phases import Phase
+from concordance_inference.engine.engine import Phase
 
 
 def trace_of(*steps):

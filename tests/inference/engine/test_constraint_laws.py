@@ -109,7 +109,7 @@ def test_what_the_model_scores_is_the_text_that_stands_and_nothing_that_was_eras
 
     @mod(name="witness", on=[ForwardPass], max_backtrack=0)
     def witness(event, actions):
-        (row,) = [r for r in engine._batch.rows if r.request.request_id == event.request_id]
+        (row,) = [r for r in engine.rows if r.request.request_id == event.request_id]
         checks.append((list(row.state.token_ids), event.logits.to_numpy()))
 
     for i, made in enumerate(mods().values()):

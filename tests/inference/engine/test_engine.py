@@ -658,7 +658,7 @@ def test_the_engine_keeps_nothing_of_requests_that_ended():
     engine.step()
 
     assert engine.rows == ()
-    assert engine._runner.cache.num_bytes == 0
+    assert engine.metrics().kv_bytes == 0
 
 
 def test_a_seed_gives_the_same_tokens_and_another_seed_others():

@@ -79,7 +79,7 @@ def test_logits_are_those_of_a_fresh_prefill_whatever_was_forced_and_taken_back(
 
     @mod(name="witness", on=[ForwardPass])
     def witness(event, actions):
-        (row,) = [r for r in engine._batch.rows if r.request.request_id == event.request_id]
+        (row,) = [r for r in engine.rows if r.request.request_id == event.request_id]
         checks.append((list(row.state.token_ids), event.logits.to_numpy()))
 
     waiting = [
@@ -100,7 +100,7 @@ def test_logits_are_those_of_a_fresh_prefill_whatever_was_forced_and_taken_back(
     assert len(answers) == num_requests
     assert checks
     tolerance = (
-        TOLERANCE_OF_STATES if engine._runner.profile.sharing is Sharing.RAGGED else TOLERANCE
+        TOLERANCE_OF_STATES if engine.inspect().profile.sharing is Sharing.RAGGED else TOLERANCE
     )
     for ids, row in checks:
         fresh = np.array(fresh_logits(model, ids))

@@ -8,7 +8,7 @@ import mlx.core as mx
 import msgspec
 from msgspec import Struct
 
-from concordance_inference.engine.phases import Phase
+from concordance_inference.engine.engine import Phase
 
 #: A shorter wait for the device proves nothing: it may have been idle already. In seconds.
 _CLEAR_S = 0.0002
@@ -38,7 +38,7 @@ class PhaseTrace:
     def __call__(self, phase: Phase) -> None:
         """Record the time of a phase."""
         self._stamps[phase] = time.perf_counter()
-        if phase is Phase.TOLD:
+        if phase is Phase.DISPATCHED:
             mx.synchronize()
             launched, waited, told = (self._stamps[p] for p in Phase)
             self.steps.append(TracedStep(launched, waited, told, time.perf_counter()))

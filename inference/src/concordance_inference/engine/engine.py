@@ -1,25 +1,24 @@
-"""The execute loop. Belongs to one thread: it builds, owns and runs all that is on the device."""
+"""The execute loop. Belongs to one thread, which builds, owns and runs everything on the device."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 
 import mlx.core as mx
 from concordance_shared import EngineError
+from msgspec import Struct
 
 from concordance_inference.engine.batch.batch import BatchState
-from concordance_inference.engine.batch.logprob_queue import (
-    LogprobQueue,
-    SampledTokens,
-    score_sampled,
-)
-from concordance_inference.engine.batch.step_logits import StepLogits, gather
+from concordance_inference.engine.batch.logprob_queue import LogprobQueue
+from concordance_inference.engine.batch.sampled_tokens import SampledTokens, launch_logprobs
+from concordance_inference.engine.batch.step_logits import StepLogits, sort_logits
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.metrics import Metrics, MetricsSnapshot
+from concordance_inference.engine.model.calibration.profile import ModelProfile
 from concordance_inference.engine.model.device import default_chunk
 from concordance_inference.engine.model.memory import MemoryPolicy
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.output_stream import Emit
-from concordance_inference.engine.phases import Phase, Watcher
 from concordance_inference.engine.plan import StepPlan
 from concordance_inference.engine.planner import plan_step
 from concordance_inference.engine.request.row import Row
@@ -31,44 +30,65 @@ from concordance_inference.engine.scheduling.waiting_queue import ChunkSizer
 from concordance_inference.generation import GenerationRequest
 
 
+class Phase(StrEnum):
+    """A moment of a step, in order."""
+
+    LAUNCHED = "launched"  # the device has work: a forward pass, and usually the sampling
+    WAITED = "waited"  # the tokens of the previous step have arrived
+    DISPATCHED = "dispatched"  # the mods have seen them
+
+
+Watcher = Callable[[Phase], None]
+
+
+class EngineInspection(Struct, frozen=True, kw_only=True):
+    """The state of an engine, for tests and benchmarks. Read it on the engine's thread."""
+
+    rows: tuple[Row, ...]  # running requests, in the order of the batch
+    metrics: MetricsSnapshot
+    profile: ModelProfile
+    learns_chunk_size: bool  # the measured time of steps corrects the size of chunks
+
+
 class Engine:
     """Runs requests together, one step at a time.
 
-    A step samples the next token of every row that can have one, but sees the tokens that the
-    step before it sampled: while the device computes this step's forward pass, the mods are told
-    of the last step's tokens. If they leave them alone, which is the common case, nothing was
-    lost; if one acts, its row's pass is thrown away.
+    A step launches a forward pass over the tokens that the step before sampled, before the host
+    has seen them. While the device computes, the host dispatches these tokens to the mods. If the
+    mods leave them unchanged, which is the common case, their time is hidden; if one acts, the
+    pass of its row is discarded (`Speculation`).
     """
 
     def __init__(self, runner: ModelRunner, traits: ModelTraits, config: EngineConfig) -> None:
-        """Make an engine without requests."""
+        """Create an engine without requests."""
         self._runner = runner
-        self.traits = traits  # never changed: may be read from any thread
+        self.traits = traits  # immutable: may be read from any thread
         self._batch = BatchState(traits)
         self._logprobs = LogprobQueue()
         self._metrics = Metrics()
         self._admission = Admission(runner, traits, config, self._metrics)
         self._memory = MemoryPolicy()
         self.watcher: Watcher | None = None  # called at each phase of a step
-        self._pace = ChunkSizer(
+        self._learns_chunk_size = runner.profile.is_timed and _adapts(runner, config)
+        self._chunk_sizer = ChunkSizer(
             runner.profile.cost,
             max_chunk=config.chunk or default_chunk(),
             target_s=config.latency_target_s,
-            learns=runner.profile.is_timed and _adapts(runner, config),
+            learns=self._learns_chunk_size,
         )
 
     @property
     def has_work(self) -> bool:
-        """Whether a step would do anything."""
+        """True if requests wait or run."""
         return bool(self._admission.waiting or self._batch.rows)
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The requests that run, in the batch's order."""
+        """The running requests, in the order of the batch."""
         return tuple(self._batch.rows)
 
     def metrics(self) -> MetricsSnapshot:
-        """What was counted and timed so far. May be called from any thread."""
+        """Return counts and times so far. May be called from any thread."""
         return self._metrics.snapshot(
             running=len(self._batch.rows),
             waiting=len(self._admission.waiting),
@@ -76,15 +96,24 @@ class Engine:
             prefix_bytes=self._admission.prefix_bytes,
         )
 
+    def inspect(self) -> EngineInspection:
+        """Return the state of the engine, without changing it."""
+        return EngineInspection(
+            rows=self.rows,
+            metrics=self.metrics(),
+            profile=self._runner.profile,
+            learns_chunk_size=self._learns_chunk_size,
+        )
+
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
-        """Take a request; `emit` is called, on this thread, with its updates."""
+        """Queue a request; `emit` is called with its updates, on this thread."""
         self._admission.submit(request, emit)
 
     def cancel(self, request_id: str) -> None:
-        """End a request, wherever it is; one that is not there has ended already."""
+        """End a waiting or running request; an unknown id has already ended."""
         self._admission.cancel(request_id)
         for row in self._batch.rows:
-            if row.request.request_id == request_id and not row.output.is_over:
+            if row.request.request_id == request_id and not row.output.is_concluded:
                 row.cancel()
                 self._admission.conclude(row)
 
@@ -93,41 +122,42 @@ class Engine:
         start = time.monotonic()
         self._admit()
         if self._batch.rows:
-            self._logprobs.tell()
-            if self._should_see_first():
-                self._see_sampled()
+            self._logprobs.deliver()
+            if self._should_wait_for_mods():
+                self._dispatch_sampled()
+            self._rewind()
             plan = self._plan()
-            scores = self._forward(plan)
-            self._decide(scores)
-            self._settle()
-            self._pace.learn(plan, time.monotonic() - start)
+            logits = self._forward(plan)
+            self._sample_next(logits)
+            self._report()
+            self._chunk_sizer.learn(plan, time.monotonic() - start)
 
     def fail_all(self, error: EngineError) -> None:
-        """End every request with an error and begin anew, with empty caches.
+        """End every request with an error, and start over with empty caches.
 
-        An error of the device may be raised later than in the pass that caused it, so nothing that
-        was computed before is used again.
+        The device may raise an error later than in the pass that caused it, so nothing that was
+        computed before is used again.
         """
         rows = self._batch.rows
         self._batch, self._logprobs = BatchState(self.traits), LogprobQueue()
         self._runner.reset()
         self._admission.fail_all(error)
         for row in rows:
-            if not row.output.is_over:
+            if not row.output.is_concluded:
                 row.fail(error)
                 self._admission.conclude(row)
 
-    # The phases
+    # The phases of a step
 
     def _admit(self) -> None:
-        """Drop the rows that have ended and take waiting requests into free ones."""
+        """Remove rows that have ended and admit waiting requests."""
         rows, admission = self._batch.rows, self._admission
         stays = [not (row.is_over or row.has_outgrown) for row in rows]
         keep = compacted(stays)
         for i, row in enumerate(rows):
             if not stays[i]:
                 admission.keep(i, row)
-                if row.may_hold_nan:
+                if not row.is_sound or row.speculation.may_hold_nan:
                     self._runner.cache.clean(i)
             if row.has_outgrown:
                 admission.wait_again(row)
@@ -145,150 +175,169 @@ class Engine:
         if not self._batch.rows:
             self._memory.between_requests()
 
-    def _should_see_first(self) -> bool:
-        """Whether to wait for the last step's tokens before the next pass is launched.
+    def _should_wait_for_mods(self) -> bool:
+        """True if the mods should see the last tokens before the next pass is launched.
 
-        Not waiting keeps the device busy for all rows; waiting saves the pass of those whose mods
-        often act.
+        Launching first keeps the device busy for all rows; waiting saves the passes of rows whose
+        mods often act. The majority of the rows decides, since they share the pass.
         """
-        pending = [row for row in self._batch.rows if row.is_pending]
-        return 2 * sum(row.is_cautious for row in pending) > len(pending)
+        pending = [row.speculation for row in self._batch.rows if row.speculation.is_pending]
+        return 2 * sum(speculation.backoff.is_on for speculation in pending) > len(pending)
+
+    def _rewind(self) -> None:
+        """Rewind the KV cache of rows whose last tokens changed or have to be processed again."""
+        for i, row in enumerate(self._batch.rows):
+            self._logprobs.deliver_remembered(row)
+            reusable = row.speculation.reusable_len
+            num_cached = self._runner.cache.rewind(i, reusable)
+            if num_cached != row.state.num_cached:
+                row.speculation.rewound(num_cached, reusable)
 
     def _plan(self) -> StepPlan:
-        """Go back where tokens were taken back, and decide what each row reads."""
-        for i, row in enumerate(self._batch.rows):
-            self._logprobs.tell_remembered(row)
-            reusable = row.reusable
-            held = self._runner.cache.rewind(i, reusable)
-            if held != row.state.num_cached:
-                row.go_back(held, reusable)
+        """Decide which tokens each row processes."""
         rows, profile = self._batch.rows, self._runner.profile
-        unread = [row.unread for row in rows]
-        for row, known in zip(rows, unread, strict=True):
-            if row.is_stuck(known):
+        demands = [row.demand for row in rows]
+        for row, demand in zip(rows, demands, strict=True):
+            if row.speculation.is_stuck(demand):
                 row.fail(_stuck(row))
-        chunk = self._pace.chunk(unread)
-        return plan_step(unread, chunk=chunk, sharing=profile.sharing, cost=profile.cost)
+        chunk = self._chunk_sizer.chunk(demands)
+        return plan_step(demands, chunk=chunk, sharing=profile.sharing, cost=profile.cost)
 
     def _forward(self, plan: StepPlan) -> StepLogits | None:
-        """Launch the forward passes and book what they read."""
+        """Launch the forward passes; return the logits of next positions, if any."""
         sampled = self._batch.sampled and self._batch.sampled.token_ids
-        scored = self._runner.forward(plan, sampled) if plan.passes else []
+        pass_logits = self._runner.forward(plan, sampled) if plan.passes else []
         for pass_ in plan.passes:
             for read in pass_.reads:
                 row = self._batch.rows[read.row]
-                row.count_read(read.num_tokens)
+                row.speculation.processed(read.num_tokens)
                 self._metrics.count_read(row.state, read.start, read.num_tokens)
         self._metrics.steps += 1
         self._metrics.passes += len(plan.passes)
-        scores, known = gather(self._batch.rows, scored)
-        for some in known:
-            self._logprobs.launch(some)
-        return scores
+        logits, known = sort_logits(self._batch.rows, pass_logits)
+        for known_logits in known:
+            self._logprobs.launch(known_logits)
+        return logits
 
-    def _decide(self, scores: StepLogits | None) -> None:
-        """See what the last step sampled, ask the mods, and sample the next tokens.
+    def _sample_next(self, logits: StepLogits | None) -> None:
+        """Dispatch the last step's tokens to the mods, and sample the next ones.
 
-        Where no mod has to be asked about logits, sampling is launched first, so that the device
-        has its next tokens before the host has looked at the last ones.
+        The order depends on whether a mod handles `ForwardPass`. `t` is the token that the last
+        step sampled, L the logits that follow it, computed by the pass just launched:
+
+            no mod handles ForwardPass          a mod does
+            1. launch sampling from L           1. launch L
+            2. wait for t, dispatch it          2. wait for t, dispatch it
+                                                3. wait for L, dispatch L
+                                                4. launch sampling from L
+
+        On the left the device has its next work queued while the mods run. If a mod then replaces
+        t, the token sampled from L is dropped (`logits_are_current`). On the right this is
+        impossible: a mod expects `Added` for t before `ForwardPass` for L, and may adjust L.
         """
-        if scores is None:
-            self._see_sampled()
+        if logits is None:
+            self._dispatch_sampled()
             self._batch.sampled = None
             return
         rows = self._batch.rows
-        wanted = self._batch.wanted(scores.logits, scores.rows)
-        if any(rows[i].dispatch.listens_to_logits for i in scores.rows):
-            mx.async_eval(wanted)
-            self._see_sampled()
-            sampled, left_to_us = self._steer_and_sample(scores, wanted)
+        penalized = self._batch.penalized(logits.logits, logits.rows)
+        if any(rows[i].dispatch.listens_to_logits for i in logits.rows):
+            mx.async_eval(penalized)
+            self._dispatch_sampled()
+            sampled, sampled_rows = self._dispatch_logits_and_sample(logits, penalized)
         else:
-            sampled = self._sample(scores, wanted)
-            self._see_sampled()
-            left_to_us = [i for i in scores.rows if rows[i].is_at_hand]
-        for i in left_to_us:
-            rows[i].is_pending = True
+            sampled = self._sample(logits, penalized)
+            self._dispatch_sampled()
+            sampled_rows = [i for i in logits.rows if rows[i].speculation.logits_are_current]
+        for i in sampled_rows:
+            rows[i].speculation.mark_pending()
         self._batch.sampled = sampled
 
-    def _see_sampled(self) -> None:
-        """Wait for the last step's tokens and hand them to their rows."""
+    def _dispatch_sampled(self) -> None:
+        """Wait for the last step's tokens and dispatch them to the mods."""
         rows, sampled = self._batch.rows, self._batch.sampled
-        if sampled is None or not any(row.is_pending for row in rows):
+        if sampled is None or not any(row.speculation.is_pending for row in rows):
             return
-        self._reach(Phase.LAUNCHED)
-        token_ids = sampled.read()  # the one wait of a step
-        self._reach(Phase.WAITED)
+        self._notify_watcher(Phase.LAUNCHED)
+        token_ids = sampled.read()  # the only wait of a step, unless a mod reads logits
+        self._notify_watcher(Phase.WAITED)
         for row, token_id in zip(rows, token_ids, strict=True):
-            if row.is_pending:
+            if row.speculation.is_pending:
                 index = row.state.num_completion
                 row.take_sampled(token_id)
                 if entry := sampled.logprobs_of(row):
                     row.output.take_logprobs(index, entry)
-        self._reach(Phase.TOLD)
+        self._notify_watcher(Phase.DISPATCHED)
 
-    def _reach(self, phase: Phase) -> None:
+    def _notify_watcher(self, phase: Phase) -> None:
         if self.watcher:
             self.watcher(phase)
 
-    def _steer_and_sample(
-        self, scores: StepLogits, wanted: mx.array
+    def _dispatch_logits_and_sample(
+        self, logits: StepLogits, penalized: mx.array
     ) -> tuple[SampledTokens | None, Sequence[int]]:
-        """Ask the mods about each row's next position, and sample where they left it to us.
+        """Dispatch each row's logits to its mods, and sample the rows for which none decided.
 
         Returns:
-            What was sampled, and the rows whose token that is.
+            The sampled tokens, and the rows they belong to.
         """
         rows = self._batch.rows
-        steered: dict[int, LogitsRow] = {}
-        for i, row in enumerate(scores.rows):
-            if rows[row].is_at_hand:
-                left = rows[row].steer_logits(LogitsRow(wanted, i, existing=self._batch.existing))
-                if left is not None:
-                    steered[i] = left
-        if not steered:
+        to_sample: dict[int, LogitsRow] = {}  # by index into `logits`
+        for i, row in enumerate(logits.rows):
+            if rows[row].speculation.logits_are_current:
+                logits_row = LogitsRow(penalized, i, existing=self._batch.without_missing_ids)
+                adjusted_row = rows[row].dispatch_logits(logits_row)
+                if adjusted_row is not None:
+                    to_sample[i] = adjusted_row
+        if not to_sample:
             return None, ()
-        left_to_us = scores.some(list(steered))
-        wanted = take_rows(wanted, list(steered))
-        pairs = zip(left_to_us.rows, steered.values(), strict=True)
-        temperatures = {row: left.token_temp for row, left in pairs if left.token_temp is not None}
-        steered_scores = apply_actions(wanted, [left.actions for left in steered.values()])
-        return self._sample(left_to_us, steered_scores, temperatures), left_to_us.rows
+        remaining = logits.select(list(to_sample))
+        temperatures = {
+            row: adjusted_row.token_temp
+            for row, adjusted_row in zip(remaining.rows, to_sample.values(), strict=True)
+            if adjusted_row.token_temp is not None
+        }
+        adjusted_logits = apply_actions(
+            take_rows(penalized, list(to_sample)), [given.actions for given in to_sample.values()]
+        )
+        return self._sample(remaining, adjusted_logits, temperatures), remaining.rows
 
     def _sample(
         self,
-        scores: StepLogits,
-        wanted: mx.array,
+        logits: StepLogits,
+        adjusted_logits: mx.array,
         temperatures: dict[int, float] | None = None,
     ) -> SampledTokens:
-        """Launch the sampling of some rows.
+        """Launch sampling.
 
         Args:
-            scores: The model's own scores of them.
-            wanted: What they are sampled from.  (scored rows, vocab) float32
-            temperatures: By row, where a mod set one.
+            logits: The model's, for logprobs.
+            adjusted_logits: After penalties and mods, to sample from.  (rows of `logits`, vocab)
+                float32
+            temperatures: By row of the batch, where a mod set one.
         """
         batch = self._batch
-        token_ids = batch.sample(wanted, scores.rows, temperatures)
-        spread = batch.spread(token_ids, scores.rows)
-        mx.async_eval(spread)
-        rows = [batch.rows[row] for row in scores.rows]
-        return SampledTokens(spread, *score_sampled(scores.logits, token_ids, rows))
+        token_ids = batch.sample(adjusted_logits, logits.rows, temperatures)
+        in_batch_order = batch.in_batch_order(token_ids, logits.rows)
+        mx.async_eval(in_batch_order)
+        rows = [batch.rows[row] for row in logits.rows]
+        return SampledTokens(in_batch_order, *launch_logprobs(logits.logits, token_ids, rows))
 
-    def _settle(self) -> None:
-        """Tell the clients what is new, and end what has ended."""
+    def _report(self) -> None:
+        """Send updates to clients, and conclude requests that have ended."""
         now = time.monotonic()
         for row in self._batch.rows:
             row.clock.see(row.state.num_completion + row.state.num_taken_back, now)
-            if row.is_over and not row.output.is_over:
+            if row.is_over and not row.output.is_concluded:
                 self._admission.conclude(row)
             elif not row.state.is_finished:
                 row.output.report()
 
 
 def _adapts(runner: ModelRunner, config: EngineConfig) -> bool:
-    """Whether the size of chunks may follow from what steps take.
+    """Return the configured choice; by default chunk sizes are fixed in 16-bit precision.
 
-    In 16 bits, other chunks give other logits, and a request would not say the same twice.
+    There, other chunks round to other logits, and a request would not be reproducible.
     """
     if config.adaptive_chunks is None:
         return not runner.computes_in_16_bit
@@ -297,13 +346,19 @@ def _adapts(runner: ModelRunner, config: EngineConfig) -> bool:
 
 def _stuck(row: Row) -> EngineError:
     return EngineError(
-        f"request {row.request.request_id!r} has nothing to process and nothing to sample at step "
-        f"{row.state.num_completion}, which is a fault of the engine; please report it"
+        f"request {row.request.request_id!r} has nothing to process and nothing to sample at "
+        f"position {row.state.num_completion}, which is a bug in the engine; please report it"
     )
 
 
 def compacted(stays: Sequence[bool]) -> list[int]:
-    """The rows that stay, in an order in which each stays in place or fills a gap before it."""
+    """Return the rows that stay, in an order that moves as few rows in the caches as possible.
+
+    A row keeps its index, or is moved from the end into a gap.
+
+        stays    0: no    1: yes    2: no    3: yes    4: yes
+        result   [4, 1, 3]: row 1 keeps its index, rows 4 and 3 fill the gaps 0 and 2
+    """
     keep = [i for i, stay in enumerate(stays) if stay]
     order = list(keep)
     gaps = [i for i in range(len(keep)) if not stays[i]]

@@ -122,20 +122,20 @@ def test_what_is_kept_stays_within_its_bounds(family):
     engine = make_engine(model_named(family), prefix_bytes=200_000)
     for i in range(30):
         run(engine, ask(bytes([65 + i]) * 80))
-        assert engine._admission._prefixes.num_bytes <= 200_000
-    assert engine._admission._prefixes.num_bytes > 100_000
+        assert engine.metrics().prefix_bytes <= 200_000
+    assert engine.metrics().prefix_bytes > 100_000
 
 
 def test_what_is_kept_makes_room_for_rows():
     engine = make_engine(kv_bytes=600_000, prefix_bytes=600_000, max_rows=4)
     for i in range(12):
         run(engine, ask(bytes([65 + i]) * 90, max_tokens=10))
-    assert engine._admission._prefixes.num_bytes > 300_000
+    assert engine.metrics().prefix_bytes > 300_000
     answers = [submit(engine, ask(bytes([97 + i]) * 90, max_tokens=30)) for i in range(4)]
     engine.step()
 
     assert len(engine.rows) == 4
-    assert engine._admission._prefixes.num_bytes < 100_000
+    assert engine.metrics().prefix_bytes < 100_000
     finish(engine)
     assert all(a.ids for a in answers)
 
@@ -144,7 +144,7 @@ def test_a_short_beginning_is_not_worth_a_copy():
     engine = make_engine()
     run(engine, ask(b"short", max_tokens=4))
 
-    assert engine._admission._prefixes.num_bytes == 0
+    assert engine.metrics().prefix_bytes == 0
 
 
 def test_tokens_that_were_taken_back_are_not_what_is_kept(num_read):
@@ -169,7 +169,7 @@ def test_a_model_that_answers_with_no_numbers_leaves_nothing_behind():
     engine = make_engine(model)
     run(engine, ask(SYSTEM))
 
-    assert engine._admission._prefixes.num_bytes == 0
+    assert engine.metrics().prefix_bytes == 0
 
 
 # Prompts of equal length that share a prefix

@@ -39,7 +39,7 @@ def test_chunks_do_not_follow_measured_time_in_16_bits_unless_allowed(dtype, ada
     runner = runner_of(model)
     runner.profile = structs.replace(runner.profile, is_timed=True)
     engine = Engine(runner, TRAITS, EngineConfig(adaptive_chunks=adaptive))
-    learns = engine._pace._learns
+    learns = engine.inspect().learns_chunk_size
 
     assert learns is (dtype == mx.float32 if adaptive is None else adaptive)
 

@@ -1,4 +1,4 @@
-"""The scores of a row's last positions."""
+"""RecentLogits: the logits of a row's last positions."""
 
 from concordance_inference.engine.request.recent_logits import (
     MAX_BYTES,
@@ -8,43 +8,41 @@ from concordance_inference.engine.request.recent_logits import (
 )
 
 
-def remembering(*lengths, max_positions=4):
-    memory = RecentLogits(max_positions)
+def recent(*lengths, max_positions=4):
+    logits = RecentLogits(max_positions)
     for length in lengths:
-        memory.remember(length, f"scores {length}")
-    return memory
+        logits.add(length, f"logits {length}")
+    return logits
 
 
-def test_what_was_remembered_is_recalled():
-    memory = remembering(5, 6, 7)
-
-    assert memory.recall(6) == "scores 6"
-    assert memory.recall(4) is None
+def test_logits_are_found_by_the_length_of_their_prefix():
+    assert recent(5, 6, 7).get(6) == "logits 6"
+    assert recent(5, 6, 7).get(4) is None
 
 
-def test_only_the_last_positions_are_kept():
-    assert [remembering(5, 6, 7, 8, 9).recall(n) for n in (5, 6)] == [None, "scores 6"]
+def test_oldest_positions_are_evicted():
+    assert [recent(5, 6, 7, 8, 9).get(n) for n in (5, 6)] == [None, "logits 6"]
 
 
-def test_what_came_behind_tokens_that_were_taken_back_is_forgotten():
-    memory = remembering(5, 6, 7)
-    memory.forget_behind(6)
+def test_logits_after_a_backtrack_are_dropped():
+    logits = recent(5, 6, 7)
+    logits.drop_after(6)
 
-    assert [memory.recall(n) for n in (5, 6, 7)] == ["scores 5", "scores 6", None]
-
-
-def test_a_position_that_is_scored_again_is_what_it_was_scored_last():
-    memory = remembering(5, 6, 7)
-    memory.remember(6, "again")
-
-    assert [memory.recall(n) for n in (5, 6, 7)] == ["scores 5", "again", None]
+    assert [logits.get(n) for n in (5, 6, 7)] == ["logits 5", "logits 6", None]
 
 
-def test_a_memory_of_nothing_keeps_nothing():
-    assert remembering(5, 6, max_positions=0).recall(6) is None
+def test_adding_a_position_again_replaces_it_and_drops_later_ones():
+    logits = recent(5, 6, 7)
+    logits.add(6, "again")
+
+    assert [logits.get(n) for n in (5, 6, 7)] == ["logits 5", "again", None]
 
 
-def test_large_vocabularies_are_remembered_for_fewer_positions():
+def test_nothing_is_stored_with_room_for_no_position():
+    assert recent(5, 6, max_positions=0).get(6) is None
+
+
+def test_fewer_positions_are_stored_for_large_vocabularies():
     assert positions_that_fit(1, 4 * 1000) == MAX_POSITIONS
     assert positions_that_fit(8, 4 * 200_000) * 8 * 4 * 200_000 <= MAX_BYTES
     assert positions_that_fit(64, 4 * 10**6) == 0

@@ -1,1 +1,1 @@
-"""The rows that run together, and what one step computes for them."""
+"""The rows of a batch, and the logits and tokens of one step for all of them."""

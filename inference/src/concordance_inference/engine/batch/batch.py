@@ -1,32 +1,33 @@
-"""The rows that run together, and what is laid out per row."""
+"""The rows that run together, and the arrays with one entry per row."""
 
 from collections.abc import Sequence
 
 import mlx.core as mx
 
-from concordance_inference.engine.batch.logprob_queue import SampledTokens
+from concordance_inference.engine.batch.sampled_tokens import SampledTokens
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.sampling.missing import without_missing
 from concordance_inference.engine.sampling.penalties import Counted, Penalties
+from concordance_inference.engine.sampling.rng import XTC_SERIES, draw_key, uniform
 from concordance_inference.engine.sampling.sampler import Sampler
 
 
 class BatchState:
-    """The rows of a batch. Index i of every array is `rows[i]`.
+    """The rows of a batch. Index i of every array belongs to `rows[i]`.
 
-    Built anew whenever its membership changes, so that nothing can fall out of step.
+    Replaced as a whole when rows join or leave, so that no array can get out of step.
     """
 
     def __init__(
         self, traits: ModelTraits, rows: Sequence[Row] = (), sampled: SampledTokens | None = None
     ) -> None:
-        """Lay out rows.
+        """Create a batch.
 
         Args:
             traits: The model's.
             rows: The rows, in order.
-            sampled: The tokens just sampled, if any.
+            sampled: The tokens that the last step sampled for them.
         """
         self.rows = list(rows)
         self.sampled = sampled
@@ -36,31 +37,32 @@ class BatchState:
         self._penalties = Penalties(params, exempt=traits.control_ids)
 
     def changed(self, keep: Sequence[int], new: Sequence[Row]) -> "BatchState":
-        """The batch of the rows `keep`, in that order, with new ones behind them."""
+        """Return the batch of the rows `keep`, in this order, followed by new rows."""
         rows = [*(self.rows[i] for i in keep), *new]
-        sampled = self.sampled.of_rows(keep, len(new)) if self.sampled and keep else None
+        sampled = self.sampled.regrouped(keep, len(new)) if self.sampled and keep else None
         return BatchState(self._traits, rows, sampled)
 
-    def wanted(self, logits: mx.array, rows: Sequence[int]) -> mx.array:
-        """The model's scores as the requests want them, by their bias and penalties.
-
-        Ids that no token has cannot be sampled.
+    def penalized(self, logits: mx.array, rows: Sequence[int]) -> mx.array:
+        """Apply the logit bias and penalties of each request to the model's logits.
 
         Args:
-            logits: (scored rows, vocab) float32
-            rows: Which row of the batch each of them is.
+            logits: (n, vocab) float32
+            rows: Their n indices in the batch.
+
+        Returns:
+            (n, vocab) float32, -inf for ids without a token.
         """
         penalties = self._penalties
-        logits = self.existing(logits)
+        logits = self.without_missing_ids(logits)
         if penalties.change_nothing:
             return logits
         sampled = self.sampled and self.sampled.token_ids
         in_batch = [self.rows[row] for row in penalties.rows]
-        counted = [Counted(row.state, row.is_pending) for row in in_batch]
+        counted = [Counted(row.state, row.speculation.is_pending) for row in in_batch]
         return penalties.apply(logits, rows, counted, sampled)
 
-    def existing(self, logits: mx.array) -> mx.array:
-        """The scores, -inf for ids that no token has.  (rows, vocab) float32"""
+    def without_missing_ids(self, logits: mx.array) -> mx.array:
+        """Set the logits of ids without a token to -inf.  (n, vocab) float32"""
         return without_missing(logits, self._traits.vocab_size, self._traits.missing_ids)
 
     def sample(
@@ -69,25 +71,38 @@ class BatchState:
         rows: Sequence[int],
         temperatures: dict[int, float] | None = None,
     ) -> mx.array:
-        """Choose a token for each scored row.  (scored rows,) int32
+        """Sample a token for each of n rows.
 
         Args:
-            logits: (scored rows, vocab) float32
-            rows: Which row of the batch each of them is.
-            temperatures: By row, where a mod set one.
+            logits: (n, vocab) float32
+            rows: Their n indices in the batch.
+            temperatures: By index in the batch, where a mod set one.
+
+        Returns:
+            (n,) int32
         """
         keys: list[int] = []
         xtc_draws: list[float] = []
         if temperatures or not self.sampler.is_greedy:
-            keys = [self.rows[row].draw_key() for row in rows]
-            xtc_draws = [self.rows[row].xtc_draw() for row in rows] if self.sampler.has_xtc else []
-        whole = [row for row in rows if self.rows[row].ranks_whole]
-        return self.sampler.sample(logits, rows, keys, xtc_draws, temperatures, whole)
+            in_batch = [self.rows[row] for row in rows]
+            keys = [draw_key(row.seed, row.draw_index) for row in in_batch]
+            if self.sampler.has_xtc:
+                xtc_draws = [uniform(row.seed ^ XTC_SERIES, row.draw_index) for row in in_batch]
+        sort_all = [row for row in rows if self.rows[row].sorts_all_tokens]
+        return self.sampler.sample(logits, rows, keys, xtc_draws, temperatures, sort_all)
 
-    def spread(self, token_ids: mx.array, rows: Sequence[int]) -> mx.array:
-        """The sampled tokens in the batch's order, with zeros for the other rows.  (rows,) int32"""
+    def in_batch_order(self, token_ids: mx.array, rows: Sequence[int]) -> mx.array:
+        """Scatter the tokens of n rows to one per row of the batch, zero for the others.
+
+        Args:
+            token_ids: (n,) int32
+            rows: Their n indices in the batch.
+
+        Returns:
+            (rows,) int32
+        """
         if list(rows) == list(range(len(self.rows))):
             return token_ids
-        spread = mx.zeros((len(self.rows),), mx.int32)
-        spread[mx.array(list(rows))] = token_ids
-        return spread
+        scattered = mx.zeros((len(self.rows),), mx.int32)
+        scattered[mx.array(list(rows))] = token_ids
+        return scattered

@@ -1,1 +1,1 @@
-"""What leaves the engine for one request: tokens, text, log-probabilities."""
+"""The output of one request as its client receives it: tokens, text and logprobs."""

@@ -1,59 +1,61 @@
-"""The log-probabilities of one completion's tokens, as far as they are known. No arrays."""
-
-from collections.abc import Sequence
+"""The logprobs of one completion, as far as they are known. No arrays."""
 
 import msgspec
+from concordance_sdk.host.request_state import RequestState
 
 from concordance_inference.generation import TokenLogprobs
 
 
 class CompletionLogprobs:
-    """One entry for each token from the first on, without gaps.
+    """One entry per token of the completion, from the first on and without gaps.
 
-    An entry holds as long as its token and all before it stand.
+    An entry is valid as long as its token and all tokens before it are unchanged.
     """
 
-    def __init__(self, num_top: int) -> None:
-        """Begin empty.
+    def __init__(self, state: RequestState, num_top: int) -> None:
+        """Start without entries.
 
         Args:
-            num_top: How many alternatives are told of each token.
+            state: The request.
+            num_top: Number of alternatives reported per token.
         """
         self.num_top = num_top
+        self._state = state
         self._entries: list[TokenLogprobs] = []
-        self._edits = 0
-        self._num_told = 0
+        self._num_edits = 0
+        self._num_sent = 0
 
     @property
     def num_known(self) -> int:
-        """How many tokens have an entry."""
+        """Number of leading tokens of the completion that have an entry."""
+        if self._state.num_edits != self._num_edits:
+            self._num_edits = self._state.num_edits
+            self._drop_changed()
         return len(self._entries)
 
-    def follow(self, completion_ids: Sequence[int], edits: int) -> None:
-        """Drop the entries of tokens that do not stand any more.
-
-        Args:
-            completion_ids: The completion.
-            edits: Goes up whenever it changed otherwise than by a sampled token.
-        """
-        if edits == self._edits:
-            return
-        self._edits = edits
+    def _drop_changed(self) -> None:
+        """Drop the entries from the first changed token on."""
+        completion_ids = self._state.completion_ids
         for i, entry in enumerate(self._entries):
             if i >= len(completion_ids) or completion_ids[i] != entry.token_id:
                 del self._entries[i:]
                 return
 
-    def add(self, entry: TokenLogprobs) -> None:
-        """Take the entry of the first token that has none."""
-        top = entry.top[: self.num_top]  # others in the batch may have asked for more
-        self._entries.append(msgspec.structs.replace(entry, top=top))
+    def add(self, index: int, entry: TokenLogprobs) -> None:
+        """Add the entry of token `index`, unless it is known or the token has changed."""
+        state, position = self._state, self._state.prompt_len + index
+        if self.num_known != index or position >= len(state.token_ids):
+            return
+        if state.token_ids[position] == entry.token_id:
+            # The batch computes as many alternatives as any of its rows requested.
+            top = entry.top[: self.num_top]
+            self._entries.append(msgspec.structs.replace(entry, top=top))
 
-    def untold(self, num_tokens: int) -> tuple[TokenLogprobs, ...]:
-        """The entries of the first `num_tokens` tokens that were not given before."""
-        told, self._num_told = self._num_told, max(self._num_told, num_tokens)
-        return tuple(self._entries[told : self._num_told])
+    def take_unsent(self, num_tokens: int) -> tuple[TokenLogprobs, ...]:
+        """Return the entries of the first `num_tokens` tokens that were not returned before."""
+        sent, self._num_sent = self._num_sent, max(self._num_sent, num_tokens)
+        return tuple(self._entries[sent : self._num_sent])
 
     def all(self) -> tuple[TokenLogprobs, ...]:
-        """Every entry."""
+        """Return every entry."""
         return tuple(self._entries)

@@ -1,4 +1,4 @@
-"""What the client of one request hears, and when. No arrays."""
+"""Sends the updates of one request to its client. No arrays."""
 
 import logging
 import time
@@ -27,26 +27,27 @@ logger = logging.getLogger(__name__)
 
 Emit = Callable[[Update], None]
 
-#: The ends for which every token of the completion is wanted with its log-probability.
-_GOOD_ENDS = (FinishReason.STOP, FinishReason.LENGTH, FinishReason.TOOL_CALLS)
+#: Ends for which the client receives the logprobs of every token.
+_NEEDS_LOGPROBS = (None, FinishReason.STOP, FinishReason.LENGTH, FinishReason.TOOL_CALLS)
 
 
 class OutputStream:
-    """Follows a request's state and tells its client of it.
+    """Follows the state of a request and sends updates to its client.
 
-    Text is decoded as it is needed: as it comes for streams and stop strings, else at the end.
+    Tokens are detokenized when their text is needed: as they come for streams and stop strings,
+    at the end otherwise.
     """
 
     def __init__(
         self, request: GenerationRequest, state: RequestState, traits: ModelTraits, emit: Emit
     ) -> None:
-        """Begin an answer of which nothing is known yet.
+        """Follow a request with an empty completion.
 
         Args:
-            request: What was asked.
-            state: What becomes of it.
+            request: The request.
+            state: Its state.
             traits: The model's.
-            emit: Takes the updates.
+            emit: Called with the updates.
         """
         self._request = request
         self._state = state
@@ -55,43 +56,44 @@ class OutputStream:
             traits.new_decoder(), StopStrings(request.stop), retracts=request.include_retractions
         )
         self._tokens = TokenStream(traits.new_decoder())
-        self._began_at = time.monotonic()
+        self._started_at = time.monotonic()
         self._has_started = False
-        wanted = request.top_logprobs
-        self.logprobs = None if wanted is None else CompletionLogprobs(wanted)
-        self.cached_tokens = 0  # of the prompt, that did not have to be read
-        self.is_over = False  # the client has heard the end
+        num_top = request.top_logprobs
+        self.logprobs = None if num_top is None else CompletionLogprobs(state, num_top)
+        self.cached_tokens = 0  # prompt tokens that were reused from the prefix cache
+        self.is_concluded = False  # the client was notified of the end
+
+    def logits_needed_from(self) -> int:
+        """Return the length of the shortest prefix whose following logits are still needed.
+
+        The length of all tokens, for the next position, unless logprobs of known tokens are
+        missing: tokens that a mod forced were not sampled, so their logprobs are computed later.
+
+            prompt of 3 tokens, "ab" sampled, "xyz" forced    logprobs known: a b
+            logits needed after 5 (for x), 6 (y), 7 (z), 8 (to sample)    -> 5
+        """
+        state = self._state
+        length = len(state.token_ids)
+        if self.logprobs is None or self.is_concluded or state.finish_reason not in _NEEDS_LOGPROBS:
+            return length
+        return min(state.prompt_len + self.logprobs.num_known, length)
 
     @property
     def lacks_logprobs(self) -> bool:
-        """Whether the request has ended and its client waits for tokens that are not scored yet.
-
-        One that is cancelled in the meantime has nobody who waits.
-        """
-        state = self._state
-        if self.is_over or self.logprobs is None or state.finish_reason not in _GOOD_ENDS:
-            return False
-        return self.first_unscored < state.num_completion
-
-    @property
-    def first_unscored(self) -> int:
-        """The first token of the completion whose log-probability is wanted and not known."""
-        state = self._state
-        if self.logprobs is None:
-            return state.num_completion
-        self.logprobs.follow(state.completion_ids, state.num_edits)
-        return self.logprobs.num_known
+        """True if the logprobs of a token of the completion are requested and missing."""
+        return self.logits_needed_from() < len(self._state.token_ids)
 
     def take_logprobs(self, index: int, entry: TokenLogprobs) -> None:
-        """Learn how likely a token of the completion was, if it still stands."""
-        if self.logprobs and self.first_unscored == index:
-            ids = self._state.token_ids
-            position = self._state.prompt_len + index
-            if position < len(ids) and ids[position] == entry.token_id:
-                self.logprobs.add(entry)
+        """Receive the logprobs of token `index` of the completion; it may have changed since."""
+        if self.logprobs:
+            self.logprobs.add(index, entry)
 
     def follow(self, *, always: bool = False) -> None:
-        """Decode what is new, where the text matters now, and end at a stop string."""
+        """Detokenize new tokens and stop at a stop string.
+
+        Args:
+            always: Also if the text is not needed before the end.
+        """
         request, state = self._request, self._state
         if not (always or request.stream or request.stop):
             return
@@ -101,19 +103,22 @@ class OutputStream:
             state.stop_at_string()
 
     def report(self) -> None:
-        """Send what is new, if the client wants to hear of it."""
+        """Send updates for everything new that the client requested."""
         state = self._state
         if not self._has_started and (state.num_sampled or state.num_completion):
             self._has_started = True
             self._emit(Started(prompt_tokens=state.prompt_len))
         if self._request.stream:
-            self._send(self._text.delta(min(state.num_released, self.first_unscored)))
+            num_final = state.num_released
+            if self.logprobs:  # text is sent together with its logprobs
+                num_final = min(num_final, self.logprobs.num_known)
+            self._send(self._text.delta(num_final))
         for tokens in self._tokens.deltas(state.edits.take_changes()):
             self._emit(tokens)
 
     def conclude(self) -> None:
-        """Tell the client that the request has ended."""
-        self.is_over = True
+        """Send the rest of the output and the end."""
+        self.is_concluded = True
         self._log()
         state = self._state
         if state.error:
@@ -129,7 +134,7 @@ class OutputStream:
 
     def _send(self, delta: TextDelta | None) -> None:
         if delta and self.logprobs:
-            entries = self.logprobs.untold(self._text.num_shown_tokens)
+            entries = self.logprobs.take_unsent(self._text.num_shown_tokens)
             delta = msgspec.structs.replace(delta, logprobs=entries)
         if delta:
             self._emit(delta)
@@ -137,8 +142,8 @@ class OutputStream:
     def _log(self) -> None:
         state = self._state
         logger.info(
-            "%s %s: %d prompt tokens (%d cached), %d of the completion (%d forced, %d taken back), "
-            "%.2f s",
+            "%s %s: %d prompt tokens (%d cached), %d completion tokens (%d forced), "
+            "%d backtracked, %.2f s",
             state.request_id,
             state.finish_reason,
             state.prompt_len,
@@ -146,7 +151,7 @@ class OutputStream:
             state.num_completion,
             state.num_forced,
             state.num_taken_back,
-            time.monotonic() - self._began_at,
+            time.monotonic() - self._started_at,
         )
 
     def _completed(self) -> Completed:

@@ -1,31 +1,32 @@
-"""Whether a bet pays: reading ahead of mods, sorting a few tokens only. No arrays."""
+"""Backoff after misspeculation. No arrays."""
 
-#: For how many tokens nothing is bet after a bet was lost, the first time and at most.
+#: Length of a backoff after the first and after many misses, in tokens.
 _FIRST = 32
-_MOST = 1024
+_LONGEST = 1024
 
 
 class SpeculationBackoff:
-    """Remembers of one row when a bet was lost.
+    """Exponential backoff of one speculative optimization of one row.
 
-    Reading ahead pays if mods leave tokens alone; sorting a few tokens pays if they are enough.
-    Each time that it was in vain, it is not done for a while, and for twice as long the next time.
+    Speculation saves time if it usually succeeds: processing a sampled token before mods have
+    seen it, or sorting only the top tokens to apply top-p. After a miss it is suspended for some
+    tokens, and after each further miss for twice as many.
     """
 
     def __init__(self) -> None:
-        """Begin trustful."""
+        """Start with speculation enabled."""
         self._left = 0
         self._next = _FIRST
 
     @property
     def is_on(self) -> bool:
-        """Whether not to bet on the next token."""
+        """True if the next token should not be speculated on."""
         return self._left > 0
 
     def note(self, *, was_wasted: bool) -> None:
-        """Take in what became of one more token."""
+        """Record the outcome of one token."""
         if was_wasted:
             self._left = self._next
-            self._next = min(2 * self._next, _MOST)
+            self._next = min(2 * self._next, _LONGEST)
         else:
             self._left = max(0, self._left - 1)

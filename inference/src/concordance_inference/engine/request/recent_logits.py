@@ -1,49 +1,49 @@
-"""The scores of a row's last positions, so that going back to one of them needs no pass.
+"""The logits of a row's last positions, so that backtracking to one of them needs no forward pass.
 
-Knows nothing of arrays: it keeps what it is given.
+Array-free: the logits are opaque values here.
 """
 
 from collections import deque
 from typing import Any
 
-#: So many positions are remembered, if they fit.
+#: Maximum number of positions per row, if they fit into `MAX_BYTES`.
 MAX_POSITIONS = 32
 
-#: What the remembered scores of a batch may take, in bytes.
+#: Maximum size of the logits kept for a batch, in bytes.
 MAX_BYTES = 128 * 1024 * 1024
 
 
 def positions_that_fit(num_rows: int, row_bytes: int) -> int:
-    """How many positions a batch may remember.
+    """Return the number of positions to keep per row.
 
     Args:
         num_rows: Rows of the batch.
-        row_bytes: What the scores of one position of one row take.
+        row_bytes: Size of the logits of one position.
     """
     return min(MAX_POSITIONS, MAX_BYTES // (num_rows * row_bytes))
 
 
 class RecentLogits:
-    """StepLogits by how many tokens stand before their position, for the last few positions.
+    """Logits by the length of the prefix that they follow, for the most recent positions.
 
-    What is remembered holds as long as those tokens stand; whoever takes tokens back forgets what
-    came behind them.
+    An entry is valid as long as its prefix is unchanged. Callers that change tokens drop the
+    entries after the change.
     """
 
     def __init__(self, max_positions: int) -> None:
-        """Make an empty memory of so many positions."""
+        """Create an empty store for up to `max_positions` positions."""
         self._entries: deque[tuple[int, Any]] = deque(maxlen=max_positions)
 
-    def remember(self, length: int, scores: Any) -> None:
-        """Keep the scores of the position behind `length` tokens."""
-        self.forget_behind(length - 1)
-        self._entries.append((length, scores))
+    def add(self, length: int, logits: Any) -> None:
+        """Store the logits that follow `length` tokens; drop those of later positions."""
+        self.drop_after(length - 1)
+        self._entries.append((length, logits))
 
-    def forget_behind(self, length: int) -> None:
-        """Forget the positions behind more than `length` tokens."""
+    def drop_after(self, length: int) -> None:
+        """Drop the logits that follow more than `length` tokens."""
         while self._entries and self._entries[-1][0] > length:
             self._entries.pop()
 
-    def recall(self, length: int) -> Any | None:
-        """The scores of the position behind `length` tokens, if they are remembered."""
-        return next((scores for at, scores in reversed(self._entries) if at == length), None)
+    def get(self, length: int) -> Any | None:
+        """Return the logits that follow `length` tokens, if they are stored."""
+        return next((logits for at, logits in reversed(self._entries) if at == length), None)

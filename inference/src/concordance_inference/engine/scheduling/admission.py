@@ -205,7 +205,7 @@ class Admission:
                 self._traits,
                 waiting.emit,
                 max_tokens=self._budget.length_of(prompt_len, request.max_tokens) - prompt_len,
-                remembers=self._remembers,
+                max_recent=self._remembers,
                 clock=self._metrics.clock(waiting.since),
             )
         except ConcordanceError as exc:
