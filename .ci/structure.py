@@ -46,13 +46,13 @@ def measure(root: Path) -> tuple[dict[str, object], list[str]]:
     }
     circles = import_circles(trees)
     num_modules = len([path for path in (root / ENGINE).glob("*.py") if path.stem != "__init__"])
-    largest = max(methods, key=methods.__getitem__)
-    median, p90 = statistics.median(lines), lines[int(len(lines) * 0.9)]
+    largest = max(methods, key=methods.__getitem__, default="")
+    median, p90 = statistics.median(lines or [0]), lines[int(len(lines) * 0.9)] if lines else 0
     figures: dict[str, object] = {
         "modules": len(trees),
         "functions": len(lines),
-        "body lines, median / p90 / max": f"{median:g} / {p90} / {lines[-1]}",
-        "largest class": f"{largest}, {methods[largest]} methods",
+        "body lines, median / p90 / max": f"{median:g} / {p90} / {max(lines, default=0)}",
+        "largest class": f"{largest}, {methods.get(largest, 0)} methods",
         "modules at the top of engine/": num_modules,
         "import circles": len(circles),
     }

@@ -1,9 +1,11 @@
 """The engine, the server and the command line of Concordance, and `LLM`, its Python API.
 
-from concordance_inference import LLM
+The API is imported on first use:
 
-with LLM() as llm:
-print(llm.chat("What is the capital of France?").text)
+    from concordance_inference import LLM
+
+    with LLM() as llm:
+        print(llm.chat("What is the capital of France?").text)
 """
 
 from typing import TYPE_CHECKING

@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from concordance_inference.cli.entry import INTERRUPTED
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.models.options import ModelOptions
 from concordance_inference.mods.catalog import ModCatalog
@@ -65,13 +64,13 @@ def run(
 
 
 def _exit_on_interrupt() -> None:
-    """Let Ctrl-C end the process at once while the model is loaded.
+    """Let Ctrl-C end the process immediately while the model is loaded.
 
-    Nothing has to be put away yet, and the thread that loads the model cannot be stopped: an
-    exception in this one would end in a traceback, or abort the process.
+    There is nothing to clean up yet, and the thread that loads the model cannot be stopped: an
+    exception in this thread would print a traceback, or abort the process.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
 
 
 def _serve(

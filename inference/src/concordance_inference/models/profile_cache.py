@@ -19,7 +19,6 @@ from pathlib import Path
 import mlx.core as mx
 import msgspec
 
-import concordance_inference
 from concordance_inference.engine.model.calibration.profile import ModelProfile
 from concordance_inference.models.cache_folder import cache_folder
 
@@ -132,7 +131,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 def _own_code() -> Iterator[str]:
     """Yield a fingerprint of each engine module: a checkout changes without its version."""
-    for path in sorted((Path(concordance_inference.__file__).parent / "engine").rglob("*.py")):
+    for path in sorted((Path(__file__).parent.parent / "engine").rglob("*.py")):
         stat = path.stat()
         yield f"{path.name} {stat.st_size} {stat.st_mtime_ns}"
 
