@@ -157,7 +157,7 @@ class Engine:
         for i, row in enumerate(rows):
             if not stays[i]:
                 admission.keep(i, row)
-                if not row.is_sound or row.speculation.may_hold_nan:
+                if row.may_hold_nan:
                     self._runner.cache.clean(i)
             if row.has_outgrown:
                 admission.wait_again(row)

@@ -133,6 +133,11 @@ class Row:
         return not isinstance(self.state.error, NumericalError)
 
     @property
+    def may_hold_nan(self) -> bool:
+        """True if its keys and values in the KV cache may hold NaN."""
+        return not self.is_sound or self.speculation.may_hold_nan
+
+    @property
     def has_outgrown(self) -> bool:
         """True if it has to process more tokens than it was admitted for."""
         admitted = self._admitted_length
