@@ -145,7 +145,7 @@ def test_chat_keeps_the_conversation_until_it_is_left(run, folder, tmp_path):
     assert "<one>" in done.stdout
     assert "<one,<one>,two>" in done.stdout
     assert "<three>" in done.stdout
-    assert "/reset begins anew" in done.stdout
+    assert "/reset starts a new conversation" in done.stdout
     assert done.returncode == 0
 
 
@@ -184,7 +184,7 @@ def test_a_new_mod_passes_its_own_test_and_can_be_pushed_listed_and_removed(
     )
     assert tests.returncode == 0, tests.stdout
     again = run("mods", "new", "my_mod", "--folder", tmp_path)
-    assert "is there already" in again.stderr
+    assert "exists; choose another name" in again.stderr
 
     url = ("--url", tiny_server.url)
     assert run("mods", "push", tmp_path / "my_mod.py", *url).stdout.startswith("my_mod ")
@@ -231,7 +231,7 @@ def test_a_mod_is_pushed_with_what_it_imports_of_its_folder(run, tmp_path, tiny_
         (tmp_path / f"{name.lower()}.py").write_text(mod.format(name))
     folder = run("mods", "push", tmp_path, "--mod", "hi", *url)
     assert folder.stdout.startswith("hi "), folder.stderr
-    assert "defines bye, hi; say which" in run("mods", "push", tmp_path, *url).stderr
+    assert "defines bye, hi; choose one with --mod" in run("mods", "push", tmp_path, *url).stderr
     assert "no file or folder" in run("mods", "push", tmp_path / "nowhere", *url).stderr
     for name in ("hello", "hi"):
         assert run("mods", "rm", name, *url).returncode == 0

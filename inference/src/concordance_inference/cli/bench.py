@@ -10,41 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from concordance_inference.cli.options import Bench
 from concordance_inference.models.blas import preload_blas
-from concordance_inference.models.options import ModelOptions
 
 if TYPE_CHECKING:
     from concordance_inference.bench.drive import Subject
     from concordance_inference.bench.figures import Effort, Figure
 
 
-def run(
-    model: str | None,
-    *,
-    options: ModelOptions,
-    only: Sequence[str],
-    rounds: int,
-    tokens: int,
-    quick: bool,
-    json: Path | None,
-    plot: bool,
-    trace: Path | None,
-    profile: bool,
-) -> None:
-    """Measure, print each figure as it comes and a table of all, and write them if asked.
-
-    Args:
-        model: The real model; `None` for the embedded default.
-        options: How to load it.
-        only: The groups of figures; all if empty.
-        rounds: How often each figure is measured.
-        tokens: How many tokens a decoding round has on the real model.
-        quick: Whether to leave the real model out.
-        json: Where to write the figures.
-        plot: Whether to draw the ratios.
-        trace: Where to write a trace of the loop, in Chrome's format.
-        profile: Whether to tell where the time of a step goes.
-    """
+def run(options: Bench) -> None:
+    """Measure, print each figure as it comes and then a table, and write what is requested."""
     preload_blas()
     try:
         from concordance_inference.bench import suite
@@ -53,31 +28,31 @@ def run(
             f"the benchmark needs {exc.name}; install it with "
             "`pip install 'concordance-inference[bench]'`"
         ) from exc
-    _check_groups(only, suite.names())
-    _check_folders(json, trace)
+    _check_groups(options.only, suite.names())
+    _check_folders(options.json, options.trace)
     console = Console(highlight=False)
     subjects: list[tuple[Subject, Effort]] = []
-    if suite.needs_model(only) or trace or profile:
-        subjects = _subjects(model, options, rounds=rounds, tokens=tokens, quick=quick)
+    if suite.needs_model(options.only) or options.trace or options.profile:
+        subjects = _subjects(options)
     figures: list[Figure] = []
     with Console(stderr=True).status("measuring"):
-        for figure in suite.figures(subjects, only):
+        for figure in suite.figures(subjects, options.only):
             figures.append(figure)
             console.print(f"{figure.model:24}{figure.name}: {_value(figure.value, figure.unit)}")
     console.print(_table(figures))
-    if json:
+    if options.json:
         from concordance_inference.bench.figures import write_json
 
-        write_json(figures, json)
-    if plot:
+        write_json(figures, options.json)
+    if options.plot:
         from concordance_inference.bench.figures import bars
 
         console.print(Text.from_ansi(bars(figures)))
-    if trace:
+    if options.trace:
         from concordance_inference.bench.cases.overlap import traced
 
-        traced(*subjects[-1]).write(trace)
-    if profile:
+        traced(*subjects[-1]).write(options.trace)
+    if options.profile:
         _print_profile(console, *subjects[0])
 
 
@@ -86,7 +61,7 @@ class MissingExtraError(ConcordanceError):
 
 
 def _check_folders(*files: Path | None) -> None:
-    """Refuse a file that could not be written, before anything is measured."""
+    """Refuse a file that cannot be written, before anything is measured."""
     for file in files:
         if file and not file.absolute().parent.is_dir():
             raise InvalidRequestError(f"{file}: there is no folder {file.absolute().parent}")
@@ -100,19 +75,19 @@ def _check_groups(only: Sequence[str], known: Sequence[str]) -> None:
             )
 
 
-def _subjects(
-    model: str | None, options: ModelOptions, *, rounds: int, tokens: int, quick: bool
-) -> "list[tuple[Subject, Effort]]":
+def _subjects(options: Bench) -> "list[tuple[Subject, Effort]]":
     from concordance_inference.bench.figures import Effort
     from concordance_inference.bench.subjects import real_subject, tiny_subject
 
-    real = real_subject(model, options)
-    measured = [(tiny_subject(real), 8 * tokens), *([] if quick else [(real, tokens)])]
-    return [(subject, Effort(rounds=rounds, decode_tokens=n)) for subject, n in measured]
+    real = real_subject(options.model, options.model_options)
+    measured = [(tiny_subject(real), 8 * options.tokens)]
+    if not options.quick:
+        measured.append((real, options.tokens))
+    return [(subject, Effort(rounds=options.rounds, decode_tokens=n)) for subject, n in measured]
 
 
 def _print_profile(console: Console, subject: "Subject", effort: "Effort") -> None:
-    """The twenty functions that take the most of a decoding step, from a run of its own."""
+    """Print the twenty functions that take most of a decoding step, from a separate run."""
     from concordance_inference.bench.profiling import hottest
 
     table = Table(title=f"{subject.name}: where {effort.decode_tokens} tokens spend their time")

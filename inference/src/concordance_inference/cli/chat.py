@@ -3,16 +3,15 @@
 import importlib
 from collections.abc import Generator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from concordance_shared import ConcordanceError, Message
 from rich.console import Console
 
 from concordance_inference.cli.generate import check_text
+from concordance_inference.cli.options import Chat
 from concordance_inference.cli.start import running
-from concordance_inference.generation import SamplingParams, TextDelta
-from concordance_inference.models.options import ModelOptions
+from concordance_inference.generation import TextDelta
 
 if TYPE_CHECKING:
     from concordance_inference.runtime import RunningRequest
@@ -20,41 +19,36 @@ if TYPE_CHECKING:
 with suppress(ImportError):  # not on every platform
     importlib.import_module("readline")  # gives `input` line editing and history
 
-_HELP = "/reset begins anew, /exit or Ctrl-D leaves, Ctrl-C stops an answer"
+_HELP = "/reset starts a new conversation, /exit or Ctrl-D leaves, Ctrl-C stops a reply"
 
 
-def run(
-    model: str | None,
-    mods: Sequence[str],
-    mod_paths: Sequence[Path],
-    *,
-    options: ModelOptions,
-    system: str | None,
-    max_tokens: int,
-    sampling: SamplingParams,
-) -> None:
-    """Talk with the model until told to leave."""
+def run(options: Chat) -> None:
+    """Reply to the lines that the user types, until they leave."""
     console = Console(highlight=False)
-    check_text(system or "")
-    beginning = [Message(role="system", content=system)] if system else []
-    messages = list(beginning)
-    with running(model, mods, mod_paths, options=options) as (runtime, calls):
-        console.print(f"[bold]{runtime.engine.model.id}[/]{_with(mods)}\n[dim]{_HELP}[/]")
+    check_text(options.system or "")
+    system = [Message(role="system", content=options.system)] if options.system else []
+    messages = list(system)
+    with running(options, options.mod, options.mods) as (runtime, calls):
+        console.print(f"[bold]{runtime.model.id}[/]{_with(options.mod)}\n[dim]{_HELP}[/]")
         for line in _lines(console):
             if line == "/reset":
-                messages = list(beginning)
+                messages = list(system)
                 continue
-            asked = [*messages, Message(role="user", content=line)]
+            prompt = [*messages, Message(role="user", content=line)]
             try:
                 check_text(line)
                 request = runtime.request(
-                    asked, mods=calls, max_tokens=max_tokens, sampling=sampling, stream=True
+                    prompt,
+                    mods=calls,
+                    max_tokens=options.max_tokens,
+                    sampling=options.sampling,
+                    stream=True,
                 )
-                text = _show_answer(runtime.submit(runtime.prepare(request)))
+                text = _show_reply(runtime.submit(runtime.prepare(request)))
             except ConcordanceError as exc:
                 console.print(f"[red]{exc}[/]")
             else:
-                messages = [*asked, Message(role="assistant", content=text)]
+                messages = [*prompt, Message(role="assistant", content=text)]
 
 
 def _with(mods: Sequence[str]) -> str:
@@ -62,7 +56,7 @@ def _with(mods: Sequence[str]) -> str:
 
 
 def _lines(console: Console) -> Generator[str]:
-    """What is typed, line by line, until the user leaves."""
+    """The lines that the user types, until they leave."""
     while True:
         try:
             line = console.input("[bold cyan]>[/] ").strip()
@@ -77,8 +71,8 @@ def _lines(console: Console) -> Generator[str]:
             yield line
 
 
-def _show_answer(updates: "RunningRequest") -> str:
-    """Print an answer as it comes, until its end or Ctrl-C; return what was printed."""
+def _show_reply(updates: "RunningRequest") -> str:
+    """Print a reply as it comes, until its end or Ctrl-C; return what was printed."""
     text = ""
     try:
         for update in updates:

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from concordance_inference.cli.generate import conversation
+from concordance_inference.cli.options import Demo
 from concordance_inference.cli.start import parse_mod, running
 from concordance_inference.cli.transcript import STYLES, transcript
 from concordance_inference.generation import SamplingParams, TokensDelta, Update
-from concordance_inference.models.options import ModelOptions
 from concordance_inference.trace import TokenTrace
 
 
@@ -42,10 +42,10 @@ SCENES = (
 )
 
 
-def run(model: str | None, *, options: ModelOptions, max_tokens: int) -> None:
+def run(options: Demo) -> None:
     """Show each scene twice, side by side: without its mod and with it."""
     console = Console(highlight=False)
-    with running(model, options=options) as (runtime, _):
+    with running(options) as (runtime, _):
         console.print(
             Text.assemble(
                 "sampled, ",
@@ -60,7 +60,7 @@ def run(model: str | None, *, options: ModelOptions, max_tokens: int) -> None:
                 runtime.request(
                     conversation(scene.question, None),
                     mods=runtime.mods.resolve([parse_mod(mod) for mod in mods], strict=False),
-                    max_tokens=max_tokens,
+                    max_tokens=options.max_tokens,
                     sampling=SamplingParams(temperature=0.0),
                     show_tokens=True,
                 )

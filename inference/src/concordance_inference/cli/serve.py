@@ -8,14 +8,13 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import msgspec
 from rich.console import Console
 
+from concordance_inference.cli.options import Serve
 from concordance_inference.models.blas import preload_blas
-from concordance_inference.models.options import ModelOptions
 from concordance_inference.mods.catalog import ModCatalog
 
 logger = logging.getLogger(__name__)
@@ -24,85 +23,52 @@ logger = logging.getLogger(__name__)
 _BACKLOG = 2048
 
 
-def run(
-    model: str | None,
-    mod_paths: Sequence[Path],
-    *,
-    options: ModelOptions,
-    host: str,
-    port: int,
-    bounds: Mapping[str, float | None],
-    mlock: bool,
-    verbose: bool,
-) -> None:
-    """Load the model, listen, and answer until told to stop.
-
-    Args:
-        model: What to load; `None` for the embedded default.
-        mod_paths: Files and folders of mods.
-        options: How to load the model.
-        host: The address to listen on.
-        port: The port; 0 for any that is free.
-        bounds: The engine's bounds, by the names of `EngineConfig`.
-        mlock: Whether to keep the weights in memory.
-        verbose: Whether to log every request.
-    """
+def run(options: Serve) -> None:
+    """Load the model, listen, and serve until a signal."""
     _exit_on_interrupt()
     console = Console(stderr=True, highlight=False)
     logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
+        level=logging.INFO if options.verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("concordance_inference.models.blas").setLevel(logging.INFO)
-    _refuse_public(host)
-    catalog = ModCatalog(mod_paths)
-    with _bind(host, port) as listener:
+    _refuse_public(options.host)
+    catalog = ModCatalog(options.mods)
+    with _bind(options.host, options.port) as listener:
         preload_blas()
-        _serve(
-            console, listener, model, catalog, bounds, options=options, mlock=mlock, verbose=verbose
-        )
+        _serve(console, listener, catalog, options)
 
 
 def _exit_on_interrupt() -> None:
-    """Let Ctrl-C end the process immediately while the model is loaded.
+    """Exit immediately on Ctrl-C while the model is loaded.
 
     There is nothing to clean up yet, and the thread that loads the model cannot be stopped: an
-    exception in this thread would print a traceback, or abort the process.
+    exception in this one would end in a traceback, or abort the process.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
 
 
-def _serve(
-    console: Console,
-    listener: socket.socket,
-    model: str | None,
-    catalog: ModCatalog,
-    bounds: Mapping[str, float | None],
-    *,
-    options: ModelOptions,
-    mlock: bool,
-    verbose: bool,
-) -> None:
-    """Load the model, say so, and answer until a signal ends it."""
+def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, options: Serve) -> None:
+    """Load the model, announce the server, and serve until a signal."""
     from concordance_inference.cli.http_server import http_server
-    from concordance_inference.engine.config import EngineConfig
     from concordance_inference.mods.compiling import prepare_constraints
     from concordance_inference.runtime import Runtime
     from concordance_inference.server.app import create_app
     from concordance_inference.server.context import ServerContext
 
     runtime = Runtime(
-        model,
+        options.model,
         catalog,
-        config=msgspec.convert(bounds, EngineConfig),
-        options=options,
-        locks_memory=mlock,
+        config=options.config,
+        options=options.model_options,
+        locks_memory=options.mlock,
         progress=lambda what: console.print(f"… {what}"),
     )
     with runtime:
         prepare_constraints(runtime.loaded.tokenizer)
-        # What is loaded stays: a collection that looked at all of it would stop every stream.
+        # What is loaded lives as long as the process: a full collection would traverse all of it
+        # and stall every stream.
         gc.freeze()
         context = ServerContext(
             engine=runtime,
@@ -111,32 +77,32 @@ def _serve(
             hosts=frozenset({listener.getsockname()[0]}),
         )
         names = [entry.name for entry in catalog.entries()]
-        _announce(console, _url(listener), runtime.engine.model.id, names)
-        server = http_server(create_app(context), runtime.stop, logs_requests=verbose)
-        # The server ends on a signal, then sends it on to whoever handled it before: nobody, so
-        # that the engine is stopped and the process ends well.
+        _announce(console, _url(listener), runtime.model.id, names)
+        server = http_server(create_app(context), runtime.stop, logs_requests=options.verbose)
+        # uvicorn shuts down on a signal, then raises it again for the handler that was there
+        # before. These handlers ignore it, so that the engine is stopped and the exit status is 0.
         for ending in (signal.SIGTERM, signal.SIGINT):
             signal.signal(ending, lambda *_: None)
         server.run(sockets=[listener])
 
 
 def _refuse_public(host: str) -> None:
-    """Exit if the address is not a loopback one: nothing here asks callers who they are."""
+    """Exit if the address is not a loopback one, since the server does not authenticate callers."""
     try:
         is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_loopback = False
     if not is_loopback:
         print(
-            f"concordance: --host {host} is not a loopback address, and this server has no keys "
-            "to ask callers for; listen on 127.0.0.1 and put a proxy that does in front of it",
+            f"concordance: --host {host} is not a loopback address, and this server does not "
+            "authenticate callers; listen on 127.0.0.1, behind a proxy that does",
             file=sys.stderr,
         )
         sys.exit(2)
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """A socket at the address; found out before the model is loaded."""
+    """Bind the address before the model is loaded, so that a failure is immediate."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -161,7 +127,7 @@ def _url(listener: socket.socket) -> str:
 
 
 def _announce(console: Console, url: str, model: str, mods: Sequence[str]) -> None:
-    """Say where, which model, which mods, and what to try."""
+    """Print the URL, the model, the mods, and a command to try."""
     body = {
         "model": model,
         "messages": [{"role": "user", "content": "What is the capital of France?"}],

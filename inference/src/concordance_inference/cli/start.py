@@ -1,4 +1,4 @@
-"""Starts an engine for a command, saying what it waits for."""
+"""Starts an engine for a command, with its progress in the terminal."""
 
 import re
 import sys
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from concordance_shared import InvalidRequestError
 
+from concordance_inference.cli.options import ModelArgs
 from concordance_inference.generation import ModCall
 from concordance_inference.models.blas import preload_blas
-from concordance_inference.models.options import ModelOptions
 from concordance_inference.mods.catalog import ModCatalog, NamedMod
 
 if TYPE_CHECKING:
@@ -22,15 +22,16 @@ _PARAMETER = re.compile(r",(?=[A-Za-z_]\w*=)")
 
 @contextmanager
 def running(
-    model: str | None,
-    mods: Sequence[str] = (),
-    mod_paths: Sequence[Path] = (),
-    *,
-    options: ModelOptions | None = None,
+    options: ModelArgs, mods: Sequence[str] = (), mod_paths: Sequence[Path] = ()
 ) -> Generator[tuple["Runtime", tuple[ModCall, ...]]]:
-    """A running engine and the mods that were named, until the block ends.
+    """Run a model until the block ends; yield it with the mods that were named.
 
-    The BLAS is loaded first, and everything that imports mlx after it.
+    The BLAS is loaded before mlx is imported.
+
+    Args:
+        options: The model, and how to load it.
+        mods: Mods as `NAME` or `NAME:key=value,key=value`.
+        mod_paths: Files and folders of mods.
 
     Raises:
         ConcordanceError: The model or a mod cannot be found or loaded.
@@ -41,7 +42,9 @@ def running(
     with _status() as progress:
         from concordance_inference.runtime import Runtime
 
-        runtime = Runtime(model, catalog, options=options, progress=progress).start()
+        runtime = Runtime(
+            options.model, catalog, options=options.model_options, progress=progress
+        ).start()
     try:
         yield runtime, calls
     finally:
@@ -50,7 +53,7 @@ def running(
 
 @contextmanager
 def _status() -> Generator[Callable[[str], None]]:
-    """A line in the terminal that says what is waited for; nothing where no terminal is."""
+    """A status line in the terminal; nothing if standard error is not a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -61,7 +64,7 @@ def _status() -> Generator[Callable[[str], None]]:
 
 
 def parse_mod(text: str) -> NamedMod:
-    """`NAME`, or `NAME:key=value,key=value`. A comma splits only where a key follows.
+    """Parse `NAME` or `NAME:key=value,key=value`. A comma splits only before a key.
 
     Raises:
         InvalidRequestError: A parameter has no `=`.

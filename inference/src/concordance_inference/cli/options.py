@@ -1,0 +1,369 @@
+"""The options of each command, declared once: type, default, bounds and help.
+
+`takes` makes a typer command of a function that takes one of these classes; the class also makes
+what the command needs of it, such as an `EngineConfig`. Plain dataclasses, because `--help` must
+import nothing heavy.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from concordance_inference.engine.config import EngineConfig
+    from concordance_inference.generation import SamplingParams
+    from concordance_inference.models.options import ModelOptions
+
+Options = TypeVar("Options")
+
+_MAX_INT = 2**31 - 1
+
+ModPaths = Annotated[
+    list[Path],
+    typer.Option(
+        "--mods",
+        help="A file or folder of mods, loaded again when it changes. Repeatable.",
+        show_default=False,
+    ),
+]
+Url = Annotated[str, typer.Option(help="The server's URL.", envvar="CONCORDANCE_URL")]
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelArgs:
+    """The options of every command that loads a model."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder in mlx-lm's format, a GGUF file, or an id on the Hugging Face hub. "
+            "[default: the embedded SmolLM2-135M-Instruct]",
+            show_default=False,
+        ),
+    ] = None
+    context_length: Annotated[
+        int | None,
+        typer.Option(
+            help="Limit of a prompt and its completion together, in tokens. [default: the model's]",
+            min=1,
+            show_default=False,
+        ),
+    ] = None
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option("--trust-remote-code", help="Run Python code from the model's folder."),
+    ] = False
+    adapter_path: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of LoRA adapters, as written by mlx_lm.lora.", show_default=False
+        ),
+    ] = None
+
+    @property
+    def model_options(self) -> "ModelOptions":
+        """How to load the model."""
+        from concordance_inference.models.options import ModelOptions
+
+        return ModelOptions(
+            context_length=self.context_length,
+            adapter_path=self.adapter_path,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve(ModelArgs):
+    """The options of `concordance serve`."""
+
+    mods: ModPaths = field(default_factory=list[Path])
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. Must be a loopback address.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, typer.Option(help="The port; 0 for any that is free.", min=0, max=65535)
+    ] = 8000
+    max_rows: Annotated[
+        int, typer.Option(help="Requests that run together; others wait.", min=1, max=4096)
+    ] = 8
+    max_waiting: Annotated[
+        int, typer.Option(help="Requests that may wait; others are refused.", min=0, max=10**6)
+    ] = 256
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            help="The most prompt tokens that one step prefills. "
+            "[default: 2048 on a GPU, 256 on a CPU]",
+            min=1,
+            max=10**6,
+            show_default=False,
+        ),
+    ] = None
+    adaptive_chunks: Annotated[
+        bool | None,
+        typer.Option(
+            help="Adapt the size of chunks to measured step times. With 16-bit models, results "
+            "then depend on timing. [default: with 32-bit models only]",
+            show_default=False,
+        ),
+    ] = None
+    latency_target: Annotated[
+        int,
+        typer.Option(
+            help="Longest step that prefills while other requests decode, in ms.",
+            min=1,
+            max=10**6,
+        ),
+    ] = 200
+    kv_memory: Annotated[
+        float | None,
+        typer.Option(
+            help="Memory for KV caches, in GB. [default: by this machine's memory]",
+            min=0,
+            max=1e6,
+            show_default=False,
+        ),
+    ] = None
+    prefix_memory: Annotated[
+        float | None,
+        typer.Option(
+            help="Part of it that may keep the prefixes of ended requests, in GB; 0: none. "
+            "[default: a quarter]",
+            min=0,
+            max=1e6,
+            show_default=False,
+        ),
+    ] = None
+    mlock: Annotated[
+        bool, typer.Option("--mlock", help="Keep the weights from being swapped out.")
+    ] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every request.")] = False
+
+    @property
+    def config(self) -> "EngineConfig":
+        """The engine's limits."""
+        from concordance_inference.engine.config import EngineConfig
+
+        return EngineConfig(
+            max_rows=self.max_rows,
+            max_waiting=self.max_waiting,
+            chunk=self.chunk,
+            adaptive_chunks=self.adaptive_chunks,
+            latency_target_s=self.latency_target / 1000,
+            kv_bytes=_bytes(self.kv_memory),
+            prefix_bytes=_bytes(self.prefix_memory),
+        )
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else int(gigabytes * 1e9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleArgs(ModelArgs):
+    """The options of `generate` and `chat`, which sample with mods."""
+
+    mod: Annotated[
+        list[str],
+        typer.Option(
+            help="A mod to run with, as NAME or NAME:key=value,key=value. Repeatable; mods act in "
+            "this order.",
+            show_default=False,
+        ),
+    ] = field(default_factory=list[str])
+    mods: ModPaths = field(default_factory=list[Path])
+    system: Annotated[str | None, typer.Option(help="A system message.")] = None
+    max_tokens: Annotated[
+        int, typer.Option(help="Limit of the completion, in tokens.", min=1, max=_MAX_INT)
+    ] = 256
+    temperature: Annotated[
+        float, typer.Option(help="Sampling temperature; 0 for the top token.", min=0, max=2)
+    ] = 0.0
+    top_p: Annotated[
+        float, typer.Option(help="Sample from the top tokens of this probability.", min=0, max=1)
+    ] = 1.0
+    top_k: Annotated[
+        int,
+        typer.Option(help="Sample from this many top tokens; 0 for all.", min=0, max=_MAX_INT),
+    ] = 0
+    min_p: Annotated[
+        float,
+        typer.Option(
+            help="Sample from tokens at least this probable, relative to the top token.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.0
+    seed: Annotated[
+        int | None,
+        typer.Option(help="The same seed gives the same completion.", min=-(2**63), max=2**63 - 1),
+    ] = None
+
+    @property
+    def sampling(self) -> "SamplingParams":
+        """How tokens are sampled."""
+        from concordance_inference.generation import SamplingParams
+
+        return SamplingParams(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generate(SampleArgs):
+    """The options of `concordance generate`."""
+
+    prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")]
+    stop: Annotated[
+        list[str], typer.Option(help="A string at which the completion ends. Repeatable.")
+    ] = field(default_factory=list[str])
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Continue the prompt without the chat template.")
+    ] = False
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Colour tokens that mods forced or backtracked.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chat(SampleArgs):
+    """The options of `concordance chat`."""
+
+    max_tokens: Annotated[
+        int, typer.Option(help="Limit of each reply, in tokens.", min=1, max=_MAX_INT)
+    ] = 512
+    temperature: Annotated[
+        float, typer.Option(help="Sampling temperature; 0 for the top token.", min=0, max=2)
+    ] = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(ModelArgs):
+    """The options of `concordance demo`."""
+
+    max_tokens: Annotated[
+        int, typer.Option(help="Limit of each completion, in tokens.", min=1, max=_MAX_INT)
+    ] = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench(ModelArgs):
+    """The options of `concordance bench`."""
+
+    only: Annotated[
+        list[str],
+        typer.Option(
+            help="A group of figures: start, o200k, decode, mods, edits, constraints, prefill, "
+            "latency, overlap, conversation, memory, batches, sharing or pauses. Repeatable. "
+            "[default: all]",
+            show_default=False,
+        ),
+    ] = field(default_factory=list[str])
+    rounds: Annotated[
+        int, typer.Option(help="Measurements of each figure; the median is shown.", min=1)
+    ] = 5
+    tokens: Annotated[
+        int, typer.Option(help="Tokens of a decoding round on the real model.", min=8)
+    ] = 32
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only the tiny model: the engine's own cost.")
+    ] = False
+    json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None
+    plot: Annotated[bool, typer.Option("--plot", help="Also draw the ratios.")] = False
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write a trace of the engine's steps to this file, in Chrome's format."
+        ),
+    ] = None
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also show which functions a step spends time in.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewMod:
+    """The options of `concordance mods new`."""
+
+    name: Annotated[str, typer.Argument(help="The mod's name.")]
+    folder: Annotated[Path, typer.Option(help="The folder to write to.")] = Path()
+    function: Annotated[
+        bool, typer.Option("--function", help="Write a function instead of a class.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckMods:
+    """The options of `concordance mods test`."""
+
+    file: Annotated[Path, typer.Argument(help="A Python file of mods, or a folder of them.")]
+    mod: Annotated[
+        list[str],
+        typer.Option(
+            help="A mod to check, as NAME or NAME:key=value,key=value. Repeatable. "
+            "[default: all of the file]",
+            show_default=False,
+        ),
+    ] = field(default_factory=list[str])
+    skip_tests: Annotated[
+        bool, typer.Option("--skip-tests", help="Do not run the tests of the mods.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushMod:
+    """The options of `concordance mods push`."""
+
+    file: Annotated[Path, typer.Argument(help="A Python file of mods, or a folder of them.")]
+    mod: Annotated[
+        str | None, typer.Option(help="The mod to upload; needed if there are several.")
+    ] = None
+    name: Annotated[
+        str | None, typer.Option(help="The name that requests use. [default: the mod's own]")
+    ] = None
+    folder: Annotated[
+        Path | None, typer.Option(help="Upload every Python file of this folder with it.")
+    ] = None
+    url: Url = DEFAULT_URL
+
+
+def takes(
+    options: type[Options],
+) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
+    """Give a function that takes `options` the signature that typer makes a command of."""
+    hints = get_type_hints(options, include_extras=True)
+    parameters = [
+        inspect.Parameter(
+            declared.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=_default(declared),
+            annotation=hints[declared.name],
+        )
+        for declared in fields(cast(Any, options))
+    ]
+
+    def wrap(function: Callable[[Options], None]) -> Callable[..., None]:
+        def command(**values: object) -> None:
+            function(options(**values))
+
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        command.__annotations__ = hints
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return command
+
+    return wrap
+
+
+def _default(declared: Any) -> object:
+    if declared.default_factory is not MISSING:
+        return declared.default_factory()
+    return inspect.Parameter.empty if declared.default is MISSING else declared.default
