@@ -15,8 +15,8 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "model-files.md"
 _GENERATED = re.compile(r"(<!-- model-files:[^>]*-->\n).*?(<!-- /model-files -->)", re.DOTALL)
 _IN_WORDS = {
     "padded": "any rows",
-    "ragged": "rows that read equally many tokens",
-    "equal": "rows that hold and read equally many tokens",
+    "ragged": "rows that process equal numbers of tokens",
+    "equal": "rows with equal cache lengths that process equal numbers of tokens",
     "alone": "none",
 }
 
@@ -30,7 +30,7 @@ _EXPLAINED = {
     ),
     "gemma3n": "without a cache, layers that share keys and values compute their own",
     "olmo": "needs the package ai2-olmo, and ends the process without it",
-    "phi3small": "adds its boolean mask to the scores, so that positions see what follows them",
+    "phi3small": "adds its boolean mask to attention scores: positions attend to later ones",
     "plamo3": "its cache keeps one position less than it masks with",
 }
 

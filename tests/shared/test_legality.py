@@ -147,7 +147,7 @@ def test_bias_of_minus_infinity_is_allowed():
 @pytest.mark.parametrize(
     "mask", [np.array([0b110, 0, 0], np.uint8), b"\6\0\0\xff\xff", np.array([0b110], np.int32)]
 )
-def test_mask_is_trimmed_to_the_vocabulary(mask):
+def test_mask_is_selective_to_the_vocabulary(mask):
     assert check(AdjustedLogits(mask=mask)).mask == b"\6\0\0"
 
 

@@ -694,5 +694,5 @@ def test_a_model_whose_head_is_elsewhere_is_read_whole():
 
     runner_engine = make_engine(Wrapped())
 
-    assert not runner_engine._runner.head.is_trimmed
+    assert not runner_engine._runner.head.is_selective
     assert run(runner_engine, ask("Hello")).ids == expected

@@ -112,7 +112,7 @@ def test_types_of_caches_and_logits_are_as_they_should_be(family, kind, model):
     states = {dtype for is_state, dtype in types if is_state}
 
     assert runner.computes_in_16_bit
-    assert runner.head.is_trimmed
+    assert runner.head.is_selective
     assert runner.profile.sharing >= Sharing.RAGGED
     assert keys <= {dtype}
     assert states <= {dtype} | ({mx.float32} if family in FLOAT32_STATES else set())

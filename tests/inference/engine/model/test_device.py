@@ -1,4 +1,4 @@
-"""What follows from the kind of device and from the type of the weights."""
+"""Defaults that depend on the device and on the type of the weights."""
 
 import mlx.core as mx
 import pytest
@@ -33,7 +33,7 @@ def test_a_quantized_model_computes_in_the_type_of_its_scales(dtype, expected):
 
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16])
 @pytest.mark.parametrize("adaptive", [None, True, False])
-def test_chunks_do_not_follow_measured_time_in_16_bits_unless_allowed(dtype, adaptive):
+def test_chunks_are_not_adaptive_in_16_bits_unless_allowed(dtype, adaptive):
     model = build_model("llama")
     model.set_dtype(dtype)
     runner = runner_of(model)
@@ -44,9 +44,11 @@ def test_chunks_do_not_follow_measured_time_in_16_bits_unless_allowed(dtype, ada
     assert learns is (dtype == mx.float32 if adaptive is None else adaptive)
 
 
-def test_a_profile_that_is_not_timed_is_never_corrected():
+def test_chunks_are_not_adaptive_without_a_timed_profile():
     runner = runner_of(build_model("llama"))
     assert isinstance(runner.profile, ModelProfile)
     runner.profile = structs.replace(runner.profile, is_timed=False)
 
-    assert not Engine(runner, TRAITS, EngineConfig(adaptive_chunks=True))._pace._learns
+    engine = Engine(runner, TRAITS, EngineConfig(adaptive_chunks=True))
+
+    assert not engine.inspect().learns_chunk_size

@@ -1,4 +1,4 @@
-"""When mlx's idle buffers are given back, and when they are not."""
+"""Device memory: its size, wiring, locking, and when mlx's cached buffers are released."""
 
 import logging
 import os
@@ -14,14 +14,14 @@ from tiny import ask, finish, make_engine, run, submit
 
 @pytest.fixture(name="clears")
 def _clears(monkeypatch):
-    """Counts calls of `clear_cache`, on a device that looks as if much lay idle."""
+    """Calls of `clear_cache`, with large cached buffers."""
     calls = []
     monkeypatch.setattr(mx, "clear_cache", lambda: calls.append(1))
     monkeypatch.setattr(mx, "get_cache_memory", lambda: 10**9)
     return calls
 
 
-def test_nothing_is_given_back_between_two_tokens(clears):
+def test_cached_buffers_are_not_released_between_two_tokens(clears):
     engine = make_engine()
     submit(engine, ask(max_tokens=60))
     submit(engine, ask("later", max_tokens=40))
@@ -31,7 +31,7 @@ def test_nothing_is_given_back_between_two_tokens(clears):
     assert clears == []
 
 
-def test_much_that_lies_idle_is_given_back_once_between_requests(clears):
+def test_large_cached_buffers_are_released_once_between_requests(clears):
     engine = make_engine()
     run(engine, *(ask(max_tokens=20) for _ in range(3)))
     engine.step()
@@ -40,7 +40,7 @@ def test_much_that_lies_idle_is_given_back_once_between_requests(clears):
     assert clears == [1]
 
 
-def test_little_that_lies_idle_is_kept(clears, monkeypatch):
+def test_small_cached_buffers_are_kept(clears, monkeypatch):
     monkeypatch.setattr(mx, "get_cache_memory", lambda: 1000)
     engine = make_engine()
     run(engine, ask())
@@ -49,7 +49,7 @@ def test_little_that_lies_idle_is_kept(clears, monkeypatch):
     assert clears == []
 
 
-def test_when_memory_is_short_it_is_given_back_before_more_runs(clears, monkeypatch):
+def test_cached_buffers_are_released_before_admission_if_memory_is_short(clears, monkeypatch):
     engine = make_engine()
     monkeypatch.setattr(mx, "get_active_memory", memory_size)
     submit(engine, ask(max_tokens=20))
@@ -63,7 +63,7 @@ def test_when_memory_is_short_it_is_given_back_before_more_runs(clears, monkeypa
     finish(engine)
 
 
-def test_what_mlx_keeps_is_bounded(monkeypatch):
+def test_mlxs_buffer_cache_is_bounded(monkeypatch):
     limits = []
     monkeypatch.setattr(mx, "set_cache_limit", limits.append)
     MemoryPolicy()
@@ -76,7 +76,7 @@ GB = 10**9
 
 @pytest.fixture(name="gpu")
 def _gpu(monkeypatch):
-    """Looks like a GPU of a kind: what `device_info` says of it, and whether it is Metal's."""
+    """Imitate a GPU by its `device_info`, Metal or CUDA."""
 
     def look_like(info, *, is_metal):
         wired = []
@@ -90,26 +90,26 @@ def _gpu(monkeypatch):
     return look_like
 
 
-def test_caches_may_take_what_weights_leave():
+def test_default_kv_bytes_are_the_memory_without_the_weights():
     assert 0 < default_kv_bytes(0) < memory_size()
     assert default_kv_bytes(10**9) < default_kv_bytes(0)
     assert default_kv_bytes(2**62) == 0
 
 
-def test_metal_tells_how_much_memory_there_is(gpu):
+def test_memory_size_on_metal_is_the_recommended_working_set(gpu):
     gpu({"max_recommended_working_set_size": 123, "memory_size": 200}, is_metal=True)
 
     assert memory_size() == 123
 
 
-def test_memory_of_a_cuda_card_is_the_cards_and_not_the_hosts(gpu):
+def test_memory_size_on_cuda_is_the_cards(gpu):
     gpu({"total_memory": 80 * GB, "free_memory": 79 * GB}, is_metal=False)
 
     assert memory_size() == 80 * GB
     assert default_kv_bytes(16 * GB) == 46 * GB  # 72 less 16 of weights and 10 of reserve
 
 
-def test_a_cpu_has_the_hosts_memory_even_beside_a_gpu(monkeypatch):
+def test_memory_size_on_a_cpu_is_the_hosts_even_if_there_is_a_gpu(monkeypatch):
     expected = memory_size()
     monkeypatch.setattr(mx, "device_info", lambda: {"max_recommended_working_set_size": 123})
     monkeypatch.setattr(mx.metal, "is_available", lambda: True)
@@ -118,7 +118,7 @@ def test_a_cpu_has_the_hosts_memory_even_beside_a_gpu(monkeypatch):
     assert not memory.wire_memory()
 
 
-def test_a_gpu_that_tells_nothing_has_the_hosts_memory(gpu):
+def test_memory_size_of_an_unknown_gpu_is_the_hosts(gpu):
     expected = memory_size()
     gpu({}, is_metal=False)
 
@@ -126,7 +126,7 @@ def test_a_gpu_that_tells_nothing_has_the_hosts_memory(gpu):
 
 
 @pytest.mark.parametrize("weights", [2, 9])
-def test_weights_caches_and_idle_buffers_fit_into_unified_memory(gpu, weights):
+def test_weights_caches_and_cached_buffers_fit_into_unified_memory(gpu, weights):
     gpu({"max_recommended_working_set_size": 11 * GB}, is_metal=True)
     idle = 11 * GB // 8
 
@@ -147,7 +147,7 @@ def test_no_memory_is_wired_on_cuda(gpu):
     assert wired == []
 
 
-def test_locking_memory_on_metal_is_wiring_it(gpu):
+def test_locking_memory_on_metal_wires_it(gpu):
     wired = gpu({"max_recommended_working_set_size": 5}, is_metal=True)
 
     assert memory.lock_memory()
@@ -155,7 +155,7 @@ def test_locking_memory_on_metal_is_wiring_it(gpu):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="CUDA's driver is Linux's here")
-def test_locking_memory_with_cuda_locks_nothing_and_says_so(gpu, monkeypatch, caplog):
+def test_locking_memory_with_cuda_locks_nothing_and_logs_it(gpu, monkeypatch, caplog):
     gpu({"total_memory": 80 * GB}, is_metal=False)
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda *_, **__: pytest.fail("locks host memory"))
 
@@ -164,7 +164,7 @@ def test_locking_memory_with_cuda_locks_nothing_and_says_so(gpu, monkeypatch, ca
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mlockall is Linux's")
-def test_where_memory_cannot_be_locked_the_log_says_why(monkeypatch, caplog):
+def test_a_failure_to_lock_memory_is_logged_with_the_reason(monkeypatch, caplog):
     class Refusing:
         def mlockall(self, flags):
             memory.ctypes.set_errno(12)
@@ -179,7 +179,7 @@ def test_where_memory_cannot_be_locked_the_log_says_why(monkeypatch, caplog):
 
 @pytest.mark.process
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_memory_is_locked_or_it_is_said_why():
+def test_memory_is_locked_or_the_reason_is_logged():
     code = (
         "from concordance_inference.engine.model.memory import lock_memory;"
         "locked = lock_memory();"

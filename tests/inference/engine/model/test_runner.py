@@ -11,13 +11,13 @@ ROWS = 8
 
 
 def plan_of(num_tokens, lengths):
-    """A step in which all rows but the last decode, and the last reads a chunk of a prompt."""
+    """A step in which the last row prefills a chunk and all others decode."""
     decode = Pass(0, tuple(lengths[:-1]), tuple(RowRead(i, lengths[i], 1, (5,)) for i in range(7)))
     chunk = RowRead(ROWS - 1, lengths[-1], num_tokens, (5,) * num_tokens, 0)
     return StepPlan((decode, Pass(ROWS - 1, (lengths[-1],), (chunk,))))
 
 
-def test_the_passes_of_a_step_write_into_the_same_buffers_and_not_into_copies():
+def test_the_passes_of_a_step_write_into_the_caches_and_not_into_copies():
     runner = runner_of(build_model("llama"))
     runner.cache.rebuild((), ROWS, longest=4096)
     runner.cache.reserve(4096)
@@ -34,12 +34,12 @@ def test_the_passes_of_a_step_write_into_the_same_buffers_and_not_into_copies():
 
 
 def chunk_of(start, num_tokens):
-    """A step that reads a chunk in the middle of a prompt, and scores nothing."""
+    """A step that prefills a chunk in the middle of a prompt, without logits."""
     read = RowRead(0, start, num_tokens, (5,) * num_tokens, 0)
     return StepPlan((Pass(0, (start,), (read,)),))
 
 
-def test_chunks_that_follow_each_other_write_into_the_same_buffers():
+def test_consecutive_chunks_write_into_the_caches_and_not_into_copies():
     runner = runner_of(build_model("llama"))
     runner.cache.rebuild((), 1, longest=16384)
     runner.cache.reserve(16384)
@@ -56,7 +56,7 @@ def test_chunks_that_follow_each_other_write_into_the_same_buffers():
     assert mx.get_peak_memory() - before < layer_bytes / 2
 
 
-def test_at_most_one_chunk_is_under_way_while_the_next_is_built(monkeypatch):
+def test_at_most_one_chunk_is_running_while_the_next_is_built(monkeypatch):
     events = []
     run_async, wait = mx.async_eval, mx.eval
     monkeypatch.setattr(mx, "async_eval", lambda *a: (events.append("launch"), run_async(*a)))
@@ -72,7 +72,7 @@ def test_at_most_one_chunk_is_under_way_while_the_next_is_built(monkeypatch):
 
 
 @pytest.mark.parametrize("family", EVERY_FAMILY)
-def test_chunks_that_are_not_waited_for_leave_the_same_caches(family):
+def test_overlapping_chunks_leave_the_same_caches(family):
     model = model_named(family)
     prompt = [7 * i % 250 for i in range(40)]
     logits = []

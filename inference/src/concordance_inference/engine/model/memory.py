@@ -1,4 +1,4 @@
-"""The device's memory: its size, keeping weights in it, giving back idle buffers."""
+"""Device memory: its size, wiring and locking it, and releasing mlx's cached buffers."""
 
 import ctypes
 import logging
@@ -11,13 +11,13 @@ from concordance_inference.engine.model import device
 
 logger = logging.getLogger(__name__)
 
-#: mlx may keep freed buffers up to this fraction of the device's memory.
+#: mlx may cache freed buffers up to this fraction of the device's memory.
 _IDLE_FRACTION = 1 / 8
 
-#: From this fraction of the memory on, idle buffers are given back.
+#: Above this fraction of the device's memory, cached buffers are released.
 _PRESSURE = 0.9
 
-#: Less than this is not worth giving back between requests, in bytes.
+#: Cached buffers below this size are kept between requests, in bytes.
 _WORTH_CLEARING = 64 * 1024 * 1024
 
 _MCL_CURRENT_AND_FUTURE = 3  # of Linux's <sys/mman.h>
@@ -26,8 +26,8 @@ _MCL_CURRENT_AND_FUTURE = 3  # of Linux's <sys/mman.h>
 def memory_size() -> int:
     """Return the memory that models can use on the default device, in bytes.
 
-    On Metal, what the system recommends for a process; on CUDA, the card's memory; on a CPU, the
-    machine's.
+    On Metal the working set that the system recommends for a process, on CUDA the card's memory, on
+    a CPU the machine's.
     """
     if device.runs_on_gpu():
         info = mx.device_info()
@@ -38,11 +38,11 @@ def memory_size() -> int:
 
 
 def default_kv_bytes(weight_bytes: int) -> int:
-    """Return the bytes that the caches of requests may take if `--kv-memory` does not say.
+    """Return the default of `--kv-memory`, the bytes for the caches of requests.
 
-    On a GPU, what the weights leave, less a reserve for the buffers that mlx keeps and for what a
-    pass computes. On a CPU, half of what the weights leave: the machine has other things to do
-    with its memory.
+    On a GPU, 90 % of the memory without the weights and without a reserve for mlx's cached buffers
+    and the activations of a pass. On a CPU, half of the memory without the weights, since the
+    machine runs other programs too.
 
         16 GB Mac, 11.4 recommended, 1.8 of weights:   10.3 - 1.8 - 1.4 = 7.0 GB
 
@@ -55,7 +55,7 @@ def default_kv_bytes(weight_bytes: int) -> int:
 
 
 def wire_memory() -> bool:
-    """Keep what the GPU uses in memory, on Metal, as mlx-lm does; return whether that is done.
+    """Wire the GPU's memory on Metal, as mlx-lm does; return True if it is wired.
 
     Without it, a model near the size of the working set runs several times slower.
     """
@@ -66,36 +66,36 @@ def wire_memory() -> bool:
 
 
 class MemoryPolicy:
-    """Gives back buffers that mlx keeps for later: between requests, or when memory is short.
+    """Releases mlx's cached buffers between requests, or when memory is short.
 
-    Never between two tokens: the next one needs the same buffers again.
+    Never between two tokens: the next token needs the same buffers again.
     """
 
     def __init__(self) -> None:
-        """Bound what mlx keeps, and wire memory on Metal."""
+        """Bound mlx's buffer cache, and wire memory on Metal."""
         self._size = memory_size()
         wire_memory()
         mx.set_cache_limit(int(_IDLE_FRACTION * self._size))
 
     def between_requests(self) -> None:
-        """Nothing runs: give back what lies idle, if it is much."""
+        """Release cached buffers above a size; no request is running."""
         if mx.get_cache_memory() > _WORTH_CLEARING:
             mx.clear_cache()
 
     def before_admission(self) -> None:
-        """More is going to run: give back what lies idle, if memory is short."""
+        """Release cached buffers if memory is short; requests are about to start."""
         if mx.get_active_memory() + mx.get_cache_memory() > _PRESSURE * self._size:
             mx.clear_cache()
 
 
 def lock_memory() -> bool:
-    """Lock what the process has, and what it will have, into memory (`--mlock`).
+    """Lock the present and future memory of the process (`--mlock`).
 
-    Linux only. On Metal, memory is wired in any case. On a GPU of its own, the weights are not in
-    the process's memory, and nothing needs to be locked.
+    Linux on a CPU only: on Metal, memory is wired in any case; with CUDA, the weights are in the
+    card's memory.
 
     Returns:
-        True where the weights stay in memory; if not, the log says why.
+        True if the weights remain in memory; if not, the reason is logged.
     """
     if wire_memory():
         return True

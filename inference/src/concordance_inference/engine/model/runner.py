@@ -1,4 +1,4 @@
-"""Runs the model: a plan in, the scores of the positions that it asks for out."""
+"""Runs the model: takes a plan, returns the logits of the positions that it requests."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,34 +15,34 @@ from concordance_inference.engine.plan import Pass, StepPlan
 
 
 class PassLogits(Struct, frozen=True, eq=False):
-    """What a forward pass scored."""
+    """The logits of a forward pass."""
 
     logits: mx.array  # (positions, vocab) float32, still being computed
-    positions: tuple[tuple[int, int], ...]  # row, and how many tokens stand before the position
+    positions: tuple[tuple[int, int], ...]  # row, and length of the prefix that the logits follow
 
 
 class ModelRunner:
-    """A model and the caches of the batch. Belongs to one thread, as every mlx array does."""
+    """A model and the caches of the batch. Used by one thread only, as every mlx array is."""
 
     def __init__(
         self, model: Any, profile: ModelProfile | None = None, *, margin: int = MARGIN
     ) -> None:
-        """Take a loaded model.
+        """Make empty caches, and log which rows can share passes.
 
         Args:
-            model: One of mlx-lm's.
-            profile: What is known of it; found out by running it if left out.
-            margin: How many tokens behind its window a sliding layer keeps.
+            model: One of mlx-lm's, loaded.
+            profile: Its calibration; `None` to calibrate it now.
+            margin: Tokens that a sliding-window layer keeps beyond its window.
         """
         self.profile = profile or profile_of(model, margin=margin)
-        self.head = SelectiveHead(model, is_trimmed=self.profile.is_trimmed)
+        self.head = SelectiveHead(model, is_selective=self.profile.is_selective)
         self.profile.layout.log(self.head.name)
         self.computes_in_16_bit = computes_in_16_bit(model)
-        self._unfinished: mx.array | None = None  # of the last step that scored nothing
+        self._unfinished: mx.array | None = None  # of the last step without logits
         self.cache = BatchCache(model, margin=margin, is_opaque=self.profile.is_opaque)
 
     def reset(self) -> None:
-        """Drop all rows, what they hold, and the passes that are under way."""
+        """Drop all rows, their caches, and the passes that are still running."""
         self._unfinished = None
         self.cache.rebuild((), 0)
 
@@ -50,36 +50,40 @@ class ModelRunner:
         """Launch the forward passes of a plan.
 
         Args:
-            plan: What to read.
+            plan: The tokens to process.
             sampled: The tokens just sampled, one for each row.  (rows,) int32
 
         Returns:
-            The scores that were asked for, still being computed. If none were, the passes run on,
-            and those of the step before have come to their end.
+            The requested logits, still being computed. A step without logits is launched and not
+            waited for, once the previous one of that kind has finished.
         """
-        scored: list[PassLogits] = []
+        results: list[PassLogits] = []
         logits: mx.array | None = None
         for pass_ in plan.passes:
             logits = run_pass(self.head, self.cache, pass_, _inputs(pass_, sampled))
             if pass_.needs_logits:
-                scored.append(PassLogits(logits, tuple(_lengths(pass_))))
+                results.append(PassLogits(logits, tuple(_prefix_lengths(pass_))))
             if len(plan.passes) > 1:
-                # Launched before the next is built, or that would write into a copy of the caches.
+                # Launch it before the next pass is built: while the graph of this one refers to the
+                # caches, the next would write into copies of them.
                 mx.async_eval(logits if pass_.needs_logits else self.cache.arrays())
-        if not scored and logits is not None:
+        if not results and logits is not None:
             self._launch(logits)
-        return scored
+        return results
 
     def _launch(self, last: mx.array) -> None:
-        """Start a step that scores nothing, and wait for the one before.
+        """Launch a step without logits, and wait for the previous one.
 
-        The device works on one chunk of a prompt while the graph of the next is built; nothing
-        else bounds how many are under way, with all that they compute. What is waited for is the
-        one position that the head scores in any case: to hold on to the caches would make the
-        next chunk write into copies of them.
+            host      build 1   launch 1   build 2   launch 2, wait for 1   build 3   launch 3 ...
+            device                         chunk 1 ...                 chunk 2 ...
+
+        The device prefills one chunk of a prompt while the host builds the graph of the next. No
+        sampled token limits how many chunks are queued, with the memory for their activations, so
+        this does. It waits for the one position that the head computes in any case, not for the
+        caches: while a reference to the caches is held, the next chunk writes into copies of them.
 
         Args:
-            last: The scores of the step's last pass.
+            last: The logits of the step's last pass.
         """
         mx.async_eval(self.cache.arrays(), last)
         before, self._unfinished = self._unfinished, last
@@ -88,25 +92,25 @@ class ModelRunner:
 
 
 def run_pass(head: SelectiveHead, cache: BatchCache, pass_: Pass, tokens: mx.array) -> mx.array:
-    """One forward pass.
+    """Build one forward pass.
 
     Args:
         head: The model.
-        cache: What it remembers of the rows.
-        pass_: What is read.
+        cache: The caches of the batch.
+        pass_: The rows and their tokens.
         tokens: (rows, tokens) int32
 
     Returns:
-        The scores of the wanted positions in order.  (positions, vocab) float32
+        The requested logits in order.  (positions, vocab) float32
     """
     cache.begin(pass_)
-    logits = head(tokens, cache.layers, list(_wanted(pass_)))
+    logits = head(tokens, cache.layers, list(_logit_positions(pass_)))
     cache.end()
     return logits
 
 
-def _wanted(pass_: Pass) -> Sequence[tuple[int, int]]:
-    """The positions to score: row and position in the pass."""
+def _logit_positions(pass_: Pass) -> Sequence[tuple[int, int]]:
+    """List the positions with logits as (row, position) in the pass."""
     return [
         (read.row - pass_.first, position)
         for read in pass_.reads
@@ -114,17 +118,20 @@ def _wanted(pass_: Pass) -> Sequence[tuple[int, int]]:
     ]
 
 
-def _lengths(pass_: Pass) -> Sequence[tuple[int, int]]:
-    """The same positions: row of the batch, and how many tokens stand before."""
+def _prefix_lengths(pass_: Pass) -> Sequence[tuple[int, int]]:
+    """List the same positions as (row of the batch, length of the prefix that logits follow)."""
     starts = {read.row: read.start for read in pass_.reads}
     return [
         (pass_.first + row, starts[pass_.first + row] + position + 1)
-        for row, position in _wanted(pass_)
+        for row, position in _logit_positions(pass_)
     ]
 
 
 def _inputs(pass_: Pass, sampled: mx.array | None) -> mx.array:
-    """The token ids that a pass's rows read, padded with zeros.  (rows, tokens) int32"""
+    """Build the token ids of a pass, padded with zeros.  (rows, tokens) int32
+
+    Known ids come from the plan, and pending ones from `sampled`, without waiting for the device.
+    """
     rows, num_tokens = len(pass_.starts), pass_.num_tokens
     known = [[0] * num_tokens for _ in range(rows)]
     from_device = [False] * rows
@@ -136,8 +143,8 @@ def _inputs(pass_: Pass, sampled: mx.array | None) -> mx.array:
     if not any(from_device):
         return mx.array(known, mx.int32)
     assert sampled is not None
-    fresh = sampled[pass_.rows, None]
+    pending = sampled[pass_.rows, None]
     if all(from_device):
-        return fresh
-    fresh = mx.pad(fresh, [(0, 0), (0, num_tokens - 1)])
-    return mx.where(mx.array(from_device)[:, None], fresh, mx.array(known, mx.int32))
+        return pending
+    pending = mx.pad(pending, [(0, 0), (0, num_tokens - 1)])
+    return mx.where(mx.array(from_device)[:, None], pending, mx.array(known, mx.int32))

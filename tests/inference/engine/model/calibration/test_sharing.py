@@ -40,7 +40,7 @@ def test_rows_share_every_pass_if_the_model_takes_masks_from_its_caches(family):
     assert layout_of(model).sharing is Sharing.PADDED
 
 
-def test_rows_with_states_share_passes_if_they_read_equally_many_tokens():
+def test_rows_with_recurrent_states_share_passes_of_equal_numbers_of_tokens():
     assert layout_of(model_named("mamba")).sharing is Sharing.RAGGED
 
 
@@ -56,7 +56,7 @@ def test_a_cache_keeps_the_widest_window_that_the_model_masks_with(window):
     assert layout_of(model).sharing is Sharing.PADDED
 
 
-def test_a_window_that_grows_after_positions_were_dropped_is_an_error():
+def test_a_window_that_grows_after_positions_were_dropped_raises():
     cache = BatchCache(model_named("gpt_oss"))
     (group,) = [group for group in cache.groups if isinstance(group, SlidingGroup)]
     group.rebuild((), 1, 99)
@@ -66,7 +66,7 @@ def test_a_window_that_grows_after_positions_were_dropped_is_an_error():
         group.mask_window(9)
 
 
-def test_a_model_that_masks_on_its_own_has_caches_of_its_own_and_runs_row_by_row(monkeypatch):
+def test_a_model_with_masks_of_its_own_gets_opaque_caches_and_runs_row_by_row(monkeypatch):
     """Its masks are of another shape than its keys as soon as some are dropped, tokens later."""
     model = build_model("gpt_oss", sliding_window=WIDE)
     monkeypatch.setattr(gpt_oss, "create_attention_mask", own_mask)
@@ -86,7 +86,7 @@ class Forgetful(llama.Model):
         return logits + before
 
 
-def test_a_model_that_keeps_something_outside_of_its_caches_is_refused():
+def test_a_model_with_state_outside_of_its_caches_is_rejected():
     model = model_named("llama")
     refused = Forgetful(model.args)
     refused.update(model.parameters())
@@ -95,7 +95,7 @@ def test_a_model_that_keeps_something_outside_of_its_caches_is_refused():
         layout_of(refused)
 
 
-def test_a_model_that_fails_with_its_own_caches_is_refused(monkeypatch):
+def test_a_model_that_fails_with_its_own_caches_is_rejected(monkeypatch):
     model = build_model("gpt_oss", sliding_window=8)
     monkeypatch.setattr(gpt_oss, "create_attention_mask", own_mask)  # wider than what is kept
 
@@ -103,7 +103,7 @@ def test_a_model_that_fails_with_its_own_caches_is_refused(monkeypatch):
         layout_of(model)
 
 
-def test_a_model_that_is_another_without_a_cache_is_served_as_with_one():
+def test_a_model_that_differs_without_a_cache_is_compared_with_one():
     """In gemma3n, layers share keys and values only if there is a cache."""
     model = compare.build("gemma3n")
 
@@ -111,7 +111,7 @@ def test_a_model_that_is_another_without_a_cache_is_served_as_with_one():
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_what_must_not_be_seen_is_noise_in_a_trial(seed):
+def test_positions_after_a_rows_length_are_noise_in_a_trial(seed):
     """gemma2 masks its heads instead of its rows if these are equally many.
 
     In new buffers it would see zeros, and with seed 2 hardly say something else.
@@ -119,7 +119,7 @@ def test_what_must_not_be_seen_is_noise_in_a_trial(seed):
     layout = layout_of(compare.build("gemma2", seed=seed))
 
     assert layout.sharing is Sharing.EQUAL
-    assert layout.why.endswith("ragged: other logits than alone")
+    assert layout.why.endswith("ragged: logits differ from those of the row alone")
 
 
 class RulesOut(llama.Model):
@@ -133,22 +133,22 @@ class RulesOut(llama.Model):
         return logits
 
 
-def test_tokens_that_a_model_rules_out_are_no_difference():
+def test_logits_that_a_model_sets_to_minus_infinity_are_equal():
     model = RulesOut(model_named("llama").args)
     mx.eval(model.parameters())
 
     assert layout_of(model) == Layout(Sharing.PADDED)
-    assert SelectiveHead(model).is_trimmed
+    assert SelectiveHead(model).is_selective
 
 
-def test_a_model_without_numbers_runs_row_by_row_so_that_each_request_is_told():
+def test_a_model_with_nan_logits_runs_row_by_row_so_that_each_request_fails_alone():
     model = RulesOut(model_named("llama").args)
     model.value = mx.nan
 
     layout = layout_of(model)
 
     assert layout.sharing is Sharing.ALONE
-    assert "its logits are not numbers" in layout.why
+    assert "its logits are NaN" in layout.why
 
 
 class Raises(llama.Model):
@@ -163,7 +163,7 @@ class Raises(llama.Model):
         return super().__call__(inputs, cache=cache)
 
 
-def test_arithmetic_that_only_one_length_can_do_makes_rows_run_one_by_one():
+def test_a_model_whose_arithmetic_needs_one_length_runs_row_by_row():
     layout = layout_of(Raises(model_named("llama").args))
 
     reason = "TypeError: arange(): incompatible function arguments"
@@ -171,7 +171,7 @@ def test_arithmetic_that_only_one_length_can_do_makes_rows_run_one_by_one():
 
 
 @pytest.mark.parametrize("num_rows", [1, 2])
-def test_memory_that_does_not_suffice_is_no_reason_to_run_row_by_row(num_rows):
+def test_running_out_of_memory_in_a_trial_raises(num_rows):
     model = Raises(model_named("llama").args)
     model.error = RuntimeError("[malloc] Unable to allocate 99 bytes")
     head = SelectiveHead(model)
@@ -181,31 +181,31 @@ def test_memory_that_does_not_suffice_is_no_reason_to_run_row_by_row(num_rows):
         find_layout(head, partial(BatchCache, model, margin=0))
 
 
-def test_what_rows_share_is_in_the_log_also_if_the_profile_is_known(caplog):
+def test_sharing_is_logged_with_a_known_profile_too(caplog):
     model = model_named("llama")
     profile = profile_of(model, measures_cost=False)
 
     with caplog.at_level(logging.INFO):
         ModelRunner(model, profile)
 
-    assert "llama: rows share forward passes whatever they hold and read" in caplog.messages
+    assert "llama: all rows share forward passes" in caplog.messages
 
 
-def test_why_rows_share_nothing_is_a_warning_in_the_log(caplog):
-    layout = Layout(Sharing.ALONE, why="its caches are of a kind of its own")
+def test_rows_that_share_nothing_are_logged_as_a_warning_with_the_reason(caplog):
+    layout = Layout(Sharing.ALONE, why="its caches are of an unknown kind")
 
     layout.log("deepseek_v41")
 
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage() == (
-        "deepseek_v41: rows run one by one, so that a batch is no faster than its rows in turn "
-        "(its caches are of a kind of its own)"
+        "deepseek_v41: each row runs alone, so that a batch is no faster than its rows one after "
+        "another (its caches are of an unknown kind)"
     )
 
 
 @pytest.mark.parametrize("chunk", [3, 64])
-def test_a_model_whose_window_is_wider_than_its_cache_says_what_it_says_without_one(chunk):
+def test_a_model_whose_window_is_wider_than_its_cache_matches_one_without_a_cache(chunk):
     model = build_model("plamo3", sliding_window=8)
     prompts = [bytes(range(40, 40 + n)) for n in (3, 9, 30)]
 

@@ -1,1 +1,1 @@
-"""What is measured about a model when it is loaded."""
+"""Calibration: what is measured and tried when a model is loaded."""

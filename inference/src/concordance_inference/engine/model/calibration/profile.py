@@ -1,4 +1,4 @@
-"""What is found out about a model when it is loaded, by running it."""
+"""Calibrates a model when it is loaded, by running it."""
 
 from functools import partial
 from typing import Any
@@ -14,34 +14,36 @@ from concordance_inference.engine.model.calibration.sharing import Layout, find_
 from concordance_inference.engine.model.lm_head import SelectiveHead
 from concordance_inference.engine.plan import Pass, PassCost, RowRead, Sharing
 
+#: Tokens of the pass that measures the size of the caches.
 _TOKENS = 16
 
 
 class ModelProfile(Struct, frozen=True, kw_only=True):
-    """What the planner and the scheduler have to know of a model."""
+    """The calibration of a model, for the planner, admission and the KV budget."""
 
     sharing: Sharing  # which rows can share a pass
     is_opaque: bool = False  # each row has mlx-lm's own caches, whatever these are
     why: str = ""  # why rows cannot share more, in words
-    is_trimmed: bool | None = None  # the head computes wanted positions only; `None`: not known
-    footprint: Footprint  # what its caches take
-    cost: PassCost = PassCost()  # what its passes cost; in seconds, if `is_timed`
+    is_selective: bool | None = None  # the LM head can run on selected positions; `None`: unknown
+    footprint: Footprint  # of its caches
+    cost: PassCost = PassCost()  # of its passes; in seconds, if `is_timed`
     is_timed: bool = False
     is_steady: bool = True  # False: the machine was busy while the cost was measured
 
     @property
     def layout(self) -> Layout:
-        """How the rows of a batch are laid out."""
+        """The part of the profile that trials determine."""
         return Layout(self.sharing, self.is_opaque, self.why)
 
 
 def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) -> ModelProfile:
-    """Run a model a few times to find out what it can share, takes and costs.
+    """Run a model a few times to determine its sharing, footprint and cost.
 
     Args:
         model: One of mlx-lm's.
-        margin: How many tokens behind its window a sliding layer keeps.
-        measures_cost: Whether to time it, so that plans depend on this machine's speed.
+        margin: Tokens that a sliding-window layer keeps beyond its window.
+        measures_cost: False to leave the default cost, so that plans do not depend on the speed of
+            this machine.
     """
     head = SelectiveHead(model)
     layout = find_layout(head, partial(BatchCache, model, margin=0))
@@ -51,7 +53,7 @@ def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) 
         sharing=layout.sharing,
         is_opaque=layout.is_opaque,
         why=layout.why,
-        is_trimmed=head.is_trimmed,
+        is_selective=head.is_selective,
         footprint=footprint,
     )
     if not measures_cost:
