@@ -10,12 +10,12 @@ from records import Records
 
 @mod(max_backtrack=None)
 class Airline:
-    """Answers a customer, or calls the tool that is needed next, as the airline's policy has it."""
+    """Replies to a customer, or calls the next tool, according to the airline's policy."""
 
-    now: datetime | None = None  # the time to go by: the clock's if left out
+    now: datetime | None = None  # the current time; the clock's if omitted
 
     def __init__(self) -> None:
-        """Begin a case with what the conversation tells."""
+        """Start a case from the conversation."""
         self.flow = FlowEngine(entry_question=ENTRY, state_factory=self._opened)
 
     def forward_pass(
@@ -25,7 +25,7 @@ class Airline:
         return self.flow.handle_event(event, actions, tokenizer)
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Follow an answer to where it leads."""
+        """Follow the route of a reply."""
         return self.flow.handle_event(event, actions, tokenizer)
 
     def _opened(self, request_id: str) -> Case:

@@ -1,7 +1,7 @@
-"""The flow: what the model is asked about the customer's words, and where its answers lead.
+"""The flow: questions to the model about the customer's messages, and routes after its replies.
 
-The model reads; it does not decide. What can be known without it, from records or by looking for a
-number in what the customer wrote, it is not asked.
+The model understands the customer; it does not decide. It is not asked for facts that are in
+records, or that a search of the customer's messages finds.
 """
 
 from dataclasses import dataclass, field
@@ -17,13 +17,13 @@ from records import DATE, FLIGHT_NUMBER, RESERVATION_ID, Flight, Records, Reserv
 
 UNKNOWN = "unknown"
 
-#: What the customer is asked before something is changed ends in this, by what is wanted.
+#: The end of the confirmation question, by intent.
 SHALL_I = {"cancel": "Shall I cancel it?", "change": "Shall I change it?"}
 
 
 @dataclass
 class Case:
-    """One request: what is known, and what the model answered."""
+    """One request: known facts, and the model's replies."""
 
     request_id: str
     records: Records
@@ -32,14 +32,14 @@ class Case:
 
     @property
     def reservation(self) -> Reservation:
-        """The one that is spoken of, when it has been looked up."""
+        """The reservation in question, if it was looked up."""
         found = self.records.reservations[self.answers["reservation"]]
         assert found is not None
         return found
 
     @property
     def statuses(self) -> list[Status]:
-        """Those of its flights that are known."""
+        """The known statuses of its flights."""
         known = self.records.statuses
         return [known[flight] for flight in self.reservation.flights if flight in known]
 
@@ -48,13 +48,13 @@ Question = FlowQuestion[Case]
 
 
 def ask(name: str, text: str, *choices: str) -> Question:
-    """A question about what the customer wrote; it and its answer are taken back at once."""
+    """Make a question about the customer's messages; it is erased together with its reply."""
     prompt = f"({name}) {text} ({', '.join(choices)}): "
     return FlowQuestion(name, prompt, ChoicesStrat(choices), erase_mode="all")
 
 
 def find(name: str, text: str, candidates: list[str]) -> Question:
-    """A question for one of several that the customer wrote; only asked if there are several."""
+    """Make a question for one of several mentioned values; skipped if there is only one."""
     question = ask(name, text, *candidates, UNKNOWN)
     known = (candidates or [UNKNOWN])[0]
     return question.with_auto_answer(lambda _: known if len(candidates) < 2 else None)
@@ -73,16 +73,16 @@ def call(*calls: tuple[str, dict[str, Any]]) -> FlowRoute:
 
 
 def hand_over(case: Case) -> FlowRoute:
-    """Leave it to people, and tell them what it is about."""
+    """Transfer to a person, with a summary."""
     about = case.answers.get("reservation", "no reservation")
     return call(("transfer_to_human", {"summary": f"{case.answers['wants']}, {about}"}))
 
 
-# What is wanted
+# Intents
 
 
 def already_known(case: Case) -> str | None:
-    """What the customer wants, where that follows from what was done or asked last."""
+    """The customer's intent, if it follows from the last action or question."""
     if case.records.news:
         return "news"
     said = case.records.last_said
@@ -90,7 +90,7 @@ def already_known(case: Case) -> str | None:
 
 
 def tell_news(case: Case) -> Any:
-    """Tell the customer what was done; what could not be done, people have to look at."""
+    """Report what was done; transfer to a person what could not be done."""
     change = case.records.news
     assert change is not None
     if change.has_failed and change.name == "transfer_to_human":
@@ -110,13 +110,13 @@ NEWS = {
 
 
 def which_reservation(case: Case) -> Question:
-    """Find out which reservation it is about."""
+    """Determine the reservation."""
     numbers = case.records.mentioned(RESERVATION_ID)
     return find("reservation", "Which reservation is it about?", numbers).then(look_up)
 
 
 def look_up(case: Case) -> Any:
-    """Get the records that are needed, and go to what is wanted."""
+    """Request the necessary records, then route by intent."""
     number = case.answers["reservation"]
     if number == UNKNOWN:
         return "What is your reservation number? It has three letters and three digits."
@@ -135,7 +135,7 @@ def look_up(case: Case) -> Any:
 
 
 def confirmed(case: Case, what: str, act: FlowRoute) -> Any:
-    """Act only when the customer was asked, in these words, and agreed."""
+    """Act only if the customer was asked in these words and agreed."""
     asked = f"{what} {SHALL_I[case.answers['wants']]}"
     if case.records.last_said != asked:
         return asked
@@ -143,7 +143,7 @@ def confirmed(case: Case, what: str, act: FlowRoute) -> Any:
     return agrees.on("yes", act).otherwise("Then I leave it as it is. What else can I do for you?")
 
 
-# What is done about it
+# Actions
 
 
 def cancel(case: Case) -> Any:
@@ -173,7 +173,7 @@ WHY = (
 
 
 def change(case: Case) -> Any:
-    """Find out what is to be changed into what, if the policy allows it."""
+    """Determine the change, if the policy allows it."""
     match policy.change(case.reservation, case.statuses):
         case Ruling.NEEDS_HUMAN:
             return hand_over
@@ -189,7 +189,7 @@ def change(case: Case) -> Any:
 
 
 def changed(case: Case) -> Any:
-    """Ask for what is missing, and then whether it is right; and change it."""
+    """Ask for missing details, then for confirmation; then change the flight."""
     wanted = [case.answers[name] for name in ("old flight", "new flight", "new date")]
     if UNKNOWN in wanted:
         return MISSING[wanted.index(UNKNOWN)]
@@ -210,7 +210,7 @@ MISSING = (
 
 
 def compensate(case: Case) -> Any:
-    """Send a certificate, once, if the policy has one."""
+    """Send a certificate, once, if the policy grants one."""
     number = case.reservation.reservation_id
     done = [c for c in case.records.changes if c.name == "send_certificate" and not c.has_failed]
     if number in [change.arguments["reservation_id"] for change in done]:
@@ -222,13 +222,13 @@ def compensate(case: Case) -> Any:
 
 
 def tell_bags(case: Case) -> str:
-    """Say how many bags are free."""
+    """Report the number of free bags."""
     count = policy.free_bags(case.reservation)
     return f"Each passenger has {count} free bags; each further one is ${policy.BAG_PRICE}."
 
 
 def tell_status(case: Case) -> str:
-    """Say how the flights are doing."""
+    """Report the status of the flights."""
     pairs = zip(case.reservation.flights, case.statuses, strict=True)
     return " ".join(f"Flight {flight} is {status}." for flight, status in pairs)
 

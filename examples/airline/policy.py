@@ -1,6 +1,6 @@
-"""The airline's policy, and nothing else: functions of records, for those who decide about it.
+"""The airline's policy: functions of records.
 
-No model is asked here, and none can talk its way around it.
+No model takes part, and none can override it.
 """
 
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from enum import Enum, auto
 
 from records import Reservation, Status
 
-#: Within this time everybody may cancel.
+#: Within this time every customer may cancel.
 CHANGE_OF_MIND = timedelta(hours=24)
 
-#: Reasons for which the travel insurance pays.
+#: Reasons that the travel insurance covers.
 INSURED_REASONS = ("illness", "weather")
 
-#: Free bags of a passenger, by membership and cabin; each further one costs `BAG_PRICE` dollars.
+#: Free bags of a passenger, by membership and cabin; each additional bag costs `BAG_PRICE` dollars.
 FREE_BAGS = {
     "regular": {"basic_economy": 0, "economy": 1, "business": 2},
     "silver": {"basic_economy": 1, "economy": 2, "business": 3},
@@ -23,12 +23,12 @@ FREE_BAGS = {
 }
 BAG_PRICE = 50
 
-#: What a passenger gets, in dollars, for a flight that did not leave, or left late.
+#: Compensation per passenger in dollars, for a cancelled or delayed flight.
 CERTIFICATE = {"cancelled": 100, "delayed": 50}
 
 
 class Ruling(Enum):
-    """What the policy says about something that a customer wants."""
+    """The policy's decision about a request of the customer."""
 
     ALLOWED = auto()
     REFUSED = auto()
@@ -39,13 +39,13 @@ class Ruling(Enum):
 def cancellation(
     reservation: Reservation, statuses: Sequence[Status], now: datetime, reason: str | None = None
 ) -> Ruling:
-    """Whether a reservation may be cancelled against a refund.
+    """Decide whether a reservation may be cancelled with a refund.
 
     Args:
-        reservation: What is to be cancelled.
-        statuses: Those of its flights.
+        reservation: The reservation to cancel.
+        statuses: The statuses of its flights.
         now: The time of the request.
-        reason: The customer's, if it is known.
+        reason: The customer's reason, if known.
     """
     if needs_human(statuses):
         return Ruling.NEEDS_HUMAN
@@ -60,7 +60,7 @@ def cancellation(
 
 
 def change(reservation: Reservation, statuses: Sequence[Status]) -> Ruling:
-    """Whether the flights of a reservation may be changed."""
+    """Decide whether the flights of a reservation may be changed."""
     if needs_human(statuses):
         return Ruling.NEEDS_HUMAN
     return Ruling.REFUSED if reservation.cabin == "basic_economy" else Ruling.ALLOWED
@@ -78,10 +78,10 @@ def compensation(reservation: Reservation, statuses: Sequence[Status]) -> int:
 
 
 def free_bags(reservation: Reservation) -> int:
-    """How many bags each passenger may check without paying."""
+    """The number of free checked bags per passenger."""
     return FREE_BAGS[reservation.membership][reservation.cabin]
 
 
 def needs_human(statuses: Sequence[Status]) -> bool:
-    """Whether people have to look at it: some of the journey is flown, or nobody knows."""
+    """True if a person must handle it: part of the journey is flown, or its state is unknown."""
     return not {"flying", "landed", "unknown"}.isdisjoint(statuses)

@@ -1,7 +1,7 @@
-"""What a conversation tells: the airline's records, as its tools returned them, and what was said.
+"""Facts from a conversation: the airline's records, as its tools returned them, and the messages.
 
-Knows no policy and no questions. A record that is not what its tool promises ends the request
-with an error that names the field: whoever connects the tools has to see that.
+Knows no policy and no questions. A malformed record ends the request with an error that names the
+field, for the developers who connect the tools.
 """
 
 import re
@@ -13,12 +13,12 @@ import msgspec
 from concordance_sdk import FunctionCall, Message, tool_call_pairs
 from msgspec import Meta, Struct
 
-#: How customers write them: three letters and three digits, two and three, and a date.
+#: Formats in messages: a reservation (ABC123), a flight (AB123), a date.
 RESERVATION_ID = r"\b[A-Z]{3}\d{3}\b"
 FLIGHT_NUMBER = r"\b[A-Z]{2}\d{3}\b"
 DATE = r"\b\d{4}-\d\d-\d\d\b"
 
-#: The tools that change something, or begin to.
+#: Tools that change something, or start to.
 CHANGING = ("cancel_reservation", "update_flights", "send_certificate", "transfer_to_human")
 
 
@@ -56,7 +56,7 @@ class FlightStatus(Flight, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """A tool that was called to change something, and whether it did."""
+    """A tool call that changes something, and whether it succeeded."""
 
     name: str
     arguments: dict[str, Any]
@@ -64,14 +64,16 @@ class Change(Struct, frozen=True):
 
 
 class Records:
-    """What is known after some messages. Of two results about the same thing the later counts."""
+    """The facts after some messages. Later results replace earlier ones."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
         """Read the messages."""
-        self.reservations: dict[str, Reservation | None] = {}  # None: there is none of that number
+        self.reservations: dict[
+            str, Reservation | None
+        ] = {}  # None: no reservation with that number
         self.statuses: dict[Flight, Status] = {}
         self.changes: list[Change] = []
-        self.news: Change | None = None  # the last one, if the customer has not been told of it
+        self.news: Change | None = None  # the last one, if not yet reported to the customer
         self._messages = messages
         for call, answer in tool_call_pairs(messages):
             if answer is not None:
@@ -79,7 +81,7 @@ class Records:
                 self.news = change if answer is messages[-1] else None
 
     def _taken(self, function: FunctionCall, text: str) -> Change | None:
-        """Take a result; return the change that it tells of, if it does."""
+        """Store a result; return the change that it reports, if any."""
         arguments = msgspec.json.decode(function.arguments)
         match function.name:
             case "get_reservation":
@@ -99,18 +101,18 @@ class Records:
 
     @property
     def last_said(self) -> str:
-        """What the customer was told, or asked, last."""
+        """The agent's last message to the customer."""
         said = [m.text for m in self._messages if m.role == "assistant" and m.text]
         return said[-1] if said else ""
 
     def mentioned(self, pattern: str) -> list[str]:
-        """What the customer wrote of a pattern, each once, in the order in which it first came."""
+        """Matches of a pattern in the customer's messages, each once, in order."""
         said = "\n".join(m.text for m in self._messages if m.role == "user").upper()
         return list(dict.fromkeys(re.findall(pattern, said)))
 
 
 def _is_error(text: str) -> bool:
-    """Whether a tool says that it failed: by an `error` in a JSON object."""
+    """True if a tool reported a failure: a JSON object with `error`."""
     try:
         result = msgspec.json.decode(text)
     except msgspec.DecodeError:

@@ -1,7 +1,7 @@
-"""Conversations as they were recorded, answer by answer, and the policy by itself.
+"""Recorded conversations, reply by reply, and the policy.
 
-Beside each of its answers a recording has what the model understood, by question: the model is
-scripted with that, and asked for nothing else.
+Each reply of a recording is annotated with what the model understood, by question. The scripted
+model uses these annotations and nothing else.
 """
 
 import json
@@ -32,7 +32,7 @@ ANSWERS = [
 
 
 class Reader:
-    """A model that has understood some things, and is asked about them."""
+    """A scripted model with given replies to some questions."""
 
     def __init__(self, understood, then=""):
         self.waiting = dict(understood)
@@ -40,7 +40,7 @@ class Reader:
         self.asked = None
 
     def __call__(self, completion):
-        """The next token of the answer to the question that stands last, or of free text."""
+        """The next token of the reply to the last question, or of free text."""
         said = bytes(completion).decode()
         if not said.startswith("("):
             return self.then.encode()[len(said)] if len(said) < len(self.then) else 256
@@ -51,20 +51,20 @@ class Reader:
 
 
 def answered(played):
-    """An answer as a recording has it."""
+    """A reply in the format of a recording."""
     calls = [[c.function.name, json.loads(c.function.arguments)] for c in played.tool_calls]
     return {"calls": calls} if calls else {"content": played.text}
 
 
 def recorded(message):
-    """The answer that stands in a recording, without the ids of its calls."""
+    """The reply in a recording, without the ids of its tool calls."""
     functions = [call["function"] for call in message.get("tool_calls", ())]
     calls = [[function["name"], json.loads(function["arguments"])] for function in functions]
     return {"calls": calls} if calls else {"content": message["content"]}
 
 
 @pytest.mark.parametrize(("name", "i"), ANSWERS)
-def test_every_answer_is_the_recorded_one(play, name, i):
+def test_reply_equals_the_recorded_one(play, name, i):
     messages = RECORDINGS[name]
     reader = Reader(messages[i]["understood"], then=messages[i].get("content") or "")
     played = play(
@@ -80,7 +80,7 @@ def test_every_answer_is_the_recorded_one(play, name, i):
     assert reader.waiting == {}
 
 
-def test_a_request_without_the_tools_is_told_which_one_it_lacks(play):
+def test_request_without_a_tool_ends_with_an_error_that_names_it(play):
     with pytest.raises(ConcordanceError, match="lacks 'get_reservation'"):
         play(
             Airline,
@@ -93,7 +93,7 @@ def test_a_request_without_the_tools_is_told_which_one_it_lacks(play):
 
 
 def reservation(**fields):
-    """An old reservation in economy, uninsured; what is given is otherwise."""
+    """An old uninsured reservation in economy, with the given fields changed."""
     return Reservation(
         **{
             "reservation_id": "QKX482",
@@ -126,7 +126,7 @@ def reservation(**fields):
         ({"created_at": NOW - timedelta(hours=24, seconds=1)}, "on time", None, Ruling.REFUSED),
     ],
 )
-def test_who_may_cancel(fields, status, reason, ruling):
+def test_cancellation_policy(fields, status, reason, ruling):
     assert policy.cancellation(reservation(**fields), [status], NOW, reason) is ruling
 
 
@@ -139,10 +139,10 @@ def test_who_may_cancel(fields, status, reason, ruling):
         ({"cabin": "business"}, "on time", 0),
     ],
 )
-def test_who_gets_a_certificate(fields, status, dollars):
+def test_compensation_policy(fields, status, dollars):
     assert policy.compensation(reservation(**fields), [status]) == dollars
 
 
-def test_flights_in_basic_economy_are_not_changed():
+def test_basic_economy_cannot_be_changed():
     assert policy.change(reservation(cabin="basic_economy"), ["on time"]) is Ruling.REFUSED
     assert policy.change(reservation(), ["on time"]) is Ruling.ALLOWED

@@ -1,7 +1,7 @@
-"""What a schema demands that no grammar can say: it is taken out of it, and checked afterwards.
+"""Keywords that a grammar cannot express: removed from the schema, and checked afterwards.
 
-Knows no tokens: a schema and a document in, problems as texts out. Both go the same ways through a
-schema, so that nothing is taken out that is not checked.
+Knows no tokens: a schema and a document in, problems as texts out. Removing and checking traverse a
+schema in the same way, so that nothing is removed that is not checked.
 """
 
 import re
@@ -13,17 +13,17 @@ from following import Follows, Schema, alternatives, follows, identity, joined, 
 #: The keywords that are checked when a document is complete.
 CHECKED = ("uniqueItems", "dependentRequired")
 
-#: Keywords whose value is a schema, a list of schemas, or a mapping from names to schemas. What
-#: stands behind others is left as it is, for the grammar to refuse.
+#: Keywords whose value is a schema, a list of schemas, or a mapping from names to schemas. The
+#: values of others are left unchanged, for the grammar to reject.
 _OF_ONE = ("items", "additionalItems", "additionalProperties")
 _OF_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
 _OF_NAMES = ("properties", "patternProperties", "$defs", "definitions")
 
 
 def without_checked(schema: Any) -> Any:
-    """The schema without what is checked afterwards: what is left, a grammar can say.
+    """Return the schema without the keywords that are checked afterwards.
 
-    Where not all of it can be checked nothing is taken out, and the grammar refuses it.
+    If not everything can be checked, nothing is removed, and the grammar rejects the schema.
 
     Example:
         >>> without_checked({"type": "array", "uniqueItems": True})
@@ -47,13 +47,13 @@ def _within(word: str, value: Any) -> Any:
 
 
 def _can_be_checked(schema: Any) -> bool:
-    """Whether every reference is found, and every pattern of names can be read."""
+    """True if every reference resolves and every pattern of names compiles."""
     try:
         for each in _mappings_in(schema):
             if isinstance(each.get("$ref"), str):
                 resolved(each["$ref"], schema)
             if each is not schema and isinstance(each.get("$id"), str):
-                return False  # references inside of it mean other places
+                return False  # references inside it resolve differently
             for pattern in each.get("patternProperties") or ():
                 re.compile(pattern)
     except (LookupError, TypeError, re.error):
@@ -62,7 +62,7 @@ def _can_be_checked(schema: Any) -> bool:
 
 
 def _mappings_in(value: Any) -> Iterator[Schema]:
-    """A mapping and all in it, schemas or not."""
+    """A mapping and all mappings in it, schemas or not."""
     if isinstance(value, dict):
         yield value
     if isinstance(value, dict | list):
@@ -71,7 +71,7 @@ def _mappings_in(value: Any) -> Iterator[Schema]:
 
 
 def problems(document: Any, schema: Any, root: Schema, place: str = "$") -> Iterator[str]:
-    """What is wrong with a document that a grammar has written, as far as it is checked here.
+    """Yield what is wrong with a document that follows the grammar.
 
     Example:
         >>> schema = {"type": "array", "uniqueItems": True}
@@ -108,10 +108,10 @@ def _alone(document: Schema, needed: dict[str, list[str]], place: str) -> Iterat
 
 
 def _wrong_in_all(document: Any, cases: list[Any], root: Schema, place: str) -> Iterator[str]:
-    """What is wrong if the document follows none of several schemas.
+    """Yield what is wrong if the document follows none of several schemas.
 
-    The grammar saw to it that it follows one of them, but for what is checked here. Where it is not
-    sure which, it has to be right by each that it may follow.
+    The grammar guarantees that it follows one of them, apart from the checked keywords. If it is
+    uncertain which, it has to be valid by each that it may follow.
     """
     rated = [(each, follows(document, each, root)) for each in cases]
     found = [(sure, list(problems(document, each, root, place))) for each, sure in rated if sure]

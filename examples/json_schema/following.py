@@ -1,7 +1,7 @@
-"""How far a document follows a schema, and which schemas its parts have to follow.
+"""Whether a document follows a schema, and which schemas its parts have to follow.
 
-Knows what a grammar can say, and leaves the rest to `checks`. Whether a text matches a pattern or a
-format is left to the grammar too: then a document may follow, and may not.
+Knows what a grammar can express, and leaves the rest to `checks`. Patterns and formats are left to
+the grammar too: there the result is `MAYBE`.
 """
 
 import re
@@ -14,7 +14,7 @@ Schema = dict[str, Any]
 
 
 class Follows(IntEnum):
-    """Whether a document follows a schema; the least of several where all of them have to hold."""
+    """How far a document follows a schema; for several that all have to hold, the minimum."""
 
     NO = 0
     MAYBE = 1
@@ -35,7 +35,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
 }
 
-#: What a keyword demands of a document, by the kind of document that it speaks of.
+#: The check of a keyword, by the type of document that it applies to.
 _DEMANDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "minimum": ("number", lambda value, bound: value >= bound),
     "maximum": ("number", lambda value, bound: value <= bound),
@@ -50,12 +50,12 @@ _DEMANDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "required": ("object", lambda value, names: all(name in value for name in names)),
 }
 
-#: What only the grammar can tell.
+#: Keywords that only the grammar can decide.
 _UNKNOWN = {"pattern": "string", "format": "string", "multipleOf": "number"}
 
 
 def follows(document: Any, schema: Any, root: Schema) -> Follows:
-    """Whether a document follows a schema, but for what is checked afterwards.
+    """Rate whether a document follows a schema, apart from keywords checked afterwards.
 
     Example:
         >>> schema = {"type": "string", "pattern": "^a"}
@@ -73,7 +73,7 @@ def follows(document: Any, schema: Any, root: Schema) -> Follows:
 
 
 def _ratings(document: Any, schema: Schema, root: Schema) -> Iterator[Follows]:
-    """How far a document follows each demand of a schema, the cheapest first."""
+    """Rate a document by each keyword of a schema, the cheapest first."""
     for word, value in schema.items():
         yield _rating(document, word, value)
     for each in joined(schema, root):
@@ -97,18 +97,18 @@ def _rating(document: Any, word: str, value: Any) -> Follows:
 
 
 def joined(schema: Schema, root: Schema) -> list[Any]:
-    """The schemas that have to hold beside this one."""
+    """The schemas that have to hold in addition to this one."""
     meant = [resolved(schema["$ref"], root)] if "$ref" in schema else []
     return [*meant, *schema.get("allOf", ())]
 
 
 def alternatives(schema: Schema) -> list[list[Any]]:
-    """The lists of schemas of which one has to hold; a grammar refuses a `oneOf` that overlaps."""
+    """The lists of schemas of which one has to hold; a grammar rejects a `oneOf` that overlaps."""
     return [schema[word] for word in ("anyOf", "oneOf") if word in schema]
 
 
 def parts(document: Any, schema: Schema) -> Iterator[tuple[str, Any, Any]]:
-    """The values in a document: where they stand, what they are, a schema that they follow.
+    """The values in a document: place, value, and a schema that it has to follow.
 
     Example:
         >>> list(parts([1, 2], {"prefixItems": [{"const": 1}], "items": {"type": "integer"}}))
@@ -116,7 +116,7 @@ def parts(document: Any, schema: Schema) -> Iterator[tuple[str, Any, Any]]:
     """
     if isinstance(document, list):
         first, rest = schema.get("prefixItems", []), schema.get("items", True)
-        if isinstance(rest, list):  # as drafts before 2020-12 write it
+        if isinstance(rest, list):  # the form of drafts before 2020-12
             first, rest = rest, schema.get("additionalItems", True)
         for i, value in enumerate(document):
             yield f"[{i}]", value, first[i] if i < len(first) else rest
@@ -135,10 +135,10 @@ def _of_name(name: str, schema: Schema) -> list[Any]:
 
 
 def resolved(reference: str, root: Schema) -> Any:
-    """The schema that a `$ref` inside of a document means.
+    """The schema that a `$ref` inside the document refers to.
 
     Raises:
-        LookupError: There is none at that place.
+        LookupError: There is no schema at that place.
     """
     if reference != "#" and not reference.startswith("#/"):
         raise LookupError(reference)
@@ -150,7 +150,7 @@ def resolved(reference: str, root: Schema) -> Any:
 
 
 def identity(value: Any) -> Any:
-    """What two values have in common exactly if JSON Schema calls them equal.
+    """A key that is the same for two values exactly if JSON Schema calls them equal.
 
     Example:
         >>> identity([1, {"a": 2}]) == identity([1.0, {"a": 2.0}]), identity(1) == identity(True)

@@ -1,4 +1,4 @@
-"""A mod that answers in the form of the request's `response_format`, and checks what it wrote."""
+"""A mod that writes documents for the request's `response_format`, and checks them."""
 
 from typing import Any
 
@@ -21,22 +21,22 @@ from msgspec.structs import replace
 
 @mod(max_backtrack=None)
 class Structured:
-    """Writes a document of the request's schema; a wrong one is taken back and written anew."""
+    """Writes a document of the request's schema; an invalid one is replaced."""
 
     tries: int = 3
-    temperature: float = 0.8  # from the second try on: the first may have been the likeliest
+    temperature: float = 0.8  # from the second try on: the first may have been the most probable
 
     def __init__(self) -> None:
         """Constrain nothing before the schema is known."""
         self.schema: dict[str, Any] = {}
-        self.is_checked = False  # afterwards, beyond what the grammar says
+        self.is_checked = False  # what the grammar cannot express
         self.answer: Constrained | None = None
-        self.begin = 0  # the step at which the document begins
+        self.begin = 0  # the step at which the document starts
         self.has_begun = False
         self.num_wrong = 0
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Read the schema; end the request, before the model reads, if it cannot be enforced."""
+        """Read the schema; end the request before prefill if it cannot be enforced."""
         asked = get_schemas().response_format
         if asked is None or asked.type == "text":
             return None
@@ -53,7 +53,7 @@ class Structured:
     def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
     ) -> Action | None:
-        """Force what must come, and leave the model what may."""
+        """Force what the schema determines; let the model choose the rest."""
         if self.answer is None:
             return None
         if not self.has_begun or event.step < self.begin:
@@ -74,11 +74,11 @@ class Structured:
         return self._again(event, actions, wrong) if wrong else action
 
     def _wrong(self, document: Any) -> list[str]:
-        """What is wrong with a document, beyond what the grammar says."""
+        """What is wrong with a document that follows the grammar."""
         return list(problems(document, self.schema, self.schema)) if self.is_checked else []
 
     def _again(self, event: Added, actions: Actions, wrong: list[str]) -> Action:
-        """Take the document back, if it may be tried once more."""
+        """Backtrack over the document, if another try is left."""
         self.num_wrong += 1
         if self.num_wrong >= self.tries:
             tried = f"{self.tries} answers broke the schema, the last one because"

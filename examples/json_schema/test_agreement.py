@@ -1,4 +1,4 @@
-"""The checks, beside those of the package `jsonschema`, over many small schemas and documents."""
+"""The checks agree with the package `jsonschema`, over many small schemas and documents."""
 
 from random import Random
 
@@ -13,7 +13,7 @@ NAMES = ["a", "b", "ab"]
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_of_documents_that_a_grammar_may_write_exactly_the_wrong_ones_are_told(seed):
+def test_exactly_the_invalid_documents_have_problems(seed):
     chance, num_wrong = Random(seed), 0
     for _ in range(100):
         schema = {**some_schema(chance, 2), "$defs": {"Set": SET}}
@@ -27,7 +27,7 @@ def test_of_documents_that_a_grammar_may_write_exactly_the_wrong_ones_are_told(s
 
 
 def some_document(chance, depth):
-    """A document of few different values, so that some are there twice."""
+    """A document of few different values, so that some repeat."""
     kind = chance.choice(["value", "list", "list", "object"]) if depth else "value"
     if kind == "value":
         return chance.choice([False, 1, 1.0, None, "a"])
@@ -36,7 +36,7 @@ def some_document(chance, depth):
 
 
 def some_schema(chance, depth):
-    """A schema of what a grammar enforces exactly, and of what is checked."""
+    """A schema of keywords that a grammar enforces exactly and of checked keywords."""
     words = {
         "type": lambda: chance.sample(TYPES, 2),
         "const": lambda: some_document(chance, 1),
@@ -52,7 +52,7 @@ def some_schema(chance, depth):
 
 
 def some_larger(chance, depth):
-    """A keyword that holds schemas, with some in it."""
+    """A keyword that contains schemas, with some in it."""
     inner = [some_schema(chance, depth) for _ in range(2)]
     word = chance.choice(["anyOf", "allOf", "prefixItems", "items", "properties", "patterns"])
     if word == "properties":

@@ -1,4 +1,4 @@
-"""What is taken out of schemas, and what is checked instead: no tokens, no model."""
+"""Keywords that are removed from schemas, and their checks: no tokens, no model."""
 
 import pytest
 from checks import problems, without_checked
@@ -8,19 +8,19 @@ WITH_NAME = {"dependentRequired": {"card": ["name"]}}
 
 
 @pytest.mark.parametrize("word", ["anyOf", "allOf", "oneOf", "prefixItems", "items"])
-def test_what_is_checked_is_taken_out_of_lists_of_schemas(word):
+def test_checked_keyword_is_removed_from_lists_of_schemas(word):
     assert without_checked({word: [UNIQUE]}) == {word: [{"type": "array"}]}
 
 
 @pytest.mark.parametrize("word", ["properties", "patternProperties", "$defs", "definitions"])
-def test_what_is_checked_is_taken_out_behind_names_and_the_names_are_left(word):
+def test_checked_keyword_is_removed_under_names_and_names_stay(word):
     assert without_checked({word: {"uniqueItems": UNIQUE}}) == {
         word: {"uniqueItems": {"type": "array"}}
     }
 
 
 @pytest.mark.parametrize("word", ["const", "default", "not", "if", "contains", "x-mine"])
-def test_what_is_no_schema_or_is_not_checked_is_left(word):
+def test_values_that_are_not_schemas_stay(word):
     assert without_checked({word: UNIQUE}) == {word: UNIQUE}
 
 
@@ -35,7 +35,7 @@ def test_what_is_no_schema_or_is_not_checked_is_left(word):
     ],
     ids=["an anchor", "another document", "nothing", "a document inside", "a pattern"],
 )
-def test_nothing_is_taken_out_where_not_all_can_be_checked(left):
+def test_nothing_is_removed_if_not_everything_can_be_checked(left):
     assert without_checked(left) == left
 
 
@@ -58,7 +58,7 @@ def test_nothing_is_taken_out_where_not_all_can_be_checked(left):
         (WITH_NAME, {"name": 1}, []),
     ],
 )
-def test_problems_are_told_with_their_place(schema, document, wrong):
+def test_problem_has_its_place(schema, document, wrong):
     assert list(problems(document, schema, schema)) == wrong
 
 
@@ -75,7 +75,7 @@ def test_problems_are_told_with_their_place(schema, document, wrong):
         ([[], {}, None, "", 0], False),
     ],
 )
-def test_values_are_equal_as_json_schema_has_it(document, is_wrong):
+def test_unique_items_compares_as_json_schema_does(document, is_wrong):
     assert bool(list(problems(document, UNIQUE, UNIQUE))) is is_wrong
 
 
@@ -96,7 +96,7 @@ LONG = {**LIST, "minItems": 3}
         ([UNIQUE, {**LIST, "items": {"pattern": "^a"}}], ["a", "a"], True),  # it may follow either
     ],
 )
-def test_a_document_has_to_be_right_by_a_case_that_it_follows(word, cases, document, is_wrong):
+def test_document_is_checked_by_an_alternative_that_it_follows(word, cases, document, is_wrong):
     schema = {word: cases}
 
     assert bool(list(problems(document, schema, schema))) is is_wrong

@@ -1,4 +1,4 @@
-"""Documents that follow their schemas, and what becomes of those that would not."""
+"""Documents follow their schemas; invalid ones are backtracked and written again."""
 
 import json
 
@@ -30,21 +30,21 @@ def asking_for(schema):
     return Schemas(response_format=ResponseFormat(type="json_schema", json_schema=named))
 
 
-# What is left to the model of {"tags": ["a", "b"]} is a letter, whether there is more, a letter...
+# Of {"tags": ["a", "b"]}, the model chooses a letter, whether to continue, a letter, ...
 
 
-def test_a_document_follows_the_schema(play):
+def test_document_follows_the_schema(play):
     assert play(Structured, says="a,b]", schemas=asking_for(TAGS)).text == '{"tags": ["a", "b"]}'
 
 
-def test_one_that_is_wrong_is_taken_back_and_written_anew(play):
+def test_invalid_document_is_backtracked_and_written_again(play):
     played = play(Structured, says="a,a]" + "b,a]", schemas=asking_for(TAGS), stream=True)
 
     assert played.text == '{"tags": ["b", "a"]}'
     assert played.num_taken_back == len('{"tags": ["a", "a"]}')
 
 
-def test_a_text_that_another_mod_put_before_it_stays(play):
+def test_backtrack_keeps_the_text_before_the_document(play):
     @mod(registered=False)
     def greet(event, actions, tokenizer):
         if isinstance(event, ForwardPass) and event.step == 0:
@@ -55,37 +55,37 @@ def test_a_text_that_another_mod_put_before_it_stays(play):
     assert played.text == 'Here: {"tags": ["b"]}'
 
 
-def test_after_some_tries_the_request_ends_and_says_why(play):
+def test_last_try_ends_the_request_with_the_problem(play):
     with pytest.raises(ConcordanceError, match=r"3 answers .* because \$\.tags has 'a' twice"):
         play(Structured, says="a,a]" * 3, schemas=asking_for(TAGS))
 
 
-def test_what_can_neither_be_enforced_nor_checked_is_refused(play):
+def test_schema_that_can_neither_be_enforced_nor_checked_is_rejected(play):
     with pytest.raises(ConcordanceError, match=r"response_format: .*'not' \(at #\)"):
         play(Structured, says="", schemas=asking_for({"not": {}}))
 
 
-def test_what_stands_where_it_cannot_be_checked_is_left_to_the_grammar(play):
+def test_keyword_that_cannot_be_checked_is_left_to_the_grammar(play):
     far = {"$anchor": "far", "type": "array", "uniqueItems": True, "items": {"enum": [1, 2]}}
     schemas = asking_for({"$ref": "#far", "$defs": {"Far": far}})
 
     assert play(Structured, says="1, 1]2]", schemas=schemas).text == "[1, 2]"
 
 
-def test_a_schema_with_nothing_to_check_may_refer_as_it_likes(play):
+def test_schema_without_checked_keywords_may_use_any_reference(play):
     schema = {"$ref": "#far", "$defs": {"Far": {"$anchor": "far", "type": "null"}}}
 
     assert play(Structured, says="", schemas=asking_for(schema)).text == "null"
 
 
-def test_what_has_to_hold_beside_another_schema_is_checked(play):
+def test_keyword_beside_another_schema_is_checked(play):
     numbers = {"type": "array", "items": {"type": "integer"}}
     schema = {"allOf": [numbers, {"uniqueItems": True}]}
 
     assert play(Structured, says="1,1]" + "1,2]", schemas=asking_for(schema)).text == "[1, 2]"
 
 
-def test_a_document_is_checked_by_the_case_that_it_follows(play):
+def test_document_is_checked_by_the_alternative_that_it_follows(play):
     schemas = asking_for({"anyOf": [case("a", uniqueItems=True), case("b")]})
     played = play(Structured, says="a1,1]" + "b1,1]", schemas=schemas)
 
@@ -93,7 +93,7 @@ def test_a_document_is_checked_by_the_case_that_it_follows(play):
 
 
 def case(name, **of_list):
-    """An object with a name and a list, both needed."""
+    """A schema of an object with a name and a list, both required."""
     return {
         "type": "object",
         "properties": {"k": {"const": name}, "v": {"type": "array", **of_list}},
@@ -102,7 +102,7 @@ def case(name, **of_list):
     }
 
 
-def test_any_object_where_no_schema_is_given_and_free_text_where_nothing_is_asked_for(play):
+def test_json_object_without_schema_and_free_text_without_format(play):
     schemas = Schemas(response_format=ResponseFormat(type="json_object"))
 
     assert json.loads(play(Structured, script='{"a": 1}', schemas=schemas).text) == {"a": 1}

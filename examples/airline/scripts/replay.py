@@ -1,4 +1,4 @@
-"""How well a model reads: the recordings are replayed with it, each answer behind those before it.
+"""Replay the recordings with a real model, to measure how well it understands the customer.
 
 uv run concordance serve --mods examples/airline
 uv run python examples/airline/scripts/replay.py http://127.0.0.1:8000
@@ -15,7 +15,7 @@ NOW = "2025-05-15T15:00:00Z"  # when the recordings were made
 
 
 def answer(client, model, messages, tools):
-    """What the agent answers: calls of tools, or a text."""
+    """Return the agent's reply: tool calls, or a text."""
     sent = [{k: v for k, v in message.items() if k != "understood"} for message in messages]
     mods = [{"name": "airline", "params": {"now": NOW}}]
     completion = client.chat.completions.create(
@@ -25,14 +25,14 @@ def answer(client, model, messages, tools):
 
 
 def said(message):
-    """A message's calls, or its text, without ids."""
+    """Return a message's tool calls without ids, or its text."""
     functions = [call["function"] for call in message.get("tool_calls") or ()]
     calls = [(function["name"], json.loads(function["arguments"])) for function in functions]
     return calls or message["content"]
 
 
 def main(url):
-    """Print how many of the answers of each recording are as recorded."""
+    """Print how many replies of each recording are as recorded."""
     client = OpenAI(base_url=f"{url}/v1", api_key="none")
     model = client.models.list().data[0].id
     tools = json.loads((HERE / "tools.json").read_text("utf-8"))
