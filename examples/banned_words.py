@@ -35,4 +35,4 @@ def model(completion):
 if __name__ == "__main__":
     played = play(PlainWords, script=model)
     print(played.text)
-    print("\n".join(line for line in played.log if line.startswith("taken back")))
+    print("\n".join(line for line in played.log if line.startswith("backtracked")))

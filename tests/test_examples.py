@@ -18,7 +18,7 @@ LARGER = sorted(path.parent for path in FOLDER.glob("*/README.md"))
 #: What each program prints.
 OUTPUT = {
     "ab_steering.py": "A: 'tea' 22 times\nB: 'coffee' 18 times\n",
-    "banned_words.py": "a truly useful tool\ntaken back 8, to 8\n",
+    "banned_words.py": "a truly useful tool\nbacktracked 8, to 8\n",
     "chain_of_thought.py": "Let us go step by step. 17 is 10 and 7. 30 and 21 are 51.\n"
     "I am a model.\n",
     "classifier.py": "bug\nquestion\n",

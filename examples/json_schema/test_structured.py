@@ -41,7 +41,7 @@ def test_invalid_document_is_backtracked_and_written_again(play):
     played = play(Structured, says="a,a]" + "b,a]", schemas=asking_for(TAGS), stream=True)
 
     assert played.text == '{"tags": ["b", "a"]}'
-    assert played.num_taken_back == len('{"tags": ["a", "a"]}')
+    assert played.num_backtracked == len('{"tags": ["a", "a"]}')
 
 
 def test_backtrack_keeps_the_text_before_the_document(play):

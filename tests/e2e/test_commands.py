@@ -266,7 +266,7 @@ def test_a_new_mod_passes_its_tests_and_the_check(run, tmp_path):
     done = run("mods", "test", tmp_path / "my_mod.py")
 
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "ok    requests in turns do not meet" in done.stdout
+    assert "ok    interleaved requests are independent" in done.stdout
     assert run("mods", "test", tmp_path / "other.py").returncode == 1
     assert run("mods", "test", tmp_path / "other.py", "--skip-tests").returncode == 0
 

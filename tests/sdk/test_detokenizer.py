@@ -1,4 +1,4 @@
-"""Text of tokens that come and go: always what the tokenizer decodes for the whole list."""
+"""Incremental detokenization equals the tokenizer's own decoding of the whole list."""
 
 import os
 
@@ -17,7 +17,7 @@ def special_of(tokenizer):
 
 
 def ids_of(tokenizer):
-    """Ids of a family, some that no token has; byte tokens and added tokens are frequent."""
+    """Ids of a family, including unused ones; byte tokens and added tokens are frequent."""
     top = 1 + max(tokenizer.get_vocab().values())
     names = {i: tokenizer.id_to_token(i) for i in range(top + 2)}
     usual = [i for i, name in names.items() if name is None or not name.startswith("<0x")]
@@ -31,7 +31,7 @@ def lists_of(tokenizer):
     return st.lists(ids_of(tokenizer), max_size=14)
 
 
-#: For each family and law; a long run takes more.
+#: Examples per family and law.
 EXAMPLES = int(os.environ.get("CONCORDANCE_TEXT_EXAMPLES", "12"))
 
 DETOKENIZED = {}
@@ -53,7 +53,7 @@ def decoded(name, ids, keeps_special):
 
 
 @pytest.mark.parametrize("name", BY_PIECE)
-def test_tokens_have_bytes_of_their_own(name):
+def test_tokens_are_byte_sequences(name):
     tokenizer = FAMILIES[name]
     pieces = TokenBytes(tokenizer)
 
@@ -62,7 +62,7 @@ def test_tokens_have_bytes_of_their_own(name):
 
 
 @pytest.mark.parametrize("name", AS_A_WHOLE)
-def test_decoders_that_look_beyond_a_token_are_named(name):
+def test_decoder_that_depends_on_other_tokens_is_named(name):
     pieces = TokenBytes(FAMILIES[name])
 
     assert not pieces.is_known
@@ -70,7 +70,7 @@ def test_decoders_that_look_beyond_a_token_are_named(name):
         pieces.of(5)
 
 
-def test_bytes_that_are_not_what_is_decoded_are_found_out():
+def test_check_detects_bytes_that_differ_from_decode():
     makes_bytes = decoders.Sequence([decoders.Replace("a", "<0x61>"), decoders.ByteFallback()])
     tokenizer = words(makes_bytes)
     pieces = TokenBytes(tokenizer)
@@ -85,7 +85,7 @@ def test_bytes_that_are_not_what_is_decoded_are_found_out():
 @pytest.mark.parametrize("name", FAMILIES)
 @settings(deadline=None, max_examples=EXAMPLES)
 @given(data=st.data())
-def test_text_is_that_of_the_whole_list_after_every_token_and_rewind(name, keeps_special, data):
+def test_text_equals_decode_after_every_token_and_truncation(name, keeps_special, data):
     text, ids = detokenizer(name, keeps_special), []
     for _ in range(data.draw(st.integers(1, 4))):
         kept = data.draw(st.integers(0, len(ids)))
@@ -106,7 +106,7 @@ def test_text_is_that_of_the_whole_list_after_every_token_and_rewind(name, keeps
 @pytest.mark.parametrize("name", FAMILIES)
 @settings(deadline=None, max_examples=EXAMPLES)
 @given(data=st.data())
-def test_pieces_are_a_function_of_the_tokens_and_changes_are_told(name, data):
+def test_pieces_are_a_function_of_the_tokens_and_changes_are_returned(name, data):
     text, ids = detokenizer(name, False), []
     for _ in range(data.draw(st.integers(1, 5))):
         kept = data.draw(st.integers(0, len(ids)))
@@ -129,7 +129,7 @@ def text_ids(text, kept):
 @pytest.mark.parametrize("name", BY_PIECE)
 @settings(deadline=None, max_examples=EXAMPLES)
 @given(data=st.data())
-def test_final_pieces_never_change_and_the_shown_text_is_a_prefix_of_any_later_one(name, data):
+def test_final_pieces_never_change_and_are_a_prefix_of_any_later_text(name, data):
     tokenizer = FAMILIES[name]
     ids = data.draw(lists_of(tokenizer))
     more = data.draw(lists_of(tokenizer))
@@ -146,7 +146,7 @@ def test_final_pieces_never_change_and_the_shown_text_is_a_prefix_of_any_later_o
 @pytest.mark.parametrize("name", BY_PIECE)
 @settings(deadline=None, max_examples=EXAMPLES)
 @given(data=st.data())
-def test_pieces_do_not_depend_on_what_was_there_before(name, data):
+def test_pieces_do_not_depend_on_earlier_tokens_that_were_removed(name, data):
     ids, other = (data.draw(lists_of(FAMILIES[name])) for _ in range(2))
     kept = data.draw(st.integers(0, len(ids)))
     fresh, used = detokenizer(name, False), detokenizer(name, False)
@@ -162,7 +162,7 @@ def test_pieces_do_not_depend_on_what_was_there_before(name, data):
 @pytest.mark.parametrize("name", ["gpt2", "llama2", "gemma", "unigram"])
 @given(said=st.text(st.sampled_from("ab é日😀\n the"), max_size=12))
 @example(said="😀")
-def test_no_piece_of_text_holds_half_a_character(name, said):
+def test_no_piece_has_an_incomplete_character(name, said):
     tokenizer = FAMILIES[name]
     text = detokenizer(name, False)
     for token_id in tokenizer.encode(said, add_special_tokens=False).ids:
@@ -190,7 +190,7 @@ def test_only_the_first_leading_space_is_stripped(tokens, text):
     assert made.text() == text
 
 
-def test_a_run_of_byte_tokens_is_final_when_it_has_ended():
+def test_run_of_byte_tokens_is_final_once_it_has_ended():
     a, bad, b = (FAMILIES["llama2"].token_to_id(t) for t in ("<0x61>", "<0xFF>", "b"))
     text = detokenizer("llama2", False)
     text.extend([b, a])
@@ -204,7 +204,7 @@ def test_a_run_of_byte_tokens_is_final_when_it_has_ended():
     assert text.final[-1] == 3
 
 
-def test_where_an_incomplete_character_begins_is_told():
+def test_whole_is_the_number_of_tokens_before_an_incomplete_character():
     e2, x96, b = (FAMILIES["llama2"].token_to_id(t) for t in ("<0xE2>", "<0x96>", "b"))
     text = detokenizer("llama2", False)
     text.extend([b, e2, x96])

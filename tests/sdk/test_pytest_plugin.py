@@ -1,4 +1,4 @@
-"""The fixture `play`, which pytest finds by itself."""
+"""The fixture `play`, which pytest loads as a plugin."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def test_that_passes(play):
 """
 
 
-def test_it_plays(play):
+def test_fixture_plays_mods(play):
     played = play(use(InjectAtStart, text="Hi "), says="you")
 
     assert isinstance(played, Played)
@@ -31,7 +31,7 @@ def test_it_plays(play):
 
 
 @pytest.mark.process
-def test_a_test_that_fails_shows_what_it_had_played_and_one_that_passes_nothing(tmp_path):
+def test_failed_test_shows_its_logs_and_a_passed_one_none(tmp_path):
     (tmp_path / "test_it.py").write_text(FAILING)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path],

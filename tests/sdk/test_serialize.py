@@ -33,28 +33,28 @@ def _module(tmp_path):
     del sys.modules["greeting_under_test"]
 
 
-def test_one_module(module):
+def test_payload_of_one_module(module):
     payload = serialize_mod(module.greet)
 
     assert (payload.name, payload.entrypoint, payload.module) == ("greet", "greet", "greeting")
     assert (payload.source, payload.files, payload.language) == (SOURCE, None, "python")
 
 
-def test_a_folder_with_all_its_files(module, tmp_path):
+def test_payload_of_a_folder_has_all_its_files(module, tmp_path):
     payload = serialize_mod(module.greet, name="hello", folder=tmp_path)
 
     assert (payload.name, payload.module) == ("hello", "pack.greeting")
     assert payload.files == {"pack/greeting.py": SOURCE, "pack/words.py": "HELLO = 'hello'"}
 
 
-def test_a_module_outside_of_the_folder_is_refused(module, tmp_path):
+def test_module_outside_of_the_folder_is_rejected(module, tmp_path):
     (tmp_path / "elsewhere").mkdir()
 
     with pytest.raises(ModDefinitionError, match="not in"):
         serialize_mod(module.greet, folder=tmp_path / "elsewhere")
 
 
-def test_a_mod_inside_a_function_is_refused():
+def test_mod_inside_a_function_is_rejected():
     @mod
     def local(event, actions): ...
 
@@ -62,9 +62,9 @@ def test_a_mod_inside_a_function_is_refused():
         serialize_mod(local)
 
 
-def test_a_mod_without_a_file_is_refused():
+def test_mod_without_a_source_file_is_rejected():
     namespace = {"__name__": "nowhere"}
     exec(SOURCE, namespace)
 
-    with pytest.raises(ModDefinitionError, match="in no file"):
+    with pytest.raises(ModDefinitionError, match="not in a file"):
         serialize_mod(namespace["greet"])

@@ -1,4 +1,4 @@
-"""What the tokens of a vocabulary stand for."""
+"""The bytes of the tokens of a vocabulary."""
 
 import pytest
 from concordance_sdk.token_bytes import TokenBytes
@@ -6,7 +6,7 @@ from real_tokenizers import byte_level, sentencepiece
 from tokenizers import decoders
 
 
-def test_a_byte_level_token_is_its_bytes_and_a_special_one_its_name():
+def test_byte_level_token_is_its_bytes_and_a_special_token_its_name():
     tokenizer = byte_level()
     tokens = TokenBytes(tokenizer)
     token_ids = tokenizer.encode(" 你<eos>").ids
@@ -15,7 +15,7 @@ def test_a_byte_level_token_is_its_bytes_and_a_special_one_its_name():
 
 
 @pytest.mark.parametrize("strips", [False, True])
-def test_a_sentencepiece_token_may_be_a_byte_or_begin_with_a_space(strips):
+def test_sentencepiece_token_can_be_a_byte_or_begin_with_a_space(strips):
     tokenizer = sentencepiece()
     steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     tokenizer.decoder = decoders.Sequence([*steps, *([decoders.Strip(" ", 1, 0)] * strips)])
@@ -33,7 +33,7 @@ def test_a_sentencepiece_token_may_be_a_byte_or_begin_with_a_space(strips):
         ),
     ],
 )
-def test_a_decoder_that_does_anything_else_is_named(decoder):
+def test_unsupported_decoder_is_named(decoder):
     tokenizer = sentencepiece()
     tokenizer.decoder = decoder
     tokens = TokenBytes(tokenizer)
@@ -43,6 +43,6 @@ def test_a_decoder_that_does_anything_else_is_named(decoder):
         tokens.of(5)
 
 
-def test_nobody_sees_into_a_tokenizer_that_is_not_there():
+def test_token_bytes_without_a_tokenizer_are_unknown():
     with pytest.raises(ValueError, match="decoded by no known way"):
         TokenBytes(None).of(5)

@@ -1,13 +1,13 @@
-"""Encoding a text that follows other tokens.
+"""Encoding of a text that follows other tokens.
 
-Some tokenizers put a space before every text that they encode, or lose one. Tokens that are forced
-in the middle of a completion have to add exactly the text.
+Some tokenizers prepend a space to every text that they encode, or drop one. Tokens forced in the
+middle of a completion must add exactly the text.
 """
 
 import re
 from collections.abc import Callable, Collection, Sequence
 
-#: Texts to encode in front of another one, so that it does not begin the text that is encoded.
+#: Texts to encode in front of another one, so that it is not at the start of the encoded text.
 LEAD_INS = ("\n", "|", "a", "0")
 
 Encode = Callable[[str], Sequence[int]]
@@ -15,15 +15,15 @@ Adds = Callable[[Sequence[int], str], bool]
 
 
 class ComposingEncoder:
-    """Encodes a text as tokens that add exactly this text behind other tokens."""
+    """Encodes a text as tokens that add exactly this text after other tokens."""
 
     def __init__(self, encode: Encode, adds: Adds, names: Collection[str] = ()) -> None:
-        """Make an encoder out of a tokenizer's own.
+        """Wrap a tokenizer's own `encode`.
 
         Args:
             encode: The tokenizer's own, without adding special tokens.
-            adds: Check that tokens add exactly a text behind other tokens.
-            names: Tokens that are found in a text before it is encoded: special tokens, usually.
+            adds: Returns True if tokens add exactly a text after other tokens.
+            names: Tokens that are matched in a text before it is encoded: usually special tokens.
         """
         self._encode = encode
         self._adds = adds
@@ -32,10 +32,10 @@ class ComposingEncoder:
         self._split = re.compile(f"({pattern})") if pattern else None
 
     def encode(self, text: str) -> list[int]:
-        """Token ids that add exactly `text` behind other tokens.
+        """Return token ids that add exactly `text` after other tokens.
 
-        What the tokenizer itself makes of the text if that is not possible: its normalizer may
-        change the text, or its vocabulary may have no token for it.
+        Falls back to the tokenizer's own encoding if there are none: its normalizer may change
+        the text, or its vocabulary may have no token for it.
         """
         own = list(self._encode(text))
         if self._adds(own, text):
@@ -45,7 +45,7 @@ class ComposingEncoder:
         return joined if self._adds(joined, text) else own
 
     def _part(self, text: str) -> list[int]:
-        """Encode a text with no special tokens in it, or a special token."""
+        """Encode a text without special tokens, or one special token."""
         own = list(self._encode(text))
         if self._adds(own, text):
             return own

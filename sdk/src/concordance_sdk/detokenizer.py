@@ -1,35 +1,46 @@
 """Incremental detokenization: the text of a token list that grows and shrinks.
 
-The text is that of the tokenizer's own `decode` for the whole list. A token adds the same bytes
-wherever it stands, but at the start of the text, and bytes become characters in one of two ways:
+The only detokenizer of the project: the engine streams text with it, and `CompletionText` gives it
+to mods. The text equals that of the tokenizer's own `decode` for the whole list. A token adds the
+same bytes at every position except at the start of the text. Bytes become characters in one of two
+ways:
 
 - byte-level vocabularies decode the concatenated bytes of all tokens as UTF-8;
-- SentencePiece vocabularies have byte tokens beside their ordinary ones. Consecutive byte tokens
-  (a *run*) are decoded together, and if they are not valid UTF-8, every byte of the run becomes
-  U+FFFD, also those that were valid characters. So a run is final only when it has ended.
+- SentencePiece vocabularies have byte tokens besides the others. Consecutive byte tokens (a *run*)
+  are decoded together. If they are not valid UTF-8, every byte of the run becomes U+FFFD, including
+  those that were valid characters. So a run is final only once it has ended.
 
-A tokenizer that decodes in any other way is detokenized by `WholeDetokenizer`, which decodes the
-whole list again and calls no text final.
+A tokenizer that decodes in any other way uses `WholeDetokenizer`, which decodes the whole list for
+each token and considers no text final.
+
+Each token has a *piece* of the text. A character that spans several tokens belongs to the one that
+completes it. For "a€b", where € is three bytes, each a token of its own:
+
+    token       a     E2    82    AC    b
+    pieces     "a"    ""    ""   "€"   "b"
+    whole       1     1     1     4     5     tokens before the incomplete character, if any
+    final       1     2     3     4     5     byte-level: a piece never changes
+    final       1     1     1     1     5     SentencePiece: the run E2 82 AC could become invalid
 """
 
 import codecs
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
-#: What stands for bytes that are not valid UTF-8.
+#: The character that replaces invalid UTF-8.
 REPLACEMENT = "\ufffd"
 
-#: `WholeDetokenizer` takes U+FFFD at the end for an incomplete character, for this many tokens.
+#: Number of tokens for which `WholeDetokenizer` treats a final U+FFFD as an incomplete character.
 _MAX_OPEN = 8
 
 
 class TokenPiece(NamedTuple):
-    """What one token adds to a text.
+    """The bytes that a token adds to a text.
 
     Attributes:
-        data: The bytes that it adds behind other tokens.
-        start: The bytes that it adds as the first token of a text.
-        is_byte: It is a byte token of a SentencePiece vocabulary.
+        data: Its bytes after other tokens.
+        start: Its bytes as the first token of a text.
+        is_byte: True for a byte token of a SentencePiece vocabulary.
     """
 
     data: bytes
@@ -38,86 +49,86 @@ class TokenPiece(NamedTuple):
 
 
 class TokenPieces(Protocol):
-    """The pieces of a vocabulary, and what joins them."""
+    """The pieces of a vocabulary, and how they are joined."""
 
     @property
     def has_runs(self) -> bool:
-        """Byte tokens are decoded run by run; otherwise all bytes are decoded together."""
+        """True if byte tokens are decoded run by run, False if all bytes are decoded together."""
         ...
 
     @property
     def strip(self) -> tuple[str, int]:
-        """A character, and how many of it are removed from the start of a text at most."""
+        """A character, and the maximum number of it that is stripped from the start of a text."""
         ...
 
     def piece(self, token_id: int) -> TokenPiece | None:
-        """What a token adds to a text; `None` for an id that no token has."""
+        """Return the bytes that a token adds; `None` for an unused id."""
         ...
 
 
 class Detokenizer(Protocol):
     """The text of a token list, token by token.
 
-    The sequences have one entry per token. Do not change them.
+    The sequences have one entry per token. Callers must not modify them.
     """
 
     @property
     def pieces(self) -> Sequence[str]:
-        """The text of each token: a character belongs to the token that completes it.
+        """The text of each token; a character belongs to the token that completes it.
 
-        Appending or removing tokens may change earlier pieces: `extend` and `truncate` return how
-        many are unchanged.
+        Appending or removing tokens can change earlier pieces: `extend` and `truncate` return the
+        number of leading pieces that are unchanged.
         """
         ...
 
     @property
     def final(self) -> Sequence[int]:
-        """Per token: how many pieces are final, whatever follows this token."""
+        """Per token: the number of pieces that no token after this one can change."""
         ...
 
     @property
     def whole(self) -> Sequence[int]:
-        """Per token: how many tokens precede the character that this token leaves incomplete.
+        """Per token: the number of tokens before the character that this token leaves incomplete.
 
-        All tokens up to this one, if it leaves none incomplete.
+        All tokens up to and including this one, if it leaves no character incomplete.
         """
         ...
 
     def extend(self, token_ids: Sequence[int]) -> int:
-        """Append tokens; return how many pieces are unchanged."""
+        """Append tokens; return the number of unchanged pieces."""
         ...
 
     def truncate(self, num_tokens: int) -> int:
-        """Keep the first `num_tokens` tokens; return how many pieces are unchanged."""
+        """Keep the first `num_tokens` tokens; return the number of unchanged pieces."""
         ...
 
     def text(self) -> str:
-        """The text of all tokens, exactly as the tokenizer decodes the whole list."""
+        """Return the text of all tokens, exactly as the tokenizer decodes the whole list."""
         ...
 
 
 class _State(NamedTuple):
-    """What the tokens up to one leave for those that follow. It depends on nothing else."""
+    """The decoder state after a token; a function of the tokens up to it."""
 
-    open: bytes = b""  # the beginning of a character that is not complete yet
-    run: int = -1  # index of the first token of the run of byte tokens that ends here; -1: none
+    open: bytes = b""  # the first bytes of an incomplete character
+    run: int = -1  # index of the first token of the current run of byte tokens; -1: no run
     is_bad: bool = False  # the run is not valid UTF-8
-    num_strip: int = 0  # leading characters still to be removed
+    num_strip: int = 0  # leading characters that may still be stripped
     is_start: bool = True  # no token has added to the text yet
 
 
 class PieceDetokenizer:
-    """Detokenizes a vocabulary whose tokens add the same bytes wherever they stand.
+    """Detokenizes a vocabulary whose tokens add the same bytes at every position.
 
-    Appending costs a few microseconds, whatever the length of the list.
+    Appending a token takes a few microseconds, independent of the length of the list.
     """
 
     def __init__(self, pieces: TokenPieces, *, skipped: Collection[int] = ()) -> None:
-        """Start with no tokens.
+        """Create an empty list of tokens.
 
         Args:
             pieces: The vocabulary.
-            skipped: Tokens that are not part of the text: special tokens, usually.
+            skipped: Tokens that are not part of the text, usually special tokens.
         """
         self._vocabulary = pieces
         self._has_runs = pieces.has_runs
@@ -131,14 +142,14 @@ class PieceDetokenizer:
         self.whole: list[int] = []
 
     def extend(self, token_ids: Sequence[int]) -> int:
-        """Append tokens; return how many pieces are unchanged."""
+        """Append tokens; return the number of unchanged pieces."""
         unchanged = len(self.pieces)
         for token_id in token_ids:
             unchanged = min(unchanged, self._append(token_id))
         return unchanged
 
     def truncate(self, num_tokens: int) -> int:
-        """Keep the first `num_tokens` tokens; return how many pieces are unchanged."""
+        """Keep the first `num_tokens` tokens; return the number of unchanged pieces."""
         if num_tokens >= len(self.pieces):
             return len(self.pieces)
         last = self._states[num_tokens - 1] if num_tokens else self._empty
@@ -146,11 +157,12 @@ class PieceDetokenizer:
         run_ids, run_pieces = self._token_ids[begin:num_tokens], self.pieces[begin:num_tokens]
         for per_token in (self.pieces, self.final, self.whole, self._token_ids, self._states):
             del per_token[begin:]
-        self.extend(run_ids)  # what is removed may have made the run invalid
-        return begin + len(_common(run_pieces, self.pieces[begin:]))
+        # Decode the rest of the run again: the removed tokens may have made it invalid.
+        self.extend(run_ids)
+        return begin + len(_common_prefix(run_pieces, self.pieces[begin:]))
 
     def text(self) -> str:
-        """The text of all tokens, exactly as the tokenizer decodes the whole list."""
+        """Return the text of all tokens, exactly as the tokenizer decodes the whole list."""
         state = self._last
         if not state.open:
             return "".join(self.pieces)
@@ -164,7 +176,7 @@ class PieceDetokenizer:
         return self._states[-1] if self._states else self._empty
 
     def _append(self, token_id: int) -> int:
-        """Append a token; return how many pieces are unchanged."""
+        """Append a token; return the number of unchanged pieces."""
         count, state = len(self.pieces), self._last
         piece = None if token_id in self._skipped else self._vocabulary.piece(token_id)
         self._token_ids.append(token_id)
@@ -175,11 +187,11 @@ class PieceDetokenizer:
         elif piece.is_byte:
             return self._append_to_run(piece.data, state)
         else:
-            return self._append_behind_run(piece.start if state.is_start else piece.data, state)
+            return self._append_after_run(piece.start if state.is_start else piece.data, state)
         return count
 
     def _append_bytes(self, data: bytes, state: _State, errors: str) -> None:
-        """Append the bytes of a token to those before; a character may be left incomplete."""
+        """Append bytes to those of an incomplete character; may leave a character incomplete."""
         count = len(self.pieces)
         text, used = codecs.utf_8_decode(state.open + data, errors, False)  # noqa: FBT003
         rest = (state.open + data)[used:]
@@ -190,33 +202,33 @@ class PieceDetokenizer:
         self._push_text(text, state, whole)
 
     def _append_to_run(self, data: bytes, state: _State) -> int:
-        """Append a byte token; return how many pieces are unchanged."""
+        """Append a byte token; return the number of unchanged pieces."""
         count = len(self.pieces)
         state = state if state.run >= 0 else state._replace(run=count)
         if not state.is_bad:
             try:
                 self._append_bytes(data, state, "strict")
             except UnicodeDecodeError:
-                self._spoil(state.run)
+                self._invalidate(state.run)
             else:
                 return count
         unchanged = count if state.is_bad else state.run
         self._push_text(REPLACEMENT, state._replace(open=b"", is_bad=True), count + 1)
         return unchanged
 
-    def _append_behind_run(self, data: bytes, state: _State) -> int:
-        """Append a token that ends a run, if there is one; return how many pieces are unchanged."""
+    def _append_after_run(self, data: bytes, state: _State) -> int:
+        """Append another token, which ends a run, if any; return the number of unchanged pieces."""
         count = unchanged = len(self.pieces)
         if state.open:
-            self._spoil(state.run)
+            self._invalidate(state.run)
             unchanged = state.run
             state = state._replace(open=b"", num_strip=0)
         state = state._replace(run=-1, is_bad=False)
         self._push_text(data.decode("utf-8", "replace"), state, count + 1)
         return unchanged
 
-    def _spoil(self, run: int) -> None:
-        """Every byte of the run that begins at token `run` becomes U+FFFD."""
+    def _invalidate(self, run: int) -> None:
+        """Replace every byte of the run that begins at token `run` by U+FFFD."""
         for i in range(run, len(self.pieces)):
             self.pieces[i] = REPLACEMENT if self._is_text(self._token_ids[i]) else ""
 
@@ -224,7 +236,7 @@ class PieceDetokenizer:
         return token_id not in self._skipped and self._vocabulary.piece(token_id) is not None
 
     def _push_text(self, text: str, state: _State, whole: int) -> None:
-        """Add the text of a token, less what is stripped from the start of the whole text."""
+        """Append the text of a token, stripped if at the start of the whole text."""
         num_strip = state.num_strip
         while num_strip and text.startswith(self._strip_char):
             text, num_strip = text[1:], num_strip - 1
@@ -244,16 +256,16 @@ class PieceDetokenizer:
 class WholeDetokenizer:
     """Detokenizes any vocabulary by decoding the whole list again.
 
-    No piece is ever final, so that a stream shows nothing before the end. Extending costs time in
-    proportion to the length of the list. Where a decoder rewrites text far from the end of the
-    list, the change is credited to the last token.
+    No piece is ever final, so a stream shows nothing before the end. Appending takes time
+    proportional to the length of the list. If the decoder changes text far from the end of the
+    list, the change is attributed to the last token.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
-        """Start with no tokens.
+        """Create an empty list of tokens.
 
         Args:
-            decode: The text of a token list, without the tokens that are not part of it.
+            decode: Decodes a token list, without the tokens that are not part of the text.
         """
         self._decode = decode
         self._token_ids: list[int] = []
@@ -262,7 +274,7 @@ class WholeDetokenizer:
         self.whole: list[int] = []
 
     def extend(self, token_ids: Sequence[int]) -> int:
-        """Append tokens; return how many pieces are unchanged."""
+        """Append tokens; return the number of unchanged pieces."""
         if not token_ids:
             return len(self.pieces)
         count, before = len(self.pieces), self.whole[-1] if self.whole else 0
@@ -273,7 +285,7 @@ class WholeDetokenizer:
         return min(count, self._update())
 
     def truncate(self, num_tokens: int) -> int:
-        """Keep the first `num_tokens` tokens; return how many pieces are unchanged."""
+        """Keep the first `num_tokens` tokens; return the number of unchanged pieces."""
         if num_tokens >= len(self.pieces):
             return len(self.pieces)
         for per_token in (self.pieces, self.final, self.whole, self._token_ids):
@@ -281,11 +293,11 @@ class WholeDetokenizer:
         return self._update() if num_tokens else 0
 
     def text(self) -> str:
-        """The text of all tokens, exactly as the tokenizer decodes the whole list."""
+        """Return the text of all tokens, exactly as the tokenizer decodes the whole list."""
         return self._decode(self._token_ids) if self._token_ids else ""
 
     def _update(self) -> int:
-        """Bring the pieces up to the text; return how many are unchanged."""
+        """Make the pieces match the text; return the number of unchanged ones."""
         text, count = self.text(), len(self.pieces)
         if text.endswith(REPLACEMENT) and count - self.whole[-1] <= _MAX_OPEN:
             text = text.rstrip(REPLACEMENT)
@@ -296,15 +308,15 @@ class WholeDetokenizer:
             begin += len(self.pieces[unchanged])
             unchanged += 1
         if unchanged < count:
-            shared = "".join(_common(self.pieces[unchanged], text[begin:]))
+            shared = "".join(_common_prefix(self.pieces[unchanged], text[begin:]))
             self.pieces[unchanged:] = [shared] + [""] * (count - unchanged - 1)
             begin += len(shared)
         self.pieces[-1] += text[begin:]
         return min(unchanged, count - 1) if begin < len(text) else unchanged
 
 
-def _common(first: Sequence[str], second: Sequence[str]) -> Sequence[str]:
-    """The longest common beginning of two lists."""
+def _common_prefix(first: Sequence[str], second: Sequence[str]) -> Sequence[str]:
+    """Return the longest common prefix of two sequences."""
     for i, (a, b) in enumerate(zip(first, second, strict=False)):
         if a != b:
             return first[:i]

@@ -1,6 +1,6 @@
-"""pytest's fixture `play`: plays mods, and shows with a test that fails what it had played.
+"""The pytest fixture `play`: plays mods, and adds the event logs to the report of a failed test.
 
-Installing the SDK offers it to pytest, which alone imports this module.
+Registered with pytest when the SDK is installed; only pytest imports this module.
 """
 
 from collections.abc import Generator
@@ -15,33 +15,33 @@ _PLAYED = pytest.StashKey[list["Played"]]()
 
 
 class Play(Protocol):
-    """What the fixture is: `concordance_sdk.testing.play`, remembered."""
+    """The type of the fixture: `concordance_sdk.testing.play`, with its results recorded."""
 
     def __call__(self, *mods: Any, **options: Any) -> "Played":
-        """Play a completion; takes what `concordance_sdk.testing.play` takes."""
+        """Play a completion, with the arguments of `concordance_sdk.testing.play`."""
         ...
 
 
 @pytest.fixture(name="play")
 def _play(request: pytest.FixtureRequest) -> Play:
-    """Plays completions with mods, as `concordance_sdk.testing.play` does."""
-    from concordance_sdk.testing import play  # noqa: PLC0415  # for the tests that ask for it
+    """Play completions with mods, as `concordance_sdk.testing.play` does."""
+    from concordance_sdk.testing import play  # noqa: PLC0415  # only for tests that use it
 
     played: list[Played] = []
     request.node.stash[_PLAYED] = played
 
-    def play_and_remember(*mods: Any, **options: Any) -> "Played":
+    def play_and_record(*mods: Any, **options: Any) -> "Played":
         played.append(play(*mods, **options))
         return played[-1]
 
-    return play_and_remember
+    return play_and_record
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the logs of what was played to the report of a test that failed."""
+    """Add the logs of what was played to the report of a failed test."""
     report = yield
     if report.failed:
         for number, played in enumerate(item.stash.get(_PLAYED, []), 1):

@@ -1,4 +1,4 @@
-"""A mod as the body of `POST /v1/mods`: its source, its entry point, and all files of a folder."""
+"""A mod as the body of `POST /v1/mods`: its source, its entry point, or all files of a folder."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,17 @@ class ModPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The body of `POST /v1/mods`.
 
     Either `source` is the text of one module, or `files` maps relative paths to the texts of a
-    package's files; clients of the older SDK give them as `source` too.
+    package's files. Clients of the older SDK send that mapping as `source`, too.
 
     Attributes:
-        name: What requests will call it.
+        name: The name by which requests refer to the mod.
         entrypoint: The function or class in the module.
-        module: The module's name; in `files`, dotted from the folder. It may be left out, or be
-            `None`, where there is one file.
-        language: Only Python is known.
-        source: The text of the module, or what `files` is.
-        files: Relative path -> text. A list of paths of the server's is refused.
-        dir: A path of the server's: refused.
+        module: The name of the module; in `files`, dotted relative to the folder. Optional, or
+            `None`, if there is only one file.
+        language: Always `python`.
+        source: The text of the module, or the value of `files`.
+        files: Relative path -> text. A list of paths on the server is rejected.
+        dir: A path on the server; rejected.
 
     Examples:
         >>> ModPayload(name="greet", entrypoint="greet", source="...").module
@@ -45,16 +45,17 @@ class ModPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
 def serialize_mod(
     target: Any, *, name: str | None = None, folder: "Path | None" = None
 ) -> ModPayload:
-    """The payload that uploads a mod.
+    """Build the payload that uploads a mod.
 
     Args:
         target: The function or class.
-        name: What requests will call it; its own name if left out.
-        folder: For a mod that needs more than its module: the folder that holds them all. Every
-            `.py` file below it goes along.
+        name: The name by which requests refer to the mod; its own name by default.
+        folder: For a mod that needs more than its module: the folder that contains all of it. All
+            `.py` files in it are included.
 
     Raises:
         ModDefinitionError: It is not a mod, its source cannot be read, it is not at the top level
+            of its module, or its module is not in the folder.
             of its module, or its module is not in the folder.
 
     Examples:
@@ -79,13 +80,13 @@ def serialize_mod(
 
 
 def _source_path(definition: ModDefinition) -> "Path":
-    from pathlib import Path  # noqa: PLC0415  # who writes a mod pays for what it imports
+    from pathlib import Path  # noqa: PLC0415  # keeps the import of the SDK fast
 
     path = Path(definition.where.rpartition(":")[0])
     if not path.is_file():
         raise ModDefinitionError(
-            f"mod {definition.name!r}: its source is in no file; write it into one and import it "
-            "from there"
+            f"mod {definition.name!r}: its source is not in a file; write it to one and import "
+            "it from there"
         )
     return path.resolve()
 
@@ -100,7 +101,7 @@ def _dotted(path: "Path", folder: "Path", name: str) -> str:
 
 
 def _files(folder: "Path") -> dict[str, str]:
-    """Every Python file below the folder, by its path relative to it."""
+    """Return the text of every Python file in a folder, by relative path."""
     root = folder.resolve()
     return {
         path.relative_to(root).as_posix(): path.read_text("utf-8")

@@ -1,11 +1,11 @@
 """The bytes that each token of a vocabulary adds to a text.
 
-They are the one source for the text of completions, constraints, stop strings, log-probabilities
-and mods, and they are taken from the tokenizer's own `decode`. Only tokens that are not text on
-their own (parts of a character) get their bytes from their names; those are compared with `decode`
-when they are first used.
+The text of completions, constraints, stop strings, logprobs and mods is derived from these bytes.
+They are taken from the tokenizer's own `decode`, except for tokens that are not text on their own
+(parts of a character): their bytes are derived from their names, and compared with `decode` on
+first use.
 
-It reads a tokenizer of the package `tokenizers` and does not import that package.
+Works on a tokenizer of the package `tokenizers`, without importing that package.
 """
 
 import functools
@@ -23,74 +23,73 @@ from concordance_sdk.detokenizer import (
     WholeDetokenizer,
 )
 
-#: Decoders that map each token by itself, or by whether it is the first one.
+#: Decoders that map each token on its own, possibly depending on being the first one.
 _PER_TOKEN = frozenset({"Replace", "Metaspace", "WordPiece", "Strip"})
 
-#: Those of them that treat the first token in another way.
+#: Those that treat the first token differently.
 _BY_POSITION = frozenset({"Metaspace", "WordPiece"})
 
 _BYTE_TOKEN = re.compile(r"<0x(?:[0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>")
 
-#: `check` decodes this many lists of this many tokens.
+#: Number of random lists that `check` decodes, and their length in tokens.
 _NUM_LISTS, _LIST_LENGTH = 16, 64
 
 
 class TokenBytes:
-    """The bytes of each token, for vocabularies whose tokens add the same wherever they stand.
+    """The bytes of each token, for vocabularies whose tokens add the same bytes at every position.
 
     Attributes:
         kinds: The types of the tokenizer's decoders, in order.
-        why_unknown: Why the tokens have no bytes of their own; empty if they have.
+        why_unknown: Why the tokens are not byte sequences; empty if they are.
     """
 
     def __init__(self, tokenizer: Any, decode: Callable[[list[int]], str] | None = None) -> None:
-        """Find out how a tokenizer decodes.
+        """Analyze how a tokenizer decodes.
 
         Args:
-            tokenizer: A `tokenizers.Tokenizer`; `None` if there is none to look into.
-            decode: The text of token ids, special tokens included; the tokenizer's own if left
-                out.
+            tokenizer: A `tokenizers.Tokenizer`; `None` if there is none to analyze.
+            decode: Decodes token ids, special tokens included; by default the tokenizer's own.
         """
         self._tokenizer = tokenizer
         stages = _stages(getattr(tokenizer, "decoder", None))
         self.kinds = tuple(str(stage["type"]) for stage in stages)
-        self._law = _law(stages) if tokenizer is not None else None
-        self.why_unknown = "" if self._law else f"they are decoded by {self._said_kinds}"
+        self._scheme = _scheme_of(stages) if tokenizer is not None else None
+        self.why_unknown = "" if self._scheme else f"they are decoded by {self._kind_names}"
         self._decode = decode or self._own_decode
         self._pieces: dict[int, TokenPiece | None] = {}
         self._anchor: tuple[int, str] | None = None
 
     @property
     def is_known(self) -> bool:
-        """Whether the tokens have bytes of their own."""
-        return self._law is not None
+        """True if the tokens are byte sequences."""
+        return self._scheme is not None
 
     @property
     def has_runs(self) -> bool:
-        """Byte tokens are decoded run by run; otherwise all bytes are decoded together."""
-        return self._known_law().has_runs
+        """True if byte tokens are decoded run by run, False if all bytes are decoded together."""
+        return self._known_scheme().has_runs
 
     @property
     def strip(self) -> tuple[str, int]:
-        """A character, and how many of it are removed from the start of a text at most."""
-        return self._known_law().strip
+        """A character, and the maximum number of it that is stripped from the start of a text."""
+        return self._known_scheme().strip
 
     def of(self, token_id: int) -> bytes:
-        """The bytes that a token adds behind other tokens; none for an id that no token has.
+        """Return the bytes that a token adds after other tokens; empty for an unused id.
 
         A special token adds its name.
 
         Raises:
-            ValueError: The tokens of this vocabulary have no bytes of their own.
+            ValueError: The tokens of this vocabulary are not byte sequences.
         """
         piece = self.piece(token_id)
         return piece.data if piece else b""
 
     def at_start(self, token_id: int) -> bytes:
-        """The bytes that a token adds as the first one of a text: a space may be missing.
+        """Return the bytes that a token adds at the start of a text; a space may be dropped.
 
         Raises:
-            ValueError: The tokens of this vocabulary have no bytes of their own.
+            ValueError: The tokens of this vocabulary are not byte sequences.
         """
         piece = self.piece(token_id)
         if piece is None:
@@ -102,94 +101,94 @@ class TokenBytes:
         return data
 
     def piece(self, token_id: int) -> TokenPiece | None:
-        """What a token adds to a text; `None` for an id that no token has.
+        """Return the bytes that a token adds; `None` for an unused id.
 
         Raises:
-            ValueError: The tokens of this vocabulary have no bytes of their own.
+            ValueError: The tokens of this vocabulary are not byte sequences.
         """
         if token_id not in self._pieces:
             self._pieces[token_id] = self._new_piece(token_id)
         return self._pieces[token_id]
 
     def all_of(self, token_ids: Iterable[int]) -> list[bytes]:
-        """The bytes that each of many tokens adds behind other tokens.
+        """Return the bytes that each of many tokens adds after other tokens.
 
         Raises:
-            ValueError: The tokens of this vocabulary have no bytes of their own.
+            ValueError: The tokens of this vocabulary are not byte sequences.
         """
         return [self.of(token_id) for token_id in token_ids]
 
     def decode(self, token_ids: Sequence[int], *, skipped: Collection[int] = ()) -> str:
-        """The text of a token list as the tokenizer decodes it.
+        """Decode a token list with the tokenizer.
 
         Args:
             token_ids: The tokens.
-            skipped: Tokens that are no part of the text. They are left out by their ids, as
-                incremental detokenizers do. The tokenizer is never asked to skip any: it goes
-                by flags of its own, which do not cover every token that ends a completion.
+            skipped: Tokens that are not part of the text. They are removed here, as incremental
+                detokenizers do, and not by the tokenizer: its own flags do not cover every
+                end-of-sequence token.
         """
         return self._decode([token_id for token_id in token_ids if token_id not in skipped])
 
     def detokenizer(self, *, skipped: Collection[int] = ()) -> Detokenizer:
-        """A new incremental detokenizer, whose text is that of `decode`.
+        """Return a new incremental detokenizer, whose text equals that of `decode`.
 
         Args:
-            skipped: Tokens that are no part of the text: special tokens, usually.
+            skipped: Tokens that are not part of the text, usually special tokens.
         """
         if self.is_known:
             return PieceDetokenizer(self, skipped=skipped)
         return WholeDetokenizer(functools.partial(self.decode, skipped=skipped))
 
     def check(self, token_ids: Sequence[int]) -> bool:
-        """Compare random lists of some tokens with the tokenizer's `decode`; return success.
+        """Compare random lists of tokens with the tokenizer's `decode`; return True if all match.
 
-        Where they differ, the tokens have no bytes of their own from now on.
+        On a difference, the tokens no longer count as byte sequences.
 
         Args:
             token_ids: The tokens to draw from.
         """
-        if self._law is None or not token_ids:
+        if self._scheme is None or not token_ids:
             return self.is_known
-        draw = random.Random(0)  # noqa: S311  # the same lists every time
+        draw = random.Random(0)  # noqa: S311  # deterministic
         for _ in range(_NUM_LISTS):
             ids = draw.choices(token_ids, k=_LIST_LENGTH)
             detokenizer = PieceDetokenizer(self)
             detokenizer.extend(ids)
             if detokenizer.text() != self._decode(ids):
-                self._law = None
+                self._scheme = None
                 self._pieces.clear()
-                self.why_unknown = f"they are decoded by {self._said_kinds}, in an unknown way"
+                self.why_unknown = f"they are decoded by {self._kind_names}, in an unknown way"
                 break
         return self.is_known
 
     def _new_piece(self, token_id: int) -> TokenPiece | None:
-        law, name = self._known_law(), self._name(token_id)
+        scheme, name = self._known_scheme(), self._name(token_id)
         if name is None:
             return None
-        if law.is_byte_level:
+        if scheme.is_byte_level:
             return self._checked(token_id, _byte_level(name), is_byte=False)
-        if law.has_runs and _BYTE_TOKEN.fullmatch(name):
+        if scheme.has_runs and _BYTE_TOKEN.fullmatch(name):
             return self._checked(token_id, bytes([int(name[3:5], 16)]), is_byte=True)
         data = self._added_text(token_id).encode()
-        is_by_position = law.is_by_position
+        is_by_position = scheme.is_by_position
         return TokenPiece(data, self._decode([token_id]).encode() if is_by_position else data)
 
     def _checked(self, token_id: int, data: bytes, *, is_byte: bool) -> TokenPiece:
-        """The bytes that a name says, or what `decode` says if that is different text."""
+        """Return the bytes derived from a token's name, or those of `decode` if they differ."""
         text = self._added_text(token_id)
         if text == data.decode("utf-8", "replace"):
             return TokenPiece(data, data, is_byte)
         return TokenPiece(text.encode(), text.encode())
 
     def _added_text(self, token_id: int) -> str:
-        """The text that `decode` adds for a token behind another one."""
+        """Return the text that `decode` adds for a token after another one."""
         if self._anchor is None:
             self._anchor = self._find_anchor()
         anchor, before = self._anchor
         return self._decode([anchor, token_id]).removeprefix(before)
 
     def _find_anchor(self) -> tuple[int, str]:
-        """A token of plain text, to stand before the one that is looked at, and its text."""
+        """Find a token of plain text, to decode other tokens after it; return it and its text."""
         usual = (cast(int | None, self._tokenizer.token_to_id(name)) for name in ("a", "e", "0"))
         every = range(int(self._tokenizer.get_vocab_size()))
         for token_id in (*(i for i in usual if i is not None), *every):
@@ -207,34 +206,34 @@ class TokenBytes:
     def _own_decode(self, token_ids: list[int]) -> str:
         return str(self._tokenizer.decode(token_ids, skip_special_tokens=False))
 
-    def _known_law(self) -> "_Law":
-        if self._law is None:
-            raise ValueError(f"its tokens are no sequences of bytes ({self.why_unknown})")
-        return self._law
+    def _known_scheme(self) -> "_Scheme":
+        if self._scheme is None:
+            raise ValueError(f"its tokens are not byte sequences ({self.why_unknown})")
+        return self._scheme
 
     @property
-    def _said_kinds(self) -> str:
+    def _kind_names(self) -> str:
         return ", ".join(self.kinds) or "no known way"
 
 
-class _Law(NamedTuple):
-    """How a tokenizer's decoders put tokens together."""
+class _Scheme(NamedTuple):
+    """How a tokenizer's decoders join tokens."""
 
-    is_byte_level: bool = False  # names are bytes spelled by printable characters
-    has_runs: bool = False  # some names are single bytes, as <0x0A>
-    is_by_position: bool = False  # the first token is decoded in another way
-    strip: tuple[str, int] = ("", 0)  # removed from the start of the whole text
+    is_byte_level: bool = False  # a name encodes bytes as printable characters
+    has_runs: bool = False  # some names are single bytes, such as <0x0A>
+    is_by_position: bool = False  # the first token is decoded differently
+    strip: tuple[str, int] = ("", 0)  # stripped from the start of the whole text
 
 
-def _law(stages: list[dict[str, Any]]) -> _Law | None:
-    """The law of a sequence of decoders; `None` for one that looks beyond a single token."""
+def _scheme_of(stages: list[dict[str, Any]]) -> _Scheme | None:
+    """Return the scheme of a sequence of decoders; `None` if one depends on other tokens."""
     kinds = [str(stage["type"]) for stage in stages]
     fused = next((i for i, kind in enumerate(kinds) if kind in {"Fuse", "ByteLevel"}), len(kinds))
     per_token, strip = kinds[:fused], _strip_of(stages[fused + 1 :])
     if strip is None:
         return None
     if fused < len(kinds) and kinds[fused] == "ByteLevel":
-        return _Law(is_byte_level=True, strip=strip) if not per_token else None
+        return _Scheme(is_byte_level=True, strip=strip) if not per_token else None
     has_runs = "ByteFallback" in per_token
     if has_runs and per_token[-1] != "ByteFallback":
         return None
@@ -242,11 +241,11 @@ def _law(stages: list[dict[str, Any]]) -> _Law | None:
     is_by_position = not kinds or not _BY_POSITION.isdisjoint(per_token)
     if not _PER_TOKEN.issuperset(per_token) or (is_by_position and strip[1]):
         return None
-    return _Law(has_runs=has_runs, is_by_position=is_by_position, strip=strip)
+    return _Scheme(has_runs=has_runs, is_by_position=is_by_position, strip=strip)
 
 
 def _strip_of(stages: list[dict[str, Any]]) -> tuple[str, int] | None:
-    """What decoders that get the whole text strip from its start; `None` if they do more."""
+    """Return what decoders of the whole text strip from its start; `None` if they do more."""
     strips = [stage for stage in stages if stage["type"] != "Fuse"]
     if not strips:
         return ("", 0)
@@ -256,7 +255,7 @@ def _strip_of(stages: list[dict[str, Any]]) -> tuple[str, int] | None:
 
 
 def _stages(decoder: Any) -> list[dict[str, Any]]:
-    """A tokenizer's decoders, in order."""
+    """Return a tokenizer's decoders, in order."""
     if decoder is None:
         return []
     return _flat(json.loads(decoder.__getstate__()))
@@ -269,7 +268,7 @@ def _flat(state: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _byte_alphabet() -> dict[int, int]:
-    """The printable characters by which byte-level BPE writes bytes, as GPT-2 introduced them."""
+    """Return the printable characters that byte-level BPE uses for bytes, as in GPT-2."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]
     return {byte: byte for byte in plain} | {256 + i: byte for i, byte in enumerate(others)}
@@ -279,7 +278,7 @@ _ALPHABET = _byte_alphabet()
 
 
 def _byte_level(name: str) -> bytes:
-    """The bytes that a name spells; the name itself if a character of it spells none."""
+    """Return the bytes that a name encodes; the UTF-8 of the name if it is not an encoding."""
     if all(ord(char) in _ALPHABET for char in name):
         return name.translate(_ALPHABET).encode("latin-1")
     return name.encode()

@@ -1,4 +1,4 @@
-"""What a mod may expect of the tokenizer that it is handed."""
+"""The interface of the tokenizer that mods are given."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,7 +7,7 @@ from concordance_sdk.detokenizer import Detokenizer, WholeDetokenizer
 
 
 class Tokenizer(Protocol):
-    """The model's own tokenizer: text to token ids and back.
+    """The model's tokenizer: encodes text to token ids and decodes them.
 
     Examples:
         >>> from concordance_sdk.testing import ByteTokenizer
@@ -18,57 +18,57 @@ class Tokenizer(Protocol):
 
     @property
     def vocab_size(self) -> int:
-        """Token ids are below this."""
+        """The number of token ids; they are 0 to `vocab_size - 1`."""
         ...
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
-        """The tokens that end a completion."""
+        """The end-of-sequence tokens, which end a completion."""
         ...
 
     @property
     def special_token_ids(self) -> frozenset[int]:
-        """The tokens that stand for no text: they have a name, and nothing spells them."""
+        """Tokens that have a name but are not part of a text."""
         ...
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token adds behind other tokens; the name of a special one.
+        """Return the bytes that a token adds after other tokens; for a special token, its name.
 
-        Tokens may split a character, so that the bytes of one need not be text. None for an id
-        that no token has.
+        A token can be part of a character, so its bytes need not be valid UTF-8. Empty for an
+        unused id.
 
         Raises:
-            ValueError: The tokens of this vocabulary have no bytes of their own.
+            ValueError: The tokens of this vocabulary are not byte sequences.
         """
         ...
 
     def encode(self, text: str) -> list[int]:
-        """Token ids that add exactly `text` behind other tokens, so that texts can be joined.
+        """Return token ids that add exactly `text` after other tokens, so that texts can be joined.
 
-        Adds no special tokens of its own accord; recognises theirs where the text spells them
-        out, so that `encode(decode(ids))` gives the same text again.
+        Adds no special tokens, but recognizes their names in the text, so that
+        `encode(decode(ids))` decodes to the same text.
         """
         ...
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Text of `token_ids`, special tokens included unless they are to be skipped.
+        """Decode token ids; special tokens become their names, unless they are skipped.
 
-        The text is the one that a client sees of a completion of these tokens: where the model's
-        tokenizer begins a text with a space, that space is left out. Bytes that are no character,
-        or not a whole one, become U+FFFD.
+        The result is the text that a client receives for a completion of these tokens: the leading
+        space that some tokenizers add to a text is removed. Invalid or incomplete UTF-8 becomes
+        U+FFFD.
         """
         ...
 
 
 def detokenizer_of(tokenizer: Tokenizer, *, keeps_special: bool = False) -> Detokenizer:
-    """A new incremental detokenizer of a tokenizer.
+    """Return a new incremental detokenizer for a tokenizer.
 
-    It is the tokenizer's own, `tokenizer.detokenizer(keeps_special=...)`, if it has one, and
-    decodes the whole list again for each token if not.
+    Uses the tokenizer's own `detokenizer(keeps_special=...)` if it has one; otherwise decodes the
+    whole list for each token.
 
     Args:
         tokenizer: The tokenizer.
-        keeps_special: Special tokens are part of the text, by their names.
+        keeps_special: True if special tokens are part of the text, by name.
 
     Examples:
         >>> from concordance_sdk.testing import ByteTokenizer

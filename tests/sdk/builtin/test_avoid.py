@@ -15,7 +15,7 @@ def test_avoid_backtracks_over_a_word_and_bans_its_first_token():
     played = play(use(Avoid, words=["red"]), script=model)
 
     assert "red" not in played.text
-    assert played.num_taken_back > 0
+    assert played.num_backtracked > 0
 
 
 @pytest.mark.parametrize(("whole_words", "stays"), [(True, True), (False, False)])

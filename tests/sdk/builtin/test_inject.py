@@ -83,7 +83,7 @@ def test_it_stands_right_behind_the_sentence(kind):
     )
 
     assert played.text.startswith("It is 3.5 km. Not far! (Really.)")
-    assert 0 < played.num_taken_back <= 2
+    assert 0 < played.num_backtracked <= 2
 
 
 def test_it_stands_behind_the_last_sentence_too():
@@ -104,7 +104,7 @@ def test_inside_it_takes_the_tag_back_once():
     played = play(inject, says="<think>4</think> 5</think>5")
 
     assert played.text == "<think>4 Wait, 5</think>5"
-    assert played.num_taken_back == len("</think>")
+    assert played.num_backtracked == len("</think>")
 
 
 def test_a_prompt_that_opened_the_reasoning_counts():

@@ -43,7 +43,7 @@ def test_it_ends_after_so_many_sentences(kind, stream, count, text):
 
 
 def test_a_sentence_that_is_the_last_is_left_alone():
-    assert play(use(StopAfterSentences, count=1), says="One.").num_taken_back == 0
+    assert play(use(StopAfterSentences, count=1), says="One.").num_backtracked == 0
 
 
 def test_a_whole_word_at_the_very_end_of_the_budget_is_one():

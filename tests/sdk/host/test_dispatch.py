@@ -231,7 +231,7 @@ def test_taken_back_tokens_do_not_count_in_the_budget():
     fix = on(Added, lambda e, a: a.backtrack(2, b"Z"), when=lambda e: e.step == 2)
     played = play(fix, script="abcdefgh", max_tokens=4)
 
-    assert (played.text, played.num_taken_back, played.num_forced) == ("aZcd", 2, 1)
+    assert (played.text, played.num_backtracked, played.num_forced) == ("aZcd", 2, 1)
 
 
 def test_steps_count_on_from_where_the_completion_then_ends():

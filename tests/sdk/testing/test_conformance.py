@@ -1,4 +1,4 @@
-"""Mods that misbehave are caught, and told in which scene; good ones pass."""
+"""`check_conformance` finds mods that misbehave, with the scene; good ones pass."""
 
 import itertools
 import random
@@ -20,6 +20,7 @@ from real_tokenizers import tokenizer_of
 
 GOOD = {
     "Avoid": {"words": ["one", "far"]},
+    "Greeting": {},
     "InjectAfterReasoning": {"text": " Wait.", "where": "inside"},
     "InjectAfterSentences": {"text": " Hm."},
     "InjectAfterTokens": {"text": "!", "count": 3},
@@ -33,30 +34,30 @@ GOOD = {
 
 
 def problems(target, **parameters):
-    """Which checks failed, and what they say."""
+    """The failed checks and their problems."""
     report = check_conformance(use(target, **parameters))
     return {check.name: check.problem for check in report.checks if check.problem}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", builtin.__all__)
-def test_mods_that_are_ready_to_use_pass(name):
+def test_builtin_mods_pass(name):
     assert problems(getattr(builtin, name), **GOOD[name]) == {}
 
 
 @pytest.mark.parametrize("name", ["Replace", "Avoid", "StopAfterSentences"])
-def test_they_pass_on_a_real_vocabulary_too(name):
+def test_builtin_mods_pass_on_a_real_vocabulary(name):
     target = use(getattr(builtin, name), **GOOD[name])
     report = check_conformance(target, tokenizer=tokenizer_of("byte_level"))
 
     assert report.is_passed, str(report)
 
 
-def test_a_constraint_may_refuse_what_another_mod_puts_into_its_answer():
+def test_constraint_may_reject_tokens_that_another_mod_forces():
     assert problems(constrain(ChoicesStrat(["guilty", "not guilty"]), name="verdict")) == {}
 
 
-def test_a_constraint_that_cannot_be_taken_back_is_found():
+def test_constraint_that_does_not_follow_a_backtrack_is_found():
     @mod
     class Stubborn:
         def __init__(self):
@@ -73,7 +74,7 @@ def test_a_constraint_that_cannot_be_taken_back_is_found():
     assert "forces 0" in found["other mods act at every step"]
 
 
-def test_state_of_the_module_that_requests_share_is_found():
+def test_module_state_shared_by_requests_is_found():
     seen = []
 
     @mod(on=[Added])
@@ -85,7 +86,7 @@ def test_state_of_the_module_that_requests_share_is_found():
     assert "the same request twice" in problems(shared)
 
 
-def test_state_that_only_meets_in_turns_is_found():
+def test_state_shared_by_interleaved_requests_is_found():
     @mod
     class Current:
         current = None
@@ -99,11 +100,11 @@ def test_state_that_only_meets_in_turns_is_found():
 
     found = problems(Current)
 
-    assert list(found) == ["requests in turns do not meet"]
-    assert "in turns with a request that says" in found["requests in turns do not meet"]
+    assert list(found) == ["interleaved requests are independent"]
+    assert "interleaved with one that generates" in found["interleaved requests are independent"]
 
 
-def test_chance_is_found():
+def test_randomness_is_found():
     @mod(on=[Added])
     def dice(event, actions):
         if event.step == 0:
@@ -112,24 +113,24 @@ def test_chance_is_found():
     assert "the same request twice" in problems(dice)
 
 
-def test_taking_back_more_than_is_there_when_another_mod_acted_is_found():
+def test_backtrack_beyond_the_completion_after_another_mods_action_is_found():
     @mod(max_backtrack=None)
     class Hasty:
         def __init__(self):
             self.num_seen = 0
 
         def added(self, event, actions):
-            self.num_seen += len(event.added_tokens)  # never looks at `step`
+            self.num_seen += len(event.added_tokens)  # ignores `step`
             if self.num_seen == 12:
                 return actions.backtrack(12, b"twelve")
 
     found = problems(Hasty)
 
     assert "backtracked 12 tokens" in found["other mods act at every step"]
-    assert "behind it a mod that takes back" in found["other mods act at every step"]
+    assert "listed before a mod that backtracks" in found["other mods act at every step"]
 
 
-def test_taking_back_what_a_stream_has_shown_is_found():
+def test_backtrack_of_streamed_text_is_found():
     @mod(max_backtrack=2)
     class Late:
         def added(self, event, actions):
@@ -138,27 +139,27 @@ def test_taking_back_what_a_stream_has_shown_is_found():
 
     found = problems(Late)
 
-    assert list(found) == ["a stream shows nothing that is taken back"]
-    assert "max_backtrack" in found["a stream shows nothing that is taken back"]
+    assert list(found) == ["a stream shows nothing that is backtracked"]
+    assert "max_backtrack" in found["a stream shows nothing that is backtracked"]
 
 
-def test_failing_at_an_end_is_found():
+def test_failure_at_the_end_of_a_request_is_found():
     @mod(on=[Finished])
     def bad_end(event, actions):
         assert event.finish_reason == "stop"
 
-    assert "max_tokens=7" in problems(bad_end)["every event and every end"]
+    assert "max_tokens=7" in problems(bad_end)["every event and every way to end"]
 
 
-def test_failing_on_a_short_prompt_is_found():
+def test_failure_on_a_short_prompt_is_found():
     @mod(on=[Prefilled])
     def greedy(event, actions):
         return actions.adjust_prefill(event.context_info.tokens[1:])
 
-    assert "empty prompt" in problems(greedy)["every length of prompt, the empty one too"]
+    assert "empty prompt" in problems(greedy)["prompts of every length, also empty"]
 
 
-def test_an_error_on_purpose_is_no_failure():
+def test_deliberate_error_is_not_a_failure():
     @mod(on=[Added])
     def guard(event, actions):
         if event.step == 3:
@@ -176,11 +177,11 @@ def test_an_error_on_purpose_is_no_failure():
     ],
     ids=["ends", "goes on", "self-prompt"],
 )
-def test_a_constraint_that_holds_against_other_mods_is_no_failure(target):
+def test_constraint_that_holds_against_other_mods_is_not_a_failure(target):
     assert problems(target) == {}
 
 
-def test_breaking_ones_own_constraint_is_found():
+def test_violation_of_ones_own_constraint_is_found():
     @mod
     class Breaks:
         def __init__(self):
@@ -194,15 +195,15 @@ def test_breaking_ones_own_constraint_is_found():
                 return actions.backtrack(1, b"perhaps")
             return self.answer.added(event, actions, tokenizer)
 
-    assert "does not allow" in problems(Breaks)["every event and every end"]
+    assert "does not allow" in problems(Breaks)["every event and every way to end"]
 
 
-def test_parameters_that_are_needed_are_asked_for():
+def test_missing_parameters_are_an_error():
     with pytest.raises(InvalidRequestError, match="find"):
         check_conformance(builtin.Replace)
 
 
-def test_what_the_mod_acts_upon_can_be_said():
+def test_further_texts_can_be_given():
     said = []
 
     @mod(on=[Added])
@@ -215,7 +216,7 @@ def test_what_the_mod_acts_upon_can_be_said():
     assert not check_conformance(trap, texts=["a trap"]).is_passed
 
 
-def test_the_report_is_a_line_for_each_check_with_what_was_wrong_below():
+def test_report_has_a_line_per_check_followed_by_its_problem():
     counter = itertools.count()
 
     @mod(on=[Prefilled])
@@ -224,5 +225,5 @@ def test_the_report_is_a_line_for_each_check_with_what_was_wrong_below():
 
     told = str(check_conformance(changing))
 
-    assert "ok    a stream shows nothing that is taken back (8 played)" in told
+    assert "ok    a stream shows nothing that is backtracked (8 played)" in told
     assert "FAIL  the same request twice (1 played)\n      the same request twice" in told

@@ -1,4 +1,4 @@
-"""A model's own tokenizer, read from its folder."""
+"""`FolderTokenizer`: a model's own tokenizer, loaded from its folder."""
 
 import builtins
 import json
@@ -17,7 +17,7 @@ def _folder(tmp_path):
     return write_tokenizer(tmp_path, byte_level())
 
 
-def test_text_round_trips_and_special_tokens_are_recognised(folder):
+def test_text_round_trips_and_special_tokens_are_recognized(folder):
     tokenizer = FolderTokenizer(folder)
     token_ids = tokenizer.encode("Hello 你好<eos>")
 
@@ -27,7 +27,7 @@ def test_text_round_trips_and_special_tokens_are_recognised(folder):
     assert max(token_ids) < tokenizer.vocab_size == 700
 
 
-def test_a_mod_is_played_on_it(folder):
+def test_mod_is_played_with_it(folder):
     played = play(
         use(InjectAtStart, text="Hi"), says=" you all", tokenizer=FolderTokenizer(str(folder))
     )
@@ -48,7 +48,7 @@ def test_decoding_skips_the_tokens_that_incremental_decoding_skips(tmp_path, nam
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_skipped_token_inside_a_character_does_not_break_it(kind):
+def test_skipped_token_inside_a_character_does_not_split_it(kind):
     tokenizer = tokenizer_of(kind)
     halves = [
         i for i in range(tokenizer.vocab_size) if tokenizer.token_bytes(i) in (b"\xc3", b"\xa9")
@@ -71,31 +71,31 @@ def test_a_skipped_token_inside_a_character_does_not_break_it(kind):
         ("special_tokens_map.json", {"eos_token": "<eos>"}, {0}),
     ],
 )
-def test_the_end_is_where_models_say_it(folder, name, config, ends):
+def test_eos_tokens_are_read_from_the_models_files(folder, name, config, ends):
     (folder / "tokenizer_config.json").unlink()
     (folder / name).write_text(json.dumps(config))
 
     assert FolderTokenizer(folder).eos_token_ids == ends
 
 
-def test_the_end_can_be_given(folder):
+def test_eos_tokens_can_be_given(folder):
     assert FolderTokenizer(folder, eos_tokens=["<think>"]).eos_token_ids == {1}
 
 
-def test_an_end_that_is_not_said_or_not_there_is_an_error(folder):
+def test_undeclared_or_unknown_eos_token_is_an_error(folder):
     with pytest.raises(ValueError, match="no token '<nope>'"):
         FolderTokenizer(folder, eos_tokens=["<nope>"])
     (folder / "tokenizer_config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"say it with eos_tokens"):
+    with pytest.raises(ValueError, match=r"name it with eos_tokens"):
         FolderTokenizer(folder)
 
 
-def test_a_folder_without_a_tokenizer_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no tokenizer.json in it"):
+def test_folder_without_a_tokenizer_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="it has no tokenizer.json"):
         FolderTokenizer(tmp_path)
 
 
-def test_without_the_library_it_says_what_to_install(folder, monkeypatch):
+def test_error_without_the_library_names_the_package_to_install(folder, monkeypatch):
     plain = builtins.__import__
 
     def importing(name, *args, **options):
@@ -109,7 +109,7 @@ def test_without_the_library_it_says_what_to_install(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["byte_level", "sentencepiece"])
-def test_tokens_are_bytes_of_the_text(kind):
+def test_token_bytes_join_to_the_text(kind):
     tokenizer = tokenizer_of(kind)
     token_ids = tokenizer.encode("the engine, 你好 €")
     data = b"".join(tokenizer.token_bytes(token_id) for token_id in token_ids)
@@ -120,14 +120,10 @@ def test_tokens_are_bytes_of_the_text(kind):
     assert end in tokenizer.special_token_ids
 
 
-def test_a_vocabulary_that_is_not_made_of_bytes_says_so(tmp_path):
+def test_vocabulary_without_token_bytes_names_its_decoder(tmp_path):
     tokenizer = byte_level()
     tokenizer.decoder = decoders.CTC()
     read = FolderTokenizer(write_tokenizer(tmp_path, tokenizer))
 
     with pytest.raises(ValueError, match="decoded by CTC"):
         read.token_bytes(5)
-
-
-def test_the_tokenizers_of_the_tests_are_such():
-    assert isinstance(tokenizer_of("sentencepiece"), FolderTokenizer)

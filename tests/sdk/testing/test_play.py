@@ -1,4 +1,4 @@
-"""The test harness itself."""
+"""`play`, and the byte tokenizer it uses."""
 
 import pytest
 from concordance_sdk import Added, ForwardPass, mod
@@ -14,7 +14,7 @@ def test_bytes_round_trip(text):
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_the_end_token_is_spelled_and_recognised():
+def test_name_of_the_eos_token_is_recognized():
     tokenizer = ByteTokenizer()
 
     assert tokenizer.encode("a<eos>b") == [97, 256, 98]
@@ -22,11 +22,11 @@ def test_the_end_token_is_spelled_and_recognised():
     assert tokenizer.decode([97, 256, 98], skip_special_tokens=True) == "ab"
 
 
-def test_a_function_can_be_the_script():
+def test_script_can_be_a_function():
     assert play(script=lambda completion: 65 + len(completion), max_tokens=4).text == "ABCD"
 
 
-def test_passes_are_counted():
+def test_forward_passes_are_counted():
     @mod(on=[ForwardPass])
     def greet(event, actions, tokenizer):
         if event.step == 0:
@@ -35,7 +35,7 @@ def test_passes_are_counted():
     assert play(greet, script="xxxxxxxyou").passes == 5
 
 
-def test_a_bare_callable_can_be_played():
+def test_callable_without_mod_decorator_can_be_played():
     def shout(event, actions):
         if isinstance(event, Added) and not event.forced and event.step == 0:
             return actions.backtrack(1, b"HEY ")
@@ -43,10 +43,10 @@ def test_a_bare_callable_can_be_played():
     assert play(shout, script="hxxxyou").text == "HEY you"
 
 
-def test_an_empty_prompt_is_still_something_to_read():
+def test_empty_prompt_has_a_token_to_prefill():
     assert play(script="").reads == ((62,),)
 
 
-def test_the_parameters_of_a_mod_without_any_are_ignored_by_functions():
+def test_common_parameters_are_not_given_to_functions():
     with pytest.raises(TypeError):
         play(3)

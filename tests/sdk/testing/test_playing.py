@@ -1,4 +1,4 @@
-"""Playing a request step by step, and the two ways in which a model can be scripted."""
+"""`Playing` a request step by step, and the two kinds of scripts."""
 
 import pytest
 from concordance_sdk import (
@@ -24,12 +24,12 @@ def force_at(event_type, text):
 
 
 @pytest.mark.parametrize("event_type", [ForwardPass, Sampled])
-def test_a_model_that_goes_on_says_its_text_behind_what_was_forced(event_type):
+def test_resuming_model_continues_after_forced_tokens(event_type):
     assert play(force_at(event_type, b"Hi "), says="you").text == "Hi you"
     assert play(force_at(event_type, b"Hi "), script="you").text == "Hi "
 
 
-def test_a_model_that_goes_on_does_not_repeat_what_was_taken_back():
+def test_resuming_model_does_not_repeat_backtracked_tokens():
     @mod(on=[Added])
     def drop(event, actions):
         if event.added_tokens == tuple(b"x"):
@@ -38,14 +38,14 @@ def test_a_model_that_goes_on_does_not_repeat_what_was_taken_back():
     assert play(drop, says="axb").text == "ab"
 
 
-def test_a_model_needs_to_be_told_what_it_wants_in_one_way():
+def test_play_takes_either_script_or_says():
     for wanted in ({}, {"script": "a", "says": "b"}):
-        with pytest.raises(TypeError, match="one of the two"):
+        with pytest.raises(TypeError, match="either `script` or `says`"):
             play(**wanted)
 
 
 @pytest.mark.parametrize("max_tokens", [0, -1])
-def test_a_budget_is_one_token_at_least_as_the_server_has_it(max_tokens):
+def test_max_tokens_is_at_least_one_as_in_the_server(max_tokens):
     with pytest.raises(InvalidRequestError, match=f"at least 1, not {max_tokens}") as caught:
         play(says="a", max_tokens=max_tokens)
 
@@ -55,8 +55,8 @@ def test_a_budget_is_one_token_at_least_as_the_server_has_it(max_tokens):
 @pytest.mark.parametrize(
     "wanted", [None, "a", {97: None}, {"a": 1.0}], ids=["nothing", "text", "no score", "no id"]
 )
-def test_a_script_that_says_no_token_is_told_so_with_its_position(wanted):
-    with pytest.raises(TypeError, match="at position 1; it may say a token id, or scores"):
+def test_invalid_output_of_a_script_is_an_error_with_the_position(wanted):
+    with pytest.raises(TypeError, match="at position 1 instead of a token id or logits"):
         play(script=lambda completion: wanted if completion else 97)
     with pytest.raises(TypeError, match="at position 1"):
         play(script=[97, wanted])
@@ -64,7 +64,7 @@ def test_a_script_that_says_no_token_is_told_so_with_its_position(wanted):
 
 @mod(registered=False)
 class Repeat:
-    """Answers with the last message, and the names of the tools."""
+    """Outputs the last message and the names of the tools."""
 
     def added(self, event, actions, tokenizer):
         names = [tool.function.name for tool in get_schemas().tools]
@@ -73,7 +73,7 @@ class Repeat:
         )
 
 
-def test_messages_and_schemas_may_be_written_as_a_client_sends_them():
+def test_messages_and_schemas_can_be_mappings():
     parts = [{"type": "text", "text": "Hi "}, {"type": "text", "text": "you "}]
     tools = [{"type": "function", "function": {"name": "find"}}]
     messages = [{"role": "user", "content": parts}]
@@ -91,7 +91,7 @@ def test_messages_and_schemas_may_be_written_as_a_client_sends_them():
         ({"schemas": {"tools": 1}}, "schemas.tools"),
     ],
 )
-def test_what_is_no_message_is_refused_where_it_is_given(given, param):
+def test_invalid_message_is_an_error_with_its_path(given, param):
     with pytest.raises(InvalidRequestError) as caught:
         play(says="a", **given)
 
@@ -99,7 +99,7 @@ def test_what_is_no_message_is_refused_where_it_is_given(given, param):
     assert str(caught.value).startswith(f"{param}: ")
 
 
-def test_a_function_may_say_how_much_it_wants_each_of_several_tokens():
+def test_script_function_can_return_logits():
     margins = []
 
     @mod(on=[ForwardPass])
@@ -113,7 +113,7 @@ def test_a_function_may_say_how_much_it_wants_each_of_several_tokens():
     assert margins == [0.5, 1.0]
 
 
-def test_requests_can_be_played_in_turns():
+def test_requests_can_be_interleaved():
     @mod
     class Count:
         def __init__(self):
@@ -134,11 +134,11 @@ def test_requests_can_be_played_in_turns():
     assert texts == ["three", "three"]
 
 
-def test_every_request_has_an_id_of_its_own():
+def test_every_request_has_its_own_id():
     assert play(says="").request_id != play(says="").request_id
 
 
-def test_mods_may_have_parameters_of_their_own():
+def test_mods_can_have_their_own_parameters():
     @mod
     class Say:
         text: str
@@ -150,8 +150,8 @@ def test_mods_may_have_parameters_of_their_own():
     assert play(use(Say, text="1"), Say, parameters={"text": "2"}, says="ab").text == "a12b"
 
 
-def test_a_step_costs_no_more_with_a_large_vocabulary(monkeypatch):
-    """The row of scores is never laid out: only what differs is."""
+def test_cost_of_a_step_does_not_depend_on_the_vocabulary(monkeypatch):
+    """The row of logits is never materialized, only the listed ones."""
     from concordance_sdk.testing import ByteTokenizer, ScriptedLogits
 
     class Large(ByteTokenizer):
@@ -162,7 +162,7 @@ def test_a_step_costs_no_more_with_a_large_vocabulary(monkeypatch):
 
     def init(self, *args, **options):
         plain(self, *args, **options)
-        held.append(len(self._scores))
+        held.append(len(self._logits))
 
     monkeypatch.setattr(ScriptedLogits, "__init__", init)
     play(says="abc", tokenizer=Large())

@@ -1,4 +1,4 @@
-"""A row of scores without an array reads and changes as any other does."""
+"""`ScriptedLogits`: a row of logits without an array."""
 
 import math
 
@@ -12,7 +12,7 @@ def wanting(token_id=1, size=3):
     return ScriptedLogits({token_id: 1.0}, vocab_size=size)
 
 
-def test_a_row_reads_in_every_way():
+def test_row_supports_the_interface_of_logits():
     row = ScriptedLogits([0.0, 2.0, 1.0])
 
     assert (len(row), row[1], row[-1], row[np.int64(2)]) == (3, 2.0, 1.0, 1.0)
@@ -21,7 +21,7 @@ def test_a_row_reads_in_every_way():
     assert np.asarray(row, np.float64).dtype == np.float64
 
 
-def test_a_row_answers_as_a_batch_of_one_too():
+def test_row_can_be_indexed_as_a_batch_of_one():
     row = ScriptedLogits([0.0, 2.0, 1.0])
 
     assert (row[0, 1], row[-1, 1], row[:, 1]) == (2.0, 2.0, 2.0)
@@ -41,20 +41,20 @@ def test_a_row_answers_as_a_batch_of_one_too():
         ((0, None), TypeError),
     ],
 )
-def test_another_index_is_refused(key, error):
+def test_other_index_is_rejected(key, error):
     with pytest.raises(error, match=r"logits are|outside"):
         wanting()[key]
 
 
-def test_a_column_is_what_both_spellings_mean():
+def test_column_of_both_kinds_of_index():
     assert column(5) == column((0, 5)) == 5
 
 
-def test_the_wanted_token_is_the_best_and_the_others_follow_in_order():
+def test_top_k_starts_with_the_listed_token():
     assert wanting(2, size=4).top_k(3) == [(2, 1.0), (0, 0.0), (1, 0.0)]
 
 
-def test_a_script_that_wants_what_is_not_in_the_vocabulary_is_an_error():
+def test_token_outside_the_vocabulary_is_an_error():
     with pytest.raises(IndexError, match="token id 3 is outside the vocabulary of 3"):
         wanting(3)
 
@@ -71,14 +71,14 @@ def test_a_script_that_wants_what_is_not_in_the_vocabulary_is_an_error():
         ({"logits": np.array([9, 8, 7], np.float32).tobytes()}, [9, 8, 7]),
     ],
 )
-def test_an_adjustment_is_applied_to_a_copy(fields, expected):
+def test_adjustment_is_applied_to_a_copy(fields, expected):
     row = wanting()
 
     assert row.adjusted(AdjustedLogits(**fields)).to_numpy().tolist() == expected
     assert row.to_numpy().tolist() == [0, 1, 0]
 
 
-def test_what_cannot_be_sampled_comes_last():
+def test_tokens_that_cannot_be_sampled_are_last():
     assert wanting().adjusted(AdjustedLogits(ban=(1,))).top_k(3)[-1] == (1, -math.inf)
 
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_sampled_comes_last():
         {"bias": {1: -1.0}},
     ],
 )
-def test_the_best_token_is_the_first_of_the_best(fields):
+def test_best_token_is_the_lowest_id_of_ties(fields):
     row = wanting(1, size=4).adjusted(AdjustedLogits(**fields))
 
     assert row.best == row.top_k(1)[0] == row.best
@@ -102,23 +102,23 @@ def test_the_best_token_is_the_first_of_the_best(fields):
 @pytest.mark.parametrize(
     "fields", [{"ban": (0, 1, 2)}, {"mask": b"\0"}, {"logits": [-math.inf] * 3}]
 )
-def test_a_row_without_a_token_is_refused(fields):
+def test_row_without_a_sampleable_token_is_rejected(fields):
     with pytest.raises(ValueError, match="no token is left"):
         wanting().adjusted(AdjustedLogits(**fields))
 
 
-def test_the_entropy_of_equal_scores_is_that_of_their_number():
+def test_entropy_of_equal_logits_is_the_log_of_their_number():
     assert ScriptedLogits([0.0] * 4).entropy() == pytest.approx(math.log(4))
     assert wanting().adjusted(AdjustedLogits(allow=(1,))).entropy() == 0
 
 
-def test_scores_far_from_zero_have_an_entropy():
+def test_entropy_of_large_negative_logits_is_finite():
     row = ScriptedLogits([-5000.0, -5000.0]).adjusted(AdjustedLogits(ban=()))
 
     assert row.entropy() == pytest.approx(math.log(2))
 
 
-def test_the_margin_is_the_lead_of_the_best():
+def test_margin_is_the_difference_to_the_kth_logit():
     row = ScriptedLogits([0.0, 2.0, 1.5])
 
     assert (row.margin(), row.margin(1), row.margin(3)) == (0.5, 0.0, 2.0)

@@ -1,4 +1,4 @@
-"""The text so far: right for every kind of vocabulary, however it grows and shrinks."""
+"""`CompletionText` for every kind of vocabulary, as the completion grows and shrinks."""
 
 import pytest
 from concordance_sdk import Actions, Added, ForwardPass, Prefilled, Sampled
@@ -19,7 +19,7 @@ def added(step, token_ids):
 
 
 def following(tokenizer, token_ids, **options):
-    """The text of a completion that grew one token at a time."""
+    """The text of a completion, appended one token at a time."""
     text = CompletionText(**options)
     for step, token_id in enumerate(token_ids):
         text.follow(added(step, [token_id]), tokenizer)
@@ -27,18 +27,18 @@ def following(tokenizer, token_ids, **options):
 
 
 def after(text, action):
-    """What the completion reads as once an action was carried out."""
+    """The text of the completion after an action."""
     kept = text.token_ids[: len(text.token_ids) - action.n]
     return text.tokenizer.decode([*kept, *(action.tokens or ())], skip_special_tokens=True)
 
 
-# What it reads as
+# The text
 
 
 @settings(deadline=None)
 @given(kinds, texts)
 @example("sentencepiece", "a" + "你€😀" * 9 + "b")
-def test_it_is_what_the_tokenizer_says_at_every_whole_character(kind, said):
+def test_text_equals_decode_at_every_complete_character(kind, said):
     tokenizer = tokenizer_of(kind)
     token_ids = tokenizer.encode(said)
     text = CompletionText()
@@ -58,7 +58,7 @@ def test_it_is_what_the_tokenizer_says_at_every_whole_character(kind, said):
     st.sampled_from(["bytes", "byte_level"]),
     st.lists(st.tuples(st.integers(0, 30), st.binary(max_size=9)), max_size=12),
 )
-def test_it_follows_whatever_was_taken_back_even_through_bytes_that_are_no_text(kind, moves):
+def test_text_is_right_after_any_backtrack_even_through_invalid_utf8(kind, moves):
     tokenizer = tokenizer_of(kind)
     byte_ids = [tokenizer_of("byte_level").encode(chr(i))[-1] for i in range(128)]
     text, token_ids = CompletionText(), []
@@ -73,18 +73,18 @@ def test_it_follows_whatever_was_taken_back_even_through_bytes_that_are_no_text(
         assert text.token_ids == token_ids
 
 
-def test_it_never_ends_in_half_a_character():
+def test_incomplete_last_character_is_not_in_the_text():
     said = [str(following(ByteTokenizer(), "a€".encode()[:n])) for n in range(5)]
 
     assert said == ["", "a", "a", "a", "a€"]
 
 
-def test_bytes_that_never_become_a_character_are_text_in_the_end():
+def test_invalid_bytes_become_replacement_characters():
     assert len(following(ByteTokenizer(), [0xFF] * 33)) == 33
     assert str(following(ByteTokenizer(), [0xFF, *b"ok"])) == "\ufffdok"
 
 
-def test_special_tokens_are_no_text_unless_they_are_asked_for():
+def test_special_tokens_are_in_the_text_only_with_keeps_special():
     token_ids = [*b"a", 256, *b"b"]
 
     assert str(following(ByteTokenizer(), token_ids)) == "ab"
@@ -92,7 +92,7 @@ def test_special_tokens_are_no_text_unless_they_are_asked_for():
 
 
 @pytest.mark.parametrize("event_type", [ForwardPass, Sampled])
-def test_other_events_tell_of_what_was_taken_back(event_type):
+def test_forward_pass_and_sampled_notify_of_a_backtrack(event_type):
     rest = {"logits": None} if event_type is ForwardPass else {"sampled_token": 3}
     text = following(ByteTokenizer(), b"abc")
     text.follow(event_type(request_id="r", step=1, **rest), ByteTokenizer())
@@ -100,14 +100,14 @@ def test_other_events_tell_of_what_was_taken_back(event_type):
     assert str(text) == "a"
 
 
-def test_a_hole_in_the_events_is_an_error_and_not_a_wrong_text():
+def test_missed_added_event_is_an_error():
     text = following(ByteTokenizer(), b"ab")
 
-    with pytest.raises(ValueError, match="has 2 tokens and cannot go on at 3"):
+    with pytest.raises(ValueError, match="has 2 tokens and cannot continue at 3"):
         text.follow(added(3, b"d"), ByteTokenizer())
 
 
-def test_what_needs_a_tokenizer_needs_an_event_first():
+def test_tokenizer_is_unknown_before_the_first_event():
     with pytest.raises(ValueError, match="follow an event"):
         CompletionText().encode("a")
 
@@ -115,17 +115,17 @@ def test_what_needs_a_tokenizer_needs_an_event_first():
 @pytest.mark.parametrize(
     ("start", "tail"), [(0, "abc"), (2, "c"), (3, ""), (-2, "bc"), (-9, "abc")]
 )
-def test_a_tail_is_counted_from_either_end(start, tail):
+def test_tail_counts_from_either_end(start, tail):
     assert following(ByteTokenizer(), b"abc").tail(start) == tail
 
 
-def test_it_knows_when_nothing_follows():
+def test_text_is_final_after_an_eos_token():
     assert not CompletionText().is_final
     assert not following(ByteTokenizer(), b"ab").is_final
     assert following(ByteTokenizer(), [*b"ab", 256]).is_final
 
 
-def test_it_knows_that_the_budget_is_spent():
+def test_text_is_final_at_the_token_limit():
     text = CompletionText()
     prompt = ContextInfo(tokens=(1,))
     text.follow(
@@ -138,7 +138,7 @@ def test_it_knows_that_the_budget_is_spent():
 
 
 class Counting(ByteTokenizer):
-    """Counts the tokens that it is asked for."""
+    """Counts the tokens whose bytes are requested."""
 
     decoded = 0
 
@@ -148,7 +148,7 @@ class Counting(ByteTokenizer):
 
 
 @pytest.mark.parametrize("said", ["a" * 2000, "€" * 700])
-def test_a_token_costs_the_same_however_long_the_completion_is(said):
+def test_cost_of_a_token_does_not_depend_on_the_length(said):
     tokenizer = Counting()
     following(tokenizer, said.encode()[:1000])
     first = tokenizer.decoded
@@ -158,29 +158,29 @@ def test_a_token_costs_the_same_however_long_the_completion_is(said):
     assert first < 3 * 1000
 
 
-# Places in it
+# Cuts
 
 
-def test_a_cut_inside_a_token_keeps_what_stands_before_it():
+def test_cut_inside_a_token_returns_the_text_before_it():
     tokenizer = tokenizer_of("byte_level")
     text = following(tokenizer, tokenizer.encode(" contribution to it"))
     assert len(text.token_ids) < len(text)
     cut = text.cut(2)
 
     assert cut.kept == 0
-    assert (cut.before, cut.behind) == (" c", "ontribution to it")
+    assert (cut.before, cut.after) == (" c", "ontribution to it")
 
 
-def test_a_cut_does_not_leave_half_a_character():
+def test_cut_does_not_leave_an_incomplete_character():
     text = following(ByteTokenizer(), "a€b".encode())
     cut = text.cut(1)
 
-    assert (cut.kept, cut.num_tokens, cut.before, cut.behind) == (1, 4, "", "€b")
+    assert (cut.kept, cut.num_tokens, cut.before, cut.after) == (1, 4, "", "€b")
 
 
 @settings(deadline=None)
 @given(kinds, texts, texts, st.integers(0, 50))
-def test_a_rewrite_leaves_exactly_the_text_that_was_meant(kind, said, put, at):
+def test_rewrite_gives_exactly_the_requested_text(kind, said, put, at):
     tokenizer = tokenizer_of(kind)
     text = following(tokenizer, tokenizer.encode(said) or tokenizer.encode("a"))
     at = min(at, len(text))
@@ -192,7 +192,7 @@ def test_a_rewrite_leaves_exactly_the_text_that_was_meant(kind, said, put, at):
 
 @settings(deadline=None)
 @given(kinds, texts, st.integers(0, 50))
-def test_an_end_leaves_exactly_the_text_before_it(kind, said, at):
+def test_end_keeps_exactly_the_text_before_it(kind, said, at):
     tokenizer = tokenizer_of(kind)
     text = following(tokenizer, tokenizer.encode(said) or tokenizer.encode("a"))
     at = min(at, len(text))
@@ -202,7 +202,7 @@ def test_an_end_leaves_exactly_the_text_before_it(kind, said, at):
     assert action.tokens[-1] in tokenizer.eos_token_ids
 
 
-def test_a_tokenizer_that_begins_texts_with_a_space_puts_none_into_a_word():
+def test_rewrite_inside_a_word_adds_no_leading_space():
     tokenizer = tokenizer_of("sentencepiece")
     text = following(tokenizer, tokenizer.encode("the en"))
 
@@ -210,5 +210,5 @@ def test_a_tokenizer_that_begins_texts_with_a_space_puts_none_into_a_word():
     assert tokenizer.decode([*text.token_ids, *text.encode("gine")]) == "the engine"
 
 
-def test_a_rewrite_that_changes_nothing_is_no_action():
+def test_rewrite_that_changes_nothing_returns_none():
     assert following(ByteTokenizer(), b"abc").rewrite(1, "bc", actions) is None

@@ -24,7 +24,9 @@ def test_a_banned_word_is_taken_back_and_its_begin_masked_there():
     played = play(use(Avoid, words=["red"]), script="a red hat", max_tokens=12)
 
     assert "red" not in played.text
-    played.expect_events("added 5 ' '", "taken back 4, to 2", "forward_pass 2", "sampled 2 '\\x00'")
+    played.expect_events(
+        "added 5 ' '", "backtracked 4, to 2", "forward_pass 2", "sampled 2 '\\x00'"
+    )
 
 
 def test_a_word_that_only_begins_with_it_is_said():
@@ -54,7 +56,7 @@ def test_a_word_at_the_very_end_is_taken_back_too(kind):
     )
 
     assert "events" not in played.text
-    assert played.num_taken_back > 0
+    assert played.num_backtracked > 0
 
 
 def test_the_mask_is_forgotten_where_what_stands_before_it_has_changed():

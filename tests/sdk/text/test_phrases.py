@@ -1,4 +1,4 @@
-"""Phrases are found wherever the borders of tokens are, once each."""
+"""`PhraseWatch` reports each occurrence once, independent of token boundaries."""
 
 import re
 
@@ -13,7 +13,7 @@ from real_tokenizers import KINDS, tokenizer_of
 
 
 def found(said, *phrases, tokenizer=None, chunks=1, max_tokens=256, **options):
-    """What a watch reports while a text is said."""
+    """The matches reported while a text is generated."""
     matches = []
 
     @mod(name="look")
@@ -46,30 +46,30 @@ def texts_of(matches):
 
 
 @pytest.mark.parametrize("chunks", [1, 9])
-def test_each_appearance_is_reported_once_said_at_once_or_bit_by_bit(chunks):
+def test_each_occurrence_is_reported_once_for_any_chunks(chunks):
     matches = found("a cat, a cat", "cat", chunks=chunks)
 
     assert [(match.start, match.end) for match in matches] == [(2, 5), (9, 12)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_phrase_is_found_inside_tokens_and_over_several(kind):
+def test_phrase_is_found_inside_tokens_and_across_them(kind):
     tokenizer = tokenizer_of(kind)
     said = "the engine raises events"
 
     assert texts_of(found(said, "ngine rais", tokenizer=tokenizer)) == ["ngine rais"]
 
 
-def test_appearances_do_not_overlap():
+def test_occurrences_do_not_overlap():
     assert len(found("aaaa", "aa")) == 2
 
 
-def test_of_several_phrases_the_longest_at_a_place_counts_if_it_is_there():
+def test_longest_of_several_phrases_at_a_position_is_reported():
     assert texts_of(found("catalog", "cat", "catalog", chunks=2)) == ["catalog"]
     assert texts_of(found("catalog", "cat", "catalog")) == ["cat"]
 
 
-def test_case_can_be_ignored():
+def test_ignore_case():
     matches = found("A Cat", "cat", ignore_case=True)
 
     assert (matches[0].phrase, matches[0].text) == ("cat", "Cat")
@@ -89,30 +89,30 @@ def test_case_can_be_ignored():
     ],
 )
 @pytest.mark.parametrize("chunks", [1, 9])
-def test_a_whole_word_is_one_that_nothing_touches(said, expected, chunks):
+def test_whole_words_have_no_adjacent_word_characters(said, expected, chunks):
     assert texts_of(found(said, "red", whole_words=True, chunks=chunks)) == expected
 
 
-def test_a_word_at_the_end_of_the_budget_is_whole():
+def test_word_at_the_token_limit_is_whole():
     assert texts_of(found("a red", "red", whole_words=True, max_tokens=5)) == ["red"]
     assert not found("a reduced", "red", whole_words=True, max_tokens=6)
 
 
-def test_what_stands_behind_in_the_same_token_is_told():
+def test_match_has_the_text_after_it_in_the_same_token():
     tokenizer = tokenizer_of("byte_level")
     (match,) = found(" engine", "gi", tokenizer=tokenizer)
 
-    assert match.behind.startswith("n")
-    assert match.cut.before + "gi" + match.behind == match.cut.before + match.cut.behind
+    assert match.after.startswith("n")
+    assert match.cut.before + "gi" + match.after == match.cut.before + match.cut.after
 
 
 @pytest.mark.parametrize("phrases", [[], "", ["a", ""]])
-def test_watching_for_nothing_is_refused(phrases):
+def test_empty_phrases_are_rejected(phrases):
     with pytest.raises(ValueError, match="at least one phrase"):
         PhraseWatch(CompletionText(), phrases)
 
 
-def test_a_phrase_that_was_taken_back_and_said_again_is_reported_again():
+def test_phrase_that_is_generated_again_after_a_backtrack_is_reported_again():
     undone = []
 
     @mod(name="undo", on=[ForwardPass])
@@ -150,7 +150,7 @@ def test_a_phrase_that_was_taken_back_and_said_again_is_reported_again():
     st.text(st.sampled_from("abx€"), max_size=4),
     st.booleans(),
 )
-def test_replacing_while_it_is_said_is_replacing_what_was_said(
+def test_replacing_during_generation_equals_replacing_afterwards(
     kind, said, find, replacement, stream
 ):
     tokenizer = tokenizer_of(kind)
@@ -158,25 +158,25 @@ def test_replacing_while_it_is_said_is_replacing_what_was_said(
     played = play(replace, says=said, tokenizer=tokenizer, stream=stream)
     said = tokenizer.decode(tokenizer.encode(said))
 
-    # Where nothing is left in front of them, such a vocabulary's spaces begin the text, unseen.
+    # If nothing precedes them, leading spaces of such a vocabulary are dropped.
     strip = str.lstrip if kind == "sentencepiece" else str
     assert strip(played.text) == strip(said.replace(find, replacement))
 
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from("ab ."), max_size=30), st.sampled_from(["a", "ab", "b a"]))
-def test_whole_words_are_those_that_a_regular_expression_finds(said, find):
+def test_whole_words_equal_those_of_a_regular_expression(said, find):
     replace = use(Replace, find=find, replacement="X", whole_words=True)
 
     expected = re.sub(rf"(?<!\w){re.escape(find)}(?!\w)", "X", said)
     assert play(replace, says=said).text == expected
 
 
-def test_a_replacement_that_holds_the_phrase_is_not_replaced_again():
+def test_phrase_in_a_replacement_is_not_replaced_again():
     assert play(use(Replace, find="a", replacement="aa"), says="banana").text == "baanaanaa"
 
 
-def test_a_replacement_that_another_mod_undid_is_not_skipped():
+def test_replacement_that_another_mod_backtracked_is_searched_again():
     undone = []
 
     @mod(name="undo", on=[Added])
@@ -185,13 +185,13 @@ def test_a_replacement_that_another_mod_undid_is_not_skipped():
             undone.append(1)
             return actions.backtrack(4, b"Par")
 
-    # "Paris" became "Lyon", which was taken back for "Par": what is said next completes it again.
+    # "Paris" became "Lyon", which was backtracked to "Par": the next tokens complete it again.
     played = play(use(Replace, find="Paris", replacement="Lyon"), undo, says="Parisis!")
 
     assert played.text == "Lyon!"
 
 
-def test_the_last_appearance_is_replaced_with_all_that_stands_behind_it_kept():
+def test_replace_last_keeps_the_text_after_the_occurrence():
     @mod(name="last")
     class Last:
         def __init__(self):
@@ -205,7 +205,7 @@ def test_the_last_appearance_is_replaced_with_all_that_stands_behind_it_kept():
     assert play(Last, says="no, no, or what?").text == "no, yes, or what?"
 
 
-def test_replacing_what_is_not_there_is_no_action():
+def test_replace_last_without_an_occurrence_returns_none():
     text = CompletionText()
 
     assert replace_last(text, "no", "yes", None) is None

@@ -1,4 +1,4 @@
-"""Where reasoning begins and ends."""
+"""`ReasoningSpan`."""
 
 import pytest
 from concordance_sdk import Added, Prefilled
@@ -26,7 +26,7 @@ def say(span, said, step=None):
     return span
 
 
-def test_it_opens_and_closes():
+def test_tags_open_and_close_the_reasoning():
     span = prompted("Q")
     assert not span.is_open
     assert say(span, "<think>hm").is_open
@@ -46,14 +46,14 @@ def test_it_opens_and_closes():
         ("<think>a</think><think>", True),
     ],
 )
-def test_a_prompt_may_have_opened_it(prompt, is_open):
+def test_prompt_can_open_the_reasoning(prompt, is_open):
     span = prompted(prompt)
 
     assert span.is_open is is_open
     assert say(span, "abc").num_tokens == (3 if is_open else 0)
 
 
-def test_it_may_open_again():
+def test_reasoning_can_open_again():
     span = say(prompted(""), "<think>a</think>b<think>cd")
 
     assert span.is_open
@@ -61,7 +61,7 @@ def test_it_may_open_again():
     assert span.closing is None
 
 
-def test_a_tag_that_is_taken_back_was_not_said():
+def test_backtracked_tag_does_not_count():
     span = say(prompted(""), "<think>ab</think>")
     say(span, "c", step=9)
 
@@ -69,7 +69,7 @@ def test_a_tag_that_is_taken_back_was_not_said():
     assert span.num_tokens == 3
 
 
-def test_tags_may_be_special_tokens():
+def test_tags_can_be_special_tokens():
     real = tokenizer_of("byte_level")
     span = ReasoningSpan("<think>", "<eos>")
     token_ids = (*real.encode("<think>"), *real.encode("so"))
@@ -79,12 +79,12 @@ def test_tags_may_be_special_tokens():
     assert span.num_tokens == len(token_ids) - 1
 
 
-def test_what_of_the_closing_tag_is_said_is_known():
-    assert say(prompted(""), "<think>a</thi").half_said == 5
-    assert say(prompted(""), "<think>a").half_said == 0
+def test_length_of_a_partial_closing_tag():
+    assert say(prompted(""), "<think>a</thi").partial_close_len == 5
+    assert say(prompted(""), "<think>a").partial_close_len == 0
 
 
 @pytest.mark.parametrize("tags", [("", "x"), ("x", ""), ("x", "x")])
-def test_tags_that_cannot_be_told_apart_are_refused(tags):
-    with pytest.raises(ValueError, match="tags must differ|none that is empty"):
+def test_equal_or_empty_tags_are_rejected(tags):
+    with pytest.raises(ValueError, match="tags must differ|none of which is empty"):
         ReasoningSpan(*tags)

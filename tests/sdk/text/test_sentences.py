@@ -1,4 +1,4 @@
-"""Where sentences end, and where they only seem to."""
+"""`SentenceCount`."""
 
 import pytest
 from concordance_sdk import Added
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 
 def counting(said):
-    """The counts after each byte, and the ends at last."""
+    """The counts after each byte, and the final ends."""
     text = CompletionText()
     sentences = SentenceCount(text)
     counts = []
@@ -33,15 +33,15 @@ def counting(said):
         ("e.g. this", [4]),
     ],
 )
-def test_ends(said, ends):
+def test_ends_of_sentences(said, ends):
     assert counting(said)[1] == ends
 
 
-def test_an_end_counts_when_the_space_comes():
+def test_sentence_counts_once_white_space_follows():
     assert counting("A. B")[0] == [0, 0, 1, 1]
 
 
-def test_the_last_sentence_ends_with_the_completion():
+def test_last_sentence_ends_with_the_completion():
     text = CompletionText()
     sentences = SentenceCount(text)
     event = Added(request_id="r", step=0, added_tokens=(*b"One. Two.", 256), forced=True)
@@ -51,7 +51,7 @@ def test_the_last_sentence_ends_with_the_completion():
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.text("a. !", max_size=6)), max_size=12))
-def test_the_count_depends_on_the_text_alone(moves):
+def test_count_is_a_function_of_the_text(moves):
     text, so_far = CompletionText(), ""
     sentences = SentenceCount(text)
     for back, put in moves:

@@ -1,4 +1,4 @@
-"""Words made likelier, token by token."""
+"""`WordBias`."""
 
 import pytest
 from concordance_sdk.testing import ByteTokenizer
@@ -8,25 +8,25 @@ from real_tokenizers import tokenizer_of
 tokenizer = ByteTokenizer()
 
 
-def test_the_begin_of_a_word_is_helped_until_it_is_begun_and_then_what_goes_on_with_it():
+def test_bias_is_on_the_first_token_and_then_on_the_continuation():
     towards = WordBias(["yes"], strength=3.0)
 
     assert towards.after(b"oh", tokenizer) == dict.fromkeys(b" Yy", 3.0)
     assert towards.after(b"oh ye", tokenizer) == {ord("s"): 3.0}
 
 
-def test_what_was_not_begun_is_not_gone_on_with():
+def test_continuation_has_no_bias_if_the_word_has_not_begun():
     assert ord("s") not in WordBias(["yes"], strength=3.0).after(b"oh e", tokenizer)
 
 
-def test_away_from_a_word_holds_back_only_what_completes_it():
+def test_negative_bias_is_only_on_the_completing_token():
     away = WordBias(["yes"], strength=-3.0)
 
     assert away.after(b"", tokenizer) == {}
     assert away.after(b"ye", tokenizer) == {ord("s"): -3.0}
 
 
-def test_a_word_of_one_token_is_helped_everywhere():
+def test_word_of_one_token_always_has_a_bias():
     real = tokenizer_of("byte_level")
     (token_id,) = real.encode(" the")
 
@@ -34,6 +34,6 @@ def test_a_word_of_one_token_is_helped_everywhere():
 
 
 @pytest.mark.parametrize("words", [[], [""], ["a", ""]])
-def test_no_word_is_refused(words):
+def test_empty_words_are_rejected(words):
     with pytest.raises(ValueError, match="at least one word"):
         WordBias(words, strength=1.0)

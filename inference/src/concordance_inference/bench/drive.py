@@ -135,7 +135,7 @@ def _ignore(update: Update) -> None:
 
 def num_produced(row: Row) -> int:
     """Count the tokens that a row has added to its completion, backtracked ones included."""
-    return row.state.num_completion + row.state.num_taken_back
+    return row.state.num_completion + row.state.num_backtracked
 
 
 def decode_rate(engine: Engine, *requests: GenerationRequest) -> float:

@@ -327,7 +327,7 @@ class Engine:
         """Send updates to clients, and conclude requests that have ended."""
         now = time.monotonic()
         for row in self._batch.rows:
-            row.clock.see(row.state.num_completion + row.state.num_taken_back, now)
+            row.clock.see(row.state.num_completion + row.state.num_backtracked, now)
             if row.is_over and not row.output.is_concluded:
                 self._admission.conclude(row)
             elif not row.state.is_finished:

@@ -122,7 +122,7 @@ class Metrics:
         self._requests[reason] = self._requests.get(reason, 0) + 1
         self._sampled += state.num_sampled
         self._forced += state.num_forced
-        self._taken_back += state.num_taken_back
+        self._taken_back += state.num_backtracked
         if mod_s is not None:
             self._mods.observe(mod_s)
 

@@ -56,7 +56,7 @@ class Avoid(BansPhrases):
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
         >>> played = play(use(Avoid, words=["red", "blue"]), script="a red hat")
-        >>> "red" in played.text, played.num_taken_back > 0
+        >>> "red" in played.text, played.num_backtracked > 0
         (False, True)
     """
 

@@ -90,5 +90,5 @@ class ReasoningBudget:
             return None
         rest = self._forced
         if self._forced == self.close_tag:  # what of it stands there already is not said twice
-            rest = rest[reasoning.half_said :]
+            rest = rest[reasoning.partial_close_len :]
         return actions.force_tokens(reasoning.text.encode(rest))

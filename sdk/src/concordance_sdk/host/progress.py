@@ -42,9 +42,9 @@ class ProgressGuard:
         if self._num_stalled >= MAX_STALLED_DECISIONS:
             reason = f"{self._num_stalled} decisions in a row led to nothing new"
             remedy = "limit how often it backtracks to one position"
-        elif state.num_taken_back > MAX_BACKTRACK_RATIO * state.max_tokens:
+        elif state.num_backtracked > MAX_BACKTRACK_RATIO * state.max_tokens:
             reason = (
-                f"mods backtracked {state.num_taken_back} tokens, more than "
+                f"mods backtracked {state.num_backtracked} tokens, more than "
                 f"{MAX_BACKTRACK_RATIO} x max_tokens ({state.max_tokens})"
             )
             remedy = "backtrack less, or give the request a larger max_tokens"

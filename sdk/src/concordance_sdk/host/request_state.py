@@ -104,7 +104,7 @@ class RequestState:
         self.num_released = 0  # leading completion tokens that can no longer change
         self.num_sampled = 0  # draws of the sampler that a mod or the completion saw
         self.num_forced = 0
-        self.num_taken_back = 0
+        self.num_backtracked = 0
         self.num_edits = 0  # changes of the completion other than appending a sampled token
         self.forced = bytearray()  # per token of the completion: 1 if a mod forced it
         self.finish_reason: FinishReason | None = None
@@ -172,7 +172,7 @@ class RequestState:
         """Remove the last `n` tokens of the completion."""
         assert 0 <= n <= self.num_completion
         self._cut(self.num_completion - n, mod=mod)
-        self.num_taken_back += n
+        self.num_backtracked += n
 
     def replace_completion(self, token_ids: Sequence[int], *, mod: str | None = None) -> None:
         """Replace the whole completion, regardless of the budget."""

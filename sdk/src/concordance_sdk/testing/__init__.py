@@ -1,4 +1,4 @@
-"""Unit tests of mods, without a model and without a server.
+"""Unit tests of mods, without a model or a server.
 
 from concordance_sdk.testing import play
 

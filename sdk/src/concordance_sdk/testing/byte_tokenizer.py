@@ -1,4 +1,4 @@
-"""A tokenizer whose tokens are bytes: every text round-trips, and tests read well."""
+"""A tokenizer whose tokens are bytes: every text round-trips, and tests are readable."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ EOS = 256
 
 
 class ByteTokenizer:
-    """Ids 0-255 are bytes, 256 ends the completion and is spelled `<eos>`.
+    """Ids 0-255 are bytes; 256 is the end-of-sequence token, named `<eos>`.
 
     Examples:
         >>> ByteTokenizer().encode("Hi<eos>")
@@ -20,14 +20,14 @@ class ByteTokenizer:
     special_token_ids = frozenset({EOS})
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The byte that a token is, or `<eos>`."""
+        """Return the byte of a token, or `<eos>`."""
         return b"<eos>" if token_id == EOS else bytes([token_id])
 
     def detokenizer(self, *, keeps_special: bool = False) -> Detokenizer:
-        """A new incremental detokenizer.
+        """Return a new incremental detokenizer.
 
         Args:
-            keeps_special: Special tokens are part of the text, by their names.
+            keeps_special: True if special tokens are part of the text, by name.
         """
         return PieceDetokenizer(self, skipped=() if keeps_special else self.special_token_ids)
 
@@ -35,12 +35,12 @@ class ByteTokenizer:
     strip = ("", 0)
 
     def piece(self, token_id: int) -> TokenPiece:
-        """What a token adds to a text."""
+        """Return the bytes that a token adds."""
         data = self.token_bytes(token_id)
         return TokenPiece(data, data)
 
     def encode(self, text: str) -> list[int]:
-        """The bytes of a text; `<eos>` is recognised."""
+        """Return the bytes of a text; `<eos>` is recognized."""
         pieces = text.split("<eos>")
         token_ids = list(pieces[0].encode())
         for piece in pieces[1:]:
@@ -48,6 +48,6 @@ class ByteTokenizer:
         return token_ids
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """The text of some bytes; what is not UTF-8 becomes U+FFFD."""
+        """Decode bytes; invalid UTF-8 becomes U+FFFD."""
         kept = (i for i in token_ids if not (skip_special_tokens and i == EOS))
         return b"".join(map(self.token_bytes, kept)).decode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""A quick check that a mod behaves, whatever a request and its other mods do.
+"""A quick check that a mod behaves in every request, alone and beside other mods.
 
-It knows nothing of what the mod is for. It plays it in many small scenes: every length of prompt,
-every kind of end, other mods that act at every step, streams, the same request twice, requests in
-turns. What a mod may not do in any of them is fail, answer differently, or mix requests up.
+It is independent of what the mod does. It plays the mod in many small scenes: prompts of every
+length, every way to end, other mods that act at every step, streams, the same request twice,
+interleaved requests. In none of them may a mod raise, behave differently, or mix up requests.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,13 +20,13 @@ from concordance_sdk.testing.played import Played
 from concordance_sdk.testing.playing import Playing, Scene
 from concordance_sdk.tokenizer import Tokenizer
 
-#: Prompts of every length up to this are tried, in tokens.
+#: Maximum length of the prompts tried, in tokens.
 _LONGEST_PROMPT = 48
 
 #: Other mods act at every step below this.
 _LONGEST_STEP = 32
 
-#: Texts that hold what mods look for: sentences, numbers, rare characters, tags, lists, code.
+#: Texts with what mods search for: sentences, numbers, rare characters, tags, lists, code.
 _TEXTS = (
     "",
     'It is 3.5 km. Not far! She said "no".\n\n- one\n- two\n',
@@ -38,7 +38,7 @@ _Outcome = tuple[str, object]
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """One thing that was tried, and the first thing that was wrong with it.
+    """One property that was checked, and the first problem found.
 
     Examples:
         >>> Check(name="streams", num_scenes=8, problem=None).problem is None
@@ -47,17 +47,17 @@ class Check(Struct, frozen=True, kw_only=True):
 
     name: str
     num_scenes: int
-    problem: str | None  # None: nothing
+    problem: str | None  # None if it holds
 
 
 class ConformanceReport(Struct, frozen=True, kw_only=True):
-    """What was tried of a mod, and what was wrong. As text, a line for each check.
+    """The checks of a mod and their problems. As text, one line per check.
 
     Examples:
-        >>> streams = Check(name="streams", num_scenes=8, problem="took back too much")
+        >>> streams = Check(name="streams", num_scenes=8, problem="backtracked too far")
         >>> print(ConformanceReport(mod="m", checks=(streams,)))
         FAIL  streams (8 played)
-              took back too much
+              backtracked too far
     """
 
     mod: str
@@ -65,11 +65,11 @@ class ConformanceReport(Struct, frozen=True, kw_only=True):
 
     @property
     def is_passed(self) -> bool:
-        """Whether nothing was wrong."""
+        """True if no check found a problem."""
         return all(check.problem is None for check in self.checks)
 
     def __str__(self) -> str:
-        """A line for each check, and below it what was wrong."""
+        """Return one line per check, followed by its problem."""
         lines: list[str] = []
         for check in self.checks:
             mark = "ok  " if check.problem is None else "FAIL"
@@ -81,16 +81,16 @@ class ConformanceReport(Struct, frozen=True, kw_only=True):
 def check_conformance(
     target: Any, *, tokenizer: Tokenizer | None = None, texts: Sequence[str] = ()
 ) -> ConformanceReport:
-    """Try a mod in many small scenes, and tell what is wrong with it.
+    """Play a mod in many small scenes and report what is wrong with it.
 
     Args:
         target: The mod, or `use(mod, parameter=value)`.
-        tokenizer: The model's tokenizer; one whose tokens are bytes if left out.
-        texts: More of what the model is to say: what the mod acts upon. What is text among the
-            parameters is said in any case.
+        tokenizer: The model's tokenizer; by default one whose tokens are bytes.
+        texts: Further completions of the model that the mod reacts to. Strings among the mod's
+            parameters are included anyway.
 
     Raises:
-        InvalidRequestError: The mod needs parameters and was given none.
+        InvalidRequestError: The mod requires parameters and none were given.
 
     Examples:
         >>> from concordance_sdk.builtin import Replace
@@ -108,24 +108,24 @@ def check_conformance(
 
 
 class _Stage:
-    """A mod and the scenes in which it is tried."""
+    """A mod and the scenes it is played in."""
 
     def __init__(self, used: ModUse, tokenizer: Tokenizer, texts: Sequence[str]) -> None:
         self.used = used
         self.scenes = [
-            Scene(script=text, goes_on=goes_on, tokenizer=tokenizer, max_tokens=96)
+            Scene(script=text, resumes=resumes, tokenizer=tokenizer, max_tokens=96)
             for text in dict.fromkeys(texts)
-            for goes_on in (True, False)
+            for resumes in (True, False)
         ]
 
     def outcome(self, scene: Scene, mods: Sequence[ModUse] | None = None) -> _Outcome:
-        """What became of a scene, or which error."""
+        """Return the result or the error of a scene."""
         playings = [Playing([self.used] if mods is None else mods, scene)]
-        return _outcomes_in_turns(playings)[0]
+        return _interleaved_outcomes(playings)[0]
 
 
-def _outcomes_in_turns(playings: Sequence[Playing]) -> list[_Outcome]:
-    """What becomes of several requests that are played in turns, step by step."""
+def _interleaved_outcomes(playings: Sequence[Playing]) -> list[_Outcome]:
+    """Play several requests step by step, in turn, and return their outcomes."""
     while running := [playing for playing in playings if not playing.is_over]:
         for playing in running:
             playing.step()
@@ -135,16 +135,16 @@ def _outcomes_in_turns(playings: Sequence[Playing]) -> list[_Outcome]:
 def _outcome(finish: Callable[[], Played]) -> _Outcome:
     try:
         played = finish()
-    except EmittedError as exc:  # a mod may well end a request on purpose
+    except EmittedError as exc:  # a mod may end a request deliberately
         return "ended with an error", exc.message
     except ModError as exc:
         is_kept = isinstance(exc.__cause__ or exc, ConstraintError)
         return ("kept to its constraint" if is_kept else "failed"), exc.message
-    return "said", (played.token_ids, played.finish_reason, len(played.tool_calls))
+    return "generated", (played.token_ids, played.finish_reason, len(played.tool_calls))
 
 
 def _checked(name: str, problems: Iterator[str | None]) -> Check:
-    """Go through the scenes of a check until one is wrong."""
+    """Run the scenes of a check up to the first problem."""
     num_scenes = 0
     for problem in problems:
         num_scenes += 1
@@ -153,21 +153,21 @@ def _checked(name: str, problems: Iterator[str | None]) -> Check:
     return Check(name=name, num_scenes=num_scenes, problem=None)
 
 
-def _failure(outcome: _Outcome, where: str, *, may_refuse: bool = False) -> str | None:
-    """What was wrong. A constraint may refuse tokens that another mod puts into its answer."""
-    wrong = ("failed",) if may_refuse else ("failed", "kept to its constraint")
+def _failure(outcome: _Outcome, where: str, *, may_reject: bool = False) -> str | None:
+    """Return the problem, if any. A constraint may reject tokens that another mod forces."""
+    wrong = ("failed",) if may_reject else ("failed", "kept to its constraint")
     return f"{where}:\n{outcome[1]}" if outcome[0] in wrong else None
 
 
-# The checks: each yields, for every scene, what was wrong in it.
+# The checks: each yields the problem of every scene, or None.
 
 
 def _every_event(stage: _Stage) -> Iterator[str | None]:
-    """Requests that end by themselves, by their budget, and by another mod's error."""
+    """Requests that end on their own, by the token limit, and by another mod's error."""
     for scene in stage.scenes:
-        yield _failure(stage.outcome(scene), f"saying {scene.script!r}")
+        yield _failure(stage.outcome(scene), f"generating {scene.script!r}")
         short = replace(scene, max_tokens=7)
-        yield _failure(stage.outcome(short), f"saying {scene.script!r} with max_tokens=7")
+        yield _failure(stage.outcome(short), f"generating {scene.script!r} with max_tokens=7")
         failing = [use(_Ends, step=3), stage.used]
         yield _failure(stage.outcome(scene, failing), "with a request that another mod ends")
 
@@ -176,25 +176,25 @@ def _every_prompt(stage: _Stage) -> Iterator[str | None]:
     scene = stage.scenes[-1]
     for length in range(_LONGEST_PROMPT + 1):
         prompted = replace(scene, prompt="x" * length)
-        yield _failure(stage.outcome(prompted), f"behind a prompt of {length} characters")
+        yield _failure(stage.outcome(prompted), f"after a prompt of {length} characters")
 
 
 def _other_mods(stage: _Stage) -> Iterator[str | None]:
-    """Neighbours that take back, or force, at every step, in front of it and behind it.
+    """Other mods that backtrack or force at every step, listed before and after it.
 
-    A mod that keeps an answer to a constraint may end a request into which they put what the
-    constraint does not allow: it must not give way silently.
+    A mod with a constraint may end a request if they force tokens that the constraint does not
+    allow; it must not ignore them silently.
     """
-    for scene in stage.scenes[2::2]:  # those in which the model goes on: they end
+    for scene in stage.scenes[2::2]:  # those in which the model resumes, so that they end
         for step in range(1, _LONGEST_STEP):
-            for take_back in sorted({1, step // 2 + 1, step}):
-                tokens = [97, 98, 99] if (step + take_back) % 2 else []
-                neighbour = use(_Acts, step=step, take_back=take_back, tokens=tokens)
-                act = f"that takes back {take_back} at step {step} and forces {len(tokens)}"
-                orders = {"in front of": [neighbour, stage.used], "behind": [stage.used, neighbour]}
+            for num_removed in sorted({1, step // 2 + 1, step}):
+                tokens = [97, 98, 99] if (step + num_removed) % 2 else []
+                other = use(_Acts, step=step, num_removed=num_removed, tokens=tokens)
+                act = f"that backtracks {num_removed} at step {step} and forces {len(tokens)}"
+                orders = {"after": [other, stage.used], "before": [stage.used, other]}
                 for order, mods in orders.items():
-                    where = f"saying {scene.script!r}, {order} it a mod {act}"
-                    yield _failure(stage.outcome(scene, mods), where, may_refuse=bool(tokens))
+                    where = f"generating {scene.script!r}, listed {order} a mod {act}"
+                    yield _failure(stage.outcome(scene, mods), where, may_reject=bool(tokens))
 
 
 def _streams(stage: _Stage) -> Iterator[str | None]:
@@ -206,27 +206,27 @@ def _streams(stage: _Stage) -> Iterator[str | None]:
 def _twice(stage: _Stage) -> Iterator[str | None]:
     for scene in stage.scenes:
         first, second = stage.outcome(scene), stage.outcome(scene)
-        yield _difference(first, second, f"the same request twice, saying {scene.script!r}")
+        yield _difference(first, second, f"the same request twice, generating {scene.script!r}")
 
 
-def _in_turns(stage: _Stage) -> Iterator[str | None]:
-    """Each request, played in turns with another one, does what it does alone."""
+def _interleaved(stage: _Stage) -> Iterator[str | None]:
+    """A request that is interleaved with another one behaves as it does alone."""
     for i, scene in enumerate(stage.scenes):
         other = stage.scenes[(i + 3) % len(stage.scenes)]
         alone = [stage.outcome(each) for each in (scene, other)]
         playings = [Playing([stage.used], each) for each in (scene, other)]
-        together = _outcomes_in_turns(playings)
-        where = f"saying {scene.script!r} in turns with a request that says {other.script!r}"
+        together = _interleaved_outcomes(playings)
+        where = f"generating {scene.script!r}, interleaved with one that generates {other.script!r}"
         yield _difference(alone[0], together[0], where) or _difference(alone[1], together[1], where)
 
 
 _CHECKS: dict[str, Callable[[_Stage], Iterator[str | None]]] = {
-    "every event and every end": _every_event,
-    "every length of prompt, the empty one too": _every_prompt,
+    "every event and every way to end": _every_event,
+    "prompts of every length, also empty": _every_prompt,
     "other mods act at every step": _other_mods,
-    "a stream shows nothing that is taken back": _streams,
+    "a stream shows nothing that is backtracked": _streams,
     "the same request twice": _twice,
-    "requests in turns do not meet": _in_turns,
+    "interleaved requests are independent": _interleaved,
 }
 
 
@@ -237,28 +237,28 @@ def _difference(first: _Outcome, second: _Outcome, where: str) -> str | None:
 
 
 def _texts_in(used: ModUse) -> list[str]:
-    """What is text among a mod's parameters, in a sentence, so that it appears."""
+    """Return sentences with the strings among a mod's parameters, so that they occur."""
     values = used.parameters.values()
     texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
     return [f"A {text}, {text}. {text}" for text in texts if isinstance(text, str) and text]
 
 
-@mod(name="neighbour", registered=False)
+@mod(name="other", registered=False)
 class _Ends:
     """Ends its request with an error, from a step on."""
 
     step: int
 
     def added(self, event: Added, actions: Actions) -> object:
-        return actions.emit_error("ended by its neighbour") if event.step >= self.step else None
+        return actions.emit_error("ended by another mod") if event.step >= self.step else None
 
 
-@mod(name="neighbour", max_backtrack=None, registered=False)
+@mod(name="other", max_backtrack=None, registered=False)
 class _Acts:
-    """Takes back, and forces, once: when the completion has grown to a length."""
+    """Backtracks, and forces tokens, once: when the completion has reached a length."""
 
     step: int
-    take_back: int
+    num_removed: int
     tokens: list[int]
 
     def __init__(self) -> None:
@@ -269,4 +269,4 @@ class _Acts:
         if self._is_done or length < self.step:
             return None
         self._is_done = True
-        return actions.backtrack(min(self.take_back, length), self.tokens)
+        return actions.backtrack(min(self.num_removed, length), self.tokens)

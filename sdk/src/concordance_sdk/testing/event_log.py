@@ -1,4 +1,4 @@
-"""The events of a request, as lines that read well and are easily written down in a test."""
+"""A log of the events of a request, as lines that are readable and easy to expect in a test."""
 
 from collections.abc import Sequence
 
@@ -8,39 +8,39 @@ from concordance_sdk.tokenizer import Tokenizer
 
 
 class EventLog:
-    """Writes down every event. As a mod in front of the others it hears of all of them.
+    """Records every event. It is listed first among the mods, so it receives all of them.
 
     Attributes:
-        events: What was raised, in order.
-        num_said: How many tokens were sampled and added, those taken back later among them.
+        events: The events, in order.
+        num_generated: The number of sampled tokens that were added, including backtracked ones.
     """
 
     name = "event_log"
     max_backtrack = 0
 
     def __init__(self) -> None:
-        """Begin with no events."""
+        """Create an empty log."""
         self.events: list[Event] = []
-        self.num_said = 0
+        self.num_generated = 0
         self.parts = (self,)
 
     def listens_to(self, event_type: type[Event]) -> bool:  # noqa: ARG002
-        """To all."""
+        """Return True for every event."""
         return True
 
     def ask(self, event: Event) -> None:
-        """Write it down and answer nothing."""
+        """Record an event; take no action."""
         self.events.append(event)
         if isinstance(event, Added) and not event.forced:
-            self.num_said += len(event.added_tokens)
+            self.num_generated += len(event.added_tokens)
 
 
 def lines_of(events: Sequence[Event], tokenizer: Tokenizer) -> tuple[str, ...]:
-    """Each event as a line, and a line for what was taken back between two.
+    """Format events as lines, with a line for each backtrack between them.
 
     Args:
-        events: What was raised, in order.
-        tokenizer: Says what tokens read as.
+        events: The events, in order.
+        tokenizer: Decodes their tokens.
 
     Examples:
         >>> from concordance_sdk.testing import ByteTokenizer
@@ -49,10 +49,10 @@ def lines_of(events: Sequence[Event], tokenizer: Tokenizer) -> tuple[str, ...]:
         ("added 0 'Hi' (forced)",)
     """
     lines: list[str] = []
-    length = 0  # of the completion, as far as the events tell
+    length = 0  # of the completion, as known from the events
     for event in events:
         if event.step < length:
-            lines.append(f"taken back {length - event.step}, to {event.step}")
+            lines.append(f"backtracked {length - event.step}, to {event.step}")
         length = event.step + (len(event.added_tokens) if isinstance(event, Added) else 0)
         lines.append(_line(event, tokenizer))
     return tuple(lines)

@@ -1,7 +1,7 @@
-"""A real model's tokenizer, read from a folder that holds its `tokenizer.json`.
+"""A real model's tokenizer, loaded from a folder with a `tokenizer.json`.
 
-Needs the package `tokenizers`, which the SDK does not depend on: it is imported when a tokenizer
-is read.
+Needs the package `tokenizers`, which the SDK does not depend on; it is imported when a tokenizer is
+loaded.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from concordance_sdk.composed import ComposingEncoder
 from concordance_sdk.detokenizer import Detokenizer
 from concordance_sdk.token_bytes import TokenBytes
 
-#: Where a model's folder may say which tokens end a completion, and under which key.
+#: Files and keys that may declare the end-of-sequence tokens.
 _ENDS = (
     ("generation_config.json", "eos_token_id"),
     ("config.json", "eos_token_id"),
@@ -24,15 +24,15 @@ _ENDS = (
 
 
 class FolderTokenizer:
-    """A tokenizer as the engine would use it: it adds no special tokens of its own accord.
+    """A tokenizer as the engine uses it: it never adds special tokens.
 
     Attributes:
-        vocab_size: Token ids are below this.
-        eos_token_ids: The tokens that end a completion.
-        special_token_ids: The tokens that stand for no text.
+        vocab_size: The number of token ids.
+        eos_token_ids: The end-of-sequence tokens, which end a completion.
+        special_token_ids: Tokens that are not part of a text.
 
     Examples:
-        A mod may do well on bytes and not on a vocabulary of words; so play it on both:
+        A mod can work with byte tokens and fail with tokens of whole words, so test it with both:
 
         >>> from concordance_sdk.testing import play
         >>> def test_on_a_real_vocabulary(greet, folder="~/models/SmolLM2-135M-Instruct"):
@@ -41,29 +41,28 @@ class FolderTokenizer:
     """
 
     def __init__(self, folder: Path | str, *, eos_tokens: Sequence[str] = ()) -> None:
-        """Read a tokenizer.
+        """Load a tokenizer.
 
         Args:
-            folder: A model's folder, with `tokenizer.json` in it, or that file.
-            eos_tokens: The tokens that end a completion, as they are written; what the folder's
-                configuration says if left out.
+            folder: A model's folder that contains `tokenizer.json`, or that file.
+            eos_tokens: The names of the end-of-sequence tokens; by default those that the folder's
+                configuration declares.
 
         Raises:
             ModuleNotFoundError: The package `tokenizers` is not installed.
             FileNotFoundError: There is no `tokenizer.json`.
-            ValueError: It is not known which token ends a completion, or there is no such token.
+            ValueError: No end-of-sequence token is declared, or the tokenizer does not have it.
         """
         path = Path(folder).expanduser()
         path = path if path.is_file() else path / "tokenizer.json"
         if not path.is_file():
-            raise FileNotFoundError(f"{folder} is no model's folder: there is no {path.name} in it")
+            raise FileNotFoundError(f"{folder} is not a model's folder: it has no {path.name}")
         self._tokenizer = _library().from_file(str(path))
         self.vocab_size: int = self._tokenizer.get_vocab_size()
-        ends = tuple(eos_tokens) or _ends_said_in(path.parent)
+        ends = tuple(eos_tokens) or _declared_eos(path.parent)
         if not ends:
             raise ValueError(
-                f"{path.parent} does not say which token ends a completion; say it with "
-                "eos_tokens=[...]"
+                f"{path.parent} declares no end-of-sequence token; name it with eos_tokens=[...]"
             )
         self.eos_token_ids = frozenset(self._id_of(end) for end in ends)
         added = self._tokenizer.get_added_tokens_decoder()
@@ -75,38 +74,38 @@ class FolderTokenizer:
         self._composing = ComposingEncoder(self._own_encode, self._adds, names)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids that add exactly `text` behind other tokens.
+        """Return token ids that add exactly `text` after other tokens.
 
-        Special tokens are recognised where the text spells them out.
+        The names of special tokens are recognized in the text.
         """
         return self._composing.encode(text)
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Text of token ids, with or without the `special_token_ids`."""
+        """Decode token ids, with or without the `special_token_ids`."""
         skipped = self.special_token_ids if skip_special_tokens else ()
         return self._token_bytes.decode(token_ids, skipped=skipped)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token adds behind other tokens; a special one adds its name.
+        """Return the bytes that a token adds after other tokens; for a special one, its name.
 
         Raises:
-            ValueError: The tokens of this vocabulary have no bytes of their own.
+            ValueError: The tokens of this vocabulary are not byte sequences.
         """
         return self._token_bytes.of(token_id)
 
     def start_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token adds as the first one of a text.
+        """Return the bytes that a token adds at the start of a text.
 
         Raises:
-            ValueError: The tokens of this vocabulary have no bytes of their own.
+            ValueError: The tokens of this vocabulary are not byte sequences.
         """
         return self._token_bytes.at_start(token_id)
 
     def detokenizer(self, *, keeps_special: bool = False) -> Detokenizer:
-        """A new incremental detokenizer.
+        """Return a new incremental detokenizer.
 
         Args:
-            keeps_special: Special tokens are part of the text, by their names.
+            keeps_special: True if special tokens are part of the text, by name.
         """
         return self._token_bytes.detokenizer(
             skipped=() if keeps_special else self.special_token_ids
@@ -116,7 +115,7 @@ class FolderTokenizer:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _adds(self, token_ids: Sequence[int], text: str) -> bool:
-        """Check that tokens add exactly a text behind other tokens."""
+        """True if tokens add exactly a text after other tokens."""
         if self._token_bytes.is_known:
             return b"".join(map(self._token_bytes.of, token_ids)) == text.encode()
         before = self._own_encode("a")
@@ -139,13 +138,13 @@ def _library() -> Any:
     return Tokenizer
 
 
-def _ends_said_in(folder: Path) -> tuple[int | str, ...]:
-    """The tokens that end a completion, as the first file that names some says."""
+def _declared_eos(folder: Path) -> tuple[int | str, ...]:
+    """Return the end-of-sequence tokens from the first file that declares any."""
     for name, key in _ENDS:
         path = folder / name
-        said = msgspec.json.decode(path.read_bytes()).get(key) if path.is_file() else None
-        if isinstance(said, dict):
-            said = cast(dict[str, Any], said).get("content")
-        if said is not None:
-            return tuple(cast(list[int | str], said)) if isinstance(said, list) else (said,)
+        value = msgspec.json.decode(path.read_bytes()).get(key) if path.is_file() else None
+        if isinstance(value, dict):
+            value = cast(dict[str, Any], value).get("content")
+        if value is not None:
+            return tuple(cast(list[int | str], value)) if isinstance(value, list) else (value,)
     return ()

@@ -1,4 +1,4 @@
-"""Plays a completion with mods: the unit test of a mod, without a model and without a server."""
+"""Plays a completion with mods: the unit test of a mod, without a model or a server."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,33 +25,32 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
     tokenizer: Tokenizer | None = None,
     stream: bool = False,
 ) -> Played:
-    """Play a completion with mods, by the engine's own rules, and return what became of it.
+    """Play a completion with mods, by the engine's own rules, and return the result.
 
     Args:
         mods: The mods, in the order in which they act; `use(mod, parameter=value)` for one with
-            parameters of its own.
-        script: What the model wants to say, position by position of the completion: a text, token
-            ids, or a function of the completion that returns a token id, or scores by token id.
-            Token i is wanted at position i, also where a mod has put other tokens before it.
-        says: The same, for a model that goes on where it was interrupted: what mods force does not
-            count. Give one of the two.
-        prompt: What stands before the completion; `>` if it is empty, since a model reads
-            something first.
+            its own parameters.
+        script: The model's tokens by position: a text, token ids, or a function of the completion
+            that returns a token id, or logits by token id. The model samples token i of the script
+            at position i, even if mods put other tokens before it.
+        says: The model's own tokens: the same, but tokens that mods force do not count, so the
+            model resumes where it was interrupted. Pass either `script` or `says`.
+        prompt: The prompt; `>` if it is empty, since a model needs a token to process.
         parameters: The parameters of every class mod that has none of its own.
-        messages: The conversation that `get_conversation()` gives; mappings become messages, as
-            they do when a client sends them.
-        schemas: The tools and the response format that `get_schemas()` gives; or a mapping.
-        max_tokens: The completion's budget, 1 at least.
-        tokenizer: The model's tokenizer; one whose tokens are bytes if left out.
-        stream: Refuse, as a stream does, to take back what was shown.
+        messages: The conversation that `get_conversation()` returns; mappings become messages, as
+            they do in the server.
+        schemas: The tools and the response format that `get_schemas()` returns; or a mapping.
+        max_tokens: The maximum number of completion tokens, at least 1.
+        tokenizer: The model's tokenizer; by default one whose tokens are bytes.
+        stream: True to reject a backtrack over text that a stream would have shown.
 
     Raises:
-        ModError: A mod raised, answered with what is not allowed, or emitted an error. What was
-            played until then is in its notes.
+        ModError: A mod raised, returned an invalid action, or emitted an error. Its notes have the
+            event log.
         InvalidRequestError: A parameter is missing, unknown or of the wrong type; a message is
-            none; or the budget is below 1.
-        TypeError: Neither `script` nor `says` is given, or both; or the script says something else
-            than tokens.
+            invalid; or `max_tokens` is less than 1.
+        TypeError: Neither or both of `script` and `says` are given, or the script contains
+            something other than tokens.
 
     Examples:
         >>> from concordance_sdk import ForwardPass, mod
@@ -64,12 +63,12 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
         >>> play(greet, script="...you").text
         'Hi you'
     """
-    wanted = script if says is None else says
-    if wanted is None or (script is not None and says is not None):
-        raise TypeError("play takes what the model wants as `script` or as `says`, one of the two")
+    tokens = script if says is None else says
+    if tokens is None or (script is not None and says is not None):
+        raise TypeError("play takes the model's tokens as either `script` or `says`")
     scene = Scene(
-        script=wanted,
-        goes_on=says is not None,
+        script=tokens,
+        resumes=says is not None,
         prompt=prompt,
         conversation=_conversation(messages, schemas or Schemas()),
         max_tokens=max_tokens,
@@ -85,7 +84,7 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
 def _conversation(
     messages: Sequence[Message | Mapping[str, Any]], schemas: Schemas | Mapping[str, Any]
 ) -> Conversation:
-    """What mods can ask for, validated as the server validates a request's body."""
+    """Build the conversation for mods, validated as the server validates a request."""
     try:
         return msgspec.convert({"messages": messages, "schemas": schemas}, Conversation)
     except msgspec.ValidationError as exc:

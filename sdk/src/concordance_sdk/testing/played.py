@@ -1,4 +1,4 @@
-"""What became of a request that was played, and what a test can expect of it."""
+"""The result of a request that was played, with assertions for tests."""
 
 from collections.abc import Sequence
 from typing import NoReturn, Self
@@ -11,20 +11,20 @@ from concordance_sdk.tokenizer import Tokenizer
 
 
 class Played(Struct, frozen=True, kw_only=True, eq=False):
-    """What became of a request that was played.
+    """The result of a request that was played.
 
     Attributes:
-        request_id: Names the request.
-        text: The completion's, without special tokens.
-        token_ids: The completion's.
-        prompt_ids: The prompt's, as the mods left it.
-        finish_reason: Why it ended.
-        tool_calls: The calls that it ended as, if any.
-        events: Everything that was raised, in order.
-        reads: The token ids that each forward pass read.
-        num_forced: How many tokens of the completion mods put there.
-        num_taken_back: How many tokens mods took back.
-        tokenizer: The one that it was played with.
+        request_id: Identifies the request.
+        text: The text of the completion, without special tokens.
+        token_ids: The token ids of the completion.
+        prompt_ids: The token ids of the prompt, after adjustments by mods.
+        finish_reason: The reason why it ended.
+        tool_calls: The tool calls that ended it, if any.
+        events: All events, in order.
+        reads: The token ids that each forward pass processed.
+        num_forced: The number of completion tokens that mods forced.
+        num_backtracked: The number of tokens that mods backtracked.
+        tokenizer: The tokenizer it was played with.
 
     Examples:
         >>> from concordance_sdk.testing import play
@@ -41,24 +41,24 @@ class Played(Struct, frozen=True, kw_only=True, eq=False):
     events: tuple[Event, ...]
     reads: tuple[tuple[int, ...], ...]
     num_forced: int
-    num_taken_back: int
+    num_backtracked: int
     tokenizer: Tokenizer
 
     @property
     def passes(self) -> int:
-        """How many forward passes it took, the prompt's among them."""
+        """The number of forward passes, including that of the prompt."""
         return len(self.reads)
 
     @property
     def log(self) -> tuple[str, ...]:
-        """The events as lines: `added 3 ' Lyon' (forced)`, `taken back 5, to 3` and so on."""
+        """The events as lines, such as `added 3 ' Lyon' (forced)` or `backtracked 5, to 3`."""
         return lines_of(self.events, self.tokenizer)
 
     def expect_text(self, text: str) -> Self:
-        """Fail unless the final text is this one.
+        """Fail unless this is the final text.
 
         Raises:
-            AssertionError: It is another; the message says where they differ, and shows the log.
+            AssertionError: It is another; the message shows the first difference and the log.
         """
         if self.text != text:
             pairs = enumerate(zip(self.text, text, strict=False))
@@ -71,39 +71,39 @@ class Played(Struct, frozen=True, kw_only=True, eq=False):
         return self
 
     def expect_events(self, *expected: str | type[Event]) -> Self:
-        """Fail unless these events were raised in this order, with any others between them.
+        """Fail unless these events occurred in this order; others may be between them.
 
         Args:
-            expected: Lines of the log, or begins of such; or classes of events.
+            expected: Lines of the log or prefixes of lines, or event classes.
 
         Raises:
-            AssertionError: One did not come; the message says which, and shows the log.
+            AssertionError: One is missing; the message names it and shows the log.
         """
         lines, at = self.log, 0
         for number, item in enumerate(expected):
-            begin = item if isinstance(item, str) else _line_begin(item)
-            found = [i for i in range(at, len(lines)) if lines[i].startswith(begin)]
+            prefix = item if isinstance(item, str) else _line_prefix(item)
+            found = [i for i in range(at, len(lines)) if lines[i].startswith(prefix)]
             if not found:
-                behind = f" behind line {at}" if number else ""
-                self._fail(f"no event {begin!r}{behind}")
+                after = f" after line {at}" if number else ""
+                self._fail(f"no event {prefix!r}{after}")
             at = found[0] + 1
         return self
 
     def expect_passes(self, num: int | None = None, *, at_most: int | None = None) -> Self:
-        """Fail unless so many forward passes were spent, the prompt's among them.
+        """Fail unless this many forward passes were run, including that of the prompt.
 
         Args:
-            num: Exactly so many.
-            at_most: No more than so many.
+            num: The exact number.
+            at_most: The maximum number.
 
         Raises:
-            AssertionError: There were more, or fewer; the message says what each of them read.
+            AssertionError: The number differs; the message shows the tokens that each processed.
         """
         is_wrong = num is not None and self.passes != num
         if is_wrong or (at_most is not None and self.passes > at_most):
-            wanted = f"{num}" if num is not None else f"at most {at_most}"
+            expected = f"{num}" if num is not None else f"at most {at_most}"
             reads = ", ".join(repr(self.tokenizer.decode(read)) for read in self.reads)
-            self._fail(f"{self.passes} forward passes instead of {wanted}; they read {reads}")
+            self._fail(f"{self.passes} forward passes instead of {expected}; processed: {reads}")
         return self
 
     def _fail(self, what: str) -> NoReturn:
@@ -111,11 +111,11 @@ class Played(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def numbered(lines: Sequence[str]) -> str:
-    """Lines with their numbers, from 1 on, for messages."""
+    """Number lines from 1, for messages."""
     return "\n".join(f"    {number:3} {line}" for number, line in enumerate(lines, 1))
 
 
-def _line_begin(event_type: type[Event]) -> str:
-    """How the lines of an event's class begin: `ForwardPass` -> `forward_pass`."""
+def _line_prefix(event_type: type[Event]) -> str:
+    """Return how log lines of an event class begin: `ForwardPass` -> `forward_pass`."""
     name = event_type.__name__
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).removeprefix("_")

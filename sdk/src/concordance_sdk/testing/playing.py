@@ -1,4 +1,4 @@
-"""A request that is being played, position by position: the engine's loop without the engine."""
+"""A request that is played position by position: the engine's loop, without a model."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -23,20 +23,19 @@ _numbers = itertools.count(1)
 
 
 class Scene(Struct, frozen=True, kw_only=True, eq=False):
-    """What is played: the model's part, the prompt, and the bounds of the request.
+    """What is played: the model's tokens, the prompt, and the limits of the request.
 
     Attributes:
-        script: What the model wants to say: a text, token ids, or a function of the completion.
-        goes_on: Whether the script is counted in the model's own tokens, and not in positions.
-        prompt: What stands before the completion; `>` if it is empty, since a model reads
-            something first.
-        conversation: The messages, tools and response format that mods can ask for.
-        max_tokens: The completion's budget.
-        tokenizer: The model's.
-        is_streamed: Whether what was shown cannot be taken back.
+        script: The model's tokens: a text, token ids, or a function of the completion.
+        resumes: True if the script counts the model's own tokens, False if it counts positions.
+        prompt: The prompt; `>` if it is empty, since a model needs a token to process.
+        conversation: The messages, tools and response format for mods.
+        max_tokens: The maximum number of completion tokens.
+        tokenizer: The model's tokenizer.
+        is_streamed: True if text that was shown cannot be backtracked.
 
     Raises:
-        InvalidRequestError: `max_tokens` is below 1.
+        InvalidRequestError: `max_tokens` is less than 1.
 
     Examples:
         >>> playing = Playing([], Scene(script="Hello", max_tokens=2))
@@ -47,7 +46,7 @@ class Scene(Struct, frozen=True, kw_only=True, eq=False):
     """
 
     script: str | Script
-    goes_on: bool = False
+    resumes: bool = False
     prompt: str = ""
     conversation: Conversation = Conversation()
     max_tokens: int = 256
@@ -55,16 +54,16 @@ class Scene(Struct, frozen=True, kw_only=True, eq=False):
     is_streamed: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a budget that the server refuses."""
+        """Reject a limit that the server rejects."""
         if self.max_tokens < 1:
             raise InvalidRequestError(
-                f"max_tokens is at least 1, not {self.max_tokens}; a completion has a token",
+                f"max_tokens is at least 1, not {self.max_tokens}",
                 param="max_tokens",
             )
 
 
 class Playing:
-    """One request, played step by step. Several can be played in turns, as in a batch.
+    """One request, played step by step. Several can be interleaved, as in a batch.
 
     Examples:
         >>> playing = Playing([], Scene(script="Hi"))
@@ -75,11 +74,11 @@ class Playing:
     """
 
     def __init__(self, mods: Sequence[ModUse], scene: Scene) -> None:
-        """Make instances of the mods and raise `Prefilled`.
+        """Create the mods and dispatch `Prefilled`.
 
         Args:
             mods: The mods, in the order in which they act.
-            scene: What is played.
+            scene: The scene.
         """
         self._scene = scene
         self._log = EventLog()
@@ -89,7 +88,7 @@ class Playing:
             tokenizer.encode(script) if isinstance(script, str) else script,
             vocab_size=tokenizer.vocab_size,
             eos_id=min(tokenizer.eos_token_ids),
-            goes_on=scene.goes_on,
+            resumes=scene.resumes,
         )
         instances = [
             InProcessMod(
@@ -108,27 +107,27 @@ class Playing:
             eos_ids=tokenizer.eos_token_ids,
             hold=hold if scene.is_streamed else None,
         )
-        self._steering = ModDispatch(
+        self._dispatch = ModDispatch(
             self.state, [self._log, *instances], vocab_size=tokenizer.vocab_size
         )
-        self._guarded(self._steering.prefilled)
+        self._guarded(self._dispatch.prefilled)
 
     @property
     def is_over(self) -> bool:
-        """Whether the request has ended."""
+        """True if the request has ended."""
         return self.state.is_finished
 
     def step(self) -> None:
-        """Decide the next position."""
+        """Generate the next position."""
         self._guarded(self._decide_position)
 
     def finish(self) -> Played:
-        """Raise `Finished` and return what became of the request.
+        """Dispatch `Finished` and return the result.
 
         Raises:
-            ModError: A mod raised, answered with what is not allowed, or emitted an error.
+            ModError: A mod raised, returned an invalid action, or emitted an error.
         """
-        self._guarded(self._steering.finished)
+        self._guarded(self._dispatch.finished)
         state, scene = self.state, self._scene
         if state.error:
             log = numbered(lines_of(self._log.events, scene.tokenizer))
@@ -144,21 +143,21 @@ class Playing:
             events=tuple(self._log.events),
             reads=tuple(self._model.reads),
             num_forced=state.num_forced,
-            num_taken_back=state.num_taken_back,
+            num_backtracked=state.num_backtracked,
             tokenizer=scene.tokenizer,
         )
 
     def _decide_position(self) -> None:
         state = self.state
         read = state.token_ids[min(state.num_cached, len(state.token_ids) - 1) :]
-        logits = self._model.forward(read, state.completion_ids, self._log.num_said)
+        logits = self._model.forward(read, state.completion_ids, self._log.num_generated)
         state.mark_processed(len(state.token_ids))
-        chosen = self._steering.forward_pass(logits)
+        chosen = self._dispatch.forward_pass(logits)
         if chosen is not None:
-            self._steering.sampled(chosen.best[0])
+            self._dispatch.sampled(chosen.best[0])
 
     def _guarded(self, call: Any) -> None:
-        """Call something that mods take part in; what they do wrong ends this request only."""
+        """Call something that runs mods; their errors end this request."""
         try:
             call()
         except ModError as exc:
@@ -166,7 +165,7 @@ class Playing:
 
 
 def uses_for(mods: Sequence[Any], parameters: Mapping[str, Any]) -> list[ModUse]:
-    """Mods with their own parameters, where they were given any, or with those of every class mod.
+    """Pair mods with their own parameters if given, or with those common to all class mods.
 
     Raises:
         InvalidRequestError: A parameter is missing, unknown or of the wrong type.

@@ -1,8 +1,8 @@
-"""A row of scores that does all that an event's logits do, without an array.
+"""A row of logits with the interface of an event's logits, without an array.
 
-Almost all scores of a scripted model are equal. So a row keeps the few that differ, and two sets
-of tokens as the bits of integers: which are special, and which can be sampled. What a step costs
-then grows with the vocabulary no faster than a bitmask does.
+Almost all logits of a scripted model are equal. So a row stores only those that differ, and two
+sets of tokens as bits of integers: the ones that differ, and the ones that can be sampled. The cost
+of a step then grows with the vocabulary no faster than that of a bitmask.
 """
 
 import functools
@@ -12,12 +12,12 @@ from typing import Any, Self
 
 from concordance_shared import AdjustedLogits, column
 
-#: The score of a token that is not special.
+#: The logit of a token that is not listed.
 _COMMON = 0.0
 
 
 class ScriptedLogits:
-    """The scores of one position.  (vocab,) float32
+    """The logits of one position.  (vocab,) float32
 
     Examples:
         >>> row = ScriptedLogits([0.0, 2.0, 1.0])
@@ -29,41 +29,41 @@ class ScriptedLogits:
 
     def __init__(
         self,
-        scores: Sequence[float] | Mapping[int, float],
+        logits: Sequence[float] | Mapping[int, float],
         *,
         vocab_size: int | None = None,
-        can_be: int | None = None,
+        allowed: int | None = None,
     ) -> None:
-        """Hold scores.
+        """Create a row.
 
         Args:
-            scores: One for each token of the vocabulary; or, with `vocab_size`, those that are
-                not 0, by token id.
-            vocab_size: How many tokens there are; as many as scores if left out.
-            can_be: Which tokens can be sampled: bit i for token i; all if left out.
+            logits: One for each token of the vocabulary; or, with `vocab_size`, those that are not
+                0, by token id.
+            vocab_size: The size of the vocabulary; by default the number of logits.
+            allowed: The tokens that can be sampled, bit i for token i; by default all.
 
         Raises:
-            IndexError: A score is that of a token outside the vocabulary.
+            IndexError: A token id is outside the vocabulary.
         """
-        size = len(scores) if vocab_size is None else vocab_size
+        size = len(logits) if vocab_size is None else vocab_size
         self._size = size
-        self._scores = dict(scores if isinstance(scores, Mapping) else enumerate(scores))
-        if outside := [i for i in self._scores if not 0 <= i < size]:
+        self._logits = dict(logits if isinstance(logits, Mapping) else enumerate(logits))
+        if outside := [i for i in self._logits if not 0 <= i < size]:
             raise IndexError(f"token id {outside[0]} is outside the vocabulary of {size}")
-        self._can_be = _everything(size) if can_be is None else can_be
-        is_dense = len(self._scores) == size
-        self._special = _everything(size) if is_dense else _bits(self._scores, size)
-        self._best: tuple[int, float] | None = None  # once it was asked for
+        self._allowed = _all_tokens(size) if allowed is None else allowed
+        is_dense = len(self._logits) == size
+        self._listed = _all_tokens(size) if is_dense else _bits(self._logits, size)
+        self._best: tuple[int, float] | None = None  # cache
 
     def __len__(self) -> int:
         return self._size
 
     def __getitem__(self, key: Any) -> Any:
-        """The score of a token, or those of a slice as a numpy array; `[0, i]` is `[i]`.
+        """Return the logit of a token, or a slice as a numpy array; `[0, i]` equals `[i]`.
 
         Raises:
-            IndexError: The token is outside the vocabulary, or the row is not the only one.
-            TypeError: The index is neither a number nor a slice.
+            IndexError: The token is outside the vocabulary, or the row index is not 0.
+            TypeError: The index is neither an integer nor a slice.
         """
         at = column(key)
         if isinstance(at, slice):
@@ -72,30 +72,30 @@ class ScriptedLogits:
         at += self._size if at < 0 else 0
         if not 0 <= at < self._size:
             raise IndexError(f"token id {key} is outside the vocabulary of {self._size}")
-        return self._score(at)
+        return self._logit(at)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:  # noqa: FBT001
-        """What `numpy.asarray(event.logits)` gives."""
+        """Support `numpy.asarray(event.logits)`."""
         del copy
         row = self.to_numpy()
         return row if dtype is None else row.astype(dtype)
 
     @property
     def best(self) -> tuple[int, float]:
-        """The best token and its score, the first of equals."""
+        """The top token and its logit; of ties, the lowest token id."""
         if self._best is None:
             ranked = [*self._sampleable(), *((i, _COMMON) for i in _lowest_bits(self._common, 1))]
             self._best = min(ranked, key=_rank, default=(0, -math.inf))
         return self._best
 
     def top_k(self, k: int) -> list[tuple[int, float]]:
-        """The `k` best `(token_id, score)` pairs, best first, the first of equals first.
+        """Return the `k` largest logits as `(token_id, logit)`, ties in the order of token ids.
 
         Raises:
             ValueError: `k` is negative.
         """
         if k < 0:
-            raise ValueError(f"top_k(k) gives the k best tokens: k={k} is negative")
+            raise ValueError(f"top_k(k) returns the k largest logits: k={k} is negative")
         k = min(k, self._size)
         ranked = self._sampleable() + [(i, _COMMON) for i in _lowest_bits(self._common, k)]
         ranked.sort(key=_rank)
@@ -105,99 +105,99 @@ class ScriptedLogits:
         return ranked[:k]
 
     def entropy(self) -> float:
-        """How undecided the model is, in nats."""
-        groups = [(score, 1) for _, score in self._sampleable()]
+        """Return the entropy of the distribution, in nats."""
+        groups = [(logit, 1) for _, logit in self._sampleable()]
         if self._common:
             groups.append((_COMMON, self._common.bit_count()))
-        best = max(score for score, _ in groups)
-        weights = [(math.exp(score - best), score - best, count) for score, count in groups]
+        best = max(logit for logit, _ in groups)
+        weights = [(math.exp(logit - best), logit - best, count) for logit, count in groups]
         total = sum(weight * count for weight, _, count in weights)
         return math.log(total) - sum(w * below * count for w, below, count in weights) / total
 
     def margin(self, k: int = 2) -> float:
-        """How far the best score is ahead of the `k`-th best.
+        """Return the difference between the largest and the `k`-th largest logit, in nats.
 
         Raises:
             ValueError: `k` is less than 1.
         """
         if k < 1:
-            raise ValueError(f"margin(k) compares with the k-th best score: k={k} is less than 1")
+            raise ValueError(f"margin(k) takes the k-th largest logit: k={k} is less than 1")
         best = self.top_k(k)
         can_compare = len(best) == k and best[-1][1] > -math.inf
         return best[0][1] - best[-1][1] if can_compare else math.inf
 
     def to_numpy(self) -> Any:
-        """The row as a numpy array.  (vocab,) float32. Needs numpy to be installed."""
+        """Return the row as a numpy array.  (vocab,) float32. Requires numpy."""
         import numpy as np  # noqa: PLC0415  # the SDK does not depend on it
 
         row = np.full(self._size, _COMMON, np.float32)
-        row[list(self._scores)] = list(self._scores.values())
+        row[list(self._logits)] = list(self._logits.values())
         packed = np.frombuffer(self._packed(), np.uint8)
         row[np.unpackbits(packed, count=self._size, bitorder="little") == 0] = -np.inf
         return row
 
     def adjusted(self, action: AdjustedLogits) -> Self:
-        """The row after an action.
+        """Return the row after an action.
 
         Raises:
-            ValueError: The action's row is not made of numbers, or no token is left.
+            ValueError: The action's logits are not all numbers, or no token is left to sample.
         """
         given = action.logits is not None
-        scores = dict(enumerate(_given_row(action.logits))) if given else self._scores
-        can_be = _everything(self._size) if given else self._can_be
+        logits = dict(enumerate(_given_row(action.logits))) if given else self._logits
+        allowed = _all_tokens(self._size) if given else self._allowed
         if action.bias:
-            bias = {i: scores.get(i, _COMMON) + score for i, score in action.bias.items()}
-            scores = scores | bias
+            biased = {i: logits.get(i, _COMMON) + bias for i, bias in action.bias.items()}
+            logits = logits | biased
         if action.allow is not None:
-            can_be &= _bits(action.allow, self._size)
+            allowed &= _bits(action.allow, self._size)
         if action.ban:
-            can_be &= ~_bits(action.ban, self._size)
+            allowed &= ~_bits(action.ban, self._size)
         if action.mask is not None:
-            can_be &= int.from_bytes(action.mask, "little")
-        row = type(self)(scores, vocab_size=self._size, can_be=can_be)
+            allowed &= int.from_bytes(action.mask, "little")
+        row = type(self)(logits, vocab_size=self._size, allowed=allowed)
         if row.best[1] == -math.inf:
             raise ValueError("no token is left to sample")
         return row
 
     @property
     def _common(self) -> int:
-        """The tokens that can be sampled and have the common score, as bits."""
-        return self._can_be & ~self._special
+        """The tokens that can be sampled and are not listed, as bits."""
+        return self._allowed & ~self._listed
 
     def _sampleable(self) -> list[tuple[int, float]]:
-        """The special tokens that can be sampled, with their scores."""
-        if self._can_be == _everything(self._size):
-            return [(i, score) for i, score in self._scores.items() if score > -math.inf]
+        """Return the listed tokens that can be sampled, with their logits."""
+        if self._allowed == _all_tokens(self._size):
+            return [(i, logit) for i, logit in self._logits.items() if logit > -math.inf]
         packed = self._packed()
         return [
-            (i, score)
-            for i, score in self._scores.items()
-            if packed[i >> 3] >> (i & 7) & 1 and score > -math.inf
+            (i, logit)
+            for i, logit in self._logits.items()
+            if packed[i >> 3] >> (i & 7) & 1 and logit > -math.inf
         ]
 
-    def _score(self, token_id: int) -> float:
-        if not self._can_be >> token_id & 1:
+    def _logit(self, token_id: int) -> float:
+        if not self._allowed >> token_id & 1:
             return -math.inf
-        return self._scores.get(token_id, _COMMON)
+        return self._logits.get(token_id, _COMMON)
 
     def _packed(self) -> bytes:
-        """The bitmask of what can be sampled: bit `i % 8` of byte `i // 8` is token i's."""
-        return self._can_be.to_bytes(-(-self._size // 8), "little")
+        """Return the bitmask of sampleable tokens: bit `i % 8` of byte `i // 8` for token i."""
+        return self._allowed.to_bytes(-(-self._size // 8), "little")
 
 
 def _rank(pair: tuple[int, float]) -> tuple[float, int]:
-    """What sorts `(token_id, score)` pairs best first, the first of equals first."""
+    """Sort key of `(token_id, logit)`: descending logits, then ascending token ids."""
     return -pair[1], pair[0]
 
 
 @functools.lru_cache(8)
-def _everything(size: int) -> int:
-    """A bit for each token of a vocabulary of `size`."""
+def _all_tokens(size: int) -> int:
+    """Return an integer with one bit set for each token."""
     return (1 << size) - 1
 
 
 def _bits(token_ids: Iterable[int], size: int) -> int:
-    """A bit for each of the tokens of a vocabulary of `size`."""
+    """Return an integer with bit i set for each token i."""
     packed = bytearray(-(-size // 8))
     for token_id in token_ids:
         packed[token_id >> 3] |= 1 << (token_id & 7)
@@ -205,7 +205,7 @@ def _bits(token_ids: Iterable[int], size: int) -> int:
 
 
 def _lowest_bits(bits: int, k: int) -> list[int]:
-    """The places of the `k` lowest bits."""
+    """Return the indices of the `k` lowest set bits."""
     places: list[int] = []
     while bits and len(places) < k:
         lowest = bits & -bits
@@ -215,12 +215,12 @@ def _lowest_bits(bits: int, k: int) -> list[int]:
 
 
 def _given_row(logits: Any) -> list[float]:
-    """The scores of a row that a mod handed over, checked."""
+    """Validate the logits that a mod returned and convert them to a list."""
     if isinstance(logits, bytes | bytearray):
         logits = memoryview(logits).cast("f")
     if hasattr(logits, "reshape"):
         logits = logits.reshape(-1)
-    row = [float(score) for score in (logits.tolist() if hasattr(logits, "tolist") else logits)]
-    if any(math.isnan(score) or score == math.inf for score in row):
+    row = [float(logit) for logit in (logits.tolist() if hasattr(logits, "tolist") else logits)]
+    if any(math.isnan(logit) or logit == math.inf for logit in row):
         raise ValueError("the row holds NaN or +inf")
     return row

@@ -1,4 +1,4 @@
-"""A model that says what the test wants."""
+"""A model whose tokens are given by a script."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -7,83 +7,84 @@ from typing import cast
 
 from concordance_sdk.testing.scripted_logits import ScriptedLogits
 
-#: Token ids; or what is wanted behind a completion: a token id, or scores by token id.
+#: Token ids; or a function of the completion that returns a token id, or logits by token id.
 Script = Sequence[int] | Callable[[Sequence[int]], int | Mapping[int, float]]
 
 
 class ScriptedModel:
-    """Wants the tokens of a script, and to end behind them.
+    """Gives the top logit to the tokens of a script, followed by end of sequence.
 
-    Token i of the script is wanted at position i of the completion, whatever stands before it; or,
-    where the model goes on, as its i-th own token, wherever it was interrupted. A function as a
-    script is given the completion so far and says the token that it wants, or how much it wants
-    each of several.
+    Token i of the script is for position i of the completion, whatever precedes it. If the model
+    `resumes`, token i is its i-th own token, wherever it was interrupted. A function as a script is
+    called with the completion so far.
 
     Examples:
         >>> model = ScriptedModel(b"Hi", vocab_size=257, eos_id=256)
-        >>> model.forward(read=b">", completion_ids=[], num_said=0).top_k(1)
+        >>> model.forward(read=b">", completion_ids=[], num_generated=0).top_k(1)
         [(72, 1.0)]
     """
 
     def __init__(
-        self, script: Script, *, vocab_size: int, eos_id: int, goes_on: bool = False
+        self, script: Script, *, vocab_size: int, eos_id: int, resumes: bool = False
     ) -> None:
-        """Make a model.
+        """Create a model.
 
         Args:
-            script: Token ids, or a function of the completion that returns a token id, or scores
+            script: Token ids, or a function of the completion that returns a token id, or logits
                 by token id, 0 for all others.
-            vocab_size: How many tokens there are.
-            eos_id: The token that ends a completion.
-            goes_on: Whether the script is counted in the model's own tokens, those that were
-                taken back again among them, and not in positions.
+            vocab_size: The size of the vocabulary.
+            eos_id: The end-of-sequence token.
+            resumes: True if the script counts the model's own tokens, including backtracked ones;
+                False if it counts positions.
         """
         self._script = script
         self._vocab_size = vocab_size
         self._eos_id = eos_id
-        self._goes_on = goes_on
-        self.reads: list[tuple[int, ...]] = []  # what each forward pass read
+        self._resumes = resumes
+        self.reads: list[tuple[int, ...]] = []  # the tokens that each forward pass processed
 
     def forward(
-        self, read: Sequence[int], completion_ids: Sequence[int], num_said: int
+        self, read: Sequence[int], completion_ids: Sequence[int], num_generated: int
     ) -> ScriptedLogits:
-        """Read tokens; return the scores of the next position: 1 for the wanted token, else 0.
+        """Process tokens; return the next logits: 1 for the token of the script, 0 for all others.
 
         Args:
-            read: The tokens that the cache does not hold.
+            read: The tokens that are not in the cache.
             completion_ids: The completion so far.
-            num_said: How many tokens were sampled and added so far.
+            num_generated: The number of sampled tokens added so far, including backtracked ones.
 
         Raises:
-            TypeError: The script says neither a token id nor scores by token id.
-            IndexError: It says a token outside the vocabulary.
+            TypeError: The script returns neither a token id nor logits by token id.
+            IndexError: It returns a token outside the vocabulary.
         """
         self.reads.append(tuple(read))
-        position = num_said if self._goes_on else len(completion_ids)
-        wanted = self._wanted(completion_ids, position)
-        _check(wanted, position)
-        if isinstance(wanted, Mapping):
-            return ScriptedLogits(wanted, vocab_size=self._vocab_size)
-        return _wanting(wanted, self._vocab_size)
+        position = num_generated if self._resumes else len(completion_ids)
+        scripted = self._scripted(completion_ids, position)
+        _check(scripted, position)
+        if isinstance(scripted, Mapping):
+            return ScriptedLogits(scripted, vocab_size=self._vocab_size)
+        return _one_hot(scripted, self._vocab_size)
 
-    def _wanted(self, completion_ids: Sequence[int], position: int) -> int | Mapping[int, float]:
+    def _scripted(self, completion_ids: Sequence[int], position: int) -> int | Mapping[int, float]:
         if callable(self._script):
             return self._script(completion_ids)
         return self._script[position] if position < len(self._script) else self._eos_id
 
 
-def _check(wanted: object, position: int) -> None:
-    """Refuse what a script cannot say, where it says it."""
-    scores = cast(Mapping[object, object], wanted) if isinstance(wanted, Mapping) else {wanted: 0}
-    for token_id, score in scores.items():
-        if not isinstance(token_id, Integral) or not isinstance(score, Real):
+def _check(scripted: object, position: int) -> None:
+    """Reject invalid output of a script."""
+    logits = (
+        cast(Mapping[object, object], scripted) if isinstance(scripted, Mapping) else {scripted: 0}
+    )
+    for token_id, logit in logits.items():
+        if not isinstance(token_id, Integral) or not isinstance(logit, Real):
             raise TypeError(
-                f"the script says {wanted!r:.60} at position {position}; it may say a token id, or "
-                "scores by token id"
+                f"the script returns {scripted!r:.60} at position {position} instead of a token id "
+                "or logits by token id"
             )
 
 
 @functools.lru_cache(256)
-def _wanting(token_id: int, vocab_size: int) -> ScriptedLogits:
-    """The row that wants one token; rows do not change, so requests share it.  (vocab,)"""
+def _one_hot(token_id: int, vocab_size: int) -> ScriptedLogits:
+    """Return the logits for one token; immutable, so requests share them.  (vocab,)"""
     return ScriptedLogits({token_id: 1.0}, vocab_size=vocab_size)

@@ -1,7 +1,7 @@
-"""What mods do with text: read it while it grows, find phrases in it, rewrite its end.
+"""Tools for the text of a completion: follow it as it changes, search it, rewrite its end.
 
-Everything here is plain state for use in a class mod of one's own; `concordance_sdk.builtin` has
-mods made of it.
+All of them are plain state to use in a class mod; `concordance_sdk.builtin` has mods built from
+them.
 """
 
 from concordance_sdk.text.completion_text import CompletionText, Cut

@@ -1,8 +1,8 @@
-"""The text of a completion while it grows and shrinks, token by token.
+"""The text of a completion that grows and shrinks, token by token.
 
-The text is what a client sees of the same tokens, without an incomplete character at its end. It
-is a function of the tokens alone. Each token costs the same, however long the completion is, for
-every tokenizer whose tokens have bytes of their own.
+The text is what a client receives for the same tokens, without an incomplete character at its
+end. It is a function of the tokens alone. The cost per token is constant for every tokenizer whose
+tokens are byte sequences.
 """
 
 from bisect import bisect_right
@@ -19,19 +19,25 @@ from concordance_sdk.tokenizer import Tokenizer, detokenizer_of
 if TYPE_CHECKING:
     from concordance_sdk.detokenizer import Detokenizer
 
-#: How many tokens of the completion are decoded to see what others would add behind them.
+#: Number of tokens decoded as context, to see what text further tokens add.
 _OVERLAP = 8
 
 
 class Cut(Struct, frozen=True, kw_only=True):
-    """A place in a completion's text, told in tokens: what taking back from there on means.
+    """A position in a completion's text, and what to backtrack to remove the text from there on.
+
+    The position can be inside a token. For the tokens "a", " red", " hat" and `at=3`:
+
+        text       a   r e d   h a t
+        at               ^ 3              kept = 1, num_tokens = 2
+        tokens    |a|  r e d|  h a t|     before = " r", after = "ed hat"
 
     Attributes:
-        at: How many characters of the text stand before it.
-        kept: How many tokens stay: those wholly before the place.
-        num_tokens: How many tokens to take back: all the others.
-        before: What the first of these has of the text before the place.
-        behind: The text from the place on.
+        at: The position, in characters.
+        kept: The number of tokens to keep: those that end at or before the position.
+        num_tokens: The number of tokens to backtrack: all others.
+        before: The text of the first of these, up to the position.
+        after: The text from the position on.
 
     Examples:
         >>> from concordance_sdk import Added
@@ -40,7 +46,7 @@ class Cut(Struct, frozen=True, kw_only=True):
         >>> added = Added(request_id="r", step=0, added_tokens=(*b"a red hat",), forced=True)
         >>> text.follow(added, ByteTokenizer())
         >>> cut = text.cut(2)
-        >>> cut.kept, cut.num_tokens, cut.behind
+        >>> cut.kept, cut.num_tokens, cut.after
         (2, 7, 'red hat')
     """
 
@@ -48,14 +54,14 @@ class Cut(Struct, frozen=True, kw_only=True):
     kept: int
     num_tokens: int
     before: str
-    behind: str
+    after: str
 
 
 class CompletionText:
-    """The text of one completion, kept by the events that a mod is given.
+    """The text of one completion, updated from the events that a mod receives.
 
     Attributes:
-        token_ids: The completion's token ids, as they are now.
+        token_ids: The current token ids of the completion.
 
     Examples:
         >>> from concordance_sdk import mod
@@ -74,30 +80,31 @@ class CompletionText:
     """
 
     def __init__(self, *, keeps_special: bool = False) -> None:
-        """Begin with an empty completion.
+        """Create an empty completion.
 
         Args:
-            keeps_special: Whether special tokens are part of the text, spelled out.
+            keeps_special: True if special tokens are part of the text, by name.
         """
         self.token_ids: list[int] = []
         self._keeps_special = keeps_special
         self._tokenizer: Tokenizer | None = None
         self._max_tokens: int | None = None
-        self._detokenizer: Detokenizer | None = None  # made with the first tokens
-        self._ends: list[int] = []  # per token: length of the text up to it
+        self._detokenizer: Detokenizer | None = None  # created with the first tokens
+        self._ends: list[int] = []  # per token: the length of the text up to and including it
         self._on_cut: list[Callable[[int], None]] = []
 
     def follow(self, event: Event, tokenizer: Tokenizer) -> None:
-        """Take in what an event tells of the completion.
+        """Update the text from an event.
 
-        It needs every `Added`, and is the better informed for the others.
+        Every `Added` event is required. The other events are optional: `Prefilled` tells
+        `is_final` about the token limit, `ForwardPass` and `Sampled` notify of backtracks earlier.
 
         Args:
-            event: What the mod was given.
-            tokenizer: What the mod was given with it.
+            event: The event that the mod received.
+            tokenizer: The tokenizer that it received with it.
 
         Raises:
-            ValueError: An `Added` before this one was left out.
+            ValueError: An earlier `Added` event was missed.
         """
         self._tokenizer = tokenizer
         if isinstance(event, Prefilled):
@@ -105,7 +112,7 @@ class CompletionText:
         if isinstance(event, ForwardPass | Sampled | Added):
             if event.step > len(self.token_ids):
                 raise ValueError(
-                    f"the text so far has {len(self.token_ids)} tokens and cannot go on at "
+                    f"the text so far has {len(self.token_ids)} tokens and cannot continue at "
                     f"{event.step}: follow every Added event from the first one on"
                 )
             self._truncate(event.step)
@@ -113,18 +120,18 @@ class CompletionText:
             self._extend(event.added_tokens)
 
     def on_cut(self, callback: Callable[[int], None]) -> None:
-        """Have `callback(num_chars)` called when only that many characters are left standing.
+        """Register `callback(num_chars)`, called when the text is cut to that many characters.
 
-        Tokens may be removed, or new ones may change what incomplete ones before them read as.
+        This happens on a backtrack, and when new tokens change how earlier incomplete ones decode.
         """
         self._on_cut.append(callback)
 
     def __len__(self) -> int:
-        """How many characters the text has."""
+        """Return the number of characters."""
         return self._ends[-1] if self._ends else 0
 
     def __str__(self) -> str:
-        """The whole text, but for half a character at its end. Joins it: not for every token."""
+        """Return the text without an incomplete last character. Joins all pieces: O(length)."""
         return "".join(self._pieces)
 
     @property
@@ -133,20 +140,20 @@ class CompletionText:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer that came with the last event.
+        """The tokenizer of the last event.
 
         Raises:
             ValueError: No event was followed yet.
         """
         if self._tokenizer is None:
-            raise ValueError("follow an event before asking for what needs the tokenizer")
+            raise ValueError("follow an event before using what needs the tokenizer")
         return self._tokenizer
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing follows, unless a mod prevents it: ended, or the budget is spent.
+        """True if the completion is over unless a mod prevents it: ended, or at the token limit.
 
-        That the budget is spent is known to those that follow `Prefilled` too.
+        The token limit is known only if `Prefilled` was followed.
         """
         if not self.token_ids:
             return False
@@ -155,13 +162,13 @@ class CompletionText:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the last token leaves no character half said: text can be put behind it."""
+        """True if the last token leaves no character incomplete, so that text can be appended."""
         return self._whole(len(self.token_ids)) == len(self.token_ids)
 
     def tail(self, start: int) -> str:
-        """The text from character `start` on; from the end for a negative one.
+        """Return the text from character `start` on; a negative one counts from the end.
 
-        Costs what the tail costs, not the text.
+        Costs time in proportion to the tail, not to the text.
         """
         start = max(0, start + len(self)) if start < 0 else start
         token = bisect_right(self._ends, start)
@@ -169,10 +176,10 @@ class CompletionText:
         return "".join(self._pieces[token:])[start - before :]
 
     def cut(self, at: int) -> Cut:
-        """What taking back the text from character `at` on means in tokens.
+        """Return what to backtrack to remove the text from character `at` on.
 
         Args:
-            at: How many characters are to stay, at most the text's length.
+            at: The number of characters to keep, at most the length of the text.
         """
         kept = self._whole(bisect_right(self._ends, at))
         begin = self._ends[kept - 1] if kept else 0
@@ -182,43 +189,43 @@ class CompletionText:
             kept=kept,
             num_tokens=len(self.token_ids) - kept,
             before=tail[: at - begin],
-            behind=tail[at - begin :],
+            after=tail[at - begin :],
         )
 
     def rewrite(self, at: int, text: str, actions: Actions) -> Backtrack | None:
-        """The action that leaves the text before character `at` and puts `text` behind it.
+        """Return the action that replaces the text from character `at` on by `text`.
 
-        For answers to `Added`. `None` where that would change nothing.
+        For handlers of `Added`. `None` if that changes nothing.
 
         Args:
-            at: How many characters stay.
-            text: What stands behind them then.
-            actions: What the mod was given.
+            at: The number of characters to keep.
+            text: The replacement.
+            actions: The `actions` that the mod received.
         """
         cut = self.cut(at)
-        if text == cut.behind:
+        if text == cut.after:
             return None
         return actions.backtrack(cut.num_tokens, self.encode(cut.before + text, kept=cut.kept))
 
     def end(self, at: int, actions: Actions) -> Backtrack:
-        """The action that leaves the text before character `at` and ends the completion there.
+        """Return the action that ends the completion after `at` characters.
 
         Args:
-            at: How many characters stay.
-            actions: What the mod was given.
+            at: The number of characters to keep.
+            actions: The `actions` that the mod received.
         """
         cut = self.cut(at)
         tokens = self.encode(cut.before, kept=cut.kept)
         return actions.backtrack(cut.num_tokens, [*tokens, min(self.tokenizer.eos_token_ids)])
 
     def encode(self, text: str, *, kept: int | None = None) -> list[int]:
-        """Token ids that add exactly `text` behind the completion.
+        """Return token ids that add exactly `text` to the completion.
 
-        Some tokenizers begin every text with a space; behind other tokens it would be one too many.
+        Handles tokenizers that prepend a space to every text, which is wrong after other tokens.
 
         Args:
-            text: What is to be added.
-            kept: Behind how many of the completion's tokens; all if left out.
+            text: The text to add.
+            kept: The number of tokens of the completion before it; all by default.
         """
         kept = len(self.token_ids) if kept is None else kept
         context = self.token_ids[self._whole(max(0, kept - _OVERLAP)) : kept]
@@ -226,7 +233,7 @@ class CompletionText:
         token_ids = encode(text)
         if self._adds(token_ids, text, context):
             return token_ids
-        spaced = encode(f" {text}")  # where a space at the start of the text is left out
+        spaced = encode(f" {text}")  # for tokenizers that drop a leading space
         if self._adds(spaced, text, context):
             return spaced
         return ComposingEncoder(encode, lambda ids, added: self._adds(ids, added, context)).encode(
@@ -234,7 +241,7 @@ class CompletionText:
         )
 
     def _adds(self, token_ids: Sequence[int], text: str, context: list[int]) -> bool:
-        """Whether these tokens, behind those, read as `text`."""
+        """True if these tokens decode to `text` after `context`."""
         before = self.tokenizer.decode(context)
         return self.tokenizer.decode([*context, *token_ids]) == before + text
 
@@ -251,7 +258,7 @@ class CompletionText:
         self._set_ends(self._detokenizer.truncate(num_tokens))
 
     def _set_ends(self, unchanged: int) -> None:
-        """Measure the pieces that changed, and tell if text that stood before is gone."""
+        """Measure the changed pieces, and notify if earlier text was removed or changed."""
         length = self._ends[unchanged - 1] if unchanged else 0
         is_cut = unchanged < len(self._ends)
         del self._ends[unchanged:]
@@ -262,7 +269,7 @@ class CompletionText:
                 callback(length)
 
     def _whole(self, num_tokens: int) -> int:
-        """How many of these tokens precede a character that they leave incomplete."""
+        """Return how many of the first tokens precede a character that they leave incomplete."""
         if not num_tokens or self._detokenizer is None:
             return 0
         return self._detokenizer.whole[num_tokens - 1]

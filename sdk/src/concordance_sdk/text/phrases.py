@@ -1,4 +1,4 @@
-"""When a phrase appears in a completion, wherever the borders of tokens are."""
+"""Search for phrases in a completion, independent of token boundaries."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from concordance_sdk.text.completion_text import CompletionText, Cut
 
 
 class PhraseMatch(Struct, frozen=True, kw_only=True):
-    """A phrase that appeared, as it was found: `cut` and `behind` tell of that moment.
+    """An occurrence of a phrase. `cut` and `after` are as of the moment it was found.
 
     Examples:
         >>> from concordance_sdk import Added
@@ -21,31 +21,31 @@ class PhraseMatch(Struct, frozen=True, kw_only=True):
         >>> added = Added(request_id="r", step=0, added_tokens=(*b"a Red hat",), forced=True)
         >>> text.follow(added, ByteTokenizer())
         >>> match = watch.find()
-        >>> match.text, match.start, match.behind, match.cut.num_tokens
+        >>> match.text, match.start, match.after, match.cut.num_tokens
         ('Red', 2, ' hat', 7)
     """
 
-    phrase: str  # the one that was looked for
-    text: str  # as the completion spells it
-    start: int  # characters of the completion before it
-    cut: Cut  # what taking it back means in tokens
+    phrase: str  # the phrase searched for
+    text: str  # as it is written in the completion
+    start: int  # the position of its first character
+    cut: Cut  # what to backtrack to remove it
 
     @property
     def end(self) -> int:
-        """Characters of the completion up to its end."""
+        """The position after its last character."""
         return self.start + len(self.text)
 
     @property
-    def behind(self) -> str:
-        """What stands behind it already, in its last token or in those added together with it."""
-        return self.cut.behind[len(self.text) :]
+    def after(self) -> str:
+        """The text after it, in its last token or in tokens added together with it."""
+        return self.cut.after[len(self.text) :]
 
 
 class PhraseWatch:
-    """Reports each appearance of some phrases in a completion, once.
+    """Reports each occurrence of some phrases in a completion once.
 
-    A phrase may begin and end inside tokens and go over several. Appearances do not overlap, and
-    what was put in place of one is not looked at again.
+    A phrase can begin and end inside tokens and span several. Occurrences do not overlap, and the
+    text that replaced one is not searched again.
 
     Examples:
         >>> from concordance_sdk import mod
@@ -72,23 +72,21 @@ class PhraseWatch:
         ignore_case: bool = False,
         whole_words: bool = False,
     ) -> None:
-        """Watch for phrases.
+        """Search for phrases.
 
         Args:
-            text: The completion, which the mod lets follow the events.
-            phrases: One phrase or several; of several that appear at a place, the longest counts.
-            ignore_case: Whether `Red` is `red`.
-            whole_words: Whether a phrase counts only where no letter, digit or underscore touches
-                it. It is then reported with the character that follows it, or at the end.
+            text: The completion; the mod calls its `follow`.
+            phrases: One phrase or several; if several match at a position, the longest is reported.
+            ignore_case: True to ignore case.
+            whole_words: True to match only where no letter, digit or underscore is adjacent. A
+                match is then reported with the character after it, or at the end of the completion.
 
         Raises:
             ValueError: There is no phrase, or an empty one.
         """
         self._phrases = (phrases,) if isinstance(phrases, str) else tuple(phrases)
         if not self._phrases or not all(self._phrases):
-            raise ValueError(
-                f"watch for at least one phrase, and for none that is empty: {phrases!r}"
-            )
+            raise ValueError(f"watch for at least one phrase, none of which is empty: {phrases!r}")
         self._text = text
         self._longest = max(map(len, self._phrases))
         self._whole_words = whole_words
@@ -99,16 +97,16 @@ class PhraseWatch:
         self._pattern = re.compile(
             f"{border[0]}(?:{any_of_them}){border[1]}", re.IGNORECASE if ignore_case else 0
         )
-        self._begin = 0  # where the search goes on
-        self._done: list[int] = []  # ends of what was reported or put in place of that
-        self._replaced: tuple[int, str] | None = None  # where, and by what, until it is seen
+        self._begin = 0  # where the search continues
+        self._done: list[int] = []  # ends of reported occurrences, or of their replacements
+        self._replaced: tuple[int, str] | None = None  # start and text, until it is in the text
         text.on_cut(self._cut)
 
     def find(self) -> PhraseMatch | None:
-        """The next appearance that was not reported yet, if there is one."""
+        """Return the next occurrence that was not reported yet, or `None`."""
         self._skip_replaced()
         text = self._text
-        window_begin = max(0, self._begin - 1)  # one more, to see what touches it
+        window_begin = max(0, self._begin - 1)  # one more character, for `\b` and the like
         window = text.tail(window_begin)
         found = self._pattern.search(window, self._begin - window_begin)
         if found is None or self._is_undecided(found, len(window)):
@@ -125,18 +123,18 @@ class PhraseWatch:
         )
 
     def replace(self, match: PhraseMatch, text: str, actions: Actions) -> Backtrack | None:
-        """The action that puts `text` in the place of a phrase, for answers to `Added`.
+        """Return the action that replaces an occurrence by `text`. For handlers of `Added`.
 
         Args:
-            match: Where the phrase is.
-            text: What takes its place; what stood behind the phrase follows it.
-            actions: What the mod was given.
+            match: The occurrence.
+            text: The replacement; the text after the occurrence is kept.
+            actions: The `actions` that the mod received.
         """
         self._replaced = (match.start, text)
-        return self._text.rewrite(match.start, text + match.behind, actions)
+        return self._text.rewrite(match.start, text + match.after, actions)
 
     def _is_undecided(self, found: re.Match[str], end: int) -> bool:
-        """Whether a word may go on with what comes next."""
+        """True if the next token may continue a word, so that a match is not certain yet."""
         return self._whole_words and found.end() == end and not self._text.is_final
 
     def _skip_replaced(self) -> None:
@@ -148,7 +146,7 @@ class PhraseWatch:
             self._set_done(start + len(text))
 
     def _set_done(self, end: int) -> None:
-        """Look no more at what stands before `end`, as long as that stands."""
+        """Exclude the text before `end` from the search, until it is removed."""
         self._done.append(end)
         self._begin = end
 
@@ -162,15 +160,15 @@ class PhraseWatch:
 def replace_last(
     completion: CompletionText, phrase: str, text: str, actions: Actions
 ) -> Backtrack | None:
-    """The action that replaces the last appearance of a phrase, or `None` if there is none.
+    """Return the action that replaces the last occurrence of a phrase; `None` if there is none.
 
-    Everything from there on is taken back and forced again, so look for what is near the end.
+    Backtracks and forces everything after it, so it is meant for phrases near the end.
 
     Args:
         completion: The text so far.
-        phrase: What is looked for.
-        text: What takes its place.
-        actions: What the mod was given.
+        phrase: The phrase.
+        text: The replacement.
+        actions: The `actions` that the mod received.
 
     Examples:
         >>> from concordance_sdk import Added, mod

@@ -1,28 +1,28 @@
-"""Where the sentences of a completion end."""
+"""Counts the sentences of a completion."""
 
 import re
 
 from concordance_sdk.text.completion_text import CompletionText
 
-#: Marks that end a sentence before a space, with the quotes and brackets that close behind them;
-#: and those of scripts that put no space behind a sentence.
+#: The end of a sentence: marks that are followed by white space, with closing quotes and brackets;
+#: and full stops of scripts that put no space after a sentence.
 _END = re.compile(r"[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s)|[\u3002\uff01\uff1f]")
 
-#: The same at the end of a completion, where nothing follows.
+#: The same at the end of a completion.
 _LAST_END = re.compile(_END.pattern.replace(r"(?=\s)", r"(?=\s|$)"))
 
-#: How far back a mark may stand for which a space is still awaited.
+#: Maximum distance of a mark from the end of the text while the following space is missing.
 _MARGIN = 8
 
 
 class SentenceCount:
-    """Counts the sentences that a completion has ended, and knows where they end.
+    """Counts the complete sentences of a completion and records where they end.
 
-    An end is one when a space follows, or when the completion is over: `3.5` ends nothing.
-    Abbreviations with a period count, since no rule tells them from the end of a sentence.
+    A mark ends a sentence if white space follows, or if the completion is over: `3.5` ends none.
+    Abbreviations with a period count, since no rule distinguishes them.
 
     Attributes:
-        ends: Characters of the completion up to the end of each sentence.
+        ends: The position of the end of each sentence, in characters.
 
     Examples:
         >>> from concordance_sdk import mod
@@ -42,14 +42,14 @@ class SentenceCount:
     """
 
     def __init__(self, text: CompletionText) -> None:
-        """Count the sentences of a completion, which the mod lets follow the events."""
+        """Count the sentences of a completion; the mod calls its `follow`."""
         self.ends: list[int] = []
         self._text = text
-        self._begin = 0  # where the search goes on
+        self._begin = 0  # where the search continues
         text.on_cut(self._cut)
 
     def count(self) -> int:
-        """How many sentences have ended so far."""
+        """Return the number of complete sentences so far."""
         pattern = _LAST_END if self._text.is_final else _END
         window = self._text.tail(self._begin)
         for found in pattern.finditer(window):
@@ -59,7 +59,7 @@ class SentenceCount:
         return len(self.ends)
 
     def _cut(self, num_chars: int) -> None:
-        """An end stands as long as what follows it does."""
+        """Remove the ends that are no longer followed by text."""
         self.ends = [end for end in self.ends if end < num_chars]
         known = self.ends[-1] if self.ends else 0
         self._begin = max(known, min(self._begin, num_chars - _MARGIN), 0)

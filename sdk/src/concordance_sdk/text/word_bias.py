@@ -1,4 +1,4 @@
-"""Words made likelier or less likely, token by token."""
+"""A logit bias that makes words more or less probable, token by token."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,77 +8,77 @@ from concordance_sdk.tokenizer import Tokenizer
 
 
 class WordBias:
-    """What to add to the scores of the next token, so that words become likelier, or less likely.
+    """Computes a logit bias for the next token that makes words more, or less, probable.
 
-    A word is looked for as it is written and capitalised, each with a space in front and without.
-    To make it likelier, its first token is helped, and once it was begun, the token that goes on
-    with it. To make it less likely, only the token that would complete it is held back, so that
-    words that begin the same are not.
+    Each word is considered as written and capitalized, with and without a leading space. To make it
+    more probable, the bias applies to its first token and, once it has begun, to the token that
+    continues it. To make it less probable, the bias applies only to the token that completes it, so
+    that other words with the same prefix are not affected.
 
     Examples:
         >>> from concordance_sdk.testing import ByteTokenizer
         >>> towards = WordBias(["ab"], strength=2.0)
-        >>> towards.after([], ByteTokenizer())  # "a", "A" and the space before either
+        >>> towards.after([], ByteTokenizer())  # "a", "A" and the space before them
         {32: 2.0, 65: 2.0, 97: 2.0}
         >>> WordBias(["ab"], strength=-2.0).after([*b"xa"], ByteTokenizer())
         {98: -2.0}
     """
 
     def __init__(self, words: Sequence[str], *, strength: float) -> None:
-        """Steer towards words, or away from them.
+        """Create a bias towards words, or away from them.
 
         Args:
             words: The words or phrases, at least one.
-            strength: What is added to the score of a token, in nats: it becomes `exp(strength)`
-                times as likely, against every other token. Negative: steer away.
+            strength: The amount added to a token's logit, in nats; multiplies its odds by
+                `exp(strength)`. Negative values make the words less probable.
 
         Raises:
             ValueError: There is no word, or an empty one.
         """
         if not words or not all(words):
-            raise ValueError(f"steer by at least one word, and by none that is empty: {words!r}")
+            raise ValueError(f"bias at least one word, none of which is empty: {words!r}")
         self._words = tuple(words)
         self._strength = strength
-        self._begun_by: dict[int, list[_Begun]] | None = None  # by the token said last
-        self._begins: dict[int, bool] = {}  # first tokens of words, and whether they complete one
+        self._prefixes: dict[int, list[_Prefix]] | None = None  # by their last token
+        self._first: dict[int, bool] = {}  # first tokens; True if one completes a word
 
     def after(self, token_ids: Sequence[int], tokenizer: Tokenizer) -> dict[int, float]:
-        """What to add to the score of each token behind these.
+        """Return the bias of the next token.
 
         Args:
             token_ids: The completion so far.
-            tokenizer: The model's.
+            tokenizer: The model's tokenizer.
 
         Returns:
-            Token id -> what is added, as `actions.adjust_logits(bias=...)` takes it.
+            Token id -> bias, for `actions.adjust_logits(bias=...)`.
         """
-        if self._begun_by is None:
-            self._begun_by = self._spelled(tokenizer)
-        begun = self._begun_by.get(token_ids[-1], ()) if token_ids else ()
-        goes_on = {
-            begin.goes_on: begin.completes
-            for begin in begun
-            if tuple(token_ids[-len(begin.said) :]) == begin.said
+        if self._prefixes is None:
+            self._prefixes = self._encoded(tokenizer)
+        prefixes = self._prefixes.get(token_ids[-1], ()) if token_ids else ()
+        continuations = {
+            prefix.next: prefix.completes
+            for prefix in prefixes
+            if tuple(token_ids[-len(prefix.token_ids) :]) == prefix.token_ids
         }
         if self._strength > 0:
-            helped = sorted(goes_on or self._begins)
+            biased = sorted(continuations or self._first)
         else:
-            completes = {**self._begins, **goes_on}
-            helped = sorted(token_id for token_id in completes if completes[token_id])
-        return dict.fromkeys(helped, self._strength)
+            completes = {**self._first, **continuations}
+            biased = sorted(token_id for token_id in completes if completes[token_id])
+        return dict.fromkeys(biased, self._strength)
 
-    def _spelled(self, tokenizer: Tokenizer) -> dict[int, list["_Begun"]]:
-        """Every begin of every spelling, by its last token."""
-        begun_by: dict[int, list[_Begun]] = {}
+    def _encoded(self, tokenizer: Tokenizer) -> dict[int, list["_Prefix"]]:
+        """Return every proper prefix of every spelling, by its last token."""
+        prefixes: dict[int, list[_Prefix]] = {}
         for spelling in dict.fromkeys(self._spellings()):
             token_ids = tuple(tokenizer.encode(spelling))
             if token_ids:
                 is_one = len(token_ids) == 1
-                self._begins[token_ids[0]] = is_one or self._begins.get(token_ids[0], False)
-            for said in range(1, len(token_ids)):
-                begin = _Begun(token_ids[:said], token_ids[said], said == len(token_ids) - 1)
-                begun_by.setdefault(token_ids[said - 1], []).append(begin)
-        return begun_by
+                self._first[token_ids[0]] = is_one or self._first.get(token_ids[0], False)
+            for end in range(1, len(token_ids)):
+                prefix = _Prefix(token_ids[:end], token_ids[end], end == len(token_ids) - 1)
+                prefixes.setdefault(token_ids[end - 1], []).append(prefix)
+        return prefixes
 
     def _spellings(self) -> Iterator[str]:
         for word in self._words:
@@ -87,9 +87,9 @@ class WordBias:
                 yield f" {written}"
 
 
-class _Begun(Struct, frozen=True):
-    """A begin of a word that was said, and the token that goes on with it."""
+class _Prefix(Struct, frozen=True):
+    """The first tokens of a word, and the token that continues it."""
 
-    said: tuple[int, ...]
-    goes_on: int
-    completes: bool  # whether that token completes the word
+    token_ids: tuple[int, ...]
+    next: int
+    completes: bool  # True if `next` completes the word

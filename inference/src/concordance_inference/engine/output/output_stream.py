@@ -150,7 +150,7 @@ class OutputStream:
             self.cached_tokens,
             state.num_completion,
             state.num_forced,
-            state.num_taken_back,
+            state.num_backtracked,
             time.monotonic() - self._started_at,
         )
 
@@ -167,5 +167,5 @@ class OutputStream:
             completion_tokens=state.num_completion,
             cached_tokens=self.cached_tokens,
             forced_tokens=state.num_forced,
-            taken_back_tokens=state.num_taken_back,
+            taken_back_tokens=state.num_backtracked,
         )

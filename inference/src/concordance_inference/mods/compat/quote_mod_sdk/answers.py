@@ -190,7 +190,7 @@ class OlderRun(SelfPromptRun):
         self._completion = completion
         self._mask_value = mask_value
         self._tokenizer = tokenizer
-        self._num_taken_back = 0  # times that the strategy itself took something back
+        self._num_backtracked = 0  # times that the strategy itself took something back
 
     def before(self, step: int) -> Edit:
         """What is to be done before the model decides a step; nothing if it may decide."""
@@ -223,8 +223,8 @@ class OlderRun(SelfPromptRun):
             return Edit()
         wanted, matcher.wants = matcher.wants, Edit()
         if wanted.n:
-            self._num_taken_back += 1
-            if self._num_taken_back > _MAX_STRATEGY_BACKTRACKS:
+            self._num_backtracked += 1
+            if self._num_backtracked > _MAX_STRATEGY_BACKTRACKS:
                 return Edit()
         return wanted
 
