@@ -1,4 +1,4 @@
-"""What the loop does, step by step: what it reads, what it wastes, what it tells."""
+"""Engine: which tokens each step processes, what mods see, what clients receive, and errors."""
 
 import math
 import threading
@@ -44,7 +44,7 @@ from tiny import (
 
 @pytest.fixture(name="reads")
 def _reads(monkeypatch):
-    """What every forward pass reads: (row, token ids, or None for the one on the device)."""
+    """Per step, what the passes process: (row, token ids; None for the pending token)."""
     seen = []
     plain = ModelRunner.forward
 
@@ -60,22 +60,22 @@ def only_row(reads):
     return [ids if ids is None else bytes(ids) for step in reads for _, ids in step]
 
 
-# What is read
+# Tokens processed
 
 
-def test_a_prompt_is_read_then_each_token_before_it_is_seen(reads):
+def test_prompt_is_prefilled_then_each_token_processed_before_it_is_seen(reads):
     run(make_engine(), ask("Hello", max_tokens=4))
 
     assert only_row(reads) == [b"Hello", None, None, None]
 
 
-def test_the_last_token_of_the_budget_is_not_read(reads):
+def test_last_token_of_the_budget_is_not_processed(reads):
     run(make_engine(), ask("Hello", max_tokens=1))
 
     assert only_row(reads) == [b"Hello"]
 
 
-def test_forced_tokens_are_read_in_one_pass(reads):
+def test_forced_tokens_are_processed_in_one_pass(reads):
     @mod(on=[ForwardPass])
     def force(event, actions):
         if event.step == 0:
@@ -86,7 +86,7 @@ def test_forced_tokens_are_read_in_one_pass(reads):
     assert only_row(reads) == [b"Hello", b"and so on"]
 
 
-def test_after_a_backtrack_only_the_changed_tail_is_read(reads):
+def test_after_backtrack_only_the_changed_tail_is_processed(reads):
     fixes = [1]
 
     @mod(on=[Added])
@@ -97,13 +97,13 @@ def test_after_a_backtrack_only_the_changed_tail_is_read(reads):
 
     run(make_engine(), ask("Hello", fix, max_tokens=8))
 
-    # Six tokens were sampled, and the pass that reads the sixth was under way, when four of them
-    # were taken back. From then on nothing is read ahead for a while.
+    # Six tokens were sampled, and the pass over the sixth was launched, when the mod backtracked
+    # four. Speculation is then suspended.
     assert [ids and len(ids) for ids in only_row(reads)] == [5, *[None] * 6, 3, 1, 1]
     assert only_row(reads)[7] == b"XYZ"
 
 
-def test_a_position_that_was_scored_before_is_not_read_again(reads):
+def test_backtrack_to_a_recent_position_needs_no_pass(reads):
     left = [1]
 
     @mod(on=[Added])
@@ -120,8 +120,8 @@ def test_a_position_that_was_scored_before_is_not_read_again(reads):
     assert [ids and len(ids) for ids in only_row(reads)] == [5, *[None] * 4, 1, 1]
 
 
-def test_a_position_on_another_branch_is_read_though_it_was_scored_on_the_old_one(reads):
-    """StepLogits are remembered for the tokens that stood before them, and for no others."""
+def test_remembered_logits_are_not_used_after_other_tokens(reads):
+    """Remembered logits are valid for the prefix they follow, and for no other."""
     model = model_named("llama")
     moves = [("back", 3, b"??"), ("back", 1, None)]
 
@@ -140,7 +140,7 @@ def test_a_position_on_another_branch_is_read_though_it_was_scored_on_the_old_on
         ids.append(token_id)
 
 
-def test_after_a_wasted_pass_nothing_is_read_ahead_for_a_while_then_again(reads):
+def test_speculation_backs_off_after_a_wasted_pass(reads):
     left = [1]
 
     @mod(on=[Sampled])
@@ -157,7 +157,7 @@ def test_after_a_wasted_pass_nothing_is_read_ahead_for_a_while_then_again(reads)
     assert all(ahead[36:])
 
 
-def test_a_mod_that_replaces_a_token_by_itself_wastes_no_pass(reads):
+def test_forcing_the_sampled_token_wastes_no_pass(reads):
     @mod(on=[Sampled])
     def same(event, actions):
         return actions.force_tokens([event.sampled_token])
@@ -173,7 +173,7 @@ def test_rows_share_their_passes(reads):
     assert [len(step) for step in reads] == [4] * 5
 
 
-def test_a_row_that_a_mod_acts_on_leaves_the_others_their_pass(reads):
+def test_backtrack_of_one_row_does_not_waste_the_pass_of_others(reads):
     @mod(on=[Added])
     def fix(event, actions):
         if event.step == 1 and not event.forced:
@@ -188,7 +188,7 @@ def test_a_row_that_a_mod_acts_on_leaves_the_others_their_pass(reads):
     ]
 
 
-def test_a_long_span_that_a_mod_forces_holds_up_nobody(reads):
+def test_long_forced_span_is_processed_in_chunks_beside_decoding_rows(reads):
     @mod(on=[ForwardPass])
     def force(event, actions):
         return actions.force_tokens(b"x" * 100) if event.step == 0 else None
@@ -201,10 +201,10 @@ def test_a_long_span_that_a_mod_forces_holds_up_nobody(reads):
     assert b"".join(bytes(step[1]) for step in spans[1:] if step[1]).startswith(b"x" * 100)
 
 
-# What mods see
+# Events
 
 
-def test_a_mod_that_listens_to_tokens_only_is_never_asked_about_logits():
+def test_forward_pass_is_dispatched_to_its_listeners_only():
     calls = []
 
     @mod(on=[Added])
@@ -216,7 +216,7 @@ def test_a_mod_that_listens_to_tokens_only_is_never_asked_about_logits():
     assert set(calls) == {Added}
 
 
-def test_the_order_of_events():
+def test_order_of_events():
     events = []
 
     @mod
@@ -233,7 +233,7 @@ def test_the_order_of_events():
     ]
 
 
-def test_an_adjustment_changes_the_token():
+def test_adjusted_logits_change_the_token():
     @mod(on=[ForwardPass])
     def only(event, actions):
         return actions.adjust_logits(allow=[65 + event.step])
@@ -241,7 +241,7 @@ def test_an_adjustment_changes_the_token():
     assert bytes(run(make_engine(), ask("Hello", only, max_tokens=3)).ids) == b"ABC"
 
 
-def test_a_temperature_of_one_position_is_that_positions_only():
+def test_token_temp_applies_to_one_position():
     @mod(on=[ForwardPass])
     def greedy_at_even(event, actions):
         if event.step % 2 == 0:
@@ -254,7 +254,7 @@ def test_a_temperature_of_one_position_is_that_positions_only():
     assert set(answers.ids[1::2]) != {66}
 
 
-def test_a_prompt_that_a_mod_puts_in_place_is_read(reads):
+def test_replaced_prompt_is_prefilled(reads):
     @mod(on=[Prefilled])
     def swap(event, actions):
         return actions.adjust_prefill(b"Other", max_steps=3)
@@ -265,7 +265,7 @@ def test_a_prompt_that_a_mod_puts_in_place_is_read(reads):
     assert (answers.end.prompt_tokens, len(answers.ids)) == (5, 3)
 
 
-def test_a_prompt_that_leaves_no_room_is_the_mods_error():
+def test_replaced_prompt_without_room_for_a_completion_is_a_mod_error():
     @mod(on=[Prefilled])
     def flood(event, actions):
         return actions.adjust_prefill(b"x" * 4096)
@@ -273,7 +273,7 @@ def test_a_prompt_that_leaves_no_room_is_the_mods_error():
     assert "no room" in str(run(make_engine(), ask("Hello", flood)).error)
 
 
-def test_an_output_forced_before_the_prompt_is_read_costs_no_pass(reads):
+def test_output_forced_at_prefilled_needs_no_pass(reads):
     @mod(on=[Prefilled])
     def say(event, actions):
         return actions.force_output(b"No.")
@@ -283,10 +283,10 @@ def test_an_output_forced_before_the_prompt_is_read_costs_no_pass(reads):
     assert (answers.end.text, reads) == ("No.", [])
 
 
-# What the client is told
+# Updates to the client
 
 
-def test_the_end_tells_what_it_took():
+def test_completed_reports_token_counts():
     @mod(on=[Added])
     def fix(event, actions):
         if event.step == 2 and not event.forced:
@@ -299,7 +299,7 @@ def test_the_end_tells_what_it_took():
     assert end.finish_reason is FinishReason.LENGTH
 
 
-def test_started_comes_before_any_text_and_once():
+def test_started_is_sent_once_before_any_text():
     updates = run(make_engine(), ask("Hello", max_tokens=5, stream=True)).updates
 
     assert [type(u) for u in updates].count(Started) == 1
@@ -307,13 +307,13 @@ def test_started_comes_before_any_text_and_once():
     assert type(updates[-1]) is Completed
 
 
-def test_a_request_that_is_not_streamed_gets_no_text_before_the_end():
+def test_no_text_is_sent_before_the_end_without_stream():
     updates = run(make_engine(), ask("Hello", max_tokens=5)).updates
 
     assert not any(isinstance(u, TextDelta) for u in updates)
 
 
-def test_a_stop_string_ends_the_text_before_it():
+def test_stop_string_ends_the_text_before_it():
     plain = run(make_engine(), ask("Hello", max_tokens=30)).end.text
     stop = plain[4:6]
     end = run(make_engine(), ask("Hello", max_tokens=30, stop=(stop,))).end
@@ -322,7 +322,7 @@ def test_a_stop_string_ends_the_text_before_it():
     assert end.finish_reason is FinishReason.STOP
 
 
-def test_the_end_token_ends_and_is_no_text():
+def test_end_of_sequence_token_ends_the_completion_and_has_no_text():
     @mod(on=[ForwardPass])
     def end(event, actions):
         if event.step == 3:
@@ -334,7 +334,7 @@ def test_the_end_token_ends_and_is_no_text():
     assert len(end.text.encode("utf-8", "replace")) <= 9
 
 
-def test_a_stream_holds_back_what_may_be_taken_back():
+def test_stream_holds_back_max_backtrack_tokens():
     @mod(on=[Added], max_backtrack=3)
     def late(event, actions):
         pass
@@ -350,7 +350,7 @@ def test_a_stream_holds_back_what_may_be_taken_back():
     assert all(length <= max(0, rows[0] - 3) for rows, length in shown[:-2] if rows)
 
 
-def test_every_change_is_told_to_those_who_watch():
+def test_show_tokens_sends_every_edit():
     @mod(on=[Added])
     def fix(event, actions):
         if event.step == 2 and not event.forced:
@@ -366,10 +366,10 @@ def test_every_change_is_told_to_those_who_watch():
     assert [t.forced for t in tokens] == [False, True, True, False, False]
 
 
-# What goes wrong
+# Errors
 
 
-def test_a_model_that_answers_with_no_numbers_ends_its_request_with_an_error():
+def test_nan_logits_of_the_model_end_the_request_with_an_error():
     model = build_model("llama", seed=9)
     model.lm_head.weight = mx.full(model.lm_head.weight.shape, math.nan)
 
@@ -379,7 +379,7 @@ def test_a_model_that_answers_with_no_numbers_ends_its_request_with_an_error():
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_row_on_the_device_that_holds_no_numbers_is_the_mods_error(temperature):
+def test_nan_logits_of_a_mod_on_the_device_are_a_mod_error(temperature):
     @mod(on=[ForwardPass])
     def broken(event, actions):
         if event.step == 2:
@@ -393,7 +393,7 @@ def test_a_row_on_the_device_that_holds_no_numbers_is_the_mods_error(temperature
     assert "step 2" in str(error)
 
 
-def test_two_masks_without_a_common_token_are_the_mods_error():
+def test_masks_that_leave_no_token_are_a_mod_error():
     @mod(on=[ForwardPass])
     def first(event, actions):
         return actions.adjust_logits(allow=[65])
@@ -405,7 +405,7 @@ def test_two_masks_without_a_common_token_are_the_mods_error():
     assert "no token" in str(run(make_engine(), ask("Hello", first, second)).error)
 
 
-def test_an_init_that_raises_ends_its_request_only():
+def test_mod_init_that_raises_ends_its_request_only():
     @mod
     class Boom:
         def __init__(self):
@@ -420,7 +420,7 @@ def test_an_init_that_raises_ends_its_request_only():
     assert len(good.ids) == 12
 
 
-def test_finished_is_told_to_mods_whatever_the_end():
+def test_finished_is_dispatched_for_every_kind_of_end():
     seen = []
 
     @mod(on=[Finished])
@@ -443,13 +443,13 @@ def test_finished_is_told_to_mods_whatever_the_end():
 
 
 def _late(values):
-    """A generator, which is read after the mod has returned."""
+    """A generator, consumed after the mod has returned."""
     yield from values
     raise ValueError("kaput")
 
 
 def _made_on_another_thread():
-    """A row whose computation belongs to the stream of another thread."""
+    """A row computed on the stream of another thread."""
     rows = []
     thread = threading.Thread(target=lambda: rows.append(mx.arange(VOCAB) * 2.0))
     thread.start()
@@ -457,7 +457,7 @@ def _made_on_another_thread():
     return rows[0]
 
 
-UNREADABLE = {
+INVALID = {
     "a generator that raises": (Sampled, lambda: ForceTokens(_late([1]))),
     "a row of mappings": (ForwardPass, lambda: AdjustedLogits(logits=[{}] * VOCAB)),
     "a row of huge integers": (ForwardPass, lambda: AdjustedLogits(logits=[10**400] * VOCAB)),
@@ -469,9 +469,9 @@ UNREADABLE = {
 }
 
 
-@pytest.mark.parametrize("name", UNREADABLE)
-def test_an_answer_that_cannot_be_read_ends_its_request_only(name):
-    event_type, answer = UNREADABLE[name]
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_action_ends_its_request_only(name):
+    event_type, answer = INVALID[name]
 
     @mod(on=[event_type])
     def broken(event, actions):
@@ -484,7 +484,7 @@ def test_an_answer_that_cannot_be_read_ends_its_request_only(name):
     assert len(good.ids) == 12
 
 
-def test_a_mod_that_raises_at_the_end_turns_it_into_an_error():
+def test_mod_that_raises_at_finished_ends_the_request_with_an_error():
     @mod(on=[Finished])
     def late(event, actions):
         raise RuntimeError("kaput")
@@ -492,7 +492,7 @@ def test_a_mod_that_raises_at_the_end_turns_it_into_an_error():
     assert "kaput" in str(run(make_engine(), ask("Hello", late)).error)
 
 
-def test_a_request_that_waits_can_be_cancelled():
+def test_waiting_request_can_be_cancelled():
     engine = make_engine(max_rows=1)
     first, waiting = ask("Hello"), ask("Hello")
     answers = submit(engine, first)
@@ -505,16 +505,16 @@ def test_a_request_that_waits_can_be_cancelled():
     assert isinstance(left.end, Failed)
 
 
-def test_cancelling_what_is_not_there_changes_nothing():
+def test_cancelling_an_unknown_request_does_nothing():
     engine = make_engine()
-    engine.cancel("nobody")
+    engine.cancel("unknown")
 
     assert not engine.has_work
 
 
 @pytest.mark.parametrize("kv_tokens", [256, 4096])
-def test_cancelling_a_request_whose_logprobs_are_computed_ends_it_once(kv_tokens):
-    """Its completion may be longer than it was admitted for, and than the memory holds."""
+def test_cancelling_a_finished_request_with_missing_logprobs_ends_it_once(kv_tokens):
+    """Its completion may be longer than its admitted length, and than the memory for caches."""
     ends = []
 
     @mod(on=[Added, Finished])
@@ -541,7 +541,7 @@ def test_cancelling_a_request_whose_logprobs_are_computed_ends_it_once(kv_tokens
 
 
 @pytest.mark.parametrize("event_type", [Prefilled, ForwardPass, Sampled, Added])
-def test_an_output_whose_logprobs_never_fit_is_refused_and_lets_others_pass(event_type):
+def test_forced_output_too_long_for_its_logprobs_is_rejected(event_type):
     @mod(on=[event_type])
     def whole(event, actions):
         return actions.force_output(b"a" * 300)
@@ -554,7 +554,7 @@ def test_an_output_whose_logprobs_never_fit_is_refused_and_lets_others_pass(even
     assert len(good.ids) == 12
 
 
-def test_after_a_failure_of_its_own_the_engine_uses_nothing_that_was_computed_before():
+def test_fail_all_clears_the_prefix_cache():
     engine = make_engine()
     run(engine, ask("Hello, a prompt of some length", max_tokens=3))
     submit(engine, ask("Hello"))
@@ -566,8 +566,8 @@ def test_after_a_failure_of_its_own_the_engine_uses_nothing_that_was_computed_be
     assert run(engine, ask("Hello, a prompt of some length", max_tokens=3)).end.cached_tokens == 0
 
 
-def test_requests_that_were_about_to_begin_are_told_of_a_failure():
-    """What fails for one of them must not leave the others without an end."""
+def test_fail_all_ends_requests_that_were_being_admitted():
+    """A failure while one is admitted must not leave the others without an end."""
     decoders = iter([BytesDecoder(token_bytes)] * 2)  # of one row: the next one fails
     traits = msgspec.structs.replace(TRAITS, new_decoder=lambda: next(decoders))
     engine = make_engine(traits=traits)
@@ -579,7 +579,7 @@ def test_requests_that_were_about_to_begin_are_told_of_a_failure():
     assert [str(a.error) for a in answers] == ["broken"] * 3
 
 
-def test_after_a_failure_of_its_own_the_engine_begins_anew():
+def test_engine_accepts_requests_after_fail_all():
     engine = make_engine(max_rows=1)
     broken = [submit(engine, ask("Hello")) for _ in range(3)]
     engine.step()
@@ -593,7 +593,7 @@ NAN_TOKEN = 200
 
 
 def _with_nan(family):
-    """A model that answers one token with NaN, as one does whose numbers leave their range."""
+    """A model that computes NaN for one token, as after an overflow."""
     model = build_model(family)
     rows = model.model.embed_tokens.weight
     model.model.embed_tokens.weight = mx.where(
@@ -603,14 +603,14 @@ def _with_nan(family):
 
 
 def _profiled(family, **config):
-    """An engine of such a model, with the profile of one without NaN."""
+    """An engine for that model, with the profile of the model without NaN."""
     runner = ModelRunner(_with_nan(family), runner_of(model_named(family)).profile)
     return Engine(runner, TRAITS, EngineConfig(**config))
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
 @pytest.mark.parametrize("family", ["llama", "gpt_oss", "deepseek_v3"])
-def test_nan_of_one_request_does_not_reach_the_next_in_its_place(family, is_cancelled):
+def test_nan_in_the_kv_cache_does_not_reach_the_next_request_in_the_row(family, is_cancelled):
     engine = _profiled(family, max_rows=2, chunk=16, prefix_bytes=0)
     sampling = SamplingParams(temperature=0, logit_bias={NAN_TOKEN: -100.0})
     beside = submit(engine, ask("Hello, you", max_tokens=60, sampling=sampling))
@@ -627,7 +627,7 @@ def test_nan_of_one_request_does_not_reach_the_next_in_its_place(family, is_canc
     assert len(following.ids) == 12
 
 
-def test_nan_does_not_stay_behind_where_a_row_was_before_it_moved():
+def test_nan_does_not_remain_in_the_slot_of_a_row_that_moved():
     engine = _profiled("llama", chunk=16, prefix_bytes=0, max_rows=2)
     first = submit(engine, ask("Hello", max_tokens=2))
     broken = submit(engine, ask([NAN_TOKEN] * 200))
@@ -640,7 +640,7 @@ def test_nan_does_not_stay_behind_where_a_row_was_before_it_moved():
     assert [len(answer.ids) for answer in others] == [40, 12]
 
 
-def test_no_more_rows_run_than_were_asked_for():
+def test_at_most_max_rows_run_together():
     engine = make_engine(max_rows=3)
     answers = [submit(engine, ask("Hello", max_tokens=5)) for _ in range(8)]
     most = 0
@@ -652,7 +652,7 @@ def test_no_more_rows_run_than_were_asked_for():
     assert len({a.ids for a in answers}) == 1
 
 
-def test_the_engine_keeps_nothing_of_requests_that_ended():
+def test_kv_cache_is_freed_when_all_requests_have_ended():
     engine = make_engine()
     run(engine, *(ask("Hello") for _ in range(5)))
     engine.step()
@@ -661,7 +661,7 @@ def test_the_engine_keeps_nothing_of_requests_that_ended():
     assert engine.metrics().kv_bytes == 0
 
 
-def test_a_seed_gives_the_same_tokens_and_another_seed_others():
+def test_same_seed_gives_same_tokens_and_another_seed_others():
     def sampled(seed):
         return run(
             make_engine(), ask("Hello", max_tokens=20, sampling=SamplingParams(seed=seed))
@@ -670,7 +670,7 @@ def test_a_seed_gives_the_same_tokens_and_another_seed_others():
     assert sampled(1) == sampled(1) != sampled(2)
 
 
-def test_without_a_seed_every_request_is_another():
+def test_requests_without_a_seed_differ():
     answers = run(
         make_engine(), *(ask("Hello", max_tokens=20, sampling=SamplingParams()) for _ in range(2))
     )
@@ -678,7 +678,7 @@ def test_without_a_seed_every_request_is_another():
     assert answers[0].ids != answers[1].ids
 
 
-def test_a_model_whose_head_is_elsewhere_is_read_whole():
+def test_model_with_a_hidden_lm_head_computes_all_logits():
     model = model_named("llama")
     engine = make_engine(model)
     expected = run(engine, ask("Hello")).ids

@@ -1,4 +1,4 @@
-"""The exact semantics of events and actions, played against a scripted model."""
+"""ModDispatch: the semantics of events and actions, against a scripted model."""
 
 import pytest
 from concordance_sdk import (
@@ -19,7 +19,7 @@ encode = ByteTokenizer().encode
 
 
 def on(event_type, answer, *, once=True, when=lambda event: True):
-    """A mod that answers one kind of event with `answer(event, actions)`, once or always."""
+    """Create a mod that returns `answer(event, actions)` for one type of event."""
     left = [1 if once else 10**9]
 
     @mod(name="probe", on=[event_type])
@@ -38,13 +38,13 @@ def kinds(played):
 # Without mods
 
 
-def test_a_script_is_said_and_ended():
+def test_script_is_sampled_to_its_end():
     played = play(script="hi")
 
     assert (played.text, played.finish_reason) == ("hi", FinishReason.STOP)
 
 
-def test_the_order_of_events():
+def test_order_of_events():
     played = play(script="a")
 
     assert kinds(played) == [
@@ -55,7 +55,7 @@ def test_the_order_of_events():
     ]
 
 
-def test_the_end_token_is_sampled_and_added_and_is_no_text():
+def test_end_of_sequence_token_is_sampled_and_added_and_has_no_text():
     played = play(script="a")
 
     assert played.token_ids == (97, EOS)
@@ -64,17 +64,17 @@ def test_the_end_token_is_sampled_and_added_and_is_no_text():
     )
 
 
-def test_the_budget_ends_with_length():
+def test_spent_budget_ends_with_length():
     played = play(script="abcdef", max_tokens=3)
 
     assert (played.text, played.finish_reason) == ("abc", FinishReason.LENGTH)
 
 
-def test_an_end_at_the_last_position_is_a_stop():
+def test_end_of_sequence_token_at_the_last_position_is_a_stop():
     assert play(script="ab", max_tokens=3).finish_reason is FinishReason.STOP
 
 
-def test_a_steady_state_reads_one_token_a_pass():
+def test_decode_processes_one_token_per_pass():
     assert play(script="abc", prompt="Q").reads == ((81,), (97,), (98,), (99,))
 
 
@@ -82,7 +82,7 @@ def test_a_steady_state_reads_one_token_a_pass():
 
 
 @pytest.mark.parametrize("event_type", [ForwardPass, Sampled])
-def test_forced_tokens_stand_instead_of_the_sampled_one(event_type):
+def test_forced_tokens_replace_the_sampled_token(event_type):
     greet = on(event_type, lambda event, actions: actions.force_tokens(encode("Hi ")))
 
     assert play(greet, script="xxxyou").text == "Hi you"
@@ -94,14 +94,14 @@ def test_forced_tokens_follow_those_just_added():
     assert play(more, script="axxd").text == "abcd"
 
 
-def test_forced_tokens_are_read_in_one_pass():
+def test_forced_tokens_are_processed_in_one_pass():
     greet = on(ForwardPass, lambda event, actions: actions.force_tokens(encode("Hello ")))
     played = play(greet, script="xxxxxxA", prompt="Q")
 
     assert played.reads == (tuple(b"Q"), tuple(b"Hello "), tuple(b"A"))
 
 
-def test_forced_tokens_raise_one_added_and_no_sampled():
+def test_forced_tokens_dispatch_one_added_and_no_sampled():
     greet = on(ForwardPass, lambda event, actions: actions.force_tokens(encode("Hi")))
     played = play(greet, script="xx")
     events = played.events
@@ -114,33 +114,33 @@ def test_forced_tokens_raise_one_added_and_no_sampled():
     assert events[3].step == 2
 
 
-def test_an_added_event_of_forced_tokens_can_be_answered_too():
+def test_mod_can_act_on_added_of_forced_tokens():
     chain = on(Added, lambda e, a: a.force_tokens(b"!"), once=False, when=lambda e: e.step < 3)
 
     assert play(chain, script="abcdef").text == "a!!!ef"
 
 
-def test_forcing_beyond_the_budget_stops_at_the_budget():
+def test_forced_tokens_beyond_the_budget_are_dropped():
     long = on(ForwardPass, lambda event, actions: actions.force_tokens(encode("abcdef")))
     played = play(long, script="", max_tokens=4)
 
     assert (played.text, played.finish_reason) == ("abcd", FinishReason.LENGTH)
 
 
-def test_forcing_behind_a_spent_budget_ends_with_length():
+def test_forcing_after_a_spent_budget_ends_with_length():
     more = on(Added, lambda e, a: a.force_tokens(b"!"), when=lambda e: e.step == 1)
     played = play(more, script="abcdef", max_tokens=2)
 
     assert (played.text, played.finish_reason) == ("ab", FinishReason.LENGTH)
 
 
-def test_forced_tokens_count():
+def test_forced_tokens_are_counted():
     greet = on(ForwardPass, lambda event, actions: actions.force_tokens(encode("Hi ")))
 
     assert play(greet, script="xxxyou").num_forced == 3
 
 
-def test_forcing_nothing_is_no_decision():
+def test_forcing_no_tokens_is_a_noop():
     nothing = on(Sampled, lambda event, actions: actions.force_tokens([]), once=False)
 
     assert play(nothing, script="ab").text == "ab"
@@ -149,7 +149,7 @@ def test_forcing_nothing_is_no_decision():
 # The end token
 
 
-def test_a_forced_end_ends_and_what_stands_behind_it_is_dropped():
+def test_forced_tokens_after_an_end_of_sequence_token_are_dropped():
     end = on(ForwardPass, lambda event, actions: actions.force_tokens(encode("ok<eos>never")))
     played = play(end, script="xxxxxx")
 
@@ -157,20 +157,20 @@ def test_a_forced_end_ends_and_what_stands_behind_it_is_dropped():
     assert played.token_ids == (*b"ok", EOS)
 
 
-def test_an_end_that_is_replaced_when_sampled_keeps_the_request_going():
+def test_replacing_a_sampled_end_of_sequence_token_continues_the_request():
     go_on = on(Sampled, lambda e, a: a.force_tokens(b"!"), when=lambda e: e.sampled_token == EOS)
 
     assert play(go_on, script=[97, EOS, 98]).text == "a!b"
 
 
-def test_an_end_that_is_taken_back_keeps_the_request_going():
+def test_backtracking_over_an_end_of_sequence_token_continues_the_request():
     again = on(Added, lambda e, a: a.backtrack(1, b"!"), when=lambda e: EOS in e.added_tokens)
     played = play(again, script=[97, EOS, 98])
 
     assert (played.text, played.token_ids) == ("a!b", (*b"a!b", EOS))
 
 
-def test_more_behind_an_end_keeps_the_request_going_and_the_end_is_no_text():
+def test_forcing_after_an_end_of_sequence_token_continues_the_request():
     more = on(Added, lambda e, a: a.force_tokens(b"!"), when=lambda e: EOS in e.added_tokens)
     played = play(more, script=[97, EOS, 120, 98])
 
@@ -180,7 +180,7 @@ def test_more_behind_an_end_keeps_the_request_going_and_the_end_is_no_text():
 # Backtrack
 
 
-def test_a_backtrack_at_added_counts_the_tokens_just_added():
+def test_backtrack_at_added_counts_the_tokens_just_added():
     fix = on(Added, lambda e, a: a.backtrack(3, b"dog"), when=lambda e: e.step == 4)
     played = play(fix, script="a cat!", prompt="Q")
 
@@ -188,19 +188,19 @@ def test_a_backtrack_at_added_counts_the_tokens_just_added():
     assert [bytes(r) for r in played.reads] == [b"Q", b"a", b" ", b"c", b"a", b"dog", b"!"]
 
 
-def test_a_backtrack_at_sampled_drops_the_sampled_token_uncounted():
+def test_backtrack_at_sampled_drops_the_sampled_token_uncounted():
     fix = on(Sampled, lambda e, a: a.backtrack(1, b"X"), when=lambda e: e.step == 2)
 
     assert play(fix, script="abcd").text == "aXcd"
 
 
-def test_a_backtrack_at_forward_pass_takes_back_what_was_added():
+def test_backtrack_at_forward_pass_removes_added_tokens():
     fix = on(ForwardPass, lambda e, a: a.backtrack(2, b"XY"), when=lambda e: e.step == 2)
 
     assert play(fix, script="abcd").text == "XYcd"
 
 
-def test_after_a_backtrack_without_tokens_the_position_is_sampled_again():
+def test_backtrack_without_tokens_samples_the_position_again():
     seen = []
 
     def script(completion):
@@ -214,27 +214,27 @@ def test_after_a_backtrack_without_tokens_the_position_is_sampled_again():
     assert seen == [b"", b"a", b"", b"a", b"ab", b"abc"]
 
 
-def test_the_whole_completion_can_be_taken_back():
+def test_backtrack_over_the_whole_completion():
     fix = on(Added, lambda e, a: a.backtrack(3, b"Z"), when=lambda e: e.step == 2)
 
     assert play(fix, script="abc").text == "Zbc"
 
 
-def test_a_backtrack_beyond_the_start_is_the_mods_error_and_changes_nothing():
+def test_backtrack_beyond_the_completion_is_a_mod_error():
     too_far = on(Added, lambda e, a: a.backtrack(3), when=lambda e: e.step == 1)
 
     with pytest.raises(InvalidActionError, match=r"'probe' backtracked 3 tokens.*only 2.*Added"):
         play(too_far, script="abc")
 
 
-def test_taken_back_tokens_do_not_count_in_the_budget():
+def test_backtracked_tokens_do_not_count_in_the_budget():
     fix = on(Added, lambda e, a: a.backtrack(2, b"Z"), when=lambda e: e.step == 2)
     played = play(fix, script="abcdefgh", max_tokens=4)
 
     assert (played.text, played.num_backtracked, played.num_forced) == ("aZcd", 2, 1)
 
 
-def test_steps_count_on_from_where_the_completion_then_ends():
+def test_step_after_backtrack_is_the_new_length_of_the_completion():
     redo = on(Added, lambda e, a: a.backtrack(2), when=lambda e: e.step == 2)
     events = play(redo, script="abc").events
 
@@ -245,7 +245,7 @@ def test_steps_count_on_from_where_the_completion_then_ends():
 
 
 @pytest.mark.parametrize("event_type", [Prefilled, ForwardPass, Sampled, Added])
-def test_a_forced_output_is_the_completion(event_type):
+def test_force_output_sets_the_completion(event_type):
     say = on(event_type, lambda e, a: a.force_output(b"No."))
     played = play(say, script="abcdef")
 
@@ -253,13 +253,13 @@ def test_a_forced_output_is_the_completion(event_type):
     assert type(played.events[-1]) is Finished
 
 
-def test_a_forced_output_replaces_what_was_there_and_ignores_the_budget():
+def test_force_output_replaces_the_completion_regardless_of_the_budget():
     say = on(Added, lambda e, a: a.force_output(b"Never mind."), when=lambda e: e.step == 2)
 
     assert play(say, script="abcdef", max_tokens=4).text == "Never mind."
 
 
-def test_an_empty_output_is_an_empty_completion():
+def test_empty_forced_output_is_an_empty_completion():
     assert play(on(Sampled, lambda e, a: a.force_output([])), script="abc").text == ""
 
 
@@ -273,7 +273,7 @@ def test_tool_calls_end_the_completion(event_type):
 
 
 @pytest.mark.parametrize("event_type", [Prefilled, ForwardPass, Sampled, Added])
-def test_an_emitted_error_is_told_as_it_was_written(event_type):
+def test_emit_error_ends_the_request_with_its_message(event_type):
     with pytest.raises(EmittedError) as caught:
         play(on(event_type, lambda e, a: a.emit_error("not today")), script="abc")
 
@@ -283,7 +283,7 @@ def test_an_emitted_error_is_told_as_it_was_written(event_type):
 # Prefilled
 
 
-def test_a_prompt_can_be_replaced():
+def test_adjust_prefill_replaces_the_prompt():
     swap = on(Prefilled, lambda e, a: a.adjust_prefill(b"other"))
     played = play(swap, script="a", prompt="Q")
 
@@ -303,14 +303,14 @@ def test_max_steps_does_not_raise_the_budget():
     assert play(cap, script="abcd", max_tokens=3).text == "abc"
 
 
-def test_prompts_compose_in_order():
+def test_prompt_adjustments_compose_in_order():
     def adding(text):
         return on(Prefilled, lambda e, a: a.adjust_prefill([*e.context_info.tokens, *text]))
 
     assert bytes(play(adding(b"1"), adding(b"2"), script="", prompt="Q").prompt_ids) == b"Q12"
 
 
-def test_prefilled_tells_the_budget_and_the_prompt():
+def test_prefilled_has_the_budget_and_the_prompt():
     event = play(script="", prompt="Qu", max_tokens=7).events[0]
 
     assert (event.max_steps, event.context_info.tokens, event.context_info.prompt_len) == (
@@ -334,13 +334,13 @@ def test_prefilled_tells_the_budget_and_the_prompt():
         ({"bias": {97: -float("inf")}, "allow": [97, 102]}, "f"),
     ],
 )
-def test_an_adjustment_changes_what_is_sampled(adjustment, first):
+def test_adjusted_logits_change_the_sampled_token(adjustment, first):
     adjust = on(ForwardPass, lambda e, a: a.adjust_logits(**adjustment))
 
     assert play(adjust, script="a", max_tokens=1).text == first
 
 
-def test_adjustments_compose_and_each_mod_sees_what_the_last_one_left():
+def test_logit_adjustments_compose_and_each_mod_sees_the_result_so_far():
     seen = []
 
     @mod(on=[ForwardPass])
@@ -357,12 +357,12 @@ def test_adjustments_compose_and_each_mod_sees_what_the_last_one_left():
 
 
 @pytest.mark.parametrize("row", [[float("nan")] * 257, [float("inf")] * 257, [-float("inf")] * 257])
-def test_a_row_that_cannot_be_sampled_from_is_the_mods_error(row):
+def test_logits_without_a_finite_value_are_a_mod_error(row):
     with pytest.raises(InvalidActionError, match="'probe' returned AdjustedLogits"):
         play(on(ForwardPass, lambda e, a: a.adjust_logits(logits=row)), script="a")
 
 
-def test_two_adjustments_that_leave_no_token_are_the_seconds_error():
+def test_second_of_two_adjustments_that_leave_no_token_is_at_fault():
     @mod(on=[ForwardPass])
     def first(event, actions):
         return actions.adjust_logits(allow=[97])
@@ -378,8 +378,8 @@ def test_two_adjustments_that_leave_no_token_are_the_seconds_error():
 # Several mods
 
 
-def test_the_first_that_decides_is_the_last_that_is_asked():
-    asked = []
+def test_mods_after_the_first_decision_are_skipped_for_the_event():
+    notified = []
 
     @mod(on=[Sampled])
     def first(event, actions):
@@ -388,11 +388,11 @@ def test_the_first_that_decides_is_the_last_that_is_asked():
 
     @mod(on=[Sampled, Added])
     def second(event, actions):
-        asked.append((type(event).__name__, event.step))
+        notified.append((type(event).__name__, event.step))
 
     play(first, second, script="xb")
 
-    assert asked == [
+    assert notified == [
         ("Added", 0),
         ("Sampled", 1),
         ("Added", 1),
@@ -401,7 +401,7 @@ def test_the_first_that_decides_is_the_last_that_is_asked():
     ]
 
 
-# The guard against going nowhere
+# Progress
 
 
 @pytest.mark.parametrize("event_type", [ForwardPass, Sampled, Added])
@@ -412,17 +412,17 @@ def test_endless_backtracking_ends_with_an_error_that_names_the_mod(event_type):
         play(endless, script="abc")
 
 
-def test_too_much_taken_back_ends_with_an_error():
+def test_backtracking_too_many_tokens_ends_with_an_error():
     @mod(on=[Added])
     def back_and_forth(event, actions):
-        if event.step == 9:  # every net new token is taken back again, a little later each time
+        if event.step == 9:  # every net new token is backtracked again, a little later each time
             return actions.backtrack(10, b"x" * 9)
 
     with pytest.raises(ModBudgetError):
         play(back_and_forth, script="a" * 30, max_tokens=10)
 
 
-def test_going_round_in_circles_ends_with_an_error():
+def test_alternating_between_two_completions_ends_with_an_error():
     @mod(on=[Added])
     def round_and_round(event, actions):
         return actions.backtrack(1, b"b" if event.added_tokens == tuple(b"a") else b"a")
@@ -431,8 +431,8 @@ def test_going_round_in_circles_ends_with_an_error():
         play(round_and_round, script="a", max_tokens=4096)
 
 
-def test_asking_many_questions_and_taking_each_back_is_progress():
-    """None makes the completion longer than it was, and each is another one."""
+def test_backtracking_over_many_different_questions_is_progress():
+    """No completion is longer than the longest so far, but each is new."""
     left = list(range(150))
 
     @mod(on=[ForwardPass])
@@ -467,20 +467,20 @@ def late(max_backtrack):
     return late
 
 
-def test_taking_back_what_a_stream_has_shown_is_the_mods_error_and_names_the_cure():
+def test_backtrack_over_streamed_tokens_is_a_mod_error_that_names_max_backtrack():
     with pytest.raises(InvalidActionError, match=r"max_backtrack=2.*@mod\(max_backtrack"):
         play(late(2), script="abcdefgh", stream=True)
 
 
-def test_without_a_stream_there_is_no_such_bound():
+def test_max_backtrack_does_not_apply_without_a_stream():
     assert play(late(2), script="abcdefgh").text == "ab!defgh"
 
 
-def test_taking_back_as_much_as_was_declared_is_fine_in_a_stream():
+def test_stream_allows_backtrack_up_to_max_backtrack():
     assert play(late(3), script="abcdefgh", stream=True).text == "ab!defgh"
 
 
-def test_a_forced_output_must_keep_what_a_stream_has_shown():
+def test_forced_output_must_keep_streamed_tokens():
     def say(text):
         @mod(name="say", max_backtrack=2, on=[Added])
         def say(event, actions):
@@ -497,7 +497,7 @@ def test_a_forced_output_must_keep_what_a_stream_has_shown():
 # Finished
 
 
-def test_finished_is_raised_once_also_after_an_error():
+def test_finished_is_dispatched_once_even_after_an_error():
     seen = []
 
     @mod(on=[Finished])
@@ -512,7 +512,7 @@ def test_finished_is_raised_once_also_after_an_error():
     assert seen == [(3, FinishReason.STOP), (0, FinishReason.ERROR)]
 
 
-def test_a_mod_that_raises_at_finished_does_not_keep_the_others_from_hearing_it():
+def test_finished_is_dispatched_to_mods_after_one_that_raises():
     seen = []
 
     @mod(on=[Finished])
@@ -532,20 +532,20 @@ def test_a_mod_that_raises_at_finished_does_not_keep_the_others_from_hearing_it(
 # Every request ends
 
 
-def test_backtracking_by_nothing_when_the_budget_is_full_ends_with_length():
+def test_backtrack_zero_at_the_end_of_the_budget_ends_with_length():
     nothing = on(Added, lambda event, actions: actions.backtrack(0), once=False)
     played = play(nothing, script="abcdef", max_tokens=3)
 
     assert (played.text, played.finish_reason) == ("abc", FinishReason.LENGTH)
 
 
-def test_two_mods_that_backtrack_by_nothing_when_the_budget_is_full_end_with_length():
+def test_two_mods_that_backtrack_zero_at_the_end_of_the_budget_end_with_length():
     mods = [on(Added, lambda event, actions: actions.backtrack(0), once=False) for _ in range(2)]
 
     assert play(*mods, script="abcdef", max_tokens=3).finish_reason is FinishReason.LENGTH
 
 
-def test_backtracking_by_nothing_at_an_end_of_sequence_token_ends_with_stop():
+def test_backtrack_zero_at_an_end_of_sequence_token_ends_with_stop():
     nothing = on(Added, lambda event, actions: actions.backtrack(0), once=False)
 
     assert play(nothing, script="ab").finish_reason is FinishReason.STOP

@@ -208,7 +208,7 @@ class ModDispatch:
         keep the request alive.
         """
         state = self.state
-        while not state.is_finished and (added or self._is_any_behind()):
+        while not state.is_finished and (added or self._has_unseen_tokens()):
             decision = self._notify_added(added, forced=forced)
             if decision is None:
                 break
@@ -216,7 +216,7 @@ class ModDispatch:
         state.finish_if_complete()
         state.release()
 
-    def _is_any_behind(self) -> bool:
+    def _has_unseen_tokens(self) -> bool:
         return any(seen < self.state.num_completion for seen in self._num_seen)
 
     def _notify_added(

@@ -1,4 +1,4 @@
-"""Detokenizers of vocabularies that are given by a function, as in tests and benchmarks."""
+"""A detokenizer for vocabularies defined by a function, for tests and benchmarks."""
 
 from collections.abc import Callable
 
@@ -8,22 +8,22 @@ __all__ = ["BytesDecoder", "Detokenizer"]
 
 
 class BytesDecoder(PieceDetokenizer):
-    """Detokenizes a vocabulary whose tokens are bytes, all decoded together."""
+    """Detokenizes a vocabulary whose tokens are byte strings."""
 
     def __init__(
         self, token_bytes: Callable[[int], bytes], *, strips_leading_space: bool = False
     ) -> None:
-        """Start with no tokens.
+        """Start without tokens.
 
         Args:
-            token_bytes: The bytes of a token; none for a special one.
-            strips_leading_space: A space at the start of the text is not part of it.
+            token_bytes: Returns the bytes of a token; none for a special token.
+            strips_leading_space: Drop a space at the start of the text.
         """
         super().__init__(_Given(token_bytes, (" ", int(strips_leading_space))))
 
 
 class _Given:
-    """Pieces from a function."""
+    """A source of token pieces that calls a function."""
 
     has_runs = False
 
@@ -32,6 +32,6 @@ class _Given:
         self.strip = strip
 
     def piece(self, token_id: int) -> TokenPiece:
-        """What a token adds."""
+        """Return the piece of a token."""
         data = self._token_bytes(token_id)
         return TokenPiece(data, data)

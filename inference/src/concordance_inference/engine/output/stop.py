@@ -1,13 +1,13 @@
-"""Stop strings: where a text ends, and whether one may be about to be completed."""
+"""Stop strings: where a text ends, and how much of it may be the start of a stop string."""
 
 from collections.abc import Sequence
 
 
 class StopStrings:
-    """The strings at which a completion ends, whatever the borders of its tokens."""
+    """The strings that end a completion, wherever its token boundaries are."""
 
     def __init__(self, strings: Sequence[str]) -> None:
-        """Look for any of `strings`; empty ones are left out."""
+        """Search for any of `strings`; empty strings are ignored."""
         self._strings = tuple(string for string in strings if string)
         self.longest = max((len(string) for string in self._strings), default=0)
 
@@ -15,13 +15,13 @@ class StopStrings:
         return bool(self._strings)
 
     def find(self, text: str, begin: int = 0) -> int | None:
-        """The start of the stop string that is completed first in `text`, or `None`.
+        """Return the start of the stop string that is completed first in `text`, if any.
 
-        Of several that are completed by the same character, the longest.
+        If several are completed by the same character, the longest one counts.
 
         Args:
             text: The text.
-            begin: Look at the text from this character on.
+            begin: Index of the first character to search.
         """
         found = [
             (at + len(string), at)
@@ -31,7 +31,7 @@ class StopStrings:
         return min(found)[1] if found else None
 
     def open_length(self, text: str) -> int:
-        """Length of the longest beginning of a stop string at the end of `text`."""
+        """Return the length of the longest suffix of `text` that is a prefix of a stop string."""
         for length in range(min(len(text), self.longest - 1), 0, -1):
             if any(string.startswith(text[-length:]) for string in self._strings):
                 return length

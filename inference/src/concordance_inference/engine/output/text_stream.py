@@ -1,4 +1,4 @@
-"""What a client may be shown of a completion, and when."""
+"""The text of a completion, streamed once it is final."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -10,38 +10,38 @@ from concordance_inference.generation import TextDelta
 
 
 class TextStream:
-    """Follows a completion's tokens, finds stop strings, and says what is new.
+    """Detokenizes a completion, finds stop strings, and returns new text.
 
-    Shows nothing that may still be taken back: not tokens that are not released, not text that
-    later tokens may change, not what may turn out to be a stop string, not half a character. With
-    `retracts` it shows everything at once and says what was taken back instead.
+    Text is final, and returned, once its tokens are released, no later token can change it, and
+    it cannot be the start of a stop string or of a character. With `retracts` all text is
+    returned immediately, and later retracted if it changes.
 
-    The stop string that is completed first ends the text, however the tokens came: the text is
-    searched after each token, and tokens behind the one that completed it are not looked at.
+    The stop string that is completed first ends the text. The text is searched after each token,
+    so the result does not depend on how many tokens arrive together.
     """
 
     def __init__(self, decoder: Detokenizer, stop: StopStrings, *, retracts: bool = False) -> None:
-        """Follow a completion that has no tokens yet.
+        """Start with an empty completion.
 
         Args:
-            decoder: Gives the tokens' text.
-            stop: The strings at which the text ends.
-            retracts: Show tokens before they are released.
+            decoder: Detokenizes the completion.
+            stop: The stop strings.
+            retracts: Return text before its tokens are released.
         """
         self._decoder = decoder
         self._stop = stop
         self._retracts = retracts
-        self._ends: list[int] = []  # per token: length of the text up to it
-        self._stopped_at: int | None = None  # where the text ends, if a stop string was found
-        self._num_shown = 0  # characters
-        self._num_retracted = 0  # characters, shown and taken back since the last delta
+        self._ends: list[int] = []  # per token: length of the text up to and including it
+        self._stopped_at: int | None = None  # start of the stop string, if one was found
+        self._num_shown = 0  # characters returned
+        self._num_retracted = 0  # characters returned and changed since the last delta
 
     def follow(self, unchanged: int, token_ids: Sequence[int]) -> None:
-        """Take in what the completion has become.
+        """Update the completion.
 
         Args:
-            unchanged: How many of its tokens are those of the last call.
-            token_ids: The tokens behind them.
+            unchanged: Number of leading tokens that are the same as in the last call.
+            token_ids: The tokens after them.
         """
         if unchanged < len(self._ends):
             self._stopped_at = None
@@ -58,14 +58,14 @@ class TextStream:
 
     @property
     def has_stopped(self) -> bool:
-        """Whether the text holds a stop string."""
+        """True if the text contains a stop string."""
         return self._stopped_at is not None
 
     def delta(self, num_released: int) -> TextDelta | None:
-        """What can be shown now and was not, or `None`.
+        """Return the new final text, if any.
 
         Args:
-            num_released: How many of the completion's tokens cannot be taken back any more.
+            num_released: Number of leading tokens that no mod can backtrack over any more.
         """
         limit = self._length if self._retracts else self._final_length(num_released)
         if self._stopped_at is not None:
@@ -76,9 +76,9 @@ class TextStream:
         return self._show(self._text_from(self._num_shown)[: max(0, limit - self._num_shown)])
 
     def last_delta(self) -> TextDelta | None:
-        """What is left to show once the completion has ended, or `None`.
+        """Return the rest of the text when the completion has ended, if any.
 
-        An incomplete run of byte tokens reads differently at the end than on the way there.
+        A run of byte tokens that is never completed is decoded differently at the end.
         """
         if self._retracts:
             shown, text = self._text_from(0)[: self._num_shown], self.text()
@@ -90,45 +90,45 @@ class TextStream:
 
     @property
     def num_shown_tokens(self) -> int:
-        """How many tokens have a part in the text that was shown."""
+        """Number of leading tokens whose text was at least partly returned."""
         return self.tokens_in(self._num_shown)
 
     def tokens_in(self, num_characters: int) -> int:
-        """How many tokens have a part in the first characters of the text."""
+        """Return how many leading tokens the first `num_characters` of the text belong to."""
         if not num_characters:
             return 0
         return min(bisect_left(self._ends, num_characters) + 1, len(self._ends))
 
     def text(self) -> str:
-        """The whole text, to the stop string if there is one."""
+        """Return the whole text, up to a stop string."""
         if self._stopped_at is not None:
             return self._text_from(0)[: self._stopped_at]
         return self._decoder.text()
 
     @property
     def _length(self) -> int:
-        """How many characters the text has, without half a one at its end."""
+        """Length of the text in characters, without an incomplete character at its end."""
         return self._ends[-1] if self._ends else 0
 
     def _final_length(self, num_tokens: int) -> int:
-        """How many characters stand whatever follows the first `num_tokens` tokens."""
+        """Return the length of the text that no token after the first `num_tokens` can change."""
         num_tokens = min(num_tokens, len(self._ends))
         num_final = self._decoder.final[num_tokens - 1] if num_tokens else 0
         return self._ends[num_final - 1] if num_final else 0
 
     def _text_from(self, begin: int) -> str:
-        """The text from character `begin` on, without joining what stands before it."""
+        """Return the text from character `begin` on; takes time in proportion to its length."""
         token = bisect_right(self._ends, begin)
         before = self._ends[token - 1] if token else 0
         return "".join(self._decoder.pieces[token:])[begin - before :]
 
     def _extend(self, token_ids: Sequence[int]) -> int:
-        """Append tokens; return how many characters are unchanged."""
+        """Append tokens; return the length of the text that did not change."""
         unchanged = self._decoder.extend(token_ids)
         return self._set_ends(unchanged, len(self._ends) + len(token_ids))
 
     def _set_ends(self, unchanged: int, num_tokens: int) -> int:
-        """Measure the pieces that changed; return how many characters are unchanged."""
+        """Update the text lengths of changed pieces; return the length that did not change."""
         del self._ends[unchanged:]
         begin = length = self._length
         for piece in self._decoder.pieces[unchanged:num_tokens]:

@@ -1,4 +1,4 @@
-"""Every change of a completion, token by token, for those who want to watch it."""
+"""Every edit of a completion, token by token, for clients that request it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,35 +10,39 @@ from concordance_inference.generation import Token, TokensDelta
 
 
 class TokenStream:
-    """Turns changes of a completion into what its watcher is told, with each token's text."""
+    """Converts edits of a completion to updates for the client, with the text of each token."""
 
     def __init__(self, decoder: Detokenizer) -> None:
-        """Watch a completion that has no tokens yet."""
+        """Start with an empty completion."""
         self._decoder = decoder
         self._token_ids: list[int] = []
         self._sources: list[tuple[bool, str | None]] = []  # per token: is forced, by which mod
 
     def deltas(self, changes: Iterable[Change]) -> list[TokensDelta]:
-        """What to tell of some changes, in order."""
+        """Return the updates for edits, in order."""
         return [self._delta(change) for change in changes]
 
     def _delta(self, change: Change) -> TokensDelta:
-        """A change; tokens before it are told again if it changed their text."""
+        """Return the update for an edit.
+
+        Earlier tokens are repeated if it changed their text, as when a later byte completes a
+        character.
+        """
         kept = self._decoder.truncate(change.kept)
         kept = min(kept, self._decoder.extend(change.added))
         num_removed = len(self._token_ids) - change.kept
         self._token_ids[change.kept :] = change.added
         self._sources[change.kept :] = [(change.forced, change.mod)] * len(change.added)
-        delta = self._told(kept, self._decoder.pieces[kept:])
+        delta = self._update(kept, self._decoder.pieces[kept:])
         if not num_removed:
             return delta
         return msgspec.structs.replace(delta, num_backtracked=num_removed, mod=change.mod)
 
     def last_delta(self) -> TokensDelta | None:
-        """What the completion's end changes of what was told, or `None`.
+        """Return the update for text that changes when the completion ends, if any.
 
-        An incomplete run of byte tokens reads differently at the end than on the way there, and
-        half a character is text at the end only.
+        Bytes of an incomplete character are text at the end only, and a run of byte tokens that
+        is never completed is decoded differently at the end.
         """
         text, pieces = self._decoder.text(), self._decoder.pieces
         kept = begin = 0
@@ -47,14 +51,14 @@ class TokenStream:
             kept += 1
         if kept == len(pieces) and begin == len(text):
             return None
-        if kept == len(pieces):  # what is left belongs to the last token: half a character
+        if kept == len(pieces):  # the rest is an incomplete character of the last token
             kept -= 1
             begin -= len(pieces[kept])
         count, rest = len(pieces) - kept, text[begin:]
-        return self._told(kept, [*rest] if len(rest) == count else [*[""] * (count - 1), rest])
+        return self._update(kept, [*rest] if len(rest) == count else [*[""] * (count - 1), rest])
 
-    def _told(self, kept: int, texts: Sequence[str]) -> TokensDelta:
-        """The tokens from `kept` on, with their texts."""
+    def _update(self, kept: int, texts: Sequence[str]) -> TokensDelta:
+        """Create the update for the tokens from `kept` on."""
         tokens = zip(self._token_ids[kept:], texts, self._sources[kept:], strict=True)
         return TokensDelta(
             kept=kept,

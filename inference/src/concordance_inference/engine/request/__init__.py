@@ -1,1 +1,1 @@
-"""One request while it runs: its row, its remembered logits, its speculation."""
+"""One running request: its row in the batch, its mods, and its speculation."""

@@ -1,4 +1,4 @@
-"""The instances of a request's mods."""
+"""Creates the instances of a request's mods."""
 
 from concordance_sdk.host.instance import InProcessMod
 from concordance_shared import ModTimeoutError
@@ -7,16 +7,16 @@ from concordance_inference.engine.config import ModelTraits
 from concordance_inference.generation import GenerationRequest, ModCall
 from concordance_inference.time_limit import TimeLimitError, run_within
 
-#: How long a mod may take to be ready, in seconds.
+#: Time limit for creating one mod instance, in seconds.
 READY_S = 10.0
 
 
 def make_instances(request: GenerationRequest, traits: ModelTraits) -> tuple[InProcessMod, ...]:
-    """Make an instance of each mod, on the calling thread.
+    """Create an instance of each mod, on the calling thread.
 
     Raises:
         ModError: A mod raised.
-        RequestError: A mod says that the request is at fault.
+        RequestError: A mod rejected the request.
     """
     return tuple(_instance(call, request, traits) for call in request.mods)
 
@@ -24,16 +24,16 @@ def make_instances(request: GenerationRequest, traits: ModelTraits) -> tuple[InP
 def make_instances_within(
     seconds: float, request: GenerationRequest, traits: ModelTraits
 ) -> tuple[InProcessMod, ...]:
-    """Make an instance of each mod on a thread of its own, for a limited time.
+    """Create an instance of each mod, on a thread with a time limit.
 
     Args:
-        seconds: How long each of them may take.
+        seconds: Time limit per mod.
         request: The request.
         traits: The model's.
 
     Raises:
         ModError: A mod raised, or was not ready in time.
-        RequestError: A mod says that the request is at fault.
+        RequestError: A mod rejected the request.
     """
     return tuple(_instance_within(seconds, call, request, traits) for call in request.mods)
 
