@@ -16,7 +16,6 @@ from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.metrics import Metrics, MetricsSnapshot
 from concordance_inference.engine.model.calibration.profile import ModelProfile
 from concordance_inference.engine.model.device import default_chunk
-from concordance_inference.engine.model.memory import MemoryPolicy
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.plan import StepPlan
@@ -26,7 +25,7 @@ from concordance_inference.engine.sampling.adjustments import apply_actions
 from concordance_inference.engine.sampling.logits_row import LogitsRow
 from concordance_inference.engine.sampling.row_ops import take_rows
 from concordance_inference.engine.scheduling.admission import Admission
-from concordance_inference.engine.scheduling.waiting_queue import ChunkSizer
+from concordance_inference.engine.scheduling.chunk_sizer import ChunkSizer
 from concordance_inference.generation import GenerationRequest
 
 
@@ -67,7 +66,6 @@ class Engine:
         self._logprobs = LogprobQueue()
         self._metrics = Metrics()
         self._admission = Admission(runner, traits, config, self._metrics)
-        self._memory = MemoryPolicy()
         self.watcher: Watcher | None = None  # called at each phase of a step
         self._learns_chunk_size = runner.profile.is_timed and _adapts(runner, config)
         self._chunk_sizer = ChunkSizer(
@@ -80,7 +78,7 @@ class Engine:
     @property
     def has_work(self) -> bool:
         """True if requests wait or run."""
-        return bool(self._admission.waiting or self._batch.rows)
+        return bool(self._admission.num_waiting or self._batch.rows)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -91,7 +89,7 @@ class Engine:
         """Return counts and times so far. May be called from any thread."""
         return self._metrics.snapshot(
             running=len(self._batch.rows),
-            waiting=len(self._admission.waiting),
+            waiting=self._admission.num_waiting,
             kv_bytes=self._runner.cache.num_bytes,
             prefix_bytes=self._admission.prefix_bytes,
         )
@@ -120,7 +118,7 @@ class Engine:
     def step(self) -> None:
         """Run one step."""
         start = time.monotonic()
-        self._admit()
+        self._batch = self._admission.update(self._batch)
         if self._batch.rows:
             self._logprobs.deliver()
             if self._should_wait_for_mods():
@@ -148,32 +146,6 @@ class Engine:
                 self._admission.conclude(row)
 
     # The phases of a step
-
-    def _admit(self) -> None:
-        """Remove rows that have ended and admit waiting requests."""
-        rows, admission = self._batch.rows, self._admission
-        stays = [not (row.is_over or row.has_outgrown) for row in rows]
-        keep = compacted(stays)
-        for i, row in enumerate(rows):
-            if not stays[i]:
-                admission.keep(i, row)
-                if row.may_hold_nan:
-                    self._runner.cache.clean(i)
-            if row.has_outgrown:
-                admission.wait_again(row)
-        new = admission.next_rows([rows[i] for i in keep])
-        if not new and len(keep) == len(rows):
-            return
-        if new:
-            self._memory.before_admission()
-        self._batch = self._batch.changed(keep, new)
-        longest = max((row.max_length for row in self._batch.rows), default=0)
-        self._runner.cache.rebuild(keep, len(new), longest=longest)
-        admission.make_room(self._batch.rows)
-        for i in range(len(keep), len(self._batch.rows)):
-            admission.settle(i, self._batch.rows)
-        if not self._batch.rows:
-            self._memory.between_requests()
 
     def _should_wait_for_mods(self) -> bool:
         """True if the mods should see the last tokens before the next pass is launched.
@@ -349,19 +321,3 @@ def _stuck(row: Row) -> EngineError:
         f"request {row.request.request_id!r} has nothing to process and nothing to sample at "
         f"position {row.state.num_completion}, which is a bug in the engine; please report it"
     )
-
-
-def compacted(stays: Sequence[bool]) -> list[int]:
-    """Return the rows that stay, in an order that moves as few rows in the caches as possible.
-
-    A row keeps its index, or is moved from the end into a gap.
-
-        stays    0: no    1: yes    2: no    3: yes    4: yes
-        result   [4, 1, 3]: row 1 keeps its index, rows 4 and 3 fill the gaps 0 and 2
-    """
-    keep = [i for i, stay in enumerate(stays) if stay]
-    order = list(keep)
-    gaps = [i for i in range(len(keep)) if not stays[i]]
-    for gap in gaps:
-        order.insert(gap, order.pop())
-    return order

@@ -1,8 +1,12 @@
-"""A radix tree over token ids: what was read before, by its tokens. No arrays.
+r"""A radix tree over token ids: what is held for each prefix of earlier requests. No arrays.
 
-Each node stands for a span of tokens behind those of its parent, and holds something for that
-span which can be cut in two where sequences turn out to differ. Shared beginnings are held once.
-Bounded in bytes: what was not used for the longest time goes first, from the ends inwards.
+Each node is a span of tokens that follows its parent's, with something held for that span, which is
+split where sequences turn out to differ. A shared prefix is held once:
+
+    "a long story"                       "a long " - "story"
+    then "a long way"       becomes              \_ "way"
+
+Bounded in bytes: the least recently used span is evicted first, leaves before their parents.
 """
 
 from collections import OrderedDict
@@ -13,15 +17,15 @@ TokenIds = tuple[int, ...]
 
 
 class Span(Protocol):
-    """What is held for some consecutive tokens."""
+    """What is held for consecutive tokens."""
 
     @property
     def num_bytes(self) -> int:
-        """What it takes, in bytes."""
+        """Bytes of it."""
         ...
 
     def split(self, num_tokens: int) -> tuple[Self, Self]:
-        """The first `num_tokens` tokens' part, and the rest."""
+        """Return the part of the first `num_tokens` tokens, and the rest."""
         ...
 
 
@@ -30,7 +34,7 @@ class Mark(Protocol):
 
     @property
     def num_bytes(self) -> int:
-        """What it takes, in bytes."""
+        """Bytes of it."""
         ...
 
 
@@ -39,7 +43,7 @@ HeldMark = TypeVar("HeldMark", bound=Mark)
 
 
 class Node(Generic[HeldSpan, HeldMark]):
-    """A span of tokens, what is held for it, and what was seen to follow."""
+    """A span of tokens, what is held for it, and the spans that follow it."""
 
     def __init__(
         self, parent: "Node[HeldSpan, HeldMark] | None", token_ids: TokenIds, held: Any
@@ -48,37 +52,40 @@ class Node(Generic[HeldSpan, HeldMark]):
         self.parent = parent
         self.token_ids = token_ids
         self.held: HeldSpan = held
-        self.marks: dict[int, HeldMark] = {}  # by how many tokens from the root stand before
+        self.marks: dict[int, HeldMark] = {}  # by position: tokens from the root
         self.children: dict[int, Node[HeldSpan, HeldMark]] = {}  # by their first token
-        self.start: int = 0 if parent is None else parent.end  # tokens from the root before it
+        self.start: int = 0 if parent is None else parent.end  # position of its first token
 
     @property
     def end(self) -> int:
-        """How many tokens stand from the root to its end."""
+        """The position after its last token."""
         return self.start + len(self.token_ids)
 
     @property
     def num_bytes(self) -> int:
-        """What it holds, in bytes."""
+        """Bytes of its span and its marks."""
         held = self.held.num_bytes if self.token_ids else 0
         return held + sum(mark.num_bytes for mark in self.marks.values())
 
 
 class Match(Generic[HeldSpan, HeldMark]):
-    """How far a sequence was seen before."""
+    """The longest prefix of a sequence that the tree holds."""
 
     def __init__(self, path: list[Node[HeldSpan, HeldMark]], length: int) -> None:
         """Make a match.
 
         Args:
             path: The nodes from below the root; of the last, maybe only a part matches.
-            length: How many tokens match.
+            length: Tokens that match.
         """
         self.path = path
         self.length = length
 
     def marks(self) -> dict[int, HeldMark]:
-        """What is held at positions on the way and shortly behind, by position."""
+        """Return the marks by position, of the path and of the spans that follow it.
+
+        A mark past the match may still serve: a window's snapshot reaches back a few tokens.
+        """
         found: dict[int, HeldMark] = {}
         for node in self.path:
             found.update(node.marks)
@@ -87,15 +94,15 @@ class Match(Generic[HeldSpan, HeldMark]):
         return found
 
     def spans(self, length: int) -> list[tuple[int, HeldSpan]]:
-        """What is held for the first `length` tokens, each with where it begins."""
+        """Return what is held for the first `length` tokens, each span with its start."""
         return [(node.start, node.held) for node in self.path if node.start < length]
 
 
 class PrefixTree(Generic[HeldSpan, HeldMark]):
-    """Sequences that were seen, apart for each salt."""
+    """Sequences of tokens and what is held for them; each salt has a tree of its own."""
 
     def __init__(self) -> None:
-        """Begin with nothing seen."""
+        """Make an empty tree."""
         self._roots: dict[str, Node[HeldSpan, HeldMark]] = {}
         self._by_use: OrderedDict[int, Node[HeldSpan, HeldMark]] = OrderedDict()  # oldest first
         self.num_bytes = 0
@@ -104,7 +111,7 @@ class PrefixTree(Generic[HeldSpan, HeldMark]):
         return len(self._by_use)
 
     def match(self, salt: str, token_ids: Sequence[int]) -> Match[HeldSpan, HeldMark]:
-        """The longest beginning of a sequence that was seen; what matches counts as used."""
+        """Return the longest prefix of a sequence that is held. Changes nothing; see `use`."""
         path: list[Node[HeldSpan, HeldMark]] = []
         node = self._roots.get(salt)
         length = 0
@@ -117,19 +124,22 @@ class PrefixTree(Generic[HeldSpan, HeldMark]):
             length += common
             if common < len(node.token_ids):
                 break
-        self._use(path)
         return Match(path, length)
 
+    def use(self, match: Match[HeldSpan, HeldMark]) -> None:
+        """Count what matches as used now, which keeps it from being evicted first."""
+        self._touch([node for node in match.path if id(node) in self._by_use])
+
     def add(self, salt: str, token_ids: Sequence[int], match: Match[HeldSpan, HeldMark]) -> bool:
-        """Make a place for a sequence behind what was seen of it.
+        """Prepare to hold a sequence: split the span in whose middle its match ends.
 
         Args:
-            salt: Whose it is.
+            salt: The sequence's salt.
             token_ids: The sequence.
-            match: What `match` gave for it just before.
+            match: What `match` returned for it just before; changed to end with a whole span.
 
         Returns:
-            Whether it goes on behind what was seen, so that a span is to be put there.
+            True if tokens follow the match, for which `put` has to be called.
         """
         parent = match.path[-1] if match.path else self._root(salt)
         if match.length < parent.end:
@@ -144,24 +154,24 @@ class PrefixTree(Generic[HeldSpan, HeldMark]):
         match: Match[HeldSpan, HeldMark],
         held: HeldSpan,
     ) -> None:
-        """Hold something for the tokens of a sequence behind those that match."""
+        """Hold a span for the tokens of a sequence that follow its match."""
         parent = match.path[-1] if match.path else self._root(salt)
         node = Node[HeldSpan, HeldMark](parent, tuple(token_ids[match.length :]), held)
         parent.children[node.token_ids[0]] = node
         match.path.append(node)
         match.length = node.end
         self.num_bytes += held.num_bytes
-        self._use(match.path)
+        self._touch(match.path)
 
     def mark(self, match: Match[HeldSpan, HeldMark], position: int, mark: HeldMark) -> None:
-        """Hold something for a position on the way of a match, if nothing is held there."""
+        """Hold a mark for a position of a match, if none is held there."""
         for node in match.path:
             if node.start < position <= node.end and position not in node.marks:
                 node.marks[position] = mark
                 self.num_bytes += mark.num_bytes
 
     def shrink(self, num_bytes: int) -> None:
-        """Let go of what was not used for the longest time until at most so much is held."""
+        """Evict the least recently used leaves until at most `num_bytes` are held."""
         while self.num_bytes > num_bytes and self._by_use:
             self._drop(next(node for node in self._by_use.values() if not node.children))
 
@@ -170,14 +180,14 @@ class PrefixTree(Generic[HeldSpan, HeldMark]):
             self._roots[salt] = Node(None, (), None)
         return self._roots[salt]
 
-    def _use(self, path: Sequence[Node[HeldSpan, HeldMark]]) -> None:
-        """Note what was used, ends first, so that an end is never newer than what leads to it."""
+    def _touch(self, path: Sequence[Node[HeldSpan, HeldMark]]) -> None:
+        """Make nodes the most recently used; a child is never newer than its parent."""
         for node in reversed(path):
             self._by_use[id(node)] = node
             self._by_use.move_to_end(id(node))
 
     def _split(self, node: Node[HeldSpan, HeldMark], num_tokens: int) -> Node[HeldSpan, HeldMark]:
-        """Cut a node in two; return the first part, which takes its place."""
+        """Split a node in two; return the first part, which takes its place."""
         parent = node.parent
         assert parent is not None
         self.num_bytes -= node.num_bytes
@@ -190,7 +200,7 @@ class PrefixTree(Generic[HeldSpan, HeldMark]):
         node.marks = {at: mark for at, mark in node.marks.items() if at > upper.end}
         upper.children[node.token_ids[0]] = node
         self.num_bytes += upper.num_bytes + node.num_bytes
-        self._use([upper, node])
+        self._touch([upper, node])
         return upper
 
     def _drop(self, node: Node[HeldSpan, HeldMark]) -> None:
@@ -204,7 +214,7 @@ class PrefixTree(Generic[HeldSpan, HeldMark]):
 
 
 def num_common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two sequences begin with together."""
+    """Length of the common prefix of two sequences."""
     length = min(len(one), len(other))
     if tuple(one[:length]) == tuple(other[:length]):
         return length

@@ -1,8 +1,7 @@
-"""Puts requests into rows: looks up what they need not read, and what they can wait for."""
+"""Which requests run: the queue, and a row's life in the caches from admission to its end."""
 
 import time
 from collections.abc import Sequence
-from functools import partial
 
 from concordance_shared import (
     ConcordanceError,
@@ -14,11 +13,13 @@ from concordance_shared import (
 )
 from msgspec.structs import replace
 
+from concordance_inference.engine.batch.batch import BatchState
 from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.caches.prefix_cache import MIN_TOKENS, Prefix, PrefixCache
 from concordance_inference.engine.caches.prefix_tree import num_common
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.metrics import Metrics
+from concordance_inference.engine.model.memory import MemoryPolicy
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.request.recent_logits import positions_that_fit
@@ -26,26 +27,36 @@ from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.scheduling.waiting_queue import Waiting, WaitingQueue
 from concordance_inference.generation import Failed, GenerationRequest
 
-#: A request waits for a prompt that is being read if it saves reading so many tokens.
+#: A request waits for another's prompt if that saves it this many tokens of prefill.
 _WORTH_WAITING = 64
 
-#: So far before its end, reading a prompt pauses where layers have states: chat templates write
-#: the last few tokens of a prompt otherwise when the answer stands behind it.
+#: Where layers need snapshots, prefill also pauses this many tokens before the prompt's end: chat
+#: templates render the last few tokens differently once an assistant message follows.
 _TAIL = 16
 
 _UNLIMITED = 2**62
 
 
 class Admission:
-    """Which requests run, what of their prompts is known, and what is kept of those that ran."""
+    """Owns the queue, the prefix cache and the memory budget, and moves requests into rows.
+
+    `update` is all that the engine calls in a step:
+
+        batch        A  B  C  D         B has ended, C has outgrown its memory
+        retire       keep B's prefix and C's, put C back into the queue
+        compact      A  D               D moves into B's slot: one copy
+        admit        A  D  E  F         E and F come from the queue, if they fit
+        restore      copy the longest cached prefix into E and F, and pin what to keep of them
+    """
 
     def __init__(
         self, runner: ModelRunner, traits: ModelTraits, config: EngineConfig, metrics: Metrics
     ) -> None:
-        """Begin with nobody waiting and nothing known."""
+        """Start with an empty queue and an empty prefix cache."""
         self._cache = runner.cache
         self._metrics = metrics
         self._traits = traits
+        self._memory = MemoryPolicy()
         kv_bytes = _UNLIMITED if config.kv_bytes is None else config.kv_bytes
         self._budget = KvBudget(
             runner.profile.footprint,
@@ -57,24 +68,33 @@ class Admission:
         prefix_bytes = kv_bytes // 4 if config.prefix_bytes is None else config.prefix_bytes
         self._prefixes = PrefixCache(runner.cache, max_bytes=prefix_bytes)
         self._remembers = positions_that_fit(config.max_rows, 4 * traits.vocab_size)
-        self.waiting = WaitingQueue(self._budget, max_rows=config.max_rows)
+        self._queue = WaitingQueue(self._budget, max_rows=config.max_rows)
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._queue)
+
+    @property
+    def prefix_bytes(self) -> int:
+        """Bytes of the prefixes of earlier requests."""
+        return self._prefixes.num_bytes
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
-        """Let a request wait, unless it can never run."""
+        """Queue a request, or report an error if it can never run."""
         try:
-            self.waiting.check(request)
+            self._queue.check(request)
             self._check_ids(request.prompt_ids)
         except RequestError as exc:
             emit(Failed(error=exc))
         else:
-            self.waiting.submit(request, emit)
+            self._queue.submit(request, emit)
 
     def _check_ids(self, prompt_ids: Sequence[int]) -> None:
-        """Refuse a prompt with a token that the model does not have.
+        """Reject a prompt with a token that the model does not have.
 
         Raises:
-            InvalidRequestError: A tokenizer has more tokens than its model, and the prompt one of
-                them.
+            InvalidRequestError: The prompt has a token of the tokenizer that the model lacks.
         """
         size = self._traits.vocab_size
         if prompt_ids and (most := max(prompt_ids)) >= size:
@@ -85,46 +105,107 @@ class Admission:
                 param="messages",
             )
 
-    def next_rows(self, running: Sequence[Row]) -> list[Row]:
-        """The rows of the requests that begin now, beside those that run.
+    def update(self, batch: BatchState) -> BatchState:
+        """Retire rows that have ended and admit waiting requests; return the batch to run.
 
-        One for which the buffers have to grow much waits while they grow, a part in each step.
-        Whatever this raises, no request is lost: those that were taken wait again, so that
+        If anything here raises, the requests that were taken from the queue are put back, so that
         `fail_all` ends them.
         """
-        new: list[Row] = []
         taken: list[Waiting] = []
         try:
-            while True:
-                rows = [*running, *new]
-                lengths = [row.max_length for row in rows]
-                waiting = self.waiting.next(lengths, partial(self._should_wait, rows))
-                if waiting is None:
-                    return new
-                taken.append(waiting)
-                row = self._begin(waiting, lengths)
-                if row is None:
-                    taken.pop()
-                    continue
-                taken[-1] = replace(waiting, row=row)
-                if rows and not self._prepare([*rows, row]):
-                    self.waiting.wait_again(taken.pop())
-                    return new
-                new.append(row)
+            keep = self._retire(batch.rows)
+            new = self._take_rows([batch.rows[i] for i in keep], taken)
+            if not new and len(keep) == len(batch.rows):
+                return batch
+            if new:
+                self._memory.before_admission()
+            batch = batch.changed(keep, new)
+            longest = max((row.max_length for row in batch.rows), default=0)
+            self._cache.rebuild(keep, len(new), longest=longest)
+            self._leave_room(batch.rows)
+            for i in range(len(keep), len(batch.rows)):
+                self._restore_prefix(i, batch.rows)
         except BaseException:
             for waiting in reversed(taken):
-                self.waiting.wait_again(waiting)
+                self._queue.wait_again(waiting)
             raise
+        if not batch.rows:
+            self._memory.between_requests()
+        return batch
+
+    def _retire(self, rows: Sequence[Row]) -> list[int]:
+        """Keep the prefixes of rows that leave; return the rows that stay, as `compacted` does."""
+        stays = [not (row.is_over or row.has_outgrown) for row in rows]
+        for i, row in enumerate(rows):
+            if not stays[i]:
+                if row.is_sound:
+                    token_ids = row.state.token_ids[: row.state.num_cached]
+                    self._prefixes.keep(row.request.cache_salt, i, token_ids)
+                if not row.is_sound or row.speculation.may_hold_nan:
+                    self._cache.clean(i)
+            if row.has_outgrown:
+                self._wait_again(row)
+        return compacted(stays)
+
+    def _take_rows(self, running: Sequence[Row], taken: list[Waiting]) -> list[Row]:
+        """Take requests from the queue that can run now, and let their mods see the prompt.
+
+        A request for which the buffers have to grow much waits while they grow, a part in each
+        step. What has left the queue and is not over is in `taken`.
+        """
+        new: list[Row] = []
+        while (waiting := self._next([*running, *new])) is not None:
+            taken.append(waiting)
+            row = self._begin(waiting, [row.max_length for row in [*running, *new]])
+            if row is None:
+                taken.pop()
+                continue
+            taken[-1] = replace(waiting, row=row)
+            rows = [*running, *new, row]
+            if len(rows) > 1 and not self._prepare(rows):
+                self._queue.wait_again(taken.pop())
+                break
+            new.append(row)
+        return new
+
+    def _next(self, rows: Sequence[Row]) -> Waiting | None:
+        """Take the first request that fits beside these rows and need not wait for one of them."""
+        for waiting in self._queue.candidates([row.max_length for row in rows]):
+            shared = self._prefix_in_progress(rows, waiting)
+            if shared is None:
+                self._queue.take(waiting)
+                return waiting
+            row, length = shared
+            row.stops.add(length)
+        return None
+
+    def _prefix_in_progress(self, rows: Sequence[Row], waiting: Waiting) -> tuple[Row, int] | None:
+        """Find a row whose prefill will spare a request enough tokens.
+
+        Returns:
+            The row, and the length of the common prefix, at which its prefill has to pause so that
+            a snapshot can be taken; None if the request need not wait.
+        """
+        request = waiting.request
+        if not self._prefixes.is_on or waiting.row:
+            return None
+        cached = self._prefixes.find(request.cache_salt, request.prompt_ids).length
+        for row in rows:
+            if row.is_reading_prompt and row.request.cache_salt == request.cache_salt:
+                common = num_common(request.prompt_ids[:-1], row.prompt_ids)
+                if common - max(cached, row.state.num_cached) >= _WORTH_WAITING:
+                    return row, common
+        return None
 
     def _prepare(self, rows: Sequence[Row]) -> bool:
-        """Grow the buffers by one step's part; return whether there is room for the last row."""
-        self.make_room(rows)
+        """Grow the buffers by one step's part; return True once there is room for the last row."""
+        self._leave_room(rows)
         return self._cache.prepare(len(rows), rows[-1].state.prompt_len)
 
     def _begin(self, waiting: Waiting, lengths: list[int]) -> Row | None:
-        """The row of a request whose turn it is; `None` if it ended already or has to wait again.
+        """Make a request's row; return None if the row has ended or has to wait again.
 
-        Mods see the prompt before it is known whether the row fits, since they may replace it.
+        Mods see the prompt first: they may replace it by one that does not fit.
         """
         row = waiting.row or self._new_row(waiting)
         if row is None:
@@ -133,12 +214,12 @@ class Admission:
             self.conclude(row)
             return None
         if not self._budget.fits([*lengths, row.max_length]):
-            self.waiting.wait_again(replace(waiting, row=row))
+            self._queue.wait_again(replace(waiting, row=row))
             return None
         return row
 
     def _new_row(self, waiting: Waiting) -> Row | None:
-        """A row whose mods have seen the prompt; `None` if it could not be made."""
+        """Make a row and let its mods see the prompt; return None if a mod's `__init__` raised."""
         row = self._row_of(waiting)
         if row is None:
             return None
@@ -148,7 +229,7 @@ class Admission:
         return row
 
     def _cap(self, row: Row) -> None:
-        """Keep a row whose prompt or whole output mods have set within what can ever run."""
+        """Fail a row that mods have made longer than memory allows; cap the others."""
         state, longest = row.state, self._budget.longest
         if state.prompt_len >= longest:
             row.fail(_prompt_too_long(row))  # also where a budget of zero has ended it
@@ -159,30 +240,30 @@ class Admission:
         else:
             state.limit_tokens(longest - state.prompt_len)
 
-    def wait_again(self, row: Row) -> None:
-        """Let a row that has outgrown what it was admitted for wait until the rest fits."""
+    def _wait_again(self, row: Row) -> None:
+        """Put back a row that has outgrown the memory it was admitted for, or end it."""
         row.leave()
         if row.max_length > self._budget.longest:
             row.fail(_output_too_long(row, self._budget.longest))
             self.conclude(row)
         else:
-            self.waiting.wait_again(Waiting(row.request, row.emit, time.monotonic(), row))
+            self._queue.wait_again(Waiting(row.request, row.emit, time.monotonic(), row))
 
     def conclude(self, row: Row) -> None:
-        """Tell a row's mods and its client that it has ended."""
+        """Notify a row's mods and its client that it has ended."""
         row.conclude()
         self._metrics.count_end(row.state, row.mod_seconds)
 
     def cancel(self, request_id: str) -> None:
-        """End a request that waits."""
-        if waiting := self.waiting.remove(request_id):
+        """End a request that waits; do nothing if it does not."""
+        if waiting := self._queue.remove(request_id):
             error = EngineStoppedError("the request was cancelled while it waited")
             self._end(waiting, error, is_cancelled=True)
 
     def fail_all(self, error: EngineError) -> None:
-        """End every request that waits with an error, and drop what earlier ones left."""
+        """End every request that waits with an error, and clear the prefix cache."""
         self._prefixes.clear()
-        for waiting in self.waiting.drain():
+        for waiting in self._queue.drain():
             self._end(waiting, error)
 
     def _end(self, waiting: Waiting, error: EngineError, *, is_cancelled: bool = False) -> None:
@@ -212,23 +293,8 @@ class Admission:
             waiting.emit(Failed(error=exc))
             return None
 
-    def _should_wait(self, rows: Sequence[Row], waiting: Waiting) -> bool:
-        """Whether a prompt that is being read begins like this one's, for long enough."""
-        request = waiting.request
-        if not self._prefixes.is_on or waiting.row:
-            return False
-        known = self._prefixes.find(request.cache_salt, request.prompt_ids).length
-        for row in rows:
-            if row.is_reading_prompt and row.request.cache_salt == request.cache_salt:
-                common = num_common(request.prompt_ids[:-1], row.prompt_ids)
-                if common - max(known, row.state.num_cached) >= _WORTH_WAITING:
-                    if common > row.state.num_cached:
-                        row.stops.add(common)
-                    return True
-        return False
-
-    def settle(self, i: int, rows: Sequence[Row]) -> None:
-        """Let a new row, which is empty in the caches, begin with what is known of its prompt."""
+    def _restore_prefix(self, i: int, rows: Sequence[Row]) -> None:
+        """Start a new row, which is empty in the caches, with the longest prefix that is held."""
         row = rows[i]
         prompt_ids = row.prompt_ids
         prefix = self._prefixes.find(row.request.cache_salt, prompt_ids)
@@ -240,11 +306,11 @@ class Admission:
             self._prefixes.restore(i, prefix)
             self._metrics.cached_tokens += num_cached
         row.admit(num_cached)
-        self._pause(i, row, prefix)
+        self._pin_stops(i, row, prefix)
         self._cache.reserve(row.state.prompt_len)
 
     def _shared(self, prompt_ids: Sequence[int], prefix: Prefix, j: int, other: Row) -> Prefix:
-        """What can be had from a row that runs, if that is more than is known."""
+        """Return the prefix held by a running row, by way of the prefix cache, if it is longer."""
         held = other.state.token_ids[: other.state.num_cached]
         common = self._cache.reach(j, num_common(prompt_ids[:-1], held))
         if not self._prefixes.is_on or common < prefix.length + MIN_TOKENS:
@@ -252,8 +318,16 @@ class Admission:
         self._prefixes.keep(other.request.cache_salt, j, prompt_ids[:common])
         return self._prefixes.find(other.request.cache_salt, prompt_ids)
 
-    def _pause(self, i: int, row: Row, prefix: Prefix) -> None:
-        """Keep what the row can go on from at its prompt's end, and where it left what is known."""
+    def _pin_stops(self, i: int, row: Row, prefix: Prefix) -> None:
+        """Pause prefill where the next request may resume, and keep these positions reachable.
+
+        Where layers need snapshots, a row leaves only what is taken while it is at a position:
+
+            cached prefix    system prompt | question         up to a snapshot, 100 tokens
+            match            system prompt | question 1       the same tokens go on to 140
+            this prompt      system prompt | question 1, but ...
+            stops            140, prompt_len - 16, prompt_len
+        """
         if not self._cache.needs_snapshots:
             return
         places = {row.state.prompt_len, row.state.prompt_len - _TAIL, *row.stops}
@@ -262,23 +336,28 @@ class Admission:
         row.stops = {place for place in places if place > row.state.num_cached}
         self._cache.pin(i, list(row.stops))
 
-    def keep(self, i: int, row: Row) -> None:
-        """Keep what a row that has ended leaves in the caches."""
-        state = row.state
-        if row.is_sound:
-            salt = row.request.cache_salt
-            self._prefixes.keep(salt, i, state.token_ids[: state.num_cached])
-
-    @property
-    def prefix_bytes(self) -> int:
-        """What is kept of earlier requests, in bytes."""
-        return self._prefixes.num_bytes
-
-    def make_room(self, rows: Sequence[Row]) -> None:
-        """Leave the rows the memory that they can grow into."""
+    def _leave_room(self, rows: Sequence[Row]) -> None:
+        """Evict prefixes from the memory that the rows can grow into."""
         grown = self._budget.bytes_of([row.max_length for row in rows])
         taken = max(grown, self._cache.num_bytes)
         self._prefixes.limit(max(0, self._budget.max_bytes - taken))
+
+
+def compacted(stays: Sequence[bool]) -> list[int]:
+    """Return the rows that stay, in an order in which each keeps its place or fills a gap.
+
+    Filling gaps from the end copies as few rows as there are gaps; closing up would copy every row
+    after the first gap. Rows only move towards the front, where the slot is free:
+
+        rows    0 1 2 3 4 5      1 and 2 have ended
+        order   0 5 4 3          two copies; 0 3 4 5 would take three
+    """
+    keep = [i for i, stay in enumerate(stays) if stay]
+    order = list(keep)
+    gaps = [i for i in range(len(keep)) if not stays[i]]
+    for gap in gaps:
+        order.insert(gap, order.pop())
+    return order
 
 
 def _prompt_too_long(row: Row) -> ContextLengthError:
