@@ -1,4 +1,4 @@
-"""What a row held at past positions. No arrays."""
+"""The past positions of a row that are kept. No arrays."""
 
 import pytest
 from concordance_inference.engine.caches.history import History
@@ -12,18 +12,18 @@ def history_of(*positions, depth=3, pins=()):
     return history
 
 
-def test_it_holds_nothing_at_first():
+def test_a_new_history_is_empty():
     history = History(2)
 
     assert (history.current, history.position, history.reach(9)) == (None, 0, 0)
 
 
-@pytest.mark.parametrize(("asked", "reached"), [(9, 7), (7, 7), (6, 5), (4, 4), (3, 0), (0, 0)])
-def test_the_last_positions_can_be_reached(asked, reached):
-    assert history_of(3, 4, 5, 7).reach(asked) == reached
+@pytest.mark.parametrize(("length", "reached"), [(9, 7), (7, 7), (6, 5), (4, 4), (3, 0), (0, 0)])
+def test_the_last_positions_can_be_reached(length, reached):
+    assert history_of(3, 4, 5, 7).reach(length) == reached
 
 
-def test_going_back_finds_what_was_held():
+def test_rewinding_restores_what_was_held():
     history = history_of(4, 5, 7)
     history.rewind(5)
 
@@ -31,7 +31,7 @@ def test_going_back_finds_what_was_held():
     assert history.reach(9) == 5
 
 
-def test_a_pinned_position_can_be_reached_long_after():
+def test_a_pinned_position_can_be_reached_after_it_left_the_recent_ones():
     history = history_of(*range(1, 20), pins=[4])
 
     assert history.reach(10) == 4
@@ -39,7 +39,7 @@ def test_a_pinned_position_can_be_reached_long_after():
     assert history.current == "at 4"
 
 
-def test_going_back_before_a_pinned_position_forgets_what_was_held_there():
+def test_rewinding_before_a_pinned_position_drops_it():
     history = history_of(2, 4, 5, pins=[4])
     history.rewind(2)
 
@@ -47,7 +47,7 @@ def test_going_back_before_a_pinned_position_forgets_what_was_held_there():
     assert history.held_at(4) is None
 
 
-def test_a_pinned_position_that_is_reached_again_is_what_it_was_last():
+def test_a_pinned_position_is_replaced_when_it_is_passed_again():
     history = history_of(2, 4, 5, pins=[4])
     history.rewind(2)
     history.push(4, "again")
@@ -55,7 +55,7 @@ def test_a_pinned_position_that_is_reached_again_is_what_it_was_last():
     assert history.held_at(4) == "again"
 
 
-def test_going_back_to_the_beginning_leaves_nothing():
+def test_rewinding_to_zero_drops_everything():
     history = history_of(2, 4, pins=[4])
     history.rewind(0)
 

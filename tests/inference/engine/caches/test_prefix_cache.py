@@ -1,4 +1,4 @@
-"""What is not read again: the same beginnings, by whomever and whenever they were read."""
+"""Prefixes of earlier and of running requests are reused, and outputs stay the same."""
 
 import math
 
@@ -13,7 +13,7 @@ from tiny import TRAITS, ask, finish, fresh_logits, make_engine, run, submit
 SYSTEM = tuple(range(32, 122))
 QUESTION = tuple(b" and then?")
 
-#: No token ends these answers, so that they are as long as was asked.
+#: No token ends a completion, so that all are as long as requested.
 ENDLESS = msgspec.structs.replace(TRAITS, eos_ids=frozenset())
 
 
@@ -24,9 +24,9 @@ def greedy(model, prompt, num_tokens):
     return tuple(ids[len(prompt) :])
 
 
-@pytest.fixture(name="num_read")
-def _num_read(monkeypatch):
-    """How many tokens were read in all; the one element of a list."""
+@pytest.fixture(name="num_processed")
+def _num_processed(monkeypatch):
+    """The number of tokens in all passes, as the one element of a list."""
     counted = [0]
     plain = ModelRunner.forward
 
@@ -39,37 +39,37 @@ def _num_read(monkeypatch):
 
 
 @pytest.mark.parametrize("family", EVERY_FAMILY)
-def test_a_conversation_that_grows_reads_only_what_is_new(family, num_read):
+def test_a_growing_conversation_prefills_only_its_new_messages(family, num_processed):
     model = model_named(family)
     engine = make_engine(model, traits=ENDLESS, chunk=64, margin=4)
     prompt = SYSTEM
     for turn in range(4):
-        num_read[0] = 0
+        num_processed[0] = 0
         answer = run(engine, ask(prompt, max_tokens=12))
 
         assert answer.ids == greedy(model, prompt, 12)
         if turn:
-            assert num_read[0] <= len(QUESTION) + 12 + 16
+            assert num_processed[0] <= len(QUESTION) + 12 + 16
             assert answer.end.cached_tokens >= len(prompt) - len(QUESTION) - 16
         prompt += answer.ids + QUESTION
 
 
 @pytest.mark.parametrize("family", EVERY_FAMILY)
-def test_a_conversation_whose_reasoning_was_dropped_goes_on_from_the_last_prompt(family, num_read):
+def test_a_conversation_without_its_reasoning_resumes_from_the_last_prompt(family, num_processed):
     model = model_named(family)
     engine = make_engine(model, traits=ENDLESS, chunk=64, margin=4)
     first = run(engine, ask(SYSTEM, max_tokens=40))
-    num_read[0] = 0
+    num_processed[0] = 0
     second = SYSTEM + first.ids[-3:] + QUESTION
     answer = run(engine, ask(second, max_tokens=8))
 
     assert answer.ids == greedy(model, second, 8)
     assert answer.end.cached_tokens >= len(SYSTEM) - 16
-    assert num_read[0] <= len(second) - len(SYSTEM) + 16 + 8
+    assert num_processed[0] <= len(second) - len(SYSTEM) + 16 + 8
 
 
 @pytest.mark.parametrize("family", EVERY_FAMILY)
-def test_what_many_requests_begin_with_is_read_once(family, num_read):
+def test_a_common_prefix_of_concurrent_requests_is_prefilled_once(family, num_processed):
     model = model_named(family)
     engine = make_engine(model, traits=ENDLESS, chunk=64)
     prompts = [(*SYSTEM, i, *QUESTION) for i in range(6)]
@@ -77,10 +77,10 @@ def test_what_many_requests_begin_with_is_read_once(family, num_read):
 
     assert [a.ids for a in answers] == [greedy(model, prompt, 5) for prompt in prompts]
     own = sum(len(prompt) - len(SYSTEM) + 5 for prompt in prompts)
-    assert num_read[0] <= len(SYSTEM) + own + 6 * 16
+    assert num_processed[0] <= len(SYSTEM) + own + 6 * 16
 
 
-def test_a_request_that_begins_otherwise_does_not_wait():
+def test_a_request_with_another_prefix_does_not_wait():
     engine = make_engine(chunk=8)
     submit(engine, ask(SYSTEM))
     submit(engine, ask(SYSTEM + QUESTION))
@@ -91,7 +91,7 @@ def test_a_request_that_begins_otherwise_does_not_wait():
     assert prompts == [SYSTEM, tuple(b"something else")]
 
 
-def test_what_one_salt_has_read_is_not_told_to_another():
+def test_prefixes_are_not_shared_between_salts():
     engine = make_engine()
     run(engine, ask(SYSTEM, cache_salt="alice"))
 
@@ -101,7 +101,7 @@ def test_what_one_salt_has_read_is_not_told_to_another():
     assert cached == [0, len(SYSTEM) - 1]
 
 
-def test_two_salts_do_not_share_what_runs_either():
+def test_prefixes_of_running_rows_are_not_shared_between_salts():
     engine = make_engine(chunk=8)
     answers = [submit(engine, ask(SYSTEM, cache_salt=salt)) for salt in ("alice", "bob")]
     finish(engine)
@@ -109,7 +109,7 @@ def test_two_salts_do_not_share_what_runs_either():
     assert [a.end.cached_tokens for a in answers] == [0, 0]
 
 
-def test_nothing_is_kept_where_nothing_may_be():
+def test_no_prefix_is_kept_without_memory_for_prefixes():
     engine = make_engine(prefix_bytes=0)
     for _ in range(2):
         answer = run(engine, ask(SYSTEM))
@@ -118,7 +118,7 @@ def test_nothing_is_kept_where_nothing_may_be():
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt_oss", "qwen3_next"])
-def test_what_is_kept_stays_within_its_bounds(family):
+def test_prefixes_stay_within_their_memory(family):
     engine = make_engine(model_named(family), prefix_bytes=200_000)
     for i in range(30):
         run(engine, ask(bytes([65 + i]) * 80))
@@ -126,7 +126,7 @@ def test_what_is_kept_stays_within_its_bounds(family):
     assert engine.metrics().prefix_bytes > 100_000
 
 
-def test_what_is_kept_makes_room_for_rows():
+def test_prefixes_are_evicted_to_make_room_for_rows():
     engine = make_engine(kv_bytes=600_000, prefix_bytes=600_000, max_rows=4)
     for i in range(12):
         run(engine, ask(bytes([65 + i]) * 90, max_tokens=10))
@@ -140,14 +140,14 @@ def test_what_is_kept_makes_room_for_rows():
     assert all(a.ids for a in answers)
 
 
-def test_a_short_beginning_is_not_worth_a_copy():
+def test_a_short_prefix_is_not_kept():
     engine = make_engine()
     run(engine, ask(b"short", max_tokens=4))
 
     assert engine.metrics().prefix_bytes == 0
 
 
-def test_tokens_that_were_taken_back_are_not_what_is_kept(num_read):
+def test_backtracked_tokens_are_not_kept(num_processed):
     @mod(on=[Added], max_backtrack=None)
     def rewrite(event, actions):
         if event.step == 5:
@@ -163,7 +163,7 @@ def test_tokens_that_were_taken_back_are_not_what_is_kept(num_read):
     assert again.end.cached_tokens >= len(prompt) - len(QUESTION) - 1
 
 
-def test_a_model_that_answers_with_no_numbers_leaves_nothing_behind():
+def test_no_prefix_is_kept_of_a_row_with_nan_logits():
     model = build_model("llama", seed=9)
     model.lm_head.weight = mx.full(model.lm_head.weight.shape, math.nan)
     engine = make_engine(model)
@@ -195,7 +195,7 @@ def test_a_snapshot_of_another_prompt_is_used_up_to_the_common_prefix_only(famil
 
 
 @pytest.mark.parametrize("family", WINDOWED)
-def test_a_row_that_began_from_another_prompts_snapshot_can_be_backtracked_to_its_start(family):
+def test_a_row_that_resumed_from_another_prompts_snapshot_can_backtrack_to_its_start(family):
     model = model_named(family)
     common = tuple(range(32, 112))
 

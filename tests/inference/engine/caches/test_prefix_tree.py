@@ -1,4 +1,4 @@
-"""Sequences that were seen, and what is held for them. No arrays."""
+"""The radix tree of the prefix cache: matching, splitting, eviction. No arrays."""
 
 import pytest
 from concordance_inference.engine.caches.prefix_tree import PrefixTree, num_common
@@ -21,7 +21,7 @@ class Text(Struct):
 
 
 class Mark(Struct):
-    """A mark of so many bytes."""
+    """A mark of `num_bytes` bytes."""
 
     num_bytes: int = 1
 
@@ -29,6 +29,7 @@ class Mark(Struct):
 def add(tree, token_ids, salt="", marks=()):
     token_ids = tuple(token_ids)
     match = tree.match(salt, token_ids)
+    tree.use(match)
     if tree.add(salt, token_ids, match):
         tree.put(salt, token_ids, match, Text(token_ids[match.length :]))
     for position in marks:
@@ -36,13 +37,13 @@ def add(tree, token_ids, salt="", marks=()):
 
 
 def held(tree, token_ids, salt=""):
-    """What is held for the longest beginning that was seen."""
+    """What is held for the longest prefix."""
     match = tree.match(salt, tuple(token_ids))
     spans = match.spans(match.length)
     return b"".join(bytes(span.token_ids)[: match.length - start] for start, span in spans)
 
 
-def test_the_longest_beginning_is_found():
+def test_the_longest_prefix_is_found():
     tree = PrefixTree()
     for text in (b"a long story", b"a long way", b"a short one"):
         add(tree, text)
@@ -52,7 +53,7 @@ def test_the_longest_beginning_is_found():
     assert held(tree, b"nothing of it") == b""
 
 
-def test_shared_beginnings_are_held_once():
+def test_a_shared_prefix_is_held_once():
     tree = PrefixTree()
     add(tree, b"a long story")
     add(tree, b"a long way")
@@ -60,7 +61,7 @@ def test_shared_beginnings_are_held_once():
     assert tree.num_bytes == len(b"a long story") + len(b"way")
 
 
-def test_what_was_seen_already_adds_nothing():
+def test_a_prefix_that_is_held_adds_nothing():
     tree = PrefixTree()
     for text in (b"a long story", b"a long", b"a long story"):
         add(tree, text)
@@ -69,7 +70,7 @@ def test_what_was_seen_already_adds_nothing():
     assert held(tree, b"a long story") == b"a long story"
 
 
-def test_one_salt_does_not_see_what_another_has():
+def test_prefixes_of_one_salt_are_invisible_to_another():
     tree = PrefixTree()
     add(tree, b"secret", salt="alice")
 
@@ -77,17 +78,33 @@ def test_one_salt_does_not_see_what_another_has():
     assert held(tree, b"secret", salt="alice") == b"secret"
 
 
-def test_what_was_not_used_for_the_longest_time_goes_first():
+@pytest.mark.parametrize(
+    ("used", "evicted"), [(True, b"two"), (False, b"one")], ids=["used", "only matched"]
+)
+def test_the_least_recently_used_prefix_is_evicted_first(used, evicted):
     tree = PrefixTree()
     for text in (b"one", b"two", b"six"):
         add(tree, text)
-    held(tree, b"one")
+    match = tree.match("", b"one")
+    if used:
+        tree.use(match)
     tree.shrink(6)
 
-    assert [held(tree, text) for text in (b"one", b"two", b"six")] == [b"one", b"", b"six"]
+    left = {text for text in (b"one", b"two", b"six") if held(tree, text)}
+    assert left == {b"one", b"two", b"six"} - {evicted}
 
 
-def test_ends_go_before_what_leads_to_them():
+def test_using_an_evicted_prefix_changes_nothing():
+    tree = PrefixTree()
+    add(tree, b"one")
+    match = tree.match("", b"one")
+    tree.shrink(0)
+    tree.use(match)
+
+    assert (len(tree), held(tree, b"one")) == (0, b"")
+
+
+def test_leaves_are_evicted_before_their_parents():
     tree = PrefixTree()
     add(tree, b"shared end")
     add(tree, b"shared tail")
@@ -97,7 +114,7 @@ def test_ends_go_before_what_leads_to_them():
     assert held(tree, b"shared end") == b"shared "
 
 
-def test_letting_go_of_everything_leaves_nothing():
+def test_shrinking_to_zero_evicts_everything():
     tree = PrefixTree()
     for salt in ("a", "b"):
         add(tree, b"something", salt=salt, marks=[4])
@@ -106,7 +123,7 @@ def test_letting_go_of_everything_leaves_nothing():
     assert (tree.num_bytes, len(tree), tree._roots) == (0, 0, {})
 
 
-def test_marks_are_found_on_the_way_and_shortly_behind():
+def test_marks_are_found_on_the_path_and_on_the_spans_that_follow():
     tree = PrefixTree()
     add(tree, b"a long story", marks=[2, 8])
     add(tree, b"a long way", marks=[9])
@@ -116,7 +133,7 @@ def test_marks_are_found_on_the_way_and_shortly_behind():
     assert sorted(tree.match("", b"a long ").marks()) == [2, 8, 9]
 
 
-def test_marks_count_and_go_with_their_span():
+def test_marks_are_counted_and_evicted_with_their_span():
     tree = PrefixTree()
     add(tree, b"abc", marks=[2, 3])
     assert tree.num_bytes == 5
@@ -128,7 +145,7 @@ def test_marks_count_and_go_with_their_span():
 @pytest.mark.parametrize(
     ("one", "other", "common"), [("", "a", 0), ("ab", "ab", 2), ("abc", "abd", 2), ("abc", "ab", 2)]
 )
-def test_how_far_two_sequences_are_the_same(one, other, common):
+def test_the_length_of_a_common_prefix(one, other, common):
     assert num_common(one, other) == common
 
 
@@ -136,7 +153,7 @@ words = st.lists(st.text("ab", min_size=1, max_size=8), max_size=12)
 
 
 @given(words=words, limits=st.lists(st.integers(0, 40), min_size=1))
-def test_it_holds_what_it_says_and_counts_it_right(words, limits):
+def test_the_bytes_held_are_counted_and_bounded(words, limits):
     tree = PrefixTree()
     for i, word in enumerate(words):
         add(tree, word.encode(), salt=word[0], marks=[len(word)])

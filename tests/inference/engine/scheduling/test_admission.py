@@ -1,12 +1,14 @@
-"""Who gets a row, and what memory rows and what is kept of earlier ones take together."""
+"""Which requests run, within the memory that rows and prefixes share."""
 
 import random
 
 import mlx.core as mx
 import pytest
 from concordance_inference.engine.caches import kv_buffers
+from concordance_inference.engine.caches.batch_cache import BatchCache
+from concordance_inference.engine.scheduling.admission import compacted
 from concordance_sdk import Added, Finished, FinishReason, Prefilled, mod
-from concordance_shared import ContextLengthError, InvalidRequestError
+from concordance_shared import ContextLengthError, EngineError, InvalidRequestError
 from families import EVERY_FAMILY, FAMILIES, model_named, slow
 from msgspec import structs
 from tiny import VOCAB, ask, finish, make_engine, run, submit
@@ -14,7 +16,7 @@ from tiny import VOCAB, ask, finish, make_engine, run, submit
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
-    """Buffers grow by a few positions and layer by layer, as those of tiny models should."""
+    """Buffers grow by a few positions and layer by layer."""
     monkeypatch.setattr(kv_buffers, "GROWTH", 16)
     monkeypatch.setattr(kv_buffers, "resize_bytes", lambda: 1)
 
@@ -45,7 +47,7 @@ def test_the_memory_for_caches_is_never_exceeded(family):
     assert limit / 10 < most <= limit
 
 
-def test_what_does_not_fit_waits_and_runs_when_there_is_room():
+def test_a_request_that_does_not_fit_waits_until_there_is_room():
     engine = make_engine(kv_bytes=100_000, prefix_bytes=0)
     answers = [submit(engine, ask("x" * 60, max_tokens=50)) for _ in range(4)]
     engine.step()
@@ -55,7 +57,7 @@ def test_what_does_not_fit_waits_and_runs_when_there_is_room():
     assert len({answer.ids for answer in answers}) == 1
 
 
-def test_what_can_never_fit_is_refused_and_others_are_not():
+def test_a_prompt_that_can_never_fit_is_rejected_alone():
     engine = make_engine(kv_bytes=100_000)
     large, small = submit(engine, ask("x" * 500)), submit(engine, ask("x"))
     finish(engine)
@@ -65,7 +67,7 @@ def test_what_can_never_fit_is_refused_and_others_are_not():
     assert small.ids
 
 
-def test_a_request_that_does_not_say_how_much_it_wants_gets_its_share():
+def test_a_request_without_max_tokens_gets_its_share_of_memory():
     engine = make_engine(kv_bytes=500_000, max_rows=4)
     submit(engine, ask("x", max_tokens=None))
     engine.step()
@@ -76,7 +78,7 @@ def test_a_request_that_does_not_say_how_much_it_wants_gets_its_share():
 
 
 @pytest.mark.parametrize("max_tokens", [16, 0])
-def test_a_prompt_that_a_mod_makes_too_long_is_refused(max_tokens):
+def test_a_prompt_that_a_mod_makes_too_long_is_rejected(max_tokens):
     @mod(on=[Prefilled])
     def longer(event, actions):
         return actions.adjust_prefill([65] * 600)
@@ -88,7 +90,7 @@ def test_a_prompt_that_a_mod_makes_too_long_is_refused(max_tokens):
     assert "--kv-memory" in str(error)
 
 
-def test_requests_that_wait_for_a_prompt_go_on_when_its_reader_leaves():
+def test_a_request_that_waits_for_a_prefix_runs_when_its_row_is_cancelled():
     engine = make_engine(chunk=8)
     reader = ask("x" * 200)
     submit(engine, reader)
@@ -127,7 +129,7 @@ def test_a_request_can_be_cancelled_in_any_state(family, after):
 
 
 def memory_for(*lengths):
-    """The bytes that rows take when they have grown to these lengths."""
+    """The bytes of rows that have grown to these lengths."""
     return make_engine()._admission._budget.bytes_of(lengths)
 
 
@@ -149,7 +151,7 @@ def lengthened_prompt(num_tokens):
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt_oss", "qwen3_next"])
-def test_a_forced_output_beyond_the_budget_is_scored_while_others_come_and_go(family):
+def test_logprobs_of_a_forced_output_beyond_the_budget_are_right_while_rows_change(family):
     model = model_named(family)
     engine = make_engine(model, chunk=32)
     request = ask("Prompt", forced_output(400), max_tokens=10, top_logprobs=1)
@@ -172,7 +174,7 @@ def test_a_forced_output_beyond_the_budget_is_scored_while_others_come_and_go(fa
         assert abs(entry.logprob - expected[i, entry.token_id].item()) < 2e-2
 
 
-def test_a_forced_output_that_is_scored_stays_within_the_memory_for_caches():
+def test_computing_logprobs_of_forced_outputs_stays_within_the_memory_for_caches():
     engine = make_engine(kv_bytes=200_000, prefix_bytes=0, chunk=32)
     answers = [
         submit(engine, ask("Prompt", forced_output(120), max_tokens=4, top_logprobs=0))
@@ -189,7 +191,7 @@ def test_a_forced_output_that_is_scored_stays_within_the_memory_for_caches():
     assert all(other == pytest.approx(first, abs=1e-3) for other in others)
 
 
-def test_a_forced_output_that_can_never_be_scored_is_an_error_that_says_so():
+def test_a_forced_output_too_long_for_its_logprobs_is_an_error():
     engine = make_engine(kv_bytes=100_000)
     request = ask("Prompt", forced_output(2000), max_tokens=4, top_logprobs=0)
     answer, other = submit(engine, request), submit(engine, ask("other", max_tokens=5))
@@ -202,7 +204,7 @@ def test_a_forced_output_that_can_never_be_scored_is_an_error_that_says_so():
     assert len(run(engine, ask("Prompt", forced_output(2000), max_tokens=4)).ids) == 2000
 
 
-def test_a_prompt_that_a_mod_lengthened_waits_until_it_fits_beside_the_others():
+def test_a_prompt_that_a_mod_lengthened_waits_until_it_fits():
     def request():
         return ask("short", lengthened_prompt(100), max_tokens=10)
 
@@ -219,7 +221,7 @@ def test_a_prompt_that_a_mod_lengthened_waits_until_it_fits_beside_the_others():
     assert first.ids == last.ids
 
 
-def test_a_lengthened_prompt_has_as_many_tokens_left_alone_as_in_a_batch():
+def test_a_lengthened_prompt_has_the_same_budget_alone_and_in_a_batch():
     def request():
         return ask("short", lengthened_prompt(100), max_tokens=4000)
 
@@ -266,7 +268,7 @@ def test_a_prompt_without_tokens_is_rejected():
     assert len(other.ids) == 3
 
 
-def test_a_budget_of_no_tokens_ends_with_length_at_once():
+def test_a_budget_of_zero_tokens_ends_with_length():
     answer = run(make_engine(), ask("x", max_tokens=0))
 
     assert answer.ids == ()
@@ -274,7 +276,7 @@ def test_a_budget_of_no_tokens_ends_with_length_at_once():
 
 
 @pytest.mark.parametrize("top_logprobs", [None, 1])
-def test_a_mod_that_backtracks_by_nothing_at_a_full_budget_ends_with_length(top_logprobs):
+def test_backtracking_by_zero_at_a_full_budget_ends_with_length(top_logprobs):
     @mod(on=[Added])
     def nothing(event, actions):
         return actions.backtrack(0)
@@ -287,7 +289,7 @@ def test_a_mod_that_backtracks_by_nothing_at_a_full_budget_ends_with_length(top_
     assert all(len(a.ids) == 5 for a in answers)
 
 
-def test_buffers_grow_for_a_long_prompt_while_others_get_their_tokens():
+def test_buffers_grow_for_a_long_prompt_while_other_rows_decode():
     engine = make_engine(max_rows=2)
     stream = submit(engine, ask("x", max_tokens=100))
     engine.step()
@@ -310,7 +312,7 @@ def test_buffers_grow_for_a_long_prompt_while_others_get_their_tokens():
     ]
 
 
-def test_a_request_cancelled_while_buffers_grow_for_it_leaves_the_others_alone():
+def test_a_request_can_be_cancelled_while_buffers_grow_for_it():
     engine = make_engine(max_rows=2)
     stream = submit(engine, ask("x", max_tokens=60))
     engine.step()
@@ -324,7 +326,7 @@ def test_a_request_cancelled_while_buffers_grow_for_it_leaves_the_others_alone()
     assert stream.ids == run(make_engine(max_rows=2), ask("x", max_tokens=60)).ids
 
 
-def test_a_prompt_with_a_token_that_the_model_lacks_is_refused():
+def test_a_prompt_with_a_token_that_the_model_lacks_is_rejected():
     engine = make_engine()
     request = structs.replace(ask("x"), prompt_ids=(1, VOCAB + 3, 2))
     answer = submit(engine, request)
@@ -334,3 +336,65 @@ def test_a_prompt_with_a_token_that_the_model_lacks_is_refused():
     ):
         raise answer.error
     assert answer.error.status_code == 400
+
+
+# What admission changes, and what it only looks up
+
+
+@pytest.mark.parametrize("failing", ["rebuild", "restore", "prepare"])
+def test_no_request_is_lost_when_admission_fails(failing, monkeypatch):
+    engine = make_engine(max_rows=3)
+    prompt = bytes(range(32, 122))
+    run(engine, ask(prompt, max_tokens=2))
+    running = submit(engine, ask("running", max_tokens=50))
+    engine.step()
+    queued = [submit(engine, ask(prompt, max_tokens=5)) for _ in range(4)]
+
+    def fail(*args, **options):
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BatchCache, failing, fail)
+        with pytest.raises(RuntimeError, match="no memory"):
+            for _ in range(20):  # buffers may grow for some steps first
+                engine.step()
+    engine.fail_all(EngineError("no memory"))
+
+    assert [str(answer.error) for answer in (running, *queued)] == ["no memory"] * 5
+    assert not engine.has_work
+    assert len(run(engine, ask("x", max_tokens=5)).ids) == 5
+
+
+def test_a_prefix_is_not_used_by_a_request_that_only_waits():
+    engine = make_engine(max_rows=3, chunk=4)
+    old, new = bytes(range(32, 92)), bytes(range(92, 152))
+    for prompt in (old, new):
+        run(engine, ask(prompt, max_tokens=1))
+    long = old + bytes(range(152, 252))
+    submit(engine, ask(long, max_tokens=1))  # uses the old prefix
+    engine.step()
+    answer = submit(engine, ask(new, max_tokens=1))
+    while not answer.updates:
+        engine.step()
+    submit(engine, ask(long, max_tokens=1))
+    engine.step()
+    assert engine.metrics().waiting == 1
+
+    prefixes = engine._admission._prefixes
+    prefixes.limit(prefixes.num_bytes - 1)
+    assert prefixes.find("", old + b"?").length == 0
+    assert prefixes.find("", new + b"?").length == len(new)
+    finish(engine)
+
+
+@pytest.mark.parametrize(
+    ("stays", "order"),
+    [
+        ([True, False, False, True, True, True], [0, 5, 4, 3]),
+        ([True, True], [0, 1]),
+        ([False, True], [1]),
+        ([False, False], []),
+    ],
+)
+def test_rows_that_stay_fill_gaps_from_the_end(stays, order):
+    assert compacted(stays) == order
