@@ -1,7 +1,7 @@
-"""The older SDK's action builder: made for one event, it refuses at once what is not allowed.
+"""The action builder of `quote_mod_sdk`, and the conversion of its actions to the engine's.
 
-And what older actions are to the engine. The builder takes the newer keywords too, since whoever
-ports a mod writes both for a while.
+A builder belongs to one event and rejects an action immediately if it is not legal there. It also
+accepts the keywords of `concordance_sdk`, since a mod that is being ported uses both for a while.
 """
 
 import json
@@ -34,11 +34,11 @@ from concordance_inference.mods.compat.quote_mod_sdk.logits import (
 
 
 class InvalidActionError(concordance_shared.InvalidActionError, ValueError):
-    """An action is not permitted at an event. A `ValueError`, as it used to be."""
+    """An action is not legal at an event. A `ValueError`, as in `quote_mod_sdk`."""
 
 
 class ActionBuilder:
-    """Builds the actions that are allowed at one event."""
+    """Builds the actions that are legal at one event."""
 
     def __init__(self, event: ModEvent) -> None:
         """Build for an event."""
@@ -56,10 +56,10 @@ class ActionBuilder:
     def adjust_logits(
         self, logits: Any = None, token_temp: float | None = None, **newer: Any
     ) -> ModAction:
-        """Change the distribution of this position; without `logits`, only its temperature.
+        """Replace the logits of this position; without `logits`, only its temperature.
 
         Raises:
-            InvalidActionError: It is not allowed here, or there are no logits.
+            InvalidActionError: It is not legal at this event, or there are no logits.
         """
         self._require(AdjustedLogits)
         logits = getattr(self._event, "logits", None) if logits is None else logits
@@ -70,40 +70,40 @@ class ActionBuilder:
         return action
 
     def force_tokens(self, tokens: Iterable[int]) -> ModAction:
-        """Put these tokens here without sampling them."""
+        """Append tokens without sampling them."""
         self._require(ForceTokens)
         return ForceTokens(_integers(tokens))
 
     def backtrack(
         self, n: int | None = None, tokens: Iterable[int] | None = None, *, steps: int | None = None
     ) -> ModAction:
-        """Take back the last `n` tokens (older: `steps`), then put `tokens` there, if any."""
+        """Remove the last `n` tokens (older: `steps`), then append `tokens`, if any."""
         self._require(Backtrack)
         count = steps if n is None else n
         if count is None:
-            raise TypeError("backtrack() takes how many tokens to take back")
+            raise TypeError("backtrack() requires `n`, the number of tokens to remove")
         return Backtrack(int(count), None if tokens is None else _integers(tokens))
 
     def force_output(self, tokens: Iterable[int]) -> ModAction:
-        """Make exactly these tokens the completion, and end it."""
+        """Replace the completion by these tokens, and end it."""
         self._require(ForceOutput)
         return ForceOutput(_integers(tokens))
 
     def tool_calls(self, tool_calls: Any = None, *, payload: Any = None) -> ModAction:
-        """End the completion as calls of tools (older: `payload`)."""
+        """End the completion with tool calls (older: `payload`)."""
         self._require(ToolCalls)
         return ToolCalls(payload if tool_calls is None else tool_calls)
 
     def emit_error(self, err_str: str) -> ModAction:
-        """End the request with an error that the client is told."""
+        """End the request with an error for the client."""
         return EmitError(err_str)
 
     def masked(self, mask: bytes, *, mask_value: float, token_temp: float | None) -> ModAction:
-        """Leave only some tokens to be sampled.
+        """Restrict sampling to some tokens.
 
         Args:
-            mask: Which: bit `i % 8` of byte `i // 8`.
-            mask_value: The score of the others.
+            mask: The allowed tokens: bit `i % 8` of byte `i // 8`.
+            mask_value: The logit of all other tokens.
             token_temp: The temperature of this position.
         """
         logits: Any = self._event.logits  # type: ignore[attr-defined]  # of a ForwardPass
@@ -121,20 +121,17 @@ class ActionBuilder:
             )
 
 
-#: StepLogits from here on down are never sampled beside others.
+#: A mask with this logit or less for other tokens is equivalent to banning them.
 _AS_GOOD_AS_BANNED = -1e6
 
-
-def for_event(event: ModEvent) -> ActionBuilder:
-    """An action builder for an event."""
-    return ActionBuilder(event)
+for_event = ActionBuilder
 
 
 def validate_action(event: ModEvent, action: Any) -> Any:
-    """The action, checked to be allowed at the event; `Noop` for `None`.
+    """Return an action if it is legal at the event; `None` becomes `Noop`.
 
     Raises:
-        InvalidActionError: It is not allowed there.
+        InvalidActionError: It is not legal there.
     """
     if action is None:
         return Noop()
@@ -152,7 +149,7 @@ def validate_action(event: ModEvent, action: Any) -> Any:
 
 
 def modern(action: Any, event: ModEvent) -> Any:
-    """An action of the older SDK as one of the engine's; anything else as it is."""
+    """Convert an action of `quote_mod_sdk` to the engine's; return anything else unchanged."""
     older_type = _older_type(action)
     return action if older_type is None else _TO_MODERN[older_type](action, event)
 
@@ -167,7 +164,7 @@ def _modern_type(action: object) -> type[Action] | None:
 
 
 def _integers(tokens: Iterable[int]) -> Any:
-    """Token ids as plain integers; text as it is, so that it is refused as text."""
+    """Return token ids as integers; a string is left unchanged, so that it is rejected as one."""
     return tokens if isinstance(tokens, str) else [int(token) for token in tokens]
 
 
@@ -175,7 +172,7 @@ def _integers(tokens: Iterable[int]) -> Any:
 
 
 def _backtrack(action: Any, event: ModEvent) -> Action:
-    """No more is taken back than the completion has: older mods counted roughly."""
+    """Limit `n` to the length of the completion: `quote_mod_sdk` accepted any `n`."""
     there = end_of(event)
     n = action.n if there is None else min(action.n, there)
     return concordance_shared.Backtrack(n, action.tokens)
@@ -187,7 +184,7 @@ def _adjusted_logits(action: Any, event: ModEvent) -> Action:
     if isinstance(logits, MaskedTensor):
         logits, options = None, {"mask": logits.mask}
     elif isinstance(logits, Tensor):
-        # A row that was handed back as it came changes nothing.
+        # A row that the mod returns without reading it is unchanged, and stays on the device.
         logits = None if logits.is_untouched else logits.to_numpy()
     options |= {name: getattr(action, name, None) for name in ("bias", "allow", "ban")}
     del event
@@ -195,18 +192,18 @@ def _adjusted_logits(action: Any, event: ModEvent) -> Action:
 
 
 def tool_calls_of(payload: Any) -> Any:
-    """What the payload of older tool calls calls: one call, or a list of them.
+    """Return the call, or the list of calls, in a payload of tool calls.
 
     Raises:
-        InvalidActionError: It is text, and that is no JSON.
+        InvalidActionError: The payload is a string that is not JSON.
     """
     if isinstance(payload, str):
         try:
             payload = json.loads(payload)
         except ValueError as exc:
             raise InvalidActionError(
-                f"the payload of ToolCalls is a text that is no JSON ({exc}): {payload!r:.80}; "
-                "give a call, {'name': ..., 'arguments': {...}}, or a list of them"
+                f"the payload of ToolCalls is not valid JSON ({exc}): {payload!r:.80}; pass a "
+                "call, {'name': ..., 'arguments': {...}}, or a list of them"
             ) from exc
     if not isinstance(payload, Mapping):
         return payload
@@ -218,7 +215,7 @@ def tool_calls_of(payload: Any) -> Any:
 
 
 def _fields(modern_type: Callable[..., Action], *names: str) -> Callable[[Any, ModEvent], Action]:
-    """A converter that hands over attributes in order."""
+    """Return a converter that passes attributes as positional arguments."""
 
     def convert(action: Any, event: ModEvent) -> Action:
         del event

@@ -1,7 +1,7 @@
-"""The names of the older SDK, module by module, and what each stands for.
+"""Modules of `quote_mod_sdk` as importable objects.
 
-A name is looked up when it is used: a source that asks for few pays for few, and one whose target
-is missing says so where it is imported.
+A name is resolved when it is first used, so that a source only imports what it needs, and a name
+without an implementation is an error where it is imported.
 """
 
 import ast
@@ -16,62 +16,66 @@ from concordance_inference.mods.compat.quote_mod_sdk.names import ALIASES, REFUS
 
 _HERE = "concordance_inference.mods.compat.quote_mod_sdk"
 
-#: Sources that import one of these speak of the older SDK.
-_TELLING = ("quote_mod_sdk", "sdk.quote_mod_sdk", "shared")
+#: Texts of which a source that imports `quote_mod_sdk` contains at least one.
+_MARKERS = ("quote_mod_sdk", "shared")
 
 
 class OlderModule(ModuleType):
-    """A module of the older SDK, as one source of mods sees it."""
+    """A module of `quote_mod_sdk` in one `ModuleSpace`."""
 
     def __init__(self, fullname: str, name: str, load: Callable[[str], ModuleType]) -> None:
-        """Make one.
+        """Create a module.
 
         Args:
             fullname: Its name in `sys.modules`.
-            name: Its name in the older SDK.
-            load: Loads another of its modules for the same source.
+            name: Its name in `quote_mod_sdk`.
+            load: Loads another module of the same space.
         """
-        super().__init__(fullname, f"The names of the older SDK's `{name}`.")
+        super().__init__(fullname, f"The names of `{name}`.")
         starred = [each for each in ALIASES[name] if not each.startswith("_")]
         vars(self).update(_older_name=name, _load=load, __all__=sorted(starred))
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute; a module that is loaded does not hide a name of its package."""
+        """Set an attribute, unless it is a submodule with the name of an alias.
+
+        After importing a submodule, importlib sets it on its package, where it would hide the
+        alias.
+        """
         if not (isinstance(value, ModuleType) and name in ALIASES[self._older_name]):
             super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
-        """What a name stands for, or a module below this one."""
+        """Resolve an alias, or load a submodule."""
         older_name: str = vars(self)["_older_name"]
         if name in ALIASES[older_name]:
-            return _meant_by(older_name, name)
+            return _resolved(older_name, name)
         if f"{older_name}.{name}" in ALIASES:
             return vars(self)["_load"](f"{older_name}.{name}")
         if (reason := REFUSED.get(older_name, {}).get(name)) is not None:
-            raise ImportError(f"{older_name}.{name} is not there: {reason}")
+            raise ImportError(f"{older_name}.{name} is not supported: {reason}")
         raise AttributeError(
-            f"{older_name!r} of the older SDK has no {name!r} here; it has: "
-            f"{', '.join(sorted(ALIASES[older_name])) or 'nothing of its own'}"
+            f"{older_name!r} has no {name!r} in this version; it has: "
+            f"{', '.join(sorted(ALIASES[older_name])) or 'only submodules'}"
         )
 
 
 def uses_older_names(texts: Mapping[str, str], is_own: Callable[[str], bool]) -> bool:
-    """Whether any of these sources imports a module of the older SDK.
+    """True if a source imports a module of `quote_mod_sdk`.
 
     Args:
-        texts: By path: a source.
-        is_own: Says which modules the sources have themselves.
+        texts: Path -> source.
+        is_own: True for modules that are among the sources themselves.
     """
     return any(
-        (told := _told_by(name)) is not None and not is_own(told)
+        (older := _older_module_in(name)) is not None and not is_own(older)
         for text in texts.values()
-        if any(word in text for word in _TELLING)
+        if any(word in text for word in _MARKERS)  # parsing is slow
         for name in imported_names(text)
     )
 
 
 def imported_names(text: str) -> Iterator[str]:
-    """The modules that a source imports by name, wherever it does; none if it cannot be read."""
+    """Yield the absolute names in all imports of a source; none if it cannot be parsed."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -87,14 +91,17 @@ def imported_names(text: str) -> Iterator[str]:
 
 
 def _named_by_call(node: ast.Call, argument: object) -> Iterator[str]:
-    """What `__import__("...")` and `import_module("...")` import."""
+    """Yield the argument of `__import__("...")` and `import_module("...")`."""
     function = ast.unparse(node.func).rpartition(".")[2]
     if isinstance(argument, str) and function in ("__import__", "import_module"):
         yield argument
 
 
-def _told_by(name: str) -> str | None:
-    """What of the older SDK an import speaks of; other packages `shared` have other modules."""
+def _older_module_in(name: str) -> str | None:
+    """Return the module of `quote_mod_sdk` that an import refers to, if any.
+
+    Other packages are called `shared` too, so only its three known modules count.
+    """
     parts = name.split(".")
     if parts[0] == "shared" and parts[1:2] and parts[1] in ("types", "utils", "conversation"):
         return ".".join(parts[:2])
@@ -103,37 +110,37 @@ def _told_by(name: str) -> str | None:
 
 
 def is_package(name: str) -> bool:
-    """Whether a module of the older SDK has others below it."""
+    """True if a module of `quote_mod_sdk` has submodules."""
     return any(other.startswith(f"{name}.") for other in ALIASES)
 
 
-def _meant_by(module_name: str, name: str) -> object:
+def _resolved(module_name: str, name: str) -> object:
     place = ALIASES[module_name][name]
     try:
         return _found(place)
     except (ImportError, AttributeError) as exc:
         raise ImportError(
-            f"{module_name}.{name} stands for {place.replace(':', '.')}, which this "
-            f"version of Concordance does not have ({exc})"
+            f"{module_name}.{name} is an alias of {place.replace(':', '.')}, which this version "
+            f"of Concordance does not have ({exc})"
         ) from exc
 
 
 def older_definition_of(target: Any) -> ModDefinition:
-    """The definition of a mod of the older SDK, which raw callables are too.
+    """Return the definition of a mod of `quote_mod_sdk`, or of a callable without `@mod`.
 
     Raises:
-        ModDefinitionError: It is not a mod.
+        ModDefinitionError: `target` is not a mod.
     """
-    # By its name, as everything here: it needs numpy, and who only serves mods does not.
+    # Imported by name, like everything here: `decorator` needs numpy, which is slow to import.
     return _found(f"{_HERE}.decorator:older_definition_of")(target)
 
 
 def outermost(definition: ModDefinition, offered: Iterable[object]) -> ModDefinition:
-    """The definition of a mod with what decorates it, of what its modules offer."""
+    """Return the definition of a mod, including decorators above `@mod`; see `decorator`."""
     return _found(f"{_HERE}.decorator:outermost")(definition, offered)
 
 
 def _found(place: str) -> Any:
-    """What stands at `module:name`."""
+    """Import `module:name`."""
     module_name, _, name = place.partition(":")
     return getattr(importlib.import_module(module_name), name)

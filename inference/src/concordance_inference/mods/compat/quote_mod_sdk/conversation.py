@@ -1,4 +1,4 @@
-"""The conversation as older mods read it: dictionaries, in the shape of OpenAI's chat API."""
+"""The conversation in `quote_mod_sdk`: dictionaries in the format of OpenAI's chat API."""
 
 import copy
 import json
@@ -16,13 +16,13 @@ _request_id: ContextVar[str | None] = ContextVar("concordance_older_request", de
 
 Pair = tuple[dict[str, Any], str | None]
 
-#: Of how many requests what was set by hand is kept.
+#: Number of requests whose overrides are kept.
 _MAX_SET = 256
 
 
 @contextmanager
 def request_of(request_id: str) -> Generator[None]:
-    """Make a request the current one for the calls inside."""
+    """Make a request the current one inside the block."""
     token = _request_id.set(request_id)
     try:
         yield
@@ -31,21 +31,21 @@ def request_of(request_id: str) -> Generator[None]:
 
 
 def push_request_context(request_id: str | None) -> Token[str | None] | None:
-    """Make a request the current one, until `pop_request_context` is given what this returns."""
+    """Make a request the current one; pass the result to `pop_request_context` to undo it."""
     return None if request_id is None else _request_id.set(request_id)
 
 
 def pop_request_context(token: Token[str | None] | None) -> None:
-    """Make the request current that was so before."""
+    """Undo `push_request_context`."""
     if token is not None:
         _request_id.reset(token)
 
 
 def get_conversation(request_id: str | None = None) -> list[dict[str, Any]]:
-    """The messages of the current request, oldest first; none outside of a mod.
+    """Return the messages of the current request, oldest first; empty outside of a mod.
 
     Raises:
-        PermissionError: They are asked of another request.
+        PermissionError: `request_id` is another request.
     """
     current = _readable(request_id)
     if current is None:
@@ -54,51 +54,52 @@ def get_conversation(request_id: str | None = None) -> list[dict[str, Any]]:
         return messages
     try:
         return [_plain(message) for message in concordance_sdk.get_conversation()]
-    except RuntimeError:  # a context that was pushed by hand
+    except RuntimeError:  # a context from `push_request_context`
         return []
 
 
 def get_schemas(request_id: str | None = None) -> list[dict[str, Any]]:
-    """The JSON Schema of the response format, if there is one, and then the tools.
+    """Return the JSON Schema of the response format, if there is one, followed by the tools.
 
     Raises:
-        PermissionError: They are asked of another request.
+        PermissionError: `request_id` is another request.
     """
     current = _readable(request_id)
     if current is None:
         return []
-    if (set_by_hand := _schemas.get(current)) is not None:
-        return set_by_hand
+    if (override := _schemas.get(current)) is not None:
+        return override
     try:
         schemas = concordance_sdk.get_schemas()
-    except RuntimeError:  # a context that was pushed by hand
+    except RuntimeError:  # a context from `push_request_context`
         return []
     response_format = schemas.response_format
-    said = response_format.json_schema if response_format else None
-    schema = said.schema if said else None
+    named = response_format.json_schema if response_format else None
+    schema = named.schema if named else None
     found = schema or (msgspec.to_builtins(response_format) if response_format else None)
     return [each for each in (found, *map(msgspec.to_builtins, schemas.tools)) if each]
 
 
 def set_conversation(request_id: str, messages: Sequence[Mapping[str, Any]]) -> None:
-    """Let a request's conversation be these messages, for older mods."""
+    """Override a request's conversation, for mods of `quote_mod_sdk`."""
     _messages.put(request_id, messages)
 
 
 def clear_conversation(request_id: str) -> None:
-    """Let a request's conversation be what its client sent."""
+    """Remove the override of a request's conversation."""
     _messages.drop(request_id)
 
 
 def set_schemas(request_id: str, schemas: Sequence[Mapping[str, Any]]) -> None:
-    """Let a request's schemas be these, for older mods."""
+    """Override a request's schemas, for mods of `quote_mod_sdk`."""
     _schemas.put(request_id, schemas)
 
 
 def tool_call_pairs(messages: Sequence[Mapping[str, Any]] | None = None) -> list[Pair]:
-    """The tool calls of a conversation, each with the text that answered it, or `None`.
+    """Return the tool calls of a conversation, each with the text of its result, or `None`.
 
-    An answer belongs to the last call before it that has its id. What is no text is told as JSON.
+    A result belongs to the last call before it with the same id. Results that are not text are
+    encoded as JSON.
     """
     pairs: list[Pair] = []
     last_of: dict[str, int] = {}
@@ -114,8 +115,8 @@ def tool_call_pairs(messages: Sequence[Mapping[str, Any]] | None = None) -> list
     return pairs
 
 
-class _SetByHand:
-    """What was set for a request by hand; of the last ones."""
+class _Overrides:
+    """Values that mods have set for requests; the oldest are evicted."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[str, list[dict[str, Any]]] = OrderedDict()
@@ -135,12 +136,12 @@ class _SetByHand:
         self._values.pop(request_id, None)
 
 
-_messages = _SetByHand()
-_schemas = _SetByHand()
+_messages = _Overrides()
+_schemas = _Overrides()
 
 
 def _require_mine(request_id: object) -> None:
-    """Refuse that a mod changes what another request's mods read."""
+    """Reject changes to the conversation of another request."""
     if not isinstance(request_id, str):
         raise TypeError("request_id must be a string")
     if _request_id.get() not in (None, request_id):
@@ -148,10 +149,10 @@ def _require_mine(request_id: object) -> None:
 
 
 def _readable(request_id: str | None) -> str | None:
-    """The current request, if there is one.
+    """Return the current request, if there is one.
 
     Raises:
-        PermissionError: Another one is meant.
+        PermissionError: `request_id` is another request.
     """
     current = _request_id.get()
     if request_id is not None and request_id != current:
@@ -160,7 +161,7 @@ def _readable(request_id: str | None) -> str | None:
 
 
 def _plain(message: Message) -> dict[str, Any]:
-    """A message as dictionaries and lists that can be changed; `content` is always there."""
+    """Convert a message to mutable dictionaries and lists, always with `content`."""
     return {"content": None, **msgspec.json.decode(msgspec.json.encode(message))}
 
 
@@ -169,8 +170,8 @@ def _text(content: Any) -> str | None:
         return content
     if isinstance(content, Sequence):
         fragments = [_fragment(part) for part in cast(Sequence[Any], content)]
-        told = "".join(fragment for fragment in fragments if fragment is not None)
-        return told if fragments and any(f is not None for f in fragments) else None
+        texts = [fragment for fragment in fragments if fragment is not None]
+        return "".join(texts) if texts else None
     try:
         return json.dumps(content)
     except TypeError:
@@ -178,7 +179,7 @@ def _text(content: Any) -> str | None:
 
 
 def _fragment(part: Any) -> str | None:
-    """The text of a part of a message's content."""
+    """Return the text of a part of a message's content, if it has one."""
     if isinstance(part, str):
         return part
     if isinstance(part, Mapping):

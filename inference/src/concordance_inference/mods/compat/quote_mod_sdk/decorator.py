@@ -1,7 +1,7 @@
-"""How mods of the older SDK are written and called.
+"""The `@mod` decorator of `quote_mod_sdk`.
 
-What is marked takes `(event, actions, tokenizer)`; what it becomes, and what is a raw callable that
-returns actions, takes `(event, tokenizer)`.
+A handler takes `(event, actions, tokenizer)`. The decorated mod, and a callable without the
+decorator, take `(event, tokenizer)` and return an action.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from concordance_inference.mods.compat.quote_mod_sdk.events import ModEvent, old
 from concordance_inference.mods.compat.quote_mod_sdk.tokenizer import older_tokenizer
 from concordance_inference.mods.raw_callable import UNSUPPORTED, bind_by_name
 
-#: The events that there were; older mods know no other.
+#: The events of `quote_mod_sdk`.
 _EVENTS = (
     concordance_shared.Prefilled,
     concordance_shared.ForwardPass,
@@ -40,18 +40,19 @@ ModCallable = Callable[..., Any]  # (event, tokenizer=None) -> action
 
 #: Where `concordance_sdk.mod` leaves a definition, so that it finds ours.
 _MARK = "__concordance_mod__"
-#: What `functools.wraps` copies to a decorator that stands above `@mod`.
+#: Holds the decorated mod. `functools.wraps` copies it to wrappers above `@mod`, so that a wrapper
+#: can be recognized: its value is another object than itself.
 _MADE = "__older_mod__"
 
 
 def mod(handler: Callable[..., Any]) -> ModCallable:
-    """Mark and register a handler, and return the callable that it becomes.
+    """Turn a handler into a mod and register it.
 
-    A stream holds the whole completion back, since an older mod says nowhere how many tokens it
-    may take back.
+    Such a mod does not declare how many tokens it may backtrack, so a stream withholds the whole
+    completion until its end.
 
     Raises:
-        ModDefinitionError: It cannot be a mod.
+        ModDefinitionError: The handler's signature is not supported.
     """
     made = create_mod(handler)
     current_registry().add(vars(made)[_MARK])
@@ -59,10 +60,10 @@ def mod(handler: Callable[..., Any]) -> ModCallable:
 
 
 def create_mod(handler: Callable[..., Any]) -> ModCallable:
-    """The callable `(event, tokenizer=None)` that a handler `(event, actions, tokenizer)` becomes.
+    """Wrap a handler `(event, actions, tokenizer)` as a mod `(event, tokenizer=None)`.
 
     Raises:
-        ModDefinitionError: It cannot be a mod.
+        ModDefinitionError: The handler's signature is not supported.
     """
     takes_tokenizer = _takes_tokenizer(handler)
 
@@ -80,26 +81,26 @@ def create_mod(handler: Callable[..., Any]) -> ModCallable:
 
 
 def _takes_tokenizer(handler: Any) -> bool:
-    """Whether a handler is given the tokenizer; it may have more arguments with defaults.
+    """True if a handler takes the tokenizer; further arguments must have defaults.
 
     Raises:
-        ModDefinitionError: It takes neither three arguments nor two, or does not answer at once.
+        ModDefinitionError: It takes neither three arguments nor two, or it is async or a generator.
     """
     if callable(handler) and not any(kind(handler) for kind in UNSUPPORTED):
         for given in ((None,) * 3, (None,) * 2):
             with contextlib.suppress(TypeError):
                 inspect.signature(handler).bind(*given)
                 return len(given) == 3
-    checked = define(handler, name=_sayable(handler))
+    checked = define(handler, name=_valid_name(handler))
     return checked.handlers[concordance_shared.Prefilled].takes_tokenizer
 
 
 def older_definition_of(target: Any) -> ModDefinition:
-    """The definition of a mod that a source of the older SDK offers.
+    """Return the definition of a mod.
 
     Args:
-        target: What is marked, or a raw callable: `(event)`, `(event, tokenizer)`, or as a handler
-            is.
+        target: A decorated mod, or a callable without `@mod`: `(event)`, `(event, tokenizer)`, or
+            in the form of a handler.
 
     Raises:
         ModDefinitionError: It is neither.
@@ -123,7 +124,12 @@ def older_definition_of(target: Any) -> ModDefinition:
 
 
 def outermost(definition: ModDefinition, offered: Iterable[Any]) -> ModDefinition:
-    """The definition of a mod with the decorators above its `@mod`, if a module offers those."""
+    """Return the definition of a mod with the decorators above its `@mod`, if there are any.
+
+    Args:
+        definition: The mod, without them.
+        offered: The values of the modules that define it.
+    """
     for value in offered:
         if hasattr(value, "__dict__") and _decorates(value, definition):
             return older_definition_of(value)
@@ -131,32 +137,32 @@ def outermost(definition: ModDefinition, offered: Iterable[Any]) -> ModDefinitio
 
 
 def _decorates(target: Any, definition: ModDefinition) -> bool:
-    """Whether it calls the mod of a definition, as a decorator above `@mod` does."""
+    """True if `target` is a decorator's wrapper around the mod of a definition."""
     made = vars(target).get(_MADE)
     return made is not None and made is definition.target and made is not target
 
 
 def _definition(written: Any, target: Any, called: Callable[[ModEvent, Any], Any]) -> ModDefinition:
-    """The definition of a mod of the older convention.
+    """Define a mod that converts events to those of `quote_mod_sdk`, and actions back.
 
     Args:
-        written: What its author wrote, for its name, its place and its documentation.
-        target: What others import and upload.
-        called: What is called with an event and a tokenizer.
+        written: The author's object, for name, source location and docstring.
+        target: The object that is imported and uploaded.
+        called: Called with an event and a tokenizer.
     """
 
-    def answer(event: Event, actions: Actions, tokenizer: Tokenizer) -> object:
+    def handle(event: Event, actions: Actions, tokenizer: Tokenizer) -> object:
         del actions
         older = older_event(event)
         with request_of(event.request_id):
             return modern(called(older, older_tokenizer(tokenizer)), older)
 
-    answer.__doc__ = inspect.getdoc(written)
-    definition = define(answer, name=_sayable(written), on=_EVENTS, max_backtrack=None)
+    handle.__doc__ = inspect.getdoc(written)
+    definition = define(handle, name=_valid_name(written), on=_EVENTS, max_backtrack=None)
     name = str(getattr(written, "__name__", definition.name)).strip("<>")
     return msgspec.structs.replace(definition, name=name, target=target, where=place_of(written))
 
 
-def _sayable(written: Any) -> str:
-    """A name for messages, of a mod that requests may call by another, with capitals say."""
+def _valid_name(written: Any) -> str:
+    """Return a name that `define` accepts; older names may have capitals."""
     return re.sub(r"[^a-z0-9_-]", "_", name_of(written)).lstrip("_")[:64] or "mod"

@@ -1,7 +1,4 @@
-"""Events as older mods know them: plain objects, made by position or by name, that can be changed.
-
-`position` is the step of an event that the engine raised; one that a mod or a test made has none.
-"""
+"""The events of `quote_mod_sdk`: mutable objects with positional or named arguments."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -9,15 +6,15 @@ from typing import Any, cast
 import concordance_shared
 import numpy as np
 
+from concordance_inference.mods.compat.quote_mod_sdk.attribute_repr import AttributeRepr
 from concordance_inference.mods.compat.quote_mod_sdk.logits import Tensor, top_k_logprob
-from concordance_inference.mods.compat.quote_mod_sdk.plain import Plain
 
 
-class ModEvent(Plain):
-    """What an event is. Each has `request_id` and `step`, a position in the completion."""
+class ModEvent(AttributeRepr):
+    """The base class of events, with `request_id` and `step`, a position in the completion."""
 
-    #: Where the engine raised it, and where the completion ends there: not among its attributes
-    #: that `vars` lists.
+    #: The engine's step, and the length of the completion after the event; unset for events that a
+    #: mod or a test creates. Slots, so that `vars` does not list them.
     __slots__ = ("engine_end", "engine_step")
 
     request_id: str
@@ -30,7 +27,7 @@ class ModEvent(Plain):
         layer: int | None,
         input_ids: Iterable[int] | None,
     ) -> None:
-        """Set what the older engine could tell of the model's inside."""
+        """Set the model's internals, which the older engine could provide."""
         self.hidden_states = hidden_states
         self.attention_patterns = attention_patterns
         self.layer = layer
@@ -38,9 +35,9 @@ class ModEvent(Plain):
 
 
 class Prefilled(ModEvent):
-    """The prompt is tokenized and not yet read by the model."""
+    """The prompt is tokenized, before prefill."""
 
-    def __init__(  # as it was
+    def __init__(
         self,
         request_id: str,
         step: int,
@@ -51,7 +48,7 @@ class Prefilled(ModEvent):
         layer: int | None = None,
         input_ids: Iterable[int] | None = None,
     ) -> None:
-        """Make one."""
+        """Create the event."""
         self.request_id = request_id
         self.step = step
         self.max_steps = max_steps
@@ -60,9 +57,9 @@ class Prefilled(ModEvent):
 
 
 class ForwardPass(ModEvent):
-    """The model has scored a position; nothing is sampled there yet."""
+    """The logits of a position are computed, before sampling."""
 
-    def __init__(  # as it was
+    def __init__(
         self,
         request_id: str,
         step: int,
@@ -72,14 +69,14 @@ class ForwardPass(ModEvent):
         layer: int | None = None,
         input_ids: Iterable[int] | None = None,
     ) -> None:
-        """Make one."""
+        """Create the event."""
         self.request_id = request_id
         self.step = step
         self.logits: Any = logits  # a `Tensor`  (1, vocab) float32
         self._set_internals(hidden_states, attention_patterns, layer, input_ids)
 
     def top_k_logprob(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The `k` best log-probabilities and their token ids, best first.  both (1, k)"""
+        """Return the top `k` logprobs and their token ids, in descending order.  both (1, k)"""
         return top_k_logprob(self.logits, k)
 
 
@@ -87,7 +84,7 @@ class Sampled(ModEvent):
     """A token was sampled and is not yet part of the completion."""
 
     def __init__(self, request_id: str, step: int, sampled_token: int) -> None:
-        """Make one."""
+        """Create the event."""
         self.request_id = request_id
         self.step = step
         self.sampled_token = sampled_token
@@ -101,9 +98,9 @@ class Added(ModEvent):
         request_id: str,
         step: int,
         added_tokens: Iterable[int],
-        forced: bool,  # noqa: FBT001  # as it was
+        forced: bool,  # noqa: FBT001  # the signature of `quote_mod_sdk`
     ) -> None:
-        """Make one."""
+        """Create the event."""
         self.request_id = request_id
         self.step = step
         self.added_tokens = list(added_tokens)
@@ -111,35 +108,35 @@ class Added(ModEvent):
 
 
 class TokenIds(list[int]):
-    """Token ids: a list that answers as an array of numpy does where mods ask it to."""
+    """A list of token ids with the numpy attributes that mods use."""
 
     def __getitem__(self, key: Any) -> Any:
-        """A token id, or those of a slice."""
+        """Return a token id, or the `TokenIds` of a slice."""
         found: Any = super().__getitem__(key)
         return TokenIds(found) if isinstance(key, slice) else found
 
     @property
     def shape(self) -> tuple[int]:
-        """How many they are."""
+        """The length, as numpy has it."""
         return (len(self),)
 
     def tolist(self) -> list[int]:
-        """A plain list of them."""
+        """Return a plain list."""
         return list(self)
 
 
-class ContextInfo(Plain):
-    """The prompt: its token ids, and how many they are."""
+class ContextInfo(AttributeRepr):
+    """The prompt: its token ids and its length."""
 
     def __init__(self, tokens: Iterable[int], max_tokens: int) -> None:
-        """Make one."""
+        """Create the prompt's description."""
         self.tokens = TokenIds(tokens)
         self.max_tokens = max_tokens
         self.prompt_len = self._prompt_len = len(self.tokens)
 
 
 def older_event(event: concordance_shared.Event) -> ModEvent:
-    """An event of the engine's as a mod of the older SDK is given it."""
+    """Convert an event of the engine."""
     made = _older(event)
     end = event.step + (len(made.added_tokens) if isinstance(made, Added) else 0)
     made.engine_step, made.engine_end = event.step, end
@@ -159,24 +156,24 @@ def _older(event: concordance_shared.Event) -> ModEvent:
         case concordance_shared.Added():
             return Added(event.request_id, event.step, event.added_tokens, event.forced)
         case _:
-            raise TypeError(f"older mods know no {type(event).__name__}")
+            raise TypeError(f"quote_mod_sdk has no event {type(event).__name__}")
 
 
 def position_of(event: ModEvent) -> int | None:
-    """The step at which the engine raised an event; `None` for one that it did not raise."""
+    """Return the step at which the engine raised an event; `None` for events created by hand."""
     return getattr(event, "engine_step", None)
 
 
 def end_of(event: ModEvent) -> int | None:
-    """How many tokens the completion has at an event that the engine raised."""
+    """Return the length of the completion after an event; `None` for events created by hand."""
     return getattr(event, "engine_end", None)
 
 
 def kind_of(event: object) -> type[concordance_shared.Event]:
-    """Which of the events an older one is.
+    """Return the engine's class for an event.
 
     Raises:
-        TypeError: It is none.
+        TypeError: The object is not an event.
     """
     for base in type(event).__mro__:
         if base in _KINDS:

@@ -23,7 +23,6 @@ from concordance_sdk.self_prompt import EraseMode
 from msgspec.structs import force_setattr
 
 from concordance_inference.mods.compat.quote_mod_sdk.actions import ActionBuilder
-from concordance_inference.mods.compat.quote_mod_sdk.answers import OlderRun
 from concordance_inference.mods.compat.quote_mod_sdk.events import (
     Added,
     ForwardPass,
@@ -32,6 +31,7 @@ from concordance_inference.mods.compat.quote_mod_sdk.events import (
 )
 from concordance_inference.mods.compat.quote_mod_sdk.positions import Positions
 from concordance_inference.mods.compat.quote_mod_sdk.self_prompt import SelfPrompt
+from concordance_inference.mods.compat.quote_mod_sdk.self_prompt_run import OlderRun
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
-"""Logits as older mods read them and hand them back: an array of numpy that is a batch of one row.
+"""The logits of `quote_mod_sdk`: a `Tensor` around a numpy array of shape (1, vocab).
 
-Older mods write `row[0, id]`, as the array is, and `row[id]`, as if it were the row; both are read.
+Mods index the array as `row[0, id]`, its real shape, and as `row[id]`; both are supported.
 """
 
 import enum
@@ -12,44 +12,44 @@ from concordance_shared import Logits
 
 
 class OlderRow(np.ndarray):
-    """A batch of one row of scores, `(1, vocab)`, that `[id]` reads and sets as `[0, id]` does.
+    """A row of logits, (1, vocab), in which `[id]` is short for `[0, id]`.
 
-    What an array of two dimensions gives for an index, it gives: `[0]` and `[-1]` are the row. Any
-    other number names a token, as do lists of numbers and masks as long as the row. What is taken
-    out of it, or copied by numpy, is an array like any other.
+    `[0]` and `[-1]` are the row, as in any two-dimensional array. Any other number is a token id,
+    and so are lists of numbers, and masks of the row's length. Parts and copies of it are plain
+    arrays.
     """
 
     def __array_finalize__(self, made_of: Any) -> None:
-        """Be another array's view."""
+        """Accept any array to view; required of subclasses of `ndarray`."""
 
     def __getitem__(self, key: Any) -> Any:
-        """As numpy does; `[id]` is `[0, id]`."""
+        """Index as numpy does; `[id]` is `[0, id]`."""
         found = super().__getitem__(_two_dimensional(self, key))
         is_row = isinstance(found, OlderRow) and found.ndim == 1
         return found.view(np.ndarray) if is_row else found
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """As numpy does; `[id]` is `[0, id]`."""
+        """Assign as numpy does; `[id]` is `[0, id]`."""
         super().__setitem__(_two_dimensional(self, key), value)
 
     def __iter__(self) -> Iterator[Any]:
-        """As numpy does: the rows of a batch, the numbers of a row."""
+        """Iterate over rows, as numpy does."""
         return iter([super(OlderRow, self).__getitem__(i) for i in range(len(self))])
 
     def to_numpy(self) -> Self:
-        """Itself: what `Tensor.from_numpy(array).to_numpy()` gives."""
+        """Return the array itself; mods call this on tensors and on arrays."""
         return self
 
 
 def _two_dimensional(row: np.ndarray, key: Any) -> Any:
-    """The index of a batch of one row that an index means."""
+    """Translate `[id]` to `[0, id]`; return any other index unchanged."""
     if row.ndim != 2 or row.shape[0] != 1 or isinstance(key, tuple):
         return key
     return (0, key) if _names_tokens(key, row.shape[1]) else key
 
 
 def _names_tokens(key: Any, vocab: int) -> bool:
-    """Whether an index speaks of tokens, since it cannot speak of the one row."""
+    """True if an index refers to tokens, because it cannot refer to the only row."""
     if isinstance(key, slice):
         return _is_inner(key, vocab)
     if isinstance(key, bool | np.bool_):
@@ -65,22 +65,59 @@ def _names_tokens(key: Any, vocab: int) -> bool:
 
 
 def _is_inner(key: slice, vocab: int) -> bool:
-    """Whether a slice is of tokens: one of the row that leaves out the row is of no use."""
+    """True if a slice refers to tokens: it would contain no row."""
     return not range(1)[key] and bool(range(vocab)[key])
 
 
-class Tensor(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array, as the older engine handed it out and took it back; read by `to_numpy()`.
+class _ArrayProtocol(np.lib.mixins.NDArrayOperatorsMixin):
+    """Operators, indexing and numpy functions, for a class with `to_numpy` and `shape`."""
 
-    One of the engine's logits is read from the device only when it is asked for.
+    shape: tuple[int, ...]
+
+    def to_numpy(self) -> np.ndarray:
+        """Return the array."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        """Index the array; a part with dimensions is a tensor too."""
+        found: Any = self.to_numpy()[key]
+        return Tensor(found) if np.ndim(found) else found
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Assign to the array."""
+        self.to_numpy()[key] = _unwrapped(value)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001
+        """Support `numpy.asarray(event.logits)`."""
+        array = self.to_numpy() if dtype is None else self.to_numpy().astype(dtype)
+        return array.copy() if copy else array
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """Apply operators and numpy functions to the array; the results are arrays."""
+        if out := options.get("out"):
+            options["out"] = tuple(map(_unwrapped, out))
+        return getattr(ufunc, method)(*map(_unwrapped, inputs), **options)
+
+
+def _unwrapped(value: Any) -> Any:
+    return value.to_numpy() if isinstance(value, Tensor) else value
+
+
+class Tensor(_ArrayProtocol):
+    """An array, in the class in which the older engine passed logits; see `to_numpy`.
+
+    The engine's logits are copied from the device when the array is first needed.
     """
 
     def __init__(self, array: Any = None, *, logits: Logits | None = None) -> None:
-        """Hold an array, or logits of the engine.
+        """Wrap an array, or logits of the engine.
 
         Args:
-            array: An array of numpy, or what one can be made of.
-            logits: The engine's.
+            array: A numpy array, or anything that `numpy.asarray` accepts.
+            logits: The engine's logits.
         """
         self._array: Any = array
         self._logits = logits
@@ -88,32 +125,32 @@ class Tensor(np.lib.mixins.NDArrayOperatorsMixin):
 
     @classmethod
     def of_engine(cls, logits: Logits) -> Self:
-        """The logits of one position, as a batch of one row.  (1, vocab) float32"""
+        """Wrap the logits of one position.  (1, vocab) float32"""
         return cls(logits=logits)
 
     @classmethod
     def from_numpy(cls, array: Any) -> Self:
-        """A tensor of an array."""
+        """Wrap an array."""
         return cls(array)
 
     @classmethod
     def from_dlpack(cls, array: Any) -> Self:
-        """A tensor of an array of another library."""
+        """Wrap an array of another library."""
         return cls(array if isinstance(array, np.ndarray) else np.from_dlpack(array))
 
     @classmethod
     def zeros(cls, shape: Sequence[int], dtype: Any = np.float32, device: Any = None) -> Self:
-        """A tensor of zeros."""
+        """Create a tensor of zeros."""
         del device
         return cls(np.zeros(tuple(shape), _numpy_dtype(dtype)))
 
     @property
     def is_untouched(self) -> bool:
-        """Whether it is what the engine gave, and was never read, so that nothing has changed."""
+        """True for logits of the engine that were never read, and so cannot have changed."""
         return self._logits is not None and self._array is None
 
     def to_numpy(self) -> np.ndarray:
-        """The array, which may be changed and handed back."""
+        """Return the array; changes to it take effect when the tensor is returned to the engine."""
         if self._array is None and self._logits is not None:
             row = np.asarray(self._logits.to_numpy(), np.float32)
             self._array = row.reshape(1, -1).view(OlderRow)
@@ -122,130 +159,106 @@ class Tensor(np.lib.mixins.NDArrayOperatorsMixin):
         return self._array
 
     def to(self, device: Any = None, *_: Any, **__: Any) -> Self:
-        """Itself, wherever it is to go: the engine takes it from there."""
+        """Return the tensor itself: the engine accepts it on any device."""
         del device
         return self
 
     cpu = cuda = contiguous = to
 
     def copy(self, device: Any = None, stream: Any = None) -> "Tensor":
-        """Another tensor of the same numbers."""
+        """Return a copy."""
         del device, stream
         return Tensor(self.to_numpy().copy())
 
     clone = copy
 
     def inplace_copy_from(self, other: Any) -> None:
-        """Take over the numbers of another."""
-        self.to_numpy()[...] = other.to_numpy() if isinstance(other, Tensor) else other
+        """Copy the values of another tensor or array into this one."""
+        self.to_numpy()[...] = _unwrapped(other)
 
     def copy_(self, other: Any) -> Self:
-        """Take over the numbers of another, and be the same tensor."""
+        """Copy the values of another tensor or array into this one; return this one."""
         self.inplace_copy_from(other)
         return self
 
     def item(self) -> Any:
-        """The only number."""
+        """Return the only element."""
         return self.to_numpy().item()
 
     def tolist(self) -> Any:
-        """The numbers as lists."""
+        """Return the elements as nested lists."""
         return self.to_numpy().tolist()
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """`(1, vocab)`, of logits."""
+    def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The shape of the array: `(1, vocab)` for logits."""
         if self._logits is not None and self._array is None:
             return (1, len(self._logits))
         return tuple(np.shape(self._array))
 
     @property
     def rank(self) -> int:
-        """How many dimensions it has."""
+        """The number of dimensions."""
         return len(self.shape)
 
     ndim = rank
 
     @property
     def num_elements(self) -> int:
-        """How many numbers it has."""
+        """The number of elements."""
         return int(np.prod(self.shape))
 
     @property
     def dtype(self) -> Any:
-        """What kind of numbers."""
+        """The numpy type of the elements."""
         return np.dtype(np.float32) if self.is_untouched else self.to_numpy().dtype
 
     @property
     def is_host(self) -> bool:
-        """Whether numpy can read it where it is."""
+        """True, since numpy can always read it."""
         return True
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> Any:
-        """As the array does; a part of more than one number is a tensor too."""
-        found: Any = self.to_numpy()[key]
-        return Tensor(found) if np.ndim(found) else found
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """As the array does."""
-        self.to_numpy()[key] = value.to_numpy() if isinstance(value, Tensor) else value
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:  # noqa: FBT001
-        """What `numpy.asarray(event.logits)` gives."""
-        array = self.to_numpy() if dtype is None else self.to_numpy().astype(dtype)
-        return array.copy() if copy else array
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        """Arithmetic and numpy's functions, on the array; they give arrays."""
-        arrays = [item.to_numpy() if isinstance(item, Tensor) else item for item in inputs]
-        if out := options.get("out"):
-            options["out"] = tuple(o.to_numpy() if isinstance(o, Tensor) else o for o in out)
-        return getattr(ufunc, method)(*arrays, **options)
-
-    # What the newer logits answer without being read whole
+    # Methods of the current SDK's logits, which do not copy the row from the device
 
     def top_k(self, k: int) -> list[tuple[int, float]]:
-        """The `k` best `(token_id, score)` pairs, best first."""
-        return self._engines().top_k(k)
+        """Return the top `k` `(token_id, logit)` pairs, in descending order."""
+        return self._of_engine().top_k(k)
 
     def entropy(self) -> float:
-        """How undecided the model is, in nats."""
-        return self._engines().entropy()
+        """Return the entropy of the distribution, in nats."""
+        return self._of_engine().entropy()
 
     def margin(self, k: int = 2) -> float:
-        """How far the best score is ahead of the `k`-th best."""
-        return self._engines().margin(k)
+        """Return the difference between the highest and the `k`-th highest logit."""
+        return self._of_engine().margin(k)
 
-    def _engines(self) -> Logits:
+    def _of_engine(self) -> Logits:
         if self._logits is None:
-            raise AttributeError("only the engine's own logits answer this; read `to_numpy()`")
+            raise AttributeError("only the engine's own logits have this; use `to_numpy()`")
         return self._logits
 
 
 class MaskedTensor(Tensor):
-    """Logits of the engine of which some tokens are left; made when it is read.
+    """Logits of the engine with a mask, which is applied when the array is first needed.
 
-    `mask` says which, as the engine takes it, so that nobody needs to read it.
+    The engine uses `mask` directly, so usually no one needs the array.
     """
 
     def __init__(self, logits: Tensor, mask: bytes, mask_value: float) -> None:
         """Mask logits.
 
         Args:
-            logits: The engine's.
-            mask: Which tokens are left: bit `i % 8` of byte `i // 8`.
-            mask_value: The score of the others, to whoever reads it.
+            logits: The engine's logits.
+            mask: The allowed tokens: bit `i % 8` of byte `i // 8`.
+            mask_value: The logit of all other tokens in the array.
         """
-        super().__init__(logits=logits._logits)  # noqa: SLF001  # of its own class
+        super().__init__(logits=logits._logits)  # noqa: SLF001  # its own class
         self._unmasked = logits
         self.mask = mask
         self._mask_value = mask_value
 
     def to_numpy(self) -> np.ndarray:
-        """The scores."""
+        """Return the masked logits."""
         if self._array is None:
             row = self._unmasked.to_numpy().copy()
             self._array = masked_array(row, self.mask, self._mask_value)
@@ -253,7 +266,7 @@ class MaskedTensor(Tensor):
 
 
 def masked_array(row: np.ndarray, mask: bytes, mask_value: float) -> np.ndarray:
-    """An array whose tokens that a packed mask leaves out have another score."""
+    """Set the logits of all tokens outside a packed mask, in place."""
     bits = np.zeros(row.shape[-1], np.bool_)
     given = np.unpackbits(np.frombuffer(mask, np.uint8), bitorder="little")[: len(bits)]
     bits[: len(given)] = given
@@ -262,10 +275,10 @@ def masked_array(row: np.ndarray, mask: bytes, mask_value: float) -> np.ndarray:
 
 
 class Device:
-    """Where a tensor is: of no consequence here."""
+    """A tensor's device, which has no effect."""
 
-    def __init__(self, id: int = -1) -> None:  # noqa: A002  # as it was called
-        """Name one."""
+    def __init__(self, id: int = -1) -> None:  # noqa: A002  # the name in `max.driver`
+        """Create a device."""
         self.id = id
         self.label = type(self).__name__.lower()
         self.is_host = True
@@ -289,7 +302,7 @@ class Accelerator(Device):
 
 
 class DType(enum.Enum):
-    """Kinds of numbers, by their older names."""
+    """Element types, by their names in `max.dtype`."""
 
     bool = "bool"
     int8 = "int8"
@@ -305,7 +318,7 @@ class DType(enum.Enum):
     float64 = "float64"
 
     def to_numpy(self) -> Any:
-        """The same kind in numpy."""
+        """Return the numpy type."""
         return np.dtype(self.value)
 
 
@@ -314,7 +327,7 @@ def _numpy_dtype(dtype: Any) -> Any:
 
 
 def top_k_logprob(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` best log-probabilities and their token ids, best first.  both (1, k)"""
+    """Return the top `k` logprobs and their token ids, in descending order.  both (1, k)"""
     array = logits.to_numpy() if hasattr(logits, "to_numpy") else logits
     row = np.asarray(array, np.float64).reshape(-1)
     best = np.argsort(-row, kind="stable")[:k]

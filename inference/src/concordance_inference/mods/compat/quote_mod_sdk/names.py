@@ -1,7 +1,7 @@
-"""Which names each module of the older SDK had, and where what they stand for is to be found.
+"""The names in each module of `quote_mod_sdk`, with their implementations as `module:name`.
 
-As `module:name`. Modules imported from each other freely, and authors from whichever they knew: a
-name is wherever it could be imported from.
+The modules re-exported each other's names, and mods import from any of them, so each module lists
+every name that could be imported from it.
 """
 
 _HERE = "concordance_inference.mods.compat.quote_mod_sdk"
@@ -12,7 +12,7 @@ def _at(module: str, *names: str) -> dict[str, str]:
 
 
 _EVENTS = _at("events", "Added", "ForwardPass", "ModEvent", "Prefilled", "Sampled")
-#: Names that the oldest documentation has for the events.
+#: The event names of the earliest documentation.
 _OLDEST_EVENTS = {
     f"{name}Event": f"{_HERE}.events:{name}"
     for name in ("Added", "ForwardPass", "Prefilled", "Sampled")
@@ -131,14 +131,13 @@ _MODULES: dict[str, dict[str, str]] = {
     "shared.conversation": _CONVERSATION,
     "shared.types": _TYPES | _TENSOR,
     "shared.utils": _TYPES | _at("actions", "InvalidActionError", "validate_action"),
-    # What the engine's arrays were, which logits came in and went back in.
+    # The array library of the older engine, in which logits were passed.
     "max": {},
     "max.driver": _TENSOR | _at("logits", "CPU", "Accelerator", "Device"),
     "max.dtype": _at("logits", "DType"),
 }
 
-#: By module: its names, and where each is to be found. The older server knew its SDK by the path
-#: `sdk.quote_mod_sdk` too.
+#: Module -> name -> implementation. The older server also had its SDK at `sdk.quote_mod_sdk`.
 ALIASES: dict[str, dict[str, str]] = (
     _MODULES
     | {"sdk": {}}
@@ -146,8 +145,8 @@ ALIASES: dict[str, dict[str, str]] = (
 )
 
 _NO_TRACES = (
-    "this version keeps no traces and no debug logs of mods; what a mod prints or logs goes to the "
-    "server's own output"
+    "this version keeps no traces or debug logs of mods; a mod's prints and logs go to the "
+    "server's output"
 )
 _TRACES = (
     "append_debug_logs",
@@ -163,7 +162,7 @@ _TRACES = (
     "read_debug_logs",
 )
 
-#: By module: names that were there and are not yet here, and why.
+#: Module -> name -> why it is not supported.
 REFUSED: dict[str, dict[str, str]] = {
     name: dict.fromkeys(_TRACES, _NO_TRACES)
     for name in (

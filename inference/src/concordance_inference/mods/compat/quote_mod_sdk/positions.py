@@ -1,4 +1,4 @@
-"""Where in the completion an event stands, also one that the engine did not raise."""
+"""Positions of events in the completion, including events that the engine did not raise."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ from concordance_inference.mods.compat.quote_mod_sdk.events import Added, ModEve
 
 
 class Positions:
-    """Counts the tokens of requests whose events a test or another mod makes.
+    """Tracks the completion length of requests whose events a test or another mod creates.
 
-    Such events have whatever steps their makers give them. The engine's have the position.
+    Such events have arbitrary steps; those of the engine have the right position.
     """
 
     def __init__(self) -> None:
-        """Know of no request."""
+        """Track no request yet."""
         self._ends: dict[str, int] = {}
 
     def of(self, event: ModEvent) -> int:
-        """The position that an event speaks of."""
+        """Return the position of an event; `Added` advances it."""
         position = position_of(event)
         if position is not None:
             return position
@@ -27,12 +27,15 @@ class Positions:
         return end
 
     def turns_of(self, event: ModEvent) -> str:
-        """The request among whose parts an event's takes its turn: none but this one's by hand."""
+        """Return the id under which mods of a request exclude each other.
+
+        Events created by hand get an id of their own, so that they exclude nothing else.
+        """
         by_hand = position_of(event) is None
         return f"{event.request_id} by hand {id(self)}" if by_hand else event.request_id
 
     def note(self, event: ModEvent, action: Any) -> None:
-        """Count what an answer to an event takes back."""
+        """Record a backtrack."""
         if position_of(event) is None and isinstance(action, Backtrack):
             end = self._ends.get(event.request_id, 0)
             self._ends[event.request_id] = max(0, end - action.n)

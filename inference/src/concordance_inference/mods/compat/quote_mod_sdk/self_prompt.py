@@ -16,11 +16,6 @@ from concordance_sdk.self_prompt.parts import prompt_of
 from concordance_shared import ConstraintError
 
 from concordance_inference.mods.compat.quote_mod_sdk.actions import ActionBuilder
-from concordance_inference.mods.compat.quote_mod_sdk.answers import (
-    OlderRun,
-    compiled_for,
-    completion_for,
-)
 from concordance_inference.mods.compat.quote_mod_sdk.decorator import ModCallable, mod
 from concordance_inference.mods.compat.quote_mod_sdk.events import (
     Added,
@@ -29,6 +24,11 @@ from concordance_inference.mods.compat.quote_mod_sdk.events import (
     Prefilled,
 )
 from concordance_inference.mods.compat.quote_mod_sdk.positions import Positions
+from concordance_inference.mods.compat.quote_mod_sdk.self_prompt_run import (
+    OlderRun,
+    compiled_for,
+    completion_for,
+)
 from concordance_inference.mods.compat.quote_mod_sdk.strategies.strategy_constructor import (
     ChoicesStrat,
     ListStrat,

@@ -1,8 +1,8 @@
-"""What older events and actions have in common."""
+"""A `repr` of public attributes, for events, actions and strategies."""
 
 
-class Plain:
-    """An object whose attributes can be read, set and listed; shown with what it has."""
+class AttributeRepr:
+    """An object whose `repr` lists its public attributes."""
 
     def __repr__(self) -> str:
         fields = ", ".join(
