@@ -1,4 +1,4 @@
-"""Files of mods in the style of the older SDK."""
+"""Loading files of mods that import `quote_mod_sdk`."""
 
 import pytest
 from concordance_inference.mods.loading import load_path
@@ -6,7 +6,7 @@ from concordance_inference.mods.loading import load_path
 
 @pytest.fixture(name="load")
 def _load(tmp_path):
-    """Write a file of mods and load the first that it defines."""
+    """Write a file of mods and load its first mod."""
 
     def load(source):
         (tmp_path / "older.py").write_text(source)

@@ -1,4 +1,4 @@
-"""The older action builder."""
+"""The action builder of `quote_mod_sdk`."""
 
 import pytest
 from concordance_inference.mods.compat.quote_mod_sdk.action_types import AdjustedLogits
@@ -9,7 +9,7 @@ from concordance_sdk.testing import ScriptedLogits, play
 from concordance_shared import EmittedError, FunctionCall, ModRaisedError
 
 
-def test_output_errors_and_tool_calls(load):
+def test_builder_builds_force_output_emit_error_and_tool_calls(load):
     definition = load(
         """
 from quote_mod_sdk import Prefilled, Sampled, mod
@@ -38,7 +38,7 @@ def ends(event, actions, tokenizer):
     assert caught.value.message == "no"
 
 
-def test_what_an_event_does_not_permit_is_refused_at_once(load):
+def test_builder_rejects_an_illegal_action_immediately(load):
     definition = load(
         """
 from quote_mod_sdk import InvalidActionError, Prefilled, mod
@@ -57,7 +57,7 @@ def eager(event, actions):
         play(definition, says="a")
 
 
-def test_a_row_that_is_handed_back_as_it_came_need_not_leave_the_device():
+def test_unread_logits_are_not_copied_from_the_device():
     logits = ScriptedLogits([1.0, 2.0])
     event = older_event(ForwardPass(request_id="r1", step=0, logits=logits))
 

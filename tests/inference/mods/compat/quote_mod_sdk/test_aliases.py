@@ -1,4 +1,4 @@
-"""The names of the older SDK are found by those that speak of it, and by nobody else."""
+"""The names of `quote_mod_sdk` are importable for sources that use it, and for no others."""
 
 import sys
 
@@ -15,7 +15,7 @@ def upload(source, entrypoint="raw", **fields):
     return load_payload(payload)[0]
 
 
-def test_names_are_found_by_functions_that_import_them_when_they_are_called():
+def test_aliases_are_importable_inside_functions():
     before = set(sys.modules)
     definition = upload(
         """
@@ -33,7 +33,7 @@ def raw(event, tokenizer):
     assert not names & {"quote_mod_sdk", "shared", "max", "sdk"}
 
 
-def test_an_upload_of_a_folder_whose_modules_use_the_older_names():
+def test_aliases_are_importable_in_an_upload_of_several_files():
     files = {
         "pack/mod.py": "from quote_mod_sdk import mod\nfrom .words import reply\n"
         "@mod\ndef entry(event, actions, tokenizer): return reply(event, actions, tokenizer)\n",
@@ -56,7 +56,7 @@ def test_an_upload_of_a_folder_whose_modules_use_the_older_names():
         "import shared.types\nfrom shared import types",
     ],
 )
-def test_the_modules_of_a_package_are_found_by_its_name(line):
+def test_submodules_are_importable_from_their_package(line):
     definition = upload(
         f"""
 {line}
@@ -69,10 +69,10 @@ def raw(event, tokenizer):
     assert play(definition, says="").text == "hey"
 
 
-# What is not there
+# Missing names
 
 
-def test_what_this_version_lacks_says_so_where_it_is_imported(load, monkeypatch):
+def test_an_alias_without_an_implementation_is_an_import_error(load, monkeypatch):
     table = {**aliases.ALIASES["quote_mod_sdk.flow"], "FlowEngine": "concordance_sdk.nowhere:Flow"}
     monkeypatch.setitem(aliases.ALIASES, "quote_mod_sdk.flow", table)
     with pytest.raises(ModLoadError) as caught:
@@ -86,12 +86,12 @@ def test_what_this_version_lacks_says_so_where_it_is_imported(load, monkeypatch)
     "line",
     ["from quote_mod_sdk import nothing", "import quote_mod_sdk.nowhere", "import shared.nowhere"],
 )
-def test_a_name_that_never_was_there_is_not_there(load, line):
+def test_an_unknown_name_is_an_import_error(load, line):
     with pytest.raises(ModLoadError, match="nothing|nowhere"):
         load(f"import quote_mod_sdk\n{line}")
 
 
-def test_a_file_that_defines_no_mod_is_told_so(load):
+def test_a_file_of_quote_mod_sdk_without_mods_is_an_error(load):
     with pytest.raises(ModLoadError, match="defines no mod"):
         load("from quote_mod_sdk import mod")
 
@@ -99,12 +99,12 @@ def test_a_file_that_defines_no_mod_is_told_so(load):
 # Apart from everybody else
 
 
-def test_sources_that_do_not_speak_of_the_older_sdk_find_none_of_it(load):
+def test_aliases_are_not_importable_for_other_sources(load):
     with pytest.raises(ModLoadError, match="ModuleNotFoundError"):
         load("from max.driver import Tensor")
 
 
-def test_a_package_of_the_sources_own_is_not_taken_for_the_older_one(tmp_path):
+def test_a_sources_own_package_shared_is_not_an_alias(tmp_path):
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "words.py").write_text("WORD = 'own'")
     (tmp_path / "newer.py").write_text(
@@ -115,7 +115,7 @@ def test_a_package_of_the_sources_own_is_not_taken_for_the_older_one(tmp_path):
         load_path(tmp_path)
 
 
-def test_a_package_of_the_sources_own_goes_before(tmp_path):
+def test_a_sources_own_package_has_precedence_over_aliases(tmp_path):
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "__init__.py").write_text("MARK = '!'")
     (tmp_path / "shared" / "words.py").write_text("WORD = 'own'")
@@ -131,7 +131,7 @@ def test_a_package_of_the_sources_own_goes_before(tmp_path):
     assert play(definitions[0], says="").text == "own!"
 
 
-def test_nothing_is_left_in_the_process(load):
+def test_aliases_leave_sys_modules_unchanged(load):
     before = set(sys.modules), list(sys.meta_path)
     load("from quote_mod_sdk import mod\n@mod\ndef gone(event, actions): ...")
 

@@ -1,4 +1,4 @@
-"""The conversation as older mods read it."""
+"""The conversation in `quote_mod_sdk`."""
 
 from concordance_sdk import Message, Schemas, Tool
 from concordance_sdk.testing import play
@@ -18,7 +18,7 @@ MESSAGES = (
 )
 
 
-def test_the_conversation_is_dictionaries(load):
+def test_conversation_is_a_list_of_dictionaries(load):
     definition = load(
         """
 from quote_mod_sdk import Prefilled, get_conversation, get_schemas, mod, tool_call_pairs

@@ -1,4 +1,4 @@
-"""Mods in the style of the older SDK, marked and raw, load and run unchanged."""
+"""Mods of `quote_mod_sdk`, with and without the decorator, run unchanged."""
 
 import pytest
 from concordance_inference.mods.loading import load_payload
@@ -9,7 +9,7 @@ from concordance_shared import ModRaisedError
 # What is marked
 
 
-def test_a_handler_is_called_with_event_actions_and_tokenizer(load):
+def test_a_handler_takes_event_actions_and_tokenizer(load):
     definition = load(
         """
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def greeter(event: ModEvent, actions: ActionBuilder, tokenizer: Any):
     assert play(definition, says="me").text == "Hello, me"
 
 
-def test_a_handler_may_leave_out_the_tokenizer(load):
+def test_a_handler_without_the_tokenizer_is_accepted(load):
     definition = load(
         """
 from quote_mod_sdk.mod import mod
@@ -55,7 +55,7 @@ def no_b(event, action):
     assert play(definition, script="abc").text == "aBc"
 
 
-def test_an_error_in_an_older_mod_names_it_and_the_line(load):
+def test_an_error_in_a_mod_has_its_name_and_line(load):
     definition = load(
         "from quote_mod_sdk import mod\n@mod\ndef broken(event, actions):\n    return 1 / 0\n"
     )
@@ -85,7 +85,7 @@ def upload(source, entrypoint="raw", **fields):
         "def raw(event, tokenizer): return inner(event, tokenizer)",
     ],
 )
-def test_raw_callables_that_return_actions_are_mods(raw):
+def test_callables_without_the_decorator_are_mods(raw):
     definition = upload(
         f"""
 from quote_mod_sdk import create_mod, mod
@@ -113,7 +113,7 @@ def act(event, tokenizer):
         ("event, *rest", "rest[0]"),
     ],
 )
-def test_the_arguments_of_an_older_callable_are_bound_by_their_names(arguments, mine):
+def test_arguments_of_a_callable_are_bound_by_name(arguments, mine):
     definition = upload(
         f"""
 from shared.types import ForceOutput, Prefilled
@@ -126,7 +126,7 @@ def raw({arguments}):
     assert play(definition, says="").text == "hey"
 
 
-def test_a_raw_callable_of_the_event_alone():
+def test_a_callable_of_the_event_only_is_a_mod():
     definition = upload(
         """
 from shared.types import AdjustedLogits, ForwardPass
@@ -165,7 +165,7 @@ def said(event, actions, tokenizer):
 
 
 @pytest.mark.parametrize("order", ["@counted\n@mod", "@mod\n@counted", "@counted\n@counted\n@mod"])
-def test_other_decorators_count_on_either_side(load, order):
+def test_decorators_above_and_below_mod_are_applied(load, order):
     source = DECORATED.format(order)
     payload = ModPayload(name="m", entrypoint="said", source=source)
 

@@ -1,9 +1,9 @@
-"""Events as older mods read them."""
+"""The events of `quote_mod_sdk`."""
 
 from concordance_sdk.testing import play
 
 
-def test_the_prompt_is_read_and_replaced(load):
+def test_prefilled_has_the_prompt_and_adjust_prefill_replaces_it(load):
     definition = load(
         """
 from quote_mod_sdk import Prefilled, mod
@@ -24,7 +24,7 @@ def reword(event, actions, tokenizer):
     assert played.text == "abc"
 
 
-def test_what_used_to_be_told_of_the_model_is_none(load):
+def test_the_models_internals_are_none(load):
     definition = load(
         """
 from quote_mod_sdk import ForwardPass, Prefilled, mod
@@ -44,7 +44,7 @@ def look(event, actions, tokenizer):
     assert play(definition, says="ok", prompt="Hi").text == "ok"
 
 
-def test_a_phrase_is_taken_back_by_the_older_keywords(load):
+def test_backtrack_accepts_the_older_keywords(load):
     definition = load(
         """
 from quote_mod_sdk import Added, mod, tokenize

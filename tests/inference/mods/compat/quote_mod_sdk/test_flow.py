@@ -1,4 +1,4 @@
-"""Flows as older mods define them, and the state that they look at."""
+"""Flows of `quote_mod_sdk`, and their states."""
 
 import gc
 import json
@@ -72,7 +72,7 @@ def flow(event, actions: ActionBuilder, tokenizer: Any):
          "tokenizer.encode(state.answers['sure'] + '!', add_special_tokens=False))))", "yes!"),
     ],
 )  # fmt: skip
-def test_routes(load, routes, text):
+def test_routes_are_followed(load, routes, text):
     definition = load(IMPORTS + SURE + routes + HANDLED)
 
     assert play(definition, says="yyes").text == text
@@ -132,7 +132,7 @@ LOOKED_UP = (
 )
 
 
-def test_a_state_of_the_mods_own_is_found_by_its_older_names(load):
+def test_a_custom_state_is_accessible_by_private_names(load):
     definition = load(STATEFUL)
 
     for _ in range(2):
@@ -140,7 +140,7 @@ def test_a_state_of_the_mods_own_is_found_by_its_older_names(load):
         assert played.text == 'look_up {"id": "QKX482"}: late'
 
 
-def test_a_request_that_is_over_leaves_no_state(load):
+def test_the_state_of_a_finished_request_is_dropped(load):
     definition = load(IMPORTS + SURE + "sure.on('yes', 'Done.')\n" + HANDLED)
     engine = definition.target.__wrapped__.__globals__["ENGINE"]
     request_id = play(definition, says="y").request_id
@@ -152,7 +152,7 @@ def test_a_request_that_is_over_leaves_no_state(load):
         engine._states[request_id]
 
 
-def test_definitions_and_their_summaries(load):
+def test_a_summary_route_uses_the_definition_of_its_question(load):
     definition = load(
         IMPORTS
         + SURE
@@ -170,7 +170,7 @@ def flow(event, actions, tokenizer):
     assert play(definition, says="n").text == "You said no"
 
 
-def test_in_the_engine_too(load):
+def test_flow_runs_in_the_engine(load):
     routes = "sure.then(route_tool(lambda actions, state, tokenizer: actions.tool_calls(payload={"
     payload = "'id': 'c1', 'type': 'function', 'function': {'name': 'f', 'arguments': '{}'}})))"
     definition = load(IMPORTS + SURE + routes + payload + HANDLED)

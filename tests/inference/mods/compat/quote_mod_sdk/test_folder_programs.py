@@ -1,4 +1,4 @@
-"""Larger programs of the older SDK: a package with strategies, questions and prompts of its own."""
+"""A package of modules with its own strategies, questions and prompts."""
 
 import pytest
 from concordance_inference.mods.loading import load_path, load_payload
@@ -169,7 +169,7 @@ WAYS = {  # how the files name each other, and what is given to the loader
 
 
 def files_of(up, sdk="quote_mod_sdk"):
-    """The files, which name each other by `up` and the SDK by `sdk`."""
+    """Return the files; they import each other from `up`, and the SDK from `sdk`."""
     made = {}
     for path, text in FILES.items():
         dots = "." * path.count("/") if up == "." else f"{up}."
@@ -189,7 +189,7 @@ ANSWER = '{"age": 12, "kind": "dog", "name": "Rex"}'
 
 @pytest.mark.parametrize("sdk", ["quote_mod_sdk", "sdk.quote_mod_sdk"])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_form_is_filled_in(tmp_path, way, sdk):
+def test_a_package_with_strategies_questions_and_prompts_runs(tmp_path, way, sdk):
     up, given = WAYS[way]
     written(tmp_path / "programs" / "older", files_of(up, sdk))
     definitions, _ = load_path(tmp_path / "programs" / "older" / given)
@@ -200,7 +200,7 @@ def test_a_form_is_filled_in(tmp_path, way, sdk):
 
 @pytest.mark.parametrize("field", ["source", "files"])
 @pytest.mark.parametrize("up", [".", "forms"])
-def test_it_is_uploaded(field, up):
+def test_a_package_can_be_uploaded(field, up):
     payload = ModPayload(
         name="a-Form.2", entrypoint="form", module="forms.mod", **{field: files_of(up)}
     )
@@ -211,7 +211,7 @@ def test_it_is_uploaded(field, up):
     ).replace("Rex", "Tom")
 
 
-def test_several_forms_at_once_in_the_engine(tmp_path):
+def test_concurrent_requests_of_a_package_in_the_engine(tmp_path):
     written(tmp_path, files_of("."))
     (form,) = load_path(tmp_path / "forms")[0]
     requests = [ask(prompt, call(form), max_tokens=200) for prompt in ("Hi", "Hello", "Hi")]
@@ -221,7 +221,7 @@ def test_several_forms_at_once_in_the_engine(tmp_path):
     assert all(text.startswith((b"\n", b'{"age": ')) for text in texts)
 
 
-def test_what_the_sdk_raises_is_told_with_the_authors_line(tmp_path):
+def test_an_error_raised_by_the_sdk_has_the_authors_line(tmp_path):
     files = files_of(".")
     path = "forms/questions/by_schema.py"
     wrong = files[path].replace("UntilEndType.TAG", "'TAG'").replace("erase_mode=", "until=")
@@ -255,5 +255,5 @@ class Words:
         "@mod\ndef m(event, actions):",
     ],
 )
-def test_handlers_may_have_more_arguments(load, head):
+def test_handlers_with_default_arguments_are_accepted(load, head):
     assert play(load(EXTRA.format(head)), script="no").text == "ok"

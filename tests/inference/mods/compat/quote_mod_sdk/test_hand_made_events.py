@@ -1,4 +1,4 @@
-"""Events and actions that are made by hand, as tests of older mods make them."""
+"""Events and actions created by hand, as authors' tests do."""
 
 import copy
 import pickle
@@ -75,7 +75,7 @@ ACTIONS = (
 
 
 @pytest.mark.parametrize("value", [*EVENTS, *ACTIONS], ids=lambda value: type(value).__name__)
-def test_events_and_actions_are_plain_objects(value):
+def test_events_and_actions_are_mutable_objects(value):
     kind = type(value)
     assert kind.__name__ in repr(value)
     assert vars(copy.deepcopy(value)).keys() == value.__dict__.keys()
@@ -86,7 +86,7 @@ def test_events_and_actions_are_plain_objects(value):
     assert isinstance(value, events.ModEvent | action_types.ModAction)
 
 
-def test_lists_in_them_are_lists_of_their_own():
+def test_events_and_actions_copy_their_lists():
     given = [1, 2]
     made = ForceTokens(given)
     made.tokens.append(3)
@@ -115,7 +115,7 @@ def test_lists_in_them_are_lists_of_their_own():
         (EVENTS[0], "emit_error", ("no",), True),
     ],
 )
-def test_a_builder_builds_what_its_event_permits(event, method, arguments, is_allowed):
+def test_builder_builds_the_legal_actions_of_an_event_only(event, method, arguments, is_allowed):
     build = getattr(for_event(event), method)
     if is_allowed:
         assert validate_action(event, build(*arguments)) is not None
@@ -124,7 +124,7 @@ def test_a_builder_builds_what_its_event_permits(event, method, arguments, is_al
             build(*arguments)
 
 
-def test_actions_are_checked_against_their_event():
+def test_validate_action_rejects_illegal_actions():
     assert isinstance(validate_action(EVENTS[0], None), Noop)
     with pytest.raises(ValueError, match="ForceTokens not permitted for event Prefilled"):
         validate_action(EVENTS[0], ForceTokens([1]))
@@ -134,7 +134,7 @@ def test_actions_are_checked_against_their_event():
         validate_action(EVENTS[0], "hello")
 
 
-def test_a_mod_is_called_with_an_event_and_a_tokenizer():
+def test_a_mod_is_callable_with_event_and_tokenizer():
     @create_mod
     def says(event, actions, tokenizer):
         if isinstance(event, ForwardPass):
@@ -145,7 +145,7 @@ def test_a_mod_is_called_with_an_event_and_a_tokenizer():
     assert says.__name__ == "says"
 
 
-def test_logits_are_what_the_maker_of_the_event_gave():
+def test_logits_of_a_hand_made_event_are_the_given_object():
     row = np.zeros((1, 8), np.float32)
     event = ForwardPass("r1", 0, Tensor.from_numpy(row))
 
@@ -160,7 +160,7 @@ def test_logits_are_what_the_maker_of_the_event_gave():
 
 
 class Harness:
-    """Hands events over as the older engine did, with whatever steps."""
+    """Passes hand-made events with arbitrary steps to a mod, as the older engine did."""
 
     def __init__(self, target, request_id="r1"):
         self.target, self.request_id, self.step = target, request_id, 0
@@ -184,7 +184,7 @@ class Harness:
 
 
 @pytest.mark.parametrize("completion", [None, "\n", {"suffix": "\n"}])
-def test_a_self_prompt_whose_prompt_is_erased(completion):
+def test_self_prompt_erases_the_prompt_of_hand_made_events(completion):
     asked = SelfPrompt(prompt={"text": "Q:"}, strategy=ChoicesStrat(["Y", "N"]),
                        completion=completion, erase=EraseMode.PROMPT)  # fmt: skip
     harness = Harness(asked)
@@ -208,7 +208,7 @@ def test_a_self_prompt_whose_prompt_is_erased(completion):
     assert isinstance(harness.forward(), Noop)
 
 
-def test_a_self_prompt_that_is_erased_writes_no_completion():
+def test_an_erased_self_prompt_has_no_suffix():
     harness = Harness(SelfPrompt(prompt={"text": "P"}, strategy=ChoicesStrat(["Z"]),
                                  completion="\n", erase=EraseMode.ALL))  # fmt: skip
     harness.forward()
@@ -220,7 +220,7 @@ def test_a_self_prompt_that_is_erased_writes_no_completion():
     assert (erased.n, erased.tokens) == (2, None)
 
 
-def test_choices_are_changed_for_one_request():
+def test_refresh_responses_changes_one_request():
     asked = SelfPrompt(strategy=ListStrat([ChoicesStrat(["cat", "dog"])]))
     one, two = Harness(asked, "r1"), Harness(asked, "r2")
     asked.refresh_responses(["owl"], request_id="r1", idx=0)
@@ -230,7 +230,7 @@ def test_choices_are_changed_for_one_request():
         assert "".join(map(chr, np.flatnonzero(row > -1e8))) == letters
 
 
-def test_a_mask_value_of_the_authors_own():
+def test_mask_value_sets_the_logits_of_disallowed_tokens():
     asked = SelfPrompt(strategy=ChoicesStrat(["a", "b"]), mask_value=-3)
 
     assert set(Harness(asked).forward().logits.to_numpy().tolist()) == {0.0, -3.0}
@@ -245,7 +245,7 @@ def questions(*names, **options):
 
 @pytest.mark.parametrize("erase", list(EraseMode))
 @pytest.mark.parametrize("completion", ["", "\n"])
-def test_a_flow_of_questions(erase, completion):
+def test_flow_runs_on_hand_made_events(erase, completion):
     one, two, three = questions("1", "2", "3", erase_mode=erase, completion_text=completion)
     one.then(route_question(two))
     two.then(three)
@@ -281,7 +281,7 @@ def test_a_flow_of_questions(erase, completion):
     assert engine._get_state("r1").answers == {"1": "A", "2": "A", "3": "A"}
 
 
-def test_states_are_a_dictionary():
+def test_states_of_a_flow_are_a_dictionary():
     engine = FlowEngine(entry_question=questions("1")[0])
     for request_id in ("r1", "r2"):
         Harness(engine, request_id).prefill()
@@ -297,7 +297,7 @@ def test_states_are_a_dictionary():
     assert engine._states.get("r1") is None
 
 
-def test_a_mod_says_where_a_flow_goes_on():
+def test_pending_route_and_current_question_redirect_a_flow():
     one, two = questions("1", "2")
     engine = FlowEngine(entry_question=one)
     harness = Harness(engine)
@@ -315,7 +315,7 @@ def test_a_mod_says_where_a_flow_goes_on():
     assert isinstance(harness.forward(), Noop)
 
 
-def test_questions_that_functions_lead_to_belong_to_a_definition():
+def test_all_questions_includes_targets_of_functions():
     one, two, three = questions("1", "2", "3")
     one.on("A", lambda state: two)
     two.then(lambda state: state.missing)
@@ -327,7 +327,7 @@ def test_questions_that_functions_lead_to_belong_to_a_definition():
     assert [q.name for q in definition.all_questions()] == ["1", "2", "3"]
 
 
-def test_the_fields_of_a_question():
+def test_fields_of_a_question_are_readable():
     question = FlowQuestion(name="q", prompt="?", strategy=ChoicesStrat(["A"]),
                             transitions={"a": "x"}, assignments=[print])  # fmt: skip
     question.branch(lambda state: "y")
@@ -342,7 +342,7 @@ def test_the_fields_of_a_question():
 # The conversation
 
 
-def test_a_conversation_that_is_set():
+def test_set_conversation_overrides_the_conversation():
     messages = [{"role": "user", "content": "hi"}]
     set_conversation("r1", messages)
     set_schemas("r1", [{"type": "object"}])

@@ -1,4 +1,4 @@
-"""Logits as older mods read them and hand them back."""
+"""The logits of `quote_mod_sdk`."""
 
 import numpy as np
 import pytest
@@ -29,13 +29,13 @@ def no_x(event, actions, tokenizer):
 @pytest.mark.parametrize(
     "back", ["logits", "Tensor.from_numpy(logits)", "logits.reshape(1, -1)", "logits=logits"]
 )
-def test_logits_are_read_as_numpy_and_handed_back_in_every_way(load, copy, index, back):
+def test_logits_are_read_as_numpy_and_returned_in_any_form(load, copy, index, back):
     definition = load(READ.format(copy=copy, index=index, back=back))
 
     assert play(definition, script="axb").text == "a\0b"
 
 
-def test_logits_are_handed_back_as_mlx(load):
+def test_logits_are_returned_as_an_mlx_array(load):
     definition = load(
         """
 import mlx.core as mx
@@ -53,7 +53,7 @@ def no_x(event, actions):
     assert play(definition, script="axb").text == "a\0b"
 
 
-def test_logits_answer_indexing_arithmetic_and_numpys_functions(load):
+def test_tensor_supports_indexing_arithmetic_and_numpy_functions(load):
     definition = load(
         """
 import numpy as np
@@ -77,7 +77,7 @@ def look(event, actions):
     assert play(definition, script="aaa", max_tokens=3).text == "aaa"
 
 
-def test_adjusting_only_the_temperature_leaves_the_row_to_other_mods(load):
+def test_adjusting_only_the_temperature_keeps_other_mods_logits(load):
     definition = load(
         """
 from quote_mod_sdk import ForwardPass, mod
@@ -98,7 +98,7 @@ def cool(event, actions):
 @pytest.mark.parametrize(
     "back", ["logits", "Tensor.from_numpy(logits)", "mx.array(logits)", "mx.array(logits)[None]"]
 )
-def test_logits_are_read_and_handed_back_in_the_engine_too(load, back):
+def test_logits_are_read_and_returned_in_the_engine(load, back):
     plain = run(make_engine(), ask("Hello", max_tokens=4)).ids
     definition = load(
         f"""
@@ -122,7 +122,7 @@ def other(event, actions, tokenizer):
     assert steered[1] != plain[1]
 
 
-def test_a_tensor_gives_back_the_array_that_it_was_made_of(load):
+def test_from_numpy_and_to_numpy_round_trip(load):
     definition = load(
         """
 import numpy as np
@@ -146,7 +146,7 @@ def row(scores):
     return np.array([scores], np.float32).view(OlderRow)
 
 
-def test_a_changed_row_is_an_array_of_numpy_after_all():
+def test_an_older_row_is_a_numpy_array():
     made = row([0, 0, 0, 0])
     made[0, 1] = 2.0
 

@@ -1,4 +1,4 @@
-"""Self-prompts as older mods define them and hand events to them."""
+"""Self-prompts of `quote_mod_sdk`."""
 
 import pytest
 from concordance_sdk.testing import play
@@ -68,7 +68,7 @@ def source(
         ("EraseMode.ALL", "Hello"),
     ],
 )
-def test_what_is_erased(load, added, erase, text):
+def test_erase_modes(load, added, erase, text):
     definition = load(source(completion="'\\n'", erase=erase, added=added))
 
     def model(completion):
@@ -83,7 +83,7 @@ def test_what_is_erased(load, added, erase, text):
 
 @pytest.mark.parametrize("prompt", ["'Q: '", "{'text': 'Q: '}", "{'tokens': [81, 58, 32]}"])
 @pytest.mark.parametrize("completion", ["'!'", "{'suffix': '!', 'force': True}"])
-def test_prompts_and_completions_in_every_form(load, prompt, completion):
+def test_prompt_and_completion_in_every_form(load, prompt, completion):
     definition = load(source(prompt=prompt, completion=completion))
 
     assert play(definition, script="___n__").text.startswith("Q: no!")
@@ -106,13 +106,13 @@ def test_prompts_and_completions_in_every_form(load, prompt, completion):
         ("ListStrat([ChoicesStrat(['x', 'y']), ChoicesStrat(['1', '2'])])", "x2", "x, 2"),
     ],
 )  # fmt: skip
-def test_every_strategy_is_built_by_its_older_arguments(load, strategy, says, answer):
+def test_strategy_constructors_accept_the_older_arguments(load, strategy, says, answer):
     definition = load(source(strategy, added=ENDED))
 
     assert play(definition, says=says).text == answer
 
 
-def test_the_choices_of_a_request_can_be_changed(load):
+def test_refresh_responses_changes_the_choices(load):
     definition = load(
         source().replace(
             "asked.handle_prefilled(event, tokenizer)",
@@ -123,7 +123,7 @@ def test_the_choices_of_a_request_can_be_changed(load):
     assert play(definition, script="_" * 9 + "r").text.startswith(" Choose: right")
 
 
-def test_a_declared_one(load):
+def test_self_prompt_mod_registers_a_mod(load):
     definition = load(
         """
 from quote_mod_sdk import self_prompt_mod
@@ -140,7 +140,7 @@ classifier = self_prompt_mod(
     assert play(definition, script="_" * 16 + "B").text.startswith(" Choose: A or B B\n")
 
 
-def test_in_the_engine_too(load):
+def test_self_prompt_runs_in_the_engine(load):
     definition = load(source(completion="'\\n'", erase="EraseMode.PROMPT"))
     requests = [ask(prompt, call(definition), max_tokens=24) for prompt in ("Hello", "Bye")]
     answers = run(make_engine(), *requests)

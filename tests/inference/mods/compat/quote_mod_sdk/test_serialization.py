@@ -1,7 +1,7 @@
-"""The payload that uploads an older mod."""
+"""The upload payload of a mod of `quote_mod_sdk`."""
 
 
-def test_a_mod_of_the_older_sdk_is_serialized_to_a_dictionary(load):
+def test_serialize_mod_returns_a_dictionary(load):
     definition = load(
         """
 from quote_mod_sdk import mod, serialize_mod

@@ -1,4 +1,4 @@
-"""Strategies as older mods make them."""
+"""Strategy constructors in mods."""
 
 import pytest
 from concordance_sdk.testing import play
@@ -36,7 +36,7 @@ def source(strategy, change=""):
         ("ListStrat(ChoicesStrat(['a']), min=9)", "strat.min = strat.max = 2", "_", "? a, a!"),
     ],
 )
-def test_a_strategy_can_be_changed_before_it_is_used(load, strategy, change, says, text):
+def test_fields_of_a_strategy_constructor_are_mutable(load, strategy, change, says, text):
     definition = load(source(strategy, change))
 
     assert play(definition, script=f"__{says}").text.startswith(text)
@@ -54,12 +54,12 @@ def test_a_strategy_can_be_changed_before_it_is_used(load, strategy, change, say
         ("ListStrat(ChoicesStrat(['a']), sep='', min=2, max=2)", "", "a, a"),
     ],
 )
-def test_arguments_of_a_list_that_mean_nothing_are_passed_over(load, strategy, script, text):
+def test_empty_arguments_of_a_list_are_ignored(load, strategy, script, text):
     definition = load(source(strategy))
 
     assert play(definition, script=f"__{script}").text.startswith(f"? {text}!")
 
 
-def test_a_strategy_that_has_no_choice_when_it_is_used_is_told_so(load):
+def test_a_strategy_without_choices_is_an_error(load):
     with pytest.raises(ModRaisedError, match="needs at least one choice"):
         play(load(source("ChoicesStrat([])")), script="")

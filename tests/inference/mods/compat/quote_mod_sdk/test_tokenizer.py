@@ -1,4 +1,4 @@
-"""The tokenizer as older mods use it."""
+"""The tokenizer with the interface of `transformers`."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from concordance_sdk.testing import ByteTokenizer, play
 from transformers import PreTrainedTokenizerFast
 
 
-def test_the_tokenizer_answers_as_it_used_to(load):
+def test_tokenizer_has_the_interface_of_transformers(load):
     definition = load(
         """
 from quote_mod_sdk import Prefilled, mod, tokenize
@@ -31,7 +31,7 @@ def look(event, actions, tokenizer):
     assert play(definition, says="").text == "ab"
 
 
-def test_a_tokenizer_has_one_older_face_since_others_remember_by_it():
+def test_older_tokenizer_is_cached():
     tokenizer = ByteTokenizer()
 
     assert older_tokenizer(tokenizer) is older_tokenizer(tokenizer)
@@ -75,13 +75,13 @@ ASKED = {
 
 @pytest.fixture(name="hf", scope="module")
 def _hf():
-    """One whose texts do not begin with a space that nobody wrote: ours never have it."""
+    """Remove a leading space that `transformers` adds and this tokenizer does not."""
     made = real_tokenizers.byte_level()
     return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<eos>", pad_token="<eos>")
 
 
 @pytest.mark.parametrize("asked", ASKED)
-def test_it_answers_as_those_of_transformers(hf, asked):
+def test_results_equal_those_of_transformers(hf, asked):
     tokenizer = ModelTokenizer(hf, eos_token_ids=[hf.eos_token_id], vocab_size=len(hf) + 8)
 
     assert ASKED[asked](older_tokenizer(tokenizer)) == ASKED[asked](hf)

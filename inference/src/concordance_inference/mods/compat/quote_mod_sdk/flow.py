@@ -1,9 +1,9 @@
-"""Flows as older mods define them and look into them.
+"""Flows of `quote_mod_sdk`.
 
-What differs from `concordance_sdk.flow`: what a flow does behind an answer it does at the next
-`ForwardPass`, since older mods drop what it answers to `Added`; a request's state is found under
-older, private names, says which question is asked, and may say which is asked next; what a
-question's `then` says goes before its branches; and fields can be read and set.
+Differences from `concordance_sdk.flow`: a flow continues after an answer at the next `ForwardPass`,
+since mods often drop the action returned for `Added`; mods read the states of requests under
+private names; a state has the current question, and can be set to the next one; a question's `then`
+has precedence over its branches; and fields are mutable.
 """
 
 import inspect
@@ -38,22 +38,22 @@ logger = logging.getLogger(__name__)
 TState = TypeVar("TState")
 
 RouteTarget = Any
-"""What names a route: a route, a question, a definition, a message, nothing, or a function of the
-state that gives one of them."""
+"""A route, a question, a definition, a message, `None`, or a function of the state that returns one
+of these."""
 RouteSpec = Any
 
 
 class FlowRoute(flow.FlowRoute, frozen=False):  # type: ignore[misc]  # msgspec allows it
-    """Where a flow goes; a tool's function may be given as `callback`, and a message be none."""
+    """A step of a flow; `callback` is another name for a tool's function."""
 
     callback: Callable[..., Any] | None = None
 
     def __class_getitem__(cls, _: Any) -> type[Self]:
-        """Itself, whatever a state is said to be."""
+        """Accept a type argument."""
         return cls
 
     def __post_init__(self) -> None:
-        """Find the function under either name, take no message for an empty one, and check."""
+        """Normalize `callback` and `message`, then validate."""
         if self.kind is RouteKind.MESSAGE:
             force_setattr(self, "message", self.message or "")
         if self.kind is RouteKind.TOOL:
@@ -64,38 +64,38 @@ class FlowRoute(flow.FlowRoute, frozen=False):  # type: ignore[misc]  # msgspec 
 
 
 def route_question(question: Any) -> FlowRoute:
-    """Ask this question next, or the first one of a definition."""
+    """Continue with a question, or with the first one of a definition."""
     return FlowRoute(RouteKind.QUESTION, target=question)
 
 
 def route_message(text: str | None) -> FlowRoute:
-    """Write a text, if any, and end the completion."""
+    """Append a text, if any, and end the completion."""
     return FlowRoute(RouteKind.MESSAGE, message=text)
 
 
 def route_output(text: str) -> FlowRoute:
-    """Make a text the whole completion."""
+    """Replace the completion by a text."""
     return FlowRoute(RouteKind.OUTPUT, message=text)
 
 
 def route_summary(message: str | None = None) -> FlowRoute:
-    """Write what the flow's definition makes of the answers, or else a text, and end."""
+    """Append the summary of the flow's definition, or else `message`, and end the completion."""
     return FlowRoute(RouteKind.SUMMARY, message=message)
 
 
 def route_tool(callback: Callable[..., Any]) -> FlowRoute:
-    """Let a function of `(actions, state, tokenizer)` make the action."""
+    """Let a function of `(actions, state, tokenizer)` return the action."""
     return FlowRoute(RouteKind.TOOL, callback=callback)
 
 
 def route_noop() -> FlowRoute:
-    """End the flow, and let the model go on by itself."""
+    """End the flow; the model continues freely."""
     return FlowRoute(RouteKind.NOOP)
 
 
 @runtime_checkable
 class FlowState(Protocol):
-    """What a flow needs of a state."""
+    """The attributes of a state that a flow uses."""
 
     request_id: str
     current_question: Any
@@ -106,7 +106,7 @@ class FlowState(Protocol):
 
 @dataclass
 class RequestState:
-    """The state of a request whose flow names none of its own."""
+    """The default state of a request."""
 
     request_id: str
     current_question: Any = None
@@ -117,10 +117,10 @@ class RequestState:
 
 @dataclass(eq=False)
 class FlowQuestion(_AnyQuestion[Any], Generic[TState]):
-    """A question that asks what its fields say when it is asked.
+    """A question whose fields can be changed until it starts.
 
-    An answer leads where `on` says; else where `then` or `otherwise` says; else where the first
-    function given to `branch` says that says anything.
+    The route after an answer is the first of: the matching `on`; `then` or `otherwise`; the first
+    `branch` that returns one.
     """
 
     name: str
@@ -138,23 +138,23 @@ class FlowQuestion(_AnyQuestion[Any], Generic[TState]):
         return f"FlowQuestion({self.name!r})"
 
     def then(self, target: RouteTarget) -> Self:
-        """Go there after any answer that `on` says nothing about."""
+        """Continue with a target after any answer without a matching `on`."""
         return cast(Self, super().then(target))
 
     def branch(self, resolver: Callable[[Any], RouteTarget]) -> Self:
-        """Go where a function of the state says, if nothing else says where to go."""
+        """Continue with the result of a function of the state, if there is no other route."""
         self._require_function(resolver, "branch", "the state")
         self.branch_resolvers.append(resolver)
         return self
 
     def with_auto_answer(self, function: Callable[[Any], str | None]) -> Self:
-        """Take the answer that a function of the state knows; ask if it is none."""
+        """Skip the question if a function of the state returns its answer."""
         self._require_function(function, "with_auto_answer", "the state")
         self.auto_answer_fn = function
         return self
 
     def target_after(self, answer: str, state: Any) -> RouteTarget:
-        """Where an answer leads; a branch that fails is logged and passed over."""
+        """Return the target after an answer; a branch that raises is logged and skipped."""
         for known in (answer.lower(), answer.strip().lower()):
             if self.transitions.get(known) is not None:
                 return self.transitions[known]
@@ -164,47 +164,47 @@ class FlowQuestion(_AnyQuestion[Any], Generic[TState]):
             try:
                 target: Any = resolver(state)
             except Exception:
-                logger.warning("a branch of %r failed; it is passed over", self, exc_info=True)
+                logger.warning("a branch of %r failed; it is skipped", self, exc_info=True)
                 continue
             if target is not None:
                 return target
         return None
 
     def resolve_route(self, state: Any, answer: str | None = None) -> flow.FlowRoute | None:
-        """The route that an answer leads to; `None` if nothing says where to go."""
+        """Return the route after an answer; `None` if there is none."""
         target = self.target_after(answer or "", state)
         return None if target is None else RouteBudget(state).resolve(target, self)
 
     def known_answer(self, state: Any) -> str | None:
-        """The answer, if it need not be asked for; one that cannot be found or read is asked."""
+        """Return the auto-answer, if there is one; `None` if it raises, or is not a string."""
         if self.auto_answer_fn is None:
             return None
         try:
             known: Any = self.auto_answer_fn(state)
         except Exception:
-            logger.info("the auto-answer of %r failed; it is asked", self, exc_info=True)
+            logger.info("the auto-answer of %r failed; the model is asked", self, exc_info=True)
             return None
         return known.strip() or None if isinstance(known, str) else None
 
     def assign_known(self, state: Any, answer: str) -> None:
-        """Do with a known answer what is to be done; what fails is logged and passed over."""
+        """Run the assignments for an auto-answer; one that raises is logged and skipped."""
         for assign in self.assignments:
             try:
                 assign(state, answer)
             except Exception:
-                logger.warning("an assignment of %r failed", self, exc_info=True)
+                logger.warning("an assignment of %r failed; it is skipped", self, exc_info=True)
 
     def start(self, tokenizer: Any) -> OlderRun:
-        """Begin to ask what the fields say now."""
+        """Start a self-prompt with the current fields."""
         return self.asking.start(tokenizer)
 
     def value_of(self, answer: str) -> str:
-        """The answer: older states keep nothing else."""
+        """Return the answer itself: the states of `quote_mod_sdk` contain texts only."""
         return answer
 
     @property
     def asking(self) -> SelfPrompt:
-        """The self-prompt that asks what the fields say now."""
+        """A self-prompt with the current fields."""
         return SelfPrompt(
             prompt={"text": self.prompt},
             strategy=self.strategy,
@@ -215,14 +215,14 @@ class FlowQuestion(_AnyQuestion[Any], Generic[TState]):
 
 @dataclass(eq=False)
 class FlowDefinition(flow.FlowDefinition[Any], Generic[TState]):
-    """A part of a flow: where it begins, and the summary that `route_summary` writes in it."""
+    """A part of a flow: its first question, and the summary of `route_summary`."""
 
     name: str
     root: Any
     summary_builder: Callable[[Any], str]
 
     def all_questions(self) -> list[Any]:
-        """Its questions, also those that functions lead to whatever the state."""
+        """Return all reachable questions, including those behind functions of any state."""
         found: dict[int, Any] = {}
         waiting: list[Any] = [self.root]
         while waiting:
@@ -235,10 +235,10 @@ class FlowDefinition(flow.FlowDefinition[Any], Generic[TState]):
 
 
 def _question_of(target: Any) -> Any:
-    """The question that a target leads to, as far as can be told without a request."""
+    """Return the question of a target; a function is called with an empty state."""
     try:
         found = target(RequestState("__introspect__")) if callable(target) else target
-    except Exception:  # it wanted to know more than there is
+    except Exception:  # it needs a real state
         return None
     found = found.target if isinstance(found, flow.FlowRoute) else found
     return found.root if isinstance(found, FlowDefinition) else found
@@ -250,11 +250,11 @@ class _Run(FlowRun[Any]):
     def __init__(self, engine: "FlowEngine[Any]", state: Any) -> None:
         super().__init__(engine.entry_question, state, lambda _: None)
         self._engine = engine
-        self.has_said_its_last = False
-        self.told: Any = None  # the question that the state was said to be asked
+        self.is_finished = False  # the last text of the flow has been written
+        self.shown: Any = None  # the question last stored in `state.current_question`
 
     def added(self, event: Any, actions: Any, tokenizer: Any) -> Any:
-        """Follow an answer. What comes behind it is done at the next `ForwardPass`."""
+        """Follow an answer. The flow continues after it at the next `ForwardPass`."""
         del tokenizer
         if self._asked is None:
             return None
@@ -262,15 +262,15 @@ class _Run(FlowRun[Any]):
         return None if self._asked.is_complete else edit.action(actions)
 
     def go_to(self, target: Any) -> None:
-        """Go where the state was told to go, whatever is being asked."""
+        """Continue with a target, even in the middle of a question."""
         self._asked = None
         self._pending = RouteBudget(self.state).resolve(target, self._question)
-        self.has_said_its_last = False
+        self.is_finished = False
 
     def _past_what_is_known(
         self, route: flow.FlowRoute, budget: RouteBudget[Any]
     ) -> flow.FlowRoute:
-        """Follow a route over questions with known answers that lead on."""
+        """Follow a route past questions with auto-answers."""
         while route.kind is RouteKind.QUESTION:
             question: Any = self._enter(route.target)
             answer = question.known_answer(self.state)
@@ -281,7 +281,7 @@ class _Run(FlowRun[Any]):
             question.assign_known(self.state, answer)
             target = question.target_after(answer, self.state)
             if target is None:
-                return route  # it is known, and leads nowhere: it is asked
+                return route  # an auto-answer without a route is ignored
             route = budget.resolve(target, question)
         return route
 
@@ -300,7 +300,7 @@ class _Run(FlowRun[Any]):
         tokenizer: Any = edit.tokenizer
         end = getattr(tokenizer, "eos_token_id", None)
         ids = tokenizer.encode(text, add_special_tokens=False)
-        self.has_said_its_last = True
+        self.is_finished = True
         return edit.write([*ids, *(() if end is None else (int(end),))])
 
     def _call(self, route: flow.FlowRoute, edit: PendingEdit) -> Any:
@@ -320,7 +320,7 @@ class _Run(FlowRun[Any]):
 
 
 def _called(function: Callable[..., Any], edit: PendingEdit, state: Any) -> Any:
-    """What a tool's function answers; one that takes one argument is given the state."""
+    """Call a tool's function; one with a single argument gets the state."""
     try:
         inspect.signature(function).bind(edit.actions, state, edit.tokenizer)
     except TypeError:
@@ -331,9 +331,9 @@ def _called(function: Callable[..., Any], edit: PendingEdit, state: Any) -> Any:
 
 
 class FlowEngine(Generic[TState]):
-    """Asks a flow's questions one after the other, in any number of requests.
+    """Runs a flow in any number of requests.
 
-    The states of requests are found as `_get_state(id)` and in `_states`.
+    Mods read the states of requests from the private `_get_state(id)` and `_states`.
     """
 
     def __init__(
@@ -346,14 +346,14 @@ class FlowEngine(Generic[TState]):
         """Define an engine.
 
         Args:
-            entry_question: Where every request begins.
-            flows: Definitions, by name: in their questions, `route_summary` writes their summary.
-            state_factory: Makes the state of a request, given its id.
+            entry_question: The first question of every request.
+            flows: Name -> definition, whose summary `route_summary` uses in its questions.
+            state_factory: Creates the state of a request from its id.
 
         Raises:
-            FlowError: It begins with something else than a question.
+            FlowError: `entry_question` is not a question.
         """
-        flow.FlowEngine[Any](entry_question=entry_question)  # refuses what it would refuse
+        flow.FlowEngine[Any](entry_question=entry_question)  # validates it
         self.entry_question = entry_question
         self.flows = dict(flows or {})
         self._state_factory = state_factory or RequestState
@@ -365,27 +365,27 @@ class FlowEngine(Generic[TState]):
 
     @property
     def _constraints(self) -> dict[str, SelfPrompt]:
-        """The self-prompts of the questions that requests are being asked."""
+        """The self-prompts of the current questions of all requests, by name."""
         runs = [self._runs.get(request_id) for request_id in self._runs.request_ids()]
         asked = [run.question for run in runs if run and run.question]
         return {question.name: cast(Any, question).asking for question in asked}
 
     def handle_event(self, event: Any, actions: ActionBuilder, tokenizer: Any) -> Any:
-        """Answer any event of a request.
+        """Handle any event of a request; return an action.
 
         Raises:
             ConstraintError: A question's strategy cannot be enforced.
-            FlowError: A route leads nowhere, or never ends.
+            FlowError: A route has no valid target, or does not terminate.
         """
         request_id = getattr(event, "request_id", None)
         if not isinstance(request_id, str) or tokenizer is None:
             return actions.noop()
         run = self._runs[request_id]
-        if not self._goes_on(run):
+        if not self._follow_state(run):
             return actions.noop()
         action = self._handle(run, event, actions, tokenizer)
         self._positions.note(event, action)
-        self._tell_state(run)
+        self._show_question(run)
         return actions.noop() if action is None else action
 
     def _handle(self, run: _Run, event: ModEvent, actions: Any, tokenizer: Any) -> Any:
@@ -397,32 +397,35 @@ class FlowEngine(Generic[TState]):
             run.state.pending_route = None
         return None
 
-    def _goes_on(self, run: _Run) -> bool:
-        """Go where a mod has told the state to go; whether there is anything to go on with."""
+    def _follow_state(self, run: _Run) -> bool:
+        """Apply a mod's changes of `pending_route` or `current_question`; False ends the flow.
+
+        `run.shown` is the question that the flow itself stored, so a difference is a mod's change.
+        """
         state = run.state
-        wanted = getattr(state, "pending_route", None)
-        if wanted is not None:
+        target = getattr(state, "pending_route", None)
+        if target is not None:
             state.pending_route = None
         else:
-            wanted = getattr(state, "current_question", run.told)
-            if wanted is None and run.told is not None:
-                return False  # a mod has put an end to it
-            wanted = None if wanted is run.told else wanted
-        if wanted is not None:
-            run.go_to(wanted)
+            target = getattr(state, "current_question", run.shown)
+            if target is None and run.shown is not None:
+                return False
+            target = None if target is run.shown else target
+        if target is not None:
+            run.go_to(target)
         return True
 
-    def _tell_state(self, run: _Run) -> None:
-        """Say in the state which question is asked."""
+    def _show_question(self, run: _Run) -> None:
+        """Store the current question in the state."""
         if hasattr(run.state, "current_question"):
-            asked = run.question or self.entry_question
-            run.state.current_question = run.told = None if run.has_said_its_last else asked
+            question = run.question or self.entry_question
+            run.state.current_question = run.shown = None if run.is_finished else question
 
     def _get_state(self, request_id: str) -> Any:
         return self._runs[request_id].state
 
     def state(self, request_id: str) -> Any:
-        """The state of a request; made anew for one that is not known."""
+        """Return the state of a request; create it for an unknown one."""
         return self._get_state(request_id)
 
 
@@ -436,7 +439,7 @@ class _Placed:
 
 
 class _States(MutableMapping[str, Any]):
-    """The states of an engine as the dictionary that they used to be in."""
+    """The states of an engine, as the dictionary of `quote_mod_sdk`."""
 
     def __init__(self, runs: PerRequest[_Run]) -> None:
         self._runs = runs

@@ -1,8 +1,8 @@
-"""Self-prompts as older mods define them and hand events to them.
+"""Self-prompts of `quote_mod_sdk`.
 
-What differs from `concordance_sdk.self_prompt`: the answer may follow a strategy of the author's
-own; a self-prompt is complete when what it erases has been asked for, not before; an answer whose
-prompt is erased stays alone; and every handler but `handle_prefilled` answers with an action.
+Differences from `concordance_sdk.self_prompt`: the strategy can be the author's own; a self-prompt
+is complete only once its erasure has been requested; an answer whose prompt is erased has no
+suffix; and every handler except `handle_prefilled` returns an action.
 """
 
 import copy
@@ -34,15 +34,15 @@ from concordance_inference.mods.compat.quote_mod_sdk.strategies.strategy_constru
     ListStrat,
 )
 
-#: The score of a token that is not allowed, to whoever reads the masked logits.
+#: Default logit of tokens that are not allowed, for mods that read the masked logits.
 MASK_VALUE = -1e9
 
 
 class SelfPrompt:
-    """A prompt that is put into the completion, an answer under a strategy, and what stays.
+    """A prompt that is forced into the completion, and an answer that follows a strategy.
 
-    Hand it the events of a request by `handle_prefilled`, `handle_forward_pass` and `handle_added`.
-    What `handle_added` answers may be dropped: what matters is asked for again.
+    Pass the events of a request to `handle_prefilled`, `handle_forward_pass` and `handle_added`. A
+    mod may drop the action of `handle_added`: what matters is requested again.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class SelfPrompt:
         """Define a self-prompt.
 
         Args:
-            prompt: What is put there: `{"text": ...}` or `{"tokens": [...]}`, a text or tokens.
-            strategy: What the answer may be: a constructor, or a strategy of the author's own.
-            completion: Text that is written behind the answer, or a mapping with it as `suffix`.
-            erase: What is taken back once there is an answer.
-            argmax_sampling: Take the likeliest of the allowed tokens.
-            mask_value: The score of those that are not.
+            prompt: The forced prompt: `{"text": ...}` or `{"tokens": [...]}`, a text or tokens.
+            strategy: The strategy of the answer: a constructor, or the author's own.
+            completion: The suffix after the answer, or a mapping with it as `suffix`.
+            erase: What to erase once the answer is complete.
+            argmax_sampling: Choose the most probable allowed token.
+            mask_value: The logit of tokens that are not allowed.
 
         Raises:
-            ConstraintError: The prompt or the strategy is none.
+            ConstraintError: The prompt or the strategy is invalid.
         """
         _require_strategy(strategy)
         self._prompt = prompt_of(prompt)
@@ -80,14 +80,14 @@ class SelfPrompt:
 
     @property
     def _states(self) -> "_States":
-        """What is known of each request, to be looked at."""
+        """The states of requests; mods read this private attribute."""
         return _States(self._run_of, self.answer_tokens)
 
     def start(self, tokenizer: Any, strategy: Any = None) -> OlderRun:
-        """Begin to ask, by hand.
+        """Return a run for one request.
 
         Raises:
-            ConstraintError: There is no such answer, or not with this tokenizer.
+            ConstraintError: The strategy allows no answer, or not with this tokenizer.
         """
         strategy = strategy or self._strategy
         completion = completion_for(strategy, self._completion, self._erase, tokenizer)
@@ -105,7 +105,7 @@ class SelfPrompt:
         )
 
     def handle_event(self, event: ModEvent, actions: ActionBuilder, tokenizer: Any) -> Any:
-        """Answer any event of a request."""
+        """Handle any event of a request; return an action."""
         if isinstance(event, Prefilled):
             self.handle_prefilled(event, tokenizer)
         if isinstance(event, ForwardPass):
@@ -115,17 +115,17 @@ class SelfPrompt:
         return actions.noop()
 
     def handle_prefilled(self, event: Prefilled, tokenizer: Any) -> None:
-        """Make the strategy ready before the model reads the prompt; may be left out."""
+        """Compile the strategy before prefill; optional."""
         if tokenizer is not None:
             self._running(event.request_id, tokenizer)
 
     def handle_forward_pass(
         self, event: ForwardPass, actions: ActionBuilder, tokenizer: Any
     ) -> Any:
-        """Put the prompt there, say what the model may decide between, or erase.
+        """Force the prompt, restrict sampling to the allowed tokens, or erase.
 
         Raises:
-            ConstraintError: There is no such answer, or not with this tokenizer.
+            ConstraintError: The strategy allows no answer, or not with this tokenizer.
         """
         if tokenizer is None:
             return actions.noop()
@@ -134,13 +134,13 @@ class SelfPrompt:
         if run.waits(self._positions.turns_of(event), position):
             return actions.noop()
         edit = run.before(position)
-        is_decided = bool(edit) or run.is_complete
-        action = edit.action(cast(Any, actions)) if is_decided else run.masked(cast(Any, actions))
+        has_edit = bool(edit) or run.is_complete
+        action = edit.action(cast(Any, actions)) if has_edit else run.masked(cast(Any, actions))
         self._positions.note(event, action)
         return action or actions.noop()
 
     def handle_added(self, event: Added, actions: ActionBuilder, tokenizer: Any) -> Any:
-        """Follow the answer; what must come behind, if that is known. `None` for nothing."""
+        """Follow the answer; return an action that forces what must come next, or `None`."""
         del tokenizer
         position = self._positions.of(event)
         run = self._run_of(event.request_id)
@@ -151,12 +151,12 @@ class SelfPrompt:
         return action
 
     def is_complete(self, request_id: str) -> bool:
-        """Whether a request has its answer, and what is erased was asked for."""
+        """True if a request has its answer, and the erasure has been requested."""
         run = self._run_of(request_id)
         return run is not None and run.is_settled
 
     def answer_tokens(self, request_id: str) -> list[int] | None:
-        """The token ids of a request's answer; `None` before it is complete."""
+        """Return the token ids of a request's answer; `None` before it is complete."""
         asked, run = self._asked.get(request_id), self._run_of(request_id)
         if asked is None or run is None or not run.is_settled:
             return None
@@ -168,13 +168,13 @@ class SelfPrompt:
         request_id: str | None = None,
         idx: int | None = None,
     ) -> None:
-        """Give other choices, if the answer is one of several texts.
+        """Replace the choices, if the answer is one of several texts.
 
         Args:
-            responses: The choices from now on.
-            request_id: For this request only, which is then asked anew; for all others too that
-                have not begun, if left out.
-            idx: Which element of a list it is whose choices change.
+            responses: The new choices.
+            request_id: The request to change and restart; by default, all requests that have not
+                started.
+            idx: The index of the list element whose choices change.
         """
         choices = [str(response) for response in responses or ()]
         if request_id is None:
@@ -195,7 +195,7 @@ class SelfPrompt:
 
 
 class _Asked:
-    """A self-prompt in one request."""
+    """The state of a self-prompt in one request."""
 
     def __init__(self, strategy: Any) -> None:
         self.strategy = strategy
@@ -204,7 +204,7 @@ class _Asked:
 
 
 class _States:
-    """The states of a self-prompt as the dictionary that they used to be in, to be read."""
+    """The states of a self-prompt, as the dictionary of `quote_mod_sdk`; read-only."""
 
     def __init__(
         self, run_of: Callable[[str], OlderRun | None], answer_of: Callable[[str], Any]
@@ -213,7 +213,7 @@ class _States:
         self._answer_of = answer_of
 
     def get(self, request_id: str, default: Any = None) -> Any:
-        """What is known of a request."""
+        """Return the state of a request."""
         run = self._run_of(request_id)
         if run is None:
             return default
@@ -245,24 +245,24 @@ def self_prompt_mod(
     mask_value: float = MASK_VALUE,
     name: str = "self_prompt",
 ) -> ModCallable:
-    """Make a mod that asks a self-prompt where the completion begins; it is registered.
+    """Create and register a mod that runs a self-prompt at the start of the completion.
 
     Raises:
-        ConstraintError: The prompt or the strategy is none.
+        ConstraintError: The prompt or the strategy is invalid.
     """
     self_prompt = SelfPrompt(
         prompt=prompt, strategy=strategy, completion=completion, erase=erase, mask_value=mask_value
     )
 
     def handler(event: ModEvent, actions: ActionBuilder, tokenizer: Any) -> Any:
-        """Asks a self-prompt where the completion begins."""
+        """Run a self-prompt at the start of the completion."""
         return self_prompt.handle_event(event, actions, tokenizer)
 
     handler.__name__ = name
     return mod(handler)
 
 
-def self_prompt_constrained_mod(  # as it was
+def self_prompt_constrained_mod(
     *,
     prompt_text: str | None = None,
     allowed_responses: Sequence[str],
@@ -272,7 +272,7 @@ def self_prompt_constrained_mod(  # as it was
     mask_value: float = MASK_VALUE,
     tokenizer: Any = None,
 ) -> ModCallable:
-    """Make a mod that asks for one of several texts: how `self_prompt_mod` was first written."""
+    """Create and register a mod that prompts for one of several texts."""
     del tokenizer
     given: Mapping[str, Any] = {"text": prompt_text or ""}
     if prompt_tokens is not None:
@@ -291,15 +291,16 @@ def _require_strategy(strategy: Any) -> None:
     names = ("into_strategy", "write", "allowed_tokens")
     if isinstance(strategy, type) or not any(hasattr(strategy, name) for name in names):
         is_class = isinstance(strategy, type)
-        instead = f"; make one of it: {strategy.__name__}(...)" if is_class else ""
+        instead = f"; create an instance: {strategy.__name__}(...)" if is_class else ""
         raise ConstraintError(
-            f"the strategy of a SelfPrompt is a ChoicesStrat, UntilStrat, CharsStrat or ListStrat, "
-            f"or has `into_strategy(tokenizer)`, not {strategy!r:.60}{instead}"
+            f"the strategy of a SelfPrompt is {strategy!r:.60}; it must be a ChoicesStrat, "
+            "UntilStrat, CharsStrat or ListStrat, or have `into_strategy(tokenizer)`"
+            f"{instead}"
         )
 
 
 def _with_choices(strategy: Any, choices: list[str], idx: int | None) -> Any:
-    """A strategy with other choices; one that is not made of choices as it is."""
+    """Return a strategy with other choices; unchanged if it has none."""
     if isinstance(strategy, ChoicesStrat):
         changed: Any = copy.copy(strategy)
         changed.choices = choices

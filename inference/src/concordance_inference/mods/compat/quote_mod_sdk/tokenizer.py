@@ -1,4 +1,4 @@
-"""The model's tokenizer with the methods and names that older mods use: those of `transformers`."""
+"""The model's tokenizer with the interface of `transformers`, which mods of `quote_mod_sdk` use."""
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,40 +7,37 @@ from typing import Any, cast
 import numpy as np
 from concordance_sdk import Tokenizer
 
-#: What a call can be given that is answered here.
+from concordance_inference.mods.compat.quote_mod_sdk.special_tokens import SpecialTokens
+
+#: Options of a call that do not need the `transformers` tokenizer.
 _OPTIONS = {"add_special_tokens", "truncation", "max_length", "return_tensors"}
 
 
 class Encoding(dict[str, Any]):
-    """What a called tokenizer gives: `input_ids` and `attention_mask`, by key or by name."""
+    """A called tokenizer's result: `input_ids` and `attention_mask`, as keys or attributes."""
 
     def __getattr__(self, name: str) -> Any:
-        """What stands under a key."""
+        """Return the value of a key."""
         try:
             return self[name]
         except KeyError:
             raise AttributeError(name) from None
 
 
-class OlderTokenizer:
-    """A tokenizer that also answers as those of `transformers` do.
+class OlderTokenizer(SpecialTokens):
+    """A tokenizer with the interface of `transformers`.
 
-    It never adds special tokens of its own accord, whatever is asked. What is not said here, the
-    tokenizer itself answers, or that of `transformers` beneath it.
+    It never adds special tokens, not even with `add_special_tokens=True`. Other attributes come
+    from the wrapped tokenizer, or from its `transformers` tokenizer.
     """
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        """Answer for a tokenizer."""
-        self._tokenizer = tokenizer
-        self._hf: Any = getattr(tokenizer, "hf", None)
 
     @property
     def modern(self) -> Tokenizer:
-        """The tokenizer itself."""
+        """The wrapped tokenizer."""
         return self._tokenizer
 
     def __getattr__(self, name: str) -> Any:
-        """What else is asked, the tokenizer itself answers, or the one beneath it."""
+        """Return an attribute of the wrapped tokenizer, or of its `transformers` tokenizer."""
         if name.startswith("__"):
             raise AttributeError(name)
         if self._hf is None or hasattr(self._tokenizer, name):
@@ -56,7 +53,7 @@ class OlderTokenizer:
     # Text to token ids and back
 
     def encode(self, text: Any, text_pair: Any = None, *_: Any, **options: Any) -> Any:
-        """Token ids of a text, without special tokens that it does not spell out.
+        """Return the token ids of a text, without additional special tokens.
 
         Returns:
             A list, or with `return_tensors` an array of shape (1, tokens).
@@ -72,18 +69,18 @@ class OlderTokenizer:
         skip_special_tokens: bool = False,  # noqa: FBT001, FBT002
         **options: Any,
     ) -> str:
-        """Text of token ids, or of one."""
+        """Return the text of one or several token ids."""
         del options
         return self._tokenizer.decode(_ids(token_ids), skip_special_tokens=skip_special_tokens)
 
     def batch_decode(self, sequences: Iterable[Any], *args: Any, **options: Any) -> list[str]:
-        """Texts of several lists of token ids."""
+        """Return the texts of several lists of token ids."""
         return [self.decode(each, *args, **options) for each in sequences]
 
     def __call__(self, text: Any, text_pair: Any = None, *args: Any, **options: Any) -> Any:
-        """The token ids of a text, or of each of several, as `input_ids`.
+        """Return the token ids of one or several texts, as `input_ids`.
 
-        What else the tokenizer of `transformers` can be asked for, padding say, it answers itself.
+        Calls with other options, such as padding, go to the `transformers` tokenizer.
         """
         if self._hf is not None and (text_pair or args or options.keys() - _OPTIONS):
             options["add_special_tokens"] = False
@@ -100,31 +97,31 @@ class OlderTokenizer:
     encode_plus = batch_encode_plus = __call__
 
     def tokenize(self, text: str, **options: Any) -> list[str]:
-        """How the tokens of a text are written."""
+        """Return the names of the tokens of a text."""
         del options
         return self.convert_ids_to_tokens(self.encode(text))
 
     # Tokens
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:  # noqa: FBT001, FBT002
-        """How a token is written, or each of several."""
+        """Return the names of one or several token ids."""
         if not isinstance(ids, Iterable):
-            return self._written(int(ids))
+            return self._token_name(int(ids))
         skipped = self._tokenizer.special_token_ids if skip_special_tokens else ()
-        return [self._written(i) for i in _ids(ids) if i not in skipped]
+        return [self._token_name(i) for i in _ids(ids) if i not in skipped]
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
-        """The id of a token, or of each of several; that of the unknown token for others."""
+        """Return the ids of one or several token names; the unknown token's id for other names."""
         if isinstance(tokens, str):
             return self.get_vocab().get(tokens, self.unk_token_id)
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """The text of tokens as they are written."""
+        """Return the text of token names."""
         return self.decode(self.convert_tokens_to_ids(list(tokens)))
 
     def get_vocab(self) -> dict[str, int]:
-        """The id of each token as it is written; of several written alike, the first."""
+        """Return token name -> id; the first id if several tokens have the same name."""
         return dict(self._vocab)
 
     vocab = property(get_vocab)
@@ -133,107 +130,33 @@ class OlderTokenizer:
     def _vocab(self) -> dict[str, int]:
         vocab: dict[str, int] = {}
         for token_id in range(len(self)):
-            if (written := self._written(token_id)) is not None:  # ids with no token have no name
-                vocab.setdefault(str(written), token_id)
+            if (name := self._token_name(token_id)) is not None:  # unused ids have no name
+                vocab.setdefault(str(name), token_id)
         return vocab
-
-    def _written(self, token_id: int) -> Any:
-        if self._hf is not None:
-            return self._hf.convert_ids_to_tokens(token_id)
-        return self.decode(token_id)
-
-    # Special tokens
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """The special tokens; where `transformers` knows, those that have a role."""
-        said: Any = getattr(self._hf, "all_special_ids", self._tokenizer.special_token_ids)
-        return sorted(int(token_id) for token_id in said)
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """How the special tokens are written."""
-        return [str(self._written(token_id)) for token_id in self.all_special_ids]
-
-    @property
-    def special_tokens_map(self) -> dict[str, str]:
-        """How the special tokens of each role are written."""
-        roles = {f"{role}_token": self._token_of(role) for role in ("bos", "eos", "unk", "pad")}
-        return {role: token for role, token in roles.items() if token is not None}
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """The token that ends a completion; one of them, if there are several."""
-        said = self._said("eos_token_id")
-        ends = self._tokenizer.eos_token_ids
-        return said if said in ends else min(ends, default=None)
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """The token that begins a text, if there is one."""
-        return self._said("bos_token_id")
-
-    @property
-    def pad_token_id(self) -> int | None:
-        """The token that fills up a batch, if there is one."""
-        return self._said("pad_token_id")
-
-    @property
-    def unk_token_id(self) -> int | None:
-        """The token for what no other stands for, if there is one."""
-        return self._said("unk_token_id")
-
-    @property
-    def eos_token(self) -> str | None:
-        """How the token is written that ends a completion."""
-        return self._token_of("eos")
-
-    @property
-    def bos_token(self) -> str | None:
-        """How the token is written that begins a text."""
-        return self._token_of("bos")
-
-    @property
-    def pad_token(self) -> str | None:
-        """How the token is written that fills up a batch."""
-        return self._token_of("pad")
-
-    @property
-    def unk_token(self) -> str | None:
-        """How the token is written for what no other stands for."""
-        return self._token_of("unk")
-
-    def _token_of(self, role: str) -> str | None:
-        token_id = getattr(self, f"{role}_token_id")
-        return None if token_id is None else str(self._written(token_id))
-
-    def _said(self, name: str) -> int | None:
-        said = getattr(self._hf, name, getattr(self._tokenizer, name, None))
-        return said if isinstance(said, int) else None
 
 
 def _longest(options: Mapping[str, Any]) -> int | None:
-    """How many tokens are kept of a text; all of them if it is not said."""
+    """Return the length to truncate to, in tokens; `None` for no truncation."""
     return options.get("max_length") if options.get("truncation") else None
 
 
 def _ids(token_ids: Any) -> list[int]:
-    """Plain token ids, of one, of several, or of an array or a batch of one."""
+    """Return a flat list of token ids from a number, a list, an array, or a batch of one."""
     found = np.asarray(token_ids if not isinstance(token_ids, Iterator) else list(token_ids))
     return [int(token_id) for token_id in found.reshape(-1)]
 
 
 @functools.lru_cache(8)
 def older_tokenizer(tokenizer: Tokenizer) -> OlderTokenizer:
-    """The one that answers for a tokenizer; the same for the same, since others remember by it."""
+    """Wrap a tokenizer; cached, since other code uses the wrapper as a dictionary key."""
     return OlderTokenizer(tokenizer)
 
 
 def tokenize(text: str, tokenizer: Any, *, add_special_tokens: bool = False) -> list[int]:
-    """Token ids of a text, by a tokenizer or by a function that gives `input_ids`.
+    """Return the token ids of a text, from a tokenizer or a function that returns `input_ids`.
 
     Raises:
-        RuntimeError: There is no tokenizer, or it cannot encode.
+        RuntimeError: There is no tokenizer, or it raised.
     """
     if tokenizer is None:
         raise RuntimeError("Tokenizer is required when calling tokenize().")

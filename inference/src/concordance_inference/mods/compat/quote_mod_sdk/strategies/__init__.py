@@ -1,5 +1,6 @@
-"""Strategies of the older SDK: what an answer may be, token by token.
+"""Strategies of `quote_mod_sdk`: constraints that allow tokens one by one.
 
-`strategy_constructor` has what authors write; `primitives` and `list_strategy` what these become
-for a tokenizer, `base` what all of them are, and what strategies of an author's own are built of.
+`strategy_constructor` has the constructors that mods use, `primitives` and `list_strategy` the
+strategies that they build for a tokenizer, and `base` the protocol and the helpers with which
+authors write their own.
 """

@@ -1,8 +1,8 @@
-# ruff: noqa: ARG002  # what a strategy does without, it is given
-"""What a strategy is, and what strategies are built of.
+# ruff: noqa: ARG002  # the protocol's signatures
+"""The protocol of strategies, and helpers to write one.
 
-A strategy says for a state which tokens may come next, and follows the one that came. Authors
-write their own.
+For each state of an answer, a strategy returns the allowed next tokens, and follows the one that
+was added. Authors can write their own.
 """
 
 import weakref
@@ -11,69 +11,69 @@ from typing import Any, Protocol, runtime_checkable
 
 
 class RuntimeState:
-    """Where an answer stands; each strategy has a state of its own making."""
+    """The base class of the states of answers; each strategy has its own."""
 
 
 @runtime_checkable
 class Strategy(Protocol):
-    """Which tokens may come next in an answer.
+    """A constraint on an answer.
 
-    One serves any number of answers: what it knows of one is in the state that `start` makes.
+    One strategy serves any number of answers; the state of each is the object that `start` returns.
     """
 
     def start(self, tokenizer: Any) -> Any:
-        """The state of an answer that begins."""
+        """Return the state of a new answer."""
         ...
 
     def allowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """The only tokens that may come next; none of them if all may that are not disallowed."""
+        """Return the allowed next tokens; an empty set allows all that are not disallowed."""
         ...
 
     def disallowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """Tokens that may not come next."""
+        """Return tokens that must not come next."""
         return set()
 
     def step(self, state: Any, token_id: int, tokenizer: Any) -> Any:
-        """Follow a token; may answer with a `ForceTokens` or a `Backtrack`."""
+        """Follow a token; may return a `ForceTokens` or a `Backtrack`."""
         ...
 
     def is_complete(self, state: Any) -> bool:
-        """Whether the answer has ended."""
+        """True if the answer has ended."""
         ...
 
     def trim_answer(self, answer: str) -> str:
-        """The answer in what was written: without what only ended it."""
+        """Remove a terminator from the text of an answer."""
         return answer
 
 
 def require_token_ids(tokenizer: Any) -> set[int]:
-    """All token ids of a tokenizer.
+    """Return all token ids of a tokenizer.
 
     Raises:
-        RuntimeError: It says neither its vocabulary nor its length.
+        RuntimeError: It has neither a vocabulary nor a length.
     """
-    if hasattr(tokenizer, "modern"):  # the engine's, which knows without making a dictionary
+    if hasattr(tokenizer, "modern"):  # the engine's: avoid building the vocabulary
         return set(range(len(tokenizer)))
     get_vocab = getattr(tokenizer, "get_vocab", None)
     vocab = get_vocab() if callable(get_vocab) else None
     known = {int(each) for each in vocab.values()} if isinstance(vocab, Mapping) else set[int]()
     if hasattr(tokenizer, "__len__") and len(tokenizer) > len(known):
-        return set(range(len(tokenizer)))  # tokens that are written alike are missing in the other
+        return set(range(len(tokenizer)))  # `vocab` has one entry for tokens with the same name
     if not known:
         raise RuntimeError("Tokenizer must expose get_vocab() or __len__()")
     return known
 
 
 def tokenize_str(text: str | None, tokenizer: Any) -> list[int]:
-    """Token ids of a text; none of an empty one."""
+    """Return the token ids of a text, empty for `None`."""
     if not text:
         return []
     return [int(token_id) for token_id in tokenizer.encode(text, add_special_tokens=False)]
 
 
 def decode_token(tokenizer: Any, token_id: int) -> str:
-    """The text of a token; that of a special one is empty."""
-    if hasattr(tokenizer, "modern"):  # the engine's: strategies ask of each token at each step
+    """Return the text of a token, empty for a special one."""
+    if hasattr(tokenizer, "modern"):  # the engine's: use the cached texts
         return texts_of(tokenizer).get(int(token_id), "")
     return _decoded(tokenizer, token_id)
 
@@ -86,11 +86,11 @@ _texts: "weakref.WeakKeyDictionary[Any, dict[int, str]]" = weakref.WeakKeyDictio
 
 
 def texts_of(tokenizer: Any) -> dict[int, str]:
-    """The text of each token; found once for each tokenizer, since vocabularies are large."""
+    """Return the text of each token; cached per tokenizer, since vocabularies are large."""
     try:
         if (known := _texts.get(tokenizer)) is not None:
             return known
-    except TypeError:  # one that cannot be referred to weakly
+    except TypeError:  # it does not support weak references
         return _read(tokenizer)
     made = _texts[tokenizer] = _read(tokenizer)
     return made
@@ -101,10 +101,10 @@ def _read(tokenizer: Any) -> dict[int, str]:
 
 
 class TrieNode:
-    """Sequences of tokens that begin alike."""
+    """A node of a trie of token sequences."""
 
     def __init__(self) -> None:
-        """Begin an empty one."""
+        """Create an empty node."""
         self.children: dict[int, TrieNode] = {}
         self.terminal = False
 

@@ -1,4 +1,4 @@
-"""Strategies from dictionaries: `{"type": "choices", "choices": [...]}`."""
+"""Builds strategies from dictionaries: `{"type": "choices", "choices": [...]}`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,10 +18,10 @@ from concordance_inference.mods.compat.quote_mod_sdk.strategies.strategy_constru
 
 
 def compile_strategy(spec: Mapping[str, Any], tokenizer: Any) -> Any:
-    """The strategy that a dictionary describes, for a tokenizer.
+    """Build the strategy that a dictionary describes.
 
     Raises:
-        ValueError: It describes none.
+        ValueError: The description is invalid.
     """
     if str(spec.get("type", "")).lower() == "tokens":
         return _compile_tokens_strategy(spec, tokenizer)
@@ -44,7 +44,8 @@ def _constructor(spec: Mapping[str, Any]) -> Any:
             return ListStrat(_constructor(spec["element"]), **given)
         case other:
             raise ValueError(
-                f"a strategy is one of choices, until, chars, tokens and list, not {other!r}"
+                f"the type of a strategy is {other!r}; it must be choices, until, chars, tokens or "
+                "list"
             )
 
 

@@ -1,4 +1,4 @@
-"""A strategy for several answers, one behind the other."""
+"""The strategy of a list of answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,22 +13,29 @@ from concordance_inference.mods.compat.quote_mod_sdk.strategies.base import (
 
 @dataclass
 class ListState(RuntimeState):
-    """Where a list stands.
+    """The state of a list.
 
-    `phase` is what is being written: `in_open`, `await_element`, `in_wrap_open`, `in_element`,
+    `phase` is the current part: `in_open`, `await_element`, `in_wrap_open`, `in_element`,
     `in_wrap_close`, `await_sep`, `in_separator`, `in_close`, `in_end_with`, `done`.
     """
 
     phase: str = "await_element"
-    literal: list[int] = field(default_factory=list)  # what must still be written of this phase
+    literal: list[int] = field(default_factory=list)  # the remaining tokens of a literal phase
     elements_completed: int = 0
     element_state: Any = None
 
 
 class ListStrategy(Strategy):
-    """Elements with something around each, between two, and around all of them."""
+    """A list of elements, with separators and enclosing texts.
 
-    def __init__(  # as it was
+    The phases of `["a", "b"].`, where `"` is the wrap and `.` is `end_with`:
+
+        in_open [ -> await_element -> in_wrap_open " -> in_element a -> in_wrap_close " -> await_sep
+          await_sep -> in_separator , -> await_element ...
+          await_sep -> in_close ] -> in_end_with . -> done
+    """
+
+    def __init__(
         self,
         *,
         open_ids: Sequence[int] = (),
@@ -40,17 +47,17 @@ class ListStrategy(Strategy):
         max_elements: int | None = None,
         elements: Any,
     ) -> None:
-        """Allow a list.
+        """Create the strategy.
 
         Args:
-            open_ids: What stands before the first element.
-            close_ids: What stands behind the last.
-            wrap_ids: What stands on both sides of each.
-            sep_ids: What stands between two.
-            end_with_ids: What stands behind it all.
-            min_elements: At least so many.
-            max_elements: At most so many.
-            elements: A strategy for all of them, or a list of one for each.
+            open_ids: Tokens before the first element.
+            close_ids: Tokens after the last element.
+            wrap_ids: Tokens on both sides of each element.
+            sep_ids: Tokens between two elements.
+            end_with_ids: Tokens after the list.
+            min_elements: Minimum number of elements.
+            max_elements: Maximum number of elements.
+            elements: A strategy for every element, or a list with one per element.
         """
         self._open, self._close = list(open_ids), list(close_ids)
         self._wrap, self._sep, self._end_with = list(wrap_ids), list(sep_ids), list(end_with_ids)
@@ -61,13 +68,13 @@ class ListStrategy(Strategy):
             self._max = min(self._max or len(elements), len(cast(list[Any], elements)))
 
     def start(self, tokenizer: Any) -> ListState:
-        """Nothing is written."""
+        """Return the state of an empty list."""
         state = ListState()
         self._enter("in_open" if self._open else "await_element", state, tokenizer)
         return state
 
     def allowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """What may be written next, in this phase or to begin another."""
+        """Return the tokens that continue this phase or start another."""
         if state.literal:
             return {state.literal[0]}
         allowed: set[int] = set()
@@ -86,36 +93,36 @@ class ListStrategy(Strategy):
         return allowed
 
     def disallowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """What the element disallows that is being written."""
+        """Return the tokens that the current element disallows."""
         if state.phase == "in_element":
             return set(self._element(state).disallowed_tokens(state.element_state, tokenizer) or ())
         return set()
 
     def step(self, state: Any, token_id: int, tokenizer: Any) -> None:
-        """Follow a token; one that may not come changes nothing."""
+        """Follow a token; ignore one that is not allowed."""
         token_id = int(token_id)
         if state.literal:
             if token_id == state.literal[0]:
                 state.literal.pop(0)
                 if not state.literal:
-                    self._go_on(state, tokenizer)
+                    self._enter_next(state, tokenizer)
         elif state.phase == "in_element":
             self._follow_element(state, token_id, tokenizer)
         elif state.phase in ("await_element", "await_sep"):
             self._choose(state, token_id, tokenizer)
 
     def is_complete(self, state: Any) -> bool:
-        """Whether all is written."""
+        """True after `close` and `end_with`."""
         return state.phase == "done"
 
     def trim_answer(self, answer: str) -> str:
-        """All that was written."""
+        """Return the whole text."""
         return answer
 
     # Phases
 
     def _enter(self, phase: str, state: Any, tokenizer: Any) -> None:
-        """Begin a phase, or what comes behind it if there is nothing of it to write."""
+        """Start a phase, or the one after it if its literal is empty."""
         literals = {
             "in_open": self._open,
             "in_wrap_open": self._wrap,
@@ -127,7 +134,7 @@ class ListStrategy(Strategy):
         state.phase = phase
         state.literal = list(literals.get(phase, ()))
         if phase in literals and not state.literal:
-            self._go_on(state, tokenizer)
+            self._enter_next(state, tokenizer)
         if phase == "in_element":
             state.element_state = self._element(state).start(tokenizer)
         if phase == "await_sep" and not self._sep and self._has_room(state):
@@ -135,8 +142,8 @@ class ListStrategy(Strategy):
         if phase == "await_sep" and self._is_over(state):
             self._enter("in_close", state, tokenizer)
 
-    def _go_on(self, state: Any, tokenizer: Any) -> None:
-        """Begin what comes behind a phase of which all is written."""
+    def _enter_next(self, state: Any, tokenizer: Any) -> None:
+        """Start the phase after a complete one."""
         following = {
             "in_open": "await_element",
             "in_wrap_open": "in_element",
@@ -149,7 +156,7 @@ class ListStrategy(Strategy):
         self._enter(following[state.phase], state, tokenizer)
 
     def _choose(self, state: Any, token_id: int, tokenizer: Any) -> None:
-        """Begin what a token begins, where several things may come."""
+        """Start the phase that a token belongs to, where several are possible."""
         room, is_first = self._has_room(state), state.phase == "await_element"
         if is_first and room and token_id in self._first_of_element(state, tokenizer):
             self._enter("in_wrap_open" if self._wrap else "in_element", state, tokenizer)
@@ -168,9 +175,9 @@ class ListStrategy(Strategy):
         if not element.is_complete(state.element_state):
             return
         stop: str | None = getattr(element, "_stop", None)
-        if stop and tokenize_str(stop, tokenizer) == self._wrap:  # which is written already
+        if stop and tokenize_str(stop, tokenizer) == self._wrap:  # the terminator closes the wrap
             state.phase = "in_wrap_close"
-            self._go_on(state, tokenizer)
+            self._enter_next(state, tokenizer)
         else:
             self._enter("in_wrap_close", state, tokenizer)
 
@@ -183,7 +190,7 @@ class ListStrategy(Strategy):
         return self._max is None or state.elements_completed < self._max
 
     def _is_over(self, state: Any) -> bool:
-        """Whether nothing can come that is not its end, and nothing begins that."""
+        """True if the list is full and has no closing text, so that it ends without a token."""
         return not self._has_room(state) and not self._close and not self._end_with
 
     def _first_of_element(self, state: Any, tokenizer: Any) -> set[int]:
@@ -193,7 +200,7 @@ class ListStrategy(Strategy):
         return set(element.allowed_tokens(element.start(tokenizer), tokenizer))
 
     def _first_of_end(self, tokenizer: Any) -> set[int]:
-        """What begins the end of the list; the end of the completion where nothing else does."""
+        """Return the first token of the closing text; EOS if there is none."""
         if ending := [*self._close, *self._end_with]:
             return {ending[0]}
         end = getattr(tokenizer, "eos_token_id", None)

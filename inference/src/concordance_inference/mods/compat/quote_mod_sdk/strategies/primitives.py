@@ -1,5 +1,5 @@
-# ruff: noqa: ARG002  # what a strategy does without, it is given
-"""Strategies that are not made of others."""
+# ruff: noqa: ARG002  # the protocol's signatures
+"""Strategies without elements: choices, characters, text up to an end, single tokens."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ _UNESCAPED_QUOTE = re.compile(r'(?<!\\)"')
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _BEGINS_NUMBER = re.compile(r"-?(?:\d+(?:\.\d*)?(?:(?<=\d)[eE][+-]?\d*)?)?")
 
-#: What the characters of each mode are.
+#: Mode -> True if a text consists of its characters.
 _IS_OF: dict[CharsMode, Callable[[str], bool]] = {
     CharsMode.ALPHA: str.isalpha,
     CharsMode.ALPHANUMERIC: str.isalnum,
@@ -33,14 +33,14 @@ _IS_OF: dict[CharsMode, Callable[[str], bool]] = {
 
 
 def _ends(tokenizer: Any) -> set[int]:
-    """The token that ends a completion, if there is one."""
+    """Return the EOS token, if there is one, as a set."""
     end = getattr(tokenizer, "eos_token_id", None)
     return set() if end is None else {int(end)}
 
 
 @dataclass
 class ChoicesState(RuntimeState):
-    """The choices that can still be made."""
+    """The choices that are still possible, as trie nodes."""
 
     active: list[TrieNode] = field(default_factory=list)
     has_terminal: bool = False
@@ -49,28 +49,28 @@ class ChoicesState(RuntimeState):
 
 
 class ChoicesStrategy(Strategy):
-    """One of several sequences of tokens; it has ended with the first that is whole."""
+    """One of several token sequences; the first complete one ends the answer."""
 
     def __init__(self, root: TrieNode) -> None:
-        """Allow the sequences of a tree."""
+        """Allow the sequences of a trie."""
         self._root = root
 
     def start(self, tokenizer: Any) -> ChoicesState:
-        """All choices."""
+        """Return a state with all choices."""
         del tokenizer
         return ChoicesState(active=[self._root])
 
     def allowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """What the choices go on with."""
+        """Return the next token of each possible choice."""
         del tokenizer
         return {token_id for node in state.active for token_id in node.children}
 
     def disallowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """None."""
+        """Return an empty set."""
         return set()
 
     def step(self, state: Any, token_id: int, tokenizer: Any) -> None:
-        """Leave the choices that go on with this token."""
+        """Keep the choices that continue with this token."""
         state.started = True
         found = [node.children.get(int(token_id)) for node in state.active]
         state.active = [node for node in found if node is not None]
@@ -78,17 +78,17 @@ class ChoicesStrategy(Strategy):
         state.done = state.done or state.has_terminal
 
     def is_complete(self, state: Any) -> bool:
-        """Whether a choice is made."""
+        """True if a choice is complete."""
         return state.done
 
     def trim_answer(self, answer: str) -> str:
-        """The choice."""
+        """Return the choice."""
         return answer
 
 
 @dataclass
 class UntilState(RuntimeState):
-    """What was written so far."""
+    """The text so far."""
 
     done: bool = False
     accum: str = ""
@@ -97,7 +97,7 @@ class UntilState(RuntimeState):
 
 
 class UntilStrategy(Strategy):
-    """Any text until an end appears, behind a start that is written first."""
+    """Any text up to an end, after a fixed start."""
 
     def __init__(self, start_tag: str | None, end_type: UntilEndType, stop: str) -> None:
         """Allow text between a start and an end."""
@@ -106,23 +106,23 @@ class UntilStrategy(Strategy):
         self.stop = stop or "\n"
 
     def start(self, tokenizer: Any) -> UntilState:
-        """Nothing is written."""
+        """Return the initial state."""
         del tokenizer
         return UntilState()
 
     def allowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """The next token of the start; all tokens behind it."""
+        """Return the next token of the start, and after it all tokens."""
         start_ids = tokenize_str(self._start_tag, tokenizer)
         if len(state.accum_toks) < len(start_ids) and len(state.accum) < len(self._start_tag):
             return {start_ids[len(state.accum_toks)]}
         return require_token_ids(tokenizer)
 
     def disallowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """The token that ends a completion."""
+        """Return the EOS token."""
         return _ends(tokenizer) if state.disallow_eos else set()
 
     def step(self, state: Any, token_id: int, tokenizer: Any) -> None:
-        """Write a token down, and see whether an end has appeared."""
+        """Append a token and search for an end."""
         if not state.done:
             state.accum_toks.append(int(token_id))
             state.accum += decode_token(tokenizer, token_id)
@@ -131,42 +131,42 @@ class UntilStrategy(Strategy):
             state.done = any(end in text for end in ends)
 
     def is_complete(self, state: Any) -> bool:
-        """Whether an end has appeared."""
+        """True after an end."""
         return state.done
 
     def trim_answer(self, answer: str) -> str:
-        """All that was written, but for the line break that ended it where that is the end."""
+        """Return the whole text; with `NEWLINE`, the text before the line break."""
         is_line = self.end_type is UntilEndType.NEWLINE
         return answer.partition("\n")[0] if is_line else answer
 
 
 @dataclass
 class CharsState(RuntimeState):
-    """How much was written so far."""
+    """The characters so far."""
 
     char_count: int = 0
     stop_token: int | None = None
     done: bool = False
-    text: str = ""  # of a number, and of a terminator that several tokens write
+    text: str = ""  # needed for numbers, and for terminators of several tokens
 
 
 class CharsStrategy(Strategy):
-    """Characters of one kind: so many, or until a terminator."""
+    """Characters of one kind, up to a maximum number or a terminator."""
 
     def __init__(
         self,
         kind: CharsMode,
         stop: int | str,
         min_chars: int = 0,
-        include_stop_in_answer: bool = False,  # noqa: FBT001, FBT002  # as it was
+        include_stop_in_answer: bool = False,  # noqa: FBT001, FBT002  # `quote_mod_sdk`'s signature
     ) -> None:
         """Allow characters.
 
         Args:
-            kind: Which.
-            stop: At most so many, or the text that ends them.
-            min_chars: At least so many before that text.
-            include_stop_in_answer: Whether that text is part of the answer.
+            kind: The kind of characters.
+            stop: The maximum number of characters, or the terminator.
+            min_chars: The minimum number of characters before the terminator.
+            include_stop_in_answer: Keep the terminator in the answer.
         """
         self._kind = kind
         self._min = int(min_chars or 0)
@@ -176,12 +176,12 @@ class CharsStrategy(Strategy):
         self._sorted: tuple[Any, dict[int, str], dict[int, str]] | None = None
 
     def start(self, tokenizer: Any) -> CharsState:
-        """Nothing is written."""
+        """Return the initial state."""
         stop_ids = tokenize_str(self._stop, tokenizer)
         return CharsState(stop_token=stop_ids[0] if stop_ids else None)
 
     def allowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """Tokens of the kind for which there is room, and of the terminator where it may come."""
+        """Return the tokens of the kind that fit, and those of the terminator once it may come."""
         if state.done:
             return set()
         inside, ending = self._tokens(tokenizer)
@@ -194,11 +194,11 @@ class CharsStrategy(Strategy):
         return allowed
 
     def disallowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """The token that ends a completion."""
+        """Return the EOS token."""
         return _ends(tokenizer)
 
     def step(self, state: Any, token_id: int, tokenizer: Any) -> None:
-        """Count a token's characters, and see whether it ends them."""
+        """Count a token's characters, and search for the terminator."""
         text = decode_token(tokenizer, token_id)
         state.text += text
         if self._stop and self._stop in state.text:
@@ -209,35 +209,35 @@ class CharsStrategy(Strategy):
             state.done = True
 
     def is_complete(self, state: Any) -> bool:
-        """Whether they have ended."""
+        """True after the terminator, or at the maximum number of characters."""
         return state.done
 
     def trim_answer(self, answer: str) -> str:
-        """The characters, without their terminator."""
+        """Return the characters without the terminator, unless it is included."""
         if self._stop and not self._include_stop_in_answer:
             return answer.partition(self._stop)[0]
         return answer
 
     def _tokens(self, tokenizer: Any) -> tuple[dict[int, str], dict[int, str]]:
-        """The tokens that are of the kind, and those in which it ends; found once."""
+        """Return the tokens of the kind, and those that contain the terminator; cached."""
         texts = texts_of(tokenizer)
         if self._sorted is None or self._sorted[0] is not texts:
             kinds = {token_id: self._kind_of_token(text) for token_id, text in texts.items()}
             inside, ending = (
-                {token_id: texts[token_id] for token_id, kind in kinds.items() if kind == wanted}
-                for wanted in ("inside", "ending")
+                {token_id: texts[token_id] for token_id, kind in kinds.items() if kind == group}
+                for group in ("inside", "ending")
             )
             self._sorted = (texts, inside, ending)
         return self._sorted[1], self._sorted[2]
 
     def _kind_of_token(self, text: str) -> str | None:
-        """Whether a token is characters of the kind only, or ends them, or is neither."""
-        before, stop, behind = text.partition(self._stop) if self._stop else (text, "", "")
+        """Classify a token: "inside" the characters, "ending" them, or `None`."""
+        before, stop, after = text.partition(self._stop) if self._stop else (text, "", "")
         if not text or (before and not _IS_OF[self._kind](before)):
             return None
         if not stop:
             return "inside"
-        return "ending" if not behind or self._kind is CharsMode.STRING else None
+        return "ending" if not after or self._kind is CharsMode.STRING else None
 
     def _fits(self, state: Any, text: str) -> bool:
         if self._max is not None and state.char_count + len(text) > self._max:
@@ -252,7 +252,7 @@ class CharsStrategy(Strategy):
         return not is_number or _NUMBER.fullmatch(state.text) is not None
 
     def _rest_of_stop(self, state: Any, tokenizer: Any) -> set[int]:
-        """What a terminator goes on with that several tokens write."""
+        """Return the next token of a terminator that has been started."""
         assert self._stop is not None
         begun = next(
             (n for n in range(len(self._stop) - 1, 0, -1) if state.text.endswith(self._stop[:n])), 0
@@ -262,7 +262,7 @@ class CharsStrategy(Strategy):
 
 @dataclass
 class TokensState(RuntimeState):
-    """Whether the token has come."""
+    """The state of a `TokensStrategy`."""
 
     done: bool = False
 
@@ -275,28 +275,28 @@ class TokensStrategy(Strategy):
         self._token_ids = {int(token_id) for token_id in token_ids}
 
     def start(self, tokenizer: Any) -> TokensState:
-        """It has not come."""
+        """Return the state before the token."""
         del tokenizer
         return TokensState()
 
     def allowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """The tokens."""
+        """Return the tokens."""
         return set(self._token_ids)
 
     def disallowed_tokens(self, state: Any, tokenizer: Any) -> set[int]:
-        """None."""
+        """Return an empty set."""
         return set()
 
     def step(self, state: Any, token_id: int, tokenizer: Any) -> None:
-        """It has come."""
+        """Complete the answer."""
         state.done = True
 
     def is_complete(self, state: Any) -> bool:
-        """Whether it has come."""
+        """True after the token."""
         return state.done
 
     def trim_answer(self, answer: str) -> str:
-        """The token."""
+        """Return the token's text."""
         return answer
 
 

@@ -1,7 +1,7 @@
-"""What an answer may be, as older authors write it. Fields can be changed until it is asked for.
+"""Constructors of strategies, whose fields can be changed until the answer starts.
 
-Each becomes a strategy for a tokenizer (`into_strategy`), and a constraint of today's SDK
-(`constraint_of`), which the engine enforces at a mask a step.
+Each can be converted to a strategy for a tokenizer (`into_strategy`), and to a constraint of
+`concordance_sdk` (`constraint_of`), which costs the engine one mask per step.
 """
 
 from typing import Any, Protocol, cast, runtime_checkable
@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from concordance_sdk import constraints
 from concordance_sdk.constraints import CharsMode, Constraint, UntilEndType
 
+from concordance_inference.mods.compat.quote_mod_sdk.attribute_repr import AttributeRepr
 from concordance_inference.mods.compat.quote_mod_sdk.strategies.base import (
     Strategy,
     TrieNode,
@@ -24,26 +25,20 @@ from concordance_inference.mods.compat.quote_mod_sdk.strategies.primitives impor
 
 @runtime_checkable
 class StrategyConstructor(Protocol):
-    """What becomes a strategy for a tokenizer. Authors write their own."""
+    """The protocol of constructors. Authors can write their own."""
 
     def into_strategy(self, tokenizer: Any) -> Any:
-        """The strategy."""
+        """Build the strategy for a tokenizer."""
         ...
 
 
-class _Shown:
-    def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({fields})"
+class ListStrat(AttributeRepr, StrategyConstructor):
+    """A list of answers; a list of strategies is one answer each, without `min` and `max`."""
 
-
-class ListStrat(_Shown, StrategyConstructor):
-    """A list of answers; a list of strategies is one of each, whatever `min` and `max` say."""
-
-    def __init__(  # as it was
+    def __init__(
         self,
         elements: Any,
-        open: str | None = None,  # noqa: A002  # as it was
+        open: str | None = None,  # noqa: A002  # the signature of `quote_mod_sdk`
         close: str | None = None,
         wrap: str | None = None,
         sep: str | None = None,
@@ -51,7 +46,7 @@ class ListStrat(_Shown, StrategyConstructor):
         max: int | None = None,  # noqa: A002
         end_with: str | None = None,
     ) -> None:
-        """Define a list; what is empty or 0 is as if left out, and `sep` is then `", "`."""
+        """Create the constructor; empty and 0 mean the default, which is `", "` for `sep`."""
         self.open = open or None
         self.close = close or None
         self.wrap = wrap or None
@@ -64,7 +59,7 @@ class ListStrat(_Shown, StrategyConstructor):
             self.min = self.max = len(cast(list[Any], elements))
 
     def into_strategy(self, tokenizer: Any) -> Strategy:
-        """The strategy of the list."""
+        """Build the strategy for a tokenizer."""
         texts = {
             f"{name}_ids": tokenize_str(getattr(self, name), tokenizer)
             for name in ("open", "close", "wrap", "sep", "end_with")
@@ -79,47 +74,47 @@ class ListStrat(_Shown, StrategyConstructor):
         )
 
 
-class CharsStrat(_Shown, StrategyConstructor):
-    """Characters of one kind: at most so many, or until a text."""
+class CharsStrat(AttributeRepr, StrategyConstructor):
+    """Characters of one kind, up to a maximum number or a terminator."""
 
     def __init__(self, mode: CharsMode, stop: int | str, **options: Any) -> None:
-        """Define them; `min` is how many there are at least."""
+        """Create the constructor; the option `min` is the minimum number of characters."""
         self.min: int | None = options.get("min") or None
         self.mode = mode
         self.stop = stop
 
     def into_strategy(self, tokenizer: Any) -> Strategy:
-        """The strategy of the characters."""
+        """Build the strategy for a tokenizer."""
         del tokenizer
         return CharsStrategy(self.mode, self.stop, self.min or 0)
 
 
-class UntilStrat(_Shown, StrategyConstructor):
-    """Any text up to an end, behind a start that is written first."""
+class UntilStrat(AttributeRepr, StrategyConstructor):
+    """Any text up to an end, after a fixed start."""
 
     def __init__(
         self, start: str | None, end_type: UntilEndType = UntilEndType.NEWLINE, end: str = ""
     ) -> None:
-        """Define it."""
+        """Create the constructor."""
         self.start = start
         self.end_type = end_type
         self.end = end
 
     def into_strategy(self, tokenizer: Any) -> Strategy:
-        """The strategy of the text."""
+        """Build the strategy for a tokenizer."""
         del tokenizer
         return UntilStrategy(self.start, self.end_type, self.end)
 
 
-class ChoicesStrat(_Shown, StrategyConstructor):
+class ChoicesStrat(AttributeRepr, StrategyConstructor):
     """One of several texts."""
 
     def __init__(self, choices: list[str]) -> None:
-        """Define them."""
+        """Create the constructor."""
         self.choices = choices
 
     def into_strategy(self, tokenizer: Any) -> Strategy:
-        """The strategy of the choices."""
+        """Build the strategy for a tokenizer."""
         root = TrieNode()
         for choice in self.choices:
             if token_ids := tokenize_str(choice, tokenizer):
@@ -128,10 +123,10 @@ class ChoicesStrat(_Shown, StrategyConstructor):
 
 
 def constraint_of(spec: Any) -> Constraint | None:
-    """The constraint of today's SDK that a constructor stands for; `None` for an author's own.
+    """Convert a constructor to a constraint of `concordance_sdk`; `None` for an author's own.
 
     Raises:
-        ConstraintError: There is no such answer.
+        ConstraintError: The constraint allows no answer.
     """
     if isinstance(spec, CharsStrat) and _is_ours(spec, CharsStrat):
         return constraints.CharsStrat(spec.mode, spec.stop, spec.min or None)
@@ -146,7 +141,7 @@ def constraint_of(spec: Any) -> Constraint | None:
 
 
 def _is_ours(spec: Any, base: type[Any]) -> bool:
-    """Whether an author has not written what it becomes."""
+    """True if the author has not overridden `into_strategy`."""
     return type(spec).into_strategy is base.into_strategy
 
 

@@ -1,4 +1,4 @@
-"""Mods as they were written for the older engine, loaded and played: every way of writing one."""
+"""Every style of writing a mod for `quote_mod_sdk`, loaded and played."""
 
 import json
 
@@ -44,7 +44,7 @@ IMPORTS = [
 
 
 @pytest.mark.parametrize("line", IMPORTS)
-def test_the_decorator_stays_the_decorator_whatever_was_imported_before(tmp_path, line):
+def test_importing_a_submodule_does_not_hide_the_decorator(tmp_path, line):
     uses = "\n@mod\ndef {0}(event, actions): ...\n"
     path = folder(
         tmp_path,
@@ -91,7 +91,7 @@ def test_the_decorator_stays_the_decorator_whatever_was_imported_before(tmp_path
         "__import__('shared.types').types.Added",
     ],
 )
-def test_names_are_wherever_they_could_be_imported_from(line):
+def test_names_are_importable_from_every_module_that_had_them(line):
     assert upload(f"import quote_mod_sdk\n{line}\nfrom quote_mod_sdk import mod\n"
                   "@mod\ndef m(event, actions): ...")  # fmt: skip
 
@@ -106,15 +106,15 @@ def test_names_are_wherever_they_could_be_imported_from(line):
         ("quote_mod_sdk.conversation", "read_debug_logs"),
     ],
 )
-def test_what_needs_traces_is_refused_by_its_name(module, name):
+def test_trace_functions_are_import_errors_by_name(module, name):
     with pytest.raises(ModLoadError) as caught:
         upload(f"{HEADER}from {module} import {name}\n@mod\ndef m(event, actions): ...")
 
-    for word in (f"{module}.{name} is not there", "no traces", "line 2"):
+    for word in (f"{module}.{name} is not supported", "no traces", "line 2"):
         assert word in caught.value.message
 
 
-def test_what_is_loaded_for_an_older_mod_is_not_there_for_a_newer_one(tmp_path):
+def test_aliases_of_one_mod_are_not_importable_for_another(tmp_path):
     load_path(folder(tmp_path, old=f"{HEADER}@mod\ndef old(event, actions): ..."))
     for line in ("import quote_mod_sdk.nowhere", "import max.driver", "from shared import types"):
         source = f'"""Once for quote_mod_sdk and shared.types."""\ntry:\n    {line}\n'
@@ -124,7 +124,7 @@ def test_what_is_loaded_for_an_older_mod_is_not_there_for_a_newer_one(tmp_path):
             assert play(upload(source), says="ok").text == "ok"
 
 
-def test_two_mods_do_not_see_each_others_changes_of_the_sdk():
+def test_changes_of_an_alias_module_are_isolated_between_mods():
     upload(
         f"import quote_mod_sdk\nquote_mod_sdk.Added = 3\n{HEADER}@mod\ndef m(event, actions): ..."
     )
@@ -156,7 +156,7 @@ def test_two_mods_do_not_see_each_others_changes_of_the_sdk():
         "not isinstance(event, (Added, Prefilled, Sampled))",
     ],
 )
-def test_every_way_of_asking_what_an_event_is(test):
+def test_every_test_of_an_events_type_works(test):
     definition = upload(f"""
 {HEADER}
 done = set()
@@ -172,7 +172,7 @@ def m(event, actions, tokenizer):
     assert play(definition, says="you").text == "yes, you"
 
 
-def test_a_match_statement_over_events():
+def test_match_statements_over_events_work():
     definition = upload(f"""
 {HEADER}
 @mod
@@ -203,7 +203,7 @@ def m(event, actions, tokenizer):
         ("import copy; action = copy.deepcopy(action); action.tokens *= 2", "ab.."),
     ],
 )  # fmt: skip
-def test_actions_can_be_changed_until_they_are_returned(change, text):
+def test_actions_are_mutable_until_they_are_returned(change, text):
     definition = upload(f"""
 {HEADER}
 done = set()
@@ -220,7 +220,7 @@ def m(event, actions, tokenizer):
     assert play(definition, script="abcd!").text.startswith(text)
 
 
-def test_events_have_the_attributes_that_they_had_and_no_others():
+def test_events_have_exactly_the_older_attributes():
     definition = upload(
         HEADER
         + """
@@ -245,7 +245,7 @@ def m(event, actions, tokenizer):
     assert play(definition, says="ab").text == "ab"
 
 
-def test_events_can_be_changed_by_their_mod():
+def test_events_are_mutable():
     definition = upload(f"""
 {HEADER}
 @mod
@@ -267,7 +267,7 @@ def m(event, actions, tokenizer):
 
 @pytest.mark.parametrize("n", [1, 5, 99])
 @pytest.mark.parametrize("event", ["Sampled", "ForwardPass", "Added"])
-def test_more_cannot_be_taken_back_than_there_is(event, n):
+def test_backtrack_is_limited_to_the_completion(event, n):
     definition = upload(f"""
 {HEADER}
 done = set()
@@ -282,7 +282,7 @@ def m(event, actions, tokenizer):
     assert play(definition, script="abc").text == "Bbc"
 
 
-def test_subclasses_of_actions_and_functions_that_build_them():
+def test_subclasses_of_actions_are_actions():
     definition = upload(f"""
 {HEADER}
 from shared.types import ForceTokens
@@ -300,7 +300,7 @@ def m(event, actions, tokenizer):
     assert play(definition, says="you").text == "Hi, you"
 
 
-def test_answers_of_sdk_objects_are_noops_where_there_is_nothing_to_do():
+def test_sdk_objects_return_noop_when_there_is_nothing_to_do():
     definition = upload(f"""
 {HEADER}
 from quote_mod_sdk import Noop, create_mod, validate_action
@@ -404,7 +404,7 @@ BACK = ["l", "Tensor.from_numpy(np.asarray(l))", "Tensor.from_numpy(l).to(CPU())
 @pytest.mark.parametrize(
     ("code", "back"), [(code, BACK[i % len(BACK)]) for i, code in enumerate(BANS_X)]
 )
-def test_a_token_is_banned_in_every_way_that_numpy_has(code, back):
+def test_every_numpy_way_to_ban_a_token_works(code, back):
     if "event.logits[" in code and back.startswith("Tensor"):
         back = "l.to(event.logits.device)"
     code = f"{code}\n        return actions.adjust_logits({back})"
@@ -440,7 +440,7 @@ def test_a_token_is_banned_in_every_way_that_numpy_has(code, back):
         "math.isclose(float(l[0][x]), float(l[0, x]))",
     ],
 )
-def test_logits_are_a_batch_of_one_row(assertion):
+def test_logits_have_the_shape_of_one_row(assertion):
     code = f"if event.step == 1: assert {assertion}"
     definition = upload(LOGITS.format(header=HEADER, code=code))
 
@@ -448,14 +448,14 @@ def test_logits_are_a_batch_of_one_row(assertion):
 
 
 @pytest.mark.parametrize("code", ["l[1, x]", "l[2][x]", "np.array(l)[x]", "l[0, 999]", "l[0][999]"])
-def test_what_a_batch_of_one_row_does_not_have_is_an_error(code):
+def test_indexing_beyond_the_row_is_an_error(code):
     definition = upload(LOGITS.format(header=HEADER, code=code))
 
     with pytest.raises(ModRaisedError, match="IndexError"):
         play(definition, script="axb")
 
 
-def test_the_logits_of_another_shape_are_refused():
+def test_logits_of_another_shape_are_rejected():
     definition = upload(LOGITS.format(header=HEADER, code="return actions.adjust_logits(l[:, :9])"))
 
     with pytest.raises(Exception, match=r"shape \(1, 9\) instead of \(257,\)"):
@@ -600,7 +600,7 @@ def check(event, tokenizer):
 @pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
 @pytest.mark.parametrize("body", PYTHON)
 @pytest.mark.parametrize("way", ["upload", "folder"])
-def test_python_works_in_handlers(tmp_path, way, body, future):
+def test_python_features_work_in_handlers(tmp_path, way, body, future):
     source = f"""{future}
 import copy, inspect, logging, pickle, sys, warnings
 from collections import namedtuple
@@ -629,7 +629,7 @@ def m(event, actions: ActionBuilder, tokenizer: Any):
     assert set(checked) == {"Prefilled", "ForwardPass", "Sampled", "Added"}
 
 
-def test_data_beside_a_file_is_found(tmp_path):
+def test_data_files_next_to_a_mod_are_found(tmp_path):
     (tmp_path / "words.json").write_text(json.dumps(["hello"]))
     source = f"""
 import json
@@ -677,7 +677,7 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments"
     ["actions.tool_calls(PAYLOAD)", "actions.tool_calls(payload=PAYLOAD)", "ToolCalls(PAYLOAD)"],
 )
 @pytest.mark.parametrize("event", ["Prefilled", "Added"])
-def test_calls_of_tools_in_every_form(payload, way, event):
+def test_tool_calls_in_every_form(payload, way, event):
     definition = upload(f"""
 {HEADER}
 from shared.types import ToolCalls
@@ -695,10 +695,10 @@ def m(event, actions, tokenizer):
     assert (made.function.name, json.loads(made.function.arguments)) == ("look", {"a": 1})
 
 
-def test_a_text_that_is_no_call_says_what_would_be():
+def test_the_error_for_an_invalid_tool_call_shows_a_valid_one():
     definition = upload(f"{HEADER}@mod\ndef m(event, actions): return actions.tool_calls('look()')")
 
-    with pytest.raises(ModRaisedError, match="no JSON.*'look\\(\\)'.*give a call"):
+    with pytest.raises(ModRaisedError, match="not valid JSON.*'look\\(\\)'.*pass a call"):
         play(definition, says="x")
 
 
@@ -726,7 +726,7 @@ def messages_of(*pairs):
         ([1, 2], None),
     ],
 )
-def test_answers_of_tools_of_every_kind(load, content, told):
+def test_tool_results_of_every_content_type(load, content, told):
     definition = load(f"""
 {HEADER}
 from quote_mod_sdk import tool_call_pairs
@@ -744,7 +744,7 @@ def m(event, actions, tokenizer):
     assert play(definition, says="ok").text == "ok"
 
 
-def test_calls_with_the_same_id_have_answers_of_their_own(load):
+def test_tool_calls_with_the_same_id_have_separate_results(load):
     definition = load(f"""
 {HEADER}
 from quote_mod_sdk.conversation import tool_call_pairs
@@ -813,7 +813,7 @@ def m(event, actions, tokenizer):
         ("ALL", "'\\n'", ""),
     ],
 )
-def test_self_prompts_one_behind_the_other(added, erase, completion, text):
+def test_consecutive_self_prompts(added, erase, completion, text):
     source = TWO.replace("@ERASE", erase).replace("@COMPLETION", completion)
     definition = upload(source.replace("@ADDED", added))
 
@@ -882,7 +882,7 @@ ANSWERED = "sum {'one': 'yes', 'two': 'yes'} {'said': ['yes']}"
         ("route_tool(lambda state: route_message('One argument.'))", "One argument."),
     ],
 )
-def test_flows_go_on_whatever_becomes_of_their_answers(handled, asked, routed):
+def test_a_flow_continues_if_its_actions_are_dropped(handled, asked, routed):
     (erase, completion, before), (route, end) = asked, routed
     source = FLOW.replace("@ERASE", erase).replace("@COMPLETION", completion)
     definition = upload(source.replace("@ROUTE", route).replace("@HANDLED", handled))
@@ -897,7 +897,7 @@ def test_flows_go_on_whatever_becomes_of_their_answers(handled, asked, routed):
         assert played.text == before + end
 
 
-def test_a_question_whose_known_answer_leads_on_is_passed_over(load):
+def test_a_question_with_an_auto_answer_is_skipped(load):
     source = FLOW.replace("@ERASE", "ALL").replace("@COMPLETION", "''")
     source = source.replace("@ROUTE", "route_message('Done.')")
     knows = "two.with_auto_answer(lambda state: ' no ').on('no', 'Known.')\n\n@mod"
@@ -911,7 +911,7 @@ def test_a_question_whose_known_answer_leads_on_is_passed_over(load):
 
 
 @pytest.mark.parametrize("erase", ["NONE", "PROMPT", "ALL"])
-def test_in_the_engine_too(erase):
+def test_consecutive_self_prompts_in_the_engine(erase):
     source = TWO.replace("@ERASE", erase).replace("@COMPLETION", "'\\n'")
     two = upload(source.replace("@ADDED", "left[0].handle_added(event, actions, tokenizer)"))
     source = FLOW.replace("@ERASE", erase).replace("@COMPLETION", "'\\n'")

@@ -1,4 +1,4 @@
-"""Strategies of the older SDK: their classes, and those that authors write of them."""
+"""Strategies: the classes of `quote_mod_sdk`, and custom ones of authors."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ LETTERS = Letters()
 
 
 def walk(strategy, text, tokenizer=LETTERS):
-    """Follow a text, letter by letter; what might have come instead, and whether it ended."""
+    """Follow a text letter by letter; return the allowed letters, and True if it is complete."""
     state = strategy.start(tokenizer)
     choices = []
     for letter in text:
@@ -71,7 +71,7 @@ def walk(strategy, text, tokenizer=LETTERS):
         (ListStrat(ListStrat(ChoicesStrat(["a"]), "(", ")"), "[", "]"), "[(a)]", None),
     ],
 )
-def test_what_each_allows(constructor, text, choices):
+def test_allowed_tokens_of_each_strategy(constructor, text, choices):
     found, is_complete = walk(constructor.into_strategy(LETTERS), text)
 
     assert is_complete
@@ -92,7 +92,7 @@ def test_what_each_allows(constructor, text, choices):
         (ListStrat(ChoicesStrat(["a"]), "[", "]", min=1), "[", "]"),
     ],
 )
-def test_what_each_does_not_allow(constructor, text, letter):
+def test_disallowed_tokens_of_each_strategy(constructor, text, letter):
     strategy = constructor.into_strategy(LETTERS)
     state = strategy.start(LETTERS)
     for each in text:
@@ -101,7 +101,7 @@ def test_what_each_does_not_allow(constructor, text, letter):
     assert ord(letter) not in strategy.allowed_tokens(state, LETTERS)
 
 
-def test_answers_are_trimmed():
+def test_trim_answer_removes_the_terminator():
     assert CharsStrategy(CharsMode.NUMERIC, "\n").trim_answer("12\n") == "12"
     assert CharsStrategy(CharsMode.STRING, '"', 0, True).trim_answer('a"') == 'a"'
     assert UntilStrat("<a>", UntilEndType.TAG, "</a>").into_strategy(LETTERS).trim_answer(
@@ -115,7 +115,7 @@ def test_one_strategy_serves_several_answers():
     assert [walk(strategy, "ab.")[1], walk(strategy, "c.")[1]] == [True, True]
 
 
-def test_strategies_from_dictionaries():
+def test_compile_strategy_from_dictionaries():
     tokens = compile_strategy({"type": "tokens", "items": ["a", "b"]}, LETTERS)
     assert isinstance(tokens, TokensStrategy)
     assert walk(tokens, "b") == (["ab"], True)
@@ -132,7 +132,7 @@ def test_strategies_from_dictionaries():
         compile_strategy({"type": "none"}, LETTERS)
 
 
-def test_the_ids_of_a_tokenizer_are_found_either_way():
+def test_require_token_ids_uses_vocabulary_or_length():
     class Counted:
         def __len__(self):
             return 3
@@ -142,7 +142,7 @@ def test_the_ids_of_a_tokenizer_are_found_either_way():
         require_token_ids(object())
 
 
-def test_constructors_are_told_by_what_they_have():
+def test_strategy_protocols_are_runtime_checkable():
     class Own:
         def into_strategy(self, tokenizer):
             raise NotImplementedError
@@ -299,7 +299,7 @@ DROPPED = "ASKED.handle_added(event, actions, tokenizer)"
         ("None", "EraseMode.PROMPT", "{}"),
     ],
 )
-def test_strategies_of_an_author_at_work(load, added, asked, kept):
+def test_custom_strategies_in_self_prompts(load, added, asked, kept):
     (strategy, says, answer, trimmed), (completion, erase, left) = asked, kept
     fields = {"strategy": strategy, "completion": completion, "erase": erase, "added": added}
     definition = load(OWN + ASKED.format(**fields))
@@ -311,7 +311,7 @@ def test_strategies_of_an_author_at_work(load, added, asked, kept):
         assert text == f"{left.format(answer)}={trimmed}"
 
 
-def test_questions_of_flows_take_them_too(load):
+def test_custom_strategies_in_flow_questions(load):
     definition = load(
         OWN
         + """
@@ -330,7 +330,7 @@ def flow(event, actions, tokenizer):
     assert play(definition, says="42-bcso\n").text == "42-BC so"
 
 
-def test_what_a_strategy_itself_asks_for(load):
+def test_a_strategy_can_force_tokens_and_backtrack(load):
     definition = load(
         OWN
         + """
@@ -359,7 +359,7 @@ def asks(event, actions, tokenizer):
     assert played.num_forced == 4
 
 
-def test_in_the_engine_too(load):
+def test_custom_strategies_in_the_engine(load):
     definition = load(OWN + ASKED.format(strategy="Plate('99-aa')", completion="None",
                                          erase="EraseMode.PROMPT", added=DROPPED))  # fmt: skip
     requests = [ask(prompt, call(definition), max_tokens=24) for prompt in ("Hello", "Bye")]
@@ -369,7 +369,7 @@ def test_in_the_engine_too(load):
         assert len(plate) == 5
 
 
-def test_masked_logits_are_read_as_they_will_be_sampled(load):
+def test_masked_logits_are_readable(load):
     definition = load(
         OWN
         + """
