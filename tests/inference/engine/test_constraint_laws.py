@@ -1,4 +1,4 @@
-"""The laws, for requests that are constrained, that ask themselves, and that follow a flow."""
+"""The laws for constraints, self-prompts and flows."""
 
 import mlx.core as mx
 import numpy as np
@@ -40,7 +40,7 @@ COLOUR = ChoicesStrat(["red", "redder", "blue"])
 
 
 def flow(erase_mode):
-    """A flow with a branch, and an answer of every kind."""
+    """A flow with a branch, and questions with different constraints."""
     word = FlowQuestion("word", "A word: ", WORD, erase_mode=erase_mode)
     number = FlowQuestion("number", "A number: ", Regex("[0-9]{1,4}"), erase_mode=erase_mode)
     colour = FlowQuestion("colour", "A colour: ", COLOUR, erase_mode=erase_mode)
@@ -55,7 +55,7 @@ def flow(erase_mode):
 
 
 def mods():
-    """Eight different mods, by name."""
+    """Return eight different mods, by name."""
     until = UntilStrat("<t>", UntilEndType.ANYCHAR, "!\n\0xyz")
     words = ListStrat(WORD, open="[", close="]", min=1, max=4, end_with=";")
     return {
@@ -81,7 +81,7 @@ def requests(**fields):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_request_says_the_same_alone_and_in_a_batch_of_eight_different_ones(family):
+def test_constrained_text_is_the_same_alone_and_in_a_batch_of_eight(family):
     model = model_named(family)
     alone = {name: run(make_engine(model), request).end.text for name, request in requests()}
     engine = make_engine(model, max_rows=8)
@@ -89,11 +89,13 @@ def test_a_request_says_the_same_alone_and_in_a_batch_of_eight_different_ones(fa
     together = dict(zip(names, (a.end.text for a in run(engine, *asked)), strict=True))
 
     assert together == alone
-    assert allows(PERSON, alone["json"]) or len(alone["json"].encode()) >= 60  # cut by the budget
+    assert (
+        allows(PERSON, alone["json"]) or len(alone["json"].encode()) >= 60
+    )  # truncated by max_tokens
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_says_the_same_with_one_free_row_after_the_other(family):
+def test_constrained_text_is_the_same_when_rows_are_reused(family):
     model = model_named(family)
     alone = [run(make_engine(model), request).end.text for _, request in requests()]
     in_turns = run(make_engine(model, max_rows=3, chunk=4), *(r for _, r in requests()))
@@ -102,7 +104,7 @@ def test_it_says_the_same_with_one_free_row_after_the_other(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_the_model_scores_is_the_text_that_stands_and_nothing_that_was_erased(family):
+def test_logits_do_not_depend_on_erased_text(family):
     model = model_named(family)
     engine = make_engine(model, margin=6)
     checks = []
@@ -122,8 +124,8 @@ def test_what_the_model_scores_is_the_text_that_stands_and_nothing_that_was_eras
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("erase", "kept"), [(EraseMode.PROMPT, "answer"), (EraseMode.ALL, "")])
-def test_after_erasing_text_and_context_are_as_if_nothing_had_been_asked(family, erase, kept):
-    """The text is what stands, and the next scores are a fresh model's behind it."""
+def test_an_erased_self_prompt_leaves_no_trace_in_text_and_logits(family, erase, kept):
+    """The next logits equal those of a fresh prefill of the remaining text."""
     model = model_named(family)
     engine = make_engine(model, margin=4)
     question = SelfPrompt(
@@ -141,14 +143,14 @@ def test_after_erasing_text_and_context_are_as_if_nothing_had_been_asked(family,
 
     answers = run(engine, ask("Say: ", asks, max_tokens=60))
     fresh = fresh_logits(model, b"Say: " + kept.encode())
-    likeliest = int(mx.argmax(fresh).item())
+    top_id = int(mx.argmax(fresh).item())
 
     assert np.abs(seen[0] - np.array(fresh)).max() < TOLERANCE
-    assert answers.ids[: len(kept) + 1] == (*kept.encode(), likeliest)
+    assert answers.ids[: len(kept) + 1] == (*kept.encode(), top_id)
     assert answers.end.text.startswith(kept)
 
 
-def test_a_stream_shows_what_a_request_says_that_is_not_streamed():
+def test_a_constrained_stream_has_the_text_of_an_unstreamed_request():
     model = model_named("llama")
     plain = [run(make_engine(model), request).end.text for _, request in requests()]
     streamed = run(make_engine(model), *(r for _, r in requests(stream=True)))
@@ -156,8 +158,8 @@ def test_a_stream_shows_what_a_request_says_that_is_not_streamed():
     assert [answers.shown for answers in streamed] == plain
 
 
-def test_forced_text_is_read_in_one_pass_with_what_was_chosen():
-    """Eleven characters of the key are forced at once; each pass that is launched is counted."""
+def test_forced_text_is_processed_in_one_pass():
+    """Eleven characters of the key are forced together; every launched pass is counted."""
     model = model_named("llama")
     engine = make_engine(model)
     sizes = []
@@ -179,21 +181,21 @@ def test_forced_text_is_read_in_one_pass_with_what_was_chosen():
     answers = run(engine, ask("Say: ", constrain(flag), max_tokens=40))
 
     assert answers.end.text in ('{"is_it_so": true}', '{"is_it_so": false}')
-    #  the prompt, the forced beginning, and the letter that was read ahead before it was seen
+    # the prompt, the forced prefix, and the letter that was processed speculatively
     assert sizes == [5, len('{"is_it_so": '), 1]
 
 
-def test_an_engine_that_takes_back_what_a_constraint_forced_goes_on_rightly():
-    taken = []
+def test_a_constraint_holds_after_a_mod_backtracks_forced_tokens():
+    backtracked = []
 
     @mod(on=[Added], max_backtrack=None)
     def meddle(event, actions):
-        if event.forced and len(event.added_tokens) > 6 and len(taken) < 3:
-            taken.append(event)
+        if event.forced and len(event.added_tokens) > 6 and len(backtracked) < 3:
+            backtracked.append(event)
             return actions.backtrack(4)
 
     for order in ((meddle, constrain(PERSON)), (constrain(PERSON), meddle)):
-        taken.clear()
+        backtracked.clear()
         sampling = SamplingParams(temperature=1, seed=5)
         answers = run(make_engine(), ask("Say: ", *order, max_tokens=200, sampling=sampling))
 

@@ -1,4 +1,4 @@
-"""A decoding step launches no more kernels than mlx-lm's, counted in its graph."""
+"""Kernel launches of a decode step, counted in its graph and compared with mlx-lm's."""
 
 from functools import cache
 
@@ -11,15 +11,15 @@ from mlx_lm.models import llama
 from mlx_lm.sample_utils import make_logits_processors, make_sampler
 from tiny import TRAITS, ask, make_engine, submit
 
-#: More than mlx-lm's, beside the layers.
+#: Number of additional launches outside the layers that a step may have over mlx-lm's.
 ALLOWANCE = 4
 
 GREEDY = SamplingParams(temperature=0)
 
-#: No token ends a request, so that the step that is counted has all rows.
+#: No EOS token, so that all rows are still in the batch at the counted step.
 ENDLESS = msgspec.structs.replace(TRAITS, eos_ids=frozenset())
 
-#: Sampling parameters in mlx-lm's names: of its sampler, and of its logits processors.
+#: Sampling parameters under mlx-lm's names: of its samplers, and of its logits processors.
 SAMPLERS = {
     "temperature": ({"temp": 1.0}, {}),
     "top_p": ({"temp": 1.0, "top_p": 0.9}, {}),
@@ -49,14 +49,17 @@ def model_of(num_layers):
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "rms_norm_eps": 1e-5,
-        "vocab_size": 1500,  # more than the candidates that are sorted on a CPU
+        "vocab_size": 1500,  # more than the candidates sorted on a CPU
     }
     return llama.Model(llama.ModelArgs.from_dict(fields))
 
 
 @pytest.fixture(name="count")
 def _count(tmp_path):
-    """Kernels per layer and beside the layers, from models of two and of four layers."""
+    """Return a function that counts launches per layer, and outside the layers.
+
+    They follow from the counts of models of two and of four layers.
+    """
 
     def count(graph_of):
         two, four = (launches(graph_of(model_of(n)), tmp_path) for n in (2, 4))
@@ -85,14 +88,14 @@ def of_one(sampler=None, processors=None):
     return lambda model: of_generate_step(model, list(b"Hello"), choose, change)
 
 
-def test_the_count_of_mlx_lm_is_that_of_its_source(count):
-    """17: two norms, seven products, two rotations, two writes, attention, two sums, SwiGLU."""
+def test_launches_of_mlx_lm_match_its_source(count):
+    """17: two norms, seven matmuls, two RoPEs, two cache writes, attention, two adds, SwiGLU."""
     assert count(of_one()) == (17, 6)
     assert count(lambda model: of_batch_generator(model, [list(p) for p in ragged(8)])) == (18, 11)
 
 
 @pytest.mark.parametrize("num_rows", range(1, 9))
-def test_rows_of_any_lengths_launch_no_more_than_in_mlx_lm(count, num_rows):
+def test_a_ragged_batch_has_no_more_launches_than_mlx_lm(count, num_rows):
     per_layer, beside = count(ours(ragged(num_rows)))
 
     assert per_layer <= 17
@@ -100,13 +103,13 @@ def test_rows_of_any_lengths_launch_no_more_than_in_mlx_lm(count, num_rows):
 
 
 @pytest.mark.parametrize("num_rows", [3, 8])
-def test_rows_of_one_length_launch_no_more_than_one_row(count, num_rows):
+def test_rows_of_equal_length_have_the_launches_of_one_row(count, num_rows):
     assert count(ours([b"x" * 20] * num_rows)) == count(ours([b"x" * 20]))
 
 
 @pytest.mark.parametrize("num_rows", [1, 3, 8])
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_sampling_launches_at_most_a_few_more_than_in_mlx_lm(count, name, num_rows):
+def test_sampling_has_few_more_launches_than_mlx_lm(count, name, num_rows):
     sampler, processors = SAMPLERS[name]
     renamed = {("temperature" if k == "temp" else k): v for k, v in sampler.items()}
     sampling = SamplingParams(**{"temperature": 0.0, "seed": 1, **renamed, **processors})
@@ -117,7 +120,7 @@ def test_sampling_launches_at_most_a_few_more_than_in_mlx_lm(count, name, num_ro
     assert beside <= theirs + ALLOWANCE
 
 
-def test_a_batch_of_different_parameters_launches_few_for_each(count):
+def test_a_batch_of_different_sampling_parameters_has_few_launches(count):
     params = [
         GREEDY,
         SamplingParams(seed=1),
@@ -138,8 +141,8 @@ def test_a_batch_of_different_parameters_launches_few_for_each(count):
 
 
 @pytest.mark.slow  # each chain is compiled once per machine, by a C++ compiler
-def test_forms_for_a_gpu_and_for_a_cpu_sample_the_same_tokens(monkeypatch):
-    """On a GPU, chains are compiled and all tokens are sorted."""
+def test_sampling_for_a_gpu_and_for_a_cpu_gives_the_same_tokens(monkeypatch):
+    """On a GPU, chains of operations are compiled and all tokens are sorted."""
     model = model_of(2)
     params = [
         SamplingParams(seed=0),
@@ -151,13 +154,13 @@ def test_forms_for_a_gpu_and_for_a_cpu_sample_the_same_tokens(monkeypatch):
 
     def answers():
         engine = make_engine(model, traits=ENDLESS)
-        heard = [
+        outputs = [
             submit(engine, ask(prompt, max_tokens=20, sampling=sampling))
             for prompt, sampling in zip(ragged(5), params, strict=True)
         ]
         while engine.has_work:
             engine.step()
-        return [one.ids for one in heard]
+        return [output.ids for output in outputs]
 
     expected = answers()
     with monkeypatch.context() as patched:
@@ -165,7 +168,7 @@ def test_forms_for_a_gpu_and_for_a_cpu_sample_the_same_tokens(monkeypatch):
         assert answers() == expected
 
 
-def test_fast_operations_are_what_they_were_after_a_count():
+def test_counting_restores_fast_operations():
     before = mx.fast.rope
     with as_on_a_gpu():
         assert mx.fast.rope is not before

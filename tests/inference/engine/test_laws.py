@@ -1,4 +1,7 @@
-"""The laws: what must hold for every model, whatever mods do and whoever shares the batch."""
+"""The laws: invariants for every model family, with any mods and any other rows in the batch.
+
+Law 6, the legality of actions, needs no model: see tests/shared/test_legality.py.
+"""
 
 import random
 
@@ -20,8 +23,8 @@ from hypothesis import strategies as st
 from meddling import meddler_of
 from tiny import TRAITS, ask, finish, fresh_logits, make_engine, run, submit
 
-#: Differences of logits, whose size is around 10, that come from rounding in another order.
-#: Recurrent layers add up what they have read, roundings included.
+#: Tolerances for logits, which are around 10: rounding depends on the order of additions.
+#: Recurrent layers accumulate rounding errors.
 TOLERANCE = 2e-3
 TOLERANCE_OF_STATES = 2e-2
 
@@ -39,11 +42,11 @@ def greedy_continuation(model, prompt, num_tokens):
 
 @mod(name="noop")
 def noop(event, actions):
-    """Listens to everything and answers nothing."""
+    """Handle every event without an action."""
 
 
 def meddler(seed):
-    """A mod that forces and takes back at random."""
+    """A mod that forces tokens and backtracks at random."""
     dice = random.Random(seed)
     return meddler_of(dice, lambda count: [dice.randrange(256) for _ in range(count)])
 
@@ -53,7 +56,7 @@ def meddler(seed):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("sampling", [SamplingParams(temperature=0), SamplingParams(seed=3)])
-def test_mods_that_answer_nothing_change_nothing(family, sampling):
+def test_mods_without_actions_do_not_change_tokens(family, sampling):
     engine = make_engine(model_named(family))
 
     plain = run(engine, ask(max_tokens=30, sampling=sampling))
@@ -68,7 +71,7 @@ def test_mods_that_answer_nothing_change_nothing(family, sampling):
 @pytest.mark.parametrize("family", EVERY_FAMILY)
 @quick
 @given(seed=st.integers(0, 10**6), num_requests=st.integers(1, 5), chunk=st.sampled_from([3, 64]))
-def test_logits_are_those_of_a_fresh_prefill_whatever_was_forced_and_taken_back(
+def test_logits_equal_a_fresh_prefill_after_forcing_and_backtracking(
     family, seed, num_requests, chunk, monkeypatch
 ):
     monkeypatch.setattr(kv_buffers, "GROWTH", 16)
@@ -112,7 +115,7 @@ def test_logits_are_those_of_a_fresh_prefill_whatever_was_forced_and_taken_back(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_request_gets_the_same_tokens_alone_and_in_any_batch(family):
+def test_tokens_are_the_same_alone_and_in_any_batch(family):
     model = model_named(family)
     prompts = [bytes([65 + i]) * (1 + 7 * i) for i in range(6)]
     sampling = [SamplingParams(temperature=i % 3 / 2, seed=i, top_p=0.9) for i in range(6)]
@@ -131,7 +134,7 @@ def test_a_request_gets_the_same_tokens_alone_and_in_any_batch(family):
     assert in_turns[::-1] == alone
 
 
-#: Every parameter, each in several rows and beside others.
+#: Every sampling parameter, in several rows and combinations.
 MIXED = [
     SamplingParams(seed=0),
     SamplingParams(seed=1, temperature=0.7, top_p=0.8, logit_bias={65: 4.0, 66: -100.0}),
@@ -145,7 +148,7 @@ MIXED = [
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_eight_different_mods_act_in_a_batch_as_they_do_alone(family):
+def test_mods_act_the_same_alone_and_in_a_batch_of_eight(family):
     model = model_named(family)
 
     def requests():
@@ -164,8 +167,8 @@ def test_eight_different_mods_act_in_a_batch_as_they_do_alone(family):
 
 
 @pytest.mark.parametrize("sampling", MIXED)
-def test_a_request_is_sampled_as_step_by_step(sampling):
-    """Counting, drawing and reading ahead make no difference to a loop that does none of it."""
+def test_sampling_equals_a_step_by_step_loop(sampling):
+    """Batched penalties, prepared draws and speculation do not change the sampled tokens."""
     model = model_named("llama")
     sampler = Sampler([sampling], TRAITS.format_ids)
     ids = list(b"Hello")
@@ -184,7 +187,7 @@ def test_a_request_is_sampled_as_step_by_step(sampling):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_sorting_a_few_tokens_and_again_all_makes_no_difference(family, monkeypatch):
+def test_sorting_candidates_only_does_not_change_tokens(family, monkeypatch):
     model = model_named(family)
 
     def answers():
@@ -209,7 +212,7 @@ def test_sorting_a_few_tokens_and_again_all_makes_no_difference(family, monkeypa
     ids=lambda penalties: next(iter(penalties)),
 )
 def test_a_discarded_draw_is_not_counted_by_penalties(penalties, top_p, monkeypatch):
-    """Where the sorted candidates are too few, the token sampled behind them is discarded."""
+    """If the sorted candidates are too few, the sampled token is discarded and sampled again."""
     model = model_named("llama")
     sampling = SamplingParams(seed=1, temperature=1.0, top_p=top_p, **penalties)
     requests = [ask(b"Prompt %d" % i, max_tokens=40, sampling=sampling) for i in range(3)]
@@ -218,13 +221,13 @@ def test_a_discarded_draw_is_not_counted_by_penalties(penalties, top_p, monkeypa
         monkeypatch.setattr("concordance_inference.engine.sampling.sampler._CANDIDATES", candidates)
         assert run(make_engine(model), requests[0]).ids == expected[0]
         together = run(make_engine(model), *requests)
-        assert [heard.ids for heard in together] == expected
+        assert [output.ids for output in together] == expected
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @quick
 @given(seed=st.integers(0, 10**6))
-def test_log_probabilities_are_the_models_own_whoever_put_the_tokens_there(family, seed):
+def test_logprobs_are_the_models_own_for_sampled_and_forced_tokens(family, seed):
     model = model_named(family)
     requests = [
         ask(
@@ -241,7 +244,7 @@ def test_log_probabilities_are_the_models_own_whoever_put_the_tokens_there(famil
             continue
         shown = answer.end.logprobs
         assert [entry.token_id for entry in shown] == list(answer.ids)[: len(shown)]
-        assert len(shown) >= len(answer.ids) - 1  # an end is no part of the text
+        assert len(shown) >= len(answer.ids) - 1  # EOS is not part of the text
         for i, entry in enumerate(shown):
             logits = fresh_logits(model, [*request.prompt_ids, *answer.ids[:i]])
             expected = np.array(logits - mx.logsumexp(logits))
@@ -257,7 +260,7 @@ def test_log_probabilities_are_the_models_own_whoever_put_the_tokens_there(famil
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("chunk", [1, 2, 7, 64, 1000])
-def test_a_prompt_means_the_same_in_any_chunks(family, chunk):
+def test_prefill_chunk_size_does_not_change_tokens(family, chunk):
     model = model_named(family)
     prompt = bytes(range(32, 132))
 
@@ -266,7 +269,7 @@ def test_a_prompt_means_the_same_in_any_chunks(family, chunk):
     assert answers.ids == greedy_continuation(model, prompt, 8)
 
 
-def test_a_prompt_read_beside_rows_that_decode_means_the_same():
+def test_prefill_next_to_decoding_rows_does_not_change_tokens():
     model = model_named("gpt_oss")
     engine = make_engine(model, chunk=5)
     early = submit(engine, ask(b"early", max_tokens=40))
@@ -290,7 +293,7 @@ def test_a_prompt_read_beside_rows_that_decode_means_the_same():
     meddles=st.booleans(),
     top_logprobs=st.sampled_from([None, 0, 2]),
 )
-def test_a_stream_shows_the_text_that_is_not_streamed(
+def test_a_stream_has_the_text_of_an_unstreamed_request(
     family, seed, retractions, meddles, top_logprobs
 ):
     model = model_named(family)
@@ -329,7 +332,7 @@ def test_a_stream_shows_the_text_that_is_not_streamed(
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("event_type", [ForwardPass, Sampled, Added])
-def test_a_mod_that_raises_changes_no_other_row(family, event_type):
+def test_a_mod_that_raises_does_not_change_other_rows(family, event_type):
     model = model_named(family)
     others = [ask(bytes([65 + i]) * (3 + i), max_tokens=20) for i in range(3)]
     expected = [run(make_engine(model), request).ids for request in others]
@@ -348,7 +351,7 @@ def test_a_mod_that_raises_changes_no_other_row(family, event_type):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("after", [0, 1, 3, 8])
-def test_a_client_that_leaves_changes_no_other_row(family, after):
+def test_a_cancelled_request_does_not_change_other_rows(family, after):
     model = model_named(family)
     others = [ask(bytes([65 + i]) * (3 + i), max_tokens=20) for i in range(3)]
     expected = [run(make_engine(model), request).ids for request in others]
@@ -363,12 +366,12 @@ def test_a_client_that_leaves_changes_no_other_row(family, after):
     assert [a.ids for i, a in enumerate(answers) if i != 1] == expected
 
 
-# Log-probabilities and chunks change nothing that is sampled
+# Logprobs and chunks do not change sampled tokens
 
 
 @pytest.mark.parametrize("sampling", [MIXED[2], MIXED[3], MIXED[5], MIXED[6]])
 @pytest.mark.parametrize("num_others", [0, 2])
-def test_a_forced_span_read_in_chunks_counts_no_token_that_was_not_generated(sampling, num_others):
+def test_penalties_count_generated_tokens_only_when_a_forced_span_is_chunked(sampling, num_others):
     @mod(on=[Added], max_backtrack=None)
     def force_a_span(event, actions):
         if event.step in (2, 30):

@@ -1,6 +1,6 @@
-"""The law of laws: the engine does what an executor without caches, batches and bets does.
+"""The engine gives the results of an executor without caches, batches and speculation.
 
-`python -m naive` compares them on as many programs as one likes.
+`python -m naive` compares them on any number of programs.
 """
 
 import pytest
@@ -25,12 +25,12 @@ def assert_same(program):
 
 @few
 @given(dice=st.randoms(use_true_random=False), model=st.sampled_from(MODELS))
-def test_a_random_program_gives_what_an_executor_without_caches_gives(dice, model):
+def test_a_random_program_gives_the_results_of_the_naive_executor(dice, model):
     assert_same(random_program(dice, model))
 
 
 A = [5, 6, 7, 40, 41, 97, 5, 5, 6, 7, 40, 97, 41, 41, 6, 40, 7, 97, 5, 6, 40, 7, 41, 97, 6, 6, 5, 7]
-B = [*A[:18], *A[17::-1][:10]]  # of equal length, different in the last ten tokens
+B = [*A[:18], *A[17::-1][:10]]  # the same length and a common prefix; the last ten tokens differ
 
 
 def added(when, do, times=1):
@@ -38,9 +38,9 @@ def added(when, do, times=1):
     return {"on": ["Added"], "rules": [rule]}
 
 
-#: What once went wrong, and a program that showed it.
-ONCE_WRONG = {
-    "a window snapshot reaches past the common beginning of two prompts": {
+#: Fixed bugs, and programs that reproduce them.
+REGRESSIONS = {
+    "a window snapshot extends past the common prefix of two prompts": {
         "model": "gpt_oss",
         "margin": 128,
         "requests": [
@@ -49,7 +49,7 @@ ONCE_WRONG = {
             {"prompt": B, "max_tokens": 3, "after": 1},
         ],
     },
-    "a full budget and a decision that adds nothing": {
+    "max_tokens is reached and a mod's action adds no token": {
         "model": "llama",
         "requests": [
             {
@@ -59,8 +59,8 @@ ONCE_WRONG = {
             }
         ],
     },
-    "no budget": {"model": "llama", "requests": [{"prompt": [1], "max_tokens": 0}]},
-    "a forced span that is read in pieces is counted by penalties": {
+    "max_tokens is 0": {"model": "llama", "requests": [{"prompt": [1], "max_tokens": 0}]},
+    "penalties count a forced span that is prefilled in chunks": {
         "model": "llama",
         "chunk": 3,
         "requests": [
@@ -74,7 +74,7 @@ ONCE_WRONG = {
             {"prompt": [2], "max_tokens": 40},
         ],
     },
-    "a forced output that is longer than the budget": {
+    "a forced output is longer than max_tokens": {
         "model": "llama",
         "chunk": 3,
         "requests": [
@@ -104,7 +104,7 @@ ONCE_WRONG = {
             },
         ],
     },
-    "an output that is set before the prompt is read and whose logprobs never fit": {
+    "an output is forced at Prefilled and its logprobs exceed the memory": {
         "model": "llama",
         "memory": 0.6,
         "max_rows": 1,
@@ -124,14 +124,14 @@ ONCE_WRONG = {
             {"prompt": [1], "max_tokens": 3},
         ],
     },
-    "no max_tokens and room for two such requests": {
+    "no max_tokens and memory for two requests": {
         "model": "llama",
         "memory": 2.5,
         "max_rows": 2,
         "context": 200,
         "requests": [{"prompt": [1, i], "max_tokens": None} for i in range(3)],
     },
-    "mods in mods act behind the one that contains them": {
+    "contained mods run after the mod that contains them": {
         "model": "llama",
         "requests": [
             {
@@ -153,7 +153,7 @@ ONCE_WRONG = {
             }
         ],
     },
-    "more tokens are kept by rank than are sorted": {
+    "top_k exceeds the sorted candidates": {
         "model": "llama+3001",
         "requests": [
             {
@@ -170,7 +170,7 @@ ONCE_WRONG = {
             {"prompt": [1], "max_tokens": 12, "sampling": {"temperature": 4, "top_k": 1500}},
         ],
     },
-    "a draw that is discarded is counted by penalties": {
+    "penalties count a discarded draw": {
         "model": "llama",
         "candidates": 6,
         "requests": [
@@ -190,6 +190,6 @@ ONCE_WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", ONCE_WRONG)
-def test_what_was_once_wrong_is_right(name):
-    assert_same(from_json(ONCE_WRONG[name]))
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_a_fixed_bug_stays_fixed(name):
+    assert_same(from_json(REGRESSIONS[name]))

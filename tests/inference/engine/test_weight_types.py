@@ -1,4 +1,4 @@
-"""The engine with weights of every type that users run: 16 bits and quantized."""
+"""The engine with 16-bit and quantized weights of every type."""
 
 from functools import cache
 
@@ -14,7 +14,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.models.switch_layers import SwitchLinear
 from tiny import ask, make_engine, run, runner_of
 
-#: Type -> the type that a model computes in, and how its weights are quantized.
+#: Name -> the type of activations, and the quantization of weights.
 TYPES = {
     "bfloat16": (mx.bfloat16, None),
     "float16": (mx.float16, None),
@@ -26,7 +26,7 @@ TYPES = {
     "nvfp4": (mx.bfloat16, {"group_size": 16, "bits": 4, "mode": "nvfp4"}),
 }
 
-#: Large enough for groups of 64.
+#: Sizes that are divisible by quantization groups of 64.
 WIDE = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 32, "block_dim": 64}
 EXPERTS = {"moe_intermediate_size": 64, "shared_expert_intermediate_size": 64}
 FIELDS = {
@@ -40,7 +40,7 @@ FIELDS = {
     "lfm2": {"block_ff_dim": 128},
 }
 
-#: Families whose recurrent states mlx-lm keeps in float32, whatever the weights are.
+#: Families whose recurrent states are always float32 in mlx-lm.
 FLOAT32_STATES = ("qwen3_next", "falcon_h1")
 
 QUICK = {("llama", "bfloat16"), ("llama", "4 bits"), ("gpt_oss", "mxfp4")}
@@ -74,13 +74,13 @@ def _model(family, kind):
     model = model_of(family, kind)
     has_experts = any(isinstance(m, SwitchLinear) for _, m in model.named_modules())
     if has_experts and mx.default_device() == mx.cpu:
-        pytest.skip("mlx's CPU backend multiplies by experts' weights in float32 only")
+        pytest.skip("mlx's CPU backend supports experts in float32 only")
     return model
 
 
 @mod(name="reviser", max_backtrack=None)
 class Reviser:
-    """Forces a span in place of a sampled token, and once takes a longer one back."""
+    """Replaces a sampled token by a span, and backtracks once over a longer one."""
 
     def __init__(self):
         self.revised = False
@@ -96,7 +96,7 @@ class Reviser:
 
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
-def test_types_of_caches_and_logits_are_as_they_should_be(family, kind, model):
+def test_caches_have_the_type_of_activations_and_logits_are_float32(family, kind, model):
     dtype, quantized = TYPES[kind]
     runner = runner_of(model)
     engine = make_engine(model)
@@ -123,10 +123,10 @@ def test_types_of_caches_and_logits_are_as_they_should_be(family, kind, model):
 
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
-def test_requests_and_mods_in_a_batch_say_what_they_say_alone(family, kind, model):
-    """On a CPU, 16-bit products add in the same order for any number of rows.
+def test_tokens_are_the_same_alone_and_in_a_batch_for_every_weight_type(family, kind, model):
+    """On a CPU, 16-bit products are summed in the same order for any number of rows.
 
-    The chunks are the same too: a recurrent state that is rounded after other tokens differs.
+    The latency target keeps the chunks the same: a recurrent state is rounded after each chunk.
     """
 
     def requests():
@@ -138,13 +138,13 @@ def test_requests_and_mods_in_a_batch_say_what_they_say_alone(family, kind, mode
 
     alone = [run(make_engine(model), request).ids for request in requests()]
     engine = make_engine(model, latency_target_s=1e6)
-    together = [heard.ids for heard in run(engine, *requests())]
+    together = [output.ids for output in run(engine, *requests())]
 
     assert together == alone
 
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
-def test_a_known_prefix_changes_nothing(family, kind, model):
+def test_a_prefix_cache_hit_does_not_change_tokens(family, kind, model):
     engine = make_engine(model)
     first = run(engine, ask("x" * 40, max_tokens=8))
     again = run(engine, ask("x" * 40, max_tokens=8))
@@ -154,10 +154,10 @@ def test_a_known_prefix_changes_nothing(family, kind, model):
 
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
-def test_a_constraint_holds(family, kind, model):
+def test_a_constraint_holds_for_every_weight_type(family, kind, model):
     choose = constrain(ChoicesStrat(["red", "redder", "blue"]), name="choose")
     answers = run(
         make_engine(model), ask("a", choose, max_tokens=12), ask("b", choose, max_tokens=12)
     )
 
-    assert all(heard.end.text in ("red", "redder", "blue") for heard in answers)
+    assert all(output.end.text in ("red", "redder", "blue") for output in answers)

@@ -128,7 +128,7 @@ def test_compile_strategy_from_dictionaries():
     assert walk(compile_strategy({"type": "until", "char": "."}, LETTERS), "a.")[1]
     with pytest.raises(ValueError, match="exactly one token"):
         compile_strategy({"type": "tokens", "items": ["ab"]}, LETTERS)
-    with pytest.raises(ValueError, match="one of choices"):
+    with pytest.raises(ValueError, match="must be choices"):
         compile_strategy({"type": "none"}, LETTERS)
 
 

@@ -75,7 +75,7 @@ ASKED = {
 
 @pytest.fixture(name="hf", scope="module")
 def _hf():
-    """Remove a leading space that `transformers` adds and this tokenizer does not."""
+    """A byte-level tokenizer: it adds no leading space, as Concordance never does."""
     made = real_tokenizers.byte_level()
     return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<eos>", pad_token="<eos>")
 
