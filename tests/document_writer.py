@@ -1,24 +1,24 @@
-"""Writes documents at random under a constraint, with a taste for characters at borders."""
+"""Generates random documents under a constraint, with a preference for edge cases."""
 
 import numpy as np
 from wandering import allowed
 
-#: Bytes that stand at borders: of texts, escapes, numbers, and of JSON itself.
+#: Bytes with a special role: in strings, escapes, numbers, and in JSON itself.
 _BORDERS = b'"\\/bfnrtu0123456789.eE+-,:[]{} \x7f\xc3\xe2\xf0'
 
-#: Bytes that end what is open, the first ones preferred.
+#: Bytes that close a string, array or object, in order of preference.
 _ENDS = b'}]"'
 
 
 def write(matcher, tokenizer, dice, *, free=40, most=2000):
-    """Let an answer go on at random for some tokens, and then end it as soon as it can be.
+    """Extend a matcher by random tokens, then end the text as soon as possible.
 
     Args:
-        matcher: A fresh one.
+        matcher: A fresh matcher.
         tokenizer: Its tokenizer.
         dice: A `random.Random`.
-        free: About how many tokens are chosen freely.
-        most: How many tokens there are at most.
+        free: The maximum number of tokens to choose freely.
+        most: The maximum number of tokens.
     """
     eos = min(tokenizer.eos_token_ids)
     free = dice.randrange(free + 1)

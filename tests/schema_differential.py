@@ -1,9 +1,9 @@
-"""Writes documents of random schemas, and lets validators that know nothing of ours judge them.
+"""Generates documents of random schemas and validates them with independent validators.
 
     uv run python tests/schema_differential.py --documents 100000 --seed 1
 
 Prints each schema with a document that `jsonschema` (or `jsonschema_rs`, where it is installed)
-rejects, and the counts. `--schemas FOLDER` takes the schemas of a folder instead.
+rejects, and counts. `--schemas FOLDER` uses the schemas of a folder instead.
 """
 
 import argparse
@@ -45,7 +45,7 @@ _TYPES = ["null", "boolean", "integer", "number", "string", "array", "object"]
 
 
 def random_schema(dice, depth=2):
-    """A schema of some keywords, with others inside."""
+    """A schema of some keywords, with nested schemas."""
     kinds = [_any_type, _text, _number, _array, _object, _values, _format]
     if depth:
         kinds += [_combined, _combined, _conditional, _negated, _old_draft, _sized]
@@ -77,7 +77,7 @@ def _text(dice, depth):
 
 
 def random_pattern(dice):
-    """A pattern of ECMA-262 that Python and Rust read in the same way, or nearly so."""
+    """An ECMA-262 pattern that Python and Rust interpret (almost) alike."""
     pieces = []
     for _ in range(dice.randint(1, 4)):
         piece = dice.choice(_CLASSES)
@@ -188,8 +188,8 @@ def _old_draft(dice, depth):
 
 
 @cache
-def _judge(text):
-    """A validator of `jsonschema`, with formats, by the draft that a schema names."""
+def _validator(text):
+    """The `jsonschema` validator of a schema, with formats, for the draft that it names."""
     schema = json.loads(text)
     default = jsonschema.Draft202012Validator
     kind = jsonschema.validators.validator_for(schema, default=default)
@@ -198,28 +198,28 @@ def _judge(text):
 
 
 @cache
-def _second_judge(text):
+def _second_validator(text):
     if jsonschema_rs is None or "multipleOf" in text:
         return None
     try:
         return jsonschema_rs.validator_for(json.loads(text), validate_formats=True)
     except Exception:
-        return None  # it has no such pattern, or no such draft
+        return None  # a pattern or draft is not supported
 
 
 def verdict(text, document):
-    """Why a validator rejects a document; `None` if none does."""
+    """Return why a validator rejects a document; `None` if none does."""
     exact = Decimal if "multipleOf" in text else float
-    judged = json.loads(document, parse_float=exact)
+    value = json.loads(document, parse_float=exact)
     try:
         with localcontext(prec=200), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Python's `re`, about patterns of ECMA-262
-            error = next(_judge(text).iter_errors(judged), None)
-    except Exception:  # a pattern or reference that it cannot read, or a fault of its own
+            warnings.simplefilter("ignore")  # of Python's `re`, for ECMA-262 patterns
+            error = next(_validator(text).iter_errors(value), None)
+    except Exception:  # an unsupported pattern or reference, or a bug of the validator
         error = None
     if error is not None:
         return f"jsonschema: {error.validator} at {error.json_path}"
-    second = _second_judge(text)
+    second = _second_validator(text)
     if second is not None and not second.is_valid(json.loads(document)):
         found = str(next(iter(second.iter_errors(json.loads(document))))).splitlines()
         return f"jsonschema_rs: {found[0]}"
@@ -227,7 +227,7 @@ def verdict(text, document):
 
 
 def documents_of(schema, dice, count, *, free=50, most=1500):
-    """Documents of a schema, and what happened to those that did not come to an end.
+    """Yield documents of a schema; for an unfinished one, `None` and the reason.
 
     Raises:
         ConstraintError: The schema cannot be enforced.
@@ -244,7 +244,7 @@ def documents_of(schema, dice, count, *, free=50, most=1500):
 
 
 def compare(schemas, dice, per_schema, counts, most=10**9):
-    """Judge documents of schemas; yield those that are rejected, with the reason."""
+    """Validate documents of schemas; yield those that are rejected, with the reason."""
     for name, schema in schemas:
         if counts["documents"] >= most:
             return
@@ -262,12 +262,12 @@ def compare(schemas, dice, per_schema, counts, most=10**9):
                     yield name, text, document, reason
             counts["compiled"] += 1
         except ConstraintError as exc:
-            counts["refused"] += 1
-            counts["refused: " + exc.message.rpartition("enforced: ")[2][:60]] += 1
+            counts["rejected"] += 1
+            counts["rejected: " + exc.message.rpartition("enforced: ")[2][:60]] += 1
 
 
 def random_schemas(dice, count):
-    """Random schemas, with a definition that they may refer to."""
+    """Yield random schemas, with a definition that they may reference."""
     for number in range(count):
         schema = random_schema(dice)
         definition = random_schema(dice, 1)
@@ -277,7 +277,7 @@ def random_schemas(dice, count):
 
 
 def main():
-    """Compare many documents, and say what was found."""
+    """Validate many documents and print the differences."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=10_000)
     parser.add_argument("--per-schema", type=int, default=4)

@@ -1,4 +1,4 @@
-"""JSON schemas: those of the public test suite, and some of the many kinds that people write."""
+"""JSON schemas: those of the public test suite, and examples of common kinds."""
 
 import json
 from functools import cache
@@ -9,12 +9,12 @@ SUITE = Path(__file__).parent / "data" / "json_schema_test_suite" / "draft2020-1
 
 @cache
 def suite():
-    """The groups of the test suite: where, what, a schema, and its documents with verdicts."""
+    """The groups of the test suite: file, description, schema, and documents with verdicts."""
     return tuple(json.loads(line) for line in SUITE.read_text("utf-8").splitlines())
 
 
 def obj(**properties):
-    """An object with exactly these properties; names that end with `_` are optional."""
+    """An object with exactly these properties; those that end with `_` are optional."""
     names = {name.removesuffix("_"): schema for name, schema in properties.items()}
     required = [name for name in properties if not name.endswith("_")]
     return {

@@ -1,4 +1,4 @@
-"""Tiny tokenizers of every family: how their tokens become text, not what they were trained on."""
+"""Tiny tokenizers with the decoders of every family."""
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
@@ -16,7 +16,7 @@ def _bpe(pieces, merges=(), **options):
 
 
 def _with_added(made):
-    """Special tokens, and ordinary ones that are added, as chat models have them."""
+    """Add special and ordinary added tokens, as chat models have them."""
     made.add_special_tokens(["<s>", "</s>", AddedToken("<mask>", lstrip=True, rstrip=True)])
     made.add_tokens(
         [
@@ -31,7 +31,7 @@ def _with_added(made):
 
 
 def byte_level(*, prefix_space=False, strip=False):
-    """GPT-2, Llama 3, Qwen; with a space before every text as RoBERTa's."""
+    """GPT-2, Llama 3, Qwen; RoBERTa with a space before every text."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = [("h", "e"), ("Ġ", "he"), ("Ġ", "b"), ("Ã", "©"), ("ð", "Ł"), ("r", "e"), ("he", "re")]
     merges += [("Ġ", "here"), ("a", "b"), ("Ċ", "Ċ"), ("Ġ", "Ġ")]
@@ -44,7 +44,7 @@ def byte_level(*, prefix_space=False, strip=False):
 
 
 def sentencepiece(*, stages=(), has_bytes=True, prepend=True, metaspace=None, bos=False):
-    """Llama 2, Mistral, Phi-3 and Gemma: spaces are written as ▁, rare characters as bytes."""
+    """Llama 2, Mistral, Phi-3 and Gemma: spaces are encoded as ▁, rare characters as bytes."""
     pieces = ["<unk>", *(_BYTES if has_bytes else ()), *_SPIECES]
     merges = [("t", "h"), ("th", "e"), ("▁", "the"), ("▁", "a"), ("▁", "b"), ("▁", "|"), ("▁", "▁")]
     merges += [("n", "o"), ("no", "t"), ("▁", "not"), ("h", "e"), ("he", "r"), ("her", "e")]
@@ -146,7 +146,7 @@ def words(decoder=None):
 
 
 def with_holes():
-    """Llama 2's, with ids that no token has."""
+    """Llama 2, with unused ids."""
     pieces = ["<unk>", *_BYTES, *_SPIECES]
     vocab = {piece: 3 * i for i, piece in enumerate(pieces)}
     made = Tokenizer(models.BPE(vocab=vocab, merges=[], byte_fallback=True, unk_token="<unk>"))
@@ -155,7 +155,7 @@ def with_holes():
     return _with_added(made)
 
 
-#: Families whose tokens have bytes of their own.
+#: Families whose tokens are byte sequences.
 BY_PIECE = {
     "gpt2": byte_level(),
     "roberta": byte_level(prefix_space=True),
@@ -181,7 +181,7 @@ BY_PIECE = {
     "holes": with_holes(),
 }
 
-#: Families whose text is no sum of pieces: it is decoded as a whole.
+#: Families whose tokens are not byte sequences, so the whole list is decoded.
 AS_A_WHOLE = {
     "ctc": words(decoders.CTC()),
     "bpe_suffix": words(decoders.BPEDecoder("</w>")),

@@ -1,4 +1,4 @@
-"""Tokenizers of real models, without the models: 49,000 tokens, and 200,000."""
+"""Tokenizers of real models, without the models: 49,000 and 200,000 tokens."""
 
 from functools import cache
 

@@ -172,13 +172,13 @@ def test_failed_matcher_is_recompiled_and_does_not_affect_others():
     failed.extend(b"12")
     failed._matcher.consume_token(ord("x"))  # llguidance is in an error state from here on
 
-    assert failed.mask() == _mask_behind(compiled, b"12")
+    assert failed.mask() == _mask_after(compiled, b"12")
     failed.extend(b"3")
     other.extend(b"7")
     assert (failed.text, other.text, compiled.start().mask()) == ("123", "7", other_start(compiled))
 
 
-def _mask_behind(compiled, data):
+def _mask_after(compiled, data):
     matcher = compiled.start()
     matcher.extend(data)
     return matcher.mask()

@@ -175,7 +175,7 @@ def test_deliberate_error_is_not_a_failure():
         constrain(CharsStrat(CharsMode.NUMERIC, min=1, stop=3), ends=False),
         self_prompt_mod(prompt="Mood: ", strategy=ChoicesStrat(["good", "bad"]), erase="all"),
     ],
-    ids=["ends", "goes on", "self-prompt"],
+    ids=["ends", "continues", "self-prompt"],
 )
 def test_constraint_that_holds_against_other_mods_is_not_a_failure(target):
     assert problems(target) == {}
@@ -204,12 +204,12 @@ def test_missing_parameters_are_an_error():
 
 
 def test_further_texts_can_be_given():
-    said = []
+    generated = []
 
     @mod(on=[Added])
     def trap(event, actions, tokenizer):
-        said.append(tokenizer.decode(event.added_tokens))
-        if "".join(said[-4:]) == "trap":
+        generated.append(tokenizer.decode(event.added_tokens))
+        if "".join(generated[-4:]) == "trap":
             raise InvalidActionError("trapped")
 
     assert check_conformance(trap).is_passed
@@ -223,7 +223,7 @@ def test_report_has_a_line_per_check_followed_by_its_problem():
     def changing(event, actions):
         return actions.force_output(b"ab"[: next(counter) % 2])
 
-    told = str(check_conformance(changing))
+    report = str(check_conformance(changing))
 
-    assert "ok    a stream shows nothing that is backtracked (8 played)" in told
-    assert "FAIL  the same request twice (1 played)\n      the same request twice" in told
+    assert "ok    a stream shows nothing that is backtracked (8 played)" in report
+    assert "FAIL  the same request twice (1 played)\n      the same request twice" in report

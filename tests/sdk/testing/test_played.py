@@ -41,11 +41,11 @@ def test_assertions_that_hold_can_be_chained(played):
 
 
 def test_message_for_another_text_shows_the_difference_and_the_log(played):
-    told = failure(played.expect_text, "the dog")
+    message = failure(played.expect_text, "the dog")
 
-    assert "'the cat'" in told
-    assert "from character 4 on it is 'cat' instead of 'dog'" in told
-    assert "  1 prefilled with 2 tokens" in told
+    assert "'the cat'" in message
+    assert "from character 4 on it is 'cat' instead of 'dog'" in message
+    assert "  1 prefilled with 2 tokens" in message
 
 
 @pytest.mark.parametrize(("text", "words"), [("the cat!", "'' instead of '!'"), ("", "'the cat'")])
@@ -68,10 +68,10 @@ def test_event_out_of_order_is_missing(played):
 
 
 def test_message_for_another_number_of_passes_shows_what_each_processed(played):
-    told = failure(played.expect_passes, 3)
+    message = failure(played.expect_passes, 3)
 
-    assert "8 forward passes instead of 3" in told
-    assert "processed: 'Q:', 't', 'e', 'he', ' ', 'c'" in told
+    assert "8 forward passes instead of 3" in message
+    assert "processed: 'Q:', 't', 'e', 'he', ' ', 'c'" in message
     assert "instead of at most 7" in failure(played.expect_passes, at_most=7)
 
 

@@ -39,9 +39,9 @@ def test_resuming_model_does_not_repeat_backtracked_tokens():
 
 
 def test_play_takes_either_script_or_says():
-    for wanted in ({}, {"script": "a", "says": "b"}):
+    for output in ({}, {"script": "a", "says": "b"}):
         with pytest.raises(TypeError, match="either `script` or `says`"):
-            play(**wanted)
+            play(**output)
 
 
 @pytest.mark.parametrize("max_tokens", [0, -1])
@@ -53,13 +53,13 @@ def test_max_tokens_is_at_least_one_as_in_the_server(max_tokens):
 
 
 @pytest.mark.parametrize(
-    "wanted", [None, "a", {97: None}, {"a": 1.0}], ids=["nothing", "text", "no score", "no id"]
+    "output", [None, "a", {97: None}, {"a": 1.0}], ids=["nothing", "text", "no logit", "no id"]
 )
-def test_invalid_output_of_a_script_is_an_error_with_the_position(wanted):
+def test_invalid_output_of_a_script_is_an_error_with_the_position(output):
     with pytest.raises(TypeError, match="at position 1 instead of a token id or logits"):
-        play(script=lambda completion: wanted if completion else 97)
+        play(script=lambda completion: output if completion else 97)
     with pytest.raises(TypeError, match="at position 1"):
-        play(script=[97, wanted])
+        play(script=[97, output])
 
 
 @mod(registered=False)

@@ -38,9 +38,9 @@ def after(text, action):
 @settings(deadline=None)
 @given(kinds, texts)
 @example("sentencepiece", "a" + "你€😀" * 9 + "b")
-def test_text_equals_decode_at_every_complete_character(kind, said):
+def test_text_equals_decode_at_every_complete_character(kind, generated):
     tokenizer = tokenizer_of(kind)
-    token_ids = tokenizer.encode(said)
+    token_ids = tokenizer.encode(generated)
     text = CompletionText()
     for step, token_id in enumerate(token_ids):
         text.follow(added(step, [token_id]), tokenizer)
@@ -50,7 +50,7 @@ def test_text_equals_decode_at_every_complete_character(kind, said):
         assert len(text) == len(str(text))
 
     assert str(text) == tokenizer.decode(token_ids)
-    assert str(text) == (said.removeprefix(" ") if kind == "sentencepiece" else said)
+    assert str(text) == (generated.removeprefix(" ") if kind == "sentencepiece" else generated)
 
 
 @settings(deadline=None)
@@ -74,9 +74,9 @@ def test_text_is_right_after_any_backtrack_even_through_invalid_utf8(kind, moves
 
 
 def test_incomplete_last_character_is_not_in_the_text():
-    said = [str(following(ByteTokenizer(), "a€".encode()[:n])) for n in range(5)]
+    generated = [str(following(ByteTokenizer(), "a€".encode()[:n])) for n in range(5)]
 
-    assert said == ["", "a", "a", "a", "a€"]
+    assert generated == ["", "a", "a", "a", "a€"]
 
 
 def test_invalid_bytes_become_replacement_characters():
@@ -147,12 +147,12 @@ class Counting(ByteTokenizer):
         return super().token_bytes(token_id)
 
 
-@pytest.mark.parametrize("said", ["a" * 2000, "€" * 700])
-def test_cost_of_a_token_does_not_depend_on_the_length(said):
+@pytest.mark.parametrize("generated", ["a" * 2000, "€" * 700])
+def test_cost_of_a_token_does_not_depend_on_the_length(generated):
     tokenizer = Counting()
-    following(tokenizer, said.encode()[:1000])
+    following(tokenizer, generated.encode()[:1000])
     first = tokenizer.decoded
-    following(tokenizer, said.encode())
+    following(tokenizer, generated.encode())
 
     assert tokenizer.decoded - first < 2.5 * first
     assert first < 3 * 1000
@@ -180,9 +180,9 @@ def test_cut_does_not_leave_an_incomplete_character():
 
 @settings(deadline=None)
 @given(kinds, texts, texts, st.integers(0, 50))
-def test_rewrite_gives_exactly_the_requested_text(kind, said, put, at):
+def test_rewrite_gives_exactly_the_requested_text(kind, generated, put, at):
     tokenizer = tokenizer_of(kind)
-    text = following(tokenizer, tokenizer.encode(said) or tokenizer.encode("a"))
+    text = following(tokenizer, tokenizer.encode(generated) or tokenizer.encode("a"))
     at = min(at, len(text))
     expected = str(text)[:at] + put
     action = text.rewrite(at, put, actions)
@@ -192,9 +192,9 @@ def test_rewrite_gives_exactly_the_requested_text(kind, said, put, at):
 
 @settings(deadline=None)
 @given(kinds, texts, st.integers(0, 50))
-def test_end_keeps_exactly_the_text_before_it(kind, said, at):
+def test_end_keeps_exactly_the_text_before_it(kind, generated, at):
     tokenizer = tokenizer_of(kind)
-    text = following(tokenizer, tokenizer.encode(said) or tokenizer.encode("a"))
+    text = following(tokenizer, tokenizer.encode(generated) or tokenizer.encode("a"))
     at = min(at, len(text))
     action = text.end(at, actions)
 

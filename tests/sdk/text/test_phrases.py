@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from real_tokenizers import KINDS, tokenizer_of
 
 
-def found(said, *phrases, tokenizer=None, chunks=1, max_tokens=256, **options):
+def found(generated, *phrases, tokenizer=None, chunks=1, max_tokens=256, **options):
     """The matches reported while a text is generated."""
     matches = []
 
@@ -27,14 +27,14 @@ def found(said, *phrases, tokenizer=None, chunks=1, max_tokens=256, **options):
 
         def forward_pass(self, event, actions, tokenizer):
             if chunks > 1 and event.step == 0:
-                return actions.force_tokens(tokenizer.encode(said))
+                return actions.force_tokens(tokenizer.encode(generated))
 
         def added(self, event, actions, tokenizer):
             self.text.follow(event, tokenizer)
             while match := self.watch.find():
                 matches.append(match)
 
-    play(Look, says=said if chunks == 1 else "", tokenizer=tokenizer, max_tokens=max_tokens)
+    play(Look, says=generated if chunks == 1 else "", tokenizer=tokenizer, max_tokens=max_tokens)
     return matches
 
 
@@ -55,9 +55,9 @@ def test_each_occurrence_is_reported_once_for_any_chunks(chunks):
 @pytest.mark.parametrize("kind", KINDS)
 def test_phrase_is_found_inside_tokens_and_across_them(kind):
     tokenizer = tokenizer_of(kind)
-    said = "the engine raises events"
+    generated = "the engine raises events"
 
-    assert texts_of(found(said, "ngine rais", tokenizer=tokenizer)) == ["ngine rais"]
+    assert texts_of(found(generated, "ngine rais", tokenizer=tokenizer)) == ["ngine rais"]
 
 
 def test_occurrences_do_not_overlap():
@@ -77,7 +77,7 @@ def test_ignore_case():
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("generated", "expected"),
     [
         ("red", ["red"]),
         ("red.", ["red"]),
@@ -89,8 +89,8 @@ def test_ignore_case():
     ],
 )
 @pytest.mark.parametrize("chunks", [1, 9])
-def test_whole_words_have_no_adjacent_word_characters(said, expected, chunks):
-    assert texts_of(found(said, "red", whole_words=True, chunks=chunks)) == expected
+def test_whole_words_have_no_adjacent_word_characters(generated, expected, chunks):
+    assert texts_of(found(generated, "red", whole_words=True, chunks=chunks)) == expected
 
 
 def test_word_at_the_token_limit_is_whole():
@@ -151,25 +151,25 @@ def test_phrase_that_is_generated_again_after_a_backtrack_is_reported_again():
     st.booleans(),
 )
 def test_replacing_during_generation_equals_replacing_afterwards(
-    kind, said, find, replacement, stream
+    kind, generated, find, replacement, stream
 ):
     tokenizer = tokenizer_of(kind)
     replace = use(Replace, find=find, replacement=replacement)
-    played = play(replace, says=said, tokenizer=tokenizer, stream=stream)
-    said = tokenizer.decode(tokenizer.encode(said))
+    played = play(replace, says=generated, tokenizer=tokenizer, stream=stream)
+    generated = tokenizer.decode(tokenizer.encode(generated))
 
     # If nothing precedes them, leading spaces of such a vocabulary are dropped.
     strip = str.lstrip if kind == "sentencepiece" else str
-    assert strip(played.text) == strip(said.replace(find, replacement))
+    assert strip(played.text) == strip(generated.replace(find, replacement))
 
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from("ab ."), max_size=30), st.sampled_from(["a", "ab", "b a"]))
-def test_whole_words_equal_those_of_a_regular_expression(said, find):
+def test_whole_words_equal_those_of_a_regular_expression(generated, find):
     replace = use(Replace, find=find, replacement="X", whole_words=True)
 
-    expected = re.sub(rf"(?<!\w){re.escape(find)}(?!\w)", "X", said)
-    assert play(replace, says=said).text == expected
+    expected = re.sub(rf"(?<!\w){re.escape(find)}(?!\w)", "X", generated)
+    assert play(replace, says=generated).text == expected
 
 
 def test_phrase_in_a_replacement_is_not_replaced_again():

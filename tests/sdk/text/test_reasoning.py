@@ -17,10 +17,10 @@ def prompted(prompt, *tags):
     return span
 
 
-def say(span, said, step=None):
+def say(span, generated, step=None):
     step = len(span.text.token_ids) if step is None else step
     event = Added(
-        request_id="r", step=step, added_tokens=tuple(tokenizer.encode(said)), forced=False
+        request_id="r", step=step, added_tokens=tuple(tokenizer.encode(generated)), forced=False
     )
     span.follow(event, tokenizer)
     return span

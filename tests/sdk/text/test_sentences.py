@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-def counting(said):
+def counting(generated):
     """The counts after each byte, and the final ends."""
     text = CompletionText()
     sentences = SentenceCount(text)
     counts = []
-    for step, byte in enumerate(said.encode()):
+    for step, byte in enumerate(generated.encode()):
         event = Added(request_id="r", step=step, added_tokens=(byte,), forced=False)
         text.follow(event, ByteTokenizer())
         counts.append(sentences.count())
@@ -21,7 +21,7 @@ def counting(said):
 
 
 @pytest.mark.parametrize(
-    ("said", "ends"),
+    ("generated", "ends"),
     [
         ("One. Two! Three? ", [4, 9, 16]),
         ("It is 3.5 km. ", [13]),
@@ -33,8 +33,8 @@ def counting(said):
         ("e.g. this", [4]),
     ],
 )
-def test_ends_of_sentences(said, ends):
-    assert counting(said)[1] == ends
+def test_ends_of_sentences(generated, ends):
+    assert counting(generated)[1] == ends
 
 
 def test_sentence_counts_once_white_space_follows():

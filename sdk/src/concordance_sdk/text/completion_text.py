@@ -96,8 +96,9 @@ class CompletionText:
     def follow(self, event: Event, tokenizer: Tokenizer) -> None:
         """Update the text from an event.
 
-        Every `Added` event is required. The other events are optional: `Prefilled` tells
-        `is_final` about the token limit, `ForwardPass` and `Sampled` notify of backtracks earlier.
+        Every `Added` event is required. The other events are optional: with `Prefilled`,
+        `is_final` knows the token limit; with `ForwardPass` and `Sampled`, a backtrack is noticed
+        earlier.
 
         Args:
             event: The event that the mod received.
