@@ -1,4 +1,4 @@
-"""Detokenizers of vocabularies that are given by a function."""
+"""BytesDecoder: a detokenizer for vocabularies defined by a function."""
 
 from concordance_inference.engine.output.decoder import BytesDecoder
 from hypothesis import given
@@ -15,16 +15,16 @@ def one_byte_decoder(**options):
 
 
 @given(text=st.text(max_size=20))
-def test_text_comes_back(text):
+def test_decoding_encoded_text_returns_it(text):
     assert text_of(one_byte_decoder(), text.encode()) == text
 
 
 @given(data=st.binary(max_size=30))
-def test_bytes_that_are_no_text_become_what_python_makes_of_them(data):
+def test_invalid_utf8_is_decoded_as_python_does(data):
     assert text_of(one_byte_decoder(), data) == data.decode("utf-8", "replace")
 
 
-def test_a_leading_space_can_be_stripped_and_later_ones_stay():
+def test_only_a_leading_space_is_stripped():
     decoder = BytesDecoder(lambda i: [b"", b" a", b" b"][i], strips_leading_space=True)
     decoder.extend((0, 1, 2))
 

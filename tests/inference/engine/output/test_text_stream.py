@@ -1,4 +1,4 @@
-"""What is shown of a completion, and when."""
+"""TextStream: which text of a completion is final, and when."""
 
 import pytest
 from concordance_inference.engine.output.decoder import BytesDecoder
@@ -17,7 +17,7 @@ def stream(*stops, **options):
     return TextStream(decoder, StopStrings(stops), **options)
 
 
-def test_what_is_released_is_shown_once():
+def test_released_text_is_returned_once():
     s = stream()
     s.follow(0, b"hello")
 
@@ -26,7 +26,7 @@ def test_what_is_released_is_shown_once():
     assert s.delta(5) == TextDelta(text="llo")
 
 
-def test_half_a_character_waits_for_the_other_half():
+def test_incomplete_character_is_held_back():
     s = stream()
     s.follow(0, "é".encode()[:1])
     assert s.delta(1) is None
@@ -35,7 +35,7 @@ def test_half_a_character_waits_for_the_other_half():
     assert s.delta(2) == TextDelta(text="é")
 
 
-def test_what_may_begin_a_stop_string_waits():
+def test_prefix_of_a_stop_string_is_held_back():
     s = stream("END")
     s.follow(0, b"abE")
     assert s.delta(3) == TextDelta(text="ab")
@@ -44,7 +44,7 @@ def test_what_may_begin_a_stop_string_waits():
     assert s.delta(4) == TextDelta(text="Ex")
 
 
-def test_a_stop_string_over_token_borders_ends_the_text():
+def test_stop_string_across_token_boundaries_ends_the_text():
     s = stream("END")
     for i, byte in enumerate(b"abEND"):
         s.follow(i, bytes([byte]))
@@ -53,7 +53,7 @@ def test_a_stop_string_over_token_borders_ends_the_text():
     assert (s.text(), s.last_delta()) == ("ab", TextDelta(text="ab"))
 
 
-def test_nothing_behind_a_stop_string_is_shown():
+def test_no_text_after_a_stop_string_is_returned():
     s = stream("END")
     s.follow(0, b"abENDcd")
 
@@ -61,7 +61,7 @@ def test_nothing_behind_a_stop_string_is_shown():
     assert s.last_delta() is None
 
 
-def test_a_stop_string_that_is_taken_back_did_not_stop():
+def test_backtracking_over_a_stop_string_continues_the_text():
     s = stream("END")
     s.follow(0, b"abEND")
     s.follow(2, b"cd")
@@ -70,7 +70,7 @@ def test_a_stop_string_that_is_taken_back_did_not_stop():
     assert s.text() == "abcd"
 
 
-def test_the_end_shows_what_was_held_back():
+def test_last_delta_returns_text_that_was_held_back():
     s = stream("END")
     s.follow(0, b"abE" + "é".encode()[:1])
 
@@ -78,7 +78,7 @@ def test_the_end_shows_what_was_held_back():
     assert s.last_delta() == TextDelta(text="abE\ufffd")
 
 
-def test_retractions_say_how_much_was_taken_back():
+def test_retractions_count_the_characters_that_changed():
     s = stream(retracts=True)
     s.follow(0, b"hello")
     assert s.delta(0) == TextDelta(text="hello")
@@ -87,7 +87,7 @@ def test_retractions_say_how_much_was_taken_back():
     assert s.delta(0) == TextDelta(text="y", retracted=3)
 
 
-def test_a_retraction_alone_is_told_too():
+def test_retraction_without_new_text_is_returned():
     s = stream(retracts=True)
     s.follow(0, b"hello")
     s.delta(0)
@@ -96,7 +96,7 @@ def test_a_retraction_alone_is_told_too():
     assert s.delta(0) == TextDelta(text="", retracted=1)
 
 
-# Stop strings, whatever the borders of tokens
+# Stop strings across token boundaries
 
 
 def borders(text):
@@ -106,7 +106,7 @@ def borders(text):
 
 
 @pytest.mark.parametrize("tokens", borders("zabcdefgh"))
-def test_the_stop_string_that_is_completed_first_ends_the_text(tokens):
+def test_stop_string_completed_first_ends_the_text(tokens):
     s, shown, count = stream("cd", "abcdef"), "", 0
     for added in tokens:
         s.follow(count, added)
@@ -123,7 +123,7 @@ def test_the_stop_string_that_is_completed_first_ends_the_text(tokens):
     stops=st.lists(st.text("abcd", min_size=1, max_size=4), max_size=3),
     data=st.data(),
 )
-def test_a_stream_shows_the_text_up_to_the_stop_string_however_tokens_come(said, stops, data):
+def test_streamed_text_ends_at_the_stop_string_for_any_tokenization(said, stops, data):
     ends = [(at + len(stop), at) for stop in stops if (at := said.find(stop)) >= 0]
     expected = said[: min(ends)[1]] if ends else said
     s, shown, count = stream(*stops), "", 0
@@ -140,7 +140,7 @@ def test_a_stream_shows_the_text_up_to_the_stop_string_however_tokens_come(said,
     assert s.has_stopped == bool(ends)
 
 
-def test_released_text_that_may_begin_a_stop_string_waits_for_what_replaces_the_rest():
+def test_released_prefix_of_a_stop_string_is_held_back_until_the_rest_is_known():
     s = stream("ab")
     s.follow(0, b"ax")
     assert s.delta(1) is None
@@ -162,7 +162,7 @@ def spm_ids(*names):
     return [FAMILIES["llama2"].token_to_id(name) for name in names]
 
 
-def test_a_run_of_byte_tokens_is_shown_when_it_has_ended():
+def test_run_of_byte_tokens_is_returned_when_it_has_ended():
     s = spm()
     s.follow(0, spm_ids("b", "<0x61>"))
     assert s.delta(2) == TextDelta(text="b")
@@ -171,7 +171,7 @@ def test_a_run_of_byte_tokens_is_shown_when_it_has_ended():
     assert s.delta(3) == TextDelta(text="ab")
 
 
-def test_a_run_that_turns_out_to_be_no_text_was_not_shown():
+def test_run_of_invalid_byte_tokens_is_held_back_until_it_has_ended():
     s = spm()
     s.follow(0, spm_ids("b", "<0x61>", "<0xFF>"))
 
@@ -179,7 +179,7 @@ def test_a_run_that_turns_out_to_be_no_text_was_not_shown():
     assert s.text() == "b\ufffd\ufffd"
 
 
-def test_what_is_not_released_does_not_settle_what_is():
+def test_unreleased_tokens_do_not_make_released_text_final():
     s = spm()
     s.follow(0, spm_ids("<0x61>", "<0xFF>"))
     assert s.delta(1) is None
@@ -188,18 +188,18 @@ def test_what_is_not_released_does_not_settle_what_is():
     assert s.delta(2) == TextDelta(text="ab")
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-def test_a_stop_string_in_an_open_run_ends_the_text_at_once(at_once):
+@pytest.mark.parametrize("arrive_together", [True, False])
+def test_stop_string_in_an_open_run_ends_the_text_immediately(arrive_together):
     s = spm("\n")
     ids = spm_ids("b", "<0x0A>", "<0xFF>")
-    for count, new in [(0, ids)] if at_once else enumerate([i] for i in ids):
+    for count, new in [(0, ids)] if arrive_together else enumerate([i] for i in ids):
         s.follow(count, new)
 
     assert s.has_stopped
     assert s.text() == "b"
 
 
-def test_a_run_that_turns_out_to_be_no_text_is_retracted():
+def test_run_of_invalid_byte_tokens_is_retracted():
     s = spm(retracts=True)
     s.follow(0, spm_ids("b", "<0x61>"))
     assert s.delta(0) == TextDelta(text="ba")
@@ -208,7 +208,7 @@ def test_a_run_that_turns_out_to_be_no_text_is_retracted():
     assert s.delta(0) == TextDelta(text="\ufffd\ufffd", retracted=1)
 
 
-def test_a_run_that_ends_incomplete_is_retracted_at_the_end():
+def test_incomplete_run_is_retracted_at_the_end():
     s = spm(retracts=True)
     s.follow(0, spm_ids("b", "<0x61>", "<0xC3>"))
     assert s.delta(0) == TextDelta(text="ba")
@@ -216,7 +216,7 @@ def test_a_run_that_ends_incomplete_is_retracted_at_the_end():
     assert s.last_delta() == TextDelta(text="\ufffd\ufffd", retracted=1)
 
 
-def test_text_that_is_decoded_as_a_whole_is_shown_at_the_end():
+def test_text_decoded_as_a_whole_is_returned_at_the_end():
     tokenizer = FAMILIES["bpe_suffix"]
     s = TextStream(WholeDetokenizer(tokenizer.decode), StopStrings([]))
     s.follow(0, [tokenizer.token_to_id("a</w>"), tokenizer.token_to_id("b")])
@@ -228,7 +228,7 @@ def test_text_that_is_decoded_as_a_whole_is_shown_at_the_end():
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["gpt2", "llama2", "gemma", "t5_first", "word_piece", "ctc"])
-def test_what_is_shown_is_what_the_tokenizer_decodes_whatever_is_taken_back(name, data):
+def test_streamed_text_is_what_the_tokenizer_decodes_despite_backtracks(name, data):
     tokenizer = FAMILIES[name]
     pieces = TokenBytes(tokenizer)
     made = PieceDetokenizer(pieces) if pieces.is_known else WholeDetokenizer(_decode(tokenizer))

@@ -1,4 +1,4 @@
-"""Every change of a completion, token by token."""
+"""TokenStream: every edit of a completion, token by token."""
 
 from concordance_inference.engine.output.decoder import BytesDecoder
 from concordance_inference.engine.output.token_stream import TokenStream
@@ -6,7 +6,7 @@ from concordance_inference.generation import Token, TokensDelta
 from concordance_sdk.host.request_state import Change
 
 
-def test_changes_become_tokens_with_their_text():
+def test_edits_become_tokens_with_their_text():
     watched = TokenStream(BytesDecoder(lambda token_id: bytes([token_id])))
 
     deltas = watched.deltas(
@@ -30,18 +30,18 @@ def test_changes_become_tokens_with_their_text():
     ]
 
 
-def test_half_a_character_is_text_of_its_last_token_at_the_end_only():
+def test_incomplete_character_is_text_of_its_last_token_at_the_end_only():
     stream = TokenStream(BytesDecoder(lambda token_id: bytes([token_id])))
     euro = "\N{EURO SIGN}".encode()
-    (told,) = stream.deltas([Change(0, (*b"a", *euro[:2]), forced=False)])
+    (delta,) = stream.deltas([Change(0, (*b"a", *euro[:2]), forced=False)])
 
-    assert [token.text for token in told.tokens] == ["a", "", ""]
+    assert [token.text for token in delta.tokens] == ["a", "", ""]
     assert stream.last_delta() == TokensDelta(
         kept=2, tokens=(Token(token_id=euro[1], text="\ufffd", forced=False),)
     )
 
 
-def test_nothing_changes_at_the_end_of_whole_characters():
+def test_no_last_delta_after_complete_characters():
     stream = TokenStream(BytesDecoder(lambda token_id: bytes([token_id])))
     stream.deltas([Change(0, (*b"a",), forced=False)])
 

@@ -1,0 +1,62 @@
+"""CompletionLogprobs: entries of a completion that mods change."""
+
+from concordance_inference.engine.output.logprobs import CompletionLogprobs
+from concordance_inference.generation import TokenLogprobs
+from concordance_sdk.host.request_state import RequestState
+
+
+def entry(token_id):
+    return TokenLogprobs(token_id=token_id, logprob=-1.0, top=((token_id, -1.0), (0, -2.0)))
+
+
+def logprobs_of(*token_ids, num_top=1):
+    state = RequestState("r", [1, 2, 3], max_tokens=20)
+    logprobs = CompletionLogprobs(state, num_top)
+    state.append(token_ids, forced=False)
+    for index, token_id in enumerate(token_ids):
+        logprobs.add(index, entry(token_id))
+    return state, logprobs
+
+
+def test_entries_are_added_in_order_with_the_requested_alternatives():
+    _, logprobs = logprobs_of(5, 6, num_top=1)
+
+    assert [e.token_id for e in logprobs.all()] == [5, 6]
+    assert [e.top for e in logprobs.all()] == [((5, -1.0),), ((6, -1.0),)]
+
+
+def test_backtrack_drops_the_entries_of_changed_tokens_and_all_after_them():
+    state, logprobs = logprobs_of(5, 6, 7)
+    state.backtrack(2)
+    state.append([8, 7], forced=True)
+
+    assert logprobs.num_known == 1
+    logprobs.add(1, entry(8))
+    assert [e.token_id for e in logprobs.all()] == [5, 8]
+
+
+def test_entry_of_a_token_that_has_changed_is_ignored():
+    state, logprobs = logprobs_of(5)
+    state.append([6], forced=False)
+    state.backtrack(1)
+    logprobs.add(1, entry(6))
+    state.append([7], forced=True)
+    logprobs.add(1, entry(6))
+
+    assert logprobs.num_known == 1
+
+
+def test_entry_that_would_leave_a_gap_is_ignored():
+    state, logprobs = logprobs_of(5)
+    state.append([6, 7], forced=True)
+    logprobs.add(2, entry(7))
+
+    assert logprobs.num_known == 1
+
+
+def test_take_unsent_returns_each_entry_once():
+    _, logprobs = logprobs_of(5, 6, 7)
+
+    assert [e.token_id for e in logprobs.take_unsent(2)] == [5, 6]
+    assert [e.token_id for e in logprobs.take_unsent(3)] == [7]
+    assert logprobs.take_unsent(3) == ()
