@@ -1,4 +1,4 @@
-"""An engine without a model: what it says of a request is written down beforehand."""
+"""An engine without a model: it sends the updates that it is given."""
 
 import asyncio
 
@@ -21,13 +21,13 @@ def completed(text="Hello", **fields):
 
 
 def says(*pieces, **fields):
-    """A stream of text in pieces, and its end."""
+    """The updates of a stream of text in pieces."""
     deltas = [TextDelta(text=piece) for piece in pieces]
     return [Started(prompt_tokens=3), *deltas, completed("".join(pieces), **fields)]
 
 
 class FakeEngine:
-    """Says the same to everyone; waits where it is told to; remembers what was asked and left."""
+    """Sends the same updates for every request and records requests. A float is a pause."""
 
     def __init__(self, updates=None, *, is_running=True):
         self.updates = says("Hel", "lo") if updates is None else updates
@@ -59,9 +59,8 @@ class FakeEngine:
 
 
 class FakeChat:
-    """A prompt is the bytes of the last message; 'too long' is as long as the context."""
+    """Renders the last message to its bytes; 'too long' to as many tokens as the context has."""
 
-    knows_tools = False
     options = frozenset({"enable_thinking"})
 
     def render(self, messages, tools=(), options=None):

@@ -1,4 +1,4 @@
-"""Runs a function that may never end: a chat template, or the code of a mod."""
+"""Runs a function under a time limit: a chat template, or the code of a mod."""
 
 import ctypes
 import threading
@@ -9,50 +9,44 @@ from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
 
-#: How often a function that is to stop is interrupted again, in seconds.
-_AGAIN_S = 0.05
+#: Seconds between interrupts of a function that has exceeded its limit.
+_RETRY_S = 0.05
 
-#: How long it may take to stop before its thread is left behind, in seconds.
+#: Seconds that it has to stop after that, before its thread is abandoned.
 _GRACE_S = 1.0
 
 
 class TimeLimitError(Exception):
-    """The function did not end in time.
-
-    `thread` is the one on which it may still be running, where it was left behind.
-    """
+    """The function exceeded its time limit. It may still be running on `thread`."""
 
     def __init__(self, message: str, thread: threading.Thread | None = None) -> None:
-        """Say what took too long.
+        """Make an error.
 
         Args:
             message: What took how long.
-            thread: The thread that was left behind.
+            thread: The function's thread.
         """
         super().__init__(message)
         self.thread = thread
 
 
 class _InterruptedError(BaseException):
-    """Raised inside of the function, wherever it is. No `except Exception` catches it."""
+    """Raised inside the function, at any bytecode. No `except Exception` catches it."""
 
 
 def run_within(seconds: float, function: Callable[[], Result]) -> Result:
-    """Run a function on a thread of its own, for a limited time.
+    """Run a function on its own thread and return its result.
 
-    A function that takes longer is interrupted between two bytecodes. One that is inside of a
-    single call of a C function then, or that catches everything, is left behind on its thread.
+    A function that takes longer than `seconds` is interrupted between two bytecodes. One that is
+    blocked in a C function, or that catches `BaseException`, is abandoned on its thread.
 
     Args:
-        seconds: How long it may take.
-        function: What is run, in a copy of the caller's context.
-
-    Returns:
-        What the function returned.
+        seconds: The limit.
+        function: Is run in a copy of the caller's context.
 
     Raises:
-        TimeLimitError: It did not end in time.
-        BaseException: Whatever the function raised.
+        TimeLimitError: It exceeded the limit.
+        BaseException: The function raised it.
     """
     run = _Run(function)
     run.thread.start()
@@ -64,7 +58,7 @@ def run_within(seconds: float, function: Callable[[], Result]) -> Result:
 
 
 class _Run(Generic[Result]):
-    """A function on its thread, and what became of it."""
+    """A function on its thread, and its result."""
 
     def __init__(self, function: Callable[[], Result]) -> None:
         self._function = function
@@ -75,10 +69,10 @@ class _Run(Generic[Result]):
         self.thread = threading.Thread(target=self._run, name="time-limited", daemon=True)
 
     def _run(self) -> None:
-        with suppress(_InterruptedError):  # one that comes when the function has just ended
+        with suppress(_InterruptedError):  # an interrupt that arrives after the function's end
             try:
                 self._results.append(self._context.run(self._function))
-            except BaseException as exc:  # whoever waits is told
+            except BaseException as exc:  # raised again by `result`
                 self._error = exc
             self.is_done = True
 
@@ -89,12 +83,12 @@ class _Run(Generic[Result]):
         return self._results[0]
 
     def interrupt(self) -> None:
-        """Raise inside of the function until its thread ends."""
-        for _ in range(round(_GRACE_S / _AGAIN_S)):
+        """Raise inside the function until its thread ends or the grace period is over."""
+        for _ in range(round(_GRACE_S / _RETRY_S)):
             ident = self.thread.ident
             if ident is None or self.is_done or not self.thread.is_alive():
                 return
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(ident), ctypes.py_object(_InterruptedError)
             )
-            self.thread.join(_AGAIN_S)
+            self.thread.join(_RETRY_S)

@@ -1,4 +1,4 @@
-"""Answers as they were sampled."""
+"""Sampled tokens of messages in later prompts."""
 
 import pytest
 from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages
@@ -23,7 +23,7 @@ TEMPLATES = {
 }
 
 
-def test_an_answer_is_recalled_behind_its_own_prompt_only():
+def test_sampled_tokens_are_recalled_after_the_same_prompt_only():
     memory = SampledMessages()
     memory.remember(PromptDigest(b"Why?"), "So.", [1, 2])
 
@@ -32,8 +32,8 @@ def test_an_answer_is_recalled_behind_its_own_prompt_only():
     assert memory.recall(PromptDigest(b"Why?"), "So!") is None
 
 
-def test_what_was_not_asked_for_the_longest_goes_first():
-    memory = SampledMessages(max_answers=2)
+def test_the_least_recently_used_message_is_evicted_first():
+    memory = SampledMessages(max_messages=2)
     memory.remember(PromptDigest(b"a"), "x", [1])
     memory.remember(PromptDigest(b"b"), "x", [2])
     memory.recall(PromptDigest(b"a"), "x")
@@ -46,7 +46,7 @@ def test_what_was_not_asked_for_the_longest_goes_first():
     ]
 
 
-def test_the_last_answer_of_a_text_stands():
+def test_a_message_sampled_again_replaces_its_tokens():
     memory = SampledMessages()
     memory.remember(PromptDigest(b"a"), "x", [1])
     memory.remember(PromptDigest(b"a"), "x", [2, 3])
@@ -54,14 +54,14 @@ def test_the_last_answer_of_a_text_stands():
     assert memory.recall(PromptDigest(b"a"), "x") == (2, 3)
 
 
-def test_a_digest_depends_on_the_tokens_and_not_on_its_pieces():
+def test_a_digest_extended_in_pieces_is_that_of_all_tokens():
     whole, pieces = PromptDigest([1, 300, 3]), PromptDigest([1])
     pieces.extend([300, 3])
 
     assert whole.digest() == pieces.digest() != PromptDigest([1, 300]).digest()
 
 
-# Answers in prompts
+# Sampled messages in prompts
 
 
 def chat_of(name, template):
@@ -80,9 +80,7 @@ def message(role, content):
 @pytest.mark.parametrize("name", ["gpt2", "llama2", "llama2_metaspace", "gemma", "t5_first", "ctc"])
 @settings(deadline=None, max_examples=6)
 @given(data=st.data())
-def test_a_prompt_with_sampled_answers_reads_as_the_text_and_differs_in_answers_only(
-    name, template, data
-):
+def test_a_prompt_with_sampled_messages_decodes_to_the_same_text(name, template, data):
     chat, fresh, tokenizer = chat_of(name, template)
     texts = st.text(st.sampled_from("the not here ab."), min_size=1, max_size=8)
     messages = []
@@ -107,7 +105,7 @@ def test_a_prompt_with_sampled_answers_reads_as_the_text_and_differs_in_answers_
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gemma"])
-def test_an_answer_between_special_tokens_comes_back_as_it_was_sampled(name):
+def test_a_message_between_special_tokens_keeps_its_sampled_tokens(name):
     chat, fresh, tokenizer = chat_of(name, "special")
     messages = [message("user", "a")]
     prompt = chat.render(messages)
@@ -129,7 +127,7 @@ def test_an_answer_between_special_tokens_comes_back_as_it_was_sampled(name):
     assert again != whole
 
 
-def test_plain_text_behind_an_answer_gets_no_space_of_its_own():
+def test_plain_text_after_a_sampled_message_gets_no_extra_space():
     chat, _, tokenizer = chat_of("llama2", "plain")
     messages = [message("user", "a")]
     prompt = chat.render(messages)
@@ -147,7 +145,7 @@ def test_plain_text_behind_an_answer_gets_no_space_of_its_own():
     assert tokenizer.decode(again) == "user: a\nassistant: the not\nuser: b\nassistant:"
 
 
-def test_the_first_token_of_an_answer_has_the_bytes_that_a_client_reads():
+def test_token_bytes_at_the_start_of_a_text_have_no_leading_space():
     chat, _, _ = chat_of("llama2", "plain")
     the = FAMILIES["llama2"].token_to_id("▁the")
 

@@ -48,11 +48,11 @@ def test_messages_become_a_prompt():
     assert text == "[system]be[user]hi[assistant]"
 
 
-def test_a_developer_is_a_system():
+def test_the_role_developer_is_rendered_as_system():
     assert rendered(Message(role="developer", content="be")) == "[system]be[assistant]"
 
 
-def test_parts_are_joined_and_nothing_is_an_empty_string():
+def test_content_parts_are_joined_and_missing_content_is_empty():
     from concordance_shared import ContentPart
 
     parts = (ContentPart(type="text", text="a"), ContentPart(type="text", text="b"))
@@ -61,35 +61,39 @@ def test_parts_are_joined_and_nothing_is_an_empty_string():
     assert rendered(Message(role="assistant")) == "[assistant][assistant]"
 
 
-def test_tool_calls_have_their_arguments_as_an_object():
+def test_tool_call_arguments_are_an_object_to_the_template():
     call = ToolCall(id="call_1", function=FunctionCall("look_up", '{"city": "Paris"}'))
 
     assert "(look_up Paris)" in rendered(Message(role="assistant", tool_calls=(call,)))
 
 
-def test_tools_are_rendered_where_the_template_knows_of_them():
+def test_tools_are_rendered_if_the_template_supports_them():
     tools = (Tool(function=FunctionSchema(name="look_up")),)
 
-    assert chat()[0].knows_tools
     assert "<look_up>" in rendered(Message(role="user", content="hi"), tools=tools)
-    assert not chat("{{ messages[0].content }}")[0].knows_tools
+    assert (
+        rendered(
+            Message(role="user", content="hi"), tools=tools, template="{{ messages[0].content }}"
+        )
+        == "hi"
+    )
 
 
-def test_a_template_that_refuses_is_the_callers_error():
+def test_a_template_that_raises_is_an_invalid_request():
     template = "{{ raise_exception('roles must alternate') }}"
 
     with pytest.raises(InvalidRequestError, match="roles must alternate"):
         rendered(Message(role="user", content="hi"), template=template)
 
 
-def test_a_model_without_a_template_says_so():
+def test_a_model_without_a_template_is_refused_by_that_reason():
     with pytest.raises(InvalidRequestError, match="no chat template"):
         rendered(Message(role="user", content="hi"), template=None)
 
 
-# Answers that come back
+# Sampled messages in the next prompt
 
-#: A vocabulary in which "ab" is cut as one token, and may be sampled as two.
+#: The token "ab", which may also be sampled as "a" and "b".
 MERGED = 256
 
 
@@ -122,7 +126,7 @@ def assistant(text):
     return Message(role="assistant", content=text)
 
 
-def test_an_answer_comes_back_as_it_was_sampled_and_the_rest_as_it_is_cut():
+def test_a_message_keeps_its_sampled_tokens_and_the_rest_is_tokenized():
     format_, tokenizer, two, end = merging_chat()
     first = format_.render([user("ab")])
     format_.remember(first, answered("abab", [*two, MERGED, end]))
@@ -133,7 +137,7 @@ def test_an_answer_comes_back_as_it_was_sampled_and_the_rest_as_it_is_cut():
     assert tokenizer.decode(second) == "[user]ab[assistant]abab[user]ab[assistant]"
 
 
-def test_several_answers_come_back_each_behind_its_own_prompt():
+def test_several_messages_keep_their_sampled_tokens():
     format_, tokenizer, two, _ = merging_chat()
     messages = []
     for _ in range(3):
@@ -150,12 +154,12 @@ def test_several_answers_come_back_each_behind_its_own_prompt():
 @pytest.mark.parametrize(
     "messages",
     [
-        [user("other"), assistant("ab"), user("q")],  # behind another prompt
+        [user("other"), assistant("ab"), user("q")],  # after another prompt
         [user("q"), assistant("ab "), user("q")],  # another text
-        [user("q"), user("ab"), user("q")],  # no answer
+        [user("q"), user("ab"), user("q")],  # not an assistant message
     ],
 )
-def test_what_was_not_this_models_answer_there_is_cut_as_text(messages):
+def test_a_message_that_was_not_sampled_there_is_tokenized(messages):
     format_, _, two, _ = merging_chat()
     format_.remember(format_.render([user("q")]), answered("ab", two))
 
@@ -170,7 +174,7 @@ def test_what_was_not_this_models_answer_there_is_cut_as_text(messages):
         ("{{ m.content[:9] }}", "thought|a"),
     ],
 )
-def test_a_template_that_changes_answers_is_rendered_as_text(put, shown):
+def test_a_template_that_changes_assistant_messages_is_tokenized_as_text(put, shown):
     template = (
         "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}"
         + put
@@ -184,14 +188,14 @@ def test_a_template_that_changes_answers_is_rendered_as_text(put, shown):
     assert tokenizer.decode(ids) == f"[user]q[assistant]{shown}[user]q[assistant]"
 
 
-def test_an_answer_whose_text_was_cut_is_not_kept():
+def test_a_message_cut_at_a_stop_string_is_not_kept():
     format_, _, two, _ = merging_chat()
     format_.remember(format_.render([user("q")]), answered("a", two))
 
-    assert len(format_._answers._answers) == 0
+    assert len(format_._sampled) == 0
 
 
-# Templates that fail, and messages that are too much
+# Templates that fail, and messages that are too long
 
 
 @pytest.mark.parametrize(
@@ -208,7 +212,7 @@ def test_an_answer_whose_text_was_cut_is_not_kept():
         "{{ ().__class__.__bases__ }}",
     ],
 )
-def test_a_template_that_fails_is_named_in_the_refusal(template):
+def test_an_error_of_the_template_names_the_template(template):
     with pytest.raises(InvalidRequestError, match="chat template") as caught:
         rendered(user("hi"), template=template)
 
@@ -216,14 +220,14 @@ def test_a_template_that_fails_is_named_in_the_refusal(template):
 
 
 @pytest.mark.parametrize("template", ["", "{% for m in messages %}{{ m.content }}{% endfor %}"])
-def test_a_prompt_of_nothing_is_refused(template):
+def test_an_empty_prompt_is_refused(template):
     with pytest.raises(InvalidRequestError, match="to nothing") as caught:
         rendered(user(""), template=template)
 
     assert caught.value.param == "messages"
 
 
-def test_a_template_that_never_ends_is_given_up(monkeypatch):
+def test_a_template_that_never_ends_exceeds_its_time_limit(monkeypatch):
     import threading
 
     from concordance_inference.chat import template as module
@@ -231,7 +235,7 @@ def test_a_template_that_never_ends_is_given_up(monkeypatch):
     monkeypatch.setattr(module, "RENDER_S", 0.2)
     loops = "{% for a in range(99999) %}{% for b in range(99999) %}" + "{% endfor %}" * 2
 
-    with pytest.raises(InvalidRequestError, match="does not come to an end"):
+    with pytest.raises(InvalidRequestError, match="exceeds its time limit"):
         rendered(user("hi"), template=loops)
     assert not [t for t in threading.enumerate() if t.name == "time-limited"]
 
@@ -247,7 +251,7 @@ CALLS = {
 
 @pytest.mark.parametrize("kind", CALLS)
 @pytest.mark.parametrize("arguments", ['{"city": "Paris"}', "{}", ""])
-def test_calls_of_tools_are_rendered_by_any_template(kind, arguments):
+def test_tool_calls_are_rendered_by_any_template(kind, arguments):
     template = (
         "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% for c in m.tool_calls or [] %}("
         + CALLS[kind]
@@ -271,7 +275,7 @@ def test_calls_of_tools_are_rendered_by_any_template(kind, arguments):
     assert text == f"[user]q[assistant]({shown})[tool]20 degrees"
 
 
-def test_arguments_that_are_no_object_are_rendered_as_text():
+def test_invalid_tool_call_arguments_are_rendered_as_text():
     template = "{% for m in messages %}{% for c in m.tool_calls %}{{ c.function.arguments }}"
     template += "{% endfor %}{% endfor %}"
     call = ToolCall(id="call_1", function=FunctionCall("look_up", '{"city": "Pa'))
@@ -281,7 +285,7 @@ def test_arguments_that_are_no_object_are_rendered_as_text():
     )
 
 
-def test_options_are_the_variables_that_a_template_reads():
+def test_options_are_the_variables_that_a_template_reads_and_does_not_set():
     template = (
         "{% set ns = namespace(x=1) %}{% generation %}{{ messages[0].content }}{% endgeneration %}"
         "{% if enable_thinking is defined and not enable_thinking %}<off>{% endif %}"
@@ -297,7 +301,7 @@ def test_options_are_the_variables_that_a_template_reads():
 
 
 class CountingTokenizer:
-    """Counts how many characters are tokenized."""
+    """Counts the characters that are tokenized."""
 
     def __init__(self, tokenizer):
         self._tokenizer = tokenizer
@@ -312,7 +316,7 @@ class CountingTokenizer:
 
 
 @pytest.mark.parametrize("num_chars", [900, 100_000, 4_000_000])
-def test_a_prompt_that_is_much_too_long_is_refused_before_it_is_tokenized(num_chars):
+def test_a_far_too_long_prompt_is_refused_before_it_is_tokenized(num_chars):
     _, tokenizer = chat()
     counting = CountingTokenizer(tokenizer)
     format_ = ChatTemplate(counting, context_length=100)
@@ -323,7 +327,7 @@ def test_a_prompt_that_is_much_too_long_is_refused_before_it_is_tokenized(num_ch
     assert counting.num_chars <= 32 * 1024
 
 
-def test_a_prompt_that_may_fit_is_tokenized_as_a_whole():
+def test_a_prompt_that_may_fit_is_tokenized_as_one_text():
     format_, tokenizer, _, _ = merging_chat()
     bounded = ChatTemplate(tokenizer, context_length=100)
 
@@ -337,7 +341,7 @@ def test_marks_in_a_message_are_text():
     assert rendered(*messages) == expected
 
 
-def test_a_long_text_is_tokenized_by_the_call_that_lets_other_threads_run():
+def test_a_long_text_is_tokenized_by_the_call_that_releases_the_gil():
     _, tokenizer = chat()
     whole = tokenizer.encode("x y z " * 500)
     tokenizer._fast, fast = None, tokenizer._fast

@@ -1,4 +1,4 @@
-"""What the server needs of a chat format."""
+"""The interface of a chat format, as the server uses it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -7,19 +7,11 @@ from concordance_shared import Message, Tool
 
 
 class ChatFormat(Protocol):
-    """Turns a conversation into the prompt that a model was trained on.
-
-    Every method may be called from any thread.
-    """
-
-    @property
-    def knows_tools(self) -> bool:
-        """Whether tools have a place in the prompt."""
-        ...
+    """Renders conversations as the model was trained on them. Thread-safe."""
 
     @property
     def options(self) -> frozenset[str]:
-        """The names of what can be chosen about the prompt, as `enable_thinking`."""
+        """The variables that a request can set, such as `enable_thinking`."""
         ...
 
     def render(
@@ -28,16 +20,16 @@ class ChatFormat(Protocol):
         tools: Sequence[Tool] = (),
         options: Mapping[str, Any] | None = None,
     ) -> list[int]:
-        """The prompt that asks for the next message of the assistant.
+        """Render the prompt for the next assistant message.
 
         Args:
             messages: The conversation.
             tools: The tools that the model may call.
-            options: What is chosen about the prompt, by the names of `options`.
+            options: Values of variables in `options`.
 
         Raises:
             InvalidRequestError: The format refuses these messages.
-            ContextLengthError: They are too long, found out before all of them are tokenized.
+            ContextLengthError: They are too long; checked before all of them are tokenized.
         """
         ...
 
@@ -46,10 +38,10 @@ class ChatFormat(Protocol):
         ...
 
     def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:
-        """The bytes that a token adds to a text; the name of a special one.
+        """Return the bytes that a token adds to a text; the name of a special token.
 
         Args:
             token_id: The token.
-            at_start: It is the first one of the text; some tokenizers leave out a space there.
+            at_start: It is the first token of the text, where some tokenizers drop a space.
         """
         ...

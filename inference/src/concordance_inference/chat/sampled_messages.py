@@ -1,9 +1,14 @@
-"""The tokens of answers as they were sampled, for prompts that come back with them as text.
+"""The sampled tokens of assistant messages, for later prompts that contain the messages as text.
 
-A tokenizer cuts a text in one way, a model may have sampled another. A conversation's next prompt
-has the answer as text; cut anew it would differ from what was read, and all behind the difference
-would be read again. So an answer's own tokens are kept, and put in its place where the same answer
-stands behind the same tokens.
+A text has one tokenization, but the model may have sampled another. A conversation's next prompt
+has the message as text; tokenized again, it may differ from the tokens in the KV cache, and
+everything after the first difference would be prefilled again:
+
+    sampled      ... | "Hel" "lo" | ...
+    tokenized    ... | "Hello"    | ...     differs from here on
+
+So the sampled tokens are kept, and replace the tokenized ones where the same text follows the same
+prompt.
 """
 
 import hashlib
@@ -13,15 +18,15 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-#: So many answers are kept; the least recently used ones are evicted first.
-MAX_ANSWERS = 4096
+#: Limit of messages that are kept; the least recently used one is evicted first.
+MAX_MESSAGES = 4096
 
 
 class PromptDigest:
     """Digest of a prompt's token ids that is extended piece by piece.
 
-    A conversation of n answers looks up n prompts, each a prefix of the next: extending one digest
-    keeps that linear in the length of the conversation.
+    A conversation with n assistant messages looks up n prompts, each a prefix of the next:
+    extending one digest keeps that linear in the length of the conversation.
     """
 
     def __init__(self, token_ids: Sequence[int] = ()) -> None:
@@ -34,49 +39,51 @@ class PromptDigest:
         self._hash.update(array("q", [*token_ids]).tobytes())
 
     def digest(self) -> bytes:
-        """Digest of the token ids so far.  16 bytes"""
+        """Return the digest of the token ids so far.  16 bytes"""
         return self._hash.digest()
 
 
 class SampledMessages:
-    """Answers by the prompt before them and their text. Safe to use from several threads."""
+    """Sampled tokens of messages, by the prompt before them and their text. Thread-safe."""
 
-    def __init__(self, max_answers: int = MAX_ANSWERS) -> None:
-        """Begin empty."""
-        self._max_answers = max_answers
-        self._answers: OrderedDict[tuple[bytes, str], tuple[int, ...]] = OrderedDict()
+    def __init__(self, max_messages: int = MAX_MESSAGES) -> None:
+        """Keep up to `max_messages`."""
+        self._max_messages = max_messages
+        self._messages: OrderedDict[tuple[bytes, str], tuple[int, ...]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def remember(self, prompt: PromptDigest, answer: str, token_ids: Sequence[int]) -> None:
-        """Keep the tokens of an answer.
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def remember(self, prompt: PromptDigest, text: str, token_ids: Sequence[int]) -> None:
+        """Keep the tokens of a message.
 
         Args:
             prompt: The prompt's token ids.
-            answer: The answer's text.
-            token_ids: The same as it was sampled, without what ended it.
+            text: The message.
+            token_ids: Its sampled tokens, without the end-of-sequence token.
         """
-        key = (prompt.digest(), answer)
+        key = (prompt.digest(), text)
         with self._lock:
-            self._answers[key] = tuple(token_ids)
-            self._answers.move_to_end(key)
-            if len(self._answers) > self._max_answers:
-                self._answers.popitem(last=False)
+            self._messages[key] = tuple(token_ids)
+            self._messages.move_to_end(key)
+            if len(self._messages) > self._max_messages:
+                self._messages.popitem(last=False)
 
-    def recall(self, prompt: PromptDigest, answer: str) -> tuple[int, ...] | None:
-        """The tokens of an answer behind a prompt, if they are kept."""
-        key = (prompt.digest(), answer)
+    def recall(self, prompt: PromptDigest, text: str) -> tuple[int, ...] | None:
+        """Return the sampled tokens of a message that follows a prompt, if they are kept."""
+        key = (prompt.digest(), text)
         with self._lock:
-            if key in self._answers:
-                self._answers.move_to_end(key)
-            return self._answers.get(key)
+            if key in self._messages:
+                self._messages.move_to_end(key)
+            return self._messages.get(key)
 
 
 class Splice:
-    """Puts answers as they were sampled into the tokens of a prompt.
+    """Puts the sampled tokens of messages into the tokens of a whole prompt.
 
-    All other tokens are those of the whole text, so that an answer can only take the place of
-    tokens that are its text and nothing else. Where a token covers the border between an answer and
-    its surroundings, the tokens of the whole text stay.
+    Only tokens that lie within a message are replaced, and only by tokens of the same bytes. Where
+    a token covers a message's border, the tokens of the whole text remain.
     """
 
     def __init__(
@@ -85,41 +92,41 @@ class Splice:
         begins: Sequence[int],
         data_of: Callable[[Sequence[int]], bytes],
     ) -> None:
-        """Take the tokens of a text.
+        """Start with the tokens of a whole prompt.
 
         Args:
             token_ids: The tokens.
-            begins: Per token: the character of the text that it begins with.
-            data_of: The bytes that tokens add behind others.
+            begins: Per token: the character of the text at which it begins.
+            data_of: The bytes that tokens add after others.
         """
         self._token_ids = token_ids
         self._begins = begins
         self._data_of = data_of
         self._prompt = PromptDigest()
         self._spliced: list[int] = []
-        self._done = 0  # tokens of the text
+        self._num_done = 0  # tokens of the whole prompt
 
-    def add(self, answers: SampledMessages, answer: str, begin: int) -> None:
-        """Go on to the end of an answer.
+    def add(self, messages: SampledMessages, text: str, begin: int) -> None:
+        """Continue to the end of a message.
 
         Args:
-            answers: The answers that are kept.
-            answer: The answer's text.
-            begin: The character of the text that it begins with.
+            messages: The messages whose sampled tokens are kept.
+            text: The message.
+            begin: The character of the whole text at which it begins.
         """
-        first = bisect_left(self._begins, begin, lo=self._done)
-        last = bisect_left(self._begins, begin + len(answer), lo=first)
-        self._append(self._token_ids[self._done : first])
+        first = bisect_left(self._begins, begin, lo=self._num_done)
+        last = bisect_left(self._begins, begin + len(text), lo=first)
+        self._append(self._token_ids[self._num_done : first])
         own = self._token_ids[first:last]
-        sampled = answers.recall(self._prompt, answer)
+        sampled = messages.recall(self._prompt, text)
         is_same = sampled is not None and self._data_of(sampled) == self._data_of(own)
         self._append(sampled if sampled is not None and is_same else own)
-        self._done = last
+        self._num_done = last
 
     def end(self) -> list[int]:
-        """The tokens of the whole prompt."""
-        self._append(self._token_ids[self._done :])
-        self._done = len(self._token_ids)
+        """Return the tokens of the prompt with the sampled ones in place."""
+        self._append(self._token_ids[self._num_done :])
+        self._num_done = len(self._token_ids)
         return self._spliced
 
     def _append(self, token_ids: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""A model's own chat template: messages and tools in, the prompt's token ids out."""
+"""A model's own chat template: renders messages and tools to the prompt's token ids."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -14,48 +14,45 @@ from concordance_inference.generation import Completed
 from concordance_inference.models.tokenizer import ModelTokenizer
 from concordance_inference.time_limit import TimeLimitError, run_within
 
-#: Stands for the content of message i while it is found out where the template puts it: from a
-#: part of Unicode that is set aside for private use.
+#: Replaces the content of message i to find where the template puts it. Private-use characters.
 _MARK = "\ue000{}\ue001"
 
-#: How long the template may take, in seconds. One that is sound takes milliseconds.
+#: Time limit of rendering, in seconds. It takes milliseconds unless the template is broken.
 RENDER_S = 5.0
 
-#: A text of fewer characters for each token of the context is tokenized without a look at its
-#: pieces first.
+#: A text with fewer characters than this per token of the context is tokenized at once.
 _FEW_CHARS_PER_TOKEN = 8
 
-#: A long text is tokenized in pieces of so many characters until it is known to be too long.
+#: A longer text is first tokenized in pieces of this many characters, until it is too long.
 _PIECE = 32 * 1024
 
-#: Pieces are cut inside of words, so that their tokens can be more than those of the whole text.
-_CUTTING_COSTS = 1.25
+#: Pieces are cut within words, so they may have more tokens than the whole text: allow for that.
+_MARGIN = 1.25
 
 
 class ChatTemplate:
-    """Renders conversations by the template that came with the model.
+    """Renders conversations with the template of the model.
 
-    An answer that this model gave before is put into the next prompt as it was sampled, so that a
-    prompt goes on where the last one, and its answer, ended. Safe to use from several threads.
+    A completion that becomes a message of the next prompt keeps its sampled tokens there, so that
+    the prompt extends the cached one. Thread-safe.
     """
 
     def __init__(self, tokenizer: ModelTokenizer, *, context_length: int | None = None) -> None:
-        """Use the tokenizer's template.
+        """Use the template of a tokenizer.
 
         Args:
             tokenizer: The tokenizer.
-            context_length: The tokens that a prompt can have; `None` for any number.
+            context_length: Limit of a prompt, in tokens; `None` for no limit.
         """
         self._tokenizer = tokenizer
         self._context_length = context_length
-        self._answers = SampledMessages()
+        self._sampled = SampledMessages()
         source: Any = tokenizer.hf.chat_template
         self._source = source if isinstance(source, str) else None
-        self.knows_tools = self._source is not None and "tools" in self._source
 
     @property
     def options(self) -> frozenset[str]:
-        """The variables of the template that a request can set, as `enable_thinking`."""
+        """The template's variables that a request can set, such as `enable_thinking`."""
         return self._variables
 
     @cached_property
@@ -69,14 +66,14 @@ class ChatTemplate:
         tools: Sequence[Tool] = (),
         options: Mapping[str, Any] | None = None,
     ) -> list[int]:
-        """The prompt that asks for the next message of the assistant.
+        """Render the prompt for the next assistant message.
 
-        Tools are rendered where the template knows of them. The arguments of tool calls are given
-        to the template as an object; if it fails, as the text that they came as.
+        Tools are rendered if the template supports them. It gets the arguments of tool calls as
+        objects; if it fails on them, as text.
 
         Raises:
             InvalidRequestError: The model has no template, or its template refuses the messages,
-                renders them to nothing, fails, or does not end in time.
+                renders them to nothing, fails, or exceeds its time limit.
             ContextLengthError: The messages are much longer than the context.
         """
         self._check_length(sum(len(message.text) for message in messages))
@@ -95,40 +92,40 @@ class ChatTemplate:
                 "the model's chat template renders these messages to nothing", param="messages"
             )
         self._check_tokens(text)
-        answers = [i for i, message in enumerate(messages) if _is_answer(message)]
-        pieces = self._pieces(messages, given, answers, text) if answers else None
+        replies = [i for i, message in enumerate(messages) if _is_reply(message)]
+        pieces = self._pieces(messages, given, replies, text) if replies else None
         if pieces is None:
             return self._tokenizer.encode_prompt(text)
-        return self._joined(pieces, [messages[i]["content"] for i in answers])
+        return self._joined(pieces, [messages[i]["content"] for i in replies])
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text that is continued as it is, without the template."""
         return self._tokenizer.encode_prompt(text, adds_bos=True)
 
     def remember(self, prompt_ids: Sequence[int], completed: Completed) -> None:
-        """Keep an answer as it was sampled, if its text is that of its tokens."""
+        """Keep the sampled tokens of a completion, unless its text was cut at a stop string."""
         ends = self._tokenizer.eos_token_ids
         token_ids = completed.token_ids
         token_ids = token_ids[:-1] if token_ids and token_ids[-1] in ends else token_ids
         if completed.text and self._tokenizer.decode(token_ids) == completed.text:
-            self._answers.remember(PromptDigest(prompt_ids), completed.text, token_ids)
+            self._sampled.remember(PromptDigest(prompt_ids), completed.text, token_ids)
 
     def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:
-        """The bytes that a token adds to a text; the name of a special one."""
+        """Return the bytes that a token adds to a text; the name of a special token."""
         try:
             if at_start:
                 return self._tokenizer.start_bytes(token_id)
             return self._tokenizer.token_bytes(token_id)
-        except ValueError:  # a vocabulary that is not made of bytes
+        except ValueError:  # the vocabulary is not made of bytes
             return self._tokenizer.decode([token_id]).encode()
 
     @cached_property
     def _longest_token(self) -> int:
-        """Characters of the vocabulary's longest token."""
+        """The length of the vocabulary's longest token, in characters."""
         return max(map(len, self._tokenizer.hf.get_vocab()), default=1)
 
     def _check_length(self, num_chars: int) -> None:
-        """Refuse a text that is too long whatever its tokens are."""
+        """Refuse a text that is too long even if all of its tokens are the longest one."""
         if self._context_length is None:
             return
         if num_chars > _FEW_CHARS_PER_TOKEN * self._context_length and (
@@ -137,7 +134,7 @@ class ChatTemplate:
             raise too_long(self._context_length, f"{num_chars} characters", "messages")
 
     def _check_tokens(self, text: str) -> None:
-        """Refuse a text with far too many tokens without tokenizing all of it."""
+        """Refuse a text with far too many tokens, without tokenizing all of it."""
         self._check_length(len(text))
         most = self._context_length
         if most is None or len(text) <= _FEW_CHARS_PER_TOKEN * most:
@@ -145,21 +142,21 @@ class ChatTemplate:
         num_tokens = 0
         for begin in range(0, len(text), _PIECE):
             num_tokens += len(self._tokenizer.encode_prompt(text[begin : begin + _PIECE]))
-            if num_tokens > _CUTTING_COSTS * most:
+            if num_tokens > _MARGIN * most:
                 raise too_long(most, f"more than {most} tokens", "messages")
 
     def _applied(self, messages: list[dict[str, Any]], given: Mapping[str, Any]) -> str:
         hf = self._tokenizer.hf
         if hf.chat_template is None and not getattr(hf, "has_chat_template", False):
             raise InvalidRequestError(
-                "this model has no chat template, so it cannot be asked by messages",
+                "this model has no chat template to render messages with; give a prompt as text",
                 param="messages",
             )
         try:
             return run_within(RENDER_S, lambda: self._apply(messages, given))
         except TimeLimitError as exc:
             raise InvalidRequestError(
-                f"the model's chat template does not come to an end: {exc}", param="messages"
+                f"the model's chat template exceeds its time limit: {exc}", param="messages"
             ) from exc
         except Exception as exc:  # a template is a program: it may raise anything
             raise InvalidRequestError(
@@ -175,46 +172,53 @@ class ChatTemplate:
         self,
         messages: list[dict[str, Any]],
         given: Mapping[str, Any],
-        answers: Sequence[int],
+        replies: Sequence[int],
         text: str,
     ) -> list[str] | None:
-        """What the template writes around the answers; `None` if it does not leave them whole.
+        """The text that the template writes around assistant messages.
 
-        Found out by rendering marks in their places; a template may cut, strip or drop an answer.
+        Found by rendering marks in their places:
+
+            rendered    "[user]hi[assistant]Hello![user]bye[assistant]"
+            marked      "[user]hi[assistant]<1>[user]bye[assistant]"
+            pieces      "[user]hi[assistant]", "[user]bye[assistant]"
+
+        Returns:
+            One piece more than messages; `None` if the template strips, cuts or drops a message.
         """
         marked = [
-            {**message, "content": _MARK.format(i)} if i in answers else message
+            {**message, "content": _MARK.format(i)} if i in replies else message
             for i, message in enumerate(messages)
         ]
         try:
             rest = self._applied(marked, given)
         except InvalidRequestError:
-            return None  # it looks into the answers
-        pieces = _split(rest, [_MARK.format(i) for i in answers])
+            return None  # it depends on the text of these messages
+        pieces = _split(rest, [_MARK.format(i) for i in replies])
         if pieces is None:
             return None
-        contents = [messages[i]["content"] for i in answers]
+        contents = [messages[i]["content"] for i in replies]
         whole = "".join(a + b for a, b in zip(pieces, [*contents, ""], strict=True))
         return pieces if whole == text else None
 
-    def _joined(self, pieces: Sequence[str], answers: Sequence[str]) -> list[int]:
-        """The token ids of pieces with answers between them, these as they were sampled."""
-        texts = [text for pair in zip(pieces, [*answers, ""], strict=True) for text in pair]
+    def _joined(self, pieces: Sequence[str], replies: Sequence[str]) -> list[int]:
+        """The token ids of pieces with assistant messages between them, as sampled if kept."""
+        texts = [text for pair in zip(pieces, [*replies, ""], strict=True) for text in pair]
         text = "".join(texts)
         encoded = self._tokenizer.encode_with_begins(text)
         if encoded is None:
             return self._tokenizer.encode_prompt(text)
         splice = Splice(*encoded, self._tokenizer.bytes_of)
         begin = 0
-        for piece, answer in zip(pieces, answers, strict=False):
+        for piece, reply in zip(pieces, replies, strict=False):
             begin += len(piece)
-            splice.add(self._answers, answer, begin)
-            begin += len(answer)
+            splice.add(self._sampled, reply, begin)
+            begin += len(reply)
         return splice.end()
 
 
 def _split(text: str, marks: Sequence[str]) -> list[str] | None:
-    """The pieces of a text around marks that stand in it once each, in order."""
+    """The pieces of a text around marks; `None` if a mark is missing or out of order."""
     pieces: list[str] = []
     begin = 0
     for mark in marks:
@@ -227,12 +231,12 @@ def _split(text: str, marks: Sequence[str]) -> list[str] | None:
 
 
 def _described(exc: Exception) -> str:
-    """What was raised; a template's own refusal is a sentence already."""
-    is_its_own = type(exc).__name__ in ("TemplateError", "TemplateRuntimeError")
-    return str(exc)[:500] if is_its_own else f"{type(exc).__name__}: {str(exc)[:500]}"
+    """The error's type and message; only the message if the template raised it on purpose."""
+    is_refusal = type(exc).__name__ in ("TemplateError", "TemplateRuntimeError")
+    return str(exc)[:500] if is_refusal else f"{type(exc).__name__}: {str(exc)[:500]}"
 
 
-def _is_answer(message: dict[str, Any]) -> bool:
+def _is_reply(message: dict[str, Any]) -> bool:
     return message["role"] == "assistant" and bool(message["content"])
 
 
@@ -241,7 +245,7 @@ def _plain(message: Message, *, is_text: bool = False) -> dict[str, Any]:
 
     Args:
         message: The message.
-        is_text: Leave the arguments of tool calls as the text that they came as.
+        is_text: Keep the arguments of tool calls as text.
     """
     fields: dict[str, Any] = msgspec.to_builtins(message)
     fields["content"] = message.text
@@ -254,7 +258,7 @@ def _plain(message: Message, *, is_text: bool = False) -> dict[str, Any]:
 
 
 def _arguments(text: str) -> Any:
-    """A tool call's arguments as the object that most templates render, or as they were."""
+    """A tool call's arguments as the object that most templates expect; text if invalid."""
     try:
         value = msgspec.json.decode(text or "{}")
     except (msgspec.DecodeError, RecursionError):

@@ -6,7 +6,7 @@ from jinja2.nodes import CallBlock, Node
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-#: What the server, and not the request, gives to a template.
+#: Variables that the server sets, and requests cannot.
 _RESERVED = frozenset(
     {
         "messages",
@@ -27,7 +27,7 @@ _RESERVED = frozenset(
 
 
 class _Generation(Extension):
-    """Knows the block `{% generation %}`, which transformers adds to the language."""
+    """Parses the block `{% generation %}`, an extension of transformers."""
 
     tags = {"generation"}  # noqa: RUF012  # as jinja2 declares it
 
@@ -38,12 +38,9 @@ class _Generation(Extension):
 
 
 def variables_of(source: str) -> frozenset[str]:
-    """The names that a template reads and does not define itself.
+    """Return the variables that a template reads and does not set.
 
-    None of those that the server gives: a request cannot replace the messages or the tools.
-
-    Args:
-        source: The template.
+    Those that the server sets are left out: a request cannot replace the messages or the tools.
     """
     environment = ImmutableSandboxedEnvironment(extensions=[_Generation, loopcontrols])
     try:

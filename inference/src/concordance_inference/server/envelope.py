@@ -1,8 +1,7 @@
-"""A chat request before it is decoded: how large its fields are, and which of them it has.
+"""Checks a chat request before it is decoded: the size, depth and support of each field.
 
-Decoding a field makes objects of it, and what a field holds may be walked, rendered or compiled
-later. All of that takes time with the field's size, so the size is bounded first, while the field
-is still text.
+Decoding a field makes Python objects, which may be traversed, rendered or compiled later. All of
+that grows with the field's size, so the size is limited first, while the field is still text.
 """
 
 import re
@@ -23,7 +22,7 @@ from concordance_inference.server.unsupported import FIELDS, MESSAGE_FIELDS, ref
 
 _KIB = 1024
 
-#: The largest fields, in bytes of JSON. `messages` are bounded by the body and by the context.
+#: Limits of fields, in bytes of JSON. `messages` are limited by the body and by the context.
 _MAX_BYTES: Mapping[str, int] = {
     "messages": 1 << 62,
     "tools": 256 * _KIB,
@@ -34,10 +33,10 @@ _MAX_BYTES: Mapping[str, int] = {
 }
 _MAX_OTHER_BYTES = 16 * _KIB
 
-#: How deep JSON may be nested in a field. Templates, serializers and compilers recurse.
+#: Limit of nesting in a field. Templates, serializers and compilers recurse.
 MAX_DEPTH = 100
 
-#: In an array of fewer bytes, entries are not counted before it is decoded.
+#: Up to this many bytes, the entries of an array are not counted before it is decoded.
 _SMALL = 16 * _KIB
 
 #: Fields of a message that may be arrays.
@@ -67,7 +66,7 @@ _MessageEnvelope = msgspec.defstruct(
 
 
 def _array_of_more_than(count: int) -> type[msgspec.Struct]:
-    """Decodes an array up to entry `count`, and skips what is behind it."""
+    """Make a type that decodes an array up to entry `count`, and skips the rest."""
     fields = [(f"entry_{i}", msgspec.Raw, _ABSENT) for i in range(count + 1)]
     return msgspec.defstruct("_Array", fields, array_like=True)
 
@@ -80,11 +79,11 @@ def check_fields(raw: bytes) -> bytes:
     """Refuse fields that are too large or not supported.
 
     Returns:
-        The body with each known field once and no others: of a field that is there several times,
-        the last one was looked at, and an earlier one may be of any size.
+        The body with each known field once and no others: of a repeated field, only the last one
+        was checked, and an earlier one may have any size.
 
     Raises:
-        InvalidRequestError: The body is not an object, or a field is at fault; it is named.
+        InvalidRequestError: The body is not an object, or a field is wrong; `param` names it.
     """
     given = _given(decode_body(raw, _Envelope))
     refuse_unsupported(given, FIELDS)
@@ -107,7 +106,7 @@ def decode_message(raw: msgspec.Raw, at: str) -> ChatMessage:
         at: Its path in the request.
 
     Raises:
-        InvalidRequestError: A field of it is wrong, too large or not supported; it is named.
+        InvalidRequestError: A field is wrong, too large or not supported; `param` names it.
     """
     given = _given(decode_body(raw, _MessageEnvelope, at=at))
     refuse_unsupported(given, MESSAGE_FIELDS, at=f"{at}.")
@@ -120,12 +119,12 @@ def check_size(at: str, value: msgspec.Raw, *, max_bytes: int) -> None:
     """Refuse a field that is too large.
 
     Raises:
-        InvalidRequestError: It is; it is named.
+        InvalidRequestError: It is; `param` names it.
     """
     size = len(bytes(value))
     if size > max_bytes:
         raise InvalidRequestError(
-            f"{at} has {size} bytes of JSON, and may have {max_bytes} at most", param=at
+            f"{at} has {size} bytes of JSON; the limit is {max_bytes}", param=at
         )
 
 
@@ -133,35 +132,35 @@ def check_depth(at: str, value: msgspec.Raw | bytes) -> None:
     """Refuse a field that is nested too deeply.
 
     Raises:
-        InvalidRequestError: It is; it is named.
+        InvalidRequestError: It is; `param` names it.
     """
     brackets = _STRING.sub(b"", bytes(value)).translate(None, _NOT_BRACKETS)
     depth = max(accumulate(map(_DELTA.__getitem__, brackets)), default=0)
     if depth > MAX_DEPTH:
         raise InvalidRequestError(
-            f"{at} is nested {depth} levels deep, and may be nested {MAX_DEPTH} deep at most",
+            f"{at} is nested {depth} levels deep; the limit is {MAX_DEPTH}",
             param=at,
         )
 
 
 def _check_count(value: msgspec.Raw, at: str, most: type[msgspec.Struct], count: int) -> None:
-    """Refuse an array of too many entries, without an object for each."""
+    """Refuse an array of too many entries, without making an object for each."""
     raw = bytes(value)
     if len(raw) <= _SMALL or not raw.lstrip().startswith(b"["):
         return
     if getattr(decode_body(raw, most, at=at), most.__struct_fields__[-1]) is not _ABSENT:
         raise InvalidRequestError(
-            f"{at} has more than {count} entries, which is the most that it may have", param=at
+            f"{at} has more than {count} entries, which is the limit", param=at
         )
 
 
 def _known(given: Mapping[str, msgspec.Raw], others: Container[str]) -> bytes:
-    """The fields of an object that are decoded, as JSON."""
+    """The fields that are decoded, as JSON."""
     return msgspec.json.encode({name: value for name, value in given.items() if name not in others})
 
 
 def _given(envelope: msgspec.Struct) -> dict[str, msgspec.Raw]:
-    """The fields that are there."""
+    """The fields that are present."""
     fields = {name: getattr(envelope, name) for name in envelope.__struct_fields__}
     return {name: value for name, value in fields.items() if value is not _ABSENT}
 

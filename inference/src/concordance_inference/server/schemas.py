@@ -1,9 +1,8 @@
-"""The bodies of requests, in OpenAI's shape with our own fields beside.
+"""The bodies of requests: OpenAI's fields and our own.
 
-The type is the validation, the default and the documentation. Fields that nobody knows are let
-pass, since clients send extras; a known one that changes the output and is not implemented is
-refused by its name (`unsupported`). `null` stands for the default of every field but `model` and
-`messages`.
+The type of a field is its validation and documentation. Unknown fields are ignored, since clients
+send extras; a known field that changes the output and is not implemented is refused by its name
+(`unsupported`). `null` is the default of every field except `model` and `messages`.
 """
 
 from typing import Annotated, Any, Literal
@@ -25,13 +24,13 @@ from concordance_inference.generation import (
     Seed,
 )
 
-#: As many messages as a conversation can have.
+#: Limit of messages in a conversation.
 MAX_MESSAGES = 2048
 
-#: As many parts as a message's content can have, and as many tool calls.
+#: Limit of parts in a message's content, and of its tool calls.
 MAX_PARTS = 1024
 
-#: As many mods as a request can run with.
+#: Limit of mods in a request.
 MAX_MODS = 16
 
 Count = Annotated[int, Meta(ge=1, le=2**53)]
@@ -41,14 +40,14 @@ Bias = Annotated[float, Meta(ge=-100, le=100)]
 
 
 class StreamOptions(Struct, kw_only=True):
-    """How a stream is to be sent."""
+    """Options of a stream."""
 
     include_usage: bool | None = None
-    include_retractions: bool | None = None  # show tokens at once and say what is taken back
+    include_retractions: bool | None = None  # send tokens immediately, and their retractions
 
 
 class ModChoice(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A mod that the request is to run with."""
+    """A mod of the request, and its parameters."""
 
     name: Annotated[str, Meta(max_length=128)]
     params: dict[str, Any] | None = None
@@ -57,18 +56,18 @@ class ModChoice(Struct, kw_only=True, forbid_unknown_fields=True):
 class ChatMessage(Message, frozen=True, kw_only=True, omit_defaults=True):
     """A message as clients send it."""
 
-    reasoning: str | None = None  # how some of them spell `reasoning_content`
+    reasoning: str | None = None  # another spelling of `reasoning_content`
 
     @property
     def plain(self) -> Message:
-        """The message as the rest of the program knows it."""
+        """The message without client-specific fields."""
         fields = {name: getattr(self, name) for name in Message.__struct_fields__}
         fields["reasoning_content"] = self.reasoning_content or self.reasoning
         return Message(**fields)
 
 
 class ChosenSchema(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The schema of a response format, by its name."""
+    """The schema of a response format."""
 
     name: str
     schema: dict[str, Any] | None = None
@@ -77,7 +76,7 @@ class ChosenSchema(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ChosenFormat(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A response format, with the schema where OpenAI or where llama.cpp puts it."""
+    """A response format; its schema is where OpenAI or where llama.cpp puts it."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: ChosenSchema | None = None
@@ -85,10 +84,10 @@ class ChosenFormat(Struct, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def plain(self) -> ResponseFormat:
-        """The format as mods know it.
+        """The format with its schema in one place.
 
         Raises:
-            InvalidRequestError: It has no schema where one is needed, or one that is not used.
+            InvalidRequestError: The schema is missing, or would be ignored.
         """
         chosen = self._schema()
         if chosen is None:
@@ -127,7 +126,7 @@ def _lacks_schema(where: str) -> InvalidRequestError:
 class ChatCompletionRequest(Struct, kw_only=True):
     """The body of `POST /v1/chat/completions`.
 
-    Messages stay undecoded here: how many parts they have is checked first.
+    Messages are decoded later, after the number of their parts is checked.
     """
 
     model: Annotated[str, Meta(max_length=2048)]

@@ -1,9 +1,8 @@
-"""Parameters that peers of this server have, that change the output, and that are not implemented.
+"""Parameters of other servers that change the output and are not implemented here.
 
-Clients send extras that nobody knows, and those pass. A parameter of these tables asks for
-something: a request that would get other tokens, or fewer guarantees, than it asked for is refused
-by the parameter's name. Each name stands with the JSON values that change nothing; `null` is always
-one of them.
+Unknown fields are ignored, since clients send extras. A parameter in these tables is known to
+change the output: a request that sets it is refused by its name rather than run without it. Each
+name has the JSON values that change nothing and are accepted; `null` is always one of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -194,7 +193,7 @@ _SAMPLERS: dict[str, Harmless] = {
     "num_return_sequences": (1,),
 }
 
-#: Of the server that ran mods of the older SDK: it returned what they logged.
+#: Of the server for mods of the older SDK: it returned the mods' logs.
 _OLDER: dict[str, Harmless] = {"mod_debug_logs": (False,)}
 
 #: Fields of the body.
@@ -221,22 +220,22 @@ MESSAGE_FIELDS: Mapping[str, Harmless] = {
     "reasoning_details": ([],),
 }
 
-#: A harmless value is short; a longer one is refused without decoding it.
+#: A harmless value is short; a longer one, in bytes, is refused without decoding it.
 _MAX_HARMLESS = 64
 
 
 def refuse_unsupported(
     given: Mapping[str, msgspec.Raw], known: Mapping[str, Harmless], *, at: str = ""
 ) -> None:
-    """Refuse the fields that ask for what is not implemented.
+    """Refuse fields that are not implemented.
 
     Args:
         given: Fields of the request, undecoded.
-        known: The fields that are not implemented, with the values that change nothing.
-        at: The path of what holds the fields, with a dot behind it.
+        known: The fields that are not implemented, with their harmless values.
+        at: The path of the fields' object, followed by a dot.
 
     Raises:
-        InvalidRequestError: A field asks for something that is not implemented; it is named.
+        InvalidRequestError: A field has another value; `param` names it.
     """
     for name in known.keys() & given.keys():
         raw = bytes(given[name]).strip()
@@ -259,5 +258,5 @@ def _is_harmless(raw: bytes, harmless: Harmless) -> bool:
 
 
 def _is_same(value: Any, other: Any) -> bool:
-    """Equal, and not just because Python counts True as 1."""
+    """Compare values; True is not 1."""
     return value == other and isinstance(value, bool) == isinstance(other, bool)
