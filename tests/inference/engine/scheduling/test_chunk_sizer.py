@@ -21,7 +21,7 @@ def batch(decoding, reading=(0,)):
         (0, 256),  # no row decodes
         (1, 80 - 1),  # what fits into the target beside a pass over the decoding rows
         (30, 80 - 30),
-        (79, 4),  # never less, or a prompt would not end
+        (79, 1),  # never less, or a prompt would not end
     ],
 )
 def test_a_chunk_is_as_long_as_the_latency_target_allows(num_decoding, chunk):
@@ -55,7 +55,15 @@ def test_a_forced_span_is_chunked_like_a_prompt():
 def test_the_smallest_chunk_is_at_most_the_configured_chunk():
     cost = PassCost(fixed=1, per_token=1)
 
-    assert ChunkSizer(cost, max_chunk=4, target_s=0.1).chunk(batch([1, 1, 1], [0])) == 4
+    assert ChunkSizer(cost, max_chunk=1, target_s=0.1).chunk(batch([1, 1, 1], [0])) == 1
+
+
+def test_a_few_forced_tokens_are_never_split():
+    sizer = ChunkSizer(PassCost(fixed=1, per_token=1), max_chunk=256, target_s=0.1)
+    forced = RowDemand(9, range(4))
+
+    assert sizer.chunk([*batch([1, 1], []), forced]) == 4
+    assert sizer.chunk([*batch([1, 1], [0]), forced]) == 1  # a prompt is prefilled as well
 
 
 def step_of(num_tokens):

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from concordance_inference.engine.plan import PassCost, RowDemand, StepPlan
 
-#: Tokens of prompts that a step processes at least, however slow the model is, or they would never
-#: end. After 2,300 positions, 16 tokens took a CPU 0.3 s beside a row that decodes, 4 took 0.2 s.
-_MIN_CHUNK = 4
+#: Forced tokens that a step processes at least, so that forcing a few never takes longer than
+#: sampling them. Of a prompt it is one, as of a decoding row: however slow a model is, it ends.
+_MIN_FORCED = 4
 
 #: Weight of one step in the correction: a single measurement is noisy.
 _LEARNING_RATE = 0.25
@@ -55,7 +55,8 @@ class ChunkSizer:
         target = self._target_s / self._slowness
         left = target - self._cost.of(len(decoding), 1, max(decoding) + 1)
         num_tokens = self._cost.tokens_in(left, max(prefilling, default=0))
-        return max(min(_MIN_CHUNK, self._max_chunk), min(self._max_chunk, num_tokens))
+        least = 1 if any(row.is_prompt for row in active) else _MIN_FORCED
+        return min(self._max_chunk, max(least, num_tokens))
 
     def learn(self, plan: StepPlan, seconds: float) -> None:
         """Correct the cost by the time of a step, if it prefilled beside decoding rows."""
