@@ -1,4 +1,4 @@
-"""Writes tiny GGUF files as llama.cpp's converter does, from tiny random models of mlx-lm."""
+"""Writes tiny random models of mlx-lm as GGUF files, in the format of llama.cpp's converter."""
 
 import importlib
 import json
@@ -12,7 +12,7 @@ from gguf import GGUFWriter, quants
 from mlx.utils import tree_flatten, tree_map
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-#: mlx-lm's names of a model's tensors -> GGUF's.
+#: Tensor names: mlx-lm's -> GGUF's.
 _NAMES = {
     "model.embed_tokens": "token_embd",
     "model.norm": "output_norm",
@@ -31,7 +31,7 @@ _NAMES = {
 }
 HEADS, KV_HEADS = 4, 2
 CONFIG = {
-    "hidden_size": 256,  # of one block of K-quants
+    "hidden_size": 256,  # one block of K-quants
     "num_hidden_layers": 2,
     "intermediate_size": 256,
     "num_attention_heads": HEADS,
@@ -47,7 +47,7 @@ END = "<|im_end|>"
 
 @cache
 def vocabulary(text="The year 1234 was long ago.\n  Was it?\n" * 3, size=300):
-    """A byte-level BPE whose merges reach over spaces, digits and lines: any split shows."""
+    """Train a BPE whose merges cross spaces, digits and lines, so that pre-tokenization shows."""
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     trainer = trainers.BpeTrainer(
@@ -60,7 +60,7 @@ def vocabulary(text="The year 1234 was long ago.\n  Was it?\n" * 3, size=300):
 
 
 def model_of(architecture, vocab_size, **fields):
-    """A tiny random model of mlx-lm."""
+    """Return a tiny random model of mlx-lm; cached."""
     return _model_of(architecture, vocab_size, json.dumps(fields))
 
 
@@ -77,11 +77,11 @@ def _model_of(architecture, vocab_size, fields):
 
 def _random(array):
     noise = mx.random.normal(array.shape) * 0.1
-    return noise + 1 if array.ndim == 1 else noise  # norms are about 1, and biases may be
+    return noise + 1 if array.ndim == 1 else noise  # norms are around 1; for biases it is harmless
 
 
 def keys_of(architecture, tokenizer, pre="gpt-2"):
-    """The metadata of such a file."""
+    """Return the metadata of a file."""
     merges = [" ".join(pair) for pair in _merges(tokenizer)]
     tokens = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
     return {
@@ -105,7 +105,7 @@ def keys_of(architecture, tokenizer, pre="gpt-2"):
 
 
 def tensors_of(model, architecture):
-    """The tensors of such a file, as float32 arrays by name."""
+    """Return the tensors of a file: name -> float32 array."""
     tensors = {}
     for name, array in tree_flatten(model.parameters()):
         base, _, kind = name.rpartition(".")
@@ -117,7 +117,7 @@ def tensors_of(model, architecture):
 
 
 def write_gguf(path, keys, tensors, type_=Type.F32):
-    """Write a file; matrices in the type, everything else in float32."""
+    """Write a file with matrices in `type_` and everything else in float32."""
     writer = GGUFWriter(str(path), keys.get("general.architecture", "llama"), use_temp_file=False)
     for key, value in keys.items():
         if key != "general.architecture":
@@ -135,7 +135,7 @@ def write_gguf(path, keys, tensors, type_=Type.F32):
 
 
 def quantized(array, type_):
-    """A matrix in a type; where `gguf` cannot quantize to it, any bytes that are valid."""
+    """Quantize a matrix; return random valid blocks for types that `gguf` cannot quantize to."""
     try:
         return quants.quantize(array, type_)
     except NotImplementedError:
@@ -143,7 +143,7 @@ def quantized(array, type_):
 
 
 def random_blocks(type_, shape):
-    """Bytes of quantized blocks with small finite scales.  (rows, bytes) uint8"""
+    """Return random quantized blocks with small finite scales.  (rows, bytes) uint8"""
     elements, size = gguf.GGML_QUANT_SIZES[type_]
     random = np.random.default_rng(0)
     blocks = random.integers(0, 256, (shape[0], shape[1] // elements, size), np.uint8)
@@ -153,7 +153,7 @@ def random_blocks(type_, shape):
     return blocks.reshape(shape[0], -1)
 
 
-#: Where the float16 scales of a block are.
+#: Byte offsets of the float16 scales in a block.
 _SCALES = {
     Type.Q2_K: (80, 82),
     Type.Q3_K: (108,),
@@ -171,7 +171,7 @@ def _merges(tokenizer):
 
 
 def _interleaved(weights, head_dim):
-    """Rows as llama.cpp has them: the halves of each head that are rotated together alternate."""
+    """Permute rows to llama.cpp's RoPE layout: dimensions that rotate together are adjacent."""
     shape = weights.shape
     return weights.reshape(-1, 2, head_dim // 2, *shape[1:]).swapaxes(1, 2).reshape(shape)
 

@@ -1,4 +1,4 @@
-"""Real tokenizers of the two common kinds, small, trained on a text that does not change."""
+"""Small tokenizers of the two common kinds, trained on a fixed text."""
 
 import json
 from functools import cache
@@ -17,7 +17,7 @@ def prose():
 
 
 def byte_level():
-    """As GPT-2, Llama 3 and Qwen: every byte is spelled by a character, and merged."""
+    """Train a byte-level BPE, as in GPT-2, Llama 3 and Qwen."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -32,7 +32,7 @@ def byte_level():
 
 
 def sentencepiece():
-    """As Llama 2 and Mistral: a text begins with a space, rare characters are byte tokens."""
+    """Train a SentencePiece BPE, as in Llama 2 and Mistral: leading space, byte fallback."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
@@ -57,7 +57,7 @@ def sentencepiece():
 
 
 def write_tokenizer(folder, tokenizer, eos="<eos>"):
-    """A model's folder, as far as its tokenizer goes."""
+    """Write the tokenizer files of a model folder."""
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": eos}))
     return folder

@@ -1,4 +1,4 @@
-"""The table of mlx-lm's model files is complete, is what the docs show, and still holds."""
+"""The table of mlx-lm's model files: complete, in the docs, and still right."""
 
 import pytest
 from model_files import table
@@ -7,7 +7,7 @@ from model_files.outcome import Verdict, outcome_of
 
 ANEW = "run `PYTHONPATH=tests uv run python -m model_files --write`"
 
-#: One of each kind that the table tells apart.
+#: A model file for each kind of outcome.
 SAMPLE = (
     *("plamo3", "afm7", "llama4", "gemma3n", "mimo_v2_flash", "longcat_flash_ngram"),
     *("minimax_m3_vl", "kimi_linear", "nemotron-nas"),

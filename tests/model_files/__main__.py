@@ -1,13 +1,13 @@
 """Compares the engine with mlx-lm for every model file, and writes the table into the docs.
 
-    PYTHONPATH=tests uv run python -m model_files            # what the state file lacks
-    PYTHONPATH=tests uv run python -m model_files llama rwkv7  # these, anew
+    PYTHONPATH=tests uv run python -m model_files            # files without an outcome
+    PYTHONPATH=tests uv run python -m model_files llama rwkv7  # these files again
     PYTHONPATH=tests uv run python -m model_files --write     # then write docs/model-files.md
-    PYTHONPATH=tests uv run python -m model_files falcon_h1 --weights 8bit  # shown, not kept
-    PYTHONPATH=tests uv run python -m model_files --seed 2  # every file, shown, not kept
+    PYTHONPATH=tests uv run python -m model_files falcon_h1 --weights 8bit  # printed, not saved
+    PYTHONPATH=tests uv run python -m model_files --seed 2  # every file; printed, not saved
 
-Each file runs in a process of its own. Results are kept in `tests/model_files/outcomes.jsonl`, so
-that a run can be cut off and gone on with; a new version of mlx-lm begins anew.
+Each file runs in its own process. Outcomes are saved in `tests/model_files/outcomes.jsonl`, so that
+an interrupted run can be resumed; a new version of mlx-lm starts over.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 
 from concordance_inference.models.blas import preload_blas
 
-preload_blas()  # as users have it; before mlx is imported
+preload_blas()  # must precede the import of mlx
 
 from model_files import table  # noqa: E402
 from model_files.compare import WEIGHTS  # noqa: E402
@@ -25,27 +25,27 @@ from model_files.outcome import Outcome, Verdict, outcome_of  # noqa: E402
 
 _FORK = multiprocessing.get_context("fork")
 
-#: No tiny model takes longer.
+#: Time limit for one model file.
 _TIMEOUT_S = 600
 
 
 def main() -> None:
-    """Run what is asked for."""
+    """Compare model files as the arguments say."""
     parser = argparse.ArgumentParser(prog="model_files", description=__doc__)
-    parser.add_argument("names", nargs="*", help="model files to compare anew")
+    parser.add_argument("names", nargs="*", help="model files to compare again")
     parser.add_argument("--write", action="store_true", help="write the table into the docs")
-    parser.add_argument("--weights", choices=WEIGHTS, default="float32", help="their type")
-    parser.add_argument("--seed", type=int, default=1, help="of weights, prompts and actions")
+    parser.add_argument("--weights", choices=WEIGHTS, default="float32", help="type of the weights")
+    parser.add_argument("--seed", type=int, default=1, help="seed of weights, prompts and actions")
     options = parser.parse_args()
-    is_kept = options.weights == "float32" and options.seed == 1
+    is_saved = options.weights == "float32" and options.seed == 1
     known = table.read_outcomes()
-    missing = [name for name in model_files() if name not in known or not is_kept]
+    missing = [name for name in model_files() if name not in known or not is_saved]
     for name in options.names or missing:
         outcome = _in_a_process(name, options.weights, options.seed)
         _show(outcome)
-        if is_kept:
+        if is_saved:
             known[name] = outcome
-            table.keep_outcomes(known)
+            table.save_outcomes(known)
     if options.write:
         table.write_page(known)
 
@@ -58,7 +58,7 @@ def _show(outcome: Outcome) -> None:
 
 
 def _in_a_process(name: str, weights: str, seed: int) -> Outcome:
-    """The outcome of a file, from a copy of this process, which has run nothing on the device."""
+    """Compare a file in a fork of this process, which has not used the device yet."""
     here, there = _FORK.Pipe(duplex=False)
     process = _FORK.Process(target=lambda: there.send(outcome_of(name, weights, seed)))
     process.start()

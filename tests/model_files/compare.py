@@ -1,7 +1,7 @@
-"""Compares what the engine says with what mlx-lm's model says, for one model file.
+"""Compares the engine's logits with those of mlx-lm's model, for one model file.
 
-The reference is the model's own forward pass over the whole token list into fresh caches, which
-have held nothing and dropped nothing. Nearly all models say the same without any cache.
+The reference is one forward pass of the model over the whole token list with empty caches. Nearly
+all models compute the same logits without caches.
 """
 
 import random
@@ -27,13 +27,13 @@ from tiny import ask, finish, make_engine, submit
 
 from model_files.configs import VOCAB, fields_of, module_of
 
-#: The largest difference of a logit that counts as rounding, in standard deviations of the row.
+#: Maximum difference of a logit that counts as rounding, in standard deviations of the row.
 TOLERANCE = 5e-3
 
-#: Prompts that end before, in, at the edge of and behind a window of 8 with a margin of 6.
+#: Prompt lengths before, in, at the edge of and after a window of 8 with a margin of 6.
 LENGTHS = (1, 2, 7, 9, 15, 33)
 
-#: The types of activations by the weights that can be asked for: 4bit and 8bit are quantized.
+#: Option -> type of activations; 4bit and 8bit are quantized.
 WEIGHTS = {
     "float32": mx.float32,
     "bf16": mx.bfloat16,
@@ -50,16 +50,16 @@ class Difference(msgspec.Struct, frozen=True):
 
     way: str
     size: float  # in standard deviations of the reference's logits; inf: wrong or not a number
-    num_tokens: int = 0  # the length after which it was seen
+    num_tokens: int = 0  # the number of tokens before the logits
 
     @property
     def is_rounding(self) -> bool:
-        """Whether it is small enough to come from another order of additions."""
+        """True if another order of additions explains it."""
         return self.size <= TOLERANCE
 
 
 def build(name: str, weights: str = "float32", seed: int = 1) -> Any:
-    """A tiny random model of a model file, with weights of one of `WEIGHTS`."""
+    """Build a tiny random model of a model file, with weights of one of `WEIGHTS`."""
     module = module_of(name)
     mx.random.seed(seed)
     args = module.ModelArgs.from_dict(fields_of(module.ModelArgs, name))
@@ -77,7 +77,7 @@ def _is_quantizable(_: str, layer: Any) -> bool:
 
 
 def _larger(weights: mx.array) -> mx.array:
-    """Weights that make every token that was read matter for the next."""
+    """Enlarge weights, so that the logits depend on every token of the context."""
     if weights.ndim < 2 or not mx.issubdtype(weights.dtype, mx.floating):
         return weights
     if not mx.any(weights).item():
@@ -86,10 +86,10 @@ def _larger(weights: mx.array) -> mx.array:
 
 
 class Reference:
-    """What a model says behind lists of tokens, each read at once into fresh caches of mlx-lm's.
+    """The reference logits of a model.
 
-    One forward pass over a list gives the logits behind every beginning of it, if the model is
-    causal; whether it is is tried first.
+    If the model is causal, which is tested first, one forward pass over a token list gives the
+    logits of all of its prefixes.
     """
 
     def __init__(self, model: Any) -> None:
@@ -106,8 +106,8 @@ class Reference:
             for n in range(1, 41)
         )
 
-    def is_telling(self) -> bool:
-        """Whether what was read a few tokens ago matters for the next: else nothing is compared."""
+    def depends_on_context(self) -> bool:
+        """True if the logits depend on earlier tokens; otherwise a comparison shows nothing."""
         token_ids = _random_ids(random.Random(4), 40)
         others = (
             [*token_ids[:at], token_ids[at] ^ 1, *token_ids[at + 1 :]] for at in range(33, 39)
@@ -124,7 +124,7 @@ class Reference:
         return np.array(logits[0].astype(mx.float32))
 
     def logits(self, token_ids: Sequence[int]) -> Logits:
-        """What the model says behind a list of tokens.  (vocab,) float32"""
+        """Return the logits after a token list.  (vocab,) float32"""
         key = tuple(token_ids)
         if key not in self._known:
             self._learn(key)
@@ -132,15 +132,15 @@ class Reference:
 
     def _learn(self, key: tuple[int, ...]) -> None:
         if self.is_causal:
-            behind = enumerate(self._whole(key), start=1)
+            after = enumerate(self._whole(key), start=1)
             self._known.update(
-                {key[:n]: logits for n, logits in behind if key[:n] not in self._known}
+                {key[:n]: logits for n, logits in after if key[:n] not in self._known}
             )
         else:
             self._known[key] = self._fresh(key)
 
     def difference(self, way: str, seen: "Sequence[tuple[Sequence[int], Logits]]") -> Difference:
-        """The largest difference among logits seen behind lists of tokens."""
+        """Return the largest difference among pairs of a token list and the logits after it."""
         worst = Difference(way, 0.0)
         for token_ids, logits in sorted(seen, key=lambda one: -len(one[0])):
             size = spread_between(logits, self.logits(token_ids))
@@ -149,13 +149,13 @@ class Reference:
         return worst
 
     def _is_near_tie(self, size: float, token_ids: Sequence[int]) -> bool:
-        """Whether a difference comes from an expert or a block that was chosen by a hair."""
+        """True if a difference can come from a near tie in the choice of an expert or a block."""
         return size > TOLERANCE and closest_choice(self._model, token_ids) < NEAR_TIE
 
 
 def spread_between(one: Logits, other: Logits) -> float:
-    """The largest difference of two rows, in standard deviations of the second."""
-    is_out = (one == -np.inf) & (other == -np.inf)  # tokens that a model rules out
+    """Return the largest difference of two rows, in standard deviations of the second."""
+    is_out = (one == -np.inf) & (other == -np.inf)  # tokens that the model itself masks
     one, other = one[~is_out], other[~is_out]
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         return float("inf")
@@ -166,7 +166,7 @@ def spread_between(one: Logits, other: Logits) -> float:
 
 
 def kinds_of_caches(model: Any) -> tuple[str, ...]:
-    """The kinds of caches that mlx-lm makes for a model, each once."""
+    """Return the distinct cache classes that mlx-lm creates for a model."""
     return tuple(dict.fromkeys(_kind(cache) for cache in make_prompt_cache(model)))
 
 
@@ -177,7 +177,7 @@ def _kind(cache: Any) -> str:
 
 
 def own_differences(model: Any, reference: Reference) -> list[Difference]:
-    """What mlx-lm's own caches make a model say in pieces, against one forward pass."""
+    """Compare mlx-lm in several passes with one forward pass."""
     token_ids = _random_ids(random.Random(5), 40)
     ways = {
         "mlx-lm, one token at a time": [1] * 40,
@@ -199,15 +199,15 @@ def _own_logits(
     model: Any, token_ids: Sequence[int], sizes: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], Logits]]:
     cache = make_prompt_cache(model)
-    read = 0
+    end = 0
     for size in sizes:
-        logits = model(mx.array([token_ids[read : read + size]]), cache=cache)
-        read += size
-        yield token_ids[:read], np.array(logits[0, -1].astype(mx.float32))
+        logits = model(mx.array([token_ids[end : end + size]]), cache=cache)
+        end += size
+        yield token_ids[:end], np.array(logits[0, -1].astype(mx.float32))
 
 
 def batch_differences(model: Any, reference: Reference) -> list[Difference]:
-    """What mlx-lm says of three rows that are read together, against each alone."""
+    """Compare mlx-lm's batch of three rows with each row alone."""
     dice = random.Random(6)
     rows = [_random_ids(dice, 20) for _ in range(3)]
     logits = model(mx.array(rows), cache=make_prompt_cache(model))[:, -1]
@@ -220,7 +220,7 @@ def batch_differences(model: Any, reference: Reference) -> list[Difference]:
 
 @contextmanager
 def small_buffers() -> Iterator[None]:
-    """Let buffers grow, and drop what is behind a window, within a few tokens."""
+    """Make buffers grow, and windows slide, within a few tokens."""
     plain, kv_buffers.GROWTH = kv_buffers.GROWTH, 16
     try:
         yield
@@ -229,14 +229,14 @@ def small_buffers() -> Iterator[None]:
 
 
 def engine_differences(model: Any, reference: Reference, seed: int = 1) -> list[Difference]:
-    """What the engine says in every way of running a model, against the reference."""
+    """Compare every way of running a model in the engine with the reference."""
     ways: dict[str, Callable[[Any, random.Random], list[tuple[Sequence[int], Logits]]]] = {
         "alone": _alone,
         "batch of equal lengths": _equal,
         "batch of different lengths": _ragged,
         "prompts in chunks of 3 and 5": _chunked,
-        "forced and taken back, in a batch": _meddled,
-        "prompts that share beginnings": _shared,
+        "forced and backtracked, in a batch": _meddled,
+        "prompts that share prefixes": _shared,
     }
     return [
         reference.difference(way, run(model, random.Random(f"{i} {seed}")))
@@ -245,7 +245,7 @@ def engine_differences(model: Any, reference: Reference, seed: int = 1) -> list[
 
 
 def token_difference(model: Any, reference: Reference, seed: int = 1) -> Difference:
-    """Greedy tokens without mods, where passes overlap: how far each is from the likeliest one."""
+    """Compare greedy tokens without mods, where steps overlap: distance to the top logit."""
     dice = random.Random(7 + seed)
     prompts = [_random_ids(dice, length) for length in LENGTHS]
     engine = make_engine(model, margin=6, max_rows=8)
@@ -262,7 +262,7 @@ def token_difference(model: Any, reference: Reference, seed: int = 1) -> Differe
 
 
 class Witness:
-    """Collects the logits of every decision of an engine's requests."""
+    """Collects the logits at every position of an engine's requests."""
 
     def __init__(self, engine: Engine) -> None:
         self.seen: list[tuple[Sequence[int], Logits]] = []
@@ -277,7 +277,7 @@ class Witness:
         self.mod = witness
 
     def run(self, prompts: Sequence[Sequence[int]], *mods: Any, max_tokens: int = 10) -> None:
-        """Run prompts together to their end."""
+        """Run prompts as a batch to completion."""
         answers = [
             submit(self._engine, ask(prompt, self.mod, *mods, max_tokens=max_tokens))
             for prompt in prompts
@@ -289,7 +289,7 @@ class Witness:
 
 
 def meddler(dice: random.Random) -> Any:
-    """A mod that forces and backtracks at random."""
+    """Return a mod that forces and backtracks at random."""
     return meddler_of(dice, partial(_random_ids, dice))
 
 
@@ -336,11 +336,11 @@ def _meddled(model: Any, dice: random.Random) -> list[tuple[Sequence[int], Logit
 
 
 def _shared(model: Any, dice: random.Random) -> list[tuple[Sequence[int], Logits]]:
-    """Equal lengths and a common beginning, one after the other and beside each other."""
+    """Run prompts of equal length with a common prefix, consecutively and in a batch."""
     engine = make_engine(model, margin=6, max_rows=4)
     witness = Witness(engine)
-    beginning = _random_ids(dice, 20)
-    one, other = ([*beginning, *_random_ids(dice, 10)] for _ in range(2))
+    prefix = _random_ids(dice, 20)
+    one, other = ([*prefix, *_random_ids(dice, 10)] for _ in range(2))
     for prompts in ([one], [other], [other], [[*other, *_random_ids(dice, 7)]], [one, other]):
         witness.run(prompts, max_tokens=5)
     return witness.seen

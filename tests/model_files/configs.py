@@ -1,6 +1,6 @@
 """A tiny random config for each of mlx-lm's model files, built from its `ModelArgs`.
 
-A field gets its value by its name, from `BY_NAME`; a file that needs another, from `OTHERWISE`.
+Fields get their values by name from `BY_NAME`, and for some files from `OTHERWISE`.
 """
 
 import dataclasses
@@ -122,12 +122,12 @@ _SLIDING_ROPE = {kind: {"rope_type": "default", "rope_theta": 10000.0} for kind 
 
 
 def _text(model_type: str, **fields: typing.Any) -> dict[str, typing.Any]:
-    """The config of a language model inside another file's config."""
+    """Nest the config of a language model in another file's config."""
     text = {**BY_NAME, **OTHERWISE.get(model_type, {}), **fields, "model_type": model_type}
     return {"text_config": text}
 
 
-#: Fields by the name of the file, where those of `BY_NAME` do not fit.
+#: Model file -> fields that override `BY_NAME`.
 OTHERWISE: dict[str, dict[str, typing.Any]] = {
     "afm7": {"num_layers": 3, "num_kv_reuse_layers": 2},
     "afmoe": {"layer_types": _SLIDING},
@@ -375,18 +375,18 @@ OTHERWISE["qwen2_vl"] |= OTHERWISE["qwen2_vl"]["text_config"]
 OTHERWISE["qwen3_vl"] |= OTHERWISE["qwen3_vl"]["text_config"]
 
 
-#: What stands in a module in place of what runs on Metal only.
+#: Replacements of classes that run on Metal only, by module.
 STAND_INS: dict[str, dict[str, typing.Any]] = {"bitnet": {"BitLinear": nn.Linear}}
 
 
 def model_files() -> list[str]:
-    """The names of all files of mlx-lm's folder of models."""
+    """Return the names of mlx-lm's model files."""
     (folder,) = mlx_lm.models.__path__
     return sorted(path.stem for path in Path(folder).glob("*.py") if path.stem != "__init__")
 
 
 def fields_of(args: type, name: str) -> dict[str, typing.Any]:
-    """The fields of a tiny config: those that are known by name, and those of the file."""
+    """Return the fields of a tiny config."""
     known = {field.name for field in dataclasses.fields(args)}
     return {
         "model_type": name,
@@ -396,7 +396,7 @@ def fields_of(args: type, name: str) -> dict[str, typing.Any]:
 
 
 def module_of(name: str) -> typing.Any:
-    """The module of a model file, with what stands in for Metal's kernels."""
+    """Import a model file, with replacements of classes that run on Metal only."""
     module = importlib.import_module(f"mlx_lm.models.{name}")
     vars(module).update(STAND_INS.get(name, {}))
     return module

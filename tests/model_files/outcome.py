@@ -1,4 +1,4 @@
-"""What became of one model file: the verdict, and what it rests on."""
+"""The outcome of a comparison for one model file."""
 
 import traceback
 from enum import StrEnum
@@ -12,14 +12,14 @@ from tiny import runner_of
 from model_files import compare
 from model_files.configs import module_of
 
-#: Why a tiny model of a file cannot be built or run here, where that is no fault of anybody's.
+#: Why a tiny model of a file cannot be built or run on the machine that makes the table.
 NOT_HERE = {
     "muse_spark": "it is made of Metal kernels; this table is made on a CPU",
 }
 
 
 class Verdict(StrEnum):
-    """What became of a model file."""
+    """The verdict on a model file, as the table shows it."""
 
     EXACT = "exact"
     ONE_BY_ONE = "exact, row by row"
@@ -31,15 +31,15 @@ class Verdict(StrEnum):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one model file."""
+    """The verdict on one model file, with the measurements behind it."""
 
     name: str
     verdict: Verdict
-    caches: tuple[str, ...] = ()  # the kinds that mlx-lm makes for it
+    caches: tuple[str, ...] = ()  # mlx-lm's cache classes for it
     sharing: str = ""
-    own: float = 0.0  # mlx-lm in pieces against one pass, in standard deviations of logits
-    engine: float = 0.0  # the engine, likewise
-    why: str = ""  # why rows cannot share more
+    own: float = 0.0  # mlx-lm in chunks against one pass, in standard deviations of the logits
+    engine: float = 0.0  # the engine against one pass of mlx-lm, in the same unit
+    why: str = ""  # why rows cannot share more passes
     note: str = ""
 
 
@@ -48,8 +48,8 @@ def outcome_of(name: str, weights: str = "float32", seed: int = 1) -> Outcome:
 
     Args:
         name: The file.
-        weights: Their type, one of `compare.WEIGHTS`.
-        seed: Of the weights, the prompts and what is forced and taken back.
+        weights: The type of the weights, one of `compare.WEIGHTS`.
+        seed: The seed of weights, prompts, and forced and backtracked tokens.
     """
     try:
         if not hasattr(module_of(name), "Model"):
@@ -59,7 +59,7 @@ def outcome_of(name: str, weights: str = "float32", seed: int = 1) -> Outcome:
     except (Exception, SystemExit) as exc:
         verdict = Verdict.NOT_DECIDED if name in NOT_HERE else Verdict.FAULT
         return Outcome(name=name, verdict=verdict, note=NOT_HERE.get(name, _raised(exc)))
-    if not reference.is_telling():
+    if not reference.depends_on_context():
         note = "the tiny model's next token hardly depends on those before"
         return Outcome(name=name, verdict=Verdict.NOT_DECIDED, note=note)
     with compare.small_buffers():
@@ -106,19 +106,19 @@ def _verdict(own: compare.Difference, engine: compare.Difference, sharing: Shari
 
 
 def _note(own: compare.Difference, engine: compare.Difference, reference: compare.Reference) -> str:
-    """Where the differences are seen that are no rounding."""
+    """Describe where the differences are larger than rounding."""
     notes = [
         f"{difference.way}: differs by {difference.size:.2g} after {difference.num_tokens} tokens"
         for difference in (own, engine)
         if not difference.is_rounding
     ]
     if not reference.is_causal:
-        notes.append("what it says behind a beginning depends on what follows")
+        notes.append("the logits after a prefix depend on the tokens that follow")
     return "; ".join(notes)
 
 
 def _raised(exc: BaseException) -> str:
-    """An exception in a line, with the place in mlx-lm or in the engine where it was raised."""
+    """Format an exception in one line, with the file and line that raised it."""
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
     first_line = str(exc).partition("\n")[0]

@@ -1,4 +1,4 @@
-"""The outcomes of all model files: kept in a file, and written as a table into the docs."""
+"""The outcomes of all model files: a file, and a table in the docs."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _IN_WORDS = {
 }
 
 
-#: What is wrong in mlx-lm's files, found by reading them where the comparison differs.
+#: Explanations of differences, from reading mlx-lm's files.
 _EXPLAINED = {
     "bitnet": "compared with plain linear layers in place of its Metal kernels",
     "gemma2": (
@@ -36,13 +36,13 @@ _EXPLAINED = {
 
 
 class _Header(msgspec.Struct, frozen=True):
-    """The first line of the file of outcomes."""
+    """The first line of the outcomes file."""
 
     mlx_lm: str
 
 
 def read_outcomes() -> dict[str, Outcome]:
-    """The outcomes that are known for the installed mlx-lm, by name of the file."""
+    """Return model file -> outcome for the installed mlx-lm."""
     if not OUTCOMES.exists():
         return {}
     header, *lines = OUTCOMES.read_text().splitlines()
@@ -52,14 +52,14 @@ def read_outcomes() -> dict[str, Outcome]:
     return {outcome.name: outcome for outcome in outcomes}
 
 
-def keep_outcomes(outcomes: Mapping[str, Outcome]) -> None:
-    """Write all outcomes, in the order of their names."""
+def save_outcomes(outcomes: Mapping[str, Outcome]) -> None:
+    """Write all outcomes, sorted by name."""
     lines = [_Header(mlx_lm.__version__), *(outcomes[name] for name in sorted(outcomes))]
     OUTCOMES.write_text("".join(msgspec.json.encode(line).decode() + "\n" for line in lines))
 
 
 def generated(outcomes: Mapping[str, Outcome]) -> str:
-    """The generated part of the page, in Markdown."""
+    """Return the generated part of the page, in Markdown."""
     models = [o for _, o in sorted(outcomes.items()) if o.verdict is not Verdict.NOT_A_MODEL]
     counts = {verdict: sum(o.verdict is verdict for o in models) for verdict in Verdict}
     counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
@@ -82,7 +82,7 @@ def _note(outcome: Outcome) -> str:
 
 
 def with_generated(page: str, outcomes: Mapping[str, Outcome]) -> str:
-    """The page with the generated part of these outcomes."""
+    """Replace the generated part of a page."""
     return _GENERATED.sub(lambda found: found[1] + generated(outcomes) + found[2], page)
 
 
