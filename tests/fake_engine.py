@@ -33,14 +33,14 @@ class FakeEngine:
         self.updates = says("Hel", "lo") if updates is None else updates
         self.model = INFO
         self.is_running = is_running
-        self.asked = []
-        self.left = []
+        self.requests = []
+        self.cancelled = []
 
     def prepare(self, request):
         return request
 
     async def generate(self, request):
-        self.asked.append(request)
+        self.requests.append(request)
         is_over = False
         try:
             for update in self.updates:
@@ -55,7 +55,7 @@ class FakeEngine:
                 yield update
         finally:
             if not is_over:
-                self.left.append(request)
+                self.cancelled.append(request)
 
 
 class FakeChat:

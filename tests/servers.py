@@ -1,4 +1,4 @@
-"""Servers as a user starts them: the command, in a process of its own, on a free port."""
+"""Servers as a user starts them: the command, in its own process, on a free port."""
 
 import contextlib
 import os
@@ -49,7 +49,7 @@ class Server:
         return self.client.models.list().data[0].id
 
     def stop(self):
-        """End it as a supervisor would; return its exit status."""
+        """Stop it with SIGTERM, as a supervisor would; return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -64,7 +64,7 @@ class Server:
 
 
 def eventually(condition, *, timeout=10):
-    """Wait until something holds."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.process
-def test_help_is_quick_because_it_imports_nothing_heavy(run):
+def test_help_imports_nothing_heavy(run):
     code = (
         "import sys\n"
         "sys.argv = ['concordance', '--help']\n"
@@ -63,7 +63,7 @@ def test_every_option_is_explained(run, command):
         (["chat", "--system", "\udcff"], ["not UTF-8"]),
     ],
 )
-def test_a_mistake_is_told_in_one_line_without_a_traceback(run, arguments, words):
+def test_a_users_error_is_printed_without_a_traceback(run, arguments, words):
     done = run(*arguments)
 
     assert done.returncode == 1
@@ -79,7 +79,7 @@ def test_a_public_address_is_refused_with_status_2(run):
         assert "loopback" in done.stderr
 
 
-def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(run):
+def test_a_port_in_use_is_an_error_before_the_model_is_loaded(run):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -196,7 +196,7 @@ def test_a_new_mod_passes_its_own_test_and_can_be_pushed_listed_and_removed(
 
 
 @pytest.mark.process
-def test_a_file_with_several_mods_asks_which(run, tmp_path, tiny_server):
+def test_a_file_with_several_mods_needs_the_option_mod(run, tmp_path, tiny_server):
     (tmp_path / "two.py").write_text(
         "from concordance_sdk import mod\n"
         "@mod\ndef one(event, actions): ...\n"
@@ -215,7 +215,7 @@ def test_a_file_with_several_mods_asks_which(run, tmp_path, tiny_server):
 
 
 @pytest.mark.process
-def test_a_mod_is_pushed_with_what_it_imports_of_its_folder(run, tmp_path, tiny_server):
+def test_a_mod_is_pushed_with_the_modules_it_imports_from_its_folder(run, tmp_path, tiny_server):
     mod = (
         "from concordance_sdk import mod\nfrom words import {0}\n"
         "@mod(name={0})\ndef named(event, actions): ...\n"
@@ -288,7 +288,7 @@ class Needs:
 """
 
 
-def test_a_mod_that_does_not_behave_is_told_in_which_scene(run, tmp_path):
+def test_a_failed_conformance_check_is_named(run, tmp_path):
     (tmp_path / "bad.py").write_text(BAD)
     done = run("mods", "test", tmp_path / "bad.py")
 
@@ -298,18 +298,18 @@ def test_a_mod_that_does_not_behave_is_told_in_which_scene(run, tmp_path):
     assert "dice failed" in done.stderr
 
 
-def test_a_mod_that_needs_parameters_is_not_said_to_have_failed(run, tmp_path):
+def test_a_mod_with_required_parameters_is_reported_as_not_checked(run, tmp_path):
     (tmp_path / "bad.py").write_text(BAD)
     done = run("mods", "test", tmp_path / "bad.py", "--mod", "needs")
-    told = "not checked, since it needs parameters; give them by --mod needs:key=value"
+    reason = "not checked, since it needs parameters; give them by --mod needs:key=value"
 
-    assert done.returncode == 1  # whoever relies on the status may not take it for checked
-    assert told in done.stdout
-    assert f"needs was {told}" in done.stderr
+    assert done.returncode == 1  # scripts rely on the status
+    assert reason in done.stdout
+    assert f"needs was {reason}" in done.stderr
     assert "failed" not in done.stderr
 
 
-def test_a_parameter_that_is_wrong_is_told_as_such(run, tmp_path):
+def test_an_invalid_parameter_is_reported(run, tmp_path):
     (tmp_path / "bad.py").write_text(BAD)
     done = run("mods", "test", tmp_path / "bad.py", "--mod", "needs:wrod=x")
 
@@ -343,7 +343,7 @@ def test_the_tests_in_a_file_of_mods_are_run_and_those_of_others_are_not(run, tm
     assert "its own tests failed" in poor.stderr
 
 
-def test_a_mod_that_is_named_like_a_test_is_none(run, tmp_path):
+def test_a_mod_named_like_a_test_is_not_run_as_one(run, tmp_path):
     named = GOOD.replace("greet", "test_greet").partition("def test_it")[0]
     (tmp_path / "named.py").write_text(f"{named}class TestNothing: ...\n")
     done = run("mods", "test", tmp_path / "named.py")
@@ -360,7 +360,7 @@ def test_the_tests_in_the_files_of_a_folder_are_run_too(run, tmp_path):
     assert "its own tests failed" in run("mods", "test", tmp_path).stderr
 
 
-def test_a_mod_is_checked_with_the_parameters_that_are_given(run, tmp_path):
+def test_a_mod_is_checked_with_the_given_parameters(run, tmp_path):
     (tmp_path / "bad.py").write_text(BAD)
 
     assert run("mods", "test", tmp_path / "bad.py", "--mod", "needs:word=x").returncode == 0
@@ -404,7 +404,7 @@ def test_a_mod_is_checked_with_the_parameters_that_are_given(run, tmp_path):
         ["serve", "--nosuch"],
     ],
 )
-def test_a_wrong_option_is_told_without_a_traceback(run, arguments):
+def test_an_invalid_option_is_reported_without_a_traceback(run, arguments):
     done = run(*arguments)
 
     assert done.returncode == 2, done.stderr
@@ -412,7 +412,7 @@ def test_a_wrong_option_is_told_without_a_traceback(run, arguments):
     assert done.stderr.strip()
 
 
-def test_standard_input_that_is_not_utf_8_is_told(run):
+def test_standard_input_that_is_not_utf_8_is_an_error(run):
     done = run("generate", "-", typed=b"caf\xe9")
 
     assert done.returncode == 1
@@ -428,7 +428,7 @@ def test_standard_input_that_is_not_utf_8_is_told(run):
         (["generate", "hi"], "[]"),
     ],
 )
-def test_a_broken_model_folder_is_told_and_ends_the_process_well(tmp_path, command, config):
+def test_a_broken_model_folder_is_reported_and_the_process_exits(tmp_path, command, config):
     if config is not None:
         (tmp_path / "config.json").write_text(config)
     arguments = [*command, "--model", str(tmp_path)]

@@ -30,21 +30,21 @@ def _ask(embedded_server, run):
     return ask
 
 
-def test_the_airline_looks_up_what_the_customer_speaks_of(ask):
+def test_the_airline_example_calls_a_tool_for_the_reservation(ask):
     tools = json.loads((FOLDER / "airline" / "tools.json").read_text())
-    answer = ask("airline", "airline", "Please cancel my reservation QKX482.", tools=tools)
+    completion = ask("airline", "airline", "Please cancel my reservation QKX482.", tools=tools)
 
-    (call,) = answer.tool_calls
+    (call,) = completion.tool_calls
     assert call.function.name == "get_reservation"
     assert call.function.arguments == '{"reservation_id":"QKX482"}'
 
 
-def test_a_set_has_nothing_twice(ask):
+def test_the_example_of_unique_items_has_no_duplicates(ask):
     colours = {"type": "array", "items": {"enum": ["red", "blue"]}, "uniqueItems": True}
     schema = {"name": "colours", "schema": {**colours, "minItems": 2, "maxItems": 2}}
     form = {"type": "json_schema", "json_schema": schema}
-    answer = ask(
+    completion = ask(
         "json_schema", "structured", "Name two colours.", {"tries": 9}, response_format=form, seed=1
     )
 
-    assert sorted(json.loads(answer.content)) == ["blue", "red"]
+    assert sorted(json.loads(completion.content)) == ["blue", "red"]

@@ -34,15 +34,18 @@ def joined(stream):
     return "".join(c.choices[0].delta.content or "" for c in stream if c.choices)
 
 
-def test_the_answer_is_paris(ask):
-    answer = ask()
+def test_a_completion_through_openais_client(ask):
+    completion = ask()
 
-    assert answer.choices[0].message.content == "The capital of France is Paris."
-    assert answer.choices[0].finish_reason == "stop"
-    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+    assert completion.choices[0].message.content == "The capital of France is Paris."
+    assert completion.choices[0].finish_reason == "stop"
+    assert (
+        completion.usage.total_tokens
+        == completion.usage.prompt_tokens + completion.usage.completion_tokens
+    )
 
 
-def test_a_stream_says_the_same_and_tells_its_usage(ask):
+def test_a_stream_has_the_text_of_the_completion_and_its_usage(ask):
     whole = ask()
     chunks = list(ask(stream=True, stream_options={"include_usage": True}))
 
@@ -63,18 +66,18 @@ def test_the_clients_own_stream_helper(embedded_server):
     assert "content.done" in events
 
 
-def test_the_budget_ends_with_length(ask):
-    answer = ask(max_tokens=3)
+def test_max_tokens_ends_with_finish_reason_length(ask):
+    completion = ask(max_tokens=3)
 
-    assert answer.choices[0].finish_reason == "length"
-    assert answer.usage.completion_tokens == 3
+    assert completion.choices[0].finish_reason == "length"
+    assert completion.usage.completion_tokens == 3
 
 
-def test_a_stop_string_over_token_borders(ask):
+def test_a_stop_string_across_tokens(ask):
     assert ask(stop=["ance is"]).choices[0].message.content == "The capital of Fr"
 
 
-def test_a_seed_repeats_an_answer(ask):
+def test_the_same_seed_gives_the_same_completion(ask):
     first, second, other = (
         ask(temperature=1, seed=seed, max_tokens=8).choices[0].message.content for seed in (1, 1, 2)
     )
@@ -89,8 +92,8 @@ def test_a_mod_by_the_model_name(ask):
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_mod_with_parameters(ask, stream):
     mods = [{"name": "replace", "params": {"find": "Paris", "replacement": "Lyon"}}]
-    answer = ask(extra_body={"mods": mods}, stream=stream)
-    text = joined(answer) if stream else answer.choices[0].message.content
+    completion = ask(extra_body={"mods": mods}, stream=stream)
+    text = joined(completion) if stream else completion.choices[0].message.content
 
     assert "Lyon" in text
     assert "Paris" not in text
@@ -102,20 +105,20 @@ def test_tool_calls(ask, embedded_server, run, tmp_path, stream):
     pushed = run("mods", "push", tmp_path / "caller.py", "--url", embedded_server.url)
     assert pushed.returncode == 0, pushed.stderr
     tools = [{"type": "function", "function": {"name": "look_up", "parameters": {}}}]
-    answer = ask("caller", tools=tools, stream=stream)
+    completion = ask("caller", tools=tools, stream=stream)
     if stream:
-        chunks = list(answer)
+        chunks = list(completion)
         (opened, arguments) = [
             c.choices[0].delta.tool_calls[0] for c in chunks if c.choices[0].delta.tool_calls
         ]
         name, text = opened.function.name, arguments.function.arguments
         reason = chunks[-1].choices[0].finish_reason
     else:
-        (call,) = answer.choices[0].message.tool_calls
+        (call,) = completion.choices[0].message.tool_calls
         name, text, reason = (
             call.function.name,
             call.function.arguments,
-            answer.choices[0].finish_reason,
+            completion.choices[0].finish_reason,
         )
 
     assert (name, text, reason) == ("look_up", '{"city":"Paris"}', "tool_calls")
@@ -128,7 +131,7 @@ def test_models(embedded_server):
     assert client.models.retrieve(model).id == model
 
 
-def test_errors_are_the_clients_own(ask, embedded_server):
+def test_errors_become_exceptions_of_openais_client(ask, embedded_server):
     with pytest.raises(openai.NotFoundError) as unknown:
         ask("nosuch")
     with pytest.raises(openai.BadRequestError) as bad:
@@ -138,13 +141,13 @@ def test_errors_are_the_clients_own(ask, embedded_server):
     assert bad.value.param == "temperature"
 
 
-def test_the_command_line_answers_paris(run):
+def test_generate_prints_the_completion(run):
     done = run("generate", "What is the capital of France?")
 
     assert done.stdout == "The capital of France is Paris.\n"
 
 
-def test_the_command_line_is_steered(run):
+def test_generate_runs_with_a_mod(run):
     done = run(
         "generate",
         "What is the capital of France?",

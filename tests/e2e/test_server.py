@@ -64,12 +64,12 @@ def ask(server, mod="", content="hi", **fields):
     return server.client.chat.completions.create(model=model, messages=messages, **fields)
 
 
-def text(answer):
-    return answer.choices[0].message.content
+def text(completion):
+    return completion.choices[0].message.content
 
 
 @pytest.mark.parametrize("name", BAD_MODS)
-def test_a_bad_mod_is_told_by_its_name_and_costs_nobody_else_anything(tiny_server, name):
+def test_a_failing_mod_is_named_and_affects_no_other_request(tiny_server, name):
     event, body, words = BAD_MODS[name]
     upload(tiny_server, name, source(event, body))
     expected = text(ask(tiny_server, content="others"))
@@ -84,7 +84,7 @@ def test_a_bad_mod_is_told_by_its_name_and_costs_nobody_else_anything(tiny_serve
     assert [text(other.result()) for other in others] == [expected] * 3
 
 
-def test_a_bad_mod_in_a_stream_is_an_error_event(tiny_server):
+def test_a_failing_mod_in_a_stream_is_an_error_event(tiny_server):
     event, body, _ = BAD_MODS["raises"]
     upload(tiny_server, "raises-late", source(event, body).replace("def bad", "def bad"))
     stream = ask(tiny_server, "raises-late", stream=True)
@@ -92,15 +92,15 @@ def test_a_bad_mod_in_a_stream_is_an_error_event(tiny_server):
         list(stream)
 
 
-def test_two_hundred_requests_at_once_are_all_answered_alike(tiny_server):
+def test_two_hundred_concurrent_requests_have_the_same_completion(tiny_server):
     expected = text(ask(tiny_server))
     with concurrent.futures.ThreadPoolExecutor(200) as pool:
-        answers = list(pool.map(lambda _: text(ask(tiny_server)), range(200)))
+        texts = list(pool.map(lambda _: text(ask(tiny_server)), range(200)))
 
-    assert answers == [expected] * 200
+    assert texts == [expected] * 200
 
 
-def test_more_than_may_wait_are_turned_away_and_the_others_answered(narrow_server):
+def test_requests_beyond_max_waiting_are_refused_and_the_others_complete(narrow_server):
     expected = text(ask(narrow_server))
 
     def one(_):
@@ -110,14 +110,14 @@ def test_more_than_may_wait_are_turned_away_and_the_others_answered(narrow_serve
             return exc.response.headers["retry-after"]
 
     with concurrent.futures.ThreadPoolExecutor(60) as pool:
-        answers = list(pool.map(one, range(60)))
+        texts = list(pool.map(one, range(60)))
 
-    assert set(answers) == {expected, "1"}
-    assert answers.count(expected) >= 9
+    assert set(texts) == {expected, "1"}
+    assert texts.count(expected) >= 9
     assert text(ask(narrow_server)) == expected
 
 
-def test_a_client_that_leaves_in_mid_stream_frees_its_row_for_the_next(narrow_server):
+def test_disconnecting_during_a_stream_frees_the_row(narrow_server):
     expected = text(ask(narrow_server))
     for _ in range(3):
         stream = ask(narrow_server, stream=True, max_tokens=100)
@@ -127,7 +127,7 @@ def test_a_client_that_leaves_in_mid_stream_frees_its_row_for_the_next(narrow_se
     assert text(ask(narrow_server)) == expected
 
 
-def test_a_client_that_leaves_without_a_stream_frees_its_row(narrow_server):
+def test_disconnecting_without_a_stream_frees_the_row(narrow_server):
     messages = [{"role": "user", "content": "x"}]
     body = json.dumps({"model": "tiny-llama", "messages": messages}).encode()
     host, port = re.match(r"http://(.*):(\d+)", narrow_server.url).groups()
@@ -139,17 +139,17 @@ def test_a_client_that_leaves_without_a_stream_frees_its_row(narrow_server):
                 b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
             )
 
-    eventually(lambda: _is_answered(narrow_server))
+    eventually(lambda: _is_free(narrow_server))
 
 
-def _is_answered(server):
+def _is_free(server):
     try:
         return bool(ask(server, max_tokens=5))
     except openai.RateLimitError:
         return False
 
 
-def test_a_mod_keeps_its_version_for_requests_that_run(tiny_server):
+def test_a_running_request_keeps_its_version_of_a_mod(tiny_server):
     slow = HEAD + (
         "import time\n@mod\ndef bad(event, actions, tokenizer):\n"
         "    if isinstance(event, Added) and event.step == 0: time.sleep(1)\n"
@@ -166,7 +166,7 @@ def test_a_mod_keeps_its_version_for_requests_that_run(tiny_server):
     assert (text(running.result()), text(after)) == ("old", "new")
 
 
-def test_a_file_of_mods_is_read_again_when_it_changes(tiny_server, mods_folder):
+def test_a_changed_file_of_mods_is_loaded_again(tiny_server, mods_folder):
     path = mods_folder / "say.py"
     say = HEAD + (
         "@mod(on=[ForwardPass])\ndef say(event, actions, tokenizer):\n"
@@ -185,7 +185,7 @@ def mods_of(server):
         return json.load(response)["data"]
 
 
-def test_what_is_said_at_the_start(tiny_server):
+def test_the_server_announces_its_url_model_and_mods(tiny_server):
     for words in (
         "127.0.0.1",
         "tiny-llama",
@@ -202,7 +202,7 @@ def test_the_printed_curl_line_works(tiny_server):
     assert json.loads(done.stdout)["choices"][0]["message"]["content"].startswith("Ahoy!")
 
 
-def test_a_request_under_way_when_the_server_is_told_to_end_is_finished(folder):
+def test_a_running_request_completes_after_sigterm(folder):
     server = Server("--model", folder)
     results = []
     thread = threading.Thread(target=lambda: results.append(text(ask(server, max_tokens=100))))

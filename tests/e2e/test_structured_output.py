@@ -37,16 +37,16 @@ def _ask(embedded_server):
     return ask
 
 
-def test_the_answer_follows_the_schema(ask):
-    answer = ask(CITY, temperature=1, seed=1)
-    document = json.loads(answer.choices[0].message.content)
+def test_a_completion_follows_the_schema(ask):
+    completion = ask(CITY, temperature=1, seed=1)
+    document = json.loads(completion.choices[0].message.content)
 
     assert list(document) == CITY["required"]
     assert document["size"] in ("small", "large")
-    assert answer.choices[0].finish_reason == "stop"
+    assert completion.choices[0].finish_reason == "stop"
 
 
-def test_so_does_a_stream(ask):
+def test_a_stream_follows_the_schema(ask):
     stream = ask(CITY, temperature=0, stream=True)
     text = "".join(c.choices[0].delta.content or "" for c in stream if c.choices)
 

@@ -14,7 +14,7 @@ def threads():
     return [t for t in threading.enumerate() if t.name == "time-limited"]
 
 
-def test_what_ends_in_time_is_returned_and_what_is_raised_is_raised():
+def test_the_functions_result_or_exception_is_passed_on():
     assert run_within(5, lambda: 3) == 3
     with pytest.raises(KeyError):
         run_within(5, lambda: {}["x"])
@@ -40,13 +40,13 @@ def _for_ever():
 
 
 @pytest.mark.parametrize("function", [_for_ever, lambda: [None for _ in iter(int, 1)]])
-def test_what_never_ends_is_interrupted(function):
+def test_a_function_that_never_ends_is_interrupted(function):
     with pytest.raises(TimeLimitError, match=r"0\.1 s"):
         run_within(0.1, function)
     assert not threads()
 
 
-def test_what_cannot_be_interrupted_is_left_behind():
+def test_a_function_that_cannot_be_interrupted_is_abandoned():
     with pytest.raises(TimeLimitError):
         run_within(0.05, lambda: time.sleep(1.5))
     for thread in threads():
@@ -54,7 +54,7 @@ def test_what_cannot_be_interrupted_is_left_behind():
     assert not threads()
 
 
-def test_a_function_that_is_slow_to_give_up_is_told_so_without_a_traceback(capsys):
+def test_repeated_interrupts_print_no_traceback(capsys):
     def give_up_slowly():
         while True:
             try:

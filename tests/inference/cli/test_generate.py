@@ -22,7 +22,7 @@ def completed(*names):
         (["Only text"], [], "Only text\n"),
     ],
 )
-def test_calls_of_tools_stand_apart_from_the_text(capsys, texts, calls, printed):
+def test_tool_calls_are_printed_on_lines_after_the_text(capsys, texts, calls, printed):
     show_text([*(TextDelta(text=text) for text in texts), completed(*calls)])
 
     assert capsys.readouterr().out == printed

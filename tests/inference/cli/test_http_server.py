@@ -1,4 +1,4 @@
-"""A server that is told to end while answers run."""
+"""A server that gets a signal to stop while responses run."""
 
 import asyncio
 import json
@@ -18,23 +18,23 @@ from fake_engine import FakeChat, FakeEngine
 
 
 class EndlessEngine(FakeEngine):
-    """Answers until it is stopped, as an engine does."""
+    """Generates until it is stopped, as an engine does."""
 
     def __init__(self):
         super().__init__()
-        self.is_answering, self.is_stopped = threading.Event(), threading.Event()
+        self.is_generating, self.is_stopped = threading.Event(), threading.Event()
 
     async def generate(self, request):
         yield Started(prompt_tokens=3)
         while not self.is_stopped.is_set():
             if request.stream:
                 yield TextDelta(text="a")
-            self.is_answering.set()
+            self.is_generating.set()
             await asyncio.sleep(0.01)
         yield Failed(error=EngineStoppedError("the engine is stopping"))
 
 
-def asked(port, *, stream):
+def posted(port, *, stream):
     body = {"model": "fake", "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
     request = urllib.request.Request(  # http on a loopback address
         f"http://127.0.0.1:{port}/v1/chat/completions",
@@ -49,25 +49,25 @@ def asked(port, *, stream):
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_answers_that_still_run_end_with_an_error_that_says_so(caplog, stream):
+def test_running_responses_end_with_an_error_after_the_grace_period(caplog, stream):
     engine = EndlessEngine()
     context = ServerContext(engine=engine, chat=FakeChat(), mods=ModCatalog())
     server = http_server(
         create_app(context), engine.is_stopped.set, logs_requests=False, grace_s=0.2
     )
-    answers = []
+    responses = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        asking = threading.Thread(target=lambda: answers.append(asked(port, stream=stream)))
+        asking = threading.Thread(target=lambda: responses.append(posted(port, stream=stream)))
         serving.start()
         asking.start()
-        assert engine.is_answering.wait(30)
+        assert engine.is_generating.wait(30)
         server.should_exit = True
         asking.join(30)
         serving.join(30)
 
-    status, text = answers[0]
+    status, text = responses[0]
     assert status == (200 if stream else 503)
     assert "the engine is stopping" in text
     assert text.endswith("data: [DONE]\n\n") == stream

@@ -9,7 +9,7 @@ import pytest
 from concordance_inference.cli import entry, serve
 
 
-def test_an_interrupt_while_the_model_is_loaded_ends_the_server_quietly():
+def test_sigint_while_the_model_is_loaded_exits_without_a_traceback():
     command = [sys.executable, "-m", "concordance_inference", "serve", "--port", "0"]
     # A shell's background jobs ignore SIGINT, and so would the server of a test run in one.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,7 +26,7 @@ def test_an_interrupt_while_the_model_is_loaded_ends_the_server_quietly():
     process.stderr.close()
 
 
-def test_an_interrupt_before_a_command_has_begun_ends_with_its_status(monkeypatch):
+def test_sigint_before_a_command_has_started_exits_with_130(monkeypatch):
     def interrupt():
         raise KeyboardInterrupt
 
@@ -38,7 +38,7 @@ def test_an_interrupt_before_a_command_has_begun_ends_with_its_status(monkeypatc
     assert ended.value.code == 130
 
 
-def test_a_process_that_ignores_interrupts_goes_on_ignoring_them():
+def test_an_ignored_sigint_remains_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         serve._exit_on_interrupt()

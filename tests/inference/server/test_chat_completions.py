@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`, over an engine that says what it is told to."""
+"""`POST /v1/chat/completions`, over an engine with scripted updates."""
 
 import json
 import math
@@ -25,7 +25,7 @@ def post(client, **fields):
 
 
 def events(response):
-    """The data of a stream's events, and whether it was closed as it should be."""
+    """The data of a stream's events; the last one must be [DONE]."""
     lines = [line for line in response.text.split("\n\n") if line and not line.startswith(":")]
     assert lines[-1] == "data: [DONE]"
     return [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
@@ -35,10 +35,10 @@ def stream(client, **fields):
     return events(post(client, stream=True, **fields))
 
 
-# Whole answers
+# Responses without a stream
 
 
-def test_an_answer(client):
+def test_a_completion_has_openais_shape(client):
     body = post(client).json()
 
     assert body["object"] == "chat.completion"
@@ -55,7 +55,7 @@ def test_an_answer(client):
     ]
 
 
-def test_usage_adds_up(client):
+def test_usage_sums_prompt_and_completion_tokens(client):
     usage = post(client).json()["usage"]
 
     assert usage["prompt_tokens"] + usage["completion_tokens"] == usage["total_tokens"] == 8
@@ -63,14 +63,14 @@ def test_usage_adds_up(client):
 
 
 @pytest.mark.parametrize("reason", [FinishReason.STOP, FinishReason.LENGTH])
-def test_the_reason_is_told(serve, reason):
+def test_the_finish_reason_is_returned(serve, reason):
     client = serve(FakeEngine(says("Hello", finish_reason=reason)))
 
     assert post(client).json()["choices"][0]["finish_reason"] == reason
 
 
 @pytest.mark.parametrize(("text", "content"), [("", None), ("So: ", "So: ")])
-def test_tool_calls(serve, text, content):
+def test_tool_calls_are_part_of_the_message(serve, text, content):
     end = completed(text, finish_reason=FinishReason.TOOL_CALLS, tool_calls=(CALL,))
     choice = post(serve(FakeEngine([end]))).json()["choices"][0]
 
@@ -85,13 +85,13 @@ def test_tool_calls(serve, text, content):
     ]
 
 
-def test_an_empty_answer_is_an_empty_string(serve):
+def test_empty_content_is_an_empty_string(serve):
     client = serve(FakeEngine([completed("")]))
 
     assert post(client).json()["choices"][0]["message"]["content"] == ""
 
 
-def test_with_mods_their_counts_are_told(serve):
+def test_forced_and_backtracked_tokens_are_counted_for_requests_with_mods(serve):
     client = serve(FakeEngine([completed("Hello", forced_tokens=2, taken_back_tokens=1)]))
     body = post(client, model="fake/greeting").json()
 
@@ -102,7 +102,7 @@ def test_with_mods_their_counts_are_told(serve):
 # Streams
 
 
-def test_a_stream_begins_with_the_role_and_ends_with_the_reason(client):
+def test_a_stream_starts_with_the_role_and_ends_with_the_finish_reason(client):
     chunks = stream(client)
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
 
@@ -129,7 +129,7 @@ def test_the_headers_of_a_stream(client):
     assert headers["cache-control"] == "no-cache"
 
 
-def test_usage_is_told_last_to_those_who_ask(client):
+def test_include_usage_adds_a_last_chunk_with_the_usage(client):
     chunks = stream(client, stream_options={"include_usage": True})
 
     assert all(c["usage"] is None for c in chunks[:-1])
@@ -137,7 +137,7 @@ def test_usage_is_told_last_to_those_who_ask(client):
     assert chunks[-1]["usage"]["total_tokens"] == 8
 
 
-def test_tool_calls_in_a_stream_say_everything_once(serve):
+def test_tool_calls_in_a_stream_have_each_field_once(serve):
     end = completed("", finish_reason=FinishReason.TOOL_CALLS, tool_calls=(CALL,))
     chunks = stream(serve(FakeEngine([end])))
     deltas = [c["choices"][0]["delta"] for c in chunks]
@@ -160,12 +160,12 @@ def test_tool_calls_in_a_stream_say_everything_once(serve):
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
-def test_retractions_are_marked(serve):
+def test_retracted_characters_are_counted_in_their_chunk(serve):
     engine = FakeEngine([TextDelta(text="ab"), TextDelta(text="c", retracted=1), completed("ac")])
     chunks = stream(serve(engine), stream_options={"include_retractions": True})
 
     assert [c.get("concordance") for c in chunks] == [None, None, {"retracted": 1}, None]
-    assert engine.asked[0].include_retractions
+    assert engine.requests[0].include_retractions
 
 
 def test_an_error_before_the_first_token_has_its_status(serve):
@@ -176,7 +176,7 @@ def test_an_error_before_the_first_token_has_its_status(serve):
     assert response.json()["error"]["mod"] == "m"
 
 
-def test_an_error_behind_the_first_token_is_an_event(serve):
+def test_an_error_after_the_first_token_is_an_event(serve):
     error = InvalidActionError("no", mod="m", event="Sampled", step=3)
     engine = FakeEngine([Started(prompt_tokens=3), TextDelta(text="a"), Failed(error=error)])
     response = post(serve(engine), stream=True)
@@ -185,7 +185,7 @@ def test_an_error_behind_the_first_token_is_an_event(serve):
     assert events(response)[-1]["error"]["message"] == "no"
 
 
-def test_a_slow_prompt_begins_the_stream_and_keeps_it_alive(serve, monkeypatch):
+def test_a_slow_prompt_starts_the_stream_and_keeps_it_alive(serve, monkeypatch):
     monkeypatch.setattr(updates, "PATIENCE_S", 0.01)
     monkeypatch.setattr(sse, "KEEP_ALIVE_S", 0.02)
     response = post(serve(FakeEngine([0.1, *says("Hello")])), stream=True)
@@ -194,7 +194,7 @@ def test_a_slow_prompt_begins_the_stream_and_keeps_it_alive(serve, monkeypatch):
     assert events(response)[1]["choices"][0]["delta"] == {"content": "Hello"}
 
 
-def test_being_turned_away_says_when_to_come_back(serve):
+def test_an_overloaded_engine_is_429_with_retry_after(serve):
     for fields in ({}, {"stream": True}):
         response = post(serve(FakeEngine([EngineOverloadedError("full")])), **fields)
 
@@ -203,18 +203,18 @@ def test_being_turned_away_says_when_to_come_back(serve):
         assert response.json()["error"]["code"] == "rate_limit_exceeded"
 
 
-# What is asked of the engine
+# The engine's request
 
 
-def asked(serve, **fields):
+def submitted(serve, **fields):
     engine = FakeEngine()
     response = post(serve(engine), **fields)
     assert response.status_code == 200, response.text
-    return engine.asked[0]
+    return engine.requests[0]
 
 
-def test_the_defaults(serve):
-    request = asked(serve)
+def test_default_request_options(serve):
+    request = submitted(serve)
 
     assert request.prompt_ids == tuple(b"hi")
     assert request.max_tokens is None  # what the engine has room for
@@ -233,11 +233,11 @@ def test_the_defaults(serve):
         ({"max_tokens": None}, None),
     ],
 )
-def test_the_budget(serve, fields, value):
-    assert asked(serve, **fields).max_tokens == value
+def test_max_tokens_and_max_completion_tokens(serve, fields, value):
+    assert submitted(serve, **fields).max_tokens == value
 
 
-def test_sampling(serve):
+def test_sampling_parameters_reach_the_engine(serve):
     fields = {
         "temperature": 0,
         "top_p": 0.5,
@@ -250,23 +250,23 @@ def test_sampling(serve):
         "frequency_penalty": -0.5,
         "seed": 9,
     }
-    sampling = asked(serve, **fields, logit_bias={"5": 1.5, "200": -100}).sampling
+    sampling = submitted(serve, **fields, logit_bias={"5": 1.5, "200": -100}).sampling
 
     assert {name: getattr(sampling, name) for name in fields} == fields
     assert sampling.logit_bias == {5: 1.5, 200: -100}
 
 
-def test_null_is_the_default(serve):
+def test_null_sampling_parameters_are_the_defaults(serve):
     names = ("temperature", "top_p", "logit_bias", "presence_penalty", "seed", "logprobs")
 
-    assert asked(serve, **dict.fromkeys(names)).sampling == SamplingParams()
+    assert submitted(serve, **dict.fromkeys(names)).sampling == SamplingParams()
 
 
 def entry(token_id, logprob, *top):
     return TokenLogprobs(token_id=token_id, logprob=logprob, top=top)
 
 
-def test_logprobs(serve):
+def test_logprobs_have_openais_shape(serve):
     entries = (entry(72, -0.5, (72, -0.5), (200, -1.5)), entry(105, -math.inf))
     client = serve(FakeEngine(says("Hi", logprobs=entries)))
     choice = post(client, logprobs=True, top_logprobs=2).json()["choices"][0]
@@ -288,9 +288,9 @@ def test_logprobs(serve):
 def test_logprobs_in_a_stream_come_with_their_tokens(serve):
     deltas = [TextDelta(text="H", logprobs=(entry(72, -0.5),)), TextDelta(text="i")]
     chunks = stream(serve(FakeEngine([*deltas, completed("Hi")])), logprobs=True)
-    told = [chunk["choices"][0]["logprobs"] for chunk in chunks]
+    logprobs = [chunk["choices"][0]["logprobs"] for chunk in chunks]
 
-    assert [t and t["content"][0]["token"] for t in told] == [None, "H", None, None]
+    assert [each and each["content"][0]["token"] for each in logprobs] == [None, "H", None, None]
 
 
 @pytest.mark.parametrize(
@@ -301,23 +301,23 @@ def test_logprobs_in_a_stream_come_with_their_tokens(serve):
         ({"top_logprobs": 0}, None),
     ],
 )
-def test_how_many_logprobs_are_wanted(serve, fields, wanted):
-    assert asked(serve, **fields).top_logprobs == wanted
+def test_top_logprobs_reach_the_engine(serve, fields, wanted):
+    assert submitted(serve, **fields).top_logprobs == wanted
 
 
-def test_null_means_the_default(serve):
-    sampling = asked(serve, temperature=None, top_p=None, seed=None, stop=None).sampling
+def test_null_options_are_the_defaults(serve):
+    sampling = submitted(serve, temperature=None, top_p=None, seed=None, stop=None).sampling
 
     assert (sampling.temperature, sampling.top_p, sampling.seed) == (1.0, 1.0, None)
 
 
 @pytest.mark.parametrize(("stop", "strings"), [("a", ("a",)), (["a", "b"], ("a", "b")), ([], ())])
 def test_stop_strings(serve, stop, strings):
-    assert asked(serve, stop=stop).stop == strings
+    assert submitted(serve, stop=stop).stop == strings
 
 
 def test_mods_by_the_model_and_by_the_list(serve):
-    request = asked(
+    request = submitted(
         serve,
         model="fake/greeting+stop_after_sentences",
         mods=[{"name": "replace", "params": {"find": "a", "replacement": "b"}}],
@@ -330,7 +330,7 @@ def test_mods_by_the_model_and_by_the_list(serve):
 
 def test_mods_see_tools_and_formats(serve):
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
-    schemas = asked(
+    schemas = submitted(
         serve,
         model="fake/greeting",
         tools=tools,
@@ -345,11 +345,13 @@ def test_mods_see_tools_and_formats(serve):
 def test_content_in_parts(serve):
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
 
-    assert asked(serve, messages=[{"role": "user", "content": parts}]).prompt_ids == tuple(b"ab")
+    assert submitted(serve, messages=[{"role": "user", "content": parts}]).prompt_ids == tuple(
+        b"ab"
+    )
 
 
-def test_fields_nobody_knows_and_fields_that_change_nothing_are_let_pass(serve):
-    assert asked(
+def test_unknown_fields_and_harmless_values_are_ignored(serve):
+    assert submitted(
         serve,
         user="u",
         metadata={"a": "b"},
@@ -416,7 +418,7 @@ def test_fields_nobody_knows_and_fields_that_change_nothing_are_let_pass(serve):
         ),
     ],
 )
-def test_a_bad_field_is_refused_by_its_name_and_nothing_is_run(serve, fields, param):
+def test_an_invalid_field_is_refused_by_its_name_and_nothing_is_run(serve, fields, param):
     engine = FakeEngine()
     response = post(serve(engine), **fields)
     error = response.json()["error"]
@@ -425,7 +427,7 @@ def test_a_bad_field_is_refused_by_its_name_and_nothing_is_run(serve, fields, pa
     assert error["param"] == param
     assert error["message"]
     assert error["type"] == "invalid_request_error"
-    assert engine.asked == []
+    assert engine.requests == []
 
 
 @pytest.mark.parametrize(
@@ -447,7 +449,7 @@ def test_an_unknown_model_or_mod_is_404(client, model, code):
     assert response.json()["error"]["code"] == code
 
 
-def test_a_prompt_that_leaves_no_room_is_told_as_openai_does(client):
+def test_a_prompt_that_leaves_no_room_has_openais_error_code(client):
     response = post(client, messages=[{"role": "user", "content": "too long"}])
 
     assert response.status_code == 400
@@ -457,7 +459,7 @@ def test_a_prompt_that_leaves_no_room_is_told_as_openai_does(client):
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"nonsense", b'{"model": "fake"', b"\xff\xfe", b"[" * 100_000, b"3", b"null"]
 )
-def test_what_is_no_request_is_400(client, raw):
+def test_a_body_that_is_not_a_json_object_is_400(client, raw):
     headers = {"content-type": "application/json"}
     response = client.post("/v1/chat/completions", content=raw, headers=headers)
 
@@ -474,7 +476,7 @@ def test_a_body_that_is_too_long_is_413(client, monkeypatch):
     assert response.status_code == 413
 
 
-def test_a_failure_that_nobody_meant_is_500_without_its_insides(serve):
+def test_an_unexpected_exception_is_500_without_its_message(serve):
     response = post(serve(FakeEngine([RuntimeError("secret")])))
 
     assert response.status_code == 500

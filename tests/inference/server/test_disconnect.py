@@ -1,4 +1,4 @@
-"""A client that goes away: its request is given up, wherever it is."""
+"""A client that disconnects: its request is cancelled at any point."""
 
 import asyncio
 import json
@@ -11,9 +11,9 @@ ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 
 
 async def call(app, body, *, leave_after):
-    """Speak ASGI to an application and go away; return what it sent until then.
+    """Send a request over ASGI and disconnect after `leave_after` messages; return those.
 
-    With `leave_after=0`, go away as soon as the engine was asked.
+    With `leave_after=0`, disconnect as soon as the engine has the request.
     """
     raw = json.dumps(body).encode()
     sent, inbox = [], asyncio.Queue()
@@ -43,33 +43,33 @@ async def call(app, body, *, leave_after):
 
 
 async def _leave(engine, inbox):
-    while not engine.asked:
+    while not engine.requests:
         await asyncio.sleep(0.001)
     inbox.put_nowait({"type": "http.disconnect"})
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_before_the_first_token(serve, stream):
+def test_disconnecting_before_the_first_token_cancels_the_request(serve, stream):
     engine = FakeEngine([60.0, *says("never")])
     app = serve(engine).app
     asyncio.run(call(app, {**ASK, "stream": stream}, leave_after=0))
 
-    assert len(engine.left) == 1
+    assert len(engine.cancelled) == 1
 
 
-def test_in_the_middle_of_a_stream(serve):
+def test_disconnecting_during_a_stream_cancels_the_request(serve):
     engine = FakeEngine([Started(prompt_tokens=1), TextDelta(text="a"), 60.0, *says("never")])
     app = serve(engine).app
     sent = asyncio.run(call(app, {**ASK, "stream": True}, leave_after=3))
 
-    assert len(engine.left) == 1
+    assert len(engine.cancelled) == 1
     assert b'"content":"a"' in b"".join(m.get("body", b"") for m in sent)
 
 
-def test_one_that_stays_is_answered(serve):
+def test_a_client_that_stays_connected_gets_the_response(serve):
     engine = FakeEngine()
     app = serve(engine).app
     sent = asyncio.run(call(app, ASK, leave_after=99))
 
     assert sent[0]["status"] == 200
-    assert engine.left == []
+    assert engine.cancelled == []

@@ -141,7 +141,7 @@ def body_of(place, value):
 
 
 @pytest.mark.parametrize("field", ChatCompletionRequest.__struct_fields__)
-def test_no_value_of_a_field_is_the_servers_fault(serve, caplog, field):
+def test_no_value_of_a_field_causes_a_server_error(serve, caplog, field):
     client = serve()
     for value in VALUES:
         body = body_of(f'"{field}": @', value)
@@ -166,7 +166,7 @@ def test_a_field_that_is_not_supported_is_refused_by_its_name(serve, caplog, fie
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_no_value_inside_of_a_field_is_the_servers_fault(serve, caplog, place):
+def test_no_value_within_a_field_causes_a_server_error(serve, caplog, place):
     client = serve()
     param = place.removeprefix('"model": "fake/greeting", ').removeprefix(
         '"model": "fake/json_schema", '
@@ -189,7 +189,7 @@ def test_a_field_of_a_message_that_is_not_supported_is_refused_by_its_name(serve
 
 
 @pytest.mark.parametrize("field", ["name", "entrypoint", "module", "source", "files", "language"])
-def test_no_value_of_an_upload_is_the_servers_fault(serve, caplog, field):
+def test_no_value_of_an_upload_causes_a_server_error(serve, caplog, field):
     client = serve()
     whole = {"name": "m", "entrypoint": "say", "module": "m", "language": "python", "source": "1"}
     rest = json.dumps({name: value for name, value in whole.items() if name != field})[:-1]
@@ -222,7 +222,7 @@ BODIES = [
 
 @pytest.mark.parametrize("raw", BODIES, ids=range(len(BODIES)))
 @pytest.mark.parametrize("path", [URL, "/v1/mods"])
-def test_no_body_is_the_servers_fault(serve, caplog, raw, path):
+def test_no_body_causes_a_server_error(serve, caplog, raw, path):
     check(serve().post(path, content=raw, headers=JSON), caplog)
 
 
@@ -249,7 +249,7 @@ HEADERS = [
 
 
 @pytest.mark.parametrize(("name", "value"), HEADERS, ids=range(len(HEADERS)))
-def test_no_header_is_the_servers_fault(serve, caplog, name, value):
+def test_no_header_causes_a_server_error(serve, caplog, name, value):
     client = serve()
     for method, path in (("POST", URL), ("GET", "/v1/models"), ("DELETE", "/v1/mods/x")):
         headers = [(b"content-type", b"application/json"), (name.encode(), value)]
@@ -266,7 +266,7 @@ PATHS = [
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
 
 
-def test_no_method_and_no_path_is_the_servers_fault(serve, caplog):
+def test_no_method_or_path_causes_a_server_error(serve, caplog):
     client = serve()
     for method, path in itertools.product(METHODS, [*PATHS, URL, "/v1/mods", "/healthz"]):
         response = client.request(method, path, headers=JSON, follow_redirects=False)
@@ -276,7 +276,7 @@ def test_no_method_and_no_path_is_the_servers_fault(serve, caplog):
             assert response.json()["error"]["message"], (method, path)
 
 
-def test_a_coded_body_is_415_and_says_so(serve):
+def test_a_content_encoding_is_415_and_named(serve):
     raw = gzip.compress(b"{" + ASK.encode() + b"}")
     response = serve().post(URL, content=raw, headers={**JSON, "content-encoding": "gzip"})
 
@@ -287,7 +287,7 @@ def test_a_coded_body_is_415_and_says_so(serve):
 @pytest.mark.parametrize(
     "raised", ["KeyboardInterrupt", "SystemExit", "GeneratorExit", "BaseException"]
 )
-def test_an_upload_that_raises_anything_is_the_uploads_fault(serve, caplog, raised):
+def test_an_upload_that_raises_any_exception_is_422(serve, caplog, raised):
     source = f"raise {raised}('stop')"
     upload = {"name": "m", "entrypoint": "say", "source": source}
     response = serve().post("/v1/mods", json=upload)
@@ -297,7 +297,7 @@ def test_an_upload_that_raises_anything_is_the_uploads_fault(serve, caplog, rais
     assert raised in response.json()["error"]["message"]
 
 
-def test_an_upload_that_never_ends_is_given_up(serve, caplog, monkeypatch):
+def test_an_upload_that_never_ends_exceeds_its_time_limit(serve, caplog, monkeypatch):
     is_running = threading.Event()
 
     class RunFromItsFirstLine(time_limit._Run):
@@ -358,7 +358,7 @@ class say:
         assert "odd" in client.get(path).text
 
 
-def test_no_mods_text_breaks_the_list_of_mods(serve, caplog):
+def test_no_docstring_breaks_the_list_of_mods(serve, caplog):
     source = "def say(event, actions):\n    'Half a character: \\ud800.'"
     client = serve()
     response = client.post("/v1/mods", json={"name": "odd", "entrypoint": "say", "source": source})
@@ -368,27 +368,27 @@ def test_no_mods_text_breaks_the_list_of_mods(serve, caplog):
     assert "Half a character" in client.get("/v1/mods").text
 
 
-# What is honoured
+# Fields that reach the engine
 
 
-def asked(serve, **fields):
+def submitted(serve, **fields):
     client, engine = serve(), None
     engine = client.app.state.context.engine
     response = client.post(URL, json={**json.loads("{" + ASK + "}"), **fields})
     assert response.status_code == 200, response.text
-    return engine.asked[0], client.app.state.context.chat
+    return engine.requests[0], client.app.state.context.chat
 
 
-def test_every_field_but_the_model_and_the_messages_can_be_null(serve):
+def test_every_field_except_model_and_messages_can_be_null(serve):
     names = {*ChatCompletionRequest.__struct_fields__, *FIELDS} - {"model", "messages"}
     message = {"role": "user", "content": "hi", **dict.fromkeys(MESSAGE_FIELDS)}
-    request, _ = asked(serve, **dict.fromkeys(names), messages=[message])
+    request, _ = submitted(serve, **dict.fromkeys(names), messages=[message])
 
     assert request.mods == ()
 
 
-def test_null_inside_of_fields_is_the_default(serve):
-    request, _ = asked(
+def test_null_within_fields_is_the_default(serve):
+    request, _ = submitted(
         serve,
         mods=[{"name": "greeting", "params": None}],
         stream_options={"include_usage": None, "include_retractions": None},
@@ -399,10 +399,10 @@ def test_null_inside_of_fields_is_the_default(serve):
 
 
 @pytest.mark.parametrize("kind", ["json_object", "json_schema"])
-def test_a_schema_beside_the_type_is_a_schema(serve, kind):
+def test_a_schema_next_to_the_type_is_accepted(serve, kind):
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
     response_format = {"type": kind, "schema": schema}
-    request, _ = asked(serve, model="fake/json_schema", response_format=response_format)
+    request, _ = submitted(serve, model="fake/json_schema", response_format=response_format)
     chosen = request.conversation.schemas.response_format
 
     assert (chosen.type, chosen.json_schema.schema) == ("json_schema", schema)
@@ -430,8 +430,8 @@ def test_a_response_format_that_would_be_ignored_is_refused(serve, response_form
     assert response.json()["error"]["param"] == param
 
 
-def test_options_of_the_template_are_handed_to_it(serve):
-    _, chat = asked(serve, chat_template_kwargs={"enable_thinking": False})
+def test_chat_template_kwargs_reach_the_template(serve):
+    _, chat = submitted(serve, chat_template_kwargs={"enable_thinking": False})
 
     assert chat.rendered == [{"enable_thinking": False}]
 
@@ -452,28 +452,28 @@ def test_an_option_that_the_template_does_not_read_is_refused(serve, fields, par
     assert response.json()["error"]["param"] == param
 
 
-def test_reasoning_is_handed_on_under_either_name(serve):
+def test_reasoning_is_accepted_under_either_name(serve):
     messages = [{"role": "assistant", "content": "a", "reasoning": "why"}]
-    request, _ = asked(serve, messages=messages)
+    request, _ = submitted(serve, messages=messages)
 
     assert request.conversation.messages[0].reasoning_content == "why"
 
 
 def test_a_temperature_too_small_to_divide_by_is_greedy(serve):
     for temperature in (1e-38, 5e-324, 1e-6):
-        assert asked(serve, temperature=temperature)[0].sampling.temperature == 0
-    assert asked(serve, temperature=1e-4)[0].sampling.temperature == 1e-4
+        assert submitted(serve, temperature=temperature)[0].sampling.temperature == 0
+    assert submitted(serve, temperature=1e-4)[0].sampling.temperature == 1e-4
 
 
-def test_minus_one_is_all_tokens_for_top_k(serve):
-    assert asked(serve, top_k=-1)[0].sampling.top_k == 0
+def test_top_k_of_minus_one_keeps_all_tokens(serve):
+    assert submitted(serve, top_k=-1)[0].sampling.top_k == 0
 
 
-def test_a_prefix_is_shared_within_a_salt(serve):
-    assert asked(serve, cache_salt="tenant")[0].cache_salt == "tenant"
+def test_cache_salt_reaches_the_engine(serve):
+    assert submitted(serve, cache_salt="tenant")[0].cache_salt == "tenant"
 
 
-def test_an_empty_prompt_is_refused_by_messages(serve):
+def test_an_empty_prompt_is_refused_with_param_messages(serve):
     body = {"model": "fake", "messages": [{"role": "user", "content": ""}]}
     response = serve().post(URL, json=body)
 
@@ -523,17 +523,17 @@ class PreparingEngine(FakeEngine):
         return structs.replace(request, instances=make_instances_within(10, request, traits))
 
 
-def test_a_schema_that_cannot_be_enforced_is_refused_by_its_place(serve, caplog):
+def test_a_schema_that_cannot_be_enforced_is_refused_with_its_path(serve, caplog):
     engine = PreparingEngine()
     schema = {"properties": {"a": {"type": "int"}}}
     response = serve(engine).post(URL, json=asking_for(schema))
 
     check(response, caplog, param="response_format.json_schema.schema")
     assert response.status_code == 400
-    assert engine.asked == []
+    assert engine.requests == []
 
 
-def test_compiling_a_schema_does_not_hold_up_the_reading_of_requests(serve, monkeypatch):
+def test_compiling_a_schema_does_not_block_other_requests(serve, monkeypatch):
     compiling, is_over = threading.Semaphore(0), threading.Event()
 
     def compile_slowly(schema, *, any_space):
@@ -569,12 +569,12 @@ PART = '{"type": "text", "text": "a"}'
         f'{{"model": "fake", "messages": [{{"role": "user", "tool_calls": {WIDE}, "tool_calls": [], "content": "hi"}}]}}',
     ],
 )
-def test_of_a_field_that_is_there_twice_only_the_last_is_decoded(serve, body):
+def test_only_the_last_of_a_repeated_field_is_decoded(serve, body):
     engine = FakeEngine()
     response = serve(engine).post(URL, content=body.encode(), headers=JSON)
 
     assert response.status_code == 200, response.text
-    assert engine.asked[0].conversation.messages[0].content == "hi"
+    assert engine.requests[0].conversation.messages[0].content == "hi"
 
 
 @pytest.mark.parametrize(

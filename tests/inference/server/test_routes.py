@@ -10,7 +10,7 @@ from concordance_sdk import mod
 
 @mod
 class say:
-    '''Says what it is told to.'''
+    '''Replies with the given words.'''
     words: str
 
     def forward_pass(self, event, actions, tokenizer):
@@ -26,12 +26,12 @@ def quiet(event, actions): ...
 # Health and models
 
 
-def test_health(serve):
+def test_healthz_is_503_after_the_engine_has_stopped(serve):
     assert serve().get("/healthz").json() == {"status": "ok", "model": "fake"}
     assert serve(FakeEngine(is_running=False)).get("/healthz").status_code == 503
 
 
-def test_models_begin_with_the_plain_one_and_go_on_with_mods_that_need_nothing(client):
+def test_models_lists_the_plain_model_first_then_mods_without_required_parameters(client):
     ids = [model["id"] for model in client.get("/v1/models").json()["data"]]
 
     assert ids[0] == "fake"
@@ -39,7 +39,7 @@ def test_models_begin_with_the_plain_one_and_go_on_with_mods_that_need_nothing(c
     assert "fake/replace" not in ids
 
 
-def test_one_model(client):
+def test_a_model_with_a_mod_is_described(client):
     model = client.get("/v1/models/fake/greeting").json()
 
     assert (model["id"], model["object"], model["max_model_len"]) == ("fake/greeting", "model", 100)
@@ -62,13 +62,13 @@ def Say(event, actions, tokenizer):
 
 
 @pytest.mark.parametrize("home", [".", "pack."])
-def test_a_folder_in_the_older_form_under_a_name_of_its_kind(client, home):
+def test_a_folder_of_the_older_sdk_is_uploaded_under_its_kind_of_name(client, home):
     source = {"pack/say.py": OLDER.format(home), "pack/words.py": "HELLO = 'hello'"}
     upload = {"name": "My.Mod-2", "language": "Python", "entrypoint": "Say", "source": source}
     path = client.post("/v1/mods", json={**upload, "module": "pack/say.py"})
     made = client.post("/v1/mods", json={**upload, "module": "pack.say"})
 
-    assert "written with dots: 'pack.say'" in path.json()["error"]["message"]
+    assert "use dots: 'pack.say'" in path.json()["error"]["message"]
     assert made.status_code == 201, made.text
     assert client.get("/v1/mods/My.Mod-2").json() == made.json()
     assert "My.Mod-2" in [m["id"] for m in client.get("/v1/mods").json()["data"]]
@@ -76,11 +76,11 @@ def test_a_folder_in_the_older_form_under_a_name_of_its_kind(client, home):
     assert client.delete("/v1/mods/My.Mod-2").status_code == 200
 
 
-def test_an_upload_can_be_seen_used_and_deleted(client):
+def test_an_upload_is_listed_and_deleted(client):
     made = client.post("/v1/mods", json=UPLOAD)
     assert made.status_code == 201
     assert made.json()["source"] == "uploaded"
-    assert made.json()["description"] == "Says what it is told to."
+    assert made.json()["description"] == "Replies with the given words."
     assert made.json()["events"] == ["ForwardPass"]
 
     assert client.get("/v1/mods/hello").json() == made.json()
@@ -93,7 +93,7 @@ def test_an_upload_can_be_seen_used_and_deleted(client):
     assert client.get("/v1/mods/hello").status_code == 404
 
 
-def test_what_serialize_mod_makes_can_be_uploaded(client):
+def test_the_payload_of_serialize_mod_is_uploaded(client):
     headers = {"content-type": "application/json"}
     payload = msgspec.json.encode(serialize_mod(quiet, name="quiet-too"))
     response = client.post("/v1/mods", content=payload, headers=headers)
@@ -114,7 +114,7 @@ def test_what_serialize_mod_makes_can_be_uploaded(client):
         ({"name": "replace"}, 409, "name"),
     ],
 )
-def test_a_bad_upload_is_refused_by_its_field(client, fields, status, param):
+def test_an_invalid_upload_is_refused_with_its_field(client, fields, status, param):
     response = client.post("/v1/mods", json={**UPLOAD, **fields})
 
     assert response.status_code == status
@@ -144,7 +144,7 @@ def test_the_operators_mods_cannot_be_deleted(client):
     ("method", "path", "status"),
     [("GET", "/nowhere", 404), ("GET", "/v1/chat/completions", 405), ("PUT", "/v1/mods", 405)],
 )
-def test_the_routers_errors_have_openais_shape(client, method, path, status):
+def test_errors_of_the_router_have_openais_shape(client, method, path, status):
     response = client.request(method, path)
 
     assert response.status_code == status
@@ -165,7 +165,7 @@ def test_the_routers_errors_have_openais_shape(client, method, path, status):
         {"origin": "null"},
     ],
 )
-def test_a_foreign_page_is_refused(client, headers):
+def test_foreign_hosts_and_origins_are_refused(client, headers):
     response = client.get("/v1/models", headers=headers)
 
     assert response.status_code == 403
@@ -180,18 +180,18 @@ def test_a_foreign_page_is_refused(client, headers):
         {"origin": "http://localhost:3000"},
     ],
 )
-def test_the_machine_itself_is_not(client, headers):
+def test_loopback_hosts_and_origins_are_accepted(client, headers):
     assert client.get("/v1/models", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
-def test_what_a_page_may_send_without_asking_is_refused(client, media_type):
+def test_media_types_without_a_cors_preflight_are_refused(client, media_type):
     response = client.post("/v1/mods", content=b"{}", headers={"content-type": media_type})
 
     assert response.status_code == 415
 
 
-def test_a_charset_is_fine(client):
+def test_a_media_type_with_a_charset_is_accepted(client):
     headers = {"content-type": "application/json; charset=utf-8"}
 
     assert client.post("/v1/mods", content=b"{}", headers=headers).status_code == 400
