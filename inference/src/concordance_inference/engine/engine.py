@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import mlx.core as mx
-from concordance_shared import EngineError
+from concordance_shared import EngineError, FinishReason
 from msgspec import Struct
 
 from concordance_inference.engine.batch.batch import BatchState
@@ -112,7 +112,7 @@ class Engine:
         self._admission.cancel(request_id)
         for row in self._batch.rows:
             if row.request.request_id == request_id and not row.output.is_concluded:
-                row.cancel()
+                row.state.finish(FinishReason.CANCELLED)
                 self._admission.conclude(row)
 
     def step(self) -> None:
@@ -142,7 +142,7 @@ class Engine:
         self._admission.fail_all(error)
         for row in rows:
             if not row.output.is_concluded:
-                row.fail(error)
+                row.state.fail(error)
                 self._admission.conclude(row)
 
     # The phases of a step
@@ -171,7 +171,7 @@ class Engine:
         demands = [row.demand for row in rows]
         for row, demand in zip(rows, demands, strict=True):
             if row.speculation.is_stuck(demand):
-                row.fail(_stuck(row))
+                row.state.fail(_stuck(row))
         chunk = self._chunk_sizer.chunk(demands)
         return plan_step(demands, chunk=chunk, sharing=profile.sharing, cost=profile.cost)
 

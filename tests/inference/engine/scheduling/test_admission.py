@@ -73,8 +73,8 @@ def test_a_request_without_max_tokens_gets_its_share_of_memory():
     engine.step()
 
     (row,) = engine.rows
-    assert row.max_length == engine._admission._budget.length_of(1, None)
-    assert 100 < row.max_length < 4096
+    assert row.state.max_length == engine._admission._budget.length_of(1, None)
+    assert 100 < row.state.max_length < 4096
 
 
 @pytest.mark.parametrize("max_tokens", [16, 0])

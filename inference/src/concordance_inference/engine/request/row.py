@@ -9,7 +9,6 @@ from concordance_sdk.host.dispatch import AdjustableLogits, ModDispatch
 from concordance_sdk.host.request_state import RequestState
 from concordance_shared import (
     ConcordanceError,
-    FinishReason,
     InvalidActionError,
     ModError,
     NumericalError,
@@ -141,22 +140,12 @@ class Row:
     def has_outgrown(self) -> bool:
         """True if it has to process more tokens than it was admitted for."""
         admitted = self._admitted_length
-        return admitted is not None and self.max_length > admitted and not self.is_over
-
-    @property
-    def max_length(self) -> int:
-        """Upper bound of its number of tokens."""
-        return self.state.max_length
+        return admitted is not None and self.state.max_length > admitted and not self.is_over
 
     @property
     def prompt_ids(self) -> list[int]:
         """The prompt, as mods left it."""
         return self.state.token_ids[: self.state.prompt_len]
-
-    @property
-    def is_reading_prompt(self) -> bool:
-        """True until the whole prompt is in the KV cache."""
-        return self.state.num_cached < self.state.prompt_len
 
     @property
     def mod_seconds(self) -> float | None:
@@ -174,11 +163,7 @@ class Row:
         if self._admitted_length is None:
             self.output.cached_tokens = num_cached
         self.state.mark_processed(num_cached)
-        self._admitted_length = self.max_length
-
-    def leave(self) -> None:
-        """Leave the batch and its part of the KV cache."""
-        self.state.mark_processed(0)
+        self._admitted_length = self.state.max_length
 
     def dispatch_logits(self, logits: Logits) -> Logits | None:
         """Dispatch the logits of the next position to the mods.
@@ -205,7 +190,7 @@ class Row:
         known = len(self.state.token_ids)
         self._sorting_backoff.note(was_wasted=token_id == TOO_FEW)
         if token_id == NO_TOKEN:
-            self.fail(self._no_token())
+            self.state.fail(_no_token(self))
         elif token_id != TOO_FEW and not self.state.is_finished:
             self._guard(self.dispatch.sampled, token_id)
             self.output.follow()
@@ -213,14 +198,6 @@ class Row:
         is_finite = token_id != NO_TOKEN and not self.is_adjusted
         self.speculation.resolve(known, token_id, is_finite=is_finite)
         self.is_adjusted = False
-
-    def cancel(self) -> None:
-        """End the request, since its client is gone."""
-        self.state.finish(FinishReason.CANCELLED)
-
-    def fail(self, error: ConcordanceError) -> None:
-        """End the request with an error."""
-        self.state.fail(error)
 
     def conclude(self) -> None:
         """Notify the mods and the client of the end."""
@@ -232,22 +209,8 @@ class Row:
         try:
             return call(*args, **kwargs)
         except ModError as exc:
-            self.fail(exc)
+            self.state.fail(exc)
             return None
-
-    def _no_token(self) -> ConcordanceError:
-        """Return the error for a position at which no token can be sampled."""
-        step = self.state.num_completion
-        if not self.is_adjusted:
-            return NumericalError(f"the model's logits at step {step} are not numbers")
-        names = ", ".join(repr(mod.name) for mod in self.dispatch.mods)
-        return InvalidActionError(
-            f"the logits that mod {names} left at ForwardPass (step {step}) hold NaN or leave no "
-            "token to sample; leave at least one finite logit",
-            event="ForwardPass",
-            step=step,
-            mod=self.dispatch.mods[-1].name,
-        )
 
 
 def _hold(request: GenerationRequest, holds: list[int | None]) -> int | None:
@@ -259,3 +222,18 @@ def _hold(request: GenerationRequest, holds: list[int | None]) -> int | None:
     if not request.stream or request.include_retractions:
         return None
     return longest_hold(holds)
+
+
+def _no_token(row: Row) -> ConcordanceError:
+    """Return the error for a position at which no token can be sampled."""
+    step = row.state.num_completion
+    if not row.is_adjusted:
+        return NumericalError(f"the model's logits at step {step} are not numbers")
+    names = ", ".join(repr(mod.name) for mod in row.dispatch.mods)
+    return InvalidActionError(
+        f"the logits that mod {names} left at ForwardPass (step {step}) hold NaN or leave no "
+        "token to sample; leave at least one finite logit",
+        event="ForwardPass",
+        step=step,
+        mod=row.dispatch.mods[-1].name,
+    )

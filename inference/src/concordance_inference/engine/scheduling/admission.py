@@ -8,6 +8,7 @@ from concordance_shared import (
     ContextLengthError,
     EngineError,
     EngineStoppedError,
+    FinishReason,
     InvalidRequestError,
     RequestError,
 )
@@ -120,7 +121,7 @@ class Admission:
             if new:
                 self._memory.before_admission()
             batch = batch.changed(keep, new)
-            longest = max((row.max_length for row in batch.rows), default=0)
+            longest = max((row.state.max_length for row in batch.rows), default=0)
             self._cache.rebuild(keep, len(new), longest=longest)
             self._leave_room(batch.rows)
             for i in range(len(keep), len(batch.rows)):
@@ -156,7 +157,7 @@ class Admission:
         new: list[Row] = []
         while (waiting := self._next([*running, *new])) is not None:
             taken.append(waiting)
-            row = self._begin(waiting, [row.max_length for row in [*running, *new]])
+            row = self._begin(waiting, [row.state.max_length for row in [*running, *new]])
             if row is None:
                 taken.pop()
                 continue
@@ -170,7 +171,7 @@ class Admission:
 
     def _next(self, rows: Sequence[Row]) -> Waiting | None:
         """Take the first request that fits beside these rows and need not wait for one of them."""
-        for waiting in self._queue.candidates([row.max_length for row in rows]):
+        for waiting in self._queue.candidates([row.state.max_length for row in rows]):
             shared = self._prefix_in_progress(rows, waiting)
             if shared is None:
                 self._queue.take(waiting)
@@ -191,7 +192,8 @@ class Admission:
             return None
         cached = self._prefixes.find(request.cache_salt, request.prompt_ids).length
         for row in rows:
-            if row.is_reading_prompt and row.request.cache_salt == request.cache_salt:
+            is_prefilling = row.state.num_cached < row.state.prompt_len
+            if is_prefilling and row.request.cache_salt == request.cache_salt:
                 common = num_common(request.prompt_ids[:-1], row.prompt_ids)
                 if common - max(cached, row.state.num_cached) >= _WORTH_WAITING:
                     return row, common
@@ -213,7 +215,7 @@ class Admission:
         if row.is_over:
             self.conclude(row)
             return None
-        if not self._budget.fits([*lengths, row.max_length]):
+        if not self._budget.fits([*lengths, row.state.max_length]):
             self._queue.wait_again(replace(waiting, row=row))
             return None
         return row
@@ -232,19 +234,19 @@ class Admission:
         """Fail a row that mods have made longer than memory allows; cap the others."""
         state, longest = row.state, self._budget.longest
         if state.prompt_len >= longest:
-            row.fail(_prompt_too_long(row))  # also where a budget of zero has ended it
+            row.state.fail(_prompt_too_long(row))  # also where a budget of zero has ended it
         elif row.is_over:
             return
         elif len(state.token_ids) > longest:
-            row.fail(_output_too_long(row, longest))
+            row.state.fail(_output_too_long(row, longest))
         else:
             state.limit_tokens(longest - state.prompt_len)
 
     def _wait_again(self, row: Row) -> None:
         """Put back a row that has outgrown the memory it was admitted for, or end it."""
-        row.leave()
-        if row.max_length > self._budget.longest:
-            row.fail(_output_too_long(row, self._budget.longest))
+        row.state.mark_processed(0)
+        if row.state.max_length > self._budget.longest:
+            row.state.fail(_output_too_long(row, self._budget.longest))
             self.conclude(row)
         else:
             self._queue.wait_again(Waiting(row.request, row.emit, time.monotonic(), row))
@@ -272,9 +274,9 @@ class Admission:
             waiting.emit(Failed(error=error))
             return
         if is_cancelled:
-            row.cancel()
+            row.state.finish(FinishReason.CANCELLED)
         else:
-            row.fail(error)
+            row.state.fail(error)
         self.conclude(row)
 
     def _row_of(self, waiting: Waiting) -> Row | None:
@@ -338,7 +340,7 @@ class Admission:
 
     def _leave_room(self, rows: Sequence[Row]) -> None:
         """Evict prefixes from the memory that the rows can grow into."""
-        grown = self._budget.bytes_of([row.max_length for row in rows])
+        grown = self._budget.bytes_of([row.state.max_length for row in rows])
         taken = max(grown, self._cache.num_bytes)
         self._prefixes.limit(max(0, self._budget.max_bytes - taken))
 

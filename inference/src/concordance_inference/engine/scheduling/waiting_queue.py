@@ -105,6 +105,6 @@ class WaitingQueue:
     def _max_length(self, waiting: Waiting) -> int:
         """The length that a request can grow to, prompt and completion together."""
         if waiting.row:
-            return waiting.row.max_length
+            return waiting.row.state.max_length
         request = waiting.request
         return self._budget.length_of(len(request.prompt_ids), request.max_tokens)
