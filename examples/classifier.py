@@ -29,11 +29,11 @@ class Classifier:
 
     def forward_pass(self, event, actions, tokenizer):
         """Put the prompt there, and leave the model the choice between the labels."""
-        return self.label.handle_forward_pass(event, actions, tokenizer)
+        return self.label.forward_pass(event, actions, tokenizer)
 
     def added(self, event, actions, tokenizer):
         """End with the label when it is known."""
-        action = self.label.handle_added(event, actions, tokenizer)
+        action = self.label.added(event, actions, tokenizer)
         label = self.label.answer(event.request_id)
         return actions.force_output(tokenizer.encode(label)) if label else action
 

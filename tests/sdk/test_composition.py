@@ -14,7 +14,7 @@ from concordance_sdk import (
 )
 from concordance_sdk.host.instance import InProcessMod
 from concordance_sdk.testing import ByteTokenizer, play
-from concordance_shared import Conversation, InvalidRequestError
+from concordance_shared import InvalidRequestError
 
 
 @mod
@@ -50,9 +50,7 @@ def witness(seen):
 
 
 def instance(target):
-    return InProcessMod(
-        definition_of(target), {}, tokenizer=ByteTokenizer(), conversation=Conversation()
-    )
+    return InProcessMod(definition_of(target), {}, tokenizer=ByteTokenizer())
 
 
 # Several mods: what those behind the one that decided come to know
@@ -231,8 +229,8 @@ def test_a_mod_that_only_contains_others_listens_to_nothing_itself():
     made = instance(Outer)
 
     assert not made.listens_to(Added)
-    assert [part.name for part in made.parts] == ["outer", "outer/tail"]
-    assert made.parts[1].listens_to(Added)
+    assert [each.name for each in made.instances] == ["outer", "outer/tail"]
+    assert made.instances[1].listens_to(Added)
 
 
 # What is wrong is told
@@ -286,5 +284,5 @@ def test_a_method_mods_that_takes_something_is_refused():
     class Outer:
         def mods(self, tokenizer): ...
 
-    with pytest.raises(ModDefinitionError, match="`mods` takes nothing but self"):
+    with pytest.raises(ModDefinitionError, match="`mods` takes no argument but self"):
         mod(Outer)

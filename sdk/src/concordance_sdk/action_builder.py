@@ -1,7 +1,7 @@
-"""The `actions` that a handler is given: one method for each action, none of them checked here.
+"""The `actions` argument of a handler: one method for each action.
 
-What is allowed at which event is decided in one place, `concordance_shared.legality`, when the
-handler has returned.
+Nothing is checked here. `concordance_shared.legality` checks an action against the event once the
+handler has returned it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,20 +19,30 @@ from concordance_shared import (
     ToolCalls,
 )
 
+from concordance_sdk.tokenizer import Tokenizer
+
 
 class Actions:
-    """Builds the actions that a mod answers with.
+    """Builds actions. Each handler is passed one.
 
-    A handler is given one. What is wrong with an action is said when the handler has returned it:
-    the request then ends with an `InvalidActionError`.
+    An action that the event does not allow ends the request with an `InvalidActionError` once the
+    handler returns it.
 
     Examples:
         >>> Actions().backtrack(2, [72, 105])
         Backtrack(n=2, tokens=[72, 105])
     """
 
+    def __init__(self, tokenizer: Tokenizer | None = None) -> None:
+        """Build actions for a model.
+
+        Args:
+            tokenizer: The model's; only `stop` needs it.
+        """
+        self._tokenizer = tokenizer
+
     def noop(self) -> Noop:
-        """Change nothing. Returning `None` says the same."""
+        """Change nothing. Returning `None` does the same."""
         return Noop()
 
     def adjust_prefill(self, tokens: Sequence[int], max_steps: int = 0) -> AdjustedPrefill:
@@ -40,7 +50,7 @@ class Actions:
 
         Args:
             tokens: The token ids of the new prompt, at least one.
-            max_steps: The most tokens that the completion may have; 0 leaves its budget as it is.
+            max_steps: A cap on the completion's tokens; 0 keeps its budget.
         """
         return AdjustedPrefill(tokens, max_steps)
 
@@ -58,8 +68,8 @@ class Actions:
 
         Args:
             logits: A whole new row.  (vocab,) floats
-            token_temp: The temperature of this position, 0 to 100; 0 takes the best token.
-            bias: Token id -> what is added to its score, in nats.
+            token_temp: The temperature of this position, 0 to 100; 0 takes the top token.
+            bias: Token id -> value added to its logit, in nats.
             allow: Only these token ids can be sampled.
             ban: These token ids cannot be sampled.
             mask: Packed bitmask of the tokens that can be sampled: bit `i % 8` of byte `i // 8`.
@@ -70,55 +80,79 @@ class Actions:
         )
 
     def force_tokens(self, tokens: Sequence[int]) -> ForceTokens:
-        """Put these tokens here without sampling them.
+        """Append these tokens without sampling.
 
-        At `ForwardPass` and `Sampled` instead of the sampled token, at `Added` behind the tokens
-        that were just added.
+        At `ForwardPass` and `Sampled` they replace the sampled token; at `Added` they follow the
+        tokens just added.
 
         Args:
-            tokens: Their ids; none changes nothing.
+            tokens: Their ids; an empty list changes nothing.
         """
         return ForceTokens(tokens)
 
+    def stop(self) -> ForceTokens:
+        """End the completion: force the model's end-of-sequence token.
+
+        Allowed where tokens can be forced: at `ForwardPass` and `Sampled` in place of the sampled
+        token, at `Added` after the tokens just added.
+
+        Raises:
+            TypeError: The builder was made without a tokenizer.
+
+        Examples:
+            >>> from concordance_sdk import ForwardPass, mod
+            >>> from concordance_sdk.testing import play
+            >>> @mod(on=[ForwardPass])
+            ... def brief(event, actions):
+            ...     return actions.stop() if event.step == 5 else None
+            >>> play(brief, says="Hello there").text
+            'Hello'
+        """
+        if self._tokenizer is None:
+            raise TypeError("stop() needs the model's tokenizer: use Actions(tokenizer)")
+        return ForceTokens([end_token_id(self._tokenizer)])
+
     def backtrack(self, n: int, tokens: Sequence[int] | None = None) -> Backtrack:
-        """Take back the last `n` tokens of the completion, then put `tokens` there, if any.
+        """Remove the last `n` tokens of the completion, then force `tokens`, if any.
 
         Allowed at `ForwardPass`, `Sampled` and `Added`; at `Added` the tokens just added count.
 
         Args:
-            n: How many, at most as many as the completion has.
-            tokens: The ids of those that stand there instead; `None` samples on from there.
+            n: Up to the length of the completion.
+            tokens: The ids of tokens to force there; `None` continues by sampling.
         """
         return Backtrack(n, tokens)
 
     def force_output(self, tokens: Sequence[int]) -> ForceOutput:
-        """Make exactly these tokens the completion, and end it.
+        """Replace the completion by exactly these tokens, and end it.
 
-        Allowed everywhere but `Finished`.
+        Allowed at every event but `Finished`.
 
         Args:
-            tokens: Their ids; none makes an empty completion.
+            tokens: Their ids; an empty list makes an empty completion.
         """
         return ForceOutput(tokens)
 
     def tool_calls(
         self, tool_calls: ToolCall | Mapping[str, Any] | Sequence[ToolCall | Mapping[str, Any]]
     ) -> ToolCalls:
-        """End the completion as calls of tools. Allowed everywhere but `Finished`.
+        """End the completion as tool calls. Allowed at every event but `Finished`.
 
         Args:
-            tool_calls: One call or several, in OpenAI's shape. Arguments may be an object, and a
-                missing id is made.
+            tool_calls: One call or several, in OpenAI's shape. Arguments may be an object; a
+                missing id is generated.
         """
         return ToolCalls(tool_calls)  # type: ignore[arg-type]  # made canonical by `check_action`
 
     def emit_error(self, err_str: str) -> EmitError:
-        """End the request with this error. Allowed everywhere but `Finished`.
+        """End the request with this error. Allowed at every event but `Finished`.
 
         Args:
-            err_str: What the client is told.
+            err_str: The message for the client.
         """
         return EmitError(err_str)
 
 
-ACTIONS = Actions()
+def end_token_id(tokenizer: Tokenizer) -> int:
+    """The token that ends a completion when it is forced: the lowest end-of-sequence id."""
+    return min(tokenizer.eos_token_ids)

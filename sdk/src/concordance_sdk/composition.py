@@ -1,8 +1,8 @@
-"""Mods that are made of other mods: how one names those that it contains.
+"""Mods that contain other mods.
 
-A class mod with a method `mods()` contains the mods that it returns. They stand in the request's
-list right behind it, in that order, and act as any others do: the first that decides an event
-decides it, adjustments of prompt and logits compose. Nothing here dispatches; `ModDispatch` does.
+A class mod with a method `mods()` contains the mods that it returns. They follow it in the
+request's list of mods, in that order, and act as any others do: adjustments of prompt and logits
+compose, the first mod that forces, backtracks or ends wins.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,11 +17,11 @@ from concordance_sdk.parameters import parse_parameters
 
 
 class ModUse(Struct, frozen=True, eq=False):
-    """A mod and the parameters that it is to run with, validated. Made by `use`.
+    """A mod and its validated parameters. Made by `use`.
 
     Attributes:
         definition: The mod.
-        parameters: Its parameters, those left out with their defaults.
+        parameters: Its parameters, defaults included.
 
     Examples:
         >>> from concordance_sdk.builtin import StopAfterSentences
@@ -34,7 +34,7 @@ class ModUse(Struct, frozen=True, eq=False):
 
 
 def use(target: Any, /, **parameters: Any) -> ModUse:
-    """A mod with its parameters: one of those that another mod contains, or that a test plays.
+    """Bind parameters to a mod, for `mods()` of another mod or for a test.
 
     Args:
         target: The mod: a marked function or class, or a bare callable.
@@ -69,15 +69,15 @@ def use(target: Any, /, **parameters: Any) -> ModUse:
 
 
 def uses_of(contained: object, *, name: str) -> tuple[ModUse, ...]:
-    """What a mod's `mods()` returned, as uses.
+    """Validate the return value of a mod's `mods()`.
 
     Args:
-        contained: A list of mods, with their parameters or without.
+        contained: A list of mods, with or without parameters.
         name: The mod that contains them, for messages.
 
     Raises:
-        ModDefinitionError: It is no list, or something in it is not a mod.
-        InvalidRequestError: One of them needs parameters and was given none.
+        ModDefinitionError: It is not a list, or an element is not a mod.
+        InvalidRequestError: An element lacks a required parameter.
     """
     if not isinstance(contained, Iterable) or isinstance(contained, str | bytes):
         raise ModDefinitionError(

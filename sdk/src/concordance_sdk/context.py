@@ -1,26 +1,16 @@
-"""The conversation of the request that a mod is being called for.
-
-The engine sets it around each call of a mod, so that a mod sees its own request's messages and
-nobody else's, without carrying them in every event.
-"""
+"""The conversation of the request that a mod is being called for."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 from concordance_shared import Conversation, Message, Schemas, ToolCall
 
-_current: ContextVar[Conversation | None] = ContextVar("concordance_conversation", default=None)
-
-
-def set_conversation(conversation: Conversation) -> None:
-    """Make `conversation` the current one for all that runs in this context."""
-    _current.set(conversation)
+from concordance_sdk.request_context import RequestContext, current_request
 
 
 @contextmanager
 def conversation_of(conversation: Conversation) -> Generator[None]:
-    """Make `conversation` the current one for the calls inside; the engine does for each mod.
+    """Make `conversation` the current one for the calls inside, as a host does for each mod.
 
     Examples:
         >>> conversation = Conversation(messages=(Message(role="user", content="Hi"),))
@@ -28,11 +18,8 @@ def conversation_of(conversation: Conversation) -> Generator[None]:
         ...     get_conversation()[-1].text
         'Hi'
     """
-    token = _current.set(conversation)
-    try:
+    with RequestContext(conversation).entered():
         yield
-    finally:
-        _current.reset(token)
 
 
 def get_conversation() -> tuple[Message, ...]:
@@ -74,10 +61,10 @@ def get_schemas() -> Schemas:
 def tool_call_pairs(
     messages: Sequence[Message] | None = None,
 ) -> list[tuple[ToolCall, Message | None]]:
-    """The tool calls of a conversation, each with the message that answered it, or `None`.
+    """Pair the tool calls of a conversation with their results, `None` where there is none.
 
     Args:
-        messages: The conversation; the current request's if left out.
+        messages: The conversation; the current request's by default.
 
     Raises:
         RuntimeError: Called without messages outside of a mod's handler.
@@ -85,24 +72,24 @@ def tool_call_pairs(
     Examples:
         >>> from concordance_shared import FunctionCall
         >>> call = ToolCall(id="call_1", function=FunctionCall("search"))
-        >>> asked = Message(role="assistant", tool_calls=(call,))
-        >>> answered = Message(role="tool", tool_call_id="call_1", content="42 results")
-        >>> [(made.id, answer.text) for made, answer in tool_call_pairs([asked, answered])]
+        >>> request = Message(role="assistant", tool_calls=(call,))
+        >>> result = Message(role="tool", tool_call_id="call_1", content="42 results")
+        >>> [(call.id, result.text) for call, result in tool_call_pairs([request, result])]
         [('call_1', '42 results')]
-        >>> tool_call_pairs([asked])[0][1] is None
+        >>> tool_call_pairs([request])[0][1] is None
         True
     """
     messages = get_conversation() if messages is None else messages
-    answers = {m.tool_call_id: m for m in messages if m.role == "tool" and m.tool_call_id}
+    results = {m.tool_call_id: m for m in messages if m.role == "tool" and m.tool_call_id}
     calls = [call for message in messages for call in message.tool_calls or ()]
-    return [(call, answers.get(call.id)) for call in calls]
+    return [(call, results.get(call.id)) for call in calls]
 
 
 def _required() -> Conversation:
-    conversation = _current.get()
-    if conversation is None:
+    request = current_request()
+    if request is None:
         raise RuntimeError(
             "there is no current request: call this inside a mod's handler, "
             "or in a test inside `conversation_of(...)`"
         )
-    return conversation
+    return request.conversation

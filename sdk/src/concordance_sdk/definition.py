@@ -1,7 +1,6 @@
-"""What is known about a mod once it is defined: its handlers, parameters and limits.
+"""The definition of a mod: its handlers, parameters and limits.
 
-Everything that can be wrong with a mod's shape is found here, where its author is looking, and
-not at token 400 of somebody's request.
+Errors in a mod's shape are raised here, when its author defines it, not at token 400 of a request.
 """
 
 import inspect
@@ -24,13 +23,13 @@ from concordance_shared import (
 from concordance_sdk.declared_logits import LogitsNeed, check_logits_need
 from concordance_sdk.parameters import parameters_of
 
-#: How many tokens of a stream are held back for a mod that does not say.
+#: Tokens that a stream holds back for a mod that declares no `max_backtrack`.
 DEFAULT_MAX_BACKTRACK = 32
 
-#: What a handler is given, by position.
+#: Arguments of a handler, by position.
 GIVEN = ("event", "actions", "tokenizer")
 
-#: Method names of a class mod, and the events that they handle.
+#: Handler methods of a class mod, and the events that they handle.
 HANDLERS: dict[str, type[Event]] = {
     "prefilled": Prefilled,
     "forward_pass": ForwardPass,
@@ -42,38 +41,41 @@ HANDLERS: dict[str, type[Event]] = {
 #: The method of a class mod that returns the mods that it contains.
 CONTAINER = "mods"
 
-#: The method of a class mod that does what takes time, before the request waits for its turn.
+#: The method of a class mod that returns its parts, to which the host forwards events.
+PARTS = "parts"
+
+#: The method of a class mod that does slow work before the request is scheduled.
 PREPARE = "prepare"
 
-#: Events at which a mod could take tokens back.
-_CAN_TAKE_BACK = frozenset({ForwardPass, Sampled, Added})
+#: Events at which a mod can backtrack.
+_CAN_BACKTRACK = frozenset({ForwardPass, Sampled, Added})
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 class Handler(msgspec.Struct, frozen=True, eq=False):
-    """A function or method that handles events, and whether it wants the tokenizer."""
+    """A function or method that handles events."""
 
     function: Callable[..., object]
     takes_tokenizer: bool
 
 
 class ModDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A mod as it was defined. Requests make instances of it.
+    """The definition of a mod, of which each request makes an instance.
 
     Attributes:
-        name: What requests call it.
+        name: The name that requests use.
         target: The function or class, as its author wrote it.
-        handlers: By the class of an event: what handles it.
+        handlers: Event class -> handler.
         parameters: A struct of its parameters; `None` for a function.
-        max_backtrack: How many of the last tokens it may take back in a stream; `None` for all.
-        logits: What it reads of logits; `None` for whatever it likes, when it reads it.
+        max_backtrack: Tokens that it may backtrack in a stream; `None` for the whole completion.
+        logits: The logits that it declares to read; `None` if it declares nothing.
         doc: Its docstring.
         where: The file and line of its definition, for messages.
 
     Examples:
-        >>> from concordance_sdk import definition_of
         >>> from concordance_sdk.builtin import StopAt
+        >>> from concordance_sdk.host import definition_of
         >>> definition = definition_of(StopAt)
         >>> definition.name, [event.__name__ for event in definition.handlers]
         ('stop_at', ['Prefilled', 'Added'])
@@ -90,17 +92,22 @@ class ModDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def is_class(self) -> bool:
-        """Whether each request gets an instance of its own."""
+        """True if each request gets an instance of the class."""
         return inspect.isclass(self.target)
 
     @property
     def is_container(self) -> bool:
-        """Whether it contains other mods."""
+        """True if it contains other mods."""
         return self.is_class and callable(getattr(self.target, CONTAINER, None))
+
+    @property
+    def has_parts(self) -> bool:
+        """True if the host forwards events to parts of it."""
+        return self.is_class and callable(getattr(self.target, PARTS, None))
 
 
 def longest_hold(holds: Iterable[int | None]) -> int | None:
-    """How many tokens a stream holds back for several mods together.
+    """Tokens that a stream holds back for several mods together.
 
     Args:
         holds: The `max_backtrack` of each; `None` for the whole completion.
@@ -117,10 +124,10 @@ def define(
     on: Collection[type[Event]] | None = None,
     logits: LogitsNeed | None = None,
 ) -> ModDefinition:
-    """Find out what a function or class handles, and check that it can be a mod.
+    """Check that a function or class can be a mod, and collect its handlers and parameters.
 
     Raises:
-        ModDefinitionError: It cannot; the message names it, the place, and what would be right.
+        ModDefinitionError: It cannot; the message names the mod, the place and the remedy.
     """
     where = place_of(target)
     name = name if name is not None else name_of(target)
@@ -143,7 +150,7 @@ def define(
         target=target,
         handlers=handlers,
         parameters=parameters,
-        max_backtrack=_held_back(handlers, max_backtrack, fail),
+        max_backtrack=_max_backtrack(target, handlers, max_backtrack, fail),
         logits=_logits_need(handlers, logits, fail),
         doc=inspect.getdoc(target) or "",
         where=where,
@@ -151,7 +158,7 @@ def define(
 
 
 class _Failure:
-    """Makes the error that says who and where; callers add what is wrong and what is right."""
+    """Makes errors that name the mod and the place of its definition."""
 
     def __init__(self, name: str, where: str) -> None:
         self._name = name
@@ -161,20 +168,26 @@ class _Failure:
         return ModDefinitionError(f"mod {self._name!r} ({self._where}): {what}", mod=self._name)
 
 
-def _held_back(
-    handlers: dict[type[Event], Handler], max_backtrack: int | None, fail: _Failure
+def _max_backtrack(
+    target: Any, handlers: dict[type[Event], Handler], declared: int | None, fail: _Failure
 ) -> int | None:
-    """How many tokens a stream holds back for this mod: none if it cannot take any back."""
-    is_count = isinstance(cast(object, max_backtrack), int) and max_backtrack is not True
-    if max_backtrack is not None and not (is_count and max_backtrack >= 0):
-        raise fail(f"max_backtrack is a count of tokens or None, not {max_backtrack!r}")
-    return max_backtrack if _CAN_TAKE_BACK & handlers.keys() else 0
+    if problem := check_max_backtrack(declared):
+        raise fail(problem)
+    has_parts = inspect.isclass(target) and hasattr(target, PARTS)
+    return declared if has_parts or _CAN_BACKTRACK & handlers.keys() else 0
+
+
+def check_max_backtrack(declared: object) -> str | None:
+    """Describe what is wrong with a declared `max_backtrack`; `None` if nothing is."""
+    is_count = isinstance(declared, int) and not isinstance(declared, bool) and declared >= 0
+    if declared is None or is_count:
+        return None
+    return f"max_backtrack is a number of tokens or None, not {declared!r:.60}"
 
 
 def _logits_need(
     handlers: dict[type[Event], Handler], need: LogitsNeed | None, fail: _Failure
 ) -> LogitsNeed | None:
-    """What the mod reads of logits, checked."""
     if problem := check_logits_need(need):
         raise fail(problem)
     if need not in (None, "none") and ForwardPass not in handlers:
@@ -198,24 +211,30 @@ def _function_handlers(
 def _class_handlers(cls: type, fail: _Failure) -> dict[type[Event], Handler]:
     _check_constructor(cls, fail)
     methods = dict(inspect.getmembers(cls, inspect.isfunction))
-    for name in methods.keys() - HANDLERS.keys() - {CONTAINER}:
+    for name in methods.keys() - HANDLERS.keys() - {CONTAINER, PARTS}:
         _check_spelling(name, fail)
     if PREPARE in methods and _count_positional(methods[PREPARE]) != 2:
         raise fail(
             f"`{PREPARE}` takes (tokenizer); it is called once for each request, before the first "
             "event (a leading underscore marks a method of the mod's own)"
         )
-    if CONTAINER in methods and _count_positional(methods[CONTAINER]) != 1:
-        raise fail(f"`{CONTAINER}` takes nothing but self; it returns the mods that it contains")
+    for name, returned in ((CONTAINER, "mods that it contains"), (PARTS, "parts of the mod")):
+        if name in methods and _count_positional(methods[name]) != 1:
+            raise fail(f"`{name}` takes no argument but self; it returns the {returned}")
+    if isinstance(vars(cls).get(PARTS), list | tuple):
+        raise fail(
+            f"`{PARTS}` is a method that returns the parts, so that each request has its own: "
+            f"def {PARTS}(self): return [...]"
+        )
     handlers = {
         event: _handler(methods[name], f"the handler `{name}`", fail, is_method=True)
         for name, event in HANDLERS.items()
         if name in methods
     }
-    if not handlers and CONTAINER not in methods:
+    if not handlers and not methods.keys() & {CONTAINER, PARTS}:
         raise fail(
             f"it handles no event; give it at least one method of: {', '.join(HANDLERS)}, or "
-            f"`{CONTAINER}`, which returns the mods that it contains"
+            f"`{PARTS}` or `{CONTAINER}`, which return parts and mods that do"
         )
     return handlers
 
@@ -239,7 +258,7 @@ def _check_constructor(cls: type, fail: _Failure) -> None:
 def _check_spelling(name: str, fail: _Failure) -> None:
     if name.startswith("_"):
         return
-    import difflib  # noqa: PLC0415  # only for a class that has methods of its own
+    import difflib  # noqa: PLC0415  # slow; only for classes with other methods
 
     bare = name.removeprefix("on_").removeprefix("handle_")
     close = difflib.get_close_matches(bare, HANDLERS, n=1, cutoff=0.8)
@@ -254,7 +273,7 @@ def _handler(
     function: Callable[..., object], what: str, fail: _Failure, *, is_method: bool = False
 ) -> Handler:
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise fail(f"{what} is async; mods are called between two tokens and answer at once")
+        raise fail(f"{what} is async; a handler runs between two tokens and returns its action")
     if inspect.isgeneratorfunction(function):
         raise fail(f"{what} is a generator; a handler returns one action or None")
     count = _count_positional(function) - is_method
@@ -268,19 +287,19 @@ def _handler(
 
 
 def _check_order(names: Sequence[str], what: str, fail: _Failure) -> None:
-    """Refuse an argument that is named like another than it is given."""
+    """Reject `(actions, event)`: arguments are positional."""
     for name, given in zip(names, GIVEN, strict=False):
         if name != given and name in GIVEN:
             raise fail(
-                f"{what} takes ({', '.join(names)}), but arguments are given in the order "
+                f"{what} takes ({', '.join(names)}), but arguments are passed in the order "
                 f"(event, actions, tokenizer): its {name!r} would be the {given}"
             )
 
 
 def _count_positional(function: Callable[..., object]) -> int:
-    """How many positional arguments a call may give; 3 and self where there is `*args`.
+    """The most positional arguments that a call may pass, at least 3 where there is `*args`.
 
-    A required keyword-only argument makes it uncallable for us: 0.
+    0 if there is a required keyword-only argument: no host passes one.
     """
     count = 0
     for parameter in inspect.signature(function).parameters.values():
@@ -294,13 +313,13 @@ def _count_positional(function: Callable[..., object]) -> int:
 
 
 def name_of(target: Any) -> str:
-    """`NoCats` -> `no_cats`, `greet` -> `greet`, a lambda -> `lambda`."""
+    """The default name of a mod: `NoCats` -> `no_cats`, `greet` -> `greet`."""
     name = str(getattr(target, "__name__", type(target).__name__)).strip("<>")
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def place_of(target: Any) -> str:
-    """File and line of a definition, as well as they can be told."""
+    """The file and line of a definition, or its module if those are unknown."""
     functions = [target, *vars(target).values()] if inspect.isclass(target) else [target]
     for function in (*functions, vars(type(target)).get("__call__")):
         code = getattr(function, "__code__", None)

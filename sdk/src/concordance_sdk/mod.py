@@ -1,4 +1,4 @@
-"""`@mod`: marks a function or class as a mod, checks it, and changes nothing about it."""
+"""`@mod`: marks and checks a function or class as a mod, without wrapping it."""
 
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar, overload
@@ -42,25 +42,26 @@ def mod(
     """Mark a function or a class as a mod, register it, and return that same object.
 
     A function is called for every event, or for those in `on`. A class gets one instance per
-    request and has a method for each event that it wants: `prefilled`, `forward_pass`, `sampled`,
+    request and has a method for each event that it handles: `prefilled`, `forward_pass`, `sampled`,
     `added`, `finished`; its annotated attributes are parameters. Handlers take
-    `(event, actions)` or `(event, actions, tokenizer)`. A class with a method `mods()` contains the
-    mods that it returns; they act right behind it, in that order.
+    `(event, actions)` or `(event, actions, tokenizer)`. Events are forwarded to the parts that a
+    method `parts()` returns, before the handlers; see `Follower`. A class with a method `mods()`
+    contains the mods that it returns; they act after it, in that order.
 
     Args:
         target: The function or class.
-        name: What requests call it; the function's or class's own name in lower case if left out.
-        max_backtrack: How many of the last tokens it may take back in a stream, which holds back
-            as many. `None`: the whole completion. It is 0 for a mod that handles no event at
-            which tokens can be taken back.
-        on: For a function: the events that it wants.
-        logits: What it reads of logits at `ForwardPass`: `"none"`, the `k` best as an int, or the
-            `"full"` row. Reading more is then its error. Left out, it may read anything, and
+        name: The name that requests use; by default the function's or class's name in snake case.
+        max_backtrack: Tokens that it may backtrack in a stream, which holds back that many; `None`
+            for the whole completion. 0 for a mod that handles no event that allows backtracking.
+            For a value that depends on parameters, give a class a property of this name.
+        on: For a function: the events to call it for.
+        logits: The logits that it reads at `ForwardPass`: `"none"`, the top `k` as an int, or the
+            `"full"` row. Reading more is then an error. By default it may read anything, and
             waits for the device when it does.
-        registered: False only marks and checks: for mods that others build into theirs.
+        registered: False marks and checks the mod without registering it.
 
     Raises:
-        ModDefinitionError: It cannot be a mod; the message says why, where, and what is right.
+        ModDefinitionError: It cannot be a mod; the message says why, where, and the remedy.
 
     Examples:
         >>> from concordance_sdk import ForwardPass, mod
@@ -74,7 +75,7 @@ def mod(
 
     def mark(marked: Any) -> Any:
         definition = define(marked, name=name, max_backtrack=max_backtrack, on=on, logits=logits)
-        setattr(marked, _MARK, definition)
+        mark_as(marked, definition)
         if registered:
             current_registry().add(definition)
         return marked
@@ -82,8 +83,27 @@ def mod(
     return mark if target is None else mark(target)
 
 
+def marked_definition(target: Any) -> ModDefinition | None:
+    """The definition that `@mod` left on a function or class; `None` if it is not marked.
+
+    A subclass is not marked by the mark of its base.
+
+    Examples:
+        >>> from concordance_sdk.builtin import StopAt
+        >>> marked_definition(StopAt).name, marked_definition(print)
+        ('stop_at', None)
+    """
+    marked = vars(target).get(_MARK) if hasattr(target, "__dict__") else None
+    return marked if isinstance(marked, ModDefinition) else None
+
+
+def mark_as(target: Any, definition: ModDefinition) -> None:
+    """Leave a definition on a function or class, where `marked_definition` finds it."""
+    setattr(target, _MARK, definition)
+
+
 def definition_of(target: Any) -> ModDefinition:
-    """The definition of a mod: of one that is marked, or of a bare callable.
+    """The definition of a marked mod, or of a bare callable.
 
     Args:
         target: The function or class.
@@ -97,9 +117,8 @@ def definition_of(target: Any) -> ModDefinition:
     """
     if isinstance(target, ModDefinition):
         return target
-    marked = vars(target).get(_MARK) if hasattr(target, "__dict__") else None
-    if isinstance(marked, ModDefinition):
-        return marked
+    if definition := marked_definition(target):
+        return definition
     if not callable(target):
         raise ModDefinitionError(f"{target!r:.80} is not a mod; mark a function or class with @mod")
     return define(target)

@@ -1,30 +1,24 @@
-"""State of each request, for objects that several requests share.
+"""State per request, for objects that several requests share.
 
-A mod that is a function, or an object at the top of its module, serves many requests. What it
-keeps for one of them is held by that request's instance of the mod, and goes when that goes,
-however the request ended and whatever events the mod listens to.
+A function mod, or an object at the top of its module, serves many requests. The value that it keeps
+for one of them lives in that request's `RequestContext` and is freed with it, however the request
+ends and whichever events the mod handles.
 """
 
 import weakref
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Generic, TypeVar
 
+from concordance_sdk.request_context import current_request
+
 Value = TypeVar("Value")
-
-_holder: ContextVar[list[object] | None] = ContextVar("concordance_holder", default=None)
-
-
-def hold_in(holder: list[object]) -> None:
-    """Let `holder` keep alive what is made for its request in all that runs in this context."""
-    _holder.set(holder)
 
 
 class PerRequest(Generic[Value]):
     """One value for each request.
 
-    Outside of a mod's handler nothing says when a request ends: there, a value stays until it is
-    released.
+    Outside of a mod's handler no one reports the end of a request: a value made there is kept until
+    `release`.
 
     Examples:
         >>> class Count:
@@ -39,36 +33,36 @@ class PerRequest(Generic[Value]):
     """
 
     def __init__(self, make: Callable[[str], Value]) -> None:
-        """Hold nothing yet.
+        """Make values on first use.
 
         Args:
-            make: Makes the value of a request, given its id; something that can be referred to
-                weakly.
+            make: Makes the value of a request from its id; a value of a type that supports weak
+                references.
         """
         self._make = make
         self._values: weakref.WeakValueDictionary[str, Value] = weakref.WeakValueDictionary()
-        self._kept: dict[str, Value] = {}  # those that no request holds
+        self._kept: dict[str, Value] = {}  # made outside of a mod's handler
 
     def __getitem__(self, request_id: str) -> Value:
         value = self.get(request_id)
         return self.put(request_id, self._make(request_id)) if value is None else value
 
     def get(self, request_id: str) -> Value | None:
-        """The value of a request; `None` if it has none yet, or none any more."""
+        """The value of a request; `None` if it was not made yet or is gone."""
         return self._values.get(request_id)
 
     def put(self, request_id: str, value: Value) -> Value:
         """Set the value of a request, and return it."""
-        holder = _holder.get()
-        if holder is None:
+        request = current_request()
+        if request is None:
             self._kept[request_id] = value
         else:
-            holder.append(value)
+            request.values.append(value)
         self._values[request_id] = value
         return value
 
     def drop(self, request_id: str) -> None:
-        """Forget the value of a request, whether or not that has ended."""
+        """Drop the value of a request, ended or not."""
         self._kept.pop(request_id, None)
         self._values.pop(request_id, None)
 
@@ -77,8 +71,5 @@ class PerRequest(Generic[Value]):
         return list(self._values)
 
     def release(self, request_id: str) -> None:
-        """Let go of the value of a request that has ended.
-
-        What the request itself holds stays until that is gone.
-        """
+        """Free the value of a request that has ended, if it was made outside of a handler."""
         self._kept.pop(request_id, None)

@@ -1,4 +1,4 @@
-"""Where `@mod` puts what it marks, and how a loader learns what a file defines."""
+"""The registry that `@mod` adds to, and how a loader collects the mods that a file defines."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ from concordance_sdk.definition import ModDefinition
 
 
 class ModRegistry:
-    """Mods by name. A later definition of a name takes the place of an earlier one.
+    """Mods by name. A later definition of a name replaces an earlier one.
 
     Examples:
-        >>> from concordance_sdk import definition_of
         >>> from concordance_sdk.builtin import StopAt
+        >>> from concordance_sdk.host import definition_of
         >>> mods = ModRegistry()
         >>> mods.add(definition_of(StopAt))
         >>> [definition.name for definition in mods], mods.get("other") is None
@@ -39,20 +39,29 @@ class ModRegistry:
 
 
 registry = ModRegistry()
-"""What `@mod` registers in, unless a loader collects."""
+"""The registry that `@mod` adds to, except inside `collecting()`."""
 
 _collecting: ContextVar[ModRegistry | None] = ContextVar("concordance_registry", default=None)
 
 
 def current_registry() -> ModRegistry:
-    """The registry that `@mod` adds to at this moment."""
+    """The registry that `@mod` adds to in this context."""
     collected = _collecting.get()
     return registry if collected is None else collected
 
 
 @contextmanager
 def collecting() -> Generator[ModRegistry]:
-    """Catch the definitions that are made inside, instead of registering them for everybody."""
+    """Collect the definitions made inside, in place of registering them.
+
+    Examples:
+        >>> from concordance_sdk import mod
+        >>> with collecting() as collected:
+        ...     @mod
+        ...     def greet(event, actions): ...
+        >>> [definition.name for definition in collected], registry.get("greet") is None
+        (['greet'], True)
+    """
     collected = ModRegistry()
     token = _collecting.set(collected)
     try:

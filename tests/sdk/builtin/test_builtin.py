@@ -5,7 +5,7 @@ from concordance_sdk import builtin, definition_of, mod, registry, use
 from concordance_sdk.host.instance import InProcessMod
 from concordance_sdk.registry import collecting
 from concordance_sdk.testing import ByteTokenizer, play
-from concordance_shared import Conversation, InvalidRequestError
+from concordance_shared import InvalidRequestError
 
 MODS = [getattr(builtin, name) for name in builtin.__all__]
 
@@ -94,9 +94,7 @@ def test_reasoning_with_a_long_tag_goes_on_in_a_stream():
 
 def test_what_a_stream_holds_back_for_short_phrases_stays_what_it_was():
     used = use(builtin.StopAt, phrases=["###"])
-    instance = InProcessMod(
-        used.definition, used.parameters, tokenizer=ByteTokenizer(), conversation=Conversation()
-    )
+    instance = InProcessMod(used.definition, used.parameters, tokenizer=ByteTokenizer())
 
     assert instance.max_backtrack == 32
-    assert instance.parts == (instance,)
+    assert instance.instances == (instance,)

@@ -55,7 +55,7 @@ def test_no_budget_closes_at_once():
 
 
 def test_a_closing_without_its_tag_is_refused():
-    with pytest.raises(ModRaisedError, match="does not hold '</think>'"):
+    with pytest.raises(ModRaisedError, match="does not contain '</think>'"):
         play(use(ReasoningBudget, max_tokens=1, closing="stop"), says="")
 
 

@@ -4,6 +4,7 @@ import random
 
 import pytest
 from concordance_sdk import (
+    Actions,
     Added,
     FinishReason,
     ForwardPass,
@@ -12,7 +13,6 @@ from concordance_sdk import (
     Sampled,
     mod,
 )
-from concordance_sdk.action_builder import ACTIONS
 from concordance_sdk.constraints import (
     CharsMode,
     CharsStrat,
@@ -279,7 +279,7 @@ def test_a_class_mod_reads_the_answer_and_goes_on():
 def test_the_likeliest_token_is_taken_where_that_is_asked_for():
     constrained = Constrained(ChoicesStrat(["yes", "no"]), argmax_sampling=True)
     event = ForwardPass(request_id="r", step=0, logits=ScriptedLogits([0.0] * 257))
-    action = constrained.forward_pass(event, ACTIONS, ByteTokenizer())
+    action = constrained.forward_pass(event, Actions(ByteTokenizer()), ByteTokenizer())
 
     assert action.token_temp == 0.0
 

@@ -5,6 +5,7 @@ import random
 
 import pytest
 from concordance_sdk import (
+    Actions,
     Added,
     Finished,
     FinishReason,
@@ -14,7 +15,6 @@ from concordance_sdk import (
     Sampled,
     mod,
 )
-from concordance_sdk.action_builder import ACTIONS
 from concordance_sdk.constraints import (
     CharsMode,
     CharsStrat,
@@ -257,11 +257,11 @@ def test_called_outside_of_a_request_it_keeps_an_answer_until_it_hears_of_the_en
         ForwardPass(request_id="r", step=0, logits=logits),
         Added(request_id="r", step=0, added_tokens=tuple(b"?no"), forced=True),
     ]
-    actions = [fair.handle_event(event, ACTIONS, tokenizer) for event in events]
+    actions = [fair.handle_event(event, Actions(tokenizer), tokenizer) for event in events]
     assert (actions, fair.answer("r")) == ([ForceTokens(tuple(b"?")), None], "no")
 
     end = Finished(request_id="r", step=3, finish_reason=FinishReason.STOP)
-    fair.handle_event(end, ACTIONS, tokenizer)
+    fair.handle_event(end, Actions(tokenizer), tokenizer)
     assert fair.answer("r") is None
 
 
@@ -312,7 +312,7 @@ def test_what_has_no_choices_cannot_be_given_others(strategy):
 def test_of_a_fixed_list_it_has_to_be_said_which(idx):
     question = SelfPrompt(strategy=ListStrat([YES_NO, YES_NO]))
 
-    with pytest.raises(ConstraintError, match="which of the 2 elements"):
+    with pytest.raises(ConstraintError, match="the strategy has 2 elements"):
         question.refresh_responses(["a"], idx=idx)
 
 
@@ -328,12 +328,12 @@ def test_an_older_mod_may_call_the_handlers_one_by_one_and_drop_what_added_answe
     @mod(max_backtrack=None)
     def classify(event, actions, tokenizer):
         if type(event).__name__ == "Prefilled":
-            fair.handle_prefilled(event, tokenizer)
+            fair.prefilled(event, actions, tokenizer)
             return actions.noop()
         if isinstance(event, ForwardPass):
-            return fair.handle_forward_pass(event, actions, tokenizer)
+            return fair.forward_pass(event, actions, tokenizer)
         if isinstance(event, Added):
-            fair.handle_added(event, actions, tokenizer)
+            fair.added(event, actions, tokenizer)
             if fair.is_complete(event.request_id):
                 answers.append(tokenizer.decode(fair.answer_tokens(event.request_id)))
         return actions.noop()

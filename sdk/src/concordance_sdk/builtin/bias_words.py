@@ -1,4 +1,4 @@
-"""Makes some words likelier, or less likely, wherever they could be said."""
+"""Words whose tokens get a logit bias."""
 
 from concordance_shared import Action, Added, ForwardPass
 
@@ -11,12 +11,12 @@ from concordance_sdk.tokenizer import Tokenizer
 
 @mod(max_backtrack=0, logits="none", registered=False)
 class BiasWords:
-    """Makes words likelier, or less likely.
+    """Makes words more or less probable, wherever the model could write them.
 
     Attributes:
         words: The words or phrases.
-        strength: What is added to a token's score, in nats; negative steers away. 2 is a nudge,
-            10 all but forces.
+        strength: The bias of a token's logit, in nats; negative for less probable. 2 is a nudge,
+            10 almost forces the word.
 
     Examples:
         >>> from concordance_sdk import use
@@ -29,19 +29,19 @@ class BiasWords:
     strength: float = 2.0
 
     def __init__(self) -> None:
-        """Begin with an empty completion."""
+        """Follow the completion's tokens."""
         self._bias = WordBias(self.words, strength=self.strength)
         self._token_ids: list[int] = []
 
     def added(self, event: Added, actions: Actions) -> None:
-        """Keep the completion."""
+        """Record the tokens."""
         del actions
         self._token_ids[event.step :] = event.added_tokens
 
     def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
     ) -> Action | None:
-        """Add to the scores of the tokens that lead to the words."""
+        """Bias the logits of the tokens that lead to the words."""
         del self._token_ids[event.step :]
         bias = self._bias.after(self._token_ids, tokenizer)
         return actions.adjust_logits(bias=bias) if bias else None

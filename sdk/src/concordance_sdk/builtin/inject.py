@@ -1,4 +1,4 @@
-"""Puts a text into the completion, once: at its start, or when it has come to a certain point."""
+"""Texts that are forced into the completion, once: at its start or at a later point."""
 
 from typing import Annotated, Literal
 
@@ -6,26 +6,52 @@ from concordance_shared import Action, Added, ForwardPass, Prefilled
 from msgspec import Meta
 
 from concordance_sdk.action_builder import Actions
-from concordance_sdk.builtin.hold import hold_for
 from concordance_sdk.builtin.parameters import Count, Phrase, Text
-from concordance_sdk.composition import ModUse
-from concordance_sdk.exclusive import may_write
+from concordance_sdk.follower import Follower
 from concordance_sdk.mod import mod
+from concordance_sdk.request_context import may_write
 from concordance_sdk.text.completion_text import CompletionText
+from concordance_sdk.text.phrases import max_backtrack_for
 from concordance_sdk.text.reasoning import ReasoningSpan
 from concordance_sdk.text.sentences import SentenceCount
 from concordance_sdk.tokenizer import Tokenizer
 
 
+class StartText(Follower):
+    """Part of a mod that forces a text at the first position where nothing else is written."""
+
+    def __init__(self, text: str) -> None:
+        """Force `text` once; an empty one changes nothing."""
+        self._text = text
+        self._token_ids: list[int] | None = None
+        self._is_done = not text
+
+    def prepare(self, tokenizer: Tokenizer) -> None:
+        """Tokenize the text before the request is scheduled."""
+        self._token_ids = tokenizer.encode(self._text)
+
+    def forward_pass(
+        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
+        """Force the text, unless a constraint, self-prompt or flow is being written."""
+        if self._is_done or not may_write(event.step):
+            return None
+        self._is_done = True
+        token_ids = self._token_ids
+        return actions.force_tokens(
+            tokenizer.encode(self._text) if token_ids is None else token_ids
+        )
+
+
 @mod(max_backtrack=0, logits="none", registered=False)
 class InjectAtStart:
-    """Begins the completion with a text.
+    """Starts the completion with a text.
 
-    Mods that are listed before it come first: it stands behind what they force at the start, and
-    behind the answer of a constraint, a self-prompt or a flow that has begun.
+    Mods listed before it come first: the text follows what they force at the start, and the
+    constraint, self-prompt or flow that they have begun.
 
     Attributes:
-        text: What it begins with.
+        text: The text.
 
     Examples:
         >>> from concordance_sdk import use
@@ -36,42 +62,20 @@ class InjectAtStart:
 
     text: Text
 
-    def __init__(self) -> None:
-        """Begin with nothing injected."""
-        self._is_done = False
-        self._token_ids: list[int] | None = None
-
-    def prepare(self, tokenizer: Tokenizer) -> None:
-        """Tokenize the text while nobody waits for it."""
-        self._token_ids = tokenizer.encode(self.text)
-
-    def is_writing(self, step: int) -> bool:
-        """Nobody waits for it: it writes all that it has to say at once."""
-        del step
-        return False
-
-    def forward_pass(
-        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
-    ) -> Action | None:
-        """Put the text before all that is decided at the first position that is its to decide."""
-        if self._is_done or not self.text:
-            return None
-        if not may_write(self, event.request_id, event.step):
-            return None
-        self._is_done = True
-        token_ids = self._token_ids
-        return actions.force_tokens(tokenizer.encode(self.text) if token_ids is None else token_ids)
+    def parts(self) -> list[StartText]:
+        """The text."""
+        return [StartText(self.text)]
 
 
 @mod(max_backtrack=0, registered=False)
 class InjectAfterTokens:
-    """Puts a text behind so many tokens of the completion, unless it ended before.
+    """Forces a text after a number of tokens of the completion, unless it ended before.
 
-    Where those end in half a character, it waits for the rest of it.
+    Where those end inside a character, it waits for the rest of the character.
 
     Attributes:
-        text: What is put there.
-        count: Behind how many tokens.
+        text: The text.
+        count: The number of tokens before it.
 
     Examples:
         >>> from concordance_sdk import use
@@ -84,12 +88,12 @@ class InjectAfterTokens:
     count: Annotated[int, Meta(ge=0)]
 
     def __init__(self) -> None:
-        """Begin with an empty completion."""
+        """Count the tokens of the completion."""
         self._text = CompletionText()
         self._is_done = False
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Count the tokens, and inject behind those just added if they are enough."""
+        """Force the text once there are enough tokens."""
         text = self._text
         text.follow(event, tokenizer)
         is_due = len(text.token_ids) >= self.count and text.is_whole and not text.is_final
@@ -101,13 +105,13 @@ class InjectAfterTokens:
 
 @mod(max_backtrack=16, registered=False)
 class InjectAfterSentences:
-    """Puts a text behind the first sentences of the completion.
+    """Forces a text after the first sentences of the completion.
 
-    Where a sentence ends is known when the next begins: what was said of that is taken back.
+    The end of a sentence is known when the next one begins, which is then backtracked over.
 
     Attributes:
-        text: What is put there; it begins with a space if it is to stand apart.
-        count: Behind how many sentences.
+        text: The text; start it with a space to separate it from the sentence.
+        count: The number of sentences before it.
 
     Examples:
         >>> from concordance_sdk import use
@@ -120,18 +124,18 @@ class InjectAfterSentences:
     count: Count = 1
 
     def __init__(self) -> None:
-        """Begin with an empty completion."""
+        """Count the sentences of the completion."""
         self._text = CompletionText()
         self._sentences = SentenceCount(self._text)
         self._is_done = False
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
-        """Learn the budget, at which the last sentence ends."""
+        """Record the token budget, at which the last sentence ends."""
         del actions
         self._text.follow(event, tokenizer)
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Count the sentences, and inject behind the one that makes them enough."""
+        """Force the text after the last of the sentences."""
         self._text.follow(event, tokenizer)
         if self._is_done or self._sentences.count() < self.count:
             return None
@@ -139,18 +143,18 @@ class InjectAfterSentences:
         return self._text.rewrite(self._sentences.ends[self.count - 1], self.text, actions)
 
 
-@mod(max_backtrack=32, registered=False)
+@mod(registered=False)
 class InjectAfterReasoning:
-    """Puts a text where the model ends its reasoning: behind the tag, or in front of it.
+    """Forces a text where the model closes its reasoning, once: after the closing tag, or before.
 
-    In front of it, the tag is taken back and the model goes on reasoning from the text, until it
-    ends it again.
+    `inside`: backtracks over the tag, and the model continues its reasoning from the text until it
+    closes it again.
 
     Attributes:
-        text: What is put there.
+        text: The text.
         where: `behind` the closing tag, or `inside` the reasoning.
-        open_tag: What begins reasoning, in the completion or at the end of the prompt.
-        close_tag: What ends it.
+        open_tag: The tag that opens reasoning, in the completion or at the end of the prompt.
+        close_tag: The tag that closes reasoning.
 
     Examples:
         >>> from concordance_sdk import use
@@ -166,21 +170,22 @@ class InjectAfterReasoning:
     close_tag: Phrase = "</think>"
 
     def __init__(self) -> None:
-        """Begin with no reasoning."""
+        """Follow the reasoning."""
         self._reasoning = ReasoningSpan(self.open_tag, self.close_tag)
         self._is_done = False
 
-    def mods(self) -> list[ModUse]:
-        """Have a stream hold back what the closing tag may have."""
-        return hold_for([self.close_tag])
+    @property
+    def max_backtrack(self) -> int:
+        """Tokens that the closing tag may have."""
+        return max_backtrack_for([self.close_tag])
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
-        """Learn whether the prompt opened the reasoning."""
+        """Record if the prompt opened the reasoning."""
         del actions
         self._reasoning.follow(event, tokenizer)
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Wait for the closing tag, and inject there."""
+        """Force the text at the closing tag."""
         self._reasoning.follow(event, tokenizer)
         closing = self._reasoning.closing
         if self._is_done or closing is None:

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
-#: How many of something, counted from 1.
+#: A count of at least 1.
 Count = Annotated[int, Meta(ge=1)]
 
-#: A text to write. It is tokenized where it is put, between two tokens of all requests.
+#: A text to force. It is tokenized between two tokens of all requests, hence the limit.
 Text = Annotated[str, Meta(max_length=8192)]
 
-#: Something to look for: not nothing. It is looked for at each token.
+#: A phrase to search for at each token.
 Phrase = Annotated[str, Meta(min_length=1, max_length=512)]
 
-#: Several things to look for, at least one.
+#: At least one phrase.
 Phrases = Annotated[list[Phrase], Meta(min_length=1, max_length=256)]

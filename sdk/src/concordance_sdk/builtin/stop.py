@@ -1,27 +1,25 @@
-"""Ends the completion: at a phrase, or after some sentences."""
+"""Completions that end at a phrase, or after a number of sentences."""
 
 from concordance_shared import Action, Added, Prefilled
 
 from concordance_sdk.action_builder import Actions
-from concordance_sdk.builtin.hold import hold_for
 from concordance_sdk.builtin.parameters import Count, Phrases
-from concordance_sdk.composition import ModUse
 from concordance_sdk.mod import mod
 from concordance_sdk.text.completion_text import CompletionText
-from concordance_sdk.text.phrases import PhraseWatch
+from concordance_sdk.text.phrases import PhraseWatch, max_backtrack_for
 from concordance_sdk.text.sentences import SentenceCount
 from concordance_sdk.tokenizer import Tokenizer
 
 
-@mod(max_backtrack=32, registered=False)
+@mod(registered=False)
 class StopAt:
     """Ends the completion where a phrase appears.
 
     Attributes:
-        phrases: The phrases; the first that appears ends it.
-        keeps_phrase: Whether the phrase itself stays.
-        ignore_case: Whether `END` is `end`.
-        whole_words: Whether `end` may stand in `endless`.
+        phrases: The phrases; the first that appears ends the completion.
+        keeps_phrase: True if the phrase stays in the completion.
+        ignore_case: True if `END` also matches `end`.
+        whole_words: False if `end` also matches inside `endless`.
 
     Examples:
         >>> from concordance_sdk import use
@@ -36,23 +34,24 @@ class StopAt:
     whole_words: bool = False
 
     def __init__(self) -> None:
-        """Begin with an empty completion."""
+        """Watch the completion for the phrases."""
         self._text = CompletionText()
         self._watch = PhraseWatch(
             self._text, self.phrases, ignore_case=self.ignore_case, whole_words=self.whole_words
         )
 
-    def mods(self) -> list[ModUse]:
-        """Have a stream hold back what the phrases may have."""
-        return hold_for(self.phrases)
+    @property
+    def max_backtrack(self) -> int:
+        """Tokens that the longest phrase may have."""
+        return max_backtrack_for(self.phrases)
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
-        """Learn the budget, at which a word at the end is whole."""
+        """Record the token budget, at which a word at the end is complete."""
         del actions
         self._text.follow(event, tokenizer)
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Look for the phrases in what is new."""
+        """End the completion if a phrase is now complete."""
         self._text.follow(event, tokenizer)
         match = self._watch.find()
         if match is None:
@@ -64,10 +63,10 @@ class StopAt:
 class StopAfterSentences:
     """Ends the completion after a number of sentences.
 
-    Where a sentence ends is known when the next begins: what was said of that is taken back.
+    The end of a sentence is known when the next one begins, which is then backtracked over.
 
     Attributes:
-        count: How many sentences.
+        count: The number of sentences.
 
     Examples:
         >>> from concordance_sdk import use
@@ -79,17 +78,17 @@ class StopAfterSentences:
     count: Count = 1
 
     def __init__(self) -> None:
-        """Begin with an empty completion."""
+        """Count the sentences of the completion."""
         self._text = CompletionText()
         self._sentences = SentenceCount(self._text)
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
-        """Learn the budget, at which the last sentence ends."""
+        """Record the token budget, at which the last sentence ends."""
         del actions
         self._text.follow(event, tokenizer)
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Count the sentences, and end behind the one that makes them enough."""
+        """End the completion after the last of the sentences."""
         self._text.follow(event, tokenizer)
         if self._text.is_final or self._sentences.count() < self.count:
             return None

@@ -1,9 +1,9 @@
-"""Flows: questions that the model is asked one after the other, and where its answers lead.
+"""Flows: graphs of questions to the model, with routes that depend on its answers.
 
     from concordance_sdk.flow import FlowEngine, FlowQuestion, route_message
 
-Each question is a self-prompt. Its answer is kept in the request's state, handed to the author's
-functions, and leads to the next question, to a text, to a call of a tool, or out of the flow.
+Each question is a self-prompt. Its answer is kept in the request's state, passed to the author's
+functions, and leads to the next question, to a text, to a tool call, or out of the flow.
 """
 
 from concordance_sdk.flow.definition import FlowDefinition
@@ -20,7 +20,7 @@ from concordance_sdk.flow.routes import (
     route_summary,
     route_tool,
 )
-from concordance_sdk.flow.state import DefaultState, FlowState
+from concordance_sdk.flow.run import DefaultState, FlowState
 
 __all__ = [
     "DefaultState",

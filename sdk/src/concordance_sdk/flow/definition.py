@@ -1,4 +1,4 @@
-"""Several questions that belong together, and how their answers are summed up."""
+"""Definitions: named parts of a flow, with a summary of their answers."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
@@ -6,13 +6,13 @@ from typing import Any, Generic, TypeVar, cast
 from concordance_shared import FlowError
 
 from concordance_sdk.flow.question import FlowQuestion
-from concordance_sdk.flow.routes import FlowRoute, is_text
+from concordance_sdk.flow.routes import FlowNode, FlowRoute, is_text
 
 StateT = TypeVar("StateT")
 
 
-class FlowDefinition(Generic[StateT]):
-    """A part of a flow: where it begins, and the summary that `route_summary` writes in it.
+class FlowDefinition(FlowNode, Generic[StateT]):
+    """A part of a flow: its first question, and the summary that `route_summary` writes.
 
     Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
@@ -32,12 +32,12 @@ class FlowDefinition(Generic[StateT]):
         """Define a part of a flow.
 
         Args:
-            name: What it is called.
+            name: Its name, for messages.
             root: Its first question.
             summary_builder: Makes the summary of a state.
 
         Raises:
-            FlowError: It begins with no question, or its summary is made by no function.
+            FlowError: `root` is not a question, or `summary_builder` is not a function.
         """
         if not isinstance(cast(object, root), FlowQuestion):
             raise FlowError(
@@ -53,10 +53,10 @@ class FlowDefinition(Generic[StateT]):
         self.summary_builder = summary_builder
 
     def summary(self, state: StateT) -> str:
-        """The summary of a state.
+        """Make the summary of a state.
 
         Raises:
-            FlowError: It is no text.
+            FlowError: The `summary_builder` returned something other than a text.
         """
         made = self.summary_builder(state)
         if not is_text(made):
@@ -67,20 +67,24 @@ class FlowDefinition(Generic[StateT]):
         return made
 
     def all_questions(self) -> list[FlowQuestion[StateT]]:
-        """Its questions, the first one first: those that routes lead to without a function."""
-        found: dict[int, FlowQuestion[StateT]] = {}
-        waiting: list[FlowQuestion[Any]] = [self.root]
-        while waiting:
-            question = waiting.pop(0)
-            if id(question) not in found:
-                found[id(question)] = question
-                targets = [*question.transitions.values(), question.default_route]
-                waiting += [q for target in targets if (q := _question(target)) is not None]
-        return list(found.values())
+        """Its questions, breadth first, without those that only functions lead to."""
+        return questions_from(self.root)
+
+
+def questions_from(node: FlowNode) -> list[FlowQuestion[Any]]:
+    """The questions reachable from a node, breadth first, without following functions."""
+    found: dict[int, FlowQuestion[Any]] = {}
+    waiting: list[object] = [node]
+    while waiting:
+        question = _question(waiting.pop(0))
+        if question is not None and id(question) not in found:
+            found[id(question)] = question
+            waiting += [*question.transitions.values(), question.default_route]
+    return list(found.values())
 
 
 def _question(target: object) -> FlowQuestion[Any] | None:
-    """The question that a target leads to, as far as can be told without a state."""
+    """The question that a target leads to; `None` for a function or another route."""
     if isinstance(target, FlowRoute):
         target = target.target
     if isinstance(target, FlowDefinition):

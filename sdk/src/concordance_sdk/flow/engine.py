@@ -1,4 +1,4 @@
-"""Drives requests through a flow of questions."""
+"""Drives requests through the questions of a flow."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, cast
@@ -6,21 +6,22 @@ from typing import Any, Generic, TypeVar, cast
 from concordance_shared import Action, Added, Event, Finished, FlowError, ForwardPass
 
 from concordance_sdk.action_builder import Actions
-from concordance_sdk.flow.definition import FlowDefinition
+from concordance_sdk.definition import longest_hold
+from concordance_sdk.flow.definition import FlowDefinition, questions_from
 from concordance_sdk.flow.question import FlowQuestion
-from concordance_sdk.flow.run import FlowRun
-from concordance_sdk.flow.state import DefaultState, FlowState
+from concordance_sdk.flow.run import DefaultState, FlowRun, FlowState
+from concordance_sdk.follower import Follower
 from concordance_sdk.per_request import PerRequest
 from concordance_sdk.tokenizer import Tokenizer
 
 StateT = TypeVar("StateT", bound=FlowState)
 
 
-class FlowEngine(Generic[StateT]):
+class FlowEngine(Follower, Generic[StateT]):
     """Asks a flow's questions one after the other, in any number of requests.
 
-    Return what `handle_event` answers, from a mod that hands it every event. The state of a
-    request goes when the request goes.
+    List it in the `parts` of a class mod; or, in a function mod, return `handle_event(...)` for
+    every event. The state of a request is freed with the request.
 
     Examples:
         >>> from concordance_sdk import mod
@@ -29,9 +30,10 @@ class FlowEngine(Generic[StateT]):
         >>> sure = FlowQuestion("sure", "Sure? ", ChoicesStrat(["yes", "no"]), erase_mode="all")
         >>> engine = FlowEngine(entry_question=sure.on("yes", "Done.").on("no", "Cancelled."))
         >>> @mod
-        ... def confirm(event, actions, tokenizer):
-        ...     return engine.handle_event(event, actions, tokenizer)
-        >>> play(confirm, script=b"______no").text
+        ... class Confirm:
+        ...     def parts(self):
+        ...         return [engine]
+        >>> play(Confirm, script=b"______no").text
         'Cancelled.'
     """
 
@@ -46,12 +48,11 @@ class FlowEngine(Generic[StateT]):
 
         Args:
             entry_question: Where every request begins.
-            flows: Definitions, by name: in their questions, `route_summary` writes their summary.
-            state_factory: Makes the state of a request, given its id; a `DefaultState` if left
-                out.
+            flows: Name -> definition, whose summary `route_summary` writes in its questions.
+            state_factory: Makes the state of a request from its id; by default a `DefaultState`.
 
         Raises:
-            FlowError: It begins with something else than a question.
+            FlowError: `entry_question` is neither a question nor a definition.
         """
         if not isinstance(cast(object, entry_question), FlowQuestion | FlowDefinition):
             raise FlowError(
@@ -69,19 +70,51 @@ class FlowEngine(Generic[StateT]):
             lambda request_id: FlowRun(self._entry, make(request_id), self._find_flow)
         )
 
+    @property
+    def max_backtrack(self) -> int | None:
+        """Tokens that a stream holds back: all if a question erases.
+
+        A mod whose functions lead to other questions that erase has to declare `max_backtrack`.
+        """
+        definitions = {id(flow): flow for flow in self._flow_of.values()}
+        questions = (
+            q for node in (self._entry, *definitions.values()) for q in questions_from(node)
+        )
+        return longest_hold(question.self_prompt.max_backtrack for question in questions)
+
+    def forward_pass(
+        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
+        """Ask the next question, or mask the logits of the answer.
+
+        Raises:
+            ConstraintError: A question's strategy cannot be enforced.
+            FlowError: A route has no destination, or does not end.
+        """
+        return self._runs[event.request_id].forward_pass(event, actions, tokenizer)
+
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """Follow the answer, and ask the next question once it has ended.
+
+        Raises:
+            ConstraintError: Another mod put tokens there that the answer does not allow.
+            FlowError: A route has no destination, or does not end.
+        """
+        return self._runs[event.request_id].added(event, actions, tokenizer)
+
     def handle_event(self, event: Event, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Answer any event of a request.
+        """Handle any event of a request, for function mods.
 
         Raises:
             ConstraintError: A question's strategy cannot be enforced, or another mod put tokens
                 there that it does not allow.
-            FlowError: A route leads nowhere, or never ends.
+            FlowError: A route has no destination, or does not end.
         """
         match event:
             case ForwardPass():
-                return self._runs[event.request_id].forward_pass(event, actions, tokenizer)
+                return self.forward_pass(event, actions, tokenizer)
             case Added():
-                return self._runs[event.request_id].added(event, actions, tokenizer)
+                return self.added(event, actions, tokenizer)
             case Finished():
                 self._runs.release(event.request_id)
                 return None
@@ -89,11 +122,11 @@ class FlowEngine(Generic[StateT]):
                 return None
 
     def state(self, request_id: str) -> StateT:
-        """The state of a request that runs; made anew for one that is not known."""
+        """The state of a running request; made now if there is none."""
         return self._runs[request_id].state
 
     def current_question(self, request_id: str) -> FlowQuestion[StateT] | None:
-        """The question that a request is being asked, or was asked last."""
+        """The question being asked, or asked last; `None` before the first."""
         run = self._runs.get(request_id)
         return run.question if run else None
 

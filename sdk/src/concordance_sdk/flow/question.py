@@ -1,4 +1,4 @@
-"""One question of a flow: what is asked, and where each answer leads."""
+"""Questions of a flow, and the routes after their answers."""
 
 import functools
 from collections.abc import Callable
@@ -9,23 +9,23 @@ from concordance_shared import ConstraintError, FlowError
 from concordance_sdk.constraints import Constraint
 from concordance_sdk.constraints.byte_grammar import is_text_of
 from concordance_sdk.constraints.validation import grammar_text
-from concordance_sdk.flow.routes import RouteTarget, check_target, is_text, leading_on
+from concordance_sdk.flow.routes import FlowNode, RouteTarget, check_target, errors_of, is_text
 from concordance_sdk.self_prompt import EraseMode, SelfPrompt, SelfPromptRun
 from concordance_sdk.tokenizer import Tokenizer
 
 StateT = TypeVar("StateT")
 
 
-class FlowQuestion(Generic[StateT]):
-    """A self-prompt with a name, what is done with its answer, and where that leads.
+class FlowQuestion(FlowNode, Generic[StateT]):
+    """A self-prompt with a name, assignments of its answer, and routes.
 
-    An answer leads where `on` says; else where the first function given to `branch` says that
-    says anything; else where `then` or `otherwise` says; else the flow ends and the model goes on
-    by itself. A question is a definition: any number of requests may be asked it at once.
+    The route after an answer is the first of: the target of `on`; the first target that a function
+    given to `branch` returns; the target of `then`; the end of the flow, where the model continues
+    freely. Defined once, asked in any number of requests.
 
     Raises:
-        FlowError: It has no name.
-        ConstraintError: Its prompt or strategy is none.
+        FlowError: The name is empty or not a text.
+        ConstraintError: The prompt or the strategy is of a wrong type.
 
     Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
@@ -47,11 +47,11 @@ class FlowQuestion(Generic[StateT]):
         """Define a question.
 
         Args:
-            name: Its answer is kept under this name.
-            prompt: What is put into the completion.
-            strategy: What the answer may be.
-            completion_text: What is written behind the answer.
-            erase_mode: What is taken back once there is an answer.
+            name: The key of its answer in the state.
+            prompt: The text to force into the completion.
+            strategy: The texts that the answer may be.
+            completion_text: Text to write after the answer.
+            erase_mode: What to remove once there is an answer.
         """
         if not name or not is_text(name):
             raise FlowError(
@@ -71,12 +71,12 @@ class FlowQuestion(Generic[StateT]):
         return f"FlowQuestion({self.name!r})"
 
     def on(self, answer: str, target: RouteTarget) -> "FlowQuestion[StateT]":
-        """Go there after this answer, in whatever case it is written.
+        """Set the target after one answer, which is compared case-insensitively.
 
-        It may be one that the model cannot give, and only `with_auto_answer` does.
+        It may be an answer that only `with_auto_answer` can give.
 
         Raises:
-            FlowError: It is no target, or the answer is no text.
+            FlowError: The target is not one, or the answer is not a text.
         """
         if not is_text(answer):
             raise FlowError(f"{self!r}.on takes the answer as a text, not {answer!r:.60}")
@@ -85,65 +85,65 @@ class FlowQuestion(Generic[StateT]):
         return self
 
     def then(self, target: RouteTarget) -> "FlowQuestion[StateT]":
-        """Go there after any answer that nothing else is said about. The last one given counts.
+        """Set the target after all other answers. The last one set counts.
 
         Raises:
-            FlowError: It is no target.
+            FlowError: The target is not one.
         """
         check_target(target, repr(self))
         self.default_route = target
         return self
 
     def otherwise(self, target: RouteTarget) -> "FlowQuestion[StateT]":
-        """Go there after any answer that nothing else is said about. The same as `then`."""
+        """Set the target after all other answers. The same as `then`."""
         return self.then(target)
 
     def assign(self, function: Callable[[StateT, str], object]) -> "FlowQuestion[StateT]":
         """Call a function with the state and the answer, once for each answer.
 
         Raises:
-            FlowError: It is no function.
+            FlowError: It is not a function.
         """
         self._require_function(function, "assign", "(state, answer)")
         self.assignments.append(function)
         return self
 
     def branch(self, resolver: Callable[[StateT], RouteTarget]) -> "FlowQuestion[StateT]":
-        """Go where a function of the state says; if it says `None`, the next one is asked.
+        """Add a function of the state that returns the target, or `None` to try the next one.
 
         Raises:
-            FlowError: It is no function.
+            FlowError: It is not a function.
         """
         self._require_function(resolver, "branch", "the state")
         self.branches.append(resolver)
         return self
 
     def with_auto_answer(self, function: Callable[[StateT], str | None]) -> "FlowQuestion[StateT]":
-        """Take the answer that a function of the state knows, and do not ask; ask if it is none.
+        """Take the answer from a function of the state; ask only where it returns `None`.
 
         Raises:
-            FlowError: It is no function.
+            FlowError: It is not a function.
         """
         self._require_function(function, "with_auto_answer", "the state")
         self.auto_answer = function
         return self
 
     def target_after(self, answer: str, state: StateT) -> RouteTarget:
-        """Where an answer leads."""
+        """The target after an answer."""
         if _key(answer) in self.transitions:
             return self.transitions[_key(answer)]
         for resolver in self.branches:
-            with leading_on(self):
+            with errors_of(self):
                 target: Any = resolver(state)
             if target is not None:
                 return target
         return self.default_route
 
     def known_answer(self, state: StateT) -> str | None:
-        """The answer, if it need not be asked for.
+        """The auto-answer, `None` if the question has to be asked.
 
         Raises:
-            FlowError: What is known is no text.
+            FlowError: The auto-answer is not a text.
         """
         known = self.auto_answer(state) if self.auto_answer else None
         if known is not None and not is_text(known):
@@ -153,7 +153,7 @@ class FlowQuestion(Generic[StateT]):
         return (known or "").strip() or None
 
     def start(self, tokenizer: Tokenizer) -> SelfPromptRun:
-        """Begin to ask.
+        """Start a run of the question.
 
         Raises:
             ConstraintError: The strategy cannot be enforced with this tokenizer.
@@ -161,7 +161,7 @@ class FlowQuestion(Generic[StateT]):
         return self.self_prompt.start(tokenizer)
 
     def value_of(self, answer: str) -> Any:
-        """What an answer means that was not asked for; the text itself if it may not be given."""
+        """The value of an auto-answer; the text itself if the strategy does not allow it."""
         ends = (getattr(self._strategy, name, None) for name in ("stop", "end_with"))
         for end in ("", *(end for end in ends if isinstance(end, str))):
             if _may_be(self._strategy, answer + end):
@@ -179,7 +179,7 @@ def asking(
     completion_text: str | None,
     erase_mode: EraseMode | str | None,
 ) -> SelfPrompt:
-    """The self-prompt of a question, by the question's own arguments."""
+    """Make the self-prompt of a question from the question's arguments."""
     return SelfPrompt(
         prompt=prompt,
         strategy=strategy,
@@ -191,11 +191,11 @@ def asking(
 def _may_be(strategy: Constraint, text: str) -> bool:
     try:
         return _is_text_of(grammar_text(strategy), text)
-    except ConstraintError:  # which is said where the question is asked
+    except ConstraintError:  # raised again where the question is asked
         return False
 
 
-#: Remembered, since a flow may come to the same answer again and again.
+#: Cached, since a flow may return to the same answer many times.
 _is_text_of = functools.lru_cache(512)(is_text_of)
 
 

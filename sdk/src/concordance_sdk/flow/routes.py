@@ -1,10 +1,10 @@
-"""Where a flow goes after an answer."""
+"""Routes: where a flow goes after an answer."""
 
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from concordance_shared import Action, FlowError
 from msgspec import Struct
@@ -12,31 +12,31 @@ from msgspec import Struct
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    from concordance_sdk.flow.definition import FlowDefinition
-    from concordance_sdk.flow.question import FlowQuestion
-
 StateT = TypeVar("StateT")
 
-#: How often a route may come to one question, or follow functions behind it, before anything is
-#: written. With as many as this the state no longer leads on to an end.
+#: Visits of one question, or functions followed from it, before a route writes anything. More than
+#: this is an endless loop.
 MAX_STEPS_AT_ONE = 1000
-#: How many questions a route may pass whose answers are known: functions may make ever new ones.
+#: Questions with known answers that a route may pass: functions could make new ones for ever.
 MAX_QUESTIONS_PASSED = 10_000
 
 ToolCallback = Callable[[Actions, Any, Tokenizer], Action | None]
 
 
+class FlowNode:
+    """Node of a flow's graph: a question, or a definition, which stands for its first question."""
+
+
 class RouteKind(Enum):
-    """What a route leads to.
+    """Where a route leads.
 
     Attributes:
-        QUESTION: The next question.
-        MESSAGE: A text, with which the completion ends.
-        SUMMARY: A text made of the answers, with which the completion ends.
-        OUTPUT: A text that becomes the whole completion.
-        TOOL: An action that a function makes: a tool call, say.
-        NOOP: The end of the flow; the model goes on by itself.
+        QUESTION: To the next question.
+        MESSAGE: To a text that ends the completion.
+        SUMMARY: To a text made of the answers that ends the completion.
+        OUTPUT: To a text that becomes the whole completion.
+        TOOL: To an action that a function returns, such as a tool call.
+        NOOP: Out of the flow; the model continues freely.
 
     Examples:
         >>> route_message("Done.").kind is RouteKind.MESSAGE
@@ -52,20 +52,17 @@ class RouteKind(Enum):
 
 
 def is_text(value: object) -> bool:
-    """Whether an author gave a text."""
+    """True for a text. Takes any value: authors' code is not always type-checked."""
     return isinstance(value, str)
 
 
-def _is_question(value: object) -> bool:
-    from concordance_sdk.flow.definition import FlowDefinition  # noqa: PLC0415  # they name routes
-    from concordance_sdk.flow.question import FlowQuestion  # noqa: PLC0415
-
-    return isinstance(value, FlowQuestion | FlowDefinition)
+def _is_node(value: object) -> bool:
+    return isinstance(value, FlowNode)
 
 
-#: By kind: the field that says where a route leads, what may stand there, and that in words.
+#: Kind -> the field that names the destination, a check of its value, and the check in words.
 _TAKES: dict[RouteKind, tuple[str, Callable[[object], bool], str]] = {
-    RouteKind.QUESTION: ("target", _is_question, "a FlowQuestion or a FlowDefinition"),
+    RouteKind.QUESTION: ("target", _is_node, "a FlowQuestion or a FlowDefinition"),
     RouteKind.MESSAGE: ("message", is_text, "a text"),
     RouteKind.SUMMARY: ("message", lambda x: x is None or is_text(x), "a text or nothing"),
     RouteKind.OUTPUT: ("message", is_text, "a text"),
@@ -77,7 +74,7 @@ class FlowRoute(Struct, frozen=True):
     """Where a flow goes. Made by the functions `route_question` to `route_noop`.
 
     Raises:
-        FlowError: Its kind cannot lead to what it is given.
+        FlowError: The destination does not fit the kind.
 
     Examples:
         >>> route_output("No.")
@@ -89,7 +86,7 @@ class FlowRoute(Struct, frozen=True):
     message: str | None = None
 
     def __post_init__(self) -> None:
-        """Check what it leads to."""
+        """Check the destination."""
         if not isinstance(cast(object, self.kind), RouteKind):
             kinds = ", ".join(kind.name for kind in RouteKind)
             raise FlowError(f"a FlowRoute has a RouteKind ({kinds}), not {self.kind!r:.60}")
@@ -100,12 +97,12 @@ class FlowRoute(Struct, frozen=True):
                 raise FlowError(f"route_{name} takes {what}, not {given!r:.60}")
 
 
-RouteTarget = Any
-"""What names a route: a route, a question, a definition, a message, nothing, or a function of the
-state that gives one of them."""
+RouteTarget: TypeAlias = FlowRoute | FlowNode | str | Callable[[Any], Any] | None
+"""A destination: a route, a question, a definition, a text, `None` for the end of the flow, or a
+function of the state that returns one of these."""
 
 
-def route_question(question: "FlowQuestion[Any] | FlowDefinition[Any]") -> FlowRoute:
+def route_question(question: FlowNode) -> FlowRoute:
     """Ask this question next, or the first one of a definition.
 
     Examples:
@@ -118,7 +115,7 @@ def route_question(question: "FlowQuestion[Any] | FlowDefinition[Any]") -> FlowR
 
 
 def route_message(text: str) -> FlowRoute:
-    """Write a text, and end the completion with it.
+    """Write a text and end the completion.
 
     Examples:
         >>> route_message("Goodbye.").message
@@ -128,11 +125,11 @@ def route_message(text: str) -> FlowRoute:
 
 
 def route_summary(message: str | None = None) -> FlowRoute:
-    """Write a summary, and end the completion with it.
+    """Write a summary and end the completion.
 
     Args:
-        message: The summary; what the flow's own definition makes of the answers if left out, and
-            a line for each answer where there is no definition.
+        message: The summary; by default that of the flow's definition, or a line for each answer
+            if there is no definition.
 
     Examples:
         >>> route_summary().kind.name
@@ -142,7 +139,7 @@ def route_summary(message: str | None = None) -> FlowRoute:
 
 
 def route_output(text: str) -> FlowRoute:
-    """Make a text the whole completion, whatever stands there.
+    """Replace the whole completion by a text.
 
     Examples:
         >>> route_output("42").message
@@ -152,10 +149,10 @@ def route_output(text: str) -> FlowRoute:
 
 
 def route_tool(callback: ToolCallback) -> FlowRoute:
-    """Let a function make the action, a call of a tool say; the flow ends.
+    """End the flow with the action that a function returns, such as a tool call.
 
     Args:
-        callback: Is given `(actions, state, tokenizer)`.
+        callback: Called with `(actions, state, tokenizer)`.
 
     Examples:
         >>> look_up = route_tool(lambda actions, state, tokenizer: actions.tool_calls(
@@ -168,7 +165,7 @@ def route_tool(callback: ToolCallback) -> FlowRoute:
 
 
 def route_noop() -> FlowRoute:
-    """End the flow, and let the model go on by itself.
+    """End the flow; the model continues freely.
 
     Examples:
         >>> route_noop()
@@ -178,14 +175,14 @@ def route_noop() -> FlowRoute:
 
 
 class RouteBudget(Generic[StateT]):
-    """Follows a route until it comes to something that is written, or is seen never to.
+    """Follows a route to something that is written, and detects endless loops.
 
-    A route may pass any number of questions whose answers are known. One that keeps coming to the
-    same place goes round.
+    A route may pass any number of questions whose answers are known, but each only
+    `MAX_STEPS_AT_ONE` times.
     """
 
     def __init__(self, state: StateT) -> None:
-        """Begin to follow."""
+        """Start with no steps counted."""
         self._state = state
         self._steps: Counter[object] = Counter()
 
@@ -199,30 +196,30 @@ class RouteBudget(Generic[StateT]):
         is_endless = self._steps[question] > MAX_STEPS_AT_ONE
         if is_endless or len(self._steps) > MAX_QUESTIONS_PASSED:
             raise FlowError(
-                f"the route from {question!r} never comes to anything that is written: after "
-                f"{self._steps.total()} steps it still goes on; end it with a message, an output, "
-                "a tool, or a question that the model answers"
+                f"the route from {question!r} does not end: it wrote nothing in "
+                f"{self._steps.total()} steps; end it with a message, an output, a tool, or a "
+                "question that the model answers"
             )
 
     def resolve(self, target: RouteTarget, question: object) -> FlowRoute:
-        """The route that a target of a question names.
+        """The route that a question's target stands for.
 
         Raises:
-            FlowError: It names none, or its functions never come to one.
+            FlowError: It stands for none, or its functions lead on without end.
         """
         while callable(target):
             self.step(question)
-            with leading_on(question):
+            with errors_of(question):
                 target = target(self._state)
         return _route(target, repr(question))
 
 
 @contextmanager
-def leading_on(question: object) -> Generator[None]:
-    """Name the question from which an author's function finds no route.
+def errors_of(question: object) -> Generator[None]:
+    """Name the question in a `FlowError` of an author's function.
 
     Raises:
-        FlowError: It raised one.
+        FlowError: The function raised one.
     """
     try:
         yield
@@ -231,26 +228,21 @@ def leading_on(question: object) -> Generator[None]:
 
 
 def check_target(target: RouteTarget, where: str) -> None:
-    """Refuse what no route can be made of, as far as can be told without a state.
+    """Reject a target that stands for no route; what a function returns is checked later.
 
     Raises:
-        FlowError: It names no route.
+        FlowError: It stands for none.
     """
     if not callable(target):
         _route(target, where)
 
 
 def _route(target: object, where: str) -> FlowRoute:
-    """The route that a target names which is no function.
-
-    Raises:
-        FlowError: It names none.
-    """
     match target:
         case FlowRoute():
             return target
-        case _ if _is_question(target):
-            return route_question(cast(Any, target))
+        case FlowNode():
+            return route_question(target)
         case str():
             return route_message(target)
         case None:

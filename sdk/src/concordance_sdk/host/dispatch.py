@@ -90,7 +90,7 @@ class ModDispatch:
             context_len: Context length of the model: prompt and completion together.
         """
         self.state = state
-        self.mods = tuple(part for mod in mods for part in mod.parts)
+        self.mods = tuple(instance for mod in mods for instance in mod.instances)
         self._vocab_size = vocab_size
         self._context_len = context_len
         self._listeners: dict[type[Event], tuple[ModInstance, ...]] = {

@@ -1,16 +1,15 @@
-"""A mod at work for one request: how the steering asks it, whatever it is made of."""
+"""Instances of mods: a mod at work for one request, as `ModDispatch` calls it."""
 
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from concordance_shared import (
-    Conversation,
     Event,
     ForwardPass,
     ModDefinitionError,
@@ -20,62 +19,72 @@ from concordance_shared import (
 )
 from concordance_shared.errors import message_of
 
-from concordance_sdk.action_builder import ACTIONS
+from concordance_sdk.action_builder import Actions
 from concordance_sdk.composition import ModUse, uses_of
-from concordance_sdk.context import set_conversation
 from concordance_sdk.declared_logits import held_to
-from concordance_sdk.definition import PREPARE, Handler, ModDefinition, longest_hold
-from concordance_sdk.per_request import hold_in
+from concordance_sdk.definition import (
+    CONTAINER,
+    PARTS,
+    PREPARE,
+    Handler,
+    ModDefinition,
+    check_max_backtrack,
+    longest_hold,
+)
+from concordance_sdk.follower import FOLLOWED, Follower, followed_events
+from concordance_sdk.request_context import RequestContext, set_current_request
 from concordance_sdk.tokenizer import Tokenizer
 
 T = TypeVar("T")
 
-#: What mods call: its lines say less of a mod than the mod's own.
+#: Packages that mods call. A traceback's innermost frame outside of them is the mod's own line.
 _CALLED = {"concordance_sdk", "concordance_shared", "concordance_inference", "numpy"} | (
     sys.stdlib_module_names
 )
 
-#: Where a mod's code may say that the request is at fault.
-_BEFORE_EVENTS = frozenset({"__init__", PREPARE, "mods"})
+#: Calls in which a mod may raise a `RequestError`, to report that the request is at fault.
+_BEFORE_EVENTS = frozenset({"__init__", PREPARE, PARTS, CONTAINER})
+
+_MAX_BACKTRACK = "max_backtrack"
 
 
 class ModInstance(Protocol):
-    """What the steering needs of a mod: which events it wants, and its answer to one.
+    """The interface of an instance to `ModDispatch`.
 
-    Events and actions are plain values that can be encoded, so an instance may as well live in
-    another process.
+    Events and actions are plain values that can be encoded, so an instance may live in another
+    process.
     """
 
     @property
     def name(self) -> str:
-        """What the request called it."""
+        """The name that the request uses, for messages."""
         ...
 
     @property
     def max_backtrack(self) -> int | None:
-        """How many tokens a stream holds back for it and its parts; `None` for all of them."""
+        """Tokens that a stream holds back for it and its contained mods; `None` for all."""
         ...
 
     @property
-    def parts(self) -> "Sequence[ModInstance]":
-        """Itself, and behind it the mods that it contains, in the order in which they act."""
+    def instances(self) -> "Sequence[ModInstance]":
+        """All that events are dispatched to, in order: its parts, itself, its contained mods."""
         ...
 
     def listens_to(self, event_type: type[Event]) -> bool:
-        """Whether it wants events of this type."""
+        """True if it handles events of this type."""
         ...
 
     def ask(self, event: Event) -> object:
-        """Its answer to an event, unchecked.
+        """Call the handler of an event and return its action, unchecked.
 
         Raises:
-            ModRaisedError: Its own code raised.
+            ModRaisedError: The handler raised.
         """
         ...
 
 
 class InProcessMod:
-    """A mod that runs in this process, called directly."""
+    """An instance of a mod in this process."""
 
     def __init__(
         self,
@@ -83,103 +92,86 @@ class InProcessMod:
         parameters: Mapping[str, Any],
         *,
         tokenizer: Tokenizer,
-        conversation: Conversation,
+        request: RequestContext | None = None,
         name: str | None = None,
         within: Sequence[ModDefinition] = (),
     ) -> None:
-        """Make an instance for one request, and instances of the mods that it contains.
+        """Make an instance for one request, with its parts and the mods that it contains.
+
+        Runs the author's `__init__`, `prepare`, `parts` and `mods`, in this order, and `prepare`
+        of each part. May run on another thread than the one that dispatches events.
 
         Args:
             definition: The mod.
             parameters: Its parameters, validated.
             tokenizer: The model's tokenizer.
-            conversation: The request's messages and tools.
-            name: What the request called it.
-            within: The mods that contain it, from the outside in.
-
-        Everything that its author writes for it to be ready runs here: `__init__`, `prepare` and
-        `mods`. May be made on another thread than the one on which it is asked.
+            request: The context that it shares with the request's other mods.
+            name: The name that the request uses.
+            within: The mods that contain it, outermost first.
 
         Raises:
-            ModRaisedError: Its `__init__`, `prepare` or `mods` raised.
-            RequestError: They raised this, to say that the request is at fault.
-            ModDefinitionError: What `mods` returned are not mods, or it contains itself.
+            ModRaisedError: The author's code raised.
+            RequestError: The author's code raised this, to report that the request is at fault.
+            ModDefinitionError: `parts` or `mods` returned something else, or the mod contains
+                itself.
         """
         self.name = name or definition.name
-        self.seconds = 0.0  # spent in the mod's own code
+        self.request = RequestContext() if request is None else request
+        self.seconds = 0.0  # spent in the author's code
         self._definition = definition
         self._tokenizer = tokenizer
-        self._conversation = conversation
-        self._context = _context_for(conversation)
+        self._actions = Actions(tokenizer)
+        self._context = _context_of(self.request)
         target = self._construct(parameters) if definition.is_class else None
         self._handlers = {
-            event: _bound(handler, target, tokenizer)
-            for event, handler in definition.handlers.items()
+            event: self._bound(handler, target) for event, handler in definition.handlers.items()
         }
+        parts = self._parts(target)
         contained = self._contained(target, within)
-        self.parts: tuple[InProcessMod, ...] = (self, *contained)
         self.max_backtrack = longest_hold(
-            (definition.max_backtrack, *(part.max_backtrack for part in contained))
+            (
+                self._own_max_backtrack(target),
+                *(part.part_max_backtrack for part in parts),
+                *(mod.max_backtrack for mod in contained),
+            )
+        )
+        self.instances: tuple[ModInstance, ...] = (
+            *parts,
+            self,
+            *(instance for mod in contained for instance in mod.instances),
         )
 
     def listens_to(self, event_type: type[Event]) -> bool:
-        """Whether it has a handler for events of this type."""
+        """True if the mod has a handler of its own for events of this type."""
         return event_type in self._handlers
 
     def ask(self, event: Event) -> object:
         """Call the handler of this event's type.
 
         Raises:
-            ModRaisedError: The handler raised; what it raised is the cause, whatever it was.
+            ModRaisedError: The handler raised; the exception is its cause.
+        """
+        function, arguments = self._handlers[type(event)]
+        return self.handle(event, function, *arguments)
+
+    def handle(self, event: Event, function: Callable[..., object], *arguments: object) -> object:
+        """Call a handler of the mod or of a part, with the logits that the mod declares.
+
+        Raises:
+            ModRaisedError: The handler raised; the exception is its cause.
         """
         event_type = type(event)
         if isinstance(event, ForwardPass):
             event = held_to(self._definition.logits, event, mod=self.name)
-        function, behind = self._handlers[event_type]
-        return self._call(function, event_type.__name__, event.step, event, *behind)
+        return self.call(function, event_type.__name__, event.step, event, *arguments)
 
-    def _contained(
-        self, target: Any, within: Sequence[ModDefinition]
-    ) -> tuple["InProcessMod", ...]:
-        """Instances of the mods that it contains, and of those that they contain."""
-        if not self._definition.is_container:
-            return ()
-        within = (*within, self._definition)
-        if any(outer.target is self._definition.target for outer in within[:-1]):
-            chain = " > ".join(definition.name for definition in within)
-            raise ModDefinitionError(f"mod {self.name!r} contains itself: {chain}", mod=self.name)
-        uses = self._uses(self._call(target.mods, "mods", 0))
-        instances = [
-            InProcessMod(
-                use.definition,
-                use.parameters,
-                tokenizer=self._tokenizer,
-                conversation=self._conversation,
-                name=f"{self.name}/{use.definition.name}",
-                within=within,
-            )
-            for use in uses
-        ]
-        return tuple(part for instance in instances for part in instance.parts)
+    def call(self, function: Callable[..., T], where: str, step: int, *args: object) -> T:
+        """Call the author's code in the mod's context, and time it.
 
-    def _uses(self, contained: object) -> Sequence[ModUse]:
-        """What `mods` returned. Whatever is wrong with it, this mod is at fault."""
-        try:
-            return uses_of(contained, name=self.name)
-        except Exception as exc:
-            raise _raised(self.name, "mods", 0, exc) from exc
-
-    def _construct(self, parameters: Mapping[str, Any]) -> object:
-        cls = self._definition.target
-        instance = cls.__new__(cls)
-        for key, value in parameters.items():
-            setattr(instance, key, value)
-        self._call(instance.__init__, "__init__", 0)
-        if hasattr(cls, PREPARE):
-            self._call(instance.prepare, PREPARE, 0, self._tokenizer)
-        return instance
-
-    def _call(self, function: Callable[..., T], where: str, step: int, *args: object) -> T:
+        Raises:
+            ModRaisedError: It raised.
+            RequestError: It raised this before the first event.
+        """
         started = time.perf_counter()
         try:
             return self._context.run(function, *args)
@@ -192,27 +184,124 @@ class InProcessMod:
         finally:
             self.seconds += time.perf_counter() - started
 
+    def _construct(self, parameters: Mapping[str, Any]) -> object:
+        cls = self._definition.target
+        instance = cls.__new__(cls)
+        for key, value in parameters.items():
+            setattr(instance, key, value)
+        self.call(instance.__init__, "__init__", 0)
+        if hasattr(cls, PREPARE):
+            self.call(instance.prepare, PREPARE, 0, self._tokenizer)
+        return instance
 
-def _context_for(conversation: Conversation) -> Context:
-    """What a mod's code runs in: it knows its own request's conversation, and nobody else's.
+    def _bound(
+        self, handler: Handler, target: object | None
+    ) -> tuple[Callable[..., object], tuple[object, ...]]:
+        """A handler's function, and its arguments after the event."""
+        function = handler.function
+        if target is not None:
+            function = function.__get__(target)  # type: ignore[attr-defined]  # plain functions are descriptors
+        arguments = (
+            (self._actions, self._tokenizer) if handler.takes_tokenizer else (self._actions,)
+        )
+        return function, arguments
 
-    It also keeps, for as long as the instance lives, what objects that requests share make for
-    this one.
-    """
+    def _own_max_backtrack(self, target: Any) -> int | None:
+        """The declared number of tokens, or that of the instance's attribute or property."""
+        definition = self._definition
+        struct = definition.parameters
+        if struct is None or _MAX_BACKTRACK in struct.__struct_fields__:
+            return definition.max_backtrack
+        value = self.call(
+            lambda: getattr(target, _MAX_BACKTRACK, definition.max_backtrack), _MAX_BACKTRACK, 0
+        )
+        if problem := check_max_backtrack(value):
+            raise ModDefinitionError(f"mod {self.name!r}: {problem}", mod=self.name)
+        return value
+
+    def _parts(self, target: Any) -> list["_PartInstance"]:
+        if not self._definition.has_parts:
+            return []
+        returned: object = self.call(target.parts, PARTS, 0)
+        if not isinstance(returned, Iterable) or isinstance(returned, str | bytes):
+            raise ModDefinitionError(
+                f"mod {self.name!r}: `{PARTS}()` returned {returned!r:.80}; it returns a list of "
+                "parts",
+                mod=self.name,
+            )
+        parts = cast(Iterable[Follower], returned)
+        return [_PartInstance(self, part, self._actions, self._tokenizer) for part in parts]
+
+    def _contained(self, target: Any, within: Sequence[ModDefinition]) -> list["InProcessMod"]:
+        if not self._definition.is_container:
+            return []
+        within = (*within, self._definition)
+        if any(outer.target is self._definition.target for outer in within[:-1]):
+            chain = " > ".join(definition.name for definition in within)
+            raise ModDefinitionError(f"mod {self.name!r} contains itself: {chain}", mod=self.name)
+        return [
+            InProcessMod(
+                use.definition,
+                use.parameters,
+                tokenizer=self._tokenizer,
+                request=self.request,
+                name=f"{self.name}/{use.definition.name}",
+                within=within,
+            )
+            for use in self._uses(self.call(target.mods, CONTAINER, 0))
+        ]
+
+    def _uses(self, contained: object) -> Sequence[ModUse]:
+        """Validate the return value of `mods`, with this mod as the one at fault."""
+        try:
+            return uses_of(contained, name=self.name)
+        except Exception as exc:
+            raise _raised(self.name, CONTAINER, 0, exc) from exc
+
+
+class _PartInstance:
+    """A part of a mod, as an instance that acts under the mod's name."""
+
+    def __init__(
+        self, owner: InProcessMod, part: Follower, actions: Actions, tokenizer: Tokenizer
+    ) -> None:
+        methods = followed_events(part)
+        if not methods and not isinstance(cast(object, part), Follower):
+            raise ModDefinitionError(
+                f"mod {owner.name!r}: `{PARTS}()` returned a part {part!r:.60} that has none of "
+                f"the methods {', '.join(FOLLOWED)}",
+                mod=owner.name,
+            )
+        self.name = owner.name
+        self.instances = (self,)
+        self._owner = owner
+        self._arguments = (actions, tokenizer)
+        self._handlers: dict[type[Event], Callable[..., object]] = {
+            event: getattr(part, name) for event, name in methods.items()
+        }
+        if hasattr(part, PREPARE):
+            owner.call(part.prepare, PREPARE, 0, tokenizer)
+        #: Of this part alone; `max_backtrack` is what the whole mod may backtrack.
+        self.part_max_backtrack: int | None = owner.call(
+            lambda: getattr(part, _MAX_BACKTRACK, 0), _MAX_BACKTRACK, 0
+        )
+
+    @property
+    def max_backtrack(self) -> int | None:
+        return self._owner.max_backtrack
+
+    def listens_to(self, event_type: type[Event]) -> bool:
+        return event_type in self._handlers
+
+    def ask(self, event: Event) -> object:
+        return self._owner.handle(event, self._handlers[type(event)], *self._arguments)
+
+
+def _context_of(request: RequestContext) -> Context:
+    """The `contextvars.Context` of a mod's code, in which `request` is the current one."""
     context = copy_context()
-    context.run(set_conversation, conversation)
-    context.run(hold_in, [])
+    context.run(set_current_request, request)
     return context
-
-
-def _bound(
-    handler: Handler, target: object | None, tokenizer: Tokenizer
-) -> tuple[Callable[..., object], tuple[object, ...]]:
-    """A handler's function, and its arguments behind the event."""
-    function = handler.function
-    if target is not None:
-        function = function.__get__(target)  # type: ignore[attr-defined]  # plain functions are descriptors
-    return function, (ACTIONS, tokenizer) if handler.takes_tokenizer else (ACTIONS,)
 
 
 def _is_main_thread() -> bool:
@@ -232,7 +321,7 @@ def _raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """Where in the mod it was raised: its innermost line, or any if it has none."""
+    """The mod's innermost line of a traceback, or the innermost of all if it has none."""
     frames = [
         (frame.f_globals.get("__name__", ""), frame.f_code.co_filename, line)
         for frame, line in traceback.walk_tb(trace)

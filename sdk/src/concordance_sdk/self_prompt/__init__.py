@@ -2,12 +2,12 @@
 
     from concordance_sdk.self_prompt import EraseMode, SelfPrompt
 
-The prompt is put there without the model, the answer is written under a constraint, and what is
-not to stay is taken back, from the text and from the model's context.
+The prompt is forced into the completion, the answer is sampled under a constraint, and what should
+not stay is erased, from the text and from the KV cache.
 """
 
 from concordance_sdk.self_prompt.builtin import self_prompt_mod
-from concordance_sdk.self_prompt.erase import EraseMode
+from concordance_sdk.self_prompt.edit import EraseMode
 from concordance_sdk.self_prompt.run import SelfPromptRun
 from concordance_sdk.self_prompt.self_prompt import SelfPrompt
 

@@ -3,15 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from concordance_shared import Action, Added, Event, ForwardPass, Prefilled
-
-from concordance_sdk.action_builder import Actions
 from concordance_sdk.constraints import Constraint
 from concordance_sdk.mod import mod
-from concordance_sdk.self_prompt.erase import EraseMode
-from concordance_sdk.self_prompt.parts import Prompt
-from concordance_sdk.self_prompt.self_prompt import SelfPrompt
-from concordance_sdk.tokenizer import Tokenizer
+from concordance_sdk.self_prompt.edit import EraseMode
+from concordance_sdk.self_prompt.self_prompt import Prompt, SelfPrompt
 
 
 def self_prompt_mod(
@@ -24,23 +19,23 @@ def self_prompt_mod(
     mask_value: float | None = None,
     name: str = "self_prompt",
 ) -> Any:
-    """Make a mod that asks a self-prompt where the completion begins.
+    """Make a mod that asks a self-prompt at the start of the completion.
 
-    Its arguments are those of `SelfPrompt`. In a stream, one that erases holds all back until the
-    request ends.
+    Its arguments are those of `SelfPrompt`. A stream holds everything back until the request ends
+    if the self-prompt erases.
 
     Args:
-        prompt: What is put there.
-        strategy: What the answer may be.
-        completion: Text that is written behind the answer.
-        erase: What is taken back once there is an answer.
-        argmax_sampling: Take the likeliest of the allowed tokens.
+        prompt: The text or token ids to insert.
+        strategy: The texts that the answer may be.
+        completion: Text to write after the answer.
+        erase: What to remove once there is an answer.
+        argmax_sampling: Take the top allowed token.
         mask_value: Not needed.
-        name: What requests call the mod.
+        name: The name that requests use.
 
     Raises:
-        ConstraintError: The prompt, the completion or the strategy is none.
-        ModDefinitionError: The name is none that a request could say.
+        ConstraintError: The prompt, the completion or the strategy is of a wrong type.
+        ModDefinitionError: The name is not one that requests can use.
 
     Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
@@ -59,11 +54,12 @@ def self_prompt_mod(
         argmax_sampling=argmax_sampling,
         mask_value=mask_value,
     )
-    is_erased = EraseMode(erase) is not EraseMode.NONE
 
-    @mod(name=name, on=[Prefilled, ForwardPass, Added], max_backtrack=None if is_erased else 1)
-    def handler(event: Event, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Asks a self-prompt where the completion begins."""
-        return self_prompt.handle_event(event, actions, tokenizer)
+    @mod(name=name, max_backtrack=0)
+    class Mod:
+        """Asks a self-prompt at the start of the completion."""
 
-    return handler
+        def parts(self) -> list[SelfPrompt]:
+            return [self_prompt]
+
+    return Mod

@@ -1,35 +1,41 @@
-"""Asks the model a question in the middle of its own completion."""
+"""A self-prompt: a question to the model in the middle of its own completion."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from concordance_shared import (
     Action,
     Added,
+    ConstraintError,
     Event,
     Finished,
     ForwardPass,
     Prefilled,
 )
+from msgspec import Struct
+from msgspec.structs import replace
 
 from concordance_sdk.action_builder import Actions
-from concordance_sdk.constraints import Constraint, compile_constraint
+from concordance_sdk.constraints import ChoicesStrat, Constraint, ListStrat, compile_constraint
+from concordance_sdk.constraints.compiled import CompiledConstraint
 from concordance_sdk.constraints.constraint import require_constraint
+from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Part, literal
+from concordance_sdk.follower import Follower
 from concordance_sdk.per_request import PerRequest
-from concordance_sdk.self_prompt.ended import ended
-from concordance_sdk.self_prompt.erase import EraseMode
-from concordance_sdk.self_prompt.parts import Prompt, completion_of, prompt_of, with_choices
+from concordance_sdk.self_prompt.edit import EraseMode
 from concordance_sdk.self_prompt.run import SelfPromptRun
 from concordance_sdk.tokenizer import Tokenizer
 
+#: A prompt as text, as token ids, or as a mapping with one of them.
+Prompt = str | Sequence[int] | Mapping[str, Any]
 
-class SelfPrompt:
-    """A prompt that is put into the completion, an answer under a constraint, and what stays.
 
-    Defined once, asked in any number of requests; each has an answer of its own, which goes when
-    the request goes. Hand it every event of a request with `handle_event`, or `ForwardPass` and
-    `Added` with the methods of their names, and return what it answers. After its answer the
-    completion goes on freely.
+class SelfPrompt(Follower):
+    """A prompt forced into the completion, an answer under a constraint, and what of them stays.
+
+    Defined once, asked in any number of requests; each request has its own answer, which is freed
+    with the request. List it in the `parts` of a class mod; or, in a function mod, return
+    `handle_event(...)` for every event. After the answer the completion continues freely.
 
     Examples:
         >>> from concordance_sdk import Finished, mod
@@ -41,12 +47,14 @@ class SelfPrompt:
         ...     erase=EraseMode.ALL,
         ... )
         >>> answers = []
-        >>> @mod
-        ... def judge(event, actions, tokenizer):
-        ...     if isinstance(event, Finished):
+        >>> @mod(max_backtrack=None)
+        ... class Judge:
+        ...     def parts(self):
+        ...         return [polite]
+        ...
+        ...     def finished(self, event, actions):
         ...         answers.append(polite.answer(event.request_id))
-        ...     return polite.handle_event(event, actions, tokenizer)
-        >>> play(judge, script="no").text, answers
+        >>> play(Judge, script="no").text, answers
         ('no', ['no'])
     """
 
@@ -63,38 +71,51 @@ class SelfPrompt:
         """Define a self-prompt.
 
         Args:
-            prompt: What is put there: a text, token ids, or a mapping that has one of them as
-                `text` or `tokens`. Special tokens are recognised where a text spells them.
-            strategy: What the answer may be.
-            completion: Text that is written behind the answer; also a mapping that has it as
-                `suffix`. A model that could go on ends its answer by it.
-            erase: What is taken back, from text and context, once there is an answer.
-            argmax_sampling: Take the likeliest of the allowed tokens, whatever the temperature.
-            mask_value: Not needed: what is not allowed is never sampled. Mods written for other
-                engines give one.
+            prompt: A text, token ids, or a mapping that has one of them as `text` or `tokens`.
+                Special tokens are recognised where a text spells them.
+            strategy: The texts that the answer may be.
+            completion: Text to write after the answer; also a mapping that has it as `suffix`. It
+                ends an answer that could continue.
+            erase: What to remove, from text and KV cache, once there is an answer.
+            argmax_sampling: Take the top allowed token, whatever the temperature.
+            mask_value: Not needed: tokens that are not allowed are never sampled. Mods written for
+                other engines give one.
 
         Raises:
-            ConstraintError: The prompt, the completion or the strategy is none.
+            ConstraintError: The prompt, the completion or the strategy is of a wrong type.
         """
         del mask_value
         require_constraint(strategy, "the strategy of a SelfPrompt")
         self._prompt = prompt_of(prompt)
         self._strategy = strategy
-        self._completion = completion_of(completion)
+        self._completion = _completion_of(completion)
         self._erase = EraseMode(erase)
         self._argmax_sampling = argmax_sampling
         self._asked: PerRequest[_Asked] = PerRequest(lambda _: _Asked(self._strategy))
 
+    @property
+    def max_backtrack(self) -> int | None:
+        """Tokens that a stream holds back: all if it erases, else an end-of-sequence token."""
+        return 1 if self._erase is EraseMode.NONE else None
+
     def start(self, tokenizer: Tokenizer) -> SelfPromptRun:
-        """Begin to ask, by hand: for mods that keep each asking themselves.
+        """Start a run by hand, for mods that keep the runs themselves.
 
         Raises:
             ConstraintError: The strategy cannot be enforced with this tokenizer.
         """
         return self._run(self._strategy, tokenizer)
 
+    def prepare(self, tokenizer: Tokenizer) -> None:
+        """Compile the strategy, which is cached.
+
+        Raises:
+            ConstraintError: The strategy cannot be enforced with this tokenizer.
+        """
+        self._compiled(self._strategy, tokenizer)
+
     def handle_event(self, event: Event, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Answer any event of a request.
+        """Handle any event of a request, for function mods.
 
         Raises:
             ConstraintError: The strategy cannot be enforced with this tokenizer, or another mod
@@ -102,60 +123,61 @@ class SelfPrompt:
         """
         match event:
             case Prefilled():
-                return self.handle_prefilled(event, tokenizer)
+                return self.prefilled(event, actions, tokenizer)
             case ForwardPass():
-                return self.handle_forward_pass(event, actions, tokenizer)
+                return self.forward_pass(event, actions, tokenizer)
             case Added():
-                return self.handle_added(event, actions, tokenizer)
+                return self.added(event, actions, tokenizer)
             case Finished():
                 self._asked.release(event.request_id)
                 return None
             case _:
                 return None
 
-    def handle_prefilled(self, event: Prefilled, tokenizer: Tokenizer) -> None:
-        """Compile the strategy before the model reads the prompt; may be left out.
+    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
+        """Compile the strategy before the prompt is processed; optional.
 
         Raises:
             ConstraintError: The strategy cannot be enforced with this tokenizer.
         """
+        del actions
         self._running(event.request_id, tokenizer)
 
-    def handle_forward_pass(
+    def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
     ) -> Action | None:
-        """Put the prompt there, or say what the model may decide between.
+        """Force the prompt, or mask the logits of the answer.
 
         Raises:
             ConstraintError: The strategy cannot be enforced with this tokenizer.
         """
         run = self._running(event.request_id, tokenizer)
-        if run.waits(event.request_id, event.step):
+        if run.waits(event.step):
             return None
         edit = run.before(event.step)
         return edit.action(actions) if edit or run.is_complete else run.masked(actions)
 
-    def handle_added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Follow the answer: what must come next, or what is erased when it has ended.
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """Follow the answer: force the tokens that must follow, or erase once it has ended.
 
         Raises:
-            ConstraintError: Another mod put tokens there that the answer cannot have.
+            ConstraintError: Another mod put tokens there that the answer does not allow.
         """
         del tokenizer
         run = self._run_of(event.request_id)
         return run.behind(event.step, event.added_tokens).action(actions) if run else None
 
     def is_complete(self, request_id: str) -> bool:
-        """Whether a request has its answer."""
+        """True if the request has its answer."""
         return self.answer(request_id) is not None
 
     def answer(self, request_id: str) -> str | None:
-        """The answer of a request that runs; `None` before there is one."""
+        """The answer of a running request; `None` before there is one."""
         run = self._run_of(request_id)
         return run.text if run else None
 
     def value(self, request_id: str) -> Any:
-        """What the answer of a request means; `None` before there is one."""
+        """The value of a request's answer, such as parsed JSON; `None` before there is one."""
         run = self._run_of(request_id)
         return run.value if run else None
 
@@ -172,23 +194,23 @@ class SelfPrompt:
         request_id: str | None = None,
         idx: int | None = None,
     ) -> None:
-        """Give other choices, if the answer is one of several texts.
+        """Replace the choices of a strategy made of choices.
 
         Args:
-            responses: The choices from now on.
-            request_id: For this request only, which is then asked anew; for all that have not
-                begun to ask, if left out.
-            idx: Which element of a list it is whose choices change; needed for a fixed tuple.
+            responses: The new choices.
+            request_id: For this request only, which then asks again; by default, for all requests
+                that have not started to ask.
+            idx: The index of the element whose choices change, if the strategy is a fixed tuple.
 
         Raises:
             ConstraintError: The strategy is not made of choices, or there are none.
         """
         choices = list(responses or ())
         if request_id is None:
-            self._strategy = with_choices(self._strategy, choices, idx)
+            self._strategy = _with_choices(self._strategy, choices, idx)
         else:
             asked = self._asked[request_id]
-            asked.strategy, asked.run = with_choices(asked.strategy, choices, idx), None
+            asked.strategy, asked.run = _with_choices(asked.strategy, choices, idx), None
 
     def _run_of(self, request_id: str) -> SelfPromptRun | None:
         asked = self._asked.get(request_id)
@@ -201,13 +223,41 @@ class SelfPrompt:
         return asked.run
 
     def _run(self, strategy: Constraint, tokenizer: Tokenizer) -> SelfPromptRun:
-        prompt, completion = self._prompt, self._completion
+        prompt = self._prompt
         return SelfPromptRun(
             tokenizer.encode(prompt) if isinstance(prompt, str) else prompt,
-            compile_constraint(ended(strategy, completion), tokenizer),
+            self._compiled(strategy, tokenizer),
             erase=self._erase,
             argmax_sampling=self._argmax_sampling,
         )
+
+    def _compiled(self, strategy: Constraint, tokenizer: Tokenizer) -> CompiledConstraint:
+        # A list with `end_with` has its own suffix.
+        has_end = isinstance(strategy, ListStrat) and strategy.end_with
+        if self._completion and not has_end:
+            strategy = Ended(strategy, self._completion)
+        return compile_constraint(strategy, tokenizer)
+
+
+class Ended(Struct, frozen=True):
+    """A constraint followed by a suffix, which ends an answer that could continue."""
+
+    strategy: Constraint
+    completion: str
+
+    def write(self, grammar: GrammarBuilder) -> Part:
+        """The grammar of the answer and the suffix."""
+        part = grammar.sequence([self.strategy.write(grammar), literal(self.completion)])
+        assert part is not None
+        return part
+
+    def answer(self, text: str) -> str:
+        """The answer, without the suffix."""
+        return self.strategy.answer(text.removesuffix(self.completion))
+
+    def value(self, text: str) -> Any:
+        """The value of the answer."""
+        return self.strategy.value(text.removesuffix(self.completion))
 
 
 class _Asked:
@@ -217,3 +267,57 @@ class _Asked:
         self.strategy = strategy
         self.run: SelfPromptRun | None = None
         self.tokenizer: Tokenizer | None = None
+
+
+def prompt_of(prompt: object) -> str | list[int]:
+    """Normalize a prompt to text or token ids.
+
+    Raises:
+        ConstraintError: It is neither.
+    """
+    if isinstance(prompt, Mapping):
+        given = cast(Mapping[str, Any], prompt)
+        prompt = given.get("tokens", given.get("text"))
+    if prompt is None or isinstance(prompt, str):
+        return prompt or ""
+    if isinstance(prompt, Sequence) and all(isinstance(i, int) for i in cast(list[object], prompt)):
+        return list(cast(Sequence[int], prompt))
+    raise ConstraintError(
+        "the prompt of a SelfPrompt is a text, a list of token ids, or a mapping with one of them "
+        f"as 'text' or 'tokens', not {prompt!r:.60}"
+    )
+
+
+def _completion_of(completion: object) -> str:
+    if isinstance(completion, Mapping):
+        given = cast(Mapping[str, Any], completion)
+        completion = given.get("suffix") if given.get("force", True) else None
+    if completion is None or isinstance(completion, str):
+        return completion or ""
+    raise ConstraintError(
+        "the completion of a SelfPrompt is a text, or a mapping with it as 'suffix', not "
+        f"{completion!r:.60}"
+    )
+
+
+def _with_choices(strategy: Constraint, choices: list[str], idx: int | None) -> Constraint:
+    match strategy:
+        case ChoicesStrat():
+            return ChoicesStrat(choices)
+        case ListStrat(elements) if strategy.is_tuple:
+            fixed = list(cast(Sequence[Constraint], elements))
+            if idx is None or not 0 <= idx < len(fixed):
+                raise ConstraintError(
+                    f"`idx` is {idx}; the strategy has {len(fixed)} elements, and `idx`, counted "
+                    "from 0, selects the one whose choices change"
+                )
+            fixed[idx] = _with_choices(fixed[idx], choices, None)
+            return replace(strategy, elements=fixed)
+        case ListStrat(elements):
+            element = cast(Constraint, elements)
+            return replace(strategy, elements=_with_choices(element, choices, None))
+        case _:
+            raise ConstraintError(
+                "refresh_responses changes a ChoicesStrat, or one in a ListStrat, not "
+                f"{strategy!r:.60}"
+            )

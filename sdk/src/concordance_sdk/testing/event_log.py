@@ -22,7 +22,7 @@ class EventLog:
         """Create an empty log."""
         self.events: list[Event] = []
         self.num_generated = 0
-        self.parts = (self,)
+        self.instances = (self,)
 
     def listens_to(self, event_type: type[Event]) -> bool:  # noqa: ARG002
         """Return True for every event."""

@@ -13,6 +13,7 @@ from concordance_sdk.host.dispatch import ModDispatch
 from concordance_sdk.host.instance import InProcessMod
 from concordance_sdk.host.request_state import RequestState
 from concordance_sdk.mod import definition_of
+from concordance_sdk.request_context import RequestContext
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
 from concordance_sdk.testing.event_log import EventLog, lines_of
 from concordance_sdk.testing.played import Played, numbered
@@ -90,13 +91,9 @@ class Playing:
             eos_id=min(tokenizer.eos_token_ids),
             resumes=scene.resumes,
         )
+        request = RequestContext(scene.conversation)
         instances = [
-            InProcessMod(
-                used.definition,
-                used.parameters,
-                tokenizer=tokenizer,
-                conversation=scene.conversation,
-            )
+            InProcessMod(used.definition, used.parameters, tokenizer=tokenizer, request=request)
             for used in mods
         ]
         hold = longest_hold(mod.max_backtrack for mod in instances)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from concordance_shared import Added, Backtrack, Event, ForwardPass, Prefilled, Sampled
 from msgspec import Struct
 
-from concordance_sdk.action_builder import Actions
+from concordance_sdk.action_builder import Actions, end_token_id
 from concordance_sdk.composed import ComposingEncoder
 from concordance_sdk.tokenizer import Tokenizer, detokenizer_of
 
@@ -217,7 +217,7 @@ class CompletionText:
         """
         cut = self.cut(at)
         tokens = self.encode(cut.before, kept=cut.kept)
-        return actions.backtrack(cut.num_tokens, [*tokens, min(self.tokenizer.eos_token_ids)])
+        return actions.backtrack(cut.num_tokens, [*tokens, end_token_id(self.tokenizer)])
 
     def encode(self, text: str, *, kept: int | None = None) -> list[int]:
         """Return token ids that add exactly `text` to the completion.

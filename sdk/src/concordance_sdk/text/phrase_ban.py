@@ -1,34 +1,32 @@
-"""Phrases that a completion must not hold: taken back, and not begun at that place again."""
+"""Phrases banned from a completion: backtracked over, and not begun at that position again."""
 
 from collections.abc import Sequence
 
-from concordance_shared import Added, AdjustedLogits, Backtrack, ForwardPass
+from concordance_shared import Added, AdjustedLogits, Backtrack, ForwardPass, Prefilled
 
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.follower import Follower
 from concordance_sdk.text.completion_text import CompletionText
-from concordance_sdk.text.phrases import PhraseWatch
+from concordance_sdk.text.phrases import PhraseWatch, max_backtrack_for
 from concordance_sdk.tokenizer import Tokenizer
 
 
-class PhraseBan:
-    """Takes a banned phrase back to the token that it began with, and masks that token there.
+class PhraseBan(Follower):
+    """Part of a mod that backtracks over a banned phrase and masks its first token there.
 
-    It says everything else as it would: tokens are masked only where they led into the phrase, and
-    only as long as what stands before that place is the same.
+    Tokens are masked only at positions where they led into a phrase, and only while the text
+    before that position stays the same.
+
+    Attributes:
+        text: The completion, which the ban follows.
 
     Examples:
         >>> from concordance_sdk import mod
         >>> from concordance_sdk.testing import play
         >>> @mod
         ... class NoCats:
-        ...     def __init__(self):
-        ...         self.ban = PhraseBan(["cat"])
-        ...
-        ...     def forward_pass(self, event, actions, tokenizer):
-        ...         return self.ban.mask(event, actions, tokenizer)
-        ...
-        ...     def added(self, event, actions, tokenizer):
-        ...         return self.ban.take_back(event, actions, tokenizer)
+        ...     def parts(self):
+        ...         return [PhraseBan(["cat"])]
         >>> "cat" in play(NoCats, script="a cat").text
         False
     """
@@ -39,9 +37,9 @@ class PhraseBan:
         """Ban phrases.
 
         Args:
-            phrases: What must not be said, at least one.
-            ignore_case: Whether `Cat` is `cat`.
-            whole_words: Whether `cat` may stand in `category`.
+            phrases: At least one.
+            ignore_case: True if `cat` also bans `Cat`.
+            whole_words: True if `cat` is allowed inside `category`.
 
         Raises:
             ValueError: There is no phrase, or an empty one.
@@ -50,20 +48,31 @@ class PhraseBan:
         self._watch = PhraseWatch(
             self.text, phrases, ignore_case=ignore_case, whole_words=whole_words
         )
+        self._max_backtrack = max_backtrack_for(phrases)
         self._masked: dict[int, set[int]] = {}  # position -> tokens that began a phrase there
 
-    def mask(
+    @property
+    def max_backtrack(self) -> int:
+        """Tokens that a stream holds back: those of the longest phrase, at least the default."""
+        return self._max_backtrack
+
+    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
+        """Record the token budget, at which a word at the end is complete."""
+        del actions
+        self.text.follow(event, tokenizer)
+
+    def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
     ) -> AdjustedLogits | None:
-        """The answer to `ForwardPass`: mask what led into a phrase at this position before."""
+        """Mask the tokens that led into a phrase at this position before."""
         self.text.follow(event, tokenizer)
-        self._forget_behind(event.step)
+        self._drop_masks_after(event.step)
         masked = self._masked.get(event.step)
         return actions.adjust_logits(ban=sorted(masked)) if masked else None
 
-    def take_back(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Backtrack | None:
-        """The answer to `Added`: take a phrase back that has just become complete."""
-        self._forget_behind(event.step)
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Backtrack | None:
+        """Backtrack over a phrase that is now complete."""
+        self._drop_masks_after(event.step)
         self.text.follow(event, tokenizer)
         match = self._watch.find()
         if match is None:
@@ -72,7 +81,6 @@ class PhraseBan:
         self._masked.setdefault(match.cut.kept, set()).add(first)
         return actions.backtrack(match.cut.num_tokens)
 
-    def _forget_behind(self, position: int) -> None:
-        """Behind a place where the completion changed, nothing is as it was."""
+    def _drop_masks_after(self, position: int) -> None:
         for stale in [p for p in self._masked if p > position]:
             del self._masked[stale]

@@ -7,7 +7,11 @@ from concordance_shared import Backtrack
 from msgspec import Struct
 
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.definition import DEFAULT_MAX_BACKTRACK
 from concordance_sdk.text.completion_text import CompletionText, Cut
+
+#: UTF-8 bytes of the longest character: the one after a phrase shows whether a word is complete.
+_MAX_CHAR_BYTES = 4
 
 
 class PhraseMatch(Struct, frozen=True, kw_only=True):
@@ -190,3 +194,17 @@ def replace_last(
     if at < 0:
         return None
     return completion.rewrite(at, text + whole[at + len(phrase) :], actions)
+
+
+def max_backtrack_for(phrases: Sequence[str]) -> int:
+    """Tokens that a stream has to hold back for a mod that backtracks over phrases.
+
+    A token may be a single byte, so that is the bytes of the longest phrase and of the character
+    after it; at least the default.
+
+    Examples:
+        >>> max_backtrack_for(["###"]), max_backtrack_for(["x" * 40])
+        (32, 44)
+    """
+    longest = max(len(phrase.encode()) for phrase in phrases) + _MAX_CHAR_BYTES
+    return max(longest, DEFAULT_MAX_BACKTRACK)

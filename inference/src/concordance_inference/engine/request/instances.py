@@ -1,6 +1,7 @@
 """Creates the instances of a request's mods."""
 
 from concordance_sdk.host.instance import InProcessMod
+from concordance_sdk.request_context import RequestContext
 from concordance_shared import ModTimeoutError
 
 from concordance_inference.engine.config import ModelTraits
@@ -18,7 +19,8 @@ def make_instances(request: GenerationRequest, traits: ModelTraits) -> tuple[InP
         ModError: A mod raised.
         RequestError: A mod rejected the request.
     """
-    return tuple(_instance(call, request, traits) for call in request.mods)
+    shared = RequestContext(request.conversation)
+    return tuple(_instance(call, shared, traits) for call in request.mods)
 
 
 def make_instances_within(
@@ -35,25 +37,26 @@ def make_instances_within(
         ModError: A mod raised, or was not ready in time.
         RequestError: A mod rejected the request.
     """
-    return tuple(_instance_within(seconds, call, request, traits) for call in request.mods)
+    shared = RequestContext(request.conversation)
+    return tuple(_instance_within(seconds, call, shared, traits) for call in request.mods)
 
 
 def _instance_within(
-    seconds: float, call: ModCall, request: GenerationRequest, traits: ModelTraits
+    seconds: float, call: ModCall, shared: RequestContext, traits: ModelTraits
 ) -> InProcessMod:
     try:
-        return run_within(seconds, lambda: _instance(call, request, traits))
+        return run_within(seconds, lambda: _instance(call, shared, traits))
     except TimeLimitError as exc:
         raise ModTimeoutError(
             f"mod {call.name!r} was not ready in time: {exc}", mod=call.name
         ) from exc
 
 
-def _instance(call: ModCall, request: GenerationRequest, traits: ModelTraits) -> InProcessMod:
+def _instance(call: ModCall, shared: RequestContext, traits: ModelTraits) -> InProcessMod:
     return InProcessMod(
         call.definition,
         call.parameters,
         tokenizer=traits.tokenizer,
-        conversation=request.conversation,
+        request=shared,
         name=call.name,
     )

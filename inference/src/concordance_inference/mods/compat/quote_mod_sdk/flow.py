@@ -14,10 +14,9 @@ from typing import Any, Generic, Protocol, Self, TypeVar, cast, runtime_checkabl
 
 from concordance_sdk import flow
 from concordance_sdk.flow import RouteKind
-from concordance_sdk.flow.pending_edit import PendingEdit
 from concordance_sdk.flow.question import FlowQuestion as _AnyQuestion
-from concordance_sdk.flow.routes import RouteBudget, leading_on
-from concordance_sdk.flow.run import FlowRun
+from concordance_sdk.flow.routes import RouteBudget, errors_of
+from concordance_sdk.flow.run import FlowRun, PendingEdit
 from concordance_sdk.per_request import PerRequest
 from concordance_sdk.self_prompt import EraseMode
 from msgspec.structs import force_setattr
@@ -29,7 +28,7 @@ from concordance_inference.mods.compat.quote_mod_sdk.events import (
     ModEvent,
     Prefilled,
 )
-from concordance_inference.mods.compat.quote_mod_sdk.positions import Positions
+from concordance_inference.mods.compat.quote_mod_sdk.positions import Positions, is_by_hand
 from concordance_inference.mods.compat.quote_mod_sdk.self_prompt import SelfPrompt
 from concordance_inference.mods.compat.quote_mod_sdk.self_prompt_run import OlderRun
 
@@ -261,13 +260,16 @@ class _Run(FlowRun[Any]):
         edit = self._asked.behind(event.step, event.added_tokens)
         return None if self._asked.is_complete else edit.action(actions)
 
+    def _may_begin(self, event: Any) -> bool:
+        return event.is_by_hand or super()._may_begin(event)
+
     def go_to(self, target: Any) -> None:
         """Continue with a target, even in the middle of a question."""
         self._asked = None
         self._pending = RouteBudget(self.state).resolve(target, self._question)
         self.is_finished = False
 
-    def _past_what_is_known(
+    def _past_known_answers(
         self, route: flow.FlowRoute, budget: RouteBudget[Any]
     ) -> flow.FlowRoute:
         """Follow a route past questions with auto-answers."""
@@ -293,7 +295,7 @@ class _Run(FlowRun[Any]):
             self.state.answers[question.name] = answer
             for assign in question.assignments:
                 assign(self.state, answer)
-        with leading_on(question):
+        with errors_of(question):
             return budget.resolve(question.target_after(answer, self.state), question)
 
     def _say(self, text: str, edit: PendingEdit) -> Any:
@@ -433,7 +435,7 @@ class _Placed:
     """An event at its position in the completion."""
 
     def __init__(self, event: Any, positions: Positions) -> None:
-        self.request_id = positions.turns_of(event)
+        self.is_by_hand = is_by_hand(event)
         self.step = positions.of(event)
         self.added_tokens: list[int] = getattr(event, "added_tokens", [])
 

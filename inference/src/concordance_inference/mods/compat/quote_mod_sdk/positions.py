@@ -6,6 +6,11 @@ from concordance_inference.mods.compat.quote_mod_sdk.action_types import Backtra
 from concordance_inference.mods.compat.quote_mod_sdk.events import Added, ModEvent, position_of
 
 
+def is_by_hand(event: ModEvent) -> bool:
+    """True for an event that no engine raised: other parts of the request do not exclude it."""
+    return position_of(event) is None
+
+
 class Positions:
     """Tracks the completion length of requests whose events a test or another mod creates.
 
@@ -25,14 +30,6 @@ class Positions:
         if isinstance(event, Added):
             self._ends[event.request_id] = end + len(event.added_tokens)
         return end
-
-    def turns_of(self, event: ModEvent) -> str:
-        """Return the id under which mods of a request exclude each other.
-
-        Events created by hand get an id of their own, so that they exclude nothing else.
-        """
-        by_hand = position_of(event) is None
-        return f"{event.request_id} by hand {id(self)}" if by_hand else event.request_id
 
     def note(self, event: ModEvent, action: Any) -> None:
         """Record a backtrack."""

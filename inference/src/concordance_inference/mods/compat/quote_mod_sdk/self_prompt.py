@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from concordance_sdk.per_request import PerRequest
 from concordance_sdk.self_prompt import EraseMode
-from concordance_sdk.self_prompt.parts import prompt_of
+from concordance_sdk.self_prompt.self_prompt import prompt_of
 from concordance_shared import ConstraintError
 
 from concordance_inference.mods.compat.quote_mod_sdk.actions import ActionBuilder
@@ -23,7 +23,7 @@ from concordance_inference.mods.compat.quote_mod_sdk.events import (
     ModEvent,
     Prefilled,
 )
-from concordance_inference.mods.compat.quote_mod_sdk.positions import Positions
+from concordance_inference.mods.compat.quote_mod_sdk.positions import Positions, is_by_hand
 from concordance_inference.mods.compat.quote_mod_sdk.self_prompt_run import (
     OlderRun,
     compiled_for,
@@ -131,7 +131,7 @@ class SelfPrompt:
             return actions.noop()
         position = self._positions.of(event)
         run = self._running(event.request_id, tokenizer)
-        if run.waits(self._positions.turns_of(event), position):
+        if not is_by_hand(event) and run.waits(position):
             return actions.noop()
         edit = run.before(position)
         has_edit = bool(edit) or run.is_complete

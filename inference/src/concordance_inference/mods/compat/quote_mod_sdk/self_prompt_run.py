@@ -8,7 +8,7 @@ from concordance_sdk.constraints import Constraint, compile_constraint
 from concordance_sdk.constraints.span import ConstrainedSpan
 from concordance_sdk.self_prompt import EraseMode, SelfPromptRun
 from concordance_sdk.self_prompt.edit import Edit
-from concordance_sdk.self_prompt.ended import Ended
+from concordance_sdk.self_prompt.self_prompt import Ended
 from concordance_shared import Action
 
 from concordance_inference.mods.compat.quote_mod_sdk.strategies.strategy_constructor import (
@@ -66,8 +66,8 @@ class OlderRun(SelfPromptRun):
 
     def masked(self, actions: Actions) -> Action:
         """Return the action that restricts sampling to the allowed tokens."""
-        assert self._answer is not None
-        mask = self._answer.matcher.mask()
+        assert self._span is not None
+        mask = self._span.matcher.mask()
         builder = cast(Any, actions)
         if cast(object, mask) is None:
             no_mask = self._temperature is None
@@ -76,7 +76,7 @@ class OlderRun(SelfPromptRun):
 
     def _requested(self) -> Edit:
         """Return the edit that the strategy requested, with a limit on backtracks."""
-        matcher: Any = self._answer.matcher if self._answer else None
+        matcher: Any = self._span.matcher if self._span else None
         if not isinstance(matcher, StrategyMatcher) or not matcher.wants:
             return Edit()
         edit, matcher.wants = matcher.wants, Edit()
@@ -86,10 +86,10 @@ class OlderRun(SelfPromptRun):
                 return Edit()
         return edit
 
-    def _kept(self, answer: ConstrainedSpan, written: list[int]) -> list[int]:
+    def _kept(self, span: ConstrainedSpan, written: list[int]) -> list[int]:
         if self._erase is not EraseMode.PROMPT:
-            return super()._kept(answer, written)
-        matcher: Any = answer.matcher
+            return super()._kept(span, written)
+        matcher: Any = span.matcher
         if isinstance(matcher, StrategyMatcher):
             return matcher.answer_ids
         return _without_end(written, self._completion, self._tokenizer)

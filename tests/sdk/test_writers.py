@@ -1,15 +1,16 @@
 """Mods that write a part of the completion each, one after the other."""
 
 import gc
+import weakref
 from contextlib import suppress
 from itertools import permutations
 
 import pytest
-from concordance_sdk import Added, ForwardPass, mod, use
+from concordance_sdk import Added, ForwardPass, Prefilled, mod, use
 from concordance_sdk.builtin import Avoid, BiasWords
 from concordance_sdk.constraints import ChoicesStrat, Regex, constrain
-from concordance_sdk.exclusive import _writers  # it must be empty
 from concordance_sdk.flow import FlowEngine, FlowQuestion
+from concordance_sdk.request_context import current_request
 from concordance_sdk.self_prompt import SelfPrompt, self_prompt_mod
 from concordance_sdk.testing import play
 from concordance_shared import ModError
@@ -140,15 +141,19 @@ def test_a_mod_asks_its_own_self_prompts_one_after_the_other():
 
 @pytest.mark.parametrize("max_tokens", [1, 3, 8, 64])
 def test_nothing_is_left_of_a_request_that_ended(max_tokens):
-    @mod(on=[ForwardPass])
+    requests = []
+
+    @mod(on=[Prefilled, ForwardPass])
     def failing(event, actions):
+        requests.append(weakref.ref(current_request()))
         return actions.emit_error("no") if event.step == 6 else None
 
     with suppress(ModError):
         play(asks("A?"), flow("B?"), constrain(YES_OR_NO), failing, says="", max_tokens=max_tokens)
     gc.collect()
 
-    assert not _writers
+    assert requests
+    assert all(request() is None for request in requests)
 
 
 def test_who_waits_goes_on_when_a_question_is_asked_anew():

@@ -1,0 +1,106 @@
+"""The context that the mods of one request share.
+
+A host makes one `RequestContext` for each request and hands it to the request's mods. Code that a
+mod runs finds it with `current_request()`, without an argument in every event.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol, TypeVar
+from weakref import WeakSet
+
+from concordance_shared import Conversation
+
+_current: ContextVar["RequestContext | None"] = ContextVar("concordance_request", default=None)
+
+
+class Writer(Protocol):
+    """Part of a mod that writes a span of the completion: a constrained answer, a self-prompt."""
+
+    def is_writing(self, step: int) -> bool:
+        """True if the position `step`, the next to be decided, is inside its span."""
+        ...
+
+
+W = TypeVar("W", bound=Writer)
+
+
+class RequestContext:
+    """What the mods of one request share: its conversation, its writers, values kept for it.
+
+    Writers exclude each other: none begins inside the span of another. Nothing is locked and
+    released: each writer computes from the step whether it is inside its span, so a span that any
+    mod backtracks into is open again. Writers that wait are called in the order of the mods at the
+    next event, so they take turns in that order.
+
+    Attributes:
+        conversation: The request's messages and schemas.
+        values: Values that `PerRequest` made for the request; they live as long as it does.
+
+    Examples:
+        >>> class Part:
+        ...     def is_writing(self, step):
+        ...         return 3 <= step < 8
+        >>> request, first, second = RequestContext(), Part(), Part()
+        >>> request.may_write(3, by=first)
+        True
+        >>> request.may_write(5, by=second), request.may_write(8, by=second)
+        (False, True)
+    """
+
+    def __init__(self, conversation: Conversation | None = None) -> None:
+        """Make the context of a request that has not started."""
+        self.conversation = conversation or Conversation()
+        self.values: list[object] = []
+        # Weak: a writer that its owner replaces by another one no longer excludes anyone.
+        self._writers: WeakSet[Writer] = WeakSet()
+
+    def may_write(
+        self, step: int, *, by: Writer | None = None, beside: type[Writer] | None = None
+    ) -> bool:
+        """True if a span may begin at `step`, the next position to be decided.
+
+        Args:
+            step: The position.
+            by: The writer that would begin; from now on it excludes others. `None` for a text that
+                is forced in one event.
+            beside: Writers of this type do not exclude it.
+        """
+        if by is not None:
+            self._writers.add(by)
+        return not any(
+            other.is_writing(step)
+            for other in self._writers
+            if other is not by and not (beside and isinstance(other, beside))
+        )
+
+    def peers_of(self, writer: W) -> list[W]:
+        """The other writers of the same type; `writer` is one of the request's from now on."""
+        self._writers.add(writer)
+        return [w for w in self._writers if w is not writer and isinstance(w, type(writer))]
+
+    @contextmanager
+    def entered(self) -> Generator[None]:
+        """Make this the current request for the calls inside."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+
+def current_request() -> RequestContext | None:
+    """The request that a mod is being called for; `None` outside of a mod."""
+    return _current.get()
+
+
+def set_current_request(request: RequestContext) -> None:
+    """Make `request` the current one for all that runs in this `contextvars.Context`."""
+    _current.set(request)
+
+
+def may_write(step: int, *, by: Writer | None = None, beside: type[Writer] | None = None) -> bool:
+    """`RequestContext.may_write` of the current request; always True outside of a mod."""
+    request = _current.get()
+    return request is None or request.may_write(step, by=by, beside=beside)
