@@ -18,7 +18,7 @@ from concordance_inference.generation import (
     SamplingParams,
     TextDelta,
 )
-from concordance_sdk import definition_of
+from concordance_sdk.host import definition_of
 from concordance_sdk.parameters import parse_parameters
 from concordance_sdk.testing import ByteTokenizer
 from families import VOCAB, model_named

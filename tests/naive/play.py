@@ -13,7 +13,8 @@ from concordance_inference.engine.output.decoder import BytesDecoder
 from concordance_inference.engine.plan import PassCost, Sharing
 from concordance_inference.engine.sampling import sampler
 from concordance_inference.generation import Completed, Failed, GenerationRequest, ModCall
-from concordance_sdk import Prefilled, definition_of, mod
+from concordance_sdk import Prefilled, mod
+from concordance_sdk.host import definition_of
 from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import EVENTS as EVENT_TYPES
 

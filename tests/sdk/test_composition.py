@@ -8,10 +8,10 @@ from concordance_sdk import (
     ModDefinitionError,
     ModRaisedError,
     Prefilled,
-    definition_of,
     mod,
     use,
 )
+from concordance_sdk.host import definition_of
 from concordance_sdk.host.instance import InProcessMod
 from concordance_sdk.testing import ByteTokenizer, play
 from concordance_shared import InvalidRequestError

@@ -2,14 +2,8 @@
 
 import numpy as np
 import pytest
-from concordance_sdk import (
-    Added,
-    ForwardPass,
-    ModDefinitionError,
-    UndeclaredLogitsError,
-    definition_of,
-    mod,
-)
+from concordance_sdk import Added, ForwardPass, ModDefinitionError, UndeclaredLogitsError, mod
+from concordance_sdk.host import definition_of
 from concordance_sdk.testing import play
 
 READS = {

@@ -9,12 +9,12 @@ from concordance_sdk import (
     ModRaisedError,
     Prefilled,
     Sampled,
-    definition_of,
     mod,
 )
 from concordance_sdk.constraints import ChoicesStrat, Constrained
 from concordance_sdk.flow import FlowEngine, FlowQuestion
 from concordance_sdk.follower import Follower
+from concordance_sdk.host import definition_of
 from concordance_sdk.host.instance import InProcessMod
 from concordance_sdk.request_context import RequestContext
 from concordance_sdk.self_prompt import SelfPrompt

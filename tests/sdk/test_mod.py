@@ -11,10 +11,9 @@ from concordance_sdk import (
     ModDefinitionError,
     Prefilled,
     Sampled,
-    definition_of,
     mod,
-    registry,
 )
+from concordance_sdk.host import definition_of, registry
 from concordance_sdk.registry import collecting
 
 

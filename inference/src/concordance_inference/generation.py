@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Protocol
 
 import msgspec
-from concordance_sdk import ModDefinition
+from concordance_sdk.host import ModDefinition
 from concordance_sdk.host.instance import InProcessMod
 from concordance_shared import ConcordanceError, Conversation, FinishReason, ToolCall
 from msgspec import Meta, Struct

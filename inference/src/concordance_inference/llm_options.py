@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypedDict, cast
 
 import msgspec
-from concordance_sdk import ModDefinition, ModUse, use
+from concordance_sdk import ModUse, use
+from concordance_sdk.host import ModDefinition
 from concordance_shared import InvalidRequestError, Message, ResponseFormat, Schemas, Tool
 from msgspec import Meta
 

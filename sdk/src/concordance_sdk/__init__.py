@@ -1,4 +1,4 @@
-"""What a mod author imports: `@mod`, the events, the actions, the conversation.
+"""The namespace of mod authors: `@mod`, events, actions, the conversation.
 
     from concordance_sdk import ForwardPass, mod
 
@@ -7,7 +7,8 @@
         if isinstance(event, ForwardPass) and event.step == 0:
             return actions.force_tokens(tokenizer.encode("Greetings! "))
 
-`concordance_sdk.testing` plays a mod against a scripted model, in milliseconds.
+`concordance_sdk.testing` runs a mod against a scripted model, in milliseconds. Engines import from
+`concordance_sdk.host`.
 """
 
 from concordance_shared import (
@@ -50,9 +51,8 @@ from concordance_sdk.context import (
     get_schemas,
     tool_call_pairs,
 )
-from concordance_sdk.definition import ModDefinition
-from concordance_sdk.mod import definition_of, mod
-from concordance_sdk.registry import ModRegistry, registry
+from concordance_sdk.follower import Follower
+from concordance_sdk.mod import mod
 from concordance_sdk.serialize import ModPayload, serialize_mod
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -68,6 +68,7 @@ __all__ = [
     "Event",
     "FinishReason",
     "Finished",
+    "Follower",
     "ForceOutput",
     "ForceTokens",
     "ForwardPass",
@@ -76,11 +77,9 @@ __all__ = [
     "InvalidActionError",
     "JsonSchemaFormat",
     "Message",
-    "ModDefinition",
     "ModDefinitionError",
     "ModPayload",
     "ModRaisedError",
-    "ModRegistry",
     "ModUse",
     "Noop",
     "Prefilled",
@@ -93,11 +92,9 @@ __all__ = [
     "ToolCalls",
     "UndeclaredLogitsError",
     "conversation_of",
-    "definition_of",
     "get_conversation",
     "get_schemas",
     "mod",
-    "registry",
     "serialize_mod",
     "tool_call_pairs",
     "use",

@@ -10,7 +10,8 @@ from concordance_inference.engine import thread as thread_module
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.thread import MAX_FAILURES, EngineThread
 from concordance_inference.generation import Completed, Failed, ModCall, ModelInfo, TextDelta
-from concordance_sdk import definition_of, mod
+from concordance_sdk import mod
+from concordance_sdk.host import definition_of
 from concordance_shared import (
     EngineError,
     EngineOverloadedError,

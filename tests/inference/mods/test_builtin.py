@@ -3,7 +3,8 @@
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.json_schema import JsonSchemaMod
 from concordance_inference.mods.loading import load_entry_points
-from concordance_sdk import builtin, definition_of
+from concordance_sdk import builtin
+from concordance_sdk.host import definition_of
 
 BUILTIN = [definition_of(getattr(builtin, name)) for name in builtin.__all__]
 

@@ -70,7 +70,7 @@ def test_white_space_may_stand_wherever_json_allows_it():
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ({"properties": {"a": {"type": "int"}}}, "'int' is no type"),
+        ({"properties": {"a": {"type": "int"}}}, "'int' is not a type"),
         ({"properties": {"a": {"pattern": "("}}}, "(at #/properties/a/pattern)"),
         ({"type": "nonsense"}, "nonsense"),
         (None, "needs one"),

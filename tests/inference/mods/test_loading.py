@@ -6,7 +6,8 @@ from concordance_inference.mods.loading import (
     load_path,
     load_payload,
 )
-from concordance_sdk import ModPayload, registry
+from concordance_sdk import ModPayload
+from concordance_sdk.host import registry
 from concordance_shared import ModLoadError
 
 GREET = """

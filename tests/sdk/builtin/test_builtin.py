@@ -1,7 +1,8 @@
 """What holds for every mod that is ready to use."""
 
 import pytest
-from concordance_sdk import builtin, definition_of, mod, registry, use
+from concordance_sdk import builtin, mod, use
+from concordance_sdk.host import definition_of, registry
 from concordance_sdk.host.instance import InProcessMod
 from concordance_sdk.registry import collecting
 from concordance_sdk.testing import ByteTokenizer, play

@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 import mlx.core as mx
-from concordance_sdk import Actions, Added, ForwardPass, definition_of, mod
+from concordance_sdk import Actions, Added, ForwardPass, mod
+from concordance_sdk.host import definition_of
 from msgspec import Struct
 
 from concordance_inference.engine.config import EngineConfig, ModelTraits

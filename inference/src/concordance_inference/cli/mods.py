@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from concordance_sdk import ModDefinition, serialize_mod
+from concordance_sdk import serialize_mod
+from concordance_sdk.host import ModDefinition
 from concordance_shared import ConcordanceError, InvalidRequestError, ModLoadError
 from rich.console import Console
 from rich.table import Table

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from concordance_sdk import ModDefinition
 from concordance_sdk.composition import ModUse
+from concordance_sdk.host import ModDefinition
 from concordance_sdk.parameters import parse_parameters
 from concordance_sdk.testing import check_conformance
 from concordance_shared import ConcordanceError, InvalidRequestError, ModLoadError

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from concordance_sdk import ModDefinition, ModPayload, registry
+from concordance_sdk import ModPayload
+from concordance_sdk.host import ModDefinition, registry
 from concordance_sdk.parameters import parse_parameters
 from concordance_shared import ConcordanceError, ConflictError, ModLoadError, UnknownModError
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from concordance_sdk import ModDefinition
+from concordance_sdk.host import ModDefinition
 
 
 def description_of(definition: ModDefinition, about: Mapping[str, Any]) -> msgspec.Raw:

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 import msgspec
-from concordance_sdk import ModDefinition, ModPayload, definition_of
+from concordance_sdk import ModPayload
+from concordance_sdk.host import ModDefinition, definition_of, marked_definition
 from concordance_sdk.registry import collecting
 from concordance_shared import InvalidRequestError, ModLoadError
 
@@ -169,5 +170,5 @@ def _load_all(
 
 def _marked_in(module: ModuleType) -> list[ModDefinition]:
     """Return the mods of a module that was already imported, which registers nothing again."""
-    marked = (getattr(value, "__concordance_mod__", None) for value in vars(module).values())
-    return [definition for definition in marked if isinstance(definition, ModDefinition)]
+    marked = (marked_definition(value) for value in vars(module).values())
+    return [definition for definition in marked if definition is not None]

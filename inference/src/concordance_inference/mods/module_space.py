@@ -23,7 +23,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 import msgspec
-from concordance_sdk import ModDefinition
+from concordance_sdk.host import ModDefinition
 
 from concordance_inference.mods.compat.quote_mod_sdk import aliases
 from concordance_inference.mods.module_names import ModuleNames

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from concordance_sdk import ModDefinition, definition_of
 from concordance_sdk.definition import GIVEN, define, name_of, place_of
+from concordance_sdk.host import ModDefinition, definition_of, marked_definition
 
 #: Tests for functions that cannot be mods; `define` rejects them with an explanation.
 UNSUPPORTED = (
@@ -58,7 +58,7 @@ def raw_definition_of(target: Any) -> ModDefinition:
     Raises:
         ModDefinitionError: `target` is not a mod.
     """
-    handle = bind_by_name(target) if not hasattr(target, "__concordance_mod__") else None
+    handle = bind_by_name(target) if marked_definition(target) is None else None
     if handle is None:
         return definition_of(target)
     definition = define(handle, name=name_of(target))

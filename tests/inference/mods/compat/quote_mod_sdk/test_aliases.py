@@ -5,7 +5,8 @@ import sys
 import pytest
 from concordance_inference.mods.compat.quote_mod_sdk import aliases
 from concordance_inference.mods.loading import load_path, load_payload
-from concordance_sdk import ModPayload, registry
+from concordance_sdk import ModPayload
+from concordance_sdk.host import registry
 from concordance_sdk.testing import play
 from concordance_shared import ModLoadError
 

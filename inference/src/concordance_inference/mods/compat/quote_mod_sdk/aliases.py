@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from concordance_sdk import ModDefinition
+from concordance_sdk.host import ModDefinition
 
 from concordance_inference.mods.compat.quote_mod_sdk.names import ALIASES, REFUSED
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import concordance_shared
 import msgspec
-from concordance_sdk import Actions, ModDefinition, Tokenizer, definition_of
+from concordance_sdk import Actions, Tokenizer
 from concordance_sdk.definition import define, name_of, place_of
+from concordance_sdk.host import ModDefinition, definition_of
+from concordance_sdk.mod import mark_as, marked_definition
 from concordance_sdk.registry import current_registry
 from concordance_shared import Event
 
@@ -38,8 +40,6 @@ _EVENTS = (
 
 ModCallable = Callable[..., Any]  # (event, tokenizer=None) -> action
 
-#: Where `concordance_sdk.mod` leaves a definition, so that it finds ours.
-_MARK = "__concordance_mod__"
 #: Holds the decorated mod. `functools.wraps` copies it to wrappers above `@mod`, so that a wrapper
 #: can be recognized: its value is another object than itself.
 _MADE = "__older_mod__"
@@ -55,7 +55,7 @@ def mod(handler: Callable[..., Any]) -> ModCallable:
         ModDefinitionError: The handler's signature is not supported.
     """
     made = create_mod(handler)
-    current_registry().add(vars(made)[_MARK])
+    current_registry().add(definition_of(made))
     return made
 
 
@@ -75,7 +75,7 @@ def create_mod(handler: Callable[..., Any]) -> ModCallable:
     def made(event: ModEvent, tokenizer: Any = None) -> Any:
         return validate_action(event, called(event, tokenizer))
 
-    setattr(made, _MARK, _definition(handler, made, called))
+    mark_as(made, _definition(handler, made, called))
     setattr(made, _MADE, made)
     return made
 
@@ -105,10 +105,10 @@ def older_definition_of(target: Any) -> ModDefinition:
     Raises:
         ModDefinitionError: It is neither.
     """
-    is_marked = hasattr(target, "__dict__") and _MARK in vars(target)
-    if is_marked and _decorates(target, vars(target)[_MARK]):
+    marked = marked_definition(target)
+    if marked and _decorates(target, marked):
         return _definition(target, target, target)
-    if is_marked or not callable(target) or inspect.isclass(target):
+    if marked or not callable(target) or inspect.isclass(target):
         return definition_of(target)
     if handle := bind_by_name(target):
         return _definition(
@@ -116,7 +116,7 @@ def older_definition_of(target: Any) -> ModDefinition:
         )
     names = list(inspect.signature(target).parameters)
     if len(names) > 2 or "action" in "".join(names[1:2]):
-        return vars(create_mod(target))[_MARK]
+        return definition_of(create_mod(target))
     takes_tokenizer = len(names) > 1
     return _definition(
         target, target, lambda event, tokenizer: target(event, *(tokenizer,) * takes_tokenizer)
