@@ -142,7 +142,7 @@ class Admission:
                 if row.is_sound:
                     token_ids = row.state.token_ids[: row.state.num_cached]
                     self._prefixes.keep(row.request.cache_salt, i, token_ids)
-                if not row.is_sound or row.speculation.may_hold_nan:
+                if row.may_hold_nan:
                     self._cache.clean(i)
             if row.has_outgrown:
                 self._wait_again(row)
