@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict, Unpack, cast
 
 from concordance_shared import (
-    ContextLengthError,
     Conversation,
     InvalidRequestError,
     Message,
     Schemas,
 )
+from concordance_shared.prompt_length import check_prompt_length
 
 from concordance_inference.chat.format import ChatFormat
 from concordance_inference.generation import (
@@ -121,22 +121,6 @@ def check_template_option(name: str, param: str, known: Collection[str]) -> None
         )
 
 
-def too_long(context_length: int, prompt_length: str, param: str) -> ContextLengthError:
-    """The error of a prompt that leaves no room for a completion.
-
-    Args:
-        context_length: The model's, in tokens.
-        prompt_length: The prompt's, with its unit.
-        param: The field of the request that holds the prompt.
-    """
-    takes, them = ("take", "them") if param == "messages" else ("takes", "it")
-    return ContextLengthError(
-        f"this model's context is {context_length} tokens, and the {param} alone {takes} "
-        f"{prompt_length}; shorten {them}",
-        param=param,
-    )
-
-
 def _check_enforced(schemas: Schemas, *, has_mods: bool) -> None:
     """Refuse tools and a response format where no mod could enforce them."""
     if has_mods:
@@ -162,6 +146,6 @@ def _check_length(prompt_ids: Sequence[int], model: ModelInfo, *, is_rendered: b
             else "prompt: it is empty, and the model needs at least one token to continue from",
             param="messages" if is_rendered else "prompt",
         )
-    if len(prompt_ids) >= model.context_length:
-        param = "messages" if is_rendered else "prompt"
-        raise too_long(model.context_length, f"{len(prompt_ids)} tokens", param)
+    param = "messages" if is_rendered else "prompt"
+    remedy = "shorten them" if is_rendered else "shorten it"
+    check_prompt_length(len(prompt_ids), model.context_length, param=param, remedy=remedy)

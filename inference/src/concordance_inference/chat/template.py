@@ -5,9 +5,9 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-from concordance_shared import InvalidRequestError, Message, Tool
+from concordance_shared import ContextLengthError, InvalidRequestError, Message, Tool
+from concordance_shared.prompt_length import prompt_too_long
 
-from concordance_inference.chat.request import too_long
 from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages, Splice
 from concordance_inference.chat.variables import variables_of
 from concordance_inference.generation import Completed
@@ -131,7 +131,7 @@ class ChatTemplate:
         if num_chars > _FEW_CHARS_PER_TOKEN * self._context_length and (
             num_chars > self._longest_token * self._context_length
         ):
-            raise too_long(self._context_length, f"{num_chars} characters", "messages")
+            raise _too_long(f"{num_chars} characters", self._context_length)
 
     def _check_tokens(self, text: str) -> None:
         """Refuse a text with far too many tokens, without tokenizing all of it."""
@@ -143,7 +143,7 @@ class ChatTemplate:
         for begin in range(0, len(text), _PIECE):
             num_tokens += len(self._tokenizer.encode_prompt(text[begin : begin + _PIECE]))
             if num_tokens > _MARGIN * most:
-                raise too_long(most, f"more than {most} tokens", "messages")
+                raise _too_long(f"more than {most} tokens", most)
 
     def _applied(self, messages: list[dict[str, Any]], given: Mapping[str, Any]) -> str:
         hf = self._tokenizer.hf
@@ -264,3 +264,7 @@ def _arguments(text: str) -> Any:
     except (msgspec.DecodeError, RecursionError):
         return text
     return value if isinstance(value, dict) else text
+
+
+def _too_long(size: str, context_length: int) -> ContextLengthError:
+    return prompt_too_long(size, context_length, param="messages", remedy="shorten them")

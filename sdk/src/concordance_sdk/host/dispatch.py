@@ -22,6 +22,7 @@ from concordance_shared import (
     AnyAction,
     Backtrack,
     ContextInfo,
+    ContextLengthError,
     EmitError,
     EmittedError,
     Event,
@@ -40,6 +41,7 @@ from concordance_shared import (
 )
 from concordance_shared.errors import message_of
 from concordance_shared.legality import refusal
+from concordance_shared.prompt_length import check_prompt_length
 
 from concordance_sdk.host.instance import ModInstance
 from concordance_sdk.host.progress import ProgressGuard
@@ -313,13 +315,13 @@ class ModDispatch:
 
     def _replace_prompt(self, mod: ModInstance, event: Prefilled, action: AdjustedPrefill) -> None:
         state = self.state
-        if self._context_len is not None and len(action.tokens) >= self._context_len:
-            raise refusal(
-                event,
-                f"returned a prompt of {len(action.tokens)} tokens, which leaves no room in the "
-                f"model's context of {self._context_len},",
-                mod=mod.name,
-            )
+        if self._context_len is not None:
+            try:
+                check_prompt_length(len(action.tokens), self._context_len)
+            except ContextLengthError as exc:
+                raise refusal(
+                    event, f"returned a prompt that is too long ({exc})", mod=mod.name
+                ) from exc
         state.replace_prompt(action.tokens)
         if action.max_steps:
             state.limit_tokens(action.max_steps)

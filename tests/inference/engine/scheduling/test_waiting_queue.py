@@ -82,7 +82,7 @@ def test_a_removed_request_is_gone():
 def test_a_prompt_longer_than_memory_is_rejected_with_a_remedy(max_tokens):
     queue = make_queue(max_bytes=8 * 132)
 
-    with pytest.raises(ContextLengthError, match="100 tokens leaves no.*holds 100.*--kv-memory"):
+    with pytest.raises(ContextLengthError, match="100 tokens leave.*memory.*of 100 tokens.*--kv-"):
         queue.check(ask("a" * 100, max_tokens=max_tokens))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from concordance_shared.prompt_length import check_prompt_length
 from msgspec import Struct
 
 #: Positions that a pass may write past a row's length, for padding, which are masked.
@@ -77,6 +78,19 @@ class KvBudget:
     def fits(self, lengths: Sequence[int]) -> bool:
         """Return True if rows may grow to these lengths together."""
         return self.bytes_of(lengths) <= self.max_bytes
+
+    def check_prompt(self, prompt_len: int, *, param: str = "prompt") -> None:
+        """Reject a prompt that can never run.
+
+        Raises:
+            ContextLengthError: It leaves no room for a completion, even alone.
+        """
+        remedy = "shorten it"
+        limit_of = "the model's context"
+        if self.longest < self._context_length:
+            limit_of = "the memory for caches"
+            remedy += ", or give the server more with --kv-memory"
+        check_prompt_length(prompt_len, self.longest, limit_of=limit_of, param=param, remedy=remedy)
 
     def length_of(self, prompt_len: int, max_tokens: int | None) -> int:
         """Return the length that a request can grow to, prompt and completion: at most `longest`.

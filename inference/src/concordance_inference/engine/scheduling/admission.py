@@ -233,12 +233,15 @@ class Admission:
     def _cap(self, row: Row) -> None:
         """Fail a row that mods have made longer than memory allows; cap the others."""
         state, longest = row.state, self._budget.longest
-        if state.prompt_len >= longest:
-            row.state.fail(_prompt_too_long(row))  # also where a budget of zero has ended it
-        elif row.is_over:
+        try:
+            self._budget.check_prompt(state.prompt_len, param="the prompt of a mod")
+        except ContextLengthError as exc:
+            state.fail(exc)  # also where a budget of zero has ended it
             return
-        elif len(state.token_ids) > longest:
-            row.state.fail(_output_too_long(row, longest))
+        if row.is_over:
+            return
+        if len(state.token_ids) > longest:
+            state.fail(_output_too_long(row, longest))
         else:
             state.limit_tokens(longest - state.prompt_len)
 
@@ -360,14 +363,6 @@ def compacted(stays: Sequence[bool]) -> list[int]:
     for gap in gaps:
         order.insert(gap, order.pop())
     return order
-
-
-def _prompt_too_long(row: Row) -> ContextLengthError:
-    return ContextLengthError(
-        f"a mod replaced the prompt by one of {row.state.prompt_len} tokens, for which there is no "
-        "room in the memory for caches; replace it by a shorter one, or give the server more with "
-        "--kv-memory"
-    )
 
 
 def _output_too_long(row: Row, longest: int) -> ContextLengthError:

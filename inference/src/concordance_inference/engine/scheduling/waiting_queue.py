@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from concordance_shared import ContextLengthError, InvalidRequestError
+from concordance_shared import InvalidRequestError
 from msgspec import Struct
 
 from concordance_inference.engine.caches.budget import KvBudget
@@ -56,12 +56,7 @@ class WaitingQueue:
             raise InvalidRequestError(
                 "the prompt has no tokens: the model needs at least one to continue from"
             )
-        if prompt_len >= self._budget.longest:
-            raise ContextLengthError(
-                f"a prompt of {prompt_len} tokens leaves no room in the memory for caches, which "
-                f"holds {self._budget.longest}; shorten it, or give the server more with "
-                "--kv-memory"
-            )
+        self._budget.check_prompt(prompt_len)
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Add a request at the end."""
