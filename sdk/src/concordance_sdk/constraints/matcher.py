@@ -7,6 +7,7 @@ from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.byte_grammar import error_of
 from concordance_sdk.constraints.constraint import Constraint
+from concordance_sdk.constraints.repeat_mask import RepeatMask
 from concordance_sdk.constraints.schema.places import NOWHERE, Places
 from concordance_sdk.constraints.schema.unique import Watch
 from concordance_sdk.constraints.validation import named
@@ -15,11 +16,6 @@ from concordance_sdk.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher
-
-
-#: Limits of the lookahead for `uniqueItems`: tokens tested at a position, and depth in tokens.
-_MAX_TRIALS = 64
-_MAX_LOOKAHEAD = 12
 
 
 class Matcher:
@@ -79,6 +75,7 @@ class Matcher:
         self._mask: bytes | None = None  # the mask of this position, once computed
         self._places = places
         self._watch = Watch(places) if places else None
+        self._repeats = RepeatMask(vocabulary, tokenizer)
 
     @property
     def is_ended_by_eos(self) -> bool:
@@ -124,69 +121,25 @@ class Matcher:
     def _without_repeats(self, mask: bytes) -> bytes:
         """Clear the tokens of a mask that would repeat an item of an array with `uniqueItems`.
 
-        First the tokens that complete a repeated item, then those after which a repeated item is
-        inevitable: with the items "US" and "UK" used and only these two possible, "U" is cleared.
-
         Raises:
             ConstraintError: No tokens remain.
         """
         if not self._watch or not self._watch.suspects():
             return mask
-        kept = self._unrepeated(mask, self._watch)
-        for token_id in self._repeating(kept, self._watch)[:_MAX_TRIALS]:
-            if self._must_repeat(self._matcher, self._watch, token_id, _MAX_LOOKAHEAD):
-                kept[token_id // 8] &= ~(1 << token_id % 8)
+        kept = self._repeats.masked(mask, self._watch, self._matcher)
         if not any(kept):
             raise ConstraintError(
                 f"{named(self.constraint)} has no more different items for an array with "
                 f"'uniqueItems', after {self.text[-40:]!r}; bound it with 'maxItems'"
             )
-        return bytes(kept)
-
-    def _unrepeated(self, mask: bytes, watch: Watch) -> bytearray:
-        """Clear the tokens of a mask that complete a repeated item."""
-        kept = bytearray(mask)
-        for token_id, token in self._vocabulary.token_index.containing(watch.suspects()):
-            bit = 1 << token_id % 8
-            if kept[token_id // 8] & bit and not watch.copy().read(token):
-                kept[token_id // 8] &= ~bit
         return kept
-
-    def _repeating(self, mask: bytes | bytearray, watch: Watch) -> list[int]:
-        """Return the tokens of a mask that continue a prefix of an earlier item."""
-        token_ids = self._vocabulary.token_index.prefixes_of(watch.repeating())
-        return [i for i in sorted(token_ids) if mask[i // 8] >> i % 8 & 1]
-
-    def _must_repeat(self, matcher: "LLMatcher", watch: Watch, token_id: int, depth: int) -> bool:
-        """True if every continuation of a token, up to a depth, is a repeated item."""
-        if not depth:
-            return False
-        matcher, watch = matcher.deep_copy(), watch.copy()
-        matcher.consume_tokens([token_id])
-        watch.read(self._tokenizer.token_bytes(token_id))
-        mask = matcher.compute_bitmask()
-        kept = self._unrepeated(mask, watch) if watch.suspects() else bytearray(mask)
-        token_ids = self._repeating(kept, watch)
-        if int.from_bytes(kept, "little").bit_count() > len(token_ids):
-            return False
-        return all(self._must_repeat(matcher, watch, i, depth - 1) for i in token_ids)
-
-    def _until_repeat(self, token_ids: Sequence[int]) -> int:
-        """Count the leading tokens that do not complete a repeated item."""
-        if self._watch is None:
-            return len(token_ids)
-        watch = self._watch.copy()
-        for i, token_id in enumerate(token_ids):
-            if not watch.read(self._tokenizer.token_bytes(token_id)):
-                return i
-        return len(token_ids)
 
     def forced(self) -> list[int]:
         """Return the tokens that are forced next; empty if there is a choice."""
         if self.is_complete:
             return []
         token_ids = self._matcher.compute_ff_tokens()
-        return token_ids[: self._until_repeat(token_ids)]
+        return token_ids[: self._repeats.num_before_repeat(token_ids, self._watch)]
 
     def accepts(self, token_ids: Sequence[int]) -> int:
         """Count the leading tokens of `token_ids` that the constraint allows next."""
@@ -197,7 +150,7 @@ class Matcher:
             len(token_ids),
         )
         count = self._matcher.validate_tokens(list(token_ids[:until_end]))
-        count = min(count, self._until_repeat(token_ids[:until_end]))
+        count = min(count, self._repeats.num_before_repeat(token_ids[:until_end], self._watch))
         if count < until_end or until_end == len(token_ids):
             return count
         return count + self._can_stop_after(token_ids[:until_end])

@@ -9,8 +9,9 @@ from concordance_sdk.constraints.schema.budget import Budget
 from concordance_sdk.constraints.schema.definitions import Definitions, Spaces
 from concordance_sdk.constraints.schema.document import Document
 from concordance_sdk.constraints.schema.meaning import Meaning
+from concordance_sdk.constraints.schema.reachable import with_location
 from concordance_sdk.constraints.schema.shapes import ANYTHING
-from concordance_sdk.constraints.schema.writer import Writer, with_location
+from concordance_sdk.constraints.schema.writer import Writer
 
 #: Limits of compilation, in steps and in seconds of CPU time.
 _STEPS = 400_000
@@ -53,7 +54,7 @@ def definitions_of(schema: str, spaces: Spaces) -> Definitions:
         document = Document(json.loads(schema))
         meaning = Meaning(document, Budget(_STEPS, _SECONDS))
         root = ANYTHING if document.root == 0 else frozenset({(document.root, True)})
-        return _checked(Writer(meaning, spaces).write(root))
+        return _checked(Writer(meaning, root, spaces).write())
     except ConstraintError as exc:
         raise with_location(exc, "#") from exc
     except RecursionError as exc:

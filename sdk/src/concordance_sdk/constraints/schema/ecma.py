@@ -238,7 +238,7 @@ class _Parser:
             return _CONTROL_ESCAPES[letter]
         if letter == "b" and in_class:
             return 8
-        if letter == "0" and not self._next_is_digit():
+        if letter == "0" and not self._pattern[self._at : self._at + 1].isdecimal():
             return 0
         if letter == "c" and self._at < len(self._pattern) and self._pattern[self._at].isascii():
             control = self._next()
@@ -251,9 +251,6 @@ class _Parser:
         if letter.isalnum():
             self._fail(f"'\\{letter}' is not of ECMA-262, the dialect of JSON Schema")
         return ord(letter)
-
-    def _next_is_digit(self) -> bool:
-        return self._pattern[self._at : self._at + 1].isdecimal()
 
     def _property(self, *, is_negated: bool) -> Escape:
         end = self._pattern.find("}", self._at)
