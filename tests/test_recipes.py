@@ -103,17 +103,28 @@ def test_ping_names_the_model(client):
 """
 COMMAND = '''"""`concordance hello`."""
 
+from concordance_inference.cli.options import Hello
 
-def run(name: str) -> None:
+
+def run(options: Hello) -> None:
     """Print a greeting."""
-    print(f"Hello, {name}!")
+    print(f"Hello, {options.name}!")
+'''
+COMMAND_OPTIONS = '''@dataclass(frozen=True, kw_only=True)
+class Hello:
+    """The options of `concordance hello`."""
+
+    name: Annotated[str, typer.Argument(help="The name to greet.")]
+
+
 '''
 COMMAND_ENTRY = '''@app.command()
-def hello(name: Annotated[str, typer.Argument(help="The name to greet.")]) -> None:
+@takes(Hello)
+def hello(options: Hello) -> None:
     """Print a greeting."""
     from concordance_inference.cli import hello as command
 
-    command.run(name)
+    command.run(options)
 
 
 '''
@@ -346,6 +357,8 @@ def test_adding_a_route_touches_the_listed_files_only(copy):
 def test_adding_a_command_touches_the_listed_files_only(copy):
     cli = "inference/src/concordance_inference/cli"
     copy.add(f"{cli}/hello.py", COMMAND)
+    copy.before_line(f"{cli}/options.py", "def takes(", COMMAND_OPTIONS)
+    copy.before_line(f"{cli}/main.py", "    NewMod,", "    Hello,\n")
     copy.before_line(f"{cli}/main.py", '@mods_app.command("new")', COMMAND_ENTRY)
     copy.add("tests/inference/cli/test_hello.py", COMMAND_TEST)
     copy.before_line(

@@ -107,6 +107,10 @@ def test_a_stop_string_ends_the_text(llm):
     assert (done.text, done.finish_reason) == ("one", FinishReason.STOP)
 
 
+def test_an_empty_stop_string_is_ignored(llm):
+    assert llm.generate("Hello", max_tokens=3, stop="").usage.completion_tokens == 3
+
+
 def test_logprobs_have_an_entry_for_each_token(llm):
     done = llm.generate("Hello", max_tokens=4, logprobs=2, seed=1)
 
@@ -152,6 +156,18 @@ def test_a_notebook_shows_escaped_tokens_coloured_by_provenance(llm):
 def test_mods_are_given_by_name_or_with_parameters_or_as_they_are(llm):
     for given, text in (("greeting", "Ahoy!"), (use(Begin, text="Oh"), "Oh"), (Begin, "Hi")):
         assert llm.generate("Hello", mods=[given], max_tokens=20).text.startswith(text)
+
+
+def test_mods_of_a_file_are_known_by_name(folder, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from concordance_sdk import ForwardPass, mod\n"
+        "@mod(on=[ForwardPass])\n"
+        "def mine(event, actions, tokenizer):\n"
+        "    return actions.force_output(tokenizer.encode('mine'))\n"
+    )
+    with LLM(folder, mod_paths=[file]) as llm:
+        assert llm.generate("Hello", mods=["mine"]).text == "mine"
 
 
 def test_a_mods_error_is_the_requests(llm):
