@@ -172,7 +172,7 @@ class _Compared:
             "prompt tokens": (end.prompt_tokens, expected.prompt_tokens),
             "completion tokens": (end.completion_tokens, len(expected.ids)),
             "forced tokens": (end.forced_tokens, expected.forced_tokens),
-            "taken back tokens": (end.taken_back_tokens, expected.taken_back_tokens),
+            "taken back tokens": (end.backtracked_tokens, expected.backtracked_tokens),
             "tool calls": (
                 [call.function.name for call in end.tool_calls],
                 [call["name"] for call in expected.tools],

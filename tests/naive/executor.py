@@ -33,7 +33,7 @@ class Executor:
         wanted = request.max_tokens
         self.budget = min(max(share, len(self.prompt)) if wanted is None else wanted, room)
         self.told = dict.fromkeys(self.listeners("Added"), 0)  # of how many tokens each knows
-        self.draws = self.taken_back = self.stalled = self.released = 0
+        self.draws = self.num_backtracked = self.stalled = self.released = 0
         self.been = {()}  # completions that decisions have led to
         self.reason, self.tools, self.fault, self.margins = None, (), None, []
         holds = [mod.max_backtrack for mod in mods if mod.on & {"ForwardPass", "Sampled", "Added"}]
@@ -182,13 +182,13 @@ class Executor:
             raise refused(mod, event)
         self.ids, self.forced = self.ids[:length], self.forced[:length]
         self.told = {mod: min(told, length) for mod, told in self.told.items()}
-        self.taken_back += n
+        self.num_backtracked += n
 
     def check_progress(self, mod, event):
         """A decision goes nowhere if it leads to a completion to which one has led before."""
         self.stalled = self.stalled + 1 if tuple(self.ids) in self.been else 0
         self.been.add(tuple(self.ids))
-        if self.stalled >= 64 or self.taken_back > 8 * self.budget:
+        if self.stalled >= 64 or self.num_backtracked > 8 * self.budget:
             raise refused(mod, event, "ModBudgetError")
 
     def adjust_prompt(self, mod, event, ids, max_steps):
@@ -239,7 +239,7 @@ class Executor:
             tools=self.tools,
             prompt_tokens=len(self.prompt),
             forced_tokens=sum(self.forced),
-            taken_back_tokens=self.taken_back,
+            backtracked_tokens=self.num_backtracked,
             num_logprobs=whole if text else 0,
             logprobs=lambda i: log_softmax(self.logits(self.prompt + self.ids[:i])),
             margins=self.margins,

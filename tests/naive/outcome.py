@@ -39,7 +39,7 @@ class Outcome:
     tools: tuple = ()
     prompt_tokens: int = 0
     forced_tokens: int = 0
-    taken_back_tokens: int = 0
+    backtracked_tokens: int = 0
     num_logprobs: int = 0  # tokens that have an entry
     logprobs: Any = None  # function from an index to the whole row of log-probabilities
     margins: list = field(default_factory=list)  # of each draw: how near it was to another token

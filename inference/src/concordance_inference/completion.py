@@ -119,7 +119,7 @@ class CompletionBuilder:
                 completion_tokens=completed.completion_tokens,
                 cached_tokens=completed.cached_tokens,
                 forced_tokens=completed.forced_tokens,
-                backtracked_tokens=completed.taken_back_tokens,
+                backtracked_tokens=completed.backtracked_tokens,
             ),
             logprobs=completed.logprobs,
             tool_calls=completed.tool_calls,

@@ -1,6 +1,6 @@
-"""What crosses between the server and the engine: plain data, never an array, never HTTP.
+"""The interface between the server and the engine: plain data, no arrays, no HTTP.
 
-The server depends on this module and not on the engine, so that neither knows the other.
+The server imports this module and not the engine, so that neither depends on the other.
 """
 
 import uuid
@@ -19,40 +19,40 @@ RepetitionPenalty = Annotated[float, Meta(ge=0.01, le=100)]
 Temperature = Annotated[float, Meta(ge=0, le=100)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
-#: A temperature below this is taken for 0: divided by less, logits may leave the range of float32.
+#: A temperature below this counts as 0: logits divided by less may overflow float32.
 GREEDY_BELOW = 1e-5
 
-#: As many alternatives as a request can ask for at each position, as in OpenAI's API.
+#: Maximum alternatives at each position, as in OpenAI's API.
 MAX_TOP_LOGPROBS = 20
 
 
 class SamplingParams(Struct, frozen=True, kw_only=True):
-    """How a request's tokens are chosen from the model's scores.
+    """How tokens are sampled from the model's logits.
 
-    Bias and penalties change the scores before mods see them. What mods leave is divided by the
-    temperature, cut by top-k, top-p, min-p and XTC, in this order, and drawn from.
+    Bias and penalties change the logits before mods see them. The logits that mods leave are
+    divided by the temperature and filtered by top-k, top-p, min-p and XTC, in this order.
     """
 
-    temperature: Temperature = 1.0  # 0, or less than `GREEDY_BELOW`, takes the best token
-    top_p: Fraction = 1.0  # keep the likeliest tokens that make up this mass; 1 keeps all
-    top_k: Annotated[int, Meta(ge=0)] = 0  # keep so many of the likeliest; 0 keeps all
-    min_p: Fraction = 0.0  # keep what is at least this fraction of the likeliest
-    xtc_probability: Fraction = 0.0  # how often all likely tokens but the least likely are dropped
-    xtc_threshold: Annotated[float, Meta(ge=0, le=0.5)] = 0.1  # what counts as likely
-    repetition_penalty: RepetitionPenalty = 1.0  # divides; 1 changes nothing
-    presence_penalty: Penalty = 0.0  # subtracted from the score of what was generated before
-    frequency_penalty: Penalty = 0.0  # the same, for each time
-    logit_bias: Mapping[int, float] = {}  # token id -> what is added to its score
-    seed: int | None = None  # the same seed gives the same tokens; None draws one
+    temperature: Temperature = 1.0  # 0, or below `GREEDY_BELOW`: greedy
+    top_p: Fraction = 1.0  # keep the most probable tokens that sum to this; 1 keeps all
+    top_k: Annotated[int, Meta(ge=0)] = 0  # keep this many of the most probable; 0 keeps all
+    min_p: Fraction = 0.0  # keep tokens with this fraction of the highest probability
+    xtc_probability: Fraction = 0.0  # of dropping all but the least probable above the threshold
+    xtc_threshold: Annotated[float, Meta(ge=0, le=0.5)] = 0.1  # a probability
+    repetition_penalty: RepetitionPenalty = 1.0  # divides logits of generated tokens; 1 is neutral
+    presence_penalty: Penalty = 0.0  # subtracted from the logits of generated tokens
+    frequency_penalty: Penalty = 0.0  # subtracted once for each occurrence
+    logit_bias: Mapping[int, float] = {}  # token id -> added to its logit
+    seed: int | None = None  # equal seeds sample equal tokens; `None` draws a seed
 
     def __post_init__(self) -> None:
-        """Make a temperature 0 that is too small to divide by."""
+        """Set a temperature to 0 that is too small to divide by."""
         if 0 < self.temperature < GREEDY_BELOW:
             msgspec.structs.force_setattr(self, "temperature", 0.0)
 
 
 class ModCall(Struct, frozen=True, kw_only=True, eq=False):
-    """A mod that a request named, with the parameters it gave, validated."""
+    """A mod that a request selects, with validated parameters."""
 
     definition: ModDefinition
     parameters: Mapping[str, Any]
@@ -60,54 +60,53 @@ class ModCall(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
-    """One completion that is asked of the engine."""
+    """A request for one completion."""
 
     request_id: str
     prompt_ids: tuple[int, ...]
-    max_tokens: int | None = None  # as many as there is room for, if nothing is said
+    max_tokens: int | None = None  # `None`: all that fit into the context
     sampling: SamplingParams = SamplingParams()
     stop: tuple[str, ...] = ()
     mods: tuple[ModCall, ...] = ()
-    instances: tuple[InProcessMod, ...] | None = None  # of the mods, where they are made already
+    instances: tuple[InProcessMod, ...] | None = None  # of the mods, if they exist already
     conversation: Conversation = Conversation()
-    stream: bool = False  # send text as it is made, not only at the end
-    include_retractions: bool = False  # hold nothing back; say what was taken back
+    stream: bool = False  # send text as it is generated, not only at the end
+    include_retractions: bool = False  # hold no text back; report retracted characters
     show_tokens: bool = False  # also send every change of the completion, token by token
-    top_logprobs: int | None = None  # tell each token's log-probability, and so many alternatives
-    cache_salt: str = ""  # what is remembered of prompts is shared by requests of one salt only
+    top_logprobs: int | None = None  # report logprobs, and this many alternatives a token
+    cache_salt: str = ""  # cached prefixes are shared by requests with equal salts only
 
 
 class Started(Struct, frozen=True, kw_only=True):
-    """The prompt was read and the first position is decided: no error is to be expected now."""
+    """The prompt is prefilled and the first token decided: a response can begin."""
 
     prompt_tokens: int
 
 
 class TokenLogprobs(Struct, frozen=True, kw_only=True):
-    """How likely the model itself found a token of the completion, whoever put it there.
+    """The model's own log-probability of a token, sampled or forced, and of alternatives.
 
-    Natural logarithms of the model's own probabilities, before bias, penalties, mods and
-    temperature.
+    Natural logarithms, before bias, penalties, mods and temperature.
     """
 
     token_id: int
     logprob: float
-    top: tuple[tuple[int, float], ...]  # the likeliest tokens, best first
+    top: tuple[tuple[int, float], ...]  # the most probable (token id, logprob), best first
 
 
 class TextDelta(Struct, frozen=True, kw_only=True):
-    """Text that was added, after `retracted` characters were taken back from the end."""
+    """Added text, after `retracted` characters were removed from the end."""
 
     text: str
     retracted: int = 0
-    logprobs: tuple[TokenLogprobs, ...] = ()  # of the tokens that were added, if asked for
+    logprobs: tuple[TokenLogprobs, ...] = ()  # of the added tokens, if requested
 
 
 class Token(Struct, frozen=True, kw_only=True):
     """A token of a completion and where it came from."""
 
     token_id: int
-    text: str  # what it adds to the text: nothing for half a character or a special token
+    text: str  # that it adds; empty for part of a character or a special token
     forced: bool
     mod: str | None = None  # the mod that forced it; `None` for a sampled token
 
@@ -125,22 +124,22 @@ class TokensDelta(Struct, frozen=True, kw_only=True):
 
 
 class Completed(Struct, frozen=True, kw_only=True):
-    """The request ended well. The last update of a request, unless `Failed` is."""
+    """The request ended without an error. The last update, unless `Failed` is."""
 
     text: str
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     tool_calls: tuple[ToolCall, ...] = ()
-    logprobs: tuple[TokenLogprobs, ...] = ()  # one for each token, if asked for
+    logprobs: tuple[TokenLogprobs, ...] = ()  # one for each token, if requested
     prompt_tokens: int
     completion_tokens: int
-    cached_tokens: int = 0  # of the prompt, that did not have to be read
+    cached_tokens: int = 0  # of the prompt, found in the prefix cache
     forced_tokens: int = 0
-    taken_back_tokens: int = 0
+    backtracked_tokens: int = 0
 
 
 class Failed(Struct, frozen=True, kw_only=True, eq=False):
-    """The request ended with an error. The last update of a request, unless `Completed` is."""
+    """The request ended with an error. The last update, unless `Completed` is."""
 
     error: ConcordanceError
 
@@ -149,7 +148,7 @@ Update = Started | TextDelta | TokensDelta | Completed | Failed
 
 
 class ModelInfo(Struct, frozen=True, kw_only=True):
-    """What clients are told of the model that is served."""
+    """The served model, as clients see it."""
 
     id: str
     created: int  # Unix time in seconds
@@ -158,24 +157,24 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
 
 
 class EngineClient(Protocol):
-    """How the server asks for completions, from its event loop."""
+    """The engine, as the server uses it from its event loop."""
 
     @property
     def model(self) -> ModelInfo:
-        """The model that is served."""
+        """The served model."""
         ...
 
     @property
     def is_running(self) -> bool:
-        """Whether requests can be taken."""
+        """True if the engine accepts requests."""
         ...
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
-        """Make the instances of a request's mods, on the calling thread.
+        """Create the instances of a request's mods, on the calling thread.
 
         Raises:
             ModError: A mod raised, or was not ready in time.
-            RequestError: A mod says that the request is at fault.
+            RequestError: A mod rejects the request.
         """
         ...
 
@@ -186,12 +185,12 @@ class EngineClient(Protocol):
         iterator cancels the request.
 
         Raises:
-            EngineOverloadedError: Too many requests wait already.
-            EngineStoppedError: The engine takes no requests any more.
+            EngineOverloadedError: The queue is full.
+            EngineStoppedError: The engine has stopped.
         """
         ...
 
 
 def new_request_id() -> str:
-    """An id that names a request in events, messages and logs."""
+    """Return a new id for a request in events, messages and logs."""
     return uuid.uuid4().hex

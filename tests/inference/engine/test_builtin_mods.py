@@ -68,7 +68,7 @@ def test_they_do_what_they_say_they_do():
     assert "yes" in done["BiasWords"].text.lower()  # with a capital letter, too
     for name in ("Avoid", "Replace", "StopAt"):
         assert letter_said(name) not in done[name].text
-        assert done[name].taken_back_tokens
+        assert done[name].backtracked_tokens
     assert "00" in done["Replace"].text
     assert done["StopAt"].finish_reason == "stop"
 

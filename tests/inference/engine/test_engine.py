@@ -295,7 +295,7 @@ def test_completed_reports_token_counts():
     end = run(make_engine(), ask("Hello", fix, max_tokens=6)).end
 
     assert (end.prompt_tokens, end.completion_tokens) == (5, 6)
-    assert (end.forced_tokens, end.taken_back_tokens) == (3, 2)
+    assert (end.forced_tokens, end.backtracked_tokens) == (3, 2)
     assert end.finish_reason is FinishReason.LENGTH
 
 

@@ -1,4 +1,4 @@
-"""An engine on its own thread, for event loops and other threads."""
+"""An engine on a thread of its own, used from event loops and other threads."""
 
 import asyncio
 import queue
@@ -40,14 +40,14 @@ async def collect(thread, request):
     return [update async for update in thread.generate(request)]
 
 
-def test_a_request_is_answered(thread):
+def test_updates_of_a_request_end_with_its_completion(thread):
     updates = asyncio.run(collect(thread, ask("Hello", max_tokens=5, stream=True)))
 
     assert isinstance(updates[-1], Completed)
     assert "".join(u.text for u in updates if isinstance(u, TextDelta)) == updates[-1].text
 
 
-def test_requests_of_one_event_loop_run_together(thread):
+def test_requests_of_one_event_loop_run_in_one_batch(thread):
     async def several():
         return await asyncio.gather(
             *(collect(thread, ask("Hello", max_tokens=5)) for _ in range(4))
@@ -58,20 +58,20 @@ def test_requests_of_one_event_loop_run_together(thread):
     assert len({end.token_ids for end in ends}) == 1
 
 
-def test_too_many_requests_are_refused_and_counted_out_again(thread):
+def test_requests_beyond_max_unfinished_are_rejected(thread):
     async def flood():
-        answers = [
+        tasks = [
             asyncio.ensure_future(collect(thread, ask("Hello", max_tokens=40))) for _ in range(6)
         ]
-        return await asyncio.gather(*answers, return_exceptions=True)
+        return await asyncio.gather(*tasks, return_exceptions=True)
 
-    answers = asyncio.run(flood())
+    results = asyncio.run(flood())
 
-    assert sum(isinstance(a, EngineOverloadedError) for a in answers) == 2
+    assert sum(isinstance(result, EngineOverloadedError) for result in results) == 2
     assert thread.num_unfinished == 0
 
 
-def test_leaving_early_cancels(thread):
+def test_closing_the_iterator_cancels_the_request(thread):
     async def leave():
         updates = thread.generate(ask("Hello", max_tokens=4000, stream=True))
         await anext(updates)
@@ -85,7 +85,7 @@ def test_leaving_early_cancels(thread):
     assert thread.num_unfinished == 0
 
 
-def test_what_loading_raises_reaches_whoever_starts():
+def test_start_raises_the_error_of_loading():
     def broken():
         raise ModelLoadError("no such model")
 
@@ -93,7 +93,7 @@ def test_what_loading_raises_reaches_whoever_starts():
         EngineThread(broken, max_unfinished=1).start()
 
 
-def test_a_step_that_raises_ends_its_requests_and_the_engine_goes_on(thread, monkeypatch):
+def test_a_step_that_raises_fails_its_requests_and_the_engine_continues(thread, monkeypatch):
     from concordance_inference.engine.engine import Engine
 
     plain = Engine.step
@@ -115,9 +115,7 @@ def test_a_step_that_raises_ends_its_requests_and_the_engine_goes_on(thread, mon
     assert isinstance(second, Completed)
 
 
-def test_a_message_that_cannot_be_taken_ends_every_request_and_the_engine_goes_on(
-    thread, monkeypatch
-):
+def test_a_message_that_raises_fails_all_requests_and_the_engine_continues(thread, monkeypatch):
     plain, ends = Engine.cancel, queue.SimpleQueue()
 
     def cancel(self, request_id):
@@ -135,7 +133,7 @@ def test_a_message_that_cannot_be_taken_ends_every_request_and_the_engine_goes_o
     assert isinstance(asyncio.run(collect(thread, ask("Hello", max_tokens=5)))[-1], Completed)
 
 
-def test_a_panic_of_a_library_ends_its_requests_and_the_engine_goes_on(thread, monkeypatch):
+def test_a_panic_in_a_library_fails_its_requests_and_the_engine_continues(thread, monkeypatch):
     from concordance_inference.engine.engine import Engine
 
     class Panic(BaseException):
@@ -159,7 +157,7 @@ def test_a_panic_of_a_library_ends_its_requests_and_the_engine_goes_on(thread, m
     assert isinstance(second, Completed)
 
 
-def test_an_engine_that_fails_again_and_again_stops_and_says_so(thread, monkeypatch):
+def test_an_engine_stops_after_consecutive_failures(thread, monkeypatch):
     from concordance_inference.engine.engine import Engine
 
     def step(self):
@@ -175,7 +173,7 @@ def test_an_engine_that_fails_again_and_again_stops_and_says_so(thread, monkeypa
         asyncio.run(collect(thread, ask("Hello")))
 
 
-def test_stopping_ends_what_runs():
+def test_stop_fails_running_requests():
     ends = []
     thread = EngineThread(build, max_unfinished=4).start()
     thread.submit(ask("Hello", max_tokens=4000), ends.append)
@@ -186,18 +184,18 @@ def test_stopping_ends_what_runs():
     assert not thread.is_running
 
 
-def test_what_is_handed_over_while_the_engine_stops_is_refused_or_told(monkeypatch):
+def test_a_request_submitted_during_stop_is_rejected_or_fails(monkeypatch):
     thread = EngineThread(build, max_unfinished=4).start()
     ends, refused = [], []
 
-    def hand_over():
+    def submit():
         try:
             thread.submit(ask("Hello"), ends.append)
         except EngineStoppedError as exc:
             refused.append(exc)
 
     class Inbox:
-        """Stops the engine between the look at whether it runs and handing over."""
+        """Stops the engine between the check that it runs and the submission."""
 
         def put(self, message):
             if isinstance(message, tuple):
@@ -210,28 +208,28 @@ def test_what_is_handed_over_while_the_engine_stops_is_refused_or_told(monkeypat
 
     inbox, stopping = thread._inbox, threading.Thread(target=thread.stop)
     monkeypatch.setattr(thread, "_inbox", Inbox())
-    hand_over()
+    submit()
     stopping.join(10)
 
     assert len(ends) + len(refused) == 1
     assert all(isinstance(end, Failed) for end in ends)
 
 
-def test_the_thread_is_gone_after_stopping():
+def test_stop_ends_the_thread():
     before = threading.active_count()
     EngineThread(build, max_unfinished=1).start().stop()
 
     assert threading.active_count() == before
 
 
-# Mods get ready off the engine's thread
+# Mods are prepared off the engine's thread
 
 
 def call(target, **parameters):
     return ModCall(definition=definition_of(target), parameters=parameters, name="ready")
 
 
-def test_a_prepared_request_makes_its_mods_on_the_callers_side_and_runs_them_on_the_engines(thread):
+def test_prepare_creates_mods_off_the_engine_thread_which_then_runs_them(thread):
     seen = {}
 
     @mod(registered=False)
@@ -257,7 +255,7 @@ def test_a_prepared_request_makes_its_mods_on_the_callers_side_and_runs_them_on_
     assert seen == {"__init__": "time-limited", "prepare": "time-limited"}
 
 
-def test_a_mod_that_is_not_ready_in_time_is_given_up_and_named(thread, monkeypatch):
+def test_a_mod_that_exceeds_the_preparation_deadline_is_named_in_the_error(thread, monkeypatch):
     monkeypatch.setattr(thread_module, "READY_S", 0.1)
 
     @mod(registered=False)
@@ -272,7 +270,7 @@ def test_a_mod_that_is_not_ready_in_time_is_given_up_and_named(thread, monkeypat
         thread.prepare(ask("Hello", call(Never)))
 
 
-def test_a_request_that_is_at_fault_is_told_so_whoever_makes_its_mods(thread):
+def test_a_mod_can_reject_a_request_on_both_threads(thread):
     @mod(registered=False)
     class Refuses:
         def __init__(self):
@@ -287,7 +285,7 @@ def test_a_request_that_is_at_fault_is_told_so_whoever_makes_its_mods(thread):
     assert isinstance(end.error, InvalidRequestError)
 
 
-def test_many_prepared_requests_run_together(thread):
+def test_prepared_requests_run_in_one_batch(thread):
     @mod(registered=False)
     class Count:
         def __init__(self):

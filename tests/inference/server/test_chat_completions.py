@@ -92,10 +92,10 @@ def test_empty_content_is_an_empty_string(serve):
 
 
 def test_forced_and_backtracked_tokens_are_counted_for_requests_with_mods(serve):
-    client = serve(FakeEngine([completed("Hello", forced_tokens=2, taken_back_tokens=1)]))
+    client = serve(FakeEngine([completed("Hello", forced_tokens=2, backtracked_tokens=1)]))
     body = post(client, model="fake/greeting").json()
 
-    assert body["concordance"] == {"forced_tokens": 2, "taken_back_tokens": 1}
+    assert body["concordance"] == {"forced_tokens": 2, "backtracked_tokens": 1}
     assert body["model"] == "fake/greeting"
 
 

@@ -1,4 +1,4 @@
-"""How an engine is set up."""
+"""Settings of an engine, and the traits of the model that it runs."""
 
 from collections.abc import Callable
 
@@ -11,22 +11,22 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     """Bounds of an engine's resources."""
 
     max_rows: int = 8  # requests that run together
-    max_waiting: int = 256  # requests that wait for a row; more are refused
-    chunk: int | None = None  # tokens of prompts that one step reads at most; `None`: by device
-    adaptive_chunks: bool | None = None  # learn from steps; `None`: not if computed in 16 bits
-    latency_target_s: float = 0.2  # of a step that reads prompts while others decode, in seconds
-    kv_bytes: int | None = None  # what caches may take, in bytes; `None`: whatever they need
-    prefix_bytes: int | None = None  # of it, what may be kept of earlier requests; `None`: 1/4
+    max_waiting: int = 256  # requests that wait for a row; more are rejected
+    chunk: int | None = None  # maximum prompt tokens of one step; `None`: by device
+    adaptive_chunks: bool | None = None  # size chunks by measured time; `None`: not in 16 bits
+    latency_target_s: float = 0.2  # of a step that prefills while other rows decode, in seconds
+    kv_bytes: int | None = None  # of all caches; `None`: unbounded
+    prefix_bytes: int | None = None  # of `kv_bytes`, for the prefix cache; `None`: a quarter
 
 
 class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):
-    """What the engine has to know of a model beside its weights."""
+    """What the engine needs of a model besides its weights."""
 
-    tokenizer: Tokenizer  # the mods'
+    tokenizer: Tokenizer  # passed to mods
     new_decoder: Callable[[], Detokenizer]
     vocab_size: int  # token ids are below this; the logits may be wider
     eos_ids: frozenset[int]
-    missing_ids: frozenset[int] = frozenset()  # ids below `vocab_size` that no token has
+    missing_ids: frozenset[int] = frozenset()  # ids below `vocab_size` without a token
     context_length: int  # tokens of prompt and completion together
     control_ids: frozenset[int] = frozenset()  # tokens that are never penalized
     format_ids: frozenset[int] = frozenset()  # tokens that XTC never drops: ends and new lines

@@ -1,6 +1,6 @@
-"""What the engine counts and times. Written by its thread alone, and free when nobody reads it.
+"""Counters and latency histograms of the engine.
 
-Plain numbers: whoever exports them takes a `snapshot`, from any thread.
+The engine's thread writes plain numbers; an exporter takes a `snapshot` from any thread.
 """
 
 from bisect import bisect_left
@@ -18,19 +18,19 @@ _SECONDS = (
 
 
 class HistogramSnapshot(Struct, frozen=True, kw_only=True):
-    """A histogram at one moment."""
+    """An immutable copy of a histogram."""
 
-    bounds: tuple[float, ...]  # upper bounds, ascending; what is above the last counts behind it
-    counts: tuple[int, ...]  # one for each bound, and one more
+    bounds: tuple[float, ...]  # upper bounds, ascending
+    counts: tuple[int, ...]  # one for each bound, and one for values above the last
     total: float  # of all values
 
     @property
     def count(self) -> int:
-        """How many values there were."""
+        """The number of values."""
         return sum(self.counts)
 
     def quantile(self, q: float) -> float:
-        """An upper bound of the value below which a fraction `q` of all lies; 0 without values."""
+        """Return an upper bound of the quantile `q`; 0 without values."""
         left = q * self.count
         for bound, count in zip(self.bounds, self.counts, strict=False):
             left -= count
@@ -40,10 +40,10 @@ class HistogramSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class Histogram:
-    """How often values fell between given bounds."""
+    """Counts of values between given bounds."""
 
     def __init__(self, bounds: Sequence[float] = _SECONDS) -> None:
-        """Begin without values.
+        """Make an empty histogram.
 
         Args:
             bounds: Upper bounds, ascending.
@@ -58,26 +58,26 @@ class Histogram:
         self._total += value
 
     def snapshot(self) -> HistogramSnapshot:
-        """What it holds now."""
+        """Return an immutable copy."""
         return HistogramSnapshot(bounds=self._bounds, counts=tuple(self._counts), total=self._total)
 
 
 class MetricsSnapshot(Struct, frozen=True, kw_only=True):
-    """What the engine has counted and timed, at one moment. Counts go up only, but for the last."""
+    """An immutable copy of the metrics. The last four fields are gauges, all others only grow."""
 
     steps: int
     passes: int
-    requests: dict[FinishReason, int]  # that have ended, by how
-    prefill_tokens: int  # of prompts, that were read
-    cached_tokens: int  # of prompts, that did not have to be read
-    decode_tokens: int  # of completions, that were read
-    sampled_tokens: int  # of requests that have ended
+    requests: dict[FinishReason, int]  # ended requests
+    prefill_tokens: int  # prompt tokens processed
+    cached_tokens: int  # prompt tokens found in the prefix cache
+    decode_tokens: int  # completion tokens processed
+    sampled_tokens: int  # of ended requests, as the next two
     forced_tokens: int
-    taken_back_tokens: int
+    backtracked_tokens: int
     queue_s: HistogramSnapshot  # from submission to a row
     time_to_first_token_s: HistogramSnapshot  # from submission
     inter_token_s: HistogramSnapshot
-    mod_s: HistogramSnapshot  # spent in the mods of a request, for requests that have mods
+    mod_s: HistogramSnapshot  # in the mods of a request, for requests with mods
     running: int
     waiting: int
     kv_bytes: int
@@ -85,51 +85,51 @@ class MetricsSnapshot(Struct, frozen=True, kw_only=True):
 
 
 class Metrics:
-    """Counts and times of an engine."""
+    """Counters and histograms of an engine."""
 
     def __init__(self) -> None:
-        """Begin at nought."""
+        """Start all counters at zero."""
         self.steps = 0
         self.passes = 0
         self.prefill_tokens = 0
         self.cached_tokens = 0
         self.decode_tokens = 0
         self._requests: dict[FinishReason, int] = {}
-        self._sampled = self._forced = self._taken_back = 0
+        self._sampled = self._forced = self._backtracked = 0
         self._queue = Histogram()
         self._first_token = Histogram()
         self._inter_token = Histogram()
         self._mods = Histogram()
 
     def count_read(self, state: RequestState, start: int, num_tokens: int) -> None:
-        """Count what a pass reads of a request, from `start` on."""
+        """Count the tokens of a request that a pass processes, from position `start` on."""
         of_prompt = min(num_tokens, max(0, state.prompt_len - start))
         self.prefill_tokens += of_prompt
         self.decode_tokens += num_tokens - of_prompt
 
     def count_admission(self, waited_s: float) -> None:
-        """Count a request that has got a row."""
+        """Count a request that gets a row."""
         self._queue.observe(waited_s)
 
     def count_end(self, state: RequestState, mod_s: float | None) -> None:
-        """Count a request that has ended.
+        """Count an ended request.
 
         Args:
             state: The request.
-            mod_s: How long its mods took in all; `None` if it has none.
+            mod_s: Total time in its mods; `None` if it has none.
         """
         reason = state.finish_reason or FinishReason.ERROR
         self._requests[reason] = self._requests.get(reason, 0) + 1
         self._sampled += state.num_sampled
         self._forced += state.num_forced
-        self._taken_back += state.num_backtracked
+        self._backtracked += state.num_backtracked
         if mod_s is not None:
             self._mods.observe(mod_s)
 
     def snapshot(
         self, *, running: int, waiting: int, kv_bytes: int, prefix_bytes: int
     ) -> MetricsSnapshot:
-        """Everything, and what is so now."""
+        """Return a copy of all metrics with the given gauges."""
         return MetricsSnapshot(
             steps=self.steps,
             passes=self.passes,
@@ -139,7 +139,7 @@ class Metrics:
             decode_tokens=self.decode_tokens,
             sampled_tokens=self._sampled,
             forced_tokens=self._forced,
-            taken_back_tokens=self._taken_back,
+            backtracked_tokens=self._backtracked,
             queue_s=self._queue.snapshot(),
             time_to_first_token_s=self._first_token.snapshot(),
             inter_token_s=self._inter_token.snapshot(),
@@ -151,29 +151,29 @@ class Metrics:
         )
 
     def clock(self, submitted_at: float) -> "TokenClock":
-        """Times the tokens of one request."""
+        """Make a clock for the tokens of one request."""
         return TokenClock(submitted_at, self._first_token, self._inter_token)
 
 
 class TokenClock:
-    """When the tokens of one request came."""
+    """Measures time to first token and inter-token latency of one request."""
 
     def __init__(self, submitted_at: float, first: Histogram, between: Histogram) -> None:
-        """Begin to wait for the first token.
+        """Start at the time of submission.
 
         Args:
-            submitted_at: When the request was submitted, in seconds.
-            first: Takes how long the first token took.
-            between: Takes the times between those that follow.
+            submitted_at: In seconds.
+            first: Observes the time to first token.
+            between: Observes the times between later tokens.
         """
         self._last_at = submitted_at
-        self._waits_for: Histogram = first
+        self._current: Histogram = first
         self._between = between
         self._num_seen = 0
 
     def see(self, num_tokens: int, now: float) -> None:
-        """Take in how many tokens there were so far; several at once came at the same moment."""
+        """Observe the number of tokens so far; those that arrive together count as one interval."""
         if num_tokens > self._num_seen:
-            self._waits_for.observe(now - self._last_at)
-            self._waits_for = self._between
+            self._current.observe(now - self._last_at)
+            self._current = self._between
             self._num_seen, self._last_at = num_tokens, now

@@ -1,7 +1,7 @@
-"""Runs an engine on a thread of its own and answers in plain data.
+"""Runs an engine on a thread of its own, which exchanges plain data with other threads.
 
 An mlx array can only be evaluated by the thread that built it, so the model is loaded, run and
-dropped inside this thread, and no array leaves it.
+freed on this thread, and no array leaves it.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ from concordance_inference.generation import (
 
 logger = logging.getLogger(__name__)
 
-#: After so many steps in a row that raised, the engine stops instead of beginning anew.
+#: Consecutive steps that raise before the engine stops instead of continuing.
 MAX_FAILURES = 3
 
-Message = tuple[GenerationRequest, Emit] | str | None  # a request, one's id to cancel, or stop
+Message = tuple[GenerationRequest, Emit] | str | None  # submit a request, cancel one by id, or stop
 
 
 class EngineThread:
-    """A running engine, for any number of threads and event loops.
+    """An engine that any number of threads and event loops can use.
 
     `start` waits until the model is loaded; use it as a context manager or call `stop`.
     """
@@ -48,11 +48,11 @@ class EngineThread:
     def __init__(
         self, build: Callable[[], tuple[Engine, ModelInfo]], *, max_unfinished: int
     ) -> None:
-        """Take the recipe of an engine, which is followed on the engine's own thread.
+        """Keep `build` for the engine's thread, which `start` starts.
 
         Args:
             build: Loads the model and makes the engine.
-            max_unfinished: How many requests may run and wait together.
+            max_unfinished: Maximum number of running and waiting requests.
         """
         self._build = build
         self._max_unfinished = max_unfinished
@@ -68,22 +68,22 @@ class EngineThread:
 
     @property
     def model(self) -> ModelInfo:
-        """The model that is served."""
+        """The served model."""
         assert self._model is not None, "started"
         return self._model
 
     @property
     def is_running(self) -> bool:
-        """Whether requests can be taken."""
+        """True if the engine accepts requests."""
         return self._thread.is_alive() and not self._is_stopping
 
     @property
     def num_unfinished(self) -> int:
-        """How many requests run or wait."""
+        """Number of running and waiting requests."""
         return self._num_unfinished
 
     def metrics(self) -> MetricsSnapshot:
-        """What the engine has counted and timed so far."""
+        """Return a copy of the engine's metrics."""
         assert self._engine is not None, "started"
         return self._engine.metrics()
 
@@ -91,17 +91,17 @@ class EngineThread:
         """Start the thread and wait for the model.
 
         Raises:
-            BaseException: Whatever loading the model raised.
+            BaseException: The error raised by `build`.
         """
         self._thread.start()
         self._ready.wait()
         if self._failure:
-            self._thread.join()  # a process that ends while it drops its arrays is aborted
+            self._thread.join()  # a process that exits while the thread frees arrays is aborted
             raise self._failure
         return self
 
     def stop(self) -> None:
-        """End every request, then the thread."""
+        """End all requests with an error, then the thread."""
         self._is_stopping = True
         self._inbox.put(None)
         if self._thread.is_alive():
@@ -117,10 +117,10 @@ class EngineThread:
         """Hand over a request; `emit` is called on the engine's thread with its updates.
 
         Raises:
-            EngineOverloadedError: Too many requests wait already.
-            EngineStoppedError: The engine takes no requests any more.
+            EngineOverloadedError: `max_unfinished` requests run or wait.
+            EngineStoppedError: The engine has stopped.
         """
-        with self._lock:  # a request is taken, and told of the end, or it is refused
+        with self._lock:  # against `stop` in between: accepted requests get their `Failed`
             if not self.is_running:
                 raise EngineStoppedError("the engine has stopped and takes no requests")
             if self._num_unfinished >= self._max_unfinished:
@@ -132,7 +132,7 @@ class EngineThread:
             self._inbox.put((request, self._counting(emit)))
 
     def _counting(self, emit: Emit) -> Emit:
-        """Count a request out when it ends."""
+        """Wrap `emit` to decrement `num_unfinished` when the request ends."""
 
         def count_and_emit(update: Update) -> None:
             if isinstance(update, Completed | Failed):
@@ -143,17 +143,17 @@ class EngineThread:
         return count_and_emit
 
     def cancel(self, request_id: str) -> None:
-        """End a request that nobody waits for any more."""
+        """End a request whose client has left."""
         self._inbox.put(request_id)
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
-        """Make the instances of a request's mods, off the engine's thread.
+        """Create the instances of a request's mods on the calling thread.
 
-        Without it they are made between two steps, when the request gets a row.
+        Otherwise the engine creates them between two steps, when the request gets a row.
 
         Raises:
             ModError: A mod raised, or was not ready in time.
-            RequestError: A mod says that the request is at fault.
+            RequestError: A mod rejects the request.
         """
         if not request.mods:
             return request
@@ -167,8 +167,8 @@ class EngineThread:
         Closing the iterator cancels the request.
 
         Raises:
-            EngineOverloadedError: Too many requests wait already.
-            EngineStoppedError: The engine takes no requests any more.
+            EngineOverloadedError: `max_unfinished` requests run or wait.
+            EngineStoppedError: The engine has stopped.
         """
         loop = asyncio.get_running_loop()
         updates: asyncio.Queue[Update] = asyncio.Queue()
@@ -190,12 +190,12 @@ class EngineThread:
             self._build_and_serve()
         finally:
             mx.synchronize()
-            mx.clear_streams()  # a thread that ends with streams of its own aborts the process
+            mx.clear_streams()  # a thread that exits with streams of its own aborts the process
 
     def _build_and_serve(self) -> None:
         try:
             self._engine, self._model = self._build()
-        except BaseException as exc:  # whoever started us is told
+        except BaseException as exc:  # `start` raises it
             self._failure = exc
             return
         finally:
@@ -205,10 +205,10 @@ class EngineThread:
         finally:
             with self._lock:
                 self._is_stopping = True
-            self._refuse_what_waits()
+            self._reject_inbox()
 
     def _serve(self, engine: Engine) -> None:
-        """Step while there is work, sleep while there is none, until told to stop."""
+        """Step while there is work and block while there is none, until a stop message."""
         failures = 0
         while failures < MAX_FAILURES:
             try:
@@ -216,14 +216,14 @@ class EngineThread:
                     break
                 engine.step()
                 failures = 0
-            except BaseException as exc:  # Rust's panics are no `Exception`
+            except BaseException as exc:  # Rust's panics are not an `Exception`
                 failures += 1
                 logger.exception("the engine raised; every request ends with an error")
                 engine.fail_all(_broken(exc))
         engine.fail_all(EngineStoppedError("the engine is stopping"))
 
     def _take_messages(self, engine: Engine) -> bool:
-        """Take what has arrived, waiting for it if there is nothing to do; False to stop."""
+        """Handle messages, blocking if there is no work; return False for a stop message."""
         while not engine.has_work or not self._inbox.empty():
             message = self._inbox.get()
             if message is None:
@@ -234,7 +234,7 @@ class EngineThread:
                 engine.submit(*message)
         return True
 
-    def _refuse_what_waits(self) -> None:
+    def _reject_inbox(self) -> None:
         while not self._inbox.empty():
             message = self._inbox.get()
             if isinstance(message, tuple):
@@ -250,7 +250,7 @@ def _broken(exc: BaseException) -> EngineError:
 def _call(
     loop: asyncio.AbstractEventLoop, function: Callable[[Update], None], update: Update
 ) -> None:
-    """Call a function on an event loop, unless that has closed since."""
+    """Call a function on an event loop, unless the loop is closed."""
     try:
         loop.call_soon_threadsafe(function, update)
     except RuntimeError:

@@ -118,7 +118,7 @@ class ChatResponse:
             return {}
         counts = {
             "forced_tokens": completed.forced_tokens,
-            "taken_back_tokens": completed.taken_back_tokens,
+            "backtracked_tokens": completed.backtracked_tokens,
         }
         return {"concordance": counts}
 

@@ -167,5 +167,5 @@ class OutputStream:
             completion_tokens=state.num_completion,
             cached_tokens=self.cached_tokens,
             forced_tokens=state.num_forced,
-            taken_back_tokens=state.num_backtracked,
+            backtracked_tokens=state.num_backtracked,
         )
