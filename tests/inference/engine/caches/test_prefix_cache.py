@@ -80,17 +80,6 @@ def test_a_common_prefix_of_concurrent_requests_is_prefilled_once(family, num_pr
     assert num_processed[0] <= len(SYSTEM) + own + 6 * 16
 
 
-def test_a_request_with_another_prefix_does_not_wait():
-    engine = make_engine(chunk=8)
-    submit(engine, ask(SYSTEM))
-    submit(engine, ask(SYSTEM + QUESTION))
-    submit(engine, ask(b"something else"))
-    engine.step()
-
-    prompts = [tuple(row.prompt_ids) for row in engine.rows]
-    assert prompts == [SYSTEM, tuple(b"something else")]
-
-
 def test_prefixes_are_not_shared_between_salts():
     engine = make_engine()
     run(engine, ask(SYSTEM, cache_salt="alice"))
@@ -99,14 +88,6 @@ def test_prefixes_are_not_shared_between_salts():
         run(engine, ask(SYSTEM, cache_salt=salt)).end.cached_tokens for salt in ("bob", "alice")
     ]
     assert cached == [0, len(SYSTEM) - 1]
-
-
-def test_prefixes_of_running_rows_are_not_shared_between_salts():
-    engine = make_engine(chunk=8)
-    answers = [submit(engine, ask(SYSTEM, cache_salt=salt)) for salt in ("alice", "bob")]
-    finish(engine)
-
-    assert [a.end.cached_tokens for a in answers] == [0, 0]
 
 
 def test_no_prefix_is_kept_without_memory_for_prefixes():

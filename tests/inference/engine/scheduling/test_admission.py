@@ -90,21 +90,6 @@ def test_a_prompt_that_a_mod_makes_too_long_is_rejected(max_tokens):
     assert "--kv-memory" in str(error)
 
 
-def test_a_request_that_waits_for_a_prefix_runs_when_its_row_is_cancelled():
-    engine = make_engine(chunk=8)
-    reader = ask("x" * 200)
-    submit(engine, reader)
-    waiting = submit(engine, ask("x" * 200 + "?", max_tokens=5))
-    for _ in range(3):
-        engine.step()
-    assert len(engine.rows) == 1
-
-    engine.cancel(reader.request_id)
-    finish(engine)
-    assert len(waiting.ids) == 5
-    assert waiting.end.cached_tokens > 0
-
-
 @pytest.mark.parametrize("family", EVERY_FAMILY)
 @pytest.mark.parametrize("after", [0, 1, 2, 5, 9])
 def test_a_request_can_be_cancelled_in_any_state(family, after):
@@ -362,28 +347,6 @@ def test_no_request_is_lost_when_admission_fails(failing, monkeypatch):
     assert [str(answer.error) for answer in (running, *queued)] == ["no memory"] * 5
     assert not engine.has_work
     assert len(run(engine, ask("x", max_tokens=5)).ids) == 5
-
-
-def test_a_prefix_is_not_used_by_a_request_that_only_waits():
-    engine = make_engine(max_rows=3, chunk=4)
-    old, new = bytes(range(32, 92)), bytes(range(92, 152))
-    for prompt in (old, new):
-        run(engine, ask(prompt, max_tokens=1))
-    long = old + bytes(range(152, 252))
-    submit(engine, ask(long, max_tokens=1))  # uses the old prefix
-    engine.step()
-    answer = submit(engine, ask(new, max_tokens=1))
-    while not answer.updates:
-        engine.step()
-    submit(engine, ask(long, max_tokens=1))
-    engine.step()
-    assert engine.metrics().waiting == 1
-
-    prefixes = engine._admission._prefixes
-    prefixes.limit(prefixes.num_bytes - 1)
-    assert prefixes.find("", old + b"?").length == 0
-    assert prefixes.find("", new + b"?").length == len(new)
-    finish(engine)
 
 
 @pytest.mark.parametrize(

@@ -217,16 +217,11 @@ class SlidingGroup(CacheGroup):
     def begin(self, pass_: Pass) -> None:
         """Make room for a pass, by dropping old positions if need be, and lay it out."""
         rows, lengths = pass_.rows, pass_.starts
-        if self._end(pass_) > self.buffers.capacity:
+        if _end(pass_, self._starts[rows]) > self.buffers.capacity:
             self._drop_old(rows, lengths)
-        self.buffers.advance(self._end(pass_))
         starts = tuple(self._starts[rows])
+        self.buffers.advance(_end(pass_, starts))
         self.buffers.geometry = Geometry(rows, lengths, starts, pass_.num_tokens, self.window)
-
-    def _end(self, pass_: Pass) -> int:
-        """Positions that the longest row of a pass has in its buffer afterwards."""
-        starts = self._starts[pass_.rows]
-        return max(n - at for n, at in zip(pass_.starts, starts, strict=True)) + pass_.num_tokens
 
     def _drop_old(self, rows: slice, lengths: Sequence[int]) -> None:
         """Drop positions before window and margin, after taking snapshots of pinned ones."""
@@ -257,3 +252,8 @@ class SlidingGroup(CacheGroup):
     def spoil(self, row: int, length: int) -> None:
         """Write noise after the first `length` tokens of a row."""
         self.buffers.spoil(row, length - self._starts[row])
+
+
+def _end(pass_: Pass, starts: Sequence[int]) -> int:
+    """Positions that the longest row of a pass has in its buffer afterwards."""
+    return max(n - at for n, at in zip(pass_.starts, starts, strict=True)) + pass_.num_tokens

@@ -16,8 +16,6 @@ from msgspec.structs import replace
 
 from concordance_inference.engine.batch.batch import BatchState
 from concordance_inference.engine.caches.budget import KvBudget
-from concordance_inference.engine.caches.prefix_cache import MIN_TOKENS, Prefix, PrefixCache
-from concordance_inference.engine.caches.prefix_tree import num_common
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.metrics import Metrics
 from concordance_inference.engine.model.memory import MemoryPolicy
@@ -25,15 +23,9 @@ from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.request.recent_logits import positions_that_fit
 from concordance_inference.engine.request.row import Row
+from concordance_inference.engine.scheduling.prefix_reuse import PrefixReuse
 from concordance_inference.engine.scheduling.waiting_queue import Waiting, WaitingQueue
 from concordance_inference.generation import Failed, GenerationRequest
-
-#: A request waits for another's prompt if that saves it this many tokens of prefill.
-_WORTH_WAITING = 64
-
-#: Where layers need snapshots, prefill also pauses this many tokens before the prompt's end: chat
-#: templates render the last few tokens differently once an assistant message follows.
-_TAIL = 16
 
 _UNLIMITED = 2**62
 
@@ -67,8 +59,8 @@ class Admission:
         )
         self._cache.limit_past(self._budget.past_bytes)
         prefix_bytes = kv_bytes // 4 if config.prefix_bytes is None else config.prefix_bytes
-        self._prefixes = PrefixCache(runner.cache, max_bytes=prefix_bytes)
-        self._remembers = positions_that_fit(config.max_rows, 4 * traits.vocab_size)
+        self._prefixes = PrefixReuse(runner.cache, max_bytes=prefix_bytes)
+        self._max_recent = positions_that_fit(config.max_rows, 4 * traits.vocab_size)
         self._queue = WaitingQueue(self._budget, max_rows=config.max_rows)
 
     @property
@@ -85,26 +77,11 @@ class Admission:
         """Queue a request, or report an error if it can never run."""
         try:
             self._queue.check(request)
-            self._check_ids(request.prompt_ids)
+            _check_ids(request.prompt_ids, self._traits.vocab_size)
         except RequestError as exc:
             emit(Failed(error=exc))
         else:
             self._queue.submit(request, emit)
-
-    def _check_ids(self, prompt_ids: Sequence[int]) -> None:
-        """Reject a prompt with a token that the model does not have.
-
-        Raises:
-            InvalidRequestError: The prompt has a token of the tokenizer that the model lacks.
-        """
-        size = self._traits.vocab_size
-        if prompt_ids and (most := max(prompt_ids)) >= size:
-            raise InvalidRequestError(
-                f"messages: the prompt encodes to token id {most} at position "
-                f"{prompt_ids.index(most)}, but the model has token ids 0 to {size - 1}; leave out "
-                "the text of this token, or serve the model with the tokenizer it was trained with",
-                param="messages",
-            )
 
     def update(self, batch: BatchState) -> BatchState:
         """Retire rows that have ended and admit waiting requests; return the batch to run.
@@ -125,7 +102,7 @@ class Admission:
             self._cache.rebuild(keep, len(new), longest=longest)
             self._leave_room(batch.rows)
             for i in range(len(keep), len(batch.rows)):
-                self._restore_prefix(i, batch.rows)
+                self._admit(i, batch.rows)
         except BaseException:
             for waiting in reversed(taken):
                 self._queue.wait_again(waiting)
@@ -139,9 +116,7 @@ class Admission:
         stays = [not (row.is_over or row.has_outgrown) for row in rows]
         for i, row in enumerate(rows):
             if not stays[i]:
-                if row.is_sound:
-                    token_ids = row.state.token_ids[: row.state.num_cached]
-                    self._prefixes.keep(row.request.cache_salt, i, token_ids)
+                self._prefixes.keep(i, row)
                 if row.may_hold_nan:
                     self._cache.clean(i)
             if row.has_outgrown:
@@ -172,31 +147,13 @@ class Admission:
     def _next(self, rows: Sequence[Row]) -> Waiting | None:
         """Take the first request that fits beside these rows and need not wait for one of them."""
         for waiting in self._queue.candidates([row.state.max_length for row in rows]):
-            shared = self._prefix_in_progress(rows, waiting)
+            is_new = waiting.row is None
+            shared = self._prefixes.in_progress(rows, waiting.request) if is_new else None
             if shared is None:
                 self._queue.take(waiting)
                 return waiting
             row, length = shared
             row.stops.add(length)
-        return None
-
-    def _prefix_in_progress(self, rows: Sequence[Row], waiting: Waiting) -> tuple[Row, int] | None:
-        """Find a row whose prefill will spare a request enough tokens.
-
-        Returns:
-            The row, and the length of the common prefix, at which its prefill has to pause so that
-            a snapshot can be taken; None if the request need not wait.
-        """
-        request = waiting.request
-        if not self._prefixes.is_on or waiting.row:
-            return None
-        cached = self._prefixes.find(request.cache_salt, request.prompt_ids).length
-        for row in rows:
-            is_prefilling = row.state.num_cached < row.state.prompt_len
-            if is_prefilling and row.request.cache_salt == request.cache_salt:
-                common = num_common(request.prompt_ids[:-1], row.prompt_ids)
-                if common - max(cached, row.state.num_cached) >= _WORTH_WAITING:
-                    return row, common
         return None
 
     def _prepare(self, rows: Sequence[Row]) -> bool:
@@ -222,8 +179,19 @@ class Admission:
 
     def _new_row(self, waiting: Waiting) -> Row | None:
         """Make a row and let its mods see the prompt; return None if a mod's `__init__` raised."""
-        row = self._row_of(waiting)
-        if row is None:
+        request = waiting.request
+        prompt_len = len(request.prompt_ids)
+        try:
+            row = Row(
+                request,
+                self._traits,
+                waiting.emit,
+                max_tokens=self._budget.length_of(prompt_len, request.max_tokens) - prompt_len,
+                max_recent=self._max_recent,
+                clock=self._metrics.clock(waiting.since),
+            )
+        except ConcordanceError as exc:
+            waiting.emit(Failed(error=exc))
             return None
         self._metrics.count_admission(time.monotonic() - waiting.since)
         row.begin()
@@ -282,64 +250,12 @@ class Admission:
             row.state.fail(error)
         self.conclude(row)
 
-    def _row_of(self, waiting: Waiting) -> Row | None:
-        request = waiting.request
-        prompt_len = len(request.prompt_ids)
-        try:
-            return Row(
-                request,
-                self._traits,
-                waiting.emit,
-                max_tokens=self._budget.length_of(prompt_len, request.max_tokens) - prompt_len,
-                max_recent=self._remembers,
-                clock=self._metrics.clock(waiting.since),
-            )
-        except ConcordanceError as exc:
-            waiting.emit(Failed(error=exc))
-            return None
-
-    def _restore_prefix(self, i: int, rows: Sequence[Row]) -> None:
-        """Start a new row, which is empty in the caches, with the longest prefix that is held."""
-        row = rows[i]
-        prompt_ids = row.prompt_ids
-        prefix = self._prefixes.find(row.request.cache_salt, prompt_ids)
-        for j, other in enumerate(rows):
-            if j != i and other.request.cache_salt == row.request.cache_salt:
-                prefix = self._shared(prompt_ids, prefix, j, other)
-        num_cached = prefix.length if prefix.length >= MIN_TOKENS else 0
-        if num_cached:
-            self._prefixes.restore(i, prefix)
-            self._metrics.cached_tokens += num_cached
-        row.admit(num_cached)
-        self._pin_stops(i, row, prefix)
-        self._cache.reserve(row.state.prompt_len)
-
-    def _shared(self, prompt_ids: Sequence[int], prefix: Prefix, j: int, other: Row) -> Prefix:
-        """Return the prefix held by a running row, by way of the prefix cache, if it is longer."""
-        held = other.state.token_ids[: other.state.num_cached]
-        common = self._cache.reach(j, num_common(prompt_ids[:-1], held))
-        if not self._prefixes.is_on or common < prefix.length + MIN_TOKENS:
-            return prefix
-        self._prefixes.keep(other.request.cache_salt, j, prompt_ids[:common])
-        return self._prefixes.find(other.request.cache_salt, prompt_ids)
-
-    def _pin_stops(self, i: int, row: Row, prefix: Prefix) -> None:
-        """Pause prefill where the next request may resume, and keep these positions reachable.
-
-        Where layers need snapshots, a row leaves only what is taken while it is at a position:
-
-            cached prefix    system prompt | question         up to a snapshot, 100 tokens
-            match            system prompt | question 1       the same tokens go on to 140
-            this prompt      system prompt | question 1, but ...
-            stops            140, prompt_len - 16, prompt_len
-        """
-        if not self._cache.needs_snapshots:
-            return
-        places = {row.state.prompt_len, row.state.prompt_len - _TAIL, *row.stops}
-        if prefix.match.length - prefix.length >= MIN_TOKENS:
-            places.add(prefix.match.length)
-        row.stops = {place for place in places if place > row.state.num_cached}
-        self._cache.pin(i, list(row.stops))
+    def _admit(self, i: int, rows: Sequence[Row]) -> None:
+        """Start a new row with the longest prefix that is held."""
+        num_cached = self._prefixes.restore(i, rows)
+        self._metrics.cached_tokens += num_cached
+        rows[i].admit(num_cached)
+        self._cache.reserve(rows[i].state.prompt_len)
 
     def _leave_room(self, rows: Sequence[Row]) -> None:
         """Evict prefixes from the memory that the rows can grow into."""
@@ -363,6 +279,21 @@ def compacted(stays: Sequence[bool]) -> list[int]:
     for gap in gaps:
         order.insert(gap, order.pop())
     return order
+
+
+def _check_ids(prompt_ids: Sequence[int], size: int) -> None:
+    """Reject a prompt with a token that the model does not have.
+
+    Raises:
+        InvalidRequestError: The prompt has a token of the tokenizer that the model lacks.
+    """
+    if prompt_ids and (most := max(prompt_ids)) >= size:
+        raise InvalidRequestError(
+            f"messages: the prompt encodes to token id {most} at position "
+            f"{prompt_ids.index(most)}, but the model has token ids 0 to {size - 1}; leave out "
+            "the text of this token, or serve the model with the tokenizer it was trained with",
+            param="messages",
+        )
 
 
 def _output_too_long(row: Row, longest: int) -> ContextLengthError:
