@@ -23,7 +23,7 @@ class Classifier:
         """Ask for the likeliest of this request's labels, whatever its temperature."""
         self.label = SelfPrompt(
             prompt="This message belongs under the label ",
-            strategy=ChoicesStrat(self.labels),
+            constraint=ChoicesStrat(self.labels),
             argmax_sampling=True,
         )
 

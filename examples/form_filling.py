@@ -18,14 +18,14 @@ BIG = "We have tables for eight at most."
 
 def field(name, prompt, strategy):
     """A question that nobody sees: it is taken back, and its answer kept."""
-    return FlowQuestion(name, prompt, strategy, erase_mode="all")
+    return FlowQuestion(name, prompt, strategy, erase="all")
 
 
 is_given = field("is_given", " Is the number of guests known? ", ChoicesStrat(["yes", "no"]))
 guests = field("guests", " How many guests? ", CharsStrat(CharsMode.NUMERIC, min=1, stop=2))
 day = field("day", " On which day? ", ChoicesStrat([*DAYS, "unknown"]))
 
-is_given.on("yes", guests).otherwise("For how many guests may I book?")
+is_given.on("yes", guests).then("For how many guests may I book?")
 guests.branch(lambda state: BIG if int(state.answers["guests"]) > 8 else None)
 guests.then(day)
 day.on("unknown", lambda state: f"On which day will the {state.answers['guests']} of you come?")

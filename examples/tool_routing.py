@@ -22,7 +22,7 @@ WEATHER = FunctionSchema(  # for requests without tools of their own
 def arguments_of(function):
     """The question for a tool's arguments; its answer follows the tool's own schema."""
     schema = JsonSchema({"type": "object", **(function.parameters or {})})
-    question = FlowQuestion(function.name, f" {function.name} with ", schema, erase_mode="all")
+    question = FlowQuestion(function.name, f" {function.name} with ", schema, erase="all")
 
     def call(actions, state, _tokenizer):
         return actions.tool_calls(
@@ -40,7 +40,7 @@ class ToolRouter:
         """Make a flow of this request's tools."""
         functions = [tool.function for tool in get_schemas().tools] or [WEATHER]
         names = ChoicesStrat([*(function.name for function in functions), "none"])
-        which = FlowQuestion("which", " The tool to call: ", names, erase_mode="all")
+        which = FlowQuestion("which", " The tool to call: ", names, erase="all")
         for function in functions:
             which.on(function.name, arguments_of(function))
         self.flow = FlowEngine(entry_question=which)

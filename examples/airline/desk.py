@@ -50,7 +50,7 @@ Question = FlowQuestion[Case]
 def ask(name: str, text: str, *choices: str) -> Question:
     """Make a question about the customer's messages; it is erased together with its reply."""
     prompt = f"({name}) {text} ({', '.join(choices)}): "
-    return FlowQuestion(name, prompt, ChoicesStrat(choices), erase_mode="all")
+    return FlowQuestion(name, prompt, ChoicesStrat(choices), erase="all")
 
 
 def find(name: str, text: str, candidates: list[str]) -> Question:
@@ -140,7 +140,7 @@ def confirmed(case: Case, what: str, act: FlowRoute) -> Any:
     if case.records.last_said != asked:
         return asked
     agrees = ask("agrees", "Does the customer agree?", "yes", "no")
-    return agrees.on("yes", act).otherwise("Then I leave it as it is. What else can I do for you?")
+    return agrees.on("yes", act).then("Then I leave it as it is. What else can I do for you?")
 
 
 # Actions

@@ -57,7 +57,7 @@ class Log(Follower):
     [
         (lambda: Constrained(YES_OR_NO), "nope", "no"),
         (lambda: PhraseBan(["cat"]), "a cat", "a ?at"),
-        (lambda: SelfPrompt(prompt="Sure? ", strategy=YES_OR_NO), "y!", "Sure? yes!"),
+        (lambda: SelfPrompt(prompt="Sure? ", constraint=YES_OR_NO), "y!", "Sure? yes!"),
         (lambda: FlowEngine(entry_question=FlowQuestion("q", "Q", YES_OR_NO)), "y!", "Qyes\n!"),
     ],
     ids=["constraint", "phrase ban", "self-prompt", "flow"],
@@ -79,7 +79,7 @@ def test_each_request_has_parts_of_its_own():
 
 
 def test_a_self_prompt_defined_once_can_be_a_part_in_several_requests():
-    sure = SelfPrompt(prompt="Sure? ", strategy=YES_OR_NO)
+    sure = SelfPrompt(prompt="Sure? ", constraint=YES_OR_NO)
     made = made_of(lambda: sure)
 
     assert [play(made, says=f"{said}!").text for said in "yn"] == ["Sure? yes!", "Sure? no!"]
@@ -280,8 +280,8 @@ def test_a_mod_made_of_parts_that_declares_nothing_holds_back_the_default():
         (lambda: Constrained(YES_OR_NO, after="A"), 4),
         (lambda: PhraseBan(["cat"]), 32),
         (lambda: PhraseBan(["x" * 40]), 44),
-        (lambda: SelfPrompt(prompt="Q", strategy=YES_OR_NO), 1),
-        (lambda: SelfPrompt(prompt="Q", strategy=YES_OR_NO, erase="all"), None),
+        (lambda: SelfPrompt(prompt="Q", constraint=YES_OR_NO), 1),
+        (lambda: SelfPrompt(prompt="Q", constraint=YES_OR_NO, erase="all"), None),
     ],
 )
 def test_parts_of_the_sdk_say_how_much_a_stream_holds_back_for_them(part, held):

@@ -18,14 +18,14 @@ from concordance_shared import ModError
 YES_OR_NO = ChoicesStrat(["yes", "no"])
 
 
-def asks(prompt, strategy=YES_OR_NO, **options):
+def asks(prompt, constraint=YES_OR_NO, **options):
     return self_prompt_mod(
-        prompt=prompt, strategy=strategy, name=f"asks_{prompt[0].lower()}", **options
+        prompt=prompt, constraint=constraint, name=f"asks_{prompt[0].lower()}", **options
     )
 
 
 def flow(prompt):
-    engine = FlowEngine(entry_question=FlowQuestion("q", prompt, YES_OR_NO, completion_text="."))
+    engine = FlowEngine(entry_question=FlowQuestion("q", prompt, YES_OR_NO, suffix="."))
 
     @mod(name="flow")
     def handler(event, actions, tokenizer):
@@ -157,7 +157,7 @@ def test_nothing_is_left_of_a_request_that_ended(max_tokens):
 
 
 def test_who_waits_goes_on_when_a_question_is_asked_anew():
-    question = SelfPrompt(prompt="A?", strategy=YES_OR_NO)
+    question = SelfPrompt(prompt="A?", constraint=YES_OR_NO)
 
     @mod
     def asking(event, actions, tokenizer):

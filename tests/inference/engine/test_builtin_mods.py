@@ -76,7 +76,7 @@ def test_they_do_what_they_say_they_do():
 def test_what_they_begin_with_stands_before_what_others_write():
     yes_or_no = ChoicesStrat(["yes", "no"])
     start = call(builtin.InjectAtStart, text="Hi. ")
-    sure = self_prompt_mod(prompt="Sure? ", strategy=yes_or_no, completion=". ")
+    sure = self_prompt_mod(prompt="Sure? ", constraint=yes_or_no, suffix=". ")
 
     def asking(**options):
         return ask("Q", start, sure, constrain(yes_or_no), max_tokens=40, **options)

@@ -39,15 +39,15 @@ PERSON = JsonSchema(
 COLOUR = ChoicesStrat(["red", "redder", "blue"])
 
 
-def flow(erase_mode):
+def flow(erase):
     """A flow with a branch, and questions with different constraints."""
-    word = FlowQuestion("word", "A word: ", WORD, erase_mode=erase_mode)
-    number = FlowQuestion("number", "A number: ", Regex("[0-9]{1,4}"), erase_mode=erase_mode)
-    colour = FlowQuestion("colour", "A colour: ", COLOUR, erase_mode=erase_mode)
-    colour.on("blue", number.then(route_summary())).otherwise(word.then(number))
+    word = FlowQuestion("word", "A word: ", WORD, erase=erase)
+    number = FlowQuestion("number", "A number: ", Regex("[0-9]{1,4}"), erase=erase)
+    colour = FlowQuestion("colour", "A colour: ", COLOUR, erase=erase)
+    colour.on("blue", number.then(route_summary())).then(word.then(number))
     engine = FlowEngine(entry_question=colour)
 
-    @mod(name=f"flow_{erase_mode}", max_backtrack=None)
+    @mod(name=f"flow_{erase}", max_backtrack=None)
     def asks(event, actions, tokenizer):
         return engine.handle_event(event, actions, tokenizer)
 
@@ -62,12 +62,12 @@ def mods():
         "json": constrain(PERSON, name="json"),
         "choices": constrain(COLOUR, name="choices", ends=False),
         "list": constrain(words, name="list"),
-        "prompt kept": self_prompt_mod(prompt="Colour: ", strategy=COLOUR, name="kept"),
+        "prompt kept": self_prompt_mod(prompt="Colour: ", constraint=COLOUR, name="kept"),
         "prompt erased": self_prompt_mod(
-            prompt="Words: ", strategy=words, erase=EraseMode.PROMPT, name="erased"
+            prompt="Words: ", constraint=words, erase=EraseMode.PROMPT, name="erased"
         ),
         "all erased": self_prompt_mod(
-            prompt="Think: ", strategy=until, completion="\n", erase=EraseMode.ALL, name="hidden"
+            prompt="Think: ", constraint=until, suffix="\n", erase=EraseMode.ALL, name="hidden"
         ),
         "flow": flow(EraseMode.NONE),
         "hidden flow": flow(EraseMode.ALL),
@@ -130,7 +130,7 @@ def test_an_erased_self_prompt_leaves_no_trace_in_text_and_logits(family, erase,
     engine = make_engine(model, margin=4)
     question = SelfPrompt(
         prompt="A long prompt, longer than any margin: ",
-        strategy=ChoicesStrat(["answer"]),
+        constraint=ChoicesStrat(["answer"]),
         erase=erase,
     )
     seen = []

@@ -136,7 +136,7 @@ START = use(InjectAtStart, text="A: ")
 @pytest.fixture(params=["constraint", "self-prompt", "flow"])
 def writer(request):
     """What writes a part of its own, and what that is when the model says `n`."""
-    engine = FlowEngine(entry_question=FlowQuestion("q", "Q? ", YES_OR_NO, completion_text="."))
+    engine = FlowEngine(entry_question=FlowQuestion("q", "Q? ", YES_OR_NO, suffix="."))
 
     @mod(name="flow")
     def flow(event, actions, tokenizer):
@@ -144,7 +144,7 @@ def writer(request):
 
     return {
         "constraint": (constrain(YES_OR_NO, ends=False), "no"),
-        "self-prompt": (self_prompt_mod(prompt="Q? ", strategy=YES_OR_NO), "Q? no"),
+        "self-prompt": (self_prompt_mod(prompt="Q? ", constraint=YES_OR_NO), "Q? no"),
         "flow": (flow, "Q? no."),
     }[request.param]
 

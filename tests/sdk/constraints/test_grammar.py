@@ -69,7 +69,7 @@ def test_grammar_that_consumes_what_follows_it_is_rejected(constraint):
 
 def test_grammar_that_consumes_the_following_text_is_rejected_before_generation():
     with pytest.raises(ConcordanceError, match="'ok'; begin the following text"):
-        play(self_prompt_mod(prompt="Q ", strategy=WORD, completion="ok"), says="abcok")
+        play(self_prompt_mod(prompt="Q ", constraint=WORD, suffix="ok"), says="abcok")
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_element_may_be_empty(constraint, text, value):
 
 
 def test_list_of_empty_elements_is_parsed():
-    question = self_prompt_mod(prompt="T: ", strategy=ListStrat(ANY, sep=",", end_with="\n"))
+    question = self_prompt_mod(prompt="T: ", constraint=ListStrat(ANY, sep=",", end_with="\n"))
 
     assert play(question, says=",a\n").text == "T: ,a\n"
 

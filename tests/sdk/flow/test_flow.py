@@ -58,8 +58,8 @@ class Scripted:
         return ord(wanted[len(written)]) if len(written) < len(wanted) else EOS
 
 
-def ask(name, strategy=YES_NO, erase_mode=EraseMode.NONE, **options):
-    return FlowQuestion(name, f"{name}? ", strategy, erase_mode=erase_mode, **options)
+def ask(name, constraint=YES_NO, erase=EraseMode.NONE, **options):
+    return FlowQuestion(name, f"{name}? ", constraint, erase=erase, **options)
 
 
 def flow_mod(engine, **options):
@@ -109,21 +109,21 @@ def test_a_branch_is_asked_where_no_answer_leads_and_the_next_one_where_it_says_
         .on("no", "No.")
         .branch(lambda state: None)
         .branch(lambda state: f"You said {state.answers['Sure']}.")
-        .otherwise("Never said.")
+        .then("Never said.")
     )
 
     assert walk(question, {"Sure? ": "no"})[0].text.endswith("No.")
     assert walk(question, {"Sure? ": "yes"})[0].text.endswith("You said yes.")
 
 
-def test_otherwise_leads_where_nothing_else_does():
-    question = ask("Sure").on("yes", "Yes.").branch(lambda state: None).otherwise("Otherwise.")
+def test_then_is_the_default_route():
+    question = ask("Sure").on("yes", "Yes.").branch(lambda state: None).then("Otherwise.")
 
     assert walk(question, {"Sure? ": "no"})[0].text.endswith("Otherwise.")
 
 
 def test_an_answer_that_leads_nowhere_ends_the_flow_and_the_model_goes_on():
-    played, _ = walk(ask("Sure", erase_mode="all"), {"Sure? ": "no"}, then="Hello")
+    played, _ = walk(ask("Sure", erase="all"), {"Sure? ": "no"}, then="Hello")
 
     assert played.text == "Hello"
 
@@ -216,17 +216,17 @@ def test_an_output_becomes_the_whole_completion():
     assert (played.text, played.finish_reason) == ("42", FinishReason.STOP)
 
 
-@pytest.mark.parametrize("erase_mode", [EraseMode.NONE, EraseMode.ALL])
-def test_a_tool_is_called_with_the_state_behind_what_was_erased(erase_mode):
+@pytest.mark.parametrize("erase", [EraseMode.NONE, EraseMode.ALL])
+def test_a_tool_is_called_with_the_state_behind_what_was_erased(erase):
     def call(actions, state, tokenizer):
         assert tokenizer.encode("a") == [97]
         return actions.tool_calls({"name": "order", "arguments": state.answers})
 
-    played, _ = walk(ask("Size", erase_mode=erase_mode).then(route_tool(call)), {"Size? ": "no"})
+    played, _ = walk(ask("Size", erase=erase).then(route_tool(call)), {"Size? ": "no"})
 
     assert played.finish_reason is FinishReason.TOOL_CALLS
     assert played.tool_calls[0].function.arguments == '{"Size":"no"}'
-    assert played.text == ("" if erase_mode is EraseMode.ALL else "Size? no\n")
+    assert played.text == ("" if erase is EraseMode.ALL else "Size? no\n")
 
 
 def test_a_tool_is_called_once_also_where_only_the_prompt_is_erased():
@@ -236,24 +236,22 @@ def test_a_tool_is_called_once_also_where_only_the_prompt_is_erased():
         calls.append(dict(state.answers))
         return actions.force_output(b"called")
 
-    played, _ = walk(ask("Size", erase_mode="prompt").then(route_tool(call)), {"Size? ": "no"})
+    played, _ = walk(ask("Size", erase="prompt").then(route_tool(call)), {"Size? ": "no"})
 
     assert (played.text, calls) == ("called", [{"Size": "no"}])
 
 
 def test_a_tool_that_answers_nothing_ends_the_flow():
-    question = ask("Size", erase_mode="all").then(
-        route_tool(lambda actions, state, tokenizer: None)
-    )
+    question = ask("Size", erase="all").then(route_tool(lambda actions, state, tokenizer: None))
 
     assert walk(question, {"Size? ": "no"}, then="Hello")[0].text == "Hello"
 
 
 @pytest.mark.parametrize(
-    ("erase_mode", "text"), [("none", "Sure? no\n"), ("prompt", "no\n"), ("all", "")]
+    ("erase", "text"), [("none", "Sure? no\n"), ("prompt", "no\n"), ("all", "")]
 )
-def test_no_route_at_all_leaves_what_is_not_erased(erase_mode, text):
-    question = ask("Sure", erase_mode=erase_mode).then(route_noop())
+def test_no_route_at_all_leaves_what_is_not_erased(erase, text):
+    question = ask("Sure", erase=erase).then(route_noop())
 
     assert walk(question, {"Sure? ": "no"}, then=text + "Hello")[0].text.startswith(text)
 
@@ -275,14 +273,14 @@ def test_a_summary_is_the_definitions_own():
 
 
 def test_a_summary_is_the_text_it_is_given():
-    question = ask("Size", erase_mode="all").then(route_summary("That is all."))
+    question = ask("Size", erase="all").then(route_summary("That is all."))
 
     assert walk(question, {"Size? ": "no"})[0].text == "That is all."
 
 
 def test_a_summary_without_a_definition_lists_the_answers():
-    second = ask("B", erase_mode="all").then(route_summary())
-    first = ask("A", erase_mode="all").then(second)
+    second = ask("B", erase="all").then(route_summary())
+    first = ask("A", erase="all").then(second)
 
     assert walk(first, {"A? ": "no", "B? ": "yes"})[0].text == "A: no\nB: yes"
 
@@ -394,19 +392,19 @@ def test_a_flow_whose_answers_are_all_known_says_its_end_at_once():
 # Long flows, and endless ones
 
 
-@pytest.mark.parametrize("erase_mode", EraseMode)
+@pytest.mark.parametrize("erase", EraseMode)
 @pytest.mark.parametrize("count", [1, 7, 120])
-def test_a_flow_may_have_any_length(count, erase_mode):
+def test_a_flow_may_have_any_length(count, erase):
     log = []
     target = route_summary("Done.")
     for i in reversed(range(count)):
-        question = FlowQuestion(f"q{i}", f"{i}?", YES_NO, erase_mode=erase_mode)
+        question = FlowQuestion(f"q{i}", f"{i}?", YES_NO, erase=erase)
         target = question.assign(lambda state, answer, i=i: log.append(i)).then(target)
     script = lambda completion: ord("n")  # noqa: E731
     engine = FlowEngine(entry_question=target)
     played = play(flow_mod(engine), script=script, max_tokens=1500)
 
-    said = {"none": "{}?no\n", "prompt": "no\n", "all": ""}[erase_mode]
+    said = {"none": "{}?no\n", "prompt": "no\n", "all": ""}[erase]
     assert log == list(range(count))
     assert played.text == "".join(said.format(i) for i in range(count)) + "Done."
     assert played.passes == count + 1  # the prompt, and one choice for each question
@@ -425,7 +423,7 @@ def test_any_number_of_known_answers_may_be_passed_before_something_is_written(c
 def test_a_flow_that_erases_more_than_it_may_is_told_what_to_change():
     target = route_output("Done.")
     for i in range(300):
-        target = ask(f"q{i:03}", erase_mode="all").then(target)
+        target = ask(f"q{i:03}", erase="all").then(target)
 
     with pytest.raises(ModBudgetError, match=r"8 x max_tokens \(100\).* larger max_tokens"):
         play(flow_mod(FlowEngine(entry_question=target)), script=b"n" * 99, max_tokens=100)
@@ -441,7 +439,7 @@ def test_a_route_may_come_to_a_known_question_again_as_long_as_the_state_leads_o
 
 def test_a_question_may_be_asked_again_until_the_answer_is_right():
     tries = []
-    guess = ask("Guess", Regex("[0-9]"), "all", completion_text="")
+    guess = ask("Guess", Regex("[0-9]"), "all", suffix="")
     guess.assign(lambda state, answer: tries.append(answer))
     guess.branch(lambda state: "Right!" if len(tries) == 40 else guess)
 
@@ -572,7 +570,7 @@ def test_an_answer_that_another_mod_takes_back_is_written_again_and_counts_once(
 
 
 def test_a_stream_is_held_back_and_shows_the_same():
-    question = ask("Sure", erase_mode="all").then("Bye.")
+    question = ask("Sure", erase="all").then("Bye.")
 
     assert walk(question, {"Sure? ": "no"}, stream=True)[0].text == "Bye."
 

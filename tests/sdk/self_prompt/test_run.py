@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 
 def asking(erase=EraseMode.ALL):
-    question = SelfPrompt(prompt="ok? ", strategy=ChoicesStrat(["yes", "no"]), erase=erase)
+    question = SelfPrompt(prompt="ok? ", constraint=ChoicesStrat(["yes", "no"]), erase=erase)
     return question.start(ByteTokenizer())
 
 

@@ -70,7 +70,7 @@ def asked(self_prompt, script, *others, **options):
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_is_erased_is_gone_and_the_rest_stays(erase, text, stream):
-    fair = SelfPrompt(prompt="Fair? ", strategy=YES_NO, completion=".", erase=erase)
+    fair = SelfPrompt(prompt="Fair? ", constraint=YES_NO, suffix=".", erase=erase)
     played, answer = asked(fair, wants(UNASKED, "n", "Well"), stream=stream)
 
     assert played.text == text
@@ -80,7 +80,7 @@ def test_what_is_erased_is_gone_and_the_rest_stays(erase, text, stream):
 @pytest.mark.parametrize("erase", EraseMode)
 def test_the_model_reads_what_stands_and_nothing_else(erase):
     """What it has read when it goes on is the text, token for token."""
-    fair = SelfPrompt(prompt="Fair? ", strategy=YES_NO, completion=".", erase=erase)
+    fair = SelfPrompt(prompt="Fair? ", constraint=YES_NO, suffix=".", erase=erase)
     seen = []
 
     @mod(on=[ForwardPass])
@@ -95,7 +95,7 @@ def test_the_model_reads_what_stands_and_nothing_else(erase):
 
 
 def test_prompt_answer_and_completion_cost_one_forward_pass_for_each_choice():
-    fair = SelfPrompt(prompt="Is that fair? ", strategy=YES_NO, completion=" So:")
+    fair = SelfPrompt(prompt="Is that fair? ", constraint=YES_NO, suffix=" So:")
     played, _ = asked(fair, wants(UNASKED, "n", "x"))
 
     assert played.text == "Is that fair? no So:x"
@@ -105,7 +105,7 @@ def test_prompt_answer_and_completion_cost_one_forward_pass_for_each_choice():
 
 def test_an_answer_that_could_go_on_is_ended_by_its_completion():
     answer = ChoicesStrat(["yes", "yes, please"])
-    ask = SelfPrompt(prompt="?", strategy=answer, completion="\n")
+    ask = SelfPrompt(prompt="?", constraint=answer, suffix="\n")
 
     assert asked(ask, wants(UNASKED, "\n", "so"))[1] == ("yes", "yes")
     assert asked(ask, wants(UNASKED, ",", "so"))[1] == ("yes, please", "yes, please")
@@ -113,7 +113,7 @@ def test_an_answer_that_could_go_on_is_ended_by_its_completion():
 
 def test_without_a_completion_it_is_ended_by_an_end_token_which_ends_nothing_else():
     answer = ChoicesStrat(["yes", "yes, please"])
-    ask = SelfPrompt(prompt="?", strategy=answer)
+    ask = SelfPrompt(prompt="?", constraint=answer)
     played, (text, _) = asked(ask, wants(UNASKED, EOS, "and on"))
 
     assert (played.text, text) == ("?yesand on", "yes")
@@ -136,7 +136,7 @@ def test_without_a_completion_it_is_ended_by_an_end_token_which_ends_nothing_els
     ],
 )
 def test_any_constraint_can_be_asked(strategy, script, text, value):
-    ask = SelfPrompt(prompt="?", strategy=strategy, completion=";", erase=EraseMode.ALL)
+    ask = SelfPrompt(prompt="?", constraint=strategy, suffix=";", erase=EraseMode.ALL)
     played, answer = asked(ask, wants(UNASKED, script, "" if ";" in script else ";", "ok"))
 
     assert answer == (text, value)
@@ -144,31 +144,27 @@ def test_any_constraint_can_be_asked(strategy, script, text, value):
 
 
 def test_a_list_that_ends_itself_gets_no_completion():
-    ask = SelfPrompt(prompt="?", strategy=ListStrat([YES_NO], end_with="!"), completion="\n")
+    ask = SelfPrompt(prompt="?", constraint=ListStrat([YES_NO], end_with="!"), suffix="\n")
 
     assert asked(ask, wants(UNASKED, "n", "ok"))[0].text == "?no!ok"
 
 
 @pytest.mark.parametrize("prompt", ["Q: ", {"text": "Q: "}, {"tokens": list(b"Q: ")}, list(b"Q: ")])
 def test_a_prompt_is_text_or_tokens(prompt):
-    assert asked(SelfPrompt(prompt=prompt, strategy=YES_NO), wants(UNASKED, "n"))[0].text == "Q: no"
+    assert (
+        asked(SelfPrompt(prompt=prompt, constraint=YES_NO), wants(UNASKED, "n"))[0].text == "Q: no"
+    )
 
 
 def test_a_prompt_may_be_empty():
-    assert asked(SelfPrompt(strategy=YES_NO), wants("n", "!"))[0].text == "no!"
+    assert asked(SelfPrompt(constraint=YES_NO), wants("n", "!"))[0].text == "no!"
 
 
-@pytest.mark.parametrize("completion", [" ok", {"suffix": " ok"}, {"suffix": " ok", "force": True}])
-def test_a_completion_is_a_text(completion):
-    ask = SelfPrompt(strategy=YES_NO, completion=completion)
+@pytest.mark.parametrize(("suffix", "text"), [(" ok", "no ok"), ("", "no"), (None, "no")])
+def test_the_suffix_is_forced_after_the_answer(suffix, text):
+    ask = SelfPrompt(constraint=YES_NO, suffix=suffix)
 
-    assert asked(ask, wants("n"))[0].text == "no ok"
-
-
-def test_a_completion_that_is_not_to_be_forced_is_none():
-    ask = SelfPrompt(strategy=YES_NO, completion={"suffix": " ok", "force": False})
-
-    assert asked(ask, wants("n"))[0].text == "no"
+    assert asked(ask, wants("n"))[0].text == text
 
 
 @pytest.mark.parametrize(
@@ -177,19 +173,18 @@ def test_a_completion_that_is_not_to_be_forced_is_none():
         ({"prompt": {"text", "Q"}}, "prompt of a SelfPrompt"),
         ({"prompt": 3}, "not 3"),
         ({"prompt": {"text": 3}}, "not 3"),
-        ({"completion": 3}, "completion of a SelfPrompt"),
-        ({"completion": {"suffix": 3}}, "not 3"),
-        ({"strategy": "yes"}, "is a constraint, not 'yes'; for texts"),
+        ({"suffix": 3}, "suffix of a SelfPrompt"),
+        ({"constraint": "yes"}, "is a constraint, not 'yes'; for texts"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_where_it_is_defined(fields, words):
     with pytest.raises(ConstraintError, match=words):
-        SelfPrompt(**{"strategy": YES_NO, **fields})
+        SelfPrompt(**{"constraint": YES_NO, **fields})
 
 
 def test_an_erase_mode_that_is_none_is_refused():
     with pytest.raises(ValueError, match="one of 'none', 'prompt', 'all', not 'some'"):
-        SelfPrompt(strategy=YES_NO, erase="some")
+        SelfPrompt(constraint=YES_NO, erase="some")
 
 
 def test_a_strategy_that_cannot_be_enforced_is_refused_before_the_model_reads():
@@ -201,7 +196,7 @@ def test_a_strategy_that_cannot_be_enforced_is_refused_before_the_model_reads():
         reads.append(event)
 
     with pytest.raises(ModRaisedError, match="ListStrat.*cannot be enforced"):
-        play(count, self_prompt_mod(strategy=strategy), script="")
+        play(count, self_prompt_mod(constraint=strategy), script="")
     assert reads == []
 
 
@@ -209,7 +204,7 @@ def test_a_strategy_that_cannot_be_enforced_is_refused_before_the_model_reads():
 
 
 def test_each_request_has_its_own_answer_which_goes_with_it():
-    fair = SelfPrompt(strategy=YES_NO)
+    fair = SelfPrompt(constraint=YES_NO)
 
     assert [asked(fair, wants(script))[1][0] for script in ("y", "n", "y")] == ["yes", "no", "yes"]
     gc.collect()
@@ -219,7 +214,7 @@ def test_each_request_has_its_own_answer_which_goes_with_it():
 
 
 def test_the_answer_is_there_while_the_request_runs():
-    fair = SelfPrompt(strategy=YES_NO, erase=EraseMode.ALL)
+    fair = SelfPrompt(constraint=YES_NO, erase=EraseMode.ALL)
     seen = []
 
     @mod(on=[ForwardPass, Added])
@@ -235,7 +230,7 @@ def test_the_answer_is_there_while_the_request_runs():
 
 
 def test_the_answer_can_still_be_read_when_the_request_ends():
-    fair = SelfPrompt(strategy=YES_NO)
+    fair = SelfPrompt(constraint=YES_NO)
     answers = []
 
     @mod
@@ -251,7 +246,7 @@ def test_the_answer_can_still_be_read_when_the_request_ends():
 
 
 def test_called_outside_of_a_request_it_keeps_an_answer_until_it_hears_of_the_end():
-    fair, tokenizer = SelfPrompt(prompt="?", strategy=YES_NO), ByteTokenizer()
+    fair, tokenizer = SelfPrompt(prompt="?", constraint=YES_NO), ByteTokenizer()
     logits = ScriptedLogits([0.0] * 257)
     events = [
         ForwardPass(request_id="r", step=0, logits=logits),
@@ -266,14 +261,14 @@ def test_called_outside_of_a_request_it_keeps_an_answer_until_it_hears_of_the_en
 
 
 def test_choices_can_be_given_anew_for_those_that_have_not_begun():
-    ask = SelfPrompt(strategy=YES_NO)
+    ask = SelfPrompt(constraint=YES_NO)
     ask.refresh_responses(["left", "right"])
 
     assert asked(ask, wants("l"))[1][0] == "left"
 
 
 def test_choices_can_be_given_anew_for_one_request_which_is_asked_again():
-    ask = SelfPrompt(prompt="?", strategy=YES_NO)
+    ask = SelfPrompt(prompt="?", constraint=YES_NO)
     refreshed = []
 
     @mod(max_backtrack=None)
@@ -296,7 +291,7 @@ def test_choices_can_be_given_anew_for_one_request_which_is_asked_again():
     ],
 )
 def test_the_choices_of_a_list_can_be_given_anew(strategy, idx, text):
-    ask = SelfPrompt(strategy=strategy)
+    ask = SelfPrompt(constraint=strategy)
     ask.refresh_responses(["left", "right"], idx=idx)
 
     assert asked(ask, wants(*(word[0] for word in text.split())))[1][0] == text
@@ -305,14 +300,14 @@ def test_the_choices_of_a_list_can_be_given_anew(strategy, idx, text):
 @pytest.mark.parametrize("strategy", [JsonSchema(True), ListStrat(JsonSchema(True))])
 def test_what_has_no_choices_cannot_be_given_others(strategy):
     with pytest.raises(ConstraintError, match="refresh_responses changes a ChoicesStrat"):
-        SelfPrompt(strategy=strategy).refresh_responses(["a"])
+        SelfPrompt(constraint=strategy).refresh_responses(["a"])
 
 
 @pytest.mark.parametrize("idx", [None, -1, 2])
 def test_of_a_fixed_list_it_has_to_be_said_which(idx):
-    question = SelfPrompt(strategy=ListStrat([YES_NO, YES_NO]))
+    question = SelfPrompt(constraint=ListStrat([YES_NO, YES_NO]))
 
-    with pytest.raises(ConstraintError, match="the strategy has 2 elements"):
+    with pytest.raises(ConstraintError, match="the constraint has 2 elements"):
         question.refresh_responses(["a"], idx=idx)
 
 
@@ -320,9 +315,7 @@ def test_of_a_fixed_list_it_has_to_be_said_which(idx):
 
 
 def test_an_older_mod_may_call_the_handlers_one_by_one_and_drop_what_added_answers():
-    fair = SelfPrompt(
-        prompt={"text": "Fair? "}, strategy=YES_NO, erase=EraseMode.ALL, mask_value=-1e9
-    )
+    fair = SelfPrompt(prompt={"text": "Fair? "}, constraint=YES_NO, erase=EraseMode.ALL)
     answers = []
 
     @mod(max_backtrack=None)
@@ -345,7 +338,7 @@ def test_an_older_mod_may_call_the_handlers_one_by_one_and_drop_what_added_answe
 
 
 def test_a_mod_may_ask_where_it_likes_and_as_often_as_it_likes():
-    mood = SelfPrompt(prompt=" (mood: ", strategy=ChoicesStrat(["good", "bad"]), completion=")")
+    mood = SelfPrompt(prompt=" (mood: ", constraint=ChoicesStrat(["good", "bad"]), suffix=")")
 
     @mod
     class Moody:
@@ -376,19 +369,19 @@ def test_a_mod_may_ask_where_it_likes_and_as_often_as_it_likes():
 
 
 def test_a_ready_mod_asks_where_the_completion_begins():
-    mood = self_prompt_mod(prompt="Mood: ", strategy=YES_NO, completion="\n", name="mood")
+    mood = self_prompt_mod(prompt="Mood: ", constraint=YES_NO, suffix="\n", name="mood")
 
     assert play(mood, script=wants(UNASKED, "n", "Hm")).text == "Mood: no\nHm"
 
 
 def test_a_ready_mod_that_erases_holds_a_stream_back():
-    mood = self_prompt_mod(prompt="x" * 99, strategy=YES_NO, erase=EraseMode.PROMPT)
+    mood = self_prompt_mod(prompt="x" * 99, constraint=YES_NO, erase=EraseMode.PROMPT)
 
     assert play(mood, script=wants(UNASKED, "n", "Hm"), stream=True).text == "noHm"
 
 
 def test_a_mod_that_declares_too_little_is_told_what_to_declare():
-    ask = SelfPrompt(prompt="x" * 99, strategy=YES_NO, erase=EraseMode.PROMPT)
+    ask = SelfPrompt(prompt="x" * 99, constraint=YES_NO, erase=EraseMode.PROMPT)
 
     @mod(max_backtrack=8)
     def asks(event, actions, tokenizer):
@@ -400,7 +393,7 @@ def test_a_mod_that_declares_too_little_is_told_what_to_declare():
 
 def test_the_likeliest_answer_is_taken_where_that_is_asked_for():
     temperatures = []
-    ask = SelfPrompt(prompt="?", strategy=YES_NO, argmax_sampling=True)
+    ask = SelfPrompt(prompt="?", constraint=YES_NO, argmax_sampling=True)
 
     @mod(on=[ForwardPass])
     def asks(event, actions, tokenizer):
@@ -420,7 +413,7 @@ def test_the_likeliest_answer_is_taken_where_that_is_asked_for():
 @given(seed=st.integers(0, 2**32), erase=st.sampled_from(EraseMode))
 def test_whatever_a_neighbour_takes_back_there_is_an_allowed_answer_behind_the_prompt(seed, erase):
     dice = random.Random(seed)
-    question = SelfPrompt(prompt="Is it? ", strategy=YES_NO, completion=".", erase=erase)
+    question = SelfPrompt(prompt="Is it? ", constraint=YES_NO, suffix=".", erase=erase)
     is_done = []
 
     @mod(on=[ForwardPass, Sampled, Added], max_backtrack=None)
@@ -451,7 +444,7 @@ def test_tokens_that_another_mod_forces_behind_the_answer_are_kept():
     def more(event, actions):
         return actions.force_tokens(b"no and more") if event.sampled_token == ord("n") else None
 
-    ask = SelfPrompt(prompt="Is it? ", strategy=YES_NO, erase=EraseMode.PROMPT)
+    ask = SelfPrompt(prompt="Is it? ", constraint=YES_NO, erase=EraseMode.PROMPT)
     played, answer = asked(ask, wants(UNASKED, "n", "!"), more)
 
     assert (played.text, answer[0]) == ("no and more!", "no")
@@ -466,13 +459,13 @@ def test_a_prompt_that_another_mod_replaces_is_asked_again():
             replaced.append(event)
             return actions.backtrack(len(event.added_tokens), b"Hm. ")
 
-    ask = SelfPrompt(prompt="Is it? ", strategy=YES_NO, erase=EraseMode.PROMPT)
+    ask = SelfPrompt(prompt="Is it? ", constraint=YES_NO, erase=EraseMode.PROMPT)
 
     assert asked(ask, wants(UNASKED, UNASKED, "n", "!"), rude)[0].text == "Hm. no!"
 
 
 def test_the_budget_ends_it_as_it_ends_everything():
-    ask = SelfPrompt(prompt="Is it? ", strategy=YES_NO)
+    ask = SelfPrompt(prompt="Is it? ", constraint=YES_NO)
     played, answer = asked(ask, wants(UNASKED, "n"), max_tokens=4)
 
     assert (played.text, played.finish_reason) == ("Is i", FinishReason.LENGTH)

@@ -173,7 +173,7 @@ def test_deliberate_error_is_not_a_failure():
     [
         constrain(JsonSchema({"enum": ["yes", "no"]})),
         constrain(CharsStrat(CharsMode.NUMERIC, min=1, stop=3), ends=False),
-        self_prompt_mod(prompt="Mood: ", strategy=ChoicesStrat(["good", "bad"]), erase="all"),
+        self_prompt_mod(prompt="Mood: ", constraint=ChoicesStrat(["good", "bad"]), erase="all"),
     ],
     ids=["ends", "continues", "self-prompt"],
 )

@@ -27,7 +27,7 @@ class FlowEngine(Follower, Generic[StateT]):
         >>> from concordance_sdk import mod
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import play
-        >>> sure = FlowQuestion("sure", "Sure? ", ChoicesStrat(["yes", "no"]), erase_mode="all")
+        >>> sure = FlowQuestion("sure", "Sure? ", ChoicesStrat(["yes", "no"]), erase="all")
         >>> engine = FlowEngine(entry_question=sure.on("yes", "Done.").on("no", "Cancelled."))
         >>> @mod
         ... class Confirm:
@@ -88,7 +88,7 @@ class FlowEngine(Follower, Generic[StateT]):
         """Ask the next question, or mask the logits of the answer.
 
         Raises:
-            ConstraintError: A question's strategy cannot be enforced.
+            ConstraintError: A question's constraint cannot be enforced.
             FlowError: A route has no destination, or does not end.
         """
         return self._runs[event.request_id].forward_pass(event, actions, tokenizer)
@@ -106,7 +106,7 @@ class FlowEngine(Follower, Generic[StateT]):
         """Handle any event of a request, for function mods.
 
         Raises:
-            ConstraintError: A question's strategy cannot be enforced, or another mod put tokens
+            ConstraintError: A question's constraint cannot be enforced, or another mod put tokens
                 there that it does not allow.
             FlowError: A route has no destination, or does not end.
         """

@@ -25,14 +25,14 @@ class FlowQuestion(FlowNode, Generic[StateT]):
 
     Raises:
         FlowError: The name is empty or not a text.
-        ConstraintError: The prompt or the strategy is of a wrong type.
+        ConstraintError: The prompt or the constraint is of a wrong type.
 
     Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> size = FlowQuestion("size", " Size (S/M): ", ChoicesStrat(["S", "M"]))
         >>> size.assign(lambda state, answer: state.data.update(price={"S": 3, "M": 4}[answer]))
         FlowQuestion('size')
-        >>> size.on("S", "Small it is.").otherwise(lambda state: f"That is {state.data['price']}.")
+        >>> size.on("S", "Small it is.").then(lambda state: f"That is {state.data['price']}.")
         FlowQuestion('size')
     """
 
@@ -40,18 +40,18 @@ class FlowQuestion(FlowNode, Generic[StateT]):
         self,
         name: str,
         prompt: str,
-        strategy: Constraint,
-        completion_text: str | None = "\n",
-        erase_mode: EraseMode | str | None = EraseMode.NONE,
+        constraint: Constraint,
+        suffix: str | None = "\n",
+        erase: EraseMode | str | None = EraseMode.NONE,
     ) -> None:
         """Define a question.
 
         Args:
             name: The key of its answer in the state.
             prompt: The text to force into the completion.
-            strategy: The texts that the answer may be.
-            completion_text: Text to write after the answer.
-            erase_mode: What to remove once there is an answer.
+            constraint: The texts that the answer may be.
+            suffix: Text to write after the answer.
+            erase: What to remove once there is an answer.
         """
         if not name or not is_text(name):
             raise FlowError(
@@ -59,8 +59,8 @@ class FlowQuestion(FlowNode, Generic[StateT]):
                 f"{name!r:.60}"
             )
         self.name = name
-        self._strategy = strategy
-        self.self_prompt = asking(prompt, strategy, completion_text, erase_mode)
+        self._constraint = constraint
+        self.self_prompt = asking(prompt, constraint, suffix, erase)
         self.transitions: dict[str, RouteTarget] = {}
         self.branches: list[Callable[[StateT], RouteTarget]] = []
         self.default_route: RouteTarget = None
@@ -93,10 +93,6 @@ class FlowQuestion(FlowNode, Generic[StateT]):
         check_target(target, repr(self))
         self.default_route = target
         return self
-
-    def otherwise(self, target: RouteTarget) -> "FlowQuestion[StateT]":
-        """Set the target after all other answers. The same as `then`."""
-        return self.then(target)
 
     def assign(self, function: Callable[[StateT, str], object]) -> "FlowQuestion[StateT]":
         """Call a function with the state and the answer, once for each answer.
@@ -156,16 +152,16 @@ class FlowQuestion(FlowNode, Generic[StateT]):
         """Start a run of the question.
 
         Raises:
-            ConstraintError: The strategy cannot be enforced with this tokenizer.
+            ConstraintError: The constraint cannot be enforced with this tokenizer.
         """
         return self.self_prompt.start(tokenizer)
 
     def value_of(self, answer: str) -> Any:
-        """The value of an auto-answer; the text itself if the strategy does not allow it."""
-        ends = (getattr(self._strategy, name, None) for name in ("stop", "end_with"))
+        """The value of an auto-answer; the text itself if the constraint does not allow it."""
+        ends = (getattr(self._constraint, name, None) for name in ("stop", "end_with"))
         for end in ("", *(end for end in ends if isinstance(end, str))):
-            if _may_be(self._strategy, answer + end):
-                return self._strategy.value(answer + end)
+            if _may_be(self._constraint, answer + end):
+                return self._constraint.value(answer + end)
         return answer
 
     def _require_function(self, function: object, method: str, of: str) -> None:
@@ -175,22 +171,22 @@ class FlowQuestion(FlowNode, Generic[StateT]):
 
 def asking(
     prompt: str,
-    strategy: Constraint,
-    completion_text: str | None,
-    erase_mode: EraseMode | str | None,
+    constraint: Constraint,
+    suffix: str | None,
+    erase: EraseMode | str | None,
 ) -> SelfPrompt:
     """Make the self-prompt of a question from the question's arguments."""
     return SelfPrompt(
         prompt=prompt,
-        strategy=strategy,
-        completion=completion_text,
-        erase=erase_mode or EraseMode.NONE,
+        constraint=constraint,
+        suffix=suffix,
+        erase=erase or EraseMode.NONE,
     )
 
 
-def _may_be(strategy: Constraint, text: str) -> bool:
+def _may_be(constraint: Constraint, text: str) -> bool:
     try:
-        return _is_text_of(grammar_text(strategy), text)
+        return _is_text_of(grammar_text(constraint), text)
     except ConstraintError:  # raised again where the question is asked
         return False
 

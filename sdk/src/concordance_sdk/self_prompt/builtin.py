@@ -1,6 +1,5 @@
 """A self-prompt as a mod of its own."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from concordance_sdk.constraints import Constraint
@@ -12,11 +11,10 @@ from concordance_sdk.self_prompt.self_prompt import Prompt, SelfPrompt
 def self_prompt_mod(
     *,
     prompt: Prompt | None = None,
-    strategy: Constraint,
-    completion: str | Mapping[str, Any] | None = None,
+    constraint: Constraint,
+    suffix: str | None = None,
     erase: EraseMode | str = EraseMode.NONE,
     argmax_sampling: bool = False,
-    mask_value: float | None = None,
     name: str = "self_prompt",
 ) -> Any:
     """Make a mod that asks a self-prompt at the start of the completion.
@@ -26,33 +24,31 @@ def self_prompt_mod(
 
     Args:
         prompt: The text or token ids to insert.
-        strategy: The texts that the answer may be.
-        completion: Text to write after the answer.
+        constraint: The texts that the answer may be.
+        suffix: Text to write after the answer.
         erase: What to remove once there is an answer.
         argmax_sampling: Take the top allowed token.
-        mask_value: Not needed.
         name: The name that requests use.
 
     Raises:
-        ConstraintError: The prompt, the completion or the strategy is of a wrong type.
+        ConstraintError: The prompt, the suffix or the constraint is of a wrong type.
         ModDefinitionError: The name is not one that requests can use.
 
     Examples:
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import play
         >>> mood = self_prompt_mod(
-        ...     prompt="Mood: ", strategy=ChoicesStrat(["good", "bad"]), completion=". "
+        ...     prompt="Mood: ", constraint=ChoicesStrat(["good", "bad"]), suffix=". "
         ... )
         >>> play(mood, script=" " * 6 + "b" + " " * 4 + "Well.").text
         'Mood: bad. Well.'
     """
     self_prompt = SelfPrompt(
         prompt=prompt,
-        strategy=strategy,
-        completion=completion,
+        constraint=constraint,
+        suffix=suffix,
         erase=erase,
         argmax_sampling=argmax_sampling,
-        mask_value=mask_value,
     )
 
     @mod(name=name, max_backtrack=0)

@@ -33,7 +33,7 @@ class SelfPromptRun:
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.self_prompt import SelfPrompt
         >>> from concordance_sdk.testing import ByteTokenizer
-        >>> sure = SelfPrompt(prompt="Sure? ", strategy=ChoicesStrat(["yes", "no"]), erase="all")
+        >>> sure = SelfPrompt(prompt="Sure? ", constraint=ChoicesStrat(["yes", "no"]), erase="all")
         >>> run = sure.start(ByteTokenizer())
         >>> bytes(run.before(0).tokens)
         b'Sure? '

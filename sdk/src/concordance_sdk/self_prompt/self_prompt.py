@@ -43,7 +43,7 @@ class SelfPrompt(Follower):
         >>> from concordance_sdk.testing import play
         >>> polite = SelfPrompt(
         ...     prompt=" Was that polite? ",
-        ...     strategy=ChoicesStrat(["yes", "no"]),
+        ...     constraint=ChoicesStrat(["yes", "no"]),
         ...     erase=EraseMode.ALL,
         ... )
         >>> answers = []
@@ -62,36 +62,31 @@ class SelfPrompt(Follower):
         self,
         *,
         prompt: Prompt | None = None,
-        strategy: Constraint,
-        completion: str | Mapping[str, Any] | None = None,
+        constraint: Constraint,
+        suffix: str | None = None,
         erase: EraseMode | str = EraseMode.NONE,
         argmax_sampling: bool = False,
-        mask_value: float | None = None,
     ) -> None:
         """Define a self-prompt.
 
         Args:
             prompt: A text, token ids, or a mapping that has one of them as `text` or `tokens`.
                 Special tokens are recognised where a text spells them.
-            strategy: The texts that the answer may be.
-            completion: Text to write after the answer; also a mapping that has it as `suffix`. It
-                ends an answer that could continue.
+            constraint: The texts that the answer may be.
+            suffix: Text to write after the answer, which ends an answer that could continue.
             erase: What to remove, from text and KV cache, once there is an answer.
             argmax_sampling: Take the top allowed token, whatever the temperature.
-            mask_value: Not needed: tokens that are not allowed are never sampled. Mods written for
-                other engines give one.
 
         Raises:
-            ConstraintError: The prompt, the completion or the strategy is of a wrong type.
+            ConstraintError: The prompt, the suffix or the constraint is of a wrong type.
         """
-        del mask_value
-        require_constraint(strategy, "the strategy of a SelfPrompt")
+        require_constraint(constraint, "the constraint of a SelfPrompt")
         self._prompt = prompt_of(prompt)
-        self._strategy = strategy
-        self._completion = _completion_of(completion)
+        self._constraint = constraint
+        self._suffix = _suffix_of(suffix)
         self._erase = EraseMode(erase)
         self._argmax_sampling = argmax_sampling
-        self._asked: PerRequest[_Asked] = PerRequest(lambda _: _Asked(self._strategy))
+        self._asked: PerRequest[_Asked] = PerRequest(lambda _: _Asked(self._constraint))
 
     @property
     def max_backtrack(self) -> int | None:
@@ -102,23 +97,23 @@ class SelfPrompt(Follower):
         """Start a run by hand, for mods that keep the runs themselves.
 
         Raises:
-            ConstraintError: The strategy cannot be enforced with this tokenizer.
+            ConstraintError: The constraint cannot be enforced with this tokenizer.
         """
-        return self._run(self._strategy, tokenizer)
+        return self._run(self._constraint, tokenizer)
 
     def prepare(self, tokenizer: Tokenizer) -> None:
-        """Compile the strategy, which is cached.
+        """Compile the constraint, which is cached.
 
         Raises:
-            ConstraintError: The strategy cannot be enforced with this tokenizer.
+            ConstraintError: The constraint cannot be enforced with this tokenizer.
         """
-        self._compiled(self._strategy, tokenizer)
+        self._compiled(self._constraint, tokenizer)
 
     def handle_event(self, event: Event, actions: Actions, tokenizer: Tokenizer) -> Action | None:
         """Handle any event of a request, for function mods.
 
         Raises:
-            ConstraintError: The strategy cannot be enforced with this tokenizer, or another mod
+            ConstraintError: The constraint cannot be enforced with this tokenizer, or another mod
                 put tokens there that it does not allow.
         """
         match event:
@@ -135,10 +130,10 @@ class SelfPrompt(Follower):
                 return None
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
-        """Compile the strategy before the prompt is processed; optional.
+        """Compile the constraint before the prompt is processed; optional.
 
         Raises:
-            ConstraintError: The strategy cannot be enforced with this tokenizer.
+            ConstraintError: The constraint cannot be enforced with this tokenizer.
         """
         del actions
         self._running(event.request_id, tokenizer)
@@ -149,7 +144,7 @@ class SelfPrompt(Follower):
         """Force the prompt, or mask the logits of the answer.
 
         Raises:
-            ConstraintError: The strategy cannot be enforced with this tokenizer.
+            ConstraintError: The constraint cannot be enforced with this tokenizer.
         """
         run = self._running(event.request_id, tokenizer)
         if run.waits(event.step):
@@ -194,23 +189,23 @@ class SelfPrompt(Follower):
         request_id: str | None = None,
         idx: int | None = None,
     ) -> None:
-        """Replace the choices of a strategy made of choices.
+        """Replace the choices of a constraint made of choices.
 
         Args:
             responses: The new choices.
             request_id: For this request only, which then asks again; by default, for all requests
                 that have not started to ask.
-            idx: The index of the element whose choices change, if the strategy is a fixed tuple.
+            idx: The index of the element whose choices change, if the constraint is a fixed tuple.
 
         Raises:
-            ConstraintError: The strategy is not made of choices, or there are none.
+            ConstraintError: The constraint is not made of choices, or there are none.
         """
         choices = list(responses or ())
         if request_id is None:
-            self._strategy = _with_choices(self._strategy, choices, idx)
+            self._constraint = _with_choices(self._constraint, choices, idx)
         else:
             asked = self._asked[request_id]
-            asked.strategy, asked.run = _with_choices(asked.strategy, choices, idx), None
+            asked.constraint, asked.run = _with_choices(asked.constraint, choices, idx), None
 
     def _run_of(self, request_id: str) -> SelfPromptRun | None:
         asked = self._asked.get(request_id)
@@ -219,52 +214,52 @@ class SelfPrompt(Follower):
     def _running(self, request_id: str, tokenizer: Tokenizer) -> SelfPromptRun:
         asked = self._asked[request_id]
         if asked.run is None:
-            asked.run, asked.tokenizer = self._run(asked.strategy, tokenizer), tokenizer
+            asked.run, asked.tokenizer = self._run(asked.constraint, tokenizer), tokenizer
         return asked.run
 
-    def _run(self, strategy: Constraint, tokenizer: Tokenizer) -> SelfPromptRun:
+    def _run(self, constraint: Constraint, tokenizer: Tokenizer) -> SelfPromptRun:
         prompt = self._prompt
         return SelfPromptRun(
             tokenizer.encode(prompt) if isinstance(prompt, str) else prompt,
-            self._compiled(strategy, tokenizer),
+            self._compiled(constraint, tokenizer),
             erase=self._erase,
             argmax_sampling=self._argmax_sampling,
         )
 
-    def _compiled(self, strategy: Constraint, tokenizer: Tokenizer) -> CompiledConstraint:
+    def _compiled(self, constraint: Constraint, tokenizer: Tokenizer) -> CompiledConstraint:
         # A list with `end_with` has its own suffix.
-        has_end = isinstance(strategy, ListStrat) and strategy.end_with
-        if self._completion and not has_end:
-            strategy = Ended(strategy, self._completion)
-        return compile_constraint(strategy, tokenizer)
+        has_end = isinstance(constraint, ListStrat) and constraint.end_with
+        if self._suffix and not has_end:
+            constraint = Ended(constraint, self._suffix)
+        return compile_constraint(constraint, tokenizer)
 
 
 class Ended(Struct, frozen=True):
     """A constraint followed by a suffix, which ends an answer that could continue."""
 
-    strategy: Constraint
-    completion: str
+    constraint: Constraint
+    suffix: str
 
     def write(self, grammar: GrammarBuilder) -> Part:
         """The grammar of the answer and the suffix."""
-        part = grammar.sequence([self.strategy.write(grammar), literal(self.completion)])
+        part = grammar.sequence([self.constraint.write(grammar), literal(self.suffix)])
         assert part is not None
         return part
 
     def answer(self, text: str) -> str:
         """The answer, without the suffix."""
-        return self.strategy.answer(text.removesuffix(self.completion))
+        return self.constraint.answer(text.removesuffix(self.suffix))
 
     def value(self, text: str) -> Any:
         """The value of the answer."""
-        return self.strategy.value(text.removesuffix(self.completion))
+        return self.constraint.value(text.removesuffix(self.suffix))
 
 
 class _Asked:
     """A self-prompt in one request."""
 
-    def __init__(self, strategy: Constraint) -> None:
-        self.strategy = strategy
+    def __init__(self, constraint: Constraint) -> None:
+        self.constraint = constraint
         self.run: SelfPromptRun | None = None
         self.tokenizer: Tokenizer | None = None
 
@@ -288,36 +283,30 @@ def prompt_of(prompt: object) -> str | list[int]:
     )
 
 
-def _completion_of(completion: object) -> str:
-    if isinstance(completion, Mapping):
-        given = cast(Mapping[str, Any], completion)
-        completion = given.get("suffix") if given.get("force", True) else None
-    if completion is None or isinstance(completion, str):
-        return completion or ""
-    raise ConstraintError(
-        "the completion of a SelfPrompt is a text, or a mapping with it as 'suffix', not "
-        f"{completion!r:.60}"
-    )
+def _suffix_of(suffix: object) -> str:
+    if suffix is None or isinstance(suffix, str):
+        return suffix or ""
+    raise ConstraintError(f"the suffix of a SelfPrompt is a text or None, not {suffix!r:.60}")
 
 
-def _with_choices(strategy: Constraint, choices: list[str], idx: int | None) -> Constraint:
-    match strategy:
+def _with_choices(constraint: Constraint, choices: list[str], idx: int | None) -> Constraint:
+    match constraint:
         case ChoicesStrat():
             return ChoicesStrat(choices)
-        case ListStrat(elements) if strategy.is_tuple:
+        case ListStrat(elements) if constraint.is_tuple:
             fixed = list(cast(Sequence[Constraint], elements))
             if idx is None or not 0 <= idx < len(fixed):
                 raise ConstraintError(
-                    f"`idx` is {idx}; the strategy has {len(fixed)} elements, and `idx`, counted "
+                    f"`idx` is {idx}; the constraint has {len(fixed)} elements, and `idx`, counted "
                     "from 0, selects the one whose choices change"
                 )
             fixed[idx] = _with_choices(fixed[idx], choices, None)
-            return replace(strategy, elements=fixed)
+            return replace(constraint, elements=fixed)
         case ListStrat(elements):
             element = cast(Constraint, elements)
-            return replace(strategy, elements=_with_choices(element, choices, None))
+            return replace(constraint, elements=_with_choices(element, choices, None))
         case _:
             raise ConstraintError(
                 "refresh_responses changes a ChoicesStrat, or one in a ListStrat, not "
-                f"{strategy!r:.60}"
+                f"{constraint!r:.60}"
             )

@@ -140,6 +140,10 @@ class FlowQuestion(_AnyQuestion[Any], Generic[TState]):
         """Continue with a target after any answer without a matching `on`."""
         return cast(Self, super().then(target))
 
+    def otherwise(self, target: RouteTarget) -> Self:
+        """Do the same as `then`."""
+        return self.then(target)
+
     def branch(self, resolver: Callable[[Any], RouteTarget]) -> Self:
         """Continue with the result of a function of the state, if there is no other route."""
         self._require_function(resolver, "branch", "the state")
