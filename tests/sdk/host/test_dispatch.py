@@ -12,7 +12,7 @@ from concordance_sdk import (
     mod,
 )
 from concordance_sdk.testing import ByteTokenizer, play
-from concordance_shared import EmittedError, ModBudgetError
+from concordance_shared import EmittedError
 
 EOS = 256
 encode = ByteTokenizer().encode
@@ -401,58 +401,55 @@ def test_mods_after_the_first_decision_are_skipped_for_the_event():
     ]
 
 
-# Progress
+def added_log(log):
+    return [(name, event.step, bytes(event.added_tokens), event.forced) for name, event in log]
 
 
-@pytest.mark.parametrize("event_type", [ForwardPass, Sampled, Added])
-def test_endless_backtracking_ends_with_an_error_that_names_the_mod(event_type):
-    endless = on(event_type, lambda e, a: a.backtrack(int(event_type is Added)), once=False)
+def test_mod_skipped_for_one_added_gets_its_tokens_in_the_next():
+    """The example of `ModDispatch._dispatch_added`."""
+    log = []
 
-    with pytest.raises(ModBudgetError, match="'probe' keeps the completion from advancing"):
-        play(endless, script="abc")
-
-
-def test_backtracking_too_many_tokens_ends_with_an_error():
     @mod(on=[Added])
-    def back_and_forth(event, actions):
-        if event.step == 9:  # every net new token is backtracked again, a little later each time
-            return actions.backtrack(10, b"x" * 9)
+    def first(event, actions):
+        log.append(("first", event))
+        if event.added_tokens == tuple(b"c"):
+            return actions.force_tokens(b"d")
 
-    with pytest.raises(ModBudgetError):
-        play(back_and_forth, script="a" * 30, max_tokens=10)
-
-
-def test_alternating_between_two_completions_ends_with_an_error():
     @mod(on=[Added])
-    def round_and_round(event, actions):
-        return actions.backtrack(1, b"b" if event.added_tokens == tuple(b"a") else b"a")
+    def second(event, actions):
+        log.append(("second", event))
 
-    with pytest.raises(ModBudgetError, match="64 decisions in a row led to nothing new"):
-        play(round_and_round, script="a", max_tokens=4096)
+    play(first, second, script="abc", max_tokens=4)
 
-
-def test_backtracking_over_many_different_questions_is_progress():
-    """No completion is longer than the longest so far, but each is new."""
-    left = list(range(150))
-
-    @mod(on=[ForwardPass])
-    def ask(event, actions):
-        if event.step:
-            return actions.backtrack(event.step, b"%03d?" % left.pop()) if left else None
-        return actions.force_tokens(b"???? ")
-
-    assert play(ask, script="", max_tokens=100).text == "000?"
+    assert added_log(log)[4:] == [
+        ("first", 2, b"c", False),
+        ("first", 3, b"d", True),
+        ("second", 2, b"cd", True),
+    ]
 
 
-def test_replacing_every_token_is_progress():
-    shout = on(
-        Added,
-        lambda e, a: a.backtrack(1, bytes(e.added_tokens).upper()),
-        once=False,
-        when=lambda e: not e.forced and e.added_tokens[0] < 256,
-    )
+def test_mod_that_has_not_seen_a_token_is_notified_after_a_backtrack_that_appends_nothing():
+    log = []
 
-    assert play(shout, script="a" * 100).text == "A" * 100
+    @mod(on=[Added])
+    def first(event, actions):
+        log.append(("first", event))
+        if event.added_tokens == tuple(b"c"):
+            return actions.force_tokens(b"d")
+        if event.added_tokens == tuple(b"d"):
+            return actions.backtrack(1)
+
+    @mod(on=[Added])
+    def second(event, actions):
+        log.append(("second", event))
+
+    play(first, second, script="abc!", max_tokens=4)
+
+    assert added_log(log)[4:7] == [
+        ("first", 2, b"c", False),
+        ("first", 3, b"d", True),
+        ("second", 2, b"c", False),
+    ]
 
 
 # Streams

@@ -12,7 +12,7 @@ def stream_of(**options):
     request = ask("abc", **options)
     state = RequestState("r", request.prompt_ids, max_tokens=20)
     updates = []
-    return state, OutputStream(request, state, TRAITS, updates.append), updates
+    return state, OutputStream(request, state, TRAITS.new_decoder, updates.append), updates
 
 
 def add_logprobs(state, output, index):

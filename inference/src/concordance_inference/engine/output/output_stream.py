@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 
 import msgspec
+from concordance_sdk.detokenizer import Detokenizer
 from concordance_sdk.host.request_state import RequestState
 from concordance_shared import FinishReason
 
-from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.output.logprobs import CompletionLogprobs
 from concordance_inference.engine.output.stop import StopStrings
 from concordance_inference.engine.output.text_stream import TextStream
@@ -39,23 +39,27 @@ class OutputStream:
     """
 
     def __init__(
-        self, request: GenerationRequest, state: RequestState, traits: ModelTraits, emit: Emit
+        self,
+        request: GenerationRequest,
+        state: RequestState,
+        new_decoder: Callable[[], Detokenizer],
+        emit: Emit,
     ) -> None:
         """Follow a request with an empty completion.
 
         Args:
             request: The request.
             state: Its state.
-            traits: The model's.
+            new_decoder: Creates a detokenizer.
             emit: Called with the updates.
         """
         self._request = request
         self._state = state
         self._emit = emit
         self._text = TextStream(
-            traits.new_decoder(), StopStrings(request.stop), retracts=request.include_retractions
+            new_decoder(), StopStrings(request.stop), retracts=request.include_retractions
         )
-        self._tokens = TokenStream(traits.new_decoder())
+        self._tokens = TokenStream(new_decoder())
         self._started_at = time.monotonic()
         self._has_started = False
         num_top = request.top_logprobs

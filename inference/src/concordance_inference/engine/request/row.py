@@ -80,7 +80,7 @@ class Row:
         self.dispatch = ModDispatch(
             self.state, mods, vocab_size=traits.vocab_size, context_len=traits.context_length
         )
-        self.output = OutputStream(request, self.state, traits, emit)
+        self.output = OutputStream(request, self.state, traits.new_decoder, emit)
         if self.dispatch.can_backtrack:
             num_recent = max(max_recent, 1)
         else:
