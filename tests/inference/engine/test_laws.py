@@ -174,9 +174,9 @@ def test_sampling_equals_a_step_by_step_loop(sampling):
     ids = list(b"Hello")
     for i in range(20):
         penalties = Penalties([sampling])
-        said = RequestState("said", ids[:5], max_tokens=99)
-        said.append(ids[5:], forced=False)
-        logits = penalties.apply(fresh_logits(model, ids)[None], [0], [Counted(said)])
+        state = RequestState("state", ids[:5], max_tokens=99)
+        state.append(ids[5:], forced=False)
+        logits = penalties.apply(fresh_logits(model, ids)[None], [0], [Counted(state)])
         draws = [draw_key(sampling.seed, i)], [uniform(sampling.seed ^ XTC_SERIES, i)]
         ids.append(sampler.sample(logits, [0], *draws).item())
     endless = msgspec.structs.replace(TRAITS, eos_ids=frozenset())

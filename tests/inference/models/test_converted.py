@@ -48,7 +48,7 @@ def test_a_failed_conversion_leaves_no_files(tmp_path, cache):
 
 
 def test_a_gguf_file_is_converted_once(tmp_path, made):
-    (tmp_path / "a.gguf").write_bytes(b"stands for a model")
+    (tmp_path / "a.gguf").write_bytes(b"a placeholder for a model")
 
     first = converted(tmp_path / "a.gguf", progress=print)
     second = converted(tmp_path / "a.gguf", progress=print)
@@ -85,7 +85,7 @@ def test_a_rewritten_gguf_file_is_converted_again(tmp_path, made):
 @pytest.mark.parametrize(("count", "weights"), [(10**9, "float32"), (10**9 + 1, "quantized")])
 def test_only_small_models_are_unpacked_on_a_cpu(tmp_path, made, monkeypatch, count, weights):
     monkeypatch.setattr(module, "num_parameters", lambda path: count)
-    (tmp_path / "a.gguf").write_bytes(b"stands for a model")
+    (tmp_path / "a.gguf").write_bytes(b"a placeholder for a model")
 
     converted(tmp_path / "a.gguf", progress=print)
 
@@ -95,7 +95,7 @@ def test_only_small_models_are_unpacked_on_a_cpu(tmp_path, made, monkeypatch, co
 def test_an_unwritable_cache_folder_is_an_error_that_names_it(tmp_path, monkeypatch, made):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CONCORDANCE_CACHE", str(tmp_path / "file"))
-    (tmp_path / "a.gguf").write_bytes(b"stands for a model")
+    (tmp_path / "a.gguf").write_bytes(b"a placeholder for a model")
 
     with pytest.raises(ModelLoadError, match=r"a\.gguf cannot be converted .*CONCORDANCE_CACHE"):
         converted(tmp_path / "a.gguf", progress=print)
@@ -143,7 +143,7 @@ def test_damage_that_keeps_file_sizes_is_an_error_that_names_the_cached_folder(t
 
 
 def test_a_cached_conversion_without_a_file_list_is_replaced(tmp_path, made):
-    (tmp_path / "a.gguf").write_bytes(b"stands for a model")
+    (tmp_path / "a.gguf").write_bytes(b"a placeholder for a model")
     (converted(tmp_path / "a.gguf", progress=print) / "concordance-files.json").unlink()
     converted(tmp_path / "a.gguf", progress=print)
 
@@ -159,8 +159,8 @@ def test_a_damaged_gguf_file_is_rejected_by_the_loader(tmp_path):
 
 @pytest.mark.model
 def test_the_embedded_models_quantized_weights_keep_their_bits(tmp_path):
-    said = []
-    convert_gguf(embedded_gguf(), tmp_path, weights="quantized", progress=said.append)
+    messages = []
+    convert_gguf(embedded_gguf(), tmp_path, weights="quantized", progress=messages.append)
     config = json.loads((tmp_path / "config.json").read_text())
 
     assert config["rope_traditional"]
@@ -169,4 +169,4 @@ def test_the_embedded_models_quantized_weights_keep_their_bits(tmp_path):
         "bits": 4,
         "model.embed_tokens": {"group_size": 32, "bits": 8},
     }
-    assert any("reading" in line for line in said)
+    assert any("reading" in line for line in messages)

@@ -57,7 +57,7 @@ def test_arguments_of_other_names_are_positional():
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "message"),
     [
         ("def raw(event): ...", "it must take"),
         ("def raw(event, other, tokenizer, actions): ...", "it must take"),
@@ -65,6 +65,6 @@ def test_arguments_of_other_names_are_positional():
         ("raw = 3", "is not a mod"),
     ],
 )
-def test_an_uploaded_callable_with_an_unsupported_signature_is_rejected(raw, said):
-    with pytest.raises(ModLoadError, match=said):
+def test_an_uploaded_callable_with_an_unsupported_signature_is_rejected(raw, message):
+    with pytest.raises(ModLoadError, match=message):
         upload(raw)

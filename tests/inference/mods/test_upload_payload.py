@@ -55,7 +55,7 @@ def Greet(event, actions, tokenizer):
 """
 
 
-def said(**fields):
+def output_of(**fields):
     source = OLDER.format(imports="", word="'hey'")
     given = {"name": "greet", "entrypoint": "Greet", "source": source, **fields}
     body = msgspec.json.encode(given)
@@ -77,7 +77,7 @@ def said(**fields):
     ],
 )
 def test_payloads_of_older_clients_are_accepted(fields):
-    assert said(**fields) == "hey"
+    assert output_of(**fields) == "hey"
 
 
 @pytest.mark.parametrize("param", ["source", "files"])
@@ -100,14 +100,14 @@ def test_payloads_of_older_clients_are_accepted(fields):
 def test_multi_file_payloads_of_older_clients_are_accepted(param, paths, module, importing):
     files = {paths[0]: OLDER.format(imports=importing, word="W"), paths[1]: "W = 'words'"}
 
-    assert said(module=module, **{"source": None, param: files}) == "words"
+    assert output_of(module=module, **{"source": None, param: files}) == "words"
 
 
 def test_the_module_of_a_single_file_is_optional():
     files = {"pkg/mod.py": OLDER.format(imports="", word="'hey'")}
 
-    assert said(module=None, source=files) == "hey"
-    assert said(source=files) == "hey"
+    assert output_of(module=None, source=files) == "hey"
+    assert output_of(source=files) == "hey"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +129,6 @@ def test_the_module_of_a_single_file_is_optional():
 )
 def test_unsupported_payloads_are_rejected_by_field(fields, param, words):
     with pytest.raises(InvalidRequestError, match=words) as caught:
-        said(**fields)
+        output_of(**fields)
 
     assert caught.value.param == param

@@ -211,11 +211,11 @@ def _prepare_weights(model: Any) -> None:
         if count <= SMALL:
             model.update(tree_map(_as_float32, parameters))
         else:
-            _refuse_experts(model, arrays)
+            _reject_experts(model, arrays)
     mx.async_eval(model.parameters())
 
 
-def _refuse_experts(model: Any, arrays: list[tuple[str, mx.array]]) -> None:
+def _reject_experts(model: Any, arrays: list[tuple[str, mx.array]]) -> None:
     """Reject mixtures of experts in 16 bits: `gather_mm` on a CPU supports float32 only."""
     experts = any(isinstance(module, SwitchLinear) for _, module in model.named_modules())
     if experts and any(array.dtype in (mx.float16, mx.bfloat16) for _, array in arrays):

@@ -178,7 +178,7 @@ class Place(RuntimeState):
 
 
 class Shaped(Strategy):
-    '''Letters of given sets, one behind the other.'''
+    '''Letters of given sets, in order.'''
 
     def __init__(self, places):
         self._places = places

@@ -142,8 +142,8 @@ def look(event, actions):
     assert play(definition, script="axb").text == "a\0b"
 
 
-def row(scores):
-    return np.array([scores], np.float32).view(OlderRow)
+def row(logits):
+    return np.array([logits], np.float32).view(OlderRow)
 
 
 def test_an_older_row_is_a_numpy_array():

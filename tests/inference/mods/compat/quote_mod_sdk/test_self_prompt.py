@@ -13,7 +13,7 @@ from quote_mod_sdk.strategies.strategy_constructor import (
 )
 """
 
-#: What is returned for `Added` was of no use to mods that only wanted to know the answer.
+#: Mods that only need the answer often drop the action returned for `Added`.
 BY_EVENT = (
     IMPORTS
     + """
@@ -72,10 +72,10 @@ def test_erase_modes(load, added, erase, text):
     definition = load(source(completion="'\\n'", erase=erase, added=added))
 
     def model(completion):
-        said = bytes(completion).decode()
-        if said.endswith("Choose: "):
+        text = bytes(completion).decode()
+        if text.endswith("Choose: "):
             return ord("y")
-        rest = said.removeprefix(" Choose: ").removeprefix("yes").removeprefix("\n")
+        rest = text.removeprefix(" Choose: ").removeprefix("yes").removeprefix("\n")
         return ord("Hello"[len(rest)]) if len(rest) < 5 else 256
 
     assert play(definition, script=model).text == text

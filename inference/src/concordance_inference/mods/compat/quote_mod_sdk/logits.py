@@ -106,7 +106,30 @@ def _unwrapped(value: Any) -> Any:
     return value.to_numpy() if isinstance(value, Tensor) else value
 
 
-class Tensor(_ArrayProtocol):
+class _EngineLogits:
+    """Methods of the SDK's logits, which do not copy the row from the device."""
+
+    _logits: Logits | None
+
+    def top_k(self, k: int) -> list[tuple[int, float]]:
+        """Return the top `k` `(token_id, logit)` pairs, in descending order."""
+        return self._of_engine().top_k(k)
+
+    def entropy(self) -> float:
+        """Return the entropy of the distribution, in nats."""
+        return self._of_engine().entropy()
+
+    def margin(self, k: int = 2) -> float:
+        """Return the difference between the highest and the `k`-th highest logit."""
+        return self._of_engine().margin(k)
+
+    def _of_engine(self) -> Logits:
+        if self._logits is None:
+            raise AttributeError("only the engine's own logits have this; use `to_numpy()`")
+        return self._logits
+
+
+class Tensor(_ArrayProtocol, _EngineLogits):
     """An array, in the class in which the older engine passed logits; see `to_numpy`.
 
     The engine's logits are copied from the device when the array is first needed.
@@ -217,25 +240,6 @@ class Tensor(_ArrayProtocol):
     def is_host(self) -> bool:
         """True, since numpy can always read it."""
         return True
-
-    # Methods of the current SDK's logits, which do not copy the row from the device
-
-    def top_k(self, k: int) -> list[tuple[int, float]]:
-        """Return the top `k` `(token_id, logit)` pairs, in descending order."""
-        return self._of_engine().top_k(k)
-
-    def entropy(self) -> float:
-        """Return the entropy of the distribution, in nats."""
-        return self._of_engine().entropy()
-
-    def margin(self, k: int = 2) -> float:
-        """Return the difference between the highest and the `k`-th highest logit."""
-        return self._of_engine().margin(k)
-
-    def _of_engine(self) -> Logits:
-        if self._logits is None:
-            raise AttributeError("only the engine's own logits have this; use `to_numpy()`")
-        return self._logits
 
 
 class MaskedTensor(Tensor):
