@@ -56,7 +56,7 @@ def instance(target):
 # Several mods: what those behind the one that decided come to know
 
 
-def test_a_mod_behind_the_one_that_decided_learns_of_the_tokens_that_were_kept():
+def test_later_mod_receives_the_tokens_that_the_winner_kept():
     seen = []
     played = play(use(Tail, text="123"), witness(seen), script="axxxb")
 
@@ -64,7 +64,7 @@ def test_a_mod_behind_the_one_that_decided_learns_of_the_tokens_that_were_kept()
     assert bytes(seen[:-1]) == b"a123b"
 
 
-def test_a_part_of_forced_tokens_that_was_kept_is_told_before_the_next_position():
+def test_kept_part_of_forced_tokens_is_in_added_before_the_next_position():
     @mod(on=[Added])
     def trim(event, actions):
         if len(event.added_tokens) > 1:
@@ -86,7 +86,7 @@ def test_a_part_of_forced_tokens_that_was_kept_is_told_before_the_next_position(
     assert events == [(0, b"ab", True), (2, b"y", False), (3, b"z", False)]
 
 
-def test_what_was_taken_back_before_a_mod_heard_of_it_is_not_told():
+def test_tokens_backtracked_before_a_mod_saw_them_are_not_in_its_added():
     @mod(on=[Added])
     def undo(event, actions):
         if event.step == 2 and not event.forced:
@@ -101,7 +101,7 @@ def test_what_was_taken_back_before_a_mod_heard_of_it_is_not_told():
 # A mod that contains mods
 
 
-def test_the_mods_of_a_mod_act_in_order():
+def test_contained_mods_act_in_order():
     @mod
     class Both:
         def mods(self):
@@ -113,7 +113,7 @@ def test_the_mods_of_a_mod_act_in_order():
     assert played.text == "a12b"
 
 
-def test_a_mod_in_a_mod_does_what_it_does_in_a_list():
+def test_contained_mod_acts_as_in_a_list():
     @mod
     class Both:
         def mods(self):
@@ -126,7 +126,7 @@ def test_a_mod_in_a_mod_does_what_it_does_in_a_list():
     assert inside.text.startswith("\0!")
 
 
-def test_a_mods_own_handlers_act_before_the_mods_that_it_contains():
+def test_own_handlers_act_before_contained_mods():
     order = []
 
     def note(name):
@@ -149,7 +149,7 @@ def test_a_mods_own_handlers_act_before_the_mods_that_it_contains():
     assert order == ["before", "a", "b", "c", "behind"]
 
 
-def test_parameters_reach_the_mods_inside():
+def test_parameters_reach_contained_mods():
     @mod
     class Shout:
         mark: str = "?"
@@ -163,7 +163,7 @@ def test_parameters_reach_the_mods_inside():
     assert play(use(Shout, mark="#"), script="a").text == "a##"
 
 
-def test_containers_nest_and_errors_name_the_way_to_the_mod():
+def test_containers_nest_and_errors_name_the_path_to_the_mod():
     @mod
     def wrong(event, actions):
         return actions.adjust_prefill(b"")
@@ -182,7 +182,7 @@ def test_containers_nest_and_errors_name_the_way_to_the_mod():
         play(Outer, script="")
 
 
-def test_every_request_has_instances_of_its_own_also_inside():
+def test_every_request_has_its_own_instances_of_contained_mods():
     @mod
     class Count:
         def __init__(self):
@@ -220,7 +220,7 @@ def test_a_stream_holds_back_what_the_most_demanding_part_needs(outer, inner, he
     assert instance(Outer).max_backtrack == held
 
 
-def test_a_mod_that_only_contains_others_listens_to_nothing_itself():
+def test_mod_that_only_contains_others_handles_no_event():
     @mod
     class Outer:
         def mods(self):
@@ -236,7 +236,7 @@ def test_a_mod_that_only_contains_others_listens_to_nothing_itself():
 # What is wrong is told
 
 
-def test_a_mod_that_contains_itself_is_refused():
+def test_mod_that_contains_itself_is_rejected():
     @mod
     class A:
         def mods(self):
@@ -252,7 +252,7 @@ def test_a_mod_that_contains_itself_is_refused():
 
 
 @pytest.mark.parametrize(("answer", "words"), [(3, "returned 3"), ([3], "3 is not a mod")])
-def test_what_is_no_list_of_mods_is_refused(answer, words):
+def test_mods_that_returns_no_list_is_rejected(answer, words):
     @mod
     class Outer:
         def mods(self):
@@ -263,7 +263,7 @@ def test_what_is_no_list_of_mods_is_refused(answer, words):
     assert "'outer'" in caught.value.message
 
 
-def test_a_parameter_that_is_missing_inside_names_both_mods():
+def test_missing_parameter_of_a_contained_mod_names_both_mods():
     @mod
     class Outer:
         def mods(self):
@@ -273,14 +273,14 @@ def test_a_parameter_that_is_missing_inside_names_both_mods():
         play(Outer, script="")
 
 
-def test_a_parameter_that_is_wrong_is_refused_where_it_is_written():
+def test_invalid_parameter_is_rejected_by_use():
     with pytest.raises(InvalidRequestError, match="'ban'.*int"):
         use(Ban, byte="x")
     with pytest.raises(InvalidRequestError, match="parameters are: none"):
         use(lambda event, actions: None, byte=3)
 
 
-def test_a_method_mods_that_takes_something_is_refused():
+def test_mods_with_arguments_is_rejected():
     class Outer:
         def mods(self, tokenizer): ...
 

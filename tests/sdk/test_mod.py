@@ -71,7 +71,7 @@ def test_a_name_can_be_given():
 
 
 @pytest.mark.parametrize("name", ["", "UPPER", "a/b", "a+b", "-x", "x" * 65, "é"])
-def test_a_name_that_a_request_could_not_say_is_refused(name):
+def test_invalid_name_is_rejected(name):
     with pytest.raises(ModDefinitionError, match="lower-case letters"):
         mod(name=name)(plain)
 
@@ -90,7 +90,7 @@ def test_a_function_can_subscribe():
     assert set(definition_of(f).handlers) == {Added}
 
 
-def test_a_class_handles_what_it_has_methods_for():
+def test_class_handles_the_events_of_its_methods():
     @mod
     class M:
         def forward_pass(self, event, actions): ...
@@ -149,7 +149,7 @@ def test_a_handler_with_too_much_is_refused():
     refused(f, ["takes (a, b, c, d)"])
 
 
-def test_an_argument_that_is_named_like_another_than_it_is_given():
+def test_arguments_in_the_wrong_order_are_rejected():
     def f(event, tokenizer):
         pass
 
@@ -167,7 +167,7 @@ def test_a_handler_with_a_required_keyword_is_refused():
     refused(f, ["more"])
 
 
-def test_a_handler_that_takes_whatever_comes_gets_the_tokenizer():
+def test_handler_with_var_args_gets_the_tokenizer():
     def f(*args): ...
 
     assert definition_of(mod(f)).handlers[Added].takes_tokenizer
@@ -255,7 +255,7 @@ def test_on_is_for_functions():
         mod(on=[Added])(M)
 
 
-def test_what_cannot_be_called_is_refused():
+def test_object_that_is_not_callable_is_rejected():
     with pytest.raises(ModDefinitionError):
         definition_of(3)
 
@@ -263,7 +263,7 @@ def test_what_cannot_be_called_is_refused():
 @pytest.mark.parametrize(
     ("events", "held"), [([Prefilled, Finished], 0), ([Added], 32), ([ForwardPass], 32)]
 )
-def test_only_mods_that_could_take_tokens_back_hold_a_stream_back(events, held):
+def test_only_mods_that_can_backtrack_hold_back_a_stream(events, held):
     @mod(on=events)
     def f(event, actions): ...
 
@@ -274,7 +274,7 @@ def test_a_bare_callable_is_a_mod_as_well():
     assert definition_of(lambda event, actions: None).name == "lambda"
 
 
-def test_a_mod_that_is_not_registered_is_a_mod_all_the_same():
+def test_unregistered_mod_is_validated_and_marked():
     @mod(registered=False)
     def kept_apart(event, actions): ...
 

@@ -20,7 +20,7 @@ class OtherPart(Part):
 
 
 @pytest.mark.parametrize(("step", "may"), [(2, True), (3, False), (7, False), (8, True)])
-def test_nobody_writes_inside_the_span_of_another_writer(step, may):
+def test_no_writer_writes_inside_the_span_of_another(step, may):
     request = RequestContext()
     first = Part(3, 8)
     assert request.may_write(3, by=first)
@@ -51,7 +51,7 @@ def test_writers_of_other_requests_do_not_exclude_each_other():
     assert second.may_write(3, by=Part(3, 8))
 
 
-def test_a_writer_that_was_replaced_excludes_nobody():
+def test_replaced_writer_excludes_no_other():
     request, part = RequestContext(), Part(3, 8)
     request.may_write(3, by=part)
     del part

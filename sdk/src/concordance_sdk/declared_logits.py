@@ -1,31 +1,30 @@
-"""What a mod declared to read of logits, and the view that holds it to it.
+"""What a mod declares to read of logits, and a view that enforces the declaration.
 
-A mod that says in advance what it reads lets an engine bring just that to the host together with
-the step's other results. So what it did not declare, it cannot read: found in the author's first
-test, not in the slow log of a server.
+With a declaration, an engine can copy just that to the host together with the step's other results.
+Reading more is an error, which the author's first test finds.
 """
 
 from typing import Any, Literal, cast
 
 from concordance_shared import ForwardPass, Logits, UndeclaredLogitsError
 
-#: Nothing, so many of the best scores, or the whole row.
+#: Nothing, the top `k` logits, or the whole row.
 LogitsNeed = int | Literal["none", "full"]
 
 
 def check_logits_need(need: object) -> str | None:
-    """What is wrong with a declared need; `None` if nothing is."""
+    """Return what is wrong with a declaration; `None` if it is valid."""
     is_count = isinstance(need, int) and not isinstance(need, bool) and need >= 1
     if need is None or need in ("none", "full") or is_count:
         return None
-    return f'logits is "none", "full" or how many of the best scores it reads, not {need!r}'
+    return f'logits is "none", "full" or the number of top logits that it reads, not {need!r}'
 
 
 def held_to(need: LogitsNeed | None, event: ForwardPass, *, mod: str) -> ForwardPass:
-    """The event as a mod that declared a need is given it.
+    """Return the event with a view of its logits that enforces a declaration.
 
     Args:
-        need: What it declared; `None` for a mod that declared nothing.
+        need: The declaration; `None` for a mod that declared nothing.
         event: The event.
         mod: The mod's name, for messages.
     """
@@ -36,15 +35,15 @@ def held_to(need: LogitsNeed | None, event: ForwardPass, *, mod: str) -> Forward
 
 
 class DeclaredLogits:
-    """The logits of an event, of which only the `top` best scores can be read.  (vocab,) float32"""
+    """The logits of an event, of which only the top `top` can be read.  (vocab,) float32"""
 
     def __init__(self, event: ForwardPass, *, top: int, mod: str) -> None:
         """View the logits of an event.
 
         Args:
             event: The event.
-            top: How many of the best scores may be read.
-            mod: The name of the mod that declared it, for messages.
+            top: The number of top logits that may be read.
+            mod: The name of the mod, for messages.
         """
         self._logits = cast(Logits, event.logits)
         self._step = event.step
@@ -58,31 +57,31 @@ class DeclaredLogits:
         raise self._undeclared(f"[{key!r}]", "full")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:  # noqa: FBT001
-        """Numpy's way to the whole row."""
+        """Reject numpy's conversion of the whole row."""
         raise self._undeclared("as an array", "full")
 
     def top_k(self, k: int) -> list[tuple[int, float]]:
-        """The `k` best `(token_id, score)` pairs, best first.
+        """Return the top `k` pairs `(token_id, logit)`, in descending order.
 
         Raises:
-            UndeclaredLogitsError: It is more than was declared.
+            UndeclaredLogitsError: `k` is more than was declared.
         """
         if k > self._top:
             raise self._undeclared(f".top_k({k})", k)
         return self._logits.top_k(k)
 
     def margin(self, k: int = 2) -> float:
-        """How far the best score is ahead of the `k`-th best.
+        """Return the top logit minus the `k`-th.
 
         Raises:
-            UndeclaredLogitsError: It is more than was declared.
+            UndeclaredLogitsError: `k` is more than was declared.
         """
         if k > self._top:
             raise self._undeclared(f".margin({k})", k)
         return self._logits.margin(k)
 
     def entropy(self) -> float:
-        """The entropy of the whole row, which is more than was declared.
+        """Reject: entropy needs the whole row.
 
         Raises:
             UndeclaredLogitsError: Always.
@@ -90,7 +89,7 @@ class DeclaredLogits:
         raise self._undeclared(".entropy()", "full")
 
     def to_numpy(self) -> Any:
-        """The whole row, which is more than was declared.
+        """Reject: this is the whole row.
 
         Raises:
             UndeclaredLogitsError: Always.

@@ -12,12 +12,12 @@ MODS = [getattr(builtin, name) for name in builtin.__all__]
 
 
 @pytest.mark.parametrize("target", MODS, ids=builtin.__all__)
-def test_it_is_a_mod_that_nobody_serves_by_importing_it(target):
+def test_importing_a_builtin_mod_does_not_register_it(target):
     assert definition_of(target).parameters is not None
     assert definition_of(target) not in list(registry)
 
 
-def test_a_subclass_with_a_name_of_its_own_is_served():
+def test_named_subclass_is_registered():
     with collecting() as collected:
 
         @mod(name="lyon")
@@ -29,7 +29,7 @@ def test_a_subclass_with_a_name_of_its_own_is_served():
     assert play(Lyon, says="In Paris.").text == "In Lyon."
 
 
-def test_they_can_be_contained_in_another():
+def test_builtin_mods_can_be_contained_in_another_mod():
     @mod
     class Mine:
         def mods(self):
@@ -56,7 +56,7 @@ def test_they_can_be_contained_in_another():
         ("BiasWords", {"words": [""]}),
     ],
 )
-def test_a_parameter_that_could_not_be_acted_upon_is_refused_with_the_request(name, parameters):
+def test_invalid_parameter_is_rejected_with_the_request(name, parameters):
     wrong = list(parameters)[-1] if name != "Replace" else "find"
     with pytest.raises(InvalidRequestError, match=rf"at `\$\.{wrong}"):
         use(getattr(builtin, name), **parameters)
@@ -76,24 +76,24 @@ LONG = "x" * 40
         (use(builtin.Replace, find=LONG, replacement="y", whole_words=True), "a y"),
     ],
 )
-def test_a_long_phrase_is_held_back_in_a_stream(used, text, stream):
+def test_long_phrase_is_held_back_in_a_stream(used, text, stream):
     said = f"a {used.parameters.get('phrases', [LONG])[-1]}"
 
     assert play(used, says=said, stream=stream).text == text
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_long_phrase_is_avoided_in_a_stream(stream):
+def test_long_phrase_is_banned_in_a_stream(stream):
     assert LONG not in play(use(builtin.Avoid, words=[LONG]), says=f"a {LONG}!", stream=stream).text
 
 
-def test_reasoning_with_a_long_tag_goes_on_in_a_stream():
+def test_reasoning_with_a_long_tag_continues_in_a_stream():
     wait = use(builtin.InjectAfterReasoning, text="Hm. ", where="inside", close_tag=LONG)
 
     assert play(wait, says=f"<think>a {LONG}b", stream=True).text == "<think>a Hm. b"
 
 
-def test_what_a_stream_holds_back_for_short_phrases_stays_what_it_was():
+def test_short_phrases_hold_back_the_default():
     used = use(builtin.StopAt, phrases=["###"])
     instance = InProcessMod(used.definition, used.parameters, tokenizer=ByteTokenizer())
 

@@ -49,7 +49,7 @@ def at_random(seed):
     return lambda completion: dice.randrange(257)
 
 
-def test_three_lines_make_a_mod():
+def test_constrain_makes_a_mod():
     person = constrain(PERSON, name="person")
     played = play(person, script="xxxxxxxxxxada")
 
@@ -57,7 +57,7 @@ def test_three_lines_make_a_mod():
     assert played.finish_reason is FinishReason.STOP
 
 
-def test_what_must_come_costs_no_forward_pass_of_its_own():
+def test_forced_tokens_take_no_forward_pass_of_their_own():
     played = play(constrain(PERSON), script="xxxxxxxxxxada")
 
     assert played.text == '{"name": "ada", "is_member": false}'
@@ -67,31 +67,31 @@ def test_what_must_come_costs_no_forward_pass_of_its_own():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_model_that_wants_anything_writes_what_is_allowed(seed):
+def test_any_model_writes_an_allowed_text(seed):
     played = play(constrain(PERSON), script=at_random(seed))
 
     assert allows(PERSON, played.text)
 
 
-def test_the_completion_ends_where_the_model_ends_an_answer_that_could_go_on():
+def test_eos_ends_a_span_that_could_continue():
     answer = constrain(ChoicesStrat(["yes", "yes, please"]))
 
     assert play(answer, script=[*b"yes", EOS]).text == "yes"
 
 
-def test_it_ends_by_itself_where_nothing_can_follow():
+def test_span_ends_where_nothing_can_follow():
     played = play(constrain(ChoicesStrat(["yes", "no"])), script="no, and more")
 
     assert played.token_ids == (*b"no", EOS)
 
 
-def test_an_answer_that_does_not_end_the_completion_is_followed_by_free_text():
+def test_free_text_follows_a_span_with_ends_false():
     answer = constrain(ChoicesStrat(["yes", "no"]), ends=False)
 
     assert play(answer, script="no, not at all").text == "no, not at all"
 
 
-def test_a_model_that_ends_such_an_answer_early_is_asked_to_go_on():
+def test_eos_inside_a_span_with_ends_false_does_not_end_the_completion():
     answer = constrain(ChoicesStrat(["yes", "yes, please"]), ends=False)
     wants = [ord("y"), EOS, *b"!!"]
     script = lambda completion: wants.pop(0) if wants else EOS  # noqa: E731
@@ -100,28 +100,28 @@ def test_a_model_that_ends_such_an_answer_early_is_asked_to_go_on():
     assert played.text == "yes!!"
 
 
-def test_the_budget_ends_it_as_it_ends_everything():
+def test_max_tokens_ends_a_span():
     played = play(constrain(PERSON), script="xxxxxxxxxxada", max_tokens=10)
 
     assert (played.text, played.finish_reason) == ('{"name": "', FinishReason.LENGTH)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_it_begins_behind_a_phrase(stream):
+def test_span_begins_after_a_phrase(stream):
     answer = constrain(ChoicesStrat(["yes", "no"]), after="answer: ")
     played = play(answer, script="My answer: nothing", stream=stream)
 
     assert played.text == "My answer: no"
 
 
-def test_without_the_phrase_it_never_begins():
+def test_span_never_begins_without_its_phrase():
     answer = constrain(ChoicesStrat(["yes", "no"]), after="answer: ")
 
     assert play(answer, script="I do not know").text == "I do not know"
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_token_in_which_the_phrase_ends_is_split(stream):
+def test_token_in_which_the_phrase_ends_is_split(stream):
     tokenizer = smollm()
     script = tokenizer.encode("So: the. Then") + tokenizer.encode("the and more")
     assert tokenizer.encode("So: the")[-1] == tokenizer.encode(" the")[0]  # ` t` inside a token
@@ -132,7 +132,7 @@ def test_a_token_in_which_the_phrase_ends_is_split(stream):
     assert allows(Regex("[xyz]{3}"), played.text.removeprefix("So: t"))
 
 
-def test_it_begins_behind_a_special_token():
+def test_span_begins_after_a_special_token():
     tokenizer = smollm()
     (mark,) = tokenizer.encode("<|im_start|>")
     answer = constrain(ChoicesStrat(["yes", "no"]), after="<|im_start|>")
@@ -141,7 +141,7 @@ def test_it_begins_behind_a_special_token():
     assert play(answer, script=script, tokenizer=tokenizer).text == "hmno"
 
 
-def test_forced_tokens_that_go_on_behind_the_phrase_are_part_of_the_answer():
+def test_forced_tokens_after_the_phrase_are_part_of_the_span():
     @mod(on=[ForwardPass])
     def say(event, actions):
         return actions.force_tokens(b"Answer: n") if event.step == 0 else None
@@ -154,7 +154,7 @@ def test_forced_tokens_that_go_on_behind_the_phrase_are_part_of_the_answer():
 # Other mods
 
 
-def test_a_greeting_that_acts_first_stands_before_the_answer():
+def test_greeting_of_an_earlier_mod_precedes_the_span():
     @mod(on=[ForwardPass])
     def greet(event, actions):
         return actions.force_tokens(b"Hi! ") if event.step == 0 else None
@@ -164,7 +164,7 @@ def test_a_greeting_that_acts_first_stands_before_the_answer():
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**32))
-def test_whatever_a_neighbour_takes_back_the_answer_stays_allowed(seed):
+def test_span_stays_allowed_whatever_another_mod_backtracks(seed):
     """Also over forced tokens, and before the answer's first."""
     dice = random.Random(seed)
 
@@ -180,7 +180,7 @@ def test_whatever_a_neighbour_takes_back_the_answer_stays_allowed(seed):
         assert allows(PERSON, played.text)
 
 
-def test_what_was_taken_back_and_put_otherwise_is_followed():
+def test_backtracked_and_replaced_tokens_are_followed():
     @mod(on=[Added])
     def no_becomes_yes(event, actions):
         if event.added_tokens == tuple(b"n"):
@@ -191,7 +191,7 @@ def test_what_was_taken_back_and_put_otherwise_is_followed():
     assert play(no_becomes_yes, answer, script="no").text == "yes"
 
 
-def test_an_answer_taken_back_whole_begins_again_behind_the_phrase():
+def test_span_that_is_backtracked_completely_begins_again_after_the_phrase():
     taken = []
 
     @mod(on=[Added], max_backtrack=None)
@@ -208,7 +208,7 @@ def test_an_answer_taken_back_whole_begins_again_behind_the_phrase():
     assert played.text == "A: > yes"
 
 
-def test_tokens_that_another_mod_forces_against_the_constraint_are_its_error():
+def test_forced_tokens_that_violate_the_constraint_are_an_error_of_that_mod():
     @mod(name="rude", on=[Sampled])
     def rude(event, actions):
         return actions.force_tokens(b"maybe") if event.step == 0 else None
@@ -218,7 +218,7 @@ def test_tokens_that_another_mod_forces_against_the_constraint_are_its_error():
 
 
 @pytest.mark.parametrize("comes_first", [True, False])
-def test_another_mod_may_force_what_the_constraint_allows(comes_first):
+def test_another_mod_may_force_allowed_tokens(comes_first):
     @mod(on=[Added])
     def hasty(event, actions):
         return actions.force_tokens(b"e") if event.added_tokens == tuple(b"y") else None
@@ -229,7 +229,7 @@ def test_another_mod_may_force_what_the_constraint_allows(comes_first):
     assert play(*mods, script="y").text == "yes"
 
 
-def test_tokens_that_were_never_seen_are_an_error_that_names_the_cure():
+def test_missed_added_event_is_an_error_that_names_the_fix():
     @mod
     class Deaf:
         def __init__(self):
@@ -242,7 +242,7 @@ def test_tokens_that_were_never_seen_are_an_error_that_names_the_cure():
         play(Deaf, script="yes")
 
 
-def test_an_end_that_another_mod_forces_too_early_is_refused():
+def test_eos_that_another_mod_forces_too_early_is_rejected():
     @mod(on=[Sampled])
     def enough(event, actions):
         return actions.force_tokens([EOS]) if event.step else None
@@ -254,7 +254,7 @@ def test_an_end_that_another_mod_forces_too_early_is_refused():
 # Inside another mod
 
 
-def test_a_class_mod_reads_the_answer_and_goes_on():
+def test_class_mod_uses_the_answer_of_its_part():
     @mod
     class Judge:
         def __init__(self):
@@ -276,7 +276,7 @@ def test_a_class_mod_reads_the_answer_and_goes_on():
     assert play(Judge, script="Score: 2\nbecause").text == "Score: 2\nbecause"
 
 
-def test_the_likeliest_token_is_taken_where_that_is_asked_for():
+def test_argmax_sampling_takes_the_top_token():
     constrained = Constrained(ChoicesStrat(["yes", "no"]), argmax_sampling=True)
     event = ForwardPass(request_id="r", step=0, logits=ScriptedLogits([0.0] * 257))
     action = constrained.forward_pass(event, Actions(ByteTokenizer()), ByteTokenizer())
@@ -284,7 +284,7 @@ def test_the_likeliest_token_is_taken_where_that_is_asked_for():
     assert action.token_temp == 0.0
 
 
-def test_requests_do_not_share_an_answer():
+def test_requests_do_not_share_a_span():
     answer = constrain(ChoicesStrat(["yes", "no"]))
 
     assert [play(answer, script=script).text for script in ("y", "n", "y")] == ["yes", "no", "yes"]
@@ -293,18 +293,18 @@ def test_requests_do_not_share_an_answer():
 # Errors where it is made
 
 
-def test_an_empty_phrase_is_refused():
+def test_empty_phrase_is_rejected():
     with pytest.raises(ConstraintError, match="`after`"):
         constrain(ChoicesStrat(["a"]), after="")
 
 
-def test_a_name_that_a_request_could_not_say_is_refused():
+def test_invalid_mod_name_is_rejected():
     with pytest.raises(ModDefinitionError, match="lower-case"):
         constrain(ChoicesStrat(["a"]), name="No Name")
 
 
 @pytest.mark.parametrize("make", [constrain, Constrained, lambda c: allows(c, "yes")])
-def test_what_is_no_constraint_is_refused_where_it_is_given(make):
+def test_object_that_is_not_a_constraint_is_rejected(make):
     with pytest.raises(ConstraintError, match=r"not \['yes', 'no'\]; .* ChoicesStrat\(\['yes'"):
         make(["yes", "no"])
     with pytest.raises(ConstraintError, match=r"make one of it: Regex\(...\)"):
@@ -315,7 +315,7 @@ def test_what_is_no_constraint_is_refused_where_it_is_given(make):
     ("one", "other"),
     [(["a"], ["b"]), (["a"], ["ab"]), (["abc", "abd"], ["ab"]), (["a"], ["b", "c"])],
 )
-def test_two_constraints_that_no_text_satisfies_end_the_request_with_an_error(one, other):
+def test_contradicting_constraints_end_the_request_with_an_error(one, other):
     for first, second in ((one, other), (other, one)):
         mods = [
             constrain(ChoicesStrat(choices), name=name)
@@ -329,7 +329,7 @@ def test_two_constraints_that_no_text_satisfies_end_the_request_with_an_error(on
     ("one", "other", "text"),
     [(["ab"], ["ab", "ac"], "ab"), (["a", "b"], ["b", "c"], "b"), (["abc"], ["abc", "abd"], "abc")],
 )
-def test_a_text_under_two_constraints_satisfies_both(one, other, text):
+def test_text_under_two_constraints_satisfies_both(one, other, text):
     for first, second in ((one, other), (other, one)):
         mods = [
             constrain(ChoicesStrat(choices), name=name)

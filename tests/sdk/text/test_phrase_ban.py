@@ -20,7 +20,7 @@ def insisting(said, instead, tokenizer):
     return script
 
 
-def test_a_banned_word_is_taken_back_and_its_begin_masked_there():
+def test_banned_word_is_backtracked_and_its_first_token_masked():
     played = play(use(Avoid, words=["red"]), script="a red hat", max_tokens=12)
 
     assert "red" not in played.text
@@ -29,11 +29,11 @@ def test_a_banned_word_is_taken_back_and_its_begin_masked_there():
     )
 
 
-def test_a_word_that_only_begins_with_it_is_said():
+def test_longer_word_with_a_banned_prefix_is_allowed():
     assert play(use(Avoid, words=["red"]), says="reduced, infrared").text == "reduced, infrared"
 
 
-def test_parts_of_words_can_be_banned_too():
+def test_parts_of_words_can_be_banned():
     played = play(use(Avoid, words=["red"], whole_words=False), script="reduced", max_tokens=9)
 
     assert "red" not in played.text
@@ -46,7 +46,7 @@ def test_phrases_of_several_words_are_banned():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_word_at_the_very_end_is_taken_back_too(kind):
+def test_banned_word_at_the_end_is_backtracked(kind):
     tokenizer = tokenizer_of(kind)
     played = play(
         use(Avoid, words=["events"]),
@@ -59,7 +59,7 @@ def test_a_word_at_the_very_end_is_taken_back_too(kind):
     assert played.num_backtracked > 0
 
 
-def test_the_mask_is_forgotten_where_what_stands_before_it_has_changed():
+def test_mask_is_dropped_if_the_text_before_it_changed():
     left = [1]
 
     @mod(on=[Added])
@@ -79,5 +79,5 @@ def test_the_mask_is_forgotten_where_what_stands_before_it_has_changed():
     assert played.text == "B rat"
 
 
-def test_it_works_in_a_stream():
+def test_phrase_is_banned_in_a_stream():
     assert "red" not in play(use(Avoid, words=["red"]), script="a red hat", stream=True).text

@@ -24,9 +24,9 @@ class Constrained(Follower):
     """Part of a mod that enforces a constraint on a span of the completion.
 
     The span begins at the first position that it is called for, or after a phrase; a self-prompt
-    or flow that is being written goes first. Tokens that the grammar leaves no choice about are
-    forced, all in one forward pass; otherwise the logits are masked. Where any mod backtracks, the
-    grammar is rewound. Several constraints on the same text all hold.
+    or flow that is being written is finished before. Tokens that the grammar determines are forced,
+    all in one forward pass; otherwise the logits are masked. Where any mod backtracks, the grammar
+    is rewound. Several constraints on the same text all hold.
 
     Belongs to one request: make it in `parts` or `__init__` of a class mod. A mod that lists it in
     `parts` forwards no events; one that decides itself when to call it forwards `forward_pass` and
@@ -187,7 +187,7 @@ class Constrained(Follower):
         span = self._span
         if span is None or span.end is None or not self._ends:
             return
-        end = span.end + span.was_told_to_end
+        end = span.end + span.is_ended_by_eos
         is_shared = any(
             other._span and other._span.begin == span.begin  # noqa: SLF001
             for other in self._others()
@@ -213,7 +213,7 @@ class Constrained(Follower):
 
     def _following(self, span: ConstrainedSpan, actions: Actions) -> Action | None:
         """The action after added tokens: the tokens that must follow, or the end."""
-        if span.was_told_to_end:
+        if span.is_ended_by_eos:
             return None if self._ends else actions.backtrack(1)
         if self.is_complete:
             return actions.stop() if self._ends else None

@@ -1,4 +1,4 @@
-"""An answer where it stands in a completion: from which step on, and how far."""
+"""A constrained span: its position in the completion, and its matcher."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,25 @@ from concordance_sdk.constraints.matcher import Matcher
 
 
 class ConstrainedSpan:
-    """The tokens of a completion, from a step on, that a constraint is kept on.
+    """The tokens of a completion, from a step on, to which a constraint applies.
 
-    Knows nothing of actions. `end` is the step behind its last token, once it has ended; if the
-    model ended it by an end-of-sequence token, that one stands at `end` and is no part of it.
+    Knows no actions.
+
+        completion   H i :  y e s <eos>
+        step         0 1 2  3 4 5  6        begin 3, end 6
+
+    Attributes:
+        matcher: The state of the constraint.
+        begin: The step of the first token.
+        end: The step after the last token, once the span has ended. If an end-of-sequence token
+            ended it, that token is at `end` and not part of the span.
     """
 
     def __init__(self, matcher: Matcher, begin: int) -> None:
-        """Begin at a step.
+        """Begin a span.
 
         Args:
-            matcher: A fresh one.
+            matcher: A matcher without tokens.
             begin: The step of the first token.
         """
         self.matcher = matcher
@@ -26,21 +34,19 @@ class ConstrainedSpan:
         self.end: int | None = None
 
     @property
-    def was_told_to_end(self) -> bool:
-        """Whether it has ended by an end-of-sequence token, which stands behind it."""
+    def is_ended_by_eos(self) -> bool:
+        """True if an end-of-sequence token ended the span and follows it."""
         return self.end is not None and self.end < self._known
 
     def forced(self) -> list[int]:
-        """The tokens that must come next; the caller forces them."""
+        """Return the tokens that are determined next, for the caller to force."""
         return self.matcher.forced()
 
     def go_to(self, step: int) -> bool:
-        """Come to where the completion now ends; False if it ends before the answer begins.
-
-        Goes back over what was taken back.
+        """Rewind to the end of the completion; return False if that is before the span.
 
         Raises:
-            ConstraintError: Tokens were added that it was not told of.
+            ConstraintError: Tokens were added that `follow` has not seen.
         """
         if self.end is None or step < self.end:
             self._check_seen(step)
@@ -49,13 +55,11 @@ class ConstrainedSpan:
         return step >= self.begin
 
     def follow(self, step: int, token_ids: Sequence[int]) -> None:
-        """Go on by the tokens that were added at a step.
-
-        What stands behind the end of the answer is no part of it.
+        """Advance by the tokens that were added at a step; those after the end are ignored.
 
         Raises:
-            ConstraintError: The constraint does not allow them, some were not seen, or the whole
-                answer is none after all.
+            ConstraintError: The constraint does not allow them, earlier ones were not seen, or the
+                finished text is invalid.
         """
         if self.end is not None:
             return
@@ -66,7 +70,7 @@ class ConstrainedSpan:
             self.end = self._known - self.matcher.is_ended_by_eos
             self.matcher.check()
         elif count < len(token_ids):
-            self.matcher.extend(token_ids[count:])  # raises, and says what is wrong
+            self.matcher.extend(token_ids[count:])  # raises an error that describes the fault
 
     @property
     def _known(self) -> int:
@@ -75,6 +79,6 @@ class ConstrainedSpan:
     def _check_seen(self, step: int) -> None:
         if step > self._known:
             raise ConstraintError(
-                f"the tokens of the answer at steps {self._known} to {step - 1} were not seen: "
-                "hand every Added event on, from the first one on"
+                f"the tokens of the constrained span at steps {self._known} to {step - 1} were not "
+                "seen: forward every Added event, from the first one on"
             )

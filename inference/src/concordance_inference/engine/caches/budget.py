@@ -1,4 +1,4 @@
-"""How many rows of which lengths fit into the memory for caches. No arrays."""
+"""The KV budget: which rows fit in the memory for caches. No arrays."""
 
 from collections.abc import Sequence
 

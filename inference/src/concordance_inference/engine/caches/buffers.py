@@ -59,7 +59,7 @@ def write_ragged(
 
 
 def resized(buffer: mx.array | None, num_slots: int, capacity: int) -> mx.array | None:
-    """The buffer with room for so many rows and positions; `None` for none."""
+    """Return the buffer resized to `num_slots` rows and `capacity` positions; `None` for none."""
     if buffer is None or not num_slots or not capacity:
         return None
     kept = buffer[:num_slots, :, :capacity]

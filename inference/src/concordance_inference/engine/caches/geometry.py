@@ -57,7 +57,7 @@ class Geometry:
         """Return where rows that differ write, as indices that broadcast to each other.
 
         Built once per pass, of one integer type: were a slice among them, mlx would build and
-        convert indices anew in every layer, which takes ten kernels more.
+        convert the indices again in every layer, with ten more kernels.
 
         Args:
             num_heads: Heads of the buffer that is written to.

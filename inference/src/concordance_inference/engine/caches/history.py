@@ -31,7 +31,7 @@ class History(Generic[Held]):
 
     @property
     def depth(self) -> int:
-        """How many positions are kept beside the pinned ones, at least 1."""
+        """The number of positions kept beside the pinned ones, at least 1."""
         return self._depth
 
     @depth.setter

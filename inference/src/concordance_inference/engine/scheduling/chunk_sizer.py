@@ -1,4 +1,4 @@
-"""How many known tokens a step processes. No arrays."""
+"""The chunk size: known tokens that a step processes. No arrays."""
 
 from collections.abc import Sequence
 
