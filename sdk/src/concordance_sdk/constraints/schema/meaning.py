@@ -12,7 +12,8 @@ from concordance_shared import ConstraintError
 
 from concordance_sdk.constraints.schema.budget import Budget
 from concordance_sdk.constraints.schema.document import Document
-from concordance_sdk.constraints.schema.keywords import assertions, value_among
+from concordance_sdk.constraints.schema.keywords.objects import value_among
+from concordance_sdk.constraints.schema.keywords.table import assertions
 from concordance_sdk.constraints.schema.patterns import compile_pattern
 from concordance_sdk.constraints.schema.shapes import (
     ALL,
