@@ -36,7 +36,7 @@ def reader(need, read):
 
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("need", ALLOWED)
-def test_what_was_declared_can_be_read_and_nothing_else(need, read):
+def test_only_declared_logits_can_be_read(need, read):
     if read in ALLOWED[need]:
         assert play(reader(need, read), script="a").text == "a"
     else:
@@ -44,7 +44,7 @@ def test_what_was_declared_can_be_read_and_nothing_else(need, read):
             play(reader(need, read), script="a")
 
 
-def test_reading_more_names_the_mod_the_step_and_what_to_declare():
+def test_reading_undeclared_logits_names_the_mod_the_step_and_what_to_declare():
     with pytest.raises(UndeclaredLogitsError) as caught:
         play(reader(2, "top_3"), script="a")
 
@@ -53,7 +53,7 @@ def test_reading_more_names_the_mod_the_step_and_what_to_declare():
     assert (caught.value.mod, caught.value.event, caught.value.step) == ("reader", "ForwardPass", 0)
 
 
-def test_declaring_nothing_to_read_does_not_keep_from_adjusting():
+def test_mod_that_declares_none_can_adjust_logits():
     @mod(on=[ForwardPass], logits="none")
     def no_a(event, actions):
         return actions.adjust_logits(ban=b"a")
@@ -61,17 +61,17 @@ def test_declaring_nothing_to_read_does_not_keep_from_adjusting():
     assert play(no_a, script="a", max_tokens=1).text == "\0"
 
 
-def test_the_definition_carries_the_need():
+def test_definition_has_the_declared_logits():
     assert definition_of(reader(5, "length")).logits == 5
     assert definition_of(reader(None, "length")).logits is None
 
 
 @pytest.mark.parametrize("need", [0, -1, True, 1.5, "all", "top"])
-def test_a_need_that_is_none_is_refused(need):
-    with pytest.raises(ModDefinitionError, match='logits is "none", "full" or how many'):
+def test_invalid_logits_declaration_is_rejected(need):
+    with pytest.raises(ModDefinitionError, match='logits is "none", "full" or the number'):
         reader(need, "length")
 
 
-def test_needing_logits_without_the_event_that_has_them_is_refused():
+def test_logits_declaration_without_forward_pass_is_rejected():
     with pytest.raises(ModDefinitionError, match="without handling ForwardPass"):
         mod(on=[Added], logits=3)(lambda event, actions: None)
