@@ -12,7 +12,7 @@ SLOTS, HEADS, CAPACITY, SIZE = 4, 2, 9, 3
 @pytest.mark.parametrize("dtype", [mx.float32, mx.float16, mx.bfloat16])
 @pytest.mark.parametrize("num_tokens", [1, 4])
 @pytest.mark.parametrize("rows", [(0, 4), (0, 3), (1, 3), (2, 4), (1, 4)])
-def test_rows_write_at_positions_of_their_own(rows, num_tokens, dtype):
+def test_rows_are_written_at_their_own_positions(rows, num_tokens, dtype):
     lengths = [5, 0, 3, 2][rows[0] : rows[1]]
     count = len(lengths)
     geometry = Geometry(slice(*rows), lengths, [0] * count, num_tokens, None)

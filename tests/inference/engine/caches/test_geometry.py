@@ -1,4 +1,4 @@
-"""Where keys go, and who may look at whom."""
+"""Where a pass writes its keys, and its attention mask."""
 
 import numpy as np
 import pytest
@@ -23,11 +23,11 @@ def seen(mask):
         (4, 0, False, "causal"),
     ],
 )
-def test_a_single_row_needs_no_array_for_a_mask(num_tokens, length, as_array, expected):
+def test_the_mask_of_a_single_row_is_not_an_array(num_tokens, length, as_array, expected):
     assert geometry_of([length], num_tokens).mask(None, as_array=as_array) == expected
 
 
-def test_a_mask_in_words_and_as_an_array_say_the_same():
+def test_a_causal_mask_as_an_array():
     assert seen(geometry_of([2], 3).mask(None, as_array=True)) == [
         [1, 1, 1, 0, 0],
         [1, 1, 1, 1, 0],
@@ -35,26 +35,26 @@ def test_a_mask_in_words_and_as_an_array_say_the_same():
     ]
 
 
-def test_a_model_may_ask_for_a_narrower_window():
+def test_a_model_may_request_a_narrower_window():
     assert seen(geometry_of([4], 2).mask(3, as_array=False)) == [
         [0, 0, 1, 1, 1, 0],
         [0, 0, 0, 1, 1, 1],
     ]
 
 
-def test_rows_of_different_lengths_see_their_own_past():
+def test_rows_of_different_lengths_attend_to_their_own_past():
     mask = geometry_of([0, 2], 2).mask(None, as_array=False)
 
     assert seen(mask) == [[[[1, 0, 0, 0], [1, 1, 0, 0]]], [[[1, 1, 1, 0], [1, 1, 1, 1]]]]
 
 
-def test_rows_that_begin_elsewhere_see_as_far_back_as_the_window():
+def test_rows_with_different_starts_attend_to_their_window():
     mask = geometry_of([9, 2], 1, window=3, starts=[6, 0]).mask(None, as_array=False)
 
     assert seen(mask) == [[[[0, 1, 1, 1]]], [[[1, 1, 1, 0]]]]
 
 
-def test_a_single_row_with_a_window_is_handed_only_what_it_sees():
+def test_only_the_window_of_a_single_row_is_visible():
     geometry = geometry_of([9], 1, window=3, starts=[4])
 
     assert geometry.visible == slice(3, 6)

@@ -1,6 +1,6 @@
 """Keys and values of full-attention layers, for a batch whose rows have different lengths.
 
-The cache keeps no lengths of its own. Each forward pass is given how many tokens each row holds;
+The cache keeps no lengths of its own. Each forward pass is given the lengths of its rows;
 it writes after them and masks by them, so rewinding a row is passing a smaller number next time.
 What is past a row's length is stale, masked, and overwritten by the next pass.
 

@@ -1,4 +1,4 @@
-"""The KV budget: which rows fit in the memory for caches. No arrays."""
+"""The memory for caches: which rows fit into it together. No arrays."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,8 @@
 """Operations on a buffer of keys or values: one array for all rows of a batch.
 
 A buffer is (slots, kv_heads, capacity, head_dim), with room for more rows and positions than are
-in use. Writes replace the array that they are given; mlx does them in place where nothing else
-refers to it, which is why whatever is to outlive the next write has to be copied.
+in use. Writes return a new array; mlx reuses the old one's memory if nothing else refers to it. So
+what has to outlive the next write is copied, or that write would copy the whole buffer.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import mlx.core as mx
 
 
 def like(new: mx.array, num_slots: int, capacity: int) -> mx.array:
-    """An empty buffer for what looks like `new`.  (any, kv_heads, any, head_dim)"""
+    """Return an empty buffer with heads and type of `new`.  (any, kv_heads, any, head_dim)"""
     _, heads, _, head_dim = new.shape
     return mx.zeros((num_slots, heads, capacity, head_dim), new.dtype)
 
@@ -22,7 +22,7 @@ def write_rows(buffer: mx.array, rows: slice, position: int, new: mx.array) -> m
     Args:
         buffer: (slots, kv_heads, capacity, head_dim)
         rows: The rows that are written.
-        position: Where.
+        position: Where in each row.
         new: (rows, kv_heads, tokens, head_dim)
     """
     buffer[rows, :, position : position + new.shape[2]] = new
@@ -59,7 +59,7 @@ def write_ragged(
 
 
 def resized(buffer: mx.array | None, num_slots: int, capacity: int) -> mx.array | None:
-    """Return the buffer resized to `num_slots` rows and `capacity` positions; `None` for none."""
+    """Return the buffer with another size, cut or padded with zeros; `None` if that is empty."""
     if buffer is None or not num_slots or not capacity:
         return None
     kept = buffer[:num_slots, :, :capacity]
@@ -68,7 +68,7 @@ def resized(buffer: mx.array | None, num_slots: int, capacity: int) -> mx.array 
 
 
 def shifted(buffer: mx.array | None, rows: slice, shifts: Sequence[int]) -> mx.array | None:
-    """Move what some rows hold towards the front, each by its shift."""
+    """Move the positions of some rows towards the front, each row by its shift."""
     if buffer is None:
         return None
     last = buffer.shape[2] - 1

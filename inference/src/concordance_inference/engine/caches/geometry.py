@@ -1,11 +1,11 @@
-"""Where the keys of one forward pass go, and who may look at whom."""
+"""The geometry of one forward pass: where its keys are written, and the attention mask."""
 
 from collections.abc import Sequence
 
 import mlx.core as mx
 from mlx_lm.models.base import create_causal_mask
 
-#: `None` where every key is visible, "causal", or an array, true where a query may look.
+#: `None` if every key is visible, "causal", or an array that is true where a query may attend.
 Mask = mx.array | str | None
 
 #: Rows, heads and positions of a buffer.
@@ -13,7 +13,19 @@ Indices = tuple[mx.array, mx.array, mx.array]
 
 
 class Geometry:
-    """Where the keys of one forward pass go, and who may look at whom."""
+    """Where the keys of one forward pass are written, and which keys each query attends to.
+
+    Two rows of 4 and 2 tokens process 2 tokens each, full attention:
+
+        lengths 4 2      offset     4 2                   positions for the rotary embedding
+        starts  0 0      write_at   4 5 | 2 3             differ: scattered writes
+                         visible    0:6
+        mask of row 1    1 1 1 0 0 0                      query at 2
+                         1 1 1 1 0 0                      query at 3
+
+    Rows of equal lengths and starts are uniform: the offset is a number, writes are one slice, and
+    the mask is often none at all, all of which is faster.
+    """
 
     def __init__(
         self,
@@ -26,26 +38,26 @@ class Geometry:
         """Lay out a pass.
 
         Args:
-            rows: The neighbouring rows that it covers.
-            lengths: How many tokens each of them holds.
+            rows: The neighbouring rows of the pass.
+            lengths: Tokens that each of them holds.
             starts: The position of each one's first key.
-            num_tokens: How many tokens each of them reads.
-            window: How many positions a query sees; `None` for all.
+            num_tokens: Tokens that each of them processes.
+            window: Positions that a query attends to; `None` for all.
         """
         self.rows, self.num_tokens, self._window = rows, num_tokens, window
         held = [n - start for n, start in zip(lengths, starts, strict=True)]
         self.is_uniform = len({*zip(lengths, starts, strict=True)}) <= 1
         end = max(held, default=0) + num_tokens
-        self.write_from = held[0] if held else 0  # where, if every row writes at the same place
-        self.write_at: mx.array | None = None  # (rows, tokens) int32: where, if they do not
-        first = 0  # of the keys that are looked at
+        self.write_from = held[0] if held else 0  # where uniform rows write
+        self.write_at: mx.array | None = None  # (rows, tokens) int32: where others do
+        first = 0  # the first visible position of the buffer
         if self.is_uniform:
             self.offset: int | mx.array = lengths[0] if lengths else 0
             first = 0 if window is None else max(0, end - (window - 1) - num_tokens)
         else:
             self.offset = mx.array(list(lengths), mx.int32)
-            # Lists, not numpy: the first ufunc of a step costs 100 us, since the pass has put its
-            # code out of the processor's cache.
+            # Lists, not numpy: the first ufunc of a step costs 100 us, since the pass has evicted
+            # its code from the processor's cache.
             at = [list(range(start, start + num_tokens)) for start in held]
             self.write_at = mx.array(at, mx.int32)
         self.visible = slice(first, end)
@@ -54,10 +66,10 @@ class Geometry:
         self._indices: dict[int, Indices] = {}
 
     def indices(self, num_heads: int) -> Indices:
-        """Return where rows that differ write, as indices that broadcast to each other.
+        """Return where rows that are not uniform write, as indices that broadcast to each other.
 
-        Built once per pass, of one integer type: were a slice among them, mlx would build and
-        convert the indices again in every layer, with ten more kernels.
+        Built once per pass, of one integer type: with a slice among them, mlx builds and converts
+        indices in every layer again, which takes ten more kernels.
 
         Args:
             num_heads: Heads of the buffer that is written to.
@@ -74,15 +86,15 @@ class Geometry:
         return self._indices[num_heads]
 
     def mask(self, window: int | None, *, as_array: bool) -> Mask:
-        """Who may look at whom in this pass, in the form that mlx-lm's attention takes.
+        """Return the mask of this pass, in the form that mlx-lm's attention takes.
 
         Args:
             window: A window narrower than the group's own, from the model.
-            as_array: Whether the model wants an array even where a word would do.
+            as_array: True to return an array instead of "causal".
 
         Returns:
-            `None` where every key is visible, "causal", or an array, true where a query may look:
-            (tokens, keys) bool, or (rows, 1, tokens, keys) where rows differ.
+            `None` if every key is visible, "causal", or an array that is true where a query may
+            attend: (tokens, keys) bool, or (rows, 1, tokens, keys) where rows differ.
         """
         key = (window, as_array)
         if key not in self._masks:

@@ -1,4 +1,4 @@
-"""The chunk size: known tokens that a step processes. No arrays."""
+"""The number of known tokens that a step processes. No arrays."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,7 @@ class ChunkSizer:
         self._is_shared = False  # True if the last step prefills beside decoding rows
 
     def chunk(self, rows: Sequence[RowDemand]) -> int:
-        """Return how many known tokens to process in a step, of prompts and of forced spans."""
+        """Return the number of known tokens to process in a step, of prompts and forced spans."""
         active = [row for row in rows if row.is_active]
         decoding = [row.num_cached for row in active if len(row.token_ids) <= 1]
         prefilling = [row.num_cached for row in active if len(row.token_ids) > 1]
