@@ -5,7 +5,7 @@ from concordance_inference.engine.plan import Pass, RowRead
 
 
 def pass_over(lengths, num_tokens, rows=None):
-    """A pass in which neighbouring rows process equally many tokens."""
+    """Return a pass in which consecutive rows process equal numbers of tokens."""
     rows = rows or slice(0, len(lengths))
     reads = [RowRead(row, lengths[row], num_tokens, None) for row in range(rows.start, rows.stop)]
     return Pass(rows.start, tuple(lengths[rows]), tuple(reads))
@@ -20,7 +20,7 @@ def process(group, lengths, values, rows=None):
 
 
 def with_rows(group, num_rows, *, num_layers=1):
-    """The group with layers and empty rows."""
+    """Return the group with layers and empty rows."""
     for _ in range(num_layers):
         group.add_layer()
     group.rebuild((), num_rows, 99)
@@ -28,7 +28,7 @@ def with_rows(group, num_rows, *, num_layers=1):
 
 
 def after(length, group):
-    """The group with one row that has processed `length` tokens, one by one."""
+    """Return the group with one row that has processed `length` tokens, one at a time."""
     group = with_rows(group, 1)
     for position in range(length):
         process(group, [position], [[position]])

@@ -1,4 +1,4 @@
-"""An engine without a model: it sends the updates that it is given."""
+"""An engine without a model, which sends given updates."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ def completed(text="Hello", **fields):
 
 
 def says(*pieces, **fields):
-    """The updates of a stream of text in pieces."""
+    """Return the updates of a text that is streamed in pieces."""
     deltas = [TextDelta(text=piece) for piece in pieces]
     return [Started(prompt_tokens=3), *deltas, completed("".join(pieces), **fields)]
 

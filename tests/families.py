@@ -1,4 +1,4 @@
-"""A tiny random model of each family that mlx-lm serves: what their caches hold differs."""
+"""Tiny random models of mlx-lm's families, which differ in their caches."""
 
 import importlib
 from functools import cache
@@ -11,7 +11,7 @@ VOCAB = 257
 
 
 def slow(*values):
-    """Values of a parameter, left out when only what is quick is tested."""
+    """Return parameters marked as slow."""
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
@@ -66,9 +66,9 @@ _STATES = {
     "mamba_conv_bias": True,
 }
 
-#: Family -> what differs from `_ATTENTION`, and the module of mlx-lm if it has another name.
+#: Family -> differences from `_ATTENTION`, and the module of mlx-lm if its name differs.
 _FIELDS = {
-    # every position, every layer
+    # full attention in every layer
     "llama": {"num_hidden_layers": 2},
     "qwen3_moe": {"num_hidden_layers": 2, **_EXPERTS},
     "deepseek_v3": _LATENT,
@@ -91,7 +91,7 @@ _FIELDS = {
     },
     # masks with a window that is wider than its caches' by one
     "plamo3": {"num_hidden_layers": 4, "sliding_window": 8, "sliding_window_pattern": 2},
-    # chunks, and masks that only one length can do
+    # chunked attention, and masks that need one length for all rows
     "llama4": {
         "text_config": {
             **_ATTENTION,
@@ -107,9 +107,9 @@ _FIELDS = {
             "use_qk_norm": True,
         },
     },
-    # rows share a pass only if they hold equally many tokens
+    # rows share a pass only with equal cache lengths
     "gemma2": {"num_hidden_layers": 2, "query_pre_attn_scalar": 16},
-    # caches that are never written
+    # layers whose caches are never written
     "nemotron-nas": {
         "num_hidden_layers": 3,
         "block_configs": [
@@ -118,7 +118,7 @@ _FIELDS = {
             {"attention": {"n_heads_in_group": 4}, "ffn": {"ffn_mult": 1.0}},
         ],
     },
-    # states only
+    # recurrent states only
     "rwkv7": {
         "num_hidden_layers": 2,
         "norm_eps": 1e-5,
@@ -135,7 +135,7 @@ _FIELDS = {
         "use_conv_bias": True,
         "time_step_rank": 4,
     },
-    # states beside attention
+    # recurrent and attention layers
     "qwen3_next": {
         "num_hidden_layers": 4,
         "linear_num_value_heads": 4,
@@ -160,9 +160,9 @@ _FIELDS = {
         "block_ff_dim": 64,
         "full_attn_idxs": [1],
     },
-    # states and attention in one layer, in a list
+    # a recurrent state and attention in one layer, in a list of caches
     "falcon_h1": {"num_hidden_layers": 2, "mamba_d_ssm": 64, "lm_head_multiplier": 1.0, **_STATES},
-    # states beside a sliding window
+    # recurrent and sliding-window layers
     "recurrent_gemma": {
         "num_hidden_layers": 3,
         "attention_bias": False,
@@ -172,7 +172,7 @@ _FIELDS = {
         "num_key_value_heads": 1,
         "block_types": ["recurrent", "recurrent", "attention"],
     },
-    # short convolutions beside keys and values in one layer, some of them with a window
+    # short convolutions and attention in one layer, some with a sliding window
     "baichuan_m1": {
         "num_hidden_layers": 2,
         "sliding_window": 8,
@@ -181,7 +181,7 @@ _FIELDS = {
         "num_swa_attention_heads": 4,
         "num_swa_key_value_heads": 2,
     },
-    # caches of its own kind
+    # caches of an unknown kind
     "deepseek_v41": {
         "num_hidden_layers": 3,
         "q_lora_rank": 16,
@@ -202,7 +202,7 @@ _FIELDS = {
     },
 }
 
-#: The families whose caches behave the most differently, for laws that take long.
+#: Families with the most different caches, for slow laws.
 FAMILIES = ("llama", "gpt_oss", slow("qwen3_next"))
 
 EVERY_FAMILY = tuple(
@@ -211,7 +211,7 @@ EVERY_FAMILY = tuple(
 
 
 def build_model(family, seed=1, **fields):
-    """A random model of a family, the same for the same seed."""
+    """Build a random model of a family, the same one for the same seed."""
     module = importlib.import_module(f"mlx_lm.models.{family}")
     mx.random.seed(seed)
     fields = {"model_type": family, **_ATTENTION, **_FIELDS[family], **fields}
@@ -222,7 +222,7 @@ def build_model(family, seed=1, **fields):
 
 
 def _larger(weights):
-    """Larger weights than training starts with, and none that are zero.
+    """Set larger weights than those at the start of training, and none that are zero.
 
     A model whose next token depends on all it read: a cache that is wrong anywhere changes what
     it says.
@@ -236,28 +236,28 @@ def _larger(weights):
 
 @cache
 def model_named(family):
-    """The random model of a family."""
+    """Return the random model of a family, built once."""
     return build_model(family)
 
 
-#: A choice among experts or blocks as close as this, in standard deviations, may go either way
-#: with the order of additions, and what follows with it.
+#: With a margin below this, in standard deviations, the order of additions decides which expert or
+#: block is selected, and all later logits depend on it.
 NEAR_TIE = 1e-4
 
 
 def closest_choice(model, token_ids):
-    """The narrowest lead by which the model chooses anything (experts, blocks) on these tokens.
+    """Return the smallest margin by which the model selects experts or blocks for these tokens.
 
-    In standard deviations of what it chooses by; infinite for a model that chooses nothing.
+    In standard deviations of the values by which it selects; infinite for a model without either.
     """
-    leads = [float("inf")]
+    margins = [float("inf")]
 
     def spied(values, kth, axis=-1, **options):
         ordered = mx.sort(values.astype(mx.float32), axis=axis)
         around = mx.take(ordered, mx.array([kth - 1, kth, kth + 1]) % values.shape[axis], axis=axis)
         gaps = mx.abs(mx.diff(around, axis=axis)) / mx.std(mx.where(ordered > -1e8, ordered, 0))
-        # What is masked is no choice, and neither are equals, which are chosen by their place.
-        leads.append(mx.min(mx.where((gaps > 0) & (gaps < 1e8), gaps, mx.inf)).item())
+        # Masked values are not selected, and equal ones are selected by position: neither counts.
+        margins.append(mx.min(mx.where((gaps > 0) & (gaps < 1e8), gaps, mx.inf)).item())
         return plain(values, kth, axis=axis, **options)
 
     plain = mx.argpartition
@@ -268,4 +268,4 @@ def closest_choice(model, token_ids):
     finally:
         mx.argpartition = plain
         mx.enable_compile()
-    return min(leads)
+    return min(margins)

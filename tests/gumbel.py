@@ -1,4 +1,4 @@
-"""The noise of the draw by its definition, in integers and float64, one token at a time."""
+"""Gumbel noise by its definition, in integers and float64, one token at a time."""
 
 import math
 
@@ -6,7 +6,7 @@ _MASK = 0xFFFFFFFF
 
 
 def bits_of(key, token_id):
-    """32 bits for a 64-bit key and a token id."""
+    """Return 32 bits for a 64-bit key and a token id."""
     low, high = key & _MASK, key >> 32
     x = (token_id * 0x9E3779B9 + low) & _MASK
     x = (x ^ (x >> 16)) * 0x7FEB352D & _MASK
@@ -16,18 +16,18 @@ def bits_of(key, token_id):
 
 
 def gumbel_of(bits):
-    """The Gumbel variable for 32 bits."""
+    """Return the Gumbel variable of 32 bits."""
     v = min((bits + 0.5) / 2**32, 1 - 2**-24)
     return -math.log(-math.log1p(-v))
 
 
 def gumbel(key, token_id):
-    """The Gumbel variable of a token."""
+    """Return the Gumbel variable of a token."""
     return gumbel_of(bits_of(key, token_id))
 
 
 def key_of(token_id, bits):
-    """A key that gives a token these bits: the definition backwards, with a low half of 1."""
+    """Return a key with which a token has these bits: the inverse, with a low half of 1."""
     x = bits ^ (bits >> 16)
     x = x * pow(0x846CA68B, -1, 2**32) & _MASK
     x = x ^ (x >> 15) ^ (x >> 30)

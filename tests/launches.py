@@ -1,8 +1,8 @@
-"""Counts what a decoding step would launch on a GPU, from its graph, without running it.
+"""Counts the kernels that a decoding step launches on a GPU, from its graph, without a GPU.
 
-Each node of a graph is a kernel on a GPU, but for those that only say how an array is laid out.
-mlx's fast operations (attention, rotary embedding, RMS norm) are one kernel each on a GPU and a
-graph of their own on a CPU; they are stood in for by one node of the same shape and inputs.
+Each node of a graph is a kernel on a GPU, except views. mlx's fast operations (attention, rotary
+embedding, RMS norm) are one kernel each on a GPU and a graph of their own on a CPU; here they are
+replaced by one node of the same shape and inputs.
 """
 
 import re
@@ -15,7 +15,7 @@ from concordance_inference.engine.model import device
 from concordance_inference.engine.sampling import sampler
 from mlx_lm.generate import BatchGenerator, generate_step
 
-#: Nodes that launch nothing: another view of the same memory.
+#: Nodes that launch nothing: views of the same memory.
 VIEWS = frozenset(
     {
         "AsStrided",
@@ -70,7 +70,7 @@ def _leaves(values):
 
 @contextmanager
 def as_on_a_gpu():
-    """Stand in for fast operations, and fuse element-wise chains."""
+    """Replace fast operations by one node each, and fuse element-wise chains."""
     with ExitStack() as stack:
         for name, stand_in in (
             ("scaled_dot_product_attention", _attention),
@@ -83,7 +83,7 @@ def as_on_a_gpu():
 
 
 def _capture(step):
-    """The arrays that the first launch of a step is to compute."""
+    """Return the arrays of the first launch of a step, without computing them."""
 
     def capture(*arrays):
         raise _Captured(_leaves(arrays))
@@ -97,21 +97,21 @@ def _capture(step):
 
 
 def nodes(arrays, folder):
-    """How many nodes of each kind the graph of some arrays has."""
+    """Count the nodes of each kind in the graph of arrays."""
     file = folder / "graph.dot"
     mx.export_to_dot(str(file), *arrays)
     return Counter(re.findall(r'label ="([^"]+)", shape=rectangle', file.read_text()))
 
 
 def launches(arrays, folder):
-    """How many kernels the graph of some arrays launches."""
+    """Count the kernels that the graph of arrays launches."""
     return sum(n for name, n in nodes(arrays, folder).items() if name not in VIEWS)
 
 
 def of_engine(engine, steps):
-    """The graph of a step of an engine after some steps that are run.
+    """Return the graph of an engine's step after `steps` steps that are run.
 
-    Where candidates are sorted, as on a CPU, some rows would be sampled again.
+    These sort all logits: with a CPU's candidates, some rows would be sampled again.
     """
     with patch.object(sampler, "_CANDIDATES", 10**9):
         for _ in range(steps):
@@ -120,7 +120,7 @@ def of_engine(engine, steps):
 
 
 def of_generate_step(model, prompt, choose=None, processors=None):
-    """The graph of a step of mlx-lm's generator for one request."""
+    """Return the graph of a step of mlx-lm's generator for one request."""
     steps = generate_step(
         mx.array(prompt), model, max_tokens=20, sampler=choose, logits_processors=processors
     )
@@ -130,7 +130,7 @@ def of_generate_step(model, prompt, choose=None, processors=None):
 
 
 def of_batch_generator(model, prompts):
-    """The graph of a step of mlx-lm's generator for several requests."""
+    """Return the graph of a step of mlx-lm's generator for several requests."""
     generator = BatchGenerator(model, max_tokens=30, completion_batch_size=8, prefill_batch_size=8)
     generator.insert(prompts)
     for _ in range(6):

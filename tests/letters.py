@@ -1,4 +1,4 @@
-"""What tests of the older SDK made by hand: a tokenizer of letters, and logits."""
+"""Objects that tests of the older SDK build by hand: a tokenizer of letters, and logits."""
 
 import string
 
@@ -21,8 +21,8 @@ class Letters:
         return "".join(chr(int(token_id)) for token_id in ids)
 
 
-class StepLogits:
-    """Logits of a row, as a library of arrays has them."""
+class LogitsTensor:
+    """A row of logits with the methods of a tensor."""
 
     def __init__(self, size=256):
         self.array = np.zeros(size, np.float32)

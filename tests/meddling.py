@@ -1,4 +1,4 @@
-"""A mod that forces and backtracks at random, for comparisons of what an engine does with it."""
+"""A mod that forces and backtracks at random, for comparisons of engines."""
 
 from concordance_sdk import Added, ForwardPass, Sampled, mod
 
@@ -8,7 +8,7 @@ def meddler_of(dice, random_ids):
 
     Args:
         dice: A `random.Random`.
-        random_ids: A function from a number to as many token ids.
+        random_ids: A function that returns n token ids.
     """
 
     @mod(name="meddler", on=[ForwardPass, Sampled, Added], max_backtrack=None)

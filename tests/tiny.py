@@ -29,7 +29,7 @@ _profiles: dict[tuple[int, int], tuple[object, ModelProfile]] = {}
 
 
 def runner_of(model, **options):
-    """A runner of a model; what can be found out of it is found out once, its speed not at all."""
+    """Return a runner of a model, calibrated once and without measuring its speed."""
     key = id(model), kv_buffers.GROWTH
     if key not in _profiles:
         _profiles[key] = model, profile_of(model, measures_cost=False)
@@ -101,7 +101,7 @@ class Answers:
 
     @property
     def shown(self):
-        """The text that a client has put together from the deltas."""
+        """The text that a client assembles from the deltas."""
         text = ""
         for delta in self.deltas:
             text = text[: len(text) - delta.retracted] + delta.text
@@ -119,7 +119,7 @@ def finish(engine, *, max_steps=5000):
         if not engine.has_work:
             return
         engine.step()
-    raise AssertionError("the engine does not come to an end")
+    raise AssertionError(f"the engine has not finished after {max_steps} steps")
 
 
 def run(engine, *requests):
@@ -129,5 +129,5 @@ def run(engine, *requests):
 
 
 def fresh_logits(model, token_ids):
-    """What the model says behind `token_ids`, without any cache.  (vocab,)"""
+    """Return the logits that follow `token_ids`, computed without a cache.  (vocab,)"""
     return model(mx.array([list(token_ids)]))[0, -1].astype(mx.float32)

@@ -28,7 +28,7 @@ TEMPLATE = (
 
 
 def write_tiny_folder(folder):
-    """Write the model; its weights are bfloat16, as those of most models are."""
+    """Write the model in bfloat16, the type of most models."""
     folder.mkdir()
     weights = {
         name: array.astype(mx.bfloat16)

@@ -1,4 +1,4 @@
-"""Tokenizers of real models, without the models: 49,000 and 200,000 tokens."""
+"""Tokenizers of real models with 49,000 and 200,000 tokens."""
 
 from functools import cache
 
@@ -11,7 +11,7 @@ from concordance_inference.models.tokenizer import ModelTokenizer
 
 @cache
 def smollm():
-    """The embedded default model's tokenizer."""
+    """Return the tokenizer of the embedded default model."""
     tokenizer = mlx_lm.utils.load_tokenizer(converted(embedded_gguf(), progress=lambda _: None))
     return ModelTokenizer(
         tokenizer, eos_token_ids=sorted(tokenizer.eos_token_ids), vocab_size=10**6

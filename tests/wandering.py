@@ -1,16 +1,16 @@
-"""The hardest judge of a constraint: a writer that takes any allowed token, with equal chances."""
+"""The hardest test of a constraint: a writer that draws uniformly among allowed tokens."""
 
 import numpy as np
 
 
 def allowed(mask, vocab_size):
-    """The token ids of a packed bitmask."""
+    """Return the token ids of a packed mask."""
     bits = np.unpackbits(np.frombuffer(mask, np.uint8), bitorder="little")[:vocab_size]
     return bits.nonzero()[0]
 
 
 def wander(matcher, tokenizer, dice, max_tokens=200):
-    """Let an answer go on by forced tokens and random allowed ones; return it."""
+    """Extend a matcher by its forced tokens and by random allowed ones; return it."""
     while matcher.num_tokens < max_tokens and not matcher.is_complete:
         forced = matcher.forced()
         if forced:

@@ -1,4 +1,4 @@
-"""`python -m naive`: compares the engine with the executor on many random programs."""
+"""`python -m naive`: compares the engine with the executor on random programs."""
 
 import argparse
 import logging
@@ -35,7 +35,7 @@ def main(argv=None):
             say(f"near tie in program {number} ({model}): {tie}")
         if report.differences:
             failures[model] += 1
-            _tell(number, program, report, 0 if args.no_shrink else args.shrink_for)
+            _report(number, program, report, 0 if args.no_shrink else args.shrink_for)
             if sum(failures.values()) >= args.stop_after:
                 break
         if args.every and (number + 1) % args.every == 0:
@@ -45,7 +45,7 @@ def main(argv=None):
 
 
 def checked(program, *, strict=False):
-    """Compare; an exception is a difference."""
+    """Compare one program; an exception counts as a difference."""
     try:
         return check(program, strict=strict)
     except Exception as exc:
@@ -64,16 +64,26 @@ def say(*words, flush=False):
 
 def _arguments(argv):
     parser = argparse.ArgumentParser(prog="python -m naive", description=__doc__)
-    parser.add_argument("--programs", type=int, default=1000, help="how many")
-    parser.add_argument("--seed", default="0", help="of the programs")
-    parser.add_argument("--start", type=int, default=0, help="the first program's number")
-    parser.add_argument("--family", action="append", help="only models of this family")
-    parser.add_argument("--strict", action="store_true", help="read every list anew")
-    parser.add_argument("--stop-after", type=int, default=1, help="so many differences")
-    parser.add_argument("--no-shrink", action="store_true", help="print failing programs whole")
-    parser.add_argument("--shrink-for", type=float, default=60, help="seconds")
-    parser.add_argument("--every", type=int, default=500, help="tell how far it is; 0: never")
-    parser.add_argument("--program", help="run this one program (JSON, or - for standard input)")
+    parser.add_argument("--programs", type=int, default=1000, help="number of programs")
+    parser.add_argument("--seed", default="0", help="seed of the programs")
+    parser.add_argument("--start", type=int, default=0, help="number of the first program")
+    parser.add_argument("--family", action="append", help="models of this family only; repeatable")
+    parser.add_argument(
+        "--strict", action="store_true", help="run a fresh pass for every token list"
+    )
+    parser.add_argument(
+        "--stop-after", type=int, default=1, help="stop after this many differences"
+    )
+    parser.add_argument(
+        "--no-shrink", action="store_true", help="print failing programs without shrinking them"
+    )
+    parser.add_argument(
+        "--shrink-for", type=float, default=60, help="time limit of shrinking, in seconds"
+    )
+    parser.add_argument(
+        "--every", type=int, default=500, help="report progress every N programs; 0: never"
+    )
+    parser.add_argument("--program", help="run this program only (JSON, or - for standard input)")
     return parser.parse_args(argv)
 
 
@@ -85,7 +95,7 @@ def _count(totals, model, report):
     totals[model, "worst"] = max(totals[model, "worst"], report.worst)
 
 
-def _tell(number, program, report, shrinks_for):
+def _report(number, program, report, shrinks_for):
     say(f"\nprogram {number} ({program.model}): {report.differences[0]}")
     if shrinks_for:
         program, report = shrunk(program, checked, seconds=shrinks_for)

@@ -1,4 +1,4 @@
-"""Compares what the engine and the executor make of a program."""
+"""Compares the results of the engine and the executor for a program."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ NUM_NUDGES = 40
 
 @dataclass
 class Report:
-    """What the comparison of one program found."""
+    """The result of comparing one program."""
 
     differences: list[str] = field(default_factory=list)
     near_ties: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Report:
 
 def check(program, *, strict=False):
     """Run a program in the engine and in the executor, and compare."""
-    program = from_json(program.to_json())  # conversations write into their prompts
+    program = from_json(program.to_json())  # a copy: conversations extend their prompts
     report = Report()
     played, world, problem = play(program)
     if problem:
@@ -58,7 +58,7 @@ def check(program, *, strict=False):
 
 
 def _prompt(one):
-    """The prompt as mods left it, if one of them was told."""
+    """Return the prompt after mods adjusted it, if any mod received it."""
     prompt = one.request.prompt
     for script in one.scripts:
         for event in script.events:
@@ -68,7 +68,7 @@ def _prompt(one):
 
 
 def _is_near_tie(one, expected, world, oracle):
-    """Whether a small change of the logits at near ties makes the executor agree."""
+    """Return True if a small change of the logits at near ties makes the executor agree."""
     if min(expected.margins, default=1) >= TIE:
         return False
     for seed in range(NUM_NUDGES):
@@ -91,20 +91,20 @@ def _expected(one, world, oracle, nudge=None):
 
 
 class _Compared:
-    """One request: what the engine made of it and what is expected."""
+    """One request: the engine's result and the expected one."""
 
     def __init__(self, one, expected):
         self.one, self.expected = one, expected
         self.worst = 0.0
 
     def difference(self):
-        """What differs first, in words; `None` if all is the same."""
+        """Describe the first difference; `None` if there is none."""
         if self.one.was_cancelled:
             return self.events()
         return self.events() or self.end() or self.logprobs() or self.stream()
 
     def events(self):
-        """What mods saw; of a request that was cancelled, the beginning of it."""
+        """Compare the events of mods; of a cancelled request, those before the end."""
         for i, script in enumerate(self.one.scripts):
             seen, expected = self.comparable(script.events, self.expected.events[i])
             for n, (a, b) in enumerate(zip(seen, expected, strict=False)):
@@ -117,7 +117,7 @@ class _Compared:
         return None
 
     def comparable(self, seen, expected):
-        """The events that must be the same."""
+        """Return the events that must be equal."""
         if self.one.was_cancelled:
             seen = [event for event in seen if event.name != "Finished"]
             return seen, expected[: len(seen)]
@@ -127,9 +127,9 @@ class _Compared:
         return seen, expected
 
     def is_stalled(self):
-        """Whether both ended since mods kept the completion from advancing.
+        """Return True if both ended since mods made no progress.
 
-        The documents do not say which decision exactly is the last one.
+        The documentation does not define which decision exactly is the last one.
         """
         fault, end = self.expected.fault, self.one.end
         return (
@@ -140,7 +140,7 @@ class _Compared:
         )
 
     def event(self, seen, expected):
-        """How one event differs."""
+        """Describe how two events differ."""
         if seen.without_logits() != expected.without_logits():
             return f"{seen.without_logits()}, expected {expected.without_logits()}"
         if isinstance(seen.logits, np.ndarray):
@@ -148,16 +148,16 @@ class _Compared:
         return None
 
     def row(self, seen, expected, what):
-        """How one row differs."""
-        stays = ~np.isneginf(seen)
-        if not np.array_equal(stays, ~np.isneginf(expected)):
+        """Describe how two rows of logits differ."""
+        allowed = ~np.isneginf(seen)
+        if not np.array_equal(allowed, ~np.isneginf(expected)):
             return f"{what} drop other tokens"
-        apart = np.abs(seen[stays] - expected[stays]).max(initial=0)
+        apart = np.abs(seen[allowed] - expected[allowed]).max(initial=0)
         self.worst = max(self.worst, float(apart))
         return f"{what} differ by {apart:.3g}" if not apart <= TOLERANCE else None
 
     def end(self):
-        """How the end differs."""
+        """Describe how the ends differ."""
         end, expected = self.one.end, self.expected
         if expected.fault:
             if not isinstance(end, Failed):
@@ -186,7 +186,7 @@ class _Compared:
         return None
 
     def fault(self, error, expected):
-        """How an error differs."""
+        """Describe how the errors differ."""
         seen = (type(error).__name__, getattr(error, "event", None), getattr(error, "step", None))
         if seen != (expected.kind, expected.event, expected.step):
             return f"failed with {error!r}, expected {expected}"
@@ -195,7 +195,7 @@ class _Compared:
         return None
 
     def logprobs(self):
-        """How log-probabilities differ."""
+        """Describe how log-probabilities differ."""
         end, wanted = self.one.end, self.one.request.top_logprobs
         if isinstance(end, Failed):
             return None
@@ -219,7 +219,7 @@ class _Compared:
         return None
 
     def stream(self):
-        """How what was streamed differs from the whole."""
+        """Describe how the streamed text differs from the final one."""
         request, updates, end = self.one.request, self.one.updates, self.one.end
         deltas = [update for update in updates if isinstance(update, TextDelta)]
         if not request.stream and deltas:
@@ -242,7 +242,7 @@ class _Compared:
         return self.tokens(updates, end) if request.show_tokens else None
 
     def tokens(self, updates, end):
-        """How the tokens that were shown one by one differ."""
+        """Describe how the tokens shown one at a time differ from the final ones."""
         shown = []
         for update in updates:
             if isinstance(update, TokensDelta):

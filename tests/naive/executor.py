@@ -1,7 +1,7 @@
-"""Runs one request the slow and simple way: nothing cached, no batch, no speculation.
+"""The reference implementation: one request without caches, batches or speculation.
 
-Every decision is one pass of the model over the whole token list. Events and actions follow
-`docs/events-and-actions.md`; neither the SDK's dispatch nor the engine's sampler is called.
+Every decision takes one pass of the model over the whole token list. Events and actions follow
+`docs/events-and-actions.md`; neither the SDK's dispatch nor the engine's sampler is used.
 """
 
 import codecs
@@ -14,34 +14,36 @@ from naive.sampling import adjusted, log_softmax, penalized, sample
 
 
 class Executor:
-    """One request and its mods."""
+    """Runs one request with its mods."""
 
     def __init__(self, request, mods, logits, world, nudge=None):
-        """Take a request.
+        """Start before the first event.
 
         Args:
-            request: What is asked; see `programs.Request`.
-            mods: Its mods: `name`, `on`, `max_backtrack` and `answer(event)`.
-            logits: A function from a token list to the logits behind it.  (vocab,) float32
+            request: See `programs.Request`.
+            mods: Its mods: `name`, `on`, `max_backtrack` and `act(event)`.
+            logits: A function from a token list to the logits that follow it.  (vocab,) float32
             world: `vocab_size`, `eos_ids`, `context_length`, `longest`, `share`,
                 `piece(token_id)` -> bytes; see `play.World`.
-            nudge: Changes a row and its margin a little before it is sampled; see `compare`.
+            nudge: Changes a row slightly before it is sampled; see `compare`.
         """
         self.request, self.mods, self.logits, self.world = request, mods, logits, world
         self.prompt, self.ids, self.forced, self.nudge = list(request.prompt), [], [], nudge
         room, share = world.longest - len(self.prompt), world.share - len(self.prompt)
-        wanted = request.max_tokens
-        self.budget = min(max(share, len(self.prompt)) if wanted is None else wanted, room)
-        self.told = dict.fromkeys(self.listeners("Added"), 0)  # of how many tokens each knows
+        limit = request.max_tokens
+        self.budget = min(max(share, len(self.prompt)) if limit is None else limit, room)
+        self.notified = dict.fromkeys(
+            self.listeners("Added"), 0
+        )  # tokens that each mod was notified of
         self.draws = self.num_backtracked = self.stalled = self.released = 0
-        self.been = {()}  # completions that decisions have led to
+        self.visited = {()}  # completions after earlier decisions
         self.reason, self.tools, self.fault, self.margins = None, (), None, []
         holds = [mod.max_backtrack for mod in mods if mod.on & {"ForwardPass", "Sampled", "Added"}]
         shows_early = request.stream and not request.retractions and None not in holds
         self.hold = max([0, *holds]) if shows_early else None
 
     def run(self):
-        """The request, from its prompt to its end."""
+        """Run the request from its prompt to its end."""
         if len(self.prompt) >= self.world.longest:
             self.fault, self.reason = Fault("ContextLengthError"), "error"
             return self.outcome()
@@ -86,7 +88,7 @@ class Executor:
                 row = adjusted(row, action[1])
                 temperature = action[1].get("temp", temperature)
             elif action[0] != "noop":
-                return self.settle(self.apply(mod, event, action))
+                return self.finish_decision(self.apply(mod, event, action))
         if not np.isfinite(row).any():
             raise Fault("InvalidActionError", None, "ForwardPass", len(self.ids))
         token_id, margin = sample(row, temperature, self.request.sampling, self.draws)
@@ -95,35 +97,35 @@ class Executor:
             row = self.nudge(row, margin)
             token_id, _ = sample(row, temperature, self.request.sampling, self.draws)
         self.draws += 1
-        self.take_sampled(token_id)
+        self.dispatch_sampled(token_id)
 
-    def take_sampled(self, token_id):
+    def dispatch_sampled(self, token_id):
         event = Event("Sampled", len(self.ids), tokens=(token_id,))
         for mod in self.listeners("Sampled"):
             action = self.ask(mod, event)
             if action[0] != "noop":
-                return self.settle(self.apply(mod, event, action))
-        self.settle(self.append([token_id], forced=False))
+                return self.finish_decision(self.apply(mod, event, action))
+        self.finish_decision(self.append([token_id], forced=False))
 
-    def settle(self, added):
-        """Tell of what was appended until no mod changes it; then see whether that was the end."""
-        lags = any(told < len(self.ids) for told in self.told.values())
+    def finish_decision(self, added):
+        """Notify mods of appended tokens until none acts, then check whether the request ends."""
+        lags = any(n < len(self.ids) for n in self.notified.values())
         while not self.reason and (added or lags):
-            decision = self.tell_added()
+            decision = self.notify_added()
             if decision is None:
                 break
             added = self.apply(*decision)
-            lags = any(told < len(self.ids) for told in self.told.values())
+            lags = any(n < len(self.ids) for n in self.notified.values())
         self.finish_if_complete()
         if self.hold is not None:
             self.released = max(self.released, len(self.ids) - self.hold)
 
-    def tell_added(self):
-        for mod, told in self.told.items():
-            if told < len(self.ids):
-                self.told[mod] = len(self.ids)
-                tokens, forced = tuple(self.ids[told:]), any(self.forced[told:])
-                event = Event("Added", told, tokens=tokens, forced=forced)
+    def notify_added(self):
+        for mod, known in self.notified.items():
+            if known < len(self.ids):
+                self.notified[mod] = len(self.ids)
+                tokens, forced = tuple(self.ids[known:]), any(self.forced[known:])
+                event = Event("Added", known, tokens=tokens, forced=forced)
                 action = self.ask(mod, event)
                 if action[0] != "noop":
                     return mod, event, action
@@ -133,8 +135,8 @@ class Executor:
         return [mod for mod in self.mods if name in mod.on]
 
     def ask(self, mod, event):
-        """A mod's action, checked; what is not allowed there ends the request."""
-        action = mod.answer(event)
+        """Return a mod's action; one that is not legal ends the request."""
+        action = mod.act(event)
         if action[0] == "raise":
             raise refused(mod, event, "ModRaisedError")
         if not is_legal(event.name, action, self.world.vocab_size):
@@ -144,7 +146,7 @@ class Executor:
     # Actions
 
     def apply(self, mod, event, action):
-        """Do what a mod decided; the tokens that were appended."""
+        """Carry out an action; return the appended tokens."""
         kind, added = action[0], []
         if kind == "force":
             added = self.force(action[1])
@@ -181,13 +183,13 @@ class Executor:
         if length < self.released:
             raise refused(mod, event)
         self.ids, self.forced = self.ids[:length], self.forced[:length]
-        self.told = {mod: min(told, length) for mod, told in self.told.items()}
+        self.notified = {mod: min(known, length) for mod, known in self.notified.items()}
         self.num_backtracked += n
 
     def check_progress(self, mod, event):
-        """A decision goes nowhere if it leads to a completion to which one has led before."""
-        self.stalled = self.stalled + 1 if tuple(self.ids) in self.been else 0
-        self.been.add(tuple(self.ids))
+        """Fail after 64 decisions in a row that lead to a completion of an earlier decision."""
+        self.stalled = self.stalled + 1 if tuple(self.ids) in self.visited else 0
+        self.visited.add(tuple(self.ids))
         if self.stalled >= 64 or self.num_backtracked > 8 * self.budget:
             raise refused(mod, event, "ModBudgetError")
 
@@ -199,10 +201,10 @@ class Executor:
         self.budget = min(self.budget, room, max_steps or room)
 
     def check_memory(self):
-        """What mods put there has to fit: a prompt, and an output whose tokens are scored."""
+        """Fail if the prompt, or an output that needs logprobs, does not fit into the caches."""
         room = self.world.longest - len(self.prompt)
-        scores = self.request.top_logprobs is not None
-        if room <= 0 or (scores and len(self.ids) > room):
+        needs_logprobs = self.request.top_logprobs is not None
+        if room <= 0 or (needs_logprobs and len(self.ids) > room):
             raise Fault("ContextLengthError")
         self.budget = min(self.budget, room)
 

@@ -13,12 +13,12 @@ _ALLOWED = {
 
 
 def is_legal(event_name, action, vocab_size):
-    """Whether an action is allowed at an event, and its values can be."""
+    """Return True if an action is allowed at an event and its values are valid."""
     kind, *values = action
     if kind not in _ALLOWED[event_name]:
         return False
     if kind == "logits":
-        return _can_be(values[0], vocab_size)
+        return _is_valid_change(values[0], vocab_size)
     if kind in ("force", "output", "prefill"):
         return _are_ids(values[0], vocab_size) and (kind != "prefill" or bool(values[0]))
     if kind == "backtrack":
@@ -26,7 +26,7 @@ def is_legal(event_name, action, vocab_size):
     return True
 
 
-def _can_be(change, vocab_size):
+def _is_valid_change(change, vocab_size):
     row = change.get("row")
     if row is not None and (len(row) != vocab_size or _is_bad(row)):
         return False

@@ -1,4 +1,4 @@
-"""The tiny models of the comparison, and their logits from one pass over all tokens."""
+"""The tiny models of the comparison, and their logits by one pass over all tokens."""
 
 from functools import cache
 
@@ -48,14 +48,14 @@ def vocab_of(name):
 
 
 def window_of(name):
-    """The size of a model's window or chunk; 0 if it looks all the way back."""
+    """The size of a model's window or chunk; 0 for full attention."""
     family, _, size = name.partition("/")
     return int(size or 8) if family in _WINDOWS else 0
 
 
 @cache
 def model_named(name):
-    """The random model of a name."""
+    """Build the random model of a name."""
     family, _, size = name.partition("/")
     if name == "gemma3n":
         return model_files.build(name)
@@ -70,19 +70,19 @@ def model_named(name):
 
 @cache
 def profile_named(name, growth):
-    """The profile of a model, its speed not measured."""
+    """Calibrate a model, without measuring its speed."""
     assert growth == kv_buffers.GROWTH
     return profile_of(model_named(name), measures_cost=False)
 
 
 def _logits(model, ids, caches=None):
-    """The logits behind each beginning of a list.  (tokens, vocab) float32"""
+    """Return the logits that follow each prefix of a list.  (tokens, vocab) float32"""
     return np.array(model(mx.array([list(ids)]), cache=caches)[0].astype(mx.float32))
 
 
 @cache
 def _caches_of(name):
-    """What makes the caches of a pass: fresh ones where a model needs them, else none.
+    """Return the function that makes caches for a pass; none unless a model needs them.
 
     In gemma3n, layers share keys and values only if there is a cache.
     """
@@ -94,7 +94,7 @@ def _caches_of(name):
 class Oracle:
     """Logits of a model, each from one pass over the whole token list.
 
-    A pass gives the logits behind every beginning of its list. They are remembered, so that a
+    A pass returns the logits that follow each prefix of its list. They are kept, so that a
     decision whose list begins another one that was read costs nothing.
     """
 

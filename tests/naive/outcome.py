@@ -1,4 +1,4 @@
-"""What is observed of one request, by the executor and by the engine alike."""
+"""What the executor and the engine report of a request."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class Event:
-    """One event as a mod saw it."""
+    """An event as a mod receives it."""
 
     name: str
     step: int
@@ -14,14 +14,14 @@ class Event:
     forced: bool = False
     max_steps: int = 0
     reason: str = ""
-    logits: Any = None  # the row, or None where it was not read
+    logits: Any = None  # the row, or None if the mod does not read it
 
     def without_logits(self):
         return (self.name, self.step, self.tokens, self.forced, self.max_steps, self.reason)
 
 
 class Fault(Exception):  # noqa: N818  # not an error of the comparison
-    """An error that ended a request."""
+    """An error that ends a request."""
 
     def __init__(self, kind, mod=None, event=None, step=None):
         super().__init__(kind, mod, event, step)
@@ -30,7 +30,7 @@ class Fault(Exception):  # noqa: N818  # not an error of the comparison
 
 @dataclass
 class Outcome:
-    """How a request ended."""
+    """The end of a request."""
 
     ids: list[int]
     text: str
@@ -40,6 +40,6 @@ class Outcome:
     prompt_tokens: int = 0
     forced_tokens: int = 0
     backtracked_tokens: int = 0
-    num_logprobs: int = 0  # tokens that have an entry
-    logprobs: Any = None  # function from an index to the whole row of log-probabilities
-    margins: list = field(default_factory=list)  # of each draw: how near it was to another token
+    num_logprobs: int = 0  # tokens with an entry
+    logprobs: Any = None  # function: index -> the row of log-probabilities
+    margins: list = field(default_factory=list)  # of each draw: distance to another token

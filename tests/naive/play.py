@@ -1,4 +1,4 @@
-"""Runs a program in the engine and records what clients and mods see."""
+"""Runs a program in the engine and records what clients and mods receive."""
 
 from contextlib import contextmanager
 
@@ -23,34 +23,36 @@ from naive.outcome import Event
 from naive.programs import EOS, PIECES, sampling_params
 from naive.script import parts_of, scripts_of
 
-#: An engine that has not ended after so many steps never will.
+#: Steps after which an engine counts as one that never ends.
 MAX_STEPS = 4000
 
 _TYPES = {event.__name__: event for event in EVENT_TYPES}
 
 
 class World:
-    """What is known of a program's model beside its weights."""
+    """What the engine and the executor need of a program's model besides its weights."""
 
     def __init__(self, program):
-        """Lay out the vocabulary of a program, and its memory."""
+        """Compute the vocabulary of a program and its memory limits."""
         self.vocab_size = vocab_of(program.model)
         self.eos_ids = frozenset(program.eos)
         self.context_length = program.context
         self.kv_bytes = _kv_bytes(program)
         budget = _budget(program, 2**62 if self.kv_bytes is None else self.kv_bytes)
-        self.longest = _room_of(budget, program, 1)  # tokens that memory holds of one request
-        self.share = _room_of(budget, program, program.max_rows)  # and if all are equally long
+        self.longest = _room_of(budget, program, 1)  # maximum tokens of one request in the caches
+        self.share = _room_of(
+            budget, program, program.max_rows
+        )  # of each, if all rows are equally long
         self._short = program.alphabet == "short"
 
     def piece(self, token_id):
-        """The bytes of a token; none for one that ends the completion."""
+        """Return the bytes of a token; none for one that ends the completion."""
         if token_id in self.eos_ids or token_id == EOS:
             return b""
         return PIECES[token_id % len(PIECES)] if self._short else bytes([token_id % 256])
 
     def traits(self):
-        """The same for the engine."""
+        """Return the traits for the engine."""
         return ModelTraits(
             tokenizer=ByteTokenizer(),
             new_decoder=lambda: BytesDecoder(self.piece),
@@ -61,10 +63,10 @@ class World:
 
 
 class Played:
-    """One request in the engine: what was asked, what its client heard, what its mods saw."""
+    """One request in the engine: its updates, and the events of its mods."""
 
     def __init__(self, number, request, vocab_size):
-        """Take a request of a program."""
+        """Prepare a request of a program."""
         self.request = request
         self.name = f"r{number}"
         self.updates = []
@@ -75,12 +77,12 @@ class Played:
 
     @property
     def end(self):
-        """The last update, if it is an end."""
+        """The last update, if the request has ended."""
         last = self.updates[-1] if self.updates else None
         return last if isinstance(last, Completed | Failed) else None
 
-    def ask(self):
-        """What the engine is asked."""
+    def generation_request(self):
+        """Return the request for the engine."""
         request = self.request
         return GenerationRequest(
             request_id=self.name,
@@ -98,10 +100,10 @@ class Played:
 
 
 def play(program):
-    """Run a program.
+    """Run a program in the engine.
 
     Returns:
-        What came of each request, the model's `World`, and what went wrong with the engine itself.
+        The played requests, the model's `World`, and an error of the engine itself, if any.
     """
     with _constants(program):
         world = World(program)
@@ -135,10 +137,10 @@ def _submit_and_cancel(engine, played, step):
             if request.goes_on:
                 end = played[request.after].end
                 before = played[request.after].request.prompt
-                said = list(getattr(end, "token_ids", ()))
-                request.prompt = [*before, *said, *request.prompt]
+                completion = list(getattr(end, "token_ids", ()))
+                request.prompt = [*before, *completion, *request.prompt]
                 request.goes_on = False
-            engine.submit(one.ask(), one.updates.append)
+            engine.submit(one.generation_request(), one.updates.append)
         elif one.began_at is not None and request.cancel == step - one.began_at and not one.end:
             one.was_cancelled = True
             engine.cancel(one.name)
@@ -152,7 +154,7 @@ def _is_due(played, request, step):
 
 @contextmanager
 def _constants(program):
-    """Small constants, so that what happens to long texts happens to short ones."""
+    """Set small constants, so that short texts reach the cases of long ones."""
     growth, candidates = kv_buffers.GROWTH, getattr(sampler, "_CANDIDATES", None)
     resize_bytes = kv_buffers.resize_bytes
     kv_buffers.GROWTH = program.growth
@@ -194,7 +196,7 @@ def _budget(program, max_bytes):
 
 
 def _kv_bytes(program):
-    """The memory for caches: so many times what the largest request needs when it is alone."""
+    """Return the bytes for caches: `memory` times the need of the largest request alone."""
     if program.memory is None:
         return None
     length = max(map(_longest, program.requests))
@@ -203,7 +205,7 @@ def _kv_bytes(program):
 
 
 def _room_of(budget, program, num_rows):
-    """How long so many rows can be together."""
+    """Return the maximum length of `num_rows` rows of equal length."""
     return _least(
         lambda length: length == program.context or not budget.fits([length + 1] * num_rows),
         program.context,
@@ -211,7 +213,7 @@ def _room_of(budget, program, num_rows):
 
 
 def _least(is_enough, most):
-    """The least number up to `most` that is enough, as is every one above it."""
+    """Return the least number up to `most` that is enough, by bisection."""
     low, high = -1, most
     while high - low > 1:
         middle = (low + high) // 2
@@ -222,8 +224,8 @@ def _least(is_enough, most):
 def _longest(request):
     actions = [rule.do for spec in _all_mods(request.mods) for rule in spec.rules]
     prompts = [len(request.prompt), *(len(do[1]) for do in actions if do[0] == "prefill")]
-    wanted = len(request.prompt) if request.max_tokens is None else request.max_tokens
-    outputs = [wanted + 1, *(len(do[1]) for do in actions if do[0] == "output")]
+    limit = len(request.prompt) if request.max_tokens is None else request.max_tokens
+    outputs = [limit + 1, *(len(do[1]) for do in actions if do[0] == "output")]
     return max(prompts) + max(outputs)
 
 
@@ -248,10 +250,10 @@ def _mod_call(script):
 
 
 def _marked(script):
-    """A function, or a class if it contains other mods."""
+    """Mark a function, or a class if the mod contains other mods."""
 
     def handle(event, actions):
-        return _action(actions, script.answer(_event(script, event)), script.vocab_size)
+        return _action(actions, script.act(_event(script, event)), script.vocab_size)
 
     options = {"name": script.name.rpartition("/")[2], "registered": False}
     options["max_backtrack"] = script.max_backtrack

@@ -1,4 +1,4 @@
-"""Random programs: what requests ask, what their mods do, and how the engine is set up.
+"""Random programs: requests, the actions of their mods, and the engine's configuration.
 
 A program is plain data and goes through JSON unchanged, so that a failing one can be printed,
 copied and run again.
@@ -22,7 +22,7 @@ PIECES += ["日".encode()[2:], "日".encode(), b"ba", b"\n"]
 
 @dataclass
 class Rule:
-    """When a mod acts, and what it does."""
+    """A condition at which a mod acts, and its action."""
 
     on: str  # the event
     when: list  # ["nth", k], ["every", k], ["length", k], ["token", m, r], ["full"] or ["always"]
@@ -32,7 +32,7 @@ class Rule:
 
 @dataclass
 class Mod:
-    """One mod: what it listens to, and its rules; the first that applies decides."""
+    """One mod: its events and its rules; the first rule that applies decides."""
 
     on: list[str]
     rules: list[Rule]
@@ -43,7 +43,7 @@ class Mod:
 
 @dataclass
 class Request:
-    """One request, and when it comes and goes."""
+    """One request, and the steps at which it is submitted and cancelled."""
 
     prompt: list[int]
     max_tokens: int | None
@@ -63,7 +63,7 @@ class Request:
 
 @dataclass
 class Program:
-    """Requests to one engine."""
+    """The requests to one engine, and its configuration."""
 
     model: str
     requests: list[Request]
@@ -82,12 +82,12 @@ class Program:
     alphabet: str = "bytes"
 
     def to_json(self):
-        """One line that `from_json` reads; fields that have their default are left out."""
+        """Return one line for `from_json`, without fields that have their default."""
         return json.dumps(_short(asdict(self)), separators=(",", ":"))
 
 
 def from_json(text):
-    """A program from `Program.to_json`."""
+    """Return the program of `Program.to_json`."""
     data = json.loads(text) if isinstance(text, str) else text
     requests = [
         Request(**{**r, "mods": [_mod(m) for m in r.get("mods", [])]}) for r in data["requests"]
@@ -117,7 +117,7 @@ _REQUEST = asdict(Request([], None))
 
 
 def random_program(dice, model):
-    """A program for a model."""
+    """Return a random program for a model."""
     window, growth = window_of(model), dice.choice([16, 16, 256])
     margin = dice.choice([2, 6, 6, 20, 128])
     chunk = dice.choice([1, 3, 5, 16, 64, 256])
@@ -153,7 +153,7 @@ def random_program(dice, model):
 
 
 def _share_beginnings(dice, program, edges):
-    """Prompts of equal length that differ in their last tokens, one after the other."""
+    """Consecutive prompts of equal length that differ in their last tokens."""
     program.prefixes, program.context, program.memory = True, 4096, None
     length = max(20, _length(dice, edges, 70))
     base = _tokens(dice, length)
@@ -173,7 +173,7 @@ def _share_beginnings(dice, program, edges):
 
 
 def _force_beside_others(dice, program, edges):
-    """Forced spans that are read in pieces, with log-probabilities and penalties."""
+    """Forced spans that are prefilled in chunks, with log-probabilities and penalties."""
     program.chunk, program.context, program.memory = dice.choice([1, 3, 5]), 4096, None
     for i in range(dice.choice([1, 2, 3])):
         request = _request(dice, program, [_tokens(dice, 3)], i, edges)
@@ -186,7 +186,7 @@ def _force_beside_others(dice, program, edges):
 
 
 def _go_and_come(dice, program, edges):
-    """Outputs longer than the budget and prompts of a mod's own, while others come and go."""
+    """Outputs beyond the KV budget and prompts of a mod's own, while other requests run."""
     program.chunk, program.context = dice.choice([1, 3, 16]), 4096
     for i in range(dice.choice([3, 4, 6])):
         request = Request(prompt=_tokens(dice, 3), max_tokens=dice.choice([1, 2, 4]))
@@ -201,20 +201,20 @@ def _go_and_come(dice, program, edges):
 
 
 def _tokens(dice, count):
-    """Random tokens; from few ids, so that what is forced is also sampled and said again."""
+    """Return random tokens; often of a few ids, so that forced tokens are also sampled."""
     ids = range(VOCAB) if dice.random() < 0.5 else [5, 6, 7, 40, 41, 97]
     return [dice.choice(ids) for _ in range(count)]
 
 
 def _length(dice, edges, most):
-    """A length near a boundary, or any."""
+    """Return a length, mostly near an edge."""
     edge = dice.choice(edges) + dice.choice([-1, 0, 0, 1, 2, 10])
     length = edge if dice.random() < 0.6 else dice.randint(1, 60)
     return max(1, min(length, most))
 
 
 def _prompts(dice, edges, context):
-    """Prompts that share beginnings: most of equal length, different in their last tokens."""
+    """Prompts with shared prefixes: most of equal length, different in their last tokens."""
     most = min(90, context - 1)
     length = _length(dice, edges, most)
     base = _tokens(dice, length)
@@ -278,7 +278,7 @@ _WIDE_CUTS = [
 
 
 def _cut_by_rank(dice, request, most):
-    """Sometimes too few tokens are sorted, and every miscounted token changes what follows."""
+    """Too few sorted candidates at times, with penalties by which a wrong count shows."""
     request.mods, request.max_tokens = [], min(most, 25)
     request.sampling |= {"temperature": 0.7, "top_p": dice.choice([0.5, 0.7])}
     request.sampling |= {"repetition_penalty": 0.3, "frequency_penalty": 1.5}
@@ -304,7 +304,7 @@ def _sampling(dice):
 
 
 def sampling_params(request):
-    """What a request's `sampling` says, as the engine takes it."""
+    """Return a request's sampling parameters for the engine."""
     bias = {int(k): v for k, v in request.sampling.get("logit_bias", {}).items()}
     return SamplingParams(**{"seed": 0, **request.sampling, "logit_bias": bias})
 
@@ -344,7 +344,7 @@ def _rule(dice, request, edges):
 
 
 def _action(dice, event, request, edges):
-    """Mostly an action that is allowed at the event."""
+    """Return an action, mostly one that is legal at the event."""
     if dice.random() < 0.04:
         return _fault(dice)
     if event == "Finished":
@@ -359,14 +359,14 @@ def _action(dice, event, request, edges):
 
 
 def _prefill(dice, request, edges):
-    """A prompt that begins like the request's, or not."""
+    """Return a prompt, often with a prefix of the request's."""
     length = _length(dice, edges, min(90, len(request.prompt) + 20))
     kept = request.prompt[: dice.choice([0, len(request.prompt) // 2, len(request.prompt)])]
     return ["prefill", (kept + _tokens(dice, length))[: max(1, length)], dice.choice([0, 0, 4])]
 
 
 def _edit(dice, kind):
-    """A change of the completion."""
+    """Return an action that edits the completion."""
     forced = _tokens(dice, dice.choice([1, 1, 2, 3, 9, 25]))
     if dice.random() < 0.1:
         forced.insert(dice.randrange(len(forced) + 1), EOS)
@@ -389,7 +389,7 @@ def _ending(dice, request):
 
 
 def _change(dice):
-    """What `AdjustedLogits` holds."""
+    """Return the fields of `AdjustedLogits`."""
     changes = [
         {"bias": {str(token): 9.0 for token in _tokens(dice, 2)}},
         {"ban": _tokens(dice, dice.choice([1, 4, 200]))},

@@ -6,23 +6,23 @@ _MASK = 2**64 - 1
 _HALF = np.uint64(2**32 - 1)
 _XTC = 0x5851F42D4C957F2D
 
-#: Below this temperature the token with the largest logit is taken.
+#: Below this temperature sampling is greedy.
 _GREEDY = 1e-6
 
 
 def penalized(row, ids, sampling):
-    """A row with a request's bias, then its penalties for the tokens of the completion."""
+    """Add a request's bias to a row, then apply its penalties to the tokens of the completion."""
     row = row.copy()
     for token_id, bias in sampling.logit_bias.items():
         row[token_id] += bias
     counts = np.bincount(ids, minlength=len(row)) if ids else np.zeros(len(row))
-    said, factor = counts > 0, sampling.repetition_penalty
-    row = np.where(said, np.where(row > 0, row / factor, row * factor), row)
-    return row - sampling.presence_penalty * said - sampling.frequency_penalty * counts
+    occurs, factor = counts > 0, sampling.repetition_penalty
+    row = np.where(occurs, np.where(row > 0, row / factor, row * factor), row)
+    return row - sampling.presence_penalty * occurs - sampling.frequency_penalty * counts
 
 
 def adjusted(row, change):
-    """A row after one `AdjustedLogits`: its own row first, then what is added and dropped."""
+    """Apply one `AdjustedLogits`: its own row first, then bias, ban, allow and mask."""
     row = np.array(change.get("row", row), np.float64)
     for token_id, bias in change.get("bias", {}).items():
         row[int(token_id)] += bias
@@ -33,10 +33,10 @@ def adjusted(row, change):
 
 
 def sample(row, temperature, sampling, index):
-    """Draw number `index` of a request.
+    """Sample with draw number `index` of a request.
 
     Returns:
-        The token, and the smallest change of the row that could have made it another one.
+        The token, and its margin: the smallest change of the row that could change the token.
     """
     if temperature < _GREEDY:
         return _best(row)
@@ -61,17 +61,17 @@ def sample(row, temperature, sampling, index):
         keep(row >= limit, abs(row - limit).min())
     if _uniform(sampling.seed ^ _XTC, index) < sampling.xtc_probability:
         probs = softmax(row)
-        likely = (probs >= sampling.xtc_threshold) & (probs > 0)
-        least = probs[likely].min(initial=1)
-        near = np.abs(np.where(probs == least, 1, probs - least)).min()  # almost the least likely
+        top = (probs >= sampling.xtc_threshold) & (probs > 0)
+        least = probs[top].min(initial=1)
+        near = np.abs(np.where(probs == least, 1, probs - least)).min()  # nearly the least probable
         margin = min(near, abs(probs - sampling.xtc_threshold).min())
-        keep(~(likely & (probs > least)), margin)
+        keep(~(top & (probs > least)), margin)
     token_id, margin = _best(row + gumbel(sampling.seed, index, len(row)))
     return token_id, min([margin, *margins])
 
 
 def gumbel(seed, index, vocab_size):
-    """The noise of each token of one draw.  (vocab,) float64"""
+    """Return the noise of each token in one draw.  (vocab,) float64"""
     key = draw_key(seed, index)
     low, high = np.uint64(key & 0xFFFFFFFF), np.uint64(key >> 32)
     x = (np.arange(vocab_size, dtype=np.uint64) * np.uint64(0x9E3779B9) + low) & _HALF
@@ -83,7 +83,7 @@ def gumbel(seed, index, vocab_size):
 
 
 def draw_key(seed, index):
-    """SplitMix64 over a counter: 64 bits."""
+    """Return 64 bits: SplitMix64 over a counter."""
     z = (seed * 0x9E3779B97F4A7C15 + (index + 1) * 0xD1B54A32D192ED03) & _MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -91,13 +91,13 @@ def draw_key(seed, index):
 
 
 def log_softmax(row):
-    """The logarithms of a row's probabilities.  (vocab,) float64"""
+    """Return log-probabilities.  (vocab,) float64"""
     row = np.asarray(row, np.float64)
     return row - row.max() - np.log(np.exp(row - row.max()).sum())
 
 
 def softmax(row):
-    """A row's probabilities.  (vocab,) float64"""
+    """Return probabilities.  (vocab,) float64"""
     return np.exp(log_softmax(row))
 
 

@@ -1,13 +1,13 @@
-"""A mod that follows rules: the same code answers the executor and the engine."""
+"""A mod that follows rules: the same code runs in the executor and in the engine."""
 
 import numpy as np
 
 
 class Script:
-    """One mod of one request at work. Writes down every event that it sees."""
+    """A mod of one request; records every event that it receives."""
 
     def __init__(self, name, mod, vocab_size):
-        """Begin before the first event."""
+        """Start before the first event."""
         self.vocab_size = vocab_size
         self.contains = [
             Script(f"{name}/c{i}", inner, vocab_size) for i, inner in enumerate(mod.contains)
@@ -19,8 +19,8 @@ class Script:
         self._left = [rule.times for rule in mod.rules]
         self._budget = None
 
-    def answer(self, event):
-        """The action for an event, as a list of its kind and its values."""
+    def act(self, event):
+        """Return the action for an event: a list of its kind and values."""
         self.events.append(event)
         if event.name == "Prefilled":
             self._budget = event.max_steps
@@ -35,12 +35,12 @@ class Script:
 
     @property
     def parts(self):
-        """Itself, and behind it those that it contains, in the order in which they act."""
+        """This mod, then the mods that it contains, in the order in which they act."""
         return [self, *(part for inner in self.contains for part in inner.parts)]
 
     @property
     def reads(self):
-        """Whether it looks at every row of logits."""
+        """True if it reads every row of logits."""
         return self._mod.reads
 
     def _applies(self, rule, event, nth):
@@ -60,12 +60,12 @@ class Script:
 
 
 def length_at(event):
-    """How many tokens the completion has when an event is seen."""
+    """Return the length of the completion at an event."""
     return event.step + (len(event.tokens) if event.name == "Added" else 0)
 
 
 def resolved(action, event, vocab_size):
-    """An action of a program with what it depends on filled in."""
+    """Return an action of a program with the values that depend on the event."""
     kind, *values = action
     if kind == "backtrack":
         return ["backtrack", min(values[0], length_at(event)), values[1]]
@@ -90,10 +90,10 @@ def _row(spec, event, vocab_size):
 
 
 def scripts_of(request, vocab_size):
-    """The mods of a request, before the first event."""
+    """Return the mods of a request, before the first event."""
     return [Script(f"m{i}", spec, vocab_size) for i, spec in enumerate(request.mods)]
 
 
 def parts_of(scripts):
-    """These mods and those that they contain, in the order in which they act."""
+    """Return the mods and those that they contain, in the order in which they act."""
     return [part for script in scripts for part in script.parts]

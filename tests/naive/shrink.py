@@ -1,4 +1,4 @@
-"""Makes a failing program smaller while it still fails."""
+"""Shrinks a failing program while it still fails."""
 
 import copy
 import json
@@ -6,17 +6,17 @@ import time
 
 from naive.programs import from_json
 
-#: Begins the description of an exception in the comparison itself.
+#: Prefix of the message of an exception in the comparison itself.
 HARNESS = "the comparison raised"
 
 
 def shrunk(program, check, *, seconds=60.0):
-    """The smallest program found that still differs, and its report.
+    """Return the smallest program found that still differs, and its report.
 
     Args:
-        program: One that differs.
-        check: Gives the report of a program.
-        seconds: Give up after so long.
+        program: A program that differs.
+        check: Returns the report of a program.
+        seconds: Time limit.
     """
     data, report = json.loads(program.to_json()), check(program)
     end, improved = time.monotonic() + seconds, True
@@ -43,7 +43,7 @@ def _differs(data, check):
 
 
 def _smaller(data):
-    """Simpler programs, the boldest cuts first."""
+    """Yield smaller programs, those with the most removed first."""
     yield from _without_requests(data)
     yield from _shorter_lists(data)
     yield from _without_fields(data)

@@ -50,14 +50,14 @@ from concordance_inference.mods.compat.quote_mod_sdk.strategies.strategy_constru
     ChoicesStrat,
     ListStrat,
 )
-from letters import Letters, StepLogits
+from letters import Letters, LogitsTensor
 
 LETTERS = Letters()
 
 EVENTS = (
     Prefilled("r1", 0, 8),
     Prefilled(request_id="r1", step=0, max_steps=8, context_info={"tokens": [1]}, input_ids=(1,)),
-    ForwardPass("r1", 1, StepLogits()),
+    ForwardPass("r1", 1, LogitsTensor()),
     Sampled("r1", 1, 42),
     Added("r1", 1, (42,), False),
 )
@@ -173,7 +173,7 @@ class Harness:
 
     def forward(self):
         self.step += 1
-        event = ForwardPass(self.request_id, self.step, StepLogits())
+        event = ForwardPass(self.request_id, self.step, LogitsTensor())
         handle = getattr(self.target, "handle_forward_pass", None) or self.target.handle_event
         return handle(event, ActionBuilder(event), LETTERS)
 
