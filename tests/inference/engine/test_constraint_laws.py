@@ -3,6 +3,7 @@
 import mlx.core as mx
 import numpy as np
 import pytest
+from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.generation import SamplingParams
 from concordance_sdk import Added, ForwardPass, mod
 from concordance_sdk.constraints import (
@@ -158,18 +159,18 @@ def test_a_constrained_stream_has_the_text_of_an_unstreamed_request():
     assert [answers.shown for answers in streamed] == plain
 
 
-def test_forced_text_is_processed_in_one_pass():
+def test_forced_text_is_processed_in_one_pass(monkeypatch):
     """Eleven characters of the key are forced together; every launched pass is counted."""
     model = model_named("llama")
     engine = make_engine(model)
     sizes = []
-    forward = engine._runner.forward
+    forward = ModelRunner.forward
 
-    def counted(plan, sampled):
+    def counted(self, plan, sampled):
         sizes.extend(pass_.num_tokens for pass_ in plan.passes)
-        return forward(plan, sampled)
+        return forward(self, plan, sampled)
 
-    engine._runner.forward = counted
+    monkeypatch.setattr(ModelRunner, "forward", counted)
     flag = JsonSchema(
         {
             "type": "object",
