@@ -159,7 +159,7 @@ class Engine:
     def _rewind(self) -> None:
         """Rewind the KV cache of rows whose last tokens changed or have to be processed again."""
         for i, row in enumerate(self._batch.rows):
-            self._logprobs.deliver_remembered(row)
+            self._logprobs.deliver_remembered(row)  # first: more tokens are reusable after it
             reusable = row.speculation.reusable_len
             num_cached = self._runner.cache.rewind(i, reusable)
             if num_cached != row.state.num_cached:
