@@ -138,7 +138,7 @@ class LLM:
     def generate(
         self, prompts: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
     ) -> "Result | CompletionStream | list[Result] | list[CompletionStream]":
-        """Continue text or token ids as they are; answer messages by the chat template.
+        """Continue text or token ids as they are; render messages with the chat template.
 
         A list of prompts runs as one batch and gives a list of results in the same order.
 
@@ -177,9 +177,9 @@ class LLM:
     def chat(
         self, messages: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
     ) -> "Result | CompletionStream | list[Result] | list[CompletionStream]":
-        """Answer a conversation, or a list of them. Text is taken for a user's message.
+        """Generate the reply to a conversation, or to each of a list. Text is a user's message.
 
-        Otherwise as `generate`, which see.
+        Everything else is as in `generate`.
 
         Raises:
             ConcordanceError: As `generate`.
@@ -244,7 +244,7 @@ class LLM:
 
 
 class _Batch:
-    """The requests of one call; an error stands for a request that cannot be run."""
+    """The requests of one call, with an error in place of each that cannot be run."""
 
     def __init__(
         self,

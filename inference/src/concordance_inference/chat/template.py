@@ -20,7 +20,7 @@ _MARK = "\ue000{}\ue001"
 #: Time limit of rendering, in seconds. It takes milliseconds unless the template is broken.
 RENDER_S = 5.0
 
-#: A text with fewer characters than this per token of the context is tokenized at once.
+#: A text with fewer characters than this per token of the context is tokenized as one text.
 _FEW_CHARS_PER_TOKEN = 8
 
 #: A longer text is first tokenized in pieces of this many characters, until it is too long.

@@ -48,7 +48,7 @@ def serve(options: Serve) -> None:
 @app.command()
 @takes(Generate)
 def generate(options: Generate) -> None:
-    """Answer one prompt, streaming."""
+    """Print the completion of one prompt as it is generated."""
     from concordance_inference.cli import generate as command
 
     command.run(options)

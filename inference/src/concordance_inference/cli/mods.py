@@ -173,7 +173,7 @@ def _call(method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
         raise ServerRefusedError(_message(exc)) from exc
     except (OSError, http.client.HTTPException, msgspec.DecodeError, ValueError) as exc:
         raise ServerRefusedError(
-            f"no server of Concordance answers at {url} ({exc}); start one with `concordance serve`"
+            f"no Concordance server at {url} ({exc}); start one with `concordance serve`"
         ) from exc
 
 
