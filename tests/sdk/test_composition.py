@@ -205,7 +205,7 @@ def test_every_request_has_its_own_instances_of_contained_mods():
 @pytest.mark.parametrize(
     ("outer", "inner", "held"), [(0, 7, 7), (9, 7, 9), (None, 7, None), (3, None, None)]
 )
-def test_a_stream_holds_back_what_the_most_demanding_part_needs(outer, inner, held):
+def test_stream_holds_back_the_largest_max_backtrack_of_contained_mods(outer, inner, held):
     @mod(max_backtrack=inner)
     class Inner:
         def added(self, event, actions): ...

@@ -20,7 +20,7 @@ from concordance_sdk.registry import collecting
 def plain(event, actions): ...
 
 
-def test_the_decorator_returns_the_same_function():
+def test_decorator_returns_the_same_function():
     def greet(event, actions):
         return 1
 
@@ -28,7 +28,7 @@ def test_the_decorator_returns_the_same_function():
     assert greet(None, None) == 1
 
 
-def test_the_decorator_returns_the_same_class():
+def test_decorator_returns_the_same_class():
     class Greet:
         def added(self, event, actions): ...
 
@@ -36,14 +36,14 @@ def test_the_decorator_returns_the_same_class():
     assert definition_of(Greet).max_backtrack == 3
 
 
-def test_a_mod_is_registered_under_its_name():
+def test_mod_is_registered_under_its_name():
     @mod
     def registered_here(event, actions): ...
 
     assert registry.get("registered_here").target is registered_here
 
 
-def test_a_collector_catches_what_is_defined_inside():
+def test_collecting_collects_definitions_made_inside():
     with collecting() as collected:
 
         @mod
@@ -57,13 +57,13 @@ def test_a_collector_catches_what_is_defined_inside():
     ("name", "expected"),
     [("NoCats", "no_cats"), ("swap", "swap"), ("JSONGuard2Go", "jsonguard2_go")],
 )
-def test_the_name_is_the_definitions_own_in_lower_case(name, expected):
+def test_default_name_is_the_definition_name_in_snake_case(name, expected):
     cls = type(name, (), {"added": lambda self, event, actions: None})
 
     assert definition_of(mod(cls)).name == expected
 
 
-def test_a_name_can_be_given():
+def test_name_can_be_set():
     @mod(name="other-name")
     def f(event, actions): ...
 
@@ -76,14 +76,14 @@ def test_invalid_name_is_rejected(name):
         mod(name=name)(plain)
 
 
-def test_a_function_handles_every_event():
+def test_function_handles_every_event_by_default():
     @mod
     def f(event, actions): ...
 
     assert set(definition_of(f).handlers) == {Prefilled, ForwardPass, Sampled, Added, Finished}
 
 
-def test_a_function_can_subscribe():
+def test_function_handles_only_events_in_on():
     @mod(on=[Added])
     def f(event, actions): ...
 
@@ -104,7 +104,7 @@ def test_class_handles_the_events_of_its_methods():
     assert handlers[Finished].takes_tokenizer
 
 
-def test_handlers_may_be_inherited():
+def test_handlers_can_be_inherited():
     class Base:
         def added(self, event, actions): ...
 
@@ -137,13 +137,13 @@ def refused(target, why):
         assert word in caught.value.message
 
 
-def test_a_handler_without_actions_is_refused():
+def test_handler_without_actions_is_rejected():
     def f(event): ...
 
     refused(f, ["takes (event)", "(event, actions, tokenizer)"])
 
 
-def test_a_handler_with_too_much_is_refused():
+def test_handler_with_too_many_arguments_is_rejected():
     def f(a, b, c, d): ...
 
     refused(f, ["takes (a, b, c, d)"])
@@ -161,7 +161,7 @@ def test_arguments_in_the_wrong_order_are_rejected():
     refused(C, ["takes (tokenizer, actions)", "its 'tokenizer' would be the event"])
 
 
-def test_a_handler_with_a_required_keyword_is_refused():
+def test_handler_with_a_required_keyword_argument_is_rejected():
     def f(event, actions, *, more): ...
 
     refused(f, ["more"])
@@ -173,20 +173,20 @@ def test_handler_with_var_args_gets_the_tokenizer():
     assert definition_of(mod(f)).handlers[Added].takes_tokenizer
 
 
-def test_an_async_handler_is_refused():
+def test_async_handler_is_rejected():
     async def f(event, actions): ...
 
     refused(f, ["async"])
 
 
-def test_a_generator_is_refused():
+def test_generator_handler_is_rejected():
     def f(event, actions):
         yield
 
     refused(f, ["generator"])
 
 
-def test_a_class_without_handlers_is_refused_with_the_list_of_names():
+def test_class_without_handlers_is_rejected_with_the_list_of_names():
     class M:
         def work(self): ...
 
@@ -196,14 +196,14 @@ def test_a_class_without_handlers_is_refused_with_the_list_of_names():
 @pytest.mark.parametrize(
     "name", ["on_added", "forwardpass", "forward_passes", "sample", "on_token"]
 )
-def test_a_misspelled_handler_is_refused(name):
+def test_misspelled_handler_is_rejected(name):
     cls = type("M", (), {name: lambda self, e, a: None, "added": lambda self, e, a: None})
 
     with pytest.raises(ModDefinitionError, match=f"`{name}` is no event's name"):
         mod(cls)
 
 
-def test_a_constructor_with_arguments_is_refused():
+def test_constructor_with_arguments_is_rejected():
     class M:
         def __init__(self, words): ...
 
@@ -212,7 +212,7 @@ def test_a_constructor_with_arguments_is_refused():
     refused(M, ["__init__", "annotated attributes"])
 
 
-def test_a_parameter_that_cannot_be_validated_is_refused():
+def test_parameter_that_cannot_be_validated_is_rejected():
     class M:
         stream: sys.stdout.__class__
 
@@ -221,7 +221,7 @@ def test_a_parameter_that_cannot_be_validated_is_refused():
     refused(M, ["parameters", "plain types", "`stream: "])
 
 
-def test_a_parameter_of_an_unknown_type_is_refused():
+def test_parameter_of_an_unknown_type_is_rejected():
     class M:
         words: "Nowhere"  # noqa: F821
 
@@ -231,23 +231,23 @@ def test_a_parameter_of_an_unknown_type_is_refused():
 
 
 @pytest.mark.parametrize("bad", [-1, 1.5, True, "3"])
-def test_a_max_backtrack_that_is_no_count_is_refused(bad):
+def test_invalid_max_backtrack_is_rejected(bad):
     with pytest.raises(ModDefinitionError, match="max_backtrack"):
         mod(max_backtrack=bad)(plain)
 
 
-def test_subscribing_to_nothing_is_refused():
+def test_empty_on_is_rejected():
     with pytest.raises(ModDefinitionError, match="Prefilled, ForwardPass"):
         mod(on=[])(plain)
 
 
 @pytest.mark.parametrize("on", [[int], ["added"], Added])
-def test_subscribing_to_what_is_no_event_or_no_list_is_refused(on):
+def test_on_rejects_anything_but_a_list_of_events(on):
     with pytest.raises(ModDefinitionError, match="`on` lists events"):
         mod(on=on)(plain)
 
 
-def test_on_is_for_functions():
+def test_on_is_rejected_for_classes():
     class M:
         def added(self, event, actions): ...
 
@@ -270,7 +270,7 @@ def test_only_mods_that_can_backtrack_hold_back_a_stream(events, held):
     assert definition_of(f).max_backtrack == held
 
 
-def test_a_bare_callable_is_a_mod_as_well():
+def test_bare_callable_is_a_mod():
     assert definition_of(lambda event, actions: None).name == "lambda"
 
 

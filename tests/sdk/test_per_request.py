@@ -1,4 +1,4 @@
-"""What shared objects keep for a request goes with the request."""
+"""Values of shared objects that are freed with their request."""
 
 import gc
 import weakref
@@ -15,7 +15,7 @@ class State:
         self.seen = 0
 
 
-def test_each_request_has_its_own():
+def test_each_request_has_its_own_value():
     states = PerRequest(State)
     seen = []
 
@@ -31,7 +31,7 @@ def test_each_request_has_its_own():
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_it_is_gone_when_the_request_is_gone_however_that_ended(fails):
+def test_value_is_freed_with_the_request_however_that_ended(fails):
     """And although the mod never asks to be told of the end."""
     states = PerRequest(State)
     refs = []
@@ -54,7 +54,7 @@ def test_it_is_gone_when_the_request_is_gone_however_that_ended(fails):
     assert states.get("played") is None
 
 
-def test_outside_of_a_handler_it_stays_until_it_is_released():
+def test_value_made_outside_of_a_handler_is_kept_until_release():
     states = PerRequest(State)
     states["r"].seen = 7
     gc.collect()
@@ -64,7 +64,7 @@ def test_outside_of_a_handler_it_stays_until_it_is_released():
     assert states.get("r") is None
 
 
-def test_another_value_can_take_its_place():
+def test_put_replaces_a_value():
     states = PerRequest(State)
     states["r"].seen = 7
     states.put("r", State("r"))

@@ -82,7 +82,7 @@ def test_without_a_request_a_writer_may_always_write():
     assert may_write(3, by=Part(0, 9))
 
 
-def test_nothing_is_left_of_a_request_that_is_gone():
+def test_request_context_is_freed_with_its_last_reference():
     request, part = RequestContext(), Part(3, 8)
     request.may_write(3, by=part)
     refs = [weakref.ref(request), weakref.ref(part)]

@@ -1,4 +1,4 @@
-"""Mods that write a part of the completion each, one after the other."""
+"""Mutual exclusion of constraints, self-prompts and flows in one request."""
 
 import gc
 import weakref
@@ -61,39 +61,39 @@ WRITERS = {
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("names", list(permutations(WRITERS, 2)), ids="+".join)
-def test_of_two_that_write_the_later_waits_for_the_earlier(names, stream):
+def test_later_writer_waits_for_earlier_writer(names, stream):
     mods, texts = zip(*map(WRITERS.get, names), strict=True)
 
     assert play(*mods, says="yy!", stream=stream).text == "".join(texts) + "!"
 
 
-def test_three_write_in_the_order_of_the_list():
+def test_three_writers_write_in_list_order():
     assert play(asks("A?"), flow("B?"), asks("C?"), says="yny!").text == "A?yesB?no.C?yes!"
 
 
-def test_a_constraint_behind_a_self_prompt_ends_the_completion():
+def test_constraint_after_self_prompt_ends_the_completion():
     assert play(asks("A?"), constrain(YES_OR_NO), says="yn").text == "A?yesno"
 
 
-def test_behind_what_ends_the_completion_nobody_has_a_turn():
+def test_no_writer_follows_one_that_ends_the_completion():
     assert play(constrain(YES_OR_NO), asks("A?"), says="y").text == "yes"
 
 
 @pytest.mark.parametrize(("n", "text"), [(1, "yesB?no"), (4, "yesB?no"), (5, "noB?no")])
-def test_an_answer_that_is_taken_back_is_given_again_before_the_next_has_its_turn(n, text):
+def test_backtracked_answer_is_written_again_before_the_next_writer(n, text):
     first, undo = constrain(YES_OR_NO, ends=False), taking_back_once(n, at=5)
 
     assert play(undo, first, asks("B?"), says="yn" if n < 5 else "ynn").text == text
 
 
-def test_what_waits_again_puts_its_prompt_before_its_answer():
+def test_writer_that_waits_again_forces_its_prompt_again():
     first, undo = constrain(YES_OR_NO, ends=False), taking_back_once(10, at=10)
     second = asks("B?", ChoicesStrat(["only a", "only b"]))
 
     assert play(undo, first, second, says="ynb").text == "noB?only b"
 
 
-def test_of_two_constraints_on_the_same_text_both_hold():
+def test_two_constraints_on_the_same_text_both_hold():
     letters, few = constrain(Regex("[a-z]{3}")), constrain(Regex("[bxy]+"), name="few", ends=False)
 
     for mods in ((letters, few), (few, letters)):
@@ -102,33 +102,33 @@ def test_of_two_constraints_on_the_same_text_both_hold():
         assert set(text) <= {*"bxy"}
 
 
-def test_no_constraint_is_passed_over_since_another_ends_the_completion():
+def test_constraint_holds_although_another_ends_the_completion():
     verdict = constrain(ChoicesStrat(["no", "maybe"]), name="verdict")
 
     assert play(constrain(YES_OR_NO), verdict, says="y").text == "no"
 
 
-def test_a_constraint_waits_where_its_phrase_stands_in_the_part_of_another():
+def test_constraint_waits_if_its_phrase_is_inside_another_span():
     verdict = constrain(Regex("[0-9]"), after="A?")
 
     assert play(asks("A?"), verdict, says="y7").text == "A?yes7"
     assert play(verdict, asks("A?"), says="y7").text == "A?yes7"
 
 
-def test_a_phrase_that_is_taken_back_while_the_constraint_waits_is_waited_for_again():
+def test_constraint_waits_for_a_backtracked_phrase_again():
     undo, verdict = taking_back_once(5, at=5), constrain(Regex("[0-9]"), after="yes")
 
     assert play(undo, asks("A?"), verdict, says="yo yes7").text == "o yes7"
 
 
-def test_mods_that_only_adjust_compose_with_what_writes():
+def test_logit_adjustments_compose_with_writers():
     nudge, avoid = use(BiasWords, words=["no"], strength=9.0), use(Avoid, words=["yes"])
 
     assert play(nudge, constrain(YES_OR_NO), says="y").text == "no"
     assert play(asks("A?"), avoid, nudge, says="y", max_tokens=4).text == "A?no"
 
 
-def test_a_mod_asks_its_own_self_prompts_one_after_the_other():
+def test_self_prompts_of_one_mod_are_asked_in_order():
     first, second = asks("A?"), asks("B?")
 
     @mod
@@ -140,7 +140,7 @@ def test_a_mod_asks_its_own_self_prompts_one_after_the_other():
 
 
 @pytest.mark.parametrize("max_tokens", [1, 3, 8, 64])
-def test_nothing_is_left_of_a_request_that_ended(max_tokens):
+def test_request_context_is_freed_when_the_request_ends(max_tokens):
     requests = []
 
     @mod(on=[Prefilled, ForwardPass])
@@ -156,7 +156,7 @@ def test_nothing_is_left_of_a_request_that_ended(max_tokens):
     assert all(request() is None for request in requests)
 
 
-def test_who_waits_goes_on_when_a_question_is_asked_anew():
+def test_waiting_writer_continues_after_another_is_restarted():
     question = SelfPrompt(prompt="A?", constraint=YES_OR_NO)
 
     @mod

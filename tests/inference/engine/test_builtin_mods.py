@@ -42,7 +42,7 @@ def steered(name, **options):
     return request(name, call(getattr(builtin, name), **parameters), **options)
 
 
-def test_they_do_in_a_batch_what_they_do_alone():
+def test_builtin_mods_act_the_same_alone_and_in_a_batch():
     alone = [run(make_engine(), steered(name)).ids for name in NAMES]
     together = [a.ids for a in run(make_engine(), *map(steered, NAMES))]
 
@@ -50,7 +50,7 @@ def test_they_do_in_a_batch_what_they_do_alone():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_they_show_in_a_stream_what_they_say_without(name):
+def test_builtin_mods_show_the_same_text_in_a_stream(name):
     whole = run(make_engine(), steered(name))
     streamed = run(make_engine(), steered(name, stream=True))
 
@@ -58,7 +58,7 @@ def test_they_show_in_a_stream_what_they_say_without(name):
     assert streamed.shown == whole.end.text
 
 
-def test_they_do_what_they_say_they_do():
+def test_builtin_mods_change_the_completion():
     answers = run(make_engine(), *map(steered, NAMES))
     done = {name: answer.end for name, answer in zip(NAMES, answers, strict=True)}
 
@@ -73,7 +73,7 @@ def test_they_do_what_they_say_they_do():
     assert done["StopAt"].finish_reason == "stop"
 
 
-def test_what_they_begin_with_stands_before_what_others_write():
+def test_start_text_precedes_other_writers():
     yes_or_no = ChoicesStrat(["yes", "no"])
     start = call(builtin.InjectAtStart, text="Hi. ")
     sure = self_prompt_mod(prompt="Sure? ", constraint=yes_or_no, suffix=". ")

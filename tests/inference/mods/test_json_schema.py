@@ -23,31 +23,31 @@ def asking_for(schema=None, kind="json_schema"):
     return Schemas(response_format=ResponseFormat(type=kind, json_schema=named))
 
 
-def test_it_is_installed_under_its_name():
+def test_json_schema_mod_is_served_under_its_name():
     (found,) = [d for d in load_entry_points() if d.name == "json_schema"]
 
     assert found.target is JsonSchemaMod
 
 
-def test_the_answer_follows_the_schema_of_the_request():
+def test_completion_follows_the_schema_of_the_request():
     played = play(JsonSchemaMod, script="__________ada", schemas=asking_for(PERSON))
 
     assert json.loads(played.text) == {"name": "ada", "age": 36}
     assert played.finish_reason is FinishReason.STOP
 
 
-def test_any_object_is_one():
+def test_json_object_format_allows_any_object():
     played = play(JsonSchemaMod, script='{"a": [1]}', schemas=asking_for(kind="json_object"))
 
     assert json.loads(played.text) == {"a": [1]}
 
 
 @pytest.mark.parametrize("schemas", [Schemas(), asking_for(kind="text")])
-def test_nothing_is_enforced_where_nothing_is_asked_for(schemas):
+def test_no_response_format_enforces_nothing(schemas):
     assert play(JsonSchemaMod, script="Hello", schemas=schemas).text == "Hello"
 
 
-def test_the_answer_may_begin_behind_the_reasoning():
+def test_document_may_begin_after_the_reasoning():
     played = play(
         JsonSchemaMod,
         script="<think>hm</think>true",
@@ -58,7 +58,7 @@ def test_the_answer_may_begin_behind_the_reasoning():
     assert played.text == "<think>hm</think>true"
 
 
-def test_white_space_may_stand_wherever_json_allows_it():
+def test_any_space_allows_white_space_wherever_json_does():
     script = '{\n  "name" : "ada",\n  "age" : 36\n}'
     played = play(
         JsonSchemaMod, script=script, schemas=asking_for(PERSON), parameters={"any_space": True}
@@ -76,7 +76,7 @@ def test_white_space_may_stand_wherever_json_allows_it():
         (None, "needs one"),
     ],
 )
-def test_what_cannot_be_enforced_ends_the_request_before_the_model_reads(schema, words):
+def test_schema_that_cannot_be_enforced_is_rejected_before_prefill(schema, words):
     passes = []
 
     @mod(on=[ForwardPass])
@@ -95,7 +95,7 @@ def test_what_cannot_be_enforced_ends_the_request_before_the_model_reads(schema,
     assert passes == []
 
 
-def test_a_schema_that_takes_too_long_to_compile_is_refused_by_its_name(monkeypatch):
+def test_schema_that_takes_too_long_to_compile_is_rejected(monkeypatch):
     from concordance_inference.mods import json_schema
 
     is_over = threading.Event()

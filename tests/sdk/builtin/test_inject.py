@@ -1,4 +1,4 @@
-"""Texts put into a completion, once."""
+"""Texts that are forced into a completion, once."""
 
 import pytest
 from concordance_sdk import Added, FinishReason, ForwardPass, mod, use
@@ -20,7 +20,7 @@ from real_tokenizers import KINDS, tokenizer_of
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stream", [False, True])
-def test_it_begins_with_the_text(kind, stream):
+def test_inject_at_start_begins_the_completion(kind, stream):
     tokenizer = tokenizer_of(kind)
     played = play(use(InjectAtStart, text="Hi, "), says="you", tokenizer=tokenizer, stream=stream)
 
@@ -28,19 +28,19 @@ def test_it_begins_with_the_text(kind, stream):
     assert played.num_forced == len(tokenizer.encode("Hi, "))
 
 
-def test_it_costs_one_forward_pass_more():
+def test_inject_at_start_costs_one_forward_pass():
     plain = play(says="you").passes
 
     play(use(InjectAtStart, text="Greetings! "), says="you").expect_passes(plain + 1)
 
 
-def test_two_of_them_come_in_order():
+def test_two_start_texts_follow_each_other_in_order():
     first, second = use(InjectAtStart, text="a"), use(InjectAtStart, text="b")
 
     assert play(first, second, says="c").text == "abc"
 
 
-def test_nothing_to_begin_with_is_nothing():
+def test_empty_start_text_changes_nothing():
     assert play(use(InjectAtStart, text=""), says="you").text == "you"
 
 
@@ -48,23 +48,23 @@ def test_nothing_to_begin_with_is_nothing():
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "a!bc"), (1, "a!bc"), (3, "abc!"), (9, "abc")])
-def test_it_stands_behind_so_many_tokens(count, text):
+def test_inject_after_tokens_counts_tokens(count, text):
     played = play(use(InjectAfterTokens, text="!", count=count), says="abc", max_tokens=8)
 
     assert played.text == text
 
 
-def test_it_does_not_stand_inside_a_character():
+def test_inject_after_tokens_waits_for_the_rest_of_a_character():
     assert play(use(InjectAfterTokens, text="!", count=2), says="a€b").text == "a€!b"
 
 
-def test_behind_several_tokens_at_once_it_stands_behind_them_all():
+def test_inject_after_tokens_follows_all_tokens_added_together():
     start = use(InjectAtStart, text="12345")
 
     assert play(start, use(InjectAfterTokens, text="!", count=2), says="abc").text == "12345!abc"
 
 
-def test_it_does_not_go_beyond_the_budget():
+def test_inject_after_tokens_keeps_the_budget():
     played = play(use(InjectAfterTokens, text="!", count=3), says="abcdef", max_tokens=3)
 
     assert (played.text, played.finish_reason) == ("abc", FinishReason.LENGTH)
@@ -74,7 +74,7 @@ def test_it_does_not_go_beyond_the_budget():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_stands_right_behind_the_sentence(kind):
+def test_inject_after_sentences_follows_the_sentence(kind):
     tokenizer = tokenizer_of(kind)
     played = play(
         use(InjectAfterSentences, text=" (Really.)", count=2),
@@ -86,20 +86,20 @@ def test_it_stands_right_behind_the_sentence(kind):
     assert 0 < played.num_backtracked <= 2
 
 
-def test_it_stands_behind_the_last_sentence_too():
+def test_inject_after_sentences_follows_the_last_sentence():
     assert play(use(InjectAfterSentences, text=" Bye."), says="Done.").text == "Done. Bye."
 
 
 # After reasoning
 
 
-def test_it_stands_behind_the_closing_tag():
+def test_inject_after_reasoning_follows_the_closing_tag():
     inject = use(InjectAfterReasoning, text=" So: ")
 
     assert play(inject, says="<think>a</think>b").text == "<think>a</think> So: b"
 
 
-def test_inside_it_takes_the_tag_back_once():
+def test_inject_inside_reasoning_backtracks_over_the_tag_once():
     inject = use(InjectAfterReasoning, text=" Wait,", where="inside")
     played = play(inject, says="<think>4</think> 5</think>5")
 
@@ -107,20 +107,20 @@ def test_inside_it_takes_the_tag_back_once():
     assert played.num_backtracked == len("</think>")
 
 
-def test_a_prompt_that_opened_the_reasoning_counts():
+def test_inject_after_reasoning_that_the_prompt_opened():
     inject = use(InjectAfterReasoning, text="!")
 
     assert play(inject, says="a</think>b", prompt="Q<think>").text == "a</think>!b"
 
 
-def test_without_reasoning_nothing_happens():
+def test_inject_after_reasoning_without_reasoning_changes_nothing():
     assert play(use(InjectAfterReasoning, text="!"), says="abc").text == "abc"
 
 
 # With others
 
 
-def test_what_another_mod_forces_does_not_hide_the_place():
+def test_forced_tokens_of_another_mod_count_for_the_position():
     @mod(name="other", on=[Added])
     def other(event, actions):
         if event.step == 2 and not event.forced:
@@ -150,24 +150,24 @@ def writer(request):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_listed_first_it_stands_before_what_others_write(writer, stream):
+def test_start_text_listed_first_precedes_other_writers(writer, stream):
     target, text = writer
 
     assert play(START, target, says="n!", stream=stream).text == f"A: {text}!"
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_listed_later_it_stands_behind_what_others_write(writer, stream):
+def test_start_text_listed_later_follows_other_writers(writer, stream):
     target, text = writer
 
     assert play(target, START, says="n!", stream=stream).text == f"{text}A: !"
 
 
-def test_behind_a_constraint_that_ends_the_completion_it_has_no_place():
+def test_start_text_after_a_constraint_that_ends_the_completion_is_dropped():
     assert play(constrain(YES_OR_NO), START, says="n").text == "no"
 
 
-def test_what_later_mods_put_at_the_start_stands_behind_it():
+def test_start_texts_of_later_mods_follow():
     @mod(on=[ForwardPass])
     def greet(event, actions):
         return actions.force_tokens(b"HI ") if event.step == 0 else None

@@ -87,7 +87,7 @@ def walk(entry, answers=(), then="", *, engine=None, **options):
 # Where an answer leads
 
 
-def test_on_leads_by_the_answer_in_whatever_case():
+def test_on_compares_answers_case_insensitively():
     sure = ask("Sure").on("YES", "Done.").on(" no ", "Cancelled.")
 
     assert walk(sure, {"Sure? ": "yes"})[0].text == "Sure? yes\nDone."
@@ -103,7 +103,7 @@ def test_then_leads_to_the_next_question():
     assert state.answers == {"First": "yes", "Second": "no"}
 
 
-def test_a_branch_is_asked_where_no_answer_leads_and_the_next_one_where_it_says_nothing():
+def test_branches_are_tried_in_order_after_on():
     question = (
         ask("Sure")
         .on("no", "No.")
@@ -122,7 +122,7 @@ def test_then_is_the_default_route():
     assert walk(question, {"Sure? ": "no"})[0].text.endswith("Otherwise.")
 
 
-def test_an_answer_that_leads_nowhere_ends_the_flow_and_the_model_goes_on():
+def test_answer_without_a_route_ends_the_flow():
     played, _ = walk(ask("Sure", erase="all"), {"Sure? ": "no"}, then="Hello")
 
     assert played.text == "Hello"
@@ -139,11 +139,11 @@ def test_an_answer_that_leads_nowhere_ends_the_flow_and_the_model_goes_on():
         route_question(ask("Unasked").with_auto_answer(lambda state: "no").then("Done.")),
     ],
 )
-def test_a_target_is_a_text_a_route_a_question_or_a_function_that_gives_one(target):
+def test_targets_are_texts_routes_questions_or_functions(target):
     assert walk(ask("Sure").then(target), {"Sure? ": "no"})[0].text == "Sure? no\nDone."
 
 
-def test_a_function_that_gives_no_target_is_an_error_that_names_the_question():
+def test_function_that_returns_no_target_is_an_error_naming_the_question():
     with pytest.raises(ModRaisedError, match=r"FlowQuestion\('Sure'\) leads to 3; a route is"):
         walk(ask("Sure").then(lambda state: 3), {"Sure? ": "no"})
 
@@ -169,7 +169,7 @@ def test_a_function_that_gives_no_target_is_an_error_that_names_the_question():
         ),
     ],
 )
-def test_what_cannot_be_is_refused_where_it_is_defined(define, said):
+def test_invalid_definitions_are_rejected(define, said):
     with pytest.raises(FlowError, match=said):
         define()
 
@@ -182,19 +182,19 @@ def test_what_cannot_be_is_refused_where_it_is_defined(define, said):
         (lambda state: route_message(3), "route_message takes"),
     ],
 )
-def test_a_function_that_makes_no_route_is_an_error_that_names_the_question(route, said):
+def test_function_that_returns_no_route_is_an_error_naming_the_question(route, said):
     with pytest.raises(ModRaisedError, match=rf"FlowQuestion\('Sure'\) leads nowhere: {said}"):
         walk(ask("Sure").then(route), {"Sure? ": "no"})
 
 
-def test_a_summary_that_is_no_text_is_an_error_that_names_its_definition():
+def test_summary_that_is_not_text_is_an_error_naming_the_definition():
     order = FlowDefinition("order", ask("Size").then(route_summary()), lambda state: 3)
 
     with pytest.raises(ModRaisedError, match="FlowDefinition 'order' returns a text, not 3"):
         walk(order, {"Size? ": "no"})
 
 
-def test_a_known_answer_that_is_no_text_is_an_error_that_names_the_question():
+def test_auto_answer_that_is_not_text_is_an_error_naming_the_question():
     with pytest.raises(
         ModRaisedError, match=r"auto-answer of FlowQuestion\('A'\) is 3; it is a text"
     ):
@@ -204,20 +204,20 @@ def test_a_known_answer_that_is_no_text_is_an_error_that_names_the_question():
 # What a route does
 
 
-def test_a_message_ends_the_completion():
+def test_route_message_ends_the_completion():
     played, _ = walk(ask("Sure").then(route_message("Bye")), {"Sure? ": "no"}, then="and more")
 
     assert (played.text, played.finish_reason) == ("Sure? no\nBye", FinishReason.STOP)
 
 
-def test_an_output_becomes_the_whole_completion():
+def test_route_output_replaces_the_completion():
     played, _ = walk(ask("Sure").then(route_output("42")), {"Sure? ": "no"})
 
     assert (played.text, played.finish_reason) == ("42", FinishReason.STOP)
 
 
 @pytest.mark.parametrize("erase", [EraseMode.NONE, EraseMode.ALL])
-def test_a_tool_is_called_with_the_state_behind_what_was_erased(erase):
+def test_route_tool_is_called_with_the_state_after_erasing(erase):
     def call(actions, state, tokenizer):
         assert tokenizer.encode("a") == [97]
         return actions.tool_calls({"name": "order", "arguments": state.answers})
@@ -229,7 +229,7 @@ def test_a_tool_is_called_with_the_state_behind_what_was_erased(erase):
     assert played.text == ("" if erase is EraseMode.ALL else "Size? no\n")
 
 
-def test_a_tool_is_called_once_also_where_only_the_prompt_is_erased():
+def test_route_tool_is_called_once_if_only_the_prompt_is_erased():
     calls = []
 
     def call(actions, state, tokenizer):
@@ -241,7 +241,7 @@ def test_a_tool_is_called_once_also_where_only_the_prompt_is_erased():
     assert (played.text, calls) == ("called", [{"Size": "no"}])
 
 
-def test_a_tool_that_answers_nothing_ends_the_flow():
+def test_route_tool_that_returns_nothing_ends_the_flow():
     question = ask("Size", erase="all").then(route_tool(lambda actions, state, tokenizer: None))
 
     assert walk(question, {"Size? ": "no"}, then="Hello")[0].text == "Hello"
@@ -250,13 +250,13 @@ def test_a_tool_that_answers_nothing_ends_the_flow():
 @pytest.mark.parametrize(
     ("erase", "text"), [("none", "Sure? no\n"), ("prompt", "no\n"), ("all", "")]
 )
-def test_no_route_at_all_leaves_what_is_not_erased(erase, text):
+def test_route_noop_keeps_what_is_not_erased(erase, text):
     question = ask("Sure", erase=erase).then(route_noop())
 
     assert walk(question, {"Sure? ": "no"}, then=text + "Hello")[0].text.startswith(text)
 
 
-def test_a_summary_is_the_definitions_own():
+def test_route_summary_uses_the_definition():
     last = ask("Colour", ChoicesStrat(["red", "blue"]), "all").then(route_summary())
     first = ask("Size", ChoicesStrat(["S", "M"]), "all").then(last)
     order = FlowDefinition("order", first, lambda state: " ".join(state.answers.values()))
@@ -272,20 +272,20 @@ def test_a_summary_is_the_definitions_own():
     )
 
 
-def test_a_summary_is_the_text_it_is_given():
+def test_route_summary_uses_its_text():
     question = ask("Size", erase="all").then(route_summary("That is all."))
 
     assert walk(question, {"Size? ": "no"})[0].text == "That is all."
 
 
-def test_a_summary_without_a_definition_lists_the_answers():
+def test_route_summary_without_a_definition_lists_the_answers():
     second = ask("B", erase="all").then(route_summary())
     first = ask("A", erase="all").then(second)
 
     assert walk(first, {"A? ": "no", "B? ": "yes"})[0].text == "A: no\nB: yes"
 
 
-def test_a_definition_can_be_a_target():
+def test_definition_can_be_a_target():
     order = FlowDefinition("order", ask("Size").then(route_summary()), lambda state: "Ordered.")
     hello = ask("Order").on("yes", order).on("no", "Bye.")
 
@@ -293,7 +293,7 @@ def test_a_definition_can_be_a_target():
     assert order.all_questions() == [order.root]
 
 
-def test_the_questions_of_a_definition_that_goes_round_are_found_once():
+def test_questions_of_a_cyclic_definition_are_found_once():
     again = ask("Again")
     again.on("yes", again).on("no", route_question(ask("Other").then("Bye.")))
 
@@ -311,7 +311,7 @@ class Booking:
     seats: int = 0
 
 
-def test_an_assignment_is_run_once_for_an_answer_on_a_state_of_ones_own():
+def test_assignment_runs_once_per_answer_on_a_custom_state():
     seats = (
         ask("Seats", CharsStrat(CharsMode.NUMERIC, min=1, stop=2), "all")
         .assign(lambda state, answer: setattr(state, "seats", state.seats + int(answer)))
@@ -325,7 +325,7 @@ def test_an_assignment_is_run_once_for_an_answer_on_a_state_of_ones_own():
         assert isinstance(state, Booking)
 
 
-def test_answers_are_texts_and_values_are_what_they_mean():
+def test_state_keeps_answers_as_text_and_their_values():
     numbers = ListStrat(CharsStrat(CharsMode.JS_FLOAT, stop=4), sep=" ", min=1)
     question = ask("Numbers", numbers, "all").then("ok")
     _, state = walk(question, {"Numbers? ": "1.5 2\n"})
@@ -334,7 +334,7 @@ def test_answers_are_texts_and_values_are_what_they_mean():
     assert state.values == {"Numbers": [1.5, 2.0]}
 
 
-def test_a_known_answer_is_not_asked_for():
+def test_auto_answer_is_taken_without_asking():
     log = []
     second = ask("Second").assign(lambda state, answer: log.append(answer)).then("Done.")
     first = ask("First").then(second.with_auto_answer(lambda state: " no " if log == [] else None))
@@ -355,7 +355,7 @@ def test_a_known_answer_is_not_asked_for():
         (CharsStrat(CharsMode.JS_FLOAT, stop=4), "unknown", "unknown"),
     ],
 )
-def test_a_known_answer_means_what_it_means_when_it_is_asked_for(strategy, known, value):
+def test_auto_answer_has_the_value_of_a_sampled_answer(strategy, known, value):
     entry = ask("A", strategy).with_auto_answer(lambda state: known).then("Done.")
     _, state = walk(entry)
 
@@ -363,13 +363,13 @@ def test_a_known_answer_means_what_it_means_when_it_is_asked_for(strategy, known
 
 
 @pytest.mark.parametrize("known", [None, "", "  "])
-def test_an_answer_that_is_not_known_is_asked_for(known):
+def test_question_without_an_auto_answer_is_asked(known):
     question = ask("Sure").with_auto_answer(lambda state: known).then("Done.")
 
     assert walk(question, {"Sure? ": "no"})[0].text == "Sure? no\nDone."
 
 
-def test_the_entry_question_may_know_its_answer_too():
+def test_entry_question_may_have_an_auto_answer():
     log = []
     entry = ask("Entry").with_auto_answer(lambda state: "yes")
     entry.assign(lambda state, answer: log.append(answer)).on("yes", ask("Next").then("Done."))
@@ -378,7 +378,7 @@ def test_the_entry_question_may_know_its_answer_too():
     assert log == ["yes"]
 
 
-def test_a_flow_whose_answers_are_all_known_says_its_end_at_once():
+def test_flow_of_auto_answers_writes_its_end_immediately():
     entry = (
         ask("A")
         .with_auto_answer(lambda state: "x")
@@ -394,7 +394,7 @@ def test_a_flow_whose_answers_are_all_known_says_its_end_at_once():
 
 @pytest.mark.parametrize("erase", EraseMode)
 @pytest.mark.parametrize("count", [1, 7, 120])
-def test_a_flow_may_have_any_length(count, erase):
+def test_flow_may_have_any_length(count, erase):
     log = []
     target = route_summary("Done.")
     for i in reversed(range(count)):
@@ -411,7 +411,7 @@ def test_a_flow_may_have_any_length(count, erase):
 
 
 @pytest.mark.parametrize("count", [300, 5000])
-def test_any_number_of_known_answers_may_be_passed_before_something_is_written(count):
+def test_any_number_of_auto_answers_may_be_passed(count):
     target = route_output("Done.")
     for i in reversed(range(count)):
         target = ask(f"q{i}").with_auto_answer(lambda state: "yes").then(target)
@@ -420,7 +420,7 @@ def test_any_number_of_known_answers_may_be_passed_before_something_is_written(c
     assert (played.text, len(state.answers)) == ("Done.", count)
 
 
-def test_a_flow_that_erases_more_than_it_may_is_told_what_to_change():
+def test_flow_that_erases_more_than_max_backtrack_is_an_error_with_the_remedy():
     target = route_output("Done.")
     for i in range(300):
         target = ask(f"q{i:03}", erase="all").then(target)
@@ -429,7 +429,7 @@ def test_a_flow_that_erases_more_than_it_may_is_told_what_to_change():
         play(flow_mod(FlowEngine(entry_question=target)), script=b"n" * 99, max_tokens=100)
 
 
-def test_a_route_may_come_to_a_known_question_again_as_long_as_the_state_leads_on():
+def test_route_may_revisit_an_auto_answered_question():
     count = ask("Count").with_auto_answer(lambda state: str(len(state.data)))
     count.assign(lambda state, answer: state.data.update({answer: True}))
     count.branch(lambda state: "Counted." if len(state.data) == 400 else count)
@@ -437,7 +437,7 @@ def test_a_route_may_come_to_a_known_question_again_as_long_as_the_state_leads_o
     assert walk(count)[0].text == "Counted."
 
 
-def test_a_question_may_be_asked_again_until_the_answer_is_right():
+def test_question_may_be_repeated_until_the_answer_is_right():
     tries = []
     guess = ask("Guess", Regex("[0-9]"), "all", suffix="")
     guess.assign(lambda state, answer: tries.append(answer))
@@ -470,14 +470,14 @@ def ever_new_questions():
 
 
 @pytest.mark.parametrize("entry", [endless_functions, endless_auto_answers, ever_new_questions])
-def test_a_route_that_never_ends_is_an_error_that_says_where(entry):
+def test_endless_route_is_an_error_naming_the_question(entry):
     with pytest.raises(ModRaisedError, match="does not end: it wrote nothing") as caught:
         walk(entry(), {"Sure? ": "no"})
 
     assert isinstance(caught.value.__cause__, FlowError)
 
 
-def test_an_entry_that_never_ends_is_one_as_well():
+def test_endless_route_from_the_entry_question_is_an_error():
     ping = ask("Ping").with_auto_answer(lambda state: "yes")
 
     with pytest.raises(ModRaisedError, match=r"FlowQuestion\('Ping'\)"):
@@ -487,7 +487,7 @@ def test_an_entry_that_never_ends_is_one_as_well():
 # Requests
 
 
-def test_the_state_is_gone_when_the_request_is_gone():
+def test_state_is_freed_with_the_request():
     states = []
 
     def state_of(request_id):
@@ -516,7 +516,7 @@ def test_the_state_is_gone_when_the_request_is_gone():
     assert [ref() for ref in states] == [None] * 3
 
 
-def test_requests_know_nothing_of_each_other():
+def test_requests_have_separate_states():
     question = ask("Sure").on("yes", "Yes.").on("no", "No.")
     engine = FlowEngine(entry_question=question)
     texts = [walk(None, {"Sure? ": a}, engine=engine)[0].text for a in ("yes", "no", "yes")]
@@ -524,7 +524,7 @@ def test_requests_know_nothing_of_each_other():
     assert texts == ["Sure? yes\nYes.", "Sure? no\nNo.", "Sure? yes\nYes."]
 
 
-def test_the_question_that_is_asked_can_be_looked_up():
+def test_current_question_is_available():
     engine = FlowEngine(entry_question=ask("A").then(ask("B").then("Done.")))
     seen = []
 
@@ -542,7 +542,7 @@ def test_the_question_that_is_asked_can_be_looked_up():
 # Other mods
 
 
-def test_a_greeting_that_acts_first_stands_before_the_flow():
+def test_text_of_an_earlier_mod_precedes_the_flow():
     @mod(on=[ForwardPass])
     def greet(event, actions):
         return actions.force_tokens(b"Hi! ") if event.step == 0 else None
@@ -552,7 +552,7 @@ def test_a_greeting_that_acts_first_stands_before_the_flow():
     assert played.text == "Hi! Sure? no\nBye."
 
 
-def test_an_answer_that_another_mod_takes_back_is_written_again_and_counts_once():
+def test_answer_that_another_mod_backtracks_is_forced_again_and_assigned_once():
     taken = []
 
     @mod(on=[Added], max_backtrack=None)
@@ -569,7 +569,7 @@ def test_an_answer_that_another_mod_takes_back_is_written_again_and_counts_once(
     assert (played.text, log) == ("Sure? no\nBye.", ["no"])
 
 
-def test_a_stream_is_held_back_and_shows_the_same():
+def test_flow_shows_the_same_text_in_a_stream():
     question = ask("Sure", erase="all").then("Bye.")
 
     assert walk(question, {"Sure? ": "no"}, stream=True)[0].text == "Bye."
@@ -578,13 +578,13 @@ def test_a_stream_is_held_back_and_shows_the_same():
 # Errors where it is defined
 
 
-def test_a_question_without_a_name_is_refused():
+def test_question_without_a_name_is_rejected():
     with pytest.raises(FlowError, match="needs a name"):
         FlowQuestion("", "Sure? ", YES_NO)
 
 
 @pytest.mark.parametrize("target", [3, object(), ["yes"]])
-def test_what_is_no_target_is_refused_where_it_is_given(target):
+def test_invalid_target_is_rejected(target):
     with pytest.raises(FlowError, match=r"FlowQuestion\('Sure'\) leads to .* a route is"):
         ask("Sure").then(target)
     with pytest.raises(FlowError, match=r"FlowQuestion\('Sure'\) on 'no' leads to .* a route is"):
@@ -592,31 +592,31 @@ def test_what_is_no_target_is_refused_where_it_is_given(target):
 
 
 @pytest.mark.parametrize("entry", ["Sure? ", 3, lambda state: "Bye."])
-def test_a_flow_that_begins_with_no_question_is_refused(entry):
+def test_flow_without_an_entry_question_is_rejected(entry):
     with pytest.raises(FlowError, match="begins with a FlowQuestion or a FlowDefinition, not with"):
         FlowEngine(entry_question=entry)
 
 
-def test_a_question_without_a_strategy_is_refused():
+def test_question_without_a_constraint_is_rejected():
     with pytest.raises(ConstraintError, match="is a constraint, not"):
         FlowQuestion("sure", "Sure? ", ["yes", "no"])
 
 
-def test_a_state_without_answers_is_an_error_that_says_what_is_missing():
+def test_state_without_answers_is_an_error_with_the_remedy():
     engine = FlowEngine(entry_question=ask("Sure"), state_factory=lambda request_id: object())
 
     with pytest.raises(ModRaisedError, match="a dictionary `answers`"):
         play(flow_mod(engine), script="")
 
 
-def test_states_do_not_share_their_answers():
+def test_states_do_not_share_answers():
     one, other = DefaultState("a"), DefaultState("b")
     one.answers["x"] = "y"
 
     assert other.answers == {}
 
 
-def test_a_flow_of_lines_reads_well():
+def test_flow_of_lines():
     name = FlowQuestion("name", "Name: ", UntilStrat(end_type=UntilEndType.NEWLINE), None)
     town = FlowQuestion("town", "Town: ", UntilStrat(end_type=UntilEndType.NEWLINE), None)
     name.then(town.then(route_output("done")))

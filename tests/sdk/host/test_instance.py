@@ -1,4 +1,4 @@
-"""A mod at work: instances, parameters, errors, the conversation."""
+"""Instances of mods: parameters, errors, the conversation."""
 
 import json
 from contextvars import ContextVar
@@ -45,7 +45,7 @@ def test_parameters_are_set_before_init_runs():
     assert play(Say, script="", parameters={"words": "ab", "times": 2}).text == "abab"
 
 
-def test_a_default_is_used():
+def test_default_parameter_is_used():
     assert play(Say, script="", parameters={"words": "ab"}).text == "ab"
 
 
@@ -66,7 +66,7 @@ def test_wrong_parameters_are_named(parameters, words):
         assert word in caught.value.message
 
 
-def test_every_request_has_an_instance_of_its_own():
+def test_each_request_has_its_own_instance():
     @mod
     class Count:
         def __init__(self):
@@ -82,7 +82,7 @@ def test_every_request_has_an_instance_of_its_own():
     assert play(Count, script="abc").text == "four"
 
 
-def test_a_mutable_default_is_not_shared():
+def test_mutable_default_is_not_shared():
     @mod
     class Collect:
         seen: list[int] = []  # noqa: RUF012
@@ -96,7 +96,7 @@ def test_a_mutable_default_is_not_shared():
     assert play(Collect, script="ab").text == "ab"
 
 
-def test_a_default_that_is_a_list_with_something_in_it_is_copied_for_each_request():
+def test_nested_default_is_deep_copied_for_each_request():
     @mod
     class Collect:
         seen: list[list[int]] = [[0]]  # noqa: RUF012
@@ -113,7 +113,7 @@ def test_a_default_that_is_a_list_with_something_in_it_is_copied_for_each_reques
 @pytest.mark.parametrize(
     "error", [RuntimeError("kaput"), SystemExit(3), GeneratorExit(), TypeError("x")]
 )
-def test_what_a_mod_raises_names_the_mod_the_event_and_the_place(error):
+def test_exception_of_a_mod_names_the_mod_the_event_and_the_line(error):
     @mod(on=[Sampled])
     def boom(event, actions):
         raise error
@@ -126,7 +126,7 @@ def test_what_a_mod_raises_names_the_mod_the_event_and_the_place(error):
     assert caught.value.__cause__ is error
 
 
-def test_a_type_error_inside_a_handler_is_that_error_and_no_second_call():
+def test_type_error_inside_a_handler_causes_no_second_call():
     calls = []
 
     @mod(on=[Sampled])
@@ -140,7 +140,7 @@ def test_a_type_error_inside_a_handler_is_that_error_and_no_second_call():
     assert len(calls) == 1
 
 
-def test_an_init_that_raises_names_the_mod():
+def test_exception_in_init_names_the_mod():
     @mod
     class Boom:
         def __init__(self):
@@ -152,7 +152,7 @@ def test_an_init_that_raises_names_the_mod():
         play(Boom, script="ab")
 
 
-def test_an_exception_that_has_no_text_names_the_mod():
+def test_exception_without_text_names_the_mod():
     class BoomError(Exception):
         def __str__(self):
             return self.missing
@@ -165,7 +165,7 @@ def test_an_exception_that_has_no_text_names_the_mod():
         play(boom, script="ab")
 
 
-def test_a_keyboard_interrupt_on_the_main_thread_is_the_users():
+def test_keyboard_interrupt_on_the_main_thread_is_raised():
     @mod(on=[Sampled])
     def interrupted(event, actions):
         raise KeyboardInterrupt
@@ -182,7 +182,7 @@ MESSAGES = (
 )
 
 
-def test_a_mod_sees_its_conversation():
+def test_mod_sees_its_conversation():
     seen = []
 
     @mod(on=[Added])
@@ -200,12 +200,12 @@ def test_a_mod_sees_its_conversation():
     ]
 
 
-def test_there_is_no_conversation_outside_of_a_handler():
+def test_get_conversation_outside_of_a_handler_raises():
     with pytest.raises(RuntimeError, match="inside a mod's handler"):
         get_conversation()
 
 
-def test_a_context_variable_that_a_mod_sets_is_its_requests_own():
+def test_context_variables_are_separate_for_each_request():
     whose = ContextVar("whose")
 
     @mod
@@ -234,7 +234,7 @@ def test_a_context_variable_that_a_mod_sets_is_its_requests_own():
         lambda: np.concatenate(np.zeros((2, 2)), axis=7),
     ],
 )
-def test_the_place_is_the_mods_own_line_where_it_called_others_wrongly(wrong):
+def test_error_names_the_line_of_the_mod_not_of_what_it_called(wrong):
     @mod(on=[Sampled])
     def early(event, actions):
         wrong()
@@ -246,7 +246,7 @@ def test_the_place_is_the_mods_own_line_where_it_called_others_wrongly(wrong):
 # Getting ready
 
 
-def test_a_mod_gets_ready_before_the_first_event_with_the_tokenizer():
+def test_prepare_is_called_with_the_tokenizer_before_the_first_event():
     from concordance_sdk.testing import ByteTokenizer
 
     calls = []
@@ -272,7 +272,7 @@ def test_a_mod_gets_ready_before_the_first_event_with_the_tokenizer():
 
 
 @pytest.mark.parametrize("where", ["__init__", "prepare", "mods"])
-def test_a_mod_can_say_that_the_request_is_at_fault_before_the_first_event(where):
+def test_request_error_before_the_first_event_is_raised_unchanged(where):
     def fail(self):
         raise InvalidRequestError("no", param="response_format")
 
@@ -287,7 +287,7 @@ def test_a_mod_can_say_that_the_request_is_at_fault_before_the_first_event(where
         play(mod(type("Says", (), methods)), script="x")
 
 
-def test_a_mod_that_says_so_later_is_at_fault_itself():
+def test_request_error_in_a_handler_is_an_error_of_the_mod():
     @mod
     class Late:
         def forward_pass(self, event, actions):
@@ -297,7 +297,7 @@ def test_a_mod_that_says_so_later_is_at_fault_itself():
         play(Late, script="x")
 
 
-def test_a_mod_that_raises_while_it_gets_ready_is_named():
+def test_exception_in_prepare_names_the_mod():
     @mod
     class Broken:
         def prepare(self, tokenizer):
@@ -309,7 +309,7 @@ def test_a_mod_that_raises_while_it_gets_ready_is_named():
         play(Broken, script="x")
 
 
-def test_prepare_takes_the_tokenizer_and_nothing_else():
+def test_prepare_with_other_arguments_is_rejected():
     with pytest.raises(ModDefinitionError, match=r"`prepare` takes \(tokenizer\)"):
 
         @mod

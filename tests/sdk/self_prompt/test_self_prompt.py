@@ -69,7 +69,7 @@ def asked(self_prompt, script, *others, **options):
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_is_erased_is_gone_and_the_rest_stays(erase, text, stream):
+def test_erase_mode_selects_what_stays(erase, text, stream):
     fair = SelfPrompt(prompt="Fair? ", constraint=YES_NO, suffix=".", erase=erase)
     played, answer = asked(fair, wants(UNASKED, "n", "Well"), stream=stream)
 
@@ -78,7 +78,7 @@ def test_what_is_erased_is_gone_and_the_rest_stays(erase, text, stream):
 
 
 @pytest.mark.parametrize("erase", EraseMode)
-def test_the_model_reads_what_stands_and_nothing_else(erase):
+def test_erased_tokens_are_removed_from_the_context(erase):
     """What it has read when it goes on is the text, token for token."""
     fair = SelfPrompt(prompt="Fair? ", constraint=YES_NO, suffix=".", erase=erase)
     seen = []
@@ -94,7 +94,7 @@ def test_the_model_reads_what_stands_and_nothing_else(erase):
     assert played.num_forced == {EraseMode.NONE: 8, EraseMode.PROMPT: 3, EraseMode.ALL: 0}[erase]
 
 
-def test_prompt_answer_and_completion_cost_one_forward_pass_for_each_choice():
+def test_self_prompt_costs_one_forward_pass_for_each_choice():
     fair = SelfPrompt(prompt="Is that fair? ", constraint=YES_NO, suffix=" So:")
     played, _ = asked(fair, wants(UNASKED, "n", "x"))
 
@@ -103,7 +103,7 @@ def test_prompt_answer_and_completion_cost_one_forward_pass_for_each_choice():
     assert [len(read) for read in played.reads] == [1, 14, 6, 1]
 
 
-def test_an_answer_that_could_go_on_is_ended_by_its_completion():
+def test_suffix_ends_an_answer_that_could_continue():
     answer = ChoicesStrat(["yes", "yes, please"])
     ask = SelfPrompt(prompt="?", constraint=answer, suffix="\n")
 
@@ -111,7 +111,7 @@ def test_an_answer_that_could_go_on_is_ended_by_its_completion():
     assert asked(ask, wants(UNASKED, ",", "so"))[1] == ("yes, please", "yes, please")
 
 
-def test_without_a_completion_it_is_ended_by_an_end_token_which_ends_nothing_else():
+def test_without_a_suffix_an_end_of_sequence_token_ends_only_the_answer():
     answer = ChoicesStrat(["yes", "yes, please"])
     ask = SelfPrompt(prompt="?", constraint=answer)
     played, (text, _) = asked(ask, wants(UNASKED, EOS, "and on"))
@@ -135,7 +135,7 @@ def test_without_a_completion_it_is_ended_by_an_end_token_which_ends_nothing_els
         ),
     ],
 )
-def test_any_constraint_can_be_asked(strategy, script, text, value):
+def test_self_prompt_takes_any_constraint(strategy, script, text, value):
     ask = SelfPrompt(prompt="?", constraint=strategy, suffix=";", erase=EraseMode.ALL)
     played, answer = asked(ask, wants(UNASKED, script, "" if ";" in script else ";", "ok"))
 
@@ -143,20 +143,20 @@ def test_any_constraint_can_be_asked(strategy, script, text, value):
     assert played.text.endswith("k")
 
 
-def test_a_list_that_ends_itself_gets_no_completion():
+def test_list_with_end_with_gets_no_suffix():
     ask = SelfPrompt(prompt="?", constraint=ListStrat([YES_NO], end_with="!"), suffix="\n")
 
     assert asked(ask, wants(UNASKED, "n", "ok"))[0].text == "?no!ok"
 
 
 @pytest.mark.parametrize("prompt", ["Q: ", {"text": "Q: "}, {"tokens": list(b"Q: ")}, list(b"Q: ")])
-def test_a_prompt_is_text_or_tokens(prompt):
+def test_prompt_is_text_or_tokens(prompt):
     assert (
         asked(SelfPrompt(prompt=prompt, constraint=YES_NO), wants(UNASKED, "n"))[0].text == "Q: no"
     )
 
 
-def test_a_prompt_may_be_empty():
+def test_prompt_may_be_empty():
     assert asked(SelfPrompt(constraint=YES_NO), wants("n", "!"))[0].text == "no!"
 
 
@@ -177,17 +177,17 @@ def test_the_suffix_is_forced_after_the_answer(suffix, text):
         ({"constraint": "yes"}, "is a constraint, not 'yes'; for texts"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_where_it_is_defined(fields, words):
+def test_invalid_self_prompt_is_rejected(fields, words):
     with pytest.raises(ConstraintError, match=words):
         SelfPrompt(**{"constraint": YES_NO, **fields})
 
 
-def test_an_erase_mode_that_is_none_is_refused():
+def test_invalid_erase_mode_is_rejected():
     with pytest.raises(ValueError, match="one of 'none', 'prompt', 'all', not 'some'"):
         SelfPrompt(constraint=YES_NO, erase="some")
 
 
-def test_a_strategy_that_cannot_be_enforced_is_refused_before_the_model_reads():
+def test_constraint_that_cannot_be_enforced_is_rejected_before_prefill():
     strategy = ListStrat([CharsStrat(CharsMode.STRING, stop=9), JsonSchema(True)], sep="")
     reads = []
 
@@ -203,7 +203,7 @@ def test_a_strategy_that_cannot_be_enforced_is_refused_before_the_model_reads():
 # By request
 
 
-def test_each_request_has_its_own_answer_which_goes_with_it():
+def test_each_request_has_its_own_answer_which_is_freed_with_it():
     fair = SelfPrompt(constraint=YES_NO)
 
     assert [asked(fair, wants(script))[1][0] for script in ("y", "n", "y")] == ["yes", "no", "yes"]
@@ -213,7 +213,7 @@ def test_each_request_has_its_own_answer_which_goes_with_it():
     assert fair.answer_tokens("played") is None
 
 
-def test_the_answer_is_there_while_the_request_runs():
+def test_answer_is_available_while_the_request_runs():
     fair = SelfPrompt(constraint=YES_NO, erase=EraseMode.ALL)
     seen = []
 
@@ -229,7 +229,7 @@ def test_the_answer_is_there_while_the_request_runs():
     assert seen[-1] == (True, "no", list(b"no"))
 
 
-def test_the_answer_can_still_be_read_when_the_request_ends():
+def test_answer_is_available_at_finished():
     fair = SelfPrompt(constraint=YES_NO)
     answers = []
 
@@ -245,7 +245,7 @@ def test_the_answer_can_still_be_read_when_the_request_ends():
     assert answers == ["no"]
 
 
-def test_called_outside_of_a_request_it_keeps_an_answer_until_it_hears_of_the_end():
+def test_answer_outside_of_a_request_is_kept_until_finished():
     fair, tokenizer = SelfPrompt(prompt="?", constraint=YES_NO), ByteTokenizer()
     logits = ScriptedLogits([0.0] * 257)
     events = [
@@ -260,14 +260,14 @@ def test_called_outside_of_a_request_it_keeps_an_answer_until_it_hears_of_the_en
     assert fair.answer("r") is None
 
 
-def test_choices_can_be_given_anew_for_those_that_have_not_begun():
+def test_refresh_responses_for_requests_that_have_not_begun():
     ask = SelfPrompt(constraint=YES_NO)
     ask.refresh_responses(["left", "right"])
 
     assert asked(ask, wants("l"))[1][0] == "left"
 
 
-def test_choices_can_be_given_anew_for_one_request_which_is_asked_again():
+def test_refresh_responses_for_one_request_asks_again():
     ask = SelfPrompt(prompt="?", constraint=YES_NO)
     refreshed = []
 
@@ -290,7 +290,7 @@ def test_choices_can_be_given_anew_for_one_request_which_is_asked_again():
         (ListStrat([YES_NO, YES_NO], sep=" "), 1, "no left"),
     ],
 )
-def test_the_choices_of_a_list_can_be_given_anew(strategy, idx, text):
+def test_refresh_responses_of_a_list(strategy, idx, text):
     ask = SelfPrompt(constraint=strategy)
     ask.refresh_responses(["left", "right"], idx=idx)
 
@@ -298,13 +298,13 @@ def test_the_choices_of_a_list_can_be_given_anew(strategy, idx, text):
 
 
 @pytest.mark.parametrize("strategy", [JsonSchema(True), ListStrat(JsonSchema(True))])
-def test_what_has_no_choices_cannot_be_given_others(strategy):
+def test_refresh_responses_without_choices_is_rejected(strategy):
     with pytest.raises(ConstraintError, match="refresh_responses changes a ChoicesStrat"):
         SelfPrompt(constraint=strategy).refresh_responses(["a"])
 
 
 @pytest.mark.parametrize("idx", [None, -1, 2])
-def test_of_a_fixed_list_it_has_to_be_said_which(idx):
+def test_refresh_responses_of_a_fixed_list_needs_an_index(idx):
     question = SelfPrompt(constraint=ListStrat([YES_NO, YES_NO]))
 
     with pytest.raises(ConstraintError, match="the constraint has 2 elements"):
@@ -314,7 +314,7 @@ def test_of_a_fixed_list_it_has_to_be_said_which(idx):
 # In mods of every kind
 
 
-def test_an_older_mod_may_call_the_handlers_one_by_one_and_drop_what_added_answers():
+def test_action_of_added_may_be_dropped():
     fair = SelfPrompt(prompt={"text": "Fair? "}, constraint=YES_NO, erase=EraseMode.ALL)
     answers = []
 
@@ -337,7 +337,7 @@ def test_an_older_mod_may_call_the_handlers_one_by_one_and_drop_what_added_answe
     assert answers[0] == "no"
 
 
-def test_a_mod_may_ask_where_it_likes_and_as_often_as_it_likes():
+def test_mod_may_start_runs_anywhere():
     mood = SelfPrompt(prompt=" (mood: ", constraint=ChoicesStrat(["good", "bad"]), suffix=")")
 
     @mod
@@ -357,7 +357,7 @@ def test_a_mod_may_ask_where_it_likes_and_as_often_as_it_likes():
         def added(self, event, actions, tokenizer):
             if self.run is None:
                 return None
-            edit = self.run.behind(event.step, event.added_tokens)
+            edit = self.run.after(event.step, event.added_tokens)
             if self.run.is_complete:
                 self.moods.append(self.run.text)
                 self.run = None
@@ -368,19 +368,19 @@ def test_a_mod_may_ask_where_it_likes_and_as_often_as_it_likes():
     assert play(Moody, script=wants("Hi", UNASKED, "g", "abcdef", UNASKED, "b")).text == "good bad"
 
 
-def test_a_ready_mod_asks_where_the_completion_begins():
+def test_self_prompt_mod_asks_at_the_start():
     mood = self_prompt_mod(prompt="Mood: ", constraint=YES_NO, suffix="\n", name="mood")
 
     assert play(mood, script=wants(UNASKED, "n", "Hm")).text == "Mood: no\nHm"
 
 
-def test_a_ready_mod_that_erases_holds_a_stream_back():
+def test_self_prompt_mod_that_erases_holds_a_stream_back():
     mood = self_prompt_mod(prompt="x" * 99, constraint=YES_NO, erase=EraseMode.PROMPT)
 
     assert play(mood, script=wants(UNASKED, "n", "Hm"), stream=True).text == "noHm"
 
 
-def test_a_mod_that_declares_too_little_is_told_what_to_declare():
+def test_erasing_more_than_max_backtrack_is_an_error_with_the_remedy():
     ask = SelfPrompt(prompt="x" * 99, constraint=YES_NO, erase=EraseMode.PROMPT)
 
     @mod(max_backtrack=8)
@@ -391,7 +391,7 @@ def test_a_mod_that_declares_too_little_is_told_what_to_declare():
         play(asks, script=wants(UNASKED, "n"), stream=True)
 
 
-def test_the_likeliest_answer_is_taken_where_that_is_asked_for():
+def test_argmax_sampling_takes_the_top_allowed_answer():
     temperatures = []
     ask = SelfPrompt(prompt="?", constraint=YES_NO, argmax_sampling=True)
 
@@ -411,7 +411,7 @@ def test_the_likeliest_answer_is_taken_where_that_is_asked_for():
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32), erase=st.sampled_from(EraseMode))
-def test_whatever_a_neighbour_takes_back_there_is_an_allowed_answer_behind_the_prompt(seed, erase):
+def test_allowed_answer_follows_the_prompt_wherever_another_mod_backtracks(seed, erase):
     dice = random.Random(seed)
     question = SelfPrompt(prompt="Is it? ", constraint=YES_NO, suffix=".", erase=erase)
     is_done = []
@@ -439,7 +439,7 @@ def test_whatever_a_neighbour_takes_back_there_is_an_allowed_answer_behind_the_p
             assert not text.strip("yn")
 
 
-def test_tokens_that_another_mod_forces_behind_the_answer_are_kept():
+def test_tokens_that_another_mod_forces_after_the_answer_are_kept():
     @mod(on=[Sampled])
     def more(event, actions):
         return actions.force_tokens(b"no and more") if event.sampled_token == ord("n") else None
@@ -450,7 +450,7 @@ def test_tokens_that_another_mod_forces_behind_the_answer_are_kept():
     assert (played.text, answer[0]) == ("no and more!", "no")
 
 
-def test_a_prompt_that_another_mod_replaces_is_asked_again():
+def test_prompt_that_another_mod_replaces_is_forced_again():
     replaced = []
 
     @mod(on=[Added], max_backtrack=None)
@@ -464,7 +464,7 @@ def test_a_prompt_that_another_mod_replaces_is_asked_again():
     assert asked(ask, wants(UNASKED, UNASKED, "n", "!"), rude)[0].text == "Hm. no!"
 
 
-def test_the_budget_ends_it_as_it_ends_everything():
+def test_token_budget_ends_an_incomplete_span():
     ask = SelfPrompt(prompt="Is it? ", constraint=YES_NO)
     played, answer = asked(ask, wants(UNASKED, "n"), max_tokens=4)
 

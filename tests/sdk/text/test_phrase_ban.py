@@ -39,7 +39,7 @@ def test_parts_of_words_can_be_banned():
     assert "red" not in played.text
 
 
-def test_phrases_of_several_words_are_banned():
+def test_phrases_of_several_words_can_be_banned():
     played = play(use(Avoid, words=["of course"]), script="Of course not", max_tokens=14)
 
     assert "of course" not in played.text.lower()

@@ -152,7 +152,7 @@ class InjectAfterReasoning:
 
     Attributes:
         text: The text.
-        where: `behind` the closing tag, or `inside` the reasoning.
+        where: `after` the closing tag, or `inside` the reasoning.
         open_tag: The tag that opens reasoning, in the completion or at the end of the prompt.
         close_tag: The tag that closes reasoning.
 
@@ -165,7 +165,7 @@ class InjectAfterReasoning:
     """
 
     text: Text
-    where: Literal["behind", "inside"] = "behind"
+    where: Literal["after", "inside"] = "after"
     open_tag: Phrase = "<think>"
     close_tag: Phrase = "</think>"
 

@@ -126,7 +126,7 @@ class FlowEngine(Follower, Generic[StateT]):
         return self._runs[request_id].state
 
     def current_question(self, request_id: str) -> FlowQuestion[StateT] | None:
-        """The question being asked, or asked last; `None` before the first."""
+        """The question in progress, or the last one; `None` before the first."""
         run = self._runs.get(request_id)
         return run.question if run else None
 

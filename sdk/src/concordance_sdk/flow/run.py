@@ -160,7 +160,7 @@ class FlowRun(Generic[StateT]):
             # The first question waits for a ForwardPass, so that other mods may act first.
             has_begun = self._pending is not None and self._question is not None
             return self._follow_pending(edit) if has_begun else None
-        edit.edit = self._asked.behind(event.step, event.added_tokens)
+        edit.edit = self._asked.after(event.step, event.added_tokens)
         if self._asked.is_complete:
             return self._answered(edit)
         return edit.edit.action(actions)

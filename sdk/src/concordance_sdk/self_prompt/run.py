@@ -25,7 +25,7 @@ from concordance_sdk.self_prompt.edit import Edit, EraseMode
 class SelfPromptRun:
     """One run of a self-prompt in one request. Made by `SelfPrompt.start`.
 
-    For mods that decide themselves when to ask: `before` is for `ForwardPass`, `behind` for
+    For mods that decide themselves when to ask: `before` is for `ForwardPass`, `after` for
     `Added`; both return the edit to make, empty for none. Where other mods may be writing, check
     `waits` before `before`.
 
@@ -37,9 +37,9 @@ class SelfPromptRun:
         >>> run = sure.start(ByteTokenizer())
         >>> bytes(run.before(0).tokens)
         b'Sure? '
-        >>> bytes(run.behind(0, b"Sure? n").tokens)
+        >>> bytes(run.after(0, b"Sure? n").tokens)
         b'o'
-        >>> run.behind(7, b"o"), run.text
+        >>> run.after(7, b"o"), run.text
         (Edit(n=8, tokens=()), 'no')
     """
 
@@ -123,7 +123,7 @@ class SelfPromptRun:
             return self._finish(self._span, step, ())
         return Edit(0, tuple(self._span.forced()))
 
-    def behind(self, step: int, token_ids: Sequence[int]) -> Edit:
+    def after(self, step: int, token_ids: Sequence[int]) -> Edit:
         """The edit after tokens that were added at a step.
 
         Raises:
@@ -179,9 +179,9 @@ class SelfPromptRun:
         assert span.end is not None
         self.text, self.value = span.matcher.answer, span.matcher.value
         written = span.matcher.token_ids
-        told = len(written) - (span.end - span.begin)  # 1 if an end-of-sequence token follows it
-        more = list(token_ids[len(token_ids) - (now - span.end - told) :]) if token_ids else []
-        kept = self._kept(span, written[: len(written) - told])
+        num_eos = len(written) - (span.end - span.begin)  # 1 if such a token ended the answer
+        more = list(token_ids[len(token_ids) - (now - span.end - num_eos) :]) if token_ids else []
+        kept = self._kept(span, written[: len(written) - num_eos])
         edit = Edit.between([*self._prompt_ids, *written, *more], [*kept, *more])
         self._due = (now, edit)
         return edit

@@ -160,7 +160,7 @@ class SelfPrompt(Follower):
         """
         del tokenizer
         run = self._run_of(event.request_id)
-        return run.behind(event.step, event.added_tokens).action(actions) if run else None
+        return run.after(event.step, event.added_tokens).action(actions) if run else None
 
     def is_complete(self, request_id: str) -> bool:
         """True if the request has its answer."""

@@ -261,7 +261,7 @@ class _Run(FlowRun[Any]):
         del tokenizer
         if self._asked is None:
             return None
-        edit = self._asked.behind(event.step, event.added_tokens)
+        edit = self._asked.after(event.step, event.added_tokens)
         return None if self._asked.is_complete else edit.action(actions)
 
     def _may_begin(self, event: Any) -> bool:

@@ -146,7 +146,7 @@ class SelfPrompt:
         run = self._run_of(event.request_id)
         if run is None:
             return None
-        action = run.behind(position, event.added_tokens).action(cast(Any, actions))
+        action = run.after(position, event.added_tokens).action(cast(Any, actions))
         self._positions.note(event, action)
         return action
 

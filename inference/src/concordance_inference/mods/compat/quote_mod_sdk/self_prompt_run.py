@@ -57,9 +57,9 @@ class OlderRun(SelfPromptRun):
             self._due = None  # `edit` contains it
         return edit
 
-    def behind(self, step: int, token_ids: Sequence[int]) -> Edit:
+    def after(self, step: int, token_ids: Sequence[int]) -> Edit:
         """Return the edit after tokens were added; one that completes the answer waits."""
-        edit = super().behind(step, token_ids)
+        edit = super().after(step, token_ids)
         if self.is_complete:
             return Edit()
         return self._requested() or edit
