@@ -238,7 +238,7 @@ def test_missed_added_event_is_an_error_that_names_the_fix():
         def forward_pass(self, event, actions, tokenizer):
             return self.answer.forward_pass(event, actions, tokenizer)
 
-    with pytest.raises(ModRaisedError, match="hand every Added event on"):
+    with pytest.raises(ModRaisedError, match="forward every Added event"):
         play(Deaf, script="yes")
 
 
