@@ -12,6 +12,7 @@ from concordance_inference.engine.batch.batch import BatchState
 from concordance_inference.engine.batch.logprob_queue import LogprobQueue
 from concordance_inference.engine.batch.sampled_tokens import SampledTokens, launch_logprobs
 from concordance_inference.engine.batch.step_logits import StepLogits, sort_logits
+from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.metrics import Metrics, MetricsSnapshot
 from concordance_inference.engine.model.calibration.profile import ModelProfile
@@ -46,6 +47,7 @@ class EngineInspection(Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]  # running requests, in the order of the batch
     metrics: MetricsSnapshot
     profile: ModelProfile
+    budget: KvBudget
     learns_chunk_size: bool  # the measured time of steps corrects the size of chunks
 
 
@@ -100,6 +102,7 @@ class Engine:
             rows=self.rows,
             metrics=self.metrics(),
             profile=self._runner.profile,
+            budget=self._admission.budget,
             learns_chunk_size=self._learns_chunk_size,
         )
 

@@ -32,7 +32,7 @@ def test_the_memory_for_caches_is_never_exceeded(family):
     model = model_named(family)
     one = make_engine(model, max_rows=1)
     run(one, ask("x" * 100, max_tokens=2))
-    limit = 5 * max(100_000, one._admission._budget.bytes_of([200]))
+    limit = 5 * max(100_000, one.inspect().budget.bytes_of([200]))
     engine = make_engine(model, kv_bytes=limit, chunk=32)
     answers = []
     for _ in range(30):
@@ -73,7 +73,7 @@ def test_a_request_without_max_tokens_gets_its_share_of_memory():
     engine.step()
 
     (row,) = engine.rows
-    assert row.state.max_length == engine._admission._budget.length_of(1, None)
+    assert row.state.max_length == engine.inspect().budget.length_of(1, None)
     assert 100 < row.state.max_length < 4096
 
 
@@ -115,7 +115,7 @@ def test_a_request_can_be_cancelled_in_any_state(family, after):
 
 def memory_for(*lengths):
     """The bytes of rows that have grown to these lengths."""
-    return make_engine()._admission._budget.bytes_of(lengths)
+    return make_engine().inspect().budget.bytes_of(lengths)
 
 
 def forced_output(num_tokens, at=1):

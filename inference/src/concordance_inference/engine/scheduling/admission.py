@@ -51,17 +51,17 @@ class Admission:
         self._traits = traits
         self._memory = MemoryPolicy()
         kv_bytes = _UNLIMITED if config.kv_bytes is None else config.kv_bytes
-        self._budget = KvBudget(
+        self.budget = KvBudget(
             runner.profile.footprint,
             max_bytes=kv_bytes,
             max_rows=config.max_rows,
             context_length=traits.context_length,
         )
-        self._cache.limit_past(self._budget.past_bytes)
+        self._cache.limit_past(self.budget.past_bytes)
         prefix_bytes = kv_bytes // 4 if config.prefix_bytes is None else config.prefix_bytes
         self._prefixes = PrefixReuse(runner.cache, max_bytes=prefix_bytes)
         self._max_recent = positions_that_fit(config.max_rows, 4 * traits.vocab_size)
-        self._queue = WaitingQueue(self._budget, max_rows=config.max_rows)
+        self._queue = WaitingQueue(self.budget, max_rows=config.max_rows)
 
     @property
     def num_waiting(self) -> int:
@@ -172,7 +172,7 @@ class Admission:
         if row.is_over:
             self.conclude(row)
             return None
-        if not self._budget.fits([*lengths, row.state.max_length]):
+        if not self.budget.fits([*lengths, row.state.max_length]):
             self._queue.wait_again(replace(waiting, row=row))
             return None
         return row
@@ -186,7 +186,7 @@ class Admission:
                 request,
                 self._traits,
                 waiting.emit,
-                max_tokens=self._budget.length_of(prompt_len, request.max_tokens) - prompt_len,
+                max_tokens=self.budget.length_of(prompt_len, request.max_tokens) - prompt_len,
                 max_recent=self._max_recent,
                 clock=self._metrics.clock(waiting.since),
             )
@@ -200,9 +200,9 @@ class Admission:
 
     def _cap(self, row: Row) -> None:
         """Fail a row that mods have made longer than memory allows; cap the others."""
-        state, longest = row.state, self._budget.longest
+        state, longest = row.state, self.budget.longest
         try:
-            self._budget.check_prompt(state.prompt_len, param="the prompt of a mod")
+            self.budget.check_prompt(state.prompt_len, param="the prompt of a mod")
         except ContextLengthError as exc:
             state.fail(exc)  # also where a budget of zero has ended it
             return
@@ -216,8 +216,8 @@ class Admission:
     def _wait_again(self, row: Row) -> None:
         """Put back a row that has outgrown the memory it was admitted for, or end it."""
         row.state.mark_processed(0)
-        if row.state.max_length > self._budget.longest:
-            row.state.fail(_output_too_long(row, self._budget.longest))
+        if row.state.max_length > self.budget.longest:
+            row.state.fail(_output_too_long(row, self.budget.longest))
             self.conclude(row)
         else:
             self._queue.wait_again(Waiting(row.request, row.emit, time.monotonic(), row))
@@ -259,9 +259,9 @@ class Admission:
 
     def _leave_room(self, rows: Sequence[Row]) -> None:
         """Evict prefixes from the memory that the rows can grow into."""
-        grown = self._budget.bytes_of([row.state.max_length for row in rows])
+        grown = self.budget.bytes_of([row.state.max_length for row in rows])
         taken = max(grown, self._cache.num_bytes)
-        self._prefixes.limit(max(0, self._budget.max_bytes - taken))
+        self._prefixes.limit(max(0, self.budget.max_bytes - taken))
 
 
 def compacted(stays: Sequence[bool]) -> list[int]:
