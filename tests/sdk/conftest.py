@@ -1,4 +1,4 @@
-"""What a test defines with `@mod` is that test's affair."""
+"""Restores the registry of mods after each test."""
 
 import pytest
 from concordance_sdk.registry import registry

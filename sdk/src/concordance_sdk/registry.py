@@ -58,9 +58,9 @@ def collecting() -> Generator[ModRegistry]:
         >>> from concordance_sdk import mod
         >>> with collecting() as collected:
         ...     @mod
-        ...     def greet(event, actions): ...
-        >>> [definition.name for definition in collected], registry.get("greet") is None
-        (['greet'], True)
+        ...     def wave(event, actions): ...
+        >>> [definition.name for definition in collected], registry.get("wave") is None
+        (['wave'], True)
     """
     collected = ModRegistry()
     token = _collecting.set(collected)
