@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from concordance_inference.completion import Completion
-    from concordance_inference.llm import LLM, AsyncCompletionStream, CompletionStream
+    from concordance_inference.completion_stream import AsyncCompletionStream, CompletionStream
+    from concordance_inference.llm import LLM
 
 __all__ = ["LLM", "AsyncCompletionStream", "Completion", "CompletionStream"]
 

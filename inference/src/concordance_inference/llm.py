@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
 
@@ -12,13 +12,13 @@ import msgspec
 from concordance_shared import (
     ConcordanceError,
     EngineStoppedError,
-    InvalidRequestError,
 )
 
 from concordance_inference.chat.request import Prompt
-from concordance_inference.completion import Completion, CompletionBuilder
+from concordance_inference.completion import Completion
+from concordance_inference.completion_stream import AsyncCompletionStream, CompletionStream
 from concordance_inference.engine.config import EngineConfig
-from concordance_inference.generation import Failed, GenerationRequest, ModCall, TextDelta, Update
+from concordance_inference.generation import GenerationRequest, ModCall
 from concordance_inference.llm_options import (
     CheckedOptions,
     GenerateOptions,
@@ -130,14 +130,14 @@ class LLM:
     @overload
     def generate(
         self, prompts: str, *, stream: Literal[True], **options: Unpack[GenerateOptions]
-    ) -> "CompletionStream": ...
+    ) -> CompletionStream: ...
     @overload
     def generate(
         self, prompts: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> "Result | CompletionStream | list[Result] | list[CompletionStream]": ...
+    ) -> Result | CompletionStream | list[Result] | list[CompletionStream]: ...
     def generate(
         self, prompts: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> "Result | CompletionStream | list[Result] | list[CompletionStream]":
+    ) -> Result | CompletionStream | list[Result] | list[CompletionStream]:
         """Continue text or token ids as they are; render messages with the chat template.
 
         A list of prompts runs as one batch and gives a list of results in the same order.
@@ -169,14 +169,14 @@ class LLM:
     @overload
     def chat(
         self, messages: str, *, stream: Literal[True], **options: Unpack[GenerateOptions]
-    ) -> "CompletionStream": ...
+    ) -> CompletionStream: ...
     @overload
     def chat(
         self, messages: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> "Result | CompletionStream | list[Result] | list[CompletionStream]": ...
+    ) -> Result | CompletionStream | list[Result] | list[CompletionStream]: ...
     def chat(
         self, messages: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> "Result | CompletionStream | list[Result] | list[CompletionStream]":
+    ) -> Result | CompletionStream | list[Result] | list[CompletionStream]:
         """Generate the reply to a conversation, or to each of a list. Text is a user's message.
 
         Everything else is as in `generate`.
@@ -188,7 +188,7 @@ class LLM:
 
     async def agenerate(
         self, prompts: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> "Result | AsyncCompletionStream | list[Result] | list[AsyncCompletionStream]":
+    ) -> Result | AsyncCompletionStream | list[Result] | list[AsyncCompletionStream]:
         """As `generate`, from an event loop. Cancelling it cancels its requests.
 
         Raises:
@@ -198,7 +198,7 @@ class LLM:
 
     async def achat(
         self, messages: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> "Result | AsyncCompletionStream | list[Result] | list[AsyncCompletionStream]":
+    ) -> Result | AsyncCompletionStream | list[Result] | list[AsyncCompletionStream]:
         """As `chat`, from an event loop. Cancelling it cancels its requests.
 
         Raises:
@@ -208,7 +208,7 @@ class LLM:
 
     def _generate(
         self, prompts: object, given: dict[str, object], *, stream: bool, as_chat: bool
-    ) -> "Result | CompletionStream | list[Result] | list[CompletionStream]":
+    ) -> Result | CompletionStream | list[Result] | list[CompletionStream]:
         batch = self._batch(prompts, given, as_chat=as_chat)
         streams = [CompletionStream(self, self._running(), request) for request in batch.requests]
         if stream:
@@ -221,7 +221,7 @@ class LLM:
 
     async def _agenerate(
         self, prompts: object, given: dict[str, object], *, stream: bool, as_chat: bool
-    ) -> "Result | AsyncCompletionStream | list[Result] | list[AsyncCompletionStream]":
+    ) -> Result | AsyncCompletionStream | list[Result] | list[AsyncCompletionStream]:
         # Loading, tokenizing and preparing mods would block the event loop.
         batch = await asyncio.to_thread(self._batch, prompts, given, as_chat=as_chat)
         runtime = self._running()
@@ -293,149 +293,15 @@ def _request(
         return exc
 
 
-def _outcome(stream: "CompletionStream") -> Result:
+def _outcome(stream: CompletionStream) -> Result:
     try:
         return stream.result()
     except ConcordanceError as exc:
         return exc
 
 
-async def _aoutcome(stream: "AsyncCompletionStream") -> Result:
+async def _aoutcome(stream: AsyncCompletionStream) -> Result:
     try:
         return await stream.result()
     except ConcordanceError as exc:
         return exc
-
-
-class CompletionStream:
-    """An iterator over the text of one request, as `TextDelta`s.
-
-    `result` waits for the end and returns the `Completion`. Closing or dropping the stream
-    cancels the request.
-    """
-
-    def __init__(
-        self, llm: LLM, runtime: "Runtime", request: GenerationRequest | ConcordanceError
-    ) -> None:
-        """Submit the request; an error is raised where the completion would be."""
-        self._llm = llm  # is not released before the stream
-        self._error = request if isinstance(request, ConcordanceError) else None
-        if isinstance(request, GenerationRequest):
-            self._builder = CompletionBuilder(request)
-            self._updates = runtime.submit(request)
-
-    def __iter__(self) -> Iterator[TextDelta]:
-        return self
-
-    def __next__(self) -> TextDelta:
-        """Wait for more text.
-
-        Raises:
-            ConcordanceError: The request failed.
-        """
-        if self._error is not None:
-            raise self._error
-        try:
-            for update in self._updates:
-                if delta := self._builder.add(update):
-                    return delta
-        except ConcordanceError as exc:
-            self._error = exc
-            raise
-        raise StopIteration
-
-    def result(self) -> Completion:
-        """Wait for the end.
-
-        Raises:
-            ConcordanceError: The request failed, or the stream was closed before the end.
-        """
-        for _ in self:
-            pass
-        return _ended(self._builder)
-
-    def close(self) -> None:
-        """Cancel the request unless it has ended."""
-        if self._error is None:
-            self._updates.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class AsyncCompletionStream:
-    """As `CompletionStream`, for an event loop: `async for`, `await result()`, `aclose()`."""
-
-    def __init__(
-        self, llm: LLM, runtime: "Runtime", request: GenerationRequest | ConcordanceError
-    ) -> None:
-        """Start the request; an error is raised where the completion would be."""
-        self._llm = llm  # is not released before the stream
-        self._error = request if isinstance(request, ConcordanceError) else None
-        self._first: asyncio.Future[Update] | None = None
-        if isinstance(request, GenerationRequest):
-            self._builder = CompletionBuilder(request)
-            self._updates = runtime.generate(request)
-            # An async generator runs, and so submits, only once it is awaited.
-            self._first = asyncio.ensure_future(anext(self._updates))
-
-    def __aiter__(self) -> AsyncIterator[TextDelta]:
-        return self
-
-    async def __anext__(self) -> TextDelta:
-        """Wait for more text.
-
-        Raises:
-            ConcordanceError: The request failed.
-        """
-        if self._error is not None:
-            raise self._error
-        try:
-            while True:
-                if delta := self._builder.add(await self._next()):
-                    return delta
-        except ConcordanceError as exc:
-            self._error = exc
-            raise
-
-    async def _next(self) -> Update:
-        first, self._first = self._first, None
-        update = await (first or anext(self._updates))
-        if isinstance(update, Failed):
-            raise update.error
-        return update
-
-    async def result(self) -> Completion:
-        """Wait for the end.
-
-        Raises:
-            ConcordanceError: The request failed, or the stream was closed before the end.
-        """
-        async for _ in self:
-            pass
-        return _ended(self._builder)
-
-    async def aclose(self) -> None:
-        """Cancel the request unless it has ended."""
-        if self._first is not None:
-            self._first.cancel()
-            await asyncio.gather(self._first, return_exceptions=True)
-        if self._error is None:
-            await self._updates.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-
-def _ended(builder: CompletionBuilder) -> Completion:
-    if builder.completion is None:
-        raise InvalidRequestError(
-            "LLM: the stream was closed before the completion ended; read it to the end first"
-        )
-    return builder.completion
