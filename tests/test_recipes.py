@@ -186,6 +186,13 @@ class Copy:
         assert count, (path, after)
         target.write_text(text)
 
+    def import_line(self, path, line):
+        """Insert an import before the first one of its package that sorts after it."""
+        package = line.rpartition(".")[0]
+        lines = (self.root / path).read_text().splitlines(keepends=True)
+        later = (each for each in lines if each.startswith(package) and each > line)
+        self.before_line(path, next(later), line)
+
     def replace(self, path, old, new):
         target = self.root / path
         assert target.read_text().count(old) == 1, (path, old)
@@ -334,11 +341,7 @@ def test_adding_a_constraint_touches_the_listed_files_only(copy):
 def test_adding_a_route_touches_the_listed_files_only(copy):
     server = "inference/src/concordance_inference/server"
     copy.add(f"{server}/ping.py", ROUTE)
-    copy.before_line(
-        f"{server}/app.py",
-        "from concordance_inference.server.work",
-        "from concordance_inference.server.ping import ping\n",
-    )
+    copy.import_line(f"{server}/app.py", "from concordance_inference.server.ping import ping\n")
     copy.before_line(
         f"{server}/app.py",
         '    Route("/healthz"',
