@@ -15,27 +15,26 @@ from concordance_sdk.testing import play
 
 @mod(max_backtrack=None)
 class Classifier:
-    """Asks the model for a label behind its own prompt, and makes it the whole answer."""
+    """Asks the model for a label by a self-prompt, and makes the label the whole completion."""
 
     labels: list[str] = ["billing", "bug", "praise"]  # noqa: RUF012  # each request gets a copy
 
     def __init__(self):
-        """Ask for the likeliest of this request's labels, whatever its temperature."""
+        """Ask for the most probable of this request's labels, whatever its temperature."""
         self.label = SelfPrompt(
             prompt="This message belongs under the label ",
             constraint=ChoicesStrat(self.labels),
             argmax_sampling=True,
         )
 
-    def forward_pass(self, event, actions, tokenizer):
-        """Put the prompt there, and leave the model the choice between the labels."""
-        return self.label.forward_pass(event, actions, tokenizer)
+    def parts(self):
+        """The self-prompt."""
+        return [self.label]
 
     def added(self, event, actions, tokenizer):
-        """End with the label when it is known."""
-        action = self.label.added(event, actions, tokenizer)
+        """End the completion with the label once the model has chosen it."""
         label = self.label.answer(event.request_id)
-        return actions.force_output(tokenizer.encode(label)) if label else action
+        return actions.force_output(tokenizer.encode(label)) if label else None
 
 
 def model(completion):

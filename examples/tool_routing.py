@@ -45,13 +45,9 @@ class ToolRouter:
             which.on(function.name, arguments_of(function))
         self.flow = FlowEngine(entry_question=which)
 
-    def forward_pass(self, event, actions, tokenizer):
-        """Ask, or let the model decide."""
-        return self.flow.handle_event(event, actions, tokenizer)
-
-    def added(self, event, actions, tokenizer):
-        """Follow an answer to where it leads."""
-        return self.flow.handle_event(event, actions, tokenizer)
+    def parts(self):
+        """The flow, which asks for the tool and its arguments."""
+        return [self.flow]
 
 
 if __name__ == "__main__":

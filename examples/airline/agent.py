@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from concordance_sdk import Action, Actions, Added, ForwardPass, Tokenizer, get_conversation, mod
+from concordance_sdk import get_conversation, mod
 from concordance_sdk.flow import FlowEngine
 from desk import ENTRY, Case
 from records import Records
@@ -18,15 +18,9 @@ class Airline:
         """Start a case from the conversation."""
         self.flow = FlowEngine(entry_question=ENTRY, state_factory=self._opened)
 
-    def forward_pass(
-        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
-    ) -> Action | None:
-        """Ask, answer or act, or let the model decide."""
-        return self.flow.handle_event(event, actions, tokenizer)
-
-    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Follow the route of a reply."""
-        return self.flow.handle_event(event, actions, tokenizer)
+    def parts(self) -> list[FlowEngine[Case]]:
+        """The flow, which asks, replies and acts."""
+        return [self.flow]
 
     def _opened(self, request_id: str) -> Case:
         records = Records(get_conversation())

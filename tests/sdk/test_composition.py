@@ -19,7 +19,7 @@ from concordance_shared import InvalidRequestError
 
 @mod
 class Tail:
-    """Puts a text behind the first token."""
+    """Forces a text after the first token."""
 
     text: str = "!"
 
@@ -53,7 +53,7 @@ def instance(target):
     return InProcessMod(definition_of(target), {}, tokenizer=ByteTokenizer())
 
 
-# Several mods: what those behind the one that decided come to know
+# Several mods: how skipped mods are notified
 
 
 def test_later_mod_receives_the_tokens_that_the_winner_kept():
@@ -109,7 +109,7 @@ def test_contained_mods_act_in_order():
 
     played = play(Both, script="axxb")
 
-    # The first decided; the second saw what came of it, and put its own behind that.
+    # The first won; the second saw the result, and forced its own text after it.
     assert played.text == "a12b"
 
 
@@ -144,9 +144,9 @@ def test_own_handlers_act_before_contained_mods():
         def prefilled(self, event, actions):
             order.append("a")
 
-    play(note("before"), Outer, note("behind"), script="")
+    play(note("before"), Outer, note("after"), script="")
 
-    assert order == ["before", "a", "b", "c", "behind"]
+    assert order == ["before", "a", "b", "c", "after"]
 
 
 def test_parameters_reach_contained_mods():

@@ -29,7 +29,7 @@ def instance(target):
 
 
 def made_of(*parts, **options):
-    """A mod that is nothing but its parts, made anew for each request."""
+    """A mod made of parts only, which are made for each request."""
 
     @mod(name="made", **options)
     class Made:

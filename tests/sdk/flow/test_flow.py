@@ -37,7 +37,7 @@ YES_NO = ChoicesStrat(["yes", "no"])
 
 
 class Scripted:
-    """A model that answers what it is asked, wherever that stands, and then says something.
+    """A model that answers the questions it is asked, then writes free text.
 
     It knows a question by the prompt that stands last in the completion.
     """

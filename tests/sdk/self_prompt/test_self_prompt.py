@@ -39,7 +39,7 @@ UNASKED = 0
 
 
 def wants(*texts):
-    """A model that wants these tokens one after the other, wherever it stands, then to end."""
+    """A model that prefers these tokens one after the other, at any position, then ends."""
     queue = [i for text in texts for i in (text.encode() if isinstance(text, str) else [text])]
     return lambda completion: queue.pop(0) if queue else EOS
 
