@@ -197,10 +197,10 @@ def replace_last(
 
 
 def max_backtrack_for(phrases: Sequence[str]) -> int:
-    """Tokens that a stream has to hold back for a mod that backtracks over phrases.
+    """Return how many tokens a stream must hold back for a mod that backtracks over phrases.
 
-    A token may be a single byte, so that is the bytes of the longest phrase and of the character
-    after it; at least the default.
+    A token may be a single byte, so this is the number of bytes of the longest phrase and of the
+    character after it; at least the default.
 
     Examples:
         >>> max_backtrack_for(["###"]), max_backtrack_for(["x" * 40])
