@@ -27,7 +27,7 @@ from concordance_inference.mods.compat.quote_mod_sdk.positions import Positions,
 from concordance_inference.mods.compat.quote_mod_sdk.self_prompt_run import (
     OlderRun,
     compiled_for,
-    completion_for,
+    suffix_for,
 )
 from concordance_inference.mods.compat.quote_mod_sdk.strategies.strategy_constructor import (
     ChoicesStrat,
@@ -90,14 +90,14 @@ class SelfPrompt:
             ConstraintError: The strategy allows no answer, or not with this tokenizer.
         """
         strategy = strategy or self._strategy
-        completion = completion_for(strategy, self._completion, self._erase, tokenizer)
+        suffix = suffix_for(strategy, self._completion, self._erase, tokenizer)
         prompt = self._prompt
         if isinstance(prompt, str):
             prompt = tokenizer.encode(prompt, add_special_tokens=False) if prompt else []
         return OlderRun(
             [int(token_id) for token_id in prompt],
-            compiled_for(strategy, completion, tokenizer),
-            completion=completion,
+            compiled_for(strategy, suffix, tokenizer),
+            suffix=suffix,
             erase=self._erase,
             argmax_sampling=self._argmax,
             mask_value=self._mask_value,

@@ -37,7 +37,7 @@ class OlderRun(SelfPromptRun):
         prompt_ids: Sequence[int],
         compiled: Any,
         *,
-        completion: str,
+        suffix: str,
         erase: EraseMode,
         argmax_sampling: bool,
         mask_value: float,
@@ -45,7 +45,7 @@ class OlderRun(SelfPromptRun):
     ) -> None:
         """Create a run that has not started."""
         super().__init__(prompt_ids, compiled, erase=erase, argmax_sampling=argmax_sampling)
-        self._completion = completion
+        self._suffix = suffix
         self._mask_value = mask_value
         self._tokenizer = tokenizer
         self._num_backtracks = 0  # requested by the strategy itself
@@ -77,9 +77,9 @@ class OlderRun(SelfPromptRun):
     def _requested(self) -> Edit:
         """Return the edit that the strategy requested, with a limit on backtracks."""
         matcher: Any = self._span.matcher if self._span else None
-        if not isinstance(matcher, StrategyMatcher) or not matcher.wants:
+        if not isinstance(matcher, StrategyMatcher) or not matcher.requested:
             return Edit()
-        edit, matcher.wants = matcher.wants, Edit()
+        edit, matcher.requested = matcher.requested, Edit()
         if edit.n:
             self._num_backtracks += 1
             if self._num_backtracks > _MAX_STRATEGY_BACKTRACKS:
@@ -92,10 +92,10 @@ class OlderRun(SelfPromptRun):
         matcher: Any = span.matcher
         if isinstance(matcher, StrategyMatcher):
             return matcher.answer_ids
-        return _without_end(written, self._completion, self._tokenizer)
+        return _without_suffix(written, self._suffix, self._tokenizer)
 
 
-def compiled_for(spec: Any, completion: str, tokenizer: Any) -> Any:
+def compiled_for(spec: Any, suffix: str, tokenizer: Any) -> Any:
     """Compile a strategy for a tokenizer: to a grammar if possible, which is faster.
 
     Raises:
@@ -103,12 +103,12 @@ def compiled_for(spec: Any, completion: str, tokenizer: Any) -> Any:
     """
     constraint = constraint_of(spec) if isinstance(tokenizer, OlderTokenizer) else None
     if constraint is None:
-        return CompiledStrategy(spec, completion, tokenizer)
-    ended = cast(Constraint, Ended(constraint, completion)) if completion else constraint
+        return CompiledStrategy(spec, suffix, tokenizer)
+    ended = cast(Constraint, Ended(constraint, suffix)) if suffix else constraint
     return compile_constraint(ended, cast(OlderTokenizer, tokenizer).modern)
 
 
-def completion_for(spec: Any, completion: Any, erase: EraseMode, tokenizer: Any) -> str:
+def suffix_for(spec: Any, completion: Any, erase: EraseMode, tokenizer: Any) -> str:
     """Return the suffix after an answer; empty if it would be erased, or if a list has its own."""
     if isinstance(completion, Mapping):
         given = cast(Mapping[str, Any], completion)
@@ -126,11 +126,11 @@ def _needs_end(spec: Any) -> bool:
     return is_list and (spec.max is None or spec.max != spec.min)
 
 
-def _without_end(written: list[int], completion: str, tokenizer: Any) -> list[int]:
+def _without_suffix(written: list[int], suffix: str, tokenizer: Any) -> list[int]:
     """Remove the suffix from tokens; encode the text again if a token spans both."""
     modern = cast(OlderTokenizer, tokenizer).modern
     pieces = [modern.token_bytes(token_id) for token_id in written]
-    kept = b"".join(pieces).removesuffix(completion.encode())
+    kept = b"".join(pieces).removesuffix(suffix.encode())
     length = 0
     for count, piece in enumerate(pieces):
         if length == len(kept):

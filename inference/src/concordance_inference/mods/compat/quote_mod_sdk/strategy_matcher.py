@@ -15,23 +15,23 @@ from concordance_inference.mods.compat.quote_mod_sdk.tokenizer import OlderToken
 class CompiledStrategy:
     """A strategy with a tokenizer, in place of the SDK's `CompiledConstraint`."""
 
-    def __init__(self, spec: Any, completion: str, tokenizer: Any) -> None:
+    def __init__(self, spec: Any, suffix: str, tokenizer: Any) -> None:
         """Create the strategy.
 
         Args:
             spec: A strategy, or an object with `into_strategy`.
-            completion: The suffix that is forced after the answer.
+            suffix: The text that is forced after the answer.
             tokenizer: The model's tokenizer.
         """
         into = getattr(spec, "into_strategy", None)
         self._strategy: Any = into(tokenizer) if into else spec
-        self._completion = completion
+        self._suffix = suffix
         self._tokenizer = tokenizer
 
     def start(self, *, at_start: bool = False) -> "StrategyMatcher":
         """Return a matcher at the start of an answer."""
         del at_start
-        return StrategyMatcher(self._strategy, self._completion, self._tokenizer)
+        return StrategyMatcher(self._strategy, self._suffix, self._tokenizer)
 
 
 class StrategyMatcher:
@@ -41,14 +41,14 @@ class StrategyMatcher:
     tokens only, and cannot judge a text.
     """
 
-    def __init__(self, strategy: Any, completion: str, tokenizer: Any) -> None:
+    def __init__(self, strategy: Any, suffix: str, tokenizer: Any) -> None:
         """Start an answer."""
         self.token_ids: list[int] = []
-        self.wants: Edit = Edit()  # the edit that the strategy's `step` requested
+        self.requested: Edit = Edit()  # the edit that the strategy's `step` requested
         self.is_ended_by_eos = False
         self._strategy = strategy
         self._tokenizer = tokenizer
-        self._suffix = _encoded(tokenizer, completion) if completion else []
+        self._suffix = _encoded(tokenizer, suffix) if suffix else []
         self._begin()
 
     def _begin(self) -> None:
@@ -118,7 +118,7 @@ class StrategyMatcher:
             self.token_ids, self.is_ended_by_eos = [], False
             self._begin()
             self.accepts(kept)
-            self.wants = Edit()
+            self.requested = Edit()
 
     @property
     def answer_ids(self) -> list[int]:
@@ -138,11 +138,13 @@ class StrategyMatcher:
         self.token_ids.append(token_id)
         if self._num_answer is not None:
             return
-        wanted = self._strategy.step(self._state, token_id, self._tokenizer)
-        if isinstance(wanted, ForceTokens):
-            self.wants = self.wants.then(wanted.tokens)
-        elif isinstance(wanted, Backtrack):
-            self.wants = Edit(self.wants.n + wanted.n, (*self.wants.tokens, *(wanted.tokens or ())))
+        action = self._strategy.step(self._state, token_id, self._tokenizer)
+        if isinstance(action, ForceTokens):
+            self.requested = self.requested.then(action.tokens)
+        elif isinstance(action, Backtrack):
+            self.requested = Edit(
+                self.requested.n + action.n, (*self.requested.tokens, *(action.tokens or ()))
+            )
         self._note_end(len(self.token_ids))
         if self._num_answer is None and token_id in _end_ids(self._tokenizer):
             self._num_answer, self.is_ended_by_eos = len(self.token_ids) - 1, True
