@@ -177,7 +177,9 @@ def test_concatenated_encodings_decode_to_concatenated_texts(name, first, second
     ids = tokenizer.encode("a" + first)
     both = tokenizer.decode([*ids, *tokenizer.encode(second)])
 
-    if not {*tokenizer.encode(second), *ids} & {tokenizer.hf.unk_token_id, 0}:
+    can_be_encoded = not {*tokenizer.encode(second), *ids} & {tokenizer.hf.unk_token_id, 0}
+    is_stripped = name == "strip_each" and "a" in second  # its decoder removes this letter
+    if can_be_encoded and not is_stripped:
         assert both == tokenizer.decode(ids) + second
 
 
