@@ -11,7 +11,6 @@ from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.decoder import BytesDecoder
 from concordance_inference.engine.plan import PassCost, Sharing
-from concordance_inference.engine.sampling import sampler
 from concordance_inference.generation import Completed, Failed, GenerationRequest, ModCall
 from concordance_sdk import Prefilled, mod
 from concordance_sdk.host import definition_of
@@ -155,19 +154,15 @@ def _is_due(played, request, step):
 @contextmanager
 def _constants(program):
     """Set small constants, so that short texts reach the cases of long ones."""
-    growth, candidates = kv_buffers.GROWTH, getattr(sampler, "_CANDIDATES", None)
+    growth = kv_buffers.GROWTH
     resize_bytes = kv_buffers.resize_bytes
     kv_buffers.GROWTH = program.growth
     if program.resize_bytes:
         kv_buffers.resize_bytes = lambda: program.resize_bytes
-    if program.candidates and candidates:
-        sampler._CANDIDATES = program.candidates
     try:
         yield
     finally:
         kv_buffers.GROWTH, kv_buffers.resize_bytes = growth, resize_bytes
-        if candidates:
-            sampler._CANDIDATES = candidates
 
 
 def _engine(program, world):
@@ -179,6 +174,7 @@ def _engine(program, world):
     config = EngineConfig(
         max_rows=program.max_rows,
         chunk=program.chunk,
+        num_candidates=program.candidates or None,
         kv_bytes=world.kv_bytes,
         prefix_bytes=None if program.prefixes else 0,
     )

@@ -76,7 +76,7 @@ class Program:
     prefixes: bool = True
     per_token: float = 0.05  # cost of a token in a pass, whose fixed cost is 1
     sharing: int | None = None  # rows share no more than this
-    candidates: int | None = None  # sort so many tokens where a row is cut by rank
+    candidates: int | None = None  # highest logits sorted for top-k and top-p
     context: int = 4096
     eos: list[int] = field(default_factory=lambda: [EOS])
     alphabet: str = "bytes"

@@ -187,22 +187,19 @@ def test_sampling_equals_a_step_by_step_loop(sampling):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_sorting_candidates_only_does_not_change_tokens(family, monkeypatch):
+def test_sorting_candidates_only_does_not_change_tokens(family):
     model = model_named(family)
 
-    def answers():
+    def results(**config):
         requests = [
             ask(b"Prompt %d" % i, *mods, max_tokens=30, sampling=MIXED[i], top_logprobs=i % 3)
             for i in range(8)
             for mods in ([meddler(i)] if i % 2 else [],)
         ]
-        ends = [run(make_engine(model), request).end for request in requests]
+        ends = [run(make_engine(model, **config), request).end for request in requests]
         return [end.token_ids if not isinstance(end, Failed) else str(end.error) for end in ends]
 
-    expected = answers()
-    monkeypatch.setattr("concordance_inference.engine.sampling.sampler._CANDIDATES", 6)
-
-    assert answers() == expected
+    assert results(num_candidates=6) == results(num_candidates=TRAITS.vocab_size)
 
 
 @pytest.mark.parametrize("top_p", [0.5, 0.9])
@@ -211,16 +208,16 @@ def test_sorting_candidates_only_does_not_change_tokens(family, monkeypatch):
     [{"presence_penalty": -2.0}, {"repetition_penalty": 0.3}, {"frequency_penalty": 1.0}],
     ids=lambda penalties: next(iter(penalties)),
 )
-def test_a_discarded_draw_is_not_counted_by_penalties(penalties, top_p, monkeypatch):
+def test_a_discarded_draw_is_not_counted_by_penalties(penalties, top_p):
     """If the sorted candidates are too few, the sampled token is discarded and sampled again."""
     model = model_named("llama")
     sampling = SamplingParams(seed=1, temperature=1.0, top_p=top_p, **penalties)
     requests = [ask(b"Prompt %d" % i, max_tokens=40, sampling=sampling) for i in range(3)]
     expected = [run(make_engine(model), request).ids for request in requests]
     for candidates in (2, 8, 16, 100):
-        monkeypatch.setattr("concordance_inference.engine.sampling.sampler._CANDIDATES", candidates)
-        assert run(make_engine(model), requests[0]).ids == expected[0]
-        together = run(make_engine(model), *requests)
+        alone = run(make_engine(model, num_candidates=candidates), requests[0])
+        together = run(make_engine(model, num_candidates=candidates), *requests)
+        assert alone.ids == expected[0]
         assert [output.ids for output in together] == expected
 
 

@@ -15,6 +15,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     chunk: int | None = None  # maximum prompt tokens of one step; `None`: by device
     adaptive_chunks: bool | None = None  # size chunks by measured time; `None`: not in 16 bits
     latency_target_s: float = 0.2  # of a step that prefills while other rows decode, in seconds
+    num_candidates: int | None = None  # logits sorted for top-k and top-p; `None`: by device
     kv_bytes: int | None = None  # of all caches; `None`: unbounded
     prefix_bytes: int | None = None  # of `kv_bytes`, for the prefix cache; `None`: a quarter
 

@@ -64,7 +64,8 @@ class Engine:
         """Create an engine without requests."""
         self._runner = runner
         self.traits = traits  # immutable: may be read from any thread
-        self._batch = BatchState(traits)
+        self._num_candidates = config.num_candidates
+        self._batch = BatchState(traits, num_candidates=config.num_candidates)
         self._logprobs = LogprobQueue()
         self._metrics = Metrics()
         self._admission = Admission(runner, traits, config, self._metrics)
@@ -140,7 +141,8 @@ class Engine:
         computed before is used again.
         """
         rows = self._batch.rows
-        self._batch, self._logprobs = BatchState(self.traits), LogprobQueue()
+        self._batch = BatchState(self.traits, num_candidates=self._num_candidates)
+        self._logprobs = LogprobQueue()
         self._runner.reset()
         self._admission.fail_all(error)
         for row in rows:

@@ -208,13 +208,10 @@ def test_the_only_token_left_is_drawn_whatever_its_noise():
     assert set(sample(mx.array([logits] * 502), [SamplingParams()] * 502, keys)) == {17}
 
 
-def test_too_few_candidates_are_reported_and_sorting_all_resolves_it(monkeypatch):
-    # A GPU sorts every row whole.
-    monkeypatch.setattr("concordance_inference.engine.model.device.runs_on_gpu", lambda: False)
-    monkeypatch.setattr("concordance_inference.engine.sampling.sampler._CANDIDATES", 2)
+def test_too_few_candidates_are_reported_and_sorting_all_resolves_it():
     params = [SamplingParams(top_p=0.99), SamplingParams(top_p=0.6), SamplingParams()]
     logits = mx.array([LOGITS] * 3)
-    sampler = Sampler(params)
+    sampler = Sampler(params, num_candidates=2)
 
     assert sampler.sample(logits, range(3), [THREE] * 3).tolist() == [TOO_FEW, 3, 3]
     assert sampler.sample(logits, range(3), [THREE] * 3, whole=[0]).tolist() == [3, 3, 3]

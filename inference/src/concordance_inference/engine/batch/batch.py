@@ -20,7 +20,12 @@ class BatchState:
     """
 
     def __init__(
-        self, traits: ModelTraits, rows: Sequence[Row] = (), sampled: SampledTokens | None = None
+        self,
+        traits: ModelTraits,
+        rows: Sequence[Row] = (),
+        sampled: SampledTokens | None = None,
+        *,
+        num_candidates: int | None = None,
     ) -> None:
         """Create a batch.
 
@@ -28,19 +33,21 @@ class BatchState:
             traits: The model's.
             rows: The rows, in order.
             sampled: The tokens that the last step sampled for them.
+            num_candidates: Of the sampler.
         """
         self.rows = list(rows)
         self.sampled = sampled
         self._traits = traits
         params = [row.request.sampling for row in rows]
-        self.sampler = Sampler(params, exempt=traits.format_ids)
+        self._num_candidates = num_candidates
+        self.sampler = Sampler(params, traits.format_ids, num_candidates)
         self._penalties = Penalties(params, exempt=traits.control_ids)
 
     def changed(self, keep: Sequence[int], new: Sequence[Row]) -> "BatchState":
         """Return the batch of the rows `keep`, in this order, followed by new rows."""
         rows = [*(self.rows[i] for i in keep), *new]
         sampled = self.sampled.regrouped(keep, len(new)) if self.sampled and keep else None
-        return BatchState(self._traits, rows, sampled)
+        return BatchState(self._traits, rows, sampled, num_candidates=self._num_candidates)
 
     def penalized(self, logits: mx.array, rows: Sequence[int]) -> mx.array:
         """Apply the logit bias and penalties of each request to the model's logits.

@@ -10,6 +10,9 @@ from mlx.utils import tree_flatten
 _CHUNK_ON_GPU = 2048
 _CHUNK_ON_CPU = 256
 
+#: Highest logits that are sorted for top-k and top-p: nearly always enough.
+_CANDIDATES_ON_CPU = 1024
+
 #: Bytes of the caches that are resized in one step while rows decode. A CPU takes some 15 ms for
 #: this many bytes when it writes to memory for the first time.
 _RESIZE_BYTES_ON_GPU = 1 << 30
@@ -24,6 +27,14 @@ def runs_on_gpu() -> bool:
 def default_chunk() -> int:
     """Return the maximum number of prompt tokens that one step prefills."""
     return _CHUNK_ON_GPU if runs_on_gpu() else _CHUNK_ON_CPU
+
+
+def default_candidates() -> int | None:
+    """Return how many of the highest logits to sort for top-k and top-p; `None` for all.
+
+    A GPU selects candidates by a sort of all logits, so that there is nothing to gain.
+    """
+    return None if runs_on_gpu() else _CANDIDATES_ON_CPU
 
 
 def resize_bytes() -> int:

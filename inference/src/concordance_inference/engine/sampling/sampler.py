@@ -29,9 +29,6 @@ _ALL = 2**31 - 1
 #: logit of 10, is as large as the noise. Dividing by a smaller number could overflow float32.
 MIN_TEMPERATURE = 1e-6
 
-#: Highest logits that are sorted for top-k and top-p on a CPU: nearly always enough.
-_CANDIDATES = 1024
-
 
 class Sampler:
     """Samples for the rows of a batch, each with its own parameters.
@@ -40,15 +37,22 @@ class Sampler:
     top-p are sorted.
     """
 
-    def __init__(self, params: Sequence[SamplingParams], exempt: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        params: Sequence[SamplingParams],
+        exempt: Collection[int] = (),
+        num_candidates: int | None = None,
+    ) -> None:
         """Lay out the rows' parameters.
 
         Args:
             params: One for each row of the batch.
             exempt: Tokens that XTC never drops.
+            num_candidates: Highest logits to sort for top-k and top-p; `None`: by device.
         """
         self._params = list(params)
         self._exempt = list(exempt)
+        self._num_candidates = num_candidates
 
     @property
     def is_greedy(self) -> bool:
@@ -75,8 +79,9 @@ class Sampler:
         logit and its Gumbel noise (see `noise`). Of equal sums, and of equal logits of a greedy
         row, the lowest token id wins.
 
-        For top-k and top-p, a CPU sorts the highest logits only. If they turn out to be too few,
-        which is rare, the token is `TOO_FEW`: sample the row again as one of `whole`.
+        For top-k and top-p, only the `num_candidates` highest logits are sorted. If they turn out
+        to be too few, which is rare, the token is `TOO_FEW`: sample the row again as one of
+        `whole`.
 
         Args:
             logits: (n, vocab) float32
@@ -99,7 +104,11 @@ class Sampler:
             return best
         scaled = _scaled(take_rows(logits, drawn), [own_or_given[i] for i in drawn])
         chosen = [params[i] for i in drawn]
-        kept, is_certain = _filtered(scaled, chosen, [rows[i] in whole for i in drawn])
+        few = self._num_candidates or device.default_candidates()
+        if few is not None and few >= logits.shape[-1]:
+            few = None
+        candidates = [None if rows[i] in whole else few for i in drawn]
+        kept, is_certain = _filtered(scaled, chosen, candidates)
         if xtc_draws:
             kept = self._by_xtc(kept, chosen, [xtc_draws[i] for i in drawn])
         token_ids = _drawn(kept, [keys[i] for i in drawn])
@@ -119,9 +128,14 @@ class Sampler:
 
 
 def _filtered(
-    scaled: mx.array, params: Sequence[SamplingParams], is_whole: Sequence[bool]
+    scaled: mx.array, params: Sequence[SamplingParams], candidates: Sequence[int | None]
 ) -> tuple[mx.array, mx.array | None]:
     """Apply top-k, top-p and min-p to logits whose largest is 0.
+
+    Args:
+        scaled: (rows, vocab) float32
+        params: One for each row.
+        candidates: Highest logits to sort of each row; `None`: all.
 
     Returns:
         (rows, vocab) float32, and (rows,) bool: which rows are certain; `None` if all are.
@@ -130,7 +144,7 @@ def _filtered(
     if not rows:
         return scaled, None
     floor, is_certain = _floor(
-        take_rows(scaled, rows), [params[i] for i in rows], [is_whole[i] for i in rows]
+        take_rows(scaled, rows), [params[i] for i in rows], [candidates[i] for i in rows]
     )
     kept = apply_rows(scaled, rows, lambda s: above(s, floor))
     if is_certain is None:
@@ -139,24 +153,19 @@ def _filtered(
 
 
 def _floor(
-    scaled: mx.array, params: Sequence[SamplingParams], is_whole: Sequence[bool]
+    scaled: mx.array, params: Sequence[SamplingParams], candidates: Sequence[int | None]
 ) -> tuple[mx.array, mx.array | None]:
     """Return the least logit that top-k, top-p and min-p keep in each row.
 
-    Rows are handled in two groups: those with few sorted candidates, and those of `whole`.
+    Rows with equal numbers of candidates are sorted together: at most two groups.
 
     Returns:
         (rows, 1) float32, and (rows,) bool: which rows are certain; `None` if all are.
     """
     floor = mx.array([min_p_floor(p.min_p) for p in params])[:, None]
     is_certain: mx.array | None = None
-    few = None if device.runs_on_gpu() else _CANDIDATES
-    for num_candidates in {few, None}:
-        rows = [
-            i
-            for i, p in enumerate(params)
-            if _ranks(p) and num_candidates == (None if is_whole[i] else few)
-        ]
+    for num_candidates in {*candidates}:
+        rows = [i for i, p in enumerate(params) if _ranks(p) and candidates[i] == num_candidates]
         if not rows:
             continue
         by_rank, certain = rank_floor(
