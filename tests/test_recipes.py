@@ -187,11 +187,15 @@ class Copy:
         target.write_text(text)
 
     def import_line(self, path, line):
-        """Insert an import before the first one of its package that sorts after it."""
+        """Insert an import after the last one of its package that sorts before it."""
         package = line.rpartition(".")[0]
-        lines = (self.root / path).read_text().splitlines(keepends=True)
-        later = (each for each in lines if each.startswith(package) and each > line)
-        self.before_line(path, next(later), line)
+        target = self.root / path
+        earlier = max(
+            each
+            for each in target.read_text().splitlines(keepends=True)
+            if each.startswith(package) and each < line and each.rstrip()[-1] != "("
+        )
+        self.replace(path, f"\n{earlier}", f"\n{earlier}{line}")
 
     def replace(self, path, old, new):
         target = self.root / path
