@@ -185,7 +185,7 @@ class FlowQuestion(_AnyQuestion[Any], Generic[TState]):
         try:
             known: Any = self.auto_answer_fn(state)
         except Exception:
-            logger.info("the auto-answer of %r failed; the model is asked", self, exc_info=True)
+            logger.info("the auto-answer of %r failed; the question is asked", self, exc_info=True)
             return None
         return known.strip() or None if isinstance(known, str) else None
 

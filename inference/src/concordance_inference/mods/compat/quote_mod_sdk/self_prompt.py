@@ -76,7 +76,9 @@ class SelfPrompt:
         self._argmax = argmax_sampling
         self._mask_value = float(mask_value)
         self._positions = Positions()
-        self._asked: PerRequest[_Asked] = PerRequest(lambda _: _Asked(self._strategy))
+        self._requests: PerRequest[_RequestState] = PerRequest(
+            lambda _: _RequestState(self._strategy)
+        )
 
     @property
     def _states(self) -> "_States":
@@ -157,10 +159,10 @@ class SelfPrompt:
 
     def answer_tokens(self, request_id: str) -> list[int] | None:
         """Return the token ids of a request's answer; `None` before it is complete."""
-        asked, run = self._asked.get(request_id), self._run_of(request_id)
-        if asked is None or run is None or not run.is_settled:
+        state, run = self._requests.get(request_id), self._run_of(request_id)
+        if state is None or run is None or not run.is_settled:
             return None
-        return list(asked.tokenizer.encode(run.text, add_special_tokens=False))
+        return list(state.tokenizer.encode(run.text, add_special_tokens=False))
 
     def refresh_responses(
         self,
@@ -180,21 +182,21 @@ class SelfPrompt:
         if request_id is None:
             self._strategy = _with_choices(self._strategy, choices, idx)
         else:
-            asked = self._asked[request_id]
-            asked.strategy, asked.run = _with_choices(asked.strategy, choices, idx), None
+            state = self._requests[request_id]
+            state.strategy, state.run = _with_choices(state.strategy, choices, idx), None
 
     def _run_of(self, request_id: str) -> OlderRun | None:
-        asked = self._asked.get(request_id)
-        return asked.run if asked else None
+        state = self._requests.get(request_id)
+        return state.run if state else None
 
     def _running(self, request_id: str, tokenizer: Any) -> OlderRun:
-        asked = self._asked[request_id]
-        if asked.run is None:
-            asked.run, asked.tokenizer = self.start(tokenizer, asked.strategy), tokenizer
-        return asked.run
+        state = self._requests[request_id]
+        if state.run is None:
+            state.run, state.tokenizer = self.start(tokenizer, state.strategy), tokenizer
+        return state.run
 
 
-class _Asked:
+class _RequestState:
     """The state of a self-prompt in one request."""
 
     def __init__(self, strategy: Any) -> None:
