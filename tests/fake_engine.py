@@ -59,7 +59,7 @@ class FakeEngine:
 
 
 class FakeChat:
-    """Renders the last message to its bytes; 'too long' to as many tokens as the context has."""
+    """Renders the last message to its bytes; 'too long' fills the context."""
 
     options = frozenset({"enable_thinking"})
 

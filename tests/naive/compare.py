@@ -172,7 +172,7 @@ class _Compared:
             "prompt tokens": (end.prompt_tokens, expected.prompt_tokens),
             "completion tokens": (end.completion_tokens, len(expected.ids)),
             "forced tokens": (end.forced_tokens, expected.forced_tokens),
-            "taken back tokens": (end.backtracked_tokens, expected.backtracked_tokens),
+            "backtracked tokens": (end.backtracked_tokens, expected.backtracked_tokens),
             "tool calls": (
                 [call.function.name for call in end.tool_calls],
                 [call["name"] for call in expected.tools],
@@ -196,17 +196,17 @@ class _Compared:
 
     def logprobs(self):
         """Describe how log-probabilities differ."""
-        end, wanted = self.one.end, self.one.request.top_logprobs
+        end, num_top = self.one.end, self.one.request.top_logprobs
         if isinstance(end, Failed):
             return None
-        num_expected = 0 if wanted is None else self.expected.num_logprobs
+        num_expected = 0 if num_top is None else self.expected.num_logprobs
         if len(end.logprobs) != num_expected:
             return f"{len(end.logprobs)} log-probabilities, expected {num_expected}"
         for i, entry in enumerate(end.logprobs):
             row = self.expected.logprobs(i)
-            if entry.token_id != self.expected.ids[i] or len(entry.top) != wanted:
+            if entry.token_id != self.expected.ids[i] or len(entry.top) != num_top:
                 return f"log-probability {i} is {entry}"
-            best = np.sort(row)[::-1][:wanted]
+            best = np.sort(row)[::-1][:num_top]
             pairs = [
                 (entry.logprob, row[entry.token_id]),
                 *((logprob, row[token_id]) for token_id, logprob in entry.top),
@@ -223,7 +223,7 @@ class _Compared:
         request, updates, end = self.one.request, self.one.updates, self.one.end
         deltas = [update for update in updates if isinstance(update, TextDelta)]
         if not request.stream and deltas:
-            return "text was streamed that was not asked for"
+            return "text was streamed without a request for it"
         shown = ""
         for delta in deltas:
             shown = shown[: len(shown) - delta.retracted] + delta.text

@@ -24,8 +24,8 @@ _WINDOWS = {
 #: Families with a vocabulary of more tokens than the sampler sorts where a row is cut by rank.
 _WIDE = {"llama": 3001, "mamba": 2600}
 
-#: Names of models: a family, and behind a slash the size of its window if it is not the default,
-#: or behind a plus the size of its vocabulary.
+#: Names of models: a family, then a slash and the size of its window if it is not the default, or a
+#: plus and the size of its vocabulary.
 MODELS = (
     *_FIELDS,
     "gemma3n",
@@ -99,26 +99,26 @@ class Oracle:
     """
 
     def __init__(self, name, *, strict=False):
-        """Take a model's name; `strict` reads every list anew and uses the last position only."""
+        """Name a model; `strict` runs a pass for each list and uses its last position only."""
         self._model, self._make_caches = model_named(name), _caches_of(name)
         self._strict = strict
         self._rows = {}
         self.num_passes = 0
 
     def read(self, ids):
-        """Run a list of tokens and remember the logits behind each of its beginnings."""
+        """Run a list of tokens and keep the logits that follow each of its prefixes."""
         rows = _logits(self._model, ids, self._make_caches())
         self.num_passes += 1
         for i in [len(ids)] if self._strict else range(1, len(ids) + 1):
             self._rows.setdefault(tuple(ids[:i]), rows[i - 1])
 
     def hint(self, ids):
-        """Read a list that is likely to be asked for."""
+        """Run a list in advance whose logits are probably needed."""
         if not self._strict and ids and tuple(ids) not in self._rows:
             self.read(ids)
 
     def __call__(self, ids):
-        """The logits behind a list of tokens.  (vocab,) float32"""
+        """Return the logits that follow a list of tokens.  (vocab,) float32"""
         key = tuple(ids)
         if key not in self._rows:
             self.read(key)

@@ -37,8 +37,8 @@ class Mod:
     on: list[str]
     rules: list[Rule]
     max_backtrack: int | None = 32
-    reads: bool = False  # looks at every row of logits
-    contains: list["Mod"] = field(default_factory=list)  # other mods, which act behind it
+    reads: bool = False  # every row of logits
+    contains: list["Mod"] = field(default_factory=list)  # other mods, which act after it
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Request:
     at: int = 0  # the step before which it is submitted
     after: int | None = None  # submitted when this request has ended
     goes_on: bool = False  # its prompt begins with all tokens of that request
-    cancel: int | None = None  # cancelled so many steps after it was submitted
+    cancel: int | None = None  # cancelled this many steps after submission
     salt: str = ""
 
 
@@ -142,7 +142,7 @@ def random_program(dice, model):
     )
     if wide.memory:
         wide.context = 200  # or requests without `max_tokens` are as long as memory allows
-    habit = dice.choice([None] * 6 + [_share_beginnings, _force_beside_others, _go_and_come])
+    habit = dice.choice([None] * 6 + [_share_prefixes, _force_beside_others, _go_and_come])
     if habit:
         habit(dice, wide, edges)
         return wide
@@ -152,7 +152,7 @@ def random_program(dice, model):
     return wide
 
 
-def _share_beginnings(dice, program, edges):
+def _share_prefixes(dice, program, edges):
     """Consecutive prompts of equal length that differ in their last tokens."""
     program.prefixes, program.context, program.memory = True, 4096, None
     length = max(20, _length(dice, edges, 70))
@@ -312,7 +312,7 @@ def sampling_params(request):
 def _random_mod(dice, request, edges, depth=0):
     rules = [_rule(dice, request, edges) for _ in range(dice.choice([0, 1, 1, 2, 3]))]
     also = [event for event in EVENTS if dice.random() < 0.3]
-    also += ["Prefilled" for rule in rules if rule.when == ["full"]]  # which tells the budget
+    also += ["Prefilled" for rule in rules if rule.when == ["full"]]  # whose event has the budget
     on = [event for event in EVENTS if event in also or any(rule.on == event for rule in rules)]
     return Mod(
         on=on or ["Added"],

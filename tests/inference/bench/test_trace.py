@@ -16,7 +16,7 @@ def trace_of(*steps):
 
 
 def test_the_device_is_busy_if_a_pass_outlasts_the_mods():
-    # launched, waited, told, done: the mods run for 2 s, and the device until 13
+    # launched, waited, dispatched, done: the mods run for 2 s, and the device until 13
     assert trace_of((1, 5, 7, 13), (8, 13, 14, 15)).busy_share() == 1
 
 
@@ -35,7 +35,7 @@ def test_a_trace_waits_for_the_device_once_mods_have_run(monkeypatch):
         trace(phase)
     (step,) = trace.steps
 
-    assert step.launched <= step.waited <= step.told <= step.done - 0.01
+    assert step.launched <= step.waited <= step.dispatched <= step.done - 0.01
     assert trace.busy_share() == 1
 
 

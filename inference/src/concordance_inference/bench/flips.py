@@ -162,8 +162,8 @@ def _logits(
             for row, (length, (_, text)) in enumerate(zip(lengths, texts, strict=True))
         )
         pass_ = Pass(0, tuple(length + i for length in lengths), reads)
-        (scored,) = runner.forward(StepPlan((pass_,)), None)
-        found.append(tuple(np.array(scored.logits)))
+        (result,) = runner.forward(StepPlan((pass_,)), None)
+        found.append(tuple(np.array(result.logits)))
     return found
 
 

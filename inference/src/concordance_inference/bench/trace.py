@@ -19,7 +19,7 @@ class TracedStep(Struct, frozen=True):
 
     launched: float  # the forward pass is queued on the device
     waited: float  # the previous step is done: the device starts this pass
-    told: float  # the mods have handled the tokens of the previous step
+    dispatched: float  # the mods have handled the tokens of the previous step
     done: float  # the device is idle
 
 
@@ -40,8 +40,8 @@ class PhaseTrace:
         self._stamps[phase] = time.perf_counter()
         if phase is Phase.DISPATCHED:
             mx.synchronize()
-            launched, waited, told = (self._stamps[p] for p in Phase)
-            self.steps.append(TracedStep(launched, waited, told, time.perf_counter()))
+            launched, waited, dispatched = (self._stamps[p] for p in Phase)
+            self.steps.append(TracedStep(launched, waited, dispatched, time.perf_counter()))
 
     def busy_share(self) -> float:
         """Return the share of the mods' time during which the device was certainly busy.
@@ -49,8 +49,8 @@ class PhaseTrace:
         A pass that is launched before the mods start and is still running when they end keeps the
         device busy all that time.
         """
-        mod_s = [step.told - step.waited for step in self.steps]
-        left_s = [step.done - step.told for step in self.steps]
+        mod_s = [step.dispatched - step.waited for step in self.steps]
+        left_s = [step.done - step.dispatched for step in self.steps]
         covered = sum(t for t, left in zip(mod_s, left_s, strict=True) if left > _CLEAR_S)
         return covered / max(sum(mod_s), 1e-9)
 
@@ -65,7 +65,7 @@ def _events(steps: Sequence[TracedStep]) -> list[dict[str, object]]:
         for step in steps
         for event in (
             _span("host waits", "host", step.launched, step.waited),
-            _span("mods run", "host", step.waited, step.told),
+            _span("mods run", "host", step.waited, step.dispatched),
             _span("forward pass", "device", step.waited, step.done),
         )
     ]

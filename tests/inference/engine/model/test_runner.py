@@ -25,8 +25,8 @@ def test_the_passes_of_a_step_write_into_the_caches_and_not_into_copies():
         lengths = [20 + step] * 7 + [40 + 16 * step]
         before = mx.get_active_memory()
         mx.reset_peak_memory()
-        scored = runner.forward(plan_of(16, lengths), None)
-        mx.eval(scored[0].logits, runner.cache.arrays())
+        results = runner.forward(plan_of(16, lengths), None)
+        mx.eval(results[0].logits, runner.cache.arrays())
         grown = mx.get_peak_memory() - before
     layer_bytes = runner.cache.num_bytes / len(runner.cache.arrays())
 
@@ -83,8 +83,8 @@ def test_overlapping_chunks_leave_the_same_caches(family):
         for size in sizes:
             end = start + size
             read = RowRead(0, start, size, tuple(prompt[start:end]), int(end == len(prompt)))
-            scored = runner.forward(StepPlan((Pass(0, (start,), (read,)),)), None)
+            results = runner.forward(StepPlan((Pass(0, (start,), (read,)),)), None)
             start = end
-        logits.append(np.array(scored[0].logits))
+        logits.append(np.array(results[0].logits))
 
     assert np.allclose(*logits, atol=2e-2)

@@ -1,4 +1,4 @@
-"""The logits after the actions of mods, for all rows at once."""
+"""The logits after the actions of mods, for all rows together."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -22,17 +22,17 @@ def few(request, monkeypatch):
     monkeypatch.setattr(adjustments, "_FEW", request.param)
 
 
-def scores(by_row, rows=3):
+def logits_after(by_row, rows=3):
     logits = mx.array([[float(i) for i in range(VOCAB)]] * rows)
     return np.array(apply_actions(logits, [by_row.get(i, []) for i in range(rows)])).tolist()
 
 
 def one(*actions):
-    return scores({0: [AdjustedLogits(**fields) for fields in actions]}, rows=1)[0]
+    return logits_after({0: [AdjustedLogits(**fields) for fields in actions]}, rows=1)[0]
 
 
 def left(row):
-    return [i for i, score in enumerate(row) if score > NONE]
+    return [i for i, logit in enumerate(row) if logit > NONE]
 
 
 def test_each_kind_of_adjustment():
@@ -64,7 +64,7 @@ def test_a_row_of_a_mods_own_cancels_earlier_actions_only():
 
 
 def test_rows_without_actions_do_not_change():
-    changed = scores({1: [AdjustedLogits(allow=(4,))]})
+    changed = logits_after({1: [AdjustedLogits(allow=(4,))]})
 
     assert changed[0] == changed[2] == [float(i) for i in range(VOCAB)]
     assert left(changed[1]) == [4]
@@ -135,10 +135,10 @@ def step_by_step(row, actions):
     for action in actions:
         if action.logits is not None:
             row = action.logits.tolist()
-        row = [score + (action.bias or {}).get(i, 0) for i, score in enumerate(row)]
+        row = [logit + (action.bias or {}).get(i, 0) for i, logit in enumerate(row)]
         if action.allow is not None:
-            row = [score if i in action.allow else NONE for i, score in enumerate(row)]
-        row = [NONE if i in (action.ban or ()) else score for i, score in enumerate(row)]
+            row = [logit if i in action.allow else NONE for i, logit in enumerate(row)]
+        row = [NONE if i in (action.ban or ()) else logit for i, logit in enumerate(row)]
         if action.mask is not None:
             bits = action.mask
             row = [s if bits[i // 8] >> i % 8 & 1 else NONE for i, s in enumerate(row)]
@@ -151,4 +151,4 @@ def test_applying_all_rows_together_equals_one_change_at_a_time(by_row):
     plain = [float(i) for i in range(VOCAB)]
     expected = [step_by_step(plain, by_row.get(i, [])) for i in range(4)]
 
-    assert scores(by_row, rows=4) == expected
+    assert logits_after(by_row, rows=4) == expected

@@ -17,7 +17,7 @@ LOGITS = [math.log(p) for p in PROBS]
 
 def left(cut):
     """Return the tokens of each row that are kept."""
-    return [[i for i, score in enumerate(row) if score > -math.inf] for row in cut.tolist()]
+    return [[i for i, logit in enumerate(row) if logit > -math.inf] for row in cut.tolist()]
 
 
 def cut(rows, top_k, top_p, num_candidates=None):
@@ -89,7 +89,7 @@ def test_the_most_probable_token_of_any_row_is_kept():
         (99, 0.75, 2, False),
         (99, 0.75, 3, True),
         (2, 0.99, 2, True),  # top-k decides: tokens after the candidates do not matter
-        (3, 0.99, 2, True),  # as many candidates as are kept by number
+        (3, 0.99, 2, True),  # top-k tokens are always candidates
         (99, 1.0, 2, False),
     ],
 )

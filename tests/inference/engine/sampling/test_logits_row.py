@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
-def row(*scores):
-    return LogitsRow(mx.array([[9.0] * len(scores), [float(s) for s in scores]]), 1)
+def row(*logits):
+    return LogitsRow(mx.array([[9.0] * len(logits), [float(s) for s in logits]]), 1)
 
 
-def adjusted(*scores, **fields):
-    return row(*scores).adjusted(AdjustedLogits(**fields))
+def adjusted(*logits, **fields):
+    return row(*logits).adjusted(AdjustedLogits(**fields))
 
 
 def test_ways_to_read_a_row():
@@ -43,11 +43,11 @@ def test_an_index_outside_the_vocabulary_raises_index_error(key):
 
 
 def test_entropy_is_that_of_the_softmax():
-    scores = np.array([0.5, 3.0, -1.0, 2.0])
-    probs = np.exp(scores) / np.exp(scores).sum()
+    logits = np.array([0.5, 3.0, -1.0, 2.0])
+    probs = np.exp(logits) / np.exp(logits).sum()
 
-    assert row(*scores).entropy() == pytest.approx(-(probs * np.log(probs)).sum(), abs=1e-5)
-    assert adjusted(*scores, allow=(2,)).entropy() == 0
+    assert row(*logits).entropy() == pytest.approx(-(probs * np.log(probs)).sum(), abs=1e-5)
+    assert adjusted(*logits, allow=(2,)).entropy() == 0
 
 
 def test_margin_is_the_highest_logit_minus_the_kth_highest():
@@ -59,7 +59,7 @@ def test_margin_is_the_highest_logit_minus_the_kth_highest():
         r.margin(0)
 
 
-@pytest.mark.parametrize("of", [row, lambda *scores: ScriptedLogits(scores)])
+@pytest.mark.parametrize("of", [row, lambda *logits: ScriptedLogits(logits)])
 def test_a_negative_k_raises_value_error(of):
     assert of(1.0, 3.0, 2.0).top_k(0) == []
     with pytest.raises(ValueError, match="k=-1 is negative"):

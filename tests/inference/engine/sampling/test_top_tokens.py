@@ -15,7 +15,7 @@ from launches import launches
 
 VOCAB = 151_936
 
-#: Up to so many float32 values, mlx sorts a row in one kernel on a GPU.
+#: float32 values up to which mlx sorts a row in one kernel on a GPU.
 ONE_KERNEL = 4096
 
 

@@ -47,12 +47,12 @@ def _filled(subject: Subject) -> ModelRunner:
     runner = ModelRunner(subject.model, subject.profile)
     runner.cache.rebuild((), _DECODING + 1)
     rows = [RowDemand(0, subject.prompt(_CACHED, seed)) for seed in range(_DECODING + 1)]
-    for scored in runner.forward(plan_step(rows, chunk=512), None):
-        mx.eval(scored.logits)
+    for result in runner.forward(plan_step(rows, chunk=512), None):
+        mx.eval(result.logits)
     return runner
 
 
 def _milliseconds(runner: ModelRunner, plan: StepPlan) -> float:
     start = time.perf_counter()
-    mx.eval([scored.logits for scored in runner.forward(plan, None)])
+    mx.eval([result.logits for result in runner.forward(plan, None)])
     return 1e3 * (time.perf_counter() - start)

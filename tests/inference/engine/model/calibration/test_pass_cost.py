@@ -22,7 +22,7 @@ class Clock:
     def perf_counter(self):
         return self.now
 
-    def __call__(self, tokens, layers, wanted):
+    def __call__(self, tokens, layers, positions):
         num_rows, num_tokens = tokens.shape
         self.num_passes += 1
         self.now += self.cost.of(num_rows, num_tokens, self.length + num_tokens)

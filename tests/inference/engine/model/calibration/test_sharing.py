@@ -112,7 +112,7 @@ def test_a_model_that_differs_without_a_cache_is_compared_with_one():
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_positions_after_a_rows_length_are_noise_in_a_trial(seed):
-    """gemma2 masks its heads instead of its rows if these are equally many.
+    """gemma2 masks its heads instead of its rows if their numbers are equal.
 
     In new buffers it would see zeros, and with seed 2 hardly say something else.
     """
@@ -152,7 +152,7 @@ def test_a_model_with_nan_logits_runs_row_by_row_so_that_each_request_fails_alon
 
 
 class Raises(llama.Model):
-    """Raises when so many rows share a pass."""
+    """Raises when `num_rows` rows share a pass."""
 
     num_rows = 2
     error = TypeError("arange(): incompatible function arguments.\nInvoked with: ...")
