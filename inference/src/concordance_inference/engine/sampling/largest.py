@@ -11,7 +11,7 @@ _BLOCK = 32
 _MANY = 2**17
 
 
-def argmax(logits: mx.array) -> mx.array:
+def argmax(logits: mx.array, *, block_size: int = _BLOCK, min_size: int = _MANY) -> mx.array:
     """Return the token id of the largest logit of each row, the lowest of equal ones.
 
     On a CPU, mlx's argmax compares one number at a time, but its max uses SIMD instructions. It
@@ -24,14 +24,16 @@ def argmax(logits: mx.array) -> mx.array:
 
     Args:
         logits: (rows, vocab) float32
+        block_size: Consecutive logits whose maximum is computed first.
+        min_size: Use blocks from this many logits on, of all rows together.
 
     Returns:
         (rows, 1) uint32
     """
     rows, vocab_size = logits.shape
-    if device.runs_on_gpu() or vocab_size % _BLOCK or logits.size < _MANY:
+    if device.runs_on_gpu() or vocab_size % block_size or logits.size < min_size:
         return mx.argmax(logits, axis=-1, keepdims=True)
-    blocks = logits.reshape(rows, -1, _BLOCK)
+    blocks = logits.reshape(rows, -1, block_size)
     block = mx.argmax(blocks.max(axis=-1), axis=-1, keepdims=True)  # (rows, 1)
-    found = mx.take_along_axis(blocks, block[:, :, None], axis=1)  # (rows, 1, _BLOCK)
-    return block * _BLOCK + mx.argmax(found, axis=-1)
+    found = mx.take_along_axis(blocks, block[:, :, None], axis=1)  # (rows, 1, block_size)
+    return block * block_size + mx.argmax(found, axis=-1)
