@@ -8,7 +8,7 @@ from concordance_inference.bench import drive, suite
 from concordance_inference.bench.cases import conversation, decode, edits, latency, memory, mods
 from concordance_inference.bench.figures import measured
 from concordance_inference.cli import bench as command
-from concordance_inference.models.options import ModelOptions
+from concordance_inference.cli.options import Bench
 from concordance_sdk.registry import registry
 
 
@@ -69,18 +69,7 @@ def test_groups_without_a_model_load_none(monkeypatch):
     monkeypatch.setitem(suite.MODEL_FREE, "start", lambda: iter([measured("x", "", "ms", 1.0)]))
     monkeypatch.setattr(command, "_subjects", lambda *_, **__: pytest.fail("loads a model"))
 
-    command.run(
-        None,
-        options=ModelOptions(),
-        only=["start"],
-        rounds=1,
-        tokens=1,
-        quick=True,
-        json=None,
-        plot=False,
-        trace=None,
-        profile=False,
-    )
+    command.run(Bench(only=["start"], quick=True))
 
 
 def test_backtracking_at_long_contexts_is_compared_with_a_short_one(subject, effort):
