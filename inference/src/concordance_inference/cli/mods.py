@@ -109,7 +109,7 @@ def list_(url: str) -> None:
             entry["id"],
             entry["source"],
             entry["version"],
-            ", ".join(entry["events"]),
+            ", ".join([*entry["events"], *(["of parts"] if entry["has_parts"] else [])]),
             ", ".join(names),
             entry["description"],
         )

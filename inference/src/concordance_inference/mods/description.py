@@ -28,6 +28,7 @@ def description_of(definition: ModDefinition, about: Mapping[str, Any]) -> msgsp
         **about,
         "description": _clean(definition.doc.partition("\n")[0]),
         "events": [event.__name__ for event in definition.handlers],
+        "has_parts": definition.has_parts,  # which handle events, too
         "max_backtrack": definition.max_backtrack,
     }
     struct = definition.parameters
