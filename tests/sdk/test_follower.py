@@ -200,6 +200,37 @@ def test_what_is_no_list_of_parts_is_refused(returned, words):
         play(Made, script="")
 
 
+def test_the_same_part_twice_is_refused():
+    @mod(name="made")
+    class Made:
+        def parts(self):
+            return [Log([]), *[Holding(1)] * 2]
+
+    with pytest.raises(ModDefinitionError, match=r"'made'.*Holding.* twice"):
+        play(Made, script="")
+
+
+def test_a_class_in_place_of_a_part_is_refused():
+    @mod(name="made")
+    class Made:
+        def parts(self):
+            return [Log]
+
+    with pytest.raises(ModDefinitionError, match="'made'.*returned the class Log"):
+        play(Made, script="")
+
+
+def test_an_error_of_a_generator_of_parts_is_the_mods():
+    @mod(name="made")
+    class Made:
+        def parts(self):
+            yield Log([])
+            raise ValueError("kaput")
+
+    with pytest.raises(ModRaisedError, match=r"'made' raised ValueError at parts .*kaput"):
+        play(Made, script="")
+
+
 def test_a_method_parts_that_takes_arguments_is_refused():
     class Made:
         def parts(self, tokenizer): ...
@@ -315,6 +346,31 @@ def test_a_max_backtrack_of_a_request_that_is_no_count_is_refused(count):
 
     with pytest.raises(ModDefinitionError, match="'made'.*max_backtrack is a number of tokens"):
         instance(Made)
+
+
+@pytest.mark.parametrize("count", [-1, "3", True, 2.5])
+def test_a_max_backtrack_of_a_part_that_is_no_count_is_refused(count):
+    with pytest.raises(ModDefinitionError, match="'made'.*Holding.*max_backtrack is a number of"):
+        instance(made_of(lambda: Holding(count)))
+
+
+def test_an_attribute_error_in_the_property_max_backtrack_is_raised():
+    class Part(Holding):
+        @property
+        def max_backtrack(self):
+            return self.missing
+
+    @mod(name="made")
+    class Made:
+        @property
+        def max_backtrack(self):
+            return self.missing
+
+        def added(self, event, actions): ...
+
+    for broken in (Made, made_of(lambda: Part(1))):
+        with pytest.raises(ModRaisedError, match=r"'made' raised AttributeError at max_backtrack"):
+            instance(broken)
 
 
 def test_a_parameter_named_max_backtrack_is_only_a_parameter():

@@ -45,6 +45,21 @@ def test_parameters_are_set_before_init_runs():
     assert play(Say, script="", parameters={"words": "ab", "times": 2}).text == "abab"
 
 
+def test_requests_do_not_share_a_list_parameter():
+    @mod
+    class Collect:
+        seen: list[int]
+
+        def added(self, event, actions):
+            self.seen.append(event.step)
+            return actions.emit_error("shared") if len(self.seen) > 1 else None
+
+    used = use(Collect, seen=[])
+
+    assert [play(used, script="a", max_tokens=1).text for _ in "ab"] == ["a", "a"]
+    assert used.parameters == {"seen": []}
+
+
 def test_default_parameter_is_used():
     assert play(Say, script="", parameters={"words": "ab"}).text == "ab"
 

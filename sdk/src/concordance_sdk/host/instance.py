@@ -1,5 +1,7 @@
 """Instances of mods: a mod at work for one request, as `ModDispatch` calls it."""
 
+import copy
+import inspect
 import sys
 import threading
 import time
@@ -46,6 +48,7 @@ _CALLED = {"concordance_sdk", "concordance_shared", "concordance_inference", "nu
 _BEFORE_EVENTS = frozenset({"__init__", PREPARE, PARTS, CONTAINER})
 
 _MAX_BACKTRACK = "max_backtrack"
+_MISSING = object()
 
 
 class ModInstance(Protocol):
@@ -122,7 +125,7 @@ class InProcessMod:
         self._tokenizer = tokenizer
         self._actions = Actions(tokenizer)
         self._context = _context_of(self.request)
-        target = self._construct(parameters) if definition.is_class else None
+        self._target = target = self._construct(parameters) if definition.is_class else None
         self._handlers = {
             event: self._bound(handler, target) for event, handler in definition.handlers.items()
         }
@@ -188,7 +191,9 @@ class InProcessMod:
         cls = self._definition.target
         instance = cls.__new__(cls)
         for key, value in parameters.items():
-            setattr(instance, key, value)
+            # Requests share a `ModUse`; a list that one of them changes must not reach another.
+            is_mutable = isinstance(value, list | dict | set)
+            setattr(instance, key, copy.deepcopy(value) if is_mutable else value)
         self.call(instance.__init__, "__init__", 0)
         if hasattr(cls, PREPARE):
             self.call(instance.prepare, PREPARE, 0, self._tokenizer)
@@ -212,11 +217,22 @@ class InProcessMod:
         struct = definition.parameters
         if struct is None or _MAX_BACKTRACK in struct.__struct_fields__:
             return definition.max_backtrack
-        value = self.call(
-            lambda: getattr(target, _MAX_BACKTRACK, definition.max_backtrack), _MAX_BACKTRACK, 0
-        )
+        return self.max_backtrack_of(target, default=definition.max_backtrack)
+
+    def max_backtrack_of(self, target: object, *, default: int | None) -> int | None:
+        """The `max_backtrack` of this mod's object or of a part; `default` if it has none.
+
+        Raises:
+            ModDefinitionError: It is not a number of tokens.
+            ModRaisedError: A property raised.
+        """
+        # `getattr` with a default would hide an `AttributeError` inside a property.
+        if inspect.getattr_static(target, _MAX_BACKTRACK, _MISSING) is _MISSING:
+            return default
+        value = self.call(lambda: getattr(target, _MAX_BACKTRACK), _MAX_BACKTRACK, 0)
         if problem := check_max_backtrack(value):
-            raise ModDefinitionError(f"mod {self.name!r}: {problem}", mod=self.name)
+            owner = "" if target is self._target else f"its part {target!r:.60}: "
+            raise ModDefinitionError(f"mod {self.name!r}: {owner}{problem}", mod=self.name)
         return value
 
     def _parts(self, target: Any) -> list["_PartInstance"]:
@@ -229,7 +245,15 @@ class InProcessMod:
                 "parts",
                 mod=self.name,
             )
-        parts = cast(Iterable[Follower], returned)
+        # In the mod's context, since `parts` may be a generator.
+        parts = self.call(lambda: list(cast(Iterable[Follower], returned)), PARTS, 0)
+        for i, part in enumerate(parts):
+            if any(part is earlier for earlier in parts[:i]):
+                raise ModDefinitionError(
+                    f"mod {self.name!r}: `{PARTS}()` returned the part {part!r:.60} twice; it "
+                    "would be called twice for each event, so return another object",
+                    mod=self.name,
+                )
         return [_PartInstance(self, part, self._actions, self._tokenizer) for part in parts]
 
     def _contained(self, target: Any, within: Sequence[ModDefinition]) -> list["InProcessMod"]:
@@ -265,6 +289,12 @@ class _PartInstance:
     def __init__(
         self, owner: InProcessMod, part: Follower, actions: Actions, tokenizer: Tokenizer
     ) -> None:
+        if isinstance(part, type):
+            raise ModDefinitionError(
+                f"mod {owner.name!r}: `{PARTS}()` returned the class {part.__name__}; return an "
+                "object of it",
+                mod=owner.name,
+            )
         methods = followed_events(part)
         if not methods and not isinstance(cast(object, part), Follower):
             raise ModDefinitionError(
@@ -282,9 +312,7 @@ class _PartInstance:
         if hasattr(part, PREPARE):
             owner.call(part.prepare, PREPARE, 0, tokenizer)
         #: Of this part alone; `max_backtrack` is what the whole mod may backtrack.
-        self.part_max_backtrack: int | None = owner.call(
-            lambda: getattr(part, _MAX_BACKTRACK, 0), _MAX_BACKTRACK, 0
-        )
+        self.part_max_backtrack = owner.max_backtrack_of(part, default=0)
 
     @property
     def max_backtrack(self) -> int | None:
