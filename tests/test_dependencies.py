@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from concordance_inference.cli import main
+from concordance_inference.cli.entry import main
 
 ROOT = Path(__file__).parent.parent
 BACKENDS = {"cpu", "cuda12", "cuda13", "cuda"}

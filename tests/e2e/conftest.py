@@ -5,7 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from concordance_inference.cli import main
+from concordance_inference.cli.entry import main
 from servers import Server
 from tiny_folder import write_tiny_folder
 

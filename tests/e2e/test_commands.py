@@ -12,7 +12,7 @@ def test_help_imports_nothing_heavy(run):
     code = (
         "import sys\n"
         "sys.argv = ['concordance', '--help']\n"
-        "from concordance_inference.cli import main\n"
+        "from concordance_inference.cli.entry import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'mlx', 'mlx_lm', 'numpy', 'transformers', 'starlette', 'msgspec', 'rich'}\n"

@@ -1,5 +1,5 @@
 """`python -m concordance_inference` is the `concordance` command."""
 
-from concordance_inference.cli import main
+from concordance_inference.cli.entry import main
 
 main()
