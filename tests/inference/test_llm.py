@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import gc
+import threading
+import time
 
 import pytest
 from concordance_inference import LLM, Completion
@@ -266,6 +268,31 @@ def test_async_twins_give_what_the_others_give(llm):
     assert [done.text for done in batch] == [llm.chat("Hello", **options).text] * 2
 
 
+def test_a_closed_async_stream_has_no_result(llm):
+    async def closed(num_read):
+        stream = await llm.agenerate("Hello", max_tokens=90, logit_bias={256: -100}, stream=True)
+        for _ in range(num_read):
+            await anext(stream)
+        await stream.aclose()
+        await stream.result()
+
+    for num_read in (0, 1):
+        with pytest.raises(InvalidRequestError, match="closed before the completion ended"):
+            asyncio.run(closed(num_read))
+
+
+def test_an_async_stream_can_be_closed_while_another_task_reads_it(llm):
+    async def closed():
+        stream = await llm.agenerate("Hello", max_tokens=90, logit_bias={256: -100}, stream=True)
+        await anext(stream)
+        reader = asyncio.create_task(stream.result())
+        await asyncio.sleep(0)
+        await stream.aclose()
+        return await reader
+
+    assert asyncio.run(closed()).finish_reason is FinishReason.CANCELLED
+
+
 def test_an_async_stream_gives_text_and_then_the_completion(llm):
     async def streamed():
         async with await llm.agenerate("Hello", max_tokens=9, seed=1, stream=True) as stream:
@@ -310,6 +337,47 @@ def test_the_model_is_loaded_on_first_use_and_closed_once(folder):
 
     llm.close()
     llm.close()
+    with pytest.raises(EngineStoppedError, match="closed"):
+        llm.generate("Hello")
+
+
+def test_closing_ends_each_running_batch_with_an_error_of_its_own(folder):
+    llm = LLM(folder).start()
+    errors = []
+
+    def run():
+        try:
+            llm.generate(["Hello"] * 3, max_tokens=120, logit_bias={256: -100})
+        except EngineStoppedError as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while llm._running().engine.num_unfinished < 6:
+        time.sleep(0.001)
+    llm.close()
+    for thread in threads:
+        thread.join()
+
+    assert [error.__notes__ for error in errors] == [["prompt 0 of a list of 3"]] * 2
+
+
+def test_a_mod_that_generates_with_its_own_model_is_refused_and_may_close_it(folder):
+    llm = LLM(folder).start()
+
+    @mod(on=[ForwardPass], registered=False)
+    def nested(event, actions):
+        llm.generate("Hello", max_tokens=1)
+
+    @mod(on=[ForwardPass], registered=False)
+    def closes(event, actions):
+        llm.close()
+
+    with pytest.raises(ModRaisedError, match="the engine would wait for itself"):
+        llm.generate("Hello", mods=[nested])
+    with pytest.raises(EngineStoppedError):
+        llm.generate("Hello", mods=[closes], max_tokens=100, logit_bias={256: -100})
     with pytest.raises(EngineStoppedError, match="closed"):
         llm.generate("Hello")
 
@@ -374,6 +442,8 @@ def test_an_unknown_mod_is_refused_by_its_name(llm):
         ([257], "257"),
         ([{"role": "robot", "content": ""}], r"prompts\[0\].role: invalid enum value 'robot'"),
         ([{"role": "user", "contents": ""}], r"prompts\[0\] has a field 'contents'"),
+        ("a\ud800", r"prompt: character 1 is '\\ud800', half of a surrogate pair"),
+        ([{"role": "user", "content": "\udfff"}], r"messages\[0\].content: character 0 is"),
         ([USER, "Hello"], r"prompts\[1\]: expected `object`, got `str`"),
     ],
 )

@@ -82,8 +82,10 @@ class AsyncCompletionStream:
         self._owner = owner  # the `LLM`, which stops its engine when it is dropped
         self._error = request if isinstance(request, ConcordanceError) else None
         self._first: asyncio.Future[Update] | None = None
+        self._is_reading = False
         if isinstance(request, GenerationRequest):
             self._builder = CompletionBuilder(request)
+            self._cancel = lambda: runtime.engine.cancel(request.request_id)
             self._updates = runtime.generate(request)
             # An async generator runs, and so submits, only once it is awaited.
             self._first = asyncio.ensure_future(anext(self._updates))
@@ -109,7 +111,11 @@ class AsyncCompletionStream:
 
     async def _next(self) -> Update:
         first, self._first = self._first, None
-        update = await (first or anext(self._updates))
+        self._is_reading = True
+        try:
+            update = await (first or anext(self._updates))
+        finally:
+            self._is_reading = False
         if isinstance(update, Failed):
             raise update.error
         return update
@@ -126,10 +132,13 @@ class AsyncCompletionStream:
 
     async def aclose(self) -> None:
         """Cancel the request unless it has ended."""
-        if self._first is not None:
-            self._first.cancel()
-            await asyncio.gather(self._first, return_exceptions=True)
-        if self._error is None:
+        first, self._first = self._first, None
+        if first is not None:
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+        if self._error is None and self._is_reading:
+            self._cancel()  # another task reads, and gets the end
+        elif self._error is None:
             await self._updates.aclose()
 
     async def __aenter__(self) -> Self:

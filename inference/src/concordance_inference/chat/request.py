@@ -72,9 +72,12 @@ def build_request(
     # Rendering comes last: it takes far longer than the checks.
     messages: tuple[Message, ...] = ()
     if isinstance(prompt, str):
+        _check_unicode(prompt, "prompt")
         prompt_ids = chat.encode(prompt)
     elif prompt and isinstance(prompt[0], Message):
         messages = tuple(cast(Sequence[Message], prompt))
+        for i, message in enumerate(messages):
+            _check_unicode(message.text, f"messages[{i}].content")
         prompt_ids = chat.render(messages, schemas.tools, template_options)
     else:
         prompt_ids = cast(Sequence[int], prompt)
@@ -119,6 +122,18 @@ def check_template_option(name: str, param: str, known: Collection[str]) -> None
             f"{', '.join(sorted(known)) or 'none'}",
             param=param,
         )
+
+
+def _check_unicode(text: str, param: str) -> None:
+    """Refuse a text with half of a surrogate pair: tokenizers take UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidRequestError(
+            f"{param}: character {exc.start} is {text[exc.start]!a}, half of a surrogate pair, "
+            "which UTF-8 cannot encode; leave it out",
+            param=param,
+        ) from exc
 
 
 def _check_enforced(schemas: Schemas, *, has_mods: bool) -> None:

@@ -25,7 +25,7 @@ from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.sampling.adjustments import apply_actions
 from concordance_inference.engine.sampling.logits_row import LogitsRow
 from concordance_inference.engine.sampling.row_ops import take_rows
-from concordance_inference.engine.scheduling.admission import Admission
+from concordance_inference.engine.scheduling.admission import Admission, own_copy
 from concordance_inference.engine.scheduling.chunk_sizer import ChunkSizer
 from concordance_inference.generation import GenerationRequest
 
@@ -147,7 +147,7 @@ class Engine:
         self._admission.fail_all(error)
         for row in rows:
             if not row.output.is_concluded:
-                row.state.fail(error)
+                row.state.fail(own_copy(error))
                 self._admission.conclude(row)
 
     # The phases of a step

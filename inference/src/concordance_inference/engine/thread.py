@@ -104,7 +104,8 @@ class EngineThread:
         """End all requests with an error, then the thread."""
         self._is_stopping = True
         self._inbox.put(None)
-        if self._thread.is_alive():
+        # A mod, or the garbage collector while a mod runs, may call this on the engine's thread.
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join()
 
     def __enter__(self) -> Self:
@@ -119,7 +120,14 @@ class EngineThread:
         Raises:
             EngineOverloadedError: `max_unfinished` requests run or wait.
             EngineStoppedError: The engine has stopped.
+            EngineError: A handler of a mod calls this: the engine would wait for itself.
         """
+        if threading.current_thread() is self._thread:
+            raise EngineError(
+                "a mod's handler runs on the engine's thread and cannot generate with this model: "
+                "the engine would wait for itself; use a self-prompt or a flow, or generate before "
+                "the request"
+            )
         with self._lock:  # against `stop` in between: accepted requests get their `Failed`
             if not self.is_running:
                 raise EngineStoppedError("the engine has stopped and takes no requests")

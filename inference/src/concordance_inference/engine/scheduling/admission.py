@@ -1,5 +1,6 @@
 """Which requests run: the queue, and a row's life in the caches from admission to its end."""
 
+import copy
 import time
 from collections.abc import Sequence
 
@@ -242,12 +243,12 @@ class Admission:
     def _end(self, waiting: Waiting, error: EngineError, *, is_cancelled: bool = False) -> None:
         row = waiting.row
         if row is None:
-            waiting.emit(Failed(error=error))
+            waiting.emit(Failed(error=own_copy(error)))
             return
         if is_cancelled:
             row.state.finish(FinishReason.CANCELLED)
         else:
-            row.state.fail(error)
+            row.state.fail(own_copy(error))
         self.conclude(row)
 
     def _admit(self, i: int, rows: Sequence[Row]) -> None:
@@ -279,6 +280,13 @@ def compacted(stays: Sequence[bool]) -> list[int]:
     for gap in gaps:
         order.insert(gap, order.pop())
     return order
+
+
+def own_copy(error: EngineError) -> EngineError:
+    """Copy an error that ends several requests: each adds notes and a traceback to its own."""
+    copied = copy.copy(error)
+    copied.__cause__ = error.__cause__
+    return copied
 
 
 def _check_ids(prompt_ids: Sequence[int], size: int) -> None:
