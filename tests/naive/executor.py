@@ -127,9 +127,20 @@ class Executor:
                 tokens, forced = tuple(self.ids[known:]), any(self.forced[known:])
                 event = Event("Added", known, tokens=tokens, forced=forced)
                 action = self.ask(mod, event)
-                if action[0] != "noop":
+                if action[0] != "noop" and not self.ends_again(action):
                     return mod, event, action
         return None
+
+    def ends_again(self, action):
+        """Return True for an action that ends a completion where it has ended."""
+        if action[0] not in ("force", "backtrack") or self.ids[-1] not in self.world.eos_ids:
+            return False
+        n, ids = (0, action[1]) if action[0] == "force" else (action[1], action[2] or [])
+        if n > len(self.ids):
+            return False
+        kept, tail = self.ids[: len(self.ids) - n], self.until_end(ids)
+        again = [*kept, *tail]
+        return again == self.ids if n else len(tail) == 1 and tail[0] in self.world.eos_ids
 
     def listeners(self, name):
         return [mod for mod in self.mods if name in mod.on]

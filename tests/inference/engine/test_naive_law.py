@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from naive.compare import check
 from naive.models import MODELS
-from naive.programs import from_json, random_program
+from naive.programs import EOS, from_json, random_program
 
 few = settings(
     max_examples=40,
@@ -47,6 +47,13 @@ REGRESSIONS = {
             {"prompt": A, "max_tokens": 3},
             {"prompt": B, "max_tokens": 3, "after": 0},
             {"prompt": B, "max_tokens": 3, "after": 1},
+        ],
+    },
+    "a mod ends the completion again at its own end-of-sequence token": {
+        "model": "llama",
+        "requests": [
+            {"prompt": [1], "max_tokens": 9, "mods": [added(["length", n], do, None)]}
+            for n, do in ((1, ["force", [EOS]]), (2, ["backtrack", 1, [EOS]]))
         ],
     },
     "max_tokens is reached and a mod's action adds no token": {

@@ -31,11 +31,40 @@ def on(event_type, answer, *, once=True, when=lambda event: True):
     return probe
 
 
+def stop(event, actions):
+    return actions.stop()
+
+
+def backtrack_none(event, actions):
+    return actions.backtrack(0, [EOS])
+
+
+def end_text(event, actions):
+    return actions.backtrack(int(event.added_tokens[-1] == EOS), [EOS])
+
+
 def kinds(played):
     return [type(event).__name__ for event in played.events]
 
 
 # Without mods
+
+
+@pytest.mark.parametrize("ends", [stop, end_text, backtrack_none], ids=lambda ends: ends.__name__)
+def test_a_mod_that_ends_the_completion_at_every_added_event_ends_it_once(ends):
+    played = play(on(Added, ends, once=False), script="abc")
+
+    assert played.token_ids == (97, EOS)
+    assert played.finish_reason is FinishReason.STOP
+
+
+def test_a_mod_after_one_that_ends_twice_sees_the_end_and_may_replace_it():
+    ends = on(Added, stop, once=False)
+    resumes = on(Added, lambda event, actions: actions.backtrack(1, encode("b")))
+
+    played = play(ends, resumes, script="a")
+
+    assert played.token_ids == (97, 98, EOS)
 
 
 def test_script_is_sampled_to_its_end():

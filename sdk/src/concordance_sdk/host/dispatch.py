@@ -45,7 +45,7 @@ from concordance_shared.prompt_length import check_prompt_length
 
 from concordance_sdk.host.instance import ModInstance
 from concordance_sdk.host.progress import ProgressGuard
-from concordance_sdk.host.request_state import RequestState
+from concordance_sdk.host.request_state import RequestState, until_end
 
 
 class AdjustableLogits(Logits, Protocol):
@@ -244,9 +244,27 @@ class ModDispatch:
                 own_event = _added(state, seen, forced=1 in state.forced[seen:])
             self._num_seen[i] = length
             action = self._ask(mod, own_event)
-            if not isinstance(action, Noop):
+            if not isinstance(action, Noop) and not self._ends_again(action):
                 return mod, own_event, action
         return None
+
+    def _ends_again(self, action: AnyAction) -> bool:
+        """True if the completion has ended and the action only ends it at the same place.
+
+        A mod whose reason to stop persists answers `Added` of its own end-of-sequence token with
+        the same action. Applied, that would append such tokens until the budget is spent.
+        """
+        state = self.state
+        if not state.num_completion or state.token_ids[-1] not in state.eos_ids:
+            return False
+        match action:
+            case ForceTokens(tokens) | Backtrack(0, tokens):
+                return bool(tokens) and tokens[0] in state.eos_ids
+            case Backtrack(n, tokens):
+                added = until_end(tokens or (), state.eos_ids)
+                return n <= state.num_completion and tuple(state.token_ids[-n:]) == added
+            case _:
+                return False
 
     def _apply(self, mod: ModInstance, event: Event, action: AnyAction) -> tuple[int, ...]:
         """Apply a decision to the state; return the tokens that it appended."""

@@ -164,7 +164,7 @@ class RequestState:
 
         Tokens after an end-of-sequence token, or beyond the budget, are dropped.
         """
-        added = _until_end(token_ids, self.eos_ids)[: self.room]
+        added = until_end(token_ids, self.eos_ids)[: self.room]
         self._extend(added, forced=forced, mod=mod)
         return added
 
@@ -177,7 +177,7 @@ class RequestState:
     def replace_completion(self, token_ids: Sequence[int], *, mod: str | None = None) -> None:
         """Replace the whole completion, regardless of the budget."""
         self._cut(0, mod=mod)
-        self._extend(_until_end(token_ids, self.eos_ids), forced=True, mod=mod)
+        self._extend(until_end(token_ids, self.eos_ids), forced=True, mod=mod)
 
     # Progress of the KV cache and of the client
 
@@ -236,7 +236,7 @@ class RequestState:
         self.num_cached = min(self.num_cached, length)
 
 
-def _until_end(token_ids: Sequence[int], eos_ids: Collection[int]) -> tuple[int, ...]:
+def until_end(token_ids: Sequence[int], eos_ids: Collection[int]) -> tuple[int, ...]:
     """Drop the tokens after the first end-of-sequence token."""
     for i, token_id in enumerate(token_ids):
         if token_id in eos_ids:
