@@ -443,6 +443,7 @@ def test_an_unknown_mod_is_refused_by_its_name(llm):
         ([{"role": "robot", "content": ""}], r"prompts\[0\].role: invalid enum value 'robot'"),
         ([{"role": "user", "contents": ""}], r"prompts\[0\] has a field 'contents'"),
         ("a\ud800", r"prompt: character 1 is '\\ud800', half of a surrogate pair"),
+        ([{"role": "\ud800", "content": ""}], r"prompts\[0\] has half of a surrogate pair"),
         ([{"role": "user", "content": "\udfff"}], r"messages\[0\].content: character 0 is"),
         ([USER, "Hello"], r"prompts\[1\]: expected `object`, got `str`"),
     ],

@@ -30,7 +30,8 @@ class Usage(Struct, frozen=True, kw_only=True):
         completion_tokens: Tokens of the completion, forced ones included.
         cached_tokens: Tokens of the prompt that were reused from an earlier request.
         forced_tokens: Tokens of the completion that mods forced.
-        backtracked_tokens: Tokens that mods removed on the way.
+        backtracked_tokens: Tokens that mods backtracked, without those that a mod replaced by its
+            own output at the end.
     """
 
     prompt_tokens: int

@@ -192,6 +192,11 @@ def _message(item: object, where: str) -> Message:
         return msgspec.convert(item, Message)
     except msgspec.ValidationError as exc:
         raise _invalid(exc, where) from exc
+    except UnicodeEncodeError as exc:  # in the role, which is compared as UTF-8
+        raise InvalidRequestError(
+            f"LLM: {where} has half of a surrogate pair, which UTF-8 cannot encode; leave it out",
+            param="messages",
+        ) from exc
 
 
 def _invalid(exc: msgspec.ValidationError, where: str) -> InvalidRequestError:
