@@ -249,6 +249,17 @@ def test_a_class_attribute_parts_is_refused_since_requests_would_share_it():
         mod(Made)
 
 
+@pytest.mark.parametrize("name", ["parts", "mods"])
+def test_a_property_in_place_of_a_method_is_refused_since_no_one_would_call_it(name):
+    class Made:
+        def added(self, event, actions): ...
+
+    setattr(Made, name, property(lambda self: [Log([])]))
+
+    with pytest.raises(ModDefinitionError, match=f"`{name}` is a property; make it a method"):
+        mod(Made)
+
+
 def test_errors_of_a_part_name_its_mod():
     class Raises(Follower):
         def added(self, event, actions, tokenizer):

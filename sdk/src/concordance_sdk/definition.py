@@ -221,6 +221,8 @@ def _class_handlers(cls: type, fail: _Failure) -> dict[type[Event], Handler]:
     for name, returned in ((CONTAINER, "mods that it contains"), (PARTS, "parts of the mod")):
         if name in methods and _count_positional(methods[name]) != 1:
             raise fail(f"`{name}` takes no argument but self; it returns the {returned}")
+        if isinstance(inspect.getattr_static(cls, name, None), property):
+            raise fail(f"`{name}` is a property; make it a method, which returns the {returned}")
     if isinstance(vars(cls).get(PARTS), list | tuple):
         raise fail(
             f"`{PARTS}` is a method that returns the parts, so that each request has its own: "
