@@ -17,7 +17,7 @@ BIG = "We have tables for eight at most."
 
 
 def field(name, prompt, strategy):
-    """A question that nobody sees: it is taken back, and its answer kept."""
+    """A hidden question: it is erased from the completion, and its answer is kept."""
     return FlowQuestion(name, prompt, strategy, erase="all")
 
 

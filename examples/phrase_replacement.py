@@ -34,4 +34,4 @@ class Relocate:
 if __name__ == "__main__":
     played = play(Relocate, says="The capital is Paris, and Parisians know it.")
     print(played.text)
-    print(f"{played.num_backtracked} tokens were taken back, {played.num_forced} forced")
+    print(f"{played.num_backtracked} tokens were backtracked, {played.num_forced} forced")

@@ -32,7 +32,7 @@ OUTPUT = {
     "1705\n"
     "42 of 55 tokens were forced\n",
     "phrase_replacement.py": "The capital is Lyon, and Parisians know it.\n"
-    "6 tokens were taken back, 5 forced\n",
+    "6 tokens were backtracked, 5 forced\n",
     "profanity_guard.py": "Good day to you.\n"
     "I would rather not say that.\nI would rather not say that.\n",
     "tool_routing.py": 'weather {"city": "Paris"}\nHello!\n',
