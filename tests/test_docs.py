@@ -1,13 +1,15 @@
-"""Pages: their code runs, their links resolve, and their table of actions is up to date.
+"""Pages: their code runs, their links resolve, and what is written from the sources is up to date.
 
-Run as a program, it writes the table into the pages that have it.
+Run as a program, it writes those parts.
 """
 
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
-from concordance_shared import ACTIONS, EVENTS, LEGAL_ACTIONS
+from pages import MARKED, SECTIONS, docstrings, updated
+from pages.builtin_mods import definitions, documented_type
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -15,33 +17,16 @@ PAGES = [
     *(ROOT / package / "README.md" for package in ("shared", "sdk", "inference")),
     *sorted((ROOT / "docs").glob("**/*.md")),
 ]
-TABLE = re.compile(
-    r"(<!-- events-and-actions:[^>]*-->\n).*?(<!-- /events-and-actions -->)", re.DOTALL
-)
+#: What to do about a section or a page that is out of date.
+WRITE = "run `uv run python tests/test_docs.py`"
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
 BLOCK = re.compile(r"(<!-- not run: [^>]+ -->\n)?```python\n(.*?)```", re.DOTALL)
-
-
-def table():
-    """The table of legal actions, in Markdown."""
-    lines = [
-        "| | " + " | ".join(f"`{event.__name__}`" for event in EVENTS) + " |",
-        "|---" * (len(EVENTS) + 1) + "|",
-    ]
-    for action in ACTIONS:
-        cells = ["yes" if action in LEGAL_ACTIONS[event] else "" for event in EVENTS]
-        lines.append(f"| `{action.__name__}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
 def anchors(page):
     """The anchors of a page's headings, as MkDocs and GitHub make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return [re.sub(r"[^\w\- ]", "", text).strip().lower().replace(" ", "-") for text in headings]
-
-
-def with_table(text):
-    return TABLE.sub(lambda found: found[1] + table() + found[2], text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -53,12 +38,27 @@ def test_code_of_a_page_runs(page):
             exec(compiled, namespace)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "events-and-actions.md"])
-def test_table_of_a_page_equals_legal_actions(page):
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_sections_written_from_the_sources_are_up_to_date(page):
     text = page.read_text("utf-8")
 
-    assert TABLE.search(text)
-    assert with_table(text) == text, "run `uv run python tests/test_docs.py`"
+    assert updated(text) == text, WRITE
+
+
+@pytest.mark.parametrize("definition", definitions(), ids=lambda d: d.name)
+def test_docstring_of_a_builtin_mod_has_the_type_bounds_and_default_of_each_parameter(definition):
+    items = docstrings.items(docstrings.parse(definition.doc).sections["Attributes"])
+
+    assert {item.name: item.type for item in items} == {
+        field.name: documented_type(field)
+        for field in msgspec.structs.fields(definition.parameters)
+    }
+
+
+def test_every_section_is_in_a_page():
+    found = {name[1] for page in PAGES for name in MARKED.findall(page.read_text("utf-8"))}
+
+    assert found == SECTIONS.keys()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -79,4 +79,4 @@ def test_every_page_is_in_the_navigation_of_the_site():
 
 if __name__ == "__main__":
     for page in PAGES:
-        page.write_text(with_table(page.read_text("utf-8")), encoding="utf-8")
+        page.write_text(updated(page.read_text("utf-8")), encoding="utf-8")

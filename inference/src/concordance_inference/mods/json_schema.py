@@ -21,9 +21,12 @@ _PARAM = "response_format.json_schema.schema"
 class JsonSchemaMod:
     """Enforces the request's `response_format`: a JSON object, or a document of a JSON Schema.
 
-    `after`: the document begins after the first occurrence of this text, such as `</think>` for a
-    reasoning model; at the start if it is empty. `any_space`: allows white space wherever JSON
-    does, and not only in the usual places.
+    Attributes:
+        after (str, at most 512 characters, default ""): The document begins after the first
+            occurrence of this text, such as `</think>` for a reasoning model; at the start if it is
+            empty.
+        any_space (bool, default False): Allows white space wherever JSON does, and not only in the
+            usual places.
     """
 
     after: Annotated[str, Meta(max_length=512)] = ""

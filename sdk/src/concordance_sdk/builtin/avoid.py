@@ -10,9 +10,9 @@ class Avoid:
     """Bans words or phrases: backtracks over one when it appears, and masks how it began.
 
     Attributes:
-        words: The words or phrases.
-        ignore_case: True if `red` also bans `Red`.
-        whole_words: True if `red` is allowed inside `reduce`.
+        words (list of 1 to 256 str, each 1 to 512 characters): The words or phrases.
+        ignore_case (bool, default True): True if `red` also bans `Red`.
+        whole_words (bool, default True): True if `red` is allowed inside `reduce`.
 
     Examples:
         >>> from concordance_sdk import use

@@ -14,9 +14,9 @@ class BiasWords:
     """Makes words more or less probable, wherever the model could write them.
 
     Attributes:
-        words: The words or phrases.
-        strength: The bias of a token's logit, in nats; negative for less probable. 2 is a nudge,
-            10 almost forces the word.
+        words (list of 1 to 256 str, each 1 to 512 characters): The words or phrases.
+        strength (float, default 2.0): The bias of a token's logit, in nats; negative for less
+            probable. 2 multiplies the odds by 7; 10 almost forces the word.
 
     Examples:
         >>> from concordance_sdk import use

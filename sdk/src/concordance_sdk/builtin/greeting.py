@@ -10,7 +10,7 @@ class Greeting(InjectAtStart):
     """Starts the completion with a greeting: `InjectAtStart` with a text to try mods with.
 
     Attributes:
-        text: The greeting.
+        text (str, at most 8192 characters, default "Ahoy!"): The greeting.
 
     Examples:
         >>> from concordance_sdk.testing import play

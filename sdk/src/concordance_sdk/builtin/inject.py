@@ -51,7 +51,7 @@ class InjectAtStart:
     constraint, self-prompt or flow that they have begun.
 
     Attributes:
-        text: The text.
+        text (str, at most 8192 characters): The text; an empty one changes nothing.
 
     Examples:
         >>> from concordance_sdk import use
@@ -74,8 +74,8 @@ class InjectAfterTokens:
     Where those end inside a character, it waits for the rest of the character.
 
     Attributes:
-        text: The text.
-        count: The number of tokens before it.
+        text (str, at most 8192 characters): The text.
+        count (int, at least 0): The number of tokens before it; 0 is the same as 1.
 
     Examples:
         >>> from concordance_sdk import use
@@ -110,8 +110,9 @@ class InjectAfterSentences:
     The end of a sentence is known when the next one begins, which is then backtracked over.
 
     Attributes:
-        text: The text; start it with a space to separate it from the sentence.
-        count: The number of sentences before it.
+        text (str, at most 8192 characters): The text; start it with a space to separate it from the
+            sentence.
+        count (int, at least 1, default 1): The number of sentences before it.
 
     Examples:
         >>> from concordance_sdk import use
@@ -151,10 +152,12 @@ class InjectAfterReasoning:
     closes it again.
 
     Attributes:
-        text: The text.
-        where: `after` the closing tag, or `inside` the reasoning.
-        open_tag: The tag that opens reasoning, in the completion or at the end of the prompt.
-        close_tag: The tag that closes reasoning.
+        text (str, at most 8192 characters): The text.
+        where ("after" or "inside", default "after"): `after` the closing tag, or `inside` the
+            reasoning.
+        open_tag (str, 1 to 512 characters, default "<think>"): The tag that opens reasoning, in the
+            completion or at the end of the prompt.
+        close_tag (str, 1 to 512 characters, default "</think>"): The tag that closes reasoning.
 
     Examples:
         >>> from concordance_sdk import use

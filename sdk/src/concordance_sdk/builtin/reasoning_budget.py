@@ -41,11 +41,12 @@ class ReasoningBudget:
     """Ends a model's reasoning after a number of tokens, by forcing the closing tag.
 
     Attributes:
-        max_tokens: The tokens that the reasoning may have.
-        open_tag: The tag that opens reasoning, in the completion, or in the prompt with only white
-            space after it.
-        close_tag: The tag that closes reasoning.
-        closing: The text to force, which contains the closing tag; by default the tag itself.
+        max_tokens (int, at least 0): The tokens that the reasoning may have.
+        open_tag (str, 1 to 512 characters, default "<think>"): The tag that opens reasoning, in the
+            completion, or in the prompt with only white space after it.
+        close_tag (str, 1 to 512 characters, default "</think>"): The tag that closes reasoning.
+        closing (str, at most 8192 characters, default ""): The text to force, which contains the
+            closing tag; if it is empty, the tag itself.
 
     Examples:
         >>> from concordance_sdk import use

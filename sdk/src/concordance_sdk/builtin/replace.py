@@ -17,10 +17,11 @@ class Replace:
     The model continues from the replacement.
 
     Attributes:
-        find: The phrase.
-        replacement: The text that replaces it.
-        ignore_case: True if `Paris` also matches `paris`.
-        whole_words: False if `Paris` also matches inside `Parisian`.
+        find (str, 1 to 512 characters): The phrase.
+        replacement (str, at most 8192 characters): The text that replaces it; it is not searched
+            again.
+        ignore_case (bool, default False): True if `Paris` also matches `paris`.
+        whole_words (bool, default False): False if `Paris` also matches inside `Parisian`.
 
     Examples:
         >>> from concordance_sdk import use

@@ -16,10 +16,11 @@ class StopAt:
     """Ends the completion where a phrase appears.
 
     Attributes:
-        phrases: The phrases; the first that appears ends the completion.
-        keeps_phrase: True if the phrase stays in the completion.
-        ignore_case: True if `END` also matches `end`.
-        whole_words: False if `end` also matches inside `endless`.
+        phrases (list of 1 to 256 str, each 1 to 512 characters): The phrases; the first that
+            appears ends the completion.
+        keeps_phrase (bool, default False): True if the phrase stays in the completion.
+        ignore_case (bool, default False): True if `END` also matches `end`.
+        whole_words (bool, default False): False if `end` also matches inside `endless`.
 
     Examples:
         >>> from concordance_sdk import use
@@ -66,7 +67,7 @@ class StopAfterSentences:
     The end of a sentence is known when the next one begins, which is then backtracked over.
 
     Attributes:
-        count: The number of sentences.
+        count (int, at least 1, default 1): The number of sentences.
 
     Examples:
         >>> from concordance_sdk import use

@@ -1,0 +1,64 @@
+"""The generators of sections and pages."""
+
+from pathlib import Path
+
+from concordance_sdk.builtin.parameters import Count, Phrases, Text
+from pages import docstrings
+from pages.builtin_mods import type_of
+from pages.ten_tasks import TASKS, num_lines, ten_tasks
+
+DOC = """First
+line.
+
+More.
+
+Args:
+    name: Text over
+        two lines.
+    count (int, at least 1): A number.
+
+Examples:
+    >>> 1 + 1
+    2
+"""
+
+
+def test_lines_of_an_example_count_no_blank_line_comment_or_docstring(tmp_path):
+    path = tmp_path / "mod.py"
+    path.write_text(
+        '"""Doc.\n\nMore."""\n\n# why\n\ndef f():\n    """Doc."""\n    return """\nx"""\n'
+    )
+
+    assert num_lines(path) == 3
+
+
+def test_comparison_has_a_row_for_each_of_the_ten_tasks():
+    assert len(TASKS) == 10
+    assert len(ten_tasks().splitlines()) == 12
+
+
+def test_lines_of_a_missing_example_are_zero():
+    assert num_lines(Path("missing.py")) == 0
+
+
+def test_docstring_is_split_into_summary_prose_and_sections():
+    parsed = docstrings.parse(DOC)
+
+    assert parsed.summary == "First line."
+    assert docstrings.items(parsed.sections["Args"]) == [
+        ("name", "", "Text over two lines."),
+        ("count", "int, at least 1", "A number."),
+    ]
+
+
+def test_docstring_is_written_as_markdown_with_lists_and_blocks():
+    written = docstrings.markdown(DOC)
+
+    assert "- `name`: Text over two lines.\n- `count` (int, at least 1): A number." in written
+    assert written.endswith("```pycon\n>>> 1 + 1\n2\n```")
+
+
+def test_type_of_a_parameter_is_written_with_its_bounds():
+    assert type_of(Count) == "int, at least 1"
+    assert type_of(Text) == "str, at most 8192 characters"
+    assert type_of(Phrases) == "list of 1 to 256 str, each 1 to 512 characters"
