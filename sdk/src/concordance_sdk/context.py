@@ -25,6 +25,9 @@ def conversation_of(conversation: Conversation) -> Generator[None]:
 def get_conversation() -> tuple[Message, ...]:
     """The messages of the current request, oldest first.
 
+    A chat request has at least one. A prompt that is not a conversation has none, as in
+    `LLM.generate("Once upon a time")` and `concordance generate --raw`.
+
     Raises:
         RuntimeError: Called outside of a mod's handler.
 
@@ -33,7 +36,8 @@ def get_conversation() -> tuple[Message, ...]:
         >>> from concordance_sdk.testing import play
         >>> @mod(on=[Prefilled])
         ... def shout(event, actions, tokenizer):
-        ...     return actions.force_output(tokenizer.encode(get_conversation()[-1].text.upper()))
+        ...     if messages := get_conversation():
+        ...         return actions.force_output(tokenizer.encode(messages[-1].text.upper()))
         >>> play(shout, says="", messages=[Message(role="user", content="hi")]).text
         'HI'
     """

@@ -7,8 +7,8 @@ not stay is erased, from the text and from the KV cache.
 """
 
 from concordance_sdk.self_prompt.builtin import self_prompt_mod
-from concordance_sdk.self_prompt.edit import EraseMode
+from concordance_sdk.self_prompt.edit import Edit, EraseMode
 from concordance_sdk.self_prompt.run import SelfPromptRun
 from concordance_sdk.self_prompt.self_prompt import SelfPrompt
 
-__all__ = ["EraseMode", "SelfPrompt", "SelfPromptRun", "self_prompt_mod"]
+__all__ = ["Edit", "EraseMode", "SelfPrompt", "SelfPromptRun", "self_prompt_mod"]

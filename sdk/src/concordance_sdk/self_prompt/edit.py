@@ -34,7 +34,13 @@ class EraseMode(StrEnum):
 
 
 class Edit(Struct, frozen=True):
-    """An edit of a completion's end: remove tokens, then append others. Two edits make one.
+    """An edit of a completion's end: remove tokens, then append others. Empty if it does neither.
+
+    The methods of `SelfPromptRun` return edits; a handler returns `edit.action(actions)`.
+
+    Attributes:
+        n: The number of tokens to remove.
+        tokens: The tokens to append after that.
 
     Examples:
         >>> Edit.between([1, 2, 3], [1, 4]).then([5]).action(Actions())
