@@ -13,6 +13,8 @@ READS = {
     "top_3": lambda logits: logits.top_k(3),
     "margin_2": lambda logits: logits.margin(),
     "margin_3": lambda logits: logits.margin(3),
+    "logprob": lambda logits: logits.logprob(3),
+    "logprobs": lambda logits: logits.logprobs([3, 4]),
     "entropy": lambda logits: logits.entropy(),
     "numpy": lambda logits: logits.to_numpy(),
     "array": np.asarray,

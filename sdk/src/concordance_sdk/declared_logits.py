@@ -4,6 +4,7 @@ With a declaration, an engine can copy just that to the host together with the s
 Reading more is an error, which the author's first test finds.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 from concordance_shared import ForwardPass, Logits, UndeclaredLogitsError
@@ -79,6 +80,22 @@ class DeclaredLogits:
         if k > self._top:
             raise self._undeclared(f".margin({k})", k)
         return self._logits.margin(k)
+
+    def logprob(self, token_id: int) -> float:
+        """Reject: a probability depends on the whole row.
+
+        Raises:
+            UndeclaredLogitsError: Always.
+        """
+        raise self._undeclared(f".logprob({token_id!r:.40})", "full")
+
+    def logprobs(self, token_ids: Sequence[int]) -> list[float]:
+        """Reject: probabilities depend on the whole row.
+
+        Raises:
+            UndeclaredLogitsError: Always.
+        """
+        raise self._undeclared(f".logprobs({token_ids!r:.40})", "full")
 
     def entropy(self) -> float:
         """Reject: entropy needs the whole row.

@@ -69,6 +69,7 @@ from concordance_shared.events import (
     Prefilled,
     Sampled,
     column,
+    token_columns,
 )
 from concordance_shared.finish import FinishReason
 from concordance_shared.legality import LEGAL_ACTIONS, check_action, legal_names
@@ -136,4 +137,5 @@ __all__ = [
     "check_action",
     "column",
     "legal_names",
+    "token_columns",
 ]

@@ -4,6 +4,8 @@ Every event belongs to one request and one position of its completion, `step`, c
 After a backtrack, `step` continues from the new length of the completion.
 """
 
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, Self, cast
 
 from msgspec import Struct
@@ -14,8 +16,15 @@ from concordance_shared.finish import FinishReason
 class Logits(Protocol):
     """The logits of one position: a float32 row of the size of the vocabulary, on the device.
 
+    They are the model's logits after the request's logit bias and penalties and after the
+    adjustments of earlier mods, but before the request's temperature, top-k, top-p and min-p.
+
     Access copies from the device and is what costs time. This package depends on no array library:
     the engine's row wraps an mlx array, the test harness's row a list.
+
+    A mod may keep the logits of a position and read them later in the same request. The memory of
+    a step's logits, 4 bytes x vocabulary x requests in the batch, is released when no mod refers
+    to them. Numbers, such as `logprobs(token_ids)`, cost less to keep.
 
     Examples:
         A row of the test harness with a vocabulary of three tokens, of which 1 is the top token:
@@ -51,11 +60,41 @@ class Logits(Protocol):
         """
         ...
 
+    def logprob(self, token_id: int) -> float:
+        """Return the log-probability of one token, in nats: at most 0.
+
+        -inf for a token that cannot be sampled. Only the number is copied from the device.
+
+        Raises:
+            IndexError: The token is outside the vocabulary.
+            TypeError: It is not an integer.
+
+        Examples:
+            >>> import math
+            >>> from concordance_sdk.testing import ScriptedLogits
+            >>> logits = ScriptedLogits([math.log(3), 0.0])
+            >>> round(math.exp(logits.logprob(0)), 3)
+            0.75
+        """
+        ...
+
+    def logprobs(self, token_ids: Sequence[int]) -> list[float]:
+        """Return the log-probabilities of several tokens, in their order.
+
+        They are computed together; only these numbers are copied from the device.
+
+        Raises:
+            IndexError: A token is outside the vocabulary.
+            TypeError: They are not integers.
+        """
+        ...
+
     def entropy(self) -> float:
         """Return the entropy of the distribution, in nats.
 
         0 if one token is certain, at most log(vocab). Computed on the device; only the result is
-        copied. Tokens that cannot be sampled do not contribute.
+        copied. Tokens that cannot be sampled do not contribute. The request's temperature is not
+        applied yet: at a high temperature, sampling is less certain than this.
         """
         ...
 
@@ -97,6 +136,35 @@ def column(key: object) -> int | slice:
     if isinstance(key, slice) or hasattr(key, "__index__"):
         return cast(int | slice, key)
     raise TypeError(f"logits are indexed by a token id or a slice, not by {key!r:.80}")
+
+
+def token_columns(token_ids: object, vocab_size: int) -> list[int]:
+    """Return the token ids of a lookup as plain integers; arrays of numpy or mlx too.
+
+    Args:
+        token_ids: The argument of `Logits.logprobs`.
+        vocab_size: The length of the row.
+
+    Raises:
+        IndexError: A token is outside the vocabulary.
+        TypeError: They are not integers.
+
+    Examples:
+        >>> token_columns(b"ab", 256)
+        [97, 98]
+    """
+    if hasattr(token_ids, "tolist"):
+        token_ids = cast(Any, token_ids).tolist()
+    if isinstance(token_ids, str) or not isinstance(token_ids, Iterable):
+        raise TypeError(f"log-probabilities are of a list of token ids, not of {token_ids!r:.80}")
+    ids: list[int] = []
+    for token_id in cast(Iterable[Any], token_ids):
+        if isinstance(token_id, bool) or not hasattr(token_id, "__index__"):
+            raise TypeError(f"a token id is an integer, not {token_id!r:.80}")
+        ids.append(operator.index(token_id))
+    if outside := [i for i in ids if not 0 <= i < vocab_size]:
+        raise IndexError(f"token id {outside[0]} is outside the vocabulary of {vocab_size}")
+    return ids
 
 
 class Event(Struct, frozen=True, kw_only=True, tag=True):

@@ -107,6 +107,16 @@ def test_row_without_a_sampleable_token_is_rejected(fields):
         wanting().adjusted(AdjustedLogits(**fields))
 
 
+def test_logprobs_are_those_of_the_log_softmax():
+    row = ScriptedLogits({1: math.log(3)}, vocab_size=4)
+
+    assert row.logprobs([1, 0, 1]) == pytest.approx([-math.log(2), -math.log(6), -math.log(2)])
+    assert row.logprob(np.int64(3)) == pytest.approx(-math.log(6))
+    assert row.adjusted(AdjustedLogits(ban=(1,))).logprobs([0, 1]) == pytest.approx(
+        [-math.log(3), -math.inf]
+    )
+
+
 def test_entropy_of_equal_logits_is_the_log_of_their_number():
     assert ScriptedLogits([0.0] * 4).entropy() == pytest.approx(math.log(4))
     assert wanting().adjusted(AdjustedLogits(allow=(1,))).entropy() == 0

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-from concordance_shared import AdjustedLogits, column
+from concordance_shared import AdjustedLogits, column, token_columns
 
 #: The logit of a token that is not listed.
 _COMMON = 0.0
@@ -104,15 +104,28 @@ class ScriptedLogits:
             ranked += [(i, -math.inf) for i in range(self._size) if i not in chosen]
         return ranked[:k]
 
+    def logprob(self, token_id: int) -> float:
+        """Return the log-probability of one token, in nats.
+
+        Raises:
+            IndexError: The token is outside the vocabulary.
+            TypeError: It is not an integer.
+        """
+        return self.logprobs([token_id])[0]
+
+    def logprobs(self, token_ids: Sequence[int]) -> list[float]:
+        """Return the log-probabilities of several tokens, in their order.
+
+        Raises:
+            IndexError: A token is outside the vocabulary.
+            TypeError: They are not integers.
+        """
+        return [self._logit(i) - self._log_total for i in token_columns(token_ids, self._size)]
+
     def entropy(self) -> float:
         """Return the entropy of the distribution, in nats."""
-        groups = [(logit, 1) for _, logit in self._sampleable()]
-        if self._common:
-            groups.append((_COMMON, self._common.bit_count()))
-        best = max(logit for logit, _ in groups)
-        weights = [(math.exp(logit - best), logit - best, count) for logit, count in groups]
-        total = sum(weight * count for weight, _, count in weights)
-        return math.log(total) - sum(w * below * count for w, below, count in weights) / total
+        logprobs = [(logit - self._log_total, count) for logit, count in self._groups()]
+        return max(-sum(math.exp(logprob) * logprob * count for logprob, count in logprobs), 0.0)
 
     def margin(self, k: int = 2) -> float:
         """Return the difference between the largest and the `k`-th largest logit, in nats.
@@ -158,6 +171,17 @@ class ScriptedLogits:
         if row.best[1] == -math.inf:
             raise ValueError("no token is left to sample")
         return row
+
+    @functools.cached_property
+    def _log_total(self) -> float:
+        """The logarithm of the sum of all exponentials: a logit minus it is a log-probability."""
+        groups, best = self._groups(), self.best[1]
+        return best + math.log(sum(math.exp(logit - best) * count for logit, count in groups))
+
+    def _groups(self) -> list[tuple[float, int]]:
+        """Return the logits that can be sampled, and the number of tokens with each."""
+        groups = [(logit, 1) for _, logit in self._sampleable()]
+        return [*groups, (_COMMON, self._common.bit_count())] if self._common else groups
 
     @property
     def _common(self) -> int:

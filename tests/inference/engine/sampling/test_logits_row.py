@@ -50,6 +50,39 @@ def test_entropy_is_that_of_the_softmax():
     assert adjusted(*logits, allow=(2,)).entropy() == 0
 
 
+def test_logprob_is_that_of_the_log_softmax():
+    logits = np.array([0.5, 3.0, -1.0, 2.0])
+    expected = logits - np.log(np.exp(logits).sum())
+
+    assert row(*logits).logprobs(range(4)) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert row(*logits).logprob(np.int64(2)) == pytest.approx(expected[2], abs=1e-6)
+    assert row(*logits).logprobs(mx.array([1, 1])) == pytest.approx([expected[1]] * 2, abs=1e-6)
+    assert row(*logits).logprobs([]) == []
+
+
+def test_logprobs_include_adjustments_and_are_minus_infinity_for_masked_tokens():
+    r = adjusted(1, 3, 2, ban=(1,), bias={0: 1.0})
+
+    assert r.logprobs([0, 1, 2]) == pytest.approx([-math.log(2), -math.inf, -math.log(2)])
+
+
+@pytest.mark.parametrize("of", [row, lambda *logits: ScriptedLogits(logits)])
+@pytest.mark.parametrize(
+    ("token_ids", "error", "words"),
+    [
+        ([3], IndexError, "token id 3 is outside the vocabulary of 3"),
+        ([0, -1], IndexError, "token id -1 is outside"),
+        ([1.0], TypeError, "a token id is an integer, not 1.0"),
+        ([True], TypeError, "a token id is an integer, not True"),
+        ("yes", TypeError, "of a list of token ids, not of 'yes'"),
+        (1, TypeError, "of a list of token ids, not of 1"),
+    ],
+)
+def test_logprobs_of_something_other_than_tokens_are_refused(of, token_ids, error, words):
+    with pytest.raises(error, match=words):
+        of(1.0, 3.0, 2.0).logprobs(token_ids)
+
+
 def test_margin_is_the_highest_logit_minus_the_kth_highest():
     r = row(1, 3, 2.5)
 
@@ -103,6 +136,7 @@ def test_scripted_logits_of_the_test_harness_equal_the_engines_row(top, adjustme
     assert ours.to_numpy().tolist() == pytest.approx(theirs.to_numpy().tolist())
     assert ours.entropy() == pytest.approx(theirs.entropy(), abs=1e-5)
     assert ours.margin(k) == pytest.approx(theirs.margin(k), abs=1e-5)
+    assert ours.logprobs(range(10)) == pytest.approx(theirs.logprobs(range(10)), abs=1e-5)
     assert [s for _, s in ours.top_k(k)] == pytest.approx([s for _, s in theirs.top_k(k)])
 
 

@@ -1,16 +1,21 @@
 """A row of logits as mods see it: on the device until a mod reads it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, cast
 
 import mlx.core as mx
 import msgspec
 import numpy as np
-from concordance_shared import AdjustedLogits, column
+from concordance_shared import AdjustedLogits, column, token_columns
 
 from concordance_inference.engine.sampling.adjustments import apply_actions, given_row
+from concordance_inference.engine.sampling.log_softmax import (
+    in_blocks,
+    log_softmax_at,
+    normalizer,
+)
 from concordance_inference.engine.sampling.top_tokens import top_tokens
 
 
@@ -88,16 +93,28 @@ class LogitsRow:
         pairs = zip(cast(list[int], ids.tolist()), cast(list[float], logits.tolist()), strict=True)
         return list(pairs)
 
+    def logprob(self, token_id: int) -> float:
+        """Return the log-probability of one token, and copy only this number."""
+        return self.logprobs([token_id])[0]
+
+    def logprobs(self, token_ids: Sequence[int]) -> list[float]:
+        """Return the log-probabilities of tokens, and copy only these numbers."""
+        ids = token_columns(token_ids, len(self))
+        if not ids:
+            return []
+        found = log_softmax_at(self.row[None], mx.array([ids], mx.int32))[0]
+        return cast(list[float], found.tolist())
+
     def entropy(self) -> float:
         """Return the entropy of the distribution in nats, and copy only this number.
 
         NaN if the row holds NaN.
         """
-        logprobs = self.row - mx.logsumexp(self.row)
+        reference, log_sum = normalizer(self.row[None])
+        logprobs = self.row[None] - reference - log_sum
         weighted = mx.where(mx.isinf(logprobs), 0.0, mx.exp(logprobs) * logprobs)
-        return max(
-            -cast(float, mx.sum(weighted).item()), 0.0
-        )  # max(nan, 0.0) is nan, max(0.0, nan) is not
+        total = in_blocks(weighted, fill=0.0).sum(axis=-1).sum()
+        return max(-cast(float, total.item()), 0.0)  # max(nan, 0.0) is nan, max(0.0, nan) is not
 
     def margin(self, k: int = 2) -> float:
         """Return the highest logit minus the `k`-th highest, and copy only this number.

@@ -5,6 +5,7 @@ from typing import cast
 
 import mlx.core as mx
 
+from concordance_inference.engine.sampling.log_softmax import normalizer
 from concordance_inference.engine.sampling.top_tokens import top_tokens
 from concordance_inference.generation import TokenLogprobs
 
@@ -20,12 +21,13 @@ class Logprobs:
             token_ids: The tokens at these positions.  (positions,) int32
             num_top: Alternatives for each position; of equal logits, those with the lowest ids.
         """
-        total = mx.logsumexp(logits, axis=-1, keepdims=True)
+        reference, log_sum = normalizer(logits)
         at = mx.maximum(token_ids, 0)[:, None]
-        self._chosen = (mx.take_along_axis(logits, at, axis=-1) - total)[:, 0]
+        chosen = mx.take_along_axis(logits, at, axis=-1)
+        self._chosen = (chosen - reference - log_sum)[:, 0]
         self._token_ids = token_ids
         self._top_ids, top = _top_tokens(logits, num_top)  # (positions, num_top)
-        self._top = top - total
+        self._top = top - reference - log_sum
         self._entries: list[TokenLogprobs] | None = None
         mx.async_eval(self._chosen, self._token_ids, self._top_ids, self._top)
 

@@ -67,6 +67,8 @@ def look(event, actions):
         assert logits.shape == (1, 257) == logits.to_numpy().shape and len(logits) == 1
         assert (logits / 2.0).max() == 0.5 and np.argmax(logits) == 97
         assert np.exp(logits - logits.to_numpy().max()).sum() > 1
+        assert np.isclose(logits.logprob(97), 1 - np.log(256 + np.e))
+        assert logits.logprobs([97, 98])[1] < logits.logprob(97)
         logprobs, ids = event.top_k_logprob(2)
         assert ids.tolist() == [[97, 0]] and logprobs.shape == (1, 2)
         return actions.adjust_logits(logits)

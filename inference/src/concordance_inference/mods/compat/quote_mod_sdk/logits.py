@@ -115,6 +115,14 @@ class _EngineLogits:
         """Return the top `k` `(token_id, logit)` pairs, in descending order."""
         return self._of_engine().top_k(k)
 
+    def logprob(self, token_id: int) -> float:
+        """Return the log-probability of one token, in nats."""
+        return self._of_engine().logprob(token_id)
+
+    def logprobs(self, token_ids: Sequence[int]) -> list[float]:
+        """Return the log-probabilities of several tokens, in nats."""
+        return self._of_engine().logprobs(token_ids)
+
     def entropy(self) -> float:
         """Return the entropy of the distribution, in nats."""
         return self._of_engine().entropy()
