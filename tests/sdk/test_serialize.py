@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from concordance_sdk import ModDefinitionError, mod, serialize_mod
+from concordance_sdk.host import definition_of
 
 SOURCE = '''
 from concordance_sdk import mod
@@ -68,3 +69,35 @@ def test_mod_without_a_source_file_is_rejected():
 
     with pytest.raises(ModDefinitionError, match="not in a file"):
         serialize_mod(namespace["greet"])
+
+
+@pytest.mark.parametrize(
+    ("source", "entrypoint"),
+    [
+        (
+            "from concordance_sdk.constraints import ChoicesStrat, constrain\n"
+            "label = constrain(ChoicesStrat(['a']), name='label')\n",
+            "label",
+        ),
+        (
+            "from concordance_sdk import mod\nfrom concordance_sdk.builtin import Replace\n"
+            "@mod\nclass NoCats(Replace):\n    find: str = 'cat'\n    replacement: str = 'dog'\n",
+            "NoCats",
+        ),
+        (
+            "from concordance_sdk import mod\ndef make():\n    @mod(name='made')\n"
+            "    def inner(event, actions): ...\n    return inner\noutside = make()\n",
+            "outside",
+        ),
+    ],
+)
+def test_mod_that_has_another_module_or_name_than_its_variable(tmp_path, source, entrypoint):
+    path = tmp_path / "other.py"
+    path.write_text(source)
+    target = getattr(load(path, "other_under_test"), entrypoint)
+    payload = serialize_mod(target)
+    del sys.modules["other_under_test"]
+
+    assert (payload.entrypoint, payload.module, payload.source) == (entrypoint, "other", source)
+    where = definition_of(target).where
+    assert where.rpartition(":")[0] == str(path)

@@ -4,8 +4,10 @@ Errors in a mod's shape are raised here, when its author defines it, not at toke
 """
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
+from types import CodeType
 from typing import Any, cast
 
 import msgspec
@@ -49,6 +51,9 @@ PREPARE = "prepare"
 
 #: Events at which a mod can backtrack.
 _CAN_BACKTRACK = frozenset({ForwardPass, Sampled, Added})
+
+#: The folder of the SDK's own files.
+_SDK = os.path.join(os.path.dirname(__file__), "")  # noqa: PTH118, PTH120  # `pathlib` is slow to import
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -321,10 +326,33 @@ def name_of(target: Any) -> str:
 
 
 def place_of(target: Any) -> str:
-    """The file and line of a definition, or its module if those are unknown."""
+    """The file and line of a definition, or its module if those are unknown.
+
+    A class that a function of the SDK makes, such as `constrain`, is defined where an author calls
+    that function; one without functions of its own, where `@mod` is applied.
+    """
     functions = [target, *vars(target).values()] if inspect.isclass(target) else [target]
     for function in (*functions, vars(type(target)).get("__call__")):
         code = getattr(function, "__code__", None)
-        if code is not None:
+        if code is not None and not _is_made_by_the_sdk(target, code):
             return f"{code.co_filename}:{code.co_firstlineno}"
-    return str(getattr(target, "__module__", "?"))
+    return _calling_line(target) or str(getattr(target, "__module__", "?"))
+
+
+def _is_made_by_the_sdk(target: Any, code: CodeType) -> bool:
+    """True for a local class or function of a function of the SDK."""
+    return code.co_filename.startswith(_SDK) and "<locals>" in getattr(target, "__qualname__", "")
+
+
+def _calling_line(target: Any) -> str | None:
+    """The innermost line outside of the SDK that leads here, if it is where `target` is made."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename.startswith(_SDK):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    module = str(getattr(target, "__module__", ""))
+    is_made_there = module == frame.f_globals.get("__name__")
+    if not is_made_there and not module.startswith("concordance_sdk."):
+        return None
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

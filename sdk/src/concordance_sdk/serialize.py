@@ -1,5 +1,7 @@
 """A mod as the body of `POST /v1/mods`: its source, its entry point, or all files of a folder."""
 
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,13 +22,15 @@ class ModPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     Attributes:
         name: The name by which requests refer to the mod.
-        entrypoint: The function or class in the module.
+        entrypoint: The function or class in the module, or the name of a mod that the module
+            registers.
         module: The name of the module; in `files`, dotted relative to the folder. Optional, or
             `None`, if there is only one file.
         language: Always `python`.
         source: The text of the module, or the value of `files`.
         files: Relative path -> text. A list of paths on the server is rejected.
         dir: A path on the server; rejected.
+        home: A package of `files` whose modules can also be imported without its name.
 
     Examples:
         >>> ModPayload(name="greet", entrypoint="greet", source="...").module
@@ -40,6 +44,7 @@ class ModPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     source: str | dict[str, str] | None = None
     files: dict[str, str] | list[str] | None = None
     dir: str | None = None
+    home: str = ""
 
 
 def serialize_mod(
@@ -54,9 +59,8 @@ def serialize_mod(
             `.py` files in it are included.
 
     Raises:
-        ModDefinitionError: It is not a mod, its source cannot be read, it is not at the top level
-            of its module, or its module is not in the folder.
-            of its module, or its module is not in the folder.
+        ModDefinitionError: It is not a mod, its source cannot be read, it has no name at the top
+            level of a module, or its module is not in the folder.
 
     Examples:
         >>> from concordance_sdk.builtin import StopAt
@@ -65,13 +69,8 @@ def serialize_mod(
         ('stop', 'StopAt', 'stop')
     """
     definition = definition_of(target)
-    if "." in target.__qualname__:
-        raise ModDefinitionError(
-            f"mod {definition.name!r} ({definition.where}) is defined inside "
-            f"{target.__qualname__.rpartition('.')[0]}; move it to the top level of its module"
-        )
-    path = _source_path(definition)
-    payload = ModPayload(name=name or definition.name, entrypoint=target.__name__)
+    path, entrypoint = _found(definition)
+    payload = ModPayload(name=name or definition.name, entrypoint=entrypoint)
     if folder is None:
         payload.module, payload.source = path.stem, path.read_text("utf-8")
     else:
@@ -79,16 +78,40 @@ def serialize_mod(
     return payload
 
 
-def _source_path(definition: ModDefinition) -> "Path":
+def _found(definition: ModDefinition) -> "tuple[Path, str]":
+    """The file in which a mod has a name at the top level, and that name."""
     from pathlib import Path  # noqa: PLC0415  # keeps the import of the SDK fast
 
-    path = Path(definition.where.rpartition(":")[0])
-    if not path.is_file():
+    for file, attribute in _names_of(definition.target):
+        if (path := Path(file)).is_file():
+            return path.resolve(), attribute
+    where, target = definition.where, definition.target
+    if (path := Path(where.rpartition(":")[0])).is_file():
+        if "." not in target.__qualname__:  # in a module that was loaded without `sys.modules`
+            return path.resolve(), target.__name__
         raise ModDefinitionError(
-            f"mod {definition.name!r}: its source is not in a file; write it to one and import "
-            "it from there"
+            f"mod {definition.name!r} ({where}) has no name at the top level of its module; "
+            "assign it to one there, so that a server finds it"
         )
-    return path.resolve()
+    raise ModDefinitionError(
+        f"mod {definition.name!r}: its source is not in a file; write it to one and import "
+        "it from there"
+    )
+
+
+def _names_of(target: Any) -> Iterator[tuple[str, str]]:
+    """Files of imported modules, and the name that an object has there; its own module first.
+
+    A class that a function such as `constrain` makes has its name only in the module that assigns
+    it, and a class that is imported also in the modules that import it.
+    """
+    own = getattr(target, "__module__", "")
+    modules = sorted(sys.modules.items(), key=lambda named: named[0] != own)
+    for _, module in modules:
+        attributes = dict(getattr(module, "__dict__", {}))  # some entries are not modules
+        if isinstance(file := attributes.get("__file__"), str):
+            names = [name for name, value in attributes.items() if value is target]
+            yield from ((file, name) for name in names)
 
 
 def _dotted(path: "Path", folder: "Path", name: str) -> str:

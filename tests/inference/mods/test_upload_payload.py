@@ -124,6 +124,7 @@ def test_the_module_of_a_single_file_is_optional():
         ({"name": ""}, "name", "letters"),
         ({"name": "a+b"}, "name", "letters"),
         ({"entrypoint": "a.b"}, "entrypoint", "function"),
+        ({"home": "a/b"}, "home", "package"),
         ({"language": "rust"}, "language", "python"),
     ],
 )

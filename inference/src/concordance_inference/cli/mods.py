@@ -5,19 +5,15 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from concordance_sdk import serialize_mod
-from concordance_sdk.host import ModDefinition
-from concordance_shared import ConcordanceError, InvalidRequestError, ModLoadError
+from concordance_shared import ConcordanceError, InvalidRequestError
 from rich.console import Console
 from rich.table import Table
 
 from concordance_inference.cli.options import NewMod, PushMod
-from concordance_inference.mods.loading import load_path, python_files
-from concordance_inference.mods.source_folder import source_folder
+from concordance_inference.mods.push_payload import push_payload
 
 _TIMEOUT_S = 30
 
@@ -123,14 +119,7 @@ def push(options: PushMod) -> None:
         ModLoadError: It cannot be loaded, or does not define that mod.
         ServerRefusedError: The server refused it.
     """
-    folder = options.file if options.file.is_dir() else options.folder
-    definition = _chosen(options.file, folder, options.mod)
-    payload = serialize_mod(definition.target, name=options.name, folder=folder)
-    if folder is not None:  # which may itself be a package that its files name
-        source = source_folder(folder.resolve(), python_files(folder.resolve()))
-        module = payload.module or ""
-        payload.files = {**source.files}
-        payload.module = f"{source.home}.{module}" if source.home else module
+    payload = push_payload(options.file, folder=options.folder, mod=options.mod, name=options.name)
     entry = _call("POST", f"{options.url}/v1/mods", msgspec.json.encode(payload))
     print(f"{entry['id']} {entry['version']}")
 
@@ -139,18 +128,6 @@ def remove(name: str, url: str) -> None:
     """Delete an uploaded mod."""
     _call("DELETE", f"{url}/v1/mods/{urllib.parse.quote(name, safe='')}")
     print(f"deleted {name}")
-
-
-def _chosen(file: Path, folder: Path | None, name: str | None) -> ModDefinition:
-    """The mod to upload, of a file or a folder."""
-    definitions, _ = load_path(file.resolve(), folder=folder and folder.resolve())
-    if file.is_file():  # and not of what it imports
-        definitions = [d for d in definitions if d.where.rpartition(":")[0] == str(file.resolve())]
-    named = [d for d in definitions if name in (None, d.name)]
-    if len(named) != 1:
-        defined = ", ".join(d.name for d in definitions) or "no mod"
-        raise ModLoadError(f"{file} defines {defined}; choose one with --mod")
-    return named[0]
 
 
 def _call(method: str, url: str, body: bytes | None = None) -> dict[str, Any]:

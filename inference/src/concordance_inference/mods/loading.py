@@ -11,8 +11,9 @@ from types import ModuleType
 import msgspec
 from concordance_sdk import ModPayload
 from concordance_sdk.host import ModDefinition, definition_of, marked_definition
-from concordance_sdk.registry import collecting
+from concordance_sdk.registry import ModRegistry, collecting
 from concordance_shared import InvalidRequestError, ModLoadError
+from msgspec import Struct
 
 from concordance_inference.mods.compat.quote_mod_sdk.aliases import older_definition_of, outermost
 from concordance_inference.mods.load_errors import guarded
@@ -31,6 +32,24 @@ __all__ = [
     "python_files",
 ]
 
+
+class LoadedMods(Struct, frozen=True, kw_only=True, eq=False):
+    """The mods of a file or folder, and the modules that registered them.
+
+    Attributes:
+        space: The modules.
+        modules: A mod -> the plain name of the module whose import registers it.
+    """
+
+    space: ModuleSpace
+    modules: dict[ModDefinition, str]
+
+    @property
+    def definitions(self) -> list[ModDefinition]:
+        """The mods, in the order of their names' first definition."""
+        return list(self.modules)
+
+
 #: The entry point group in which installed packages list their mods.
 ENTRY_POINT_GROUP = "concordance.mods"
 
@@ -45,6 +64,16 @@ def load_path(path: Path, *, folder: Path | None = None) -> tuple[list[ModDefini
     Raises:
         ModLoadError: There is no mod, or loading it raised.
     """
+    loaded = load_mods(path, folder=folder)
+    return loaded.definitions, loaded.space.version
+
+
+def load_mods(path: Path, *, folder: Path | None = None) -> LoadedMods:
+    """Load the mods of a Python file or of a folder; the arguments are those of `load_path`.
+
+    Raises:
+        ModLoadError: There is no mod, or loading it raised.
+    """
     if path.is_file():
         return _load_file(path, folder)
     if not path.is_dir():
@@ -55,15 +84,17 @@ def load_path(path: Path, *, folder: Path | None = None) -> tuple[list[ModDefini
     nested = [name for name in entries if name not in top_level]
     # In a folder of folders, those with a `mod.py` are mods, as in the older command line.
     mods = [name for name in space.module_names if name.rpartition(".")[2] == "mod"]
-    definitions: list[ModDefinition] = []
     for names in (top_level, mods or nested, space.module_names):
-        definitions = definitions or _load_all(space, names, path)
-    if not definitions:
-        raise ModLoadError(f"{path} defines no mod; mark a function or a class with @mod")
-    return definitions, space.version
+        if loaded := _load_all(space, names, path):
+            return loaded
+    raise _no_mod(path)
 
 
-def _load_file(path: Path, folder: Path | None) -> tuple[list[ModDefinition], str]:
+def _no_mod(path: Path) -> ModLoadError:
+    return ModLoadError(f"{path} defines no mod; mark a function or a class with @mod")
+
+
+def _load_file(path: Path, folder: Path | None) -> LoadedMods:
     if folder is not None and not path.is_relative_to(folder):
         raise ModLoadError(f"{path} is not in {folder}")
     if folder is None:
@@ -72,10 +103,10 @@ def _load_file(path: Path, folder: Path | None) -> tuple[list[ModDefinition], st
     else:
         space, beside = _space_of(folder, [path, *python_files(folder)]), None
     name = module_name(path.relative_to(folder or path.parent).as_posix())
-    definitions = _load_all(space, [_named_in(space, name)], path, beside=beside)
-    if not definitions:
-        raise ModLoadError(f"{path} defines no mod; mark a function or a class with @mod")
-    return definitions, space.version
+    loaded = _load_all(space, [_named_in(space, name)], path, beside=beside)
+    if loaded is None:
+        raise _no_mod(path)
+    return loaded
 
 
 def _alone(path: Path) -> dict[str, str]:
@@ -139,11 +170,11 @@ def load_payload(payload: ModPayload) -> tuple[ModDefinition, str]:
         ModLoadError: Loading it raised, or the entry point is not a mod.
     """
     upload = upload_of(payload)
-    space = ModuleSpace(upload.files, place=f"<mod {upload.name}>")
+    space = ModuleSpace(upload.files, place=f"<mod {upload.name}>", home=upload.home)
     where = f"mod {upload.name!r}"
-    with collecting():
+    with collecting() as collected:
         module = guarded(lambda: space.load(upload.module), where)
-    target = getattr(module, upload.entrypoint, None)
+    target = _entry_point(module, upload.entrypoint, collected)
     if target is None:
         raise InvalidRequestError(
             f"{where}: module {upload.module!r} has no {upload.entrypoint!r}; `entrypoint` must "
@@ -155,17 +186,39 @@ def load_payload(payload: ModPayload) -> tuple[ModDefinition, str]:
     return msgspec.structs.replace(definition, name=upload.name), space.version
 
 
+def _entry_point(module: ModuleType, name: str, collected: ModRegistry) -> object | None:
+    """Return what `entrypoint` refers to: a marked mod, else a registered one, else any value.
+
+    A mod that was registered without being assigned to a name has only its name in requests.
+    """
+    target = getattr(module, name, None)
+    registered = collected.get(name)
+    if registered is None or marked_definition(target) is not None:
+        return target
+    return registered.target
+
+
 def _load_all(
     space: ModuleSpace, names: Sequence[str], path: Path, *, beside: Path | None = None
-) -> list[ModDefinition]:
+) -> LoadedMods | None:
+    """Load modules of a space; return their mods, or `None` if they have none."""
+    modules: dict[ModDefinition, str] = {}
     with collecting() as collected:
         for name in names:
             guarded(lambda name=name: space.load(name), f"{path}", beside=beside)
-    definitions = list(collected)
-    if space.uses_older_sdk:
-        offered = [value for module in space.modules.values() for value in vars(module).values()]
-        definitions = [outermost(definition, offered) for definition in definitions]
-    return [space.bound(definition) for definition in definitions]
+            modules = {definition: modules.get(definition, name) for definition in collected}
+    if not modules:
+        return None
+    loaded = {space.bound(_outermost(space, d)): module for d, module in modules.items()}
+    return LoadedMods(space=space, modules=loaded)
+
+
+def _outermost(space: ModuleSpace, definition: ModDefinition) -> ModDefinition:
+    """Return a mod with the decorators of the older SDK above its `@mod`, if there are any."""
+    if not space.uses_older_sdk:
+        return definition
+    offered = [value for module in space.modules.values() for value in vars(module).values()]
+    return outermost(definition, offered)
 
 
 def _marked_in(module: ModuleType) -> list[ModDefinition]:

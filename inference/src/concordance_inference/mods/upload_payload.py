@@ -15,6 +15,9 @@ MAX_SOURCE_LENGTH = 256 * 1024
 #: Default name of the module in an upload of one source.
 _MODULE = "client_mod"
 
+#: The name of a mod that a module registers.
+_REGISTERED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+
 _MOD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
@@ -24,14 +27,16 @@ class Upload(Struct, frozen=True):
     Attributes:
         name: The mod's name in requests.
         module: The dotted name of the module with the entry point.
-        entrypoint: The function or class that is the mod.
+        entrypoint: The function or class that is the mod, or the mod's registered name.
         files: Relative path -> text.
+        home: A package whose modules can also be imported without its name; may be empty.
     """
 
     name: str
     module: str
     entrypoint: str
     files: dict[str, str]
+    home: str = ""
 
 
 def upload_of(payload: ModPayload) -> Upload:
@@ -45,7 +50,7 @@ def upload_of(payload: ModPayload) -> Upload:
         raise InvalidRequestError(
             f"`language` is {payload.language!r:.40}; it must be 'python'", param="language"
         )
-    if not payload.entrypoint.isidentifier():
+    if not payload.entrypoint.isidentifier() and not _REGISTERED.fullmatch(payload.entrypoint):
         raise InvalidRequestError(
             f"{payload.entrypoint!r:.80} is not the name of a function or class",
             param="entrypoint",
@@ -55,7 +60,10 @@ def upload_of(payload: ModPayload) -> Upload:
         raise InvalidRequestError(
             f"a mod's source has at most {MAX_SOURCE_LENGTH} characters", param="source"
         )
-    return Upload(payload.name, _module_of(payload, files), payload.entrypoint, files)
+    if payload.home and not _is_module(payload.home):
+        raise InvalidRequestError(f"{payload.home!r:.80} is not a package's name", param="home")
+    module = _module_of(payload, files)
+    return Upload(payload.name, module, payload.entrypoint, files, payload.home)
 
 
 def _check_name(name: str) -> None:
@@ -120,7 +128,7 @@ def _module_of(payload: ModPayload, files: dict[str, str]) -> str:
                 param="module",
             )
         return known[0]
-    if not _is_module(payload.module):
+    if payload.module not in known and not _is_module(payload.module):
         raise _no_module(payload.module)
     return payload.module
 
