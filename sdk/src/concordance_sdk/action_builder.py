@@ -4,10 +4,12 @@ Nothing is checked here. `concordance_shared.legality` checks an action against 
 handler has returned it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from concordance_shared import (
+    Action,
     AdjustedLogits,
     AdjustedPrefill,
     Backtrack,
@@ -21,12 +23,17 @@ from concordance_shared import (
 
 from concordance_sdk.tokenizer import Tokenizer
 
+Made = TypeVar("Made", bound=Action)
+
 
 class Actions:
     """Builds actions. Each handler is passed one.
 
     An action that the event does not allow ends the request with an `InvalidActionError` once the
-    handler returns it.
+    handler returns it. So does an action that a handler makes without returning any.
+
+    Attributes:
+        made: The action made last, other than a `Noop`; the host resets it before each call.
 
     Examples:
         >>> Actions().backtrack(2, [72, 105])
@@ -40,9 +47,14 @@ class Actions:
             tokenizer: The model's; only `stop` needs it.
         """
         self._tokenizer = tokenizer
+        self.made: Action | None = None
+
+    def _keep(self, action: Made) -> Made:
+        self.made = action
+        return action
 
     def noop(self) -> Noop:
-        """Change nothing. Returning `None` does the same."""
+        """Change nothing, as returning `None` does; also drops an action made before on purpose."""
         return Noop()
 
     def adjust_prefill(self, tokens: Sequence[int], max_steps: int = 0) -> AdjustedPrefill:
@@ -52,7 +64,7 @@ class Actions:
             tokens: The token ids of the new prompt, at least one.
             max_steps: A cap on the completion's tokens; 0 keeps its budget.
         """
-        return AdjustedPrefill(tokens, max_steps)
+        return self._keep(AdjustedPrefill(tokens, max_steps))
 
     def adjust_logits(
         self,
@@ -75,8 +87,10 @@ class Actions:
             mask: Packed bitmask of the tokens that can be sampled: bit `i % 8` of byte `i // 8`.
                 (vocab / 8,) bytes, rounded up
         """
-        return AdjustedLogits(
-            logits=logits, token_temp=token_temp, bias=bias, allow=allow, ban=ban, mask=mask
+        return self._keep(
+            AdjustedLogits(
+                logits=logits, token_temp=token_temp, bias=bias, allow=allow, ban=ban, mask=mask
+            )
         )
 
     def force_tokens(self, tokens: Sequence[int]) -> ForceTokens:
@@ -88,7 +102,7 @@ class Actions:
         Args:
             tokens: Their ids; an empty list changes nothing.
         """
-        return ForceTokens(tokens)
+        return self._keep(ForceTokens(tokens))
 
     def stop(self) -> ForceTokens:
         """End the completion: force the model's end-of-sequence token.
@@ -110,7 +124,7 @@ class Actions:
         """
         if self._tokenizer is None:
             raise TypeError("stop() needs the model's tokenizer: use Actions(tokenizer)")
-        return ForceTokens([end_token_id(self._tokenizer)])
+        return self._keep(ForceTokens([end_token_id(self._tokenizer)]))
 
     def backtrack(self, n: int, tokens: Sequence[int] | None = None) -> Backtrack:
         """Remove the last `n` tokens of the completion, then force `tokens`, if any.
@@ -121,7 +135,7 @@ class Actions:
             n: Up to the length of the completion.
             tokens: The ids of tokens to force there; `None` continues by sampling.
         """
-        return Backtrack(n, tokens)
+        return self._keep(Backtrack(n, tokens))
 
     def force_output(self, tokens: Sequence[int]) -> ForceOutput:
         """Replace the completion by exactly these tokens, and end it.
@@ -131,7 +145,7 @@ class Actions:
         Args:
             tokens: Their ids; an empty list makes an empty completion.
         """
-        return ForceOutput(tokens)
+        return self._keep(ForceOutput(tokens))
 
     def tool_calls(
         self, tool_calls: ToolCall | Mapping[str, Any] | Sequence[ToolCall | Mapping[str, Any]]
@@ -142,7 +156,8 @@ class Actions:
             tool_calls: One call or several, in OpenAI's shape. Arguments may be an object; a
                 missing id is generated.
         """
-        return ToolCalls(tool_calls)  # type: ignore[arg-type]  # made canonical by `check_action`
+        # Made canonical by `check_action`.
+        return self._keep(ToolCalls(tool_calls))  # type: ignore[arg-type]
 
     def emit_error(self, err_str: str) -> EmitError:
         """End the request with this error. Allowed at every event but `Finished`.
@@ -150,9 +165,20 @@ class Actions:
         Args:
             err_str: The message for the client.
         """
-        return EmitError(err_str)
+        return self._keep(EmitError(err_str))
 
 
 def end_token_id(tokenizer: Tokenizer) -> int:
     """The token that ends a completion when it is forced: the lowest end-of-sequence id."""
     return min(tokenizer.eos_token_ids)
+
+
+def method_for(action: Action) -> str:
+    """The name of the method of `Actions` that makes an action.
+
+    Examples:
+        >>> method_for(Backtrack(1)), method_for(AdjustedLogits())
+        ('backtrack', 'adjust_logits')
+    """
+    words = re.findall("[A-Z][a-z]*", type(action).__name__)
+    return "_".join(words).lower().replace("adjusted_", "adjust_")

@@ -12,8 +12,10 @@ from types import TracebackType
 from typing import Any, Protocol, TypeVar, cast
 
 from concordance_shared import (
+    Action,
     Event,
     ForwardPass,
+    InvalidActionError,
     ModDefinitionError,
     ModError,
     ModRaisedError,
@@ -21,7 +23,7 @@ from concordance_shared import (
 )
 from concordance_shared.errors import message_of
 
-from concordance_sdk.action_builder import Actions
+from concordance_sdk.action_builder import Actions, method_for
 from concordance_sdk.composition import ModUse, uses_of
 from concordance_sdk.declared_logits import held_to
 from concordance_sdk.definition import (
@@ -32,6 +34,7 @@ from concordance_sdk.definition import (
     ModDefinition,
     check_max_backtrack,
     longest_hold,
+    place_of,
 )
 from concordance_sdk.follower import FOLLOWED, Follower, followed_events
 from concordance_sdk.request_context import RequestContext, set_current_request
@@ -162,11 +165,17 @@ class InProcessMod:
 
         Raises:
             ModRaisedError: The handler raised; the exception is its cause.
+            InvalidActionError: The handler made an action and returned `None`.
         """
         event_type = type(event)
         if isinstance(event, ForwardPass):
             event = held_to(self._definition.logits, event, mod=self.name)
-        return self.call(function, event_type.__name__, event.step, event, *arguments)
+        actions = self._actions
+        actions.made = None
+        answer = self.call(function, event_type.__name__, event.step, event, *arguments)
+        if answer is None and actions.made is not None:
+            raise _not_returned(self.name, event, function, actions.made)
+        return answer
 
     def call(self, function: Callable[..., T], where: str, step: int, *args: object) -> T:
         """Call the author's code in the mod's context, and time it.
@@ -334,6 +343,22 @@ def _context_of(request: RequestContext) -> Context:
 
 def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
+
+
+def _not_returned(
+    name: str, event: Event, function: Callable[..., object], action: Action
+) -> InvalidActionError:
+    """Build the error for an action that was made and not returned."""
+    event_name, made = type(event).__name__, type(action).__name__
+    handler = getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
+    return InvalidActionError(
+        f"mod {name!r} made {made} at {event_name} (step {event.step}), but its handler "
+        f"`{handler}` ({place_of(function)}) returned None, so the action has no effect; "
+        f"write `return actions.{method_for(action)}(...)`, or `return actions.noop()` to drop it",
+        mod=name,
+        event=event_name,
+        step=event.step,
+    )
 
 
 def _raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
