@@ -48,11 +48,11 @@ def test_backtrack_keeps_the_text_before_the_document(play):
     @mod(registered=False)
     def greet(event, actions, tokenizer):
         if isinstance(event, ForwardPass) and event.step == 0:
-            return actions.force_tokens(tokenizer.encode("Here: "))
+            return actions.force_tokens(tokenizer.encode("Here:\n"))
 
     played = play(greet, Structured, says="a,a]" + "b]", schemas=asking_for(TAGS))
 
-    assert played.text == 'Here: {"tags": ["b"]}'
+    assert played.text == 'Here:\n{"tags": ["b"]}'
 
 
 def test_last_try_ends_the_request_with_the_problem(play):

@@ -1,10 +1,13 @@
 """The command line, as a user types it."""
 
+import json
 import socket
 import subprocess
 import sys
 
 import pytest
+from concordance_inference.models.converted import converted_folder
+from concordance_inference.models.embedded import embedded_gguf
 
 
 @pytest.mark.process
@@ -27,7 +30,10 @@ def test_help_imports_nothing_heavy(run):
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", "generate", "chat", "demo", "bench", "models", "mods new", "mods push", "mods test"],
+    [
+        *("serve", "generate", "chat", "demo", "bench", "models"),
+        *(f"mods {name}" for name in ("new", "list", "push", "test")),
+    ],
 )
 def test_every_option_is_explained(run, command):
     done = run(*command.split(), "--help")
@@ -164,8 +170,11 @@ def test_demo_shows_four_mods(run):
         assert words in done.stdout
 
 
-def test_models_lists_the_default(run):
-    assert "SmolLM2-135M-Instruct (default)" in run("models").stdout.replace("\n", " ")
+def test_models_lists_the_default_with_its_folder(run):
+    lines = run("models").stdout.splitlines()
+    (line,) = [line for line in lines if "SmolLM2-135M-Instruct (default)" in line]
+
+    assert f"{converted_folder(embedded_gguf())}" in line
 
 
 @pytest.mark.process
@@ -193,6 +202,28 @@ def test_a_new_mod_passes_its_own_test_and_can_be_pushed_listed_and_removed(
     gone = run("mods", "rm", "my_mod", *url)
     assert gone.returncode == 1
     assert "404" in gone.stderr
+
+
+@pytest.mark.process
+def test_names_in_the_list_of_mods_are_never_shortened(run, tiny_server, monkeypatch, tmp_path):
+    name = "no_competitor_is_ever_mentioned_in_any_completion"
+    (tmp_path / "long.py").write_text(
+        f"from concordance_sdk import mod\n@mod\ndef {name}(event, actions): ...\n"
+    )
+    url = ("--url", tiny_server.url)
+    run("mods", "push", tmp_path / "long.py", *url)
+    piped = run("mods", "list", *url).stdout
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = run("mods", "list", *url).stdout
+    described = json.loads(run("mods", "list", "--json", *url).stdout)
+    run("mods", "rm", name, *url)
+
+    lines = [line for line in piped.splitlines() if name in line]
+    assert len(lines) == 1
+    assert "Added, Finished" in lines[0]
+    assert name in shown
+    assert name in [entry["id"] for entry in described]
 
 
 @pytest.mark.process
@@ -266,6 +297,8 @@ def test_a_new_mod_passes_its_tests_and_the_check(run, tmp_path):
     done = run("mods", "test", tmp_path / "my_mod.py")
 
     assert done.returncode == 0, done.stderr + done.stdout
+    assert "tests of test_my_mod.py\n" in done.stdout
+    assert "note" not in done.stdout
     assert "ok    interleaved requests are independent" in done.stdout
     assert run("mods", "test", tmp_path / "other.py").returncode == 1
     assert run("mods", "test", tmp_path / "other.py", "--skip-tests").returncode == 0
@@ -293,7 +326,7 @@ def test_a_failed_conformance_check_is_named(run, tmp_path):
     done = run("mods", "test", tmp_path / "bad.py")
 
     assert done.returncode == 1
-    assert "no tests in or beside bad.py" in done.stdout
+    assert "no tests: none in bad.py, and no test_bad.py" in done.stdout
     assert "FAIL  the same request twice" in done.stdout
     assert "dice failed" in done.stderr
 
@@ -338,6 +371,10 @@ def test_the_tests_in_a_file_of_mods_are_run_and_those_of_others_are_not(run, tm
     (tmp_path / "test_that_is_not_asked_for.py").write_text("def test_it(): assert 0")
 
     assert run("mods", "test", tmp_path / "good.py").returncode == 0
+    (tmp_path / "untested.py").write_text(GOOD.format("").partition("def test_it")[0])
+    untested = run("mods", "test", tmp_path / "untested.py")
+    assert untested.returncode == 0
+    assert "no tests: none in untested.py, and no test_untested.py" in untested.stdout
     poor = run("mods", "test", tmp_path / "poor.py")
     assert poor.returncode == 1
     assert "its own tests failed" in poor.stderr
@@ -349,7 +386,7 @@ def test_a_mod_named_like_a_test_is_not_run_as_one(run, tmp_path):
     done = run("mods", "test", tmp_path / "named.py")
 
     assert done.returncode == 0, done.stderr
-    assert "no tests in or beside named.py" in done.stdout
+    assert "no tests: none in named.py, and no test_named.py" in done.stdout
 
 
 @pytest.mark.process

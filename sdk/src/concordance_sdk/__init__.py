@@ -5,7 +5,7 @@
     @mod
     def greet(event, actions, tokenizer):
         if isinstance(event, ForwardPass) and event.step == 0:
-            return actions.force_tokens(tokenizer.encode("Greetings! "))
+            return actions.force_tokens(tokenizer.encode("Greetings!"))
 
 `concordance_sdk.testing` runs a mod against a scripted model, in milliseconds. Engines import from
 `concordance_sdk.host`.

@@ -56,10 +56,10 @@ def use(target: Any, /, **parameters: Any) -> ModUse:
         ...
         ...     def mods(self):
         ...         return [
-        ...             use(InjectAtStart, text=f"Dear {self.name}, "),
+        ...             use(InjectAtStart, text=f"Dear {self.name},"),
         ...             use(Replace, find="no", replacement="not yet"),
         ...         ]
-        >>> play(Polite, says="no.").text
+        >>> play(Polite, says=" no.").text
         'Dear friend, not yet.'
     """
     definition = definition_of(target)

@@ -4,7 +4,16 @@ import itertools
 import random
 
 import pytest
-from concordance_sdk import Added, Finished, InvalidActionError, Prefilled, builtin, mod, use
+from concordance_sdk import (
+    Added,
+    Finished,
+    InvalidActionError,
+    Prefilled,
+    builtin,
+    get_conversation,
+    mod,
+    use,
+)
 from concordance_sdk.constraints import (
     CharsMode,
     CharsStrat,
@@ -227,3 +236,57 @@ def test_report_has_a_line_per_check_followed_by_its_problem():
 
     assert "ok    a stream shows nothing that is backtracked (8 played)" in report
     assert "FAIL  the same request twice (1 played)\n      the same request twice" in report
+
+
+def test_mod_that_reads_the_last_message_passes():
+    @mod(on=[Prefilled])
+    def shout(event, actions, tokenizer):
+        return actions.force_output(tokenizer.encode(get_conversation()[-1].text.upper()))
+
+    report = check_conformance(shout)
+
+    assert report.is_passed, str(report)
+    assert "it fails where there are no messages" in str(report)
+    assert "IndexError" in report.notes[0]
+
+
+def test_conversation_with_a_tools_result_is_played():
+    @mod(on=[Prefilled])
+    def picky(event, actions):
+        assert get_conversation()[-1].role == "user"
+
+    found = problems(picky)
+
+    assert list(found) == ["conversations of one and of several turns"]
+    assert "with a tool's result" in found["conversations of one and of several turns"]
+
+
+def test_checks_that_compare_are_not_ok_where_the_mod_always_fails():
+    @mod(on=[Added])
+    def broken(event, actions):
+        raise ValueError("no")
+
+    report = check_conformance(broken)
+    lines = str(report).splitlines()
+
+    assert not report.is_passed
+    assert not any(line.startswith("ok") for line in lines)
+    assert "----  the same request twice (not checked: the mod fails in all 8 scenes)" in lines
+
+
+def test_scenes_in_which_the_mod_fails_are_not_compared():
+    @mod(on=[Added])
+    def sometimes(event, actions):
+        assert event.added_tokens != (b"I"[0],)
+
+    line = str(check_conformance(sometimes).checks[5])
+
+    assert line == "ok    the same request twice (6 played; not compared in 2 that fail)"
+
+
+@pytest.mark.parametrize(("text", "is_noted"), [("Hello ", True), ("Hello", False)])
+def test_forced_text_that_ends_in_a_space_is_noted(text, is_noted):
+    report = check_conformance(use(builtin.InjectAtStart, text=text))
+
+    assert report.is_passed
+    assert ("note  forced text ends in a space: 'Hello '." in str(report)) == is_noted

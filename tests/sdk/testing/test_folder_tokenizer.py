@@ -1,6 +1,7 @@
 """`FolderTokenizer`: a model's own tokenizer, loaded from its folder."""
 
 import builtins
+import importlib.metadata
 import json
 
 import pytest
@@ -106,6 +107,21 @@ def test_error_without_the_library_names_the_package_to_install(folder, monkeypa
     monkeypatch.setattr(builtins, "__import__", importing)
     with pytest.raises(ModuleNotFoundError, match="pip install tokenizers"):
         FolderTokenizer(folder)
+
+
+@pytest.mark.model
+def test_tokenizer_of_the_embedded_model_is_the_default():
+    tokenizer = FolderTokenizer()
+
+    assert tokenizer.decode(tokenizer.encode("Hello world")[-1:]) == " world"
+    assert tokenizer.decode([*tokenizer.eos_token_ids]) == "<|im_end|>"
+
+
+def test_error_without_a_default_model_names_the_package_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: ())
+
+    with pytest.raises(ModuleNotFoundError, match="`concordance-inference` brings"):
+        FolderTokenizer()
 
 
 @pytest.mark.parametrize("kind", ["byte_level", "sentencepiece"])

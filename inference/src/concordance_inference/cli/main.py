@@ -15,6 +15,7 @@ from concordance_inference.cli.options import (
     CheckMods,
     Demo,
     Generate,
+    ListMods,
     NewMod,
     PushMod,
     Serve,
@@ -108,11 +109,12 @@ def mods_test(options: CheckMods) -> None:
 
 
 @mods_app.command("list")
-def mods_list(url: Url = DEFAULT_URL) -> None:
+@takes(ListMods)
+def mods_list(options: ListMods) -> None:
     """List the mods of a running server."""
     from concordance_inference.cli import mods as command
 
-    command.list_(url)
+    command.list_(options)
 
 
 @mods_app.command("push")

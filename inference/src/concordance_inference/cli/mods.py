@@ -2,20 +2,30 @@
 
 import http.client
 import re
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from concordance_shared import ConcordanceError, InvalidRequestError
+from rich.box import HEAVY_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from concordance_inference.cli.options import NewMod, PushMod
+from concordance_inference.cli.options import ListMods, NewMod, PushMod
 from concordance_inference.mods.push_payload import push_payload
 
 _TIMEOUT_S = 30
+
+#: Columns of a table on a pipe, where programs read it: every row is one line.
+_PIPE_WIDTH = 4096
+
+#: Columns for everything but the name, in a narrow terminal.
+_OTHER_WIDTH = 80
 
 _CLASS = '''"""{title}: describe here what it does."""
 
@@ -35,7 +45,7 @@ class {class_name}:
         """Called when tokens were added to the completion."""
         self.ids[event.step :] = event.added_tokens
         if event.step == 0 and not event.forced:
-            return actions.backtrack(len(event.added_tokens), tokenizer.encode(self.word + " "))
+            return actions.backtrack(len(event.added_tokens), tokenizer.encode(self.word))
 '''
 
 _FUNCTION = '''"""{title}: describe here what it does."""
@@ -47,7 +57,7 @@ from concordance_sdk import ForwardPass, mod
 def {name}(event, actions, tokenizer):
     """Describe here what it does, in one line."""
     if event.step == 0:
-        return actions.force_tokens(tokenizer.encode("Hello "))
+        return actions.force_tokens(tokenizer.encode("Hello"))
 '''
 
 _TEST = '''"""Plays the mod against a scripted model: no server, no weights."""
@@ -56,7 +66,7 @@ from {name} import {target}
 
 
 def test_it_begins_with_hello(play):
-    assert play({target}, script="xxxxxxyou").text == "Hello you"
+    assert play({target}, script="xxxxx you").text == "Hello you"
 '''
 
 
@@ -95,21 +105,37 @@ def new(options: NewMod) -> None:
         print(path)
 
 
-def list_(url: str) -> None:
-    """Print the mods of a server as a table."""
-    table = Table("name", "source", "version", "events", "parameters", "what it does")
-    for entry in _call("GET", f"{url}/v1/mods")["data"]:
-        parameters = (entry["parameters"] or {}).get("$defs", {})
-        names = [key for schema in parameters.values() for key in schema.get("properties", {})]
-        table.add_row(
-            entry["id"],
-            entry["source"],
-            entry["version"],
-            ", ".join([*entry["events"], *(["of parts"] if entry["has_parts"] else [])]),
-            ", ".join(names),
-            entry["description"],
-        )
-    Console().print(table)
+def list_(options: ListMods) -> None:
+    """Print the mods of a server, as a table or as JSON."""
+    entries = _call("GET", f"{options.url}/v1/mods")["data"]
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode(entries), indent=2).decode())
+        return
+    longest = max((len(entry["id"]) for entry in entries), default=4)
+    console = _list_console(longest)
+    table = Table(box=HEAVY_HEAD if sys.stdout.isatty() else None)
+    table.add_column("name", no_wrap=True, min_width=longest)
+    for heading in ("source", "version", "events", "parameters", "what it does"):
+        table.add_column(heading, overflow="fold")
+    for entry in entries:
+        table.add_row(*map(escape, _row(entry)))
+    console.print(table)
+
+
+def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The cells of a mod's description."""
+    parameters = (entry["parameters"] or {}).get("$defs", {})
+    names = [key for schema in parameters.values() for key in schema.get("properties", {})]
+    events = [*entry["events"], *(["of parts"] if entry["has_parts"] else [])]
+    about = entry["source"], entry["version"], ", ".join(events), ", ".join(names)
+    return entry["id"], *about, entry["description"]
+
+
+def _list_console(longest_name: int) -> Console:
+    """A console in which no name is shortened or folded; on a pipe, each mod is one line."""
+    if not sys.stdout.isatty():
+        return Console(width=_PIPE_WIDTH)
+    return Console(width=max(Console().width, longest_name + _OTHER_WIDTH))
 
 
 def push(options: PushMod) -> None:

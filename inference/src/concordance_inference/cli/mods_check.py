@@ -56,13 +56,12 @@ def run(options: CheckMods) -> None:
 
 
 def tests_of(file: Path) -> list[str]:
-    """The tests in a file of mods and in `test_<file>`; if there are none, all in its folder."""
+    """The tests in a file of mods and in `test_<file>` beside it; all tests of a folder."""
     inside = [test for path in python_files(file) for test in _tests_in(path)]
     if file.is_dir():
         return [*inside, *map(str, sorted(file.glob("test_*.py")))]
-    beside = sorted(file.parent.glob("test_*.py"))
-    named = [path for path in beside if path.stem == f"test_{file.stem}"]
-    return [*inside, *map(str, named)] or [str(path) for path in beside]
+    beside = file.with_name(f"test_{file.name}")
+    return [*inside, *([str(beside)] if beside.is_file() else [])]
 
 
 def _tests_in(file: Path) -> Iterator[str]:
@@ -89,12 +88,15 @@ def _is_mark(decorator: ast.expr) -> bool:
 def _own_tests_pass(file: Path) -> bool:
     tests = tests_of(file)
     if not tests:
-        print(f"no tests in or beside {file.name}; `concordance mods new` writes a first one")
+        name = f"test_{file.name}" if file.is_file() else "test_*.py"
+        print(f"no tests: none in {file.name}, and no {name}; `concordance mods new` writes one")
         return True
     if importlib.util.find_spec("pytest") is None:
         print("its tests need pytest: pip install pytest")
         return False
     folder = file if file.is_dir() else file.parent
+    shown = sorted({test.partition("::")[0].removeprefix(f"{folder}/") for test in tests})
+    print(f"tests of {', '.join(shown)}", flush=True)
     command = [sys.executable, "-m", "pytest", "-q", *tests]
     return subprocess.run(command, check=False, cwd=folder).returncode == 0  # noqa: S603
 

@@ -320,6 +320,16 @@ class CheckMods:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ListMods:
+    """The options of `concordance mods list`."""
+
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the server's descriptions as JSON.")
+    ] = False
+    url: Url = DEFAULT_URL
+
+
+@dataclass(frozen=True, kw_only=True)
 class PushMod:
     """The options of `concordance mods push`."""
 

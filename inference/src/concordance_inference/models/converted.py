@@ -33,17 +33,29 @@ def converted(gguf: Path, *, progress: Progress) -> Path:
     Raises:
         ModelLoadError: The file cannot be converted, or the result cannot be written.
     """
-    device = "cpu" if mx.default_device() == mx.cpu else "gpu"
     try:
-        folder = cache_folder() / "models" / f"{gguf.stem}-{_identity(gguf)}-{device}-{_CONVERSION}"
+        folder = converted_folder(gguf)
         if not _is_whole(folder):
-            _convert_into(folder, gguf, weights=_weights(gguf, device), progress=progress)
+            _convert_into(folder, gguf, weights=_weights(gguf, _device()), progress=progress)
     except OSError as exc:
         raise ModelLoadError(
             f"{gguf} cannot be converted into the cache folder {cache_folder()}: {exc}; the "
             "environment variable CONCORDANCE_CACHE names another folder"
         ) from exc
     return folder
+
+
+def converted_folder(gguf: Path) -> Path:
+    """Return the folder that `converted` returns, which may not exist yet.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    return cache_folder() / "models" / f"{gguf.stem}-{_identity(gguf)}-{_device()}-{_CONVERSION}"
+
+
+def _device() -> str:
+    return "cpu" if mx.default_device() == mx.cpu else "gpu"
 
 
 def is_converted(folder: Path) -> bool:

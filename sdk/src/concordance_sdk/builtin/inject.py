@@ -56,7 +56,7 @@ class InjectAtStart:
     Examples:
         >>> from concordance_sdk import use
         >>> from concordance_sdk.testing import play
-        >>> play(use(InjectAtStart, text="Hi, "), says="you").text
+        >>> play(use(InjectAtStart, text="Hi,"), says=" you").text
         'Hi, you'
     """
 

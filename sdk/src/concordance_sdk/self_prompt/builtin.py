@@ -38,7 +38,7 @@ def self_prompt_mod(
         >>> from concordance_sdk.constraints import ChoicesStrat
         >>> from concordance_sdk.testing import play
         >>> mood = self_prompt_mod(
-        ...     prompt="Mood: ", constraint=ChoicesStrat(["good", "bad"]), suffix=". "
+        ...     prompt="Mood: ", constraint=ChoicesStrat(["good", "bad"]), suffix="."
         ... )
         >>> play(mood, script=" " * 6 + "b" + " " * 4 + "Well.").text
         'Mood: bad. Well.'

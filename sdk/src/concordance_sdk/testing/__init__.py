@@ -3,7 +3,7 @@
 from concordance_sdk.testing import play
 
 def test_it_greets():
-    assert play(greet, says="you").text == "Greetings! you"
+    assert play(greet, says=" you").text == "Greetings! you"
 """
 
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer

@@ -1,14 +1,24 @@
 """A quick check that a mod behaves in every request, alone and beside other mods.
 
 It is independent of what the mod does. It plays the mod in many small scenes: prompts of every
-length, every way to end, other mods that act at every step, streams, the same request twice,
-interleaved requests. In none of them may a mod raise, behave differently, or mix up requests.
+length, conversations of one and of several turns, every way to end, other mods that act at every
+step, streams, the same request twice, interleaved requests. In none of them may a mod raise, behave
+differently, or mix up requests.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from concordance_shared import Added, ConstraintError, EmittedError, ModError
+from concordance_shared import (
+    Added,
+    ConstraintError,
+    Conversation,
+    EmittedError,
+    FunctionCall,
+    Message,
+    ModError,
+    ToolCall,
+)
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -16,6 +26,7 @@ from concordance_sdk.action_builder import Actions
 from concordance_sdk.composition import ModUse, use
 from concordance_sdk.mod import mod
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
+from concordance_sdk.testing.lone_space import text_before_lone_space
 from concordance_sdk.testing.played import Played
 from concordance_sdk.testing.playing import Playing, Scene
 from concordance_sdk.tokenizer import Tokenizer
@@ -34,24 +45,75 @@ _TEXTS = (
     '<think>Hm.</think>{"a": [1, true]}\n```\ncode\n```',
 )
 
+#: What most scenes ask: a chat request has at least one message.
+_QUESTION = Message(role="user", content="What is the capital of France, and what is 12 * 7?")
+
+#: Conversations that chat clients send, by a description.
+_CONVERSATIONS = {
+    "one message": (_QUESTION,),
+    "a system message": (Message(role="system", content="Be brief."), _QUESTION),
+    "two turns": (
+        Message(role="user", content="Hello"),
+        Message(role="assistant", content="Hello! How can I help?"),
+        _QUESTION,
+    ),
+    "a tool's result": (
+        _QUESTION,
+        Message(
+            role="assistant",
+            tool_calls=(
+                ToolCall(id="call_1", function=FunctionCall("search", '{"query": "12*7"}')),
+            ),
+        ),
+        Message(role="tool", tool_call_id="call_1", content="84"),
+    ),
+}
+
 _Outcome = tuple[str, object]
 
 
 class Check(Struct, frozen=True, kw_only=True):
     """One property that was checked, and the first problem found.
 
+    Attributes:
+        name: The property.
+        num_scenes: The number of scenes in which it was checked.
+        problem: The first problem; `None` if the property holds.
+        num_failed: The number of scenes in which the mod failed, so that nothing was compared.
+
     Examples:
-        >>> Check(name="streams", num_scenes=8, problem=None).problem is None
+        >>> Check(name="streams", num_scenes=8, problem=None).is_checked
         True
     """
 
     name: str
     num_scenes: int
-    problem: str | None  # None if it holds
+    problem: str | None
+    num_failed: int = 0
+
+    @property
+    def is_checked(self) -> bool:
+        """True if the mod worked in at least one scene, or the property does not hold."""
+        return self.num_scenes > 0
+
+    def __str__(self) -> str:
+        """Return a line, followed by the problem."""
+        if not self.is_checked:
+            return f"----  {self.name} (not checked: the mod fails in all {self.num_failed} scenes)"
+        mark = "ok  " if self.problem is None else "FAIL"
+        skipped = f"; not compared in {self.num_failed} that fail" if self.num_failed else ""
+        lines = [f"{mark}  {self.name} ({self.num_scenes} played{skipped})"]
+        lines += [f"      {line}" for line in (self.problem or "").splitlines()]
+        return "\n".join(lines)
 
 
 class ConformanceReport(Struct, frozen=True, kw_only=True):
     """The checks of a mod and their problems. As text, one line per check.
+
+    Attributes:
+        mod: The mod's name.
+        checks: The properties that were checked.
+        notes: What is probably not meant, but breaks no rule.
 
     Examples:
         >>> streams = Check(name="streams", num_scenes=8, problem="backtracked too far")
@@ -62,20 +124,16 @@ class ConformanceReport(Struct, frozen=True, kw_only=True):
 
     mod: str
     checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def is_passed(self) -> bool:
-        """True if no check found a problem."""
-        return all(check.problem is None for check in self.checks)
+        """True if every property was checked and no check found a problem."""
+        return all(check.problem is None and check.is_checked for check in self.checks)
 
     def __str__(self) -> str:
-        """Return one line per check, followed by its problem."""
-        lines: list[str] = []
-        for check in self.checks:
-            mark = "ok  " if check.problem is None else "FAIL"
-            lines.append(f"{mark}  {check.name} ({check.num_scenes} played)")
-            lines += [f"      {line}" for line in (check.problem or "").splitlines()]
-        return "\n".join(lines)
+        """Return one line per check, followed by its problem, and one per note."""
+        return "\n".join([*map(str, self.checks), *(f"note  {note}" for note in self.notes)])
 
 
 def check_conformance(
@@ -97,13 +155,14 @@ def check_conformance(
         >>> from concordance_sdk import use
         >>> report = check_conformance(use(Replace, find="one", replacement="two"))
         >>> report.is_passed, len(report.checks)
-        (True, 6)
+        (True, 7)
     """
     used = target if isinstance(target, ModUse) else use(target)
     stage = _Stage(used, tokenizer or ByteTokenizer(), (*_TEXTS, *texts, *_texts_in(used)))
     return ConformanceReport(
         mod=used.definition.name,
         checks=tuple(_checked(name, check(stage)) for name, check in _CHECKS.items()),
+        notes=tuple(note for note in (_space_note(stage), _prompt_note(stage)) if note),
     )
 
 
@@ -113,7 +172,13 @@ class _Stage:
     def __init__(self, used: ModUse, tokenizer: Tokenizer, texts: Sequence[str]) -> None:
         self.used = used
         self.scenes = [
-            Scene(script=text, resumes=resumes, tokenizer=tokenizer, max_tokens=96)
+            Scene(
+                script=text,
+                resumes=resumes,
+                tokenizer=tokenizer,
+                max_tokens=96,
+                conversation=Conversation(messages=(_QUESTION,)),
+            )
             for text in dict.fromkeys(texts)
             for resumes in (True, False)
         ]
@@ -143,14 +208,26 @@ def _outcome(finish: Callable[[], Played]) -> _Outcome:
     return "generated", (played.token_ids, played.finish_reason, len(played.tool_calls))
 
 
-def _checked(name: str, problems: Iterator[str | None]) -> Check:
+class _Incomparable(Struct, frozen=True):
+    """The verdict on a scene in which the mod fails, where outcomes are to be compared."""
+
+
+_Verdict = str | _Incomparable | None
+
+
+def _checked(name: str, verdicts: Iterator[_Verdict]) -> Check:
     """Run the scenes of a check up to the first problem."""
-    num_scenes = 0
-    for problem in problems:
+    num_scenes = num_failed = 0
+    problem: str | None = None
+    for verdict in verdicts:
+        if isinstance(verdict, _Incomparable):
+            num_failed += 1
+            continue
         num_scenes += 1
-        if problem is not None:
-            return Check(name=name, num_scenes=num_scenes, problem=problem)
-    return Check(name=name, num_scenes=num_scenes, problem=None)
+        if verdict is not None:
+            problem = verdict
+            break
+    return Check(name=name, num_scenes=num_scenes, problem=problem, num_failed=num_failed)
 
 
 def _failure(outcome: _Outcome, where: str, *, may_reject: bool = False) -> str | None:
@@ -162,7 +239,7 @@ def _failure(outcome: _Outcome, where: str, *, may_reject: bool = False) -> str 
 # The checks: each yields the problem of every scene, or None.
 
 
-def _every_event(stage: _Stage) -> Iterator[str | None]:
+def _every_event(stage: _Stage) -> Iterator[_Verdict]:
     """Requests that end on their own, by the token limit, and by another mod's error."""
     for scene in stage.scenes:
         yield _failure(stage.outcome(scene), f"generating {scene.script!r}")
@@ -172,14 +249,22 @@ def _every_event(stage: _Stage) -> Iterator[str | None]:
         yield _failure(stage.outcome(scene, failing), "with a request that another mod ends")
 
 
-def _every_prompt(stage: _Stage) -> Iterator[str | None]:
+def _every_prompt(stage: _Stage) -> Iterator[_Verdict]:
     scene = stage.scenes[-1]
     for length in range(_LONGEST_PROMPT + 1):
         prompted = replace(scene, prompt="x" * length)
         yield _failure(stage.outcome(prompted), f"after a prompt of {length} characters")
 
 
-def _other_mods(stage: _Stage) -> Iterator[str | None]:
+def _every_conversation(stage: _Stage) -> Iterator[_Verdict]:
+    for scene in stage.scenes[:4]:
+        for what, messages in _CONVERSATIONS.items():
+            asked = replace(scene, conversation=Conversation(messages=messages))
+            where = f"in a conversation with {what}, generating {scene.script!r}"
+            yield _failure(stage.outcome(asked), where)
+
+
+def _other_mods(stage: _Stage) -> Iterator[_Verdict]:
     """Other mods that backtrack or force at every step, listed before and after it.
 
     A mod with a constraint may end a request if they force tokens that the constraint does not
@@ -197,19 +282,19 @@ def _other_mods(stage: _Stage) -> Iterator[str | None]:
                     yield _failure(stage.outcome(scene, mods), where, may_reject=bool(tokens))
 
 
-def _streams(stage: _Stage) -> Iterator[str | None]:
+def _streams(stage: _Stage) -> Iterator[_Verdict]:
     for scene in stage.scenes:
         streamed = replace(scene, is_streamed=True)
         yield _failure(stage.outcome(streamed), f"streaming {scene.script!r}")
 
 
-def _twice(stage: _Stage) -> Iterator[str | None]:
+def _twice(stage: _Stage) -> Iterator[_Verdict]:
     for scene in stage.scenes:
         first, second = stage.outcome(scene), stage.outcome(scene)
         yield _difference(first, second, f"the same request twice, generating {scene.script!r}")
 
 
-def _interleaved(stage: _Stage) -> Iterator[str | None]:
+def _interleaved(stage: _Stage) -> Iterator[_Verdict]:
     """A request that is interleaved with another one behaves as it does alone."""
     for i, scene in enumerate(stage.scenes):
         other = stage.scenes[(i + 3) % len(stage.scenes)]
@@ -217,12 +302,14 @@ def _interleaved(stage: _Stage) -> Iterator[str | None]:
         playings = [Playing([stage.used], each) for each in (scene, other)]
         together = _interleaved_outcomes(playings)
         where = f"generating {scene.script!r}, interleaved with one that generates {other.script!r}"
-        yield _difference(alone[0], together[0], where) or _difference(alone[1], together[1], where)
+        found = [_difference(*pair, where) for pair in zip(alone, together, strict=True)]
+        yield next((problem for problem in found if isinstance(problem, str)), found[0])
 
 
-_CHECKS: dict[str, Callable[[_Stage], Iterator[str | None]]] = {
+_CHECKS: dict[str, Callable[[_Stage], Iterator[_Verdict]]] = {
     "every event and every way to end": _every_event,
     "prompts of every length, also empty": _every_prompt,
+    "conversations of one and of several turns": _every_conversation,
     "other mods act at every step": _other_mods,
     "a stream shows nothing that is backtracked": _streams,
     "the same request twice": _twice,
@@ -230,7 +317,10 @@ _CHECKS: dict[str, Callable[[_Stage], Iterator[str | None]]] = {
 }
 
 
-def _difference(first: _Outcome, second: _Outcome, where: str) -> str | None:
+def _difference(first: _Outcome, second: _Outcome, where: str) -> _Verdict:
+    """Return the problem if outcomes differ; two failures say nothing about the property."""
+    if first[0] == second[0] == "failed":
+        return _Incomparable()
     if first == second:
         return None
     return f"{where}, it {first[0]}\n    {first[1]}\nand then it {second[0]}\n    {second[1]}"
@@ -241,6 +331,33 @@ def _texts_in(used: ModUse) -> list[str]:
     values = used.parameters.values()
     texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
     return [f"A {text}, {text}. {text}" for text in texts if isinstance(text, str) and text]
+
+
+# The notes.
+
+
+def _space_note(stage: _Stage) -> str | None:
+    """Note forced text that ends in a space, after which the model continues."""
+    for scene in stage.scenes:
+        if found := text_before_lone_space(stage.used, scene):
+            return (
+                f"forced text ends in a space: {found!r}. Most vocabularies join a space to the "
+                "word that follows it, so the model continues from a token that it rarely saw "
+                "there; leave the space to the model, or force it with the next word"
+            )
+    return None
+
+
+def _prompt_note(stage: _Stage) -> str | None:
+    """Note a failure without messages, which only a raw prompt has."""
+    kind, message = stage.outcome(replace(stage.scenes[-1], conversation=Conversation()))
+    is_known = stage.outcome(stage.scenes[-1])[0] == "failed"
+    if kind != "failed" or is_known:
+        return None
+    return (
+        "it fails where there are no messages, as with `LLM.generate` and `concordance generate "
+        f"--raw`: {message}"
+    )
 
 
 @mod(name="other", registered=False)

@@ -1,9 +1,11 @@
 """A real model's tokenizer, loaded from a folder with a `tokenizer.json`.
 
 Needs the package `tokenizers`, which the SDK does not depend on; it is imported when a tokenizer is
-loaded.
+loaded. Without a folder, the tokenizer is that of the installed default model, which the engine's
+package offers as an entry point.
 """
 
+import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +25,10 @@ _ENDS = (
 )
 
 
+#: The entry point that returns the folder of the default model: its group and name.
+_DEFAULT = ("concordance.tokenizers", "default")
+
+
 class FolderTokenizer:
     """A tokenizer as the engine uses it: it never adds special tokens.
 
@@ -35,28 +41,32 @@ class FolderTokenizer:
         A mod can work with byte tokens and fail with tokens of whole words, so test it with both:
 
         >>> from concordance_sdk.testing import play
-        >>> def test_on_a_real_vocabulary(greet, folder="~/models/SmolLM2-135M-Instruct"):
-        ...     played = play(greet, says=" you", tokenizer=FolderTokenizer(folder))
+        >>> def test_on_a_real_vocabulary(greet):
+        ...     played = play(greet, says=" you", tokenizer=FolderTokenizer())
         ...     played.expect_text("Greetings! you")
     """
 
-    def __init__(self, folder: Path | str, *, eos_tokens: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path | str | None = None, *, eos_tokens: Sequence[str] = ()) -> None:
         """Load a tokenizer.
 
         Args:
-            folder: A model's folder that contains `tokenizer.json`, or that file.
+            folder: A model's folder that contains `tokenizer.json`, or that file; by default the
+                embedded model's, which is converted into the cache folder if it is not there yet.
             eos_tokens: The names of the end-of-sequence tokens; by default those that the folder's
                 configuration declares.
 
         Raises:
-            ModuleNotFoundError: The package `tokenizers` is not installed.
+            ModuleNotFoundError: The package `tokenizers` is not installed; or no folder is given
+                and no installed package has a default model.
             FileNotFoundError: There is no `tokenizer.json`.
             ValueError: No end-of-sequence token is declared, or the tokenizer does not have it.
         """
-        path = Path(folder).expanduser()
+        path = _default_folder() if folder is None else Path(folder).expanduser()
         path = path if path.is_file() else path / "tokenizer.json"
         if not path.is_file():
-            raise FileNotFoundError(f"{folder} is not a model's folder: it has no {path.name}")
+            raise FileNotFoundError(
+                f"{folder or path.parent} is not a model's folder: it has no {path.name}"
+            )
         self._tokenizer = _library().from_file(str(path))
         self.vocab_size: int = self._tokenizer.get_vocab_size()
         ends = tuple(eos_tokens) or _declared_eos(path.parent)
@@ -136,6 +146,17 @@ def _library() -> Any:
             "reading a model's tokenizer needs the package `tokenizers`: pip install tokenizers"
         ) from exc
     return Tokenizer
+
+
+def _default_folder() -> Path:
+    found = [*importlib.metadata.entry_points(group=_DEFAULT[0], name=_DEFAULT[1])]
+    if not found:
+        raise ModuleNotFoundError(
+            "FolderTokenizer() without a folder takes the tokenizer of the embedded model, which "
+            "the package `concordance-inference` brings; install that, or give a folder with a "
+            "tokenizer.json"
+        )
+    return cast(Path, found[0].load()())
 
 
 def _declared_eos(folder: Path) -> tuple[int | str, ...]:

@@ -57,10 +57,10 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
         >>> @mod
         ... def greet(event, actions, tokenizer):
         ...     if isinstance(event, ForwardPass) and event.step == 0:
-        ...         return actions.force_tokens(tokenizer.encode("Hi "))
-        >>> play(greet, says="you").text
+        ...         return actions.force_tokens(tokenizer.encode("Hi"))
+        >>> play(greet, says=" you").text
         'Hi you'
-        >>> play(greet, script="...you").text
+        >>> play(greet, script=".. you").text
         'Hi you'
     """
     tokens = script if says is None else says
