@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+import mlx.core as mx
 import msgspec
 import numpy as np
 from concordance_inference.engine.caches import kv_buffers
@@ -301,11 +302,23 @@ def _action(actions, action, vocab_size):
     return make(*values)
 
 
+def _bias(bias, vocab_size):
+    """Return biases in one of the forms that an action may have: a mapping or an array."""
+    by_id = {int(token_id): value for token_id, value in bias.items()}
+    row = np.zeros(vocab_size, np.float32)
+    if all(0 <= token_id < vocab_size for token_id in by_id):
+        row[list(by_id)] = list(by_id.values())
+        return [by_id, row, mx.array(row)][sum(by_id) % 3]
+    return by_id
+
+
 def _change(change, vocab_size):
     fields = {"logits": change.get("row"), "token_temp": change.get("temp")}
     if "bias" in change:
-        fields["bias"] = {int(token_id): value for token_id, value in change["bias"].items()}
+        fields["bias"] = _bias(change["bias"], vocab_size)
     if "mask" in change:
         allowed = np.isin(np.arange(vocab_size), change["mask"])
-        fields["mask"] = np.packbits(allowed, bitorder="little").tobytes()
+        forms = [lambda: np.packbits(allowed, bitorder="little").tobytes(), lambda: allowed]
+        forms.append(allowed.tolist)
+        fields["mask"] = forms[sum(change["mask"]) % 3]()
     return fields | {key: change[key] for key in ("allow", "ban") if key in change}

@@ -140,6 +140,30 @@ def test_invalid_bias_is_rejected(bias):
         check(AdjustedLogits(bias=bias))
 
 
+@pytest.mark.parametrize(
+    "bias", [np.zeros(VOCAB), np.zeros((1, VOCAB)), [0.5] * VOCAB, bytes(4 * VOCAB)]
+)
+def test_bias_as_an_array_is_passed_on_unread(bias):
+    assert check(AdjustedLogits(bias=bias)).bias is bias
+
+
+@pytest.mark.parametrize("bias", [np.zeros(VOCAB - 1), np.zeros((2, VOCAB)), 0.5, bytes(VOCAB)])
+def test_bias_of_another_shape_is_rejected(bias):
+    with pytest.raises(InvalidActionError, match=r"AdjustedLogits\.bias"):
+        check(AdjustedLogits(bias=bias))
+
+
+def test_mapping_as_logits_is_rejected_and_bias_suggested():
+    with pytest.raises(InvalidActionError, match="for a mapping: bias="):
+        check(AdjustedLogits(logits={1: 3.0}))
+
+
+def test_mask_of_bools_is_packed():
+    mask = [False, True, True, *[False] * (VOCAB - 3)]
+
+    assert check(AdjustedLogits(mask=mask)).mask == b"\6\0\0"
+
+
 def test_bias_of_minus_infinity_is_allowed():
     assert check(AdjustedLogits(bias={1: -math.inf})).bias == {1: -math.inf}
 

@@ -71,7 +71,7 @@ class Actions:
         logits: Any = None,
         token_temp: float | None = None,
         *,
-        bias: Mapping[int, float] | None = None,
+        bias: Mapping[int, float] | Any = None,
         allow: Sequence[int] | None = None,
         ban: Sequence[int] | None = None,
         mask: Any = None,
@@ -81,11 +81,12 @@ class Actions:
         Args:
             logits: A whole new row.  (vocab,) floats
             token_temp: The temperature of this position, 0 to 100; 0 takes the top token.
-            bias: Token id -> value added to its logit, in nats.
+            bias: Token id -> value added to its logit, in nats. Or an array with a value for each
+                token; an mlx array stays on the device.  (vocab,) floats
             allow: Only these token ids can be sampled.
             ban: These token ids cannot be sampled.
-            mask: Packed bitmask of the tokens that can be sampled: bit `i % 8` of byte `i // 8`.
-                (vocab / 8,) bytes, rounded up
+            mask: One bool for each token, True if it can be sampled. Or packed: bit `i % 8` of
+                byte `i // 8`.  (vocab,) bools or (vocab / 8,) bytes, rounded up
         """
         return self._keep(
             AdjustedLogits(

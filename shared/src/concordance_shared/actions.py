@@ -71,11 +71,13 @@ class AdjustedLogits(Action, frozen=True, kw_only=True, tag=True, eq=False):
         logits: A complete replacement row: numpy, mlx, a sequence or float32 bytes.
             (vocab,) floats
         bias: Token id -> the amount added to its logit, in nats; multiplies its odds by `exp` of
-            that amount.
+            that amount. Or one amount for each token: numpy, mlx, a sequence or float32 bytes; an
+            mlx array stays on the device.  (vocab,) floats
         allow: Only these token ids can be sampled.
         ban: These token ids cannot be sampled.
-        mask: A packed bitmask; token i is allowed if bit `i % 8` of byte `i // 8` is set.
-            (vocab / 8,) bytes, rounded up
+        mask: One bool for each token, True if it can be sampled: a numpy or mlx array or a
+            sequence. Or packed: token i is allowed if bit `i % 8` of byte `i // 8` is set.
+            (vocab,) bools or (vocab / 8,) bytes, rounded up
         token_temp: The sampling temperature, 0 to 100; 0 is greedy.
 
     Examples:
@@ -90,10 +92,10 @@ class AdjustedLogits(Action, frozen=True, kw_only=True, tag=True, eq=False):
     """
 
     logits: Any = None  # (vocab,) floats
-    bias: Mapping[int, float] | None = None
+    bias: Mapping[int, float] | Sequence[float] | bytes | None = None
     allow: Sequence[int] | None = None
     ban: Sequence[int] | None = None
-    mask: Any = None  # (vocab / 8,) bytes
+    mask: Any = None  # (vocab,) bools or (vocab / 8,) bytes
     token_temp: float | None = None
 
 

@@ -7,7 +7,6 @@ table in the documentation and the tests all use it.
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, TypeGuard, cast
 
 from concordance_shared.actions import (
@@ -24,6 +23,7 @@ from concordance_shared.actions import (
 )
 from concordance_shared.errors import InvalidActionError, message_of
 from concordance_shared.events import Added, Event, Finished, ForwardPass, Prefilled, Sampled
+from concordance_shared.masks import packed_mask
 from concordance_shared.tool_calls import tool_calls_from
 
 _ENDINGS: frozenset[type[Action]] = frozenset({ForceOutput, ToolCalls, EmitError})
@@ -38,9 +38,6 @@ LEGAL_ACTIONS: dict[type[Event], frozenset[type[Action]]] = {
 """Event class -> the action classes allowed at that event."""
 
 _MAX_TEMPERATURE = 100.0
-
-#: Cache size of `_trimmed_mask`.
-_NUM_MASKS = 16
 
 
 def legal_names(event_type: type[Event]) -> str:
@@ -161,14 +158,19 @@ def _check_error(action: EmitError, _event: Event, _vocab_size: int) -> AnyActio
 
 def _check_logits(action: AdjustedLogits, event: Event, vocab_size: int) -> AnyAction:
     assert isinstance(event, ForwardPass)
+    num_logits = len(event.logits)  # more than `vocab_size` if the LM head is padded
+    if isinstance(action.logits, Mapping):
+        raise _RefusedError(
+            "gave a mapping as AdjustedLogits.logits instead of a whole row (for a mapping: bias=)"
+        )
     if action.logits is not None:
-        _check_row_length(action.logits, len(event.logits))
+        _check_row(action.logits, [num_logits], "AdjustedLogits.logits", "a row of logits")
     return AdjustedLogits(
         logits=action.logits,
-        bias=_bias(action.bias, vocab_size),
+        bias=_bias(action.bias, vocab_size, num_logits),
         allow=_some_token_ids(action.allow, "AdjustedLogits.allow", vocab_size),
         ban=_optional_token_ids(action.ban, "AdjustedLogits.ban", vocab_size),
-        mask=_mask(action.mask, vocab_size),
+        mask=_mask(action.mask, vocab_size, num_logits),
         token_temp=_temperature(action.token_temp),
     )
 
@@ -248,12 +250,15 @@ def _count(value: object, where: str) -> int:
     return count
 
 
-def _bias(bias: Mapping[int, float] | None, vocab_size: int) -> dict[int, float] | None:
+def _bias(bias: object, vocab_size: int, num_logits: int) -> Any:
+    """Return a mapping as a dict, and an array, whose values stay on the device, as it is."""
+    where = "AdjustedLogits.bias"
     if bias is None:
         return None
-    if not isinstance(cast(object, bias), Mapping):
-        raise _RefusedError(f"gave {bias!r:.80} as AdjustedLogits.bias instead of a mapping")
-    where = "AdjustedLogits.bias"
+    if not isinstance(bias, Mapping):
+        _check_row(bias, [num_logits, vocab_size], where, "a mapping or an array")
+        return bias
+    bias = cast(Mapping[int, float], bias)
     if _are_plain(tuple(bias), vocab_size) and all(map(_is_plain_bias, bias.values())):
         return dict(bias)
     return {_token_id(key, where, vocab_size): _bias_value(value) for key, value in bias.items()}
@@ -285,42 +290,17 @@ def _temperature(value: float | None) -> float | None:
     return float(value)
 
 
-def _mask(mask: object, vocab_size: int) -> bytes | None:
-    """Return the packed bitmask as bytes, trimmed to the vocabulary."""
+def _mask(mask: object, vocab_size: int, num_logits: int) -> bytes | None:
     if mask is None:
         return None
     try:
-        packed = mask if type(mask) is bytes else bytes(memoryview(cast(bytes, mask)).cast("B"))
-    except TypeError as exc:
-        raise _RefusedError(
-            f"gave {type(mask).__name__} as AdjustedLogits.mask instead of packed bytes"
-        ) from exc
-    return _trimmed_mask(packed, vocab_size)
+        return packed_mask(mask, vocab_size, num_logits)
+    except ValueError as exc:
+        raise _RefusedError(f"gave an AdjustedLogits.mask of {exc},") from exc
 
 
-@lru_cache(_NUM_MASKS)
-def _trimmed_mask(packed: bytes, vocab_size: int) -> bytes:
-    """Trim a mask to the vocabulary and check that it allows a token.
-
-    Cached, since a mod often returns the same mask at each position, and scanning it takes 40 us:
-    the forward pass has evicted it from the CPU cache.
-    """
-    num_bytes = -(-vocab_size // 8)
-    if len(packed) < num_bytes:
-        raise _RefusedError(
-            f"gave an AdjustedLogits.mask of {len(packed)} bytes, "
-            f"too short for a vocabulary of {vocab_size} tokens ({num_bytes} bytes),"
-        )
-    spare = num_bytes * 8 - vocab_size  # unused high bits of the last byte
-    packed = packed[:num_bytes]
-    if packed[-1] >> (8 - spare):
-        packed = packed[:-1] + bytes([packed[-1] & (0xFF >> spare)])
-    if not packed.strip(b"\0"):
-        raise _RefusedError("gave an empty AdjustedLogits.mask, which leaves no token to sample,")
-    return packed
-
-
-def _check_row_length(row: object, length: int) -> None:
+def _check_row(row: object, lengths: Sequence[int], where: str, what: str) -> None:
+    """Check the length of an array with one number for each token, without reading it."""
     shape: tuple[int, ...] | None = getattr(row, "shape", None)
     if shape is None and isinstance(row, bytes | bytearray):
         shape = (len(row) // 4,)  # float32
@@ -328,10 +308,6 @@ def _check_row_length(row: object, length: int) -> None:
         try:
             shape = (len(cast(Sequence[float], row)),)
         except TypeError:
-            raise _RefusedError(
-                f"gave {row!r:.80} as AdjustedLogits.logits instead of a row of logits"
-            ) from None
-    if math.prod(shape) != length or not shape or shape[-1] != length:
-        raise _RefusedError(
-            f"gave AdjustedLogits.logits of shape {tuple(shape)} instead of ({length},)"
-        )
+            raise _RefusedError(f"gave {row!r:.80} as {where} instead of {what}") from None
+    if not shape or shape[-1] not in lengths or math.prod(shape) != shape[-1]:
+        raise _RefusedError(f"gave {where} of shape {tuple(shape)} instead of ({lengths[-1]},)")

@@ -2,10 +2,11 @@
 
 import math
 
+import mlx.core as mx
 import numpy as np
 import pytest
 from concordance_inference.generation import SamplingParams
-from concordance_sdk import ForwardPass, mod
+from concordance_sdk import ForwardPass, InvalidActionError, mod
 from tiny import ask, fresh_logits, make_engine, model_named, run
 
 
@@ -50,3 +51,28 @@ def test_logprobs_include_the_requests_bias_and_penalties():
 
     assert seen[0] < -0.1
     assert seen[1] == pytest.approx(0, abs=1e-5)
+
+
+def test_a_watermark_on_the_device_copies_no_row_to_the_host(monkeypatch):
+    green = mx.arange(257) % 2 == 0
+
+    @mod(on=[ForwardPass])
+    def watermark(event, actions):
+        return actions.adjust_logits(bias=mx.where(green, 50.0, 0.0))
+
+    monkeypatch.setattr("concordance_inference.engine.sampling.adjustments.np", None)
+    answers = run(make_engine(), *[ask("Hello", watermark, max_tokens=9) for _ in range(3)])
+
+    assert all(token_id % 2 == 0 for answer in answers for token_id in answer.ids)
+
+
+def test_an_mlx_bias_with_nan_ends_its_own_request_only():
+    @mod(on=[ForwardPass])
+    def broken(event, actions):
+        return actions.adjust_logits(bias=mx.full((257,), mx.nan))
+
+    failed, other = run(make_engine(), ask("Hello", broken), ask("Hello", max_tokens=5))
+
+    assert isinstance(failed.error, InvalidActionError)
+    assert "'broken'" in failed.error.message
+    assert len(other.ids) == 5

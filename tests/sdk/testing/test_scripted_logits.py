@@ -63,6 +63,8 @@ def test_token_outside_the_vocabulary_is_an_error():
     ("fields", "expected"),
     [
         ({"bias": {0: 5.0, 1: -1.0}}, [5, 0, 0]),
+        ({"bias": [5.0, -1.0, 2.0]}, [5, 0, 2]),
+        ({"bias": np.array([[5.0, -1.0, -math.inf]])}, [5, 0, -math.inf]),
         ({"allow": (2, 0)}, [0, -math.inf, 0]),
         ({"ban": (1,)}, [0, -math.inf, 0]),
         ({"mask": b"\5"}, [0, -math.inf, 0]),
@@ -115,6 +117,12 @@ def test_logprobs_are_those_of_the_log_softmax():
     assert row.adjusted(AdjustedLogits(ban=(1,))).logprobs([0, 1]) == pytest.approx(
         [-math.log(3), -math.inf]
     )
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_array_of_biases_with_nan_or_infinity_is_refused(value):
+    with pytest.raises(ValueError, match="NaN or \\+inf"):
+        wanting().adjusted(AdjustedLogits(bias=[0.0, value, 0.0]))
 
 
 def test_entropy_of_equal_logits_is_the_log_of_their_number():

@@ -158,9 +158,11 @@ class ScriptedLogits:
         given = action.logits is not None
         logits = dict(enumerate(_given_row(action.logits))) if given else self._logits
         allowed = _all_tokens(self._size) if given else self._allowed
-        if action.bias:
-            biased = {i: logits.get(i, _COMMON) + bias for i, bias in action.bias.items()}
-            logits = logits | biased
+        if action.bias is not None:
+            biases = action.bias
+            if not isinstance(biases, Mapping):
+                biases = dict(enumerate(_given_row(biases)))
+            logits = logits | {i: logits.get(i, _COMMON) + bias for i, bias in biases.items()}
         if action.allow is not None:
             allowed &= _bits(action.allow, self._size)
         if action.ban:

@@ -7,7 +7,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from concordance_inference.engine.sampling import adjustments
-from concordance_inference.engine.sampling.adjustments import apply_actions, given_row
+from concordance_inference.engine.sampling.adjustments import apply_actions, given_bias, given_row
 from concordance_shared import AdjustedLogits
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,6 +41,50 @@ def test_each_kind_of_adjustment():
     assert left(one({"allow": (3, 7)})) == [3, 7]
     assert left(one({"mask": bytes([0b10001000, 0b100])})) == [3, 7, 10]
     assert one({"logits": given_row([5.0] * VOCAB)}) == [5.0] * VOCAB
+
+
+def test_an_array_of_biases_is_added():
+    steps = given_bias([0.5 * i for i in range(VOCAB)], VOCAB)
+
+    assert one({"bias": steps}) == [1.5 * i for i in range(VOCAB)]
+    assert one({"bias": steps}, {"bias": {2: 1.0}}, {"bias": steps})[:3] == [0.0, 2.0, 5.0]
+    assert left(one({"bias": steps, "allow": (3,)})) == [3]
+
+
+def test_arrays_of_biases_are_added_to_their_rows_only():
+    changed = logits_after(
+        {
+            0: [AdjustedLogits(bias=given_bias([1.0] * VOCAB, VOCAB))],
+            2: [AdjustedLogits(bias=given_bias(mx.ones((1, VOCAB)) * 2, VOCAB))],
+        }
+    )
+
+    assert [row[3] for row in changed] == [4.0, 3.0, 5.0]
+
+
+def test_an_array_of_biases_before_a_mods_own_row_is_cancelled():
+    ones = given_bias([1.0] * VOCAB, VOCAB)
+
+    assert one({"bias": ones}, {"logits": given_row([5.0] * VOCAB)}) == [5.0] * VOCAB
+    assert one({"logits": given_row([5.0] * VOCAB), "bias": ones}) == [6.0] * VOCAB
+
+
+@pytest.mark.parametrize("values", [[1.0] * 9, np.ones(9), mx.ones(9), np.ones(9, "f").tobytes()])
+def test_padding_of_the_lm_head_gets_no_bias(values):
+    assert given_bias(values, VOCAB).tolist() == [1.0] * 9 + [0.0] * 2
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_array_of_biases_with_nan_or_infinity_is_refused(value):
+    with pytest.raises(ValueError, match="NaN or \\+inf"):
+        given_bias([0.0, value], VOCAB)
+
+
+def test_an_mlx_array_of_biases_is_not_copied_to_the_host(monkeypatch):
+    monkeypatch.setattr(adjustments, "np", None)
+    monkeypatch.setattr(mx.array, "tolist", None)
+
+    given_bias(mx.ones(VOCAB), VOCAB)
 
 
 def test_a_bias_does_not_lift_a_ban():

@@ -111,7 +111,8 @@ def test_the_entropy_of_a_row_with_nan_is_nan():
 ADJUSTMENTS = st.fixed_dictionaries(
     {},
     optional={
-        "bias": st.dictionaries(st.integers(0, 9), st.floats(-5, 5, width=32), max_size=4),
+        "bias": st.dictionaries(st.integers(0, 9), st.floats(-5, 5, width=32), max_size=4)
+        | st.lists(st.floats(-5, 5, width=32), min_size=10, max_size=10),
         "allow": st.lists(st.integers(0, 9), min_size=1, max_size=5),
         "ban": st.lists(st.integers(0, 9), max_size=5),
         "mask": st.binary(min_size=2, max_size=2),
@@ -149,6 +150,9 @@ def test_top_k_is_sorted_by_logit(k):
     ("fields", "expected"),
     [
         ({"bias": {0: 5.0, 2: -1.0}}, [6, 3, 1]),
+        ({"bias": [5, 0, -1]}, [6, 3, 1]),
+        ({"bias": np.array([5, 0, -math.inf])}, [6, 3, -math.inf]),
+        ({"bias": mx.array([[5, 0, -1]])}, [6, 3, 1]),
         ({"allow": (2, 0)}, [1, -math.inf, 2]),
         ({"ban": (1,)}, [1, -math.inf, 2]),
         ({"ban": ()}, [1, 3, 2]),

@@ -51,7 +51,7 @@ def apply_actions(logits: mx.array, by_row: Sequence[RowActions]) -> mx.array:
     if given:
         logits = put_rows(logits, list(given), mx.stack(list(given.values())))
     remaining = [_from_last_row(actions) for actions in by_row]
-    return _masked(_biased(logits, remaining), remaining)
+    return _masked(_biased(_shifted(logits, remaining), remaining), remaining)
 
 
 def given_row(values: Any) -> mx.array:
@@ -67,19 +67,53 @@ def given_row(values: Any) -> mx.array:
         OverflowError: It holds an integer that no float can hold.
         RuntimeError: It cannot be computed on this thread.
     """
-    if isinstance(values, mx.array):
-        row = values.reshape(-1).astype(mx.float32)
-        mx.async_eval(row)
-        return row
+    row = _on_device(values)
+    if row is None:
+        numbers = _numbers(values)
+        if np.isneginf(numbers).all():
+            raise ValueError("no token is left to sample")
+        row = mx.array(numbers)
+    return row
+
+
+def given_bias(values: Any, num_logits: int) -> mx.array:
+    """Move a mod's array of biases to the device, as `given_row` does.  (num_logits,) float32
+
+    Args:
+        values: One for each token.
+        num_logits: The length of a row of logits. It is more than the number of tokens if the LM
+            head is padded; the padding gets a bias of 0.
+
+    Raises:
+        ValueError: It holds NaN or +inf.
+        TypeError: It holds something other than numbers.
+        OverflowError: It holds an integer that no float can hold.
+        RuntimeError: It cannot be computed on this thread.
+    """
+    row = _on_device(values)
+    row = mx.array(_numbers(values)) if row is None else row
+    missing = num_logits - row.size
+    return mx.pad(row, [(0, missing)]) if missing > 0 else row
+
+
+def _on_device(values: Any) -> mx.array | None:
+    """Launch an mlx array; `None` for other values."""
+    if not isinstance(values, mx.array):
+        return None
+    row = values.reshape(-1).astype(mx.float32)
+    mx.async_eval(row)
+    return row
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """Convert numbers on the host to an array and check them."""
     if isinstance(values, bytes | bytearray):
         row = np.frombuffer(values, np.float32)
     else:
         row = np.asarray(values, np.float32).reshape(-1)
     if np.isnan(row).any() or np.isposinf(row).any():
         raise ValueError("the row holds NaN or +inf")
-    if np.isneginf(row).all():
-        raise ValueError("no token is left to sample")
-    return mx.array(row)
+    return row
 
 
 def _last_row(actions: RowActions) -> mx.array | None:
@@ -92,6 +126,16 @@ def _from_last_row(actions: RowActions) -> RowActions:
     return actions[last[-1] :] if last else actions
 
 
+def _shifted(logits: mx.array, by_row: Sequence[RowActions]) -> mx.array:
+    """Add arrays of biases.  (rows, vocab) float32"""
+    sums: dict[int, mx.array] = {}
+    for i, actions in enumerate(by_row):
+        for action in actions:
+            if isinstance(action.bias, mx.array):
+                sums[i] = sums[i] + action.bias if i in sums else action.bias
+    return add_to_rows(logits, list(sums), mx.stack(list(sums.values()))) if sums else logits
+
+
 def _biased(logits: mx.array, by_row: Sequence[RowActions]) -> mx.array:
     """Add to the logits of single tokens; -inf for the banned ones.  (rows, vocab) float32"""
     rows: list[int] = []
@@ -99,7 +143,8 @@ def _biased(logits: mx.array, by_row: Sequence[RowActions]) -> mx.array:
     biases: list[float] = []
     for i, actions in enumerate(by_row):
         for action in actions:
-            bias, banned = action.bias or {}, _few_banned(action)
+            bias = action.bias if isinstance(action.bias, dict) else {}
+            banned = _few_banned(action)
             rows += [i] * (len(bias) + len(banned))
             token_ids += [*bias, *banned]
             biases += [*bias.values(), *[-math.inf] * len(banned)]

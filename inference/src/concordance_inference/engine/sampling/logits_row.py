@@ -10,7 +10,11 @@ import msgspec
 import numpy as np
 from concordance_shared import AdjustedLogits, column, token_columns
 
-from concordance_inference.engine.sampling.adjustments import apply_actions, given_row
+from concordance_inference.engine.sampling.adjustments import (
+    apply_actions,
+    given_bias,
+    given_row,
+)
 from concordance_inference.engine.sampling.log_softmax import (
     in_blocks,
     log_softmax_at,
@@ -144,10 +148,13 @@ class LogitsRow:
         """Return the row with one more action, which `check_action` has made canonical.
 
         Raises:
-            ValueError: The action's own row holds NaN or +inf, or leaves no token.
+            ValueError: The action's own row or biases hold NaN or +inf, or it leaves no token.
         """
         if action.logits is not None:
             row = self._existing(given_row(action.logits))
             action = msgspec.structs.replace(action, logits=row)
+        if action.bias is not None and not isinstance(action.bias, dict):
+            bias = given_bias(action.bias, len(self))
+            action = msgspec.structs.replace(action, bias=bias)
         actions = (*self.actions, action)
         return LogitsRow(self._logits, self._index, actions, existing=self._existing)
