@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from concordance_sdk.host.hints import hint_for
 from concordance_shared import ModError, ModLoadError
 
 from concordance_inference.mods.module_names import with_plain_names
@@ -65,7 +66,7 @@ def _described(exc: BaseException) -> str:
     frames = inspect.getinnerframes(exc.__traceback__) if exc.__traceback__ else []
     frames = [f for f in frames if not _is_machinery(f.filename)] or frames
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(exc).__name__}: {exc}{place}"
+    return f"{type(exc).__name__}: {exc}{place}{hint_for(exc)}"
 
 
 def _is_machinery(filename: str) -> bool:

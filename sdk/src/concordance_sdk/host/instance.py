@@ -2,28 +2,20 @@
 
 import copy
 import inspect
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
-from types import TracebackType
 from typing import Any, Protocol, TypeVar, cast
 
 from concordance_shared import (
-    Action,
     Event,
     ForwardPass,
-    InvalidActionError,
     ModDefinitionError,
-    ModError,
-    ModRaisedError,
     RequestError,
 )
-from concordance_shared.errors import message_of
 
-from concordance_sdk.action_builder import Actions, method_for
+from concordance_sdk.action_builder import Actions
 from concordance_sdk.composition import ModUse, uses_of
 from concordance_sdk.declared_logits import held_to
 from concordance_sdk.definition import (
@@ -34,18 +26,13 @@ from concordance_sdk.definition import (
     ModDefinition,
     check_max_backtrack,
     longest_hold,
-    place_of,
 )
 from concordance_sdk.follower import FOLLOWED, Follower, followed_events
+from concordance_sdk.host.handler_errors import not_returned, raised
 from concordance_sdk.request_context import RequestContext, set_current_request
 from concordance_sdk.tokenizer import Tokenizer
 
 T = TypeVar("T")
-
-#: Packages that mods call. A traceback's innermost frame outside of them is the mod's own line.
-_CALLED = {"concordance_sdk", "concordance_shared", "concordance_inference", "numpy"} | (
-    sys.stdlib_module_names
-)
 
 #: Calls in which a mod may raise a `RequestError`, to report that the request is at fault.
 _BEFORE_EVENTS = frozenset({"__init__", PREPARE, PARTS, CONTAINER})
@@ -174,7 +161,7 @@ class InProcessMod:
         actions.made = None
         answer = self.call(function, event_type.__name__, event.step, event, *arguments)
         if answer is None and actions.made is not None:
-            raise _not_returned(self.name, event, function, actions.made)
+            raise not_returned(self.name, event, function, actions.made)
         return answer
 
     def call(self, function: Callable[..., T], where: str, step: int, *args: object) -> T:
@@ -192,7 +179,7 @@ class InProcessMod:
                 raise
             if isinstance(exc, RequestError) and where in _BEFORE_EVENTS:
                 raise
-            raise _raised(self.name, where, step, exc) from exc
+            raise raised(self.name, where, step, exc) from exc
         finally:
             self.seconds += time.perf_counter() - started
 
@@ -289,7 +276,7 @@ class InProcessMod:
         try:
             return uses_of(contained, name=self.name)
         except Exception as exc:
-            raise _raised(self.name, CONTAINER, 0, exc) from exc
+            raise raised(self.name, CONTAINER, 0, exc) from exc
 
 
 class _PartInstance:
@@ -343,42 +330,3 @@ def _context_of(request: RequestContext) -> Context:
 
 def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
-
-
-def _not_returned(
-    name: str, event: Event, function: Callable[..., object], action: Action
-) -> InvalidActionError:
-    """Build the error for an action that was made and not returned."""
-    event_name, made = type(event).__name__, type(action).__name__
-    handler = getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
-    return InvalidActionError(
-        f"mod {name!r} made {made} at {event_name} (step {event.step}), but its handler "
-        f"`{handler}` ({place_of(function)}) returned None, so the action has no effect; "
-        f"write `return actions.{method_for(action)}(...)`, or `return actions.noop()` to drop it",
-        mod=name,
-        event=event_name,
-        step=event.step,
-    )
-
-
-def _raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
-    if isinstance(exc, ModError) and exc.mod is not None:
-        return exc
-    return ModRaisedError(
-        f"mod {name!r} raised {type(exc).__name__} at {where} (step {step}): {message_of(exc)}"
-        f"{_place(exc.__traceback__)}",
-        mod=name,
-        event=where,
-        step=step,
-    )
-
-
-def _place(trace: TracebackType | None) -> str:
-    """The mod's innermost line of a traceback, or the innermost of all if it has none."""
-    frames = [
-        (frame.f_globals.get("__name__", ""), frame.f_code.co_filename, line)
-        for frame, line in traceback.walk_tb(trace)
-        if frame.f_code.co_filename != __file__
-    ]
-    frames = [each for each in frames if each[0].partition(".")[0] not in _CALLED] or frames
-    return f" ({frames[-1][1]}:{frames[-1][2]})" if frames else ""

@@ -1,0 +1,61 @@
+"""Errors for handlers that raise, or that make an action and return none."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+
+from concordance_shared import Action, Event, InvalidActionError, ModError, ModRaisedError
+from concordance_shared.errors import message_of
+
+from concordance_sdk.action_builder import method_for
+from concordance_sdk.definition import place_of
+from concordance_sdk.host.hints import hint_for
+
+#: Packages that mods call. A traceback's innermost frame outside of them is the mod's own line.
+_CALLED = {"concordance_sdk", "concordance_shared", "concordance_inference", "numpy"} | (
+    sys.stdlib_module_names
+)
+
+#: The module that calls mods; its frames are not part of a mod's traceback.
+_CALLER = "concordance_sdk.host.instance"
+
+
+def not_returned(
+    name: str, event: Event, function: Callable[..., object], action: Action
+) -> InvalidActionError:
+    """Build the error for an action that was made and not returned."""
+    event_name, made = type(event).__name__, type(action).__name__
+    handler = getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
+    return InvalidActionError(
+        f"mod {name!r} made {made} at {event_name} (step {event.step}), but its handler "
+        f"`{handler}` ({place_of(function)}) returned None, so the action has no effect; "
+        f"write `return actions.{method_for(action)}(...)`, or `return actions.noop()` to drop it",
+        mod=name,
+        event=event_name,
+        step=event.step,
+    )
+
+
+def raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
+    """Build the error for an exception of a mod's code; a `ModError` of a contained mod stays."""
+    if isinstance(exc, ModError) and exc.mod is not None:
+        return exc
+    return ModRaisedError(
+        f"mod {name!r} raised {type(exc).__name__} at {where} (step {step}): {message_of(exc)}"
+        f"{_place(exc.__traceback__)}{hint_for(exc)}",
+        mod=name,
+        event=where,
+        step=step,
+    )
+
+
+def _place(trace: TracebackType | None) -> str:
+    """The mod's innermost line of a traceback, or the innermost of all if it has none."""
+    frames = [
+        (frame.f_globals.get("__name__", ""), frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(trace)
+        if frame.f_globals.get("__name__") != _CALLER
+    ]
+    frames = [each for each in frames if each[0].partition(".")[0] not in _CALLED] or frames
+    return f" ({frames[-1][1]}:{frames[-1][2]})" if frames else ""

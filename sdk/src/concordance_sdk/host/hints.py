@@ -1,0 +1,191 @@
+"""Hints for the exceptions of authors' code: mistyped fields, methods, names and arguments.
+
+Python's own messages name neither the fields that an object has nor the closest one. A hint is
+computed after the exception was raised, so that fields cost nothing to access.
+"""
+
+import builtins
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from types import FrameType, TracebackType
+from typing import cast
+
+import concordance_shared
+import msgspec
+from concordance_shared import EVENTS, Action, Event, Logits
+from concordance_shared.suggestions import did_you_mean, similar_names
+
+import concordance_sdk
+from concordance_sdk.action_builder import Actions
+from concordance_sdk.tokenizer import Tokenizer
+
+#: What authors call a method of `Actions` -> the method.
+_OTHER_WORDS = {
+    "adjust_logits": "allow ban bias logits mask temp temperature token_temp",
+    "adjust_prefill": "prefill prompt",
+    "backtrack": "delete drop erase pop remove retract rewind rollback undo",
+    "emit_error": "abort fail raise refuse",
+    "force_output": "output replace respond",
+    "force_tokens": "add append emit inject insert say text write",
+    "noop": "continue ignore none nothing pass skip",
+    "stop": "done end eos exit finish halt",
+}
+_METHOD_FOR = {word: name for name, words in _OTHER_WORDS.items() for word in words.split()}
+
+_NO_ITEMS = re.compile(r"'(\w+)' object (?:is not subscriptable|does not support item assignment)")
+_NOT_CALLABLE = re.compile(r"'(\w+)' object is not callable")
+_ARGUMENTS = re.compile(
+    r"(?P<call>[\w.<>]+)\(\) (?:got an unexpected keyword argument '(?P<name>\w+)'|takes |missing )"
+)
+
+
+def hint_for(exc: BaseException) -> str:
+    """Return what to append to the message of an exception of a mod's code; empty for most.
+
+    Examples:
+        >>> from concordance_sdk import Sampled
+        >>> try:
+        ...     Sampled(request_id="r1", step=0, sampled_token=7).token
+        ... except AttributeError as error:
+        ...     print(hint_for(error))
+        ; did you mean 'sampled_token'? A Sampled has: request_id, sampled_token, step
+    """
+    try:
+        if isinstance(exc, AttributeError):
+            return _attribute_hint(exc)
+        if isinstance(exc, NameError):
+            return _name_hint(exc)
+        return _type_hint(exc) if isinstance(exc, TypeError) else ""
+    except Exception:  # e.g. a property of the author's object raises
+        return ""
+
+
+def _attribute_hint(exc: AttributeError) -> str:
+    obj, name = exc.obj, exc.name
+    if obj is None or name is None:
+        return ""
+    if isinstance(obj, list | tuple) and obj and hasattr(cast(Sequence[object], obj)[-1], name):
+        return f"; it is a {type(obj).__name__}: take one of its elements, as in [-1].{name}"
+    names = _public_names(obj)
+    close = [_METHOD_FOR[name]] if isinstance(obj, Actions) and name in _METHOD_FOR else []
+    close = close or similar_names(name, names)
+    if not _is_ours(obj):
+        return did_you_mean(close)
+    if isinstance(obj, Event) and (others := _events_with(name)):
+        return f"; it is a field of {others}: check `isinstance(event, ...)` first"
+    close = close or [known for known in names if _words(name) & _words(known)]
+    return f"{did_you_mean(close) or ';'} {_listed(obj, names)}"
+
+
+def _events_with(name: str) -> str:
+    """The events that have a field, for an event that lacks it."""
+    return " and ".join(event.__name__ for event in EVENTS if name in event.__struct_fields__)
+
+
+def _words(name: str) -> set[str]:
+    return {word.removesuffix("s") for word in name.lower().split("_")} - {"id"}
+
+
+def _is_ours(obj: object) -> bool:
+    module = type(obj).__module__.partition(".")[0]
+    return module in {"concordance_sdk", "concordance_shared", "concordance_inference"}
+
+
+def _public_names(obj: object) -> list[str]:
+    """The names of an object that authors may use, sorted."""
+    for interface in (Logits, Tokenizer):  # the engine's objects have more than authors may use
+        names = _names_of(interface)
+        if all(hasattr(type(obj), name) for name in names):
+            return names
+    return [name for name in _names_of(obj) if name not in {"made", "with_logits"}]
+
+
+def _names_of(obj: object) -> list[str]:
+    return sorted(name for name in dir(obj) if not name.startswith("_"))
+
+
+def _listed(obj: object, names: Iterable[str]) -> str:
+    if isinstance(obj, Actions):
+        return f"The methods of `actions` are: {', '.join(names)}"
+    name = "Logits" if all(hasattr(obj, own) for own in _names_of(Logits)) else type(obj).__name__
+    article = "An" if name[0] in "AEIOU" else "A"
+    return f"{article} {name} has: {', '.join(names)}"
+
+
+def _name_hint(exc: NameError) -> str:
+    name = exc.name
+    if name is None:
+        return ""
+    if name in concordance_sdk.__all__:
+        return f"; import it: from concordance_sdk import {name}"
+    frame = _innermost(exc.__traceback__)
+    known = {*frame.f_locals, *frame.f_globals, *vars(builtins)} if frame else set[str]()
+    return did_you_mean(similar_names(name, sorted(known), cutoff=0.8))
+
+
+def _type_hint(exc: TypeError) -> str:
+    message = str(exc)
+    if found := _NO_ITEMS.search(message):
+        return _item_hint(found[1])
+    if found := _NOT_CALLABLE.search(message):
+        return _call_hint(found[1])
+    if found := _ARGUMENTS.match(message):
+        return _argument_hint(found["call"], found["name"], _innermost(exc.__traceback__))
+    return ""
+
+
+def _item_hint(type_name: str) -> str:
+    """For `get_conversation()[-1]["content"]` and `get_conversation[-1]`."""
+    if type_name in {"function", "method", "builtin_function_or_method"}:
+        return "; a function is called with parentheses first"
+    struct = getattr(concordance_shared, type_name, None)
+    if not isinstance(struct, type) or not issubclass(struct, msgspec.Struct):
+        return ""
+    if issubclass(struct, Action):
+        return "; an action is a value that a handler returns"
+    names = _names_of(struct)
+    examples = [name for name in ("text", "content") if name in names] or names[:1]
+    written = " or ".join(f"`.{name}`" for name in examples)
+    return f"; its fields are attributes, such as {written}. It has: {', '.join(names)}"
+
+
+def _call_hint(type_name: str) -> str:
+    """For `tokenizer("text")` and `actions(...)`."""
+    if type_name == Actions.__name__:
+        return f"; call one of its methods: {', '.join(_names_of(Actions))}"
+    if type_name.endswith("Tokenizer"):
+        return "; use tokenizer.encode(text) and tokenizer.decode(token_ids)"
+    return ""
+
+
+def _argument_hint(call: str, given: str | None, frame: FrameType | None) -> str:
+    """For `actions.adjust_logits(temperature=0.5)`."""
+    function = _function_named(call, frame)
+    if function is None:
+        return ""
+    parameters = [name for name in inspect.signature(function).parameters if name != "self"]
+    if not parameters:
+        return ""
+    close = similar_names(given, parameters, cutoff=0.6) if given else []
+    close = close or [name for name in parameters if given and _words(given) & _words(name)]
+    if given == "temperature" and "token_temp" in parameters:
+        close = ["token_temp"]
+    return f"{did_you_mean(close) or ';'} Its arguments are: {', '.join(parameters)}"
+
+
+def _function_named(call: str, frame: FrameType | None) -> Callable[..., object] | None:
+    """The function or class of ours that a message names, as `Actions.backtrack`."""
+    first, _, rest = call.removesuffix(".__init__").partition(".")
+    scope = {**frame.f_globals, **frame.f_locals} if frame else {}
+    found = Actions if first == Actions.__name__ else scope.get(first)
+    if rest and found is not None:
+        found = getattr(found, rest, None)
+    is_ours = getattr(found, "__module__", "").startswith(("concordance_sdk", "concordance_shared"))
+    return found if is_ours and callable(found) else None
+
+
+def _innermost(trace: TracebackType | None) -> FrameType | None:
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame if trace is not None else None
