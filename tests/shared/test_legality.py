@@ -59,6 +59,54 @@ def test_an_action_is_allowed_exactly_where_the_table_says(event, action):
             assert word in caught.value.message
 
 
+def test_an_action_that_is_not_allowed_says_where_it_is_and_how_to_be_called_there_only():
+    with pytest.raises(InvalidActionError) as caught:
+        check(ForceOutput((1,)), Finished)
+
+    assert caught.value.message == (
+        "mod 'm' returned ForceOutput, which is not allowed at Finished (step 3); allowed at "
+        "Finished: Noop. ForceOutput is allowed at Prefilled, ForwardPass, Sampled, Added: return "
+        "it there only (`isinstance(event, ...)`; or, for a function, list its events: "
+        "@mod(on=[Prefilled]))"
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "text",
+        Noop,
+        ForceTokens("hello"),
+        ForceTokens([VOCAB]),
+        Backtrack(-1),
+        AdjustedLogits(allow=[]),
+        AdjustedLogits(token_temp=-1),
+        AdjustedLogits(),
+        ToolCalls([]),
+    ],
+)
+def test_the_actions_allowed_at_an_event_are_listed_only_where_legality_is_the_matter(answer):
+    with pytest.raises(InvalidActionError) as caught:
+        check(answer)
+
+    assert "allowed at" not in caught.value.message
+
+
+def test_a_text_in_place_of_an_action_suggests_to_force_it():
+    with pytest.raises(InvalidActionError, match=r"force_tokens\(tokenizer.encode\(text\)\)"):
+        check("hello")
+
+
+def test_an_adjustment_of_nothing_is_rejected():
+    with pytest.raises(InvalidActionError, match="without any of logits, bias, allow, ban, mask"):
+        check(AdjustedLogits())
+
+
+@pytest.mark.parametrize("nothing", [{"bias": {}}, {"ban": []}])
+def test_an_empty_bias_or_ban_is_an_adjustment(nothing):
+    assert type(check(AdjustedLogits(**nothing))) is AdjustedLogits
+
+
 def test_none_is_a_noop():
     assert check(None) == Noop()
 

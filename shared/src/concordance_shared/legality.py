@@ -39,6 +39,9 @@ LEGAL_ACTIONS: dict[type[Event], frozenset[type[Action]]] = {
 
 _MAX_TEMPERATURE = 100.0
 
+#: Fields of an `AdjustedLogits`.
+_ADJUSTMENTS = AdjustedLogits.__struct_fields__
+
 
 def legal_names(event_type: type[Event]) -> str:
     """Return the names of the actions allowed at an event, for messages and tables.
@@ -79,9 +82,11 @@ def check_action(event: Event, answer: object, *, mod: str, vocab_size: int) -> 
     if answer is None:
         return _NOOP
     try:
-        _check_allowed(event, answer)
+        _check_allowed(event, answer, mod)
         check = _VALUE_CHECKS.get(type(answer))
         return check(answer, event, vocab_size) if check else _NOOP
+    except InvalidActionError:
+        raise
     except _RefusedError as exc:
         raise refusal(event, f"{exc}", mod=mod) from exc
     except KeyboardInterrupt:
@@ -91,12 +96,11 @@ def check_action(event: Event, answer: object, *, mod: str, vocab_size: int) -> 
         raise refusal(event, f"returned an action that cannot be read ({what})", mod=mod) from exc
 
 
-def refusal(event: Event, what: str, *, mod: str) -> InvalidActionError:
-    """Build the error for a rejected action: who, what, where, and what is allowed there."""
+def refusal(event: Event, what: str, *, mod: str, hint: str = "") -> InvalidActionError:
+    """Build the error for a rejected action: who, what, where, and what would be right."""
     name = type(event).__name__
     return InvalidActionError(
-        f"mod {mod!r} {what} at {name} (step {event.step}); "
-        f"allowed at {name}: {legal_names(type(event))}",
+        f"mod {mod!r} {what} at {name} (step {event.step}){hint}",
         mod=mod,
         event=name,
         step=event.step,
@@ -110,14 +114,32 @@ class _RefusedError(Exception):
 _NOOP = Noop()
 
 
-def _check_allowed(event: Event, answer: object) -> None:
+def _check_allowed(event: Event, answer: object, mod: str) -> None:
     if type(answer) in LEGAL_ACTIONS[type(event)]:
         return
     if isinstance(answer, Action):
-        raise _RefusedError(f"returned {type(answer).__name__}, which is not allowed")
+        what = f"returned {type(answer).__name__}, which is not allowed"
+        raise refusal(event, what, mod=mod, hint=_where_allowed(type(event), type(answer)))
     if name := getattr(answer, "__name__", None):  # e.g. `return actions.noop`
         raise _RefusedError(f"returned `{name}`, which is not an action until it is called,")
-    raise _RefusedError(f"returned {answer!r:.80}, which is not an action,")
+    hint = "; a handler returns an action, made by a method of `actions`, or None"
+    if isinstance(answer, str):
+        hint += ": to write a text, `return actions.force_tokens(tokenizer.encode(text))`"
+    raise refusal(event, f"returned {answer!r:.80}, which is not an action,", mod=mod, hint=hint)
+
+
+def _where_allowed(event_type: type[Event], action: type[Action]) -> str:
+    """What is allowed at an event, and at which events an action is."""
+    name = event_type.__name__
+    others = [each.__name__ for each, actions in LEGAL_ACTIONS.items() if action in actions]
+    listed = f"; allowed at {name}: {legal_names(event_type)}"
+    if not others:
+        return listed
+    return (
+        f"{listed}. {action.__name__} is allowed at {', '.join(others)}: return it there only "
+        "(`isinstance(event, ...)`; or, for a function, list its events: "
+        f"@mod(on=[{others[0]}]))"
+    )
 
 
 def _check_prefill(action: AdjustedPrefill, _event: Event, vocab_size: int) -> AnyAction:
@@ -158,6 +180,11 @@ def _check_error(action: EmitError, _event: Event, _vocab_size: int) -> AnyActio
 
 def _check_logits(action: AdjustedLogits, event: Event, vocab_size: int) -> AnyAction:
     assert isinstance(event, ForwardPass)
+    if all(getattr(action, name) is None for name in _ADJUSTMENTS):
+        raise _RefusedError(
+            f"returned AdjustedLogits without any of {', '.join(_ADJUSTMENTS)} (to change nothing, "
+            "return None)"
+        )
     num_logits = len(event.logits)  # more than `vocab_size` if the LM head is padded
     if isinstance(action.logits, Mapping):
         raise _RefusedError(

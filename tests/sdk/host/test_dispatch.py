@@ -591,3 +591,15 @@ def test_backtracking_to_an_end_of_sequence_token_ends_with_stop():
             return actions.backtrack(4)
 
     assert play(on(Added, meddle, once=False), script="ab").finish_reason is FinishReason.STOP
+
+
+@pytest.mark.parametrize("event_type", [Prefilled, ForwardPass, Sampled, Added])
+def test_a_forced_output_longer_than_the_context_is_refused(event_type):
+    with pytest.raises(InvalidActionError, match="context of 131072 tokens has room for 131071"):
+        play(on(event_type, lambda _, actions: actions.force_output(bytes(131_072))), script="a")
+
+
+def test_a_forced_output_may_fill_the_context():
+    played = play(on(Prefilled, lambda _, actions: actions.force_output(bytes(131_071))), says="")
+
+    assert len(played.token_ids) == 131_071

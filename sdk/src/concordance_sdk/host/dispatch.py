@@ -277,6 +277,7 @@ class ModDispatch:
                 self._backtrack(mod, event, n)
                 added = self._force(mod, tokens) if tokens else ()
             case ForceOutput(tokens):
+                self._check_fits_context(mod, event, tokens)
                 self._check_keeps_released(mod, event, tokens)
                 state.replace_completion(tokens, mod=mod.name)
                 state.finish(FinishReason.STOP)
@@ -314,6 +315,18 @@ class ModDispatch:
         state.backtrack(n, mod=mod.name)
         self._num_seen = [min(seen, state.num_completion) for seen in self._num_seen]
 
+    def _check_fits_context(self, mod: ModInstance, event: Event, token_ids: Sequence[int]) -> None:
+        if self._context_len is None:
+            return
+        room = self._context_len - self.state.prompt_len
+        if len(token_ids) > room:
+            raise refusal(
+                event,
+                f"returned ForceOutput with {len(token_ids)} tokens, but the model's context of "
+                f"{self._context_len} tokens has room for {room} after the prompt,",
+                mod=mod.name,
+            )
+
     def _check_keeps_released(
         self, mod: ModInstance, event: Event, token_ids: Sequence[int]
     ) -> None:
@@ -325,10 +338,11 @@ class ModDispatch:
         num_held = self.state.num_completion - self.state.num_released
         return refusal(
             event,
-            f"changed tokens that were already streamed: only the last {num_held} are still held "
-            f"back, since it declares max_backtrack={mod.max_backtrack}. Declare more with "
-            "@mod(max_backtrack=...), or None to hold back the whole completion; it answered",
+            "changed tokens that were already streamed",
             mod=mod.name,
+            hint=f"; only the last {num_held} are still held back, since it declares "
+            f"max_backtrack={mod.max_backtrack}. Declare more with @mod(max_backtrack=...), or "
+            "None to hold back the whole completion",
         )
 
     def _replace_prompt(self, mod: ModInstance, event: Prefilled, action: AdjustedPrefill) -> None:

@@ -20,6 +20,9 @@ from concordance_sdk.testing.played import Played, numbered
 from concordance_sdk.testing.scripted_model import Script, ScriptedModel
 from concordance_sdk.tokenizer import Tokenizer
 
+#: Context length of the scripted model.
+CONTEXT_LEN = 131_072
+
 _numbers = itertools.count(1)
 
 
@@ -105,7 +108,10 @@ class Playing:
             hold=hold if scene.is_streamed else None,
         )
         self._dispatch = ModDispatch(
-            self.state, [self._log, *instances], vocab_size=tokenizer.vocab_size
+            self.state,
+            [self._log, *instances],
+            vocab_size=tokenizer.vocab_size,
+            context_len=CONTEXT_LEN,
         )
         self._guarded(self._dispatch.prefilled)
 

@@ -188,6 +188,8 @@ def _adjusted_logits(action: Any, event: ModEvent) -> Action:
         logits = None if logits.is_untouched else logits.to_numpy()
     options |= {name: getattr(action, name, None) for name in ("bias", "allow", "ban")}
     del event
+    if all(value is None for value in (logits, action.token_temp, *options.values())):
+        return concordance_shared.Noop()
     return concordance_shared.AdjustedLogits(logits=logits, token_temp=action.token_temp, **options)
 
 
