@@ -5,7 +5,7 @@ Tests that run over `ACTIONS` use it, so that a new action needs no change in th
 
 from collections.abc import Mapping, Sequence
 from types import UnionType
-from typing import get_args
+from typing import Any, get_args
 
 from concordance_shared import Action, FunctionCall, ToolCall
 from msgspec.structs import fields
@@ -18,6 +18,7 @@ _VALUES = {
     str: "a",
     Sequence[int]: [1],
     Mapping[int, float]: {1: 0.5},
+    Mapping[str, Any]: {"a": 1},
     Sequence[ToolCall]: [CALL],
 }
 

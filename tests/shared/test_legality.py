@@ -24,10 +24,12 @@ from concordance_shared import (
     InvalidActionError,
     Noop,
     Prefilled,
+    Report,
     Sampled,
     ToolCalls,
     check_action,
 )
+from concordance_shared.legality import split_reports
 from example_actions import CALL, example_action
 
 VOCAB = 20
@@ -65,7 +67,7 @@ def test_an_action_that_is_not_allowed_says_where_it_is_and_how_to_be_called_the
 
     assert caught.value.message == (
         "mod 'm' returned ForceOutput, which is not allowed at Finished (step 3); allowed at "
-        "Finished: Noop. ForceOutput is allowed at Prefilled, ForwardPass, Sampled, Added: return "
+        "Finished: Noop, Report. ForceOutput is allowed at Prefilled, ForwardPass, Sampled, Added: return "
         "it there only (`isinstance(event, ...)`; or, for a function, list its events: "
         "@mod(on=[Prefilled]))"
     )
@@ -286,6 +288,48 @@ def test_invalid_tool_calls_are_rejected(call):
         check(ToolCalls(call))
 
 
+def test_report_without_data_is_a_noop():
+    assert check(Report({})) == Noop()
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (3, "its data is 3 instead of a mapping"),
+        ({1: "a"}, "key 1, which is not a string"),
+        ({"fine": 1, "seen": {1, 2}}, r"its 'seen' is not JSON: \{1, 2\} is of type set"),
+        ({"p": math.nan}, "its 'p' is not JSON"),
+    ],
+)
+def test_report_that_is_not_json_is_rejected_by_its_key(data, why):
+    with pytest.raises(InvalidActionError, match=rf"mod 'm' .* Report .*{why}.* at Finished"):
+        check(Report(data), Finished)
+
+
+def split(*returned, event=Added):
+    return split_reports(EXAMPLES[event], [*returned], mod="m")
+
+
+def test_list_is_split_into_its_reports_and_one_other_action():
+    first, second = Report({"a": 1}), Report({"b": 2})
+
+    assert split(first, ForceTokens([1]), second) == ([first, second], ForceTokens([1]))
+    assert split(first, Noop(), None) == ([first], None)
+    assert split_reports(EXAMPLES[Added], first, mod="m") == ([first], None)
+    assert split() == ([], None)
+
+
+def test_list_with_two_actions_beside_reports_is_rejected():
+    with pytest.raises(InvalidActionError, match="ForceTokens and Backtrack; beside reports"):
+        split(Report({"a": 1}), ForceTokens([1]), Backtrack(1))
+
+
+@pytest.mark.parametrize("value", [3, "a", [Report({"a": 1})], Report, check])
+def test_list_with_something_that_is_not_an_action_is_rejected(value):
+    with pytest.raises(InvalidActionError, match="not an action"):
+        split(Report({"a": 1}), value)
+
+
 class Unreadable:
     """Raises on every access."""
 
@@ -309,10 +353,16 @@ NESTED["self"] = NESTED
         (AdjustedLogits(bias={1: 10**400}), ForwardPass),
         (EmitError(Unreadable()), Sampled),
         (ToolCalls({"name": "f", "arguments": NESTED}), Sampled),
+        (Report({"a": Unreadable()}), Finished),
         (Unreadable(), Finished),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_action_that_raises_on_access_is_rejected(answer, event):
     with pytest.raises(InvalidActionError, match="mod 'm' returned an action that cannot be read"):
         check(answer, event)
+
+
+def test_list_whose_value_raises_on_access_is_rejected():
+    with pytest.raises(InvalidActionError, match="cannot be read"):
+        split(Report({"a": 1}), Unreadable())

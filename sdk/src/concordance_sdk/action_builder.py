@@ -17,6 +17,7 @@ from concordance_shared import (
     ForceOutput,
     ForceTokens,
     Noop,
+    Report,
     ToolCall,
     ToolCalls,
 )
@@ -56,6 +57,25 @@ class Actions:
     def noop(self) -> Noop:
         """Change nothing, as returning `None` does; also drops an action made before on purpose."""
         return Noop()
+
+    def report(self, /, **data: Any) -> Report:
+        """Send data to the client beside the completion. Allowed at every event.
+
+        To act as well, return a list of reports and at most one other action.
+
+        Args:
+            data: Values that can be encoded as JSON; numpy and mlx arrays are sent as lists.
+
+        Examples:
+            >>> from concordance_sdk import Finished, mod
+            >>> from concordance_sdk.testing import play
+            >>> @mod(on=[Finished])
+            ... def measure(event, actions):
+            ...     return actions.report(length=event.step)
+            >>> play(measure, says="Hello").reports[0].data
+            {'length': 6}
+        """
+        return Report(data)
 
     def adjust_prefill(self, tokens: Sequence[int], max_steps: int = 0) -> AdjustedPrefill:
         """Replace the prompt. Allowed at `Prefilled`.

@@ -15,6 +15,7 @@ from concordance_shared.actions import (
     ForceOutput,
     ForceTokens,
     Noop,
+    Report,
     ToolCalls,
 )
 from concordance_shared.conversation import (
@@ -73,11 +74,14 @@ from concordance_shared.events import (
 )
 from concordance_shared.finish import FinishReason
 from concordance_shared.legality import LEGAL_ACTIONS, check_action, legal_names
+from concordance_shared.reports import MAX_REPORT_BYTES, MAX_REPORTS, ModReport
 
 __all__ = [
     "ACTIONS",
     "EVENTS",
     "LEGAL_ACTIONS",
+    "MAX_REPORTS",
+    "MAX_REPORT_BYTES",
     "Action",
     "Added",
     "AdjustedLogits",
@@ -117,11 +121,13 @@ __all__ = [
     "ModError",
     "ModLoadError",
     "ModRaisedError",
+    "ModReport",
     "ModTimeoutError",
     "ModelLoadError",
     "Noop",
     "NumericalError",
     "Prefilled",
+    "Report",
     "RequestError",
     "ResponseFormat",
     "Sampled",

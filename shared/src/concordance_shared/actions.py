@@ -1,4 +1,4 @@
-"""The eight actions that a mod can return from a handler.
+"""The nine actions that a mod can return from a handler.
 
 An action is a plain value; constructing one validates nothing. `legality.check_action` validates
 every action that a mod returns, before it has any effect.
@@ -34,6 +34,32 @@ class Noop(Action, frozen=True, tag=True):
         >>> Actions().noop() == Noop()
         True
     """
+
+
+class Report(Action, frozen=True, tag=True):
+    """Send data to the client beside the completion, such as a verdict or a probability.
+
+    Allowed at every event. A report never decides an event: a handler that also acts returns a
+    list of its reports and at most one other action. Without data, it is no report.
+
+    Attributes:
+        data: String keys and values that can be encoded as JSON: strings, finite numbers, booleans,
+            `None`, lists and mappings of these; numpy and mlx arrays are sent as lists. All
+            reports of a request together are limited to `MAX_REPORTS` and to `MAX_REPORT_BYTES`
+            of JSON.
+
+    Examples:
+        >>> from concordance_sdk import Added, mod
+        >>> from concordance_sdk.testing import play
+        >>> @mod(on=[Added])
+        ... def stop_at_period(event, actions):
+        ...     if event.added_tokens == tuple(b"."):
+        ...         return [actions.report(length=event.step), actions.stop()]
+        >>> play(stop_at_period, says="Yes. No.").reports
+        (ModReport(mod='stop_at_period', step=3, data={'length': 3}),)
+    """
+
+    data: Mapping[str, Any]
 
 
 class AdjustedPrefill(Action, frozen=True, tag=True):
@@ -224,6 +250,7 @@ class EmitError(Action, frozen=True, tag=True):
 
 AnyAction = (
     Noop
+    | Report
     | AdjustedPrefill
     | AdjustedLogits
     | ForceTokens
@@ -236,6 +263,7 @@ AnyAction = (
 
 ACTIONS: tuple[type[Action], ...] = (
     Noop,
+    Report,
     AdjustedPrefill,
     AdjustedLogits,
     ForceTokens,

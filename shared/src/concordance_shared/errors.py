@@ -33,7 +33,10 @@ tree. Errors of mods are 422, since clients of the OpenAI API retry 408, 409, 42
 mod that fails once will fail again.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from concordance_shared.reports import ModReport
 
 
 class ConcordanceError(Exception):
@@ -45,6 +48,7 @@ class ConcordanceError(Exception):
         code: A stable identifier of the kind of error.
         message: Who, where, what happened, and what would be right.
         param: The request field that caused the error, if any.
+        reports: The reports that mods made before the request failed.
 
     Examples:
         >>> try:
@@ -68,6 +72,7 @@ class ConcordanceError(Exception):
         super().__init__(message)
         self.message = message
         self.param = param
+        self.reports: tuple[ModReport, ...] = ()
 
 
 class ModError(ConcordanceError):

@@ -19,23 +19,29 @@ from concordance_shared.actions import (
     ForceOutput,
     ForceTokens,
     Noop,
+    Report,
     ToolCalls,
 )
 from concordance_shared.errors import InvalidActionError, message_of
 from concordance_shared.events import Added, Event, Finished, ForwardPass, Prefilled, Sampled
 from concordance_shared.masks import packed_mask
+from concordance_shared.reports import report_data_from
 from concordance_shared.tool_calls import tool_calls_from
 
 _ENDINGS: frozenset[type[Action]] = frozenset({ForceOutput, ToolCalls, EmitError})
+_ALWAYS: frozenset[type[Action]] = frozenset({Noop, Report})
 
 LEGAL_ACTIONS: dict[type[Event], frozenset[type[Action]]] = {
-    Prefilled: _ENDINGS | {Noop, AdjustedPrefill},
-    ForwardPass: _ENDINGS | {Noop, AdjustedLogits, ForceTokens, Backtrack},
-    Sampled: _ENDINGS | {Noop, ForceTokens, Backtrack},
-    Added: _ENDINGS | {Noop, ForceTokens, Backtrack},
-    Finished: frozenset({Noop}),
+    Prefilled: _ALWAYS | _ENDINGS | {AdjustedPrefill},
+    ForwardPass: _ALWAYS | _ENDINGS | {AdjustedLogits, ForceTokens, Backtrack},
+    Sampled: _ALWAYS | _ENDINGS | {ForceTokens, Backtrack},
+    Added: _ALWAYS | _ENDINGS | {ForceTokens, Backtrack},
+    Finished: _ALWAYS,
 }
 """Event class -> the action classes allowed at that event."""
+
+#: Types of which a list may have any number.
+_UNCOUNTED = frozenset({Report, Noop, type(None)})
 
 _MAX_TEMPERATURE = 100.0
 
@@ -51,7 +57,7 @@ def legal_names(event_type: type[Event]) -> str:
 
     Examples:
         >>> legal_names(Sampled)
-        'Backtrack, EmitError, ForceOutput, ForceTokens, Noop, ToolCalls'
+        'Backtrack, EmitError, ForceOutput, ForceTokens, Noop, Report, ToolCalls'
     """
     return ", ".join(sorted(action.__name__ for action in LEGAL_ACTIONS[event_type]))
 
@@ -87,13 +93,53 @@ def check_action(event: Event, answer: object, *, mod: str, vocab_size: int) -> 
         return check(answer, event, vocab_size) if check else _NOOP
     except InvalidActionError:
         raise
-    except _RefusedError as exc:
-        raise refusal(event, f"{exc}", mod=mod) from exc
-    except KeyboardInterrupt:
-        raise
     except BaseException as exc:  # e.g. a generator of the mod's, evaluated here, may raise
-        what = f"{type(exc).__name__}: {message_of(exc)}"
-        raise refusal(event, f"returned an action that cannot be read ({what})", mod=mod) from exc
+        raise _refusal_for(exc, event, mod) from exc
+
+
+def split_reports(
+    event: Event, returned: object, *, mod: str
+) -> tuple[Sequence[Report], Action | None]:
+    """Split the return value of a handler into its reports and its other action, if any.
+
+    Args:
+        event: The event that the mod handled.
+        returned: A report, or a list or tuple.
+        mod: The name of the mod, for the message.
+
+    Raises:
+        InvalidActionError: The list has something that is not an action, or more than one action
+            beside the reports.
+
+    Examples:
+        >>> event = Sampled(request_id="r1", step=3, sampled_token=42)
+        >>> split_reports(event, [Report({"p": 0.5}), ForceTokens([7])], mod="m")
+        ([Report(data={'p': 0.5})], ForceTokens(tokens=[7]))
+    """
+    values = [returned] if isinstance(returned, Report) else cast(Sequence[object], returned)
+    reports = [cast(Report, value) for value in values if type(value) is Report]
+    others = [value for value in values if type(value) not in _UNCOUNTED]
+    try:
+        actions = [_action_of(value, event, mod) for value in others]
+    except InvalidActionError:
+        raise
+    except BaseException as exc:
+        raise _refusal_for(exc, event, mod) from exc
+    if len(actions) > 1:
+        names = " and ".join(type(action).__name__ for action in actions[:2])
+        what = f"returned a list with {names}; beside reports, it can have one action,"
+        raise refusal(event, what, mod=mod)
+    return reports, actions[0] if actions else None
+
+
+def _refusal_for(exc: BaseException, event: Event, mod: str) -> InvalidActionError:
+    """Convert an exception raised by the validation of an action, or by its values."""
+    if isinstance(exc, KeyboardInterrupt):
+        raise exc
+    if isinstance(exc, _RefusedError):
+        return refusal(event, f"{exc}", mod=mod)
+    what = f"{type(exc).__name__}: {message_of(exc)}"
+    return refusal(event, f"returned an action that cannot be read ({what})", mod=mod)
 
 
 def refusal(event: Event, what: str, *, mod: str, hint: str = "") -> InvalidActionError:
@@ -115,11 +161,20 @@ _NOOP = Noop()
 
 
 def _check_allowed(event: Event, answer: object, mod: str) -> None:
-    if type(answer) in LEGAL_ACTIONS[type(event)]:
-        return
+    if type(answer) not in LEGAL_ACTIONS[type(event)]:
+        kind = type(_action_of(answer, event, mod))
+        what = f"returned {kind.__name__}, which is not allowed"
+        raise refusal(event, what, mod=mod, hint=_where_allowed(type(event), kind))
+
+
+def _action_of(answer: object, event: Event, mod: str) -> Action:
+    """Return a value if it is an action.
+
+    Raises:
+        InvalidActionError: It is not.
+    """
     if isinstance(answer, Action):
-        what = f"returned {type(answer).__name__}, which is not allowed"
-        raise refusal(event, what, mod=mod, hint=_where_allowed(type(event), type(answer)))
+        return answer
     if name := getattr(answer, "__name__", None):  # e.g. `return actions.noop`
         raise _RefusedError(f"returned `{name}`, which is not an action until it is called,")
     hint = "; a handler returns an action, made by a method of `actions`, or None"
@@ -165,6 +220,14 @@ def _check_output(action: ForceOutput, _event: Event, vocab_size: int) -> AnyAct
     return ForceOutput(token_ids_from(action.tokens, "ForceOutput.tokens", vocab_size))
 
 
+def _check_report(action: Report, _event: Event, _vocab_size: int) -> AnyAction:
+    try:
+        data = report_data_from(action.data)
+    except ValueError as exc:
+        raise _RefusedError(f"returned a Report that cannot be sent ({exc})") from exc
+    return Report(data) if data else _NOOP
+
+
 def _check_tool_calls(action: ToolCalls, _event: Event, _vocab_size: int) -> AnyAction:
     try:
         return ToolCalls(tool_calls_from(action.tool_calls))
@@ -203,6 +266,7 @@ def _check_logits(action: AdjustedLogits, event: Event, vocab_size: int) -> AnyA
 
 
 _VALUE_CHECKS: dict[type[object], Callable[[Any, Event, int], AnyAction]] = {
+    Report: _check_report,
     AdjustedPrefill: _check_prefill,
     AdjustedLogits: _check_logits,
     ForceTokens: _check_force,

@@ -168,6 +168,29 @@ def test_failure_on_a_short_prompt_is_found():
     assert "empty prompt" in problems(greedy)["prompts of every length, also empty"]
 
 
+def test_reports_that_differ_between_requests_are_found():
+    numbers = itertools.count()
+
+    @mod(on=[Finished])
+    def counts_requests(event, actions):
+        return actions.report(number=next(numbers))
+
+    found = problems(counts_requests)
+
+    assert list(found) == ["the same request twice", "interleaved requests are independent"]
+    assert "'number'" in found["the same request twice"]
+
+
+def test_reports_before_an_error_that_differ_are_found():
+    numbers = itertools.count()
+
+    @mod(on=[Added])
+    def counts_requests(event, actions):
+        return [actions.report(number=next(numbers)), actions.emit_error("no")]
+
+    assert "'number'" in problems(counts_requests)["the same request twice"]
+
+
 def test_deliberate_error_is_not_a_failure():
     @mod(on=[Added])
     def guard(event, actions):

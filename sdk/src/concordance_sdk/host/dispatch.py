@@ -33,19 +33,26 @@ from concordance_shared import (
     ForwardPass,
     Logits,
     ModError,
+    ModReport,
     Noop,
     Prefilled,
+    Report,
     Sampled,
     ToolCalls,
     check_action,
 )
 from concordance_shared.errors import message_of
-from concordance_shared.legality import refusal
+from concordance_shared.legality import refusal, split_reports
 from concordance_shared.prompt_length import check_prompt_length
 
 from concordance_sdk.host.instance import ModInstance
 from concordance_sdk.host.progress import ProgressGuard
 from concordance_sdk.host.request_state import RequestState, until_end
+
+#: Types of return values that can have reports.
+_MAY_REPORT = frozenset({Report, list, tuple})
+
+_NOOP = Noop()
 
 
 class AdjustableLogits(Logits, Protocol):
@@ -69,7 +76,8 @@ class ModDispatch:
     Adjustments of the prompt and of logits compose: each mod sees the result of the mods before
     it. The first mod that forces, backtracks or ends decides the event; later mods are skipped
     for this event and see its result in their next `Added`, which always starts where their last
-    one ended.
+    one ended. Reports decide nothing; they are recorded in `state.reports`, in order, before the
+    action that a handler returns beside them is validated.
 
     Every method may raise a `ModError`. The state is then as before the refused action, and the
     caller ends the request with the error.
@@ -185,8 +193,26 @@ class ModDispatch:
             raise errors[0]
 
     def _ask(self, mod: ModInstance, event: Event) -> AnyAction:
-        """Call a mod and validate its action. No other method calls mods."""
-        return check_action(event, mod.ask(event), mod=mod.name, vocab_size=self._vocab_size)
+        """Call a mod, record its reports, validate its action. No other method calls mods."""
+        returned = mod.ask(event)
+        if returned is None:
+            return _NOOP
+        if type(returned) in _MAY_REPORT:
+            returned = self._take_reports(mod, event, returned)
+        return check_action(event, returned, mod=mod.name, vocab_size=self._vocab_size)
+
+    def _take_reports(self, mod: ModInstance, event: Event, returned: object) -> object:
+        """Record the reports that a handler returned; return its other action, if any."""
+        reports, action = split_reports(event, returned, mod=mod.name)
+        for report in reports:
+            checked = check_action(event, report, mod=mod.name, vocab_size=self._vocab_size)
+            if isinstance(checked, Report):
+                entry = ModReport(mod=mod.name, step=event.step, data=dict(checked.data))
+                try:
+                    self.state.reports.add(entry)
+                except ValueError as exc:
+                    raise refusal(event, f"{exc}", mod=mod.name) from exc
+        return action
 
     def _dispatch_added(self, added: tuple[int, ...], *, forced: bool) -> None:
         """Dispatch `Added` repeatedly, until no mod acts and every mod has seen every token.
@@ -287,7 +313,7 @@ class ModDispatch:
                 raise EmittedError(
                     err_str, mod=mod.name, event=type(event).__name__, step=event.step
                 )
-            case Noop() | AdjustedPrefill() | AdjustedLogits():
+            case Noop() | Report() | AdjustedPrefill() | AdjustedLogits():
                 raise AssertionError("not a decision")
             case _:
                 assert_never(action)

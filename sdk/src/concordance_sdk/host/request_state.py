@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from concordance_shared import ConcordanceError, FinishReason, ToolCall
 from msgspec import Struct
 
+from concordance_sdk.host.report_log import ReportLog
+
 
 class Change(Struct, frozen=True):
     """An edit after which the completion is its first `kept` tokens, followed by `added`."""
@@ -111,6 +113,7 @@ class RequestState:
         self.tool_calls: tuple[ToolCall, ...] = ()
         self.error: ConcordanceError | None = None
         self.edits = EditLog(keeps_changes=keeps_changes)
+        self.reports = ReportLog()
         self._hold = hold
 
     @property

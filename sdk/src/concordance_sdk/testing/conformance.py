@@ -201,11 +201,18 @@ def _outcome(finish: Callable[[], Played]) -> _Outcome:
     try:
         played = finish()
     except EmittedError as exc:  # a mod may end a request deliberately
-        return "ended with an error", exc.message
+        return "ended with an error", _described(exc)
     except ModError as exc:
         is_kept = isinstance(exc.__cause__ or exc, ConstraintError)
-        return ("kept to its constraint" if is_kept else "failed"), exc.message
-    return "generated", (played.token_ids, played.finish_reason, len(played.tool_calls))
+        return ("kept to its constraint" if is_kept else "failed"), _described(exc)
+    result = (played.token_ids, played.finish_reason, len(played.tool_calls))
+    return "generated", (*result, *played.reports)
+
+
+def _described(exc: ModError) -> str:
+    """Return the message of an error, and the reports that were made before it."""
+    reports = ", ".join(repr(report.data) for report in exc.reports)
+    return f"{exc.message}{f' (reported: {reports})' if reports else ''}"
 
 
 class _Incomparable(Struct, frozen=True):

@@ -2,25 +2,32 @@
 
 from collections.abc import Sequence
 
-from concordance_shared import Added, Event, Finished, ForwardPass, Prefilled, Sampled
+import msgspec
+from concordance_shared import Added, Event, Finished, ForwardPass, ModReport, Prefilled, Sampled
 
+from concordance_sdk.host.report_log import ReportLog
 from concordance_sdk.tokenizer import Tokenizer
 
 
 class EventLog:
-    """Records every event. It is listed first among the mods, so it receives all of them.
+    """Records events and reports. It is listed first among the mods, so it receives every event.
 
     Attributes:
-        events: The events, in order.
+        entries: The events, in order, each followed by the reports that were made at it.
         num_generated: The number of sampled tokens that were added, including backtracked ones.
     """
 
     name = "event_log"
     max_backtrack = 0
 
-    def __init__(self) -> None:
-        """Create an empty log."""
-        self.events: list[Event] = []
+    def __init__(self, reports: ReportLog) -> None:
+        """Create an empty log.
+
+        Args:
+            reports: The reports of the request.
+        """
+        self.entries: list[Event | ModReport] = []
+        self._reports = reports
         self.num_generated = 0
         self.instances = (self,)
 
@@ -30,16 +37,21 @@ class EventLog:
 
     def ask(self, event: Event) -> None:
         """Record an event; take no action."""
-        self.events.append(event)
+        self.take_reports()
+        self.entries.append(event)
         if isinstance(event, Added) and not event.forced:
             self.num_generated += len(event.added_tokens)
 
+    def take_reports(self) -> None:
+        """Record the reports since the last event."""
+        self.entries += self._reports.take_new()
 
-def lines_of(events: Sequence[Event], tokenizer: Tokenizer) -> tuple[str, ...]:
-    """Format events as lines, with a line for each backtrack between them.
+
+def lines_of(entries: Sequence[Event | ModReport], tokenizer: Tokenizer) -> tuple[str, ...]:
+    """Format events and reports as lines, with a line for each backtrack between them.
 
     Args:
-        events: The events, in order.
+        entries: The events and reports, in order.
         tokenizer: Decodes their tokens.
 
     Examples:
@@ -50,7 +62,11 @@ def lines_of(events: Sequence[Event], tokenizer: Tokenizer) -> tuple[str, ...]:
     """
     lines: list[str] = []
     length = 0  # of the completion, as known from the events
-    for event in events:
+    for event in entries:
+        if isinstance(event, ModReport):
+            data = msgspec.json.encode(event.data).decode()
+            lines.append(f"reported {event.step} {event.mod} {data}")
+            continue
         if event.step < length:
             lines.append(f"backtracked {length - event.step}, to {event.step}")
         length = event.step + (len(event.added_tokens) if isinstance(event, Added) else 0)

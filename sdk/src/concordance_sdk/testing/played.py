@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NoReturn, Self
 
-from concordance_shared import Event, FinishReason, ToolCall
+from concordance_shared import Event, FinishReason, ModReport, ToolCall
 from msgspec import Struct
 
 from concordance_sdk.testing.event_log import lines_of
@@ -20,7 +20,7 @@ class Played(Struct, frozen=True, kw_only=True, eq=False):
         prompt_ids: The token ids of the prompt, after adjustments by mods.
         finish_reason: The reason why it ended.
         tool_calls: The tool calls that ended it, if any.
-        events: All events, in order.
+        history: All events and reports, in order.
         reads: The token ids that each forward pass processed.
         num_forced: The number of completion tokens that mods forced.
         num_backtracked: The number of tokens that mods backtracked.
@@ -38,7 +38,7 @@ class Played(Struct, frozen=True, kw_only=True, eq=False):
     prompt_ids: tuple[int, ...]
     finish_reason: FinishReason
     tool_calls: tuple[ToolCall, ...]
-    events: tuple[Event, ...]
+    history: tuple[Event | ModReport, ...]
     reads: tuple[tuple[int, ...], ...]
     num_forced: int
     num_backtracked: int
@@ -50,9 +50,23 @@ class Played(Struct, frozen=True, kw_only=True, eq=False):
         return len(self.reads)
 
     @property
+    def events(self) -> tuple[Event, ...]:
+        """The events, in order."""
+        return tuple(entry for entry in self.history if isinstance(entry, Event))
+
+    @property
+    def reports(self) -> tuple[ModReport, ...]:
+        """The reports of the mods, in order."""
+        return tuple(entry for entry in self.history if isinstance(entry, ModReport))
+
+    @property
     def log(self) -> tuple[str, ...]:
-        """The events as lines, such as `added 3 ' Lyon' (forced)` or `backtracked 5, to 3`."""
-        return lines_of(self.events, self.tokenizer)
+        """The events and reports as lines.
+
+        Examples are `added 3 ' Lyon' (forced)`, `backtracked 5, to 3` and `reported 3 judge
+        {"verdict":"no"}`.
+        """
+        return lines_of(self.history, self.tokenizer)
 
     def expect_text(self, text: str) -> Self:
         """Fail unless this is the final text.

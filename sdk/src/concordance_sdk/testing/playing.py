@@ -85,7 +85,6 @@ class Playing:
             scene: The scene.
         """
         self._scene = scene
-        self._log = EventLog()
         tokenizer = scene.tokenizer
         script = scene.script
         self._model = ScriptedModel(
@@ -107,6 +106,7 @@ class Playing:
             eos_ids=tokenizer.eos_token_ids,
             hold=hold if scene.is_streamed else None,
         )
+        self._log = EventLog(self.state.reports)
         self._dispatch = ModDispatch(
             self.state,
             [self._log, *instances],
@@ -131,9 +131,11 @@ class Playing:
             ModError: A mod raised, returned an invalid action, or emitted an error.
         """
         self._guarded(self._dispatch.finished)
+        self._log.take_reports()
         state, scene = self.state, self._scene
         if state.error:
-            log = numbered(lines_of(self._log.events, scene.tokenizer))
+            state.error.reports = tuple(state.reports.entries)
+            log = numbered(lines_of(self._log.entries, scene.tokenizer))
             state.error.add_note(f"what was played:\n{log}")
             raise state.error
         return Played(
@@ -143,7 +145,7 @@ class Playing:
             prompt_ids=tuple(state.token_ids[: state.prompt_len]),
             finish_reason=state.finish_reason or FinishReason.CANCELLED,
             tool_calls=state.tool_calls,
-            events=tuple(self._log.events),
+            history=tuple(self._log.entries),
             reads=tuple(self._model.reads),
             num_forced=state.num_forced,
             num_backtracked=state.num_backtracked,
