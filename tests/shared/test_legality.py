@@ -67,8 +67,8 @@ def test_an_action_that_is_not_allowed_says_where_it_is_and_how_to_be_called_the
 
     assert caught.value.message == (
         "mod 'm' returned ForceOutput, which is not allowed at Finished (step 3); allowed at "
-        "Finished: Noop, Report. ForceOutput is allowed at Prefilled, ForwardPass, Sampled, Added: return "
-        "it there only (`isinstance(event, ...)`; or, for a function, list its events: "
+        "Finished: Noop, Report. ForceOutput is allowed at Prefilled, ForwardPass, Sampled, Added: "
+        "return it there only (`isinstance(event, ...)`; or, for a function, list its events: "
         "@mod(on=[Prefilled]))"
     )
 

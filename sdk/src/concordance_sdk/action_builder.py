@@ -35,6 +35,7 @@ class Actions:
 
     Attributes:
         made: The action made last, other than a `Noop`; the host resets it before each call.
+        reports: The reports made, which the host also resets.
 
     Examples:
         >>> Actions().backtrack(2, [72, 105])
@@ -49,6 +50,7 @@ class Actions:
         """
         self._tokenizer = tokenizer
         self.made: Action | None = None
+        self.reports: list[Report] = []
 
     def _keep(self, action: Made) -> Made:
         self.made = action
@@ -61,7 +63,8 @@ class Actions:
     def report(self, /, **data: Any) -> Report:
         """Send data to the client beside the completion. Allowed at every event.
 
-        To act as well, return a list of reports and at most one other action.
+        It is sent if the handler returns it. To act as well, return a list of reports and at most
+        one other action.
 
         Args:
             data: Values that can be encoded as JSON; numpy and mlx arrays are sent as lists.
@@ -75,7 +78,9 @@ class Actions:
             >>> play(measure, says="Hello").reports[0].data
             {'length': 6}
         """
-        return Report(data)
+        report = self._keep(Report(data))
+        self.reports.append(report)
+        return report
 
     def adjust_prefill(self, tokens: Sequence[int], max_steps: int = 0) -> AdjustedPrefill:
         """Replace the prompt. Allowed at `Prefilled`.

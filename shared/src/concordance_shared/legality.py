@@ -117,7 +117,7 @@ def split_reports(
         ([Report(data={'p': 0.5})], ForceTokens(tokens=[7]))
     """
     values = [returned] if isinstance(returned, Report) else cast(Sequence[object], returned)
-    reports = [cast(Report, value) for value in values if type(value) is Report]
+    reports = [value for value in values if type(value) is Report]
     others = [value for value in values if type(value) not in _UNCOUNTED]
     try:
         actions = [_action_of(value, event, mod) for value in others]

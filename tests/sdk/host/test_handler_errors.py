@@ -31,6 +31,7 @@ def test_an_action_that_is_made_and_not_returned_is_refused():
 
 
 MAKERS = {
+    "report": lambda actions: actions.report(x=1),
     "adjust_prefill": lambda actions: actions.adjust_prefill([1]),
     "adjust_logits": lambda actions: actions.adjust_logits(ban=[1]),
     "force_tokens": lambda actions: actions.stop(),
@@ -126,3 +127,34 @@ def test_an_exception_is_reported_and_not_the_action_made_before():
 
     with pytest.raises(Exception, match="raised ValueError at Added"):
         play(raising, says="a")
+
+
+def test_a_report_that_is_not_returned_beside_another_action_is_refused():
+    @mod(on=[Added])
+    def forgetful(event, actions):
+        actions.report(x=1)
+        return actions.stop()
+
+    message = refusal(forgetful).message
+
+    assert "made Report" in message
+    assert "returned ForceTokens without it" in message
+    assert "`return [actions.report(...), actions.force_tokens(...)]`" in message
+
+
+def test_a_report_that_is_missing_in_a_list_is_refused():
+    @mod(on=[Added])
+    def forgetful(event, actions):
+        actions.report(x=1)
+        return [actions.report(x=2)]
+
+    assert "returned list without it" in refusal(forgetful).message
+
+
+def test_a_report_can_be_dropped_by_noop():
+    @mod(on=[Added])
+    def drops(event, actions):
+        actions.report(x=1)
+        return actions.noop()
+
+    assert play(drops, says="ab").reports == ()

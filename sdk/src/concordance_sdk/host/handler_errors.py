@@ -2,10 +2,19 @@
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import cast
 
-from concordance_shared import Action, Event, InvalidActionError, ModError, ModRaisedError
+from concordance_shared import (
+    Action,
+    Event,
+    InvalidActionError,
+    ModError,
+    ModRaisedError,
+    Noop,
+    Report,
+)
 from concordance_shared.errors import message_of
 
 from concordance_sdk.action_builder import method_for
@@ -21,16 +30,34 @@ _CALLED = {"concordance_sdk", "concordance_shared", "concordance_inference", "nu
 _CALLER = "concordance_sdk.host.instance"
 
 
+def lost_report(made: Sequence[Report], returned: object) -> Report | None:
+    """Return the first report that a handler made and did not return beside its other action."""
+    if isinstance(returned, Noop):
+        return None
+    values = cast(Sequence[object], returned if isinstance(returned, list | tuple) else [returned])
+    kept = {id(value) for value in values}
+    return next((report for report in made if id(report) not in kept), None)
+
+
 def not_returned(
-    name: str, event: Event, function: Callable[..., object], action: Action
+    name: str,
+    event: Event,
+    function: Callable[..., object],
+    action: Action,
+    *,
+    instead: object = None,
 ) -> InvalidActionError:
-    """Build the error for an action that was made and not returned."""
+    """Build the error for an action that was made and not returned, but something `instead`."""
     event_name, made = type(event).__name__, type(action).__name__
     handler = getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
+    returned = "None" if instead is None else f"{type(instead).__name__} without it"
+    write = f"actions.{method_for(action)}(...)"
+    if isinstance(instead, Action):
+        write = f"[{write}, actions.{method_for(instead)}(...)]"
     return InvalidActionError(
         f"mod {name!r} made {made} at {event_name} (step {event.step}), but its handler "
-        f"`{handler}` ({place_of(function)}) returned None, so the action has no effect; "
-        f"write `return actions.{method_for(action)}(...)`, or `return actions.noop()` to drop it",
+        f"`{handler}` ({place_of(function)}) returned {returned}, so the action has no effect; "
+        f"write `return {write}`, or `return actions.noop()` to drop it",
         mod=name,
         event=event_name,
         step=event.step,

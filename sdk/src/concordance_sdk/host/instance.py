@@ -28,7 +28,7 @@ from concordance_sdk.definition import (
     longest_hold,
 )
 from concordance_sdk.follower import FOLLOWED, Follower, followed_events
-from concordance_sdk.host.handler_errors import not_returned, raised
+from concordance_sdk.host.handler_errors import lost_report, not_returned, raised
 from concordance_sdk.request_context import RequestContext, set_current_request
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -152,16 +152,21 @@ class InProcessMod:
 
         Raises:
             ModRaisedError: The handler raised; the exception is its cause.
-            InvalidActionError: The handler made an action and returned `None`.
+            InvalidActionError: The handler made an action and returned `None`, or made a report
+                and returned another action without it.
         """
         event_type = type(event)
         if isinstance(event, ForwardPass):
             event = held_to(self._definition.logits, event, mod=self.name)
         actions = self._actions
         actions.made = None
+        if actions.reports:
+            actions.reports = []
         answer = self.call(function, event_type.__name__, event.step, event, *arguments)
         if answer is None and actions.made is not None:
             raise not_returned(self.name, event, function, actions.made)
+        if actions.reports and (lost := lost_report(actions.reports, answer)):
+            raise not_returned(self.name, event, function, lost, instead=answer)
         return answer
 
     def call(self, function: Callable[..., T], where: str, step: int, *args: object) -> T:
