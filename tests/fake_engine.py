@@ -33,6 +33,7 @@ class FakeEngine:
         self.updates = says("Hel", "lo") if updates is None else updates
         self.model = INFO
         self.is_running = is_running
+        self.stuck_call = None
         self.requests = []
         self.cancelled = []
 

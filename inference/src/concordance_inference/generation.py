@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol
 
 import msgspec
 from concordance_sdk.host import ModDefinition
+from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_sdk.host.instance import InProcessMod
 from concordance_shared import ConcordanceError, Conversation, FinishReason, ToolCall
 from msgspec import Meta, Struct
@@ -167,6 +168,11 @@ class EngineClient(Protocol):
     @property
     def is_running(self) -> bool:
         """True if the engine accepts requests."""
+        ...
+
+    @property
+    def stuck_call(self) -> CallInProgress | None:
+        """The call of a mod's code that has kept the engine from all requests for a second."""
         ...
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:

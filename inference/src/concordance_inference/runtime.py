@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Any, Self, Unpack, cast
 
 import msgspec
+from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_shared import Schemas
 
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
@@ -92,6 +93,11 @@ class Runtime:
     def is_running(self) -> bool:
         """True while requests are accepted."""
         return self.engine.is_running
+
+    @property
+    def stuck_call(self) -> CallInProgress | None:
+        """The call of a mod's code that has kept the engine from all requests for a second."""
+        return self.engine.stuck_call
 
     def start(self) -> Self:
         """Load the model and start the engine.

@@ -36,6 +36,7 @@ class RequestContext:
 
     Attributes:
         conversation: The request's messages and schemas.
+        request_id: The id of the request, for logs; empty if it has none.
         values: Values that `PerRequest` made for the request; they live as long as it does.
 
     Examples:
@@ -49,9 +50,10 @@ class RequestContext:
         (False, True)
     """
 
-    def __init__(self, conversation: Conversation | None = None) -> None:
+    def __init__(self, conversation: Conversation | None = None, *, request_id: str = "") -> None:
         """Make the context of a request that has not started."""
         self.conversation = conversation or Conversation()
+        self.request_id = request_id
         self.values: list[object] = []
         # Weak: a writer that its owner replaces by another one no longer excludes anyone.
         self._writers: WeakSet[Writer] = WeakSet()

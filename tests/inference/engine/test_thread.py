@@ -10,7 +10,7 @@ from concordance_inference.engine import thread as thread_module
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.thread import MAX_FAILURES, EngineThread
 from concordance_inference.generation import Completed, Failed, ModCall, ModelInfo, TextDelta
-from concordance_sdk import mod
+from concordance_sdk import Added, mod
 from concordance_sdk.host import definition_of
 from concordance_shared import (
     EngineError,
@@ -220,6 +220,32 @@ def test_stop_ends_the_thread():
     EngineThread(build, max_unfinished=1).start().stop()
 
     assert threading.active_count() == before
+
+
+def test_stop_ends_requests_and_leaves_the_thread_on_which_a_handler_does_not_return(monkeypatch):
+    monkeypatch.setattr(thread_module, "STUCK_S", 0.2)
+    entered, leave = threading.Event(), threading.Event()
+
+    @mod(on=[Added], registered=False, name="stuck")
+    def stuck(event, actions):
+        entered.set()
+        leave.wait(20)
+
+    ends = queue.SimpleQueue()
+    thread = EngineThread(build, max_unfinished=4).start()
+    thread.submit(ask("Hello", call(stuck), max_tokens=5), ends.put)
+    assert entered.wait(20)
+    thread.submit(ask("Hello", max_tokens=5), ends.put)
+    thread.stop()
+    errors = [ends.get_nowait().error for _ in range(2)]
+    leave.set()
+    thread._thread.join(20)
+
+    assert thread.is_abandoned
+    assert all(isinstance(error, EngineStoppedError) for error in errors)
+    assert "mod 'ready' has not returned from Added (step 0)" in errors[1].message
+    assert ends.empty()  # each request ends once
+    assert not thread._thread.is_alive()
 
 
 # Mods are prepared off the engine's thread

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from concordance_sdk import mod, serialize_mod
+from concordance_sdk.host.call_in_progress import CallInProgress
 from fake_engine import FakeEngine
 
 SAY = """
@@ -29,6 +30,25 @@ def quiet(event, actions): ...
 def test_healthz_is_503_after_the_engine_has_stopped(serve):
     assert serve().get("/healthz").json() == {"status": "ok", "model": "fake"}
     assert serve(FakeEngine(is_running=False)).get("/healthz").status_code == 503
+
+
+def test_healthz_is_503_and_names_the_mod_whose_handler_does_not_return(serve):
+    engine = FakeEngine()
+    engine.stuck_call = CallInProgress(
+        mod="endless", event="Added", step=3, request_id="r1", seconds=2.34, started=0.0, stack=""
+    )
+    response = serve(engine).get("/healthz")
+
+    assert response.status_code == 503
+    assert response.json() == {
+        "status": "stuck",
+        "model": "fake",
+        "mod": "endless",
+        "event": "Added",
+        "step": 3,
+        "request_id": "r1",
+        "seconds": 2.3,
+    }
 
 
 def test_models_lists_the_plain_model_first_then_mods_without_required_parameters(client):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 from rich.console import Console
 
+from concordance_inference.cli.last_resort import exit_later, exit_now
 from concordance_inference.cli.options import Serve
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.mods.catalog import ModCatalog
@@ -78,12 +79,20 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
         )
         names = [entry.name for entry in catalog.entries()]
         _announce(console, _url(listener), runtime.model.id, names)
-        server = http_server(create_app(context), runtime.stop, logs_requests=options.verbose)
+        server = http_server(
+            create_app(context),
+            runtime.stop,
+            logs_requests=options.verbose,
+            is_stuck=lambda: runtime.engine.is_stuck,
+            on_signal=exit_later,
+        )
         # uvicorn shuts down on a signal, then raises it again for the handler that was there
         # before. These handlers ignore it, so that the engine is stopped and the exit status is 0.
         for ending in (signal.SIGTERM, signal.SIGINT):
             signal.signal(ending, lambda *_: None)
         server.run(sockets=[listener])
+    if runtime.engine.is_abandoned:
+        exit_now("a handler of a mod does not return")
 
 
 def _refuse_public(host: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from concordance_shared import InvalidRequestError
 
+from concordance_inference.cli.last_resort import exit_now
 from concordance_inference.cli.options import ModelArgs
 from concordance_inference.generation import ModCall
 from concordance_inference.models.blas import preload_blas
@@ -49,6 +50,8 @@ def running(
         yield runtime, calls
     finally:
         runtime.stop()
+        if runtime.engine.is_abandoned:
+            exit_now("a handler of a mod does not return")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ freed on this thread, and no array leaves it.
 """
 
 import asyncio
+import itertools
 import logging
 import queue
 import threading
@@ -13,16 +14,24 @@ from typing import Self
 
 import mlx.core as mx
 import msgspec
+from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_shared import (
     EngineError,
     EngineOverloadedError,
     EngineStoppedError,
 )
 
+from concordance_inference.call_watchdog import (
+    REPORT_AFTER_S,
+    CallWatchdog,
+    call_on,
+    wait_unless_stuck,
+)
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.metrics import MetricsSnapshot
 from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.request.instances import READY_S, make_instances_within
+from concordance_inference.engine.scheduling.admission import own_copy
 from concordance_inference.generation import (
     Completed,
     Failed,
@@ -35,6 +44,10 @@ logger = logging.getLogger(__name__)
 
 #: Consecutive steps that raise before the engine stops instead of continuing.
 MAX_FAILURES = 3
+
+#: A handler that has not returned for this long, in seconds, keeps the engine from handling other
+#: requests, and is not waited for when the engine is stopped.
+STUCK_S = 3.0
 
 Message = tuple[GenerationRequest, Emit] | str | None  # submit a request, cancel one by id, or stop
 
@@ -63,8 +76,11 @@ class EngineThread:
         self._engine: Engine | None = None
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
-        self._num_unfinished = 0
+        self._unfinished: dict[int, Emit] = {}
+        self._keys = itertools.count()
         self._is_stopping = False
+        self._watchdog = CallWatchdog(self._thread)
+        self.is_abandoned = False  # a mod's handler did not return when the engine was stopped
 
     @property
     def model(self) -> ModelInfo:
@@ -80,7 +96,17 @@ class EngineThread:
     @property
     def num_unfinished(self) -> int:
         """Number of running and waiting requests."""
-        return self._num_unfinished
+        return len(self._unfinished)
+
+    @property
+    def stuck_call(self) -> CallInProgress | None:
+        """The call of a mod's code that has kept the engine from all requests for a second."""
+        return call_on(self._thread, longer_than_s=REPORT_AFTER_S)
+
+    @property
+    def is_stuck(self) -> bool:
+        """True if a mod's code has kept the engine from all requests for `STUCK_S`."""
+        return call_on(self._thread, longer_than_s=STUCK_S) is not None
 
     def metrics(self) -> MetricsSnapshot:
         """Return a copy of the engine's metrics."""
@@ -98,15 +124,33 @@ class EngineThread:
         if self._failure:
             self._thread.join()  # a process that exits while the thread frees arrays is aborted
             raise self._failure
+        self._watchdog.start()
         return self
 
     def stop(self) -> None:
-        """End all requests with an error, then the thread."""
+        """End all requests with an error, then the thread.
+
+        A thread on which a handler of a mod does not return is left behind (`is_abandoned`).
+        """
         self._is_stopping = True
         self._inbox.put(None)
+        self._watchdog.stop()
         # A mod, or the garbage collector while a mod runs, may call this on the engine's thread.
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join()
+        if self.is_abandoned or threading.current_thread() is self._thread:
+            return
+        if call := wait_unless_stuck(self._thread, longer_than_s=STUCK_S):
+            self._abandon(call)
+
+    def _abandon(self, call: CallInProgress) -> None:
+        """End all requests although the engine's thread is in a mod's code."""
+        self.is_abandoned = True
+        logger.error("the engine is stopped without its thread: %s", call)
+        with self._lock:
+            emits = list(self._unfinished.values())
+            self._unfinished.clear()
+        error = EngineStoppedError(f"the engine is stopping, and {call}")
+        for emit in emits:
+            emit(Failed(error=own_copy(error)))
 
     def __enter__(self) -> Self:
         return self.start()
@@ -131,21 +175,24 @@ class EngineThread:
         with self._lock:  # against `stop` in between: accepted requests get their `Failed`
             if not self.is_running:
                 raise EngineStoppedError("the engine has stopped and takes no requests")
-            if self._num_unfinished >= self._max_unfinished:
+            if self.num_unfinished >= self._max_unfinished:
                 raise EngineOverloadedError(
-                    f"{self._num_unfinished} requests run or wait already, which is the most that "
+                    f"{self.num_unfinished} requests run or wait already, which is the most that "
                     "this server takes; try again later"
                 )
-            self._num_unfinished += 1
             self._inbox.put((request, self._counting(emit)))
 
     def _counting(self, emit: Emit) -> Emit:
-        """Wrap `emit` to decrement `num_unfinished` when the request ends."""
+        """Wrap `emit` to count the request as unfinished until it ends, which it does once."""
+        key = next(self._keys)
+        self._unfinished[key] = emit
 
         def count_and_emit(update: Update) -> None:
-            if isinstance(update, Completed | Failed):
-                with self._lock:
-                    self._num_unfinished -= 1
+            with self._lock:
+                if key not in self._unfinished:
+                    return  # the engine was stopped without its thread
+                if isinstance(update, Completed | Failed):
+                    del self._unfinished[key]
             emit(update)
 
         return count_and_emit

@@ -1,6 +1,7 @@
 """The ASGI application: routes, guard and error handlers around a `ServerContext`."""
 
 import msgspec
+from concordance_sdk.host.call_in_progress import CallInProgress
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -16,14 +17,29 @@ from concordance_inference.server.mods_routes import delete_mod, get_mod, list_m
 
 
 async def healthz(request: Request) -> Response:
-    """Return 200 while requests are accepted, 503 once the engine has stopped."""
+    """Return 200 while requests are handled, 503 if the engine has stopped or a mod stops it."""
     engine = context_of(request).engine
-    status = "ok" if engine.is_running else "stopped"
+    call = engine.stuck_call
+    status = "stuck" if call else "ok"
+    if not engine.is_running:
+        status = "stopped"
+    body = {"status": status, "model": engine.model.id, **(_about(call) if call else {})}
     return Response(
-        msgspec.json.encode({"status": status, "model": engine.model.id}),
-        status_code=200 if engine.is_running else 503,
+        msgspec.json.encode(body),
+        status_code=200 if status == "ok" else 503,
         media_type="application/json",
     )
+
+
+def _about(call: CallInProgress) -> dict[str, object]:
+    """Name a call of a mod's code that does not return."""
+    return {
+        "mod": call.mod,
+        "event": call.event,
+        "step": call.step,
+        "request_id": call.request_id,
+        "seconds": round(call.seconds, 1),
+    }
 
 
 ROUTES = (

@@ -1,6 +1,5 @@
 """Errors for handlers that raise, or that make an action and return none."""
 
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -20,11 +19,7 @@ from concordance_shared.errors import message_of
 from concordance_sdk.action_builder import method_for
 from concordance_sdk.definition import place_of
 from concordance_sdk.host.hints import hint_for
-
-#: Packages that mods call. A traceback's innermost frame outside of them is the mod's own line.
-_CALLED = {"concordance_sdk", "concordance_shared", "concordance_inference", "numpy"} | (
-    sys.stdlib_module_names
-)
+from concordance_sdk.host.own_frames import own_frames
 
 #: The module that calls mods; its frames are not part of a mod's traceback.
 _CALLER = "concordance_sdk.host.instance"
@@ -80,9 +75,11 @@ def raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
 def _place(trace: TracebackType | None) -> str:
     """The mod's innermost line of a traceback, or the innermost of all if it has none."""
     frames = [
-        (frame.f_globals.get("__name__", ""), frame.f_code.co_filename, line)
+        (frame, line)
         for frame, line in traceback.walk_tb(trace)
         if frame.f_globals.get("__name__") != _CALLER
     ]
-    frames = [each for each in frames if each[0].partition(".")[0] not in _CALLED] or frames
-    return f" ({frames[-1][1]}:{frames[-1][2]})" if frames else ""
+    if not frames:
+        return ""
+    frame, line = (own_frames(frames) or frames)[-1]
+    return f" ({frame.f_code.co_filename}:{line})"

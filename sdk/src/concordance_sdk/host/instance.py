@@ -176,6 +176,7 @@ class InProcessMod:
             ModRaisedError: It raised.
             RequestError: It raised this before the first event.
         """
+        # `call_in_progress` reads `self`, `where`, `step` and `started` from other threads.
         started = time.perf_counter()
         try:
             return self._context.run(function, *args)

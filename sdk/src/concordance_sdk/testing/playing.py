@@ -93,14 +93,15 @@ class Playing:
             eos_id=min(tokenizer.eos_token_ids),
             resumes=scene.resumes,
         )
-        request = RequestContext(scene.conversation)
+        request_id = f"played-{next(_numbers)}"
+        request = RequestContext(scene.conversation, request_id=request_id)
         instances = [
             InProcessMod(used.definition, used.parameters, tokenizer=tokenizer, request=request)
             for used in mods
         ]
         hold = longest_hold(mod.max_backtrack for mod in instances)
         self.state = RequestState(
-            f"played-{next(_numbers)}",
+            request_id,
             tokenizer.encode(scene.prompt or ">"),
             max_tokens=scene.max_tokens,
             eos_ids=tokenizer.eos_token_ids,

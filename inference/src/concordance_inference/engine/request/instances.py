@@ -19,7 +19,7 @@ def make_instances(request: GenerationRequest, traits: ModelTraits) -> tuple[InP
         ModError: A mod raised.
         RequestError: A mod rejected the request.
     """
-    shared = RequestContext(request.conversation)
+    shared = _context_of(request)
     return tuple(_instance(call, shared, traits) for call in request.mods)
 
 
@@ -37,8 +37,12 @@ def make_instances_within(
         ModError: A mod raised, or was not ready in time.
         RequestError: A mod rejected the request.
     """
-    shared = RequestContext(request.conversation)
+    shared = _context_of(request)
     return tuple(_instance_within(seconds, call, shared, traits) for call in request.mods)
+
+
+def _context_of(request: GenerationRequest) -> RequestContext:
+    return RequestContext(request.conversation, request_id=request.request_id)
 
 
 def _instance_within(
