@@ -409,3 +409,68 @@ def test_contained_mods_have_the_request_context_of_their_container():
 
     assert [each.name for each in made.instances] == ["outer", "outer/made", "outer/made"]
     assert made.instances[-1].request is request
+
+
+def test_a_part_follows_the_end_of_its_request():
+    ends = []
+
+    class End(Follower):
+        def finished(self, event, actions, tokenizer):
+            ends.append(event.finish_reason.value)
+
+    play(made_of(End), says="ab")
+
+    assert ends == ["stop"]
+
+
+def test_a_method_of_a_part_may_leave_out_the_tokenizer():
+    class Stop(Follower):
+        def forward_pass(self, event, actions):
+            return actions.stop() if event.step == 1 else None
+
+    assert play(made_of(Stop), says="abc").text == "a"
+
+
+def test_an_attribute_of_a_part_may_have_the_name_of_an_event():
+    class Flag(Follower):
+        finished = False
+
+        def added(self, event, actions):
+            self.finished = True
+
+    assert play(made_of(Flag), says="ab").text == "ab"
+
+
+def part_with(name, method):
+    return type("Faulty", (Follower,), {name: method, "sampled": lambda self, event, actions: None})
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "message"),
+    [
+        ("added", lambda self, event: None, "`added` takes (self, event); it must take (self, "),
+        ("added", lambda event, actions, tokenizer: None, "`added` lacks `self`"),
+        ("finished", lambda self: None, "`finished` takes (self)"),
+        ("added", lambda self, actions, event: None, "would be the event"),
+        ("forward", lambda self, event, actions: None, "did you mean 'forward_pass'?"),
+        ("on_added", lambda self, event, actions: None, "did you mean 'added'?"),
+    ],
+)
+def test_a_method_of_a_part_that_cannot_be_called_is_rejected_before_the_request(
+    name, method, message
+):
+    made = made_of(part_with(name, method))
+
+    for _ in "ab":  # the second request, too
+        with pytest.raises(ModDefinitionError) as refused:
+            instance(made)
+        assert "mod 'made': its part Faulty: " in refused.value.message
+        assert message in refused.value.message
+
+
+def test_an_async_method_of_a_part_is_rejected():
+    async def added(self, event, actions):
+        return None
+
+    with pytest.raises(ModDefinitionError, match="`added` is async"):
+        instance(made_of(part_with("added", added)))

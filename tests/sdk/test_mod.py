@@ -280,3 +280,122 @@ def test_unregistered_mod_is_validated_and_marked():
 
     assert definition_of(kept_apart).name == "kept_apart"
     assert registry.get("kept_apart") is None
+
+
+def refusal_of(make):
+    with pytest.raises(ModDefinitionError) as refused:
+        make()
+    return refused.value.message
+
+
+def class_with(name, value):
+    return lambda: mod(type("Faulty", (), {name: value, "sampled": lambda self, e, a: None}))
+
+
+@pytest.mark.parametrize("name", ["prefilled", "forward_pass", "added", "finished"])
+@pytest.mark.parametrize(
+    "method", [lambda event, actions: None, lambda event, actions, tokenizer: None]
+)
+def test_a_handler_without_self_is_rejected_by_what_it_lacks(name, method):
+    message = refusal_of(class_with(name, method))
+
+    assert f"the handler `{name}` lacks `self`: it takes (self, event, actions" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("prepare", lambda tokenizer: None, "`prepare` takes (self, tokenizer)"),
+        ("parts", lambda *, x: [x], "`parts` takes no argument but self"),
+        ("__init__", lambda: None, "__init__ lacks `self`: def __init__(self)"),
+        ("added", lambda self: None, "takes (self); it must take (self, event, actions) or"),
+        ("added", staticmethod(lambda event, actions: None), "`added` is a staticmethod; make it"),
+        ("added", classmethod(lambda cls, event, actions: None), "`added` is a classmethod; make"),
+        ("added", property(lambda self: None), "is a property; make it a method: def added(self,"),
+        ("added", print, "`added` is an object; make it a method: def added(self, event, actions)"),
+        ("prepare", staticmethod(len), "make it a method: def prepare(self, tokenizer)"),
+        ("parts", property(lambda self: []), "`parts` is a property; make it a method: def parts("),
+        ("mods", classmethod(lambda cls: []), "`mods` is a classmethod; make it a method"),
+    ],
+)
+def test_a_special_name_that_is_no_method_is_rejected(name, value, message):
+    assert message in refusal_of(class_with(name, value))
+
+
+def test_an_async_method_or_a_generator_that_would_do_nothing_is_rejected():
+    async def parts(self):
+        return []
+
+    async def prepare(self, tokenizer):
+        return
+
+    def yielding(self, tokenizer):
+        yield
+
+    assert "`parts` is async" in refusal_of(class_with("parts", parts))
+    assert "`prepare` is async" in refusal_of(class_with("prepare", prepare))
+    assert "remove its `yield`" in refusal_of(class_with("prepare", yielding))
+
+
+def test_a_function_with_self_is_rejected():
+    assert "takes `self`; only a method" in refusal_of(
+        lambda: mod(lambda self, event, actions: None)
+    )
+
+
+def test_a_parameter_may_have_the_name_of_an_event():
+    @mod
+    class Named:
+        added: bool = False
+
+        def finished(self, event, actions): ...
+
+    assert list(definition_of(Named).handlers) == [Finished]
+
+
+@pytest.mark.parametrize(
+    ("name", "handler"),
+    [
+        ("forward", "forward_pass"),
+        ("forwardPass", "forward_pass"),
+        ("logits", "forward_pass"),
+        ("token", "added"),
+        ("on_add", "added"),
+        ("finish", "finished"),
+        ("prefill", "prefilled"),
+        ("handle_sample", "sampled"),
+    ],
+)
+def test_a_method_that_is_called_like_an_event_suggests_the_handler(name, handler):
+    message = refusal_of(class_with(name, lambda self, event, actions: None))
+
+    assert f"its method `{name}` is no event's name; did you mean '{handler}'?" in message
+
+
+def test_a_method_of_the_mods_own_may_have_any_other_name():
+    @mod
+    class Own:
+        def added(self, event, actions):
+            return self.answer(event, actions) or self.token(3)
+
+        def answer(self, event, actions): ...
+
+        def token(self, n): ...
+
+    assert list(definition_of(Own).handlers) == [Added]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: mod("greet"), "not 'greet'; a name is given as @mod(name='greet')"),
+        (lambda: mod([Added]), "; events are listed as @mod(on=[...])"),
+        (lambda: mod(3), "@mod marks a function or a class, not 3"),
+        (lambda: mod(Added), "Added is an event: @mod(on=[Added]) lists it"),
+        (lambda: mod(on=Added)(lambda event, actions: None), "`on` lists events: on=[Added]"),
+        (lambda: mod(on=["added"])(lambda event, actions: None), "`on` lists events"),
+        (lambda: mod(on="Added")(lambda event, actions: None), "`on` lists events"),
+    ],
+)
+def test_a_wrong_argument_of_the_decorator_says_how_to_write_it(make, message):
+    assert message in refusal_of(make)

@@ -21,6 +21,7 @@ from concordance_shared import (
     Prefilled,
     Sampled,
 )
+from concordance_shared.suggestions import did_you_mean, similar_names
 
 from concordance_sdk.declared_logits import LogitsNeed, check_logits_need
 from concordance_sdk.parameters import parameters_of
@@ -55,7 +56,25 @@ _CAN_BACKTRACK = frozenset({ForwardPass, Sampled, Added})
 #: The folder of the SDK's own files.
 _SDK = os.path.join(os.path.dirname(__file__), "")  # noqa: PTH118, PTH120  # `pathlib` is slow to import
 
+#: What authors call a handler -> its name.
+_OTHER_WORDS = {
+    "add": "added",
+    "decode": "forward_pass",
+    "end": "finished",
+    "finish": "finished",
+    "forward": "forward_pass",
+    "logits": "forward_pass",
+    "prefill": "prefilled",
+    "sample": "sampled",
+    "start": "prefilled",
+    "token": "added",
+    "tokens": "added",
+}
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+Fail = Callable[[str], ModDefinitionError]
 
 
 class Handler(msgspec.Struct, frozen=True, eq=False):
@@ -134,6 +153,10 @@ def define(
     Raises:
         ModDefinitionError: It cannot; the message names the mod, the place and the remedy.
     """
+    if not callable(target):
+        raise ModDefinitionError(
+            f"@mod marks a function or a class, not {target!r:.60}{_meant(target)}"
+        )
     where = place_of(target)
     name = name if name is not None else name_of(target)
     fail = _Failure(name, where)
@@ -143,6 +166,8 @@ def define(
             "give one with name=..."
         )
     if inspect.isclass(target):
+        if issubclass(target, Event):
+            raise fail(f"{target.__name__} is an event: @mod(on=[{target.__name__}]) lists it")
         if on is not None:
             raise fail("`on` is for functions; a class handles the events it has methods for")
         handlers = _class_handlers(target, fail)
@@ -162,6 +187,13 @@ def define(
     )
 
 
+def _meant(target: object) -> str:
+    """For `@mod("name")` and `@mod([Added])`."""
+    if isinstance(target, str):
+        return f"; a name is given as @mod(name={target!r:.40})"
+    return "; events are listed as @mod(on=[...])" if isinstance(target, list | tuple) else ""
+
+
 class _Failure:
     """Makes errors that name the mod and the place of its definition."""
 
@@ -174,7 +206,7 @@ class _Failure:
 
 
 def _max_backtrack(
-    target: Any, handlers: dict[type[Event], Handler], declared: int | None, fail: _Failure
+    target: Any, handlers: dict[type[Event], Handler], declared: int | None, fail: Fail
 ) -> int | None:
     if problem := check_max_backtrack(declared):
         raise fail(problem)
@@ -191,7 +223,7 @@ def check_max_backtrack(declared: object) -> str | None:
 
 
 def _logits_need(
-    handlers: dict[type[Event], Handler], need: LogitsNeed | None, fail: _Failure
+    handlers: dict[type[Event], Handler], need: LogitsNeed | None, fail: Fail
 ) -> LogitsNeed | None:
     if problem := check_logits_need(need):
         raise fail(problem)
@@ -201,40 +233,40 @@ def _logits_need(
 
 
 def _function_handlers(
-    function: Any, on: Collection[type[Event]] | None, fail: _Failure
+    function: Any, on: Collection[type[Event]] | None, fail: Fail
 ) -> dict[type[Event], Handler]:
-    if not callable(function):
-        raise fail(f"@mod marks a function or a class, not {function!r:.60}")
+    if isinstance(on, type) and issubclass(on, Event):
+        raise fail(f"`on` lists events: on=[{on.__name__}]")
     listed = on if on is None or isinstance(cast(object, on), Iterable) else (None,)
     if listed is not None and (not listed or any(event not in EVENTS for event in listed)):
         known = ", ".join(event.__name__ for event in EVENTS)
         raise fail(f"`on` lists events, at least one of: {known}")
-    handler = _handler(function, "a mod's function", fail)
+    handler = handler_of(function, "a mod's function", fail)
     return {event: handler for event in EVENTS if on is None or event in on}
 
 
-def _class_handlers(cls: type, fail: _Failure) -> dict[type[Event], Handler]:
+def _class_handlers(cls: type, fail: Fail) -> dict[type[Event], Handler]:
     _check_constructor(cls, fail)
     methods = dict(inspect.getmembers(cls, inspect.isfunction))
     for name in methods.keys() - HANDLERS.keys() - {CONTAINER, PARTS}:
-        _check_spelling(name, fail)
+        check_spelling(name, methods[name], fail)
+    for name in (*HANDLERS, PREPARE, CONTAINER, PARTS):
+        _check_is_method(cls, name, fail)
     if PREPARE in methods and _count_positional(methods[PREPARE]) != 2:
         raise fail(
-            f"`{PREPARE}` takes (tokenizer); it is called once for each request, before the first "
-            "event (a leading underscore marks a method of the mod's own)"
+            f"`{PREPARE}` takes (self, tokenizer); it is called once for each request, before the "
+            "first event (a leading underscore marks a method of the mod's own)"
         )
     for name, returned in ((CONTAINER, "mods that it contains"), (PARTS, "parts of the mod")):
         if name in methods and _count_positional(methods[name]) != 1:
             raise fail(f"`{name}` takes no argument but self; it returns the {returned}")
-        if isinstance(inspect.getattr_static(cls, name, None), property):
-            raise fail(f"`{name}` is a property; make it a method, which returns the {returned}")
     if isinstance(vars(cls).get(PARTS), list | tuple):
         raise fail(
             f"`{PARTS}` is a method that returns the parts, so that each request has its own: "
             f"def {PARTS}(self): return [...]"
         )
     handlers = {
-        event: _handler(methods[name], f"the handler `{name}`", fail, is_method=True)
+        event: handler_of(methods[name], f"the handler `{name}`", fail, is_method=True)
         for name, event in HANDLERS.items()
         if name in methods
     }
@@ -246,11 +278,32 @@ def _class_handlers(cls: type, fail: _Failure) -> dict[type[Event], Handler]:
     return handlers
 
 
-def _check_constructor(cls: type, fail: _Failure) -> None:
+def _check_is_method(cls: type, name: str, fail: Fail) -> None:
+    """Reject a special name that is no plain method, which would never be called or not bound."""
+    found = inspect.getattr_static(cls, name, None)
+    if found is None or (name in HANDLERS and name in inspect.get_annotations(cls)):
+        return
+    is_plain = inspect.isfunction(found)
+    if name in HANDLERS:
+        signature = "self, event, actions"
+    else:
+        signature = "self, tokenizer" if name == PREPARE else "self"
+    if not is_plain and (callable(found) or hasattr(found, "__get__")):
+        kind = "an object" if callable(found) else f"a {type(found).__name__}"
+        kind = f"a {type(found).__name__}" if isinstance(found, staticmethod) else kind
+        raise fail(f"`{name}` is {kind}; make it a method: def {name}({signature})")
+    if is_plain and name not in HANDLERS:
+        if inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
+            raise fail(f"`{name}` is async; make it a method that returns: def {name}({signature})")
+        if name == PREPARE and inspect.isgeneratorfunction(found):
+            raise fail(f"`{name}` is a generator, which would do nothing; remove its `yield`")
+
+
+def _check_constructor(cls: type, fail: Fail) -> None:
     try:
         required = list(inspect.signature(cls).parameters.values())
-    except ValueError:
-        return
+    except ValueError as exc:
+        raise fail("__init__ lacks `self`: def __init__(self)") from exc
     if any(
         p.default is p.empty
         and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
@@ -262,38 +315,62 @@ def _check_constructor(cls: type, fail: _Failure) -> None:
         )
 
 
-def _check_spelling(name: str, fail: _Failure) -> None:
+def check_spelling(name: str, method: Callable[..., object], fail: Fail) -> None:
+    """Reject a method that is called like a handler, but not quite.
+
+    Raises:
+        ModDefinitionError: The method's name is close to that of a handler.
+    """
     if name.startswith("_"):
         return
-    import difflib  # noqa: PLC0415  # slow; only for classes with other methods
-
     bare = name.removeprefix("on_").removeprefix("handle_")
-    close = difflib.get_close_matches(bare, HANDLERS, n=1, cutoff=0.8)
-    if close or (name.startswith("on_") and bare in {"forward", "token", "prefill"}):
+    close = similar_names(bare, HANDLERS, cutoff=0.8)
+    takes_event = GIVEN[0] in inspect.signature(method).parameters
+    is_meant = name.startswith("on_") or takes_event
+    if close or (is_meant and bare in _OTHER_WORDS):
+        close = close or [_OTHER_WORDS[bare]]
         raise fail(
-            f"its method `{name}` is no event's name; the handlers are: {', '.join(HANDLERS)}"
-            " (a leading underscore marks a method of the mod's own)"
+            f"its method `{name}` is no event's name{did_you_mean(close[:1])} The handlers are: "
+            f"{', '.join(HANDLERS)} (a leading underscore marks a method of the mod's own)"
         )
 
 
-def _handler(
-    function: Callable[..., object], what: str, fail: _Failure, *, is_method: bool = False
+def handler_of(
+    function: Callable[..., object], what: str, fail: Fail, *, is_method: bool = False
 ) -> Handler:
+    """Check the arguments of a function that handles events.
+
+    Args:
+        function: The function; a method is not bound.
+        what: The function in words, for messages.
+        fail: Makes the error.
+        is_method: True if it takes `self`.
+
+    Raises:
+        ModDefinitionError: The host cannot call it.
+    """
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise fail(f"{what} is async; a handler runs between two tokens and returns its action")
     if inspect.isgeneratorfunction(function):
         raise fail(f"{what} is a generator; a handler returns one action or None")
+    names = [*inspect.signature(function).parameters]
+    own = "self, " * is_method
+    if names[:1] == ["self"] and not is_method:
+        raise fail(f"{what} takes `self`; only a method of a class does: (event, actions)")
+    if is_method and names and names[0] in GIVEN:
+        raise fail(f"{what} lacks `self`: it takes ({own}{', '.join(names)})")
     count = _count_positional(function) - is_method
     if count not in (2, 3):
         taken = inspect.signature(function)
         raise fail(
-            f"{what} takes {taken}; it must take (event, actions) or (event, actions, tokenizer)"
+            f"{what} takes {taken}; it must take ({own}event, actions) or "
+            f"({own}event, actions, tokenizer)"
         )
-    _check_order([*inspect.signature(function).parameters][is_method:], what, fail)
+    _check_order(names[is_method:], what, fail)
     return Handler(function=function, takes_tokenizer=count == 3)
 
 
-def _check_order(names: Sequence[str], what: str, fail: _Failure) -> None:
+def _check_order(names: Sequence[str], what: str, fail: Fail) -> None:
     """Reject `(actions, event)`: arguments are positional."""
     for name, given in zip(names, GIVEN, strict=False):
         if name != given and name in GIVEN:

@@ -11,7 +11,7 @@ The host forwards events to the parts of a class mod. `Constrained`, `SelfPrompt
 
 from typing import Protocol, runtime_checkable
 
-from concordance_shared import Action, Added, Event, ForwardPass, Prefilled, Sampled
+from concordance_shared import Action, Added, Event, Finished, ForwardPass, Prefilled, Sampled
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.tokenizer import Tokenizer
@@ -22,6 +22,7 @@ FOLLOWED: dict[str, type[Event]] = {
     "forward_pass": ForwardPass,
     "sampled": Sampled,
     "added": Added,
+    "finished": Finished,
 }
 
 
@@ -29,7 +30,8 @@ FOLLOWED: dict[str, type[Event]] = {
 class Follower(Protocol):
     """A part of a class mod, to which the host forwards events.
 
-    Inherit and override the methods for the events to follow; a part is called for no others. At
+    Inherit and override the methods for the events to follow; a part is called for no others. As
+    those of a mod, they take `(event, actions)` or `(event, actions, tokenizer)`. At
     each event the parts of a mod are called in order, then the mod's own handler. They act as mods
     in a list do: adjustments compose, the first part that forces, backtracks or ends wins.
 
@@ -69,11 +71,15 @@ class Follower(Protocol):
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
         """Follow appended tokens."""
 
+    def finished(self, event: Finished, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """Follow the end of the request."""
+
 
 def followed_events(part: object) -> dict[type[Event], str]:
     """The events that a part follows, with the names of the methods that it defines for them."""
+    defined = {name: getattr(type(part), name, None) for name in FOLLOWED}
     return {
         event: name
         for name, event in FOLLOWED.items()
-        if getattr(type(part), name, None) not in (None, getattr(Follower, name))
+        if callable(defined[name]) and defined[name] is not getattr(Follower, name)
     }

@@ -325,7 +325,7 @@ def test_exception_in_prepare_names_the_mod():
 
 
 def test_prepare_with_other_arguments_is_rejected():
-    with pytest.raises(ModDefinitionError, match=r"`prepare` takes \(tokenizer\)"):
+    with pytest.raises(ModDefinitionError, match=r"`prepare` takes \(self, tokenizer\)"):
 
         @mod
         class Odd:

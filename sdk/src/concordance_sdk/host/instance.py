@@ -27,8 +27,9 @@ from concordance_sdk.definition import (
     check_max_backtrack,
     longest_hold,
 )
-from concordance_sdk.follower import FOLLOWED, Follower, followed_events
+from concordance_sdk.follower import Follower
 from concordance_sdk.host.handler_errors import lost_report, not_returned, raised
+from concordance_sdk.host.part_instance import PartInstance
 from concordance_sdk.request_context import RequestContext, set_current_request
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -237,7 +238,7 @@ class InProcessMod:
             raise ModDefinitionError(f"mod {self.name!r}: {owner}{problem}", mod=self.name)
         return value
 
-    def _parts(self, target: Any) -> list["_PartInstance"]:
+    def _parts(self, target: Any) -> list[PartInstance]:
         if not self._definition.has_parts:
             return []
         returned: object = self.call(target.parts, PARTS, 0)
@@ -256,7 +257,7 @@ class InProcessMod:
                     "would be called twice for each event, so return another object",
                     mod=self.name,
                 )
-        return [_PartInstance(self, part, self._actions, self._tokenizer) for part in parts]
+        return [PartInstance(self, part, self._actions, self._tokenizer) for part in parts]
 
     def _contained(self, target: Any, within: Sequence[ModDefinition]) -> list["InProcessMod"]:
         if not self._definition.is_container:
@@ -283,48 +284,6 @@ class InProcessMod:
             return uses_of(contained, name=self.name)
         except Exception as exc:
             raise raised(self.name, CONTAINER, 0, exc) from exc
-
-
-class _PartInstance:
-    """A part of a mod, as an instance that acts under the mod's name."""
-
-    def __init__(
-        self, owner: InProcessMod, part: Follower, actions: Actions, tokenizer: Tokenizer
-    ) -> None:
-        if isinstance(part, type):
-            raise ModDefinitionError(
-                f"mod {owner.name!r}: `{PARTS}()` returned the class {part.__name__}; return an "
-                "object of it",
-                mod=owner.name,
-            )
-        methods = followed_events(part)
-        if not methods and not isinstance(cast(object, part), Follower):
-            raise ModDefinitionError(
-                f"mod {owner.name!r}: `{PARTS}()` returned a part {part!r:.60} that has none of "
-                f"the methods {', '.join(FOLLOWED)}",
-                mod=owner.name,
-            )
-        self.name = owner.name
-        self.instances = (self,)
-        self._owner = owner
-        self._arguments = (actions, tokenizer)
-        self._handlers: dict[type[Event], Callable[..., object]] = {
-            event: getattr(part, name) for event, name in methods.items()
-        }
-        if hasattr(part, PREPARE):
-            owner.call(part.prepare, PREPARE, 0, tokenizer)
-        #: Of this part alone; `max_backtrack` is what the whole mod may backtrack.
-        self.part_max_backtrack = owner.max_backtrack_of(part, default=0)
-
-    @property
-    def max_backtrack(self) -> int | None:
-        return self._owner.max_backtrack
-
-    def listens_to(self, event_type: type[Event]) -> bool:
-        return event_type in self._handlers
-
-    def ask(self, event: Event) -> object:
-        return self._owner.handle(event, self._handlers[type(event)], *self._arguments)
 
 
 def _context_of(request: RequestContext) -> Context:
