@@ -323,7 +323,7 @@ def test_a_mod_made_of_parts_that_declares_nothing_holds_back_the_default():
         (lambda: PhraseBan(["cat"]), 32),
         (lambda: PhraseBan(["x" * 40]), 44),
         (lambda: SelfPrompt(prompt="Q", constraint=YES_OR_NO), 1),
-        (lambda: SelfPrompt(prompt="Q", constraint=YES_OR_NO, erase="all"), None),
+        (lambda: SelfPrompt(prompt="Q", constraint=YES_OR_NO, erase="all"), 1),
     ],
 )
 def test_parts_of_the_sdk_say_how_much_a_stream_holds_back_for_them(part, held):

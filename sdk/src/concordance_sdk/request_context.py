@@ -12,6 +12,8 @@ from weakref import WeakSet
 
 from concordance_shared import Conversation
 
+from concordance_sdk.holds import Holds
+
 _current: ContextVar["RequestContext | None"] = ContextVar("concordance_request", default=None)
 
 
@@ -38,6 +40,7 @@ class RequestContext:
         conversation: The request's messages and schemas.
         request_id: The id of the request, for logs; empty if it has none.
         values: Values that `PerRequest` made for the request; they live as long as it does.
+        holds: Text that a stream holds back, or that is never shown.
 
     Examples:
         >>> class Part:
@@ -55,6 +58,7 @@ class RequestContext:
         self.conversation = conversation or Conversation()
         self.request_id = request_id
         self.values: list[object] = []
+        self.holds = Holds()
         # Weak: a writer that its owner replaces by another one no longer excludes anyone.
         self._writers: WeakSet[Writer] = WeakSet()
 

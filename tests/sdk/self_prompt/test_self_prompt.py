@@ -26,7 +26,7 @@ from concordance_sdk.constraints import (
 )
 from concordance_sdk.self_prompt import EraseMode, SelfPrompt, self_prompt_mod
 from concordance_sdk.testing import ByteTokenizer, ScriptedLogits, play
-from concordance_shared import ConstraintError, InvalidActionError
+from concordance_shared import ConstraintError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -380,15 +380,14 @@ def test_self_prompt_mod_that_erases_holds_a_stream_back():
     assert play(mood, script=wants(UNASKED, "n", "Hm"), stream=True).text == "noHm"
 
 
-def test_erasing_more_than_max_backtrack_is_an_error_with_the_remedy():
+def test_stream_holds_back_what_is_erased_without_a_declaration():
     ask = SelfPrompt(prompt="x" * 99, constraint=YES_NO, erase=EraseMode.PROMPT)
 
     @mod(max_backtrack=8)
     def asks(event, actions, tokenizer):
         return ask.handle_event(event, actions, tokenizer)
 
-    with pytest.raises(InvalidActionError, match="max_backtrack"):
-        play(asks, script=wants(UNASKED, "n"), stream=True)
+    assert play(asks, script=wants(UNASKED, "n", "Hm"), stream=True).text == "noHm"
 
 
 def test_argmax_sampling_takes_the_top_allowed_answer():

@@ -6,7 +6,6 @@ from typing import Any, Generic, TypeVar, cast
 from concordance_shared import Action, Added, Event, Finished, FlowError, ForwardPass
 
 from concordance_sdk.action_builder import Actions
-from concordance_sdk.definition import longest_hold
 from concordance_sdk.flow.definition import FlowDefinition, questions_from
 from concordance_sdk.flow.question import FlowQuestion
 from concordance_sdk.flow.run import DefaultState, FlowRun, FlowState
@@ -74,13 +73,15 @@ class FlowEngine(Follower, Generic[StateT]):
     def max_backtrack(self) -> int | None:
         """Tokens that a stream holds back: all if a question erases.
 
-        A mod whose functions lead to other questions that erase has to declare `max_backtrack`.
+        Erased questions are held back in any case. Where they are followed by an output that
+        replaces the completion, the text between them must be, too; a mod whose functions lead to
+        other questions that erase has to declare `max_backtrack` for that.
         """
         definitions = {id(flow): flow for flow in self._flow_of.values()}
         questions = (
             q for node in (self._entry, *definitions.values()) for q in questions_from(node)
         )
-        return longest_hold(question.self_prompt.max_backtrack for question in questions)
+        return None if any(question.self_prompt.erases for question in questions) else 1
 
     def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer

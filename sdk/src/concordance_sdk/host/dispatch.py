@@ -242,6 +242,8 @@ class ModDispatch:
                 break
             added, forced = self._apply(*decision), True
         state.finish_if_complete()
+        if state.is_finished:
+            state.remove_hidden()
         state.release()
 
     def _has_unseen_tokens(self) -> bool:

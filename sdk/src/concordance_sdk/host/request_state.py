@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from concordance_shared import ConcordanceError, FinishReason, ToolCall
 from msgspec import Struct
 
+from concordance_sdk.holds import Holds
 from concordance_sdk.host.report_log import ReportLog
 
 
@@ -84,6 +85,7 @@ class RequestState:
         max_tokens: int,
         eos_ids: Collection[int] = (),
         hold: int | None = 0,
+        holds: Holds | None = None,
         keeps_changes: bool = False,
     ) -> None:
         """Create the state of a request with an empty completion.
@@ -95,6 +97,7 @@ class RequestState:
             eos_ids: Tokens that end the completion.
             hold: Number of trailing tokens that are not released to the client, because a mod may
                 still backtrack over them; `None` releases nothing before the end.
+            holds: What its mods hold back beyond that, while they run.
             keeps_changes: Record every edit of the completion in `edits`.
         """
         self.request_id = request_id
@@ -115,6 +118,7 @@ class RequestState:
         self.edits = EditLog(keeps_changes=keeps_changes)
         self.reports = ReportLog()
         self._hold = hold
+        self._holds = Holds() if holds is None else holds
 
     @property
     def num_completion(self) -> int:
@@ -125,6 +129,12 @@ class RequestState:
     def completion_ids(self) -> list[int]:
         """A copy of the completion."""
         return self.token_ids[self.prompt_len :]
+
+    @property
+    def num_visible(self) -> int:
+        """Number of leading completion tokens that precede everything that is never shown."""
+        hidden = self._holds.first_hidden() if self._holds else None
+        return self.num_completion if hidden is None else min(hidden, self.num_completion)
 
     @property
     def max_length(self) -> int:
@@ -179,6 +189,7 @@ class RequestState:
 
     def replace_completion(self, token_ids: Sequence[int], *, mod: str | None = None) -> None:
         """Replace the whole completion, regardless of the budget."""
+        self._holds.clear()
         self._cut(0, mod=mod)
         self._extend(until_end(token_ids, self.eos_ids), forced=True, mod=mod)
 
@@ -191,8 +202,12 @@ class RequestState:
 
     def release(self) -> None:
         """Release all tokens that no mod can backtrack over any more."""
-        if self._hold is not None:
-            self.num_released = max(self.num_released, self.num_completion - self._hold)
+        if self._hold is None:
+            return
+        released = self.num_completion - self._hold
+        if self._holds:
+            released = min(released, self._holds.first() or 0)
+        self.num_released = max(self.num_released, released)
 
     # The end
 
@@ -216,6 +231,24 @@ class RequestState:
         """
         if self.finish_reason in (None, FinishReason.LENGTH):
             self.finish_reason = FinishReason.STOP
+            self.remove_hidden()
+
+    def remove_hidden(self) -> None:
+        """Remove what is never shown from a completion that has ended.
+
+        A question that is erased once it is answered is an example. What follows a hidden span
+        stays, such as an answer of which only the question is erased.
+        """
+        if not self._holds:
+            return
+        for begin, end in self._holds.hidden_spans(self.num_completion):
+            tail, forced = self.completion_ids[end:], self.forced[end:]
+            self.num_backtracked += end - begin
+            self._cut(begin, mod=None)
+            self._extend(tuple(tail), forced=False, mod=None)
+            self.forced[begin:] = forced
+            self.num_forced += forced.count(1)
+        self._holds.clear()
 
     def fail(self, error: ConcordanceError) -> None:
         """End the request with an error, even if it has already finished."""

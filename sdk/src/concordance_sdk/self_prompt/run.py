@@ -11,15 +11,18 @@ that wherever other mods backtrack to, the whole prompt precedes the answer:
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from concordance_shared import Action
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.constraints.compiled import CompiledConstraint
 from concordance_sdk.constraints.span import ConstrainedSpan
-from concordance_sdk.request_context import may_write
+from concordance_sdk.request_context import current_request, may_write
 from concordance_sdk.self_prompt.edit import Edit, EraseMode
+
+if TYPE_CHECKING:
+    from concordance_sdk.holds import Hold
 
 
 class SelfPromptRun:
@@ -65,6 +68,7 @@ class SelfPromptRun:
         self._temperature = 0.0 if argmax_sampling else None
         self._span: ConstrainedSpan | None = None  # of the answer; set once the prompt is forced
         self._due: tuple[int, Edit] | None = None  # the step of the erasing edit, and the edit
+        self._hold: Hold | None = None  # on what will be erased, while it is in the completion
         self.text: str | None = None  # the answer, once there is one
         self.value: Any = None  # the value of the answer
 
@@ -113,6 +117,7 @@ class SelfPromptRun:
         if self.is_complete:
             return self._pending_edit(step)
         if self._span is None or step < self._begin(self._span):
+            self._release()
             return self.begin(step)
         if step < self._span.begin:
             num_there = step - self._begin(self._span)  # prompt tokens that are still there
@@ -136,7 +141,9 @@ class SelfPromptRun:
         answer_ids = self._after_prompt(self._span, step, token_ids)
         if answer_ids is None:
             self._span = None  # the prompt was replaced by other tokens: begin again
+            self._release()
             return Edit()
+        self._hide(self._span)
         self._span.go_to(max(step, self._span.begin))
         self._span.follow(max(step, self._span.begin), answer_ids)
         if self._span.end is not None:
@@ -184,6 +191,7 @@ class SelfPromptRun:
         kept = self._kept(span, written[: len(written) - num_eos])
         edit = Edit.between([*self._prompt_ids, *written, *more], [*kept, *more])
         self._due = (now, edit)
+        self._release()  # the caller makes the edit
         return edit
 
     def _kept(self, span: ConstrainedSpan, written: list[int]) -> list[int]:
@@ -198,4 +206,18 @@ class SelfPromptRun:
     def _pending_edit(self, step: int) -> Edit:
         """The erasing edit, if another mod won the event at which it was returned: try again."""
         due, self._due = self._due, None
+        self._release()
         return due[1] if due and due[0] == step else Edit()
+
+    def _hide(self, span: ConstrainedSpan) -> None:
+        """Hold back what will be erased, and hide it should the request end first."""
+        request = current_request()
+        if self._hold or self._erase is EraseMode.NONE or request is None:
+            return
+        end = span.begin if self._erase is EraseMode.PROMPT else None
+        self._hold = request.holds.add(self._begin(span), hides=True, end=end)
+
+    def _release(self) -> None:
+        if self._hold and (request := current_request()):
+            request.holds.release(self._hold)
+        self._hold = None

@@ -47,7 +47,7 @@ class SelfPrompt(Follower):
         ...     erase=EraseMode.ALL,
         ... )
         >>> answers = []
-        >>> @mod(max_backtrack=None)
+        >>> @mod
         ... class Judge:
         ...     def parts(self):
         ...         return [polite]
@@ -89,9 +89,17 @@ class SelfPrompt(Follower):
         self._asked: PerRequest[_Asked] = PerRequest(lambda _: _Asked(self._constraint))
 
     @property
-    def max_backtrack(self) -> int | None:
-        """Tokens that a stream holds back: all if it erases, else an end-of-sequence token."""
-        return 1 if self._erase is EraseMode.NONE else None
+    def erases(self) -> bool:
+        """True if it removes the prompt, or all, once it is answered."""
+        return self._erase is not EraseMode.NONE
+
+    @property
+    def max_backtrack(self) -> int:
+        """Tokens that a stream always holds back: an end-of-sequence token after the answer.
+
+        What it erases is held back from its first token on, by `RequestContext.holds`.
+        """
+        return 1
 
     def start(self, tokenizer: Tokenizer) -> SelfPromptRun:
         """Start a run by hand, for mods that keep the runs themselves.

@@ -106,6 +106,7 @@ class Playing:
             max_tokens=scene.max_tokens,
             eos_ids=tokenizer.eos_token_ids,
             hold=hold if scene.is_streamed else None,
+            holds=request.holds,
         )
         self._log = EventLog(self.state.reports)
         self._dispatch = ModDispatch(

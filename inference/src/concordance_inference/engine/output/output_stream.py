@@ -101,8 +101,10 @@ class OutputStream:
         request, state = self._request, self._state
         if not (always or request.stream or request.stop):
             return
-        unchanged = state.edits.take_unchanged(state.num_completion)
-        self._text.follow(unchanged, state.token_ids[state.prompt_len + unchanged :])
+        length = state.num_completion if request.include_retractions else state.num_visible
+        unchanged = min(state.edits.take_unchanged(length), length)
+        begin = state.prompt_len
+        self._text.follow(unchanged, state.token_ids[begin + unchanged : begin + length])
         if self._text.has_stopped:
             state.stop_at_string()
 

@@ -75,6 +75,7 @@ class Row:
             max_tokens=max_tokens,
             eos_ids=traits.eos_ids,
             hold=_hold(request, [mod.max_backtrack for mod in mods]),
+            holds=mods[0].request.holds if mods else None,
             keeps_changes=request.show_tokens,
         )
         self.dispatch = ModDispatch(

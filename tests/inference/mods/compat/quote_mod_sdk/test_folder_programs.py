@@ -218,7 +218,8 @@ def test_concurrent_requests_of_a_package_in_the_engine(tmp_path):
     texts = [bytes(i for i in answer.ids if i < 256) for answer in run(make_engine(), *requests)]
 
     assert texts[0] == texts[2]
-    assert all(text.startswith((b"\n", b'{"age": ')) for text in texts)
+    # A question that is not answered within the budget is not shown.
+    assert all(not text or text.startswith(b'{"age": ') for text in texts)
 
 
 def test_an_error_raised_by_the_sdk_has_the_authors_line(tmp_path):

@@ -61,6 +61,8 @@ class OlderRun(SelfPromptRun):
         """Return the edit after tokens were added; one that completes the answer waits."""
         edit = super().after(step, token_ids)
         if self.is_complete:
+            if self._due and self._due[1] and self._span:
+                self._hide(self._span)  # until `before` erases it
             return Edit()
         return self._requested() or edit
 
