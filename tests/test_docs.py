@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from concordance_shared import ModError
 from pages import MARKED, SECTIONS, docstrings, updated
 from pages.builtin_mods import definitions, documented_type
 
@@ -53,6 +54,15 @@ def test_docstring_of_a_builtin_mod_has_the_type_bounds_and_default_of_each_para
         field.name: documented_type(field)
         for field in msgspec.structs.fields(definition.parameters)
     }
+
+
+def test_page_on_debugging_has_every_error_code_of_a_mod():
+    def codes(cls):
+        return {cls.code}.union(*(codes(sub) for sub in cls.__subclasses__()))
+
+    page = (ROOT / "docs" / "debugging.md").read_text("utf-8")
+
+    assert {code for code in codes(ModError) if f"| `{code}` |" not in page} == set()
 
 
 def test_every_section_is_in_a_page():
