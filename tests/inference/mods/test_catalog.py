@@ -87,6 +87,31 @@ def test_a_catalog_with_a_broken_file_raises_at_startup(tmp_path):
         ModCatalog([tmp_path])
 
 
+def test_two_paths_with_a_mod_of_one_name_raise_at_startup_and_name_both(tmp_path):
+    for name in ("a.py", "b.py"):
+        write(tmp_path / name, SAY)
+
+    with pytest.raises(ModLoadError, match=r"two paths define a mod 'say': .*a\.py.*b\.py"):
+        ModCatalog([tmp_path / "a.py", tmp_path / "b.py"])
+
+
+def test_of_two_paths_with_a_mod_of_one_name_the_first_is_listed_and_served(tmp_path):
+    write(tmp_path / "a.py", SAY)
+    write(tmp_path / "b.py", SAY.replace("class say", "class other"))
+    catalog = ModCatalog([tmp_path / "a.py", tmp_path / "b.py"])
+    write(tmp_path / "b.py", SAY.replace("times", "count"), age=1)
+    (listed,) = [entry for entry in catalog.entries() if entry.name == "say"]
+
+    assert listed is catalog.get("say")
+    assert listed.definition.parameters.__struct_fields__ == ("words", "times")
+
+
+def test_a_mod_of_a_path_has_priority_over_an_installed_one(tmp_path):
+    write(tmp_path / "a.py", SAY.replace("class say", "class replace"))
+
+    assert ModCatalog([tmp_path]).get("replace").source == "path"
+
+
 def test_the_error_for_an_unknown_mod_lists_the_known_ones():
     with pytest.raises(UnknownModError, match=r"'nosuch'.*replace") as caught:
         ModCatalog().resolve([NamedMod(name="nosuch", where="mods[0]")])

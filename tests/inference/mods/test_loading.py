@@ -61,6 +61,41 @@ def test_the_builtin_mods_are_entry_points():
     assert {d.name for d in load_entry_points()} >= {"greeting", "replace", "avoid", "json_schema"}
 
 
+def install(folder, package, source):
+    """Make a package with an entry point for its mods, as an installer does."""
+    (folder / f"{package}.py").write_text(source)
+    info = folder / f"{package}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[concordance.mods]\n{package} = {package}\n")
+
+
+def test_the_mods_of_an_installed_package_are_loaded(tmp_path, monkeypatch):
+    install(tmp_path, "acme_mods_a", GREET.replace("greet", "acme_greet"))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert "acme_greet" in {d.name for d in load_entry_points()}
+
+
+def test_a_package_that_cannot_be_imported_is_an_error_with_its_entry_point(tmp_path, monkeypatch):
+    install(tmp_path, "acme_mods_b", "import no_such_package")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ModLoadError, match=r"entry point 'acme_mods_b'.*no_such_package"):
+        load_entry_points()
+
+
+def test_two_packages_with_a_mod_of_one_name_are_an_error_that_names_both(tmp_path, monkeypatch):
+    for package in ("acme_mods_c", "acme_mods_d"):
+        install(tmp_path, package, GREET.replace("greet", "acme_twin"))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(
+        ModLoadError, match=r"two installed packages define a mod 'acme_twin': .*_[cd].*_[cd]"
+    ):
+        load_entry_points()
+
+
 def test_an_upload_of_one_module_is_loaded():
     definition, version = load_payload(payload(name="hello"))
 

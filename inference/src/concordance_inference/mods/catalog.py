@@ -15,6 +15,7 @@ from concordance_shared import ConcordanceError, ConflictError, ModLoadError, Un
 from concordance_inference.generation import ModCall
 from concordance_inference.mods.description import description_of
 from concordance_inference.mods.loading import (
+    check_names,
     load_entry_points,
     load_path,
     load_payload,
@@ -106,7 +107,8 @@ class ModCatalog:
             paths: The operator's files and folders, reloaded when they change.
 
         Raises:
-            ModLoadError: One cannot be loaded. A server must not start without a guardrail.
+            ModLoadError: One cannot be loaded, or two paths define a mod of one name. A server must
+                not start without a guardrail.
         """
         self._lock = threading.RLock()
         self._installed = {
@@ -118,13 +120,14 @@ class ModCatalog:
             watched.refresh()
             if watched.error:
                 raise watched.error
+        check_names((e.definition for w in self._paths for e in w.entries.values()), "paths")
 
     def entries(self) -> list[ModEntry]:
         """Return all mods, sorted by name."""
         with self._lock:
             self._refresh()
             merged = {**self._uploaded, **self._installed}
-            for watched in self._paths:
+            for watched in reversed(self._paths):  # the first has priority, as in `get`
                 merged.update(watched.entries)
         return sorted(merged.values(), key=lambda entry: entry.name)
 

@@ -4,7 +4,7 @@ Loading runs the code in this process, with all of its privileges.
 """
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -148,7 +148,8 @@ def load_entry_points() -> list[ModDefinition]:
     """Return the mods of installed packages; an entry point is a mod, or a module of mods.
 
     Raises:
-        ModLoadError: An entry point cannot be imported, or is not a mod.
+        ModLoadError: An entry point cannot be imported, is not a mod, or has a mod of the same name
+            as another.
     """
     definitions: list[ModDefinition] = []
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
@@ -159,7 +160,25 @@ def load_entry_points() -> list[ModDefinition]:
             definitions += list(collected) or _marked_in(target)
         else:
             definitions.append(guarded(lambda target=target: definition_of(target), where))
+    check_names(definitions, "installed packages")
     return definitions
+
+
+def check_names(definitions: Iterable[ModDefinition], source: str) -> None:
+    """Refuse two different mods of one name, of which requests could reach only one.
+
+    Raises:
+        ModLoadError: There are two; the message says where each is.
+    """
+    by_name: dict[str, ModDefinition] = {}
+    for definition in definitions:
+        other = by_name.setdefault(definition.name, definition)
+        if other.target is not definition.target:
+            raise ModLoadError(
+                f"two {source} define a mod {definition.name!r}: {other.where} and "
+                f"{definition.where}; rename or remove one",
+                mod=definition.name,
+            )
 
 
 def load_payload(payload: ModPayload) -> tuple[ModDefinition, str]:
