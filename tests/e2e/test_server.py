@@ -196,7 +196,7 @@ def test_the_server_announces_its_url_model_and_mods(tiny_server):
 
 
 def test_the_printed_curl_line_works(tiny_server):
-    line = tiny_server.printed[tiny_server.printed.index("curl ") :].strip()
+    line = re.search(r"curl .*", tiny_server.printed)[0]
     done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True)
 
     assert json.loads(done.stdout)["choices"][0]["message"]["content"].startswith("Ahoy!")
@@ -213,3 +213,20 @@ def test_a_running_request_completes_after_sigterm(folder):
 
     assert status == 0
     assert len(results) == 1
+
+
+def test_a_failing_mod_has_its_traceback_in_the_verbose_log_with_its_request(folder, tmp_path):
+    (tmp_path / "bad.py").write_text(source("Added", "raise ValueError('kaput')"))
+    server = Server("--model", folder, "--mods", tmp_path, "-v", "--send-tracebacks")
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        ask(server, "bad")
+    text(ask(server, "greeting"))
+    server.stop()
+
+    error = caught.value.body
+    assert 'bad.py", line' in error["traceback"]
+    assert f"{error['request_id']} failed: mod 'bad' raised ValueError at Added" in server.printed
+    assert "ValueError: kaput" in server.printed
+    assert "raise ValueError('kaput')" in server.printed
+    assert f"{error['request_id']} error with bad: " in server.printed
+    assert "stop with greeting: " in server.printed or "length with greeting: " in server.printed

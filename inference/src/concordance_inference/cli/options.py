@@ -142,7 +142,19 @@ class Serve(ModelArgs):
     mlock: Annotated[
         bool, typer.Option("--mlock", help="Keep the weights from being swapped out.")
     ] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every request.")] = False
+    send_tracebacks: Annotated[
+        bool,
+        typer.Option(
+            "--send-tracebacks",
+            help="Send clients the traceback of a mod that fails, with lines of its source.",
+        ),
+    ] = False
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Log every request, and the traceback of a mod that fails."
+        ),
+    ] = False
 
     @property
     def config(self) -> "EngineConfig":

@@ -76,6 +76,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
             chat=runtime.chat,
             mods=catalog,
             hosts=frozenset({listener.getsockname()[0]}),
+            sends_tracebacks=options.send_tracebacks,
         )
         names = [entry.name for entry in catalog.entries()]
         _announce(console, _url(listener), runtime.model.id, names)

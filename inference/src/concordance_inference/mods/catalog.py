@@ -1,5 +1,6 @@
 """The catalog of mods that requests can name: installed, from files and folders, and uploaded."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ from concordance_inference.mods.loading import (
     python_files,
 )
 from concordance_inference.time_limit import TimeLimitError, run_within
+
+logger = logging.getLogger(__name__)
 
 Source = Literal["installed", "path", "uploaded"]
 
@@ -82,6 +85,7 @@ class _WatchedPath:
             definitions, version = load_path(self.path)
         except ModLoadError as exc:
             self.error = exc
+            logger.warning("%s", exc)
             return
         self.error = None
         self.entries = {d.name: _entry(d, "path", version) for d in definitions}

@@ -16,8 +16,8 @@ from concordance_inference.server.chat_response import ChatChunks, ChatResponse
 from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.disconnect import unless_disconnected
 from concordance_inference.server.errors import error_body
+from concordance_inference.server.mod_failures import log_failure
 from concordance_inference.server.updates import begun, completed
-from concordance_inference.server.work import Workers
 
 #: The largest body, in bytes.
 MAX_BODY = 4 * 1024 * 1024
@@ -38,7 +38,7 @@ async def chat_completions(request: Request) -> Response:
         return Response(data, media_type="application/json")
     running = await unless_disconnected(request, begun(updates))
     chunks = ChatChunks(response, include_usage=chat.includes_usage)
-    return sse.event_stream(_events(running, chunks, context.workers))
+    return sse.event_stream(_events(running, chunks, context, chat.generation.request_id))
 
 
 async def _read(request: Request, context: ServerContext) -> ChatRequest:
@@ -46,6 +46,7 @@ async def _read(request: Request, context: ServerContext) -> ChatRequest:
     raw = await read_raw(request, max_bytes=MAX_BODY)
     reading = context.workers.read(partial(chat_request, raw, context), num_bytes=len(raw))
     chat = await unless_disconnected(request, reading)
+    request.state.request_id = chat.generation.request_id  # for `handle_ours`
     if not chat.generation.mods:
         return chat
     preparing = context.workers.prepare(partial(context.engine.prepare, chat.generation))
@@ -54,18 +55,25 @@ async def _read(request: Request, context: ServerContext) -> ChatRequest:
 
 
 async def _events(
-    updates: AsyncGenerator[Update], chunks: ChatChunks, workers: Workers
+    updates: AsyncGenerator[Update], chunks: ChatChunks, context: ServerContext, request_id: str
 ) -> AsyncGenerator[bytes]:
     """The events of a stream. An error is one of them, since the status was sent before."""
     async with aclosing(updates):
         async for update in updates:
             if isinstance(update, Failed):
-                yield sse.event(error_body(update.error))
+                yield _failed(update, context, request_id)
                 continue
             encode = partial(_encoded, chunks, update)
-            for event in await workers.encode(encode) if _is_large(update) else encode():
+            for event in await context.workers.encode(encode) if _is_large(update) else encode():
                 yield event
     yield sse.DONE
+
+
+def _failed(update: Failed, context: ServerContext, request_id: str) -> bytes:
+    log_failure(update.error, request_id)
+    return sse.event(
+        error_body(update.error, request_id=request_id, sends_tracebacks=context.sends_tracebacks)
+    )
 
 
 def _encoded(chunks: ChatChunks, update: Update) -> list[bytes]:

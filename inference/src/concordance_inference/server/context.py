@@ -16,6 +16,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     chat: ChatFormat
     mods: ModCatalog
     hosts: frozenset[str] = frozenset()  # its addresses besides the usual loopback names
+    sends_tracebacks: bool = False  # of the operator's mods, to clients
     workers: Workers = msgspec.field(default_factory=Workers)
 
 

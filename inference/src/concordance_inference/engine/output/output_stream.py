@@ -148,10 +148,11 @@ class OutputStream:
     def _log(self) -> None:
         state = self._state
         logger.info(
-            "%s %s: %d prompt tokens (%d cached), %d completion tokens (%d forced), "
+            "%s %s%s: %d prompt tokens (%d cached), %d completion tokens (%d forced), "
             "%d backtracked, %.2f s",
             state.request_id,
             state.finish_reason,
+            _with_mods(self._request),
             state.prompt_len,
             self.cached_tokens,
             state.num_completion,
@@ -175,3 +176,9 @@ class OutputStream:
             forced_tokens=state.num_forced,
             backtracked_tokens=state.num_backtracked,
         )
+
+
+def _with_mods(request: GenerationRequest) -> str:
+    """Name the mods of a request for the log."""
+    names = ", ".join(call.name for call in request.mods)
+    return f" with {names}" if names else ""
