@@ -12,10 +12,12 @@ from concordance_inference.engine.config import EngineConfig
 from concordance_inference.generation import TextDelta
 from concordance_sdk import (
     Added,
+    Finished,
     FinishReason,
     ForwardPass,
     Message,
     ModRaisedError,
+    ModReport,
     mod,
     use,
 )
@@ -175,6 +177,48 @@ def test_mods_of_a_file_are_known_by_name(folder, tmp_path):
 def test_a_mods_error_is_the_requests(llm):
     with pytest.raises(ModRaisedError, match="broken"):
         llm.generate("Hello", mods=[broken])
+
+
+# Reports
+
+
+@mod(on=[ForwardPass, Finished], registered=False)
+def reporter(event, actions):
+    if event.step in (0, 3):
+        return actions.report(event=type(event).__name__)
+
+
+REPORTS = (
+    ModReport(mod="reporter", step=0, data={"event": "ForwardPass"}),
+    ModReport(mod="reporter", step=3, data={"event": "Finished"}),
+)
+
+
+def test_a_completion_has_the_reports_of_its_mods(llm):
+    options = {"max_tokens": 3, "logit_bias": {256: -100}, "mods": [reporter]}
+    stream = llm.generate("Hello", stream=True, **options)
+
+    assert llm.generate("Hello", **options).reports == REPORTS
+    assert stream.result().reports == tuple(stream.reports) == REPORTS
+
+
+def test_an_async_stream_has_the_reports_so_far(llm):
+    async def streamed():
+        options = {"max_tokens": 3, "logit_bias": {256: -100}, "mods": [reporter]}
+        async with await llm.agenerate("Hello", stream=True, **options) as stream:
+            await anext(stream)
+            return len(stream.reports), (await stream.result()).reports, tuple(stream.reports)
+
+    num_first, reports, of_stream = asyncio.run(streamed())
+    assert num_first in (1, 2)
+    assert reports == of_stream == REPORTS
+
+
+def test_an_error_has_the_reports_that_were_made_before(llm):
+    with pytest.raises(ModRaisedError) as caught:
+        llm.generate("Hello", mods=[reporter, broken])
+
+    assert caught.value.reports[0] == REPORTS[0]
 
 
 # Streams

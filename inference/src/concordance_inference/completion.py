@@ -2,12 +2,13 @@
 
 from html import escape
 
-from concordance_shared import FinishReason, ToolCall
+from concordance_shared import FinishReason, ModReport, ToolCall
 from msgspec import Struct
 
 from concordance_inference.generation import (
     Completed,
     GenerationRequest,
+    ReportsDelta,
     TextDelta,
     TokenLogprobs,
     TokensDelta,
@@ -53,6 +54,7 @@ class Completion(Struct, frozen=True, kw_only=True):
         usage: Token counts.
         logprobs: One entry for each token of the text, if requested.
         tool_calls: The tool calls that a mod ended the request with.
+        reports: What mods reported, in order: `mod`, `step` and `data` of each.
     """
 
     text: str
@@ -63,6 +65,7 @@ class Completion(Struct, frozen=True, kw_only=True):
     usage: Usage
     logprobs: tuple[TokenLogprobs, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    reports: tuple[ModReport, ...] = ()
 
     @property
     def tokens(self) -> tuple[TracedToken, ...]:
@@ -94,6 +97,7 @@ class CompletionBuilder:
         self._prompt_ids = request.prompt_ids
         self._trace = TokenTrace()
         self.completion: Completion | None = None
+        self.reports: list[ModReport] = []  # so far
 
     def add(self, update: Update) -> TextDelta | None:
         """Take an update; return it if it is text."""
@@ -102,6 +106,8 @@ class CompletionBuilder:
                 return update
             case TokensDelta():
                 self._trace.apply(update)
+            case ReportsDelta():
+                self.reports += update.reports
             case Completed():
                 self.completion = self._completion(update)
             case _:
@@ -124,6 +130,7 @@ class CompletionBuilder:
             ),
             logprobs=completed.logprobs,
             tool_calls=completed.tool_calls,
+            reports=completed.reports,
         )
 
 

@@ -1,10 +1,10 @@
 """Streams of the Python API: the text of one request as it is generated, then its completion."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Self
 
-from concordance_shared import ConcordanceError, InvalidRequestError
+from concordance_shared import ConcordanceError, InvalidRequestError, ModReport
 
 from concordance_inference.completion import Completion, CompletionBuilder
 from concordance_inference.generation import Failed, GenerationRequest, TextDelta, Update
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class CompletionStream:
     """An iterator over the text of one request, as `TextDelta`s.
 
-    `result` waits for the end and returns the `Completion`. Closing or dropping the stream
-    cancels the request.
+    `reports` grows by what mods report while the stream is read. `result` waits for the end and
+    returns the `Completion`. Closing or dropping the stream cancels the request.
     """
 
     def __init__(
@@ -26,8 +26,10 @@ class CompletionStream:
         """Submit the request; an error is raised where the completion would be."""
         self._owner = owner  # the `LLM`, which stops its engine when it is dropped
         self._error = request if isinstance(request, ConcordanceError) else None
+        self.reports: Sequence[ModReport] = ()
         if isinstance(request, GenerationRequest):
             self._builder = CompletionBuilder(request)
+            self.reports = self._builder.reports
             self._updates = runtime.submit(request)
 
     def __iter__(self) -> Iterator[TextDelta]:
@@ -81,10 +83,12 @@ class AsyncCompletionStream:
         """Start the request; an error is raised where the completion would be."""
         self._owner = owner  # the `LLM`, which stops its engine when it is dropped
         self._error = request if isinstance(request, ConcordanceError) else None
+        self.reports: Sequence[ModReport] = ()
         self._first: asyncio.Future[Update] | None = None
         self._is_reading = False
         if isinstance(request, GenerationRequest):
             self._builder = CompletionBuilder(request)
+            self.reports = self._builder.reports
             self._cancel = lambda: runtime.engine.cancel(request.request_id)
             self._updates = runtime.generate(request)
             # An async generator runs, and so submits, only once it is awaited.

@@ -11,7 +11,13 @@ import msgspec
 from concordance_sdk.host import ModDefinition
 from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_sdk.host.instance import InProcessMod
-from concordance_shared import ConcordanceError, Conversation, FinishReason, ToolCall
+from concordance_shared import (
+    ConcordanceError,
+    Conversation,
+    FinishReason,
+    ModReport,
+    ToolCall,
+)
 from msgspec import Meta, Struct
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -124,6 +130,12 @@ class TokensDelta(Struct, frozen=True, kw_only=True):
     mod: str | None = None  # the mod that removed them
 
 
+class ReportsDelta(Struct, frozen=True, kw_only=True):
+    """Mods reported data. Sent in streams, also while text is held back."""
+
+    reports: tuple[ModReport, ...]
+
+
 class Completed(Struct, frozen=True, kw_only=True):
     """The request ended without an error. The last update, unless `Failed` is."""
 
@@ -131,6 +143,7 @@ class Completed(Struct, frozen=True, kw_only=True):
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     tool_calls: tuple[ToolCall, ...] = ()
+    reports: tuple[ModReport, ...] = ()  # all of them, also those that a stream has sent
     logprobs: tuple[TokenLogprobs, ...] = ()  # one for each token, if requested
     prompt_tokens: int
     completion_tokens: int
@@ -140,12 +153,12 @@ class Completed(Struct, frozen=True, kw_only=True):
 
 
 class Failed(Struct, frozen=True, kw_only=True, eq=False):
-    """The request ended with an error. The last update, unless `Completed` is."""
+    """The request ended with an error, which has the reports of its mods. The last update."""
 
     error: ConcordanceError
 
 
-Update = Started | TextDelta | TokensDelta | Completed | Failed
+Update = Started | TextDelta | TokensDelta | ReportsDelta | Completed | Failed
 
 
 class ModelInfo(Struct, frozen=True, kw_only=True):

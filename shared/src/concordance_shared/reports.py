@@ -29,11 +29,17 @@ class ModReport(Struct, frozen=True, kw_only=True):
         >>> import msgspec
         >>> msgspec.json.encode(ModReport(mod="judge", step=7, data={"verdict": "no"}))
         b'{"mod":"judge","step":7,"data":{"verdict":"no"}}'
+        >>> print(ModReport(mod="judge", step=7, data={"verdict": "no"}))
+        reported 7 judge {"verdict":"no"}
     """
 
     mod: str
     step: int
     data: dict[str, Any]
+
+    def __str__(self) -> str:
+        """Return a line for logs and terminals."""
+        return f"reported {self.step} {self.mod} {msgspec.json.encode(self.data).decode()}"
 
 
 def report_data_from(data: object) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from concordance_inference.generation import (
     Completed,
+    ReportsDelta,
     SamplingParams,
     Started,
     TextDelta,
     TokensDelta,
 )
-from concordance_sdk import Added, FinishReason, ForwardPass, Prefilled, mod
+from concordance_sdk import Added, Finished, FinishReason, ForwardPass, Prefilled, mod
 from tiny import (
     EOS,
     ask,
@@ -199,3 +200,64 @@ def test_requests_without_a_seed_differ():
     )
 
     assert answers[0].ids != answers[1].ids
+
+
+# Reports
+
+
+@mod(on=[Prefilled, Added, Finished], max_backtrack=None)
+def reports(event, actions):
+    """Reports at three kinds of events, and forces a token beside a report."""
+    report = actions.report(event=type(event).__name__, length=event.step)
+    is_first = isinstance(event, Added) and event.step == 0
+    return [report, actions.force_tokens(b"!")] if is_first else report
+
+
+def reports_in(updates):
+    deltas = [update for update in updates if isinstance(update, ReportsDelta)]
+    return [report for delta in deltas for report in delta.reports]
+
+
+def test_reports_are_equal_alone_in_a_batch_and_in_a_stream():
+    alone = run(make_engine(), ask("Hello", reports, max_tokens=4)).end
+    requests = [ask("Hello", reports, max_tokens=4, stream=i > 1) for i in range(4)]
+    answers = run(make_engine(), *requests)
+
+    assert [(report.data["event"], report.step) for report in alone.reports] == [
+        ("Prefilled", 0),
+        *(("Added", 0), ("Added", 1), ("Added", 2), ("Added", 3)),
+        ("Finished", 4),
+    ]
+    for i, answer in enumerate(answers):
+        assert answer.end.reports == alone.reports
+        assert reports_in(answer.updates) == list(alone.reports if i > 1 else ())
+
+
+def test_report_at_finished_is_sent_between_the_text_and_the_end():
+    updates = run(make_engine(), ask("Hello", reports, max_tokens=4, stream=True)).updates
+
+    assert [type(update) for update in updates[-3:]] == [TextDelta, ReportsDelta, Completed]
+    assert updates[-2].reports[-1].data == {"event": "Finished", "length": 4}
+
+
+def test_cancelled_request_reports_without_a_client():
+    engine, request = make_engine(), ask("Hello", reports, max_tokens=40)
+    answer = submit(engine, request)
+    for _ in range(3):
+        engine.step()
+    engine.cancel(request.request_id)
+
+    assert answer.end.finish_reason is FinishReason.CANCELLED
+    assert answer.end.reports[-1].data["event"] == "Finished"
+
+
+def test_report_that_is_not_json_ends_its_own_request_only():
+    @mod(on=[Added])
+    def bad(event, actions):
+        return actions.report(seen={1})
+
+    requests = [ask("Hello", each, max_tokens=3) for each in (bad, reports)]
+    failed, other = run(make_engine(), *requests)
+
+    assert "its 'seen' is not JSON" in failed.error.message
+    assert len(other.ids) == 3

@@ -6,6 +6,7 @@ import math
 import pytest
 from concordance_inference.generation import (
     Failed,
+    ReportsDelta,
     SamplingParams,
     Started,
     TextDelta,
@@ -13,8 +14,15 @@ from concordance_inference.generation import (
 )
 from concordance_inference.server import sse, updates
 from concordance_sdk import FinishReason
-from concordance_shared import EngineOverloadedError, FunctionCall, InvalidActionError, ToolCall
+from concordance_shared import (
+    EngineOverloadedError,
+    FunctionCall,
+    InvalidActionError,
+    ModReport,
+    ToolCall,
+)
 from fake_engine import FakeEngine, completed, says
+from openai import APIStatusError, OpenAI
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 CALL = ToolCall(id="call_1", function=FunctionCall("look_up", '{"a":1}'))
@@ -97,6 +105,91 @@ def test_forced_and_backtracked_tokens_are_counted_for_requests_with_mods(serve)
 
     assert body["concordance"] == {"forced_tokens": 2, "backtracked_tokens": 1}
     assert body["model"] == "fake/greeting"
+
+
+# Reports of mods
+
+REPORTS = (
+    ModReport(mod="judge", step=0, data={"verdict": "no"}),
+    ModReport(mod="judge", step=5, data={"p": [0.5]}),
+)
+AS_JSON = [
+    {"mod": "judge", "step": 0, "data": {"verdict": "no"}},
+    {"mod": "judge", "step": 5, "data": {"p": [0.5]}},
+]
+
+
+def reporting():
+    """The updates of a stream with a report in its middle and one at its end."""
+    return [
+        Started(prompt_tokens=3),
+        ReportsDelta(reports=REPORTS[:1]),
+        TextDelta(text="Hello"),
+        ReportsDelta(reports=REPORTS[1:]),
+        completed("Hello", reports=REPORTS),
+    ]
+
+
+def failing():
+    error = InvalidActionError("no", mod="m", event="Sampled", step=0)
+    error.reports = REPORTS
+    return Failed(error=error)
+
+
+def through_openai(client, **fields):
+    """Send a request by the official client."""
+    api = OpenAI(base_url=f"{client.base_url}/v1", api_key="k", http_client=client, max_retries=0)
+    return api.chat.completions.create(**{**ASK, "model": "fake/greeting", **fields})
+
+
+def test_reports_are_in_the_response(serve):
+    body = post(serve(FakeEngine(reporting())), model="fake/greeting").json()
+
+    assert body["concordance"]["reports"] == AS_JSON
+
+
+def test_response_without_reports_has_no_list_of_them(serve):
+    body = post(serve(FakeEngine([completed("Hello")])), model="fake/greeting").json()
+
+    assert "reports" not in body["concordance"]
+
+
+def test_reports_are_chunks_of_a_stream_where_they_were_made(serve):
+    chunks = stream(serve(FakeEngine(reporting())), model="fake/greeting")
+
+    assert [(c["choices"][0]["delta"], c.get("concordance")) for c in chunks] == [
+        ({"role": "assistant", "content": ""}, None),
+        ({}, {"reports": AS_JSON[:1]}),
+        ({"content": "Hello"}, None),
+        ({}, {"reports": AS_JSON[1:]}),
+        ({}, None),
+    ]
+    assert [c["choices"][0]["finish_reason"] for c in chunks] == [None] * 4 + ["stop"]
+
+
+def test_openais_client_reads_reports(serve):
+    whole = through_openai(serve(FakeEngine(reporting())))
+    chunks = list(through_openai(serve(FakeEngine(reporting())), stream=True))
+
+    assert whole.concordance["reports"] == AS_JSON
+    about = [getattr(chunk, "concordance", {}) for chunk in chunks]
+    assert [report for each in about for report in each.get("reports", [])] == AS_JSON
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Hello"
+
+
+def test_openais_client_reads_the_reports_of_an_error(serve):
+    for options in ({}, {"stream": True}):
+        with pytest.raises(APIStatusError) as caught:
+            through_openai(serve(FakeEngine([failing()])), **options)
+
+        assert caught.value.status_code == 422
+        assert caught.value.body["reports"] == AS_JSON
+
+
+def test_error_in_a_stream_has_the_reports(serve):
+    chunks = stream(serve(FakeEngine([Started(prompt_tokens=3), failing()])))
+
+    assert chunks[-1]["error"]["reports"] == AS_JSON
 
 
 # Streams

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from concordance_inference.cli.generate import check_text
 from concordance_inference.cli.options import Chat
+from concordance_inference.cli.reports import reports_after
 from concordance_inference.cli.start import running
 from concordance_inference.generation import TextDelta
 
@@ -44,7 +45,7 @@ def run(options: Chat) -> None:
                     sampling=options.sampling,
                     stream=True,
                 )
-                text = _show_reply(runtime.submit(runtime.prepare(request)))
+                text = _show_reply(runtime.submit(runtime.prepare(request)), console)
             except ConcordanceError as exc:
                 console.print(f"[red]{exc}[/]")
             else:
@@ -71,15 +72,20 @@ def _lines(console: Console) -> Generator[str]:
             yield line
 
 
-def _show_reply(updates: "RunningRequest") -> str:
-    """Print a reply as it comes, until its end or Ctrl-C; return what was printed."""
+def _show_reply(updates: "RunningRequest", console: Console) -> str:
+    """Print a reply as it comes, until its end or Ctrl-C, then the reports; return the reply."""
     text = ""
-    try:
-        for update in updates:
-            if isinstance(update, TextDelta):
-                text += update.text
-                print(update.text, end="", flush=True)
-    except KeyboardInterrupt:
-        updates.close()
-    print()
+
+    def write(line: str) -> None:
+        console.print(line, style="dim", markup=False)
+
+    with reports_after(updates, write) as followed:
+        try:
+            for update in followed:
+                if isinstance(update, TextDelta):
+                    text += update.text
+                    print(update.text, end="", flush=True)
+        except KeyboardInterrupt:
+            updates.close()
+        print()
     return text

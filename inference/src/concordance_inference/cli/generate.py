@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from concordance_shared import InvalidRequestError, Message
 
 from concordance_inference.cli.options import Generate
+from concordance_inference.cli.reports import reports_after
 from concordance_inference.cli.start import running
 from concordance_inference.generation import Completed, TextDelta, TokensDelta, Update
 
@@ -26,7 +27,9 @@ def run(options: Generate) -> None:
             show_tokens=options.tokens,
         )
         show = _show_tokens if options.tokens else show_text
-        show(runtime.submit(runtime.prepare(request)))
+        updates = runtime.submit(runtime.prepare(request))
+        with reports_after(updates, _print_to_stderr) as followed:
+            show(followed)
 
 
 def check_text(text: str) -> None:
@@ -39,6 +42,10 @@ def check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as exc:
         raise InvalidRequestError(f"the text is not UTF-8: {exc.reason} at {exc.start}") from exc
+
+
+def _print_to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _standard_input() -> str:

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from concordance_shared import FinishReason, ToolCall
+from concordance_shared import FinishReason, ModReport, ToolCall
 
 from concordance_inference.generation import (
     Completed,
     Failed,
     GenerationRequest,
+    ReportsDelta,
     Started,
     TextDelta,
     TokenLogprobs,
@@ -65,7 +66,7 @@ class ChatResponse:
             "object": "chat.completion",
             "choices": [choice],
             "usage": usage(completed),
-            **self._about_mods(completed),
+            **self._about_mods(completed, completed.reports),
         }
 
     def chunk(
@@ -112,15 +113,17 @@ class ChatResponse:
             "bytes": list(data),
         }
 
-    def _about_mods(self, completed: Completed) -> dict[str, Any]:
-        """Counts of what mods did, for requests with mods."""
+    def _about_mods(
+        self, completed: Completed, reports: Sequence[ModReport] = ()
+    ) -> dict[str, Any]:
+        """What mods did, for requests with mods: counts, and reports if there are any."""
         if not self._has_mods:
             return {}
         counts = {
             "forced_tokens": completed.forced_tokens,
             "backtracked_tokens": completed.backtracked_tokens,
         }
-        return {"concordance": counts}
+        return {"concordance": counts | ({"reports": reports} if reports else {})}
 
     def last_chunk(self, completed: Completed) -> dict[str, Any]:
         """The chunk with the usage, if the client requested it."""
@@ -148,6 +151,10 @@ class ChatChunks:
             case TextDelta():
                 yield from self._role("")
                 yield self._text(update)
+            case ReportsDelta():
+                yield from self._role("")
+                about_mods = {"reports": update.reports}
+                yield self._response.chunk({}, concordance=about_mods, **self._extra)
             case Completed():
                 yield from self._end(update)
             case Started() | TokensDelta() | Failed():

@@ -29,6 +29,8 @@ def error_body(
 ) -> dict[str, Any]:
     """An error's body in OpenAI's shape; that of a mod also says where the mod failed.
 
+    All have the reports that mods made before, if any.
+
     Args:
         error: The error.
         request_id: The request, as logs name it.
@@ -49,6 +51,8 @@ def error_body(
             "request_id": request_id,
             "traceback": trace and _clipped(trace, _MAX_TRACEBACK),
         }
+    if error.reports:
+        fields["reports"] = error.reports
     return {"error": fields}
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import msgspec
 from concordance_shared import Added, Event, Finished, ForwardPass, ModReport, Prefilled, Sampled
 
 from concordance_sdk.host.report_log import ReportLog
@@ -64,8 +63,7 @@ def lines_of(entries: Sequence[Event | ModReport], tokenizer: Tokenizer) -> tupl
     length = 0  # of the completion, as known from the events
     for event in entries:
         if isinstance(event, ModReport):
-            data = msgspec.json.encode(event.data).decode()
-            lines.append(f"reported {event.step} {event.mod} {data}")
+            lines.append(str(event))
             continue
         if event.step < length:
             lines.append(f"backtracked {length - event.step}, to {event.step}")

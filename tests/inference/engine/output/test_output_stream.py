@@ -2,9 +2,16 @@
 
 import pytest
 from concordance_inference.engine.output.output_stream import OutputStream
-from concordance_inference.generation import Completed, Failed, TokenLogprobs
+from concordance_inference.generation import (
+    Completed,
+    Failed,
+    ReportsDelta,
+    Started,
+    TextDelta,
+    TokenLogprobs,
+)
 from concordance_sdk.host.request_state import RequestState
-from concordance_shared import EngineError, FinishReason
+from concordance_shared import EngineError, FinishReason, ModReport
 from tiny import TRAITS, ask
 
 
@@ -70,3 +77,65 @@ def test_stop_string_ends_the_request():
     assert state.finish_reason is FinishReason.STOP
     assert isinstance(updates[-1], Completed)
     assert updates[-1].text == "x"
+
+
+def report(n):
+    return ModReport(mod="m", step=n, data={"n": n})
+
+
+def kinds(updates):
+    return [type(update) for update in updates]
+
+
+def test_reports_are_sent_once_and_after_the_text_that_was_released_before():
+    state, output, updates = stream_of(stream=True)
+    state.reports.add(report(0))
+    output.report()
+    assert updates == []  # until the first token, an error has an HTTP status of its own
+    state.append(b"x", forced=True)
+    state.num_released = 1
+    output.follow()
+    output.report()
+    state.append(b"y", forced=True)
+    state.finish(FinishReason.STOP)
+    state.reports.add(report(1))
+    output.conclude()
+
+    assert kinds(updates) == [Started, TextDelta, ReportsDelta, TextDelta, ReportsDelta, Completed]
+    assert updates[2].reports == (report(0),)
+    assert updates[4].reports == (report(1),)
+    assert updates[-1].reports == (report(0), report(1))
+
+
+def test_reports_are_in_the_last_update_only_without_a_stream():
+    state, output, updates = stream_of()
+    state.append(b"x", forced=True)
+    state.reports.add(report(0))
+    output.report()
+    state.finish(FinishReason.STOP)
+    output.conclude()
+
+    assert kinds(updates) == [Started, Completed]
+    assert updates[-1].reports == (report(0),)
+
+
+def test_reports_are_sent_before_an_error_which_has_them_too():
+    state, output, updates = stream_of(stream=True)
+    state.append(b"x", forced=True)
+    output.report()
+    state.reports.add(report(0))
+    state.fail(EngineError("broken"))
+    output.conclude()
+
+    assert kinds(updates) == [Started, ReportsDelta, Failed]
+    assert updates[-1].error.reports == (report(0),)
+
+
+def test_error_before_the_first_token_is_the_first_update():
+    state, output, updates = stream_of(stream=True)
+    state.reports.add(report(0))
+    state.fail(EngineError("broken"))
+    output.conclude()
+
+    assert kinds(updates) == [Failed]
+    assert updates[0].error.reports == (report(0),)

@@ -17,6 +17,7 @@ from concordance_inference.generation import (
     Completed,
     Failed,
     GenerationRequest,
+    ReportsDelta,
     Started,
     TextDelta,
     TokenLogprobs,
@@ -110,6 +111,11 @@ class OutputStream:
 
     def report(self) -> None:
         """Send updates for everything new that the client requested."""
+        self._send_output()
+        if self._has_started:  # until then, an error has an HTTP status of its own
+            self._send_reports()
+
+    def _send_output(self) -> None:
         state = self._state
         if not self._has_started and (state.num_sampled or state.num_completion):
             self._has_started = True
@@ -128,15 +134,24 @@ class OutputStream:
         self._log()
         state = self._state
         if state.error:
+            state.error.reports = tuple(state.reports.entries)
+            if self._has_started:
+                self._send_reports()
             self._emit(Failed(error=state.error))
             return
         self.follow(always=True)
-        self.report()
+        self._send_output()
         if self._request.show_tokens and (last := self._tokens.last_delta()):
             self._emit(last)
         if self._request.stream:
             self._send(self._text.last_delta())
+        self._send_reports()
         self._emit(self._completed())
+
+    def _send_reports(self) -> None:
+        """Send new reports, after the text that was released before they were made."""
+        if self._request.stream and (new := self._state.reports.take_new()):
+            self._emit(ReportsDelta(reports=tuple(new)))
 
     def _send(self, delta: TextDelta | None) -> None:
         if delta and self.logprobs:
@@ -169,6 +184,7 @@ class OutputStream:
             token_ids=tuple(state.completion_ids),
             finish_reason=state.finish_reason or FinishReason.CANCELLED,
             tool_calls=state.tool_calls,
+            reports=tuple(state.reports.entries),
             logprobs=logprobs[: self._text.tokens_in(len(text))],
             prompt_tokens=state.prompt_len,
             completion_tokens=state.num_completion,
