@@ -145,7 +145,15 @@ class _Compared:
             return f"{seen.without_logits()}, expected {expected.without_logits()}"
         if isinstance(seen.logits, np.ndarray):
             return self.row(seen.logits, expected.logits, f"the logits at step {seen.step}")
+        if seen.logprob is not None:
+            return self.logprob(seen.logprob, expected.logprob, seen.step)
         return None
+
+    def logprob(self, seen, expected, step):
+        """Describe how the log-probabilities of a sampled token differ."""
+        apart = 0 if seen == expected else abs(seen - expected)  # both may be -inf
+        self.worst = max(self.worst, apart)
+        return f"logprob at step {step} differs by {apart:.3g}" if not apart <= TOLERANCE else None
 
     def row(self, seen, expected, what):
         """Describe how two rows of logits differ."""

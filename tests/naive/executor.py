@@ -78,8 +78,8 @@ class Executor:
                 return
 
     def decide_position(self):
-        row = np.asarray(self.logits(self.prompt + self.ids), np.float64)
-        row = penalized(row, self.ids, self.request.sampling)
+        own = np.asarray(self.logits(self.prompt + self.ids), np.float64)  # the model's
+        row = penalized(own, self.ids, self.request.sampling)
         temperature = self.request.sampling.temperature
         for mod in self.listeners("ForwardPass"):
             event = Event("ForwardPass", len(self.ids), logits=row)
@@ -97,10 +97,10 @@ class Executor:
             row = self.nudge(row, margin)
             token_id, _ = sample(row, temperature, self.request.sampling, self.draws)
         self.draws += 1
-        self.dispatch_sampled(token_id)
+        self.dispatch_sampled(token_id, float(log_softmax(own)[token_id]))
 
-    def dispatch_sampled(self, token_id):
-        event = Event("Sampled", len(self.ids), tokens=(token_id,))
+    def dispatch_sampled(self, token_id, logprob):
+        event = Event("Sampled", len(self.ids), tokens=(token_id,), logprob=logprob)
         for mod in self.listeners("Sampled"):
             action = self.ask(mod, event)
             if action[0] != "noop":

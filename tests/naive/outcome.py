@@ -15,6 +15,7 @@ class Event:
     max_steps: int = 0
     reason: str = ""
     logits: Any = None  # the row, or None if the mod does not read it
+    logprob: float | None = None  # of the sampled token, or None if the mod does not read it
 
     def without_logits(self):
         return (self.name, self.step, self.tokens, self.forced, self.max_steps, self.reason)

@@ -281,6 +281,8 @@ def _event(script, event):
     )
     if name == "ForwardPass":
         seen.logits = event.logits.to_numpy() if script.reads else event.logits.to_numpy
+    if name == "Sampled" and script.reads:
+        seen.logprob = event.logprob
     return seen
 
 

@@ -66,6 +66,23 @@ def test_forward_pass_encodes_if_its_logits_are_a_list():
     assert msgspec.json.decode(msgspec.json.encode(event), type=ForwardPass).logits == [[7, 0.5]]
 
 
+def test_sampled_encodes_its_logprob_if_it_is_known():
+    known = msgspec.structs.replace(EVENTS[1], known_logprob=-0.5)
+
+    assert msgspec.json.decode(msgspec.json.encode(known), type=Sampled).logprob == -0.5
+    assert b"logprob" in msgspec.json.encode(known)
+    assert b"logprob" not in msgspec.json.encode(EVENTS[1])
+
+
+def test_a_reader_of_the_logprob_changes_no_value_of_the_event():
+    event = Sampled(**COMMON, sampled_token=1)
+    event.set_logprob_reader(lambda: -0.5)
+
+    assert event.logprob == -0.5
+    assert event == EVENTS[1]
+    assert msgspec.msgpack.encode(event) == msgspec.msgpack.encode(EVENTS[1])
+
+
 def test_encoded_events_and_actions_carry_their_class_name():
     assert msgspec.json.decode(msgspec.json.encode(EVENTS[1]))["type"] == "Sampled"
     assert msgspec.json.decode(msgspec.json.encode(Backtrack(2, [3])))["type"] == "Backtrack"

@@ -5,10 +5,10 @@ After a backtrack, `step` continues from the new length of the completion.
 """
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, Self, cast
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from concordance_shared.finish import FinishReason
 
@@ -256,11 +256,13 @@ class ForwardPass(Event, frozen=True, kw_only=True, tag=True, eq=False):
         return type(self)(request_id=self.request_id, step=self.step, logits=logits)
 
 
-class Sampled(Event, frozen=True, kw_only=True, tag=True):
+class Sampled(Event, frozen=True, kw_only=True, tag=True, omit_defaults=True, dict=True):
     """A token was sampled for position `step` but is not yet part of the completion.
 
     Attributes:
         sampled_token: The id of the token.
+        known_logprob: The value of `logprob` in an event that was decoded or made by hand; encoded
+            as `logprob`. An engine leaves it out and computes the value when `logprob` is read.
 
     Examples:
         >>> from concordance_sdk import mod
@@ -275,6 +277,51 @@ class Sampled(Event, frozen=True, kw_only=True, tag=True):
     """
 
     sampled_token: int
+    known_logprob: float | None = field(default=None, name="logprob")
+
+    @property
+    def logprob(self) -> float:
+        """The log-probability of the sampled token, in nats.
+
+        That of the model itself: before mods, `logit_bias`, penalties and the temperature. It is
+        the number that the API returns as `logprobs`. Computed when it is first read, which has to
+        be while this event is handled; the value then remains.
+
+        Raises:
+            ValueError: It was not read while the event was handled.
+
+        Examples:
+            >>> import math
+            >>> from concordance_sdk import mod
+            >>> from concordance_sdk.testing import play
+            >>> @mod(on=[Sampled])
+            ... def only_sure(event, actions):
+            ...     if math.exp(event.logprob) < 0.4:
+            ...         return actions.force_tokens(b"?")
+            >>> play(only_sure, script=lambda ids: {65: 9.0} if len(ids) < 2 else {66: 0.1},
+            ...      max_tokens=3).text
+            'AA?'
+        """
+        if self.known_logprob is not None:
+            return self.known_logprob
+        known = cast(dict[str, Any], self.__dict__)
+        if "_logprob" not in known:
+            read = cast(Callable[[], float] | None, known.get("_read"))
+            if read is None:
+                raise ValueError(
+                    f"the logprob of the token sampled at step {self.step} can be read only while "
+                    "the event is handled; read it in the handler of Sampled, and keep the number"
+                )
+            known["_logprob"] = read()
+        return cast(float, known["_logprob"])
+
+    def set_logprob_reader(self, read: Callable[[], float] | None) -> None:
+        """Set the function that computes `logprob`. For hosts of mods.
+
+        Args:
+            read: Called at most once; `None` when the event has been handled.
+        """
+        cast(dict[str, Any], self.__dict__)["_read"] = read
 
 
 class Added(Event, frozen=True, kw_only=True, tag=True):

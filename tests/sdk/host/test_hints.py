@@ -27,7 +27,9 @@ def message_for(event_type, mistake):
 
 
 MISTYPED = [
-    (Sampled, lambda e, a, t: e.token, "'sampled_token'? A Sampled has: request_id, sampled_token"),
+    (Sampled, lambda e, a, t: e.token, "'sampled_token'? A Sampled has: logprob, request_id, sam"),
+    (Sampled, lambda e, a, t: e.log_prob, "did you mean 'logprob'?"),
+    (Added, lambda e, a, t: e.logprob, "it is a field of Sampled"),
     (Sampled, lambda e, a, t: e.token_id, "did you mean 'sampled_token'?"),
     (Sampled, lambda e, a, t: e.tokens, "did you mean 'sampled_token'?"),
     (Sampled, lambda e, a, t: e.sampledToken, "did you mean 'sampled_token'?"),

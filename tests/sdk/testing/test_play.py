@@ -1,7 +1,9 @@
 """`play`, and the byte tokenizer it uses."""
 
+import math
+
 import pytest
-from concordance_sdk import Added, ForwardPass, mod
+from concordance_sdk import Added, ForwardPass, Sampled, mod
 from concordance_sdk.testing import ByteTokenizer, play
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,3 +52,33 @@ def test_empty_prompt_has_a_token_to_prefill():
 def test_common_parameters_are_not_given_to_functions():
     with pytest.raises(TypeError):
         play(3)
+
+
+def test_logprob_of_a_sampled_token_is_that_of_the_model_before_mods():
+    seen = []
+
+    @mod(on=[ForwardPass, Sampled])
+    def reads(event, actions):
+        if isinstance(event, ForwardPass):
+            seen.append(event.logits.logprob(ord("b")))
+            return actions.adjust_logits(allow=b"b")
+        seen.append(event.logprob)
+
+    assert play(reads, script="a", max_tokens=1).text == "b"
+    assert seen == [-math.log(256 + math.e)] * 2
+
+
+def test_logprob_is_read_while_its_event_is_handled():
+    kept = []
+
+    @mod(on=[Sampled])
+    def keeps(event, actions):
+        kept.append(event)
+        if event.step == 1:
+            assert event.logprob < 0
+
+    play(keeps, script="ab", max_tokens=2)
+
+    assert kept[1].logprob < 0
+    with pytest.raises(ValueError, match="step 0 can be read only while the event is handled"):
+        kept[0].logprob  # noqa: B018

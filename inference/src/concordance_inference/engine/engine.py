@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 
 import mlx.core as mx
 from concordance_shared import EngineError, FinishReason
@@ -10,7 +11,11 @@ from msgspec import Struct
 
 from concordance_inference.engine.batch.batch import BatchState
 from concordance_inference.engine.batch.logprob_queue import LogprobQueue
-from concordance_inference.engine.batch.sampled_tokens import SampledTokens, launch_logprobs
+from concordance_inference.engine.batch.sampled_tokens import (
+    SampledFrom,
+    SampledTokens,
+    launch_logprobs,
+)
 from concordance_inference.engine.batch.step_logits import StepLogits, sort_logits
 from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.config import EngineConfig, ModelTraits
@@ -241,8 +246,8 @@ class Engine:
         for row, token_id in zip(rows, token_ids, strict=True):
             if row.speculation.is_pending:
                 index = row.state.num_completion
-                row.take_sampled(token_id)
-                if entry := sampled.logprobs_of(row):
+                row.take_sampled(token_id, partial(sampled.read_logprob, row, token_id))
+                if row.output.logprobs and (entry := sampled.logprobs_of(row)):
                     row.output.take_logprobs(index, entry)
         self._notify_watcher(Phase.DISPATCHED)
 
@@ -298,7 +303,13 @@ class Engine:
         in_batch_order = batch.in_batch_order(token_ids, logits.rows)
         mx.async_eval(in_batch_order)
         rows = [batch.rows[row] for row in logits.rows]
-        return SampledTokens(in_batch_order, *launch_logprobs(logits.logits, token_ids, rows))
+        source = SampledFrom(logits.logits, rows)
+        is_kept = any(row.dispatch.listens_to_sampled for row in rows)
+        return SampledTokens(
+            in_batch_order,
+            *launch_logprobs(source, token_ids),
+            source=source if is_kept else None,
+        )
 
     def _report(self) -> None:
         """Send updates to clients, and conclude requests that have ended."""

@@ -11,7 +11,7 @@ The calls for one position, in order:
                            Then Added, for as long as mods react to what was appended.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self, TypeVar, assert_never, cast
 
 from concordance_shared import (
@@ -116,6 +116,11 @@ class ModDispatch:
         return bool(self._listeners[ForwardPass])
 
     @property
+    def listens_to_sampled(self) -> bool:
+        """True if a mod handles `Sampled`, and so may read the logprob of a token."""
+        return bool(self._listeners[Sampled])
+
+    @property
     def can_backtrack(self) -> bool:
         """True if a mod handles an event at which it may backtrack."""
         return any(self._listeners[event] for event in (ForwardPass, Sampled, Added))
@@ -156,19 +161,29 @@ class ModDispatch:
                 return None
         return cast(Row, event.logits)
 
-    def sampled(self, token_id: int) -> None:
-        """Dispatch `Sampled`, then append the token or apply the decision of a mod."""
+    def sampled(self, token_id: int, read_logprob: Callable[[], float] | None = None) -> None:
+        """Dispatch `Sampled`, then append the token or apply the decision of a mod.
+
+        Args:
+            token_id: The token.
+            read_logprob: Computes its log-probability, if a mod reads it.
+        """
         state = self.state
         state.count_sampled()
         if listeners := self._listeners[Sampled]:
             event = Sampled(
                 request_id=state.request_id, step=state.num_completion, sampled_token=token_id
             )
-            for mod in listeners:
-                action = self._ask(mod, event)
-                if not isinstance(action, Noop):
-                    self._dispatch_added(self._apply(mod, event, action), forced=True)
-                    return
+            event.set_logprob_reader(read_logprob)
+            try:
+                actions = ((mod, self._ask(mod, event)) for mod in listeners)
+                decision = next((each for each in actions if not isinstance(each[1], Noop)), None)
+            finally:  # a mod that keeps the event does not keep the logits of the step
+                event.set_logprob_reader(None)
+            if decision is not None:
+                mod, action = decision
+                self._dispatch_added(self._apply(mod, event, action), forced=True)
+                return
         self._dispatch_added(state.append((token_id,), forced=False), forced=False)
 
     def finished(self) -> None:

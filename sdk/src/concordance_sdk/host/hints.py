@@ -33,6 +33,9 @@ _OTHER_WORDS = {
 }
 _METHOD_FOR = {word: name for name, words in _OTHER_WORDS.items() for word in words.split()}
 
+#: Members of our objects that hosts of mods use, and authors do not.
+_FOR_HOSTS = {"made", "with_logits", "known_logprob", "set_logprob_reader"}
+
 _NO_ITEMS = re.compile(r"'(\w+)' object (?:is not subscriptable|does not support item assignment)")
 _NOT_CALLABLE = re.compile(r"'(\w+)' object is not callable")
 _ARGUMENTS = re.compile(
@@ -49,7 +52,7 @@ def hint_for(exc: BaseException) -> str:
         ...     Sampled(request_id="r1", step=0, sampled_token=7).token
         ... except AttributeError as error:
         ...     print(hint_for(error))
-        ; did you mean 'sampled_token'? A Sampled has: request_id, sampled_token, step
+        ; did you mean 'sampled_token'? A Sampled has: logprob, request_id, sampled_token, step
     """
     try:
         if isinstance(exc, AttributeError):
@@ -80,7 +83,11 @@ def _attribute_hint(exc: AttributeError) -> str:
 
 def _events_with(name: str) -> str:
     """The events that have a field, for an event that lacks it."""
-    return " and ".join(event.__name__ for event in EVENTS if name in event.__struct_fields__)
+    return " and ".join(
+        event.__name__
+        for event in EVENTS
+        if name in event.__struct_fields__ or isinstance(getattr(event, name, None), property)
+    )
 
 
 def _words(name: str) -> set[str]:
@@ -98,7 +105,7 @@ def _public_names(obj: object) -> list[str]:
         names = _names_of(interface)
         if all(hasattr(type(obj), name) for name in names):
             return names
-    return [name for name in _names_of(obj) if name not in {"made", "with_logits"}]
+    return [name for name in _names_of(obj) if name not in _FOR_HOSTS]
 
 
 def _names_of(obj: object) -> list[str]:

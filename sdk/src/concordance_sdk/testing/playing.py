@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from concordance_shared import Conversation, FinishReason, InvalidRequestError, ModError
@@ -161,7 +162,8 @@ class Playing:
         state.mark_processed(len(state.token_ids))
         chosen = self._dispatch.forward_pass(logits)
         if chosen is not None:
-            self._dispatch.sampled(chosen.best[0])
+            token_id = chosen.best[0]
+            self._dispatch.sampled(token_id, partial(logits.logprob, token_id))
 
     def _guarded(self, call: Any) -> None:
         """Call something that runs mods; their errors end this request."""

@@ -4,20 +4,39 @@ from collections.abc import Sequence
 from typing import cast
 
 import mlx.core as mx
+from msgspec import Struct
 
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.sampling.logprobs import Logprobs
 from concordance_inference.generation import TokenLogprobs
 
 
+class SampledFrom(Struct, frozen=True, eq=False):
+    """The model's logits, before penalties and mods, from which tokens were sampled."""
+
+    logits: mx.array  # (sampled rows, vocab) float32
+    rows: Sequence[Row]  # the row of each
+
+
 class SampledTokens:
-    """One sampled token per row of the batch, with logprobs for the rows that requested them."""
+    """One sampled token per row of the batch, with logprobs for the rows that requested them.
+
+    A mod may read the logprob of any token. The first time in a request it is computed then, and
+    waits for the pass that was launched after sampling; from then on it is computed together with
+    the sampling, as for a row that requested logprobs:
+
+        step of the engine      1                 2                     3
+        device                  sample a, pass    sample b, pass        sample c + logprob, pass
+        host                                      a: read, wait         b: read, wait
+                                                  (sets the flag)       c: read, known
+    """
 
     def __init__(
         self,
         token_ids: mx.array,
         logprobs: Logprobs | None = None,
         logprob_rows: Sequence[Row] = (),
+        source: SampledFrom | None = None,
     ) -> None:
         """Hold tokens.
 
@@ -25,46 +44,59 @@ class SampledTokens:
             token_ids: (rows,) int32
             logprobs: Of the rows that requested them.
             logprob_rows: These rows.
+            source: What they were sampled from; `None` if no mod can read more logprobs.
         """
         self.token_ids = token_ids
         self._logprobs = logprobs
         self._logprob_rows = tuple(logprob_rows)
+        self._source = source
 
     def regrouped(self, keep: Sequence[int], num_new: int) -> "SampledTokens":
         """Return the tokens of another batch: the rows `keep`, followed by `num_new` new ones."""
         kept = self.token_ids[mx.array(list(keep), mx.int32)]
         token_ids = mx.concatenate([kept, mx.zeros((num_new,), mx.int32)])
-        return SampledTokens(token_ids, self._logprobs, self._logprob_rows)
+        return SampledTokens(token_ids, self._logprobs, self._logprob_rows, self._source)
 
     def read(self) -> list[int]:
         """Return the token ids. Waits for the device."""
         return cast(list[int], self.token_ids.tolist())
 
+    def read_logprob(self, row: Row, token_id: int) -> float:
+        """Return the logprob of a row's token for a mod; compute it unless it is known."""
+        row.reads_logprobs = True
+        entry = self.logprobs_of(row)
+        if entry is None:
+            assert self._source is not None
+            i = list(self._source.rows).index(row)
+            logits = self._source.logits[i : i + 1]
+            (entry,) = Logprobs(logits, mx.array([token_id], mx.int32), 0).read()
+        return entry.logprob
+
     def logprobs_of(self, row: Row) -> TokenLogprobs | None:
-        """Return the logprobs of a row's token, if requested."""
+        """Return the logprobs of a row's token, if they were computed with the sampling."""
         if self._logprobs is None or row not in self._logprob_rows:
             return None
         return self._logprobs.read()[self._logprob_rows.index(row)]
 
 
 def launch_logprobs(
-    logits: mx.array, token_ids: mx.array, rows: Sequence[Row]
-) -> tuple[Logprobs | None, list[Row]]:
+    source: SampledFrom, token_ids: mx.array
+) -> tuple[Logprobs | None, Sequence[Row]]:
     """Launch the logprobs of sampled tokens.
 
     Args:
-        logits: The model's, before penalties and mods.  (sampled rows, vocab) float32
+        source: What they were sampled from.
         token_ids: (sampled rows,) int32
-        rows: The row of each.
 
     Returns:
-        The logprobs, and the rows that requested them.
+        The logprobs, and the rows whose clients or mods read them.
     """
-    indices = [i for i, row in enumerate(rows) if row.output.logprobs]
+    logits, rows = source.logits, source.rows
+    indices = [i for i, row in enumerate(rows) if row.output.logprobs or row.reads_logprobs]
     if not indices:
         return None, []
     if len(indices) < len(rows):
         logits, token_ids = logits[mx.array(indices)], token_ids[mx.array(indices)]
-    requesting = [rows[i] for i in indices]
-    num_top = max(row.request.top_logprobs or 0 for row in requesting)
-    return Logprobs(logits, token_ids, num_top), requesting
+    reading = [rows[i] for i in indices]
+    num_top = max(row.request.top_logprobs or 0 for row in reading)
+    return Logprobs(logits, token_ids, num_top), reading

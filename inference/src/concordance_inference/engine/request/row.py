@@ -92,6 +92,7 @@ class Row:
         self.clock = clock
         self.stops: set[int] = set()  # lengths at which the prefill pauses
         self.is_adjusted = False  # mods changed the logits of the next position
+        self.reads_logprobs = False  # a mod has read the logprob of a sampled token
         self._sorting_backoff = SpeculationBackoff()
         self._admitted_length: int | None = None  # `max_length` when it entered the batch
         seed = request.sampling.seed
@@ -181,19 +182,20 @@ class Row:
         self.is_adjusted = adjusted is not logits
         return adjusted
 
-    def take_sampled(self, token_id: int) -> None:
+    def take_sampled(self, token_id: int, read_logprob: Callable[[], float] | None = None) -> None:
         """Dispatch the token that was sampled, and record what the mods made of it.
 
         Args:
             token_id: The token; `TOO_FEW` to sample again from the same logits; `NO_TOKEN` if no
                 token can be sampled.
+            read_logprob: Computes the token's log-probability, if a mod reads it.
         """
         known = len(self.state.token_ids)
         self._sorting_backoff.note(was_wasted=token_id == TOO_FEW)
         if token_id == NO_TOKEN:
             self.state.fail(_no_token(self))
         elif token_id != TOO_FEW and not self.state.is_finished:
-            self._guard(self.dispatch.sampled, token_id)
+            self._guard(self.dispatch.sampled, token_id, read_logprob)
             self.output.follow()
         # Adjusted logits may be finite where the model's were not.
         is_finite = token_id != NO_TOKEN and not self.is_adjusted
