@@ -286,3 +286,47 @@ def test_mods_with_arguments_is_rejected():
 
     with pytest.raises(ModDefinitionError, match="`mods` takes no argument but self"):
         mod(Outer)
+
+
+class Find:
+    """Finds a text."""
+
+    find: str
+    times: int = 1
+
+    def added(self, event, actions): ...
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: use(mod(registered=False)(Find), "cat"),
+            "mod 'find' takes its parameters by name: use(Find, find='cat'); its parameters are: ",
+        ),
+        (lambda: use(Find, {"find": "cat"}), "takes its parameters by name"),
+        (lambda: use(lambda event, actions: None, 3), "mod 'lambda' has no parameters, but (3,)"),
+        (lambda: use(Find, fnd="cat"), "unknown field `fnd`; did you mean 'find'? Its parameters"),
+        (lambda: use(Find), "missing required field `find`; its parameters are: find, times"),
+    ],
+)
+def test_parameters_that_are_not_given_by_name_are_rejected(make, message):
+    with pytest.raises(InvalidRequestError) as refused:
+        make()
+
+    assert message in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("find", "'find' is not a mod; give the function or class itself, not its name"),
+        (None, "None is not a mod; mark a function or class with @mod"),
+        (mod(registered=False)(Find)(), "is an object of the mod Find; give the class"),
+    ],
+)
+def test_a_value_that_is_no_mod_says_what_to_give(target, message):
+    for give in (use, lambda given: play(given, says="a")):
+        with pytest.raises(ModDefinitionError) as refused:
+            give(target)
+        assert message in refused.value.message

@@ -5,10 +5,10 @@ request's list of mods, in that order, and act as any others do: adjustments of 
 compose, the first mod that forces, backtracks or ends wins.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Never, cast
 
-from concordance_shared import ModDefinitionError
+from concordance_shared import InvalidRequestError, ModDefinitionError
 from msgspec import Struct
 
 from concordance_sdk.definition import ModDefinition
@@ -33,16 +33,18 @@ class ModUse(Struct, frozen=True, eq=False):
     parameters: Mapping[str, Any]
 
 
-def use(target: Any, /, **parameters: Any) -> ModUse:
+def use(target: Any, /, *positional: Never, **parameters: Any) -> ModUse:
     """Bind parameters to a mod, for `mods()` of another mod or for a test.
 
     Args:
         target: The mod: a marked function or class, or a bare callable.
+        positional: Nothing: parameters are given by name.
         parameters: Its parameters.
 
     Raises:
         ModDefinitionError: It is not a mod.
-        InvalidRequestError: A parameter is missing, unknown or of the wrong type.
+        InvalidRequestError: A parameter is missing, unknown, of the wrong type, or not given by
+            name.
 
     Examples:
         A mod that contains two others:
@@ -63,8 +65,25 @@ def use(target: Any, /, **parameters: Any) -> ModUse:
         'Dear friend, not yet.'
     """
     definition = definition_of(target)
+    if positional:
+        raise _not_by_name(definition, positional)
     return ModUse(
         definition, parse_parameters(definition.parameters, parameters, name=definition.name)
+    )
+
+
+def _not_by_name(definition: ModDefinition, given: Sequence[object]) -> InvalidRequestError:
+    """Build the error for `use(Replace, "cat")`."""
+    known = definition.parameters.__struct_fields__ if definition.parameters else ()
+    if not known:
+        return InvalidRequestError(
+            f"mod {definition.name!r} has no parameters, but {given!r:.60} was given"
+        )
+    target = getattr(definition.target, "__name__", definition.name)
+    named = ", ".join(f"{name}={value!r:.40}" for name, value in zip(known, given, strict=False))
+    return InvalidRequestError(
+        f"mod {definition.name!r} takes its parameters by name: use({target}, {named}); "
+        f"its parameters are: {', '.join(known)}"
     )
 
 

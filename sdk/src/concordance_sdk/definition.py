@@ -329,9 +329,10 @@ def check_spelling(name: str, method: Callable[..., object], fail: Fail) -> None
     is_meant = name.startswith("on_") or takes_event
     if close or (is_meant and bare in _OTHER_WORDS):
         close = close or [_OTHER_WORDS[bare]]
+        handlers = f"the handlers are: {', '.join(HANDLERS)}"
         raise fail(
-            f"its method `{name}` is no event's name{did_you_mean(close[:1])} The handlers are: "
-            f"{', '.join(HANDLERS)} (a leading underscore marks a method of the mod's own)"
+            f"its method `{name}` is no event's name{did_you_mean(close[:1], handlers)} "
+            "(a leading underscore marks a method of the mod's own)"
         )
 
 

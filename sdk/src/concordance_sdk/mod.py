@@ -119,6 +119,16 @@ def definition_of(target: Any) -> ModDefinition:
         return target
     if definition := marked_definition(target):
         return definition
+    if marked_definition(type(target)):
+        name = type(target).__name__
+        raise ModDefinitionError(
+            f"{target!r:.80} is an object of the mod {name}; give the class, of which each request "
+            f"makes an object, and parameters by name: use({name}, parameter=value)"
+        )
+    if isinstance(target, str):
+        raise ModDefinitionError(
+            f"{target!r:.80} is not a mod; give the function or class itself, not its name"
+        )
     if not callable(target):
         raise ModDefinitionError(f"{target!r:.80} is not a mod; mark a function or class with @mod")
     return define(target)

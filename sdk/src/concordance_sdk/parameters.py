@@ -1,13 +1,17 @@
 """The parameters of a class mod: its annotated attributes, validated for each request."""
 
 import copy
+import re
 import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, get_origin
 
 import msgspec
 from concordance_shared import InvalidRequestError, ModDefinitionError
+from concordance_shared.suggestions import did_you_mean, similar_names
 from msgspec import inspect
+
+_UNKNOWN = re.compile("unknown field `(?P<name>[^`]*)`")
 
 #: Types of which a text given on the command line is one element, or JSON.
 _ARRAYS = (inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType)
@@ -95,9 +99,11 @@ def parse_parameters(
     try:
         converted = msgspec.convert(dict(values), struct or _NoParameters, strict=strict)
     except msgspec.ValidationError as exc:
-        expected = ", ".join(known) or "none"
+        listed = f"its parameters are: {', '.join(known) or 'none'}"
+        unknown = _UNKNOWN.search(str(exc))
+        close = similar_names(unknown["name"], known, cutoff=0.6) if unknown else []
         raise InvalidRequestError(
-            f"mod {name!r}: {_lower_first(str(exc))}; its parameters are: {expected}", param=param
+            f"mod {name!r}: {_lower_first(str(exc))}{did_you_mean(close, listed)}", param=param
         ) from exc
     return {key: getattr(converted, key) for key in known}
 

@@ -29,17 +29,23 @@ def similar_names(name: str, known: Iterable[str], *, cutoff: float = 0.75) -> l
     return [each for found in close for each in plain[found]]
 
 
-def did_you_mean(names: Iterable[str]) -> str:
+def did_you_mean(names: Iterable[str], listed: str = "") -> str:
     """Return the end of a message that suggests names; empty if there are none.
+
+    Args:
+        names: The suggested names.
+        listed: A sentence that follows, with all names, without its period.
 
     Examples:
         >>> did_you_mean(["stop"]), did_you_mean(["force_output", "force_tokens"])
         ("; did you mean 'stop'?", "; did you mean 'force_output' or 'force_tokens'?")
-        >>> did_you_mean([])
-        ''
+        >>> did_you_mean(["n"], "its arguments are: n"), did_you_mean([], "its arguments are: n")
+        ("; did you mean 'n'? Its arguments are: n", '; its arguments are: n')
     """
     quoted = " or ".join(map(repr, names))
-    return f"; did you mean {quoted}?" if quoted else ""
+    if not quoted:
+        return f"; {listed}" if listed else ""
+    return f"; did you mean {quoted}? {listed[:1].upper()}{listed[1:]}".rstrip()
 
 
 def _plain(name: str) -> str:

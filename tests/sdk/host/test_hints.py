@@ -34,13 +34,13 @@ MISTYPED = [
     (Sampled, lambda e, a, t: e.tokens, "did you mean 'sampled_token'?"),
     (Sampled, lambda e, a, t: e.sampledToken, "did you mean 'sampled_token'?"),
     (Added, lambda e, a, t: e.tokens, "'added_tokens'? An Added has: added_tokens, forced"),
-    (Added, lambda e, a, t: e.text, "; An Added has: added_tokens, forced"),
+    (Added, lambda e, a, t: e.text, "; an Added has: added_tokens, forced"),
     (Added, lambda e, a, t: e.logits, "it is a field of ForwardPass: check `isinstance"),
     (Prefilled, lambda e, a, t: e.sampled_token, "it is a field of Sampled"),
     (Prefilled, lambda e, a, t: e.context, "did you mean 'context_info'?"),
     (Prefilled, lambda e, a, t: e.max_tokens, "did you mean 'max_steps'?"),
     (Prefilled, lambda e, a, t: e.context_info.token, "did you mean 'tokens'? A ContextInfo has:"),
-    (Prefilled, lambda e, a, t: e.context_info.length, "has: prompt_len, tokens"),
+    (Prefilled, lambda e, a, t: e.context_info.length, "; a ContextInfo has: prompt_len, tokens"),
     (Finished, lambda e, a, t: e.reason, "did you mean 'finish_reason'?"),
     (ForwardPass, lambda e, a, t: e.logits.topk(3), "did you mean 'top_k'? A Logits has: "),
     (ForwardPass, lambda e, a, t: e.logits.numpy(), "did you mean 'to_numpy'?"),
@@ -51,9 +51,9 @@ MISTYPED = [
     (Added, lambda e, a, t: a.rewind(2), "did you mean 'backtrack'?"),
     (Added, lambda e, a, t: a.error("no"), "did you mean 'emit_error'?"),
     (Added, lambda e, a, t: a.stop().token, "did you mean 'tokens'? A ForceTokens has: tokens"),
-    (Added, lambda e, a, t: t.tokenize("a"), "A ByteTokenizer has: decode, encode"),
+    (Added, lambda e, a, t: t.tokenize("a"), "a ByteTokenizer has: decode, encode"),
     (Added, lambda e, a, t: get_conversation()[-1].contents, "did you mean 'content'?"),
-    (Added, lambda e, a, t: get_conversation()[-1].message, "A Message has: content, name"),
+    (Added, lambda e, a, t: get_conversation()[-1].message, "a Message has: content, name"),
     (Added, lambda e, a, t: get_conversation().text, "take one of its elements, as in [-1].text"),
     (Added, lambda e, a, t: "".joined(), "did you mean 'join'?"),
 ]
@@ -88,10 +88,10 @@ def test_an_object_that_is_used_as_a_mapping_or_function_has_a_hint(mistake, hin
 ARGUMENTS = [
     (lambda e, a, t: a.adjust_logits(temperature=1), "did you mean 'token_temp'? Its arguments"),
     (lambda e, a, t: a.adjust_logits(banned=[1]), "did you mean 'ban'?"),
-    (lambda e, a, t: a.force_tokens(ids=[1]), "Its arguments are: tokens"),
-    (lambda e, a, t: a.force_tokens(), "Its arguments are: tokens"),
-    (lambda e, a, t: a.backtrack(1, 2, 3), "Its arguments are: n, tokens"),
-    (lambda e, a, t: a.backtrack(count=2), "Its arguments are: n, tokens"),
+    (lambda e, a, t: a.force_tokens(ids=[1]), "; its arguments are: tokens"),
+    (lambda e, a, t: a.force_tokens(), "; its arguments are: tokens"),
+    (lambda e, a, t: a.backtrack(1, 2, 3), "; its arguments are: n, tokens"),
+    (lambda e, a, t: a.backtrack(count=2), "; its arguments are: n, tokens"),
 ]
 
 

@@ -4,9 +4,9 @@ from enum import Enum, auto
 from typing import cast
 
 from concordance_shared import ConstraintError
-from msgspec import Struct
 
 from concordance_sdk.constraints.constraint import is_count
+from concordance_sdk.constraints.constructor import ConstraintStruct
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular, up_to_first
 
 
@@ -41,7 +41,7 @@ _CHARACTER = {
 _NUMBER = r"/-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/"
 
 
-class CharsStrat(Struct, frozen=True):
+class CharsStrat(ConstraintStruct, frozen=True):
     r"""Characters of one kind, up to a maximum number or until a terminator.
 
     In a STRING, a character and the backslash before it count as one; in a JS_FLOAT every

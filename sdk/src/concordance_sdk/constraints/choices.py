@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from concordance_shared import ConstraintError
-from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from concordance_sdk.constraints.constructor import ConstraintStruct
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular, literal
 
 
-class ChoicesStrat(Struct, frozen=True):
+class ChoicesStrat(ConstraintStruct, frozen=True):
     """Exactly one of several texts.
 
     If one choice is a prefix of another, both are reachable: the model ends the completion after

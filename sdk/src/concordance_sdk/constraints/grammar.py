@@ -1,13 +1,13 @@
 """A constraint to a context-free grammar."""
 
 from concordance_shared import ConstraintError
-from msgspec import Struct
 
+from concordance_sdk.constraints.constructor import ConstraintStruct
 from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder
 from concordance_sdk.constraints.validation import check
 
 
-class Grammar(Struct, frozen=True):
+class Grammar(ConstraintStruct, frozen=True):
     r"""Text of a context-free grammar, in llguidance's variant of Lark.
 
     Its rule `start` matches the whole text. It may contain special tokens such as `<|im_start|>`,

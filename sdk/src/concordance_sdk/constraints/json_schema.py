@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from concordance_shared import ConstraintError, SchemaError
-from msgspec import Struct
 
 from concordance_sdk.constraints.byte_grammar import failure_of, fault_of
+from concordance_sdk.constraints.constructor import ConstraintStruct
 from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder, literal
 from concordance_sdk.constraints.schema.compiler import definitions_of
 from concordance_sdk.constraints.schema.definitions import ANY_SPACE, Spaces
@@ -16,7 +16,7 @@ from concordance_sdk.constraints.schema.validator import problem_of
 from concordance_sdk.constraints.validation import grammar_text, unenforceable
 
 
-class JsonSchema(Struct, frozen=True):
+class JsonSchema(ConstraintStruct, frozen=True):
     r"""A JSON document that matches a schema, or any document.
 
     Keys appear in the order of the schema. White space is where Python's `json.dumps` puts it,

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from concordance_sdk.constraints.constraint import Constraint, is_count, require_constraint
+from concordance_sdk.constraints.constructor import ConstraintStruct
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Part, literal
 from concordance_sdk.constraints.reading import Reader
 
@@ -20,7 +21,7 @@ class _Span(Struct, frozen=True):
     next: int
 
 
-class ListStrat(Struct, frozen=True):
+class ListStrat(ConstraintStruct, frozen=True):
     r"""A list of elements that all match one constraint, or a tuple with a constraint for each.
 
     The answer excludes `end_with`; the value is the list of the elements' values, or a tuple. If a

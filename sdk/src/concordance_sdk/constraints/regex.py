@@ -3,13 +3,13 @@
 import re
 
 from concordance_shared import ConstraintError
-from msgspec import Struct
 
+from concordance_sdk.constraints.constructor import ConstraintStruct
 from concordance_sdk.constraints.grammar_builder import GrammarBuilder, Regular, require_writable
 from concordance_sdk.constraints.validation import check
 
 
-class Regex(Struct, frozen=True):
+class Regex(ConstraintStruct, frozen=True):
     r"""Text that a regular expression matches completely.
 
     The syntax is that of Rust's `regex` crate, which is close to Python's but has no lookaround

@@ -4,9 +4,9 @@ from enum import Enum, auto
 from typing import cast
 
 from concordance_shared import ConstraintError
-from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from concordance_sdk.constraints.constructor import ConstraintStruct
 from concordance_sdk.constraints.grammar_builder import (
     GrammarBuilder,
     Part,
@@ -34,7 +34,7 @@ class UntilEndType(Enum):
     NEWLINE = auto()
 
 
-class UntilStrat(Struct, frozen=True):
+class UntilStrat(ConstraintStruct, frozen=True):
     r"""Any text up to and including the first terminator.
 
     The answer includes the tags, or the character that ended it, but not a line break; the value

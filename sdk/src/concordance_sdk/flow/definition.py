@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar, cast
 from concordance_shared import FlowError
 
 from concordance_sdk.flow.question import FlowQuestion
-from concordance_sdk.flow.routes import FlowNode, FlowRoute, is_text
+from concordance_sdk.flow.routes import FlowNode, FlowRoute, is_text, require_function
 
 StateT = TypeVar("StateT")
 
@@ -43,11 +43,9 @@ class FlowDefinition(FlowNode, Generic[StateT]):
             raise FlowError(
                 f"FlowDefinition {name!r} begins with a FlowQuestion, not with {root!r:.60}"
             )
-        if not callable(summary_builder):
-            raise FlowError(
-                f"the summary_builder of FlowDefinition {name!r} is a function of the state, not "
-                f"{summary_builder!r:.60}"
-            )
+        require_function(
+            summary_builder, f"the summary_builder of FlowDefinition {name!r}", ("state",)
+        )
         self.name = name
         self.root = root
         self.summary_builder = summary_builder

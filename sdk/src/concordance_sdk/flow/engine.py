@@ -8,6 +8,7 @@ from concordance_shared import Action, Added, Event, Finished, FlowError, Forwar
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.flow.definition import FlowDefinition, questions_from
 from concordance_sdk.flow.question import FlowQuestion
+from concordance_sdk.flow.routes import require_function
 from concordance_sdk.flow.run import DefaultState, FlowRun, FlowState
 from concordance_sdk.follower import Follower
 from concordance_sdk.per_request import PerRequest
@@ -51,7 +52,9 @@ class FlowEngine(Follower, Generic[StateT]):
             state_factory: Makes the state of a request from its id; by default a `DefaultState`.
 
         Raises:
-            FlowError: `entry_question` is neither a question nor a definition.
+            FlowError: `entry_question` is neither a question nor a definition, `state_factory` is
+                not a function of the request's id, or a question has a route after an answer that
+                is none of its choices.
         """
         if not isinstance(cast(object, entry_question), FlowQuestion | FlowDefinition):
             raise FlowError(
@@ -64,6 +67,10 @@ class FlowEngine(Follower, Generic[StateT]):
             for flow in (flows or {}).values()
             for question in flow.all_questions()
         }
+        if state_factory is not None:
+            require_function(state_factory, "the state_factory of a FlowEngine", ("request_id",))
+        for question in self._questions():
+            question.check_answers()
         make = state_factory or cast(Callable[[str], StateT], DefaultState)
         self._runs: PerRequest[FlowRun[StateT]] = PerRequest(
             lambda request_id: FlowRun(self._entry, make(request_id), self._find_flow)
@@ -77,11 +84,12 @@ class FlowEngine(Follower, Generic[StateT]):
         replaces the completion, the text between them must be, too; a mod whose functions lead to
         other questions that erase has to declare `max_backtrack` for that.
         """
+        return None if any(q.self_prompt.erases for q in self._questions()) else 1
+
+    def _questions(self) -> list[FlowQuestion[Any]]:
+        """The questions that do not depend on functions."""
         definitions = {id(flow): flow for flow in self._flow_of.values()}
-        questions = (
-            q for node in (self._entry, *definitions.values()) for q in questions_from(node)
-        )
-        return None if any(question.self_prompt.erases for question in questions) else 1
+        return [q for node in (self._entry, *definitions.values()) for q in questions_from(node)]
 
     def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer

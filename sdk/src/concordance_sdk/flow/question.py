@@ -5,11 +5,19 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from concordance_shared import ConstraintError, FlowError
+from concordance_shared.suggestions import did_you_mean, similar_names
 
-from concordance_sdk.constraints import Constraint
+from concordance_sdk.constraints import ChoicesStrat, Constraint
 from concordance_sdk.constraints.byte_grammar import is_text_of
 from concordance_sdk.constraints.validation import grammar_text
-from concordance_sdk.flow.routes import FlowNode, RouteTarget, check_target, errors_of, is_text
+from concordance_sdk.flow.routes import (
+    FlowNode,
+    RouteTarget,
+    check_target,
+    errors_of,
+    is_text,
+    require_function,
+)
 from concordance_sdk.self_prompt import EraseMode, SelfPrompt, SelfPromptRun
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -73,7 +81,9 @@ class FlowQuestion(FlowNode, Generic[StateT]):
     def on(self, answer: str, target: RouteTarget) -> "FlowQuestion[StateT]":
         """Set the target after one answer, which is compared case-insensitively.
 
-        It may be an answer that only `with_auto_answer` can give.
+        It may be an answer that only `with_auto_answer` can give. Otherwise, an answer that is none
+        of the question's choices is rejected when a `FlowEngine` is made. A choice without a
+        target leads to that of `then`, or ends the flow.
 
         Raises:
             FlowError: The target is not one, or the answer is not a text.
@@ -100,7 +110,7 @@ class FlowQuestion(FlowNode, Generic[StateT]):
         Raises:
             FlowError: It is not a function.
         """
-        self._require_function(function, "assign", "(state, answer)")
+        require_function(function, f"{self!r}.assign", ("state", "answer"))
         self.assignments.append(function)
         return self
 
@@ -110,7 +120,7 @@ class FlowQuestion(FlowNode, Generic[StateT]):
         Raises:
             FlowError: It is not a function.
         """
-        self._require_function(resolver, "branch", "the state")
+        require_function(resolver, f"{self!r}.branch", ("state",))
         self.branches.append(resolver)
         return self
 
@@ -120,7 +130,7 @@ class FlowQuestion(FlowNode, Generic[StateT]):
         Raises:
             FlowError: It is not a function.
         """
-        self._require_function(function, "with_auto_answer", "the state")
+        require_function(function, f"{self!r}.with_auto_answer", ("state",))
         self.auto_answer = function
         return self
 
@@ -164,9 +174,24 @@ class FlowQuestion(FlowNode, Generic[StateT]):
                 return self._constraint.value(answer + end)
         return answer
 
-    def _require_function(self, function: object, method: str, of: str) -> None:
-        if not callable(function):
-            raise FlowError(f"{self!r}.{method} takes a function of {of}, not {function!r:.60}")
+    def check_answers(self) -> None:
+        """Reject a route after an answer that the question's choices do not contain.
+
+        Raises:
+            FlowError: There is one, and no `with_auto_answer` that could give the answer.
+        """
+        constraint = self._constraint
+        if self.auto_answer is not None or not isinstance(constraint, ChoicesStrat):
+            return
+        possible = {_key(choice) for choice in constraint.choices}
+        listed = ", ".join(map(repr, constraint.choices))
+        for answer in self.transitions:
+            if answer not in possible:
+                close = did_you_mean(similar_names(answer, constraint.choices))
+                raise FlowError(
+                    f"{self!r}.on({answer!r}, ...): its choices are {listed:.200}, so it never has "
+                    f"this answer{close}"
+                )
 
 
 def asking(

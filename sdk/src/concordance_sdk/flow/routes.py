@@ -1,7 +1,8 @@
 """Routes: where a flow goes after an answer."""
 
+import inspect
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Any, Generic, TypeAlias, TypeVar, cast
@@ -21,6 +22,37 @@ MAX_STEPS_AT_ONE = 1000
 MAX_QUESTIONS_PASSED = 10_000
 
 ToolCallback = Callable[[Actions, Any, Tokenizer], Action | None]
+
+
+#: Arguments of a tool's function.
+TOOL_ARGUMENTS = ("actions", "state", "tokenizer")
+
+
+def require_function(value: object, where: str, arguments: Sequence[str]) -> None:
+    """Reject a value that is no function, or one that cannot be called with these arguments.
+
+    Args:
+        value: The author's function.
+        where: What takes it, for the message.
+        arguments: The names of its arguments.
+
+    Raises:
+        FlowError: It cannot be called, or is async or a generator.
+    """
+    wanted = f"({', '.join(arguments)})"
+    if not callable(value):
+        raise FlowError(f"{where} takes a function of {wanted}, not {value!r:.60}")
+    if inspect.iscoroutinefunction(value) or inspect.isgeneratorfunction(value):
+        raise FlowError(f"{where} takes a plain function of {wanted}, not an async or a generator")
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):  # some functions in C
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as exc:
+        name = getattr(value, "__qualname__", repr(value)).rpartition("<locals>.")[2]
+        raise FlowError(f"{where} takes a function of {wanted}; {name} takes {signature}") from exc
 
 
 class FlowNode:
@@ -154,6 +186,9 @@ def route_tool(callback: ToolCallback) -> FlowRoute:
     Args:
         callback: Called with `(actions, state, tokenizer)`.
 
+    Raises:
+        FlowError: It is not a function of three arguments.
+
     Examples:
         >>> look_up = route_tool(lambda actions, state, tokenizer: actions.tool_calls(
         ...     {"name": "look_up", "arguments": {"city": state.answers["city"]}}
@@ -161,6 +196,7 @@ def route_tool(callback: ToolCallback) -> FlowRoute:
         >>> look_up.kind.name
         'TOOL'
     """
+    require_function(callback, "route_tool", TOOL_ARGUMENTS)
     return FlowRoute(RouteKind.TOOL, target=callback)
 
 
@@ -228,12 +264,14 @@ def errors_of(question: object) -> Generator[None]:
 
 
 def check_target(target: RouteTarget, where: str) -> None:
-    """Reject a target that stands for no route; what a function returns is checked later.
+    """Reject a target that stands for no route; the result of a function is checked later.
 
     Raises:
         FlowError: It stands for none.
     """
-    if not callable(target):
+    if callable(target):
+        require_function(target, where, ("state",))
+    else:
         _route(target, where)
 
 

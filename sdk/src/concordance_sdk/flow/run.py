@@ -222,6 +222,7 @@ class FlowRun(Generic[StateT]):
 
     def _ask(self, edit: PendingEdit) -> Action | None:
         assert self._question is not None
+        self._question.check_answers()
         self._asked = self._question.start(edit.tokenizer)
         return edit.write(self._asked.begin(edit.end).tokens)
 

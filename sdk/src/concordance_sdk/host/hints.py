@@ -78,7 +78,7 @@ def _attribute_hint(exc: AttributeError) -> str:
     if isinstance(obj, Event) and (others := _events_with(name)):
         return f"; it is a field of {others}: check `isinstance(event, ...)` first"
     close = close or [known for known in names if _words(name) & _words(known)]
-    return f"{did_you_mean(close) or ';'} {_listed(obj, names)}"
+    return did_you_mean(close, _listed(obj, names))
 
 
 def _events_with(name: str) -> str:
@@ -114,9 +114,9 @@ def _names_of(obj: object) -> list[str]:
 
 def _listed(obj: object, names: Iterable[str]) -> str:
     if isinstance(obj, Actions):
-        return f"The methods of `actions` are: {', '.join(names)}"
+        return f"the methods of `actions` are: {', '.join(names)}"
     name = "Logits" if all(hasattr(obj, own) for own in _names_of(Logits)) else type(obj).__name__
-    article = "An" if name[0] in "AEIOU" else "A"
+    article = "an" if name[0] in "AEIOU" else "a"
     return f"{article} {name} has: {', '.join(names)}"
 
 
@@ -178,7 +178,7 @@ def _argument_hint(call: str, given: str | None, frame: FrameType | None) -> str
     close = close or [name for name in parameters if given and _words(given) & _words(name)]
     if given == "temperature" and "token_temp" in parameters:
         close = ["token_temp"]
-    return f"{did_you_mean(close) or ';'} Its arguments are: {', '.join(parameters)}"
+    return did_you_mean(close, f"its arguments are: {', '.join(parameters)}")
 
 
 def _function_named(call: str, frame: FrameType | None) -> Callable[..., object] | None:

@@ -19,6 +19,7 @@ from concordance_sdk.flow.routes import RouteBudget, errors_of
 from concordance_sdk.flow.run import FlowRun, PendingEdit
 from concordance_sdk.per_request import PerRequest
 from concordance_sdk.self_prompt import EraseMode
+from concordance_shared import FlowError
 from msgspec.structs import force_setattr
 
 from concordance_inference.mods.compat.quote_mod_sdk.actions import ActionBuilder
@@ -136,6 +137,13 @@ class FlowQuestion(_AnyQuestion[Any], Generic[TState]):
     def __repr__(self) -> str:
         return f"FlowQuestion({self.name!r})"
 
+    def check_answers(self) -> None:
+        """Accept routes after any answer, as `quote_mod_sdk` does."""
+
+    def _require_function(self, function: object, method: str) -> None:
+        if not callable(function):
+            raise FlowError(f"{self!r}.{method} takes a function, not {function!r:.60}")
+
     def then(self, target: RouteTarget) -> Self:
         """Continue with a target after any answer without a matching `on`."""
         return cast(Self, super().then(target))
@@ -146,13 +154,13 @@ class FlowQuestion(_AnyQuestion[Any], Generic[TState]):
 
     def branch(self, resolver: Callable[[Any], RouteTarget]) -> Self:
         """Continue with the result of a function of the state, if there is no other route."""
-        self._require_function(resolver, "branch", "the state")
+        self._require_function(resolver, "branch")
         self.branch_resolvers.append(resolver)
         return self
 
     def with_auto_answer(self, function: Callable[[Any], str | None]) -> Self:
         """Skip the question if a function of the state returns its answer."""
-        self._require_function(function, "with_auto_answer", "the state")
+        self._require_function(function, "with_auto_answer")
         self.auto_answer_fn = function
         return self
 
