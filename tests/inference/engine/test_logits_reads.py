@@ -1,13 +1,17 @@
 """What mods read of logits while requests run in a batch."""
 
 import math
+import random
 
 import mlx.core as mx
 import numpy as np
 import pytest
+from concordance_inference.engine.caches import kv_buffers
 from concordance_inference.generation import SamplingParams
-from concordance_sdk import ForwardPass, InvalidActionError, mod
-from tiny import ask, fresh_logits, make_engine, model_named, run
+from concordance_sdk import Added, ForwardPass, InvalidActionError, mod
+from families import FAMILIES, model_named
+from meddling import meddler_of
+from tiny import ask, fresh_logits, make_engine, run, submit
 
 
 def log_softmax(logits):
@@ -76,3 +80,51 @@ def test_an_mlx_bias_with_nan_ends_its_own_request_only():
     assert isinstance(failed.error, InvalidActionError)
     assert "'broken'" in failed.error.message
     assert len(other.ids) == 5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("adjusts", [False, True])
+def test_kept_logits_are_read_later_as_they_were(family, adjusts, monkeypatch):
+    """In a batch whose rows force, backtrack, retire and join, with cache buffers that grow."""
+    monkeypatch.setattr(kv_buffers, "GROWTH", 16)
+    engine, dice = make_engine(model_named(family), max_rows=3), random.Random(7)
+    kept, num_read = [], 0
+
+    def keeper(number):
+        @mod(name="keeper", on=[ForwardPass, Added], max_backtrack=0)
+        def keeps(event, actions):
+            nonlocal num_read
+            if isinstance(event, ForwardPass):
+                (row,) = [r for r in engine.rows if r.request.request_id == event.request_id]
+                kept.append((tuple(row.state.token_ids), event.logits))
+                if adjusts:
+                    return actions.adjust_logits(ban=[number], bias=mx.full((257,), 1.0))
+            elif len(kept) > 20:
+                read(*kept[-20])
+                num_read += 1
+
+        return keeps
+
+    def read(prefix, logits):
+        expected = log_softmax(np.array(fresh_logits(model_named(family), prefix)))
+        top, logit = logits.top_k(1)[0]
+        assert logits.logprobs(range(257)) == pytest.approx(expected.tolist(), abs=2e-2)
+        assert logits[top] == logit == logits.to_numpy().max()
+
+    waiting = [
+        ask(
+            b"Prompt %d" % i,
+            keeper(i),
+            meddler_of(random.Random(i), lambda n: [dice.randrange(256) for _ in range(n)]),
+            max_tokens=dice.choice([5, 15, 30]),
+        )
+        for i in range(6)
+    ]
+    while waiting or engine.has_work:
+        if waiting and dice.random() < 0.3:
+            submit(engine, waiting.pop())
+        engine.step()
+
+    assert num_read > 20
+    for prefix, logits in kept[:: max(1, len(kept) // 40)]:
+        read(prefix, logits)

@@ -82,3 +82,19 @@ def test_logprob_is_read_while_its_event_is_handled():
     assert kept[1].logprob < 0
     with pytest.raises(ValueError, match="step 0 can be read only while the event is handled"):
         kept[0].logprob  # noqa: B018
+
+
+def test_kept_logits_are_read_later_as_they_were_also_after_a_backtrack():
+    kept, read = [], []
+
+    @mod(on=[ForwardPass, Added], max_backtrack=3)
+    def keeps(event, actions):
+        if isinstance(event, ForwardPass):
+            kept.append(event.logits)
+            return actions.adjust_logits(ban=b"x")
+        if event.step == 2 and not event.forced:
+            read.extend(logits.top_k(1)[0][0] for logits in kept)
+            return actions.backtrack(3, b"xyz")
+
+    assert play(keeps, script="abcd").text == "xyzd"
+    assert bytes(read) == b"abc"
