@@ -4,7 +4,14 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
-from concordance_inference.generation import Completed, Failed, TextDelta, TokensDelta
+from concordance_inference.generation import (
+    Completed,
+    Failed,
+    ReportsDelta,
+    Started,
+    TextDelta,
+    TokensDelta,
+)
 
 from naive.executor import Executor
 from naive.models import Oracle
@@ -100,8 +107,8 @@ class _Compared:
     def difference(self):
         """Describe the first difference; `None` if there is none."""
         if self.one.was_cancelled:
-            return self.events()
-        return self.events() or self.end() or self.logprobs() or self.stream()
+            return self.events() or self.reports()
+        return self.events() or self.end() or self.reports() or self.logprobs() or self.stream()
 
     def events(self):
         """Compare the events of mods; of a cancelled request, those before the end."""
@@ -202,6 +209,28 @@ class _Compared:
             return f"the error names {error.mod!r}, expected {expected.mod!r}"
         return None
 
+    def reports(self):
+        """Describe how the reports differ; of a cancelled request, those before the end."""
+        end, expected = self.one.end, self.expected.reports
+        ends_with = end.error.reports if isinstance(end, Failed) else end.reports
+        seen = [(report.mod, report.step, report.data) for report in ends_with]
+        if self.one.was_cancelled:
+            seen = [report for report in seen if report[2]["on"] != "Finished"]
+            expected = expected[: len(seen)]
+        if not self.is_stalled() and seen != expected:
+            return f"reports: {_short(seen)}, expected {_short(expected)}"
+        return self.streamed_reports(ends_with)
+
+    def streamed_reports(self, reports):
+        """Describe how the reports in a stream differ from those at its end."""
+        updates, end = self.one.updates, self.one.end
+        deltas = [update.reports for update in updates if isinstance(update, ReportsDelta)]
+        streamed = [report for delta in deltas for report in delta]
+        is_started = any(isinstance(update, Started) for update in updates)
+        has_stream = self.one.request.stream and (is_started or isinstance(end, Completed))
+        expected = list(reports) if has_stream else []
+        return None if streamed == expected else f"streamed the reports {_short(streamed)}"
+
     def logprobs(self):
         """Describe how log-probabilities differ."""
         end, num_top = self.one.end, self.one.request.top_logprobs
@@ -262,3 +291,7 @@ class _Compared:
             return f"showed tokens that read {text!r}, expected {self.expected.text!r}"
         forced = sum(forced for _, forced, _ in shown)
         return None if forced == end.forced_tokens else f"showed {forced} tokens as forced"
+
+
+def _short(reports):
+    return f"{reports!r:.400}"

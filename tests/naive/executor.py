@@ -8,9 +8,13 @@ import codecs
 
 import numpy as np
 
-from naive.legal import is_legal
+from naive.legal import is_legal, size_of
 from naive.outcome import Event, Fault, Outcome
 from naive.sampling import adjusted, log_softmax, penalized, sample
+
+#: Limits of the reports of one request: their number, and bytes of JSON.
+MAX_REPORTS = 10_000
+MAX_REPORT_BYTES = 262_144
 
 
 class Executor:
@@ -38,6 +42,7 @@ class Executor:
         self.draws = self.num_backtracked = self.stalled = self.released = 0
         self.visited = {()}  # completions after earlier decisions
         self.reason, self.tools, self.fault, self.margins = None, (), None, []
+        self.reports = []
         holds = [mod.max_backtrack for mod in mods if mod.on & {"ForwardPass", "Sampled", "Added"}]
         shows_early = request.stream and not request.retractions and None not in holds
         self.hold = max([0, *holds]) if shows_early else None
@@ -146,15 +151,35 @@ class Executor:
         return [mod for mod in self.mods if name in mod.on]
 
     def ask(self, mod, event):
-        """Return a mod's action; one that is not legal ends the request."""
+        """Record a mod's reports and return its other action, or end the request with an error."""
         action = mod.act(event)
-        if action[0] == "raise":
+        actions = action[1] if action[0] == "list" else [action]
+        if any(each[0] == "raise" for each in actions):
             raise refused(mod, event, "ModRaisedError")
+        others = [each for each in actions if each[0] not in ("report", "noop")]
+        if len(others) > 1:
+            raise refused(mod, event)
+        for each in actions:
+            if each[0] == "report":
+                self.report(mod, event, each)
+        action = others[0] if others else ["noop"]
         if not is_legal(event.name, action, self.world.vocab_size):
             raise refused(mod, event)
         return ("noop",) if action == ["force", []] else action
 
     # Actions
+
+    def report(self, mod, event, action):
+        """Record a report; one that is not legal, or exceeds a limit, ends the request."""
+        if not is_legal(event.name, action, self.world.vocab_size):
+            raise refused(mod, event)
+        if not action[1]:
+            return
+        entries = [*self.reports, (mod.name, event.step, action[1])]
+        num_bytes = sum(size_of(data) for _, _, data in entries)
+        if len(entries) > MAX_REPORTS or num_bytes > MAX_REPORT_BYTES:
+            raise refused(mod, event)
+        self.reports = entries
 
     def apply(self, mod, event, action):
         """Carry out an action; return the appended tokens."""
@@ -250,6 +275,7 @@ class Executor:
             reason=self.reason,
             fault=self.fault,
             tools=self.tools,
+            reports=self.reports,
             prompt_tokens=len(self.prompt),
             forced_tokens=sum(self.forced),
             backtracked_tokens=self.num_backtracked,

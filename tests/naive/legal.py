@@ -1,14 +1,16 @@
 """Which actions are legal, written from `docs/events-and-actions.md`."""
 
+import json
+
 import numpy as np
 
-_ENDS = {"output", "tools", "error", "noop", "raise"}
+_ENDS = {"output", "tools", "error", "noop", "raise", "report"}
 _ALLOWED = {
     "Prefilled": _ENDS | {"prefill"},
     "ForwardPass": _ENDS | {"logits", "force", "backtrack"},
     "Sampled": _ENDS | {"force", "backtrack"},
     "Added": _ENDS | {"force", "backtrack"},
-    "Finished": {"noop", "raise"},
+    "Finished": {"noop", "raise", "report"},
 }
 
 
@@ -17,6 +19,8 @@ def is_legal(event_name, action, vocab_size):
     kind, *values = action
     if kind not in _ALLOWED[event_name]:
         return False
+    if kind == "report":
+        return size_of(values[0]) is not None
     if kind == "logits":
         return _is_valid_change(values[0], vocab_size)
     if kind in ("force", "output", "prefill"):
@@ -24,6 +28,14 @@ def is_legal(event_name, action, vocab_size):
     if kind == "backtrack":
         return values[0] >= 0 and _are_ids(values[1] or (), vocab_size)
     return True
+
+
+def size_of(data):
+    """Return the size of a report's data in bytes of JSON; `None` if it is not JSON."""
+    try:
+        return len(json.dumps(data, allow_nan=False, separators=(",", ":")))
+    except (TypeError, ValueError):
+        return None
 
 
 def _is_valid_change(change, vocab_size):

@@ -38,6 +38,7 @@ class Outcome:
     reason: str
     fault: Fault | None
     tools: tuple = ()
+    reports: list = field(default_factory=list)  # (mod, step, data)
     prompt_tokens: int = 0
     forced_tokens: int = 0
     backtracked_tokens: int = 0

@@ -219,7 +219,12 @@ def _least(is_enough, most):
 
 
 def _longest(request):
-    actions = [rule.do for spec in _all_mods(request.mods) for rule in spec.rules]
+    actions = [
+        action
+        for spec in _all_mods(request.mods)
+        for rule in spec.rules
+        for action in (rule.do[1] if rule.do[0] == "list" else [rule.do])
+    ]
     prompts = [len(request.prompt), *(len(do[1]) for do in actions if do[0] == "prefill")]
     limit = len(request.prompt) if request.max_tokens is None else request.max_tokens
     outputs = [limit + 1, *(len(do[1]) for do in actions if do[0] == "output")]
@@ -290,6 +295,10 @@ def _action(actions, action, vocab_size):
     kind, *values = action
     if kind == "raise":
         raise RuntimeError("kaput")
+    if kind == "list":
+        return [_action(actions, each, vocab_size) for each in values[0]]
+    if kind == "report":
+        return actions.report(**values[0])
     if kind == "logits":
         return actions.adjust_logits(**_change(values[0], vocab_size))
     make = {

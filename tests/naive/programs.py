@@ -344,6 +344,18 @@ def _rule(dice, request, edges):
 
 
 def _action(dice, event, request, edges):
+    """Return an action, with reports beside it at times."""
+    action = _plain_action(dice, event, request, edges)
+    if action[0] == "raise" or dice.random() < 0.8:
+        return action
+    data = dice.choice([{}, {}, {}, {"values": [1, None, "é"]}, {"large": 120_000}])
+    report = ["report", data]
+    return dice.choice(
+        [report, ["list", [report, action]], ["list", [action, report, report]], ["list", [action]]]
+    )
+
+
+def _plain_action(dice, event, request, edges):
     """Return an action, mostly one that is legal at the event."""
     if dice.random() < 0.04:
         return _fault(dice)
@@ -418,5 +430,8 @@ def _fault(dice):
             ["prefill", [], 0],
             ["prefill", [7, 8, 9], 2],
             ["output", [3, -1]],
+            ["report!", {}],
+            ["list", [["report", {}], ["force", [1]], ["force", [2]]]],
+            ["list", [["report", {}], ["force", [99999]]]],
         ]
     )

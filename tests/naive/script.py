@@ -67,6 +67,12 @@ def length_at(event):
 def resolved(action, event, vocab_size):
     """Return an action of a program with the values that depend on the event."""
     kind, *values = action
+    if kind == "list":
+        return ["list", [resolved(each, event, vocab_size) for each in values[0]]]
+    if kind in ("report", "report!"):
+        data = {**values[0], "on": event.name, "length": length_at(event)}
+        data |= {"large": "x" * data["large"]} if "large" in data else {}
+        return ["report", data | ({"bad": {1}} if kind == "report!" else {})]
     if kind == "backtrack":
         return ["backtrack", min(values[0], length_at(event)), values[1]]
     if kind == "backtrack!":

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from naive.compare import check
 from naive.models import MODELS
-from naive.programs import EOS, from_json, random_program
+from naive.programs import EOS, EVENTS, from_json, random_program
 
 few = settings(
     max_examples=40,
@@ -200,3 +200,30 @@ REGRESSIONS = {
 @pytest.mark.parametrize("name", REGRESSIONS)
 def test_a_fixed_bug_stays_fixed(name):
     assert_same(from_json(REGRESSIONS[name]))
+
+
+def reporting(do):
+    """A mod that reports at every event, and acts beside a report at `Added` of the third token."""
+    always = [{"on": on, "when": ["always"], "do": ["report", {}], "times": None} for on in EVENTS]
+    beside = {"on": "Added", "when": ["length", 3], "do": ["list", [["report", {}], do]]}
+    return {"on": list(EVENTS), "rules": [beside, *always], "max_backtrack": 4}
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        ["noop"],
+        ["backtrack", 2, [40, 41]],
+        ["output", [5, 6]],
+        ["error", "no"],
+        ["force", [99999]],
+        ["report!", {}],
+        ["report", {"large": 300_000}],
+    ],
+    ids=lambda do: do[0],
+)
+def test_reports_equal_those_of_the_naive_executor_in_batches_streams_and_when_cancelled(do):
+    request = {"prompt": [1, 2], "max_tokens": 6, "mods": [reporting(do), reporting(["noop"])]}
+    ways = [{}, {"stream": True}, {"stream": True, "show_tokens": True}, {"cancel": 3}, {"at": 2}]
+
+    assert_same(from_json({"model": "llama", "requests": [{**request, **way} for way in ways]}))
