@@ -263,8 +263,8 @@ def test_adding_an_action_touches_the_listed_files_only(copy):
     copy.import_name(legality, "Truncate", after="ToolCalls")
     copy.replace(
         legality,
-        "    Added: _ENDINGS | {Noop, ForceTokens, Backtrack},",
-        "    Added: _ENDINGS | {Noop, ForceTokens, Backtrack, Truncate},",
+        "    Added: _ALWAYS | _ENDINGS | {ForceTokens, Backtrack},",
+        "    Added: _ALWAYS | _ENDINGS | {ForceTokens, Backtrack, Truncate},",
     )
     copy.before_line(
         legality,
@@ -365,7 +365,7 @@ def test_adding_a_command_touches_the_listed_files_only(copy):
     cli = "inference/src/concordance_inference/cli"
     copy.add(f"{cli}/hello.py", COMMAND)
     copy.before_line(f"{cli}/options.py", "def takes(", COMMAND_OPTIONS)
-    copy.before_line(f"{cli}/main.py", "    NewMod,", "    Hello,\n")
+    copy.before_line(f"{cli}/main.py", "    ListMods,", "    Hello,\n")
     copy.before_line(f"{cli}/main.py", '@mods_app.command("new")', COMMAND_ENTRY)
     copy.add("tests/inference/cli/test_hello.py", COMMAND_TEST)
     copy.before_line(
