@@ -421,6 +421,33 @@ def test_mods_by_the_model_and_by_the_list(serve):
     assert request.mods[2].parameters["replacement"] == "b"
 
 
+def test_mods_without_parameters_may_be_named_by_text(serve):
+    engine = FakeEngine()
+
+    post(serve(engine), mods=["greeting", {"name": "stop_after_sentences"}])
+
+    (request,) = engine.requests
+    assert [call.name for call in request.mods] == ["greeting", "stop_after_sentences"]
+
+
+@pytest.mark.parametrize(
+    ("mods", "message"),
+    [
+        ("greeting", 'write mods as ["name"], or with parameters as [{"name": "name", "params":'),
+        ({"name": "greeting"}, 'write mods as ["name"]'),
+        ([["greeting"]], 'write mods as ["name"]'),
+        ([{"name": "greeting", "parameters": {}}], "unknown field `parameters`; write mods as"),
+        ([{"greeting": {}}], "write mods as"),
+        (["greting"], "there is no mod 'greting'; did you mean 'greeting'? Known: "),
+    ],
+)
+def test_mods_of_another_shape_say_how_to_write_them(client, mods, message):
+    error = post(client, mods=mods).json()["error"]
+
+    assert message in error["message"]
+    assert error["param"].startswith("mods")
+
+
 def test_mods_see_tools_and_formats(serve):
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     schemas = submitted(
@@ -481,7 +508,7 @@ def test_unknown_fields_and_harmless_values_are_ignored(serve):
         ({"stop": ["x"] * 17}, "stop"),
         ({"stream": "yes"}, "stream"),
         ({"mods": [{"params": {}}]}, "mods[0].name"),
-        ({"mods": ["greeting"]}, "mods[0]"),
+        ({"mods": [3]}, "mods[0]"),
         ({"mods": [{"name": "replace"}]}, "mods[0].params"),
         ({"mods": [{"name": "greeting", "required": False}]}, "mods[0]"),
         ({"n": 2}, "n"),

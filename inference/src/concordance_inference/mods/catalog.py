@@ -12,6 +12,7 @@ from concordance_sdk import ModPayload
 from concordance_sdk.host import ModDefinition, registry
 from concordance_sdk.parameters import parse_parameters
 from concordance_shared import ConcordanceError, ConflictError, ModLoadError, UnknownModError
+from concordance_shared.suggestions import did_you_mean, similar_names
 
 from concordance_inference.generation import ModCall
 from concordance_inference.mods.description import description_of
@@ -151,8 +152,11 @@ class ModCatalog:
                     return watched.entries[name]
             entry = self._installed.get(name) or self._uploaded.get(name)
         if entry is None:
-            known = ", ".join(entry.name for entry in self.entries()) or "none"
-            raise UnknownModError(f"there is no mod {name!r:.80}; known: {known}", param=param)
+            known = [entry.name for entry in self.entries()]
+            listed = did_you_mean(
+                similar_names(name[:80], known), f"known: {', '.join(known) or 'none'}"
+            )
+            raise UnknownModError(f"there is no mod {name!r:.80}{listed}", param=param)
         return entry
 
     def resolve(self, named: Sequence[NamedMod], *, strict: bool = True) -> tuple[ModCall, ...]:

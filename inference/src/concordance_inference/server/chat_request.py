@@ -52,12 +52,25 @@ def chat_request(raw: bytes, context: ServerContext) -> ChatRequest:
     Raises:
         ConcordanceError: A field is wrong, or names a model or mod that is not there.
     """
-    body = decode_body(check_fields(raw), ChatCompletionRequest)
+    body = _decoded(check_fields(raw))
     messages = tuple(
         _checked(decode_message(message, f"messages[{i}]"), f"messages[{i}]")
         for i, message in enumerate(body.messages)
     )
     return ChatRequest(body=body, generation=_generation(body, messages, context))
+
+
+def _decoded(raw: bytes) -> ChatCompletionRequest:
+    try:
+        return decode_body(raw, ChatCompletionRequest)
+    except InvalidRequestError as exc:
+        if not (exc.param or "").startswith("mods") or ".params" in (exc.param or ""):
+            raise
+        raise InvalidRequestError(
+            f'{exc.message}; write mods as ["name"], or with parameters as '
+            '[{"name": "name", "params": {"parameter": 1}}]',
+            param=exc.param,
+        ) from exc
 
 
 def _generation(
@@ -120,7 +133,9 @@ def _check_arguments(arguments: str, at: str) -> None:
 def _named_mods(body: ChatCompletionRequest, served: str) -> list[NamedMod]:
     """The mods in `model`, then those in `mods`."""
     chosen = [
-        NamedMod(name=choice.name, params=choice.params or {}, where=f"mods[{i}]")
+        NamedMod(name=choice, where=f"mods[{i}]")
+        if isinstance(choice, str)
+        else NamedMod(name=choice.name, params=choice.params or {}, where=f"mods[{i}]")
         for i, choice in enumerate(body.mods or ())
     ]
     named = [*parse_model(body.model, served), *chosen]

@@ -12,11 +12,13 @@ import msgspec
 from concordance_shared import InvalidRequestError
 
 from concordance_inference.server.body import decode_body
+from concordance_inference.server.near_misses import is_small, refuse_near_misses
 from concordance_inference.server.schemas import (
     MAX_MESSAGES,
     MAX_PARTS,
     ChatCompletionRequest,
     ChatMessage,
+    StreamOptions,
 )
 from concordance_inference.server.unsupported import FIELDS, MESSAGE_FIELDS, refuse_unsupported
 
@@ -47,12 +49,10 @@ _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _DELTA = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 _ABSENT = msgspec.Raw(b"")
+_FIELDS = ChatCompletionRequest.__struct_fields__
 _Envelope = msgspec.defstruct(
     "_Envelope",
-    [
-        (name, msgspec.Raw, _ABSENT)
-        for name in dict.fromkeys((*ChatCompletionRequest.__struct_fields__, *FIELDS))
-    ],
+    [(name, msgspec.Raw, _ABSENT) for name in dict.fromkeys((*_FIELDS, *FIELDS))],
 )
 
 
@@ -76,7 +76,7 @@ _Parts = _array_of_more_than(MAX_PARTS)
 
 
 def check_fields(raw: bytes) -> bytes:
-    """Refuse fields that are too large or not supported.
+    """Refuse fields that are too large, not supported, or probably mistyped.
 
     Returns:
         The body with each known field once and no others: of a repeated field, only the last one
@@ -87,6 +87,8 @@ def check_fields(raw: bytes) -> bytes:
     """
     given = _given(decode_body(raw, _Envelope))
     refuse_unsupported(given, FIELDS)
+    if is_small(raw, given.values()):
+        refuse_near_misses(raw, _Envelope.__struct_fields__, _FIELDS)
     for name, value in given.items():
         if name in FIELDS:
             continue
@@ -95,6 +97,9 @@ def check_fields(raw: bytes) -> bytes:
             check_depth(name, value)
     if "messages" in given:
         _check_count(given["messages"], "messages", _Messages, MAX_MESSAGES)
+    if "stream_options" in given:
+        options = StreamOptions.__struct_fields__
+        refuse_near_misses(given["stream_options"], options, options, at="stream_options.")
     return _known(given, FIELDS)
 
 

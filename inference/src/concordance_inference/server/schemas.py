@@ -1,8 +1,9 @@
 """The bodies of requests: OpenAI's fields and our own.
 
 The type of a field is its validation and documentation. Unknown fields are ignored, since clients
-send extras; a known field that changes the output and is not implemented is refused by its name
-(`unsupported`). `null` is the default of every field except `model` and `messages`.
+send extras, unless they are probably mistyped (`near_misses`); a known field that changes the
+output and is not implemented is refused by its name (`unsupported`). `null` is the default of every
+field except `model` and `messages`.
 """
 
 from typing import Annotated, Any, Literal
@@ -36,6 +37,7 @@ MAX_MODS = 16
 Count = Annotated[int, Meta(ge=1, le=2**53)]
 StopString = Annotated[str, Meta(max_length=1024)]
 StopStrings = Annotated[list[StopString], Meta(max_length=16)]
+ModName = Annotated[str, Meta(max_length=128)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
 
 
@@ -49,7 +51,7 @@ class StreamOptions(Struct, kw_only=True):
 class ModChoice(Struct, kw_only=True, forbid_unknown_fields=True):
     """A mod of the request, and its parameters."""
 
-    name: Annotated[str, Meta(max_length=128)]
+    name: ModName
     params: dict[str, Any] | None = None
 
 
@@ -131,7 +133,7 @@ class ChatCompletionRequest(Struct, kw_only=True):
 
     model: Annotated[str, Meta(max_length=2048)]
     messages: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_MESSAGES)]
-    mods: Annotated[list[ModChoice], Meta(max_length=MAX_MODS)] | None = None
+    mods: Annotated[list[ModChoice | ModName], Meta(max_length=MAX_MODS)] | None = None
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
