@@ -230,3 +230,47 @@ def test_a_failing_mod_has_its_traceback_in_the_verbose_log_with_its_request(fol
     assert "raise ValueError('kaput')" in server.printed
     assert f"{error['request_id']} error with bad: " in server.printed
     assert "stop with greeting: " in server.printed or "length with greeting: " in server.printed
+
+
+PRINTS = """
+import logging, sys
+from concordance_sdk import mod
+
+@mod
+class Prints:
+    def __init__(self):
+        print("from init")
+
+    def prepare(self, tokenizer):
+        logging.getLogger("mine").warning("from %s", "prepare")
+
+    def added(self, event, actions):
+        if event.step == 0:
+            print("from added", "in two", sep="\\n")
+            print("to standard error", file=sys.stderr)
+"""
+
+
+def test_what_a_mod_prints_and_logs_is_in_the_log_with_its_request(folder, tmp_path):
+    (tmp_path / "prints.py").write_text(PRINTS)
+    server = Server("--model", folder, "--mods", tmp_path)
+    completion = ask(server, "prints")
+    server.stop()
+
+    request_id = completion.id.removeprefix("chatcmpl-")
+    lines = ("from init", "from added", "in two", "to standard error")
+    for line in lines:
+        assert f"INFO concordance.mods.prints: {request_id}: {line}\n" in server.printed
+    assert f"WARNING concordance.mods.prints: {request_id}: from prepare\n" in server.printed
+
+
+def test_generate_prints_the_lines_of_mods_on_standard_error(run, folder, tmp_path):
+    (tmp_path / "prints.py").write_text(PRINTS)
+    command = ["generate", "hi", "--model", folder, "--max-tokens", "4"]
+    plain = run(*command)
+    for options in ([], ["--tokens"]):
+        printed = run(*command, "--mods", tmp_path, "--mod", "prints", *options)
+
+        assert printed.stdout.strip() == plain.stdout.strip()
+        assert "[prints] from init\n" in printed.stderr
+        assert "[prints] from added\n[prints] in two\n" in printed.stderr

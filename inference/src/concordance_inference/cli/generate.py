@@ -85,11 +85,22 @@ def _show_tokens(updates: Iterable[Update]) -> None:
     from rich.live import Live
 
     from concordance_inference.cli.transcript import transcript
+    from concordance_inference.mods.mod_output import captured_output
     from concordance_inference.trace import TokenTrace
 
     trace = TokenTrace()
-    with Live(console=Console(highlight=False), auto_refresh=False) as live:
+    printed: list[str] = []  # by mods, which would break the display
+    with (
+        captured_output(lambda scope, line: printed.append(f"[{scope.mod}] {line}")),
+        Live(
+            console=Console(highlight=False),
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as live,
+    ):
         for update in updates:
             if isinstance(update, TokensDelta):
                 trace.apply(update)
                 live.update(transcript(trace), refresh=True)
+    print("".join(f"{line}\n" for line in printed), end="", file=sys.stderr)

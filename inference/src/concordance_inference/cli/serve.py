@@ -15,8 +15,10 @@ from rich.console import Console
 
 from concordance_inference.cli.last_resort import exit_later, exit_now
 from concordance_inference.cli.options import Serve
+from concordance_inference.cli.server_log import set_up_log
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.mods.mod_output import captured_output, log_line
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +30,10 @@ def run(options: Serve) -> None:
     """Load the model, listen, and serve until a signal."""
     _exit_on_interrupt()
     console = Console(stderr=True, highlight=False)
-    logging.basicConfig(
-        level=logging.INFO if options.verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("concordance_inference.models.blas").setLevel(logging.INFO)
+    set_up_log(is_verbose=options.verbose)
     _refuse_public(options.host)
     catalog = ModCatalog(options.mods)
-    with _bind(options.host, options.port) as listener:
+    with _bind(options.host, options.port) as listener, captured_output(log_line):
         preload_blas()
         _serve(console, listener, catalog, options)
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from concordance_shared import InvalidRequestError
 
@@ -14,6 +14,7 @@ from concordance_inference.cli.options import ModelArgs
 from concordance_inference.generation import ModCall
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.mods.catalog import ModCatalog, NamedMod
+from concordance_inference.mods.mod_output import Sink, captured_output
 
 if TYPE_CHECKING:
     from concordance_inference.runtime import Runtime
@@ -47,11 +48,17 @@ def running(
             options.model, catalog, options=options.model_options, progress=progress
         ).start()
     try:
-        yield runtime, calls
+        with captured_output(_print_line(sys.stderr)):
+            yield runtime, calls
     finally:
         runtime.stop()
         if runtime.engine.is_abandoned:
             exit_now("a handler of a mod does not return")
+
+
+def _print_line(stream: TextIO) -> Sink:
+    """Print lines of mods with their names, apart from the completion on standard output."""
+    return lambda scope, line: print(f"[{scope.mod}] {line}", file=stream, flush=True)
 
 
 @contextmanager

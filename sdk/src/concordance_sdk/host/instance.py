@@ -29,6 +29,7 @@ from concordance_sdk.definition import (
 )
 from concordance_sdk.follower import Follower
 from concordance_sdk.host.handler_errors import lost_report, not_returned, raised
+from concordance_sdk.host.mod_scope import ModScope, set_current_mod
 from concordance_sdk.host.part_instance import PartInstance
 from concordance_sdk.request_context import RequestContext, set_current_request
 from concordance_sdk.tokenizer import Tokenizer
@@ -115,7 +116,7 @@ class InProcessMod:
         self._definition = definition
         self._tokenizer = tokenizer
         self._actions = Actions(tokenizer)
-        self._context = _context_of(self.request)
+        self._context = _context_of(self.name, self.request)
         self._target = target = self._construct(parameters) if definition.is_class else None
         self._handlers = {
             event: self._bound(handler, target) for event, handler in definition.handlers.items()
@@ -286,10 +287,11 @@ class InProcessMod:
             raise raised(self.name, CONTAINER, 0, exc) from exc
 
 
-def _context_of(request: RequestContext) -> Context:
-    """The `contextvars.Context` of a mod's code, in which `request` is the current one."""
+def _context_of(name: str, request: RequestContext) -> Context:
+    """The `contextvars.Context` of a mod's code, in which mod and request are the current ones."""
     context = copy_context()
     context.run(set_current_request, request)
+    context.run(set_current_mod, ModScope(name, request.request_id))
     return context
 
 
