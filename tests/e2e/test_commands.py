@@ -155,6 +155,36 @@ def test_chat_keeps_the_conversation_until_it_is_left(run, folder, tmp_path):
     assert done.returncode == 0
 
 
+REPORTER = """
+from concordance_sdk import Finished, mod
+@mod(on=[Finished])
+def reporter(event, actions):
+    return [actions.report(length=event.step), actions.report(reason=event.finish_reason)]
+"""
+
+
+def test_generate_prints_reports_on_standard_error(run, folder, tmp_path):
+    (tmp_path / "reporter.py").write_text(REPORTER)
+    options = ("--model", folder, "--mods", tmp_path, "--mod", "reporter", "--max-tokens", 1)
+    for shown in ((), ("--tokens",)):
+        done = run("generate", "hi", *options, *shown)
+
+        lines = done.stderr.splitlines()[-2:]
+        assert lines == [
+            'reported 1 reporter {"length":1}',
+            'reported 1 reporter {"reason":"length"}',
+        ]
+        assert "reporter" not in done.stdout
+
+
+def test_chat_prints_reports_after_each_reply(run, folder, tmp_path):
+    (tmp_path / "reporter.py").write_text(REPORTER)
+    options = ("--model", folder, "--mods", tmp_path, "--mod", "reporter", "--max-tokens", 1)
+    done = run("chat", *options, typed="one\ntwo\n")
+
+    assert done.stdout.count('reported 1 reporter {"length":1}') == 2
+
+
 @pytest.mark.model
 def test_demo_shows_four_mods(run):
     done = run("demo", "--max-tokens", "16")

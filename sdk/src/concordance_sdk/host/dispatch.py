@@ -210,7 +210,7 @@ class ModDispatch:
     def _ask(self, mod: ModInstance, event: Event) -> AnyAction:
         """Call a mod, record its reports, validate its action. No other method calls mods."""
         returned = mod.ask(event)
-        if returned is None:
+        if returned is None or type(returned) is Noop:
             return _NOOP
         if type(returned) in _MAY_REPORT:
             returned = self._take_reports(mod, event, returned)
