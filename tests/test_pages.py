@@ -25,9 +25,8 @@ Examples:
 
 def test_lines_of_an_example_count_no_blank_line_comment_or_docstring(tmp_path):
     path = tmp_path / "mod.py"
-    path.write_text(
-        '"""Doc.\n\nMore."""\n\n# why\n\ndef f():\n    """Doc."""\n    return """\nx"""\n'
-    )
+    mod = '"""Doc.\n\nMore."""\n\n# why\n\ndef f():\n    """Doc."""\n    return """\nx"""\n'
+    path.write_text(f'{mod}\nif __name__ == "__main__":\n    print(f())\n')
 
     assert num_lines(path) == 3
 
