@@ -92,6 +92,26 @@ def test_a_failing_mod_in_a_stream_is_an_error_event(tiny_server):
         list(stream)
 
 
+REPORTER = """
+from concordance_sdk import Finished, mod
+
+@mod(on=[Finished])
+def reporter(event, actions):
+    return actions.report(length=event.step)
+"""
+
+
+def test_the_official_client_gets_reports_whole_and_in_a_stream(tiny_server):
+    upload(tiny_server, "reporter", REPORTER, "reporter")
+    report = {"mod": "reporter", "step": 3, "data": {"length": 3}}
+    whole = ask(tiny_server, "reporter", max_tokens=3)
+    *_, about, end = ask(tiny_server, "reporter", max_tokens=3, stream=True)
+
+    assert whole.concordance["reports"] == [report]
+    assert about.concordance == {"reports": [report]}
+    assert end.choices[0].finish_reason == "length"
+
+
 def test_two_hundred_concurrent_requests_have_the_same_completion(tiny_server):
     expected = text(ask(tiny_server))
     with concurrent.futures.ThreadPoolExecutor(200) as pool:

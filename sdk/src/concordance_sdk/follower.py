@@ -11,7 +11,7 @@ The host forwards events to the parts of a class mod. `Constrained`, `SelfPrompt
 
 from typing import Protocol, runtime_checkable
 
-from concordance_shared import Action, Added, Event, Finished, ForwardPass, Prefilled, Sampled
+from concordance_shared import Added, Event, Finished, ForwardPass, Prefilled, Returned, Sampled
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.tokenizer import Tokenizer
@@ -57,21 +57,19 @@ class Follower(Protocol):
     def prepare(self, tokenizer: Tokenizer) -> None:
         """Do slow work, such as compiling, before the request is scheduled."""
 
-    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> Returned:
         """Follow the prompt."""
 
-    def forward_pass(
-        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
-    ) -> Action | None:
+    def forward_pass(self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer) -> Returned:
         """Act before a position is sampled."""
 
-    def sampled(self, event: Sampled, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+    def sampled(self, event: Sampled, actions: Actions, tokenizer: Tokenizer) -> Returned:
         """Act on a sampled token before it is appended."""
 
-    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Returned:
         """Follow appended tokens."""
 
-    def finished(self, event: Finished, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+    def finished(self, event: Finished, actions: Actions, tokenizer: Tokenizer) -> Returned:
         """Follow the end of the request."""
 
 

@@ -16,6 +16,7 @@ from concordance_shared.actions import (
     ForceTokens,
     Noop,
     Report,
+    Returned,
     ToolCalls,
 )
 from concordance_shared.conversation import (
@@ -130,6 +131,7 @@ __all__ = [
     "Report",
     "RequestError",
     "ResponseFormat",
+    "Returned",
     "Sampled",
     "SchemaError",
     "Schemas",

@@ -273,3 +273,6 @@ ACTIONS: tuple[type[Action], ...] = (
     EmitError,
 )
 """The classes of all actions."""
+
+Returned = Action | Sequence[Action] | None
+"""What a handler may return, as a type: an action, reports and at most one action, or nothing."""

@@ -9,6 +9,7 @@ from concordance_sdk import (
     AdjustedPrefill,
     Backtrack,
     Finished,
+    FinishReason,
     ForceOutput,
     ForceTokens,
     ForwardPass,
@@ -21,6 +22,8 @@ from concordance_sdk import (
     ToolCalls,
     mod,
 )
+from concordance_sdk.constraints import ChoicesStrat
+from concordance_sdk.flow import FlowEngine, FlowQuestion, route_tool
 from concordance_sdk.testing import play
 from concordance_shared import EVENTS, MAX_REPORT_BYTES, MAX_REPORTS, EmittedError, ModRaisedError
 
@@ -259,3 +262,20 @@ def test_log_shows_reports_where_they_were_made():
         "finished 2 stop",
         'reported 2 probe {"at":"Finished"}',
     )
+
+
+def test_function_of_a_flows_tool_route_may_report_beside_its_call():
+    def look_up(actions, state, tokenizer):
+        return [actions.report(answer=state.answers["Which?"]), actions.tool_calls({"name": "f"})]
+
+    question = FlowQuestion("Which?", prompt="Which? ", constraint=ChoicesStrat(["a"]))
+    question.then(route_tool(look_up))
+
+    @mod
+    class Router:
+        def parts(self):
+            return [FlowEngine(entry_question=question)]
+
+    played = play(Router, says="")
+    assert data_of(played) == [{"answer": "a"}]
+    assert played.finish_reason is FinishReason.TOOL_CALLS

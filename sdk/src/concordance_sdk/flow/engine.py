@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, cast
 
-from concordance_shared import Action, Added, Event, Finished, FlowError, ForwardPass
+from concordance_shared import Added, Event, Finished, FlowError, ForwardPass, Returned
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.flow.definition import FlowDefinition, questions_from
@@ -91,9 +91,7 @@ class FlowEngine(Follower, Generic[StateT]):
         definitions = {id(flow): flow for flow in self._flow_of.values()}
         return [q for node in (self._entry, *definitions.values()) for q in questions_from(node)]
 
-    def forward_pass(
-        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
-    ) -> Action | None:
+    def forward_pass(self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer) -> Returned:
         """Ask the next question, or mask the logits of the answer.
 
         Raises:
@@ -102,7 +100,7 @@ class FlowEngine(Follower, Generic[StateT]):
         """
         return self._runs[event.request_id].forward_pass(event, actions, tokenizer)
 
-    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Returned:
         """Follow the answer, and ask the next question once it has ended.
 
         Raises:
@@ -111,7 +109,7 @@ class FlowEngine(Follower, Generic[StateT]):
         """
         return self._runs[event.request_id].added(event, actions, tokenizer)
 
-    def handle_event(self, event: Event, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+    def handle_event(self, event: Event, actions: Actions, tokenizer: Tokenizer) -> Returned:
         """Handle any event of a request, for function mods.
 
         Raises:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-from concordance_shared import Action, FlowError
+from concordance_shared import FlowError, Returned
 from msgspec import Struct
 
 from concordance_sdk.action_builder import Actions
@@ -21,7 +21,7 @@ MAX_STEPS_AT_ONE = 1000
 #: Questions with known answers that a route may pass: functions could make new ones for ever.
 MAX_QUESTIONS_PASSED = 10_000
 
-ToolCallback = Callable[[Actions, Any, Tokenizer], Action | None]
+ToolCallback = Callable[[Actions, Any, Tokenizer], Returned]
 
 
 #: Arguments of a tool's function.

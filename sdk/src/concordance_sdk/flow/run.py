@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, assert_never
 
-from concordance_shared import Action, Added, FlowError, ForwardPass
+from concordance_shared import Action, Added, FlowError, ForwardPass, Returned
 from msgspec import Struct
 
 from concordance_sdk.action_builder import Actions, end_token_id
@@ -137,9 +137,7 @@ class FlowRun(Generic[StateT]):
             return self._asked.is_writing(step)
         return self._pending is not None and self._question is not None
 
-    def forward_pass(
-        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
-    ) -> Action | None:
+    def forward_pass(self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer) -> Returned:
         """Ask the next question, or mask the logits of the answer."""
         if not self.is_writing(event.step) and not self._may_begin(event):
             return None
@@ -153,7 +151,7 @@ class FlowRun(Generic[StateT]):
             return self._answered(edit)
         return edit.edit.action(actions) if edit.edit else self._asked.masked(actions)
 
-    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Returned:
         """Follow the answer, and ask the next question once it has ended."""
         edit = PendingEdit(event.step + len(event.added_tokens), actions, tokenizer)
         if self._asked is None:
@@ -168,12 +166,12 @@ class FlowRun(Generic[StateT]):
     def _may_begin(self, event: ForwardPass) -> bool:
         return may_write(event.step, by=self)
 
-    def _follow_pending(self, edit: PendingEdit) -> Action | None:
+    def _follow_pending(self, edit: PendingEdit) -> Returned:
         route, self._pending = self._pending, None
         assert route is not None
         return self._perform(route, edit, RouteBudget(self.state))
 
-    def _answered(self, edit: PendingEdit) -> Action | None:
+    def _answered(self, edit: PendingEdit) -> Returned:
         """Keep the answer of the question being asked, and follow its route."""
         question, asked = self._question, self._asked
         assert question is not None
@@ -201,7 +199,7 @@ class FlowRun(Generic[StateT]):
 
     def _perform(
         self, route: FlowRoute, edit: PendingEdit, budget: RouteBudget[StateT]
-    ) -> Action | None:
+    ) -> Returned:
         """Follow a route past the questions whose answers are known, and act on its end."""
         route = self._past_known_answers(route, budget)
         match route.kind:
@@ -229,7 +227,7 @@ class FlowRun(Generic[StateT]):
     def _say(self, text: str, edit: PendingEdit) -> Action | None:
         return edit.write([*edit.tokenizer.encode(text), end_token_id(edit.tokenizer)])
 
-    def _call(self, route: FlowRoute, edit: PendingEdit) -> Action | None:
+    def _call(self, route: FlowRoute, edit: PendingEdit) -> Returned:
         """Call a tool's function; at the next event, if something has to be erased first."""
         if edit.edit:
             self._pending = route
