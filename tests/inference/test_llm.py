@@ -459,6 +459,7 @@ def test_the_package_has_no_other_names():
         ({"mods": "greeting"}, "give a list of mods"),
         ({"mods": Begin}, "give a list of mods"),
         ({"mods": [use]}, "use"),
+        ({"tools": [{"function": {"name": "\ud800"}}], "mods": ["greeting"]}, "tools: character 0"),
         ({"tools": [{"function": {"name": "f"}}]}, "tool"),
         ({"response_format": {"type": "json_object"}}, "response_format is enforced by mods"),
         ({"chat_template_kwargs": {"think": True}}, "reads no variable of this name"),
@@ -489,6 +490,11 @@ def test_an_unknown_mod_is_refused_by_its_name(llm):
         ("a\ud800", r"prompt: character 1 is '\\ud800', half of a surrogate pair"),
         ([{"role": "\ud800", "content": ""}], r"prompts\[0\] has half of a surrogate pair"),
         ([{"role": "user", "content": "\udfff"}], r"messages\[0\].content: character 0 is"),
+        (
+            [{"role": "assistant", "content": "a", "reasoning_content": "\udfff"}],
+            r"messages\[0\].reasoning_content: character 0 is",
+        ),
+        ([{"role": "user", "content": "a", "name": "\udfff"}], r"messages\[0\].name: character 0"),
         ([USER, "Hello"], r"prompts\[1\]: expected `object`, got `str`"),
     ],
 )

@@ -1,6 +1,8 @@
 """Parameters of class mods: annotated attributes, and the values that requests give for them."""
 
 import pytest
+from concordance_sdk import use
+from concordance_sdk.builtin import Avoid, Replace
 from concordance_sdk.parameters import parameters_of, parse_parameters
 from concordance_shared import InvalidRequestError
 
@@ -46,3 +48,18 @@ def test_default_lists_are_copied_for_each_request():
     first["words"].append("red")
 
     assert second["words"] == []
+
+
+@pytest.mark.parametrize(
+    "values", [{"find": "a\ud800", "replacement": ""}, {"find": "a", "replacement": "\udc00"}]
+)
+def test_a_parameter_with_half_of_a_surrogate_pair_is_rejected_by_its_name(values):
+    name = "find" if "\ud800" in values["find"] else "replacement"
+
+    with pytest.raises(InvalidRequestError, match=f"mod 'replace': `{name}`: .* half of a"):
+        use(Replace, **values)
+
+
+def test_a_list_parameter_with_half_of_a_surrogate_pair_is_rejected():
+    with pytest.raises(InvalidRequestError, match="mod 'avoid': `words`"):
+        use(Avoid, words=["ok", "\ud83d"])

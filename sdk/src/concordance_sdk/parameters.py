@@ -9,6 +9,7 @@ from typing import Any, ClassVar, get_origin
 import msgspec
 from concordance_shared import InvalidRequestError, ModDefinitionError
 from concordance_shared.suggestions import did_you_mean, similar_names
+from concordance_shared.surrogates import surrogate_fault
 from msgspec import inspect
 
 _UNKNOWN = re.compile("unknown field `(?P<name>[^`]*)`")
@@ -105,6 +106,9 @@ def parse_parameters(
         raise InvalidRequestError(
             f"mod {name!r}: {_lower_first(str(exc))}{did_you_mean(close, listed)}", param=param
         ) from exc
+    for key, value in values.items():
+        if fault := surrogate_fault(value):
+            raise InvalidRequestError(f"mod {name!r}: `{key}`: {fault}", param=param)
     return {key: getattr(converted, key) for key in known}
 
 

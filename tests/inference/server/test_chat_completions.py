@@ -602,3 +602,28 @@ def test_an_unexpected_exception_is_500_without_its_message(serve):
     assert response.status_code == 500
     assert "secret" not in response.text
     assert response.json()["error"]["type"] == "server_error"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [{"role": "user", "content": "a\ud800"}]},
+        {"messages": [{"role": "assistant", "content": "b", "reasoning_content": "\udc00"}]},
+        {"mods": [{"name": "replace", "params": {"find": "\U0001f600\ud83d", "replacement": ""}}]},
+    ],
+)
+def test_half_of_a_surrogate_pair_is_refused_by_its_name(client, fields):
+    response = client.post(
+        "/v1/chat/completions",
+        content=json.dumps({**ASK, **fields}),
+        headers={"Content-Type": "application/json"},
+    )
+
+    assert response.status_code == 400
+    assert "half of a surrogate pair" in response.json()["error"]["message"]
+
+
+def test_an_escaped_backslash_before_an_escape_is_no_surrogate(client):
+    response = client.post("/v1/chat/completions", content=rb'{"model": "\\ud800", "messages": [}')
+
+    assert "surrogate" not in response.text

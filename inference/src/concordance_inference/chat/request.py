@@ -13,6 +13,7 @@ from concordance_shared import (
     Schemas,
 )
 from concordance_shared.prompt_length import check_prompt_length
+from concordance_shared.surrogates import surrogate_fault
 
 from concordance_inference.chat.format import ChatFormat
 from concordance_inference.generation import (
@@ -69,6 +70,9 @@ def build_request(
     _check_enforced(schemas, has_mods=bool(options.get("mods")))
     for name in template_options or ():
         check_template_option(name, f"chat_template_kwargs.{name:.80}", chat.options)
+    _check_unicode(template_options, "chat_template_kwargs")
+    _check_unicode(schemas.tools, "tools")
+    _check_unicode(schemas.response_format, "response_format")
     # Rendering comes last: it takes far longer than the checks.
     messages: tuple[Message, ...] = ()
     if isinstance(prompt, str):
@@ -77,7 +81,7 @@ def build_request(
     elif prompt and isinstance(prompt[0], Message):
         messages = tuple(cast(Sequence[Message], prompt))
         for i, message in enumerate(messages):
-            _check_unicode(message.text, f"messages[{i}].content")
+            _check_message(message, f"messages[{i}]")
         prompt_ids = chat.render(messages, schemas.tools, template_options)
     else:
         prompt_ids = cast(Sequence[int], prompt)
@@ -124,16 +128,16 @@ def check_template_option(name: str, param: str, known: Collection[str]) -> None
         )
 
 
-def _check_unicode(text: str, param: str) -> None:
+def _check_unicode(value: object, param: str) -> None:
     """Refuse a text with half of a surrogate pair: tokenizers take UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as exc:
-        raise InvalidRequestError(
-            f"{param}: character {exc.start} is {text[exc.start]!a}, half of a surrogate pair, "
-            "which UTF-8 cannot encode; leave it out",
-            param=param,
-        ) from exc
+    if fault := surrogate_fault(value):
+        raise InvalidRequestError(f"{param}: {fault}", param=param)
+
+
+def _check_message(message: Message, at: str) -> None:
+    if surrogate_fault(message):
+        for name in message.__struct_fields__:
+            _check_unicode(getattr(message, name), f"{at}.{name}")
 
 
 def _check_enforced(schemas: Schemas, *, has_mods: bool) -> None:

@@ -12,6 +12,11 @@ Body = TypeVar("Body")
 
 _PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
 
+#: An escape in JSON; `half` is one of a surrogate that lacks its other half.
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
+
 #: The most characters of the client's input that a message quotes.
 _MAX_MESSAGE = 500
 
@@ -47,11 +52,23 @@ def decode_body(raw: bytes | msgspec.Raw, body_type: type[Body] | Any, *, at: st
     except msgspec.ValidationError as exc:
         raise _named(str(exc), at) from exc
     except (msgspec.DecodeError, UnicodeError) as exc:
+        if half := _half_of_a_pair(bytes(raw)):
+            raise InvalidRequestError(
+                f"the body is not Unicode: its escape {half} is half of a surrogate pair, which "
+                "UTF-8 cannot encode; leave it out",
+                param=at or None,
+            ) from exc
         raise InvalidRequestError(f"the body is not JSON: {exc}", param=at or None) from exc
     except RecursionError as exc:
         raise InvalidRequestError(
             f"{at or 'the body'} is nested too deeply", param=at or None
         ) from exc
+
+
+def _half_of_a_pair(raw: bytes) -> str | None:
+    """The first escape of half of a surrogate pair in JSON."""
+    halves = (found["half"] for found in _ESCAPE.finditer(raw))
+    return next((half.decode() for half in halves if half), None)
 
 
 def _named(message: str, at: str) -> InvalidRequestError:
