@@ -150,11 +150,21 @@ class _Compared:
         """Describe how two events differ."""
         if seen.without_logits() != expected.without_logits():
             return f"{seen.without_logits()}, expected {expected.without_logits()}"
+        if problem := self.prompt_logprobs(seen.prompt_logprobs, expected.prompt_logprobs):
+            return problem
         if isinstance(seen.logits, np.ndarray):
             return self.row(seen.logits, expected.logits, f"the logits at step {seen.step}")
         if seen.logprob is not None:
             return self.logprob(seen.logprob, expected.logprob, seen.step)
         return None
+
+    def prompt_logprobs(self, seen, expected):
+        """Describe how the log-probabilities of the prompt differ."""
+        if seen is None or expected is None or len(seen) != len(expected):
+            return None if seen == expected else f"prompt logprobs {seen}, expected {expected}"
+        apart = np.abs(np.subtract(seen, expected)).max(initial=0)
+        self.worst = max(self.worst, float(apart))
+        return None if apart <= TOLERANCE else f"prompt logprobs differ by {apart:.3g}"
 
     def logprob(self, seen, expected, step):
         """Describe how the log-probabilities of a sampled token differ."""

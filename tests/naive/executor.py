@@ -43,6 +43,7 @@ class Executor:
         self.visited = {()}  # completions after earlier decisions
         self.reason, self.tools, self.fault, self.margins = None, (), None, []
         self.reports = []
+        self.asked = False  # a mod asked for the log-probabilities of the prompt
         holds = [mod.max_backtrack for mod in mods if mod.on & {"ForwardPass", "Sampled", "Added"}]
         shows_early = request.stream and not request.retractions and None not in holds
         self.hold = max([0, *holds]) if shows_early else None
@@ -83,11 +84,12 @@ class Executor:
                 return
 
     def decide_position(self):
+        prompt_logprobs = self.take_prompt_logprobs()
         own = np.asarray(self.logits(self.prompt + self.ids), np.float64)  # the model's
         row = penalized(own, self.ids, self.request.sampling)
         temperature = self.request.sampling.temperature
         for mod in self.listeners("ForwardPass"):
-            event = Event("ForwardPass", len(self.ids), logits=row)
+            event = Event("ForwardPass", len(self.ids), logits=row, prompt_logprobs=prompt_logprobs)
             action = self.ask(mod, event)
             if action[0] == "logits":
                 row = adjusted(row, action[1])
@@ -103,6 +105,14 @@ class Executor:
             token_id, _ = sample(row, temperature, self.request.sampling, self.draws)
         self.draws += 1
         self.dispatch_sampled(token_id, float(log_softmax(own)[token_id]))
+
+    def take_prompt_logprobs(self):
+        """Return those of the prompt's tokens, for the first position, if a mod asked for them."""
+        if not self.asked:
+            return None
+        self.asked = False
+        rows = (self.logits(self.prompt[:i]) for i in range(1, len(self.prompt)))
+        return [float(log_softmax(row)[i]) for row, i in zip(rows, self.prompt[1:], strict=True)]
 
     def dispatch_sampled(self, token_id, logprob):
         event = Event("Sampled", len(self.ids), tokens=(token_id,), logprob=logprob)
@@ -234,6 +244,7 @@ class Executor:
         if room <= 0:
             raise refused(mod, event)
         self.prompt = list(ids)
+        self.asked |= mod.reads
         self.budget = min(self.budget, room, max_steps or room)
 
     def check_memory(self):

@@ -15,6 +15,7 @@ class Event:
     max_steps: int = 0
     reason: str = ""
     logits: Any = None  # the row, or None if the mod does not read it
+    prompt_logprobs: Any = None  # of all tokens of the prompt but the first, if a mod asked
     logprob: float | None = None  # of the sampled token, or None if the mod does not read it
 
     def without_logits(self):

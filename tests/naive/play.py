@@ -255,7 +255,7 @@ def _marked(script):
     """Mark a function, or a class if the mod contains other mods."""
 
     def handle(event, actions):
-        return _action(actions, script.act(_event(script, event)), script.vocab_size)
+        return _action(actions, script.act(_event(script, event)), script)
 
     options = {"name": script.name.rpartition("/")[2], "registered": False}
     options["max_backtrack"] = script.max_backtrack
@@ -286,24 +286,28 @@ def _event(script, event):
     )
     if name == "ForwardPass":
         seen.logits = event.logits.to_numpy() if script.reads else event.logits.to_numpy
+        if event.prompt_logprobs is not None:
+            first, *seen.prompt_logprobs = event.prompt_logprobs
+            assert first is None
     if name == "Sampled" and script.reads:
         seen.logprob = event.logprob
     return seen
 
 
-def _action(actions, action, vocab_size):
+def _action(actions, action, script):
     kind, *values = action
     if kind == "raise":
         raise RuntimeError("kaput")
     if kind == "list":
-        return [_action(actions, each, vocab_size) for each in values[0]]
+        return [_action(actions, each, script) for each in values[0]]
     if kind == "report":
         return actions.report(**values[0])
     if kind == "logits":
-        return actions.adjust_logits(**_change(values[0], vocab_size))
+        return actions.adjust_logits(**_change(values[0], script.vocab_size))
+    if kind == "prefill":
+        return actions.adjust_prefill(*values, logprobs=script.reads)
     make = {
         "noop": actions.noop,
-        "prefill": actions.adjust_prefill,
         "force": actions.force_tokens,
         "backtrack": actions.backtrack,
         "output": actions.force_output,

@@ -168,6 +168,13 @@ def test_invalid_backtrack_count_is_rejected(n):
         check(Backtrack(n))
 
 
+@pytest.mark.parametrize("logprobs", [1, "yes", None])
+def test_prompt_logprobs_are_true_or_false(logprobs):
+    assert check(AdjustedPrefill((1,), 2, logprobs=True), Prefilled).logprobs is True
+    with pytest.raises(InvalidActionError, match=r"AdjustedPrefill\.logprobs"):
+        check(AdjustedPrefill((1,), logprobs=logprobs), Prefilled)
+
+
 def test_empty_prompt_is_rejected():
     with pytest.raises(InvalidActionError, match="empty prompt"):
         check(AdjustedPrefill(()), Prefilled)

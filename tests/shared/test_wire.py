@@ -60,6 +60,13 @@ def test_adjusted_logits_encode_a_mask_of_bytes():
     assert (back.allow, back.bias, back.mask, back.token_temp) == ([1], {2: 1.5}, b"\6", 0.0)
 
 
+def test_forward_pass_encodes_prompt_logprobs():
+    event = ForwardPass(**COMMON, logits=[], prompt_logprobs=(None, -0.5))
+
+    decoded = msgspec.json.decode(msgspec.json.encode(event), type=ForwardPass)
+    assert decoded.prompt_logprobs == (None, -0.5)
+
+
 def test_forward_pass_encodes_if_its_logits_are_a_list():
     event = ForwardPass(**COMMON, logits=[[7, 0.5]])
 

@@ -82,14 +82,18 @@ class Actions:
         self.reports.append(report)
         return report
 
-    def adjust_prefill(self, tokens: Sequence[int], max_steps: int = 0) -> AdjustedPrefill:
+    def adjust_prefill(
+        self, tokens: Sequence[int], max_steps: int = 0, *, logprobs: bool = False
+    ) -> AdjustedPrefill:
         """Replace the prompt. Allowed at `Prefilled`.
 
         Args:
             tokens: The token ids of the new prompt, at least one.
             max_steps: A cap on the completion's tokens; 0 keeps its budget.
+            logprobs: True to compute the log-probabilities of the prompt's tokens, which the
+                request's first `ForwardPass` then has as `prompt_logprobs`.
         """
-        return self._keep(AdjustedPrefill(tokens, max_steps))
+        return self._keep(AdjustedPrefill(tokens, max_steps, logprobs))
 
     def adjust_logits(
         self,

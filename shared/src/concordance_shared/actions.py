@@ -70,6 +70,8 @@ class AdjustedPrefill(Action, frozen=True, tag=True):
     Attributes:
         tokens: The token ids of the new prompt.
         max_steps: The maximum number of completion tokens; 0 keeps the request's limit.
+        logprobs: True to compute the log-probabilities of the prompt's tokens, which the request's
+            first `ForwardPass` then has as `prompt_logprobs`.
 
     Examples:
         >>> from concordance_sdk import Prefilled, mod
@@ -84,6 +86,7 @@ class AdjustedPrefill(Action, frozen=True, tag=True):
 
     tokens: Sequence[int]
     max_steps: int = 0
+    logprobs: bool = False
 
 
 class AdjustedLogits(Action, frozen=True, kw_only=True, tag=True, eq=False):

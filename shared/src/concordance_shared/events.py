@@ -233,6 +233,9 @@ class ForwardPass(Event, frozen=True, kw_only=True, tag=True, eq=False):
 
     Attributes:
         logits: The logits, a `Logits`.  (vocab,) float32
+        prompt_logprobs: One log-probability per token of the prompt, in nats, `None` for the first;
+            at the first `ForwardPass` of a request in which a mod asked for them by
+            `adjust_prefill(tokens, logprobs=True)`, otherwise `None`.
 
     Examples:
         >>> from concordance_sdk import mod
@@ -246,6 +249,7 @@ class ForwardPass(Event, frozen=True, kw_only=True, tag=True, eq=False):
     """
 
     logits: Any  # (vocab,) float32. Typed `Any` so that the struct can be decoded.
+    prompt_logprobs: tuple[float | None, ...] | None = None
 
     def with_logits(self, logits: Logits) -> Self:
         """Return a copy of this event with other logits, for the next mod.
@@ -253,7 +257,12 @@ class ForwardPass(Event, frozen=True, kw_only=True, tag=True, eq=False):
         Args:
             logits: The new logits.  (vocab,) float32
         """
-        return type(self)(request_id=self.request_id, step=self.step, logits=logits)
+        return type(self)(
+            request_id=self.request_id,
+            step=self.step,
+            logits=logits,
+            prompt_logprobs=self.prompt_logprobs,
+        )
 
 
 class Sampled(Event, frozen=True, kw_only=True, tag=True, omit_defaults=True, dict=True):

@@ -201,7 +201,12 @@ def _check_prefill(action: AdjustedPrefill, _event: Event, vocab_size: int) -> A
     tokens = token_ids_from(action.tokens, "AdjustedPrefill.tokens", vocab_size)
     if not tokens:
         raise _RefusedError("returned AdjustedPrefill with an empty prompt")
-    return AdjustedPrefill(tokens, _count(action.max_steps, "AdjustedPrefill.max_steps"))
+    if not isinstance(cast(object, action.logprobs), bool):
+        raise _RefusedError(
+            f"gave {action.logprobs!r:.80} as AdjustedPrefill.logprobs instead of True or False"
+        )
+    max_steps = _count(action.max_steps, "AdjustedPrefill.max_steps")
+    return AdjustedPrefill(tokens, max_steps, action.logprobs)
 
 
 def _check_force(action: ForceTokens, _event: Event, vocab_size: int) -> AnyAction:

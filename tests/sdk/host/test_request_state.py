@@ -170,6 +170,15 @@ def test_edit_log_returns_each_change_once():
     assert s.edits.take_changes() == ()
 
 
+def test_replaced_prompt_keeps_the_wish_for_its_logprobs():
+    s = RequestState("r", [1], max_tokens=1)
+    s.replace_prompt([5], wants_logprobs=True)
+    s.replace_prompt([6])
+
+    assert s.wants_prompt_logprobs
+    assert s.token_ids == [6]
+
+
 def test_no_other_module_assigns_attributes_of_a_request_state():
     names = set(vars(state()))
     found = []

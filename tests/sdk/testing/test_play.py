@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from concordance_sdk import Added, ForwardPass, Sampled, mod
+from concordance_sdk import Added, ForwardPass, Prefilled, Sampled, mod
 from concordance_sdk.testing import ByteTokenizer, play
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,3 +98,23 @@ def test_kept_logits_are_read_later_as_they_were_also_after_a_backtrack():
 
     assert play(keeps, script="abcd").text == "xyzd"
     assert bytes(read) == b"abc"
+
+
+def test_prompt_logprobs_are_those_of_a_model_that_knows_no_prompt():
+    seen = []
+
+    @mod(on=[Prefilled, ForwardPass])
+    def asks(event, actions):
+        if isinstance(event, Prefilled):
+            return actions.adjust_prefill(b"abc", logprobs=True)
+        seen.append(event.prompt_logprobs)
+        return actions.adjust_logits(ban=b"x")
+
+    @mod(on=[ForwardPass])
+    def reads(event, actions):
+        seen.append(event.prompt_logprobs)
+
+    play(asks, reads, script="ab", max_tokens=2)
+
+    assert seen[0] == seen[1] == (None, -math.log(257), -math.log(257))
+    assert seen[2:] == [None, None]

@@ -264,6 +264,8 @@ class Engine:
             The sampled tokens, and the rows they belong to.
         """
         rows = self._batch.rows
+        if any(rows[i].prompt_logprobs.is_needed for i in logits.rows):
+            self._logprobs.deliver()  # those of the prompt's last chunk
         to_sample: dict[int, LogitsRow] = {}  # by index into `logits`
         for i, row in enumerate(logits.rows):
             if rows[row].speculation.logits_are_current:

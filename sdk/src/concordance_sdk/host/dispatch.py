@@ -141,17 +141,25 @@ class ModDispatch:
                 break
         state.finish_if_complete()
 
-    def forward_pass(self, logits: Row) -> Row | None:
+    def forward_pass(
+        self, logits: Row, prompt_logprobs: tuple[float | None, ...] | None = None
+    ) -> Row | None:
         """Dispatch `ForwardPass` for the next position.
 
         Args:
             logits: The model's logits.
+            prompt_logprobs: Of the prompt's tokens, at the first position, if a mod asked for them.
 
         Returns:
             The logits to sample from, or `None` if a mod made a decision instead.
         """
         state = self.state
-        event = ForwardPass(request_id=state.request_id, step=state.num_completion, logits=logits)
+        event = ForwardPass(
+            request_id=state.request_id,
+            step=state.num_completion,
+            logits=logits,
+            prompt_logprobs=prompt_logprobs,
+        )
         for mod in self._listeners[ForwardPass]:
             action = self._ask(mod, event)
             if isinstance(action, AdjustedLogits):
@@ -397,7 +405,7 @@ class ModDispatch:
                 raise refusal(
                     event, f"returned a prompt that is too long ({exc})", mod=mod.name
                 ) from exc
-        state.replace_prompt(action.tokens)
+        state.replace_prompt(action.tokens, wants_logprobs=action.logprobs)
         if action.max_steps:
             state.limit_tokens(action.max_steps)
         if self._context_len is not None:

@@ -106,6 +106,7 @@ class RequestState:
         self.max_tokens = max_tokens
         self.eos_ids = frozenset(eos_ids)
         self.num_cached = 0
+        self.wants_prompt_logprobs = False  # a mod asked for them
         self.num_released = 0  # leading completion tokens that can no longer change
         self.num_sampled = 0  # draws of the sampler that a mod or the completion saw
         self.num_forced = 0
@@ -156,8 +157,14 @@ class RequestState:
 
     # Edits of the tokens
 
-    def replace_prompt(self, prompt_ids: Sequence[int]) -> None:
-        """Replace a prompt of which nothing has been processed."""
+    def replace_prompt(self, prompt_ids: Sequence[int], *, wants_logprobs: bool = False) -> None:
+        """Replace a prompt of which nothing has been processed.
+
+        Args:
+            prompt_ids: The token ids of the new prompt.
+            wants_logprobs: True to ask for the log-probabilities of the final prompt.
+        """
+        self.wants_prompt_logprobs |= wants_logprobs
         self.token_ids[: self.prompt_len] = prompt_ids
         self.prompt_len = len(prompt_ids)
         self.num_cached = 0

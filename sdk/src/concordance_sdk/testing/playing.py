@@ -1,6 +1,7 @@
 """A request that is played position by position: the engine's loop, without a model."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -160,10 +161,21 @@ class Playing:
         read = state.token_ids[min(state.num_cached, len(state.token_ids) - 1) :]
         logits = self._model.forward(read, state.completion_ids, self._log.num_generated)
         state.mark_processed(len(state.token_ids))
-        chosen = self._dispatch.forward_pass(logits)
+        chosen = self._dispatch.forward_pass(logits, self._take_prompt_logprobs())
         if chosen is not None:
             token_id = chosen.best[0]
             self._dispatch.sampled(token_id, partial(logits.logprob, token_id))
+
+    def _take_prompt_logprobs(self) -> tuple[float | None, ...] | None:
+        """Return them at the first position, if a mod asked for them.
+
+        A script says nothing about the prompt: to a scripted model all of its tokens are equally
+        probable.
+        """
+        if not self.state.wants_prompt_logprobs or len(self._model.reads) > 1:
+            return None
+        logprob = -math.log(self._scene.tokenizer.vocab_size)
+        return (None, *[logprob] * (self.state.prompt_len - 1))
 
     def _guarded(self, call: Any) -> None:
         """Call something that runs mods; their errors end this request."""

@@ -1,4 +1,4 @@
-"""Logprobs of forced tokens, on their way from the device to the rows."""
+"""Logprobs of forced tokens and of prompts, on their way from the device to the rows."""
 
 from typing import cast
 
@@ -10,7 +10,7 @@ from concordance_inference.engine.sampling.logprobs import Logprobs
 
 
 class LogprobQueue:
-    """Computes logprobs of tokens that were forced, and delivers them one step later."""
+    """Computes logprobs of tokens that were not sampled, and delivers them one step later."""
 
     def __init__(self) -> None:
         """Create an empty queue."""
@@ -27,7 +27,7 @@ class LogprobQueue:
         """Deliver all logprobs that were launched. Waits for the device."""
         for logprobs, at in self._launched:
             for entry, (row, length) in zip(logprobs.read(), at, strict=True):
-                row.output.take_logprobs(length - row.state.prompt_len, entry)
+                row.take_logprobs(length, entry)
         self._launched.clear()
 
     def deliver_remembered(self, row: Row) -> None:

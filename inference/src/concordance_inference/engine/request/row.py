@@ -17,13 +17,15 @@ from concordance_shared import (
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.metrics import TokenClock
 from concordance_inference.engine.output.output_stream import Emit, OutputStream
+from concordance_inference.engine.output.prompt_logprobs import MAX_POSITIONS as MAX_PER_PASS
+from concordance_inference.engine.output.prompt_logprobs import PromptLogprobs
 from concordance_inference.engine.plan import RowDemand
 from concordance_inference.engine.request.backoff import SpeculationBackoff
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.engine.request.recent_logits import MAX_POSITIONS
 from concordance_inference.engine.request.speculation import Speculation
 from concordance_inference.engine.sampling.rng import NO_TOKEN, TOO_FEW
-from concordance_inference.generation import GenerationRequest
+from concordance_inference.generation import GenerationRequest, TokenLogprobs
 
 #: Positions whose logits are kept if no mod can backtrack: the pending one, and the one before it,
 #: at which a token may have to be sampled again.
@@ -86,8 +88,11 @@ class Row:
             num_recent = max(max_recent, 1)
         else:
             num_recent = _MIN_RECENT if self.output.logprobs or request.sampling.top_p < 1 else 0
+        self.prompt_logprobs = PromptLogprobs(
+            self.state, has_reader=self.dispatch.listens_to_logits
+        )
         self.speculation = Speculation(
-            self.state, max_recent=num_recent, logits_needed_from=self.output.logits_needed_from
+            self.state, max_recent=num_recent, logits_needed_from=self._logits_needed_from
         )
         self.clock = clock
         self.stops: set[int] = set()  # lengths at which the prefill pauses
@@ -103,6 +108,8 @@ class Row:
     @property
     def demand(self) -> RowDemand:
         """The tokens to process next."""
+        if self.prompt_logprobs.is_needed:
+            return self.speculation.demand({*self.stops, self.state.num_cached + MAX_PER_PASS})
         return self.speculation.demand(self.stops)
 
     @property
@@ -175,7 +182,8 @@ class Row:
         """
         if not self.dispatch.listens_to_logits:
             return logits
-        adjusted = self._guard(self.dispatch.forward_pass, logits)
+        prompt_logprobs = self.prompt_logprobs.take()
+        adjusted = self._guard(self.dispatch.forward_pass, logits, prompt_logprobs)
         if adjusted is None:
             self.output.follow()
             self.speculation.drop_stale_logits()
@@ -202,10 +210,22 @@ class Row:
         self.speculation.resolve(known, token_id, is_finite=is_finite)
         self.is_adjusted = False
 
+    def take_logprobs(self, length: int, entry: TokenLogprobs) -> None:
+        """Receive the logprobs of the token after `length` tokens; it may have changed since."""
+        if length < self.state.prompt_len:
+            self.prompt_logprobs.add(length, entry.logprob)
+        else:
+            self.output.take_logprobs(length - self.state.prompt_len, entry)
+
     def conclude(self) -> None:
         """Notify the mods and the client of the end."""
         self._guard(self.dispatch.finished)
         self.output.conclude()
+
+    def _logits_needed_from(self) -> int:
+        """Return the length of the shortest prefix whose following logits are still needed."""
+        in_prompt = self.prompt_logprobs.logits_needed_from()
+        return self.output.logits_needed_from() if in_prompt is None else in_prompt
 
     def _guard(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call a method that calls mods; a `ModError` ends this request only."""

@@ -76,14 +76,19 @@ class PrefixReuse:
         return None
 
     def restore(self, i: int, rows: Sequence[Row]) -> int:
-        """Copy the longest held prefix into a new row, which is empty; return its length."""
+        """Copy the longest held prefix into a new row, which is empty; return its length.
+
+        None for a row whose mods asked for the log-probabilities of the prompt: they come from
+        processing it.
+        """
         row = rows[i]
         prompt_ids = row.prompt_ids
         prefix = self._prefixes.find(row.request.cache_salt, prompt_ids)
         for j, other in enumerate(rows):
             if j != i and _share_salt(row.request, other.request):
                 prefix = self._longer(prompt_ids, prefix, j, other)
-        num_cached = prefix.length if prefix.length >= MIN_TOKENS else 0
+        is_reusable = prefix.length >= MIN_TOKENS and not row.prompt_logprobs.is_needed
+        num_cached = prefix.length if is_reusable else 0
         if num_cached:
             self._prefixes.restore(i, prefix)
         if self._cache.needs_snapshots:

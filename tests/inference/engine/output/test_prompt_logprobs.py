@@ -1,0 +1,157 @@
+"""Log-probabilities of a prompt's tokens, for mods that ask for them."""
+
+import numpy as np
+import pytest
+from concordance_inference.engine.output import prompt_logprobs
+from concordance_inference.engine.output.prompt_logprobs import PromptLogprobs
+from concordance_sdk import Finished, ForwardPass, Prefilled, Sampled, mod
+from concordance_sdk.host.request_state import RequestState
+from families import FAMILIES, model_named
+from tiny import ask, fresh_logits, make_engine, run
+
+PROMPT = b"A prompt that is long enough to be kept in the prefix cache, and processed in chunks."
+
+
+def reader_of(seen, **fields):
+    """A mod that asks for log-probabilities and keeps what every ForwardPass has."""
+
+    @mod(name="reader", on=[Prefilled, ForwardPass])
+    def reader(event, actions):
+        if isinstance(event, Prefilled):
+            tokens = fields.get("tokens", event.context_info.tokens)
+            return actions.adjust_prefill(tokens, logprobs=True)
+        seen.append(event.prompt_logprobs)
+
+    return reader
+
+
+def expected(model, prompt):
+    logprobs = []
+    for i in range(1, len(prompt)):
+        logits = np.array(fresh_logits(model, prompt[:i]), np.float64)
+        total = logits.max() + np.log(np.exp(logits - logits.max()).sum())
+        logprobs.append(logits[prompt[i]] - total)
+    return logprobs
+
+
+def check(seen, model, prompt):
+    assert seen[0][0] is None
+    assert list(seen[0][1:]) == pytest.approx(expected(model, prompt), abs=2e-2)
+    assert set(seen[1:]) <= {None}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_prompt_logprobs_are_the_models_at_the_first_forward_pass_only(family, chunk):
+    seen = []
+
+    run(make_engine(model_named(family), chunk=chunk), ask(PROMPT, reader_of(seen), max_tokens=3))
+
+    check(seen, model_named(family), PROMPT)
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prompt_logprobs_are_exact_if_a_prefix_is_cached(family):
+    engine, seen, again = make_engine(model_named(family)), [], []
+
+    plain = run(engine, ask(PROMPT, max_tokens=3))
+    first = run(engine, ask(PROMPT, reader_of(seen), max_tokens=3))
+    second = run(engine, ask(PROMPT + b" More", reader_of(again), max_tokens=3))
+
+    check(seen, model_named(family), PROMPT)
+    check(again, model_named(family), PROMPT + b" More")
+    assert first.ids == plain.ids
+    assert (first.end.cached_tokens, second.end.cached_tokens) == (0, 0)
+
+
+def test_the_prefix_of_a_request_with_prompt_logprobs_is_reused_by_others():
+    engine = make_engine()
+
+    run(engine, ask(PROMPT, reader_of([]), max_tokens=3))
+    other = run(engine, ask(PROMPT, max_tokens=3))
+
+    assert other.end.cached_tokens > 64
+
+
+@pytest.mark.parametrize("top_logprobs", [None, 2])
+def test_prompt_logprobs_in_a_batch_beside_forcing_and_requested_logprobs(top_logprobs):
+    rows = [[], [], []]
+
+    @mod(on=[ForwardPass])
+    def forces(event, actions):
+        return actions.force_tokens(b"forced") if event.step == 1 else None
+
+    requests = [
+        ask(PROMPT[: 30 + 9 * i], reader_of(seen), forces, max_tokens=12, top_logprobs=top_logprobs)
+        for i, seen in enumerate(rows)
+    ]
+    answers = run(make_engine(chunk=11, max_rows=2), *requests, ask("Other", max_tokens=30))
+
+    for i, seen in enumerate(rows):
+        check(seen, model_named("llama"), PROMPT[: 30 + 9 * i])
+        if top_logprobs:
+            assert len(answers[i].end.logprobs) >= 11
+
+
+def test_prompt_logprobs_are_of_the_prompt_that_mods_left():
+    seen, other = [], b"Another prompt"
+
+    @mod(on=[Prefilled])
+    def replaces(event, actions):
+        return actions.adjust_prefill(other)
+
+    run(make_engine(), ask(PROMPT, reader_of(seen), replaces, max_tokens=1))
+
+    check(seen, model_named("llama"), other)
+
+
+def test_a_prompt_of_one_token_has_no_logprob():
+    seen = []
+
+    run(make_engine(), ask("H", reader_of(seen), max_tokens=2))
+
+    assert seen == [(None,), None]
+
+
+def test_logits_of_a_long_prompt_are_computed_a_part_at_a_time(monkeypatch):
+    monkeypatch.setattr("concordance_inference.engine.request.row.MAX_PER_PASS", 10)
+    engine, seen, plans = make_engine(), [], []
+    plan = engine._plan
+    monkeypatch.setattr(engine, "_plan", lambda: plans.append(plan()) or plans[-1])
+
+    run(engine, ask(PROMPT, reader_of(seen), max_tokens=1))
+
+    check(seen, model_named("llama"), PROMPT)
+    assert max(read.num_logits for p in plans for pass_ in p.passes for read in pass_.reads) == 10
+    assert prompt_logprobs.MAX_POSITIONS >= 64
+
+
+def test_nothing_is_computed_if_no_mod_handles_forward_pass():
+    @mod(on=[Prefilled, Sampled, Finished])
+    def asks(event, actions):
+        if isinstance(event, Prefilled):
+            return actions.adjust_prefill(event.context_info.tokens, logprobs=True)
+
+    engine = make_engine()
+    plain = run(engine, ask(PROMPT, max_tokens=3))
+    answer = run(engine, ask(PROMPT, asks, max_tokens=3))
+
+    assert answer.ids == plain.ids
+    assert answer.end.cached_tokens > 0
+
+
+def test_a_finished_request_needs_no_prompt_logprobs():
+    state = RequestState("r", [1, 2, 3], max_tokens=2)
+    logprobs = PromptLogprobs(state, has_reader=True)
+    assert logprobs.logits_needed_from() is None
+
+    state.replace_prompt([1, 2, 3], wants_logprobs=True)
+    assert logprobs.logits_needed_from() == 1
+    logprobs.add(1, -0.5)
+    logprobs.add(1, -9.0)
+    assert logprobs.logits_needed_from() == 2
+
+    state.finish("stop")
+    assert logprobs.logits_needed_from() is None
+    assert logprobs.take() is None
