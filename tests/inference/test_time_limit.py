@@ -5,7 +5,7 @@ import time
 from contextvars import ContextVar
 
 import pytest
-from concordance_inference.time_limit import TimeLimitError, run_within
+from concordance_inference.time_limit import TimeLimitError, run_watched, run_within
 
 variable = ContextVar("variable", default=0)
 
@@ -74,3 +74,22 @@ def test_repeated_interrupts_print_no_traceback(capsys):
             thread.join(10)
 
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_watched_function_is_ended_for_the_reason_that_the_watch_returns():
+    reasons = iter([None, None, "enough"])
+    with pytest.raises(TimeLimitError, match="enough"):
+        run_watched(_loop, lambda thread: next(reasons), poll_s=0.01)
+
+    assert not threads()
+
+
+def test_a_watched_functions_result_or_exception_is_passed_on():
+    assert run_watched(lambda: 3, lambda thread: None) == 3
+    with pytest.raises(KeyError):
+        run_watched(lambda: {}["x"], lambda thread: None)
+
+
+def _loop():
+    while True:
+        pass

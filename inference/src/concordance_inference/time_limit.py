@@ -15,6 +15,9 @@ _RETRY_S = 0.05
 #: Seconds that it has to stop after that, before its thread is abandoned.
 _GRACE_S = 1.0
 
+#: The same for a function that calls many others, each of which catches the interrupt.
+_OFTEN_S, _LONG_GRACE_S = 0.002, 10.0
+
 
 class TimeLimitError(Exception):
     """The function exceeded its time limit. It may still be running on `thread`."""
@@ -57,6 +60,33 @@ def run_within(seconds: float, function: Callable[[], Result]) -> Result:
     return run.result()
 
 
+def run_watched(
+    function: Callable[[], Result],
+    watch: Callable[[threading.Thread], str | None],
+    *,
+    poll_s: float = 0.25,
+) -> Result:
+    """Run a function on its own thread, until `watch` says why it has to end.
+
+    Args:
+        function: Is run in a copy of the caller's context; ended like one of `run_within`.
+        watch: Called with the thread every `poll_s` seconds.
+        poll_s: Seconds between two calls of `watch`.
+
+    Raises:
+        TimeLimitError: `watch` returned a reason, which is the message.
+        BaseException: The function raised it.
+    """
+    run = _Run(function)
+    run.thread.start()
+    while run.thread.is_alive():
+        run.thread.join(poll_s)
+        if not run.is_done and (reason := watch(run.thread)):
+            run.interrupt(every_s=_OFTEN_S, grace_s=_LONG_GRACE_S)
+            raise TimeLimitError(reason, run.thread)
+    return run.result()
+
+
 class _Run(Generic[Result]):
     """A function on its thread, and its result."""
 
@@ -82,13 +112,13 @@ class _Run(Generic[Result]):
             raise self._error
         return self._results[0]
 
-    def interrupt(self) -> None:
+    def interrupt(self, *, every_s: float = _RETRY_S, grace_s: float = _GRACE_S) -> None:
         """Raise inside the function until its thread ends or the grace period is over."""
-        for _ in range(round(_GRACE_S / _RETRY_S)):
+        for _ in range(round(grace_s / every_s)):
             ident = self.thread.ident
             if ident is None or self.is_done or not self.thread.is_alive():
                 return
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(ident), ctypes.py_object(_InterruptedError)
             )
-            self.thread.join(_RETRY_S)
+            self.thread.join(every_s)

@@ -217,3 +217,16 @@ def test_an_upload_that_exceeds_the_time_limit_is_not_added():
 
     with pytest.raises(UnknownModError):
         catalog.get("hello")
+
+
+def test_a_changed_file_that_never_finishes_loading_is_an_error_for_requests(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(module, "LOAD_S", 0.1)
+    write(tmp_path / "a.py", SAY)
+    catalog = ModCatalog([tmp_path])
+    write(tmp_path / "a.py", "while True:\n    pass\n", age=1)
+
+    with pytest.raises(ModLoadError, match="did not finish loading: it took longer than 0.1 s"):
+        catalog.get("say")
+    assert "did not finish loading" in caplog.text

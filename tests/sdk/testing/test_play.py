@@ -118,3 +118,19 @@ def test_prompt_logprobs_are_those_of_a_model_that_knows_no_prompt():
 
     assert seen[0] == seen[1] == (None, -math.log(257), -math.log(257))
     assert seen[2:] == [None, None]
+
+
+@pytest.mark.parametrize("tokens", [None, []])
+@pytest.mark.parametrize("options", [{"says": "ab"}, {"says": ""}, {"script": lambda _: 97}])
+def test_a_mod_that_backtracks_nothing_ends(tokens, options):
+    @mod(on=[Added])
+    def nothing(event, actions):
+        return actions.backtrack(0, tokens)
+
+    assert len(play(nothing, max_tokens=5, **options).token_ids) <= 5
+
+
+def test_a_script_without_an_end_token_ends_at_max_tokens():
+    played = play(script=lambda completion: 97, max_tokens=7)
+
+    assert (played.text, played.finish_reason) == ("a" * 7, "length")

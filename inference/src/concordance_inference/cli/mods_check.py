@@ -4,19 +4,35 @@ import ast
 import importlib.util
 import subprocess
 import sys
+import threading
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from concordance_sdk.composition import ModUse
 from concordance_sdk.host import ModDefinition
+from concordance_sdk.host.mod_scope import ModScope
 from concordance_sdk.parameters import parse_parameters
-from concordance_sdk.testing import check_conformance
+from concordance_sdk.testing import ConformanceReport, check_conformance
 from concordance_shared import ConcordanceError, InvalidRequestError, ModLoadError
 
+from concordance_inference.call_watchdog import call_on
 from concordance_inference.cli.options import CheckMods
 from concordance_inference.cli.start import parse_mod
 from concordance_inference.mods.catalog import NamedMod
 from concordance_inference.mods.loading import load_path, python_files
+from concordance_inference.mods.mod_output import captured_output
+from concordance_inference.time_limit import TimeLimitError, run_watched
+
+#: Time limit of one call of a mod's code, in seconds.
+MAX_CALL_S = 10
+
+#: Time limit of the conformance check of one mod, in seconds.
+MAX_CHECK_S = 600
+
+#: Time limit of one test of a mod, in seconds; after it, pytest prints where the test is and exits.
+MAX_TEST_S = 60
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -97,7 +113,9 @@ def _own_tests_pass(file: Path) -> bool:
     folder = file if file.is_dir() else file.parent
     shown = sorted({test.partition("::")[0].removeprefix(f"{folder}/") for test in tests})
     print(f"tests of {', '.join(shown)}", flush=True)
-    command = [sys.executable, "-m", "pytest", "-q", *tests]
+    limit = [f"faulthandler_timeout={MAX_TEST_S}", "faulthandler_exit_on_timeout=true"]
+    options = [part for option in limit for part in ("-o", option)]
+    command = [sys.executable, "-m", "pytest", "-q", *options, *tests]
     return subprocess.run(command, check=False, cwd=folder).returncode == 0  # noqa: S603
 
 
@@ -130,6 +148,35 @@ def _behaves(definition: ModDefinition, given: NamedMod) -> bool:
             "not checked, since it needs parameters; give them by "
             f"--mod {definition.name}:key=value"
         ) from exc
-    report = check_conformance(ModUse(definition, values))
+    try:
+        report = _checked(ModUse(definition, values))
+    except TimeLimitError as exc:
+        print("\n".join(f"  {line}" for line in f"FAIL  {exc}".splitlines()))
+        return False
     print("\n".join(f"  {line}" for line in str(report).splitlines()))
     return report.is_passed
+
+
+def _checked(used: ModUse) -> ConformanceReport:
+    """Check a mod within bounds: its code may never return, and print in every scene.
+
+    Raises:
+        TimeLimitError: A call of the mod's code, or the check, takes too long.
+    """
+    ends_at = time.monotonic() + MAX_CHECK_S
+    printed: Counter[str] = Counter()
+
+    def watch(thread: threading.Thread) -> str | None:
+        if call := call_on(thread, longer_than_s=MAX_CALL_S):
+            return f"{call}. It is at:\n{call.stack.rstrip()}"
+        return None if time.monotonic() < ends_at else f"the check took more than {MAX_CHECK_S} s"
+
+    def count(scope: ModScope, line: str) -> None:
+        del line
+        printed[scope.mod] += 1
+
+    with captured_output(count):
+        report = run_watched(lambda: check_conformance(used), watch)
+    if printed:
+        print(f"  note  it printed {printed.total()} lines, which are shown by `play` and not here")
+    return report

@@ -32,7 +32,7 @@ Source = Literal["installed", "path", "uploaded"]
 #: Maximum number of uploaded mods.
 MAX_UPLOADS = 64
 
-#: Time limit for loading an upload, in seconds.
+#: Time limit for loading an upload or a file that has changed, in seconds.
 LOAD_S = 10.0
 
 #: Minimum time between two checks of the files for changes, in seconds.
@@ -81,15 +81,28 @@ class _WatchedPath:
         state = self._stat()
         if state == self._state:
             return
-        self._state = state
+        is_first, self._state = self._state is None, state
         try:
-            definitions, version = load_path(self.path)
+            definitions, version = self._load(is_first=is_first)
         except ModLoadError as exc:
             self.error = exc
             logger.warning("%s", exc)
             return
         self.error = None
         self.entries = {d.name: _entry(d, "path", version) for d in definitions}
+
+    def _load(self, *, is_first: bool) -> tuple[list[ModDefinition], str]:
+        """Load the mods; with a time limit when a server is running, which waits for it.
+
+        Raises:
+            ModLoadError: They cannot be loaded, or not in time.
+        """
+        if is_first:
+            return load_path(self.path)
+        try:
+            return run_within(LOAD_S, lambda: load_path(self.path))
+        except TimeLimitError as exc:
+            raise ModLoadError(f"{self.path} did not finish loading: {exc}") from exc
 
     def _stat(self) -> dict[Path, tuple[int, int]]:
         seen: dict[Path, tuple[int, int]] = {}
