@@ -11,6 +11,7 @@ import pytest
 from concordance_shared import ModError
 from pages import MARKED, SECTIONS, docstrings, updated
 from pages.builtin_mods import definitions, documented_type
+from pages.reference import written
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -18,6 +19,9 @@ PAGES = [
     *(ROOT / package / "README.md" for package in ("shared", "sdk", "inference")),
     *sorted((ROOT / "docs").glob("**/*.md")),
 ]
+REFERENCE = ROOT / "docs" / "reference"
+#: Pages whose Python blocks are programs; the reference has signatures.
+WITH_CODE = [page for page in PAGES if page.parent != REFERENCE]
 #: What to do about a section or a page that is out of date.
 WRITE = "run `uv run python tests/test_docs.py`"
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
@@ -30,7 +34,7 @@ def anchors(page):
     return [re.sub(r"[^\w\- ]", "", text).strip().lower().replace(" ", "-") for text in headings]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda p: str(p.relative_to(ROOT)))
 def test_code_of_a_page_runs(page):
     namespace = {"__name__": "page"}
     for not_run, code in BLOCK.findall(page.read_text("utf-8")):
@@ -65,6 +69,15 @@ def test_page_on_debugging_has_every_error_code_of_a_mod():
     assert {code for code in codes(ModError) if f"| `{code}` |" not in page} == set()
 
 
+@pytest.mark.parametrize(("file", "text"), written().items(), ids=written())
+def test_page_of_the_reference_is_up_to_date(file, text):
+    assert (REFERENCE / file).read_text("utf-8") == text, WRITE
+
+
+def test_reference_has_no_other_page():
+    assert sorted(path.name for path in REFERENCE.iterdir()) == sorted(written())
+
+
 def test_every_section_is_in_a_page():
     found = {name[1] for page in PAGES for name in MARKED.findall(page.read_text("utf-8"))}
 
@@ -88,5 +101,8 @@ def test_every_page_is_in_the_navigation_of_the_site():
 
 
 if __name__ == "__main__":
+    REFERENCE.mkdir(exist_ok=True)
+    for file, text in written().items():
+        (REFERENCE / file).write_text(text, encoding="utf-8")
     for page in PAGES:
         page.write_text(updated(page.read_text("utf-8")), encoding="utf-8")

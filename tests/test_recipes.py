@@ -332,6 +332,7 @@ def test_adding_a_constraint_touches_the_listed_files_only(copy):
     copy.before_line(
         "docs/constraints.md", "| `Regex(pattern)`", "| `Hex(length)` | hexadecimal digits |\n"
     )
+    copy.run("tests/test_docs.py")
 
     assert_touches_what_is_listed(copy, "Add a constraint", my_constraint="hex")
     copy.test(

@@ -6,6 +6,9 @@ from typing import NamedTuple
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Yields|Examples):$")
 ITEM = re.compile(r"^(\w+(?:\.\w+)*)(?: \((.*?)\))?: (.*)$", re.DOTALL)
 
+#: Sections that are lists of entries.
+LISTS = ("Args", "Attributes", "Raises")
+
 
 class Described(NamedTuple):
     """One entry of a section: `name (type): text`."""
@@ -48,19 +51,28 @@ def items(body: str) -> list[Described]:
     return [Described(match[1], match[2] or "", match[3]) for match in found if match]
 
 
-def markdown(doc: str) -> str:
-    """A docstring as Markdown; examples keep their prompts, in a block."""
+def markdown(doc: str, *, is_brief: bool = False) -> str:
+    """A docstring as Markdown; examples keep their prompts, in a block.
+
+    Args:
+        doc: The docstring.
+        is_brief: Write what it raises in one line.
+    """
     parsed = parse(doc)
-    parts = [parsed.prose]
-    for name, body in parsed.sections.items():
-        if name == "Examples":
-            parts.append(examples(body))
-        elif found := items(body):
-            lines = [f"- `{each.name}`{_type(each)}: {each.text}" for each in found]
-            parts.append(f"{name}:\n\n" + "\n".join(lines))
-        else:
-            parts.append(f"{name}: " + " ".join(body.split()))
-    return "\n\n".join(part for part in parts if part)
+    sections = [section(name, body, is_brief=is_brief) for name, body in parsed.sections.items()]
+    return "\n\n".join(part for part in (parsed.prose, *sections) if part)
+
+
+def section(name: str, body: str, *, is_brief: bool = False) -> str:
+    """A section of a docstring as Markdown."""
+    if name == "Examples":
+        return examples(body)
+    if name == "Raises" and is_brief:
+        return "Raises " + " ".join(f"`{each.name}`: {each.text}" for each in items(body))
+    if name in LISTS and (found := items(body)):
+        lines = [f"- `{each.name}`{_type(each)}: {each.text}" for each in found]
+        return f"{name}:\n\n" + "\n".join(lines)
+    return f"{name}: " + " ".join(body.split())
 
 
 def _type(described: Described) -> str:
