@@ -5,7 +5,8 @@ from pathlib import Path
 from concordance_sdk.builtin.parameters import Count, Phrases, Text
 from pages import docstrings
 from pages.builtin_mods import type_of
-from pages.ten_tasks import TASKS, num_lines, ten_tasks
+from pages.reference import written
+from pages.ten_tasks import FOLDER, TASKS, num_lines, ten_tasks
 
 DOC = """First
 line.
@@ -36,6 +37,12 @@ def test_comparison_has_a_row_for_each_of_the_ten_tasks():
     assert len(ten_tasks().splitlines()) == 12
 
 
+def test_every_example_of_the_ten_tasks_is_in_the_comparison():
+    files = {path.stem for path in FOLDER.glob("*.py") if not path.name.startswith("test_")}
+
+    assert files <= {task.file for task in TASKS}
+
+
 def test_lines_of_a_missing_example_are_zero():
     assert num_lines(Path("missing.py")) == 0
 
@@ -61,3 +68,21 @@ def test_type_of_a_parameter_is_written_with_its_bounds():
     assert type_of(Count) == "int, at least 1"
     assert type_of(Text) == "str, at most 8192 characters"
     assert type_of(Phrases) == "list of 1 to 256 str, each 1 to 512 characters"
+
+
+def test_a_class_of_the_reference_has_its_constructor_and_its_methods():
+    page = written()["self-prompt.md"]
+
+    assert "class SelfPrompt(\n    *,\n    prompt: Prompt | None = None,\n" in page
+    assert "- `start(tokenizer: Tokenizer) -> SelfPromptRun`: Start a run by hand" in page
+
+
+def test_a_struct_of_the_reference_has_its_fields_inherited_ones_first():
+    assert (
+        "class Sampled(Event):\n    request_id: str\n    step: int\n    sampled_token: int\n"
+        in written()["events.md"]
+    )
+
+
+def test_a_constant_of_the_reference_has_its_source():
+    assert "MAX_REPORTS = 10_000\n" in written()["actions.md"]

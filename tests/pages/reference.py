@@ -152,8 +152,8 @@ def _entry(package: str, name: str) -> str:
         return _described(name, _signature(name, _function(value)), inspect.getdoc(value) or "")
     module, _ = home_of(package, name)
     statement, doc = _assignment(module, name) or (ast.Pass(), "")
-    lines = _code(statement)
-    return _described(name, lines if len(lines) < WIDTH else f"{name} = ...", doc)
+    source = inspect.getsource(importlib.import_module(module))
+    return _described(name, ast.get_source_segment(source, statement) or "", doc)
 
 
 def _described(name: str, code: str, doc: str) -> str:
@@ -271,6 +271,7 @@ def _members(cls: type) -> Iterator[str]:
         tree = _function(function)
         is_method = not isinstance(member, staticmethod)
         shown = key if is_property else _flat(_signature(key, tree, is_method=is_method))
+        shown = f"await {shown}" if inspect.iscoroutinefunction(function) else shown
         doc = docstrings.markdown(inspect.getdoc(function) or "", is_brief=True)
         yield f"- `{shown}`: " + textwrap.indent(doc, "  ").lstrip()
 
