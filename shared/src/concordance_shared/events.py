@@ -22,9 +22,8 @@ class Logits(Protocol):
     Access copies from the device and is what costs time. This package depends on no array library:
     the engine's row wraps an mlx array, the test harness's row a list.
 
-    A mod may keep the logits of a position and read them later in the same request. The memory of
-    a step's logits, 4 bytes x vocabulary x requests in the batch, is released when no mod refers
-    to them. Numbers, such as `logprobs(token_ids)`, cost less to keep.
+    A mod may keep the logits of a position and read them later in the same request. They take
+    4 bytes x vocabulary on the device. Numbers, such as `logprobs(token_ids)`, cost less to keep.
 
     Examples:
         A row of the test harness with a vocabulary of three tokens, of which 1 is the top token:

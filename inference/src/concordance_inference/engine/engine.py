@@ -28,7 +28,8 @@ from concordance_inference.engine.plan import StepPlan
 from concordance_inference.engine.planner import plan_step
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.sampling.adjustments import apply_actions
-from concordance_inference.engine.sampling.logits_row import LogitsRow
+from concordance_inference.engine.sampling.given_rows import GivenRows
+from concordance_inference.engine.sampling.missing import without_missing
 from concordance_inference.engine.sampling.row_ops import take_rows
 from concordance_inference.engine.scheduling.admission import Admission, own_copy
 from concordance_inference.engine.scheduling.chunk_sizer import ChunkSizer
@@ -72,6 +73,9 @@ class Engine:
         self._num_candidates = config.num_candidates
         self._batch = BatchState(traits, num_candidates=config.num_candidates)
         self._logprobs = LogprobQueue()
+        self._given = GivenRows(
+            partial(without_missing, vocab_size=traits.vocab_size, missing=traits.missing_ids)
+        )
         self._metrics = Metrics()
         self._admission = Admission(runner, traits, config, self._metrics)
         self.watcher: Watcher | None = None  # called at each phase of a step
@@ -217,6 +221,7 @@ class Engine:
         t, the token sampled from L is dropped (`logits_are_current`). On the right this is
         impossible: a mod expects `Added` for t before `ForwardPass` for L, and may adjust L.
         """
+        self._given.separate_kept()
         if logits is None:
             self._dispatch_sampled()
             self._batch.sampled = None
@@ -266,13 +271,12 @@ class Engine:
         rows = self._batch.rows
         if any(rows[i].prompt_logprobs.is_needed for i in logits.rows):
             self._logprobs.deliver()  # those of the prompt's last chunk
-        to_sample: dict[int, LogitsRow] = {}  # by index into `logits`
-        for i, row in enumerate(logits.rows):
-            if rows[row].speculation.logits_are_current:
-                logits_row = LogitsRow(penalized, i, existing=self._batch.without_missing_ids)
-                adjusted_row = rows[row].dispatch_logits(logits_row)
-                if adjusted_row is not None:
-                    to_sample[i] = adjusted_row
+        after_mods = {  # by index into `logits`
+            i: rows[row].dispatch_logits(self._given.give(penalized, i))
+            for i, row in enumerate(logits.rows)
+            if rows[row].speculation.logits_are_current
+        }
+        to_sample = {i: given for i, given in after_mods.items() if given is not None}
         if not to_sample:
             return None, ()
         remaining = logits.select(list(to_sample))

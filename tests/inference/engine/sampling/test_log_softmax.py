@@ -10,7 +10,7 @@ from concordance_inference.engine.sampling.log_softmax import (
     log_softmax_at,
     normalizer,
 )
-from concordance_inference.engine.sampling.logits_row import LogitsRow
+from concordance_inference.engine.sampling.logits_row import LogitsRow, RowSource
 
 
 def oracle(logits):
@@ -56,7 +56,9 @@ def test_entropy_equals_that_of_float64(kind):
     probs = np.exp(logprobs)
     expected = -(probs * np.where(probs > 0, logprobs, 0)).sum()
 
-    assert LogitsRow(mx.array(row)[None], 0).entropy() == pytest.approx(expected, rel=5e-5)
+    assert LogitsRow(RowSource(mx.array(row)[None], 0)).entropy() == pytest.approx(
+        expected, rel=5e-5
+    )
 
 
 def test_rows_of_a_batch_have_the_logprobs_that_they_have_alone():

@@ -5,7 +5,7 @@ import math
 import mlx.core as mx
 import numpy as np
 import pytest
-from concordance_inference.engine.sampling.logits_row import LogitsRow
+from concordance_inference.engine.sampling.logits_row import LogitsRow, RowSource
 from concordance_sdk.testing import ScriptedLogits
 from concordance_shared import AdjustedLogits
 from hypothesis import given, settings
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 
 def row(*logits):
-    return LogitsRow(mx.array([[9.0] * len(logits), [float(s) for s in logits]]), 1)
+    rows = mx.array([[9.0] * len(logits), [float(s) for s in logits]])
+    return LogitsRow(RowSource(rows, 1))
 
 
 def adjusted(*logits, **fields):

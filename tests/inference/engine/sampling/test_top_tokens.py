@@ -6,7 +6,7 @@ from unittest.mock import patch
 import mlx.core as mx
 import numpy as np
 import pytest
-from concordance_inference.engine.sampling.logits_row import LogitsRow
+from concordance_inference.engine.sampling.logits_row import LogitsRow, RowSource
 from concordance_inference.engine.sampling.logprobs import Logprobs
 from concordance_inference.engine.sampling.top_tokens import top_tokens
 from hypothesis import given, settings
@@ -89,8 +89,8 @@ def test_no_sort_is_longer_than_one_kernel_handles(k, tmp_path):
     rows = mx.zeros((2, VOCAB))
     with recorded("sort"), recorded("argsort"), recorded("topk"), recorded("argpartition"):
         graph = top_tokens(rows, k)
-        LogitsRow(rows, 0).top_k(k)
-        LogitsRow(rows, 0).margin(k)
+        LogitsRow(RowSource(rows, 0)).top_k(k)
+        LogitsRow(RowSource(rows, 0)).margin(k)
         Logprobs(rows, mx.array([1, 2]), k).read()
 
     assert 0 < max(lengths) <= ONE_KERNEL
@@ -99,6 +99,6 @@ def test_no_sort_is_longer_than_one_kernel_handles(k, tmp_path):
 
 @pytest.mark.parametrize("k", [1, 3, 40])
 def test_a_row_without_tokens_has_infinite_margin(k):
-    row = LogitsRow(mx.full((1, 40), -math.inf), 0)
+    row = LogitsRow(RowSource(mx.full((1, 40), -math.inf), 0))
 
     assert row.margin(k) == math.inf

@@ -23,6 +23,30 @@ from concordance_inference.engine.sampling.log_softmax import (
 from concordance_inference.engine.sampling.top_tokens import top_tokens
 
 
+class RowSource:
+    """One row of the model's logits, in those of a step. Shared by all that mods make of it."""
+
+    def __init__(self, logits: mx.array, index: int) -> None:
+        """Refer to a row, without computing anything.
+
+        Args:
+            logits: The logits of all rows of the step.  (rows, vocab) float32
+            index: The row's index in `logits`.
+        """
+        self.logits = logits
+        self._index = index
+
+    @property
+    def row(self) -> mx.array:
+        """The row.  (1, vocab) float32"""
+        return self.logits[self._index : self._index + 1]
+
+    def separate(self) -> None:
+        """Copy the row, so that it no longer refers to the logits of the step."""
+        self.logits, self._index = mx.take(self.logits, mx.array([self._index]), axis=0), 0
+        mx.async_eval(self.logits)
+
+
 class LogitsRow:
     """The logits of one position of one row.  (vocab,) float32
 
@@ -32,8 +56,7 @@ class LogitsRow:
 
     def __init__(
         self,
-        logits: mx.array,
-        index: int,
+        source: RowSource,
         actions: tuple[AdjustedLogits, ...] = (),
         *,
         existing: Callable[[mx.array], mx.array] = lambda row: row,
@@ -41,21 +64,22 @@ class LogitsRow:
         """Refer to a row, without computing anything.
 
         Args:
-            logits: The logits of all rows of the step.  (rows, vocab) float32
-            index: The row's index in `logits`.
+            source: The row before the actions.
             actions: Actions of earlier mods, not applied yet.
             existing: Masks the ids without a token, in a mod's own row.
         """
-        self._logits = logits
-        self._index = index
+        self._source = source
         self.actions = actions
         self._existing = existing
 
-    @cached_property
+    @property
     def row(self) -> mx.array:
         """The logits with the actions applied.  (vocab,) float32"""
-        row = self._logits[self._index : self._index + 1]
-        return (apply_actions(row, [self.actions]) if self.actions else row)[0]
+        return self._adjusted if self.actions else self._source.row[0]
+
+    @cached_property
+    def _adjusted(self) -> mx.array:
+        return apply_actions(self._source.row, [self.actions])[0]
 
     @property
     def token_temp(self) -> float | None:
@@ -64,7 +88,7 @@ class LogitsRow:
         return next((temperature for temperature in given if temperature is not None), None)
 
     def __len__(self) -> int:
-        return self._logits.shape[-1]
+        return self._source.logits.shape[-1]
 
     def __getitem__(self, key: Any) -> Any:
         """Return the logit of a token, or those of a slice as a numpy array; `[0, i]` is `[i]`."""
@@ -157,4 +181,4 @@ class LogitsRow:
             bias = given_bias(action.bias, len(self))
             action = msgspec.structs.replace(action, bias=bias)
         actions = (*self.actions, action)
-        return LogitsRow(self._logits, self._index, actions, existing=self._existing)
+        return LogitsRow(self._source, actions, existing=self._existing)
