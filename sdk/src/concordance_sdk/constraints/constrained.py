@@ -12,6 +12,7 @@ from concordance_sdk.constraints.span import ConstrainedSpan
 from concordance_sdk.constraints.validation import named
 from concordance_sdk.follower import Follower
 from concordance_sdk.mod import mod
+from concordance_sdk.one_request import OneRequest
 from concordance_sdk.request_context import current_request, may_write
 from concordance_sdk.text import CompletionText, Cut, PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
@@ -70,6 +71,7 @@ class Constrained(Follower):
             raise ConstraintError(
                 "`after` is empty; give the text that the constrained span follows, or None"
             )
+        self._request = OneRequest("Constrained")
         self._constraint = constraint
         self._text = CompletionText(keeps_special=True)
         self._phrase = None if after is None else PhraseWatch(self._text, after)
@@ -228,6 +230,7 @@ class Constrained(Follower):
 
     def _go_to(self, event: ForwardPass | Added, tokenizer: Tokenizer) -> None:
         """Rewind to the event's position."""
+        self._request.check(event)
         if self._phrase:
             self._text.follow(event, tokenizer)
             if self._due is not None and event.step < self._due:

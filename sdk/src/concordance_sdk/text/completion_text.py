@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from concordance_sdk.action_builder import Actions, end_token_id
 from concordance_sdk.composed import ComposingEncoder
+from concordance_sdk.one_request import OneRequest
 from concordance_sdk.tokenizer import Tokenizer, detokenizer_of
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class CompletionText:
         self._detokenizer: Detokenizer | None = None  # created with the first tokens
         self._ends: list[int] = []  # per token: the length of the text up to and including it
         self._on_cut: list[Callable[[int], None]] = []
+        self._request = OneRequest("CompletionText")
 
     def follow(self, event: Event, tokenizer: Tokenizer) -> None:
         """Update the text from an event.
@@ -106,7 +108,9 @@ class CompletionText:
 
         Raises:
             ValueError: An earlier `Added` event was missed.
+            ModDefinitionError: It follows another request.
         """
+        self._request.check(event)
         self._tokenizer = tokenizer
         if isinstance(event, Prefilled):
             self._max_tokens = event.max_steps

@@ -6,6 +6,7 @@ from concordance_shared import Added, AdjustedLogits, Backtrack, ForwardPass, Pr
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.follower import Follower
+from concordance_sdk.one_request import OneRequest
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import PhraseWatch, max_backtrack_for
 from concordance_sdk.tokenizer import Tokenizer
@@ -14,8 +15,9 @@ from concordance_sdk.tokenizer import Tokenizer
 class PhraseBan(Follower):
     """Part of a mod that backtracks over a banned phrase and masks its first token there.
 
-    Tokens are masked only at positions where they led into a phrase, and only while the text
-    before that position stays the same.
+    Belongs to one request: make it in `parts` or `__init__` of a class mod. Tokens are masked only
+    at positions where they led into a phrase, and only while the text before that position stays
+    the same.
 
     Attributes:
         text: The completion, which the ban follows.
@@ -45,6 +47,7 @@ class PhraseBan(Follower):
             ValueError: There is no phrase, or an empty one.
         """
         self.text = CompletionText()
+        self._request = OneRequest("PhraseBan")
         self._watch = PhraseWatch(
             self.text, phrases, ignore_case=ignore_case, whole_words=whole_words
         )
@@ -59,12 +62,14 @@ class PhraseBan(Follower):
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
         """Record the token budget, at which a word at the end is complete."""
         del actions
+        self._request.check(event)
         self.text.follow(event, tokenizer)
 
     def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
     ) -> AdjustedLogits | None:
         """Mask the tokens that led into a phrase at this position before."""
+        self._request.check(event)
         self.text.follow(event, tokenizer)
         self._drop_masks_after(event.step)
         masked = self._masked.get(event.step)
@@ -72,6 +77,7 @@ class PhraseBan(Follower):
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Backtrack | None:
         """Backtrack over a phrase that is now complete."""
+        self._request.check(event)
         self._drop_masks_after(event.step)
         self.text.follow(event, tokenizer)
         match = self._watch.find()
