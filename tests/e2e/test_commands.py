@@ -231,7 +231,7 @@ def test_a_new_mod_passes_its_own_test_and_can_be_pushed_listed_and_removed(
     assert run("mods", "rm", "my_mod", *url).stdout == "deleted my_mod\n"
     gone = run("mods", "rm", "my_mod", *url)
     assert gone.returncode == 1
-    assert "404" in gone.stderr
+    assert "there is no mod 'my_mod'" in gone.stderr
 
 
 @pytest.mark.process

@@ -230,3 +230,11 @@ def test_a_changed_file_that_never_finishes_loading_is_an_error_for_requests(
     with pytest.raises(ModLoadError, match="did not finish loading: it took longer than 0.1 s"):
         catalog.get("say")
     assert "did not finish loading" in caplog.text
+
+
+def test_first_error_is_raised_and_not_logged_too(tmp_path, caplog):
+    (tmp_path / "bad.py").write_text("syntax error")
+
+    with pytest.raises(ModLoadError, match="invalid syntax"):
+        ModCatalog([tmp_path / "bad.py"])
+    assert caplog.text == ""

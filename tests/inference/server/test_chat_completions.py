@@ -10,7 +10,9 @@ from concordance_inference.generation import (
     SamplingParams,
     Started,
     TextDelta,
+    Token,
     TokenLogprobs,
+    TokensDelta,
 )
 from concordance_inference.server import sse, updates
 from concordance_sdk import FinishReason
@@ -259,6 +261,30 @@ def test_retracted_characters_are_counted_in_their_chunk(serve):
 
     assert [c.get("concordance") for c in chunks] == [None, None, {"retracted": 1}, None]
     assert engine.requests[0].include_retractions
+
+
+def test_changes_of_tokens_are_chunks_without_text(serve):
+    change = TokensDelta(
+        kept=1,
+        tokens=(Token(token_id=7, text="b", forced=True, mod="m"),),
+        num_backtracked=1,
+        mod="m",
+    )
+    engine = FakeEngine([change, TextDelta(text="ab"), completed("ab")])
+    chunks = stream(serve(engine), stream_options={"include_tokens": True})
+
+    assert chunks[1]["choices"][0]["delta"] == {}
+    assert chunks[1]["concordance"] == {
+        "tokens": {
+            "kept": 1,
+            "tokens": [{"token_id": 7, "text": "b", "forced": True, "mod": "m"}],
+            "num_backtracked": 1,
+            "mod": "m",
+        }
+    }
+    assert engine.requests[0].show_tokens
+    stream(serve(engine))
+    assert not engine.requests[1].show_tokens
 
 
 def test_an_error_before_the_first_token_has_its_status(serve):

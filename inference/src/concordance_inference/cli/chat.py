@@ -1,9 +1,9 @@
 """`concordance chat`."""
 
 import importlib
-from collections.abc import Generator, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Protocol
 
 from concordance_shared import ConcordanceError, Message
 from rich.console import Console
@@ -12,13 +12,21 @@ from concordance_inference.cli.generate import check_text
 from concordance_inference.cli.options import Chat
 from concordance_inference.cli.reports import reports_after
 from concordance_inference.cli.start import running
-from concordance_inference.generation import TextDelta
-
-if TYPE_CHECKING:
-    from concordance_inference.runtime import RunningRequest
+from concordance_inference.generation import TextDelta, Update
 
 with suppress(ImportError):  # not on every platform
     importlib.import_module("readline")  # gives `input` line editing and history
+
+
+class _Updates(Protocol):
+    """The updates of a reply; closing them cancels it."""
+
+    def __iter__(self) -> Iterator[Update]: ...
+
+    def close(self) -> None: ...
+
+
+_ReplyTo = Callable[[Sequence[Message]], _Updates]
 
 _HELP = "/reset starts a new conversation, /exit or Ctrl-D leaves, Ctrl-C stops a reply"
 
@@ -29,8 +37,8 @@ def run(options: Chat) -> None:
     check_text(options.system or "")
     system = [Message(role="system", content=options.system)] if options.system else []
     messages = list(system)
-    with running(options, options.mod, options.mods) as (runtime, calls):
-        console.print(f"[bold]{runtime.model.id}[/]{_with(options.mod)}\n[dim]{_HELP}[/]")
+    with _remote(options) if options.url else _local(options) as (model, reply_to):
+        console.print(f"[bold]{model}[/]{_with(options.mod)}\n[dim]{_HELP}[/]")
         for line in _lines(console):
             if line == "/reset":
                 messages = list(system)
@@ -38,18 +46,40 @@ def run(options: Chat) -> None:
             prompt = [*messages, Message(role="user", content=line)]
             try:
                 check_text(line)
-                request = runtime.request(
-                    prompt,
-                    mods=calls,
-                    max_tokens=options.max_tokens,
-                    sampling=options.sampling,
-                    stream=True,
-                )
-                text = _show_reply(runtime.submit(runtime.prepare(request)), console)
+                text = _show_reply(reply_to(prompt), console)
             except ConcordanceError as exc:
                 console.print(f"[red]{exc}[/]")
             else:
                 messages = [*prompt, Message(role="assistant", content=text)]
+
+
+@contextmanager
+def _local(options: Chat) -> Generator[tuple[str, _ReplyTo]]:
+    """A model that this process loads: its id, and what replies to a conversation."""
+    with running(options, options.mod, options.mods) as (runtime, calls):
+
+        def reply_to(messages: Sequence[Message]) -> _Updates:
+            request = runtime.request(
+                messages,
+                mods=calls,
+                max_tokens=options.max_tokens,
+                sampling=options.sampling,
+                stream=True,
+            )
+            return runtime.submit(runtime.prepare(request))
+
+        yield runtime.model.id, reply_to
+
+
+@contextmanager
+def _remote(options: Chat) -> Generator[tuple[str, _ReplyTo]]:
+    """The model of a running server. Mods are uploaded for each reply, with their latest source."""
+    from concordance_inference.cli.remote import check_remote, remote_updates
+    from concordance_inference.cli.server_client import ServerClient
+
+    check_remote(options)
+    server = ServerClient(options.url or "")
+    yield server.model(), lambda messages: remote_updates(server, options, messages)
 
 
 def _with(mods: Sequence[str]) -> str:
@@ -72,7 +102,7 @@ def _lines(console: Console) -> Generator[str]:
             yield line
 
 
-def _show_reply(updates: "RunningRequest", console: Console) -> str:
+def _show_reply(updates: _Updates, console: Console) -> str:
     """Print a reply as it comes, until its end or Ctrl-C, then the reports; return the reply."""
     text = ""
 

@@ -1,7 +1,9 @@
 """`concordance generate`."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 from concordance_shared import InvalidRequestError, Message
 
@@ -10,12 +12,27 @@ from concordance_inference.cli.reports import reports_after
 from concordance_inference.cli.start import running
 from concordance_inference.generation import Completed, TextDelta, TokensDelta, Update
 
+if TYPE_CHECKING:
+    from concordance_inference.trace import TokenTrace
+
 
 def run(options: Generate) -> None:
     """Print the completion of one prompt as it is generated."""
     text = _standard_input() if options.prompt == "-" else options.prompt
     for given in (text, options.system or "", *options.stop):
         check_text(given)
+    show = show_tokens if options.tokens else show_text
+    source = _remote if options.url else _local
+    with (
+        source(options, text) as updates,
+        reports_after(updates, _print_to_stderr) as followed,
+    ):
+        show(followed)
+
+
+@contextmanager
+def _local(options: Generate, text: str) -> Generator[Iterable[Update]]:
+    """The updates of a model that this process loads."""
     with running(options, options.mod, options.mods) as (runtime, calls):
         request = runtime.request(
             text if options.raw else conversation(text, options.system),
@@ -26,10 +43,30 @@ def run(options: Generate) -> None:
             stream=not options.tokens,
             show_tokens=options.tokens,
         )
-        show = _show_tokens if options.tokens else show_text
-        updates = runtime.submit(runtime.prepare(request))
-        with reports_after(updates, _print_to_stderr) as followed:
-            show(followed)
+        yield runtime.submit(runtime.prepare(request))
+
+
+@contextmanager
+def _remote(options: Generate, text: str) -> Generator[Iterable[Update]]:
+    """The updates of a running server."""
+    from concordance_inference.cli.remote import check_remote, remote_updates
+    from concordance_inference.cli.server_client import ServerClient
+
+    check_remote(options)
+    if options.raw:
+        raise InvalidRequestError(
+            "--raw needs a model of this process, since a server completes conversations; leave "
+            "out --raw or --url"
+        )
+    updates = remote_updates(
+        ServerClient(options.url or ""),
+        options,
+        conversation(text, options.system),
+        stop=options.stop,
+        shows_tokens=options.tokens,
+    )
+    with closing(updates):
+        yield updates
 
 
 def check_text(text: str) -> None:
@@ -79,16 +116,28 @@ def show_text(updates: Iterable[Update]) -> None:
     print()
 
 
-def _show_tokens(updates: Iterable[Update]) -> None:
-    """Print a completion with forced and backtracked tokens coloured."""
+def show_tokens(updates: Iterable[Update]) -> "TokenTrace":
+    """Print a completion with forced and backtracked tokens coloured, or marked on a pipe.
+
+    Returns:
+        The tokens, also the backtracked ones.
+    """
+    from concordance_inference.trace import TokenTrace
+
+    trace = TokenTrace()
+    show = _show_in_colour if sys.stdout.isatty() else _show_marked
+    show(trace, (update for update in updates if isinstance(update, TokensDelta)))
+    return trace
+
+
+def _show_in_colour(trace: "TokenTrace", deltas: Iterable[TokensDelta]) -> None:
+    """Print a completion as it changes."""
     from rich.console import Console  # slow to import
     from rich.live import Live
 
     from concordance_inference.cli.transcript import transcript
     from concordance_inference.mods.mod_output import captured_output
-    from concordance_inference.trace import TokenTrace
 
-    trace = TokenTrace()
     printed: list[str] = []  # by mods, which would break the display
     with (
         captured_output(lambda scope, line: printed.append(f"[{scope.mod}] {line}")),
@@ -99,8 +148,18 @@ def _show_tokens(updates: Iterable[Update]) -> None:
             redirect_stderr=False,
         ) as live,
     ):
-        for update in updates:
-            if isinstance(update, TokensDelta):
-                trace.apply(update)
-                live.update(transcript(trace), refresh=True)
+        for delta in deltas:
+            trace.apply(delta)
+            live.update(transcript(trace), refresh=True)
     print("".join(f"{line}\n" for line in printed), end="", file=sys.stderr)
+
+
+def _show_marked(trace: "TokenTrace", deltas: Iterable[TokensDelta]) -> None:
+    """Print a completion at its end, also at one with an error."""
+    from concordance_inference.cli.transcript import marked
+
+    try:
+        for delta in deltas:
+            trace.apply(delta)
+    finally:
+        print(marked(trace), flush=True)

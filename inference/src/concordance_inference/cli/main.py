@@ -20,6 +20,7 @@ from concordance_inference.cli.options import (
     PushMod,
     Serve,
     Url,
+    WatchMod,
     takes,
 )
 
@@ -104,6 +105,15 @@ def mods_new(options: NewMod) -> None:
 def mods_test(options: CheckMods) -> None:
     """Run the tests of a file of mods, and check that its mods follow the rules."""
     from concordance_inference.cli import mods_check as command
+
+    command.run(options)
+
+
+@mods_app.command("watch")
+@takes(WatchMod)
+def mods_watch(options: WatchMod) -> None:
+    """Run a mod again on every save of its file, and show what it did."""
+    from concordance_inference.cli import mods_watch as command
 
     command.run(options)
 

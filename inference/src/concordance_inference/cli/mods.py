@@ -1,25 +1,20 @@
 """`concordance mods`: write, list, upload and delete mods."""
 
-import http.client
 import re
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from concordance_shared import ConcordanceError, InvalidRequestError
+from concordance_shared import InvalidRequestError
 from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from concordance_inference.cli.options import ListMods, NewMod, PushMod
+from concordance_inference.cli.server_client import ServerClient, quoted
 from concordance_inference.mods.push_payload import push_payload
-
-_TIMEOUT_S = 30
 
 #: Columns of a table on a pipe, where programs read it: every row is one line.
 _PIPE_WIDTH = 4096
@@ -70,10 +65,6 @@ def test_it_begins_with_hello(play):
 '''
 
 
-class ServerRefusedError(ConcordanceError):
-    """The server responded with an error, or not at all."""
-
-
 def new(options: NewMod) -> None:
     """Write a template of a mod, and its test.
 
@@ -107,7 +98,7 @@ def new(options: NewMod) -> None:
 
 def list_(options: ListMods) -> None:
     """Print the mods of a server, as a table or as JSON."""
-    entries = _call("GET", f"{options.url}/v1/mods")["data"]
+    entries = ServerClient(options.url).call("GET", "/v1/mods")["data"]
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(entries), indent=2).decode())
         return
@@ -146,43 +137,11 @@ def push(options: PushMod) -> None:
         ServerRefusedError: The server refused it.
     """
     payload = push_payload(options.file, folder=options.folder, mod=options.mod, name=options.name)
-    entry = _call("POST", f"{options.url}/v1/mods", msgspec.json.encode(payload))
+    entry = ServerClient(options.url).call("POST", "/v1/mods", payload)
     print(f"{entry['id']} {entry['version']}")
 
 
 def remove(name: str, url: str) -> None:
     """Delete an uploaded mod."""
-    _call("DELETE", f"{url}/v1/mods/{urllib.parse.quote(name, safe='')}")
+    ServerClient(url).call("DELETE", f"/v1/mods/{quoted(name)}")
     print(f"deleted {name}")
-
-
-def _call(method: str, url: str, body: bytes | None = None) -> dict[str, Any]:
-    """Call the server and decode its response.
-
-    Raises:
-        ServerRefusedError: It responded with an error, or not at all.
-    """
-    if not url.startswith(("http://", "https://")):
-        raise InvalidRequestError(f"--url {url}: write it with http:// or https://")
-    try:
-        request = urllib.request.Request(url, body, method=method)  # noqa: S310  # checked above
-    except ValueError as exc:
-        raise InvalidRequestError(f"--url {url}: {exc}") from exc
-    request.add_header("Content-Type", "application/json")
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
-            return msgspec.json.decode(response.read())
-    except urllib.error.HTTPError as exc:
-        raise ServerRefusedError(_message(exc)) from exc
-    except (OSError, http.client.HTTPException, msgspec.DecodeError, ValueError) as exc:
-        raise ServerRefusedError(
-            f"no Concordance server at {url} ({exc}); start one with `concordance serve`"
-        ) from exc
-
-
-def _message(error: urllib.error.HTTPError) -> str:
-    raw = error.read()
-    try:
-        return f"{error.code}: {msgspec.json.decode(raw)['error']['message']}"
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return f"{error.code}: {raw[:200].decode(errors='replace')}"

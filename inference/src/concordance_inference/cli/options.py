@@ -189,6 +189,14 @@ class SampleArgs(ModelArgs):
         ),
     ] = field(default_factory=list[str])
     mods: ModPaths = field(default_factory=list[Path])
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="A running server to use, instead of loading a model. The mods of --mods are "
+            "uploaded to it for this command.",
+            show_default=False,
+        ),
+    ] = None
     system: Annotated[str | None, typer.Option(help="A system message.")] = None
     max_tokens: Annotated[
         int, typer.Option(help="Limit of the completion, in tokens.", min=1, max=_MAX_INT)
@@ -244,6 +252,30 @@ class Generate(SampleArgs):
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Colour tokens that mods forced or backtracked.")
     ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchMod(SampleArgs):
+    """The options of `concordance mods watch`."""
+
+    file: Annotated[Path, typer.Argument(help="A Python file of mods, or a folder of them.")]
+    prompt: Annotated[str | None, typer.Argument(help="The prompt.")] = None
+    says: Annotated[
+        str | None,
+        typer.Option(
+            help="Play this text of the model in place of a model: its own tokens, one after the "
+            "other, whatever the mod forces."
+        ),
+    ] = None
+    script: Annotated[
+        str | None,
+        typer.Option(
+            help="Play this text of the model in place of a model: the token at each position."
+        ),
+    ] = None
+    max_tokens: Annotated[
+        int, typer.Option(help="Limit of the completion, in tokens.", min=1, max=_MAX_INT)
+    ] = 64
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,8 @@ class _WatchedPath:
             definitions, version = self._load(is_first=is_first)
         except ModLoadError as exc:
             self.error = exc
-            logger.warning("%s", exc)
+            if not is_first:  # the first error is raised to the caller
+                logger.warning("%s", exc)
             return
         self.error = None
         self.entries = {d.name: _entry(d, "path", version) for d in definitions}

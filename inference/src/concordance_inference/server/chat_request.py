@@ -92,6 +92,7 @@ def _generation(
         mods=context.mods.resolve(_named_mods(body, model.id)),
         stream=bool(body.stream),
         include_retractions=bool(body.stream_options and body.stream_options.include_retractions),
+        show_tokens=_shows_tokens(body),
         top_logprobs=_top_logprobs(body),
         cache_salt=body.cache_salt or "",
     )
@@ -171,6 +172,10 @@ def _logit_bias(given: Mapping[str, float], vocab_size: int) -> dict[int, float]
     """The biases by token id; JSON has them by text."""
     check_logit_bias([int(key) if _TOKEN_ID.fullmatch(key) else key for key in given], vocab_size)
     return {int(key): bias for key, bias in given.items()}
+
+
+def _shows_tokens(body: ChatCompletionRequest) -> bool:
+    return bool(body.stream and body.stream_options and body.stream_options.include_tokens)
 
 
 def _top_logprobs(body: ChatCompletionRequest) -> int | None:

@@ -155,9 +155,12 @@ class ChatChunks:
                 yield from self._role("")
                 about_mods = {"reports": update.reports}
                 yield self._response.chunk({}, concordance=about_mods, **self._extra)
+            case TokensDelta():
+                yield from self._role("")
+                yield self._tokens(update)
             case Completed():
                 yield from self._end(update)
-            case Started() | TokensDelta() | Failed():
+            case Started() | Failed():
                 pass
 
     def _end(self, completed: Completed) -> Iterator[dict[str, Any]]:
@@ -178,6 +181,12 @@ class ChatChunks:
         chunk = self._response.chunk(content, logprobs=delta.logprobs, **self._extra)
         if delta.retracted:
             chunk["concordance"] = {"retracted": delta.retracted}
+        return chunk
+
+    def _tokens(self, delta: TokensDelta) -> dict[str, Any]:
+        """A chunk without text: the change of the completion's tokens."""
+        chunk = self._response.chunk({}, **self._extra)
+        chunk["concordance"] = {"tokens": msgspec.to_builtins(delta)}
         return chunk
 
     def _tool_call(self, index: int, call: ToolCall) -> Iterator[dict[str, Any]]:

@@ -46,6 +46,7 @@ class StreamOptions(Struct, kw_only=True):
 
     include_usage: bool | None = None
     include_retractions: bool | None = None  # send tokens immediately, and their retractions
+    include_tokens: bool | None = None  # send every change of the completion, token by token
 
 
 class ModChoice(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ from typing import NoReturn, Self
 from concordance_shared import Event, FinishReason, ModReport, ToolCall
 from msgspec import Struct
 
+from concordance_sdk.host.request_state import Change
 from concordance_sdk.testing.event_log import lines_of
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -21,6 +22,7 @@ class Played(Struct, frozen=True, kw_only=True, eq=False):
         finish_reason: The reason why it ended.
         tool_calls: The tool calls that ended it, if any.
         history: All events and reports, in order.
+        changes: All edits of the completion, in order, with the mods that made them.
         reads: The token ids that each forward pass processed.
         num_forced: The number of completion tokens that mods forced.
         num_backtracked: The number of tokens that mods backtracked.
@@ -39,6 +41,7 @@ class Played(Struct, frozen=True, kw_only=True, eq=False):
     finish_reason: FinishReason
     tool_calls: tuple[ToolCall, ...]
     history: tuple[Event | ModReport, ...]
+    changes: tuple[Change, ...]
     reads: tuple[tuple[int, ...], ...]
     num_forced: int
     num_backtracked: int

@@ -109,6 +109,7 @@ class Playing:
             eos_ids=tokenizer.eos_token_ids,
             hold=hold if scene.is_streamed else None,
             holds=request.holds,
+            keeps_changes=True,
         )
         self._log = EventLog(self.state.reports)
         self._dispatch = ModDispatch(
@@ -150,6 +151,7 @@ class Playing:
             finish_reason=state.finish_reason or FinishReason.CANCELLED,
             tool_calls=state.tool_calls,
             history=tuple(self._log.entries),
+            changes=tuple(state.edits.take_changes()),
             reads=tuple(self._model.reads),
             num_forced=state.num_forced,
             num_backtracked=state.num_backtracked,
