@@ -114,7 +114,7 @@ def test_tokenizer_of_the_embedded_model_is_the_default():
     tokenizer = FolderTokenizer()
 
     assert tokenizer.decode(tokenizer.encode("Hello world")[-1:]) == " world"
-    assert tokenizer.decode([*tokenizer.eos_token_ids]) == "<|im_end|>"
+    assert "<|im_end|>" in tokenizer.decode([*tokenizer.eos_token_ids])
 
 
 def test_error_without_a_default_model_names_the_package_to_install(monkeypatch):
