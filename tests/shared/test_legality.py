@@ -204,7 +204,9 @@ def test_bias_as_an_array_is_passed_on_unread(bias):
     assert check(AdjustedLogits(bias=bias)).bias is bias
 
 
-@pytest.mark.parametrize("bias", [np.zeros(VOCAB - 1), np.zeros((2, VOCAB)), 0.5, bytes(VOCAB)])
+@pytest.mark.parametrize(
+    "bias", [np.zeros(VOCAB - 1), np.zeros((2, VOCAB)), 0.5, bytes(VOCAB), "x"]
+)
 def test_bias_of_another_shape_is_rejected(bias):
     with pytest.raises(InvalidActionError, match=r"AdjustedLogits\.bias"):
         check(AdjustedLogits(bias=bias))

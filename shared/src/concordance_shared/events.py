@@ -158,6 +158,8 @@ def token_columns(token_ids: object, vocab_size: int) -> list[int]:
         raise TypeError(f"log-probabilities are of a list of token ids, not of {token_ids!r:.80}")
     ids: list[int] = []
     for token_id in cast(Iterable[Any], token_ids):
+        if isinstance(token_id, str):
+            raise TypeError(f"a token id is an integer: use tokenizer.encode({token_id!r:.40})")
         if isinstance(token_id, bool) or not hasattr(token_id, "__index__"):
             raise TypeError(f"a token id is an integer, not {token_id!r:.80}")
         ids.append(operator.index(token_id))

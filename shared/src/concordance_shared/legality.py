@@ -397,13 +397,19 @@ def _mask(mask: object, vocab_size: int, num_logits: int) -> bytes | None:
 
 def _check_row(row: object, lengths: Sequence[int], where: str, what: str) -> None:
     """Check the length of an array with one number for each token, without reading it."""
-    shape: tuple[int, ...] | None = getattr(row, "shape", None)
-    if shape is None and isinstance(row, bytes | bytearray):
-        shape = (len(row) // 4,)  # float32
+    shape = _shape_of(row)
     if shape is None:
-        try:
-            shape = (len(cast(Sequence[float], row)),)
-        except TypeError:
-            raise _RefusedError(f"gave {row!r:.80} as {where} instead of {what}") from None
+        raise _RefusedError(f"gave {row!r:.80} as {where} instead of {what}")
     if not shape or shape[-1] not in lengths or math.prod(shape) != shape[-1]:
-        raise _RefusedError(f"gave {where} of shape {tuple(shape)} instead of ({lengths[-1]},)")
+        raise _RefusedError(f"gave {where} of shape {shape} instead of ({lengths[-1]},)")
+
+
+def _shape_of(row: object) -> tuple[int, ...] | None:
+    """Return the shape of numbers; `None` if the value is neither an array nor a sequence."""
+    if hasattr(row, "shape"):
+        return tuple(cast(Any, row).shape)
+    if isinstance(row, bytes | bytearray):
+        return (len(row) // 4,)  # float32
+    if isinstance(row, str) or not hasattr(row, "__len__"):
+        return None
+    return (len(cast(Sequence[float], row)),)

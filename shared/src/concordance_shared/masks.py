@@ -77,7 +77,7 @@ def _buffer(mask: object) -> memoryview:
     try:
         return memoryview(cast(bytes, mask))
     except TypeError:
-        raise ValueError(f"{type(mask).__name__} instead of bools or packed bytes") from None
+        raise ValueError(f"type {type(mask).__name__}, not bools or packed bytes") from None
 
 
 def _check_packed_length(packed: bytes, vocab_size: int, num_logits: int) -> None:

@@ -75,6 +75,7 @@ def test_logprobs_include_adjustments_and_are_minus_infinity_for_masked_tokens()
         ([0, -1], IndexError, "token id -1 is outside"),
         ([1.0], TypeError, "a token id is an integer, not 1.0"),
         ([True], TypeError, "a token id is an integer, not True"),
+        (["yes"], TypeError, r"a token id is an integer: use tokenizer.encode\('yes'\)"),
         ("yes", TypeError, "of a list of token ids, not of 'yes'"),
         (1, TypeError, "of a list of token ids, not of 1"),
     ],
