@@ -81,6 +81,8 @@ def test_a_failing_mod_is_named_and_affects_no_other_request(tiny_server, name):
     for word in (f"'{name}'", event, *words):
         assert word in caught.value.message
     assert caught.value.body["mod"] == name
+    if "raise" in body:
+        assert f"in bad\n    {body}\n" in caught.value.body["traceback"]
     assert [text(other.result()) for other in others] == [expected] * 3
 
 

@@ -58,7 +58,8 @@ class CallWatchdog:
     def stop(self) -> None:
         """Stop watching."""
         self._is_stopping.set()
-        if self._thread.is_alive():
+        # The garbage collector may stop an engine on any thread.
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _run(self) -> None:
