@@ -510,3 +510,17 @@ def test_a_broken_model_folder_is_reported_and_the_process_exits(tmp_path, comma
     assert "Traceback" not in done.stderr
     assert "concordance: " in done.stderr
     assert "terminate" not in done.stderr
+
+
+def test_generate_prints_the_traceback_of_a_mod_that_raises(run, folder, tmp_path):
+    (tmp_path / "bad.py").write_text(
+        "from concordance_sdk import mod\n\ndef inner():\n    raise ValueError('kaput')\n\n"
+        "@mod\ndef bad(event, actions):\n    inner()\n"
+    )
+    done = run("generate", "hi", "--model", folder, "--mods", tmp_path, "--mod", "bad")
+
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert [line.rpartition(", in ")[2] for line in lines if "  File" in line] == ["bad", "inner"]
+    assert lines[-1].startswith("concordance: mod 'bad' raised ValueError at Prefilled (step 0)")

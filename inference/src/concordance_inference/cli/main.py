@@ -147,7 +147,7 @@ def mods_rm(
 
 
 def main() -> None:
-    """Run the command line; expected errors are printed in one line, without a traceback."""
+    """Run the command line; expected errors are printed in one line, after a mod's traceback."""
     try:
         app()
     except Exception as exc:
@@ -156,7 +156,7 @@ def main() -> None:
         is_expected = isinstance(exc, ConcordanceError | OSError | UnicodeError)
         if not is_expected and not _lacks_backend(exc):
             raise
-        print(f"concordance: {_shown(exc)}", file=sys.stderr)
+        print(f"{_mods_traceback(exc)}concordance: {_shown(exc)}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -171,9 +171,23 @@ def _lacks_backend(exc: Exception) -> bool:
     return isinstance(exc, ImportError) and (exc.name == "mlx.core" or "libmlx" in str(exc))
 
 
+def _mods_traceback(exc: Exception) -> str:
+    """The lines of a mod's own code that raised; empty for other errors."""
+    from concordance_shared import ModError
+
+    from concordance_inference.server.mod_failures import own_traceback
+
+    trace = own_traceback(exc, includes_operators=True) if isinstance(exc, ModError) else None
+    return f"{_encodable(trace)}\n" if trace else ""
+
+
 def _shown(exc: Exception) -> str:
     """The error's message, in characters that every terminal can show."""
     if _lacks_backend(exc):
         return _NO_BACKEND
     text = f"input is not UTF-8: {exc}" if isinstance(exc, UnicodeError) else str(exc)
+    return _encodable(text)
+
+
+def _encodable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
