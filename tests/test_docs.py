@@ -4,28 +4,18 @@ Run as a program, it writes those parts.
 """
 
 import re
-from pathlib import Path
 
 import msgspec
 import pytest
 from concordance_shared import ModError
 from pages import MARKED, SECTIONS, docstrings, updated
 from pages.builtin_mods import definitions, documented_type
+from pages.programs import PAGES, REFERENCE, ROOT, WITH_CODE, run
 from pages.reference import written
 
-ROOT = Path(__file__).parent.parent
-PAGES = [
-    ROOT / "README.md",
-    *(ROOT / package / "README.md" for package in ("shared", "sdk", "inference")),
-    *sorted((ROOT / "docs").glob("**/*.md")),
-]
-REFERENCE = ROOT / "docs" / "reference"
-#: Pages whose Python blocks are programs; the reference has signatures.
-WITH_CODE = [page for page in PAGES if page.parent != REFERENCE]
 #: What to do about a section or a page that is out of date.
 WRITE = "run `uv run python tests/test_docs.py`"
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
-BLOCK = re.compile(r"(<!-- not run: [^>]+ -->\n)?```python\n(.*?)```", re.DOTALL)
 
 
 def anchors(page):
@@ -36,11 +26,7 @@ def anchors(page):
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda p: str(p.relative_to(ROOT)))
 def test_code_of_a_page_runs(page):
-    namespace = {"__name__": "page"}
-    for not_run, code in BLOCK.findall(page.read_text("utf-8")):
-        compiled = compile(code, f"{page.name}", "exec")
-        if not not_run:
-            exec(compiled, namespace)
+    run(page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
