@@ -10,6 +10,9 @@ from concordance_sdk.definition import ModDefinition
 class ModRegistry:
     """Mods by name. A later definition of a name replaces an earlier one.
 
+    Attributes:
+        replaced: Name -> the definition of another target that the current one replaced last.
+
     Examples:
         >>> from concordance_sdk.builtin import StopAt
         >>> from concordance_sdk.host import definition_of
@@ -22,9 +25,13 @@ class ModRegistry:
     def __init__(self) -> None:
         """Make an empty registry."""
         self._definitions: dict[str, ModDefinition] = {}
+        self.replaced: dict[str, ModDefinition] = {}
 
     def add(self, definition: ModDefinition) -> None:
         """Register a definition under its name."""
+        before = self._definitions.get(definition.name)
+        if before is not None and before.target is not definition.target:
+            self.replaced[definition.name] = before
         self._definitions[definition.name] = definition
 
     def get(self, name: str) -> ModDefinition | None:

@@ -6,6 +6,7 @@ import threading
 import pytest
 from concordance_inference.mods import catalog as module
 from concordance_inference.mods.catalog import MAX_UPLOADS, ModCatalog, NamedMod
+from concordance_inference.mods.loading import load_path
 from concordance_sdk import ModPayload
 from concordance_shared import ConflictError, InvalidRequestError, ModLoadError, UnknownModError
 
@@ -238,3 +239,84 @@ def test_first_error_is_raised_and_not_logged_too(tmp_path, caplog):
     with pytest.raises(ModLoadError, match="invalid syntax"):
         ModCatalog([tmp_path / "bad.py"])
     assert caplog.text == ""
+
+
+def test_an_empty_folder_is_accepted_with_a_warning_and_read_again(tmp_path, caplog):
+    catalog = ModCatalog([tmp_path])
+
+    assert f"{tmp_path} has no Python file yet" in caplog.text
+    with pytest.raises(UnknownModError):
+        catalog.get("say")
+    write(tmp_path / "a.py", SAY)
+    assert catalog.get("say").source == "path"
+
+
+def test_a_folder_of_files_without_mods_is_refused(tmp_path):
+    write(tmp_path / "a.py", "x = 1")
+
+    with pytest.raises(ModLoadError, match="defines no mod"):
+        ModCatalog([tmp_path])
+
+
+def test_a_file_given_twice_and_in_its_folder_is_no_clash(tmp_path):
+    write(tmp_path / "a.py", SAY)
+    (tmp_path / "folder").mkdir()
+    write(tmp_path / "folder" / "b.py", SAY.replace("class say", "class other"))
+
+    catalog = ModCatalog([tmp_path / "a.py", tmp_path / "a.py", tmp_path / "folder"])
+
+    assert {"say", "other"} <= {entry.name for entry in catalog.entries()}
+
+
+def test_a_mod_of_a_package_and_of_a_path_with_one_name_is_refused(tmp_path, monkeypatch):
+    write(tmp_path / "package.py", SAY)
+    write(tmp_path / "a.py", SAY)
+    packaged, _ = load_path(tmp_path / "package.py")
+    monkeypatch.setattr(module, "load_entry_points", lambda: packaged)
+
+    with pytest.raises(ModLoadError, match=r"mod 'say': .*package\.py:\d+ and .*a\.py:\d+; rename"):
+        ModCatalog([tmp_path / "a.py"])
+
+
+TWO = """
+from concordance_sdk import mod
+from concordance_sdk.builtin import StopAt
+
+@mod
+def say(event, actions): ...
+
+{second}
+"""
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        "@mod\ndef say(event, actions): ...",
+        "@mod(name='say')\ndef other(event, actions): ...",
+        "@mod\nclass Say:\n    def added(self, event, actions): ...",
+        "@mod(name='say')\nclass Other(StopAt):\n    phrases: str = 'x'",
+    ],
+)
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_two_mods_of_one_name_in_a_file_are_refused_with_both_places(tmp_path, second, is_folder):
+    write(tmp_path / "a.py", TWO.format(second=second))
+
+    with pytest.raises(ModLoadError, match=r"define a mod 'say': .*a\.py:5 and "):
+        ModCatalog([tmp_path if is_folder else tmp_path / "a.py"])
+
+
+def test_two_files_of_a_folder_with_mods_of_one_name_are_refused(tmp_path):
+    write(tmp_path / "a.py", SAY)
+    write(tmp_path / "b.py", SAY)
+
+    with pytest.raises(
+        ModLoadError, match=r"mod 'say': .*a\.py:\d+ and .*b\.py:\d+; rename or remove"
+    ):
+        ModCatalog([tmp_path])
+
+
+def test_a_mod_that_is_marked_twice_is_one_mod(tmp_path):
+    write(tmp_path / "a.py", SAY + "\nmod(say)\n")
+
+    assert ModCatalog([tmp_path]).get("say").name == "say"

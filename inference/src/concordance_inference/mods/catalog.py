@@ -82,6 +82,12 @@ class _WatchedPath:
         if state == self._state:
             return
         is_first, self._state = self._state is None, state
+        if not state and self.path.is_dir():  # files may be added later
+            logger.warning(
+                "%s has no Python file yet; it is read again for each request", self.path
+            )
+            self.error, self.entries = None, {}
+            return
         try:
             definitions, version = self._load(is_first=is_first)
         except ModLoadError as exc:
@@ -126,20 +132,22 @@ class ModCatalog:
             paths: The operator's files and folders, reloaded when they change.
 
         Raises:
-            ModLoadError: One cannot be loaded, or two paths define a mod of one name. A server must
-                not start without a guardrail.
+            ModLoadError: One cannot be loaded, or two paths, or a path and a package, define a mod
+                of one name. A server must not start without a guardrail.
         """
         self._lock = threading.RLock()
-        self._installed = {
-            d.name: _entry(d, "installed", "") for d in (*registry, *load_entry_points())
-        }
+        packaged = load_entry_points()
+        self._installed = {d.name: _entry(d, "installed", "") for d in (*registry, *packaged)}
         self._paths = [_WatchedPath(path) for path in paths]
         self._uploaded: dict[str, ModEntry] = {}
         for watched in self._paths:
             watched.refresh()
             if watched.error:
                 raise watched.error
-        check_names((e.definition for w in self._paths for e in w.entries.values()), "paths")
+        loaded = [e.definition for watched in self._paths for e in watched.entries.values()]
+        check_names(loaded, "paths")
+        others = [d for d in packaged if not _is_builtin(d)]  # a path may replace a built-in mod
+        check_names((*others, *loaded), "packages or paths")
 
     def entries(self) -> list[ModEntry]:
         """Return all mods, sorted by name."""
@@ -248,6 +256,10 @@ class ModCatalog:
     def _refresh(self) -> None:
         for watched in self._paths:
             watched.refresh()
+
+
+def _is_builtin(definition: ModDefinition) -> bool:
+    return definition.target.__module__.startswith("concordance_sdk.builtin")
 
 
 def _loaded_within(seconds: float, payload: ModPayload) -> ModEntry:

@@ -173,12 +173,17 @@ def check_names(definitions: Iterable[ModDefinition], source: str) -> None:
     by_name: dict[str, ModDefinition] = {}
     for definition in definitions:
         other = by_name.setdefault(definition.name, definition)
-        if other.target is not definition.target:
+        if other.target is not definition.target and _origin(other) != _origin(definition):
             raise ModLoadError(
                 f"two {source} define a mod {definition.name!r}: {other.where} and "
                 f"{definition.where}; rename or remove one",
                 mod=definition.name,
             )
+
+
+def _origin(definition: ModDefinition) -> tuple[str, str]:
+    """The place and name of a definition; the same if a file was loaded twice."""
+    return definition.where, getattr(definition.target, "__qualname__", "")
 
 
 def load_payload(payload: ModPayload) -> tuple[ModDefinition, str]:
@@ -228,6 +233,8 @@ def _load_all(
             modules = {definition: modules.get(definition, name) for definition in collected}
     if not modules:
         return None
+    if not space.uses_older_sdk:
+        check_names((*collected.replaced.values(), *collected), f"functions or classes of {path}")
     loaded = {space.bound(_outermost(space, d)): module for d, module in modules.items()}
     return LoadedMods(space=space, modules=loaded)
 
