@@ -127,6 +127,19 @@ def test_logits_of_a_long_prompt_are_computed_a_part_at_a_time(monkeypatch):
     assert prompt_logprobs.MAX_POSITIONS >= 64
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_token_of_the_prompt_is_processed_once(family, monkeypatch):
+    engine, plans = make_engine(model_named(family), chunk=7), []
+    plan = engine._plan
+    monkeypatch.setattr(engine, "_plan", lambda: plans.append(plan()) or plans[-1])
+
+    run(engine, ask(PROMPT, reader_of([]), max_tokens=1))
+
+    reads = [read for p in plans for pass_ in p.passes for read in pass_.reads]
+    assert sum(read.num_tokens for read in reads) == len(PROMPT)
+    assert all(read.num_logits == read.num_tokens for read in reads)
+
+
 def test_nothing_is_computed_if_no_mod_handles_forward_pass():
     @mod(on=[Prefilled, Sampled, Finished])
     def asks(event, actions):
