@@ -1,9 +1,13 @@
 """What `concordance generate` prints."""
 
+import sys
+
 import pytest
-from concordance_inference.cli.generate import show_text
-from concordance_inference.generation import Completed, TextDelta
-from concordance_shared import FinishReason, FunctionCall, ToolCall
+from concordance_inference.cli.generate import show_text, show_tokens
+from concordance_inference.generation import Completed, TextDelta, Token, TokensDelta
+from concordance_sdk import Added, mod
+from concordance_sdk.testing import play
+from concordance_shared import EmittedError, FinishReason, FunctionCall, ToolCall
 
 
 def completed(*names):
@@ -26,3 +30,20 @@ def test_tool_calls_are_printed_on_lines_after_the_text(capsys, texts, calls, pr
     show_text([*(TextDelta(text=text) for text in texts), completed(*calls)])
 
     assert capsys.readouterr().out == printed
+
+
+def test_lines_that_a_mod_prints_are_shown_after_the_display_also_at_an_error(capsys, monkeypatch):
+    @mod(on=[Added], name="prints")
+    def prints(event, actions):
+        print("step", event.step)  # noqa: T201
+        return actions.emit_error("no") if event.step == 1 else None
+
+    def updates():
+        yield TokensDelta(kept=0, tokens=(Token(token_id=97, text="a", forced=False),))
+        play(prints, says="abc")
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with pytest.raises(EmittedError):
+        show_tokens(updates())
+
+    assert capsys.readouterr().err == "[prints] step 0\n[prints] step 1\n"

@@ -139,19 +139,19 @@ def _show_in_colour(trace: "TokenTrace", deltas: Iterable[TokensDelta]) -> None:
     from concordance_inference.mods.mod_output import captured_output
 
     printed: list[str] = []  # by mods, which would break the display
-    with (
-        captured_output(lambda scope, line: printed.append(f"[{scope.mod}] {line}")),
-        Live(
-            console=Console(highlight=False),
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        ) as live,
-    ):
-        for delta in deltas:
-            trace.apply(delta)
-            live.update(transcript(trace), refresh=True)
-    print("".join(f"{line}\n" for line in printed), end="", file=sys.stderr)
+    live = Live(
+        console=Console(highlight=False),
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    try:
+        with captured_output(lambda scope, line: printed.append(f"[{scope.mod}] {line}")), live:
+            for delta in deltas:
+                trace.apply(delta)
+                live.update(transcript(trace), refresh=True)
+    finally:
+        print("".join(f"{line}\n" for line in printed), end="", file=sys.stderr)
 
 
 def _show_marked(trace: "TokenTrace", deltas: Iterable[TokensDelta]) -> None:
