@@ -92,6 +92,8 @@ def test_place_of_an_error_is_in_the_local_file(run, tiny_server, mods):
     assert f"mod 'fails' raised ZeroDivisionError at Added (step 2): division by zero ({mods}:" in (
         done.stderr
     )
+    assert f'  File "{mods}", line' in done.stderr
+    assert "    return 1 / 0 if event.step == 2 else None\n" in done.stderr
 
 
 def test_folder_is_uploaded_with_the_files_it_imports(run, tiny_server, tmp_path):

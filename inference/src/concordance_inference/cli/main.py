@@ -177,7 +177,10 @@ def _mods_traceback(exc: Exception) -> str:
 
     from concordance_inference.server.mod_failures import own_traceback
 
-    trace = own_traceback(exc, includes_operators=True) if isinstance(exc, ModError) else None
+    # An error of a server has the traceback as text.
+    trace = getattr(exc, "traceback", None)
+    if isinstance(exc, ModError):
+        trace = own_traceback(exc, includes_operators=True)
     return f"{_encodable(trace)}\n" if trace else ""
 
 

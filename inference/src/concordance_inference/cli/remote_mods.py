@@ -119,6 +119,7 @@ def remote_mods(server: ServerClient, paths: Sequence[Path]) -> Generator[Remote
         yield mods
     except ServerRefusedError as exc:
         plain = ServerRefusedError(mods.plain(exc.message), status=exc.status)
+        plain.traceback = exc.traceback and mods.plain(exc.traceback)
         plain.reports = mods.own_reports(exc.reports)
         raise plain from exc
     finally:

@@ -31,6 +31,7 @@ class ServerRefusedError(ConcordanceError):
         super().__init__(message)
         self.status = status
         self.body = body
+        self.traceback: str | None = None  # of a mod that was uploaded
 
 
 class ServerClient:
@@ -121,6 +122,7 @@ def refusal(
 ) -> ServerRefusedError:
     """Make an error of one in OpenAI's shape, with the reports that were made before it."""
     refused = ServerRefusedError(str(error["message"]), status=status, body=body)
+    refused.traceback = error.get("traceback")
     refused.reports = reports_of(error.get("reports") or ())
     return refused
 
