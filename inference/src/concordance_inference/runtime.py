@@ -134,7 +134,7 @@ class Runtime:
         return Engine(runner, loaded.traits(), config), loaded.info
 
     def _profile(self, model: Any) -> ModelProfile:
-        self._progress("calibrating the model")
+        self._progress("calibrating the model, once: the result is kept for later runs")
         return profile_of(model)
 
     def request(

@@ -293,6 +293,8 @@ def test_checks_that_compare_are_not_ok_where_the_mod_always_fails():
     lines = str(report).splitlines()
 
     assert not report.is_passed
+    assert str(report).count("raised ValueError at Added (step 0): no") == 1
+    assert lines.count("      the same error") == 4
     assert not any(line.startswith("ok") for line in lines)
     assert "----  the same request twice (not checked: the mod fails in all 8 scenes)" in lines
 

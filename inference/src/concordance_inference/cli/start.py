@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ from concordance_inference.mods.mod_output import Sink, captured_output
 
 if TYPE_CHECKING:
     from concordance_inference.runtime import Runtime
+
+#: Seconds after which a step of loading is reported on a pipe.
+NOTICE_S = 2.0
 
 _PARAMETER = re.compile(r",(?=[A-Za-z_]\w*=)")
 
@@ -63,14 +67,37 @@ def _print_line(stream: TextIO) -> Sink:
 
 @contextmanager
 def _status() -> Generator[Callable[[str], None]]:
-    """A status line in the terminal; nothing if standard error is not a terminal."""
+    """A status line in the terminal; on a pipe, a line for each step that takes long."""
     if not sys.stderr.isatty():
-        yield lambda _: None
+        with _slow_steps() as begin:
+            yield begin
         return
     from rich.console import Console  # slow to import
 
     with Console(stderr=True).status("starting") as status:
         yield status.update
+
+
+@contextmanager
+def _slow_steps() -> Generator[Callable[[str], None]]:
+    """Print a step to standard error if it takes longer than `NOTICE_S`, and while it runs."""
+    timer: threading.Timer | None = None
+
+    def begin(step: str) -> None:
+        nonlocal timer
+        end()
+        timer = threading.Timer(NOTICE_S, print, [f"… {step}"], {"file": sys.stderr, "flush": True})
+        timer.daemon = True
+        timer.start()
+
+    def end() -> None:
+        if timer:
+            timer.cancel()
+
+    try:
+        yield begin
+    finally:
+        end()
 
 
 def parse_mod(text: str) -> NamedMod:

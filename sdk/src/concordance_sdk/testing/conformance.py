@@ -98,13 +98,21 @@ class Check(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """Return a line, followed by the problem."""
+        return "\n".join([self.line, *(f"      {line}" for line in self.problem_lines)])
+
+    @property
+    def problem_lines(self) -> list[str]:
+        """The lines of the problem: the scene, then the error or the difference."""
+        return (self.problem or "").splitlines()
+
+    @property
+    def line(self) -> str:
+        """The result in one line, without the problem."""
         if not self.is_checked:
             return f"----  {self.name} (not checked: the mod fails in all {self.num_failed} scenes)"
         mark = "ok  " if self.problem is None else "FAIL"
         skipped = f"; not compared in {self.num_failed} that fail" if self.num_failed else ""
-        lines = [f"{mark}  {self.name} ({self.num_scenes} played{skipped})"]
-        lines += [f"      {line}" for line in (self.problem or "").splitlines()]
-        return "\n".join(lines)
+        return f"{mark}  {self.name} ({self.num_scenes} played{skipped})"
 
 
 class ConformanceReport(Struct, frozen=True, kw_only=True):
@@ -132,8 +140,18 @@ class ConformanceReport(Struct, frozen=True, kw_only=True):
         return all(check.problem is None and check.is_checked for check in self.checks)
 
     def __str__(self) -> str:
-        """Return one line per check, followed by its problem, and one per note."""
-        return "\n".join([*map(str, self.checks), *(f"note  {note}" for note in self.notes)])
+        """Return one line per check, followed by its problem, and one per note.
+
+        An error that an earlier check found is not repeated.
+        """
+        lines: list[str] = []
+        known: set[tuple[str, ...]] = set()
+        for check in self.checks:
+            scene, error = check.problem_lines[:1], tuple(check.problem_lines[1:])
+            shown = ("the same error",) if error and error in known else error
+            known.add(error)
+            lines += [check.line, *(f"      {line}" for line in (*scene, *shown))]
+        return "\n".join([*lines, *(f"note  {note}" for note in self.notes)])
 
 
 def check_conformance(
