@@ -173,14 +173,9 @@ def _lacks_backend(exc: Exception) -> bool:
 
 def _mods_traceback(exc: Exception) -> str:
     """The lines of a mod's own code that raised; empty for other errors."""
-    from concordance_shared import ModError
+    from concordance_inference.cli.mod_traceback import mod_traceback
 
-    from concordance_inference.server.mod_failures import own_traceback
-
-    # An error of a server has the traceback as text.
-    trace = getattr(exc, "traceback", None)
-    if isinstance(exc, ModError):
-        trace = own_traceback(exc, includes_operators=True)
+    trace = mod_traceback(exc)
     return f"{_encodable(trace)}\n" if trace else ""
 
 

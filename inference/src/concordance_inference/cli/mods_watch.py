@@ -12,6 +12,7 @@ from concordance_shared import ConcordanceError, InvalidRequestError, ModLoadErr
 
 from concordance_inference.cli.edit_log import EditLog
 from concordance_inference.cli.generate import check_text, conversation, show_tokens
+from concordance_inference.cli.mod_traceback import mod_traceback
 from concordance_inference.cli.options import WatchMod
 from concordance_inference.cli.played_updates import played_updates
 from concordance_inference.cli.reports import reports_after
@@ -107,7 +108,9 @@ def _show(options: WatchMod, start: _Start) -> None:
             show_tokens(updates)
     except ConcordanceError as exc:
         _print_log(attempt, reports)
-        _print("\n".join([f"error: {exc}", *getattr(exc, "__notes__", ())]), "red")
+        trace = mod_traceback(exc)
+        lines = [*([trace] if trace else []), f"error: {exc}", *getattr(exc, "__notes__", ())]
+        _print("\n".join(lines), "red")
         return
     _print_log(attempt, reports)
     if end := attempt.end:

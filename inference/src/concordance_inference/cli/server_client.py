@@ -31,7 +31,7 @@ class ServerRefusedError(ConcordanceError):
         super().__init__(message)
         self.status = status
         self.body = body
-        self.traceback: str | None = None  # of a mod that was uploaded
+        self.traceback: str | None = None  # of a mod that raised, if the server sends it
 
 
 class ServerClient:
