@@ -10,7 +10,9 @@ from concordance_sdk import (
     Prefilled,
     Sampled,
     mod,
+    use,
 )
+from concordance_sdk.builtin import StopAt
 from concordance_sdk.constraints import ChoicesStrat, Constrained
 from concordance_sdk.flow import FlowEngine, FlowQuestion
 from concordance_sdk.follower import Follower
@@ -474,3 +476,26 @@ def test_an_async_method_of_a_part_is_rejected():
 
     with pytest.raises(ModDefinitionError, match="`added` is async"):
         instance(made_of(part_with("added", added)))
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (StopAt, "returned the mod <class .*; list mods in `mods"),
+        (use(StopAt, phrases=["x"]), "returned the mod .*; list mods in `mods"),
+        (ChoicesStrat(["a"]), "returned the constraint .*; return Constrained"),
+    ],
+)
+def test_a_mod_or_constraint_in_place_of_a_part_says_where_it_belongs(part, message):
+    with pytest.raises(ModDefinitionError, match=message):
+        instance(made_of(lambda: part))
+
+
+def test_a_part_in_place_of_a_mod_says_where_it_belongs():
+    with pytest.raises(ModDefinitionError, match=r"is not a mod; a part is listed in `parts"):
+        play(PhraseBan(["x"]), says="a")
+
+
+def test_mods_in_a_list_are_given_one_by_one():
+    with pytest.raises(ModDefinitionError, match="is not a mod; give the mods one by one"):
+        play([StopAt], says="a")

@@ -399,3 +399,16 @@ def test_a_method_of_the_mods_own_may_have_any_other_name():
 )
 def test_a_wrong_argument_of_the_decorator_says_how_to_write_it(make, message):
     assert message in refusal_of(make)
+
+
+def test_a_parameter_of_a_function_is_rejected_since_it_would_be_the_tokenizer():
+    def censor(event, actions, word="x"): ...
+
+    assert "would receive the tokenizer as its 'word'" in refusal_of(lambda: mod(censor))
+
+
+@pytest.mark.parametrize(
+    "function", [lambda event, actions, tok=3: None, lambda event, actions, anything: None]
+)
+def test_the_third_argument_may_have_another_name(function):
+    assert definition_of(function).handlers[Added].takes_tokenizer

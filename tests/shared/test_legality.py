@@ -375,3 +375,22 @@ def test_action_that_raises_on_access_is_rejected(answer, event):
 def test_list_whose_value_raises_on_access_is_rejected():
     with pytest.raises(InvalidActionError, match="cannot be read"):
         split(Report({"a": 1}), Unreadable())
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        (3, "to write tokens, `return actions.force_tokens(token_ids)`"),
+        (np.zeros(3), "for a row of logits, `return actions.adjust_logits(row)`"),
+        ((x for x in "ab"), "which is not an action, at ForwardPass"),
+        (AdjustedLogits(logits=0.5), "for a temperature: token_temp="),
+        (AdjustedLogits(ban=["cat"]), "encode it: tokenizer.encode('cat')"),
+        (ToolCalls({"name": "f", "parameters": {}}), "a tool call has `arguments`, not `param"),
+        (ToolCalls({"name": "f", "arguments": [1]}), "are an object, name -> value, not [1]"),
+    ],
+)
+def test_a_likely_mistake_is_answered_by_what_to_write(answer, hint):
+    with pytest.raises(InvalidActionError) as caught:
+        check(answer)
+
+    assert hint in caught.value.message

@@ -368,7 +368,20 @@ def handler_of(
             f"({own}event, actions, tokenizer)"
         )
     _check_order(names[is_method:], what, fail)
+    _check_third(function, what, is_method, fail)
     return Handler(function=function, takes_tokenizer=count == 3)
+
+
+def _check_third(function: Callable[..., object], what: str, is_method: bool, fail: Fail) -> None:  # noqa: FBT001
+    """Reject `(event, actions, word="x")`: the third argument is the tokenizer."""
+    third = [*inspect.signature(function).parameters.values()][is_method:][2:3]
+    for parameter in third:
+        has_default = parameter.default not in (parameter.empty, None)
+        if has_default and not parameter.name.startswith("tok"):
+            raise fail(
+                f"{what} would receive the tokenizer as its {parameter.name!r}; parameters of a "
+                "mod are annotated attributes of a class"
+            )
 
 
 def _check_order(names: Sequence[str], what: str, fail: Fail) -> None:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, overload
 from concordance_shared import Event, ModDefinitionError
 
 from concordance_sdk.declared_logits import LogitsNeed
-from concordance_sdk.definition import DEFAULT_MAX_BACKTRACK, ModDefinition, define
+from concordance_sdk.definition import DEFAULT_MAX_BACKTRACK, HANDLERS, ModDefinition, define
 from concordance_sdk.registry import current_registry
 
 _MARK = "__concordance_mod__"
@@ -129,6 +129,10 @@ def definition_of(target: Any) -> ModDefinition:
         raise ModDefinitionError(
             f"{target!r:.80} is not a mod; give the function or class itself, not its name"
         )
+    if isinstance(target, list | tuple):
+        raise ModDefinitionError(f"{target!r:.80} is not a mod; give the mods one by one")
     if not callable(target):
-        raise ModDefinitionError(f"{target!r:.80} is not a mod; mark a function or class with @mod")
+        is_part = any(callable(getattr(target, name, None)) for name in HANDLERS)
+        hint = "a part is listed in `parts()`" if is_part else "mark a function or class with @mod"
+        raise ModDefinitionError(f"{target!r:.80} is not a mod; {hint}")
     return define(target)

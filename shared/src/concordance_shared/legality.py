@@ -175,12 +175,30 @@ def _action_of(answer: object, event: Event, mod: str) -> Action:
     """
     if isinstance(answer, Action):
         return answer
-    if name := getattr(answer, "__name__", None):  # e.g. `return actions.noop`
+    name = getattr(answer, "__name__", None)
+    if name and callable(answer):  # e.g. `return actions.noop`
         raise _RefusedError(f"returned `{name}`, which is not an action until it is called,")
-    hint = "; a handler returns an action, made by a method of `actions`, or None"
+    hint = (
+        f"; a handler returns an action, made by a method of `actions`, or None{_instead(answer)}"
+    )
+    shown = f"{answer!r:.80}" if not _is_row(answer) else f"a row ({type(answer).__name__})"
+    raise refusal(event, f"returned {shown}, which is not an action,", mod=mod, hint=hint)
+
+
+def _is_row(answer: object) -> bool:
+    """True for logits and arrays, whose `repr` says little."""
+    return hasattr(answer, "top_k") or hasattr(answer, "shape")
+
+
+def _instead(answer: object) -> str:
+    """What a handler that returned another value probably means, for the end of a message."""
     if isinstance(answer, str):
-        hint += ": to write a text, `return actions.force_tokens(tokenizer.encode(text))`"
-    raise refusal(event, f"returned {answer!r:.80}, which is not an action,", mod=mod, hint=hint)
+        return ": to write a text, `return actions.force_tokens(tokenizer.encode(text))`"
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        return ": to write tokens, `return actions.force_tokens(token_ids)`"
+    if _is_row(answer):
+        return ": for a row of logits, `return actions.adjust_logits(row)`"
+    return ""
 
 
 def _where_allowed(event_type: type[Event], action: type[Action]) -> str:
@@ -253,6 +271,11 @@ def _check_logits(action: AdjustedLogits, event: Event, vocab_size: int) -> AnyA
             f"returned AdjustedLogits without any of {', '.join(_ADJUSTMENTS)} (to change nothing, "
             "return None)"
         )
+    if isinstance(action.logits, int | float):
+        raise _RefusedError(
+            f"gave {action.logits!r} as AdjustedLogits.logits instead of a row of logits (for a "
+            "temperature: token_temp=)"
+        )
     num_logits = len(event.logits)  # more than `vocab_size` if the LM head is padded
     if isinstance(action.logits, Mapping):
         raise _RefusedError(
@@ -290,7 +313,7 @@ def token_ids_from(values: object, where: str, vocab_size: int) -> tuple[int, ..
     """
     if isinstance(values, str):
         raise _RefusedError(
-            f"gave text as {where}; encode it first: tokenizer.encode({values!r:.40})"
+            f"gave text as {where} (encode it first: tokenizer.encode({values!r:.40}))"
         )
     if hasattr(values, "tolist"):  # numpy and mlx arrays
         values = cast(Any, values).tolist()
@@ -312,7 +335,8 @@ def _are_plain(values: tuple[object, ...], vocab_size: int) -> TypeGuard[tuple[i
 
 def _token_id(value: object, where: str, vocab_size: int) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise _RefusedError(f"gave {value!r:.80} in {where}, which is not a token id")
+        hint = f" (encode it: tokenizer.encode({value!r:.40}))" if isinstance(value, str) else ""
+        raise _RefusedError(f"gave {value!r:.80} in {where}, which is not a token id{hint}")
     token_id = operator.index(cast(int, value))
     if not 0 <= token_id < vocab_size:
         raise _RefusedError(

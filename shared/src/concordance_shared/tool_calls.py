@@ -42,8 +42,16 @@ def _tool_call(call: object) -> ToolCall:
     name = cast(Mapping[str, Any], function).get("name") if isinstance(function, Mapping) else None
     if not isinstance(name, str) or not name:
         raise ValueError(f"a tool call needs the name of a function: {call!r:.80}")
+    _check_fields(cast(Mapping[str, Any], function), call)
     arguments = _arguments(cast(Mapping[str, Any], function).get("arguments"))
     return ToolCall(id=_id(fields), function=FunctionCall(name=name, arguments=arguments))
+
+
+def _check_fields(function: Mapping[str, Any], call: object) -> None:
+    """Reject arguments under another name, which would be dropped."""
+    for name in ("parameters", "args", "kwargs", "input", "argument", "params"):
+        if name in function and "arguments" not in function:
+            raise ValueError(f"a tool call has `arguments`, not `{name}`: {call!r:.80}")
 
 
 def _id(fields: Mapping[str, Any]) -> str:
@@ -53,6 +61,10 @@ def _id(fields: Mapping[str, Any]) -> str:
 def _arguments(arguments: object) -> str:
     if isinstance(arguments, str):
         return arguments
+    if isinstance(arguments, list | tuple | set | int | float):
+        raise ValueError(  # noqa: TRY004  # caught with the others
+            f"the arguments of a tool call are an object, name -> value, not {arguments!r:.60}"
+        )
     try:
         return msgspec.json.encode({} if arguments is None else arguments).decode()
     except (TypeError, ValueError) as exc:

@@ -44,6 +44,9 @@ MISTYPED = [
     (Finished, lambda e, a, t: e.reason, "did you mean 'finish_reason'?"),
     (ForwardPass, lambda e, a, t: e.logits.topk(3), "did you mean 'top_k'? A Logits has: "),
     (ForwardPass, lambda e, a, t: e.logits.numpy(), "did you mean 'to_numpy'?"),
+    (ForwardPass, lambda e, a, t: e.logits.argmax(), "did you mean 'top_k'?"),
+    (ForwardPass, lambda e, a, t: e.logits.softmax(), "did you mean 'logprobs'?"),
+    (Added, lambda e, a, t: setattr(e, "step", 3), "events and actions cannot be changed"),
     (Added, lambda e, a, t: a.forceTokens(b"a"), "'force_tokens'? The methods of `actions` are: "),
     (Added, lambda e, a, t: a.force(b"a"), "did you mean 'force_output' or 'force_tokens'?"),
     (Added, lambda e, a, t: a.ban([1]), "did you mean 'adjust_logits'?"),
@@ -76,6 +79,7 @@ ITEMS = [
     (lambda e, a, t: get_conversation[-1], "a function is called with parentheses first"),
     (lambda e, a, t: e["added_tokens"], "its fields are attributes, such as `.added_tokens`"),
     (lambda e, a, t: t("text"), "use tokenizer.encode(text) and tokenizer.decode(token_ids)"),
+    (lambda e, a, t: t.decode(5), "decode takes a list of token ids: tokenizer.decode([token_id])"),
     (lambda e, a, t: a("text"), "call one of its methods: adjust_logits, "),
 ]
 
@@ -86,6 +90,7 @@ def test_an_object_that_is_used_as_a_mapping_or_function_has_a_hint(mistake, hin
 
 
 ARGUMENTS = [
+    (lambda e, a, t: a.report("p", 1), "; its arguments are: **data"),
     (lambda e, a, t: a.adjust_logits(temperature=1), "did you mean 'token_temp'? Its arguments"),
     (lambda e, a, t: a.adjust_logits(banned=[1]), "did you mean 'ban'?"),
     (lambda e, a, t: a.force_tokens(ids=[1]), "; its arguments are: tokens"),
@@ -137,3 +142,14 @@ def test_a_hint_never_hides_the_exception():
 
     with pytest.raises(ModRaisedError, match="'Odd' object has no attribute 'missing'"):
         play(Whole, says="a")
+
+
+def set_item(event, actions, tokenizer):
+    event.logits[3] = 0.0
+
+
+@pytest.mark.parametrize("change", [set_item, lambda event, a, t: event.logits + 1])
+def test_logits_that_are_changed_in_place_suggest_an_adjustment(change):
+    assert "return actions.adjust_logits(bias={token_id: amount})" in message_for(
+        ForwardPass, change
+    )

@@ -168,3 +168,25 @@ def test_cost_of_a_step_does_not_depend_on_the_vocabulary(monkeypatch):
     play(says="abc", tokenizer=Large())
 
     assert held == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt": [1, 2]}, r"play: prompt is a text, not \[1, 2\]"),
+        ({"max_tokens": "5"}, "play: max_tokens is a number of tokens, not '5'"),
+        ({"max_tokens": True}, "play: max_tokens is a number"),
+        ({"parameters": ["x"]}, "play: parameters is a mapping"),
+        ({"tokenizer": "gpt2"}, r"play: tokenizer is an object such as FolderTokenizer\(path\)"),
+        ({"messages": [{"role": "user", "contents": ""}]}, "did you mean 'content'"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_rejected_by_their_names(options, message):
+    with pytest.raises(InvalidRequestError, match=message):
+        play(says="a", **options)
+
+
+def test_fields_of_a_message_that_other_clients_add_are_ignored():
+    message = {"role": "user", "content": "a", "refusal": None, "annotations": []}
+
+    assert play(says="a", messages=[message]).text == "a"

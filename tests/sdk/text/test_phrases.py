@@ -7,6 +7,7 @@ from concordance_sdk import Added, ForwardPass, mod, use
 from concordance_sdk.builtin import Replace
 from concordance_sdk.testing import ByteTokenizer, play
 from concordance_sdk.text import CompletionText, PhraseWatch, replace_last
+from concordance_sdk.text.phrases import max_backtrack_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_tokenizers import KINDS, tokenizer_of
@@ -210,3 +211,13 @@ def test_replace_last_without_an_occurrence_returns_none():
 
     assert replace_last(text, "no", "yes", None) is None
     assert ByteTokenizer().encode("") == []
+
+
+@pytest.mark.parametrize("phrases", [3, [1], ["a", None], [[]]])
+def test_a_phrase_that_is_not_a_text_is_rejected(phrases):
+    with pytest.raises(ValueError, match="not "):
+        PhraseWatch(CompletionText(), phrases)
+
+
+def test_one_phrase_may_be_given_as_text():
+    assert max_backtrack_for("x" * 40) == max_backtrack_for(["x" * 40]) == 44

@@ -108,6 +108,12 @@ class JsonSchema(ConstraintStruct, frozen=True):
     def _json(self) -> Any:
         """Convert the schema to plain JSON types."""
         text = self.schema
+        if isinstance(text, type):
+            raise SchemaError(
+                f"JsonSchema takes a schema as a mapping or JSON text, not the class "
+                f"{text.__name__}; a Pydantic model makes one by .model_json_schema(), a msgspec "
+                "Struct by msgspec.json.schema()"
+            )
         try:
             given = json.loads(text) if isinstance(text, str | bytes) else text
             return json.loads(json.dumps(given, allow_nan=False, default=dict))

@@ -61,6 +61,11 @@ class FlowEngine(Follower, Generic[StateT]):
                 "a FlowEngine begins with a FlowQuestion or a FlowDefinition, not with "
                 f"{entry_question!r:.60}"
             )
+        if flows is not None and not isinstance(cast(object, flows), Mapping):
+            raise FlowError(
+                "the flows of a FlowEngine are a mapping, name -> FlowDefinition, not "
+                f"{flows!r:.60}"
+            )
         self._entry = entry_question
         self._flow_of: dict[int, FlowDefinition[StateT]] = {
             id(question): flow

@@ -6,6 +6,7 @@ computed after the exception was raised, so that fields cost nothing to access.
 
 import builtins
 import inspect
+import linecache
 import re
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType, TracebackType
@@ -36,8 +37,20 @@ _METHOD_FOR = {word: name for name, words in _OTHER_WORDS.items() for word in wo
 #: Members of our objects that hosts of mods use, and authors do not.
 _FOR_HOSTS = {"made", "with_logits", "known_logprob", "set_logprob_reader"}
 
+#: What authors call a method of logits -> the method.
+_LOGITS_METHOD_FOR = dict.fromkeys(("argmax", "argsort", "max", "sort", "topk"), "top_k") | {
+    "softmax": "logprobs",
+    "log_softmax": "logprobs",
+    **dict.fromkeys(("copy", "cpu", "numpy", "shape", "size", "tolist"), "to_numpy"),
+}
+
 _NO_ITEMS = re.compile(r"'(\w+)' object (?:is not subscriptable|does not support item assignment)")
 _NOT_CALLABLE = re.compile(r"'(\w+)' object is not callable")
+_OF_LOGITS = re.compile(
+    r"^unsupported operand.*Logits|'\w*Logits\w*' object does not support item assignment"
+)
+_DECODE = re.compile(r"\.decode\(")
+_NOT_SEVERAL = re.compile(r"'int' object|cannot be converted to|not iterable")
 _ARGUMENTS = re.compile(
     r"(?P<call>[\w.<>]+)\(\) (?:got an unexpected keyword argument '(?P<name>\w+)'|takes |missing )"
 )
@@ -55,6 +68,8 @@ def hint_for(exc: BaseException) -> str:
         ; did you mean 'sampled_token'? A Sampled has: logprob, request_id, sampled_token, step
     """
     try:
+        if isinstance(exc, AttributeError) and f"{exc}".startswith("immutable type"):
+            return "; events and actions cannot be changed: return an action"
         if isinstance(exc, AttributeError):
             return _attribute_hint(exc)
         if isinstance(exc, NameError):
@@ -71,14 +86,20 @@ def _attribute_hint(exc: AttributeError) -> str:
     if isinstance(obj, list | tuple) and obj and hasattr(cast(Sequence[object], obj)[-1], name):
         return f"; it is a {type(obj).__name__}: take one of its elements, as in [-1].{name}"
     names = _public_names(obj)
-    close = [_METHOD_FOR[name]] if isinstance(obj, Actions) and name in _METHOD_FOR else []
-    close = close or similar_names(name, names)
+    close = _other_words(obj, name) or similar_names(name, names)
     if not _is_ours(obj):
         return did_you_mean(close)
     if isinstance(obj, Event) and (others := _events_with(name)):
         return f"; it is a field of {others}: check `isinstance(event, ...)` first"
     close = close or [known for known in names if _words(name) & _words(known)]
     return did_you_mean(close, _listed(obj, names))
+
+
+def _other_words(obj: object, name: str) -> list[str]:
+    """The method that authors call by another word."""
+    words = _METHOD_FOR if isinstance(obj, Actions) else {}
+    words = _LOGITS_METHOD_FOR if _is_logits(obj) else words
+    return [words[name]] if name in words else []
 
 
 def _events_with(name: str) -> str:
@@ -112,10 +133,14 @@ def _names_of(obj: object) -> list[str]:
     return sorted(name for name in dir(obj) if not name.startswith("_"))
 
 
+def _is_logits(obj: object) -> bool:
+    return all(hasattr(type(obj), name) for name in _names_of(Logits))
+
+
 def _listed(obj: object, names: Iterable[str]) -> str:
     if isinstance(obj, Actions):
         return f"the methods of `actions` are: {', '.join(names)}"
-    name = "Logits" if all(hasattr(obj, own) for own in _names_of(Logits)) else type(obj).__name__
+    name = "Logits" if _is_logits(obj) else type(obj).__name__
     article = "an" if name[0] in "AEIOU" else "a"
     return f"{article} {name} has: {', '.join(names)}"
 
@@ -133,6 +158,14 @@ def _name_hint(exc: NameError) -> str:
 
 def _type_hint(exc: TypeError) -> str:
     message = str(exc)
+    line = _line_of(exc)
+    if _OF_LOGITS.search(message):
+        return (
+            "; logits cannot be changed: return actions.adjust_logits(bias={token_id: amount}), "
+            "or compute with logits.to_numpy()"
+        )
+    if _DECODE.search(line) and _NOT_SEVERAL.search(message):
+        return "; decode takes a list of token ids: tokenizer.decode([token_id])"
     if found := _NO_ITEMS.search(message):
         return _item_hint(found[1])
     if found := _NOT_CALLABLE.search(message):
@@ -171,7 +204,11 @@ def _argument_hint(call: str, given: str | None, frame: FrameType | None) -> str
     function = _function_named(call, frame)
     if function is None:
         return ""
-    parameters = [name for name in inspect.signature(function).parameters if name != "self"]
+    parameters = [
+        f"{_STARS.get(parameter.kind, '')}{name}"
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self" and parameter.kind is not parameter.POSITIONAL_ONLY
+    ]
     if not parameters:
         return ""
     close = similar_names(given, parameters, cutoff=0.6) if given else []
@@ -179,6 +216,20 @@ def _argument_hint(call: str, given: str | None, frame: FrameType | None) -> str
     if given == "temperature" and "token_temp" in parameters:
         close = ["token_temp"]
     return did_you_mean(close, f"its arguments are: {', '.join(parameters)}")
+
+
+#: How a parameter is written that takes any number of arguments.
+_STARS = {inspect.Parameter.VAR_KEYWORD: "**", inspect.Parameter.VAR_POSITIONAL: "*"}
+
+
+def _line_of(exc: BaseException) -> str:
+    """The author's line of a traceback: the last one that is not ours."""
+    trace, line = exc.__traceback__, ""
+    while trace is not None:
+        if not trace.tb_frame.f_globals.get("__name__", "").startswith("concordance_"):
+            line = linecache.getline(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+        trace = trace.tb_next
+    return line
 
 
 def _function_named(call: str, frame: FrameType | None) -> Callable[..., object] | None:

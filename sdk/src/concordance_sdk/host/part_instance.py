@@ -7,8 +7,18 @@ from weakref import WeakKeyDictionary
 from concordance_shared import Event, ModDefinitionError
 
 from concordance_sdk.action_builder import Actions
-from concordance_sdk.definition import GIVEN, PARTS, PREPARE, Fail, check_spelling, handler_of
+from concordance_sdk.composition import ModUse
+from concordance_sdk.definition import (
+    CONTAINER,
+    GIVEN,
+    PARTS,
+    PREPARE,
+    Fail,
+    check_spelling,
+    handler_of,
+)
 from concordance_sdk.follower import FOLLOWED, Follower, followed_events
+from concordance_sdk.mod import marked_definition
 from concordance_sdk.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -45,8 +55,8 @@ class PartInstance:
         def fail(what: str) -> ModDefinitionError:
             return ModDefinitionError(f"mod {owner.name!r}: {what}", mod=owner.name)
 
-        if isinstance(part, type):
-            raise fail(f"`{PARTS}()` returned the class {part.__name__}; return an object of it")
+        if problem := _problem_of(part):
+            raise fail(f"`{PARTS}()` returned {problem}")
         methods = followed_events(part)
         if not methods and not isinstance(cast(object, part), Follower):
             raise fail(
@@ -86,6 +96,17 @@ class PartInstance:
         """
         function, arguments = self._handlers[type(event)]
         return self._owner.handle(event, function, *arguments)
+
+
+def _problem_of(part: object) -> str | None:
+    """Describe a value that is no part, but is used in another way; `None` for others."""
+    if isinstance(part, ModUse) or marked_definition(part) or marked_definition(type(part)):
+        return f"the mod {part!r:.60}; list mods in `{CONTAINER}()`"
+    if isinstance(part, type):
+        return f"the class {part.__name__}; return an object of it"
+    if callable(getattr(part, "write", None)):
+        return f"the constraint {part!r:.60}; return Constrained(constraint), which is a part"
+    return None
 
 
 def _check_methods(cls: type, methods: dict[type[Event], str], fail: Fail) -> dict[str, bool]:

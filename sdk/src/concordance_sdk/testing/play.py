@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from concordance_shared import Conversation, InvalidRequestError, Message, Schemas
+from concordance_shared.suggestions import did_you_mean, similar_names
 
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
 from concordance_sdk.testing.played import Played
@@ -63,6 +64,7 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
         >>> play(greet, script=".. you").text
         'Hi you'
     """
+    _check_arguments(prompt, parameters, max_tokens, tokenizer)
     tokens = script if says is None else says
     if tokens is None or (script is not None and says is not None):
         raise TypeError("play takes the model's tokens as either `script` or `says`")
@@ -81,10 +83,47 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
     return playing.finish()
 
 
+def _check_arguments(
+    prompt: object, parameters: object, max_tokens: object, tokenizer: object
+) -> None:
+    """Reject arguments of a wrong type, which would fail far from here."""
+    is_count = isinstance(max_tokens, int) and not isinstance(max_tokens, bool)
+    is_tokenizer = tokenizer is None or hasattr(tokenizer, "eos_token_ids")
+    for is_right, name, value, what in (
+        (isinstance(prompt, str), "prompt", prompt, "a text"),
+        (
+            parameters is None or isinstance(parameters, Mapping),
+            "parameters",
+            parameters,
+            "a mapping",
+        ),
+        (is_count, "max_tokens", max_tokens, "a number of tokens"),
+        (is_tokenizer, "tokenizer", tokenizer, "an object such as FolderTokenizer(path)"),
+    ):
+        if not is_right:
+            raise InvalidRequestError(f"play: {name} is {what}, not {value!r:.60}", param=name)
+
+
+def _check_fields(messages: Any) -> None:
+    """Reject a mistyped field of a message, which would be ignored."""
+    known = Message.__struct_fields__
+    listed = f"it has: {', '.join(known)}"
+    mappings: list[Any] = messages if isinstance(messages, list) else []
+    for i, message in enumerate(mappings):
+        for key in message if isinstance(message, dict) else ():
+            close = [] if key in known else similar_names(f"{key}", known)
+            if close:
+                raise InvalidRequestError(
+                    f"messages[{i}] has no field {key!r:.40}{did_you_mean(close, listed)}",
+                    param=f"messages[{i}].{key}",
+                )
+
+
 def _conversation(
     messages: Sequence[Message | Mapping[str, Any]], schemas: Schemas | Mapping[str, Any]
 ) -> Conversation:
     """Build the conversation for mods, validated as the server validates a request."""
+    _check_fields(messages)
     try:
         return msgspec.convert({"messages": messages, "schemas": schemas}, Conversation)
     except msgspec.ValidationError as exc:

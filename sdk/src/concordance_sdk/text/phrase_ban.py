@@ -44,7 +44,7 @@ class PhraseBan(Follower):
             whole_words: True if `cat` is allowed inside `category`.
 
         Raises:
-            ValueError: There is no phrase, or an empty one.
+            ValueError: There is no phrase, an empty one, or one that is not a text.
         """
         self.text = CompletionText()
         self._request = OneRequest("PhraseBan")

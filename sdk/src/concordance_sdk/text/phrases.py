@@ -1,7 +1,8 @@
 """Search for phrases in a completion, independent of token boundaries."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 from concordance_shared import Backtrack
 from msgspec import Struct
@@ -86,11 +87,9 @@ class PhraseWatch:
                 match is then reported with the character after it, or at the end of the completion.
 
         Raises:
-            ValueError: There is no phrase, or an empty one.
+            ValueError: There is no phrase, an empty one, or one that is not a text.
         """
-        self._phrases = (phrases,) if isinstance(phrases, str) else tuple(phrases)
-        if not self._phrases or not all(self._phrases):
-            raise ValueError(f"watch for at least one phrase, none of which is empty: {phrases!r}")
+        self._phrases = phrases_from(phrases)
         self._text = text
         self._longest = max(map(len, self._phrases))
         self._whole_words = whole_words
@@ -196,7 +195,24 @@ def replace_last(
     return completion.rewrite(at, text + whole[at + len(phrase) :], actions)
 
 
-def max_backtrack_for(phrases: Sequence[str]) -> int:
+def phrases_from(phrases: str | Sequence[str]) -> tuple[str, ...]:
+    """Return one phrase or several as a tuple.
+
+    Raises:
+        ValueError: There is no phrase, an empty one, or one that is not a text.
+    """
+    if not isinstance(cast(object, phrases), Iterable):
+        raise ValueError(f"phrases are a list of texts, not {phrases!r:.60}")  # noqa: TRY004
+    several = (phrases,) if isinstance(phrases, str) else tuple(phrases)
+    for phrase in several:
+        if not isinstance(phrase, str):  # type: ignore[redundant-expr]
+            raise ValueError(f"a phrase is a text, not {phrase!r:.60}")  # noqa: TRY004
+    if not several or not all(several):
+        raise ValueError(f"watch for at least one phrase, none of which is empty: {phrases!r}")
+    return several
+
+
+def max_backtrack_for(phrases: str | Sequence[str]) -> int:
     """Return how many tokens a stream must hold back for a mod that backtracks over phrases.
 
     A token may be a single byte, so this is the number of bytes of the longest phrase and of the
@@ -206,5 +222,5 @@ def max_backtrack_for(phrases: Sequence[str]) -> int:
         >>> max_backtrack_for(["###"]), max_backtrack_for(["x" * 40])
         (32, 44)
     """
-    longest = max(len(phrase.encode()) for phrase in phrases) + _MAX_CHAR_BYTES
+    longest = max(len(phrase.encode()) for phrase in phrases_from(phrases)) + _MAX_CHAR_BYTES
     return max(longest, DEFAULT_MAX_BACKTRACK)
