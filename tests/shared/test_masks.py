@@ -44,6 +44,10 @@ def test_bools_are_packed_as_numpy_packs_them(flags):
     assert packed(np.array(flags), len(flags), len(flags)) == expected
 
 
+def test_a_mask_for_one_more_token_than_whole_words_hold_is_accepted():
+    assert packed(bytes([1, 0, 0, 0, 255, 255, 255, 255]), 32, 32) == bytes([1, 0, 0, 0])
+
+
 @pytest.mark.parametrize(
     ("mask", "words"),
     [

@@ -82,7 +82,8 @@ def _buffer(mask: object) -> memoryview:
 
 def _check_packed_length(packed: bytes, vocab_size: int, num_logits: int) -> None:
     least = -(-vocab_size // 8)
-    most = -(-max(vocab_size, num_logits) // _WORD_BITS) * _WORD_BITS // 8
+    # llguidance makes masks for one more token, padded to whole words.
+    most = -(-(max(vocab_size, num_logits) + 1) // _WORD_BITS) * _WORD_BITS // 8
     if least <= len(packed) <= most:
         return
     if len(packed) % vocab_size == 0 or len(packed) % num_logits == 0:
