@@ -59,6 +59,8 @@ def docstring_code(text):
 def sources():
     """(where, code) of everything that a reader copies."""
     for page in PAGES:
+        if page.parent.name == "reference":  # written from the docstrings below
+            continue
         for code in BLOCK.findall(page.read_text("utf-8")):
             yield page.relative_to(ROOT).as_posix(), code
     for path in EXAMPLES:

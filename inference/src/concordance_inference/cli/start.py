@@ -94,6 +94,7 @@ def _slow_steps() -> Generator[Callable[[str], None]]:
         if timer:
             timer.cancel()
 
+    begin("starting")
     try:
         yield begin
     finally:
