@@ -32,7 +32,7 @@ def test_help_imports_nothing_heavy(run):
     "command",
     [
         *("serve", "generate", "chat", "demo", "bench", "models"),
-        *(f"mods {name}" for name in ("new", "list", "push", "test")),
+        *(f"mods {name}" for name in ("new", "list", "push", "test", "watch")),
     ],
 )
 def test_every_option_is_explained(run, command):

@@ -119,3 +119,19 @@ def test_options_that_do_not_fit_together_are_refused(watch, options, words):
 def test_file_that_is_not_there_is_refused_at_the_start(tmp_path):
     with pytest.raises(ModLoadError, match="nowhere"):
         mods_watch.run(WatchMod(file=tmp_path / "nowhere.py", says="a"))
+
+
+def test_file_that_vanishes_while_it_is_read_is_an_error_of_one_run(watch, monkeypatch):
+    load, calls = mods_watch.load_path, []
+
+    def vanishing(path):
+        calls.append(path)
+        if len(calls) == 1:
+            raise FileNotFoundError(2, "No such file", str(path))
+        return load(path)
+
+    monkeypatch.setattr(mods_watch, "load_path", vanishing)
+    printed = watch(MOD, MOD, says="abc")
+
+    assert "error: [Errno 2] No such file" in printed
+    assert "{+Z+}" in printed

@@ -106,7 +106,7 @@ def _show(options: WatchMod, start: _Start) -> None:
     try:
         with start() as attempt, reports_after(attempt, reports.append) as updates:
             show_tokens(updates)
-    except ConcordanceError as exc:
+    except (ConcordanceError, OSError) as exc:  # a file may be gone while it is read
         _print_log(attempt, reports)
         trace = mod_traceback(exc)
         lines = [*([trace] if trace else []), f"error: {exc}", *getattr(exc, "__notes__", ())]
