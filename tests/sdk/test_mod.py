@@ -183,7 +183,7 @@ def test_generator_handler_is_rejected():
     def f(event, actions):
         yield
 
-    refused(f, ["generator"])
+    refused(f, ["yields steps", "(run, ...)"])
 
 
 def test_class_without_handlers_is_rejected_with_the_list_of_names():

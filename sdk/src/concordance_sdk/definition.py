@@ -22,9 +22,10 @@ from concordance_shared import (
     Sampled,
 )
 from concordance_shared.suggestions import did_you_mean, similar_names
+from msgspec import UNSET, UnsetType
 
 from concordance_sdk.declared_logits import LogitsNeed, check_logits_need
-from concordance_sdk.parameters import parameters_of
+from concordance_sdk.parameters import parameters_of, script_parameters
 
 #: Tokens that a stream holds back for a mod that declares no `max_backtrack`.
 DEFAULT_MAX_BACKTRACK = 32
@@ -40,6 +41,9 @@ HANDLERS: dict[str, type[Event]] = {
     "added": Added,
     "finished": Finished,
 }
+
+#: Events that a script follows.
+SCRIPT_EVENTS: tuple[type[Event], ...] = (Prefilled, ForwardPass, Added, Finished)
 
 #: The method of a class mod that returns the mods that it contains.
 CONTAINER = "mods"
@@ -120,6 +124,11 @@ class ModDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return inspect.isclass(self.target)
 
     @property
+    def is_script(self) -> bool:
+        """True if it is a generator function, of which each request has a run."""
+        return inspect.isgeneratorfunction(self.target)
+
+    @property
     def is_container(self) -> bool:
         """True if it contains other mods."""
         return self.is_class and callable(getattr(self.target, CONTAINER, None))
@@ -144,7 +153,7 @@ def define(
     target: Any,
     *,
     name: str | None = None,
-    max_backtrack: int | None = DEFAULT_MAX_BACKTRACK,
+    max_backtrack: int | UnsetType | None = UNSET,
     on: Collection[type[Event]] | None = None,
     logits: LogitsNeed | None = None,
 ) -> ModDefinition:
@@ -172,6 +181,11 @@ def define(
             raise fail("`on` is for functions; a class handles the events it has methods for")
         handlers = _class_handlers(target, fail)
         parameters = parameters_of(target, name=name, where=where)
+    elif inspect.isgeneratorfunction(target):
+        if on is not None:
+            raise fail("`on` is for functions that handle events; a script follows all it needs")
+        handlers = dict.fromkeys(SCRIPT_EVENTS, Handler(function=target, takes_tokenizer=True))
+        parameters = script_parameters(target, name=name, where=where)
     else:
         handlers = _function_handlers(target, on, fail)
         parameters = None
@@ -206,8 +220,13 @@ class _Failure:
 
 
 def _max_backtrack(
-    target: Any, handlers: dict[type[Event], Handler], declared: int | None, fail: Fail
+    target: Any,
+    handlers: dict[type[Event], Handler],
+    declared: int | UnsetType | None,
+    fail: Fail,
 ) -> int | None:
+    if declared is UNSET:  # a script holds back what it needs while it runs
+        declared = 0 if inspect.isgeneratorfunction(target) else DEFAULT_MAX_BACKTRACK
     if problem := check_max_backtrack(declared):
         raise fail(problem)
     has_parts = inspect.isclass(target) and hasattr(target, PARTS)

@@ -75,6 +75,15 @@ class Holds:
         """The step of the first token that is not shown; `None` if there is none."""
         return min((hold.step for hold in self._holds if hold.hides), default=None)
 
+    def num_visible(self, length: int) -> int:
+        """The number of tokens before everything that is not shown.
+
+        Args:
+            length: The completion's length.
+        """
+        hidden = self.first_hidden() if self._holds else None
+        return length if hidden is None else min(hidden, length)
+
     def hidden_spans(self, length: int) -> list[tuple[int, int]]:
         """The hidden spans of a completion as `(begin, end)`, last one first.
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Collection
 from typing import Any, TypeVar, overload
 
 from concordance_shared import Event, ModDefinitionError
+from msgspec import UNSET, UnsetType
 
 from concordance_sdk.declared_logits import LogitsNeed
-from concordance_sdk.definition import DEFAULT_MAX_BACKTRACK, HANDLERS, ModDefinition, define
+from concordance_sdk.definition import HANDLERS, ModDefinition, define
 from concordance_sdk.registry import current_registry
 
 _MARK = "__concordance_mod__"
@@ -22,7 +23,7 @@ def mod(target: Target, /) -> Target: ...
 def mod(
     *,
     name: str | None = None,
-    max_backtrack: int | None = DEFAULT_MAX_BACKTRACK,
+    max_backtrack: int | UnsetType | None = UNSET,
     on: Collection[type[Event]] | None = None,
     logits: LogitsNeed | None = None,
     registered: bool = True,
@@ -34,7 +35,7 @@ def mod(
     /,
     *,
     name: str | None = None,
-    max_backtrack: int | None = DEFAULT_MAX_BACKTRACK,
+    max_backtrack: int | UnsetType | None = UNSET,
     on: Collection[type[Event]] | None = None,
     logits: LogitsNeed | None = None,
     registered: bool = True,
@@ -48,12 +49,16 @@ def mod(
     method `parts()` returns, before the handlers; see `Follower`. A class with a method `mods()`
     contains the mods that it returns; they act after it, in that order.
 
+    A generator function is a script: it takes a `ScriptRun` and its parameters, and yields steps;
+    see `concordance_sdk.script`.
+
     Args:
         target: The function or class.
         name: The name that requests use; by default the function's or class's name in snake case.
         max_backtrack: Tokens that it may backtrack in a stream, which holds back that many; `None`
-            for the whole completion. 0 for a mod that handles no event that allows backtracking.
-            For a value that depends on parameters, give a class a property of this name.
+            for the whole completion. 32 by default; 0 for a mod that handles no event that allows
+            backtracking, and for a script, which holds back what it needs while it runs. For a
+            value that depends on parameters, give a class a property of this name.
         on: For a function: the events to call it for.
         logits: The logits that it reads at `ForwardPass`: `"none"`, the top `k` as an int, or the
             `"full"` row. Reading more is then an error. By default it may read anything, and

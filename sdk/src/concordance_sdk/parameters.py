@@ -1,21 +1,27 @@
-"""The parameters of a class mod: its annotated attributes, validated for each request."""
+"""The parameters of a mod, validated for each request.
+
+A class mod has its annotated attributes, a script the arguments after its first.
+"""
 
 import copy
+import inspect
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, get_origin
 
 import msgspec
 from concordance_shared import InvalidRequestError, ModDefinitionError
 from concordance_shared.suggestions import did_you_mean, similar_names
 from concordance_shared.surrogates import surrogate_fault
-from msgspec import inspect
+from msgspec.inspect import DictType, FrozenSetType, ListType, SetType, VarTupleType, type_info
 
 _UNKNOWN = re.compile("unknown field `(?P<name>[^`]*)`")
 
 #: Types of which a text given on the command line is one element, or JSON.
-_ARRAYS = (inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType)
+_ARRAYS = (ListType, SetType, FrozenSetType, VarTupleType)
+
+_REQUIRED = object()
 
 
 def parameters_of(cls: type, *, name: str, where: str) -> type[msgspec.Struct]:
@@ -27,19 +33,84 @@ def parameters_of(cls: type, *, name: str, where: str) -> type[msgspec.Struct]:
     Raises:
         ModDefinitionError: An annotation cannot be resolved or validated.
     """
-    try:
+
+    def fields() -> list[Any]:
         hints = typing.get_type_hints(cls, include_extras=True)
-        fields: list[Any] = [
-            _field(cls, key, hint) for key, hint in hints.items() if _is_parameter(key, hint)
+        return [
+            _field(key, hint, getattr(cls, key, _REQUIRED))
+            for key, hint in hints.items()
+            if _is_parameter(key, hint)
         ]
+
+    return _struct(cls.__name__, fields, "its annotated attributes are parameters", name, where)
+
+
+def script_parameters(
+    function: Callable[..., object], *, name: str, where: str
+) -> type[msgspec.Struct] | None:
+    """Define a struct with one field per argument of a script after its first; `None` for none.
+
+    Raises:
+        ModDefinitionError: It does not take a run, or an argument has no type that can be
+            validated.
+    """
+    arguments = list(inspect.signature(function).parameters.values())
+    if problem := _script_problem(arguments):
+        raise ModDefinitionError(f"mod {name!r} ({where}): {problem}", mod=name)
+
+    def fields() -> list[Any]:
+        hints = typing.get_type_hints(function, include_extras=True)
+        return [
+            _field(
+                each.name,
+                hints[each.name],
+                _REQUIRED if each.default is each.empty else each.default,
+            )
+            for each in arguments[1:]
+        ]
+
+    what = "the arguments of a script after `run` are parameters"
+    return _struct(function.__name__, fields, what, name, where) if arguments[1:] else None
+
+
+def _script_problem(arguments: Sequence[inspect.Parameter]) -> str | None:
+    """Describe what is wrong with the arguments of a script."""
+    taken = ", ".join(map(str, arguments))
+    if not arguments or arguments[0].kind in (
+        inspect.Parameter.KEYWORD_ONLY,
+        inspect.Parameter.VAR_KEYWORD,
+    ):
+        return f"a script takes a run and its parameters, (run, ...), not ({taken})"
+    if arguments[0].name in ("event", "actions"):
+        return (
+            f"it takes ({taken}) and yields: a script yields steps and takes a run, (run, ...); a "
+            "handler of events returns its action"
+        )
+    for each in arguments[1:]:
+        if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD, each.POSITIONAL_ONLY):
+            return f"the parameter `{each}` of a script has no name that a request can give"
+        if each.annotation is each.empty:
+            return f"the parameter `{each.name}` has no type: write `{each.name}: str`, for example"
+    return None
+
+
+def _struct(
+    owner: str, fields: Callable[[], list[Any]], what: str, name: str, where: str
+) -> type[msgspec.Struct]:
+    """Define the struct of a mod's parameters.
+
+    Raises:
+        ModDefinitionError: A type cannot be resolved or validated.
+    """
+    try:
         return msgspec.defstruct(
-            f"{cls.__name__}Parameters", fields, kw_only=True, forbid_unknown_fields=True
+            f"{owner}Parameters", fields(), kw_only=True, forbid_unknown_fields=True
         )
     except (TypeError, NameError) as exc:
         raise ModDefinitionError(
-            f"mod {name!r} ({where}): its annotated attributes are parameters, and one of them "
-            f"cannot be validated: {exc}; use plain types such as str, int, float, bool, list, "
-            "dict or Literal, or a leading underscore for state of the mod's own",
+            f"mod {name!r} ({where}): {what}, and one of them cannot be validated: {exc}; use "
+            "plain types such as str, int, float, bool, list, dict or Literal, or a leading "
+            "underscore for state of the mod's own",
             mod=name,
         ) from exc
 
@@ -48,15 +119,14 @@ def _is_parameter(key: str, hint: object) -> bool:
     return not key.startswith("_") and hint is not ClassVar and get_origin(hint) is not ClassVar
 
 
-def _field(cls: type, key: str, hint: object) -> tuple[str, Any] | tuple[str, Any, Any]:
+def _field(key: str, hint: object, default: object) -> tuple[str, Any] | tuple[str, Any, Any]:
     try:
         msgspec.json.schema(hint)
     except (TypeError, RuntimeError) as exc:
         written = getattr(hint, "__name__", None) or repr(hint)
         raise TypeError(f"no request can give `{key}: {written}`") from exc
-    if not hasattr(cls, key):
+    if default is _REQUIRED:
         return (key, hint)
-    default = getattr(cls, key)
     if isinstance(default, list | dict | set):
         return (key, hint, msgspec.field(default_factory=lambda: copy.deepcopy(default)))
     return (key, hint, default)
@@ -126,10 +196,10 @@ def _decoded(struct: type[msgspec.Struct], values: Mapping[str, Any]) -> dict[st
 
 
 def _decode_text(text: str, hint: object) -> Any:
-    kind = inspect.type_info(hint)
+    kind = type_info(hint)
     if isinstance(kind, _ARRAYS) and not text.startswith("["):
         return [text]
-    if isinstance(kind, (*_ARRAYS, inspect.DictType)):
+    if isinstance(kind, (*_ARRAYS, DictType)):
         try:
             return msgspec.json.decode(text)
         except msgspec.DecodeError:

@@ -43,7 +43,7 @@ LEGAL_ACTIONS: dict[type[Event], frozenset[type[Action]]] = {
 #: Types of which a list may have any number.
 _UNCOUNTED = frozenset({Report, Noop, type(None)})
 
-_MAX_TEMPERATURE = 100.0
+MAX_TEMPERATURE = 100.0
 
 #: Fields of an `AdjustedLogits`.
 _ADJUSTMENTS = AdjustedLogits.__struct_fields__
@@ -403,9 +403,9 @@ def _temperature(value: float | None) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(cast(object, value), int | float):
         raise _RefusedError(f"gave {value!r:.80} as AdjustedLogits.token_temp instead of a number")
-    if not 0 <= value <= _MAX_TEMPERATURE:
+    if not 0 <= value <= MAX_TEMPERATURE:
         raise _RefusedError(
-            f"gave {value} as AdjustedLogits.token_temp, which is not in 0..{_MAX_TEMPERATURE:g},"
+            f"gave {value} as AdjustedLogits.token_temp, which is not in 0..{MAX_TEMPERATURE:g},"
         )
     return float(value)
 

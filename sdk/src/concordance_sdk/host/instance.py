@@ -20,6 +20,7 @@ from concordance_sdk.composition import ModUse, uses_of
 from concordance_sdk.declared_logits import held_to
 from concordance_sdk.definition import (
     CONTAINER,
+    HANDLERS,
     PARTS,
     PREPARE,
     Handler,
@@ -32,12 +33,16 @@ from concordance_sdk.host.handler_errors import lost_report, not_returned, raise
 from concordance_sdk.host.mod_scope import ModScope, set_current_mod
 from concordance_sdk.host.part_instance import PartInstance
 from concordance_sdk.request_context import RequestContext, set_current_request
+from concordance_sdk.script.script import Script
 from concordance_sdk.tokenizer import Tokenizer
 
 T = TypeVar("T")
 
 #: Calls in which a mod may raise a `RequestError`, to report that the request is at fault.
 _BEFORE_EVENTS = frozenset({"__init__", PREPARE, PARTS, CONTAINER})
+
+#: Event -> the name of its handler method.
+_HANDLER_NAMES = {event: name for name, event in HANDLERS.items()}
 
 _MAX_BACKTRACK = "max_backtrack"
 _MISSING = object()
@@ -117,9 +122,10 @@ class InProcessMod:
         self._tokenizer = tokenizer
         self._actions = Actions(tokenizer)
         self._context = _context_of(self.name, self.request)
-        self._target = target = self._construct(parameters) if definition.is_class else None
+        self._target = target = self._construct(copied(parameters))
         self._handlers = {
-            event: self._bound(handler, target) for event, handler in definition.handlers.items()
+            event: self._bound(event, handler, target)
+            for event, handler in definition.handlers.items()
         }
         parts = self._parts(target)
         contained = self._contained(target, within)
@@ -191,23 +197,28 @@ class InProcessMod:
         finally:
             self.seconds += time.perf_counter() - started
 
-    def _construct(self, parameters: Mapping[str, Any]) -> object:
-        cls = self._definition.target
+    def _construct(self, parameters: Mapping[str, Any]) -> object | None:
+        """The object whose methods handle events; `None` for a function."""
+        definition, cls = self._definition, self._definition.target
+        if definition.is_script:
+            return Script(cls, parameters, tokenizer=self._tokenizer, request=self.request)
+        if not definition.is_class:
+            return None
         instance = cls.__new__(cls)
         for key, value in parameters.items():
-            # Requests share a `ModUse`; a list that one of them changes must not reach another.
-            is_mutable = isinstance(value, list | dict | set)
-            setattr(instance, key, copy.deepcopy(value) if is_mutable else value)
+            setattr(instance, key, value)
         self.call(instance.__init__, "__init__", 0)
         if hasattr(cls, PREPARE):
             self.call(instance.prepare, PREPARE, 0, self._tokenizer)
         return instance
 
     def _bound(
-        self, handler: Handler, target: object | None
+        self, event: type[Event], handler: Handler, target: object | None
     ) -> tuple[Callable[..., object], tuple[object, ...]]:
         """A handler's function, and its arguments after the event."""
         function = handler.function
+        if isinstance(target, Script):
+            return getattr(target, _HANDLER_NAMES[event]), (self._actions, self._tokenizer)
         if target is not None:
             function = function.__get__(target)  # type: ignore[attr-defined]  # plain functions are descriptors
         arguments = (
@@ -285,6 +296,14 @@ class InProcessMod:
             return uses_of(contained, name=self.name)
         except Exception as exc:
             raise raised(self.name, CONTAINER, 0, exc) from exc
+
+
+def copied(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy values that could change: requests share a `ModUse`, and must not share its lists."""
+    return {
+        key: copy.deepcopy(value) if isinstance(value, list | dict | set) else value
+        for key, value in parameters.items()
+    }
 
 
 def _context_of(name: str, request: RequestContext) -> Context:

@@ -119,7 +119,7 @@ class RequestState:
         self.edits = EditLog(keeps_changes=keeps_changes)
         self.reports = ReportLog()
         self._hold = hold
-        self._holds = Holds() if holds is None else holds
+        self.holds = Holds() if holds is None else holds
 
     @property
     def num_completion(self) -> int:
@@ -130,12 +130,6 @@ class RequestState:
     def completion_ids(self) -> list[int]:
         """A copy of the completion."""
         return self.token_ids[self.prompt_len :]
-
-    @property
-    def num_visible(self) -> int:
-        """Number of leading completion tokens that precede everything that is never shown."""
-        hidden = self._holds.first_hidden() if self._holds else None
-        return self.num_completion if hidden is None else min(hidden, self.num_completion)
 
     @property
     def max_length(self) -> int:
@@ -196,7 +190,7 @@ class RequestState:
 
     def replace_completion(self, token_ids: Sequence[int], *, mod: str | None = None) -> None:
         """Replace the whole completion, regardless of the budget."""
-        self._holds.clear()
+        self.holds.clear()
         self._cut(0, mod=mod)
         self._extend(until_end(token_ids, self.eos_ids), forced=True, mod=mod)
 
@@ -212,8 +206,8 @@ class RequestState:
         if self._hold is None:
             return
         released = self.num_completion - self._hold
-        if self._holds:
-            released = min(released, self._holds.first() or 0)
+        if self.holds:
+            released = min(released, self.holds.first() or 0)
         self.num_released = max(self.num_released, released)
 
     # The end
@@ -246,16 +240,16 @@ class RequestState:
         A question that is erased once it is answered is an example. What follows a hidden span
         stays, such as an answer of which only the question is erased.
         """
-        if not self._holds:
+        if not self.holds:
             return
-        for begin, end in self._holds.hidden_spans(self.num_completion):
+        for begin, end in self.holds.hidden_spans(self.num_completion):
             tail, forced = self.completion_ids[end:], self.forced[end:]
             self.num_backtracked += end - begin
             self._cut(begin, mod=None)
             self._extend(tuple(tail), forced=False, mod=None)
             self.forced[begin:] = forced
             self.num_forced += forced.count(1)
-        self._holds.clear()
+        self.holds.clear()
 
     def fail(self, error: ConcordanceError) -> None:
         """End the request with an error, even if it has already finished."""

@@ -52,7 +52,7 @@ class SelfPromptRun:
         constraint: CompiledConstraint,
         *,
         erase: EraseMode,
-        argmax_sampling: bool = False,
+        temperature: float | None = None,
     ) -> None:
         """Make a run that has not started.
 
@@ -60,16 +60,18 @@ class SelfPromptRun:
             prompt_ids: The prompt.
             constraint: The texts that the answer may be, its suffix included.
             erase: What to remove when it is answered.
-            argmax_sampling: Take the top allowed token.
+            temperature: The temperature of the answer's tokens; 0 takes the top allowed token.
         """
         self._prompt_ids = list(prompt_ids)
         self._constraint = constraint
         self._erase = erase
-        self._temperature = 0.0 if argmax_sampling else None
+        self._temperature = temperature
         self._span: ConstrainedSpan | None = None  # of the answer; set once the prompt is forced
         self._due: tuple[int, Edit] | None = None  # the step of the erasing edit, and the edit
         self._hold: Hold | None = None  # on what will be erased, while it is in the completion
         self.text: str | None = None  # the answer, once there is one
+        self.token_ids: list[int] = []  # of the answer, its suffix included
+        self.begin_step = 0  # of the answer
         self.value: Any = None  # the value of the answer
 
     @property
@@ -187,6 +189,7 @@ class SelfPromptRun:
         self.text, self.value = span.matcher.answer, span.matcher.value
         written = span.matcher.token_ids
         num_eos = len(written) - (span.end - span.begin)  # 1 if such a token ended the answer
+        self.token_ids, self.begin_step = written[: len(written) - num_eos], span.begin
         more = list(token_ids[len(token_ids) - (now - span.end - num_eos) :]) if token_ids else []
         kept = self._kept(span, written[: len(written) - num_eos])
         edit = Edit.between([*self._prompt_ids, *written, *more], [*kept, *more])

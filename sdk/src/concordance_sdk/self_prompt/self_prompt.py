@@ -231,7 +231,7 @@ class SelfPrompt(Follower):
             tokenizer.encode(prompt) if isinstance(prompt, str) else prompt,
             self._compiled(constraint, tokenizer),
             erase=self._erase,
-            argmax_sampling=self._argmax_sampling,
+            temperature=0.0 if self._argmax_sampling else None,
         )
 
     def _compiled(self, constraint: Constraint, tokenizer: Tokenizer) -> CompiledConstraint:

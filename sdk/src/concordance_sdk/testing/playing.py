@@ -196,6 +196,6 @@ def uses_for(mods: Sequence[Any], parameters: Mapping[str, Any]) -> list[ModUse]
     return [
         mod
         if isinstance(mod, ModUse)
-        else use(mod, **(parameters if definition_of(mod).is_class else {}))
+        else use(mod, **(parameters if definition_of(mod).parameters else {}))
         for mod in mods
     ]

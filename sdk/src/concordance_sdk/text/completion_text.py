@@ -131,6 +131,14 @@ class CompletionText:
         """
         self._on_cut.append(callback)
 
+    def off_cut(self, callback: Callable[[int], None]) -> None:
+        """Remove a callback that `on_cut` registered."""
+        self._on_cut.remove(callback)
+
+    def between(self, begin: int, end: int) -> str:
+        """Return the text that tokens `begin` to `end` added."""
+        return "".join(self._pieces[begin:end])
+
     def __len__(self) -> int:
         """Return the number of characters."""
         return self._ends[-1] if self._ends else 0

@@ -34,7 +34,12 @@ class PhraseBan(Follower):
     """
 
     def __init__(
-        self, phrases: Sequence[str], *, ignore_case: bool = True, whole_words: bool = True
+        self,
+        phrases: Sequence[str],
+        *,
+        ignore_case: bool = True,
+        whole_words: bool = True,
+        text: CompletionText | None = None,
     ) -> None:
         """Ban phrases.
 
@@ -42,14 +47,20 @@ class PhraseBan(Follower):
             phrases: At least one.
             ignore_case: True if `cat` also bans `Cat`.
             whole_words: True if `cat` is allowed inside `category`.
+            text: A completion that the caller follows, to ban the phrases from its end on.
 
         Raises:
             ValueError: There is no phrase, an empty one, or one that is not a text.
         """
-        self.text = CompletionText()
+        self.text = CompletionText() if text is None else text
+        self._follows = text is None
         self._request = OneRequest("PhraseBan")
         self._watch = PhraseWatch(
-            self.text, phrases, ignore_case=ignore_case, whole_words=whole_words
+            self.text,
+            phrases,
+            ignore_case=ignore_case,
+            whole_words=whole_words,
+            begin=len(self.text),
         )
         self._max_backtrack = max_backtrack_for(phrases)
         self._masked: dict[int, set[int]] = {}  # position -> tokens that began a phrase there
@@ -62,30 +73,36 @@ class PhraseBan(Follower):
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> None:
         """Record the token budget, at which a word at the end is complete."""
         del actions
-        self._request.check(event)
-        self.text.follow(event, tokenizer)
+        self._follow(event, tokenizer)
 
     def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
     ) -> AdjustedLogits | None:
         """Mask the tokens that led into a phrase at this position before."""
-        self._request.check(event)
-        self.text.follow(event, tokenizer)
+        self._follow(event, tokenizer)
         self._drop_masks_after(event.step)
         masked = self._masked.get(event.step)
         return actions.adjust_logits(ban=sorted(masked)) if masked else None
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Backtrack | None:
         """Backtrack over a phrase that is now complete."""
-        self._request.check(event)
         self._drop_masks_after(event.step)
-        self.text.follow(event, tokenizer)
+        self._follow(event, tokenizer)
         match = self._watch.find()
         if match is None:
             return None
         first = self.text.token_ids[match.cut.kept]
         self._masked.setdefault(match.cut.kept, set()).add(first)
         return actions.backtrack(match.cut.num_tokens)
+
+    def close(self) -> None:
+        """Stop following the text."""
+        self._watch.close()
+
+    def _follow(self, event: Prefilled | ForwardPass | Added, tokenizer: Tokenizer) -> None:
+        self._request.check(event)
+        if self._follows:
+            self.text.follow(event, tokenizer)
 
     def _drop_masks_after(self, position: int) -> None:
         for stale in [p for p in self._masked if p > position]:

@@ -76,6 +76,7 @@ class PhraseWatch:
         *,
         ignore_case: bool = False,
         whole_words: bool = False,
+        begin: int = 0,
     ) -> None:
         """Search for phrases.
 
@@ -85,6 +86,7 @@ class PhraseWatch:
             ignore_case: True to ignore case.
             whole_words: True to match only where no letter, digit or underscore is adjacent. A
                 match is then reported with the character after it, or at the end of the completion.
+            begin: The character at which the search begins.
 
         Raises:
             ValueError: There is no phrase, an empty one, or one that is not a text.
@@ -100,10 +102,15 @@ class PhraseWatch:
         self._pattern = re.compile(
             f"{border[0]}(?:{any_of_them}){border[1]}", re.IGNORECASE if ignore_case else 0
         )
-        self._begin = 0  # where the search continues
-        self._done: list[int] = []  # ends of reported occurrences, or of their replacements
+        self._begin = begin  # where the search continues
+        #: Ends of reported occurrences, or of their replacements.
+        self._done: list[int] = [begin] if begin else []
         self._replaced: tuple[int, str] | None = None  # start and text, until it is in the text
         text.on_cut(self._cut)
+
+    def close(self) -> None:
+        """Stop following the text."""
+        self._text.off_cut(self._cut)
 
     def find(self) -> PhraseMatch | None:
         """Return the next occurrence that was not reported yet, or `None`."""

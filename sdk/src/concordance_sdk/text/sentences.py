@@ -41,11 +41,12 @@ class SentenceCount:
         'It is 3.5 km. Not far!'
     """
 
-    def __init__(self, text: CompletionText) -> None:
-        """Count the sentences of a completion; the mod calls its `follow`."""
+    def __init__(self, text: CompletionText, *, begin: int = 0) -> None:
+        """Count the sentences of a completion from a character on; the mod calls its `follow`."""
         self.ends: list[int] = []
         self._text = text
-        self._begin = 0  # where the search continues
+        self._first = begin  # where the first sentence begins
+        self._begin = begin  # where the search continues
         text.on_cut(self._cut)
 
     def count(self) -> int:
@@ -58,8 +59,13 @@ class SentenceCount:
         self._begin = max(known, self._begin, len(self._text) - _MARGIN)
         return len(self.ends)
 
+    def close(self) -> None:
+        """Stop following the text."""
+        self._text.off_cut(self._cut)
+
     def _cut(self, num_chars: int) -> None:
         """Remove the ends that are no longer followed by text."""
         self.ends = [end for end in self.ends if end < num_chars]
-        known = self.ends[-1] if self.ends else 0
-        self._begin = max(known, min(self._begin, num_chars - _MARGIN), 0)
+        self._first = min(self._first, num_chars)
+        known = self.ends[-1] if self.ends else self._first
+        self._begin = max(known, min(self._begin, num_chars - _MARGIN))

@@ -102,7 +102,9 @@ class OutputStream:
         request, state = self._request, self._state
         if not (always or request.stream or request.stop):
             return
-        length = state.num_completion if request.include_retractions else state.num_visible
+        length = state.num_completion
+        if not request.include_retractions:
+            length = state.holds.num_visible(length)
         unchanged = min(state.edits.take_unchanged(length), length)
         begin = state.prompt_len
         self._text.follow(unchanged, state.token_ids[begin + unchanged : begin + length])

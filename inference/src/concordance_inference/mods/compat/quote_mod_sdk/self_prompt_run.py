@@ -44,7 +44,8 @@ class OlderRun(SelfPromptRun):
         tokenizer: Any,
     ) -> None:
         """Create a run that has not started."""
-        super().__init__(prompt_ids, compiled, erase=erase, argmax_sampling=argmax_sampling)
+        temperature = 0.0 if argmax_sampling else None
+        super().__init__(prompt_ids, compiled, erase=erase, temperature=temperature)
         self._suffix = suffix
         self._mask_value = mask_value
         self._tokenizer = tokenizer

@@ -1,0 +1,95 @@
+"""A question of a script to the model."""
+
+from concordance_shared import Action, Added, ForwardPass
+
+from concordance_sdk.action_builder import Actions
+from concordance_sdk.constraints import Constraint, compile_constraint
+from concordance_sdk.constraints.constraint import require_constraint
+from concordance_sdk.script.logprobs import SampledLogprobs
+from concordance_sdk.script.step import Scene, Step
+from concordance_sdk.script.text import EndedBy, Text
+from concordance_sdk.self_prompt.edit import Edit, EraseMode
+from concordance_sdk.self_prompt.run import SelfPromptRun
+
+
+class Ask(Step):
+    """Forces a prompt, has the model answer it under a constraint, and erases both."""
+
+    name = "run.ask(...)"
+
+    def __init__(
+        self,
+        prompt: str,
+        constraint: Constraint,
+        *,
+        erase: EraseMode,
+        temperature: float | None,
+        logprobs: bool,
+    ) -> None:
+        """Ask; see `ScriptRun.ask`."""
+        super().__init__()
+        require_constraint(constraint, "the constraint of run.ask")
+        self._prompt = prompt
+        self._constraint = constraint
+        self._erase = erase
+        self._temperature = temperature
+        self._logprobs = SampledLogprobs() if logprobs else None
+        self._end: list[int] = []  # the end-of-sequence token that the question replaces
+
+    def start(self, scene: Scene) -> None:
+        """Force the prompt, unless another mod is writing."""
+        self._scene = scene
+        self._run = SelfPromptRun(
+            scene.tokenizer.encode(self._prompt),
+            compile_constraint(self._constraint, scene.tokenizer),
+            erase=self._erase,
+            temperature=self._temperature,
+        )
+        self.writer = self._run
+        self._begin()
+
+    def forward_pass(self, event: ForwardPass, actions: Actions) -> Action | None:
+        """Force the prompt, or mask the logits of the answer."""
+        if not self._run.has_begun:
+            self._begin()
+            return None
+        if self._logprobs:
+            self._logprobs.forward_pass(event)
+        edit = self._run.before(event.step)
+        self._make(edit)
+        return None if edit or self.is_done else self._run.masked(actions)
+
+    def added(self, event: Added, actions: Actions) -> None:
+        """Follow the answer; erase once it is complete."""
+        del actions
+        if self._logprobs:
+            self._logprobs.added(event)
+        self._make(self._run.after(event.step, event.added_tokens))
+
+    def _begin(self) -> None:
+        draft = self._scene.draft
+        if self._erase is EraseMode.ALL and draft.has_ended:
+            self._end = draft.token_ids[-1:]
+        draft.drop_end()
+        if not self._run.waits(len(draft)):
+            draft.append(self._run.begin(len(draft)).tokens)
+
+    def _make(self, edit: Edit) -> None:
+        """Make the edit of the run. The last one erases, and restores the end of the completion."""
+        run, draft = self._run, self._scene.draft
+        if edit:
+            draft.cut(len(draft) - edit.n)
+            draft.append(edit.tokens)
+        if run.is_complete:
+            draft.append(self._end)
+            self.finish(self._answer(run))
+
+    def _answer(self, run: SelfPromptRun) -> Text:
+        begin, end = run.begin_step, run.begin_step + len(run.token_ids)
+        return Text(
+            run.text or "",
+            token_ids=run.token_ids,
+            logprobs=self._logprobs.of(begin, end) if self._logprobs else (),
+            value=run.value,
+            ended_by=EndedBy.CONSTRAINT,
+        )

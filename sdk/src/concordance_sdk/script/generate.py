@@ -1,0 +1,240 @@
+"""A step of a script in which the model generates."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from concordance_shared import (
+    Action,
+    Added,
+    AdjustedLogits,
+    Backtrack,
+    ForceTokens,
+    ForwardPass,
+)
+from msgspec import Struct
+
+from concordance_sdk.action_builder import Actions
+from concordance_sdk.constraints import Constrained, Constraint
+from concordance_sdk.script.draft import Draft
+from concordance_sdk.script.logprobs import SampledLogprobs
+from concordance_sdk.script.step import Scene, Step
+from concordance_sdk.script.text import EndedBy, Text
+from concordance_sdk.text.phrase_ban import PhraseBan
+from concordance_sdk.text.phrases import PhraseWatch, max_backtrack_for
+from concordance_sdk.text.sentences import SentenceCount
+from concordance_sdk.text.word_bias import WordBias
+
+#: Tokens that the beginning of the next sentence may have, which shows that one is complete.
+_NEXT_SENTENCE = 16
+
+
+class GenerateOptions(Struct, frozen=True, kw_only=True, eq=False):
+    """What a `Generate` step does; see `ScriptRun.generate` for each of them."""
+
+    until: Sequence[str] = ()
+    keeps_until: bool = False
+    predicate: Callable[[str], object] | None = None
+    sentences: int | None = None
+    tokens: int | None = None
+    constraint: Constraint | None = None
+    temperature: float | None = None
+    bias: Mapping[str | int, float] | None = None
+    ban: Sequence[str] = ()
+    logprobs: bool = False
+
+
+class Generate(Step):
+    """Has the model generate, until one of several conditions is met."""
+
+    name = "run.generate(...)"
+
+    def __init__(self, options: GenerateOptions) -> None:
+        """Generate; see `ScriptRun.generate`."""
+        super().__init__()
+        self._options = options
+        self._constrained = (
+            None if options.constraint is None else Constrained(options.constraint, ends=False)
+        )
+        self._logprobs = SampledLogprobs() if options.logprobs else None
+        self._biases = _Biases(options.bias) if options.bias else None
+        self._ban: PhraseBan | None = None
+        self._watch: PhraseWatch | None = None
+        self._sentences: SentenceCount | None = None
+        self._num_held = 0
+        self.writer = self._constrained
+
+    def start(self, scene: Scene) -> None:
+        """Begin at the end of the draft."""
+        options, draft = self._options, scene.draft
+        draft.drop_end()
+        self._scene = scene
+        self._begin = len(draft)
+        if options.ban or options.until or options.sentences or options.predicate:
+            self._search(draft)
+        if self._num_held:
+            self.held_from = self._begin
+
+    def _search(self, draft: Draft) -> None:
+        """Search the text from the end of the draft on."""
+        options, text = self._options, draft.text
+        self._first_char = begin = len(text)
+        if options.ban:
+            self._ban = PhraseBan(options.ban, text=text)
+            self._num_held = self._ban.max_backtrack
+        if options.until:
+            self._watch = PhraseWatch(text, options.until, begin=begin)
+            self._num_held = max(self._num_held, max_backtrack_for(options.until))
+        if options.sentences:
+            self._sentences = SentenceCount(text, begin=begin)
+            self._num_held = max(self._num_held, _NEXT_SENTENCE)
+
+    def forward_pass(self, event: ForwardPass, actions: Actions) -> AdjustedLogits | None:
+        """Adjust the logits, or force what the constraint determines."""
+        options, scene = self._options, self._scene
+        if options.tokens == 0:
+            self._finish(EndedBy.TOKENS)
+            return None
+        if self._logprobs:
+            self._logprobs.forward_pass(event)
+        mask = None
+        if self._constrained:
+            action = self._constrained.forward_pass(event, actions, scene.tokenizer)
+            if not isinstance(action, AdjustedLogits):
+                self._apply(action)
+                return None
+            mask = action.mask
+        _ = scene.draft.text  # follows the draft, for the ban
+        banned = self._ban.forward_pass(event, actions, scene.tokenizer) if self._ban else None
+        bias = self._biases.after(scene.draft) if self._biases else None
+        if mask is None and not banned and not bias and options.temperature is None:
+            return None
+        return actions.adjust_logits(
+            mask=mask,
+            ban=banned.ban if banned else None,
+            bias=bias,
+            token_temp=options.temperature,
+        )
+
+    def added(self, event: Added, actions: Actions) -> None:
+        """Check whether a condition is met."""
+        draft = self._scene.draft
+        if self._logprobs:
+            self._logprobs.added(event)
+        if self._constrained:
+            self._follow_constraint(self._constrained, event, actions)
+        if not self.is_done and not draft.edit:
+            self._check(event, actions)
+        if self.held_from is not None:
+            self.held_from = max(self._begin, len(draft) - self._num_held)
+
+    def rewound(self, position: int) -> None:
+        """Begin where the text of this step now begins."""
+        if position < self._begin:
+            self._begin = position
+            self._first_char = len(self._scene.draft.text)
+
+    def close(self) -> None:
+        """Stop searching the text."""
+        for search in (self._ban, self._watch, self._sentences):
+            if search:
+                search.close()
+
+    def _follow_constraint(self, part: Constrained, event: Added, actions: Actions) -> None:
+        action = part.added(event, actions, self._scene.tokenizer)
+        self._apply(action)
+        if part.is_complete:
+            self._finish(EndedBy.CONSTRAINT, value=part.value)
+
+    def _apply(self, action: Action | None) -> None:
+        """Make the edit of a part of this step."""
+        draft = self._scene.draft
+        match action:
+            case ForceTokens(tokens):
+                draft.append(tokens)
+            case Backtrack(n, tokens):
+                draft.cut(len(draft) - n)
+                draft.append(tokens or ())
+            case _:
+                pass
+
+    def _check(self, event: Added, actions: Actions) -> None:
+        """Finish if a condition is met; remove what was generated beyond it."""
+        options, draft = self._options, self._scene.draft
+        if self._ban:
+            _ = draft.text  # follows the draft
+            self._apply(self._ban.added(event, actions, self._scene.tokenizer))
+            if draft.edit:
+                return
+        if self._watch and (match := self._search_for(self._watch)):
+            self._finish_at(match, EndedBy.UNTIL)
+        elif self._sentences and self._is_last_sentence(self._sentences):
+            self._finish_at(self._sentences.ends[(options.sentences or 1) - 1], EndedBy.SENTENCES)
+        elif options.predicate and options.predicate(self._produced()):
+            self._finish(EndedBy.UNTIL)
+        elif options.tokens is not None and self._num_tokens() >= options.tokens:
+            draft.cut(self._begin + options.tokens)
+            self._finish(EndedBy.TOKENS)
+        elif draft.has_ended:
+            self._finish(EndedBy.MODEL)
+        elif draft.is_full:
+            self._finish(EndedBy.LENGTH)
+
+    def _search_for(self, watch: PhraseWatch) -> int | None:
+        """The character after which the text ends, if one of the phrases of `until` appeared."""
+        _ = self._scene.draft.text  # follows the draft
+        match = watch.find()
+        if match is None:
+            return None
+        return match.end if self._options.keeps_until else match.start
+
+    def _is_last_sentence(self, sentences: SentenceCount) -> bool:
+        text = self._scene.draft.text
+        return not text.is_final and sentences.count() >= (self._options.sentences or 1)
+
+    def _finish_at(self, char: int, ended_by: EndedBy) -> None:
+        """Finish with the text up to a character, and remove what follows it."""
+        draft = self._scene.draft
+        cut = draft.text.cut(char)
+        tokens = draft.text.encode(cut.before, kept=cut.kept) if cut.before else []
+        draft.cut(cut.kept)
+        draft.append(tokens)
+        self._finish(ended_by)
+
+    def _num_tokens(self) -> int:
+        draft = self._scene.draft
+        return len(draft) - draft.has_ended - self._begin
+
+    def _produced(self) -> str:
+        return self._scene.draft.text.tail(self._first_char)
+
+    def _finish(self, ended_by: EndedBy, *, value: Any = None) -> None:
+        draft = self._scene.draft
+        end = self._begin + self._num_tokens()
+        token_ids = draft.token_ids[self._begin : end]
+        self.finish(
+            Text(
+                draft.text.between(self._begin, end),
+                token_ids=token_ids,
+                logprobs=self._logprobs.of(self._begin, end) if self._logprobs else (),
+                value=value,
+                ended_by=ended_by,
+            )
+        )
+
+
+class _Biases:
+    """The bias of words and tokens, for each position."""
+
+    def __init__(self, bias: Mapping[str | int, float]) -> None:
+        self._tokens = {key: value for key, value in bias.items() if not isinstance(key, str)}
+        self._words = [
+            WordBias([key], strength=value) for key, value in bias.items() if isinstance(key, str)
+        ]
+
+    def after(self, draft: Draft) -> dict[int, float]:
+        """The bias of the token that follows a draft."""
+        total = dict(self._tokens)
+        for word in self._words:
+            for token_id, bias in word.after(draft.token_ids, draft.tokenizer).items():
+                total[token_id] = total.get(token_id, 0.0) + bias
+        return total

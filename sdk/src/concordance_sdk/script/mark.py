@@ -1,0 +1,85 @@
+"""Positions of a completion to which a script can rewind, and what happens to them."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class Rewound(Exception):  # noqa: N818  # an event for the script, not a fault
+    """Another mod removed text that the script had written. Raised at a `yield` inside `guard()`.
+
+    Attributes:
+        position: The number of completion tokens that are left.
+    """
+
+    def __init__(self, position: int) -> None:
+        """Report the position."""
+        super().__init__(f"another mod removed the completion from position {position} on")
+        self.position = position
+
+
+class Mark:
+    """A position in the completion. Made by `run.mark()`; `run.rewind(mark)` returns to it.
+
+    A stream holds back the text after a mark until the mark is released or the script ends. With
+    `with run.mark() as mark:`, it is released at the end of the block.
+
+    Attributes:
+        position: The number of completion tokens before it. If another mod removes text before the
+            mark, the mark moves to where that text began.
+        is_intact: False once another mod removed text before it.
+        is_released: True once a stream need not hold back the text after it.
+    """
+
+    def __init__(self, position: int) -> None:
+        """Mark a position."""
+        self.position = position
+        self.is_intact = True
+        self.is_released = False
+
+    def release(self) -> None:
+        """Let a stream show the text after the mark, to which the script no longer rewinds."""
+        self.is_released = True
+
+    def rewound(self, position: int) -> None:
+        """Move to a position at which another mod has cut the completion, if it is before."""
+        if position < self.position:
+            self.position, self.is_intact = position, False
+
+    def __enter__(self) -> "Mark":
+        return self
+
+    def __exit__(
+        self,
+        kind: "type[BaseException] | None",
+        error: "BaseException | None",
+        trace: "TracebackType | None",
+    ) -> None:
+        self.release()
+
+
+class Guard:
+    """A block of a script that is notified of what other mods remove. Made by `run.guard()`."""
+
+    def __init__(self, position: int, guards: "list[Guard]") -> None:
+        """Guard the completion up to `position`, while the block runs.
+
+        Args:
+            position: The number of completion tokens written before.
+            guards: The guards of the blocks that run.
+        """
+        self.position = position
+        self._guards = guards
+
+    def __enter__(self) -> "Guard":
+        self._guards.append(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: "type[BaseException] | None",
+        error: "BaseException | None",
+        trace: "TracebackType | None",
+    ) -> None:
+        self._guards.remove(self)

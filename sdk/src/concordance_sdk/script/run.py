@@ -1,0 +1,347 @@
+"""What a script is given: the steps that it can yield, and what it can read."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+from concordance_shared import ToolCall
+from concordance_shared.legality import MAX_TEMPERATURE
+
+from concordance_sdk.constraints import Constraint
+from concordance_sdk.constraints.constraint import require_constraint
+from concordance_sdk.script.ask import Ask
+from concordance_sdk.script.choose import Choose
+from concordance_sdk.script.generate import Generate, GenerateOptions
+from concordance_sdk.script.mark import Guard, Mark
+from concordance_sdk.script.step import End, Force, Look, Rewind, Scene, SendReport, Step, Stop
+from concordance_sdk.self_prompt.edit import EraseMode
+
+if TYPE_CHECKING:
+    from concordance_shared import Prefilled
+
+S = TypeVar("S", bound=Step)
+
+#: `until` of `run.generate`.
+Until = str | Sequence[str] | Callable[[str], object]
+
+
+class ScriptRun:
+    """One run of a script, for one request: the argument of a script mod.
+
+    The methods down to `error` make steps. A step does something once the script yields it, and
+    `yield` returns its result. The other methods and the attributes need no `yield`.
+
+    Attributes:
+        tokenizer: The model's tokenizer.
+
+    Examples:
+        >>> from concordance_sdk import mod
+        >>> from concordance_sdk.constraints import ChoicesStrat
+        >>> from concordance_sdk.testing import play
+        >>> @mod
+        ... def polite(run, question: str = " Was that polite? "):
+        ...     start = run.mark()
+        ...     yield run.generate()
+        ...     verdict = yield run.ask(question, ChoicesStrat(["yes", "no"]))
+        ...     if verdict == "no":
+        ...         yield run.rewind(start)
+        ...         yield run.force("Dear reader, ")
+        ...         yield run.generate()
+        >>> play(polite, says="Go away.<eos>nhello.").text
+        'Dear reader, hello.'
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        """Make the run of a script that has not started."""
+        self.tokenizer = scene.tokenizer
+        self._scene = scene
+
+    # Steps
+
+    def generate(  # noqa: PLR0913  # each is a condition or a change of its own
+        self,
+        until: Until | None = None,
+        *,
+        keeps_until: bool = False,
+        sentences: int | None = None,
+        tokens: int | None = None,
+        constraint: Constraint | None = None,
+        temperature: float | None = None,
+        bias: Mapping[str | int, float] | None = None,
+        ban: str | Sequence[str] = (),
+        logprobs: bool = False,
+    ) -> Step:
+        """Have the model generate, until one of the conditions is met or it ends by itself.
+
+        The result is the text. An end-of-sequence token ends the step, not yet the request: the
+        next step that writes removes it, and without one the request ends.
+
+        Args:
+            until: A text, several, or a function of the text of this step that returns True at its
+                end. What follows the text is removed.
+            keeps_until: True to keep the text of `until`; False to remove it, too.
+            sentences: The number of sentences.
+            tokens: The maximum number of tokens.
+            constraint: The texts that are allowed; the step ends with the constrained text.
+            temperature: The temperature of these tokens; 0 takes the top token.
+            bias: Token id, or word -> the amount added to its logit, in nats.
+            ban: Words and phrases that cannot appear.
+            logprobs: True to compute the log-probabilities of the tokens.
+
+        Raises:
+            TypeError: An argument is of a wrong type.
+            ValueError: A number is negative, or a text is empty.
+            ConstraintError: `constraint` is not one.
+        """
+        if constraint is not None:
+            require_constraint(constraint, "the constraint of run.generate")
+        predicate = until if callable(until) else None
+        _check_temperature(temperature)
+        _check_bias(bias)
+        _check_count("sentences", sentences, least=1)
+        _check_count("tokens", tokens, least=0)
+        options = GenerateOptions(
+            until=() if predicate else _texts("until", until),
+            keeps_until=keeps_until,
+            predicate=predicate,
+            sentences=sentences,
+            tokens=tokens,
+            constraint=constraint,
+            temperature=temperature,
+            bias=bias,
+            ban=_texts("ban", ban),
+            logprobs=logprobs,
+        )
+        return self._keep(Generate(options))
+
+    def ask(
+        self,
+        prompt: str,
+        constraint: Constraint,
+        *,
+        erase: EraseMode | str = EraseMode.ALL,
+        temperature: float | None = None,
+        logprobs: bool = False,
+    ) -> Step:
+        """Ask the model a question.
+
+        The result is the answer; `.value` is its value, such as parsed JSON. What is erased is
+        never shown to the client.
+
+        Args:
+            prompt: The question, as text that follows the completion.
+            constraint: The answers that are allowed.
+            erase: `"all"` removes question and answer again, `"prompt"` only the question, and
+                `"none"` keeps both in the completion.
+            temperature: The temperature of the answer's tokens; 0 takes the top token.
+            logprobs: True to compute the log-probabilities of the answer's tokens.
+
+        Raises:
+            TypeError: The prompt is not text.
+            ConstraintError: `constraint` is not one.
+        """
+        if not isinstance(cast(object, prompt), str):
+            raise TypeError(f"the prompt of run.ask is text, not {prompt!r:.60}")
+        _check_temperature(temperature)
+        return self._keep(
+            Ask(
+                prompt,
+                constraint,
+                erase=EraseMode(erase),
+                temperature=temperature,
+                logprobs=logprobs,
+            )
+        )
+
+    def choose(self, texts: Sequence[str]) -> Step:
+        """Append that of several texts which the model finds most probable here.
+
+        The result is the text; `.probabilities` are those of all of them, in their order. Takes one
+        forward pass for each position at which one of them continues; texts that begin alike share
+        passes. Where one text begins another, the shorter one counts without its continuation.
+
+        Raises:
+            TypeError: They are not texts.
+            ValueError: There are fewer than two, an empty one, or one twice.
+        """
+        chosen = _texts("choose", texts)
+        if len(chosen) < 2 or len(set(chosen)) < len(chosen):
+            raise ValueError(f"run.choose takes at least two different texts, not {texts!r:.60}")
+        return self._keep(Choose(chosen))
+
+    def force(self, text: str | Sequence[int]) -> Step:
+        """Append a text, or token ids, without sampling. The result is the text."""
+        return self._keep(Force(text))
+
+    def rewind(self, mark: Mark) -> Step:
+        """Remove the text after a mark.
+
+        Raises:
+            TypeError: It is not a mark of `run.mark()`.
+            ValueError: The mark is released: a stream may have shown the text after it.
+        """
+        if not isinstance(cast(object, mark), Mark):
+            raise TypeError(f"run.rewind takes a mark of run.mark(), not {mark!r:.60}")
+        if mark.is_released:
+            raise ValueError(
+                "run.rewind: the mark was released, after which a stream shows the text after it; "
+                "release it later"
+            )
+        return self._keep(Rewind(mark))
+
+    def logits(self) -> Step:
+        """Wait for the logits of the next position. The result is a `Logits`."""
+        return self._keep(Look())
+
+    def report(self, /, **data: Any) -> Step:
+        """Send data to the client beside the completion; see `actions.report`.
+
+        It is sent when the script yields this or its next step, or ends. In a `finally` block,
+        which may run after the request has ended, it must not be yielded.
+        """
+        return self._keep(SendReport(data))
+
+    def stop(self) -> Step:
+        """End the completion here."""
+        return self._keep(Stop())
+
+    def tool_call(self, name: str, /, **arguments: Any) -> Step:
+        """End the completion with a tool call. Earlier text stays in the content."""
+        return self.tool_calls([{"name": name, "arguments": arguments}])
+
+    def tool_calls(
+        self, calls: ToolCall | Mapping[str, Any] | Sequence[ToolCall | Mapping[str, Any]]
+    ) -> Step:
+        """End the completion with tool calls, in OpenAI's shape; see `actions.tool_calls`."""
+        return self._keep(End("run.tool_calls(...)", lambda actions: actions.tool_calls(calls)))
+
+    def error(self, message: str) -> Step:
+        """End the request with an error that the client receives."""
+        return self._keep(End("run.error(...)", lambda actions: actions.emit_error(message)))
+
+    # Positions
+
+    def mark(self) -> Mark:
+        """Mark the current position, for `rewind`. See `Mark` for what a stream holds back."""
+        mark = Mark(len(self._scene.draft))
+        self._scene.marks.append(mark)
+        return mark
+
+    def guard(self) -> Guard:
+        """Raise `Rewound` at the `yield` at which another mod has removed text written before.
+
+        Without a guard, the current step continues at the new end of the completion.
+
+        Examples:
+            >>> from concordance_sdk import mod
+            >>> from concordance_sdk.script import Rewound
+            >>> @mod
+            ... def with_title(run):
+            ...     yield run.force("Title: ")
+            ...     try:
+            ...         with run.guard():
+            ...             yield run.generate()
+            ...     except Rewound:
+            ...         yield run.force("Title: ")
+        """
+        return Guard(len(self._scene.draft), self._scene.guards)
+
+    # What it can read
+
+    @property
+    def text(self) -> str:
+        """The completion so far."""
+        return str(self._scene.draft.text)
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        """The token ids of the completion so far."""
+        return tuple(self._scene.draft.token_ids)
+
+    @property
+    def position(self) -> int:
+        """The number of tokens of the completion so far."""
+        return len(self._scene.draft)
+
+    @property
+    def max_tokens(self) -> int:
+        """The token budget of the completion."""
+        return _prefilled(self._scene).max_steps
+
+    @property
+    def prompt_ids(self) -> tuple[int, ...]:
+        """The token ids of the prompt."""
+        return _prefilled(self._scene).context_info.tokens
+
+    @property
+    def request_id(self) -> str:
+        """Identifies the request."""
+        return _prefilled(self._scene).request_id
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a script's run has no {name!r}; {_meant(name)}")
+
+    def _keep(self, step: S) -> S:
+        self._scene.made.append(step)
+        return step
+
+
+def _prefilled(scene: Scene) -> "Prefilled":
+    assert scene.prefilled is not None  # a script starts with this event
+    return scene.prefilled
+
+
+def _meant(name: str) -> str:
+    """Suggest what a misspelled attribute may have meant."""
+    import difflib  # noqa: PLC0415  # slow; only for an error
+
+    known = [each for each in dir(ScriptRun) if not each.startswith("_")]
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(known)}"
+
+
+def _texts(what: str, texts: object) -> tuple[str, ...]:
+    """Normalize one text, several, or `None`."""
+    if texts is None:
+        return ()
+    given = (texts,) if isinstance(texts, str) else texts
+    if not isinstance(given, Sequence) or not all(
+        isinstance(text, str) for text in cast(Sequence[object], given)
+    ):
+        raise TypeError(f"`{what}` takes text or several, not {texts!r:.60}")
+    each = tuple(cast(Sequence[str], given))
+    if not all(each):
+        raise ValueError(f"`{what}` takes texts that are not empty: {texts!r:.60}")
+    return each
+
+
+def _check_temperature(temperature: object) -> None:
+    if temperature is None:
+        return
+    if not isinstance(temperature, int | float) or isinstance(temperature, bool):
+        raise TypeError(f"`temperature` is a number, not {temperature!r:.60}")
+    if not 0 <= temperature <= MAX_TEMPERATURE:
+        raise ValueError(f"`temperature` is 0 to {MAX_TEMPERATURE:g}, not {temperature}")
+
+
+def _check_bias(bias: object) -> None:
+    if bias is None:
+        return
+    if not isinstance(bias, Mapping):
+        raise TypeError(f"`bias` maps token ids or words to numbers, not {bias!r:.60}")
+    for key, value in cast(Mapping[object, object], bias).items():
+        is_key = key if isinstance(key, str) else isinstance(key, int)
+        if not is_key or not isinstance(value, int | float) or not -math.inf <= value < math.inf:
+            raise TypeError(
+                "`bias` maps token ids or words to finite numbers, not "
+                f"{key!r:.40} to {value!r:.40}"
+            )
+
+
+def _check_count(what: str, count: object, *, least: int) -> None:
+    if count is None:
+        return
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"`{what}` of run.generate is a number, not {count!r:.60}")
+    if count < least:
+        raise ValueError(f"`{what}` of run.generate is at least {least}, not {count}")

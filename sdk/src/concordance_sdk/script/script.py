@@ -1,0 +1,298 @@
+"""Runs a script on top of events and actions: the mod that `@mod` makes of a generator function."""
+
+import inspect
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from concordance_shared import (
+    Action,
+    Added,
+    Finished,
+    ForwardPass,
+    Prefilled,
+    Report,
+)
+
+from concordance_sdk.action_builder import Actions
+from concordance_sdk.request_context import RequestContext
+from concordance_sdk.script.mark import Rewound
+from concordance_sdk.script.run import ScriptRun
+from concordance_sdk.script.step import End, Scene, SendReport, Step
+from concordance_sdk.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from concordance_sdk.holds import Hold
+
+Steps = Generator[Step, Any, None]
+
+#: Steps that a script may complete at one event.
+MAX_STEPS = 1000
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Script:
+    """A script in one request.
+
+    The generator runs whenever the step that it yielded is done: at the event that completes the
+    step. All that it writes at one event is one action:
+
+        event                       step           the generator yields     action
+        Added "." <eos>             generate       rewind(start)
+                                    rewind         force("Hm. ")
+                                    force          generate()               Backtrack(9, "Hm. ")
+        Added "Hm. " (forced)       generate
+        ForwardPass                 generate                                AdjustedLogits
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Steps],
+        parameters: Mapping[str, Any],
+        *,
+        tokenizer: Tokenizer,
+        request: RequestContext,
+    ) -> None:
+        """Make a script that starts with the first event.
+
+        Args:
+            function: The generator function.
+            parameters: Its parameters, validated.
+            tokenizer: The model's.
+            request: What the mods of the request share.
+        """
+        self._scene = Scene(tokenizer, request)
+        self._steps = function(ScriptRun(self._scene), **parameters)
+        self._step: Step | None = None
+        self._has_started = False  # at the first position that is decided
+        self._is_over = False
+        self._num_steps = 0  # at this event
+        self._hold: Hold | None = None
+
+    def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> object:
+        """Run the script to its first step; reports, and what ends the request, are done here."""
+        del tokenizer
+        self._scene.prefilled = event
+        self._scene.draft.follow(event)
+        self._advance(None)
+        while isinstance(self._step, SendReport):
+            self._step.start(self._scene)
+            self._advance(None)
+        if isinstance(self._step, End):
+            return self._answer(self._end(actions))
+        return self._answer(None)
+
+    def forward_pass(self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer) -> object:
+        """Run the steps that act before a position is sampled."""
+        del tokenizer
+        if self._is_over:
+            return None
+        self._follow(event)
+        adjusted: Action | None = None
+        while (step := self._step) and self._may_act(step):
+            if not step.is_done and not self._scene.draft.edit:
+                adjusted = self._tried(step.forward_pass, event, actions)
+            if step is not self._step:
+                continue
+            if not step.is_done:
+                break
+            adjusted = None
+            self._resume(step.result)
+        return self._act(actions, adjusted)
+
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> object:
+        """Follow the completion, and run the steps that it completes."""
+        del tokenizer
+        if self._is_over:
+            return None
+        before = self._step if self._has_started else None
+        self._follow(event)
+        step = self._step
+        if step and step is before and not step.is_done and self._may_act(step):
+            self._tried(step.added, event, actions)
+        while (step := self._step) and step.is_done and self._may_act(step):
+            self._resume(step.result)
+        return self._act(actions, None)
+
+    def finished(self, event: Finished, actions: Actions, tokenizer: Tokenizer) -> object:
+        """Close the script, which runs its `finally` blocks, and send the reports made there."""
+        del event, actions, tokenizer
+        self._over()
+        try:
+            self._steps.close()
+        except RuntimeError as exc:
+            if "ignored GeneratorExit" not in str(exc):
+                raise
+            raise RuntimeError(
+                "the script yields a step after the request has ended, in `finally` or `except`; "
+                "only `run.report(...)` works there, without `yield`"
+            ) from None
+        self._take_reports(len(self._scene.made))
+        return self._answer(None)
+
+    # One event
+
+    def _follow(self, event: ForwardPass | Added) -> None:
+        """Take over the completion, and notify the script of what another mod removed."""
+        self._num_steps = 0
+        cut = self._scene.draft.follow(event)
+        if not self._has_started:
+            self._start_here()
+        if cut is None:
+            return
+        for mark in self._scene.marks:
+            mark.rewound(cut)
+        if self._step:
+            self._step.rewound(cut)
+        if any(cut < guard.position for guard in self._scene.guards):
+            self._throw(Rewound(cut))
+
+    def _start_here(self) -> None:
+        """Start the first step after what mods listed before have written."""
+        self._has_started = True
+        for mark in self._scene.marks:
+            mark.position = len(self._scene.draft)
+        if self._step:
+            self._tried(self._step.start, self._scene)
+
+    def _may_act(self, step: Step) -> bool:
+        """True unless another part or mod is writing a span of its own."""
+        scene = self._scene
+        return scene.request.may_write(len(scene.draft), by=step.writer)
+
+    def _act(self, actions: Actions, adjusted: Action | None) -> object:
+        """What to return at this event: the edit, the end of the request, or an adjustment."""
+        edit = self._scene.draft.edit
+        self._hold_back()
+        if edit:
+            return self._answer(edit.action(actions))
+        if isinstance(self._step, End):
+            return self._answer(self._end(actions))
+        return self._answer(adjusted)
+
+    def _answer(self, action: Action | None) -> object:
+        """The action, with the reports of this event."""
+        reports: list[Report] = self._scene.reports
+        if not reports:
+            return action
+        sent = [*reports, action] if action else [*reports]
+        reports.clear()
+        return sent
+
+    def _end(self, actions: Actions) -> Action | None:
+        step = self._step
+        assert step is not None
+        self._over()
+        return step.action(actions)
+
+    def _hold_back(self) -> None:
+        """Hold back what the script may still remove."""
+        holds, marks = self._scene.request.holds, self._scene.marks
+        first = self._step.held_from if self._step else None
+        if marks:
+            marks[:] = [mark for mark in marks if not mark.is_released]
+            first = min((mark.position for mark in marks), default=first)
+            if self._step and self._step.held_from is not None:
+                first = min(first or 0, self._step.held_from)
+        if first is None or self._is_over:
+            holds.release(self._hold)
+            self._hold = None
+        elif self._hold is None:
+            self._hold = holds.add(first)
+        else:
+            self._hold.step = first
+
+    # The generator
+
+    def _resume(self, result: object) -> None:
+        """Run the script to its next step, and start that."""
+        self._advance(result)
+        if self._step:
+            self._tried(self._step.start, self._scene)
+
+    def _tried(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Call a method of a step; what it raises is raised in the script, at its `yield`."""
+        try:
+            return call(*args, **kwargs)
+        except Exception as exc:  # the script may catch any
+            self._throw(exc)
+            return None
+
+    def _throw(self, error: Exception) -> None:
+        self._run_to_step(lambda: self._steps.throw(error))
+        if self._step:
+            self._tried(self._step.start, self._scene)
+
+    def _advance(self, result: object) -> None:
+        self._run_to_step(lambda: self._steps.send(result))
+
+    def _run_to_step(self, advance: Callable[[], object]) -> None:
+        """Run the script up to its next `yield`."""
+        if self._step:
+            self._step.close()
+            self._step = None
+        made = self._scene.made
+        self._num_steps += 1
+        if self._num_steps > MAX_STEPS:
+            raise RuntimeError(
+                f"the script completed {MAX_STEPS} steps at one event; yield a step that waits for "
+                "the model, such as run.generate(), or end the loop"
+            )
+        try:
+            step = advance()
+        except StopIteration:
+            self._take_reports(len(made))
+            if made:
+                raise TypeError(_not_yielded(made[0])) from None
+            self._over()
+            return
+        if problem := self._problem(step):
+            self._throw(TypeError(problem))  # at the `yield`
+        elif isinstance(step, Step):
+            made.remove(step)
+            self._step = step
+
+    def _problem(self, step: object) -> str | None:
+        """Describe what is wrong with what the script yielded."""
+        made = self._scene.made
+        if not isinstance(step, Step):
+            return f"the script yielded {_described(step)}"
+        if step not in made:
+            return f"the script yielded a {step.name} for the second time; make a new one"
+        self._take_reports(made.index(step))
+        return None if made[0] is step else _not_yielded(made[0])
+
+    def _take_reports(self, num_made: int) -> None:
+        """Send the reports among the first steps that the script made without yielding them."""
+        scene = self._scene
+        for step in scene.made[:num_made]:
+            if isinstance(step, SendReport):
+                scene.made.remove(step)
+                scene.reports.append(step.report)
+
+    def _over(self) -> None:
+        self._is_over = True
+        self._scene.request.holds.release(self._hold)
+        self._hold = None
+        if self._step:
+            self._step.close()
+
+
+def _not_yielded(step: Step) -> str:
+    return (
+        f"the script made {step.name} and did not yield it, so that it has no effect: write "
+        f"`yield {step.name}`"
+    )
+
+
+def _described(step: object) -> str:
+    """What a script yielded instead of a step, and the remedy."""
+    if inspect.isgenerator(step):
+        return f"a generator, `{step.__name__}`: run the steps of another one by `yield from`"
+    if isinstance(step, Action):
+        return (
+            f"{type(step).__name__}, an action of handlers; a script yields steps, such as "
+            "run.force(...)"
+        )
+    return f"{step!r:.60}, which is not a step; yield a step, such as run.generate()"

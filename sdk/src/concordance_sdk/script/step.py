@@ -1,0 +1,182 @@
+"""The steps of a script: what it yields."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from concordance_shared import Action, Added, ForwardPass, Prefilled, Report
+
+from concordance_sdk.action_builder import Actions
+from concordance_sdk.request_context import RequestContext, Writer
+from concordance_sdk.script.draft import Draft
+from concordance_sdk.script.mark import Guard, Mark
+from concordance_sdk.script.text import Text
+from concordance_sdk.tokenizer import Tokenizer
+
+
+class Scene:
+    """What a script, its run and its steps share.
+
+    Attributes:
+        draft: The completion, with the edit that is pending.
+        tokenizer: The model's.
+        request: What the mods of the request share.
+        prefilled: The first event, once it was received.
+        reports: The reports to send at this event.
+        made: The steps that the script made and has not yielded yet.
+        marks: The marks of the script.
+        guards: The guards of the blocks that the script is in.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, request: RequestContext) -> None:
+        """Start before the first event."""
+        self.draft = Draft(tokenizer)
+        self.tokenizer = tokenizer
+        self.request = request
+        self.prefilled: Prefilled | None = None
+        self.reports: list[Report] = []
+        self.made: list[Step] = []
+        self.marks: list[Mark] = []
+        self.guards: list[Guard] = []
+
+
+class Step:
+    """One step of a script. It is given events until it is done, and writes in `scene.draft`.
+
+    Attributes:
+        name: How the script made it, such as `run.force(...)`, for messages.
+        is_done: True once it has a result.
+        result: What `yield` returns.
+        writer: What writes a span of the completion for this step; others wait for its end.
+        held_from: The step of the first token that a stream has to hold back; `None` for none.
+    """
+
+    name = "a step"
+    writer: Writer | None = None
+
+    def __init__(self) -> None:
+        """Make a step that has not started."""
+        self.is_done = False
+        self.result: Any = None
+        self.held_from: int | None = None
+
+    def start(self, scene: Scene) -> None:
+        """Begin. A step that needs no event is done afterwards."""
+        raise NotImplementedError
+
+    def forward_pass(self, event: ForwardPass, actions: Actions) -> Action | None:
+        """Act before a position is sampled. Called only while no edit is pending."""
+
+    def added(self, event: Added, actions: Actions) -> None:
+        """Follow tokens that were added; the draft has them already."""
+
+    def action(self, actions: Actions) -> Action | None:
+        """The action that ends the request, for a step that does; called without a pending edit."""
+
+    def rewound(self, position: int) -> None:
+        """Take into account that another mod cut the completion to `position` tokens."""
+
+    def close(self) -> None:
+        """Free what it holds. Called once, when it is done or the request has ended."""
+
+    def finish(self, result: Any) -> None:
+        """Be done, with a result."""
+        self.is_done, self.result = True, result
+
+
+class Force(Step):
+    """Appends text without sampling it."""
+
+    name = "run.force(...)"
+
+    def __init__(self, text: str | Sequence[int]) -> None:
+        """Force a text, or token ids."""
+        super().__init__()
+        self._forced = text
+
+    def start(self, scene: Scene) -> None:
+        """Append the text."""
+        forced, tokenizer = self._forced, scene.tokenizer
+        token_ids = tokenizer.encode(forced) if isinstance(forced, str) else list(forced)
+        scene.draft.append(token_ids)
+        text = forced if isinstance(forced, str) else tokenizer.decode(token_ids)
+        self.finish(Text(text, token_ids=token_ids))
+
+
+class Rewind(Step):
+    """Removes the text after a mark."""
+
+    name = "run.rewind(...)"
+
+    def __init__(self, mark: Mark) -> None:
+        """Rewind to a mark."""
+        super().__init__()
+        self._mark = mark
+
+    def start(self, scene: Scene) -> None:
+        """Remove the text."""
+        scene.draft.cut(self._mark.position)
+        self.finish(None)
+
+
+class SendReport(Step):
+    """Sends data to the client."""
+
+    name = "run.report(...)"
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        """Send data."""
+        super().__init__()
+        self.report = Report(data)
+
+    def start(self, scene: Scene) -> None:
+        """Send the data with what the script does at this event."""
+        scene.reports.append(self.report)
+        self.finish(None)
+
+
+class Look(Step):
+    """Waits for the logits of the next position."""
+
+    name = "run.logits()"
+
+    def start(self, scene: Scene) -> None:
+        """Continue after an end-of-sequence token."""
+        scene.draft.drop_end()
+
+    def forward_pass(self, event: ForwardPass, actions: Actions) -> None:
+        """Return the logits."""
+        del actions
+        self.finish(event.logits)
+
+
+class Stop(Step):
+    """Ends the completion."""
+
+    name = "run.stop()"
+
+    def start(self, scene: Scene) -> None:
+        """Append the end-of-sequence token."""
+        scene.draft.end()
+        self.finish(None)
+
+
+class End(Step):
+    """Ends the request by an action."""
+
+    def __init__(self, name: str, make: Callable[[Actions], Action]) -> None:
+        """End the request.
+
+        Args:
+            name: How the script made the step.
+            make: Makes the action.
+        """
+        super().__init__()
+        self.name = name
+        self._make = make
+
+    def start(self, scene: Scene) -> None:
+        """Wait for an event at which no edit is pending."""
+
+    def action(self, actions: Actions) -> Action:
+        """The action."""
+        return self._make(actions)

@@ -1,0 +1,71 @@
+"""What a step of a script produced: its text, with its tokens and what is known about them."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+
+class EndedBy(StrEnum):
+    """Why a step that generates has ended.
+
+    Attributes:
+        MODEL: The model generated an end-of-sequence token.
+        LENGTH: The token budget of the request is spent.
+        UNTIL: The text of `until` appeared, or its function returned True.
+        SENTENCES: The number of sentences is complete.
+        TOKENS: The number of tokens is reached.
+        CONSTRAINT: The constrained text is complete.
+        SCRIPT: The script determined the text.
+    """
+
+    MODEL = "model"
+    LENGTH = "length"
+    UNTIL = "until"
+    SENTENCES = "sentences"
+    TOKENS = "tokens"
+    CONSTRAINT = "constraint"
+    SCRIPT = "script"
+
+
+class Text(str):
+    """The text that a step produced. A string with further attributes.
+
+    Attributes:
+        token_ids: Its tokens, without an end-of-sequence token.
+        logprobs: The log-probability of each token, in nats; `None` for a token that was not
+            sampled. Empty unless the step was asked for them.
+        value: The value of a constrained text, such as parsed JSON; the text itself without a
+            constraint.
+        ended_by: Why the step ended.
+        probabilities: Of `choose`: the probability of each text, in their order; they sum to 1.
+
+    Examples:
+        >>> text = Text("no", token_ids=(110, 111))
+        >>> text == "no", text.value, text.token_ids
+        (True, 'no', (110, 111))
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float | None, ...]
+    value: Any
+    ended_by: EndedBy
+    probabilities: tuple[float, ...]
+
+    def __new__(
+        cls,
+        text: str,
+        *,
+        token_ids: Sequence[int] = (),
+        logprobs: Sequence[float | None] = (),
+        value: Any = None,
+        ended_by: EndedBy = EndedBy.SCRIPT,
+        probabilities: Sequence[float] = (),
+    ) -> "Text":
+        """Make a string with attributes; `value` is the text unless given."""
+        made = super().__new__(cls, text)
+        made.token_ids = tuple(token_ids)
+        made.logprobs = tuple(logprobs)
+        made.value = text if value is None else value
+        made.ended_by = ended_by
+        made.probabilities = tuple(probabilities)
+        return made

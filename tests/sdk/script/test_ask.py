@@ -1,0 +1,99 @@
+import pytest
+from concordance_sdk import mod
+from concordance_sdk.constraints import ChoicesStrat, JsonSchema, Regex
+from concordance_sdk.testing import play
+from concordance_shared import ModRaisedError
+
+YES_NO = ChoicesStrat(["yes", "no"])
+
+
+def asked(says, *, constraint=YES_NO, after="|", stream=False, max_tokens=256, **options):
+    results = []
+
+    @mod
+    def script(run):
+        yield run.generate(tokens=2)
+        results.append((yield run.ask(" Q? ", constraint, **options)))
+        yield run.force(after)
+
+    return results, play(script, says=says, stream=stream, max_tokens=max_tokens)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("erase", "text"),
+    [("all", "ab|cd"), ("prompt", "abyes|cd"), ("none", "ab Q? yes|cd")],
+)
+def test_question_and_answer_are_erased_as_asked_for(erase, text, stream):
+    results, played = asked("abycd", erase=erase, stream=stream)
+    assert (results[0], results[0].value, played.text) == ("yes", "yes", text)
+
+
+def test_erasing_edit_and_the_text_of_the_next_step_are_one_action():
+    _, played = asked("abycd")
+    at = next(i for i, line in enumerate(played.log) if line.startswith("backtracked"))
+    assert played.log[at : at + 2] == ("backtracked 7, to 2", "added 2 '|' (forced)")
+
+
+def test_value_of_an_answer_is_parsed():
+    schema = JsonSchema(
+        {
+            "type": "object",
+            "properties": {"n": {"type": "integer"}},
+            "required": ["n"],
+            "additionalProperties": False,
+        }
+    )
+    results, _ = asked("ab4}cd", constraint=schema)
+    assert results[0].value == {"n": 4}
+
+
+def test_logprobs_and_tokens_of_an_answer():
+    results, _ = asked("ab17cd", constraint=Regex("[0-9]{2}"), logprobs=True)
+    assert bytes(results[0].token_ids) == b"17"
+    assert len(results[0].logprobs) == 2
+    assert None not in results[0].logprobs
+
+
+def test_budget_that_ends_inside_a_question_shows_nothing_of_it():
+    for max_tokens in range(2, 9):
+        results, played = asked("abycd", max_tokens=max_tokens)
+        assert (results, played.text) == ([], "ab")
+
+
+def test_question_waits_for_the_end_of_another_mods_question():
+    from concordance_sdk.self_prompt import SelfPrompt
+
+    @mod
+    class Asks:
+        def parts(self):
+            return [SelfPrompt(prompt="First? ", constraint=YES_NO)]
+
+    answers = []
+
+    @mod
+    def script(run):
+        answers.append((yield run.ask(" Second? ", YES_NO, erase="none")))
+
+    for mods in ([Asks, script], [script, Asks]):
+        played = play(*mods, says="yn", max_tokens=40)
+        assert played.text.count("?") == 2
+    assert answers == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        (lambda run: run.ask(3, YES_NO), "prompt of run.ask is text"),
+        (lambda run: run.ask("Q", ["yes", "no"]), "ChoicesStrat"),
+        (lambda run: run.ask("Q", YES_NO, erase="some"), "'none', 'prompt', 'all'"),
+        (lambda run: run.ask("Q"), "constraint"),
+    ],
+)
+def test_wrong_arguments_are_errors_that_name_them(wrong, expected):
+    @mod
+    def script(run):
+        yield wrong(run)
+
+    with pytest.raises(ModRaisedError, match=expected):
+        play(script, says="")
