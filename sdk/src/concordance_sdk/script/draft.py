@@ -32,6 +32,7 @@ class Draft:
         self.token_ids: list[int] = []
         self.edit = Edit()
         self.max_tokens: int | None = None
+        self._request_id = ""
         self._text = CompletionText()
         self._num_read = 0  # leading tokens that `_text` has
 
@@ -44,7 +45,9 @@ class Draft:
         num_read, self._num_read = self._num_read, len(self.token_ids)
         if num_read < len(self.token_ids) or num_read < len(self._text.token_ids):
             tail = tuple(self.token_ids[num_read:])
-            event = Added(request_id="", step=num_read, added_tokens=tail, forced=True)
+            event = Added(
+                request_id=self._request_id, step=num_read, added_tokens=tail, forced=True
+            )
             self._text.follow(event, self.tokenizer)
         return self._text
 
@@ -66,7 +69,7 @@ class Draft:
         """
         self.edit = Edit()
         if isinstance(event, Prefilled):
-            self.max_tokens = event.max_steps
+            self.max_tokens, self._request_id = event.max_steps, event.request_id
             self._text.follow(event, self.tokenizer)
             return None
         added = event.added_tokens if isinstance(event, Added) else ()
