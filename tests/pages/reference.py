@@ -69,6 +69,7 @@ PAGES = (
     Page("errors.md", "Errors", SHARED, (f"{SHARED}.errors", f"{SHARED}.prompt_length")),
     Page("constraints.md", "Constraints", f"{SDK}.constraints"),
     Page("self-prompt.md", "Self-prompts", f"{SDK}.self_prompt"),
+    Page("script.md", "Scripts", f"{SDK}.script"),
     Page("flow.md", "Flows", f"{SDK}.flow"),
     Page("text.md", "Text of a completion", f"{SDK}.text"),
     Page("testing.md", "Testing mods", f"{SDK}.testing"),
