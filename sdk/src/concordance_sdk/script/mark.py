@@ -11,6 +11,10 @@ class Rewound(Exception):  # noqa: N818  # an event for the script, not a fault
 
     Attributes:
         position: The number of completion tokens that are left.
+
+    Examples:
+        >>> Rewound(3).position
+        3
     """
 
     def __init__(self, position: int) -> None:
@@ -30,6 +34,18 @@ class Mark:
             mark, the mark moves to where that text began.
         is_intact: False once another mod removed text before it.
         is_released: True once a stream need not hold back the text after it.
+
+    Examples:
+        >>> from concordance_sdk import mod
+        >>> from concordance_sdk.testing import play
+        >>> @mod
+        ... def second_try(run):
+        ...     with run.mark() as start:
+        ...         text = yield run.generate(sentences=1)
+        ...         yield run.rewind(start)
+        ...     yield run.force(f"Not: {text} But:")
+        >>> play(second_try, says="It is 4. It is 5.").text
+        'Not: It is 4. But: is 5.'
     """
 
     def __init__(self, position: int) -> None:
@@ -60,7 +76,19 @@ class Mark:
 
 
 class Guard:
-    """A block of a script that is notified of what other mods remove. Made by `run.guard()`."""
+    """A block of a script that is notified of what other mods remove. Made by `run.guard()`.
+
+    Attributes:
+        position: The number of completion tokens that it guards.
+
+    Examples:
+        >>> guards = []
+        >>> with Guard(3, guards) as guard:
+        ...     guards == [guard]
+        True
+        >>> guards
+        []
+    """
 
     def __init__(self, position: int, guards: "list[Guard]") -> None:
         """Guard the completion up to `position`, while the block runs.

@@ -112,7 +112,7 @@ class ScriptRun:
             ban=_texts("ban", ban),
             logprobs=logprobs,
         )
-        return self._keep(Generate(options))
+        return self.step(Generate(options))
 
     def ask(
         self,
@@ -143,7 +143,7 @@ class ScriptRun:
         if not isinstance(cast(object, prompt), str):
             raise TypeError(f"the prompt of run.ask is text, not {prompt!r:.60}")
         _check_temperature(temperature)
-        return self._keep(
+        return self.step(
             Ask(
                 prompt,
                 constraint,
@@ -167,11 +167,11 @@ class ScriptRun:
         chosen = _texts("choose", texts)
         if len(chosen) < 2 or len(set(chosen)) < len(chosen):
             raise ValueError(f"run.choose takes at least two different texts, not {texts!r:.60}")
-        return self._keep(Choose(chosen))
+        return self.step(Choose(chosen))
 
     def force(self, text: str | Sequence[int]) -> Step:
         """Append a text, or token ids, without sampling. The result is the text."""
-        return self._keep(Force(text))
+        return self.step(Force(text))
 
     def rewind(self, mark: Mark) -> Step:
         """Remove the text after a mark.
@@ -187,11 +187,11 @@ class ScriptRun:
                 "run.rewind: the mark was released, after which a stream shows the text after it; "
                 "release it later"
             )
-        return self._keep(Rewind(mark))
+        return self.step(Rewind(mark))
 
     def logits(self) -> Step:
         """Wait for the logits of the next position. The result is a `Logits`."""
-        return self._keep(Look())
+        return self.step(Look())
 
     def report(self, /, **data: Any) -> Step:
         """Send data to the client beside the completion; see `actions.report`.
@@ -199,11 +199,11 @@ class ScriptRun:
         It is sent when the script yields this or its next step, or ends. In a `finally` block,
         which may run after the request has ended, it must not be yielded.
         """
-        return self._keep(SendReport(data))
+        return self.step(SendReport(data))
 
     def stop(self) -> Step:
         """End the completion here."""
-        return self._keep(Stop())
+        return self.step(Stop())
 
     def tool_call(self, name: str, /, **arguments: Any) -> Step:
         """End the completion with a tool call. Earlier text stays in the content."""
@@ -213,11 +213,22 @@ class ScriptRun:
         self, calls: ToolCall | Mapping[str, Any] | Sequence[ToolCall | Mapping[str, Any]]
     ) -> Step:
         """End the completion with tool calls, in OpenAI's shape; see `actions.tool_calls`."""
-        return self._keep(End("run.tool_calls(...)", lambda actions: actions.tool_calls(calls)))
+        return self.step(End("run.tool_calls(...)", lambda actions: actions.tool_calls(calls)))
 
     def error(self, message: str) -> Step:
         """End the request with an error that the client receives."""
-        return self._keep(End("run.error(...)", lambda actions: actions.emit_error(message)))
+        return self.step(End("run.error(...)", lambda actions: actions.emit_error(message)))
+
+    def step(self, step: S) -> S:
+        """Make a step of your own, an object of a subclass of `Step`.
+
+        Raises:
+            TypeError: It is not a step.
+        """
+        if not isinstance(cast(object, step), Step):
+            raise TypeError(f"run.step takes a Step, not {step!r:.60}")
+        self._scene.made.append(step)
+        return step
 
     # Positions
 
@@ -280,10 +291,6 @@ class ScriptRun:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"a script's run has no {name!r}; {_meant(name)}")
-
-    def _keep(self, step: S) -> S:
-        self._scene.made.append(step)
-        return step
 
 
 def _prefilled(scene: Scene) -> "Prefilled":

@@ -48,6 +48,23 @@ class Step:
         result: What `yield` returns.
         writer: What writes a span of the completion for this step; others wait for its end.
         held_from: The step of the first token that a stream has to hold back; `None` for none.
+
+    Examples:
+        A step of your own:
+
+        >>> from concordance_sdk import mod
+        >>> from concordance_sdk.testing import play
+        >>> class Bullet(Step):
+        ...     name = "Bullet()"
+        ...
+        ...     def start(self, scene):
+        ...         scene.draft.append(scene.tokenizer.encode("- "))
+        ...         self.finish(None)
+        >>> @mod
+        ... def listed(run):
+        ...     yield run.step(Bullet())
+        >>> play(listed, says="milk").text
+        '- milk'
     """
 
     name = "a step"

@@ -16,6 +16,10 @@ class EndedBy(StrEnum):
         TOKENS: The number of tokens is reached.
         CONSTRAINT: The constrained text is complete.
         SCRIPT: The script determined the text.
+
+    Examples:
+        >>> EndedBy("model") is EndedBy.MODEL
+        True
     """
 
     MODEL = "model"
