@@ -45,7 +45,7 @@ class Mark:
         ...         yield run.rewind(start)
         ...     yield run.force(f"Not: {text} But:")
         >>> play(second_try, says="It is 4. It is 5.").text
-        'Not: It is 4. But: is 5.'
+        'Not: It is 4. But:It is 5.'
     """
 
     def __init__(self, position: int) -> None:

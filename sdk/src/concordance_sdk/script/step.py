@@ -78,7 +78,6 @@ class Step:
 
     def start(self, scene: Scene) -> None:
         """Begin. A step that needs no event is done afterwards."""
-        raise NotImplementedError
 
     def forward_pass(self, event: ForwardPass, actions: Actions) -> Action | None:
         """Act before a position is sampled. Called only while no edit is pending."""
