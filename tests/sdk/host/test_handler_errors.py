@@ -1,7 +1,15 @@
 """An action that a handler makes and does not return."""
 
 import pytest
-from concordance_sdk import Added, Finished, Follower, ForwardPass, InvalidActionError, mod
+from concordance_sdk import (
+    Added,
+    Finished,
+    Follower,
+    ForwardPass,
+    InvalidActionError,
+    ModRaisedError,
+    mod,
+)
 from concordance_sdk.constraints import ChoicesStrat
 from concordance_sdk.flow import FlowEngine, FlowQuestion, route_tool
 from concordance_sdk.testing import play
@@ -94,7 +102,8 @@ def test_a_tool_function_that_returns_no_action_is_refused():
         def parts(self):
             return [FlowEngine(entry_question=question)]
 
-    assert "made ToolCalls" in refusal(Ask).message
+    with pytest.raises(ModRaisedError, match=r"after FlowQuestion\('sure'\) made ToolCalls"):
+        play(Ask, says="y")
 
 
 def test_another_action_than_the_one_made_last_is_returned():

@@ -5,15 +5,20 @@ from concordance_sdk import (
     Added,
     Finished,
     Follower,
+    ForceTokens,
     ForwardPass,
     Message,
     ModRaisedError,
     Prefilled,
     Sampled,
+    Tool,
     get_conversation,
     mod,
 )
 from concordance_sdk.testing import play
+from concordance_shared import FunctionSchema
+
+TOOL = Tool(function=FunctionSchema(name="f"))
 
 
 def message_for(event_type, mistake):
@@ -80,6 +85,12 @@ ITEMS = [
     (lambda e, a, t: e["added_tokens"], "its fields are attributes, such as `.added_tokens`"),
     (lambda e, a, t: t("text"), "use tokenizer.encode(text) and tokenizer.decode(token_ids)"),
     (lambda e, a, t: t.decode(5), "decode takes a list of token ids: tokenizer.decode([token_id])"),
+    (lambda e, a, t: t.encode(None), "encode takes a text: tokenizer.encode(text)"),
+    (lambda e, a, t: t.encode(["a"]), "encode takes a text: tokenizer.encode(text)"),
+    (lambda e, a, t: t.vocab_size(), "a field is read without parentheses"),
+    (lambda e, a, t: ForceTokens(), "; the arguments of ForceTokens are: tokens"),
+    (lambda e, a, t: Message("user", "hi"), "; the arguments of Message are: role, content"),
+    (lambda e, a, t: TOOL.name, "did you mean 'function.name'? A Tool has: function, type"),
     (lambda e, a, t: a("text"), "call one of its methods: adjust_logits, "),
 ]
 

@@ -232,7 +232,15 @@ class FlowRun(Generic[StateT]):
         if edit.edit:
             self._pending = route
             return edit.write(())
-        return route.target(edit.actions, self.state, edit.tokenizer)
+        before: Action | None = getattr(edit.actions, "made", None)
+        action: Action | None = route.target(edit.actions, self.state, edit.tokenizer)
+        made: Action | None = getattr(edit.actions, "made", None)
+        if action is None and made is not before:
+            raise FlowError(
+                f"the function of a route_tool after {self._question!r} made "
+                f"{type(made).__name__} and returned None; return the action"
+            )
+        return action
 
     def _past_known_answers(self, route: FlowRoute, budget: RouteBudget[StateT]) -> FlowRoute:
         """The route after all questions whose answers are known."""

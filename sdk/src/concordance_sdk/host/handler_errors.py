@@ -2,7 +2,6 @@
 
 import traceback
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import cast
 
 from concordance_shared import (
@@ -14,7 +13,7 @@ from concordance_shared import (
     Noop,
     Report,
 )
-from concordance_shared.errors import message_of
+from concordance_shared.errors import ConcordanceError, message_of
 
 from concordance_sdk.action_builder import method_for
 from concordance_sdk.definition import place_of
@@ -65,21 +64,25 @@ def raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
         return exc
     return ModRaisedError(
         f"mod {name!r} raised {type(exc).__name__} at {where} (step {step}): {message_of(exc)}"
-        f"{_place(exc.__traceback__)}{hint_for(exc)}",
+        f"{_place(exc)}{hint_for(exc)}",
         mod=name,
         event=where,
         step=step,
     )
 
 
-def _place(trace: TracebackType | None) -> str:
-    """The mod's innermost line of a traceback, or the innermost of all if it has none."""
+def _place(exc: BaseException) -> str:
+    """The mod's innermost line of a traceback, or the innermost of all if it has none.
+
+    Empty if it has none and the error is one of ours, whose message says what is wrong.
+    """
     frames = [
         (frame, line)
-        for frame, line in traceback.walk_tb(trace)
+        for frame, line in traceback.walk_tb(exc.__traceback__)
         if frame.f_globals.get("__name__") != _CALLER
     ]
-    if not frames:
+    own = own_frames(frames)
+    if not frames or (not own and isinstance(exc, ConcordanceError)):
         return ""
-    frame, line = (own_frames(frames) or frames)[-1]
+    frame, line = (own or frames)[-1]
     return f" ({frame.f_code.co_filename}:{line})"

@@ -49,8 +49,12 @@ _NOT_CALLABLE = re.compile(r"'(\w+)' object is not callable")
 _OF_LOGITS = re.compile(
     r"^unsupported operand.*Logits|'\w*Logits\w*' object does not support item assignment"
 )
-_DECODE = re.compile(r"\.decode\(")
-_NOT_SEVERAL = re.compile(r"'int' object|cannot be converted to|not iterable")
+_TOKENIZER = re.compile(r"\.(decode|encode)\(")
+_TOKENIZER_TAKES = {
+    "decode": "decode takes a list of token ids: tokenizer.decode([token_id])",
+    "encode": "encode takes a text: tokenizer.encode(text)",
+}
+_OURS = ("concordance_sdk", "concordance_shared", "concordance_inference")
 _ARGUMENTS = re.compile(
     r"(?P<call>[\w.<>]+)\(\) (?:got an unexpected keyword argument '(?P<name>\w+)'|takes |missing )"
 )
@@ -70,6 +74,8 @@ def hint_for(exc: BaseException) -> str:
     try:
         if isinstance(exc, AttributeError) and f"{exc}".startswith("immutable type"):
             return "; events and actions cannot be changed: return an action"
+        if isinstance(exc, AttributeError | TypeError) and (hint := _tokenizer_hint(exc)):
+            return hint
         if isinstance(exc, AttributeError):
             return _attribute_hint(exc)
         if isinstance(exc, NameError):
@@ -83,10 +89,12 @@ def _attribute_hint(exc: AttributeError) -> str:
     obj, name = exc.obj, exc.name
     if obj is None or name is None:
         return ""
-    if isinstance(obj, list | tuple) and obj and hasattr(cast(Sequence[object], obj)[-1], name):
-        return f"; it is a {type(obj).__name__}: take one of its elements, as in [-1].{name}"
+    if isinstance(obj, list | tuple) and obj:
+        element = cast(Sequence[object], obj)[-1]
+        if _is_ours(element) and hasattr(element, name):
+            return f"; it is a {type(obj).__name__}: take one of its elements, as in [-1].{name}"
     names = _public_names(obj)
-    close = _other_words(obj, name) or similar_names(name, names)
+    close = _other_words(obj, name) or similar_names(name, names) or _nested(obj, name, names)
     if not _is_ours(obj):
         return did_you_mean(close)
     if isinstance(obj, Event) and (others := _events_with(name)):
@@ -100,6 +108,16 @@ def _other_words(obj: object, name: str) -> list[str]:
     words = _METHOD_FOR if isinstance(obj, Actions) else {}
     words = _LOGITS_METHOD_FOR if _is_logits(obj) else words
     return [words[name]] if name in words else []
+
+
+def _nested(obj: object, name: str, names: Iterable[str]) -> list[str]:
+    """The attribute of a field of the object, as `function.name` of a tool."""
+    if not isinstance(obj, msgspec.Struct):
+        return []
+    fields = ((field, getattr(obj, field)) for field in names)
+    return [
+        f"{field}.{name}" for field, value in fields if _is_ours(value) and hasattr(value, name)
+    ]
 
 
 def _events_with(name: str) -> str:
@@ -116,8 +134,7 @@ def _words(name: str) -> set[str]:
 
 
 def _is_ours(obj: object) -> bool:
-    module = type(obj).__module__.partition(".")[0]
-    return module in {"concordance_sdk", "concordance_shared", "concordance_inference"}
+    return type(obj).__module__.partition(".")[0] in _OURS
 
 
 def _public_names(obj: object) -> list[str]:
@@ -164,14 +181,33 @@ def _type_hint(exc: TypeError) -> str:
             "; logits cannot be changed: return actions.adjust_logits(bias={token_id: amount}), "
             "or compute with logits.to_numpy()"
         )
-    if _DECODE.search(line) and _NOT_SEVERAL.search(message):
-        return "; decode takes a list of token ids: tokenizer.decode([token_id])"
+    if hint := _struct_hint(message, line):
+        return hint
     if found := _NO_ITEMS.search(message):
         return _item_hint(found[1])
     if found := _NOT_CALLABLE.search(message):
         return _call_hint(found[1])
     if found := _ARGUMENTS.match(message):
         return _argument_hint(found["call"], found["name"], _innermost(exc.__traceback__))
+    return ""
+
+
+def _tokenizer_hint(exc: BaseException) -> str:
+    """For `tokenizer.decode(7)` and `tokenizer.encode(None)`, which fail inside the tokenizer."""
+    frame = _innermost(exc.__traceback__)
+    module = frame.f_globals.get("__name__", "") if frame else ""
+    found = _TOKENIZER.search(_line_of(exc)) if module.startswith(_OURS) else None
+    return f"; {_TOKENIZER_TAKES[found[1]]}" if found else ""
+
+
+def _struct_hint(message: str, line: str) -> str:
+    """For `ForceTokens()` and `Message("user", "hi")`, whose errors name no class."""
+    if not message.startswith(("Missing required arg", "Unexpected keyword", "Extra positional")):
+        return ""
+    for name in re.findall(r"\b([A-Z]\w+)\(", line):
+        struct = getattr(concordance_shared, name, None)
+        if isinstance(struct, type) and issubclass(struct, msgspec.Struct):
+            return f"; the arguments of {name} are: {', '.join(struct.__struct_fields__)}"
     return ""
 
 
@@ -196,6 +232,8 @@ def _call_hint(type_name: str) -> str:
         return f"; call one of its methods: {', '.join(_names_of(Actions))}"
     if type_name.endswith("Tokenizer"):
         return "; use tokenizer.encode(text) and tokenizer.decode(token_ids)"
+    if type_name in {"int", "str", "tuple", "list", "frozenset", "bool"}:
+        return "; a field is read without parentheses"
     return ""
 
 
