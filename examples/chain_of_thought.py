@@ -18,7 +18,7 @@ from concordance_sdk.testing import play
 class ThinkFirst:
     """Begins the answer to a calculation with a thought."""
 
-    thought: str = "Let us go step by step. "
+    thought: str = "Let us go step by step."
 
     def mods(self):
         """Decided once for each request, by its conversation."""
@@ -33,5 +33,5 @@ def asked(question, says):
 
 
 if __name__ == "__main__":
-    print(asked("What is 17 * 3?", "17 is 10 and 7. 30 and 21 are 51."))
+    print(asked("What is 17 * 3?", " 17 is 10 and 7. 30 and 21 are 51."))
     print(asked("Who are you?", "I am a model."))

@@ -16,7 +16,7 @@ class DoubleCheck:
     """Forces a second thought, once, where the two best tokens are nearly as likely."""
 
     margin: float = 0.2  # nats: e ** 0.2 means 1.2 times as likely
-    thought: str = "(wait, let me check that) "
+    thought: str = " (wait, let me check that)"
 
     def __init__(self):
         """Begin without having checked."""
@@ -31,10 +31,10 @@ class DoubleCheck:
 
 
 def model(completion):
-    """A model that is certain of everything but the number, and of that after the check."""
+    """A model that is certain of everything but what "It is", and of that after the check."""
     said = bytes(completion).decode()
-    if said == "It is ":
-        return {ord("4"): 3.0, ord("5"): 2.9}
+    if said == "It is":
+        return {ord(" "): 3.0, ord("n"): 2.9}
     whole = said[: said.index(")")] + ") 51." if "(" in said else "It is 41."
     return {ord(whole[len(said)]) if len(said) < len(whole) else 256: 3.0}
 

@@ -14,7 +14,7 @@ from concordance_sdk.testing import play
 class Welcome:
     """Puts a greeting in the place of the first token that is sampled."""
 
-    words: str = "Good morning! "
+    words: str = "Good morning!"
 
     def sampled(self, event, actions, tokenizer):
         """Force the greeting; the model goes on behind it."""
@@ -23,5 +23,5 @@ class Welcome:
 
 
 if __name__ == "__main__":
-    print(play(Welcome, says="I am a model.").text)
-    print(play(use(Welcome, words="Ahoy! "), says="I am a model.").text)
+    print(play(Welcome, says=" I am a model.").text)
+    print(play(use(Welcome, words="Ahoy!"), says=" I am a model.").text)

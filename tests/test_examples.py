@@ -61,6 +61,7 @@ def test_mods_of_an_example_pass_the_conformance_check(path):
     for definition in definitions:
         report = check_conformance(definition)
         assert report.is_passed, str(report)
+        assert "ends in a space" not in str(report)
 
 
 def test_example_is_short_and_its_docstring_has_a_sentence_and_commands(path):

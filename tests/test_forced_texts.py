@@ -27,7 +27,9 @@ ARGUMENTS = {"text", "replacement", "suffix"}
 def forced_texts(code):
     """String literals that are encoded, and those of arguments whose text is forced."""
     for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Dict):
+        if isinstance(node, ast.AnnAssign):  # the default of a parameter
+            values = [node.value]
+        elif isinstance(node, ast.Dict):
             values = [v for k, v in zip(node.keys, node.values, strict=True) if _is_forced(k)]
         elif isinstance(node, ast.Call):
             values = [*node.args[:1]] if _called(node) == "encode" else []
@@ -74,9 +76,10 @@ def sources():
 
 
 def test_forced_texts_are_found():
-    code = 'f(encode("a "), use(X, text=f"{b} c "), {"text": "d "}, text=e, prompt="no ")'
+    calls = 'f(encode("a "), use(X, text=f"{b} c "), {"text": "d "}, text=e, prompt="no ")'
+    code = f'{calls}\nx: str = "g "'
 
-    assert sorted(forced_texts(code)) == [" c ", "a ", "d "]
+    assert sorted(forced_texts(code)) == [" c ", "a ", "d ", "g "]
 
 
 @pytest.mark.model

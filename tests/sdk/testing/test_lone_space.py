@@ -30,6 +30,13 @@ def test_text_before_a_constraint_does_not_count():
     asks = self_prompt_mod(prompt="Mood: ", constraint=ChoicesStrat(["good", "bad"]))
 
     assert text_before_lone_space(use(asks), scene()) is None
+    assert text_before_lone_space(use(asks), scene("god")) is None  # its first token is allowed
+
+
+def test_text_that_the_completion_ends_with_counts():
+    used = use(builtin.InjectAtStart, text="Hello ")
+
+    assert text_before_lone_space(used, scene("")) == "Hello "
 
 
 def test_last_token_counts_on_a_real_vocabulary():

@@ -6,19 +6,21 @@ with what follows it there: digits, line breaks, rare characters.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from concordance_shared import Added, Event, ModError
 
 from concordance_sdk.composition import ModUse
 from concordance_sdk.testing.playing import Playing, Scene
 
+#: Tokens of the model's own after which no constraint is assumed.
+_NUM_FREE = 3
+
 
 def text_before_lone_space(used: ModUse, scene: Scene) -> str | None:
     """Play a mod, and return the first such text that it forces; `None` if there is none.
 
     Text that a constraint follows does not count, since the mod writes that too. It is recognized
-    by a token that differs from the model's own.
+    by tokens that differ from the model's own.
 
     Args:
         used: The mod.
@@ -41,11 +43,16 @@ def _followed_space(events: Sequence[Event], scene: Scene, script: str) -> str |
     wanted = [*tokenizer.encode(script), min(tokenizer.eos_token_ids)]
     added = [event for event in events if isinstance(event, Added)]
     num_sampled = 0
-    for event, following in pairwise(added):
+    for i, event in enumerate(added):
         num_sampled += 0 if event.forced else len(event.added_tokens)
-        if not event.forced or following.forced or not event.added_tokens:
-            continue
-        is_free = following.added_tokens == (wanted[min(num_sampled, len(wanted) - 1)],)
-        if is_free and tokenizer.decode(event.added_tokens[-1:]) == " ":
+        ends_in_space = event.forced and tokenizer.decode(event.added_tokens[-1:]) == " "
+        if ends_in_space and _is_free(added[i + 1 : i + 1 + _NUM_FREE], wanted[num_sampled:]):
             return tokenizer.decode(event.added_tokens)
     return None
+
+
+def _is_free(following: Sequence[Added], wanted: Sequence[int]) -> bool:
+    """True if tokens follow, and all are those that the model chooses by itself."""
+    tokens = [token for event in following for token in event.added_tokens]
+    is_sampled = not any(event.forced for event in following)
+    return bool(tokens) and is_sampled and tokens == [*wanted[: len(tokens)]]
