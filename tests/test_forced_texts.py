@@ -20,6 +20,9 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("*/README.md")), *sorted(ROOT.glo
 EXAMPLES = sorted(ROOT.glob("examples/**/*.py"))
 SOURCES = sorted(ROOT.glob("sdk/src/**/*.py"))
 
+#: Functions whose first argument is forced, or the tokens of which are.
+CALLS = {"encode", "force"}
+
 #: Arguments that are forced, and after which the model continues freely.
 ARGUMENTS = {"text", "replacement", "suffix"}
 
@@ -32,7 +35,7 @@ def forced_texts(code):
         elif isinstance(node, ast.Dict):
             values = [v for k, v in zip(node.keys, node.values, strict=True) if _is_forced(k)]
         elif isinstance(node, ast.Call):
-            values = [*node.args[:1]] if _called(node) == "encode" else []
+            values = [*node.args[:1]] if _called(node) in CALLS else []
             values += [keyword.value for keyword in node.keywords if keyword.arg in ARGUMENTS]
         else:
             continue

@@ -45,9 +45,9 @@ class ScriptRun:
         ...     verdict = yield run.ask(question, ChoicesStrat(["yes", "no"]))
         ...     if verdict == "no":
         ...         yield run.rewind(start)
-        ...         yield run.force("Dear reader, ")
+        ...         yield run.force("Dear reader,")
         ...         yield run.generate()
-        >>> play(polite, says="Go away.<eos>nhello.").text
+        >>> play(polite, says="Go away.<eos>n hello.").text
         'Dear reader, hello.'
     """
 
@@ -248,12 +248,12 @@ class ScriptRun:
             >>> from concordance_sdk.script import Rewound
             >>> @mod
             ... def with_title(run):
-            ...     yield run.force("Title: ")
+            ...     yield run.force("Title:")
             ...     try:
             ...         with run.guard():
             ...             yield run.generate()
             ...     except Rewound:
-            ...         yield run.force("Title: ")
+            ...         yield run.force("Title:")
         """
         return Guard(len(self._scene.draft), self._scene.guards)
 

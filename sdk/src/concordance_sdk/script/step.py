@@ -58,12 +58,12 @@ class Step:
         ...     name = "Bullet()"
         ...
         ...     def start(self, scene):
-        ...         scene.draft.append(scene.tokenizer.encode("- "))
+        ...         scene.draft.append(scene.tokenizer.encode("-"))
         ...         self.finish(None)
         >>> @mod
         ... def listed(run):
         ...     yield run.step(Bullet())
-        >>> play(listed, says="milk").text
+        >>> play(listed, says=" milk").text
         '- milk'
     """
 
