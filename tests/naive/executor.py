@@ -201,9 +201,11 @@ class Executor:
             added = self.force(action[2]) if action[2] else []
         elif kind == "output":
             shown = self.ids[: self.released]
-            if list(action[1][: len(shown)]) != shown:
+            output = self.until_end(action[1])
+            fits = len(self.prompt) + len(output) <= self.world.context_length
+            if not fits or list(action[1][: len(shown)]) != shown:
                 raise refused(mod, event)
-            self.ids, self.reason = self.until_end(action[1]), "stop"
+            self.ids, self.reason = output, "stop"
             self.forced = [True] * len(self.ids)
         elif kind == "tools":
             self.tools, self.reason = action[1], "tool_calls"

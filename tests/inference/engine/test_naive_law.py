@@ -94,6 +94,19 @@ REGRESSIONS = {
             *({"prompt": [2, i], "max_tokens": 2, "at": 4 * i} for i in range(1, 6)),
         ],
     },
+    "a forced output exceeds the model's context": {
+        "model": "llama",
+        "context": 23,
+        "eos": [EOS],
+        "requests": [
+            {
+                "prompt": A[:20],
+                "max_tokens": 1,
+                "mods": [added(["always"], ["output", output])],
+            }
+            for output in (A[:3], A[:4], [*A[:2], EOS, *A[:5]])
+        ],
+    },
     "a prompt that a mod lengthens waits for memory": {
         "model": "llama",
         "memory": 1.5,

@@ -603,3 +603,10 @@ def test_a_forced_output_may_fill_the_context():
     played = play(on(Prefilled, lambda _, actions: actions.force_output(bytes(131_071))), says="")
 
     assert len(played.token_ids) == 131_071
+
+
+def test_dropped_tokens_of_a_forced_output_do_not_count_in_the_context():
+    tokens = [*b"ab", EOS, *bytes(131_072)]
+    played = play(on(Prefilled, lambda _, actions: actions.force_output(tokens)), says="")
+
+    assert len(played.token_ids) == 3

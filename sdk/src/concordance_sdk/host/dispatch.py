@@ -370,10 +370,11 @@ class ModDispatch:
         if self._context_len is None:
             return
         room = self._context_len - self.state.prompt_len
-        if len(token_ids) > room:
+        num_tokens = len(until_end(token_ids, self.state.eos_ids))
+        if num_tokens > room:
             raise refusal(
                 event,
-                f"returned ForceOutput with {len(token_ids)} tokens, but the model's context of "
+                f"returned ForceOutput with {num_tokens} tokens, but the model's context of "
                 f"{self._context_len} tokens has room for {room} after the prompt,",
                 mod=mod.name,
             )
