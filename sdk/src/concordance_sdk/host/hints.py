@@ -114,7 +114,8 @@ def _nested(obj: object, name: str, names: Iterable[str]) -> list[str]:
     """The attribute of a field of the object, as `function.name` of a tool."""
     if not isinstance(obj, msgspec.Struct):
         return []
-    fields = ((field, getattr(obj, field)) for field in names)
+    stored = obj.__struct_fields__  # properties may compute, and raise
+    fields = ((field, getattr(obj, field)) for field in names if field in stored)
     return [
         f"{field}.{name}" for field, value in fields if _is_ours(value) and hasattr(value, name)
     ]
