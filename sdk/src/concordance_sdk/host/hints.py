@@ -64,12 +64,12 @@ def hint_for(exc: BaseException) -> str:
     """Return what to append to the message of an exception of a mod's code; empty for most.
 
     Examples:
-        >>> from concordance_sdk import Sampled
+        >>> from concordance_shared import ContextInfo
         >>> try:
-        ...     Sampled(request_id="r1", step=0, sampled_token=7).token
+        ...     ContextInfo(tokens=(1, 2)).token
         ... except AttributeError as error:
         ...     print(hint_for(error))
-        ; did you mean 'sampled_token'? A Sampled has: logprob, request_id, sampled_token, step
+        ; did you mean 'tokens'? A ContextInfo has: prompt_len, tokens
     """
     try:
         if isinstance(exc, AttributeError) and f"{exc}".startswith("immutable type"):
