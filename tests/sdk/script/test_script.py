@@ -579,3 +579,71 @@ def test_events_are_followed_by_handlers_of_other_mods_as_for_any_mod():
     assert (0, tuple(b"Again: ")) in log
     assert isinstance(ForwardPass, type)
     assert issubclass(InvalidActionError, Exception)
+
+
+def test_mark_at_the_end_of_the_sequence_is_before_the_token_that_ends_it():
+    @mod
+    def twice(run):
+        yield run.generate()
+        mark = run.mark()
+        yield run.generate(tokens=3)
+        yield run.rewind(mark)
+        yield run.force("!")
+
+    assert play(twice, says="One.<eos>Two.").text == "One.!."
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_rewinding_to_a_mark_at_the_end_of_the_sequence_ends_it_again(stream):
+    @mod
+    def looks_ahead(run):
+        yield run.generate()
+        mark = run.mark()
+        yield run.generate(tokens=3)
+        yield run.rewind(mark)
+
+    played = play(looks_ahead, says="One.<eos>Two.", stream=stream)
+    assert (played.text, played.finish_reason) == ("One.", "stop")
+
+
+def test_rewinding_to_an_earlier_mark_moves_later_marks_there():
+    marks = []
+
+    @mod
+    def nested(run):
+        outer = run.mark()
+        yield run.generate(tokens=3)
+        inner = run.mark()
+        yield run.rewind(outer)
+        marks.extend((inner.position, mark.is_intact) for mark in (outer, inner))
+        yield run.force("again")
+        yield run.rewind(inner)
+        yield run.force("done")
+
+    assert play(nested, says="One<eos>").text == "done"
+    assert marks == [(0, True), (0, False)]
+
+
+def test_budget_that_cuts_a_forced_text_is_no_rewind_by_another_mod():
+    forced = []
+
+    @mod
+    def guarded(run):
+        yield run.force("Dear ")
+        with run.guard():
+            forced.append((yield run.force("Alice")))
+            yield run.generate()
+
+    played = play(guarded, says="!", max_tokens=8)
+    assert (played.text, played.finish_reason) == ("Dear Ali", "length")
+    assert (forced[0], bytes(forced[0].token_ids)) == ("Ali", b"Ali")
+
+
+@pytest.mark.parametrize("budget", range(1, 9))
+def test_constrained_text_may_reach_the_budget_anywhere(budget):
+    @mod
+    def answers(run):
+        yield run.generate(constraint=ChoicesStrat(["abba abba", "no"]))
+        yield run.generate()
+
+    assert play(answers, says="a", max_tokens=budget).text == "abba abba"[:budget]

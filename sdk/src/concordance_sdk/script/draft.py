@@ -57,6 +57,16 @@ class Draft:
         return bool(self.token_ids) and self.token_ids[-1] in self.tokenizer.eos_token_ids
 
     @property
+    def num_text_tokens(self) -> int:
+        """The number of tokens without an end-of-sequence token."""
+        return len(self.token_ids) - self.has_ended
+
+    @property
+    def end_ids(self) -> list[int]:
+        """The end-of-sequence token at the end, as a list; empty if there is none."""
+        return self.token_ids[-1:] if self.has_ended else []
+
+    @property
     def is_full(self) -> bool:
         """True if the token budget is spent."""
         return self.max_tokens is not None and len(self.token_ids) >= self.max_tokens
@@ -82,14 +92,22 @@ class Draft:
         self.token_ids[same:] = added[same - event.step :]
         return cut
 
-    def append(self, token_ids: Sequence[int]) -> None:
-        """Append tokens, up to the first that ends the sequence, which replace an earlier end."""
+    def append(self, token_ids: Sequence[int]) -> Sequence[int]:
+        """Append tokens, which replace an end-of-sequence token.
+
+        Tokens after the first one that ends the sequence, or beyond the budget, are dropped.
+
+        Returns:
+            The tokens that were appended.
+        """
         if not token_ids:
-            return
+            return ()
         self.drop_end()
-        added = until_end(token_ids, self.tokenizer.eos_token_ids)
+        room = None if self.max_tokens is None else max(0, self.max_tokens - len(self.token_ids))
+        added = until_end(token_ids, self.tokenizer.eos_token_ids)[:room]
         self.edit = self.edit.then(added)
         self.token_ids += added
+        return added
 
     def cut(self, length: int) -> None:
         """Keep the first `length` tokens."""

@@ -100,7 +100,7 @@ class Generate(Step):
         if self._constrained:
             action = self._constrained.forward_pass(event, actions, scene.tokenizer)
             if not isinstance(action, AdjustedLogits):
-                self._apply(action)
+                self._apply(action, actions)
                 return None
             mask = action.mask
         _ = scene.draft.text  # follows the draft, for the ban
@@ -141,12 +141,13 @@ class Generate(Step):
 
     def _follow_constraint(self, part: Constrained, event: Added, actions: Actions) -> None:
         action = part.added(event, actions, self._scene.tokenizer)
-        self._apply(action)
+        self._apply(action, actions)
         if part.is_complete:
             self._finish(EndedBy.CONSTRAINT, value=part.value)
 
-    def _apply(self, action: Action | None) -> None:
-        """Make the edit of a part of this step."""
+    def _apply(self, action: Action | None, actions: Actions) -> None:
+        """Make the edit of a part of this step in the draft."""
+        actions.made = None  # the script returns one action, of all its edits
         draft = self._scene.draft
         match action:
             case ForceTokens(tokens):
@@ -162,7 +163,7 @@ class Generate(Step):
         options, draft = self._options, self._scene.draft
         if self._ban:
             _ = draft.text  # follows the draft
-            self._apply(self._ban.added(event, actions, self._scene.tokenizer))
+            self._apply(self._ban.added(event, actions, self._scene.tokenizer), actions)
             if draft.edit:
                 return
         if self._watch and (match := self._search_for(self._watch)):
@@ -201,8 +202,7 @@ class Generate(Step):
         self._finish(ended_by)
 
     def _num_tokens(self) -> int:
-        draft = self._scene.draft
-        return len(draft) - draft.has_ended - self._begin
+        return self._scene.draft.num_text_tokens - self._begin
 
     def _produced(self) -> str:
         return self._scene.draft.text.tail(self._first_char)

@@ -1,5 +1,6 @@
 """Positions of a completion to which a script can rewind, and what happens to them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ class Mark:
     `with run.mark() as mark:`, it is released at the end of the block.
 
     Attributes:
-        position: The number of completion tokens before it. If another mod removes text before the
-            mark, the mark moves to where that text began.
-        is_intact: False once another mod removed text before it.
+        position: The number of completion tokens before it, without an end-of-sequence token. If
+            text before the mark is removed, by another mod or by a rewind to an earlier mark, the
+            mark moves to where that text began.
+        end_ids: The end-of-sequence token that the completion had there, if any, as a list.
+        is_intact: False once text before it was removed.
         is_released: True once a stream need not hold back the text after it.
 
     Examples:
@@ -48,9 +51,10 @@ class Mark:
         'Not: It is 4. But:It is 5.'
     """
 
-    def __init__(self, position: int) -> None:
-        """Mark a position."""
+    def __init__(self, position: int, end_ids: Sequence[int] = ()) -> None:
+        """Mark a position, and the end of the sequence if it is there."""
         self.position = position
+        self.end_ids = list(end_ids)
         self.is_intact = True
         self.is_released = False
 
@@ -59,9 +63,10 @@ class Mark:
         self.is_released = True
 
     def rewound(self, position: int) -> None:
-        """Move to a position at which another mod has cut the completion, if it is before."""
+        """Move to a position at which the completion was cut, if it is before."""
         if position < self.position:
             self.position, self.is_intact = position, False
+            self.end_ids = []
 
     def __enter__(self) -> "Mark":
         return self

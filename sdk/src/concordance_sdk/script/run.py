@@ -176,6 +176,8 @@ class ScriptRun:
     def rewind(self, mark: Mark) -> Step:
         """Remove the text after a mark.
 
+        If the completion had ended at the mark, it has ended again.
+
         Raises:
             TypeError: It is not a mark of `run.mark()`.
             ValueError: The mark is released: a stream may have shown the text after it.
@@ -234,7 +236,8 @@ class ScriptRun:
 
     def mark(self) -> Mark:
         """Mark the current position, for `rewind`. See `Mark` for what a stream holds back."""
-        mark = Mark(len(self._scene.draft))
+        draft = self._scene.draft
+        mark = Mark(draft.num_text_tokens, draft.end_ids)
         self._scene.marks.append(mark)
         return mark
 
@@ -255,7 +258,7 @@ class ScriptRun:
             ...     except Rewound:
             ...         yield run.force("Title:")
         """
-        return Guard(len(self._scene.draft), self._scene.guards)
+        return Guard(self._scene.draft.num_text_tokens, self._scene.guards)
 
     # What it can read
 

@@ -151,8 +151,9 @@ class Script:
     def _start_here(self) -> None:
         """Start the first step after what mods listed before have written."""
         self._has_started = True
+        draft = self._scene.draft
         for mark in self._scene.marks:
-            mark.position = len(self._scene.draft)
+            mark.position, mark.end_ids = draft.num_text_tokens, draft.end_ids
         if self._step:
             self._tried(self._step.start, self._scene)
 

@@ -111,11 +111,14 @@ class Force(Step):
 
     def start(self, scene: Scene) -> None:
         """Append the text."""
-        forced, tokenizer = self._forced, scene.tokenizer
-        token_ids = tokenizer.encode(forced) if isinstance(forced, str) else list(forced)
-        scene.draft.append(token_ids)
-        text = forced if isinstance(forced, str) else tokenizer.decode(token_ids)
-        self.finish(Text(text, token_ids=token_ids))
+        forced, draft = self._forced, scene.draft
+        token_ids = scene.tokenizer.encode(forced) if isinstance(forced, str) else list(forced)
+        added = draft.append(token_ids)
+        end = draft.num_text_tokens
+        begin = len(draft) - len(added)
+        is_cut = len(added) < len(token_ids)
+        text = forced if isinstance(forced, str) and not is_cut else draft.text.between(begin, end)
+        self.finish(Text(text, token_ids=draft.token_ids[begin:end]))
 
 
 class Rewind(Step):
@@ -131,6 +134,9 @@ class Rewind(Step):
     def start(self, scene: Scene) -> None:
         """Remove the text."""
         scene.draft.cut(self._mark.position)
+        for mark in scene.marks:
+            mark.rewound(self._mark.position)
+        scene.draft.append(self._mark.end_ids)
         self.finish(None)
 
 
