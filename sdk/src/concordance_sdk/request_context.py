@@ -61,6 +61,7 @@ class RequestContext:
         self.holds = Holds()
         # Weak: a writer that its owner replaces by another one no longer excludes anyone.
         self._writers: WeakSet[Writer] = WeakSet()
+        self._has_writers = False  # iterating over a `WeakSet` is slow
 
     def may_write(
         self, step: int, *, by: Writer | None = None, beside: type[Writer] | None = None
@@ -74,8 +75,8 @@ class RequestContext:
             beside: Writers of this type do not exclude it.
         """
         if by is not None:
-            self._writers.add(by)
-        return not any(
+            self._add(by)
+        return not self._has_writers or not any(
             other.is_writing(step)
             for other in self._writers
             if other is not by and not (beside and isinstance(other, beside))
@@ -83,8 +84,12 @@ class RequestContext:
 
     def peers_of(self, writer: W) -> list[W]:
         """The other writers of the same type; `writer` is one of the request's from now on."""
-        self._writers.add(writer)
+        self._add(writer)
         return [w for w in self._writers if w is not writer and isinstance(w, type(writer))]
+
+    def _add(self, writer: Writer) -> None:
+        self._writers.add(writer)
+        self._has_writers = True
 
     @contextmanager
     def entered(self) -> Generator[None]:

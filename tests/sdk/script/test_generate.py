@@ -221,3 +221,9 @@ def test_characters_of_several_tokens_are_whole_in_the_text():
     assert result == "añ€"
     result, _ = run_of("añ€😀b", tokens=2)
     assert result.token_ids == tuple("añ".encode()[:2])
+
+
+def test_text_that_the_completion_begins_with_ends_the_step():
+    result, played = run_of("#and more", until="#")
+    assert (result, result.ended_by) == ("", EndedBy.UNTIL)
+    assert played.text == "|and more"

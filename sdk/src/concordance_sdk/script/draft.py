@@ -10,6 +10,8 @@ from concordance_sdk.self_prompt.edit import Edit
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.tokenizer import Tokenizer
 
+_NO_EDIT = Edit()
+
 
 class Draft:
     """The completion after the pending edit.
@@ -30,7 +32,7 @@ class Draft:
         """Start with an empty completion."""
         self.tokenizer = tokenizer
         self.token_ids: list[int] = []
-        self.edit = Edit()
+        self.edit = _NO_EDIT
         self.max_tokens: int | None = None
         self._request_id = ""
         self._text = CompletionText()
@@ -71,17 +73,18 @@ class Draft:
         """True if the token budget is spent."""
         return self.max_tokens is not None and len(self.token_ids) >= self.max_tokens
 
-    def follow(self, event: Prefilled | ForwardPass | Added) -> int | None:
+    def begin(self, event: Prefilled) -> None:
+        """Start with the prompt."""
+        self.max_tokens, self._request_id = event.max_steps, event.request_id
+        self._text.follow(event, self.tokenizer)
+
+    def follow(self, event: ForwardPass | Added) -> int | None:
         """Take over the completion at an event, which makes the pending edit obsolete.
 
         Returns:
             The length to which another mod cut the draft, if one did.
         """
-        self.edit = Edit()
-        if isinstance(event, Prefilled):
-            self.max_tokens, self._request_id = event.max_steps, event.request_id
-            self._text.follow(event, self.tokenizer)
-            return None
+        self.edit = _NO_EDIT
         added = event.added_tokens if isinstance(event, Added) else ()
         if event.step == len(self.token_ids):
             self.token_ids += added

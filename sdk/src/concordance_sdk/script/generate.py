@@ -103,17 +103,22 @@ class Generate(Step):
                 self._apply(action, actions)
                 return None
             mask = action.mask
-        _ = scene.draft.text  # follows the draft, for the ban
-        banned = self._ban.forward_pass(event, actions, scene.tokenizer) if self._ban else None
+        banned = self._banned(self._ban, event, actions) if self._ban else None
         bias = self._biases.after(scene.draft) if self._biases else None
         if mask is None and not banned and not bias and options.temperature is None:
             return None
         return actions.adjust_logits(
             mask=mask,
-            ban=banned.ban if banned else None,
+            ban=banned,
             bias=bias,
             token_temp=options.temperature,
         )
+
+    def _banned(self, ban: PhraseBan, event: ForwardPass, actions: Actions) -> Sequence[int] | None:
+        """The token ids that would complete a banned phrase."""
+        _ = self._scene.draft.text  # follows the draft
+        action = ban.forward_pass(event, actions, self._scene.tokenizer)
+        return action.ban if action else None
 
     def added(self, event: Added, actions: Actions) -> None:
         """Check whether a condition is met."""
@@ -166,7 +171,7 @@ class Generate(Step):
             self._apply(self._ban.added(event, actions, self._scene.tokenizer), actions)
             if draft.edit:
                 return
-        if self._watch and (match := self._search_for(self._watch)):
+        if self._watch and (match := self._search_for(self._watch)) is not None:
             self._finish_at(match, EndedBy.UNTIL)
         elif self._sentences and self._is_last_sentence(self._sentences):
             self._finish_at(self._sentences.ends[(options.sentences or 1) - 1], EndedBy.SENTENCES)

@@ -74,7 +74,7 @@ class Script:
         """Run the script to its first step; reports, and what ends the request, are done here."""
         del tokenizer
         self._scene.prefilled = event
-        self._scene.draft.follow(event)
+        self._scene.draft.begin(event)
         self._advance(None)
         while isinstance(self._step, SendReport):
             self._step.start(self._scene)
@@ -160,7 +160,7 @@ class Script:
     def _may_act(self, step: Step) -> bool:
         """True unless another part or mod is writing a span of its own."""
         scene = self._scene
-        return scene.request.may_write(len(scene.draft), by=step.writer)
+        return scene.request.may_write(len(scene.draft.token_ids), by=step.writer)
 
     def _act(self, actions: Actions, adjusted: Action | None) -> object:
         """What to return at this event: the edit, the end of the request, or an adjustment."""
@@ -191,6 +191,8 @@ class Script:
         """Hold back what the script may still remove."""
         holds, marks = self._scene.request.holds, self._scene.marks
         first = self._step.held_from if self._step else None
+        if first is None and not marks and self._hold is None:
+            return
         if marks:
             marks[:] = [mark for mark in marks if not mark.is_released]
             first = min((mark.position for mark in marks), default=first)
