@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from concordance_inference.cli import start
 from concordance_inference.cli.entry import main
 from servers import Server
 from tiny_folder import write_tiny_folder
@@ -53,6 +54,7 @@ def _run(monkeypatch, capsys):
 
     def run(*arguments, typed=""):
         monkeypatch.setattr(sys, "argv", ["concordance", *map(str, arguments)])
+        monkeypatch.setattr(start, "NOTICE_S", 3600.0)  # no notice of a slow step on a busy machine
         raw = typed if isinstance(typed, bytes) else typed.encode()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8"))
         capsys.readouterr()
