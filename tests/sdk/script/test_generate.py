@@ -30,6 +30,8 @@ def run_of(says, *, before="", after="|", stream=False, **options):
         ({"until": ". "}, "One", "One|Two.", EndedBy.UNTIL),
         ({"until": ". ", "keeps_until": True}, "One. ", "One. |Two.", EndedBy.UNTIL),
         ({"until": ["x", "ne"]}, "O", "O|. Two.", EndedBy.UNTIL),
+        ({"until": "O"}, "", "|One. Two.", EndedBy.UNTIL),
+        ({"until": "One", "keeps_until": True}, "One", "One|. Two.", EndedBy.UNTIL),
         ({"until": "zz"}, "One. Two.", "One. Two.|", EndedBy.MODEL),
         ({"until": lambda text: text.endswith("T")}, "One. T", "One. T|wo.", EndedBy.UNTIL),
         ({"tokens": 0}, "", "|One. Two.", EndedBy.TOKENS),
@@ -82,6 +84,13 @@ def test_constraint_that_a_text_completes_ends_the_step_there():
     result, played = run_of("y free", constraint=ChoicesStrat(["yes", "no"]))
     assert (result, result.value, result.ended_by) == ("yes", "yes", EndedBy.CONSTRAINT)
     assert played.text == "yes| free"
+
+
+@pytest.mark.parametrize("tokens", range(1, 12))
+def test_constrained_text_that_is_forced_at_once_has_no_more_than_the_number_of_tokens(tokens):
+    result, _ = run_of("a", constraint=ChoicesStrat(["abba abba", "no"]), tokens=tokens)
+    whole = EndedBy.CONSTRAINT if tokens >= len("abba abba") else EndedBy.TOKENS
+    assert (result, result.ended_by) == ("abba abba"[:tokens], whole)
 
 
 def test_constraint_that_the_model_ends_leaves_the_request_running():

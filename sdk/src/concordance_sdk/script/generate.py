@@ -147,8 +147,10 @@ class Generate(Step):
     def _follow_constraint(self, part: Constrained, event: Added, actions: Actions) -> None:
         action = part.added(event, actions, self._scene.tokenizer)
         self._apply(action, actions)
-        if part.is_complete:
+        if part.is_complete and not self._is_over(self._num_tokens() - 1):
             self._finish(EndedBy.CONSTRAINT, value=part.value)
+        elif part.is_complete:  # a part of it was forced at once
+            self._finish_tokens()
 
     def _apply(self, action: Action | None, actions: Actions) -> None:
         """Make the edit of a part of this step in the draft."""
@@ -177,9 +179,8 @@ class Generate(Step):
             self._finish_at(self._sentences.ends[(options.sentences or 1) - 1], EndedBy.SENTENCES)
         elif options.predicate and options.predicate(self._produced()):
             self._finish(EndedBy.UNTIL)
-        elif options.tokens is not None and self._num_tokens() >= options.tokens:
-            draft.cut(self._begin + options.tokens)
-            self._finish(EndedBy.TOKENS)
+        elif self._is_over(self._num_tokens()):
+            self._finish_tokens()
         elif draft.has_ended:
             self._finish(EndedBy.MODEL)
         elif draft.is_full:
@@ -205,6 +206,14 @@ class Generate(Step):
         draft.cut(cut.kept)
         draft.append(tokens)
         self._finish(ended_by)
+
+    def _is_over(self, num_tokens: int) -> bool:
+        """True if no token may follow this number of tokens."""
+        return self._options.tokens is not None and num_tokens >= self._options.tokens
+
+    def _finish_tokens(self) -> None:
+        self._scene.draft.cut(self._begin + (self._options.tokens or 0))
+        self._finish(EndedBy.TOKENS)
 
     def _num_tokens(self) -> int:
         return self._scene.draft.num_text_tokens - self._begin
