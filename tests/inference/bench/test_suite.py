@@ -5,7 +5,15 @@ import sys
 
 import pytest
 from concordance_inference.bench import drive, suite
-from concordance_inference.bench.cases import conversation, decode, edits, latency, memory, mods
+from concordance_inference.bench.cases import (
+    conversation,
+    decode,
+    edits,
+    latency,
+    memory,
+    mods,
+    scripts,
+)
 from concordance_inference.bench.figures import measured
 from concordance_inference.cli import bench as command
 from concordance_inference.cli.options import Bench
@@ -34,6 +42,20 @@ def test_a_batch_with_eight_different_mods_is_compared_with_one_without(subject,
     (figure,) = mods.figures(subject, effort)
 
     assert figure.ratio == figure.value / figure.baseline
+
+
+@pytest.mark.parametrize(("name", "script", "handlers"), scripts.pairs())
+def test_a_script_is_compared_with_handlers_of_the_same_completion(name, script, handlers):
+    assert scripts.completion_of(script) == scripts.completion_of(handlers)
+    assert len(scripts.completion_of(script)) > 900, name
+
+
+def test_the_cost_of_scripts_is_measured_without_a_model(monkeypatch):
+    monkeypatch.setattr(scripts, "_ROUNDS", 1)
+    figures = list(suite.figures([], ["scripts"]))
+
+    assert len(figures) == len(scripts.pairs())
+    assert all(figure.target == 10 and figure.at_most for figure in figures)
 
 
 def test_benchmarks_register_no_mod(subject, effort):

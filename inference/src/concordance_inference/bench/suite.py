@@ -14,6 +14,7 @@ from concordance_inference.bench.cases import (
     overlap,
     pauses,
     prefill,
+    scripts,
     sharing,
     start,
 )
@@ -39,6 +40,7 @@ GROUPS: dict[str, Measure] = {
 #: Groups that need no model.
 MODEL_FREE: dict[str, Callable[[], Iterator[Figure]]] = {
     "start": start.figures,
+    "scripts": scripts.figures,
     "o200k": constraints.large_vocabulary_figures,
     "pauses": pauses.figures,
 }
