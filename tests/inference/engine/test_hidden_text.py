@@ -45,9 +45,13 @@ def test_partial_answer_is_shown_without_its_erased_question(stream):
     assert text[3:].isdigit()
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_stop_string_inside_an_erased_question_does_not_end_the_request(stream):
-    stopped = text_of(ask("Hi", asks_after(3, "all"), max_tokens=14, stop=("ure?",), stream=stream))
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"stream": True}, {"stream": True, "include_retractions": True}],
+    ids=["whole", "stream", "retractions"],
+)
+def test_stop_string_inside_an_erased_question_does_not_end_the_request(fields):
+    stopped = text_of(ask("Hi", asks_after(3, "all"), max_tokens=14, stop=("ure?",), **fields))
     assert stopped == text_of(ask("Hi", asks_after(3, "all"), max_tokens=14))
 
 

@@ -53,6 +53,23 @@ def test_stop_string_across_token_boundaries_ends_the_text():
     assert (s.text(), s.last_delta()) == ("ab", TextDelta(text="ab"))
 
 
+def test_stop_string_in_hidden_text_ends_the_text_once_it_is_visible():
+    s = stream("END", retracts=True)
+    s.follow(0, b"abENDcd", num_visible=4)
+    assert not s.has_stopped
+    assert s.delta(0) == TextDelta(text="abENDcd")
+
+    s.follow(7, b"!", num_visible=8)
+    assert (s.has_stopped, s.text()) == (True, "ab")
+
+
+def test_hidden_text_that_is_removed_is_not_searched_for_stop_strings():
+    s = stream("END", retracts=True)
+    s.follow(0, b"abENDcd", num_visible=2)
+    s.follow(2, b"E?", num_visible=4)
+    assert (s.has_stopped, s.text()) == (False, "abE?")
+
+
 def test_no_text_after_a_stop_string_is_returned():
     s = stream("END")
     s.follow(0, b"abENDcd")

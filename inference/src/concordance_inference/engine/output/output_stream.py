@@ -103,11 +103,12 @@ class OutputStream:
         if not (always or request.stream or request.stop):
             return
         length = state.num_completion
+        num_visible = state.holds.num_visible(length)
         if not request.include_retractions:
-            length = state.holds.num_visible(length)
+            length = num_visible
         unchanged = min(state.edits.take_unchanged(length), length)
-        begin = state.prompt_len
-        self._text.follow(unchanged, state.token_ids[begin + unchanged : begin + length])
+        tokens = state.token_ids[state.prompt_len + unchanged : state.prompt_len + length]
+        self._text.follow(unchanged, tokens, num_visible=num_visible)
         if self._text.has_stopped:
             state.stop_at_string()
 

@@ -33,15 +33,19 @@ class TextStream:
         self._retracts = retracts
         self._ends: list[int] = []  # per token: length of the text up to and including it
         self._stopped_at: int | None = None  # start of the stop string, if one was found
+        self._num_searched = 0  # leading tokens whose text was searched for stop strings
         self._num_shown = 0  # characters returned
         self._num_retracted = 0  # characters returned and changed since the last delta
 
-    def follow(self, unchanged: int, token_ids: Sequence[int]) -> None:
+    def follow(
+        self, unchanged: int, token_ids: Sequence[int], *, num_visible: int | None = None
+    ) -> None:
         """Update the completion.
 
         Args:
             unchanged: Number of leading tokens that are the same as in the last call.
             token_ids: The tokens after them.
+            num_visible: Number of leading tokens to search for stop strings; all by default.
         """
         if unchanged < len(self._ends):
             self._stopped_at = None
@@ -49,12 +53,24 @@ class TextStream:
         if not self._stop:
             self._extend(token_ids)
             return
-        for token_id in token_ids:
+        self._num_searched = min(self._num_searched, unchanged)
+        end = unchanged + len(token_ids)
+        num_visible = end if num_visible is None else min(num_visible, end)
+        for i in range(self._num_searched, end):
             if self.has_stopped:
                 break
-            unsearched = max(0, self._extend([token_id]) - self._stop.longest + 1)
-            found = self._stop.find(self._text_from(unsearched))
-            self._stopped_at = None if found is None else unsearched + found
+            begin = self._ends[i - 1] if i else 0
+            if i >= unchanged:
+                begin = self._extend([token_ids[i - unchanged]])
+            if i < num_visible:
+                self._search(begin, self._ends[i])
+
+    def _search(self, begin: int, end: int) -> None:
+        """Search the next token, whose text begins and ends at these characters."""
+        self._num_searched += 1
+        unsearched = max(0, begin - self._stop.longest + 1)
+        found = self._stop.find(self._text_from(unsearched)[: end - unsearched])
+        self._stopped_at = None if found is None else unsearched + found
 
     @property
     def has_stopped(self) -> bool:
