@@ -246,9 +246,9 @@ def test_an_empty_folder_is_accepted_with_a_warning_and_read_again(tmp_path, cap
 
     assert f"{tmp_path} has no Python file yet" in caplog.text
     with pytest.raises(UnknownModError):
-        catalog.get("say")
-    write(tmp_path / "a.py", SAY)
-    assert catalog.get("say").source == "path"
+        catalog.get("written_later")
+    write(tmp_path / "a.py", SAY.replace("class say", "class written_later"))
+    assert catalog.get("written_later").source == "path"
 
 
 def test_a_folder_of_files_without_mods_is_refused(tmp_path):
