@@ -283,6 +283,21 @@ def test_tool_calls_are_normalized_to_openais_format(call):
     assert check(ToolCalls(call)) == ToolCalls((CALL,))
 
 
+class Text(str):
+    """A subclass of `str`, as the results of a script's steps are."""
+
+
+def test_subclasses_of_str_become_strings_that_json_encodes():
+    given = {"name": Text("f"), "arguments": {Text("a"): [Text("b")]}}
+    (call,) = check(ToolCalls(given)).tool_calls
+    (spelled,) = check(ToolCalls({"name": "f", "arguments": Text("{}")})).tool_calls
+    error = check(EmitError(Text("no"))).err_str
+
+    assert (call.function.name, call.function.arguments) == ("f", '{"a":["b"]}')
+    texts = (call.function.name, spelled.function.arguments, error)
+    assert [type(each) for each in texts] == [str, str, str]
+
+
 def test_missing_tool_call_id_is_generated():
     (call,) = check(ToolCalls({"name": "look_up"})).tool_calls
 

@@ -261,7 +261,7 @@ def _check_tool_calls(action: ToolCalls, _event: Event, _vocab_size: int) -> Any
 def _check_error(action: EmitError, _event: Event, _vocab_size: int) -> AnyAction:
     if not isinstance(cast(object, action.err_str), str):
         raise _RefusedError(f"returned EmitError with {action.err_str!r:.80} instead of a string")
-    return action
+    return EmitError(str(action.err_str))
 
 
 def _check_logits(action: AdjustedLogits, event: Event, vocab_size: int) -> AnyAction:

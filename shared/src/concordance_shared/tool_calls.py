@@ -44,7 +44,7 @@ def _tool_call(call: object) -> ToolCall:
         raise ValueError(f"a tool call needs the name of a function: {call!r:.80}")
     _check_fields(cast(Mapping[str, Any], function), call)
     arguments = _arguments(cast(Mapping[str, Any], function).get("arguments"))
-    return ToolCall(id=_id(fields), function=FunctionCall(name=name, arguments=arguments))
+    return ToolCall(id=_id(fields), function=FunctionCall(name=str(name), arguments=arguments))
 
 
 def _check_fields(function: Mapping[str, Any], call: object) -> None:
@@ -60,12 +60,22 @@ def _id(fields: Mapping[str, Any]) -> str:
 
 def _arguments(arguments: object) -> str:
     if isinstance(arguments, str):
-        return arguments
+        return str(arguments)
     if isinstance(arguments, list | tuple | set | int | float):
         raise ValueError(  # noqa: TRY004  # caught with the others
             f"the arguments of a tool call are an object, name -> value, not {arguments!r:.60}"
         )
     try:
-        return msgspec.json.encode({} if arguments is None else arguments).decode()
+        return _ENCODER.encode({} if arguments is None else arguments).decode()
     except (TypeError, ValueError) as exc:
         raise ValueError(f"the arguments of a tool call must be JSON: {exc}") from exc
+
+
+def _as_str(value: object) -> str:
+    """Convert a subclass of `str`, such as the text of a script's step, which JSON encodes."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{value!r:.80} is of type {type(value).__name__}")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_as_str)
