@@ -25,7 +25,7 @@ def _ask(run, tiny_server):
         return tiny_server.client.chat.completions.create(
             model=f"{tiny_server.model}/{name}",
             messages=[USER, {"role": "assistant", "content": "So."}, USER],
-            max_tokens=40,
+            max_tokens=60,
             seed=1,
             **fields,
         )

@@ -27,10 +27,12 @@ def _embedded(tmp_path_factory):
     return LLM()
 
 
-#: How to load each model, and the temperature at which its completions vary and yet end soon.
+#: How to load each model, and how it samples: completions that vary, or end soon.
 MODELS = [
-    pytest.param((_tiny, 1.0), id="tiny"),
-    pytest.param((_embedded, 0.0), id="embedded", marks=pytest.mark.model),
+    pytest.param((_tiny, {"temperature": 1.0, "max_tokens": 60}), id="tiny"),
+    pytest.param(
+        (_embedded, {"temperature": 0.0, "max_tokens": 32}), id="embedded", marks=pytest.mark.model
+    ),
 ]
 
 
@@ -43,9 +45,9 @@ def outcome(completion):
 class Engine:
     """A model, which runs each mod with its own seed."""
 
-    def __init__(self, llm, temperature):
+    def __init__(self, llm, options):
         self.llm = llm
-        self.options = {"temperature": temperature, "max_tokens": 40}
+        self.options = options
         self.batches = [dict(zip(names, self.together(names), strict=True)) for names in BATCHES]
 
     def chat(self, run, name):
@@ -61,9 +63,9 @@ class Engine:
 
 @pytest.fixture(name="engine", scope="module", params=MODELS)
 def _engine(request, tmp_path_factory):
-    load, temperature = request.param
+    load, options = request.param
     with load(tmp_path_factory) as llm:
-        yield Engine(llm, temperature)
+        yield Engine(llm, options)
 
 
 def test_batches_have_eight_mods_each():
