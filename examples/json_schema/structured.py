@@ -26,6 +26,8 @@ class Structured:
     tries: int = 3
     temperature: float = 0.8  # from the second try on: the first may have been the most probable
 
+    enforces_response_format = True  # so the server does not: it refuses what a grammar cannot do
+
     def __init__(self) -> None:
         """Constrain nothing before the schema is known."""
         self.schema: dict[str, Any] = {}

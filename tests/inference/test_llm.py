@@ -461,7 +461,15 @@ def test_the_package_has_no_other_names():
         ({"mods": [use]}, "use"),
         ({"tools": [{"function": {"name": "\ud800"}}], "mods": ["greeting"]}, "tools: character 0"),
         ({"tools": [{"function": {"name": "f"}}]}, "tool"),
-        ({"response_format": {"type": "json_object"}}, "response_format is enforced by mods"),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "x", "schema": {"type": "int"}},
+                }
+            },
+            "'int' is not a type",
+        ),
         ({"chat_template_kwargs": {"think": True}}, "reads no variable of this name"),
     ],
 )

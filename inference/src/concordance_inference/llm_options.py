@@ -33,7 +33,7 @@ class GenerateOptions(TypedDict, total=False):
     logprobs: bool | int | None  # return logprobs, and this many alternatives to each token
     return_errors: bool  # put a failed request's error in its place instead of raising it
     tools: Sequence[Tool | Mapping[str, Any]]  # for mods that use them
-    response_format: ResponseFormat | Mapping[str, Any] | None  # for mods that enforce it
+    response_format: ResponseFormat | Mapping[str, Any] | None  # is enforced
     chat_template_kwargs: Mapping[str, Any]  # variables of the chat template
     temperature: float
     top_p: float

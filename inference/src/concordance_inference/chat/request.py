@@ -23,6 +23,11 @@ from concordance_inference.generation import (
     SamplingParams,
     new_request_id,
 )
+from concordance_inference.mods.format_mod import with_format
+from concordance_inference.output_format import OutputFormat, format_of, opened_tag
+
+#: The prompt's tokens in which the tag that opens a reasoning is searched.
+_PROMPT_TAIL = 32
 
 #: Messages are rendered by the chat template; text and token ids are continued as they are.
 Prompt = str | Sequence[int] | Sequence[Message]
@@ -49,6 +54,7 @@ def build_request(
     *,
     schemas: Schemas | None = None,
     template_options: Mapping[str, Any] | None = None,
+    output: OutputFormat | None = None,
     **options: Unpack[RequestOptions],
 ) -> GenerationRequest:
     """Check the options, render the prompt, and make a request.
@@ -57,8 +63,9 @@ def build_request(
         prompt: Messages, text, or token ids.
         chat: Renders messages and encodes text.
         model: The model that will run the request.
-        schemas: Tools and response format, which the request's mods enforce.
+        schemas: Tools, and the response format, which is enforced.
         template_options: Variables of the chat template.
+        output: A format that is not a response format, enforced in its place.
         options: The request's other fields.
 
     Raises:
@@ -67,7 +74,7 @@ def build_request(
     """
     schemas = schemas or Schemas()
     check_logit_bias(options.get("sampling", SamplingParams()).logit_bias, model.vocab_size)
-    _check_enforced(schemas, has_mods=bool(options.get("mods")))
+    _check_tools(schemas, has_mods=bool(options.get("mods")))
     for name in template_options or ():
         check_template_option(name, f"chat_template_kwargs.{name:.80}", chat.options)
     _check_unicode(template_options, "chat_template_kwargs")
@@ -86,6 +93,11 @@ def build_request(
     else:
         prompt_ids = cast(Sequence[int], prompt)
     _check_length(prompt_ids, model, is_rendered=bool(messages))
+    options["mods"] = with_format(
+        options.get("mods", ()),
+        output or format_of(schemas.response_format),
+        opens=opened_tag(_end(prompt_ids, chat)) is not None,
+    )
     return GenerationRequest(
         request_id=new_request_id(),
         prompt_ids=tuple(prompt_ids),
@@ -140,21 +152,20 @@ def _check_message(message: Message, at: str) -> None:
             _check_unicode(getattr(message, name), f"{at}.{name}")
 
 
-def _check_enforced(schemas: Schemas, *, has_mods: bool) -> None:
-    """Refuse tools and a response format where no mod could enforce them."""
-    if has_mods:
-        return
-    if schemas.tools:
+def _check_tools(schemas: Schemas, *, has_mods: bool) -> None:
+    """Refuse tools where no mod could use them."""
+    if schemas.tools and not has_mods:
         raise InvalidRequestError(
             "tool calls are not parsed from this model's output yet; leave `tools` out, or name a "
             "mod that uses them",
             param="tools",
         )
-    if schemas.response_format and schemas.response_format.type != "text":
-        raise InvalidRequestError(
-            "response_format is enforced by mods only; name a mod that does, or leave it out",
-            param="response_format.type",
-        )
+
+
+def _end(prompt_ids: Sequence[int], chat: ChatFormat) -> str:
+    """The end of a prompt as text, special tokens by name."""
+    end = b"".join(map(chat.token_bytes, prompt_ids[-_PROMPT_TAIL:]))
+    return end.decode(errors="replace")
 
 
 def _check_length(prompt_ids: Sequence[int], model: ModelInfo, *, is_rendered: bool) -> None:

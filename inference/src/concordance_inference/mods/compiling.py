@@ -12,6 +12,9 @@ from concordance_shared import ConstraintError
 
 from concordance_inference.time_limit import TimeLimitError, run_within
 
+#: The time limit for compiling the format of a request, in seconds.
+COMPILE_S = 4.0
+
 #: A compiler in C cannot be interrupted. After its time limit it keeps running on its thread, and
 #: holds this semaphore until it ends, so that at most one core compiles.
 _compiling = threading.Semaphore(1)

@@ -7,11 +7,8 @@ from concordance_sdk.constraints import Constrained, JsonSchema
 from concordance_shared import ConstraintError, ResponseFormat, SchemaError
 from msgspec import Meta
 
-from concordance_inference.mods.compiling import compile_within
+from concordance_inference.mods.compiling import COMPILE_S, compile_within
 from concordance_inference.time_limit import TimeLimitError
-
-#: The time limit for compiling a schema, in seconds.
-COMPILE_S = 4.0
 
 #: The request field that holds the schema.
 _PARAM = "response_format.json_schema.schema"
@@ -19,7 +16,9 @@ _PARAM = "response_format.json_schema.schema"
 
 @mod(name="json_schema", max_backtrack=0)
 class JsonSchemaMod:
-    """Enforces the request's `response_format`: a JSON object, or a document of a JSON Schema.
+    """Enforces the request's `response_format` with options: `after`, `any_space`.
+
+    A `response_format` is enforced without it too. Beside this mod, it is not enforced twice.
 
     Attributes:
         after (str, at most 512 characters, default ""): The document begins after the first
@@ -31,6 +30,8 @@ class JsonSchemaMod:
 
     after: Annotated[str, Meta(max_length=512)] = ""
     any_space: bool = False
+
+    enforces_response_format = True
 
     def __init__(self) -> None:
         """Constrain nothing without a `response_format`."""

@@ -25,6 +25,7 @@ from concordance_inference.server.body import decode_body
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.envelope import check_depth, check_fields, decode_message
 from concordance_inference.server.model_name import parse_model
+from concordance_inference.server.output_fields import output_format
 from concordance_inference.server.schemas import MAX_MODS, ChatCompletionRequest, ChatMessage
 
 #: The longest arguments of a tool call, in characters.
@@ -77,14 +78,13 @@ def _generation(
     body: ChatCompletionRequest, messages: tuple[Message, ...], context: ServerContext
 ) -> GenerationRequest:
     model = context.engine.model
+    response_format = body.response_format and body.response_format.plain
     return build_request(
         messages,
         context.chat,
         model,
-        schemas=Schemas(
-            tools=tuple(body.tools or ()),
-            response_format=body.response_format and body.response_format.plain,
-        ),
+        schemas=Schemas(tools=tuple(body.tools or ()), response_format=response_format),
+        output=output_format(body, response_format),
         template_options=_template_options(body, context.chat.options),
         max_tokens=body.max_completion_tokens or body.max_tokens,
         sampling=_sampling(body, model.vocab_size),

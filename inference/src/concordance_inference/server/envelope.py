@@ -13,6 +13,7 @@ from concordance_shared import InvalidRequestError
 
 from concordance_inference.server.body import decode_body
 from concordance_inference.server.near_misses import is_small, refuse_near_misses
+from concordance_inference.server.output_fields import OutputFields
 from concordance_inference.server.schemas import (
     MAX_MESSAGES,
     MAX_PARTS,
@@ -29,6 +30,7 @@ _MAX_BYTES: Mapping[str, int] = {
     "messages": 1 << 62,
     "tools": 256 * _KIB,
     "response_format": 256 * _KIB,
+    **dict.fromkeys(OutputFields.__struct_fields__, 256 * _KIB),
     "mods": 64 * _KIB,
     "logit_bias": 64 * _KIB,
     "stop": 128 * _KIB,

@@ -24,6 +24,7 @@ from concordance_inference.generation import (
     RepetitionPenalty,
     Seed,
 )
+from concordance_inference.server.output_fields import OutputFields
 
 #: Limit of messages in a conversation.
 MAX_MESSAGES = 2048
@@ -126,7 +127,7 @@ def _lacks_schema(where: str) -> InvalidRequestError:
     )
 
 
-class ChatCompletionRequest(Struct, kw_only=True):
+class ChatCompletionRequest(OutputFields, kw_only=True):
     """The body of `POST /v1/chat/completions`.
 
     Messages are decoded later, after the number of their parts is checked.

@@ -80,14 +80,9 @@ _VLLM: dict[str, Harmless] = {
     "documents": ([],),
     "chat_template": (),
     "mm_processor_kwargs": ({},),
-    "guided_json": (),
-    "guided_regex": (),
-    "guided_choice": (),
-    "guided_grammar": (),
     "guided_whitespace_pattern": (),
-    "guided_decoding_backend": (),
+    "guided_decoding_backend": ("auto", "guidance", "xgrammar", "outlines"),
     "structural_tag": (),
-    "structured_outputs": (),
     "logits_processors": ([],),
     "return_tokens_as_token_ids": (False,),
     "return_token_ids": (False,),
@@ -98,7 +93,6 @@ _VLLM: dict[str, Harmless] = {
 }
 
 _SGLANG: dict[str, Harmless] = {
-    "regex": ("",),
     "ebnf": ("",),
     "stop_regex": ("", []),
     "no_stop_trim": (False,),
@@ -113,7 +107,6 @@ _SGLANG: dict[str, Harmless] = {
 }
 
 _LLAMA_CPP: dict[str, Harmless] = {
-    "grammar": ("",),
     "json_schema": (),
     "n_predict": (-1,),
     "n_keep": (0,),

@@ -1,6 +1,6 @@
 """A constraint as a part of a mod, and as a mod of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from concordance_shared import Action, Added, ConstraintError, ForwardPass
@@ -88,6 +88,11 @@ class Constrained(Follower):
         return MAX_SPLIT if self._phrase else int(not self._ends)
 
     @property
+    def is_begun(self) -> bool:
+        """True if the span has begun, and was not backtracked over since."""
+        return self._span is not None
+
+    @property
     def is_complete(self) -> bool:
         """True once the span has ended."""
         return self._span is not None and self._span.end is not None
@@ -116,6 +121,33 @@ class Constrained(Follower):
             ConstraintError: It cannot be enforced with this tokenizer.
         """
         compile_constraint(self._constraint, tokenizer)
+
+    def begin(self, step: int, token_ids: Sequence[int], tokenizer: Tokenizer) -> None:
+        """Begin the span at a step that the completion may have passed already.
+
+        For a mod that calls this part itself. Otherwise the span begins at the first position that
+        the part is called for, or after `after`.
+
+        Args:
+            step: The step of the first token of the span.
+            token_ids: The completion's tokens from there on, without those of the event that is
+                forwarded next.
+            tokenizer: The model's tokenizer.
+
+        Raises:
+            ConstraintError: The constraint does not allow the tokens.
+
+        Examples:
+            >>> from concordance_sdk.constraints import ChoicesStrat
+            >>> from concordance_sdk.testing import ByteTokenizer
+            >>> verdict = Constrained(ChoicesStrat(["guilty", "not guilty"]))
+            >>> verdict.begin(0, b"not gui", ByteTokenizer())
+            >>> verdict.is_begun, verdict.is_complete
+            (True, False)
+        """
+        span = self._begun_at(step, tokenizer)
+        span.follow(step, list(token_ids))
+        self._span = span
 
     def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer

@@ -1,0 +1,87 @@
+"""Formats that the engine enforces on a random model: the hardest judge."""
+
+import json
+import re
+
+import pytest
+from concordance_inference import LLM
+from concordance_inference.generation import Completed, SamplingParams
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.output_format import OutputFormat, is_closed, opened_tag
+from concordance_inference.runtime import Runtime
+from concordance_sdk.constraints import allows
+from tiny_folder import write_tiny_folder
+
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 8},
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 2},
+    },
+    "required": ["name", "tags"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(name="folder", scope="module")
+def _folder(tmp_path_factory):
+    return write_tiny_folder(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(name="runtime", scope="module")
+def _runtime(folder):
+    with Runtime(str(folder), ModCatalog(), progress=lambda _: None) as runtime:
+        yield runtime
+
+
+def completed(runtime, prompt, seed, output, **options):
+    sampling = SamplingParams(temperature=1.0, seed=seed)
+    request = runtime.request(prompt, output=output, sampling=sampling, max_tokens=90, **options)
+    *_, last = runtime.submit(runtime.prepare(request))
+    assert isinstance(last, Completed)
+    return last
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        OutputFormat(kind="json", value=PERSON, param="response_format"),
+        OutputFormat(kind="json", value={"type": "object"}, param="response_format"),
+        OutputFormat(kind="regex", value="[a-f]{3,9}(-[0-9]+)?", param="regex"),
+        OutputFormat(kind="choice", value=["yes", "yes, please", "no"], param="choice"),
+        OutputFormat(kind="grammar", value='start: "(" start ")" | "x"', param="grammar"),
+    ],
+    ids=lambda output: f"{output.kind}-{output.param}",
+)
+def test_no_finished_completion_violates_its_format(runtime, output):
+    ended = [completed(runtime, "hi", seed, output) for seed in range(12)]
+    finished = [end.text for end in ended if end.finish_reason == "stop"]
+
+    assert finished
+    assert {end.finish_reason for end in ended} <= {"stop", "length"}
+    assert [text for text in finished if not allows(output.constraint(), text)] == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_format_begins_after_the_reasoning_of_a_random_model(runtime, stream):
+    digits = OutputFormat(kind="regex", value="[0-9]{2}", param="regex")
+    ended = [completed(runtime, "hi<think>", seed, digits, stream=stream) for seed in range(3)]
+
+    for end in ended:  # the tag is improbable: the reasoning takes the whole budget
+        _, closing, after = end.text.partition("</think>")
+        assert re.fullmatch("[0-9]{2}", after) if closing else end.finish_reason == "length"
+
+
+def test_llm_enforces_a_response_format(folder):
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": PERSON}}
+    with LLM(folder) as llm:
+        completion = llm.chat("hi", response_format=form, temperature=1.0, seed=3, max_tokens=90)
+
+    assert list(json.loads(completion.text)) == ["name", "tags"]
+
+
+def test_an_open_or_closed_reasoning_is_found_at_the_end_of_the_prompt():
+    assert opened_tag("user: <think> why?") is None
+    assert opened_tag("[THINK]\n") == ("[THINK]", "[/THINK]")
+    assert is_closed("a<think></think>\n")
+    assert not is_closed("</think> hi")
