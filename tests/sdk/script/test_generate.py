@@ -204,9 +204,9 @@ def test_logprobs_follow_a_backtrack_of_another_mod():
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"until": 3}, "`until` takes text"),
+        ({"until": 3}, "`until` takes a text"),
         ({"until": ""}, "not empty"),
-        ({"ban": [3]}, "`ban` takes text"),
+        ({"ban": [3]}, "`ban` takes a text"),
         ({"tokens": -1}, "at least 0"),
         ({"tokens": "3"}, "a number"),
         ({"sentences": 0}, "at least 1"),

@@ -1,5 +1,7 @@
 """Scripts: how the generator is run on top of events and actions."""
 
+import contextlib
+
 import pytest
 from concordance_sdk import Added, Finished, ForwardPass, Sampled, mod, use
 from concordance_sdk.builtin import InjectAtStart, Replace
@@ -384,6 +386,9 @@ def test_errors_name_the_line_of_the_script():
         (lambda run: "text", "'text', which is not a step"),
         (lambda run: None, "None, which is not a step"),
         (lambda run: (each for each in [run.stop()]), "yield from"),
+        (lambda run: [run.force("a"), run.stop()], "a list: yield each step by itself"),
+        (lambda run: run.generate, r"without calling it: write `yield run.generate\(...\)`"),
+        (lambda run: run.mark(), "a Mark, which needs no `yield`"),
     ],
 )
 def test_yielding_something_else_than_a_step_is_an_error(make, expected):
@@ -393,6 +398,62 @@ def test_yielding_something_else_than_a_step_is_an_error(make, expected):
 
     with pytest.raises(ModRaisedError, match=expected):
         play(wrong, says="ab")
+
+
+def test_step_after_a_caught_error_of_a_yield_runs_once():
+    @mod
+    def recovers(run):
+        for _ in range(2):  # at the first event, and at a later one
+            try:
+                yield "text"
+            except TypeError:
+                yield run.force("x")
+        yield run.stop()
+
+    assert play(recovers, says="ab").text == "xx"
+
+
+def test_script_that_yields_wrong_things_for_ever_ends_with_an_error():
+    @mod
+    def stubborn(run):
+        while True:
+            with contextlib.suppress(TypeError):
+                yield "text"
+
+    with pytest.raises(ModRaisedError, match="1000 steps at one event, the last at line"):
+        play(stubborn, says="ab")
+
+
+@pytest.mark.parametrize(
+    ("forced", "expected"),
+    [
+        (None, "run.force takes text or token ids, not None"),
+        (["a", "b"], "one text, or token ids, which are integers, not 'a'"),
+        ([1.5], "integers, not 1.5"),
+        ([97, 999], "token id 999 of run.force is outside the vocabulary of 257 tokens"),
+    ],
+)
+def test_force_refuses_what_is_neither_text_nor_token_ids(forced, expected):
+    @mod
+    def wrong(run):
+        yield run.force(forced)
+
+    with pytest.raises(ModRaisedError, match=f"{expected}.*test_script"):
+        play(wrong, says="ab")
+
+
+def test_mark_of_another_request_is_refused():
+    marks = []
+
+    @mod
+    def shares(run):
+        marks.append(run.mark())
+        yield run.generate(tokens=2)
+        yield run.rewind(marks[0])
+
+    play(shares, says="abc")
+    with pytest.raises(ModRaisedError, match="the mark is of another request"):
+        play(shares, says="abc")
 
 
 def test_yielding_an_action_is_an_error_that_names_the_steps():
@@ -418,7 +479,7 @@ def test_step_that_is_made_and_not_yielded_is_an_error():
         run.stop()
 
     for script in (forgets, forgets_last):
-        with pytest.raises(ModRaisedError, match=r"did not yield it.*`yield run\."):
+        with pytest.raises(ModRaisedError, match=r"at line \d+ and did not yield it.*`yield run\."):
             play(script, says="ab")
 
 

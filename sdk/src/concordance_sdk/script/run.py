@@ -1,7 +1,9 @@
 """What a script is given: the steps that it can yield, and what it can read."""
 
+import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from concordance_shared import ToolCall
@@ -170,7 +172,14 @@ class ScriptRun:
         return self.step(Choose(chosen))
 
     def force(self, text: str | Sequence[int]) -> Step:
-        """Append a text, or token ids, without sampling. The result is the text."""
+        """Append a text, or token ids, without sampling. The result is the text.
+
+        Raises:
+            TypeError: It is neither.
+            ValueError: A token id is outside the vocabulary.
+        """
+        if not isinstance(text, str):
+            text = _token_ids(text, self.tokenizer.vocab_size)
         return self.step(Force(text))
 
     def rewind(self, mark: Mark) -> Step:
@@ -180,10 +189,15 @@ class ScriptRun:
 
         Raises:
             TypeError: It is not a mark of `run.mark()`.
-            ValueError: The mark is released: a stream may have shown the text after it.
+            ValueError: The mark is released: a stream may have shown the text after it. Or it is
+                one of another request.
         """
         if not isinstance(cast(object, mark), Mark):
             raise TypeError(f"run.rewind takes a mark of run.mark(), not {mark!r:.60}")
+        if not mark.is_released and mark not in self._scene.marks:
+            raise ValueError(
+                "run.rewind: the mark is of another request; make one in each by run.mark()"
+            )
         if mark.is_released:
             raise ValueError(
                 "run.rewind: the mark was released, after which a stream shows the text after it; "
@@ -229,6 +243,7 @@ class ScriptRun:
         """
         if not isinstance(cast(object, step), Step):
             raise TypeError(f"run.step takes a Step, not {step!r:.60}")
+        step.made_at = _own_line()
         self._scene.made.append(step)
         return step
 
@@ -301,6 +316,14 @@ def _prefilled(scene: Scene) -> "Prefilled":
     return scene.prefilled
 
 
+def _own_line() -> int:
+    """The line of the script that is being run: the innermost outside of this module."""
+    frame = inspect.currentframe()
+    while frame and frame.f_globals is globals():
+        frame = frame.f_back
+    return frame.f_lineno if frame else 0
+
+
 def _meant(name: str) -> str:
     """Suggest what a misspelled attribute may have meant."""
     import difflib  # noqa: PLC0415  # slow; only for an error
@@ -308,6 +331,15 @@ def _meant(name: str) -> str:
     known = [each for each in dir(ScriptRun) if not each.startswith("_")]
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(known)}"
+
+
+_TEXTS = "a text, or a list of texts"
+
+#: What arguments take, for messages.
+_TAKEN = {
+    "until": "a text, a list of texts, or a function of the text; for a number of tokens, `tokens`",
+    "choose": "a list of texts",
+}
 
 
 def _texts(what: str, texts: object) -> tuple[str, ...]:
@@ -318,11 +350,30 @@ def _texts(what: str, texts: object) -> tuple[str, ...]:
     if not isinstance(given, Sequence) or not all(
         isinstance(text, str) for text in cast(Sequence[object], given)
     ):
-        raise TypeError(f"`{what}` takes text or several, not {texts!r:.60}")
+        raise TypeError(f"`{what}` takes {_TAKEN.get(what, _TEXTS)}, not {texts!r:.60}")
     each = tuple(cast(Sequence[str], given))
     if not all(each):
         raise ValueError(f"`{what}` takes texts that are not empty: {texts!r:.60}")
     return each
+
+
+def _token_ids(token_ids: object, vocab_size: int) -> list[int]:
+    """The token ids that `run.force` takes."""
+    if not isinstance(token_ids, Iterable):
+        raise TypeError(f"run.force takes text or token ids, not {token_ids!r:.60}")
+    checked: list[int] = []
+    for token_id in cast(Iterable[object], token_ids):
+        if isinstance(token_id, bool) or not isinstance(token_id, Integral):
+            raise TypeError(
+                f"run.force takes one text, or token ids, which are integers, not {token_id!r:.60}"
+            )
+        checked.append(int(token_id))
+    wrong = [token_id for token_id in checked if not 0 <= token_id < vocab_size]
+    if wrong:
+        raise ValueError(
+            f"token id {wrong[0]} of run.force is outside the vocabulary of {vocab_size} tokens"
+        )
+    return checked
 
 
 def _check_temperature(temperature: object) -> None:

@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from concordance_shared import (
     Action,
@@ -15,12 +16,14 @@ from concordance_shared import (
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.request_context import RequestContext
-from concordance_sdk.script.mark import Rewound
+from concordance_sdk.script.mark import Guard, Mark, Rewound
 from concordance_sdk.script.run import ScriptRun
 from concordance_sdk.script.step import End, Scene, SendReport, Step
 from concordance_sdk.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from types import GeneratorType
+
     from concordance_sdk.holds import Hold
 
 Steps = Generator[Step, Any, None]
@@ -155,7 +158,7 @@ class Script:
         for mark in self._scene.marks:
             mark.position, mark.end_ids = draft.num_text_tokens, draft.end_ids
         if self._step:
-            self._tried(self._step.start, self._scene)
+            self._start()
 
     def _may_act(self, step: Step) -> bool:
         """True unless another part or mod is writing a span of its own."""
@@ -211,8 +214,17 @@ class Script:
     def _resume(self, result: object) -> None:
         """Run the script to its next step, and start that."""
         self._advance(result)
-        if self._step:
-            self._tried(self._step.start, self._scene)
+        self._start()
+
+    def _start(self) -> None:
+        """Start the step; one that cannot start raises in the script, which may yield another."""
+        while self._step:
+            try:
+                self._step.start(self._scene)
+            except Exception as exc:  # the script may catch any
+                self._run_to_step(partial(self._steps.throw, exc))
+            else:
+                return
 
     def _tried(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call a method of a step; what it raises is raised in the script, at its `yield`."""
@@ -223,38 +235,48 @@ class Script:
             return None
 
     def _throw(self, error: Exception) -> None:
-        self._run_to_step(lambda: self._steps.throw(error))
-        if self._step:
-            self._tried(self._step.start, self._scene)
+        self._run_to_step(partial(self._steps.throw, error))
+        self._start()
 
     def _advance(self, result: object) -> None:
-        self._run_to_step(lambda: self._steps.send(result))
+        self._run_to_step(partial(self._steps.send, result))
 
     def _run_to_step(self, advance: Callable[[], object]) -> None:
-        """Run the script up to its next `yield`."""
+        """Run the script up to its next `yield` of a step, or to its end."""
         if self._step:
             self._step.close()
             self._step = None
-        made = self._scene.made
+        while not self._is_over:
+            self._count_step()
+            try:
+                step = advance()
+            except StopIteration:
+                self._end_script()
+                return
+            problem = self._problem(step)
+            if problem is None and isinstance(step, Step):
+                self._scene.made.remove(step)
+                self._step = step
+                return
+            advance = partial(self._steps.throw, TypeError(problem))  # at the `yield`
+
+    def _count_step(self) -> None:
         self._num_steps += 1
         if self._num_steps > MAX_STEPS:
+            frame = cast("GeneratorType[Step, Any, None]", self._steps).gi_frame
             raise RuntimeError(
-                f"the script completed {MAX_STEPS} steps at one event; yield a step that waits for "
-                "the model, such as run.generate(), or end the loop"
+                f"the script completed {MAX_STEPS} steps at one event, the last at line "
+                f"{frame.f_lineno if frame else 0}; yield a step that waits for the model, such as "
+                "run.generate(), or end the loop"
             )
-        try:
-            step = advance()
-        except StopIteration:
-            self._take_reports(len(made))
-            if made:
-                raise TypeError(_not_yielded(made[0])) from None
-            self._over()
-            return
-        if problem := self._problem(step):
-            self._throw(TypeError(problem))  # at the `yield`
-        elif isinstance(step, Step):
-            made.remove(step)
-            self._step = step
+
+    def _end_script(self) -> None:
+        """End the script, which has returned."""
+        made = self._scene.made
+        self._take_reports(len(made))
+        self._over()
+        if made:
+            raise TypeError(_not_yielded(made[0])) from None
 
     def _problem(self, step: object) -> str | None:
         """Describe what is wrong with what the script yielded."""
@@ -262,7 +284,10 @@ class Script:
         if not isinstance(step, Step):
             return f"the script yielded {_described(step)}"
         if step not in made:
-            return f"the script yielded a {step.name} for the second time; make a new one"
+            return (
+                f"the script yielded a {step.name} for the second time, or one of another request; "
+                "make a new one"
+            )
         self._take_reports(made.index(step))
         return None if made[0] is step else _not_yielded(made[0])
 
@@ -284,8 +309,8 @@ class Script:
 
 def _not_yielded(step: Step) -> str:
     return (
-        f"the script made {step.name} and did not yield it, so that it has no effect: write "
-        f"`yield {step.name}`"
+        f"the script made {step.name} at line {step.made_at} and did not yield it, so that it has "
+        f"no effect: write `yield {step.name}`"
     )
 
 
@@ -298,4 +323,10 @@ def _described(step: object) -> str:
             f"{type(step).__name__}, an action of handlers; a script yields steps, such as "
             "run.force(...)"
         )
+    if inspect.ismethod(step) and isinstance(step.__self__, ScriptRun):
+        return f"run.{step.__name__} without calling it: write `yield run.{step.__name__}(...)`"
+    if isinstance(step, Mark | Guard):
+        return f"a {type(step).__name__}, which needs no `yield`: yield steps only"
+    if isinstance(step, list | tuple):
+        return f"a {type(step).__name__}: yield each step by itself"
     return f"{step!r:.60}, which is not a step; yield a step, such as run.generate()"

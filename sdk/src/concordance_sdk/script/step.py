@@ -44,6 +44,7 @@ class Step:
 
     Attributes:
         name: How the script made it, such as `run.force(...)`, for messages.
+        made_at: The line of the script that made it, for messages.
         is_done: True once it has a result.
         result: What `yield` returns.
         writer: What writes a span of the completion for this step; others wait for its end.
@@ -68,6 +69,7 @@ class Step:
     """
 
     name = "a step"
+    made_at = 0
     writer: Writer | None = None
 
     def __init__(self) -> None:
