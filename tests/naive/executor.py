@@ -98,13 +98,18 @@ class Executor:
                 return self.finish_decision(self.apply(mod, event, action))
         if not np.isfinite(row).any():
             raise Fault("InvalidActionError", None, "ForwardPass", len(self.ids))
+        token_id = self.draw(row, temperature)
+        self.dispatch_sampled(token_id, float(log_softmax(own)[token_id]))
+
+    def draw(self, row, temperature):
+        """Sample a token."""
         token_id, margin = sample(row, temperature, self.request.sampling, self.draws)
         self.margins.append(margin)
         if self.nudge:
             row = self.nudge(row, margin)
             token_id, _ = sample(row, temperature, self.request.sampling, self.draws)
         self.draws += 1
-        self.dispatch_sampled(token_id, float(log_softmax(own)[token_id]))
+        return token_id
 
     def take_prompt_logprobs(self):
         """Return those of the prompt's tokens, for the first position, if a mod asked for them."""

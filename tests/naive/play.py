@@ -22,6 +22,7 @@ from naive.models import model_named, profile_named, vocab_of
 from naive.outcome import Event
 from naive.programs import EOS, PIECES, sampling_params
 from naive.script import parts_of, scripts_of
+from naive.steps import script_of
 
 #: Steps after which an engine counts as one that never ends.
 MAX_STEPS = 4000
@@ -253,6 +254,9 @@ def _mod_call(script):
 
 def _marked(script):
     """Mark a function, or a class if the mod contains other mods."""
+
+    if script.steps:
+        return mod(name=script.name, registered=False)(script_of(script.steps))
 
     def handle(event, actions):
         return _action(actions, script.act(_event(script, event)), script)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from concordance_inference.generation import SamplingParams
 
 from naive.models import vocab_of, window_of
+from naive.steps import random_steps
 
 VOCAB = 257
 EOS = 256
@@ -39,6 +40,7 @@ class Mod:
     max_backtrack: int | None = 32
     reads: bool = False  # every row of logits
     contains: list["Mod"] = field(default_factory=list)  # other mods, which act after it
+    steps: list = field(default_factory=list)  # of a script, which has no rules; see `steps`
 
 
 @dataclass
@@ -142,7 +144,10 @@ def random_program(dice, model):
     )
     if wide.memory:
         wide.context = 200  # or requests without `max_tokens` are as long as memory allows
-    habit = dice.choice([None] * 6 + [_share_prefixes, _force_beside_others, _go_and_come])
+    habit = dice.choice(
+        [None] * 6
+        + [_run_scripts, _run_scripts, _share_prefixes, _force_beside_others, _go_and_come]
+    )
     if habit:
         habit(dice, wide, edges)
         return wide
@@ -169,6 +174,19 @@ def _share_prefixes(dice, program, edges):
             request.prompt = request.prompt[-3:]
         if dice.random() < 0.3:
             request.mods = [_random_mod(dice, request, edges)]
+        program.requests.append(request)
+
+
+def _run_scripts(dice, program, edges):
+    """Requests with one script each, some beside requests with other mods."""
+    program.eos, program.context = [EOS], 4096
+    program.memory = None
+    prompts = _prompts(dice, edges, 4096)
+    for i in range(dice.choice([1, 1, 2, 3, 5])):
+        request = _request(dice, program, prompts, i, edges)
+        request.max_tokens = dice.choice([0, 1, 2, 5, 9, 14, 20, 40, 60, 60])
+        if i == 0 or dice.random() < 0.8:
+            request.mods = [Mod(on=[], rules=[], steps=random_steps(dice))]
         program.requests.append(request)
 
 

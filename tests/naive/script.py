@@ -15,6 +15,7 @@ class Script:
         self.name, self.on, self.max_backtrack = name, frozenset(mod.on), mod.max_backtrack
         self.events = []
         self._mod = mod
+        self.steps = mod.steps
         self._seen = dict.fromkeys(mod.on, 0)
         self._left = [rule.times for rule in mod.rules]
         self._budget = None

@@ -210,6 +210,61 @@ REGRESSIONS = {
 }
 
 
+def scripted(*steps, max_tokens=40, **fields):
+    """A request whose mod is a script."""
+    mods = [{"on": [], "rules": [], "steps": [["mark", "a"], *steps]}]
+    return {"prompt": [1, 2], "max_tokens": max_tokens, "mods": mods, **fields}
+
+
+#: The letters "a", "b", a full stop and a space are likely.
+LIKELY = {"bias": {"97": 9.0, "98": 9.0, "46": 9.0, "32": 9.0}}
+
+SCRIPTS = {
+    "self-check": [
+        ["generate", {**LIKELY, "sentences": 1}],
+        ["ask", " Right? ", ["yes", "no"], "all"],
+        ["if", "no", [["rewind", "a"], ["force", "Hm. "], ["generate", {"temperature": 0.3}]], []],
+    ],
+    "router": [["ask", "Tool? ", ["ab", "b"], "all"], ["if", "ab", [["tool"]], [["error"]]]],
+    "best of three": [
+        ["repeat", 3, [["rewind", "a"], ["generate", {**LIKELY, "temperature": 2.0, "tokens": 6}]]],
+        ["release", "a"],
+        ["choose", ["ab", "b", "ca"]],
+        ["stop"],
+    ],
+    "answers that stay": [
+        ["force", "Name: "],
+        ["ask", "left or lower? ", ["left", "lower"], "prompt"],
+        ["ask", ", sure? ", ["yes", "no"], "none"],
+        ["generate", {**LIKELY, "until": [". ", "bb"], "keeps_until": True}],
+        ["stop"],
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_gives_the_results_of_its_steps_from_top_to_bottom(name):
+    ways = [{}, {"stream": True}, {"stream": True, "show_tokens": True}, {"top_logprobs": 2}]
+    requests = [scripted(*SCRIPTS[name], **way) for way in ways]
+    requests.append({"prompt": [1, 2, 3], "max_tokens": 30, "mods": [reporting(["noop"])]})
+    again = {**scripted(*SCRIPTS[name], after=0, goes_on=True), "prompt": [4]}  # a cached prefix
+
+    for sampling in ({"temperature": 0, "seed": 0}, {"temperature": 1, "seed": 3}):
+        with_sampling = [{**each, "sampling": sampling} for each in [*requests, again]]
+        assert_same(from_json({"model": "llama", "requests": with_sampling}))
+
+
+@pytest.mark.parametrize("stop", [[], ["b"], ["e", ". "]])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_stream_never_shows_what_a_script_erases_wherever_the_budget_ends(name, stop):
+    requests = [
+        scripted(*SCRIPTS[name], max_tokens=n, stream=True, show_tokens=n % 2 == 1, stop=stop)
+        for n in range(34)
+    ]
+
+    assert_same(from_json({"model": "llama", "requests": requests}))
+
+
 @pytest.mark.parametrize("name", REGRESSIONS)
 def test_a_fixed_bug_stays_fixed(name):
     assert_same(from_json(REGRESSIONS[name]))

@@ -245,3 +245,17 @@ def test_changes_name_the_mod_of_each_forced_or_backtracked_token():
         Change(0, (), True, "last"),
         Change(0, (5,), True, "last"),
     ]
+
+
+def test_forced_tokens_after_a_hidden_span_stay_forced_in_the_reported_changes():
+    state = RequestState("r", [1], max_tokens=9, keeps_changes=True)
+    state.append([5, 6], forced=True, mod="m")
+    state.append([7], forced=False)
+    state.holds.add(0, hides=True, end=1)
+    state.remove_hidden()
+
+    assert (state.completion_ids, list(state.forced), state.num_forced) == ([6, 7], [1, 0], 1)
+    assert [(each.added, each.forced) for each in state.edits.take_changes()[-2:]] == [
+        ((6,), True),
+        ((7,), False),
+    ]

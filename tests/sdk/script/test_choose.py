@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from concordance_sdk import mod
+from concordance_sdk import Prefilled, mod
 from concordance_sdk.testing import play
 from concordance_shared import ModRaisedError
 
@@ -88,3 +88,15 @@ def test_nothing_is_shown_if_the_budget_ends_inside():
 def test_wrong_texts_are_refused(texts):
     with pytest.raises(ModRaisedError, match="choose"):
         chosen(texts, prefers({}))
+
+
+def test_request_that_ends_before_the_step_starts_closes_the_script():
+    @mod
+    def script(run):
+        try:
+            yield run.choose(["a", "b"])
+        finally:
+            run.report(over=True)
+
+    ends_first = mod(on=[Prefilled])(lambda event, actions: actions.force_output([97]))
+    assert play(script, ends_first, says="").reports[0].data == {"over": True}

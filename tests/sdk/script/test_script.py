@@ -708,3 +708,16 @@ def test_constrained_text_may_reach_the_budget_anywhere(budget):
         yield run.generate()
 
     assert play(answers, says="a", max_tokens=budget).text == "abba abba"[:budget]
+
+
+@pytest.mark.parametrize(
+    "again", [lambda run, start: run.rewind(start), lambda run, _: run.force([256])]
+)
+def test_step_that_writes_again_what_it_removes_changes_nothing(again):
+    @mod
+    def script(run):
+        yield run.generate()
+        yield again(run, run.mark())
+        yield run.tool_call("look")
+
+    assert play(script, says="Yes.").finish_reason == "tool_calls"

@@ -4,6 +4,8 @@ It lives in the SDK so that the engine and the test harness share one implementa
 """
 
 from collections.abc import Collection, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from concordance_shared import ConcordanceError, FinishReason, ToolCall
 from msgspec import Struct
@@ -243,12 +245,12 @@ class RequestState:
         if not self.holds:
             return
         for begin, end in self.holds.hidden_spans(self.num_completion):
-            tail, forced = self.completion_ids[end:], self.forced[end:]
+            tail = list(zip(self.forced[end:], self.completion_ids[end:], strict=True))
             self.num_backtracked += end - begin
             self._cut(begin, mod=None)
-            self._extend(tuple(tail), forced=False, mod=None)
-            self.forced[begin:] = forced
-            self.num_forced += forced.count(1)
+            for forced, tokens in groupby(tail, key=itemgetter(0)):
+                kept = tuple(token_id for _, token_id in tokens)
+                self._extend(kept, forced=bool(forced), mod=None)
         self.holds.clear()
 
     def fail(self, error: ConcordanceError) -> None:

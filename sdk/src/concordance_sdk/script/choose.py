@@ -70,7 +70,8 @@ class Choose(Step):
 
     def close(self) -> None:
         """Show what follows."""
-        self._scene.request.holds.release(self._hold)
+        if self._hold:  # it has started
+            self._scene.request.holds.release(self._hold)
         self._hold = None
 
     def _encode(self, step: int) -> None:

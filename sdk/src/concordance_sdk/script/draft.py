@@ -37,6 +37,7 @@ class Draft:
         self._request_id = ""
         self._text = CompletionText()
         self._num_read = 0  # leading tokens that `_text` has
+        self._removed: list[int] = []  # by the pending edit
 
     def __len__(self) -> int:
         return len(self.token_ids)
@@ -84,7 +85,7 @@ class Draft:
         Returns:
             The length to which another mod cut the draft, if one did.
         """
-        self.edit = _NO_EDIT
+        self._clear_edit()
         added = event.added_tokens if isinstance(event, Added) else ()
         if event.step == len(self.token_ids):
             self.token_ids += added
@@ -110,6 +111,8 @@ class Draft:
         added = until_end(token_ids, self.tokenizer.eos_token_ids)[:room]
         self.edit = self.edit.then(added)
         self.token_ids += added
+        if self.edit.tokens == tuple(self._removed):
+            self._clear_edit()  # it appends just what it removed
         return added
 
     def cut(self, length: int) -> None:
@@ -120,8 +123,14 @@ class Draft:
         appended = self.edit.tokens
         kept = appended[: len(appended) - num_removed] if num_removed < len(appended) else ()
         self.edit = Edit(self.edit.n + max(0, num_removed - len(appended)), kept)
+        if num_removed > len(appended):
+            self._removed[:0] = self.token_ids[length : len(self.token_ids) - len(appended)]
         del self.token_ids[length:]
         self._num_read = min(self._num_read, length)
+
+    def _clear_edit(self) -> None:
+        self.edit = _NO_EDIT
+        self._removed.clear()
 
     def drop_end(self) -> None:
         """Remove an end-of-sequence token from the end."""
