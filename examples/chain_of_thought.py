@@ -9,27 +9,21 @@ Run it with a scripted model, and with a real one:
 
 import re
 
-from concordance_sdk import Message, get_conversation, mod, use
-from concordance_sdk.builtin import InjectAtStart
+from concordance_sdk import Message, get_conversation, mod
 from concordance_sdk.testing import play
 
 
 @mod
-class ThinkFirst:
+def think_first(run, thought: str = "Let us go step by step."):
     """Begins the answer to a calculation with a thought."""
-
-    thought: str = "Let us go step by step."
-
-    def mods(self):
-        """Decided once for each request, by its conversation."""
-        question = get_conversation()[-1].text if get_conversation() else ""
-        has_numbers = len(re.findall(r"\d+", question)) > 1
-        return [use(InjectAtStart, text=self.thought)] if has_numbers else []
+    question = get_conversation()[-1].text if get_conversation() else ""
+    if len(re.findall(r"\d+", question)) > 1:
+        yield run.force(thought)
 
 
 def asked(question, says):
     """The completion of a model that says this, for a question."""
-    return play(ThinkFirst, says=says, messages=[Message(role="user", content=question)]).text
+    return play(think_first, says=says, messages=[Message(role="user", content=question)]).text
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ OUTPUT = {
     "6 tokens were backtracked, 5 forced\n",
     "profanity_guard.py": "Good day to you.\n"
     "I would rather not say that.\nI would rather not say that.\n",
-    "tool_routing.py": 'weather {"city": "Paris"}\nHello!\n',
+    "tool_routing.py": 'weather {"city":"Paris"}\nHello!\n',
     "thinking_budget.py": "<think>Hm, 2 and 2. Let</think> me see, that would be... 4.\n",
 }
 
