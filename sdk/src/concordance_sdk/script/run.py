@@ -206,7 +206,11 @@ class ScriptRun:
         return self.step(Rewind(mark))
 
     def logits(self) -> Step:
-        """Wait for the logits of the next position. The result is a `Logits`."""
+        """Wait for the logits of the next position. The result is a `Logits`.
+
+        Removes an end-of-sequence token at the end first, since no position follows it. A loop
+        ends where `run.generate(tokens=1)` was `ended_by` the model.
+        """
         return self.step(Look())
 
     def report(self, /, **data: Any) -> Step:
