@@ -1,3 +1,4 @@
+import pytest
 from concordance_sdk import Added, ForwardPass, mod
 from concordance_sdk.constraints import ChoicesStrat, Regex
 from concordance_sdk.holds import Holds
@@ -109,3 +110,34 @@ def test_error_of_another_mod_inside_a_hidden_question_shows_no_question():
 
     played = play(later(3, "all"), tools, script="abc")
     assert (played.text, played.finish_reason) == ("abc", "tool_calls")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_request_that_an_earlier_mod_ends_as_the_question_is_added_shows_no_question(stream):
+    @mod
+    class Ends:
+        def added(self, event, actions):
+            if event.step == 3 and event.forced:
+                return actions.tool_calls({"name": "f", "arguments": {}})
+
+    played = play(Ends, later(3, "all"), script="abc", stream=stream)
+    assert (played.text, played.finish_reason) == ("abc", "tool_calls")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("erase", "text"), [("all", "abcZ|"), ("prompt", "abcZyes|"), ("none", "abc SurZ Sure? yes|")]
+)
+def test_part_of_a_question_that_another_mod_overwrites_is_removed(erase, text, stream):
+    @mod(max_backtrack=None)
+    class Overwrites:
+        def __init__(self):
+            self.is_done = False
+
+        def added(self, event, actions):
+            if event.step >= 10 and not self.is_done:
+                self.is_done = True
+                return actions.backtrack(4, b"Z")
+
+    says = "abcyy|<eos>"
+    assert play(Overwrites, later(3, erase), says=says, stream=stream).text == text

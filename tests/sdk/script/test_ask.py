@@ -1,8 +1,9 @@
 import pytest
 from concordance_sdk import mod
 from concordance_sdk.constraints import ChoicesStrat, JsonSchema, Regex
+from concordance_sdk.script import Rewound
 from concordance_sdk.testing import play
-from concordance_shared import ModRaisedError
+from concordance_shared import ConstraintError, ModRaisedError
 
 YES_NO = ChoicesStrat(["yes", "no"])
 
@@ -97,3 +98,49 @@ def test_wrong_arguments_are_errors_that_name_them(wrong, expected):
 
     with pytest.raises(ModRaisedError, match=expected):
         play(script, says="")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_question_that_another_mod_removed_hides_no_later_text(stream):
+    @mod
+    def guarded(run):
+        try:
+            with run.guard():
+                yield run.force("ab")
+                with run.guard():
+                    yield run.ask(" Q? ", YES_NO)
+        except Rewound:
+            yield run.force("again: ")
+        yield run.generate()
+
+    @mod(max_backtrack=None)
+    class Cuts:
+        def __init__(self):
+            self.is_done = False
+
+        def added(self, event, actions):
+            if event.step == 6 and not self.is_done:
+                self.is_done = True
+                return actions.backtrack(7)
+
+    played = play(Cuts, guarded, says="ycd efgh", max_tokens=13, stream=stream)
+    assert (played.text, played.finish_reason) == ("again: cd efg", "length")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_question_whose_answer_another_mod_spoils_is_removed_if_the_script_catches_that(stream):
+    @mod
+    def careful(run):
+        yield run.force("ab")
+        try:
+            yield run.ask(" Q? ", YES_NO)
+        except ConstraintError:
+            yield run.force("|")
+        yield run.generate()
+
+    @mod
+    class Spoils:
+        def forward_pass(self, event, actions):
+            return actions.force_tokens(b"Z") if event.step == 6 else None
+
+    assert play(Spoils, careful, says="cd", stream=stream).text == "ab|cd"

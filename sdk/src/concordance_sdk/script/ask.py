@@ -34,49 +34,60 @@ class Ask(Step):
         self._erase = erase
         self._temperature = temperature
         self._logprobs = SampledLogprobs() if logprobs else None
+        self._run: SelfPromptRun | None = None  # once the step has started
         self._end: list[int] = []  # the end-of-sequence token that the question replaces
 
     def start(self, scene: Scene) -> None:
         """Force the prompt, unless another mod is writing."""
         self._scene = scene
-        self._run = SelfPromptRun(
+        self._run = run = SelfPromptRun(
             scene.tokenizer.encode(self._prompt),
             compile_constraint(self._constraint, scene.tokenizer),
             erase=self._erase,
             temperature=self._temperature,
         )
-        self.writer = self._run
-        self._begin()
+        self.writer = run
+        self._begin(run)
 
     def forward_pass(self, event: ForwardPass, actions: Actions) -> Action | None:
         """Force the prompt, or mask the logits of the answer."""
-        if not self._run.has_begun:
-            self._begin()
+        run = self._run
+        assert run is not None  # it has started
+        if not run.has_begun:
+            self._begin(run)
             return None
         if self._logprobs:
             self._logprobs.forward_pass(event)
-        edit = self._run.before(event.step)
-        self._make(edit)
-        return None if edit or self.is_done else self._run.masked(actions)
+        edit = run.before(event.step)
+        self._make(run, edit)
+        return None if edit or self.is_done else run.masked(actions)
 
     def added(self, event: Added, actions: Actions) -> None:
         """Follow the answer; erase once it is complete."""
         del actions
         if self._logprobs:
             self._logprobs.added(event)
-        self._make(self._run.after(event.step, event.added_tokens))
+        run = self._run
+        assert run is not None  # it has started
+        self._make(run, run.after(event.step, event.added_tokens))
 
-    def _begin(self) -> None:
+    def close(self) -> None:
+        """Remove a question that was not answered, and show what follows."""
+        begin = self._run.close() if self._run else None
+        if begin is not None:
+            self._scene.draft.cut(begin)
+
+    def _begin(self, run: SelfPromptRun) -> None:
         draft = self._scene.draft
         if self._erase is EraseMode.ALL and draft.has_ended:
             self._end = draft.token_ids[-1:]
         draft.drop_end()
-        if not self._run.waits(len(draft)):
-            draft.append(self._run.begin(len(draft)).tokens)
+        if not run.waits(len(draft)):
+            draft.append(run.begin(len(draft)).tokens)
 
-    def _make(self, edit: Edit) -> None:
+    def _make(self, run: SelfPromptRun, edit: Edit) -> None:
         """Make the edit of the run. The last one erases, and restores the end of the completion."""
-        run, draft = self._run, self._scene.draft
+        draft = self._scene.draft
         if edit:
             draft.cut(len(draft) - edit.n)
             draft.append(edit.tokens)

@@ -108,6 +108,7 @@ class SelfPromptRun:
     def begin(self, step: int) -> Edit:
         """Begin at a step: force the prompt, and the tokens that every answer begins with."""
         self._span = self._span_at(step + len(self._prompt_ids))
+        self._hide(self._span)  # before any mod is notified of the prompt
         return Edit(0, (*self._prompt_ids, *self._span.forced()))
 
     def before(self, step: int) -> Edit:
@@ -142,9 +143,10 @@ class SelfPromptRun:
             return Edit()
         answer_ids = self._after_prompt(self._span, step, token_ids)
         if answer_ids is None:
-            self._span = None  # the prompt was replaced by other tokens: begin again
+            edit = self._without_prompt(self._span, step, token_ids)
+            self._span = None  # begin again
             self._release()
-            return Edit()
+            return edit
         self._hide(self._span)
         self._span.go_to(max(step, self._span.begin))
         self._span.follow(max(step, self._span.begin), answer_ids)
@@ -158,6 +160,18 @@ class SelfPromptRun:
         """The action that masks the logits of the answer's next token."""
         assert self._span is not None
         return actions.adjust_logits(mask=self._span.matcher.mask(), token_temp=self._temperature)
+
+    def close(self) -> int | None:
+        """Give up a run that is not complete, and show what follows.
+
+        Returns:
+            The step of the first token of what would have been erased; `None` if there is nothing.
+        """
+        span, self._span = self._span, None
+        self._release()
+        if span is None or self.is_complete or self._erase is EraseMode.NONE:
+            return None
+        return self._begin(span)
 
     def _span_at(self, step: int) -> ConstrainedSpan:
         return ConstrainedSpan(self._constraint.start(at_start=not step), step)
@@ -176,6 +190,16 @@ class SelfPromptRun:
         expected = self._prompt_ids[offset:]
         given = list(token_ids[: len(expected)])
         return token_ids[len(expected) :] if given == expected[: len(given)] else None
+
+    def _without_prompt(self, span: ConstrainedSpan, step: int, token_ids: Sequence[int]) -> Edit:
+        """The edit that removes the first part of a prompt of which the rest was replaced."""
+        if self._erase is EraseMode.NONE:
+            return Edit()
+        offset = step - self._begin(span)
+        written = [*self._prompt_ids[: max(0, offset)], *token_ids[max(0, -offset) :]]
+        pairs = zip(written, self._prompt_ids, strict=False)
+        num_left = next(i for i, (token, own) in enumerate(pairs) if token != own)
+        return Edit.between(written, written[num_left:])
 
     def _finish(self, span: ConstrainedSpan, now: int, token_ids: Sequence[int]) -> Edit:
         """Keep the answer, and return the edit that erases.
