@@ -1,7 +1,8 @@
 """Positions of a completion to which a script can rewind, and what happens to them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+from weakref import ref
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,8 +28,9 @@ class Rewound(Exception):  # noqa: N818  # an event for the script, not a fault
 class Mark:
     """A position in the completion. Made by `run.mark()`; `run.rewind(mark)` returns to it.
 
-    A stream holds back the text after a mark until the mark is released or the script ends. With
-    `with run.mark() as mark:`, it is released at the end of the block.
+    A stream holds back the text after a mark until the mark is released, no variable of the script
+    holds it, or the script ends. With `with run.mark() as mark:`, it is released at the end of the
+    block.
 
     Attributes:
         position: The number of completion tokens before it, without an end-of-sequence token. If
@@ -78,6 +80,41 @@ class Mark:
         trace: "TracebackType | None",
     ) -> None:
         self.release()
+
+
+class Marks:
+    """The marks to which a script may still rewind. Those that it no longer refers to are dropped.
+
+    Examples:
+        >>> marks, start = Marks(), Mark(3)
+        >>> marks.add(start)
+        >>> marks.first(), len([*marks])
+        (3, 1)
+        >>> del start
+        >>> marks.first(), len([*marks])
+        (None, 0)
+    """
+
+    def __init__(self) -> None:
+        """Start without a mark."""
+        self._refs: list[ref[Mark]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._refs)
+
+    def __iter__(self) -> Iterator[Mark]:
+        return iter([mark for each in self._refs if (mark := each())])
+
+    def add(self, mark: Mark) -> None:
+        """Add a mark."""
+        self._refs.append(ref(mark, self._refs.remove))
+
+    def first(self) -> int | None:
+        """The position of the first mark, without those that are released; `None` without one."""
+        held = [mark for mark in self if not mark.is_released]
+        if len(held) < len(self._refs):
+            self._refs[:] = [each for each in self._refs if each() in held]
+        return min((mark.position for mark in held), default=None)
 
 
 class Guard:

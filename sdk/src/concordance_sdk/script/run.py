@@ -257,7 +257,7 @@ class ScriptRun:
         """Mark the current position, for `rewind`. See `Mark` for what a stream holds back."""
         draft = self._scene.draft
         mark = Mark(draft.num_text_tokens, draft.end_ids)
-        self._scene.marks.append(mark)
+        self._scene.marks.add(mark)
         return mark
 
     def guard(self) -> Guard:

@@ -197,10 +197,8 @@ class Script:
         if first is None and not marks and self._hold is None:
             return
         if marks:
-            marks[:] = [mark for mark in marks if not mark.is_released]
-            first = min((mark.position for mark in marks), default=first)
-            if self._step and self._step.held_from is not None:
-                first = min(first or 0, self._step.held_from)
+            marked = marks.first()
+            first = min((each for each in (first, marked) if each is not None), default=None)
         if first is None or self._is_over:
             holds.release(self._hold)
             self._hold = None

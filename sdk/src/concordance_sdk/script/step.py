@@ -8,7 +8,7 @@ from concordance_shared import Action, Added, ForwardPass, Prefilled, Report
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.request_context import RequestContext, Writer
 from concordance_sdk.script.draft import Draft
-from concordance_sdk.script.mark import Guard, Mark
+from concordance_sdk.script.mark import Guard, Mark, Marks
 from concordance_sdk.script.text import Text
 from concordance_sdk.tokenizer import Tokenizer
 
@@ -35,7 +35,7 @@ class Scene:
         self.prefilled: Prefilled | None = None
         self.reports: list[Report] = []
         self.made: list[Step] = []
-        self.marks: list[Mark] = []
+        self.marks = Marks()
         self.guards: list[Guard] = []
 
 
