@@ -111,6 +111,20 @@ def test_a_stop_string_ends_the_text(llm):
     assert (done.text, done.finish_reason) == ("one", FinishReason.STOP)
 
 
+def test_stop_tokens_min_tokens_and_ignore_eos(llm):
+    plain = llm.generate("Hello", max_tokens=6, temperature=0, ignore_eos=True)
+    last = plain.token_ids[2]
+    stopped = llm.generate("Hello", max_tokens=6, temperature=0, stop_token_ids=[last])
+    longer = llm.generate("Hello", max_tokens=6, temperature=0, stop_token_ids=[last], min_tokens=6)
+
+    assert stopped.token_ids == plain.token_ids[: plain.token_ids.index(last) + 1]
+    assert last not in longer.token_ids
+    with pytest.raises(InvalidRequestError, match="lower it to at most 3"):
+        llm.generate("Hello", max_tokens=3, min_tokens=4)
+    with pytest.raises(InvalidRequestError, match=r"stop_token_ids\[0\]"):
+        llm.generate("Hello", stop_token_ids=[10**6])
+
+
 def test_an_empty_stop_string_is_ignored(llm):
     assert llm.generate("Hello", max_tokens=3, stop="").usage.completion_tokens == 3
 

@@ -43,6 +43,8 @@ class Executor:
         self.visited = {()}  # completions after earlier decisions
         self.reason, self.tools, self.fault, self.margins = None, (), None, []
         self.reports = []
+        ends = () if request.ignore_eos else world.eos_ids
+        self.ends = {*ends, *request.stop_ids}  # the tokens that end the completion
         self.asked = False  # a mod asked for the log-probabilities of the prompt
         holds = [mod.max_backtrack for mod in mods if mod.on & {"ForwardPass", "Sampled", "Added"}]
         shows_early = request.stream and not request.retractions and None not in holds
@@ -87,6 +89,8 @@ class Executor:
         prompt_logprobs = self.take_prompt_logprobs()
         own = np.asarray(self.logits(self.prompt + self.ids), np.float64)  # the model's
         row = penalized(own, self.ids, self.request.sampling)
+        if len(self.ids) < self.request.min_tokens:
+            row[list(self.ends)] = -np.inf
         temperature = self.request.sampling.temperature
         for mod in self.listeners("ForwardPass"):
             event = Event("ForwardPass", len(self.ids), logits=row, prompt_logprobs=prompt_logprobs)
@@ -153,14 +157,14 @@ class Executor:
 
     def ends_again(self, action):
         """Return True for an action that ends a completion where it has ended."""
-        if action[0] not in ("force", "backtrack") or self.ids[-1] not in self.world.eos_ids:
+        if action[0] not in ("force", "backtrack") or self.ids[-1] not in self.ends:
             return False
         n, ids = (0, action[1]) if action[0] == "force" else (action[1], action[2] or [])
         if n > len(self.ids):
             return False
         kept, tail = self.ids[: len(self.ids) - n], self.until_end(ids)
         again = [*kept, *tail]
-        return again == self.ids if n else len(tail) == 1 and tail[0] in self.world.eos_ids
+        return again == self.ids if n else len(tail) == 1 and tail[0] in self.ends
 
     def listeners(self, name):
         return [mod for mod in self.mods if name in mod.on]
@@ -263,23 +267,28 @@ class Executor:
         self.budget = min(self.budget, room)
 
     def finish_if_complete(self):
-        if not self.reason and self.ids and self.ids[-1] in self.world.eos_ids:
+        if not self.reason and self.ids and self.ids[-1] in self.ends:
             self.reason = "stop"
         elif not self.reason and len(self.ids) >= self.budget:
             self.reason = "length"
 
     def until_end(self, ids):
-        ends = (i + 1 for i, token_id in enumerate(ids) if token_id in self.world.eos_ids)
+        ends = (i + 1 for i, token_id in enumerate(ids) if token_id in self.ends)
         return list(ids[: next(ends, len(ids))])
 
     # Text
 
     def text_of(self, ids, *, final=False):
-        data = b"".join(self.world.piece(token_id) for token_id in ids)
+        shown = [token_id for token_id in ids if token_id not in self.request.stop_ids]
+        data = b"".join(self.world.piece(token_id) for token_id in shown)
         return codecs.utf_8_decode(data, "replace", final)[0]
 
     def stop_at(self, text):
-        found = [text.find(stop) for stop in self.request.stop if stop and stop in text]
+        known = len(self.text_of(self.ids[: self.request.min_tokens]))  # where none may end
+        starts = [(stop, max(0, known - len(stop) + 1)) for stop in self.request.stop if stop]
+        if len(self.ids) <= self.request.min_tokens:
+            return -1
+        found = [at for stop, start in starts if (at := text.find(stop, start)) >= 0]
         return min(found, default=-1)
 
     def outcome(self):

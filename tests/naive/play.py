@@ -56,7 +56,7 @@ class World:
         """Return the traits for the engine."""
         return ModelTraits(
             tokenizer=ByteTokenizer(),
-            new_decoder=lambda: BytesDecoder(self.piece),
+            new_decoder=lambda skipped=(): BytesDecoder(self.piece, skipped=skipped),
             vocab_size=self.vocab_size,
             eos_ids=self.eos_ids,
             context_length=self.context_length,
@@ -91,6 +91,9 @@ class Played:
             max_tokens=request.max_tokens,
             sampling=sampling_params(request),
             stop=tuple(request.stop),
+            stop_token_ids=tuple(request.stop_ids),
+            ignore_eos=request.ignore_eos,
+            min_tokens=request.min_tokens,
             mods=tuple(_mod_call(script) for script in self.mods),
             stream=request.stream,
             include_retractions=request.retractions,

@@ -52,6 +52,9 @@ class Request:
     mods: list[Mod] = field(default_factory=list)
     sampling: dict = field(default_factory=lambda: {"temperature": 0, "seed": 0})
     stop: list[str] = field(default_factory=list)
+    stop_ids: list[int] = field(default_factory=list)
+    ignore_eos: bool = False
+    min_tokens: int = 0
     stream: bool = False
     retractions: bool = False
     show_tokens: bool = False
@@ -277,6 +280,10 @@ def _request(dice, program, prompts, i, edges):
     if dice.random() < 0.3:
         request.stop = [dice.choice(["ab", "ba", "é", "日", "a\n", "bab", "aa", " ", "xyz"])]
         request.stop += dice.choice([[], ["abc"], ["\n", "b"]])
+    if dice.random() < 0.3:
+        request.stop_ids = _tokens(dice, dice.choice([0, 1, 8]))
+        request.ignore_eos = dice.random() < 0.5
+        request.min_tokens = dice.choice([0, 1, 3, 9])
     request.mods = [_random_mod(dice, request, edges) for _ in range(dice.choice([0, 1, 1, 2, 3]))]
     if program.candidates and dice.random() < 0.1:
         _cut_by_rank(dice, request, most)

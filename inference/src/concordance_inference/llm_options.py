@@ -30,6 +30,9 @@ class GenerateOptions(TypedDict, total=False):
     mods: Sequence[Mod]  # in the order in which they act
     max_tokens: int | None  # of the completion; 256 if left out, `None` for all that fit
     stop: str | Sequence[str]  # the completion ends before any of these strings
+    stop_token_ids: Sequence[int]  # tokens that end the completion and have no text
+    ignore_eos: bool  # end-of-sequence tokens do not end the completion
+    min_tokens: int  # of the completion, before a sampled token or a stop string may end it
     logprobs: bool | int | None  # return logprobs, and this many alternatives to each token
     return_errors: bool  # put a failed request's error in its place instead of raising it
     tools: Sequence[Tool | Mapping[str, Any]]  # for mods that use them
@@ -53,6 +56,9 @@ class CheckedOptions(SamplingParams, frozen=True, kw_only=True, forbid_unknown_f
 
     max_tokens: Annotated[int, Meta(ge=1)] | None = 256
     stop: str | tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    min_tokens: Annotated[int, Meta(ge=0)] = 0
     logprobs: bool | Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     return_errors: bool = False
     tools: tuple[Tool, ...] = ()

@@ -237,7 +237,7 @@ def test_fail_all_clears_the_prefix_cache():
 def test_fail_all_ends_requests_that_were_being_admitted():
     """A failure while one is admitted must not leave the others without an end."""
     decoders = iter([BytesDecoder(token_bytes)] * 2)  # of one row: the next one fails
-    traits = msgspec.structs.replace(TRAITS, new_decoder=lambda: next(decoders))
+    traits = msgspec.structs.replace(TRAITS, new_decoder=lambda **_: next(decoders))
     engine = make_engine(traits=traits)
     answers = [submit(engine, ask("Hello")) for _ in range(3)]
     with pytest.raises(StopIteration):

@@ -435,6 +435,34 @@ def test_stop_strings(serve, stop, strings):
     assert submitted(serve, stop=stop).stop == strings
 
 
+def test_stop_tokens_min_tokens_and_ignore_eos_reach_the_engine(serve):
+    request = submitted(serve, stop_token_ids=[7, 9], ignore_eos=True, min_tokens=3)
+    default = submitted(serve, stop_token_ids=None, ignore_eos=None, min_tokens=None)
+
+    assert (request.stop_token_ids, request.ignore_eos, request.min_tokens) == ((7, 9), True, 3)
+    assert (default.stop_token_ids, default.ignore_eos, default.min_tokens) == ((), False, 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "words"),
+    [
+        ({"stop_token_ids": [7, 257]}, "stop_token_ids[1]", "one of this model's 257 tokens"),
+        ({"stop_token_ids": [-1]}, "stop_token_ids[0]", ">= 0"),
+        ({"stop_token_ids": 7}, "stop_token_ids", "expected `array"),
+        ({"stop_token_ids": [1] * 257}, "stop_token_ids", "length <= 256"),
+        ({"min_tokens": 4, "max_tokens": 3}, "min_tokens", "lower it to at most 3"),
+        ({"min_tokens": -1}, "min_tokens", ">= 0"),
+        ({"ignore_eos": 1}, "ignore_eos", "expected `bool"),
+    ],
+)
+def test_a_wrong_end_of_the_completion_is_refused_by_its_field(client, fields, param, words):
+    response = post(client, **fields)
+    error = response.json()["error"]
+
+    assert (response.status_code, error["param"]) == (400, param)
+    assert words in error["message"]
+
+
 def test_mods_by_the_model_and_by_the_list(serve):
     request = submitted(
         serve,

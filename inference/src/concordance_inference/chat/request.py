@@ -39,6 +39,9 @@ class RequestOptions(TypedDict, total=False):
     max_tokens: int | None
     sampling: SamplingParams
     stop: tuple[str, ...]
+    stop_token_ids: tuple[int, ...]
+    ignore_eos: bool
+    min_tokens: int
     mods: tuple[ModCall, ...]
     stream: bool
     include_retractions: bool
@@ -74,6 +77,7 @@ def build_request(
     """
     schemas = schemas or Schemas()
     check_logit_bias(options.get("sampling", SamplingParams()).logit_bias, model.vocab_size)
+    _check_ends(options, model.vocab_size)
     _check_tools(schemas, has_mods=bool(options.get("mods")))
     for name in template_options or ():
         check_template_option(name, f"chat_template_kwargs.{name:.80}", chat.options)
@@ -119,6 +123,24 @@ def check_logit_bias(token_ids: Collection[int | str], vocab_size: int) -> None:
                 f"{vocab_size} tokens",
                 param="logit_bias",
             )
+
+
+def _check_ends(options: RequestOptions, vocab_size: int) -> None:
+    """Refuse stop tokens that the model does not have, and a minimum above the maximum."""
+    for i, token_id in enumerate(options.get("stop_token_ids", ())):
+        if not 0 <= token_id < vocab_size:
+            raise InvalidRequestError(
+                f"stop_token_ids[{i}]: {token_id} is not the id of one of this model's "
+                f"{vocab_size} tokens",
+                param=f"stop_token_ids[{i}]",
+            )
+    min_tokens, max_tokens = options.get("min_tokens", 0), options.get("max_tokens")
+    if max_tokens is not None and min_tokens > max_tokens:
+        raise InvalidRequestError(
+            f"min_tokens is {min_tokens}, more than max_tokens, which is {max_tokens}; "
+            f"lower it to at most {max_tokens}",
+            param="min_tokens",
+        )
 
 
 def check_template_option(name: str, param: str, known: Collection[str]) -> None:

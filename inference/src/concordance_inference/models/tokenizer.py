@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import Any, cast
 
 from concordance_sdk.composed import ComposingEncoder
@@ -95,18 +95,20 @@ class ModelTokenizer:
         """
         return self._token_bytes.at_start(token_id)
 
-    def detokenizer(self, *, keeps_special: bool = False) -> Detokenizer:
+    def detokenizer(
+        self, *, keeps_special: bool = False, skipped: Collection[int] = ()
+    ) -> Detokenizer:
         """Return a new incremental detokenizer.
 
         Args:
             keeps_special: Keep special tokens in the text, by name.
+            skipped: More tokens that are not part of the text.
         """
-        return self._token_bytes.detokenizer(
-            skipped=() if keeps_special else self.special_token_ids
-        )
+        special = frozenset() if keeps_special else self.special_token_ids
+        return self._token_bytes.detokenizer(skipped=special.union(skipped))
 
     @property
-    def new_decoder(self) -> Callable[[], Detokenizer]:
+    def new_decoder(self) -> Callable[..., Detokenizer]:
         """Factory of detokenizers for completions."""
         return self.detokenizer
 

@@ -38,6 +38,7 @@ MAX_MODS = 16
 Count = Annotated[int, Meta(ge=1, le=2**53)]
 StopString = Annotated[str, Meta(max_length=1024)]
 StopStrings = Annotated[list[StopString], Meta(max_length=16)]
+StopTokenIds = Annotated[list[Annotated[int, Meta(ge=0, le=2**53)]], Meta(max_length=256)]
 ModName = Annotated[str, Meta(max_length=128)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
 
@@ -152,6 +153,9 @@ class ChatCompletionRequest(OutputFields, kw_only=True):
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     seed: Seed | None = None
     stop: StopString | StopStrings | None = None
+    stop_token_ids: StopTokenIds | None = None
+    ignore_eos: bool | None = None
+    min_tokens: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     tools: Annotated[list[Tool], Meta(max_length=128)] | None = None

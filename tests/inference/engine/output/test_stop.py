@@ -20,7 +20,7 @@ def test_no_stop_string_is_found_without_a_match():
 
 
 def test_search_starts_at_begin():
-    assert StopStrings(["l"]).find("hello", 3) == 3
+    assert StopStrings(["l"]).find("hello", after=3) == 3
 
 
 def test_empty_stop_strings_are_ignored():

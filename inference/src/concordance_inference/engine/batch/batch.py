@@ -7,6 +7,7 @@ import mlx.core as mx
 from concordance_inference.engine.batch.sampled_tokens import SampledTokens
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.request.row import Row
+from concordance_inference.engine.sampling.early_ends import Ending, without_early_ends
 from concordance_inference.engine.sampling.missing import without_missing
 from concordance_inference.engine.sampling.penalties import Counted, Penalties
 from concordance_inference.engine.sampling.rng import XTC_SERIES, draw_key, uniform
@@ -42,6 +43,7 @@ class BatchState:
         self._num_candidates = num_candidates
         self.sampler = Sampler(params, traits.format_ids, num_candidates)
         self._penalties = Penalties(params, exempt=traits.control_ids)
+        self._has_min_tokens = any(row.request.min_tokens for row in rows)
 
     def changed(self, keep: Sequence[int], new: Sequence[Row]) -> "BatchState":
         """Return the batch of the rows `keep`, in this order, followed by new rows."""
@@ -50,17 +52,22 @@ class BatchState:
         return BatchState(self._traits, rows, sampled, num_candidates=self._num_candidates)
 
     def penalized(self, logits: mx.array, rows: Sequence[int]) -> mx.array:
-        """Apply the logit bias and penalties of each request to the model's logits.
+        """Apply the bias, the penalties and `min_tokens` of each request to the model's logits.
 
         Args:
             logits: (n, vocab) float32
             rows: Their n indices in the batch.
 
         Returns:
-            (n, vocab) float32, -inf for ids without a token.
+            (n, vocab) float32, -inf for ids without a token and for tokens that end too early.
         """
+        logits = self._penalized(self.without_missing_ids(logits), rows)
+        if not self._has_min_tokens:
+            return logits
+        return without_early_ends(logits, [_ending(self.rows[row]) for row in rows])
+
+    def _penalized(self, logits: mx.array, rows: Sequence[int]) -> mx.array:
         penalties = self._penalties
-        logits = self.without_missing_ids(logits)
         if penalties.change_nothing:
             return logits
         sampled = self.sampled and self.sampled.token_ids
@@ -113,3 +120,11 @@ class BatchState:
         scattered = mx.zeros((len(self.rows),), mx.int32)
         scattered[mx.array(list(rows))] = token_ids
         return scattered
+
+
+def _ending(row: Row) -> Ending | None:
+    """Return what may not end a row's completion at the next position."""
+    if not row.request.min_tokens:
+        return None
+    length = row.state.num_completion + row.speculation.is_pending
+    return Ending(length, row.request.min_tokens, row.state.eos_ids)

@@ -1,6 +1,6 @@
 """A detokenizer for vocabularies defined by a function, for tests and benchmarks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from concordance_sdk.detokenizer import Detokenizer, PieceDetokenizer, TokenPiece
 
@@ -11,15 +11,20 @@ class BytesDecoder(PieceDetokenizer):
     """Detokenizes a vocabulary whose tokens are byte strings."""
 
     def __init__(
-        self, token_bytes: Callable[[int], bytes], *, strips_leading_space: bool = False
+        self,
+        token_bytes: Callable[[int], bytes],
+        *,
+        skipped: Collection[int] = (),
+        strips_leading_space: bool = False,
     ) -> None:
         """Start without tokens.
 
         Args:
             token_bytes: Returns the bytes of a token; none for a special token.
+            skipped: Tokens that are not part of the text.
             strips_leading_space: Drop a space at the start of the text.
         """
-        super().__init__(_Given(token_bytes, (" ", int(strips_leading_space))))
+        super().__init__(_Given(token_bytes, (" ", int(strips_leading_space))), skipped=skipped)
 
 
 class _Given:

@@ -43,7 +43,7 @@ class OutputStream:
         self,
         request: GenerationRequest,
         state: RequestState,
-        new_decoder: Callable[[], Detokenizer],
+        new_decoder: Callable[..., Detokenizer],
         emit: Emit,
     ) -> None:
         """Follow a request with an empty completion.
@@ -51,16 +51,19 @@ class OutputStream:
         Args:
             request: The request.
             state: Its state.
-            new_decoder: Creates a detokenizer.
+            new_decoder: Creates a detokenizer, without the text of the tokens in `skipped`.
             emit: Called with the updates.
         """
         self._request = request
         self._state = state
         self._emit = emit
         self._text = TextStream(
-            new_decoder(), StopStrings(request.stop), retracts=request.include_retractions
+            new_decoder(skipped=request.stop_token_ids),
+            StopStrings(request.stop),
+            min_tokens=request.min_tokens,
+            retracts=request.include_retractions,
         )
-        self._tokens = TokenStream(new_decoder())
+        self._tokens = TokenStream(new_decoder(skipped=request.stop_token_ids))
         self._started_at = time.monotonic()
         self._has_started = False
         num_top = request.top_logprobs

@@ -14,19 +14,19 @@ class StopStrings:
     def __bool__(self) -> bool:
         return bool(self._strings)
 
-    def find(self, text: str, begin: int = 0) -> int | None:
+    def find(self, text: str, *, after: int = 0) -> int | None:
         """Return the start of the stop string that is completed first in `text`, if any.
 
         If several are completed by the same character, the longest one counts.
 
         Args:
             text: The text.
-            begin: Index of the first character to search.
+            after: Ignore stop strings that end within this many leading characters.
         """
         found = [
             (at + len(string), at)
             for string in self._strings
-            if (at := text.find(string, begin)) >= 0
+            if (at := text.find(string, max(0, after - len(string) + 1))) >= 0
         ]
         return min(found)[1] if found else None
 

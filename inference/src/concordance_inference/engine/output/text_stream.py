@@ -20,16 +20,25 @@ class TextStream:
     so the result does not depend on how many tokens arrive together.
     """
 
-    def __init__(self, decoder: Detokenizer, stop: StopStrings, *, retracts: bool = False) -> None:
+    def __init__(
+        self,
+        decoder: Detokenizer,
+        stop: StopStrings,
+        *,
+        min_tokens: int = 0,
+        retracts: bool = False,
+    ) -> None:
         """Start with an empty completion.
 
         Args:
             decoder: Detokenizes the completion.
             stop: The stop strings.
+            min_tokens: Leading tokens that complete no stop string.
             retracts: Return text before its tokens are released.
         """
         self._decoder = decoder
         self._stop = stop
+        self._min_tokens = min_tokens
         self._retracts = retracts
         self._ends: list[int] = []  # per token: length of the text up to and including it
         self._stopped_at: int | None = None  # start of the stop string, if one was found
@@ -68,8 +77,11 @@ class TextStream:
     def _search(self, begin: int, end: int) -> None:
         """Search the next token, whose text begins and ends at these characters."""
         self._num_searched += 1
+        if self._num_searched <= self._min_tokens:
+            return
         unsearched = max(0, begin - self._stop.longest + 1)
-        found = self._stop.find(self._text_from(unsearched)[: end - unsearched])
+        text = self._text_from(unsearched)[: end - unsearched]
+        found = self._stop.find(text, after=begin - unsearched)
         self._stopped_at = None if found is None else unsearched + found
 
     @property

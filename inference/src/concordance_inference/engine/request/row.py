@@ -21,6 +21,7 @@ from concordance_inference.engine.output.prompt_logprobs import MAX_POSITIONS as
 from concordance_inference.engine.output.prompt_logprobs import PromptLogprobs
 from concordance_inference.engine.plan import RowDemand
 from concordance_inference.engine.request.backoff import SpeculationBackoff
+from concordance_inference.engine.request.endings import ending_ids
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.engine.request.recent_logits import MAX_POSITIONS
 from concordance_inference.engine.request.speculation import Speculation
@@ -75,7 +76,7 @@ class Row:
             request.request_id,
             request.prompt_ids,
             max_tokens=max_tokens,
-            eos_ids=traits.eos_ids,
+            eos_ids=ending_ids(request, traits.eos_ids),
             hold=_hold(request, [mod.max_backtrack for mod in mods]),
             holds=mods[0].request.holds if mods else None,
             keeps_changes=request.show_tokens,
@@ -253,9 +254,11 @@ def _no_token(row: Row) -> ConcordanceError:
     if not row.is_adjusted:
         return NumericalError(f"the model's logits at step {step} are not numbers")
     names = ", ".join(repr(mod.name) for mod in row.dispatch.mods)
+    is_early = step < row.request.min_tokens
+    ban = f", and min_tokens={row.request.min_tokens} bans those that end it" if is_early else ""
     return InvalidActionError(
         f"the logits that mod {names} left at ForwardPass (step {step}) hold NaN or leave no "
-        "token to sample; leave at least one finite logit",
+        f"token to sample{ban}; leave at least one finite logit",
         event="ForwardPass",
         step=step,
         mod=row.dispatch.mods[-1].name,
