@@ -77,7 +77,16 @@ class FakeChat:
         self.rendered = []  # the options of each prompt
 
     def encode(self, text):
-        return list(text.encode())
+        return self.tokenize(text)
+
+    def tokenize(self, text, *, adds_special=True):
+        return [1, *text.encode()] if adds_special else list(text.encode())
+
+    def decode(self, token_ids):
+        return bytes(token_id % 256 for token_id in token_ids).decode(errors="replace")
+
+    def token_names(self, token_ids):
+        return [f"<{token_id}>" for token_id in token_ids]
 
     def token_bytes(self, token_id, *, at_start=False):
         return bytes([token_id % 256])

@@ -351,3 +351,12 @@ def test_a_long_text_is_tokenized_by_the_call_that_releases_the_gil():
 
     tokenizer._fast = OnlyBatches()
     assert tokenizer.encode("x y z " * 500) == whole
+
+
+def test_texts_are_tokenized_decoded_and_their_tokens_named():
+    format_, _ = chat()
+    ids = format_.tokenize("a b", adds_special=False)
+
+    assert format_.encode("a b") == format_.tokenize("a b") == ids  # it has no BOS
+    assert format_.decode(ids) == "a b"
+    assert format_.token_names(ids) == ["a", "Ġ", "b"]

@@ -32,6 +32,12 @@ def test_healthz_is_503_after_the_engine_has_stopped(serve):
     assert serve(FakeEngine(is_running=False)).get("/healthz").status_code == 503
 
 
+@pytest.mark.parametrize("path", ["/health", "/readyz"])
+def test_health_and_readyz_are_healthz_under_other_names(serve, path):
+    assert serve().get(path).json() == serve().get("/healthz").json()
+    assert serve(FakeEngine(is_running=False)).get(path).status_code == 503
+
+
 def test_healthz_is_503_and_names_the_mod_whose_handler_does_not_return(serve):
     engine = FakeEngine()
     engine.stuck_call = CallInProgress(

@@ -37,6 +37,23 @@ class ChatFormat(Protocol):
         """The token ids of a text that is continued as it is, without a chat template."""
         ...
 
+    def tokenize(self, text: str, *, adds_special: bool = True) -> list[int]:
+        """The token ids of a text of any length.
+
+        Args:
+            text: The text.
+            adds_special: Prepend the tokens that the tokenizer prepends to a text, usually BOS.
+        """
+        ...
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, with the names of special tokens."""
+        ...
+
+    def token_names(self, token_ids: Sequence[int]) -> list[str]:
+        """The names of tokens in the vocabulary, such as `Ġthe`."""
+        ...
+
     def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:
         """Return the bytes that a token adds to a text; the name of a special token.
 

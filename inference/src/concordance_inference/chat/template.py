@@ -100,7 +100,20 @@ class ChatTemplate:
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text that is continued as it is, without the template."""
-        return self._tokenizer.encode_prompt(text, adds_bos=True)
+        return self.tokenize(text)
+
+    def tokenize(self, text: str, *, adds_special: bool = True) -> list[int]:
+        """The token ids of a text of any length, with BOS if the tokenizer prepends it."""
+        return self._tokenizer.encode_prompt(text, adds_bos=adds_special)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, with the names of special tokens."""
+        return self._tokenizer.decode(token_ids)
+
+    def token_names(self, token_ids: Sequence[int]) -> list[str]:
+        """The names of tokens in the vocabulary, such as `Ġthe`; empty for an unused id."""
+        names: list[str | None] = self._tokenizer.hf.convert_ids_to_tokens(list(token_ids))
+        return [name or "" for name in names]
 
     def remember(self, prompt_ids: Sequence[int], completed: Completed) -> None:
         """Keep the sampled tokens of a completion, unless its text was cut at a stop string."""

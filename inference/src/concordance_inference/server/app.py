@@ -14,6 +14,7 @@ from concordance_inference.server.errors import handlers
 from concordance_inference.server.guard import LOOPBACK_NAMES, RequestGuard
 from concordance_inference.server.models_routes import get_model, list_models
 from concordance_inference.server.mods_routes import delete_mod, get_mod, list_mods, upload_mod
+from concordance_inference.server.tokenization_routes import detokenize, render, tokenize
 
 
 async def healthz(request: Request) -> Response:
@@ -50,7 +51,10 @@ ROUTES = (
     Route("/v1/mods", upload_mod, methods=["POST"]),
     Route("/v1/mods/{name}", get_mod, methods=["GET"]),
     Route("/v1/mods/{name}", delete_mod, methods=["DELETE"]),
-    Route("/healthz", healthz, methods=["GET"]),
+    Route("/v1/chat/completions/render", render, methods=["POST"]),
+    *(Route(f"{root}/tokenize", tokenize, methods=["POST"]) for root in ("/v1", "")),
+    *(Route(f"{root}/detokenize", detokenize, methods=["POST"]) for root in ("/v1", "")),
+    *(Route(path, healthz, methods=["GET"]) for path in ("/healthz", "/readyz", "/health")),
 )
 
 

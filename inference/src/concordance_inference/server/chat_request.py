@@ -4,7 +4,7 @@ The work grows with the size of the body, so it runs on a worker thread.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from concordance_shared import (
     InvalidRequestError,
@@ -54,11 +54,20 @@ def chat_request(raw: bytes, context: ServerContext) -> ChatRequest:
         ConcordanceError: A field is wrong, or names a model or mod that is not there.
     """
     body = _decoded(check_fields(raw))
-    messages = tuple(
-        _checked(decode_message(message, f"messages[{i}]"), f"messages[{i}]")
-        for i, message in enumerate(body.messages)
-    )
+    messages = decode_messages(body.messages)
     return ChatRequest(body=body, generation=_generation(body, messages, context))
+
+
+def decode_messages(messages: Sequence[Raw]) -> tuple[Message, ...]:
+    """Decode and check messages.
+
+    Raises:
+        InvalidRequestError: One is wrong; `param` names its field.
+    """
+    return tuple(
+        _checked(decode_message(message, f"messages[{i}]"), f"messages[{i}]")
+        for i, message in enumerate(messages)
+    )
 
 
 def _decoded(raw: bytes) -> ChatCompletionRequest:

@@ -21,13 +21,20 @@ from concordance_inference.server.schemas import (
     ChatMessage,
     StreamOptions,
 )
-from concordance_inference.server.unsupported import FIELDS, MESSAGE_FIELDS, refuse_unsupported
+from concordance_inference.server.unsupported import (
+    FIELDS,
+    MESSAGE_FIELDS,
+    Harmless,
+    refuse_unsupported,
+)
 
 _KIB = 1024
 
-#: Limits of fields, in bytes of JSON. `messages` are limited by the body and by the context.
+#: Limits of fields, in bytes of JSON. Messages, prompts and tokens are limited by the body.
 _MAX_BYTES: Mapping[str, int] = {
     "messages": 1 << 62,
+    "prompt": 1 << 62,
+    "tokens": 1 << 62,
     "tools": 256 * _KIB,
     "response_format": 256 * _KIB,
     **dict.fromkeys(OutputFields.__struct_fields__, 256 * _KIB),
@@ -36,6 +43,9 @@ _MAX_BYTES: Mapping[str, int] = {
     "stop": 128 * _KIB,
 }
 _MAX_OTHER_BYTES = 16 * _KIB
+
+#: Fields of any size, whose depth is checked by their types.
+_LARGE = frozenset({"messages", "prompt", "tokens"})
 
 #: Limit of nesting in a field. Templates, serializers and compilers recurse.
 MAX_DEPTH = 100
@@ -51,11 +61,30 @@ _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _DELTA = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 _ABSENT = msgspec.Raw(b"")
-_FIELDS = ChatCompletionRequest.__struct_fields__
-_Envelope = msgspec.defstruct(
-    "_Envelope",
-    [(name, msgspec.Raw, _ABSENT) for name in dict.fromkeys((*_FIELDS, *FIELDS))],
-)
+
+
+class Fields(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The fields of a request."""
+
+    used: tuple[str, ...]
+    unsupported: Mapping[str, Harmless]
+    envelope: type[msgspec.Struct]  # decodes none of them
+
+
+def fields_of(body_type: type[msgspec.Struct], unsupported: Mapping[str, Harmless]) -> Fields:
+    """Describe the fields of a request.
+
+    Args:
+        body_type: Its body.
+        unsupported: The other fields that change the output, with their harmless values.
+    """
+    used = body_type.__struct_fields__
+    names = dict.fromkeys((*used, *unsupported))
+    envelope = msgspec.defstruct("_Envelope", [(name, msgspec.Raw, _ABSENT) for name in names])
+    return Fields(used=used, unsupported=unsupported, envelope=envelope)
+
+
+CHAT_FIELDS = fields_of(ChatCompletionRequest, FIELDS)
 
 
 _MessageEnvelope = msgspec.defstruct(
@@ -77,8 +106,12 @@ _Messages = _array_of_more_than(MAX_MESSAGES)
 _Parts = _array_of_more_than(MAX_PARTS)
 
 
-def check_fields(raw: bytes) -> bytes:
+def check_fields(raw: bytes, fields: Fields = CHAT_FIELDS) -> bytes:
     """Refuse fields that are too large, not supported, or probably mistyped.
+
+    Args:
+        raw: The body.
+        fields: The fields of the request.
 
     Returns:
         The body with each known field once and no others: of a repeated field, only the last one
@@ -87,22 +120,22 @@ def check_fields(raw: bytes) -> bytes:
     Raises:
         InvalidRequestError: The body is not an object, or a field is wrong; `param` names it.
     """
-    given = _given(decode_body(raw, _Envelope))
-    refuse_unsupported(given, FIELDS)
+    given = _given(decode_body(raw, fields.envelope))
+    refuse_unsupported(given, fields.unsupported)
     if is_small(raw, given.values()):
-        refuse_near_misses(raw, _Envelope.__struct_fields__, _FIELDS)
+        refuse_near_misses(raw, fields.envelope.__struct_fields__, fields.used)
     for name, value in given.items():
-        if name in FIELDS:
+        if name in fields.unsupported:
             continue
         check_size(name, value, max_bytes=_MAX_BYTES.get(name, _MAX_OTHER_BYTES))
-        if name != "messages":
+        if name not in _LARGE:
             check_depth(name, value)
     if "messages" in given:
         _check_count(given["messages"], "messages", _Messages, MAX_MESSAGES)
     if "stream_options" in given:
         options = StreamOptions.__struct_fields__
         refuse_near_misses(given["stream_options"], options, options, at="stream_options.")
-    return _known(given, FIELDS)
+    return _known(given, fields.unsupported)
 
 
 def decode_message(raw: msgspec.Raw, at: str) -> ChatMessage:

@@ -1,0 +1,59 @@
+"""`POST /v1/tokenize`, `/v1/detokenize` and `/v1/chat/completions/render`."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from concordance_inference.server.body import read_raw
+from concordance_inference.server.chat_completions import MAX_BODY
+from concordance_inference.server.chat_request import chat_request
+from concordance_inference.server.context import ServerContext, context_of
+from concordance_inference.server.disconnect import unless_disconnected
+from concordance_inference.server.tokenization import detokenized, tokenized
+
+Work = Callable[[bytes, ServerContext], dict[str, Any]]
+
+
+async def tokenize(request: Request) -> Response:
+    """Return the tokens of a text or of a conversation."""
+    return await _respond(request, tokenized)
+
+
+async def detokenize(request: Request) -> Response:
+    """Return the text of tokens."""
+    return await _respond(request, detokenized)
+
+
+async def render(request: Request) -> Response:
+    """Return the prompt of a chat request, as token ids and as text, and generate nothing."""
+    return await _respond(request, _rendered)
+
+
+def _rendered(raw: bytes, context: ServerContext) -> dict[str, Any]:
+    chat = chat_request(raw, context)
+    token_ids = chat.generation.prompt_ids
+    return {
+        "object": "chat.completion.prompt",
+        "model": chat.body.model,
+        "count": len(token_ids),
+        "max_model_len": context.engine.model.context_length,
+        "token_ids": token_ids,
+        "text": context.chat.decode(token_ids),
+    }
+
+
+async def _respond(request: Request, work: Work) -> Response:
+    """Run the work of a request on a worker thread, encoding included."""
+    context = context_of(request)
+    raw = await read_raw(request, max_bytes=MAX_BODY)
+    encoded = partial(_encoded, work, raw, context)
+    data = await unless_disconnected(request, context.workers.read(encoded, num_bytes=len(raw)))
+    return Response(data, media_type="application/json")
+
+
+def _encoded(work: Work, raw: bytes, context: ServerContext) -> bytes:
+    return msgspec.json.encode(work(raw, context))
