@@ -106,15 +106,15 @@ def test_a_mod_that_allows_the_end_only_is_refused_before_min_tokens():
     assert "min_tokens=8 bans those that end it" in answers.error.message
 
 
-def test_a_stream_holds_no_text_of_a_stop_token_that_a_mod_takes_back():
+def test_a_stream_shows_no_text_of_a_stop_token_over_which_a_mod_backtracks():
     stopped = plain()[3]
 
     @mod(max_backtrack=1)
-    def takes_back(event, actions):
+    def replaces(event, actions):
         if isinstance(event, Added) and event.added_tokens[-1] == stopped:
             return actions.backtrack(1, [65])
 
-    answers = run(make_engine(), ask("Hello", takes_back, stop_token_ids=(stopped,), stream=True))
+    answers = run(make_engine(), ask("Hello", replaces, stop_token_ids=(stopped,), stream=True))
 
     assert stopped not in answers.ids
     assert answers.shown == answers.end.text
