@@ -1,6 +1,7 @@
 import pytest
 from concordance_sdk import ForwardPass, mod
 from concordance_sdk.constraints import ChoicesStrat, JsonSchema, Regex
+from concordance_sdk.request_context import current_request
 from concordance_sdk.script import EndedBy
 from concordance_sdk.testing import play
 from concordance_shared import ModRaisedError
@@ -47,6 +48,53 @@ def test_step_ends_at_its_condition(options, text, whole, ended_by, stream):
     assert (result, result.ended_by) == (text, ended_by)
     assert bytes(result.token_ids).decode() == text
     assert played.text.startswith(whole[: len(text) + 1])
+
+
+@pytest.mark.parametrize(
+    ("options", "held"),
+    [
+        ({}, None),
+        ({"tokens": 5}, None),
+        ({"until": "#"}, 0),
+        ({"until": ["###", "x"]}, 2),
+        ({"until": lambda text: "#" in text}, None),
+    ],
+)
+def test_stream_holds_back_only_what_may_begin_a_text_of_until(options, held):
+    seen = []
+
+    @mod(on=[ForwardPass])
+    def watch(event, actions):
+        first = current_request().holds.first()
+        seen.append(None if first is None else event.step - first)
+
+    @mod
+    def script(run):
+        yield run.generate(**options)
+
+    play(watch, script, says="abcdéf.")
+    assert seen[4] == held
+
+
+@pytest.mark.parametrize("until", ["é", "é!", "d", "dé", "éé"])
+def test_stream_shows_nothing_of_a_text_of_until_with_characters_of_several_tokens(until):
+    result, played = run_of("abcdéé!", until=until, stream=True)
+    assert (result, played.text[: len(result) + 1]) == ("abcdéé!".partition(until)[0], f"{result}|")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_until_removes_no_part_of_a_character_that_an_earlier_step_wrote(stream):
+    results = []
+
+    @mod
+    def script(run):
+        results.append((yield run.generate(tokens=2)))
+        results.append((yield run.generate(until="é")))
+        results.append((yield run.force("|")))
+        yield run.stop()
+
+    played = play(script, says="aéxyz", stream=stream)
+    assert sum((result.token_ids for result in results), ()) == played.token_ids[:-1]
 
 
 def test_text_of_earlier_steps_does_not_meet_the_condition():

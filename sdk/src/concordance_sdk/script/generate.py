@@ -20,7 +20,7 @@ from concordance_sdk.script.logprobs import SampledLogprobs
 from concordance_sdk.script.step import Scene, Step
 from concordance_sdk.script.text import EndedBy, Text
 from concordance_sdk.text.phrase_ban import PhraseBan
-from concordance_sdk.text.phrases import PhraseWatch, max_backtrack_for
+from concordance_sdk.text.phrases import PhraseWatch
 from concordance_sdk.text.sentences import SentenceCount
 from concordance_sdk.text.word_bias import WordBias
 
@@ -71,8 +71,7 @@ class Generate(Step):
         self._begin = len(draft)
         if options.ban or options.until or options.sentences or options.predicate:
             self._search(draft)
-        if self._num_held:
-            self.held_from = self._begin
+        self.held_from = self._first_held()
 
     def _search(self, draft: Draft) -> None:
         """Search the text from the end of the draft on."""
@@ -83,7 +82,6 @@ class Generate(Step):
             self._num_held = self._ban.max_backtrack
         if options.until:
             self._watch = PhraseWatch(text, options.until, begin=begin)
-            self._num_held = max(self._num_held, max_backtrack_for(options.until))
         if options.sentences:
             self._sentences = SentenceCount(text, begin=begin)
             self._num_held = max(self._num_held, _NEXT_SENTENCE)
@@ -129,20 +127,31 @@ class Generate(Step):
             self._follow_constraint(self._constrained, event, actions)
         if not self.is_done and not draft.edit:
             self._check(event, actions)
-        if self.held_from is not None:
-            self.held_from = max(self._begin, len(draft) - self._num_held)
+        self.held_from = self._first_held()
 
     def rewound(self, position: int) -> None:
         """Begin where the text of this step now begins."""
         if position < self._begin:
             self._begin = position
             self._first_char = len(self._scene.draft.text)
+        self.held_from = self._first_held()
 
     def close(self) -> None:
         """Stop searching the text."""
         for search in (self._ban, self._watch, self._sentences):
             if search:
                 search.close()
+
+    def _first_held(self) -> int | None:
+        """The step of the first token that this step may still remove."""
+        if not self._num_held and not self._watch:
+            return None
+        draft = self._scene.draft
+        first = len(draft) - self._num_held
+        if self._watch:  # the last characters may begin a text of `until`
+            begin = len(draft.text) - max(map(len, self._options.until)) + 1
+            first = min(first, draft.text.cut(max(0, begin)).kept)
+        return max(self._begin, first)
 
     def _follow_constraint(self, part: Constrained, event: Added, actions: Actions) -> None:
         action = part.added(event, actions, self._scene.tokenizer)
@@ -203,7 +212,7 @@ class Generate(Step):
         draft = self._scene.draft
         cut = draft.text.cut(char)
         tokens = draft.text.encode(cut.before, kept=cut.kept) if cut.before else []
-        draft.cut(cut.kept)
+        draft.cut(max(cut.kept, self._begin))  # an earlier step may end inside a character
         draft.append(tokens)
         self._finish(ended_by)
 
