@@ -83,6 +83,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     stream: bool = False  # send text as it is generated, not only at the end
     include_retractions: bool = False  # hold no text back; report retracted characters
     show_tokens: bool = False  # also send every change of the completion, token by token
+    return_token_ids: bool = False  # report the ids of all tokens, and which mods forced them
     top_logprobs: int | None = None  # report logprobs, and this many alternatives a token
     cache_salt: str = ""  # cached prefixes are shared by requests with equal salts only
 
@@ -91,6 +92,7 @@ class Started(Struct, frozen=True, kw_only=True):
     """The prompt is prefilled and the first token decided: a response can begin."""
 
     prompt_tokens: int
+    prompt_ids: tuple[int, ...] = ()  # as mods left it, if requested
 
 
 class TokenLogprobs(Struct, frozen=True, kw_only=True):
@@ -110,6 +112,8 @@ class TextDelta(Struct, frozen=True, kw_only=True):
     text: str
     retracted: int = 0
     logprobs: tuple[TokenLogprobs, ...] = ()  # of the added tokens, if requested
+    token_ids: tuple[int, ...] = ()  # the added tokens, if requested
+    forced_by: tuple[str | None, ...] = ()  # the mod that forced each of them; `None`: sampled
 
 
 class Token(Struct, frozen=True, kw_only=True):
@@ -147,7 +151,10 @@ class Completed(Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason
     tool_calls: tuple[ToolCall, ...] = ()
     reports: tuple[ModReport, ...] = ()  # all of them, also those that a stream has sent
-    logprobs: tuple[TokenLogprobs, ...] = ()  # one for each token, if requested
+    logprobs: tuple[TokenLogprobs, ...] = ()  # of each token of the text, if requested; of each
+    # token with `return_token_ids`
+    forced_by: tuple[str | None, ...] = ()  # per token: the mod that forced it; `None`: sampled
+    prompt_ids: tuple[int, ...] = ()  # as mods left it, if requested
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0  # of the prompt, found in the prefix cache

@@ -259,3 +259,16 @@ def test_forced_tokens_after_a_hidden_span_stay_forced_in_the_reported_changes()
         ((6,), True),
         ((7,), False),
     ]
+    assert state.forced_by == ["m", None]
+
+
+def test_each_token_names_the_mod_that_forced_it():
+    s = state()
+    s.append([1], forced=False)
+    s.append([2, 3], forced=True, mod="a")
+    assert s.forced_by == [None, "a", "a"]
+    s.backtrack(1, mod="b")
+    s.append([4], forced=True, mod="b")
+    assert s.forced_by == [None, "a", "b"]
+    s.replace_completion([5, 6], mod="c")
+    assert s.forced_by == ["c", "c"]

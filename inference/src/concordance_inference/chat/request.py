@@ -46,6 +46,7 @@ class RequestOptions(TypedDict, total=False):
     stream: bool
     include_retractions: bool
     show_tokens: bool
+    return_token_ids: bool
     top_logprobs: int | None
     cache_salt: str
 

@@ -105,6 +105,7 @@ def _generation(
         stream=bool(body.stream),
         include_retractions=bool(body.stream_options and body.stream_options.include_retractions),
         show_tokens=_shows_tokens(body),
+        return_token_ids=_returns_token_ids(body),
         top_logprobs=_top_logprobs(body),
         cache_salt=body.cache_salt or "",
     )
@@ -188,6 +189,17 @@ def _logit_bias(given: Mapping[str, float], vocab_size: int) -> dict[int, float]
 
 def _shows_tokens(body: ChatCompletionRequest) -> bool:
     return bool(body.stream and body.stream_options and body.stream_options.include_tokens)
+
+
+def _returns_token_ids(body: ChatCompletionRequest) -> bool:
+    options = body.stream_options
+    if body.return_token_ids and options and options.include_retractions:
+        raise InvalidRequestError(
+            "return_token_ids is not available in a stream with "
+            "stream_options.include_retractions; leave one of them out",
+            param="return_token_ids",
+        )
+    return bool(body.return_token_ids)
 
 
 def _top_logprobs(body: ChatCompletionRequest) -> int | None:

@@ -38,6 +38,7 @@ class ChatResponse:
         """
         self._has_mods = bool(request.mods)
         self._has_logprobs = request.top_logprobs is not None
+        self._has_token_ids = request.return_token_ids
         self._token_bytes = token_bytes
         self._num_logprobs = 0  # tokens whose logprobs were encoded
         self._head: dict[str, Any] = {
@@ -60,11 +61,13 @@ class ChatResponse:
             "message": message,
             "logprobs": self._logprobs(completed.logprobs),
             "finish_reason": completed.finish_reason,
+            **self._tokens(completed.token_ids, completed.forced_by),
         }
         return {
             **self._head,
             "object": "chat.completion",
             "choices": [choice],
+            **self.prompt(completed.prompt_ids),
             "usage": usage(completed),
             **self._about_mods(completed, completed.reports),
         }
@@ -73,15 +76,25 @@ class ChatResponse:
         self,
         delta: dict[str, Any] | None,
         finish_reason: FinishReason | None = None,
-        logprobs: Sequence[TokenLogprobs] = (),
+        update: TextDelta | Completed | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
-        """Make a chunk of a stream; one without a delta has no choices."""
+        """Make a chunk of a stream; one without a delta has no choices.
+
+        Args:
+            delta: The change of the message.
+            finish_reason: Why the completion ended, in the chunk that says so.
+            update: Has the logprobs and the tokens of the chunk, if it has any.
+            fields: Other fields of the chunk.
+        """
+        logprobs = update.logprobs if update else ()
+        tokens = self._tokens(update.token_ids, update.forced_by) if update else {}
         choice = {
             "index": 0,
             "delta": delta,
             "logprobs": self._logprobs(logprobs) if logprobs else None,
             "finish_reason": finish_reason,
+            **tokens,
         }
         return {
             **self._head,
@@ -89,6 +102,16 @@ class ChatResponse:
             "choices": [] if delta is None else [choice],
             **fields,
         }
+
+    def prompt(self, prompt_ids: Sequence[int]) -> dict[str, Any]:
+        """The ids of the prompt, if requested."""
+        return {"prompt_token_ids": prompt_ids} if self._has_token_ids else {}
+
+    def _tokens(self, token_ids: Sequence[int], forced_by: Sequence[str | None]) -> dict[str, Any]:
+        """The ids of tokens and the mods that forced them, if requested."""
+        if not self._has_token_ids:
+            return {}
+        return {"token_ids": token_ids, "forced_by": forced_by}
 
     def _logprobs(self, entries: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
         """Logprobs in OpenAI's shape."""
@@ -125,6 +148,17 @@ class ChatResponse:
         }
         return {"concordance": counts | ({"reports": reports} if reports else {})}
 
+    def unsent(self, completed: Completed, num_sent: int, num_logprobs: int) -> Completed | None:
+        """What the last chunk with a choice has: tokens without text, such as the last one."""
+        if not self._has_token_ids:
+            return None
+        return msgspec.structs.replace(
+            completed,
+            token_ids=completed.token_ids[num_sent:],
+            forced_by=completed.forced_by[num_sent:],
+            logprobs=completed.logprobs[num_logprobs:],
+        )
+
     def last_chunk(self, completed: Completed) -> dict[str, Any]:
         """The chunk with the usage, if the client requested it."""
         return self.chunk(None, usage=usage(completed), **self._about_mods(completed))
@@ -144,6 +178,9 @@ class ChatChunks:
         self._include_usage = include_usage
         self._extra: dict[str, Any] = {"usage": None} if include_usage else {}
         self._has_role = False
+        self._prompt_ids: Sequence[int] = ()
+        self._num_sent = 0  # tokens of the completion that chunks had
+        self._num_logprobs = 0
 
     def of(self, update: Update) -> Iterator[dict[str, Any]]:
         """Turn an update of the engine into chunks."""
@@ -160,25 +197,32 @@ class ChatChunks:
                 yield self._tokens(update)
             case Completed():
                 yield from self._end(update)
-            case Started() | Failed():
+            case Started():
+                self._prompt_ids = update.prompt_ids
+            case Failed():
                 pass
 
     def _end(self, completed: Completed) -> Iterator[dict[str, Any]]:
+        self._prompt_ids = self._prompt_ids or completed.prompt_ids
         yield from self._role(None if completed.tool_calls else "")
         for i, call in enumerate(completed.tool_calls):
             yield from self._tool_call(i, call)
-        yield self._response.chunk({}, completed.finish_reason, **self._extra)
+        rest = self._response.unsent(completed, self._num_sent, self._num_logprobs)
+        yield self._response.chunk({}, completed.finish_reason, rest, **self._extra)
         if self._include_usage:
             yield self._response.last_chunk(completed)
 
     def _role(self, content: str | None) -> Iterator[dict[str, Any]]:
         if not self._has_role:
             self._has_role = True
-            yield self._response.chunk({"role": "assistant", "content": content}, **self._extra)
+            prompt = self._response.prompt(self._prompt_ids)
+            delta = {"role": "assistant", "content": content}
+            yield self._response.chunk(delta, **prompt, **self._extra)
 
     def _text(self, delta: TextDelta) -> dict[str, Any]:
-        content = {"content": delta.text}
-        chunk = self._response.chunk(content, logprobs=delta.logprobs, **self._extra)
+        self._num_sent += len(delta.token_ids)
+        self._num_logprobs += len(delta.logprobs)
+        chunk = self._response.chunk({"content": delta.text}, update=delta, **self._extra)
         if delta.retracted:
             chunk["concordance"] = {"retracted": delta.retracted}
         return chunk

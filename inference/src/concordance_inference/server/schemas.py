@@ -151,6 +151,7 @@ class ChatCompletionRequest(OutputFields, kw_only=True):
     logit_bias: Annotated[dict[str, Bias], Meta(max_length=1024)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    return_token_ids: bool | None = None
     seed: Seed | None = None
     stop: StopString | StopStrings | None = None
     stop_token_ids: StopTokenIds | None = None

@@ -82,7 +82,6 @@ _VLLM: dict[str, Harmless] = {
     "structural_tag": (),
     "logits_processors": ([],),
     "return_tokens_as_token_ids": (False,),
-    "return_token_ids": (False,),
     "include_reasoning": (True,),
     "thinking_token_budget": (),
     "vllm_xargs": ({},),

@@ -115,6 +115,7 @@ class RequestState:
         self.num_backtracked = 0
         self.num_edits = 0  # changes of the completion other than appending a sampled token
         self.forced = bytearray()  # per token of the completion: 1 if a mod forced it
+        self.forced_by: list[str | None] = []  # per token: the mod that forced it, if any
         self.finish_reason: FinishReason | None = None
         self.tool_calls: tuple[ToolCall, ...] = ()
         self.error: ConcordanceError | None = None
@@ -245,12 +246,13 @@ class RequestState:
         if not self.holds:
             return
         for begin, end in self.holds.hidden_spans(self.num_completion):
-            tail = list(zip(self.forced[end:], self.completion_ids[end:], strict=True))
+            sources = zip(self.forced[end:], self.forced_by[end:], strict=True)
+            tail = list(zip(sources, self.completion_ids[end:], strict=True))
             self.num_backtracked += end - begin
             self._cut(begin, mod=None)
-            for forced, tokens in groupby(tail, key=itemgetter(0)):
+            for (forced, mod), tokens in groupby(tail, key=itemgetter(0)):
                 kept = tuple(token_id for _, token_id in tokens)
-                self._extend(kept, forced=bool(forced), mod=None)
+                self._extend(kept, forced=bool(forced), mod=mod)
         self.holds.clear()
 
     def fail(self, error: ConcordanceError) -> None:
@@ -262,6 +264,7 @@ class RequestState:
         self.edits.record(self.num_completion, token_ids, forced=forced, mod=mod)
         self.token_ids.extend(token_ids)
         self.forced.extend((b"\1" if forced else b"\0") * len(token_ids))
+        self.forced_by.extend([mod if forced else None] * len(token_ids))
         self.num_forced += len(token_ids) if forced else 0
         self.num_edits += forced
 
@@ -272,6 +275,7 @@ class RequestState:
         self.num_forced -= self.forced[num_completion:].count(1)
         del self.token_ids[length:]
         del self.forced[num_completion:]
+        del self.forced_by[num_completion:]
         self.num_cached = min(self.num_cached, length)
 
 

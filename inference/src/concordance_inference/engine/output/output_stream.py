@@ -66,6 +66,7 @@ class OutputStream:
         self._tokens = TokenStream(new_decoder(skipped=request.stop_token_ids))
         self._started_at = time.monotonic()
         self._has_started = False
+        self._num_sent = 0  # tokens of the completion that deltas had
         num_top = request.top_logprobs
         self.logprobs = None if num_top is None else CompletionLogprobs(state, num_top)
         self.cached_tokens = 0  # prompt tokens that were reused from the prefix cache
@@ -125,7 +126,7 @@ class OutputStream:
         state = self._state
         if not self._has_started and (state.num_sampled or state.num_completion):
             self._has_started = True
-            self._emit(Started(prompt_tokens=state.prompt_len))
+            self._emit(Started(prompt_tokens=state.prompt_len, prompt_ids=self._prompt_ids))
         if self._request.stream:
             num_final = state.num_released
             if self.logprobs:  # text is sent together with its logprobs
@@ -163,8 +164,26 @@ class OutputStream:
         if delta and self.logprobs:
             entries = self.logprobs.take_unsent(self._text.num_shown_tokens)
             delta = msgspec.structs.replace(delta, logprobs=entries)
+        if delta and self._request.return_token_ids:
+            delta = self._with_tokens(delta)
         if delta:
             self._emit(delta)
+
+    def _with_tokens(self, delta: TextDelta) -> TextDelta:
+        """Add the tokens whose text is sent with a delta."""
+        state, begin = self._state, self._num_sent
+        self._num_sent = end = max(begin, self._text.num_shown_tokens)
+        return msgspec.structs.replace(
+            delta,
+            token_ids=tuple(state.token_ids[state.prompt_len + begin : state.prompt_len + end]),
+            forced_by=tuple(state.forced_by[begin:end]),
+        )
+
+    @property
+    def _prompt_ids(self) -> tuple[int, ...]:
+        """The prompt as mods left it, if requested."""
+        state = self._state
+        return tuple(state.token_ids[: state.prompt_len]) if self._request.return_token_ids else ()
 
     def _log(self) -> None:
         state = self._state
@@ -185,13 +204,17 @@ class OutputStream:
     def _completed(self) -> Completed:
         state, text = self._state, self._text.text()
         logprobs = self.logprobs.all() if self.logprobs else ()
+        if not self._request.return_token_ids:
+            logprobs = logprobs[: self._text.tokens_in(len(text))]
         return Completed(
             text=text,
             token_ids=tuple(state.completion_ids),
             finish_reason=state.finish_reason or FinishReason.CANCELLED,
             tool_calls=state.tool_calls,
             reports=tuple(state.reports.entries),
-            logprobs=logprobs[: self._text.tokens_in(len(text))],
+            logprobs=logprobs,
+            forced_by=tuple(state.forced_by),
+            prompt_ids=self._prompt_ids,
             prompt_tokens=state.prompt_len,
             completion_tokens=state.num_completion,
             cached_tokens=self.cached_tokens,
