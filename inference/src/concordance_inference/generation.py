@@ -85,6 +85,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     show_tokens: bool = False  # also send every change of the completion, token by token
     return_token_ids: bool = False  # report the ids of all tokens, and which mods forced them
     top_logprobs: int | None = None  # report logprobs, and this many alternatives a token
+    prompt_logprobs: int | None = None  # report those of the prompt, and alternatives a token
     cache_salt: str = ""  # cached prefixes are shared by requests with equal salts only
 
 
@@ -93,10 +94,11 @@ class Started(Struct, frozen=True, kw_only=True):
 
     prompt_tokens: int
     prompt_ids: tuple[int, ...] = ()  # as mods left it, if requested
+    prompt_logprobs: "tuple[TokenLogprobs | None, ...]" = ()  # as in `Completed`
 
 
 class TokenLogprobs(Struct, frozen=True, kw_only=True):
-    """The model's own log-probability of a token, sampled or forced, and of alternatives.
+    """The model's own log-probability of a token of prompt or completion, and of alternatives.
 
     Natural logarithms, before bias, penalties, mods and temperature.
     """
@@ -155,6 +157,8 @@ class Completed(Struct, frozen=True, kw_only=True):
     # token with `return_token_ids`
     forced_by: tuple[str | None, ...] = ()  # per token: the mod that forced it; `None`: sampled
     prompt_ids: tuple[int, ...] = ()  # as mods left it, if requested
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()  # of `prompt_ids`, if requested; `None`
+    # for the first token, which follows nothing
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0  # of the prompt, found in the prefix cache

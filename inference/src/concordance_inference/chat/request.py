@@ -47,6 +47,7 @@ class RequestOptions(TypedDict, total=False):
     include_retractions: bool
     show_tokens: bool
     return_token_ids: bool
+    prompt_logprobs: int | None
     top_logprobs: int | None
     cache_salt: str
 

@@ -1,9 +1,10 @@
-"""Log-probabilities of a prompt's tokens, for mods that ask for them."""
+"""Log-probabilities of a prompt's tokens, for mods that ask for them and for clients."""
 
 import numpy as np
 import pytest
 from concordance_inference.engine.output import prompt_logprobs
 from concordance_inference.engine.output.prompt_logprobs import PromptLogprobs
+from concordance_inference.generation import Started, TokenLogprobs
 from concordance_sdk import Finished, ForwardPass, Prefilled, Sampled, mod
 from concordance_sdk.host.request_state import RequestState
 from families import FAMILIES, model_named
@@ -161,10 +162,81 @@ def test_a_finished_request_needs_no_prompt_logprobs():
 
     state.replace_prompt([1, 2, 3], wants_logprobs=True)
     assert logprobs.logits_needed_from() == 1
-    logprobs.add(1, -0.5)
-    logprobs.add(1, -9.0)
+    logprobs.add(1, TokenLogprobs(token_id=2, logprob=-0.5, top=()))
+    logprobs.add(1, TokenLogprobs(token_id=2, logprob=-9.0, top=()))
     assert logprobs.logits_needed_from() == 2
 
     state.finish("stop")
     assert logprobs.logits_needed_from() is None
     assert logprobs.take() is None
+
+
+# For clients
+
+
+def check_entries(entries, model, prompt, num_top=0):
+    assert entries[0] is None
+    assert [entry.token_id for entry in entries[1:]] == list(prompt[1:])
+    assert [e.logprob for e in entries[1:]] == pytest.approx(expected(model, prompt), abs=2e-2)
+    assert {len(entry.top) for entry in entries[1:]} == {num_top}
+    assert all(entry.logprob <= entry.top[0][1] + 1e-6 for entry in entries[1:] if entry.top)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("chunk", "max_tokens"), [(1, 0), (7, 0), (1000, 0), (7, 1), (1000, 3)])
+def test_a_client_receives_those_of_the_prompt_also_without_a_completion(family, chunk, max_tokens):
+    engine = make_engine(model_named(family), chunk=chunk)
+    run(engine, ask(PROMPT, max_tokens=1))
+    answer = run(engine, ask(PROMPT, max_tokens=max_tokens, prompt_logprobs=2))
+
+    check_entries(answer.end.prompt_logprobs, model_named(family), PROMPT, 2)
+    assert answer.ids == run(engine, ask(PROMPT, max_tokens=max_tokens)).ids
+    assert answer.end.cached_tokens == 0
+
+
+def test_prompts_of_a_batch_each_have_their_own():
+    model, prompts = model_named("llama"), [PROMPT[: 20 + 11 * i] for i in range(5)]
+    requests = [
+        ask(prompt, max_tokens=i % 3, prompt_logprobs=i, top_logprobs=2 if i % 2 else None)
+        for i, prompt in enumerate(prompts)
+    ]
+    answers = run(make_engine(chunk=9, max_rows=3), *requests, ask("Other", max_tokens=20))
+
+    for i, prompt in enumerate(prompts):
+        check_entries(answers[i].end.prompt_logprobs, model, prompt, i)
+        assert len(answers[i].ids) <= i % 3
+    assert answers[-1].end.prompt_logprobs == ()
+
+
+def test_a_stream_starts_with_those_of_the_prompt():
+    answer = run(make_engine(), ask(PROMPT, max_tokens=4, prompt_logprobs=0, stream=True))
+    (started,) = [update for update in answer.updates if isinstance(update, Started)]
+
+    check_entries(started.prompt_logprobs, model_named("llama"), PROMPT)
+    assert started.prompt_logprobs == answer.end.prompt_logprobs
+
+
+def test_mods_and_the_client_receive_them_of_the_prompt_that_mods_left():
+    seen, other = [], b"Another prompt"
+
+    @mod(on=[Prefilled])
+    def replaces(event, actions):
+        return actions.adjust_prefill(other)
+
+    answer = run(
+        make_engine(), ask(PROMPT, replaces, reader_of(seen), max_tokens=2, prompt_logprobs=1)
+    )
+
+    check(seen, model_named("llama"), other)
+    check_entries(answer.end.prompt_logprobs, model_named("llama"), other, 1)
+
+
+def test_an_output_that_a_mod_forces_at_once_does_not_drop_those_of_the_prompt():
+    @mod(on=[Prefilled])
+    def says(event, actions):
+        return actions.force_output(b"Hi")
+
+    answer = run(make_engine(), ask(PROMPT, says, max_tokens=4, prompt_logprobs=0))
+
+    check_entries(answer.end.prompt_logprobs, model_named("llama"), PROMPT)
+    assert answer.end.text == "Hi"

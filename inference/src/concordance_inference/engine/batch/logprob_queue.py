@@ -19,7 +19,7 @@ class LogprobQueue:
     def launch(self, known: KnownLogits) -> None:
         """Launch the computation of logprobs."""
         token_ids = [row.state.token_ids[length] for row, length in known.at]
-        num_top = max(row.request.top_logprobs or 0 for row, _ in known.at)
+        num_top = max(row.num_top for row, _ in known.at)
         logprobs = Logprobs(known.logits, mx.array(token_ids, mx.int32), num_top)
         self._launched.append((logprobs, known.at))
 

@@ -69,6 +69,7 @@ class OutputStream:
         self._num_sent = 0  # tokens of the completion that deltas had
         num_top = request.top_logprobs
         self.logprobs = None if num_top is None else CompletionLogprobs(state, num_top)
+        self.read_prompt_logprobs: Callable[[], tuple[TokenLogprobs | None, ...]] = tuple
         self.cached_tokens = 0  # prompt tokens that were reused from the prefix cache
         self.is_concluded = False  # the client was notified of the end
 
@@ -126,7 +127,7 @@ class OutputStream:
         state = self._state
         if not self._has_started and (state.num_sampled or state.num_completion):
             self._has_started = True
-            self._emit(Started(prompt_tokens=state.prompt_len, prompt_ids=self._prompt_ids))
+            self._emit(self._started())
         if self._request.stream:
             num_final = state.num_released
             if self.logprobs:  # text is sent together with its logprobs
@@ -179,6 +180,13 @@ class OutputStream:
             forced_by=tuple(state.forced_by[begin:end]),
         )
 
+    def _started(self) -> Started:
+        return Started(
+            prompt_tokens=self._state.prompt_len,
+            prompt_ids=self._prompt_ids,
+            prompt_logprobs=self.read_prompt_logprobs(),
+        )
+
     @property
     def _prompt_ids(self) -> tuple[int, ...]:
         """The prompt as mods left it, if requested."""
@@ -215,6 +223,7 @@ class OutputStream:
             logprobs=logprobs,
             forced_by=tuple(state.forced_by),
             prompt_ids=self._prompt_ids,
+            prompt_logprobs=self.read_prompt_logprobs(),
             prompt_tokens=state.prompt_len,
             completion_tokens=state.num_completion,
             cached_tokens=self.cached_tokens,

@@ -90,8 +90,11 @@ class Row:
         else:
             num_recent = _MIN_RECENT if self.output.logprobs or request.sampling.top_p < 1 else 0
         self.prompt_logprobs = PromptLogprobs(
-            self.state, has_reader=self.dispatch.listens_to_logits
+            self.state,
+            has_reader=self.dispatch.listens_to_logits,
+            num_top=request.prompt_logprobs,
         )
+        self.output.read_prompt_logprobs = self.prompt_logprobs.requested
         self.speculation = Speculation(
             self.state, max_recent=num_recent, logits_needed_from=self._logits_needed_from
         )
@@ -134,7 +137,15 @@ class Row:
     @property
     def is_over(self) -> bool:
         """True if the request has finished and no logprobs are missing."""
-        return self.state.is_finished and not self.output.lacks_logprobs
+        if not self.state.is_finished:
+            return False
+        return not (self.output.lacks_logprobs or self.prompt_logprobs.is_missing)
+
+    @property
+    def num_top(self) -> int:
+        """Maximum alternatives to each token, of the prompt or of the completion."""
+        request = self.request
+        return max(request.top_logprobs or 0, request.prompt_logprobs or 0)
 
     @property
     def is_sound(self) -> bool:
@@ -214,7 +225,7 @@ class Row:
     def take_logprobs(self, length: int, entry: TokenLogprobs) -> None:
         """Receive the logprobs of the token after `length` tokens; it may have changed since."""
         if length < self.state.prompt_len:
-            self.prompt_logprobs.add(length, entry.logprob)
+            self.prompt_logprobs.add(length, entry)
         else:
             self.output.take_logprobs(length - self.state.prompt_len, entry)
 
