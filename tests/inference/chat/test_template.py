@@ -1,6 +1,7 @@
 """A model's own chat template."""
 
 import pytest
+from concordance_inference.chat.format import Rendering
 from concordance_inference.chat.template import ChatTemplate
 from concordance_inference.generation import Completed
 from concordance_inference.models.tokenizer import ModelTokenizer
@@ -360,3 +361,76 @@ def test_texts_are_tokenized_decoded_and_their_tokens_named():
     assert format_.encode("a b") == format_.tokenize("a b") == ids  # it has no BOS
     assert format_.decode(ids) == "a b"
     assert format_.token_names(ids) == ["a", "Ġ", "b"]
+
+
+# How the prompt ends
+
+
+def ended(*messages, template=TEMPLATE, **how):
+    format_, tokenizer = chat(template)
+    return tokenizer.decode(format_.render(messages, rendering=Rendering(**how)))
+
+
+def test_a_prompt_without_a_generation_prompt_ends_after_the_last_message():
+    assert ended(user("hi"), adds_generation_prompt=False) == "[user]hi"
+
+
+CLOSED = "{% for m in messages %}[{{ m.role }}]{{ m.content }}[end]\n{% endfor %}[assistant]"
+
+
+@pytest.mark.parametrize("content", ["So", "So ", " So\n", "\n", "[end]", "[assistant]"])
+def test_a_final_message_is_continued_where_it_ends(content):
+    text = ended(user("hi"), assistant(content), template=CLOSED, continues_final_message=True)
+
+    assert text == f"[user]hi[end]\n[assistant]{content}"
+
+
+def test_a_final_message_that_a_template_strips_keeps_its_end():
+    stripping = CLOSED.replace("m.content", "m.content | trim")
+    text = ended(user(" hi "), assistant(" So "), template=stripping, continues_final_message=True)
+
+    assert text == "[user]hi[end]\n[assistant]So "
+
+
+def test_a_users_message_is_continued_too():
+    assert ended(user("Why"), template=CLOSED, continues_final_message=True) == "[user]Why"
+
+
+@pytest.mark.parametrize("shown", ["m.content | upper", "m.content.split('o')[0]", "''", "m.role"])
+def test_a_final_message_that_the_template_changes_cannot_be_continued(shown):
+    with pytest.raises(InvalidRequestError, match="changes or drops the last message") as caught:
+        ended(
+            user("So"),
+            assistant("So long"),
+            template=CLOSED.replace("m.content", shown),
+            continues_final_message=True,
+        )
+    assert caught.value.param == "continue_final_message"
+
+
+CALL = ToolCall(id="c", function=FunctionCall("look"))
+
+
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [
+        (assistant(""), "no text"),
+        (Message(role="assistant"), "no text"),
+        (Message(role="assistant", content="So", tool_calls=(CALL,)), "tool calls"),
+    ],
+)
+def test_a_message_without_text_or_with_tool_calls_cannot_be_continued(last, why):
+    with pytest.raises(InvalidRequestError, match=why) as caught:
+        ended(user("hi"), last, continues_final_message=True)
+    assert caught.value.param == "continue_final_message"
+
+
+def test_a_continued_message_keeps_its_sampled_tokens():
+    format_, tokenizer, two, _ = merging_chat()
+    first = format_.render([user("q")])
+    format_.remember(first, answered("ab", two))
+    how = Rendering(continues_final_message=True)
+    again = format_.render([user("q"), assistant("ab")], rendering=how)
+
+    assert again == [*first, *two]
+    assert tokenizer.decode(again) == "[user]q[assistant]ab"

@@ -4,6 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from concordance_shared import Message, Tool
+from msgspec import Struct
+
+
+class Rendering(Struct, frozen=True, kw_only=True):
+    """How a conversation becomes a prompt."""
+
+    adds_generation_prompt: bool = True  # end with the beginning of an assistant message
+    continues_final_message: bool = False  # end within the last message, which the model continues
+    allows_control_tokens: bool = False  # names of control tokens in messages become the tokens
+
+
+#: For the next assistant message.
+USUAL = Rendering()
 
 
 class ChatFormat(Protocol):
@@ -19,6 +32,7 @@ class ChatFormat(Protocol):
         messages: Sequence[Message],
         tools: Sequence[Tool] = (),
         options: Mapping[str, Any] | None = None,
+        rendering: Rendering = USUAL,
     ) -> list[int]:
         """Render the prompt for the next assistant message.
 
@@ -26,6 +40,7 @@ class ChatFormat(Protocol):
             messages: The conversation.
             tools: The tools that the model may call.
             options: Values of variables in `options`.
+            rendering: How the prompt ends, and what may be control tokens in it.
 
         Raises:
             InvalidRequestError: The format refuses these messages.

@@ -1,6 +1,7 @@
 """A model's own chat template: renders messages and tools to the prompt's token ids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -8,9 +9,15 @@ import msgspec
 from concordance_shared import ContextLengthError, InvalidRequestError, Message, Tool
 from concordance_shared.prompt_length import prompt_too_long
 
+from concordance_inference.chat.control_tokens import ControlTokens, Spans
+from concordance_inference.chat.format import USUAL, Rendering
+from concordance_inference.chat.given import Given
 from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages, Splice
+from concordance_inference.chat.template_messages import Messages, forms_of, prints_objects
 from concordance_inference.chat.variables import variables_of
+from concordance_inference.chat.written_control import WrittenControl
 from concordance_inference.generation import Completed
+from concordance_inference.models.renamed_tokenizer import secret_text
 from concordance_inference.models.tokenizer import ModelTokenizer
 from concordance_inference.time_limit import TimeLimitError, run_within
 
@@ -47,8 +54,7 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self._context_length = context_length
         self._sampled = SampledMessages()
-        source: Any = tokenizer.hf.chat_template
-        self._source = source if isinstance(source, str) else None
+        self._sources = _sources(tokenizer.hf.chat_template)
 
     @property
     def options(self) -> frozenset[str]:
@@ -58,18 +64,19 @@ class ChatTemplate:
     @cached_property
     def _variables(self) -> frozenset[str]:
         special: Any = getattr(self._tokenizer.hf, "special_tokens_map", ())
-        return variables_of(self._source or "") - {*special}
+        return variables_of(self._sources.get("default", "")) - {*special}
 
     def render(
         self,
         messages: Sequence[Message],
         tools: Sequence[Tool] = (),
         options: Mapping[str, Any] | None = None,
+        rendering: Rendering = USUAL,
     ) -> list[int]:
         """Render the prompt for the next assistant message.
 
-        Tools are rendered if the template supports them. It gets the arguments of tool calls as
-        objects; if it fails on them, as text.
+        Tools are rendered if the template supports them. It gets tool calls in the first of the
+        forms of `template_messages` that it takes.
 
         Raises:
             InvalidRequestError: The model has no template, or its template refuses the messages,
@@ -77,26 +84,74 @@ class ChatTemplate:
             ContextLengthError: The messages are much longer than the context.
         """
         self._check_length(sum(len(message.text) for message in messages))
-        given = {"tools": [msgspec.to_builtins(tool) for tool in tools] or None, **(options or {})}
-        try:
-            return self._rendered([_plain(message) for message in messages], given)
-        except InvalidRequestError:
-            if not any(message.tool_calls for message in messages):
-                raise
-        return self._rendered([_plain(message, is_text=True) for message in messages], given)
+        check_rendering(messages, rendering)
+        variables = {
+            "tools": [msgspec.to_builtins(tool) for tool in tools] or None,
+            "add_generation_prompt": rendering.adds_generation_prompt
+            and not rendering.continues_final_message,
+            **(options or {}),
+        }
+        mark = secret_text(8) if rendering.continues_final_message else ""
+        given = Given(variables=variables, end_mark=mark)
+        given, text = self._first_rendered(given, forms_of(messages))
+        self._check_tokens(text)
+        control = self._control_in(given, text, rendering)
+        replies = [i for i, message in enumerate(given.messages) if _is_reply(message)]
+        pieces = self._pieces(given, replies, text) if replies else None
+        if pieces is None:
+            return self._encoded(text, control)
+        return self._joined(pieces, [given.messages[i]["content"] for i in replies], control)
 
-    def _rendered(self, messages: list[dict[str, Any]], given: Mapping[str, Any]) -> list[int]:
-        text = self._applied(messages, given)
+    def _first_rendered(self, given: Given, forms: Iterable[Messages]) -> tuple[Given, str]:
+        """The first form of the messages that the template takes, and the rendered text.
+
+        A template that prints the object of a tool call's arguments would take their text as well.
+        """
+        printed: tuple[Given, str] | None = None
+        error: InvalidRequestError | None = None
+        for messages in forms:
+            form = replace(given, messages=messages)
+            try:
+                text = self._rendered(form)
+            except InvalidRequestError as exc:
+                error = error or exc
+                continue
+            if not prints_objects(text, messages):
+                return form, text
+            printed = printed or (form, text)
+        if printed is None:
+            assert error is not None, "there is a form"
+            raise error
+        return printed
+
+    def _rendered(self, given: Given) -> str:
+        text = self._applied(given)
         if not text:
             raise InvalidRequestError(
                 "the model's chat template renders these messages to nothing", param="messages"
             )
-        self._check_tokens(text)
-        replies = [i for i, message in enumerate(messages) if _is_reply(message)]
-        pieces = self._pieces(messages, given, replies, text) if replies else None
-        if pieces is None:
-            return self._tokenizer.encode_prompt(text)
-        return self._joined(pieces, [messages[i]["content"] for i in replies])
+        return text
+
+    def _control_in(self, given: Given, text: str, rendering: Rendering) -> Spans | None:
+        """Where the template wrote control tokens; `None` if the tokenizer finds no others."""
+        if rendering.allows_control_tokens or not self._control.may_be_in(given.texts()):
+            return None
+        spans = self._written_control.find(given, text, self._source_for(given))
+        return None if self._control.are_exact(text, spans) else spans
+
+    def _source_for(self, given: Given) -> str | None:
+        """The template that renders what is given; a model may have one for tools."""
+        sources = self._sources
+        return sources.get("tool_use" if given.variables["tools"] else "", sources.get("default"))
+
+    @cached_property
+    def _control(self) -> ControlTokens:
+        return ControlTokens(self._tokenizer, "\n".join(self._sources.values()))
+
+    @cached_property
+    def _written_control(self) -> WrittenControl:
+        special: Any = getattr(self._tokenizer.hf, "special_tokens_map", {})
+        return WrittenControl(self._control, special, self._applied, RENDER_S)
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text that is continued as it is, without the template."""
@@ -158,7 +213,7 @@ class ChatTemplate:
             if num_tokens > _MARGIN * most:
                 raise _too_long(f"more than {most} tokens", most)
 
-    def _applied(self, messages: list[dict[str, Any]], given: Mapping[str, Any]) -> str:
+    def _applied(self, given: Given) -> str:
         hf = self._tokenizer.hf
         if hf.chat_template is None and not getattr(hf, "has_chat_template", False):
             raise InvalidRequestError(
@@ -166,7 +221,7 @@ class ChatTemplate:
                 param="messages",
             )
         try:
-            return run_within(RENDER_S, lambda: self._apply(messages, given))
+            text = run_within(RENDER_S, lambda: self._apply(given))
         except TimeLimitError as exc:
             raise InvalidRequestError(
                 f"the model's chat template exceeds its time limit: {exc}", param="messages"
@@ -176,18 +231,13 @@ class ChatTemplate:
                 f"the model's chat template refuses these messages: {_described(exc)}",
                 param="messages",
             ) from exc
+        return given.cut(text)
 
-    def _apply(self, messages: list[dict[str, Any]], given: Mapping[str, Any]) -> str:
+    def _apply(self, given: Given) -> str:
         hf = self._tokenizer.hf
-        return hf.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **given)
+        return hf.apply_chat_template(given.rendered_messages, tokenize=False, **given.variables)
 
-    def _pieces(
-        self,
-        messages: list[dict[str, Any]],
-        given: Mapping[str, Any],
-        replies: Sequence[int],
-        text: str,
-    ) -> list[str] | None:
+    def _pieces(self, given: Given, replies: Sequence[int], text: str) -> list[str] | None:
         """The text that the template writes around assistant messages.
 
         Found by rendering marks in their places:
@@ -201,26 +251,32 @@ class ChatTemplate:
         """
         marked = [
             {**message, "content": _MARK.format(i)} if i in replies else message
-            for i, message in enumerate(messages)
+            for i, message in enumerate(given.messages)
         ]
         try:
-            rest = self._applied(marked, given)
+            rest = self._applied(replace(given, messages=marked))
         except InvalidRequestError:
             return None  # it depends on the text of these messages
         pieces = _split(rest, [_MARK.format(i) for i in replies])
         if pieces is None:
             return None
-        contents = [messages[i]["content"] for i in replies]
+        contents = [given.messages[i]["content"] for i in replies]
         whole = "".join(a + b for a, b in zip(pieces, [*contents, ""], strict=True))
         return pieces if whole == text else None
 
-    def _joined(self, pieces: Sequence[str], replies: Sequence[str]) -> list[int]:
+    def _joined(
+        self, pieces: Sequence[str], replies: Sequence[str], control: Spans | None
+    ) -> list[int]:
         """The token ids of pieces with assistant messages between them, as sampled if kept."""
         texts = [text for pair in zip(pieces, [*replies, ""], strict=True) for text in pair]
         text = "".join(texts)
-        encoded = self._tokenizer.encode_with_begins(text)
-        if encoded is None:
-            return self._tokenizer.encode_prompt(text)
+        encoded = (
+            self._tokenizer.encode_with_begins(text)
+            if control is None
+            else self._encoded_with_begins(text, control)
+        )
+        if encoded is None or not self._tokenizer.has_token_bytes:
+            return self._encoded(text, control)
         splice = Splice(*encoded, self._tokenizer.bytes_of)
         begin = 0
         for piece, reply in zip(pieces, replies, strict=False):
@@ -228,6 +284,27 @@ class ChatTemplate:
             splice.add(self._sampled, reply, begin)
             begin += len(reply)
         return splice.end()
+
+    def _encoded(self, text: str, control: Spans | None) -> list[int]:
+        """The token ids of a text; `control` is where it has control tokens, `None` for usual."""
+        if control is None:
+            return self._tokenizer.encode_prompt(text)
+        return self._encoded_with_begins(text, control)[0]
+
+    def _encoded_with_begins(self, text: str, control: Spans) -> tuple[list[int], list[int]]:
+        """The token ids of a text with these control tokens, and where each begins.
+
+        Raises:
+            InvalidRequestError: The tokenizer cannot read names of control tokens as text.
+        """
+        try:
+            return self._control.renamed.encode(text, control)
+        except ValueError as exc:
+            raise InvalidRequestError(
+                "messages: they contain the name of a control token, and this model's tokenizer "
+                f"cannot read it as text ({exc}); leave it out, or set allow_control_tokens",
+                param="messages",
+            ) from exc
 
 
 def _split(text: str, marks: Sequence[str]) -> list[str] | None:
@@ -249,34 +326,33 @@ def _described(exc: Exception) -> str:
     return str(exc)[:500] if is_refusal else f"{type(exc).__name__}: {str(exc)[:500]}"
 
 
+def _sources(template: Any) -> dict[str, str]:
+    """The templates of a tokenizer by name; its only one is `default`."""
+    if isinstance(template, str):
+        return {"default": template}
+    return dict(template) if isinstance(template, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
+
+
+def check_rendering(messages: Sequence[Message], rendering: Rendering) -> None:
+    """Refuse to continue a last message that cannot be continued.
+
+    Raises:
+        InvalidRequestError: It has no text, or has calls of tools.
+    """
+    if not rendering.continues_final_message:
+        return
+    last = messages[-1]
+    if last.tool_calls or not last.text:
+        lack = "has tool calls" if last.tool_calls else "has no text"
+        raise InvalidRequestError(
+            f"continue_final_message: the last message {lack}, so there is nothing to continue; "
+            "give it a content, or leave continue_final_message out",
+            param="continue_final_message",
+        )
+
+
 def _is_reply(message: dict[str, Any]) -> bool:
     return message["role"] == "assistant" and bool(message["content"])
-
-
-def _plain(message: Message, *, is_text: bool = False) -> dict[str, Any]:
-    """A message as templates expect it: plain dictionaries, the content one string.
-
-    Args:
-        message: The message.
-        is_text: Keep the arguments of tool calls as text.
-    """
-    fields: dict[str, Any] = msgspec.to_builtins(message)
-    fields["content"] = message.text
-    if message.role == "developer":
-        fields["role"] = "system"
-    for call in fields.get("tool_calls") or ():
-        text = call["function"]["arguments"]
-        call["function"]["arguments"] = (text or "{}") if is_text else _arguments(text)
-    return fields
-
-
-def _arguments(text: str) -> Any:
-    """A tool call's arguments as the object that most templates expect; text if invalid."""
-    try:
-        value = msgspec.json.decode(text or "{}")
-    except (msgspec.DecodeError, RecursionError):
-        return text
-    return value if isinstance(value, dict) else text
 
 
 def _too_long(size: str, context_length: int) -> ContextLengthError:

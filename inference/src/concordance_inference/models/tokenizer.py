@@ -143,6 +143,11 @@ class ModelTokenizer:
         encoded = self._fast.encode_batch([text], add_special_tokens=False)[0]
         return list(encoded.ids), [begin for begin, _ in encoded.offsets]
 
+    @property
+    def has_token_bytes(self) -> bool:
+        """True if the tokens have bytes of their own."""
+        return self._token_bytes.is_known
+
     def bytes_of(self, token_ids: Sequence[int]) -> bytes:
         """Return the bytes that tokens add after others.
 
