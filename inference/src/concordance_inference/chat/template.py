@@ -136,13 +136,8 @@ class ChatTemplate:
         """Where the template wrote control tokens; `None` if the tokenizer finds no others."""
         if rendering.allows_control_tokens or not self._control.may_be_in(given.texts()):
             return None
-        spans = self._written_control.find(given, text, self._source_for(given))
+        spans = self._written_control.find(given, text, _source_for(given, self._sources))
         return None if self._control.are_exact(text, spans) else spans
-
-    def _source_for(self, given: Given) -> str | None:
-        """The template that renders what is given; a model may have one for tools."""
-        sources = self._sources
-        return sources.get("tool_use" if given.variables["tools"] else "", sources.get("default"))
 
     @cached_property
     def _control(self) -> ControlTokens:
@@ -221,7 +216,12 @@ class ChatTemplate:
                 param="messages",
             )
         try:
-            text = run_within(RENDER_S, lambda: self._apply(given))
+            text = run_within(
+                RENDER_S,
+                lambda: hf.apply_chat_template(
+                    given.rendered_messages, tokenize=False, **given.variables
+                ),
+            )
         except TimeLimitError as exc:
             raise InvalidRequestError(
                 f"the model's chat template exceeds its time limit: {exc}", param="messages"
@@ -232,10 +232,6 @@ class ChatTemplate:
                 param="messages",
             ) from exc
         return given.cut(text)
-
-    def _apply(self, given: Given) -> str:
-        hf = self._tokenizer.hf
-        return hf.apply_chat_template(given.rendered_messages, tokenize=False, **given.variables)
 
     def _pieces(self, given: Given, replies: Sequence[int], text: str) -> list[str] | None:
         """The text that the template writes around assistant messages.
@@ -331,6 +327,11 @@ def _sources(template: Any) -> dict[str, str]:
     if isinstance(template, str):
         return {"default": template}
     return dict(template) if isinstance(template, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _source_for(given: Given, sources: Mapping[str, str]) -> str | None:
+    """The template that renders what is given; a model may have one for tools."""
+    return sources.get("tool_use" if given.variables["tools"] else "", sources.get("default"))
 
 
 def check_rendering(messages: Sequence[Message], rendering: Rendering) -> None:
