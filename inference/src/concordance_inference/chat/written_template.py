@@ -109,8 +109,8 @@ def _compiled(source: str) -> Template:
 def _to_json(value: Any, *options: Any, **named: Any) -> str:
     """As transformers does: `json.dumps` without escapes of characters that are not ASCII."""
     names = ("ensure_ascii", "indent", "separators", "sort_keys")
-    given = {**dict(zip(names, options, strict=False)), **named}
-    return json.dumps(value, **{"ensure_ascii": False, **given})
+    given: dict[str, Any] = {"ensure_ascii": False, **dict(zip(names, options, strict=False))}
+    return json.dumps(value, **(given | named))
 
 
 @pass_environment
