@@ -214,8 +214,8 @@ def test_a_text_without_names_keeps_its_tokens(family, shape, contents):
     )
 
     assert format_.render(messages) == tokenizer.encode_prompt(text)
-    spans = format_._control.in_text(text)
-    assert format_._control.renamed.encode(text, spans)[0] == tokenizer.encode_prompt(text)
+    spans = format_._texts.control.in_text(text)
+    assert format_._texts.control.renamed.encode(text, spans)[0] == tokenizer.encode_prompt(text)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -413,7 +413,7 @@ def test_many_names_in_long_contents_take_linear_time():
 
 def test_usual_requests_are_not_followed(monkeypatch):
     format_, _ = made()
-    monkeypatch.setattr(format_, "_written_control", None)
+    monkeypatch.setattr(format_._texts, "_written", None)
 
     assert format_.render([user("Is 1 + 1 = 2? [yes] {no} | \n"), calling('{"a": [1]}')])
 

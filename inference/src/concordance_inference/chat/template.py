@@ -9,13 +9,13 @@ import msgspec
 from concordance_shared import ContextLengthError, InvalidRequestError, Message, Tool
 from concordance_shared.prompt_length import prompt_too_long
 
-from concordance_inference.chat.control_tokens import ControlTokens, Spans
+from concordance_inference.chat.control_tokens import Spans
 from concordance_inference.chat.format import USUAL, Rendering
 from concordance_inference.chat.given import Given
+from concordance_inference.chat.prompt_texts import PromptTexts
 from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages, Splice
 from concordance_inference.chat.template_messages import Messages, forms_of, prints_objects
 from concordance_inference.chat.variables import variables_of
-from concordance_inference.chat.written_control import WrittenControl
 from concordance_inference.generation import Completed
 from concordance_inference.models.renamed_tokenizer import secret_text
 from concordance_inference.models.tokenizer import ModelTokenizer
@@ -55,6 +55,7 @@ class ChatTemplate:
         self._context_length = context_length
         self._sampled = SampledMessages()
         self._sources = _sources(tokenizer.hf.chat_template)
+        self._texts = PromptTexts(tokenizer, self._sources, self._applied, RENDER_S)
 
     @property
     def options(self) -> frozenset[str]:
@@ -95,11 +96,13 @@ class ChatTemplate:
         given = Given(variables=variables, end_mark=mark)
         given, text = self._first_rendered(given, forms_of(messages))
         self._check_tokens(text)
-        control = self._control_in(given, text, rendering)
+        control = (
+            None if rendering.allows_control_tokens else self._texts.control_tokens(given, text)
+        )
         replies = [i for i, message in enumerate(given.messages) if _is_reply(message)]
         pieces = self._pieces(given, replies, text) if replies else None
         if pieces is None:
-            return self._encoded(text, control)
+            return self._texts.encode(text, control)
         return self._joined(pieces, [given.messages[i]["content"] for i in replies], control)
 
     def _first_rendered(self, given: Given, forms: Iterable[Messages]) -> tuple[Given, str]:
@@ -131,22 +134,6 @@ class ChatTemplate:
                 "the model's chat template renders these messages to nothing", param="messages"
             )
         return text
-
-    def _control_in(self, given: Given, text: str, rendering: Rendering) -> Spans | None:
-        """Where the template wrote control tokens; `None` if the tokenizer finds no others."""
-        if rendering.allows_control_tokens or not self._control.may_be_in(given.texts()):
-            return None
-        spans = self._written_control.find(given, text, _source_for(given, self._sources))
-        return None if self._control.are_exact(text, spans) else spans
-
-    @cached_property
-    def _control(self) -> ControlTokens:
-        return ControlTokens(self._tokenizer, "\n".join(self._sources.values()))
-
-    @cached_property
-    def _written_control(self) -> WrittenControl:
-        special: Any = getattr(self._tokenizer.hf, "special_tokens_map", {})
-        return WrittenControl(self._control, special, self._applied, RENDER_S)
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text that is continued as it is, without the template."""
@@ -266,13 +253,9 @@ class ChatTemplate:
         """The token ids of pieces with assistant messages between them, as sampled if kept."""
         texts = [text for pair in zip(pieces, [*replies, ""], strict=True) for text in pair]
         text = "".join(texts)
-        encoded = (
-            self._tokenizer.encode_with_begins(text)
-            if control is None
-            else self._encoded_with_begins(text, control)
-        )
-        if encoded is None or not self._tokenizer.has_token_bytes:
-            return self._encoded(text, control)
+        encoded = self._texts.encode_with_begins(text, control)
+        if encoded is None:
+            return self._texts.encode(text, control)
         splice = Splice(*encoded, self._tokenizer.bytes_of)
         begin = 0
         for piece, reply in zip(pieces, replies, strict=False):
@@ -280,27 +263,6 @@ class ChatTemplate:
             splice.add(self._sampled, reply, begin)
             begin += len(reply)
         return splice.end()
-
-    def _encoded(self, text: str, control: Spans | None) -> list[int]:
-        """The token ids of a text; `control` is where it has control tokens, `None` for usual."""
-        if control is None:
-            return self._tokenizer.encode_prompt(text)
-        return self._encoded_with_begins(text, control)[0]
-
-    def _encoded_with_begins(self, text: str, control: Spans) -> tuple[list[int], list[int]]:
-        """The token ids of a text with these control tokens, and where each begins.
-
-        Raises:
-            InvalidRequestError: The tokenizer cannot read names of control tokens as text.
-        """
-        try:
-            return self._control.renamed.encode(text, control)
-        except ValueError as exc:
-            raise InvalidRequestError(
-                "messages: they contain the name of a control token, and this model's tokenizer "
-                f"cannot read it as text ({exc}); leave it out, or set allow_control_tokens",
-                param="messages",
-            ) from exc
 
 
 def _split(text: str, marks: Sequence[str]) -> list[str] | None:
@@ -327,11 +289,6 @@ def _sources(template: Any) -> dict[str, str]:
     if isinstance(template, str):
         return {"default": template}
     return dict(template) if isinstance(template, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
-
-
-def _source_for(given: Given, sources: Mapping[str, str]) -> str | None:
-    """The template that renders what is given; a model may have one for tools."""
-    return sources.get("tool_use" if given.variables["tools"] else "", sources.get("default"))
 
 
 def check_rendering(messages: Sequence[Message], rendering: Rendering) -> None:
