@@ -74,7 +74,7 @@ def sources():
         for code in docstring_code(path.read_text("utf-8")):
             yield path.relative_to(ROOT).as_posix(), code
     fields = {"name": "my_mod", "class_name": "MyMod", "title": "My mod", "target": "MyMod"}
-    for template in (mods._CLASS, mods._FUNCTION):
+    for template in (mods._CLASS, mods._FUNCTION, mods._SCRIPT):
         yield "the template", template.format(**fields)
 
 

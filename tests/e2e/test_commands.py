@@ -59,6 +59,7 @@ def test_every_option_is_explained(run, command):
         (["mods", "list", "--url", "http://127.0.0.1:9"], ["concordance serve"]),
         (["mods", "list", "--url", "nonsense"], ["http://"]),
         (["mods", "new", "No-Good"], ["lower-case"]),
+        (["mods", "new", "both", "--function", "--script"], ["choose one"]),
         (["mods", "push", "/nowhere.py"], ["/nowhere.py"]),
         (["mods", "test", "/nowhere.py"], ["/nowhere.py"]),
         (["mods", "list", "--url", "http://["], ["--url"]),
@@ -211,7 +212,7 @@ def test_models_lists_the_default_with_its_folder(run):
 def test_a_new_mod_passes_its_own_test_and_can_be_pushed_listed_and_removed(
     run, tmp_path, tiny_server
 ):
-    for arguments in (["my_mod"], ["other", "--function"]):
+    for arguments in (["my_mod"], ["other", "--function"], ["steps", "--script"]):
         made = run("mods", "new", *arguments, "--folder", tmp_path)
         assert made.returncode == 0, made.stderr
     tests = subprocess.run(
@@ -324,11 +325,14 @@ def test_a_new_mod_passes_its_tests_and_the_check(run, tmp_path):
     run("mods", "new", "my_mod", "--folder", tmp_path)
     run("mods", "new", "other", "--function", "--folder", tmp_path)
     (tmp_path / "test_other.py").write_text("def test_that_is_not_asked_for(): assert 0")
+    run("mods", "new", "steps", "--script", "--folder", tmp_path)
+    steps = run("mods", "test", tmp_path / "steps.py")
     done = run("mods", "test", tmp_path / "my_mod.py")
 
+    assert steps.returncode == 0, steps.stderr + steps.stdout
     assert done.returncode == 0, done.stderr + done.stdout
     assert "tests of test_my_mod.py\n" in done.stdout
-    assert "note" not in done.stdout
+    assert "note" not in done.stdout + steps.stdout
     assert "ok    interleaved requests are independent" in done.stdout
     assert run("mods", "test", tmp_path / "other.py").returncode == 1
     assert run("mods", "test", tmp_path / "other.py", "--skip-tests").returncode == 0

@@ -55,6 +55,18 @@ def {name}(event, actions, tokenizer):
         return actions.force_tokens(tokenizer.encode("Hello"))
 '''
 
+_SCRIPT = '''"""{title}: describe here what it does."""
+
+from concordance_sdk import mod
+
+
+@mod
+def {name}(run, word: str = "Hello"):  # `word` is a parameter: requests may set it
+    """Describe here what it does, in one line."""
+    yield run.force(word)
+    yield run.generate()  # until the model ends the completion
+'''
+
 _TEST = '''"""Plays the mod against a scripted model: no server, no weights."""
 
 from {name} import {target}
@@ -81,10 +93,10 @@ def new(options: NewMod) -> None:
         "name": name,
         "class_name": class_name,
         "title": name.replace("_", " ").capitalize(),
-        "target": name if options.function else class_name,
+        "target": name if options.function or options.script else class_name,
     }
     files = {
-        folder / f"{name}.py": _FUNCTION if options.function else _CLASS,
+        folder / f"{name}.py": _template(options),
         folder / f"test_{name}.py": _TEST,
     }
     for path in files:
@@ -94,6 +106,14 @@ def new(options: NewMod) -> None:
     for path, template in files.items():
         path.write_text(template.format(**fields), encoding="utf-8")
         print(path)
+
+
+def _template(options: NewMod) -> str:
+    if options.function and options.script:
+        raise InvalidRequestError("--function and --script are two templates; choose one")
+    if options.script:
+        return _SCRIPT
+    return _FUNCTION if options.function else _CLASS
 
 
 def list_(options: ListMods) -> None:

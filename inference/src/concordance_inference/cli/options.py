@@ -343,6 +343,10 @@ class NewMod:
     function: Annotated[
         bool, typer.Option("--function", help="Write a function instead of a class.")
     ] = False
+    script: Annotated[
+        bool,
+        typer.Option("--script", help="Write a script, which reads from top to bottom."),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
