@@ -34,3 +34,12 @@ def test_replacement_that_contains_its_phrase_is_not_replaced_again():
     replace = use(Replace, find="cat", replacement="big cat")
 
     assert play(replace, script=model).text == "a big cat"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("max_tokens", range(1, 22))
+def test_replacement_that_contains_its_phrase_may_reach_the_budget_anywhere(max_tokens, stream):
+    replace = use(Replace, find="Acme", replacement="Acme Inc. é")
+    played = play(replace, says="At Acme!", max_tokens=max_tokens, stream=stream)
+    whole = b"At " + ("Acme"[: max_tokens - 3] if max_tokens < 7 else "Acme Inc. é!").encode()
+    assert bytes(t for t in played.token_ids if t < 256) == whole[:max_tokens]

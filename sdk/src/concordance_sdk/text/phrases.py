@@ -152,7 +152,10 @@ class PhraseWatch:
             return
         start, text = self._replaced
         self._replaced = None
-        if self._text.tail(start).startswith(text):
+        written = self._text.tail(start)
+        if self._text.is_final and text.startswith(written):  # the budget cut the replacement
+            self._set_done(start + len(written))
+        elif written.startswith(text):
             self._set_done(start + len(text))
 
     def _set_done(self, end: int) -> None:
