@@ -7,6 +7,7 @@ Every decision takes one pass of the model over the whole token list. Events and
 import codecs
 
 import numpy as np
+from concordance_sdk.holds import Holds
 
 from naive.legal import is_legal, size_of
 from naive.outcome import Event, Fault, Outcome
@@ -20,7 +21,7 @@ MAX_REPORT_BYTES = 262_144
 class Executor:
     """Runs one request with its mods."""
 
-    def __init__(self, request, mods, logits, world, nudge=None):
+    def __init__(self, request, mods, logits, world, nudge=None, holds=None):
         """Start before the first event.
 
         Args:
@@ -30,6 +31,7 @@ class Executor:
             world: `vocab_size`, `eos_ids`, `context_length`, `longest`, `share`,
                 `piece(token_id)` -> bytes; see `play.World`.
             nudge: Changes a row slightly before it is sampled; see `compare`.
+            holds: What scripts among the mods hold back, or hide.
         """
         self.request, self.mods, self.logits, self.world = request, mods, logits, world
         self.prompt, self.ids, self.forced, self.nudge = list(request.prompt), [], [], nudge
@@ -45,6 +47,7 @@ class Executor:
         self.reports = []
         ends = () if request.ignore_eos else world.eos_ids
         self.ends = {*ends, *request.stop_ids}  # the tokens that end the completion
+        self.holds = Holds() if holds is None else holds
         self.asked = False  # a mod asked for the log-probabilities of the prompt
         holds = [mod.max_backtrack for mod in mods if mod.on & {"ForwardPass", "Sampled", "Added"}]
         shows_early = request.stream and not request.retractions and None not in holds
@@ -61,8 +64,10 @@ class Executor:
             self.finish_if_complete()
             while not self.reason:
                 self.decide_position()
-                if self.reason in (None, "length") and self.stop_at(self.text_of(self.ids)) >= 0:
+                visible = self.ids[: self.holds.num_visible(len(self.ids))]
+                if self.reason in (None, "length") and self.stop_at(self.text_of(visible)) >= 0:
                     self.reason = "stop"
+                    self.remove_hidden()
             self.check_memory()
         except Fault as fault:
             self.fault, self.reason = fault, "error"
@@ -141,8 +146,20 @@ class Executor:
             added = self.apply(*decision)
             lags = any(n < len(self.ids) for n in self.notified.values())
         self.finish_if_complete()
+        if self.reason:
+            self.remove_hidden()
         if self.hold is not None:
-            self.released = max(self.released, len(self.ids) - self.hold)
+            first = self.holds.first()
+            released = len(self.ids) - self.hold
+            self.released = max(self.released, released if first is None else min(first, released))
+
+    def remove_hidden(self):
+        """Remove what is never shown from a completion that has ended."""
+        for begin, end in self.holds.hidden_spans(len(self.ids)):
+            self.num_backtracked += end - begin
+            for tokens in (self.ids, self.forced):
+                tokens[begin:end] = []
+        self.holds.clear()
 
     def notify_added(self):
         for mod, known in self.notified.items():
@@ -215,6 +232,7 @@ class Executor:
             if not fits or list(action[1][: len(shown)]) != shown:
                 raise refused(mod, event)
             self.ids, self.reason = output, "stop"
+            self.holds.clear()
             self.forced = [True] * len(self.ids)
         elif kind == "tools":
             self.tools, self.reason = action[1], "tool_calls"

@@ -181,15 +181,18 @@ def _share_prefixes(dice, program, edges):
 
 
 def _run_scripts(dice, program, edges):
-    """Requests with one script each, some beside requests with other mods."""
+    """Requests with a script, alone or with another mod, beside requests without."""
     program.eos, program.context = [EOS], 4096
     program.memory = None
     prompts = _prompts(dice, edges, 4096)
     for i in range(dice.choice([1, 1, 2, 3, 5])):
         request = _request(dice, program, prompts, i, edges)
         request.max_tokens = dice.choice([0, 1, 2, 5, 9, 14, 20, 40, 60, 60])
+        request.stop_ids, request.ignore_eos, request.min_tokens = [], False, 0
         if i == 0 or dice.random() < 0.8:
-            request.mods = [Mod(on=[], rules=[], steps=random_steps(dice))]
+            beside = [[]] * 3 + [[_random_mod(dice, request, edges)]]
+            request.mods = [Mod(on=[], rules=[], steps=random_steps(dice)), *dice.choice(beside)]
+            dice.shuffle(request.mods)
         program.requests.append(request)
 
 

@@ -83,7 +83,8 @@ _POSITIVE = ("growth", "context", "chunk", "max_rows")
 
 
 def _is_list_of_many(path):
-    return path[-1] in ("prompt", "rules", "mods", "on", "stop", "eos") or "do" in path
+    names = ("prompt", "rules", "mods", "on", "stop", "eos", "steps")
+    return path[-1] in names or "do" in path or "steps" in path
 
 
 def _without_requests(data):

@@ -254,6 +254,21 @@ def test_a_script_gives_the_results_of_its_steps_from_top_to_bottom(name):
         assert_same(from_json({"model": "llama", "requests": with_sampling}))
 
 
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_beside_other_mods_gives_the_results_of_the_naive_executor(name):
+    (script,) = scripted(*SCRIPTS[name])["mods"]
+    others = [added(["nth", 5], ["backtrack", 3, [97, 98]]), added(["every", 4], ["force", [46]])]
+    ways = [{}, {"stream": True}, {"stream": True, "retractions": True}, {"stop": ["b"]}]
+    requests = [
+        {"prompt": [1, 2], "max_tokens": 40, "mods": mods, **way}
+        for other in others
+        for mods in ([script, other], [other, script])
+        for way in ways
+    ]
+
+    assert_same(from_json({"model": "llama", "requests": requests}))
+
+
 @pytest.mark.parametrize("stop", [[], ["b"], ["e", ". "]])
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_stream_never_shows_what_a_script_erases_wherever_the_budget_ends(name, stop):
