@@ -239,6 +239,40 @@ def test_several_scripts_in_one_request_each_run():
     assert play(first, second, says="abcdef").text == "121a2bcdef"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_scripts_that_ask_at_once_begin_one_after_the_other(stream):
+    @mod
+    def asks(run, tag: str = ""):
+        yield run.force(f"<{tag}>")
+        yield run.report(verdict=str((yield run.ask(f" Is {tag} right? ", YES_NO))))
+
+    scripts = [use(asks, tag=str(i)) for i in range(8)]
+    played = play(*scripts, says="ynynynynrest", stream=stream)
+    assert played.text == "<0><1><2><3><4><5><6><7>rest"
+    assert [report.data["verdict"] for report in played.reports] == ["yes", "no"] * 4
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_rewound_is_raised_after_the_question_that_the_other_script_asks_there(stream):
+    @mod
+    def goes_back(run):
+        start = run.mark()
+        yield run.generate(tokens=4)
+        yield run.rewind(start)
+        yield run.ask(" Right? ", YES_NO)
+
+    @mod
+    def guarded(run):
+        yield run.generate(tokens=2)
+        try:
+            with run.guard():
+                yield run.generate()
+        except Rewound:
+            yield run.force("again ")
+
+    assert play(goes_back, guarded, says="abcdyrest", stream=stream).text == "again rest"
+
+
 def test_question_of_one_script_is_not_text_of_another():
     seen = []
 

@@ -69,6 +69,7 @@ class Script:
         self._steps = function(ScriptRun(self._scene), **parameters)
         self._step: Step | None = None
         self._has_started = False  # at the first position that is decided
+        self._rewound: Rewound | None = None  # to be raised once no other mod is writing
         self._is_over = False
         self._num_steps = 0  # at this event
         self._hold: Hold | None = None
@@ -142,28 +143,36 @@ class Script:
         cut = self._scene.draft.follow(event)
         if not self._has_started:
             self._start_here()
-        if cut is None:
             return
+        if cut is not None:
+            self._rewind(cut)
+        if self._rewound and self._may_act(self._step):
+            rewound, self._rewound = self._rewound, None
+            self._throw(rewound)
+
+    def _start_here(self) -> None:
+        """Start the first step after what mods listed before have written."""
+        if not self._may_act(self._step):
+            return
+        self._has_started = True
+        draft = self._scene.draft
+        for mark in self._scene.marks:
+            mark.position, mark.end_ids = draft.num_text_tokens, draft.end_ids
+        self._start()
+
+    def _rewind(self, cut: int) -> None:
+        """Take into account that another mod cut the completion."""
         for mark in self._scene.marks:
             mark.rewound(cut)
         if self._step:
             self._step.rewound(cut)
         if any(cut < guard.position for guard in self._scene.guards):
-            self._throw(Rewound(cut))
+            self._rewound = Rewound(cut)
 
-    def _start_here(self) -> None:
-        """Start the first step after what mods listed before have written."""
-        self._has_started = True
-        draft = self._scene.draft
-        for mark in self._scene.marks:
-            mark.position, mark.end_ids = draft.num_text_tokens, draft.end_ids
-        if self._step:
-            self._start()
-
-    def _may_act(self, step: Step) -> bool:
+    def _may_act(self, step: Step | None) -> bool:
         """True unless another part or mod is writing a span of its own."""
         scene = self._scene
-        return scene.request.may_write(len(scene.draft.token_ids), by=step.writer)
+        return scene.request.may_write(len(scene.draft.token_ids), by=step.writer if step else None)
 
     def _act(self, actions: Actions, adjusted: Action | None) -> object:
         """What to return at this event: the edit, the end of the request, or an adjustment."""
