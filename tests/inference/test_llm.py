@@ -10,6 +10,7 @@ import pytest
 from concordance_inference import LLM, Completion
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.generation import TextDelta
+from concordance_inference.models.options import ModelOptions
 from concordance_sdk import (
     Added,
     Finished,
@@ -450,6 +451,21 @@ def test_the_package_has_no_other_names():
 
     with pytest.raises(AttributeError, match="LMM"):
         _ = concordance_inference.LMM
+
+
+def test_parameters_that_are_not_given_have_the_models_defaults(tmp_path):
+    folder = write_tiny_folder(tmp_path / "tiny")
+    (folder / "generation_config.json").write_text('{"temperature": 0}')
+    with LLM(folder) as llm:
+        texts = {llm.generate("a", seed=seed, max_tokens=6).text for seed in range(3)}
+        texts.add(llm.generate("a", temperature=None, max_tokens=6).text)
+        warm = {llm.generate("a", temperature=1, seed=i, max_tokens=6).text for i in range(3)}
+
+    assert len(texts) == 1
+    assert len(warm) == 3
+    openai = ModelOptions(sampling_defaults="openai")
+    with LLM(folder, options=openai) as llm:
+        assert len({llm.generate("a", seed=i, max_tokens=6).text for i in range(3)}) == 3
 
 
 # Bad input

@@ -5,7 +5,7 @@ The server imports this module and not the engine, so that neither depends on th
 
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from concordance_sdk.host import ModDefinition
@@ -56,6 +56,32 @@ class SamplingParams(Struct, frozen=True, kw_only=True):
         """Set a temperature to 0 that is too small to divide by."""
         if 0 < self.temperature < GREEDY_BELOW:
             msgspec.structs.force_setattr(self, "temperature", 0.0)
+
+
+class SamplingDefaults(Struct, frozen=True, kw_only=True):
+    """How tokens are sampled where a request does not say.
+
+    Attributes:
+        source: Where the values come from: the model's file, what is recommended for the embedded
+            model, or OpenAI's API.
+    """
+
+    source: Literal["generation_config.json", "recommended", "openai"] = "openai"
+    temperature: Temperature = 1.0
+    top_p: Fraction = 1.0
+    top_k: Annotated[int, Meta(ge=0)] = 0
+    min_p: Fraction = 0.0
+    repetition_penalty: RepetitionPenalty = 1.0
+
+    def params(self, given: Mapping[str, Any]) -> SamplingParams:
+        """Return the given parameters, and these values for those that are left out or `None`."""
+        values = {**msgspec.structs.asdict(self), **_without_none(given)}
+        del values["source"]
+        return SamplingParams(**values)
+
+
+def _without_none(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
 
 
 class ModCall(Struct, frozen=True, kw_only=True, eq=False):
@@ -182,6 +208,7 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     created: int  # Unix time in seconds
     context_length: int  # tokens of prompt and completion together
     vocab_size: int
+    sampling: SamplingDefaults = SamplingDefaults()
 
 
 class EngineClient(Protocol):

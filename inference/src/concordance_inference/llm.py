@@ -18,13 +18,14 @@ from concordance_inference.chat.request import Prompt
 from concordance_inference.completion import Completion
 from concordance_inference.completion_stream import AsyncCompletionStream, CompletionStream
 from concordance_inference.engine.config import EngineConfig
-from concordance_inference.generation import GenerationRequest, ModCall
+from concordance_inference.generation import GenerationRequest, ModCall, SamplingParams
 from concordance_inference.llm_options import (
     CheckedOptions,
     GenerateOptions,
     Prompts,
     checked_options,
     resolve_mods,
+    sampling_params,
     split_prompts,
 )
 from concordance_inference.models.blas import preload_blas
@@ -239,7 +240,8 @@ class LLM:
         options = checked_options(given)
         split, is_list = split_prompts(prompts, as_chat=as_chat)
         runtime = self._running()
-        requests = [_request(runtime, prompt, options, mods) for prompt in split]
+        sampling = sampling_params(options, given, runtime.model.sampling)
+        requests = [_request(runtime, prompt, options, sampling, mods) for prompt in split]
         return _Batch(requests, is_list=is_list, return_errors=options.return_errors)
 
 
@@ -272,7 +274,11 @@ class _Batch:
 
 
 def _request(
-    runtime: "Runtime", prompt: Prompt, options: CheckedOptions, mods: tuple[ModCall, ...]
+    runtime: "Runtime",
+    prompt: Prompt,
+    options: CheckedOptions,
+    sampling: SamplingParams,
+    mods: tuple[ModCall, ...],
 ) -> GenerationRequest | ConcordanceError:
     """A request with its mods prepared, or why it cannot be run."""
     try:
@@ -281,7 +287,7 @@ def _request(
             schemas=options.schemas,
             template_options=options.chat_template_kwargs,
             max_tokens=options.max_tokens,
-            sampling=options.sampling,
+            sampling=sampling,
             stop=options.stop_strings,
             stop_token_ids=options.stop_token_ids,
             ignore_eos=options.ignore_eos,

@@ -11,7 +11,13 @@ from concordance_shared import InvalidRequestError, Message, ResponseFormat, Sch
 from msgspec import Meta
 
 from concordance_inference.chat.request import Prompt
-from concordance_inference.generation import MAX_TOP_LOGPROBS, ModCall, SamplingParams, Seed
+from concordance_inference.generation import (
+    MAX_TOP_LOGPROBS,
+    ModCall,
+    SamplingDefaults,
+    SamplingParams,
+    Seed,
+)
 from concordance_inference.mods.catalog import ModCatalog, NamedMod
 
 #: A mod: its name in the catalog, `use(mod, parameter=value)`, or a marked function or class.
@@ -21,10 +27,14 @@ Conversation = Sequence[Message | Mapping[str, Any]]
 Prompts = str | Sequence[int] | Conversation | Sequence[str | Sequence[int] | Conversation]
 
 
+_SAMPLING = frozenset(SamplingParams.__struct_fields__)
+
+
 class GenerateOptions(TypedDict, total=False):
     """The options of `LLM.generate` and `LLM.chat`.
 
-    The last eleven are those of `SamplingParams`.
+    The last eleven are those of `SamplingParams`; the model has defaults for those that are left
+    out or `None`.
     """
 
     mods: Sequence[Mod]  # in the order in which they act
@@ -38,16 +48,16 @@ class GenerateOptions(TypedDict, total=False):
     tools: Sequence[Tool | Mapping[str, Any]]  # for mods that use them
     response_format: ResponseFormat | Mapping[str, Any] | None  # is enforced
     chat_template_kwargs: Mapping[str, Any]  # variables of the chat template
-    temperature: float
-    top_p: float
-    top_k: int
-    min_p: float
-    xtc_probability: float
-    xtc_threshold: float
-    repetition_penalty: float
-    presence_penalty: float
-    frequency_penalty: float
-    logit_bias: Mapping[int, float]
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    xtc_probability: float | None
+    xtc_threshold: float | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    logit_bias: Mapping[int, float] | None
     seed: int | None
 
 
@@ -65,12 +75,6 @@ class CheckedOptions(SamplingParams, frozen=True, kw_only=True, forbid_unknown_f
     response_format: ResponseFormat | None = None
     chat_template_kwargs: Mapping[str, Any] = {}
     seed: Seed | None = None
-
-    @property
-    def sampling(self) -> SamplingParams:
-        """The sampling parameters alone."""
-        names = SamplingParams.__struct_fields__
-        return SamplingParams(**{name: getattr(self, name) for name in names})
 
     @property
     def schemas(self) -> Schemas:
@@ -106,6 +110,7 @@ def checked_options(given: Mapping[str, object]) -> CheckedOptions:
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise InvalidRequestError(f"LLM: {name} is {value}; give a finite number", param=name)
+    given = {k: v for k, v in given.items() if v is not None or k not in _SAMPLING}
     try:
         options = msgspec.convert(given, CheckedOptions)
     except msgspec.ValidationError as exc:
@@ -116,6 +121,14 @@ def checked_options(given: Mapping[str, object]) -> CheckedOptions:
                 f"LLM: logit_bias[{token_id}] is {bias}; give a finite number", param="logit_bias"
             )
     return options
+
+
+def sampling_params(
+    options: CheckedOptions, given: Mapping[str, object], defaults: SamplingDefaults
+) -> SamplingParams:
+    """Return the sampling parameters that were given, and the model's for the others."""
+    names = [name for name in given.keys() & _SAMPLING if given[name] is not None]
+    return defaults.params({name: getattr(options, name) for name in names})
 
 
 def resolve_mods(mods: object, catalog: ModCatalog) -> tuple[ModCall, ...]:

@@ -38,10 +38,20 @@ def test_serve_has_an_option_for_each_limit_of_the_engine():
 def test_sampling_options_are_sampling_parameters():
     options = Generate(prompt="x", temperature=0.5, top_p=0.9, top_k=3, min_p=0.1, seed=4)
 
-    assert options.sampling == SamplingParams(
-        temperature=0.5, top_p=0.9, top_k=3, min_p=0.1, seed=4
-    )
-    assert (Chat().max_tokens, Chat().temperature) == (512, 0.2)
+    given = {"temperature": 0.5, "top_p": 0.9, "top_k": 3, "min_p": 0.1, "seed": 4}
+    assert options.sampling == given
+    assert SamplingParams(**given)
+
+
+def test_generate_is_greedy_and_chat_has_the_models_defaults():
+    assert Generate(prompt="x").sampling == {"temperature": 0.0}
+    assert (Chat().max_tokens, Chat().sampling) == (512, {})
+
+
+def test_sampling_defaults_are_an_option_of_loading():
+    assert ModelArgs(sampling_defaults="openai").model_options.sampling_defaults == "openai"
+    done = CliRunner().invoke(app, ["serve", "--sampling-defaults", "none"])
+    assert (done.exit_code, "--sampling-defaults" in done.output) == (2, True)
 
 
 def test_an_unknown_option_is_an_error():

@@ -3,10 +3,12 @@
 import json
 import math
 
+import msgspec
 import pytest
 from concordance_inference.generation import (
     Failed,
     ReportsDelta,
+    SamplingDefaults,
     SamplingParams,
     Started,
     TextDelta,
@@ -23,7 +25,7 @@ from concordance_shared import (
     ModReport,
     ToolCall,
 )
-from fake_engine import FakeEngine, completed, says
+from fake_engine import INFO, FakeEngine, completed, says
 from openai import APIStatusError, OpenAI
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
@@ -541,6 +543,24 @@ def test_unknown_fields_and_harmless_values_are_ignored(serve):
         modalities=["text"],
         response_format={"type": "text"},
     )
+
+
+# Sampling defaults
+
+
+def test_a_field_that_is_left_out_or_null_has_the_models_default(serve):
+    engine = FakeEngine()
+    engine.model = msgspec.structs.replace(
+        INFO, sampling=SamplingDefaults(temperature=0.6, top_k=20, repetition_penalty=1.1)
+    )
+    client = serve(engine)
+    post(client, top_k=None, temperature=None, seed=1)
+    post(client, temperature=0, top_k=-1, repetition_penalty=1)
+
+    assert [request.sampling for request in engine.requests] == [
+        SamplingParams(temperature=0.6, top_k=20, repetition_penalty=1.1, seed=1),
+        SamplingParams(temperature=0.0),
+    ]
 
 
 # Bad requests

@@ -69,6 +69,14 @@ def test_a_model_with_a_mod_is_described(client):
     model = client.get("/v1/models/fake/greeting").json()
 
     assert (model["id"], model["object"], model["max_model_len"]) == ("fake/greeting", "model", 100)
+    assert model["sampling_defaults"] == {
+        "source": "openai",
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "top_k": 0,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+    }
     assert client.get("/v1/models/nosuch").status_code == 404
 
 

@@ -63,7 +63,7 @@ def _local(options: Chat) -> Generator[tuple[str, _ReplyTo]]:
                 messages,
                 mods=calls,
                 max_tokens=options.max_tokens,
-                sampling=options.sampling,
+                sampling=runtime.model.sampling.params(options.sampling),
                 stream=True,
             )
             return runtime.submit(runtime.prepare(request))

@@ -38,7 +38,7 @@ def _local(options: Generate, text: str) -> Generator[Iterable[Update]]:
             text if options.raw else conversation(text, options.system),
             mods=calls,
             max_tokens=options.max_tokens,
-            sampling=options.sampling,
+            sampling=runtime.model.sampling.params(options.sampling),
             stop=tuple(options.stop),
             stream=not options.tokens,
             show_tokens=options.tokens,

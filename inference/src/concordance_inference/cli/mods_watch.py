@@ -186,7 +186,7 @@ def _local(options: WatchMod) -> Generator[_Start]:
                 conversation(options.prompt or "", options.system),
                 mods=_calls(options),
                 max_tokens=options.max_tokens,
-                sampling=options.sampling,
+                sampling=runtime.model.sampling.params(options.sampling),
                 show_tokens=True,
             )
             updates = runtime.submit(runtime.prepare(request))

@@ -9,13 +9,12 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:
     from concordance_inference.engine.config import EngineConfig
-    from concordance_inference.generation import SamplingParams
     from concordance_inference.models.options import ModelOptions
 
 Options = TypeVar("Options")
@@ -65,6 +64,14 @@ class ModelArgs:
         ),
     ] = None
 
+    sampling_defaults: Annotated[
+        Literal["model", "openai"],
+        typer.Option(
+            help="Sampling parameters of requests that set none: those of the model's "
+            "generation_config.json, or temperature 1 without cuts, as OpenAI's API."
+        ),
+    ] = "model"
+
     @property
     def model_options(self) -> "ModelOptions":
         """How to load the model."""
@@ -74,6 +81,7 @@ class ModelArgs:
             context_length=self.context_length,
             adapter_path=self.adapter_path,
             trust_remote_code=self.trust_remote_code,
+            sampling_defaults=self.sampling_defaults,
         )
 
 
@@ -202,40 +210,48 @@ class SampleArgs(ModelArgs):
         int, typer.Option(help="Limit of the completion, in tokens.", min=1, max=_MAX_INT)
     ] = 256
     temperature: Annotated[
-        float, typer.Option(help="Sampling temperature; 0 for the top token.", min=0, max=2)
+        float | None,
+        typer.Option(help="Sampling temperature; 0 for the top token.", min=0, max=2),
     ] = 0.0
     top_p: Annotated[
-        float, typer.Option(help="Sample from the top tokens of this probability.", min=0, max=1)
-    ] = 1.0
-    top_k: Annotated[
-        int,
-        typer.Option(help="Sample from this many top tokens; 0 for all.", min=0, max=_MAX_INT),
-    ] = 0
-    min_p: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Sample from tokens at least this probable, relative to the top token.",
+            help="Sample from the top tokens of this probability. [default: the model's]",
             min=0,
             max=1,
+            show_default=False,
         ),
-    ] = 0.0
+    ] = None
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            help="Sample from this many top tokens; 0 for all. [default: the model's]",
+            min=0,
+            max=_MAX_INT,
+            show_default=False,
+        ),
+    ] = None
+    min_p: Annotated[
+        float | None,
+        typer.Option(
+            help="Sample from tokens at least this probable, relative to the top token. "
+            "[default: the model's]",
+            min=0,
+            max=1,
+            show_default=False,
+        ),
+    ] = None
     seed: Annotated[
         int | None,
         typer.Option(help="The same seed gives the same completion.", min=-(2**63), max=2**63 - 1),
     ] = None
 
     @property
-    def sampling(self) -> "SamplingParams":
-        """How tokens are sampled."""
-        from concordance_inference.generation import SamplingParams
-
-        return SamplingParams(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            seed=self.seed,
-        )
+    def sampling(self) -> dict[str, float]:
+        """The sampling parameters that are set; the model has defaults for the others."""
+        names = ("temperature", "top_p", "top_k", "min_p", "seed")
+        given = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,8 +302,14 @@ class Chat(SampleArgs):
         int, typer.Option(help="Limit of each reply, in tokens.", min=1, max=_MAX_INT)
     ] = 512
     temperature: Annotated[
-        float, typer.Option(help="Sampling temperature; 0 for the top token.", min=0, max=2)
-    ] = 0.2
+        float | None,
+        typer.Option(
+            help="Sampling temperature; 0 for the top token. [default: the model's]",
+            min=0,
+            max=2,
+            show_default=False,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

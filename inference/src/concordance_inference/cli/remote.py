@@ -74,7 +74,7 @@ def remote_updates(
             "messages": messages,
             "mods": mods.select([parse_mod(mod) for mod in options.mod]),
             "max_tokens": options.max_tokens,
-            **msgspec.structs.asdict(options.sampling),
+            **options.sampling,
             "stop": list(stop),
             "stream": True,
             "stream_options": {

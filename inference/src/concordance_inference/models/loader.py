@@ -15,13 +15,14 @@ from mlx_lm.models.switch_layers import SwitchLinear
 from msgspec import Struct
 
 from concordance_inference.engine.config import ModelTraits
-from concordance_inference.generation import ModelInfo
+from concordance_inference.generation import ModelInfo, SamplingDefaults
 from concordance_inference.models.context_length import context_length
 from concordance_inference.models.converted import SMALL, converted, is_converted
 from concordance_inference.models.embedded import DEFAULT_HUB_ID, DEFAULT_MODEL, embedded_gguf
 from concordance_inference.models.gguf import Progress
 from concordance_inference.models.options import ModelOptions
 from concordance_inference.models.precision import disable_tf32
+from concordance_inference.models.sampling_defaults import sampling_defaults
 from concordance_inference.models.tokenizer import ModelTokenizer, without_token_maps
 
 logger = logging.getLogger(__name__)
@@ -157,10 +158,17 @@ def _load(model_id: str, place: Path | str, options: ModelOptions) -> LoadedMode
             created=int(time.time()),
             context_length=length,
             vocab_size=wrapped.vocab_size,
+            sampling=_sampling(model_id, folder, options),
         ),
         place=str(place),
         folders=(folder, *([options.adapter_path] if options.adapter_path else [])),
     )
+
+
+def _sampling(model_id: str, folder: Path, options: ModelOptions) -> SamplingDefaults:
+    if options.sampling_defaults == "openai":
+        return SamplingDefaults()
+    return sampling_defaults(model_id, folder)
 
 
 def _model_in(folder: Path, options: ModelOptions) -> tuple[Any, dict[str, Any]]:

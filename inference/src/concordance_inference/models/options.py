@@ -1,6 +1,7 @@
 """Options for loading a model."""
 
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
@@ -14,3 +15,5 @@ class ModelOptions(Struct, frozen=True, kw_only=True):
     trust_remote_code: bool = False
     #: A folder of LoRA adapters, in the format of `mlx_lm.lora`.
     adapter_path: Path | None = None
+    #: Sampling parameters of requests that set none: those of the model, or of OpenAI's API.
+    sampling_defaults: Literal["model", "openai"] = "model"

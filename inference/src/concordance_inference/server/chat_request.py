@@ -19,7 +19,7 @@ from concordance_inference.chat.request import (
     check_logit_bias,
     check_template_option,
 )
-from concordance_inference.generation import GenerationRequest, SamplingParams
+from concordance_inference.generation import GenerationRequest, ModelInfo, SamplingParams
 from concordance_inference.mods.catalog import NamedMod
 from concordance_inference.server.body import decode_body
 from concordance_inference.server.context import ServerContext
@@ -96,7 +96,7 @@ def _generation(
         output=output_format(body, response_format),
         template_options=_template_options(body, context.chat.options),
         max_tokens=body.max_completion_tokens or body.max_tokens,
-        sampling=_sampling(body, model.vocab_size),
+        sampling=_sampling(body, model),
         stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
         stop_token_ids=tuple(body.stop_token_ids or ()),
         ignore_eos=bool(body.ignore_eos),
@@ -169,16 +169,13 @@ def _template_options(body: ChatCompletionRequest, known: Collection[str]) -> di
     return given
 
 
-def _sampling(body: ChatCompletionRequest, vocab_size: int) -> SamplingParams:
+def _sampling(body: ChatCompletionRequest, model: ModelInfo) -> SamplingParams:
     """The request's sampling parameters; a field that is null has its default."""
-    names = [name for name in SamplingParams.__struct_fields__ if name != "logit_bias"]
-    given = {name: getattr(body, name) for name in names}
+    given = {name: getattr(body, name) for name in SamplingParams.__struct_fields__}
     if given["top_k"] == -1:  # as vLLM spells "all"
         given["top_k"] = 0
-    return SamplingParams(
-        **{name: value for name, value in given.items() if value is not None},
-        logit_bias=_logit_bias(body.logit_bias or {}, vocab_size),
-    )
+    given["logit_bias"] = _logit_bias(body.logit_bias or {}, model.vocab_size)
+    return model.sampling.params(given)
 
 
 def _logit_bias(given: Mapping[str, float], vocab_size: int) -> dict[int, float]:

@@ -47,6 +47,7 @@ def _described(name: str, context: ServerContext) -> dict[str, object]:
         "created": model.created,
         "owned_by": "concordance",
         "max_model_len": model.context_length,
+        "sampling_defaults": msgspec.to_builtins(model.sampling),
     }
 
 
