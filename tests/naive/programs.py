@@ -189,7 +189,7 @@ def _run_scripts(dice, program, edges):
         request = _request(dice, program, prompts, i, edges)
         request.max_tokens = dice.choice([0, 1, 2, 5, 9, 14, 20, 40, 60, 60])
         request.stop_ids, request.ignore_eos, request.min_tokens = [], False, 0
-        if i == 0 or dice.random() < 0.8:
+        if vocab_of(program.model) == VOCAB and (i == 0 or dice.random() < 0.8):
             beside = [[]] * 3 + [[_random_mod(dice, request, edges)]]
             request.mods = [Mod(on=[], rules=[], steps=random_steps(dice)), *dice.choice(beside)]
             dice.shuffle(request.mods)
