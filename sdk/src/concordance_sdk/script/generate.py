@@ -61,6 +61,7 @@ class Generate(Step):
         self._watch: PhraseWatch | None = None
         self._sentences: SentenceCount | None = None
         self._num_held = 0
+        self._longest = max(map(len, options.until), default=0)  # characters
         self.writer = self._constrained
 
     def start(self, scene: Scene) -> None:
@@ -147,10 +148,10 @@ class Generate(Step):
         if not self._num_held and not self._watch:
             return None
         draft = self._scene.draft
-        first = len(draft) - self._num_held
+        first = len(draft.token_ids) - self._num_held
         if self._watch:  # the last characters may begin a text of `until`
-            begin = len(draft.text) - max(map(len, self._options.until)) + 1
-            first = min(first, draft.text.cut(max(0, begin)).kept)
+            text = draft.text
+            first = min(first, text.cut(max(0, len(text) - self._longest + 1)).kept)
         return max(self._begin, first)
 
     def _follow_constraint(self, part: Constrained, event: Added, actions: Actions) -> None:
