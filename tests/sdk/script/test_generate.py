@@ -284,3 +284,35 @@ def test_text_that_the_completion_begins_with_ends_the_step():
     result, played = run_of("#and more", until="#")
     assert (result, result.ended_by) == ("", EndedBy.UNTIL)
     assert played.text == "|and more"
+
+
+def test_temperature_and_bias_may_be_functions_of_the_logits():
+    entropies = []
+
+    def cooler(logits):
+        entropies.append(logits.entropy())
+        return 0.2 if logits.entropy() > 1 else None
+
+    result, _ = run_of(
+        "ab", tokens=2, temperature=cooler, bias=lambda logits: {logits.top_k(1)[0][0] + 1: 5.0}
+    )
+    assert result == "bc"
+    assert len(entropies) == 2
+
+
+def test_bias_may_be_an_array():
+    import numpy as np
+
+    bias = np.zeros(257, np.float32)
+    bias[ord("z")] = 9.0
+    result, _ = run_of("ab", tokens=2, bias=bias)
+    assert result == "zz"
+    result, _ = run_of("ab", tokens=2, bias=lambda _: {})
+    assert result == "ab"
+
+
+def test_function_that_returns_no_bias_or_temperature_is_an_error_at_the_position():
+    with pytest.raises(Exception, match="AdjustedLogits.bias"):
+        run_of("ab", bias=lambda _: "much")
+    with pytest.raises(Exception, match="AdjustedLogits.token_temp"):
+        run_of("ab", temperature=lambda _: "hot")

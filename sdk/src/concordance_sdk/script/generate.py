@@ -10,6 +10,7 @@ from concordance_shared import (
     Backtrack,
     ForceTokens,
     ForwardPass,
+    Logits,
 )
 from msgspec import Struct
 
@@ -24,6 +25,13 @@ from concordance_sdk.text.phrases import PhraseWatch
 from concordance_sdk.text.sentences import SentenceCount
 from concordance_sdk.text.word_bias import WordBias
 
+#: A temperature, or a function of a position's logits that returns one.
+Temperature = float | Callable[[Logits], float | None]
+
+#: What is added to logits: by token id or word; an array; or a function of a position's logits that
+#: returns an array, or a mapping of token ids.
+Bias = Mapping[str | int, float] | Callable[[Logits], Any] | Any
+
 #: Tokens that the beginning of the next sentence may have, which shows that one is complete.
 _NEXT_SENTENCE = 16
 
@@ -37,8 +45,8 @@ class GenerateOptions(Struct, frozen=True, kw_only=True, eq=False):
     sentences: int | None = None
     tokens: int | None = None
     constraint: Constraint | None = None
-    temperature: float | None = None
-    bias: Mapping[str | int, float] | None = None
+    temperature: Temperature | None = None
+    bias: Bias | None = None
     ban: Sequence[str] = ()
     logprobs: bool = False
 
@@ -56,7 +64,7 @@ class Generate(Step):
             None if options.constraint is None else Constrained(options.constraint, ends=False)
         )
         self._logprobs = SampledLogprobs() if options.logprobs else None
-        self._biases = _Biases(options.bias) if options.bias else None
+        self._biases = _Biases(options.bias) if isinstance(options.bias, Mapping) else None
         self._ban: PhraseBan | None = None
         self._watch: PhraseWatch | None = None
         self._sentences: SentenceCount | None = None
@@ -103,15 +111,20 @@ class Generate(Step):
                 return None
             mask = action.mask
         banned = self._banned(self._ban, event, actions) if self._ban else None
-        bias = self._biases.after(scene.draft) if self._biases else None
-        if mask is None and not banned and not bias and options.temperature is None:
+        bias, temperature = self._bias(event), options.temperature
+        if callable(temperature):
+            temperature = temperature(event.logits)
+        if mask is None and not banned and bias is None and temperature is None:
             return None
-        return actions.adjust_logits(
-            mask=mask,
-            ban=banned,
-            bias=bias,
-            token_temp=options.temperature,
-        )
+        return actions.adjust_logits(mask=mask, ban=banned, bias=bias, token_temp=temperature)
+
+    def _bias(self, event: ForwardPass) -> Any:
+        """The bias of a position; `None` for none."""
+        if self._biases:
+            return self._biases.after(self._scene.draft) or None
+        bias: Any = self._options.bias
+        bias = bias(event.logits) if callable(bias) else bias
+        return None if isinstance(bias, Mapping) and not bias else bias
 
     def _banned(self, ban: PhraseBan, event: ForwardPass, actions: Actions) -> Sequence[int] | None:
         """The token ids that would complete a banned phrase."""

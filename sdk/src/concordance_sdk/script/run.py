@@ -13,7 +13,7 @@ from concordance_sdk.constraints import Constraint
 from concordance_sdk.constraints.constraint import require_constraint
 from concordance_sdk.script.ask import Ask
 from concordance_sdk.script.choose import Choose
-from concordance_sdk.script.generate import Generate, GenerateOptions
+from concordance_sdk.script.generate import Bias, Generate, GenerateOptions, Temperature
 from concordance_sdk.script.mark import Guard, Mark
 from concordance_sdk.script.step import End, Force, Look, Rewind, Scene, SendReport, Step, Stop
 from concordance_sdk.self_prompt.edit import EraseMode
@@ -68,8 +68,8 @@ class ScriptRun:
         sentences: int | None = None,
         tokens: int | None = None,
         constraint: Constraint | None = None,
-        temperature: float | None = None,
-        bias: Mapping[str | int, float] | None = None,
+        temperature: Temperature | None = None,
+        bias: Bias | None = None,
         ban: str | Sequence[str] = (),
         logprobs: bool = False,
     ) -> Step:
@@ -85,8 +85,11 @@ class ScriptRun:
             sentences: The number of sentences.
             tokens: The maximum number of tokens.
             constraint: The texts that are allowed; the step ends with the constrained text.
-            temperature: The temperature of these tokens; 0 takes the top token.
-            bias: Token id, or word -> the amount added to its logit, in nats.
+            temperature: The temperature of these tokens; 0 takes the top token. A function of the
+                logits is called at each position; it may return `None` for the request's.
+            bias: Token id, or word -> the amount added to its logit, in nats. Or an array, which
+                may be on the device: (vocab,) floats. Or a function of the logits, called at each
+                position, that returns one or the other, by token ids.
             ban: Words and phrases that cannot appear.
             logprobs: True to compute the log-probabilities of the tokens.
 
@@ -98,8 +101,10 @@ class ScriptRun:
         if constraint is not None:
             require_constraint(constraint, "the constraint of run.generate")
         predicate = until if callable(until) else None
-        _check_temperature(temperature)
-        _check_bias(bias)
+        if not callable(temperature):
+            _check_temperature(temperature)
+        if not callable(bias) and not hasattr(bias, "shape"):
+            _check_bias(bias)
         _check_count("sentences", sentences, least=1)
         _check_count("tokens", tokens, least=0)
         options = GenerateOptions(
@@ -384,7 +389,9 @@ def _check_temperature(temperature: object) -> None:
     if temperature is None:
         return
     if not isinstance(temperature, int | float) or isinstance(temperature, bool):
-        raise TypeError(f"`temperature` is a number, not {temperature!r:.60}")
+        raise TypeError(
+            f"`temperature` is a number, or a function of the logits, not {temperature!r:.60}"
+        )
     if not 0 <= temperature <= MAX_TEMPERATURE:
         raise ValueError(f"`temperature` is 0 to {MAX_TEMPERATURE:g}, not {temperature}")
 
@@ -393,7 +400,10 @@ def _check_bias(bias: object) -> None:
     if bias is None:
         return
     if not isinstance(bias, Mapping):
-        raise TypeError(f"`bias` maps token ids or words to numbers, not {bias!r:.60}")
+        raise TypeError(
+            "`bias` maps token ids or words to numbers, is an array, or a function of the logits, "
+            f"not {bias!r:.60}"
+        )
     for key, value in cast(Mapping[object, object], bias).items():
         is_key = key if isinstance(key, str) else isinstance(key, int)
         if not is_key or not isinstance(value, int | float) or not -math.inf <= value < math.inf:
