@@ -64,8 +64,9 @@ class FakeChat:
 
     options = frozenset({"enable_thinking"})
 
-    def render(self, messages, tools=(), options=None):
+    def render(self, messages, tools=(), options=None, rendering=None):
         self.rendered.append(options)
+        self.renderings.append(rendering)
         text = messages[-1].text
         if text == "too long":
             return [1] * INFO.context_length
@@ -75,6 +76,7 @@ class FakeChat:
 
     def __init__(self):
         self.rendered = []  # the options of each prompt
+        self.renderings = []
 
     def encode(self, text):
         return self.tokenize(text)

@@ -19,6 +19,8 @@ from concordance_sdk import (
     Message,
     ModRaisedError,
     ModReport,
+    Prefilled,
+    get_conversation,
     mod,
     use,
 )
@@ -91,6 +93,48 @@ def test_chat_renders_messages_by_the_template(llm):
         llm.generate(text.prompt_ids, max_tokens=4, temperature=0),
     ):
         assert (done.prompt_ids, done.token_ids) == (text.prompt_ids, text.token_ids)
+
+
+def test_chat_continues_the_last_message(llm):
+    text = llm.generate("u:Hello|a:So", max_tokens=1).prompt_ids
+    messages = [USER, {"role": "assistant", "content": "So"}]
+
+    assert llm.chat(messages, max_tokens=1, continue_final_message=True).prompt_ids == text
+
+
+def test_chat_ends_without_a_generation_prompt(llm):
+    text = llm.generate("u:Hello|", max_tokens=1).prompt_ids
+
+    assert llm.chat("Hello", max_tokens=1, add_generation_prompt=False).prompt_ids == text
+
+
+def test_the_name_of_a_control_token_in_a_message_is_text(llm):
+    eos = 256
+    asked = llm.chat("a<eos>b", max_tokens=1).prompt_ids
+    allowed = llm.chat("a<eos>b", max_tokens=1, allow_control_tokens=True).prompt_ids
+    whole = llm.generate("u:a<eos>b|a:", max_tokens=1).prompt_ids
+
+    assert eos not in asked
+    assert allowed == whole
+    assert eos in whole
+    assert len(asked) == len("u:a<eos>b|a:")
+
+
+def test_mods_see_messages_as_they_are_given(llm):
+    @mod(on=[Prefilled], registered=False)
+    def shows(event, actions):
+        return actions.report(text=get_conversation()[-1].text)
+
+    done = llm.chat("a<eos>b", mods=[shows], max_tokens=1)
+
+    assert done.reports[0].data == {"text": "a<eos>b"}
+
+
+def test_chat_takes_tool_calls_without_an_id_and_with_an_object_as_arguments(llm):
+    call = {"function": {"name": "f", "arguments": {"a": 1}}}
+    messages = [USER, {"role": "assistant", "tool_calls": [call]}]
+
+    assert llm.chat(messages, max_tokens=1)
 
 
 def test_the_same_seed_gives_the_same_completion(llm):
@@ -501,11 +545,26 @@ def test_parameters_that_are_not_given_have_the_models_defaults(tmp_path):
             "'int' is not a type",
         ),
         ({"chat_template_kwargs": {"think": True}}, "reads no variable of this name"),
+        (
+            {"continue_final_message": True, "add_generation_prompt": True},
+            "set only one of them",
+        ),
+        ({"continue_final_message": 1}, "continue_final_message: expected `bool"),
     ],
 )
 def test_a_wrong_option_is_refused_by_its_name(llm, options, message):
     with pytest.raises(ConcordanceError, match=message):
         llm.chat("Hello", **options)
+
+
+@pytest.mark.parametrize(
+    "option", ["continue_final_message", "allow_control_tokens", "add_generation_prompt"]
+)
+def test_an_option_of_messages_is_refused_for_text(llm, option):
+    value = option != "add_generation_prompt"
+
+    with pytest.raises(ConcordanceError, match=option):
+        llm.generate("Hello", **{option: value})
 
 
 def test_an_unknown_mod_is_refused_by_its_name(llm):

@@ -286,6 +286,7 @@ def _request(
             prompt,
             schemas=options.schemas,
             template_options=options.chat_template_kwargs,
+            rendering=options.rendering,
             max_tokens=options.max_tokens,
             sampling=sampling,
             stop=options.stop_strings,

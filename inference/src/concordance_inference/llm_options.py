@@ -10,6 +10,8 @@ from concordance_sdk.host import ModDefinition
 from concordance_shared import InvalidRequestError, Message, ResponseFormat, Schemas, Tool
 from msgspec import Meta
 
+from concordance_inference.chat.given_message import GivenMessage
+from concordance_inference.chat.rendering import Rendering, rendering_of
 from concordance_inference.chat.request import Prompt
 from concordance_inference.generation import (
     MAX_TOP_LOGPROBS,
@@ -48,6 +50,9 @@ class GenerateOptions(TypedDict, total=False):
     tools: Sequence[Tool | Mapping[str, Any]]  # for mods that use them
     response_format: ResponseFormat | Mapping[str, Any] | None  # is enforced
     chat_template_kwargs: Mapping[str, Any]  # variables of the chat template
+    continue_final_message: bool  # the completion continues the last message
+    add_generation_prompt: bool  # end the prompt with the beginning of an assistant message
+    allow_control_tokens: bool  # names of control tokens in messages become the tokens
     temperature: float | None
     top_p: float | None
     top_k: int | None
@@ -74,12 +79,24 @@ class CheckedOptions(SamplingParams, frozen=True, kw_only=True, forbid_unknown_f
     tools: tuple[Tool, ...] = ()
     response_format: ResponseFormat | None = None
     chat_template_kwargs: Mapping[str, Any] = {}
+    continue_final_message: bool | None = None
+    add_generation_prompt: bool | None = None
+    allow_control_tokens: bool | None = None
     seed: Seed | None = None
 
     @property
     def schemas(self) -> Schemas:
         """Tools and response format."""
         return Schemas(tools=self.tools, response_format=self.response_format)
+
+    @property
+    def rendering(self) -> Rendering:
+        """How messages become a prompt.
+
+        Raises:
+            InvalidRequestError: The options contradict each other.
+        """
+        return rendering_of(self)
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
@@ -208,7 +225,7 @@ def _message(item: object, where: str) -> Message:
                     param="messages",
                 )
     try:
-        return msgspec.convert(item, Message)
+        return msgspec.convert(item, GivenMessage).plain
     except msgspec.ValidationError as exc:
         raise _invalid(exc, where) from exc
     except UnicodeEncodeError as exc:  # in the role, which is compared as UTF-8

@@ -13,6 +13,7 @@ import msgspec
 from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_shared import Schemas
 
+from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
 from concordance_inference.chat.template import ChatTemplate
 from concordance_inference.engine.config import EngineConfig
@@ -143,6 +144,7 @@ class Runtime:
         *,
         schemas: Schemas | None = None,
         template_options: Mapping[str, Any] | None = None,
+        rendering: Rendering = USUAL,
         **options: Unpack[RequestOptions],
     ) -> GenerationRequest:
         """Make a request for this model; see `build_request`.
@@ -157,6 +159,7 @@ class Runtime:
             self.model,
             schemas=schemas,
             template_options=template_options,
+            rendering=rendering,
             **options,
         )
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from concordance_inference.chat.control_tokens import ControlTokens
-from concordance_inference.chat.format import Rendering
+from concordance_inference.chat.rendering import Rendering
 from concordance_inference.chat.template import ChatTemplate
 from concordance_inference.generation import Completed
 from concordance_inference.models.tokenizer import ModelTokenizer

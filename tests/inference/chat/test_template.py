@@ -1,7 +1,7 @@
 """A model's own chat template."""
 
 import pytest
-from concordance_inference.chat.format import Rendering
+from concordance_inference.chat.rendering import Rendering
 from concordance_inference.chat.template import ChatTemplate
 from concordance_inference.generation import Completed
 from concordance_inference.models.tokenizer import ModelTokenizer

@@ -1,6 +1,7 @@
 """`/v1/tokenize`, `/v1/detokenize` and `/v1/chat/completions/render`."""
 
 import pytest
+from concordance_inference.chat.rendering import Rendering
 
 HI = [{"role": "user", "content": "hi"}]
 
@@ -71,7 +72,8 @@ def test_a_chat_request_is_rendered_and_not_run(serve):
             "add_special_tokens",
             "template",
         ),
-        ("tokenize", {"messages": HI, "add_generation_prompt": False}, "add_generation_prompt", ""),
+        ("tokenize", {"prompt": "a", "add_generation_prompt": True}, "add_generation_prompt", ""),
+        ("tokenize", {"messages": HI, "allow_control_tokens": 1}, "allow_control_tokens", "bool"),
         (
             "tokenize",
             {"messages": HI, "chat_template_kwargs": {"no": 1}},
@@ -109,3 +111,14 @@ def test_no_body_causes_a_server_error(client, path, raw):
     headers = {"content-type": "application/json"}
 
     assert client.post(path, content=raw, headers=headers).status_code == 400
+
+
+def test_a_conversation_is_tokenized_as_a_chat_request_renders_it(serve):
+    client = serve()
+    fields = {"add_generation_prompt": False, "allow_control_tokens": True}
+    for path in ("tokenize", "chat/completions/render"):
+        body = {"model": "fake", "messages": HI, **fields}
+        assert client.post(f"/v1/{path}", json=body).status_code == 200
+
+    expected = Rendering(adds_generation_prompt=False, allows_control_tokens=True)
+    assert client.app.state.context.chat.renderings == [expected, expected]

@@ -4,19 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from concordance_shared import Message, Tool
-from msgspec import Struct
 
-
-class Rendering(Struct, frozen=True, kw_only=True):
-    """How a conversation becomes a prompt."""
-
-    adds_generation_prompt: bool = True  # end with the beginning of an assistant message
-    continues_final_message: bool = False  # end within the last message, which the model continues
-    allows_control_tokens: bool = False  # names of control tokens in messages become the tokens
-
-
-#: For the next assistant message.
-USUAL = Rendering()
+from concordance_inference.chat.rendering import USUAL, Rendering
 
 
 class ChatFormat(Protocol):

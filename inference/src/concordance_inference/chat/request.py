@@ -16,6 +16,8 @@ from concordance_shared.prompt_length import check_prompt_length
 from concordance_shared.surrogates import surrogate_fault
 
 from concordance_inference.chat.format import ChatFormat
+from concordance_inference.chat.rendering import FIELDS as RENDERING_FIELDS
+from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.generation import (
     GenerationRequest,
     ModCall,
@@ -59,6 +61,7 @@ def build_request(
     *,
     schemas: Schemas | None = None,
     template_options: Mapping[str, Any] | None = None,
+    rendering: Rendering = USUAL,
     output: OutputFormat | None = None,
     **options: Unpack[RequestOptions],
 ) -> GenerationRequest:
@@ -70,6 +73,7 @@ def build_request(
         model: The model that will run the request.
         schemas: Tools, and the response format, which is enforced.
         template_options: Variables of the chat template.
+        rendering: How it ends the prompt, and what may be control tokens in messages.
         output: A format that is not a response format, enforced in its place.
         options: The request's other fields.
 
@@ -86,16 +90,22 @@ def build_request(
     _check_unicode(template_options, "chat_template_kwargs")
     _check_unicode(schemas.tools, "tools")
     _check_unicode(schemas.response_format, "response_format")
+    if rendering != USUAL and (isinstance(prompt, str) or not _is_chat(prompt)):
+        raise InvalidRequestError(
+            f"{', '.join(RENDERING_FIELDS)}: they belong to messages, which a chat template "
+            "renders; a text or token ids are continued as they are",
+            param="prompt",
+        )
     # Rendering comes last: it takes far longer than the checks.
     messages: tuple[Message, ...] = ()
     if isinstance(prompt, str):
         _check_unicode(prompt, "prompt")
         prompt_ids = chat.encode(prompt)
-    elif prompt and isinstance(prompt[0], Message):
+    elif _is_chat(prompt):
         messages = tuple(cast(Sequence[Message], prompt))
         for i, message in enumerate(messages):
             _check_message(message, f"messages[{i}]")
-        prompt_ids = chat.render(messages, schemas.tools, template_options)
+        prompt_ids = chat.render(messages, schemas.tools, template_options, rendering)
     else:
         prompt_ids = cast(Sequence[int], prompt)
     _check_length(prompt_ids, model, is_rendered=bool(messages))
@@ -110,6 +120,10 @@ def build_request(
         conversation=Conversation(messages=messages, schemas=schemas),
         **options,
     )
+
+
+def _is_chat(prompt: Sequence[int] | Sequence[Message]) -> bool:
+    return bool(prompt) and isinstance(prompt[0], Message)
 
 
 def check_logit_bias(token_ids: Collection[int | str], vocab_size: int) -> None:

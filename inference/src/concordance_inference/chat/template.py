@@ -10,9 +10,9 @@ from concordance_shared import ContextLengthError, InvalidRequestError, Message,
 from concordance_shared.prompt_length import prompt_too_long
 
 from concordance_inference.chat.control_tokens import Spans
-from concordance_inference.chat.format import USUAL, Rendering
 from concordance_inference.chat.given import Given
 from concordance_inference.chat.prompt_texts import PromptTexts
+from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages, Splice
 from concordance_inference.chat.template_messages import Messages, forms_of, prints_objects
 from concordance_inference.chat.variables import variables_of

@@ -14,6 +14,7 @@ from concordance_shared import (
 from msgspec import Raw, Struct
 from msgspec.json import decode
 
+from concordance_inference.chat.rendering import rendering_of
 from concordance_inference.chat.request import (
     build_request,
     check_logit_bias,
@@ -95,6 +96,7 @@ def _generation(
         schemas=Schemas(tools=tuple(body.tools or ()), response_format=response_format),
         output=output_format(body, response_format),
         template_options=_template_options(body, context.chat.options),
+        rendering=rendering_of(body),
         max_tokens=body.max_completion_tokens or body.max_tokens,
         sampling=_sampling(body, model),
         stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
@@ -124,9 +126,10 @@ def _checked(message: ChatMessage, at: str) -> Message:
                     f"{at}.content[{j}] is of type {part.type!r:.40}; this model takes text only",
                     param=f"{at}.content[{j}].type",
                 )
-    for j, call in enumerate(message.tool_calls or ()):
+    plain = message.plain
+    for j, call in enumerate(plain.tool_calls or ()):
         _check_arguments(call.function.arguments, f"{at}.tool_calls[{j}].function.arguments")
-    return message.plain
+    return plain
 
 
 def _check_arguments(arguments: str, at: str) -> None:

@@ -17,6 +17,7 @@ from concordance_shared import (
 )
 from msgspec import Meta, Raw, Struct, structs
 
+from concordance_inference.chat.given_message import GivenMessage
 from concordance_inference.generation import (
     MAX_TOP_LOGPROBS,
     Fraction,
@@ -58,7 +59,7 @@ class ModChoice(Struct, kw_only=True, forbid_unknown_fields=True):
     params: dict[str, Any] | None = None
 
 
-class ChatMessage(Message, frozen=True, kw_only=True, omit_defaults=True):
+class ChatMessage(GivenMessage, frozen=True, kw_only=True, omit_defaults=True):
     """A message as clients send it."""
 
     reasoning: str | None = None  # another spelling of `reasoning_content`
@@ -66,9 +67,8 @@ class ChatMessage(Message, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def plain(self) -> Message:
         """The message without client-specific fields."""
-        fields = {name: getattr(self, name) for name in Message.__struct_fields__}
-        fields["reasoning_content"] = self.reasoning_content or self.reasoning
-        return Message(**fields)
+        reasoning = self.reasoning_content or self.reasoning
+        return structs.replace(super().plain, reasoning_content=reasoning)
 
 
 class ChosenSchema(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -163,4 +163,7 @@ class ChatCompletionRequest(OutputFields, kw_only=True):
     response_format: ChosenFormat | None = None
     reasoning_effort: Annotated[str, Meta(max_length=32)] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
+    allow_control_tokens: bool | None = None  # names of control tokens in messages become tokens
     cache_salt: Annotated[str, Meta(max_length=256)] | None = None

@@ -6,6 +6,8 @@ from concordance_shared import InvalidRequestError, Tool
 from concordance_shared.surrogates import surrogate_fault
 from msgspec import Meta, Raw, Struct
 
+from concordance_inference.chat.rendering import FIELDS as RENDERING
+from concordance_inference.chat.rendering import rendering_of
 from concordance_inference.chat.request import check_template_option
 from concordance_inference.server.body import decode_body
 from concordance_inference.server.chat_request import decode_messages
@@ -16,8 +18,6 @@ from concordance_inference.server.schemas import MAX_MESSAGES
 
 #: Fields of vLLM that change the result and are not implemented, with their harmless values.
 _UNSUPPORTED = {
-    "add_generation_prompt": (True,),
-    "continue_final_message": (False,),
     "chat_template": (),
     "mm_processor_kwargs": ({},),
 }
@@ -33,6 +33,9 @@ class TokenizeRequest(Struct, kw_only=True):
     return_token_strs: bool | None = None
     tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
+    allow_control_tokens: bool | None = None  # names of control tokens in messages become tokens
 
 
 class DetokenizeRequest(Struct, kw_only=True):
@@ -89,7 +92,7 @@ def detokenized(raw: bytes, context: ServerContext) -> dict[str, Any]:
 
 def _text_ids(body: TokenizeRequest, context: ServerContext) -> list[int]:
     """The tokens of a text."""
-    for name in ("tools", "chat_template_kwargs"):
+    for name in ("tools", "chat_template_kwargs", *RENDERING):
         if getattr(body, name):
             raise InvalidRequestError(
                 f"{name} belongs to `messages`, which the chat template renders; leave it out",
@@ -117,7 +120,7 @@ def _chat_ids(body: TokenizeRequest, context: ServerContext) -> list[int]:
         if fault := surrogate_fault(getattr(body, name)):
             raise InvalidRequestError(f"{name}: {fault}", param=name)
     messages = decode_messages(body.messages or ())
-    return context.chat.render(messages, body.tools or (), options)
+    return context.chat.render(messages, body.tools or (), options, rendering_of(body))
 
 
 def _check_model(model: str | None, context: ServerContext) -> None:
