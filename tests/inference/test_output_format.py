@@ -1,15 +1,19 @@
 """Formats that the engine enforces on a random model: the hardest judge."""
 
+import asyncio
 import json
 import re
 
 import pytest
 from concordance_inference import LLM
-from concordance_inference.generation import Completed, SamplingParams
+from concordance_inference.generation import Completed, ModCall, SamplingParams
 from concordance_inference.mods.catalog import ModCatalog
-from concordance_inference.output_format import OutputFormat, is_closed, opened_tag
+from concordance_inference.output_format import OutputFormat, after_reasoning, is_closed, opened_tag
 from concordance_inference.runtime import Runtime
+from concordance_sdk import mod
 from concordance_sdk.constraints import allows
+from concordance_sdk.host import definition_of
+from concordance_shared import ConstraintError
 from tiny_folder import write_tiny_folder
 
 PERSON = {
@@ -78,6 +82,57 @@ def test_llm_enforces_a_response_format(folder):
         completion = llm.chat("hi", response_format=form, temperature=1.0, seed=3, max_tokens=90)
 
     assert list(json.loads(completion.text)) == ["name", "tags"]
+
+
+@mod(name="replaces", registered=False, max_backtrack=None)
+class Replaces:
+    """Sets the whole output."""
+
+    text: str
+
+    def added(self, event, actions, tokenizer):
+        return actions.force_output(tokenizer.encode(self.text))
+
+
+def replacing(text):
+    definition = definition_of(Replaces)
+    return (ModCall(definition=definition, parameters={"text": text}, name="replaces"),)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_output_that_a_mod_sets_has_to_follow_the_format(runtime, is_async):
+    output = OutputFormat(kind="json", value=PERSON, param="guided_json")
+    mods = replacing('{"name":"a","tags":[]}')
+    assert completed(runtime, "hi", 1, output, mods=mods).text == '{"name":"a","tags":[]}'
+
+    request = runtime.request("hi", output=output, mods=replacing("I cannot."))
+    request = runtime.prepare(request)
+    if is_async:
+        error = asyncio.run(last_update(runtime, request)).error
+    else:
+        with pytest.raises(ConstraintError) as caught:
+            list(runtime.submit(request))
+        error = caught.value
+
+    assert error.message.startswith("guided_json: it does not allow the completion 'I cannot.'")
+    assert (error.param, error.status_code) == ("guided_json", 422)
+
+
+async def last_update(runtime, request):
+    return [update async for update in runtime.generate(request)][-1]
+
+
+def test_a_stop_string_may_end_a_document(runtime):
+    output = OutputFormat(kind="choice", value=["yes, please"], param="choice")
+    ended = completed(runtime, "hi", 1, output, stop=(",",))
+
+    assert (ended.text, ended.finish_reason) == ("yes", "stop")
+
+
+def test_text_after_a_reasoning_that_never_ends_is_none():
+    assert after_reasoning("hm", opens=True) is None
+    assert after_reasoning("[THINK]hm", opens=False) is None
+    assert after_reasoning("<think>hm</think>{}", opens=False) == "{}"
 
 
 def test_an_open_or_closed_reasoning_is_found_at_the_end_of_the_prompt():

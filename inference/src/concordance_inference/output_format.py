@@ -1,9 +1,17 @@
 """The format that a request asks of its completion, which the engine enforces."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
-from concordance_sdk.constraints import ChoicesStrat, Constraint, Grammar, JsonSchema, Regex
+from concordance_sdk.constraints import (
+    ChoicesStrat,
+    Constraint,
+    Grammar,
+    JsonSchema,
+    Regex,
+    allows,
+)
 from concordance_shared import ConstraintError, ResponseFormat
 from msgspec import Struct
 
@@ -58,6 +66,24 @@ class OutputFormat(Struct, frozen=True, kw_only=True):
             case "grammar":
                 return _grammar(cast(str, self.value))
 
+    def allows(self, text: str) -> bool:
+        """True if a whole text follows the format; JSON may have any white space.
+
+        Examples:
+            >>> schema = {"properties": {"a": {"type": "integer"}}}
+            >>> output = OutputFormat(kind="json", value=schema, param="guided_json")
+            >>> output.allows('{ "a":1 }'), output.allows('{"a": "1"}'), output.allows("{")
+            (True, False, False)
+        """
+        constraint = self.constraint()
+        if not isinstance(constraint, JsonSchema):
+            return allows(constraint, text)
+        try:
+            json.loads(text)
+        except ValueError:
+            return False
+        return constraint.problem(text) is None
+
 
 def _grammar(lark: str) -> Grammar:
     try:
@@ -106,3 +132,21 @@ def is_closed(prompt_end: str) -> bool:
     """
     end = prompt_end[-_TAIL:].rstrip()
     return any(end.endswith(close) for _, close in REASONING_TAGS)
+
+
+def after_reasoning(text: str, *, opens: bool) -> str | None:
+    """Return what follows the reasoning of a completion; `None` if that does not end.
+
+    Args:
+        text: The completion, with special tokens by name.
+        opens: The prompt opens the reasoning.
+
+    Examples:
+        >>> after_reasoning("hm</think>yes", opens=True), after_reasoning("yes", opens=False)
+        ('yes', 'yes')
+    """
+    for opening, closing in REASONING_TAGS:
+        if text.startswith(opening) or (opens and closing in text):
+            _, closed, after = text.partition(closing)
+            return after if closed else None
+    return None if opens else text

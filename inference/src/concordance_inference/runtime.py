@@ -5,7 +5,7 @@ The command line, the server and the Python API all run requests through `Runtim
 
 import asyncio
 import queue
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Self, Unpack, cast
 
@@ -33,6 +33,7 @@ from concordance_inference.models.loader import LoadedModel, explained, load_mod
 from concordance_inference.models.options import ModelOptions
 from concordance_inference.models.profile_cache import cached_profile
 from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.mods.format_mod import format_fault
 
 
 class Runtime:
@@ -194,8 +195,24 @@ class Runtime:
         async with aclosing(updates):
             async for update in updates:
                 if isinstance(update, Completed):  # hashes the prompt, decodes the completion
-                    await asyncio.to_thread(self.chat.remember, request.prompt_ids, update)
-                yield update
+                    yield await asyncio.to_thread(self.ended, request, update)
+                else:
+                    yield update
+
+    def ended(self, request: GenerationRequest, completed: Completed) -> Completed | Failed:
+        """Keep the tokens of a completion for later prompts; return how the request ended."""
+        self.chat.remember(request.prompt_ids, completed)
+        error = format_fault(request, completed, self._decode)
+        if error is None:
+            return completed
+        error.reports = completed.reports
+        return Failed(error=error)
+
+    def _decode(self, token_ids: Sequence[int]) -> str:
+        """The text of a completion without its end-of-sequence token."""
+        tokenizer = self.loaded.tokenizer
+        ends = bool(token_ids) and token_ids[-1] in tokenizer.eos_token_ids
+        return tokenizer.decode(token_ids[: len(token_ids) - ends])
 
 
 class RunningRequest:
@@ -223,10 +240,10 @@ class RunningRequest:
             raise StopIteration
         update = self._updates.get()
         self._is_over = isinstance(update, Completed | Failed)
+        if isinstance(update, Completed):
+            update = self._runtime.ended(self._request, update)
         if isinstance(update, Failed):
             raise update.error
-        if isinstance(update, Completed):
-            self._runtime.chat.remember(self._request.prompt_ids, update)
         return update
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """The mod that enforces a request's output format. The engine adds it; no request names it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from concordance_sdk import Action, Actions, Added, ForwardPass, Prefilled, Tokenizer, mod
@@ -8,13 +8,14 @@ from concordance_sdk.constraints import Constrained, Constraint, compile_constra
 from concordance_sdk.constraints.constrained import MAX_SPLIT
 from concordance_sdk.host import definition_of
 from concordance_sdk.request_context import may_write
-from concordance_shared import ConstraintError, InvalidRequestError, SchemaError
+from concordance_shared import ConstraintError, FinishReason, InvalidRequestError, SchemaError
 
-from concordance_inference.generation import ModCall
+from concordance_inference.generation import Completed, GenerationRequest, ModCall
 from concordance_inference.mods.compiling import COMPILE_S, compile_within
 from concordance_inference.output_format import (
     REASONING_TAGS,
     OutputFormat,
+    after_reasoning,
     is_closed,
     opened_tag,
 )
@@ -189,6 +190,36 @@ def with_format(
     parameters = {"output": output, "opens": opens}
     call = ModCall(definition=_DEFINITION, parameters=parameters, name=output.field)
     return (*mods, call)
+
+
+def format_fault(
+    request: GenerationRequest, completed: Completed, decode: Callable[[Sequence[int]], str]
+) -> ConstraintError | None:
+    """Return the error of a finished completion that a mod made, against the format.
+
+    A mod that sets the whole output (`force_output`) ends the request before the format sees it.
+
+    Args:
+        request: The request.
+        completed: Its completion.
+        decode: Decodes token ids, special tokens by name.
+    """
+    *others, last = request.mods or (None,)
+    is_finished = completed.finish_reason is FinishReason.STOP and not request.stop
+    if not others or last is None or last.definition is not _DEFINITION or not is_finished:
+        return None
+    output: OutputFormat = last.parameters["output"]
+    text = after_reasoning(decode(completed.token_ids), opens=last.parameters["opens"])
+    if text is not None and output.allows(text):
+        return None
+    return ConstraintError(
+        f"{output.field}: it does not allow the completion {completed.text!r:.80}, which a mod of "
+        f"the request made; leave out that mod, or {output.field}",
+        param=output.field,
+        mod=output.field,
+        event="Finished",
+        step=len(completed.token_ids),
+    )
 
 
 def _enforces(call: ModCall) -> bool:
