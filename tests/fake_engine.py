@@ -78,8 +78,8 @@ class FakeChat:
         self.rendered = []  # the options of each prompt
         self.renderings = []
 
-    def encode(self, text):
-        return self.tokenize(text)
+    def encode(self, text, *, adds_special=True):
+        return self.tokenize(text, adds_special=adds_special)
 
     def tokenize(self, text, *, adds_special=True):
         return [1, *text.encode()] if adds_special else list(text.encode())

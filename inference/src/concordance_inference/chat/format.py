@@ -37,8 +37,16 @@ class ChatFormat(Protocol):
         """
         ...
 
-    def encode(self, text: str) -> list[int]:
-        """The token ids of a text that is continued as it is, without a chat template."""
+    def encode(self, text: str, *, adds_special: bool = True) -> list[int]:
+        """The token ids of a text that is continued as it is, without a chat template.
+
+        Args:
+            text: The text.
+            adds_special: Prepend the tokens that the tokenizer prepends to a text, usually BOS.
+
+        Raises:
+            ContextLengthError: It is much longer than the context.
+        """
         ...
 
     def tokenize(self, text: str, *, adds_special: bool = True) -> list[int]:

@@ -135,9 +135,14 @@ class ChatTemplate:
             )
         return text
 
-    def encode(self, text: str) -> list[int]:
-        """The token ids of a text that is continued as it is, without the template."""
-        return self.tokenize(text)
+    def encode(self, text: str, *, adds_special: bool = True) -> list[int]:
+        """The token ids of a text that is continued as it is, without the template.
+
+        Raises:
+            ContextLengthError: It is much longer than the context.
+        """
+        self._check_tokens(text, param="prompt")
+        return self.tokenize(text, adds_special=adds_special)
 
     def tokenize(self, text: str, *, adds_special: bool = True) -> list[int]:
         """The token ids of a text of any length, with BOS if the tokenizer prepends it."""
@@ -174,18 +179,18 @@ class ChatTemplate:
         """The length of the vocabulary's longest token, in characters."""
         return max(map(len, self._tokenizer.hf.get_vocab()), default=1)
 
-    def _check_length(self, num_chars: int) -> None:
+    def _check_length(self, num_chars: int, param: str = "messages") -> None:
         """Refuse a text that is too long even if all of its tokens are the longest one."""
         if self._context_length is None:
             return
         if num_chars > _FEW_CHARS_PER_TOKEN * self._context_length and (
             num_chars > self._longest_token * self._context_length
         ):
-            raise _too_long(f"{num_chars} characters", self._context_length)
+            raise _too_long(f"{num_chars} characters", self._context_length, param)
 
-    def _check_tokens(self, text: str) -> None:
+    def _check_tokens(self, text: str, param: str = "messages") -> None:
         """Refuse a text with far too many tokens, without tokenizing all of it."""
-        self._check_length(len(text))
+        self._check_length(len(text), param)
         most = self._context_length
         if most is None or len(text) <= _FEW_CHARS_PER_TOKEN * most:
             return
@@ -193,7 +198,7 @@ class ChatTemplate:
         for begin in range(0, len(text), _PIECE):
             num_tokens += len(self._tokenizer.encode_prompt(text[begin : begin + _PIECE]))
             if num_tokens > _MARGIN * most:
-                raise _too_long(f"more than {most} tokens", most)
+                raise _too_long(f"more than {most} tokens", most, param)
 
     def _applied(self, given: Given) -> str:
         hf = self._tokenizer.hf
@@ -313,5 +318,6 @@ def _is_reply(message: dict[str, Any]) -> bool:
     return message["role"] == "assistant" and bool(message["content"])
 
 
-def _too_long(size: str, context_length: int) -> ContextLengthError:
-    return prompt_too_long(size, context_length, param="messages", remedy="shorten them")
+def _too_long(size: str, context_length: int, param: str) -> ContextLengthError:
+    remedy = "shorten them" if param == "messages" else "shorten it"
+    return prompt_too_long(size, context_length, param=param, remedy=remedy)

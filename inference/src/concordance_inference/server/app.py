@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from concordance_inference.server.chat_completions import chat_completions
+from concordance_inference.server.completions import completions
 from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.errors import handlers
 from concordance_inference.server.guard import LOOPBACK_NAMES, RequestGuard
@@ -51,6 +52,7 @@ ROUTES = (
     Route("/v1/mods", upload_mod, methods=["POST"]),
     Route("/v1/mods/{name}", get_mod, methods=["GET"]),
     Route("/v1/mods/{name}", delete_mod, methods=["DELETE"]),
+    Route("/v1/completions", completions, methods=["POST"]),
     Route("/v1/chat/completions/render", render, methods=["POST"]),
     *(Route(f"{root}/tokenize", tokenize, methods=["POST"]) for root in ("/v1", "")),
     *(Route(f"{root}/detokenize", detokenize, methods=["POST"]) for root in ("/v1", "")),

@@ -64,7 +64,7 @@ async def _events(
                 yield _failed(update, context, request_id)
                 continue
             encode = partial(_encoded, chunks, update)
-            for event in await context.workers.encode(encode) if _is_large(update) else encode():
+            for event in await context.workers.encode(encode) if is_large(update) else encode():
                 yield event
     yield sse.DONE
 
@@ -80,5 +80,6 @@ def _encoded(chunks: ChatChunks, update: Update) -> list[bytes]:
     return [sse.event(chunk) for chunk in chunks.of(update)]
 
 
-def _is_large(update: Update) -> bool:
+def is_large(update: Update) -> bool:
+    """True if encoding an update would keep the event loop busy."""
     return isinstance(update, Completed) or len(getattr(update, "logprobs", ())) > _FEW_LOGPROBS

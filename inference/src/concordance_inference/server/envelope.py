@@ -12,6 +12,7 @@ import msgspec
 from concordance_shared import InvalidRequestError
 
 from concordance_inference.server.body import decode_body
+from concordance_inference.server.generation_fields import StreamOptions
 from concordance_inference.server.near_misses import is_small, refuse_near_misses
 from concordance_inference.server.output_fields import OutputFields
 from concordance_inference.server.schemas import (
@@ -19,7 +20,6 @@ from concordance_inference.server.schemas import (
     MAX_PARTS,
     ChatCompletionRequest,
     ChatMessage,
-    StreamOptions,
 )
 from concordance_inference.server.unsupported import (
     FIELDS,

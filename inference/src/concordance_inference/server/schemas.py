@@ -20,43 +20,14 @@ from msgspec import Meta, Raw, Struct, structs
 from concordance_inference.chat.given_message import GivenMessage
 from concordance_inference.generation import (
     MAX_TOP_LOGPROBS,
-    Fraction,
-    Penalty,
-    RepetitionPenalty,
-    Seed,
 )
-from concordance_inference.server.output_fields import OutputFields
+from concordance_inference.server.generation_fields import Count, GenerationFields
 
 #: Limit of messages in a conversation.
 MAX_MESSAGES = 2048
 
 #: Limit of parts in a message's content, and of its tool calls.
 MAX_PARTS = 1024
-
-#: Limit of mods in a request.
-MAX_MODS = 16
-
-Count = Annotated[int, Meta(ge=1, le=2**53)]
-StopString = Annotated[str, Meta(max_length=1024)]
-StopStrings = Annotated[list[StopString], Meta(max_length=16)]
-StopTokenIds = Annotated[list[Annotated[int, Meta(ge=0, le=2**53)]], Meta(max_length=256)]
-ModName = Annotated[str, Meta(max_length=128)]
-Bias = Annotated[float, Meta(ge=-100, le=100)]
-
-
-class StreamOptions(Struct, kw_only=True):
-    """Options of a stream."""
-
-    include_usage: bool | None = None
-    include_retractions: bool | None = None  # send tokens immediately, and their retractions
-    include_tokens: bool | None = None  # send every change of the completion, token by token
-
-
-class ModChoice(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A mod of the request, and its parameters."""
-
-    name: ModName
-    params: dict[str, Any] | None = None
 
 
 class ChatMessage(GivenMessage, frozen=True, kw_only=True, omit_defaults=True):
@@ -128,37 +99,17 @@ def _lacks_schema(where: str) -> InvalidRequestError:
     )
 
 
-class ChatCompletionRequest(OutputFields, kw_only=True):
+class ChatCompletionRequest(GenerationFields, kw_only=True):
     """The body of `POST /v1/chat/completions`.
 
     Messages are decoded later, after the number of their parts is checked.
     """
 
-    model: Annotated[str, Meta(max_length=2048)]
     messages: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_MESSAGES)]
-    mods: Annotated[list[ModChoice | ModName], Meta(max_length=MAX_MODS)] | None = None
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    top_p: Fraction | None = None
-    top_k: Annotated[int, Meta(ge=-1, le=2**31 - 1)] | None = None
-    min_p: Fraction | None = None
-    xtc_probability: Fraction | None = None
-    xtc_threshold: Annotated[float, Meta(ge=0, le=0.5)] | None = None
-    repetition_penalty: RepetitionPenalty | None = None
-    presence_penalty: Penalty | None = None
-    frequency_penalty: Penalty | None = None
-    logit_bias: Annotated[dict[str, Bias], Meta(max_length=1024)] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
-    return_token_ids: bool | None = None
-    seed: Seed | None = None
-    stop: StopString | StopStrings | None = None
-    stop_token_ids: StopTokenIds | None = None
-    ignore_eos: bool | None = None
-    min_tokens: Annotated[int, Meta(ge=0, le=2**53)] | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
     tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
     response_format: ChosenFormat | None = None
     reasoning_effort: Annotated[str, Meta(max_length=32)] | None = None
@@ -166,4 +117,3 @@ class ChatCompletionRequest(OutputFields, kw_only=True):
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
     allow_control_tokens: bool | None = None  # names of control tokens in messages become tokens
-    cache_salt: Annotated[str, Meta(max_length=256)] | None = None

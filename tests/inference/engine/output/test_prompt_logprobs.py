@@ -231,6 +231,22 @@ def test_mods_and_the_client_receive_them_of_the_prompt_that_mods_left():
     check_entries(answer.end.prompt_logprobs, model_named("llama"), other, 1)
 
 
+@pytest.mark.parametrize("chunk", [5, 1000])
+def test_a_stream_starts_after_the_prompt_although_a_mod_forces_before_it_is_processed(chunk):
+    @mod(on=[Prefilled], max_backtrack=0)
+    def begins(event, actions):
+        return actions.force_output(b"Hi ")
+
+    answer = run(
+        make_engine(chunk=chunk),
+        ask(PROMPT, begins, max_tokens=6, prompt_logprobs=0, stream=True, return_token_ids=True),
+    )
+
+    assert isinstance(answer.updates[0], Started)
+    check_entries(answer.updates[0].prompt_logprobs, model_named("llama"), PROMPT)
+    assert answer.shown == answer.end.text
+
+
 def test_an_output_that_a_mod_forces_at_once_does_not_drop_those_of_the_prompt():
     @mod(on=[Prefilled])
     def says(event, actions):

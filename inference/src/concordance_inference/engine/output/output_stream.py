@@ -69,7 +69,7 @@ class OutputStream:
         self._num_sent = 0  # tokens of the completion that deltas had
         num_top = request.top_logprobs
         self.logprobs = None if num_top is None else CompletionLogprobs(state, num_top)
-        self.read_prompt_logprobs: Callable[[], tuple[TokenLogprobs | None, ...]] = tuple
+        self.read_prompt_logprobs: Callable[[], tuple[TokenLogprobs | None, ...] | None] = tuple
         self.cached_tokens = 0  # prompt tokens that were reused from the prefix cache
         self.is_concluded = False  # the client was notified of the end
 
@@ -125,10 +125,9 @@ class OutputStream:
 
     def _send_output(self) -> None:
         state = self._state
-        if not self._has_started and (state.num_sampled or state.num_completion):
-            self._has_started = True
-            self._emit(self._started())
-        if self._request.stream:
+        if not self._has_started:
+            self._start()
+        if self._request.stream and self._has_started:
             num_final = state.num_released
             if self.logprobs:  # text is sent together with its logprobs
                 num_final = min(num_final, self.logprobs.num_known)
@@ -180,11 +179,18 @@ class OutputStream:
             forced_by=tuple(state.forced_by[begin:end]),
         )
 
-    def _started(self) -> Started:
-        return Started(
-            prompt_tokens=self._state.prompt_len,
-            prompt_ids=self._prompt_ids,
-            prompt_logprobs=self.read_prompt_logprobs(),
+    def _start(self) -> None:
+        """Send that the response begins, once its first token is decided."""
+        state, entries = self._state, self.read_prompt_logprobs()
+        if entries is None or not (state.num_sampled or state.num_completion):
+            return
+        self._has_started = True
+        self._emit(
+            Started(
+                prompt_tokens=state.prompt_len,
+                prompt_ids=self._prompt_ids,
+                prompt_logprobs=entries,
+            )
         )
 
     @property
@@ -223,7 +229,7 @@ class OutputStream:
             logprobs=logprobs,
             forced_by=tuple(state.forced_by),
             prompt_ids=self._prompt_ids,
-            prompt_logprobs=self.read_prompt_logprobs(),
+            prompt_logprobs=self.read_prompt_logprobs() or (),
             prompt_tokens=state.prompt_len,
             completion_tokens=state.num_completion,
             cached_tokens=self.cached_tokens,

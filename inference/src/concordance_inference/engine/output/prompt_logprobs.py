@@ -77,6 +77,8 @@ class PromptLogprobs:
         self._is_taken = True
         return tuple(entry and entry.logprob for entry in self._entries)
 
-    def requested(self) -> tuple[TokenLogprobs | None, ...]:
-        """Return the entries for the client, none unless it asked for them."""
+    def requested(self) -> tuple[TokenLogprobs | None, ...] | None:
+        """Return the entries for the client, none unless it asked; `None` while some lack."""
+        if self.is_missing:
+            return None
         return () if self._num_top is None else tuple(self._entries)

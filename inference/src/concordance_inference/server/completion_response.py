@@ -1,0 +1,195 @@
+"""Text completions in OpenAI's shape, whole or in chunks."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from concordance_inference.generation import (
+    Completed,
+    Failed,
+    ReportsDelta,
+    Started,
+    TextDelta,
+    TokenLogprobs,
+    TokensDelta,
+    Update,
+)
+from concordance_inference.server.chat_response import usage
+from concordance_inference.server.completion_request import CompletionsRequest
+from concordance_inference.server.context import ServerContext
+from concordance_inference.server.legacy_logprobs import LegacyLogprobs, num_chars
+
+
+class CompletionResponse:
+    """The response to one request: all of its choices and chunks have the same id and time."""
+
+    def __init__(self, request: CompletionsRequest, context: ServerContext) -> None:
+        """Start a response.
+
+        Args:
+            request: The request.
+            context: The application's.
+        """
+        self._head: dict[str, Any] = {
+            "id": f"cmpl-{request.generations[0].request_id}",
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": request.body.model,
+        }
+        self.choices = [Choice(i, request, context) for i in range(len(request.generations))]
+        self._usage_field: dict[str, Any] = {"usage": None} if request.includes_usage else {}
+        self._includes_usage = request.includes_usage
+        self._completed: list[Completed] = []
+
+    def whole(self, ends: Sequence[Completed]) -> dict[str, Any]:
+        """The body of a response that is not streamed."""
+        choices = [choice.whole(end) for choice, end in zip(self.choices, ends, strict=True)]
+        return {**self._head, "choices": choices, "usage": _sum_of(ends)}
+
+    def chunks(self, index: int, update: Update) -> Iterator[dict[str, Any]]:
+        """Turn an update of one of the requests into chunks of a stream."""
+        for choice in self.choices[index].parts(update):
+            yield {**self._head, "choices": [choice], **self._usage_field}
+        if isinstance(update, Completed):
+            self._completed.append(update)
+            if self._includes_usage and len(self._completed) == len(self.choices):
+                yield {**self._head, "choices": [], "usage": _sum_of(self._completed)}
+
+
+class Choice:
+    """The completion of one prompt, whole or in parts."""
+
+    def __init__(self, index: int, request: CompletionsRequest, context: ServerContext) -> None:
+        """Start with the prompt if the request echoes it."""
+        body = request.body
+        self._index = index
+        self._context = context
+        self._prompt = request.prompts[index]
+        self._given_ids = request.generations[index].prompt_ids
+        self._has_mods = bool(request.generations[index].mods)
+        self._has_logprobs = body.logprobs is not None
+        self._has_token_ids = bool(body.return_token_ids)
+        self._echoes = bool(body.echo)
+        self._logprobs = LegacyLogprobs(context.chat.token_bytes)
+        self._length = 0  # characters of the text so far
+        self._num_tokens = 0  # tokens of the completion that were sent
+        self._num_entries = 0
+        self._has_begun = False
+
+    def whole(self, end: Completed) -> dict[str, Any]:
+        """The choice of a response that is not streamed."""
+        prompt = self._echo(end.prompt_ids, end.prompt_logprobs)
+        part = self._part(
+            end.text, end.token_ids, end.forced_by, end.logprobs, finish_reason=end.finish_reason
+        )
+        part["text"] = prompt["text"] + part["text"]
+        if self._has_logprobs and self._echoes:
+            first, rest = prompt["logprobs"], part["logprobs"]
+            part["logprobs"] = {name: [*first[name], *rest[name]] for name in first}
+        return {**part, **self._prompt_ids(end.prompt_ids), **self._about(end, reports=True)}
+
+    def parts(self, update: Update) -> Iterator[dict[str, Any]]:
+        """The choices of chunks of a stream."""
+        match update:
+            case Started():
+                yield from self._begin(update.prompt_ids, update.prompt_logprobs)
+            case TextDelta():
+                part = self._part(update.text, update.token_ids, update.forced_by, update.logprobs)
+                self._num_tokens += len(update.token_ids)
+                self._num_entries += len(update.logprobs)
+                about = {"retracted": update.retracted}
+                yield part | ({"concordance": about} if update.retracted else {})
+            case ReportsDelta():
+                yield self._part("") | {"concordance": {"reports": update.reports}}
+            case TokensDelta():
+                yield self._part("") | {"concordance": {"tokens": msgspec.to_builtins(update)}}
+            case Completed():
+                yield from self._end(update)
+            case Failed():
+                pass
+
+    def _begin(
+        self, prompt_ids: Sequence[int], entries: Sequence[TokenLogprobs | None]
+    ) -> Iterator[dict[str, Any]]:
+        """The part with the prompt, if the request asks for it in text or in ids."""
+        self._has_begun = True
+        if self._echoes or self._has_token_ids:
+            yield self._echo(prompt_ids, entries) | self._prompt_ids(prompt_ids)
+
+    def _end(self, end: Completed) -> Iterator[dict[str, Any]]:
+        """What the stream has not sent yet: all, if there is no completion."""
+        if not self._has_begun:
+            yield from self._begin(end.prompt_ids, end.prompt_logprobs)
+        begin, first = self._num_tokens, self._num_entries
+        part = self._part(
+            "",
+            end.token_ids[begin:],
+            end.forced_by[begin:],
+            end.logprobs[first:],
+            finish_reason=end.finish_reason,
+        )
+        yield part | self._about(end)
+
+    def _echo(
+        self, prompt_ids: Sequence[int], entries: Sequence[TokenLogprobs | None]
+    ) -> dict[str, Any]:
+        """The part with the prompt; its text is the one that was given, unless a mod changed it."""
+        if not self._echoes:
+            return self._part("")
+        chat = self._context.chat
+        is_given = self._prompt is not None and tuple(prompt_ids) == tuple(self._given_ids)
+        text = self._prompt if is_given and self._prompt is not None else chat.decode(prompt_ids)
+        if self._has_logprobs:  # BOS, which was added, begins before the text
+            self._logprobs.skip(len(text) - num_chars(prompt_ids, chat.token_bytes))
+        token_ids = prompt_ids if self._has_logprobs else ()
+        return self._part(text, token_ids, entries=entries, is_prompt=True)
+
+    def _part(
+        self,
+        text: str,
+        token_ids: Sequence[int] = (),
+        forced_by: Sequence[str | None] = (),
+        entries: Sequence[TokenLogprobs | None] = (),
+        *,
+        finish_reason: str | None = None,
+        is_prompt: bool = False,
+    ) -> dict[str, Any]:
+        """Make a choice with some text and its tokens."""
+        self._length += len(text)
+        logprobs = None
+        if self._has_logprobs and (token_ids or finish_reason or is_prompt):
+            logprobs = self._logprobs.of(token_ids, entries, self._length)
+        part: dict[str, Any] = {
+            "index": self._index,
+            "text": text,
+            "logprobs": logprobs,
+            "finish_reason": finish_reason,
+        }
+        if self._has_token_ids and not is_prompt and (token_ids or finish_reason):
+            part |= {"token_ids": token_ids, "forced_by": forced_by}
+        return part
+
+    def _prompt_ids(self, prompt_ids: Sequence[int]) -> dict[str, Any]:
+        return {"prompt_token_ids": prompt_ids} if self._has_token_ids else {}
+
+    def _about(self, end: Completed, *, reports: bool = False) -> dict[str, Any]:
+        """What mods did, for requests with mods, and the tool calls that they made."""
+        fields: dict[str, Any] = {}
+        if end.tool_calls:
+            fields["tool_calls"] = [msgspec.to_builtins(call) for call in end.tool_calls]
+        if self._has_mods:
+            fields["concordance"] = {
+                "forced_tokens": end.forced_tokens,
+                "backtracked_tokens": end.backtracked_tokens,
+                **({"reports": end.reports} if reports and end.reports else {}),
+            }
+        return fields
+
+
+def _sum_of(ends: Sequence[Completed]) -> dict[str, Any]:
+    """The token counts of all prompts together."""
+    names = ("prompt_tokens", "completion_tokens", "cached_tokens")
+    counts = {name: sum(getattr(end, name) for end in ends) for name in names}
+    return usage(msgspec.structs.replace(ends[0], **counts))
