@@ -20,6 +20,10 @@ from naive.steps import script_of
 _SENTENCE = re.compile(r"[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s)|[\u3002\uff01\uff1f]")
 
 
+class Stopped(Exception):  # noqa: N818  # not an error
+    """The script has ended."""
+
+
 class Over(Exception):  # noqa: N818  # not an error
     """The request has ended."""
 
@@ -73,6 +77,8 @@ class TopToBottom(Executor):
                 step = self.script.send(getattr(self, f"step_{kind}")(*values))
         except StopIteration:
             self.send_made()
+        except Stopped:
+            pass
         if is_before:
             self.check_memory()
         while True:
@@ -116,6 +122,8 @@ class TopToBottom(Executor):
         return "model" if self.has_ended() else "length" if self.is_full() else None
 
     def step_ask(self, prompt, choices, erase):
+        if not self.has_room(len(prompt.encode()) + 1):
+            return Text("", ended_by=EndedBy.LENGTH)
         end = self.ids[-1:] if self.has_ended() and erase == "all" else []
         self.drop_end()
         begin = len(self.ids)
@@ -125,6 +133,9 @@ class TopToBottom(Executor):
         if erase != "none":
             self.hidden = (begin, answer_begin if erase == "prompt" else None)
         while bytes(answer := self.ids[answer_begin:]) not in choices:
+            self.settle()
+            if self.is_full():
+                break
             row = self.position()
             possible = [c for c in choices if c.startswith(bytes(answer))]
             self.sampled(adjusted(row, {"allow": [c[len(answer)] for c in possible]}))
@@ -135,9 +146,12 @@ class TopToBottom(Executor):
         if erase != "none":
             self.cut(begin)
             self.add(answer if erase == "prompt" else end)
-        return Text(bytes(answer).decode(), token_ids=answer, ended_by=EndedBy.CONSTRAINT)
+        ended_by = EndedBy.CONSTRAINT if bytes(answer) in choices else EndedBy.LENGTH
+        return Text(bytes(answer).decode(), token_ids=answer, ended_by=ended_by)
 
     def step_choose(self, texts):
+        if not self.has_room(max(len(text.encode()) for text in texts)):
+            return Text("", ended_by=EndedBy.LENGTH)
         self.drop_end()
         row = self.position()
         begin, paths = len(self.ids), [text.encode() for text in texts]
@@ -179,6 +193,7 @@ class TopToBottom(Executor):
     def step_stop(self):
         if not self.has_ended():
             self.add([EOS])
+        raise Stopped
 
     def step_tool_call(self, name, arguments):
         self.end_by_action()
@@ -251,6 +266,9 @@ class TopToBottom(Executor):
 
     def is_full(self):
         return len(self.ids) >= self.budget
+
+    def has_room(self, num_tokens):
+        return self.budget - (len(self.ids) - self.has_ended()) >= num_tokens
 
     def remove_hidden(self):
         if self.hidden:

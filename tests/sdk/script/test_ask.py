@@ -1,7 +1,7 @@
 import pytest
 from concordance_sdk import mod
 from concordance_sdk.constraints import ChoicesStrat, JsonSchema, Regex
-from concordance_sdk.script import Rewound
+from concordance_sdk.script import EndedBy, Rewound
 from concordance_sdk.testing import play
 from concordance_shared import ConstraintError, ModRaisedError
 
@@ -56,10 +56,36 @@ def test_logprobs_and_tokens_of_an_answer():
     assert None not in results[0].logprobs
 
 
-def test_budget_that_ends_inside_a_question_shows_nothing_of_it():
-    for max_tokens in range(2, 9):
-        results, played = asked("abycd", max_tokens=max_tokens)
-        assert (results, played.text) == ([], "ab")
+@pytest.mark.parametrize("erase", ["all", "prompt", "none"])
+def test_question_without_room_for_an_answer_is_not_asked(erase):
+    for max_tokens in range(3, 7):
+        results, played = asked("abycd", max_tokens=max_tokens, erase=erase)
+        assert (results, results[0].ended_by) == ([""], EndedBy.LENGTH)
+        assert played.text == "ab|ycd"[:max_tokens]
+
+
+@pytest.mark.parametrize(
+    ("erase", "text"), [("all", "ab"), ("prompt", "abye"), ("none", "ab Q? ye")]
+)
+def test_answer_that_the_budget_cuts_has_what_was_written_of_it(erase, text):
+    results, played = asked("abyescd", constraint=Regex("[a-z]{9}"), max_tokens=8, erase=erase)
+    assert (results[0], results[0].ended_by) == ("ye", EndedBy.LENGTH)
+    assert played.text.startswith(text)
+    assert "Q" not in played.text or erase == "none"
+
+
+def test_completion_that_had_ended_has_ended_if_there_is_no_room_for_a_question():
+    verdicts = []
+
+    @mod
+    def script(run):
+        yield run.generate()
+        verdicts.append((yield run.ask(" Sure? ", YES_NO)))
+
+    for max_tokens in range(4, 16):
+        played = play(script, says="abc<eos>y", max_tokens=max_tokens)
+        assert (played.text, played.finish_reason) == ("abc", "stop"), max_tokens
+    assert {verdict.ended_by for verdict in verdicts} == {EndedBy.LENGTH, EndedBy.CONSTRAINT}
 
 
 def test_question_waits_for_the_end_of_another_mods_question():

@@ -200,17 +200,20 @@ def test_error_ends_the_request():
 
 
 def test_stop_ends_the_completion_and_the_script():
-    after = []
+    after, ended = [], []
 
     @mod
     def stops(run):
-        yield run.generate(tokens=2)
-        yield run.stop()
-        after.append(run.text)
-        yield run.stop()
+        try:
+            yield run.generate(tokens=2)
+            yield run.stop()
+            after.append(run.text)
+            yield run.force("more")
+        finally:
+            ended.append(run.text)
 
     assert play(stops, says="abc").text == "ab"
-    assert after == ["ab"]
+    assert (after, ended) == ([], ["ab"])
 
 
 def test_two_stops_and_an_end_of_the_model_end_the_completion_once():

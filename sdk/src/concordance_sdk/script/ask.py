@@ -79,6 +79,9 @@ class Ask(Step):
 
     def _begin(self, run: SelfPromptRun) -> None:
         draft = self._scene.draft
+        if draft.room is not None and draft.room <= len(run.prompt_ids):
+            self.finish(Text("", ended_by=EndedBy.LENGTH))  # no room for an answer
+            return
         if self._erase is EraseMode.ALL and draft.has_ended:
             self._end = draft.token_ids[-1:]
         draft.drop_end()
@@ -94,6 +97,20 @@ class Ask(Step):
         if run.is_complete:
             draft.append(self._end)
             self.finish(self._answer(run))
+        elif draft.is_full and not draft.edit and run.has_begun:
+            self._cut_short(run)
+
+    def _cut_short(self, run: SelfPromptRun) -> None:
+        """End at the token budget, inside the answer, of which what is not erased stays."""
+        draft, first = self._scene.draft, run.answer_step
+        assert first is not None  # it has begun
+        answer, begin = draft.token_ids[first:], first - len(run.prompt_ids)
+        run.close()
+        if self._erase is not EraseMode.NONE:
+            draft.cut(begin)
+            draft.append(answer if self._erase is EraseMode.PROMPT else self._end)
+        text = self._scene.tokenizer.decode(answer)
+        self.finish(Text(text, token_ids=answer, ended_by=EndedBy.LENGTH))
 
     def _answer(self, run: SelfPromptRun) -> Text:
         begin, end = run.begin_step, run.begin_step + len(run.token_ids)

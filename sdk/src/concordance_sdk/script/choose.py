@@ -8,7 +8,7 @@ from concordance_shared import Added, ForwardPass
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.script.step import Scene, Step
-from concordance_sdk.script.text import Text
+from concordance_sdk.script.text import EndedBy, Text
 
 if TYPE_CHECKING:
     from concordance_sdk.holds import Hold
@@ -45,7 +45,12 @@ class Choose(Step):
     def start(self, scene: Scene) -> None:
         """Continue after an end-of-sequence token."""
         self._scene = scene
-        scene.draft.drop_end()
+        draft = scene.draft
+        longest = max(len(draft.text.encode(text)) for text in self._texts)
+        if draft.room is not None and longest > draft.room:
+            self.finish(Text("", ended_by=EndedBy.LENGTH))
+        else:
+            draft.drop_end()
 
     def forward_pass(self, event: ForwardPass, actions: Actions) -> None:
         """Read the logits of a position, and go to the next one."""

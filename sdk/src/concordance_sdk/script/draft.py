@@ -70,6 +70,11 @@ class Draft:
         return self.token_ids[-1:] if self.has_ended else []
 
     @property
+    def room(self) -> int | None:
+        """Tokens that can follow the text, in place of an end; `None` if the budget is unknown."""
+        return None if self.max_tokens is None else max(0, self.max_tokens - self.num_text_tokens)
+
+    @property
     def is_full(self) -> bool:
         """True if the token budget is spent."""
         return self.max_tokens is not None and len(self.token_ids) >= self.max_tokens

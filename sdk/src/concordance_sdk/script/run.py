@@ -227,7 +227,7 @@ class ScriptRun:
         return self.step(SendReport(data))
 
     def stop(self) -> Step:
-        """End the completion here."""
+        """End the completion here, and the script: nothing after it runs but `finally` blocks."""
         return self.step(Stop())
 
     def tool_call(self, name: str, /, **arguments: Any) -> Step:

@@ -18,7 +18,7 @@ from concordance_sdk.action_builder import Actions
 from concordance_sdk.request_context import RequestContext
 from concordance_sdk.script.mark import Guard, Mark, Rewound
 from concordance_sdk.script.run import ScriptRun
-from concordance_sdk.script.step import End, Scene, SendReport, Step
+from concordance_sdk.script.step import End, Scene, SendReport, Step, Stop
 from concordance_sdk.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ class Script:
         """What to return at this event: the edit, the end of the request, or an adjustment."""
         edit = self._scene.draft.edit
         self._hold_back()
+        if isinstance(self._step, Stop):
+            self._over()
         if edit:
             return self._answer(edit.action(actions))
         if isinstance(self._step, End):

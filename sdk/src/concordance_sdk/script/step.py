@@ -174,14 +174,13 @@ class Look(Step):
 
 
 class Stop(Step):
-    """Ends the completion."""
+    """Ends the completion, and the script: it has no result."""
 
     name = "run.stop()"
 
     def start(self, scene: Scene) -> None:
         """Append the end-of-sequence token."""
         scene.draft.end()
-        self.finish(None)
 
 
 class End(Step):

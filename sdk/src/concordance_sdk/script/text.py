@@ -10,7 +10,7 @@ class EndedBy(StrEnum):
 
     Attributes:
         MODEL: The model generated an end-of-sequence token.
-        LENGTH: The token budget of the request is spent.
+        LENGTH: The token budget of the request is spent, or has no room for the step.
         UNTIL: The text of `until` appeared, or its function returned True.
         SENTENCES: The number of sentences is complete.
         TOKENS: The number of tokens is reached.

@@ -94,6 +94,11 @@ class SelfPromptRun:
         """True once the prompt was forced."""
         return self.is_complete or self._span is not None
 
+    @property
+    def answer_step(self) -> int | None:
+        """The step of the answer's first token; `None` before the prompt was forced."""
+        return self._span.begin if self._span else None
+
     def is_writing(self, step: int) -> bool:
         """True if the position `step`, the next to be decided, is inside prompt or answer."""
         if self.is_complete or self._span is None:
