@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken, Tokenizer, models
 
 from concordance_inference.chat.written_template import Generation
-from concordance_inference.chat.written_text import own_runs
+from concordance_inference.chat.written_text import flags_of, own_runs
 from concordance_inference.models.renamed_tokenizer import RenamedTokenizer
 from concordance_inference.models.tokenizer import ModelTokenizer
 
@@ -70,7 +70,7 @@ class ControlTokens:
 
     def in_text(self, text: str) -> Spans:
         """Where a text has names of control tokens."""
-        found = self._matcher.encode(text, add_special_tokens=False)
+        found = self._matcher.encode(str.__str__(text), add_special_tokens=False)
         return [span for i, span in zip(found.ids, found.offsets, strict=True) if i]
 
     def written_in(self, text: str) -> Spans:
@@ -82,6 +82,11 @@ class ControlTokens:
             pieces += [_OTHER * (begin - done), plain[begin:end]]
             done = end
         return self.in_text("".join(pieces))
+
+    def has_unwritten(self, text: str) -> bool:
+        """True if the template wrote no part of a name of a control token in a rendered text."""
+        flags = flags_of(text)
+        return any("1" not in flags[begin:end] for begin, end in self.in_text(text))
 
     def are_exact(self, text: str, written: Spans) -> bool:
         """True if the tokenizer would make just these control tokens of a text."""

@@ -55,17 +55,12 @@ class Given:
         yield from _texts(self.messages)
         yield from _texts(self.variables)
 
-    def mapped(self, change: Callable[[str], str], *, keys: bool = False) -> Self:
-        """Change each text.
-
-        Args:
-            change: Changes a text.
-            keys: Change the keys of objects too.
-        """
+    def mapped(self, change: Callable[[str], str], change_key: Callable[[str], str]) -> Self:
+        """Change each text, and each key of an object."""
         return replace(
             self,
-            messages=_mapped(self.messages, change, keys=keys),
-            variables=_mapped(self.variables, change, keys=keys),
+            messages=_mapped(self.messages, change, change_key),
+            variables=_mapped(self.variables, change, change_key),
         )
 
 
@@ -83,15 +78,14 @@ def _texts(value: Any, name: str = "") -> Iterator[str]:
             yield from _texts(item)
 
 
-def _mapped(value: Any, change: Callable[[str], str], *, keys: bool, name: str = "") -> Any:
+def _mapped(
+    value: Any, change: Callable[[str], str], change_key: Callable[[str], str], name: str = ""
+) -> Any:
     if isinstance(value, str):
         return value if name in _KNOWN and value.isalnum() else change(value)
     if isinstance(value, dict):
         items = cast(dict[str, Any], value).items()
-        return {
-            change(key) if keys else key: _mapped(item, change, keys=keys, name=key)
-            for key, item in items
-        }
+        return {change_key(key): _mapped(item, change, change_key, key) for key, item in items}
     if isinstance(value, list | tuple):
-        return [_mapped(item, change, keys=keys) for item in cast(list[Any], value)]
+        return [_mapped(item, change, change_key) for item in cast(list[Any], value)]
     return value

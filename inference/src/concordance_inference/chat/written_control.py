@@ -72,13 +72,21 @@ class WrittenControl:
     def _is_reliable(self, given: Given, source: str | None) -> bool:
         """False if the template writes control tokens in a way that is not followed.
 
-        Then they count as the request's, even where all of its texts are harmless.
+        Then they count as the request's, even where all of its texts are harmless. A name of which
+        the template wrote a part, as in `'<' + name + '>'`, is followed.
         """
-        harmless = given.mapped(lambda text: _TEXT.sub("x", text))
-        followed = self._followed(harmless, source)
+        ends = re.compile(f"[{re.escape(self._tokens.ends)}]")
+
+        def harmless(text: str) -> str:
+            return _TEXT.sub("x", text)
+
+        def harmless_key(text: str) -> str:  # other keys are those that templates look for
+            return harmless(text) if ends.search(text) else text
+
+        followed = self._followed(given.mapped(harmless, harmless_key), source)
         if followed is None:  # it expects other texts
             return True
-        return self._tokens.written_in(followed) == self._tokens.in_text(followed)
+        return not self._tokens.has_unwritten(followed)
 
     def _found_by_substitution(self, given: Given, text: str) -> Spans:
         """Render with private-use characters in the place of those that names begin and end with.
@@ -86,10 +94,14 @@ class WrittenControl:
         What the template then writes with such characters is its own.
         """
         ends = self._tokens.ends
-        hidden = secret_text(len(ends))
-        hide, show = str.maketrans(ends, hidden), str.maketrans(hidden, ends)
+        secret = secret_text(len(ends))
+        hide, show = str.maketrans(ends, secret), str.maketrans(secret, ends)
+
+        def hidden(part: str) -> str:
+            return part.translate(hide)
+
         try:
-            changed = self._apply(given.mapped(lambda part: part.translate(hide), keys=True))
+            changed = self._apply(given.mapped(hidden, hidden))
         except InvalidRequestError:
             changed = ""
         if changed.translate(show) != text or any(map(str.isalnum, ends)):

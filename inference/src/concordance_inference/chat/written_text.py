@@ -19,7 +19,7 @@ class WrittenText(str):
     def __new__(cls, text: str = "", flags: str | None = None) -> Self:
         """Make a text of the request; of the template where `flags` say so."""
         made = super().__new__(cls, text)
-        made.flags = _flags_of(text) if flags is None else flags
+        made.flags = flags_of(text) if flags is None else flags
         return made
 
     def __str__(self) -> str:
@@ -124,12 +124,12 @@ def joined(parts: Iterable[str]) -> str:
     texts = [*parts]
     if not any(isinstance(text, WrittenText) for text in texts):
         return "".join(texts)
-    return WrittenText("".join(texts), "".join(map(_flags_of, texts)))
+    return WrittenText("".join(texts), "".join(map(flags_of, texts)))
 
 
 def own_runs(text: str) -> Iterator[tuple[int, int]]:
     """Where the template wrote a text itself: begins and ends of the longest runs."""
-    flags = _flags_of(text)
+    flags = flags_of(text)
     end = 0
     while (begin := flags.find(_OWN, end)) >= 0:
         end = flags.find(_GIVEN, begin)
@@ -137,7 +137,8 @@ def own_runs(text: str) -> Iterator[tuple[int, int]]:
         yield begin, end
 
 
-def _flags_of(text: str) -> str:
+def flags_of(text: str) -> str:
+    """A flag for each character of a text: "1" if the template wrote it, otherwise "0"."""
     return text.flags if isinstance(text, WrittenText) else _GIVEN * len(text)
 
 
