@@ -1,5 +1,6 @@
 """Control tokens of a model, and their names in what a request gives."""
 
+import json
 import time
 
 import pytest
@@ -276,6 +277,59 @@ def test_a_template_cannot_make_a_control_token_of_contents(trick):
     assert names_in(token_ids, tokenizer) == ["<s>"] * (len(written) // 3)
     allowed = format_.render(messages, rendering=Rendering(allows_control_tokens=True))
     assert tokenizer.decode(token_ids) == tokenizer.decode(allowed)
+
+
+#: Templates that put what a request gives side by side, cut it, and put brackets around it.
+HOSTED = {
+    "side by side": (
+        "{% for m in messages %}<s>{{ m.name }}{{ m.content }}{{ m.reasoning_content }}"
+        "{% for c in m.tool_calls or [] %}{{ c.function.name ~ c.function.arguments }}{{ c.id }}"
+        "{% endfor %}{% endfor %}<|im_end|>"
+    ),
+    "in brackets": (
+        "{% for m in messages %}<s><{{ m.name }}>{{ m.content }}</{{ m.name }}><|{{ m.role }}|>"
+        "{% for c in m.tool_calls or [] %}{% for k, v in c.function.arguments | items %}"
+        "<{{ k }}>{{ v }}</{{ k }}>{% endfor %}{% endfor %}{% endfor %}<|im_end|>"
+    ),
+    "cut": (
+        "{% for m in messages %}<s>{{ m.content[:6] }}{{ m.content[8:] }}"
+        "{{ m.content | replace('a', '') }}{{ m.content.split('x') | join }}{% endfor %}<|im_end|>"
+    ),
+    "printed": "{{ '<s>%s<s>%s<|im_end|>' % (messages[0].content, messages[1].content) }}",
+}
+FRAGMENTS = st.lists(
+    st.sampled_from(
+        [*SPECIAL, "<|im_", "start|>", "end|>", "<", "|", ">", "s>", "<s", "s", "im_end", "a", "x"]
+    ),
+    max_size=5,
+).map("".join)
+
+
+@pytest.mark.parametrize("host", HOSTED)
+@settings(deadline=None, max_examples=150)
+@given(texts=st.lists(FRAGMENTS, min_size=7, max_size=7))
+def test_no_fragments_of_names_become_a_control_token(host, texts):
+    content, after, name, reasoning, call_id, key, value = texts
+    format_, tokenizer = HOSTS[host]
+    call = ToolCall(id=call_id, function=FunctionCall(name, json.dumps({key: value})))
+    messages = [
+        user(content or "a"),
+        Message(
+            role="assistant",
+            content=after,
+            name=name,
+            reasoning_content=reasoning,
+            tool_calls=(call,),
+        ),
+    ]
+    token_ids = format_.render(messages)
+    allowed = format_.render(messages, rendering=Rendering(allows_control_tokens=True))
+
+    assert names_in(token_ids, tokenizer) == ["<s>", "<s>", "<|im_end|>"]
+    assert tokenizer.decode(token_ids) == tokenizer.decode(allowed)
+
+
+HOSTS = {host: made(template) for host, template in HOSTED.items()}
 
 
 THINKING = (

@@ -5,6 +5,7 @@ A control token is a special token, or an added token that the chat template wri
 """
 
 import re
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -47,6 +48,8 @@ class ControlTokens:
         self._end = re.compile(f"[{re.escape(self.ends)}]" if ends else "(?!)")
         self._joins = _joins_names(literals, self.names)
         self._is_normalized = any(token.normalized for token in tokens)
+        self._lock = threading.Lock()
+        self._renamed: RenamedTokenizer | None = None
 
     def _is_control(self, token_id: int, token: Any, literals: Collection[str]) -> bool:
         name = str(token.content)
@@ -92,17 +95,22 @@ class ControlTokens:
         """True if the tokenizer would make just these control tokens of a text."""
         return not self._is_normalized and self.in_text(text) == written
 
-    @cached_property
+    @property
     def renamed(self) -> RenamedTokenizer:
         """The tokenizer that encodes a text in which only marked spans are control tokens.
+
+        Made when it is first needed: a large vocabulary takes about a second to copy.
 
         Raises:
             ValueError: There is none for this model's tokenizer.
         """
-        fast = getattr(self._tokenizer.hf, "backend_tokenizer", None)
-        if fast is None:
-            raise ValueError("the tokenizer is not one of the package `tokenizers`")
-        return RenamedTokenizer(fast, self.names)
+        with self._lock:
+            if self._renamed is None:
+                fast = getattr(self._tokenizer.hf, "backend_tokenizer", None)
+                if fast is None:
+                    raise ValueError("the tokenizer is not one of the package `tokenizers`")
+                self._renamed = RenamedTokenizer(fast, self.names)
+            return self._renamed
 
     @cached_property
     def _matcher(self) -> Tokenizer:
