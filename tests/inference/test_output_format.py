@@ -38,8 +38,8 @@ def _runtime(folder):
         yield runtime
 
 
-def completed(runtime, prompt, seed, output, **options):
-    sampling = SamplingParams(temperature=1.0, seed=seed)
+def completed(runtime, prompt, seed, output, *, bias=None, **options):
+    sampling = SamplingParams(temperature=1.0, seed=seed, logit_bias=bias or {})
     request = runtime.request(prompt, output=output, sampling=sampling, max_tokens=90, **options)
     *_, last = runtime.submit(runtime.prepare(request))
     assert isinstance(last, Completed)
@@ -74,6 +74,38 @@ def test_the_format_begins_after_the_reasoning_of_a_random_model(runtime, stream
     for end in ended:  # the tag is improbable: the reasoning takes the whole budget
         _, closing, after = end.text.partition("</think>")
         assert re.fullmatch("[0-9]{2}", after) if closing else end.finish_reason == "length"
+
+
+@pytest.fixture(name="thinking", scope="module")
+def _thinking(tmp_path_factory):
+    """A random model whose tokenizer has a token for each tag, in place of two unused bytes."""
+    folder = write_tiny_folder(tmp_path_factory.mktemp("thinking") / "tiny")
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    vocab = tokenizer["model"]["vocab"]
+    for name, char in (("<think>", "\u00c0"), ("</think>", "\u00c1")):
+        token_id = vocab[name] = vocab.pop(char)
+        tokenizer["added_tokens"].append(
+            {**tokenizer["added_tokens"][0], "id": token_id, "content": name, "special": False}
+        )
+    path.write_text(json.dumps(tokenizer))
+    with Runtime(str(folder), ModCatalog(), progress=lambda _: None) as runtime:
+        yield runtime
+
+
+@pytest.mark.parametrize("prompt", ["hi", "hi<think>", "hi<think></think>"])
+def test_a_random_model_reasons_before_its_document_or_not_at_all(thinking, prompt):
+    """Its tokens for the tags are made probable; its documents must follow the format."""
+    opening, closing = thinking.loaded.tokenizer.encode("<think></think>")
+    output = OutputFormat(kind="regex", value="[a-f]{3}(-[0-9]+)?", param="regex")
+    thoughts = set()
+    for seed in range(12):
+        end = completed(thinking, prompt, seed, output, bias={opening: 4.0, closing: 3.0, 256: 2.0})
+        text = after_reasoning(end.text, opens=prompt == "hi<think>")
+        thoughts.add(end.text != text)
+        assert end.finish_reason == "length" or output.allows(text), end.text
+
+    assert thoughts == {"hi": {True, False}, "hi<think>": {True}}.get(prompt, {False})
 
 
 def test_llm_enforces_a_response_format(folder):
