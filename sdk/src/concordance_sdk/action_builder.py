@@ -35,6 +35,7 @@ class Actions:
 
     Attributes:
         made: The action made last, other than a `Noop`; the host resets it before each call.
+        stopped: The action that `stop` made last.
         reports: The reports made, which the host also resets.
 
     Examples:
@@ -51,6 +52,7 @@ class Actions:
         self._tokenizer = tokenizer
         self.made: Action | None = None
         self.reports: list[Report] = []
+        self.stopped: ForceTokens | None = None
 
     def _keep(self, action: Made) -> Made:
         self.made = action
@@ -154,7 +156,8 @@ class Actions:
         """
         if self._tokenizer is None:
             raise TypeError("stop() needs the model's tokenizer: use Actions(tokenizer)")
-        return self._keep(ForceTokens([end_token_id(self._tokenizer)]))
+        self.stopped = self._keep(ForceTokens([end_token_id(self._tokenizer)]))
+        return self.stopped
 
     def backtrack(self, n: int, tokens: Sequence[int] | None = None) -> Backtrack:
         """Remove the last `n` tokens of the completion, then force `tokens`, if any.

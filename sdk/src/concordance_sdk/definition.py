@@ -257,6 +257,11 @@ def _function_handlers(
     if isinstance(on, type) and issubclass(on, Event):
         raise fail(f"`on` lists events: on=[{on.__name__}]")
     listed = on if on is None or isinstance(cast(object, on), Iterable) else (None,)
+    if [*inspect.signature(function).parameters][:1] == ["run"]:
+        raise fail(
+            f"it takes {inspect.signature(function)}, as a script, and yields nothing; a script "
+            "yields its steps: `yield run.force(...)`"
+        )
     if listed is not None and (not listed or any(event not in EVENTS for event in listed)):
         known = ", ".join(event.__name__ for event in EVENTS)
         raise fail(f"`on` lists events, at least one of: {known}")

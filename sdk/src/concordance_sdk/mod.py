@@ -1,7 +1,8 @@
 """`@mod`: marks and checks a function or class as a mod, without wrapping it."""
 
 from collections.abc import Callable, Collection
-from typing import Any, TypeVar, overload
+from types import GeneratorType
+from typing import Any, TypeVar, cast, overload
 
 from concordance_shared import Event, ModDefinitionError
 from msgspec import UNSET, UnsetType
@@ -129,6 +130,12 @@ def definition_of(target: Any) -> ModDefinition:
         raise ModDefinitionError(
             f"{target!r:.80} is an object of the mod {name}; give the class, of which each request "
             f"makes an object, and parameters by name: use({name}, parameter=value)"
+        )
+    if isinstance(target, GeneratorType):
+        name = cast("GeneratorType[object]", target).__name__
+        raise ModDefinitionError(
+            f"{target!r:.80} is a script that was called; give the script itself, of which each "
+            f"request makes a run, and parameters by name: use({name}, parameter=value)"
         )
     if isinstance(target, str):
         raise ModDefinitionError(

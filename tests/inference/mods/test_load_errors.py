@@ -14,6 +14,7 @@ from concordance_shared import ModLoadError
         ("1 / 0", ["ZeroDivisionError", "a.py", "line 1"]),
         ("import sys; sys.exit(3)", ["SystemExit"]),
         ("x = 1", ["defines no mod"]),
+        ("def plain(run):\n    yield run.stop()", ["defines no mod", "mark `plain` with @mod"]),
         ("from concordance_sdk import mod\n@mod\ndef f(event): ...", ["(event, actions)", "'f'"]),
         ("import nowhere", ["ModuleNotFoundError", "nowhere", "a.py, line 1"]),
     ],

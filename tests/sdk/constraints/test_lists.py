@@ -205,9 +205,9 @@ def object_text(document):
         ({"elements": []}, "needs a constraint"),
         (
             {"elements": [WORD, "x"]},
-            r"is a constraint, not 'x'; for texts .* ChoicesStrat\(\['x'\]",
+            r"must be a constraint, not 'x'; for texts .* ChoicesStrat\(\['x'\]",
         ),
-        ({"elements": 3}, "an element of ListStrat is a constraint, not 3"),
+        ({"elements": 3}, "an element of ListStrat must be a constraint, not 3"),
         ({"elements": Regex}, r"make one of it: Regex\(...\)"),
         ({"elements": [WORD, WORD], "min": 1}, "`min` and `max` are for one constraint"),
         ({"elements": WORD, "open": 1}, "`open` of ListStrat is a text, not 1"),

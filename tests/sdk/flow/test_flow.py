@@ -598,7 +598,7 @@ def test_flow_without_an_entry_question_is_rejected(entry):
 
 
 def test_question_without_a_constraint_is_rejected():
-    with pytest.raises(ConstraintError, match="is a constraint, not"):
+    with pytest.raises(ConstraintError, match="must be a constraint, not"):
         FlowQuestion("sure", "Sure? ", ["yes", "no"])
 
 

@@ -42,7 +42,7 @@ MAKERS = {
     "report": lambda actions: actions.report(x=1),
     "adjust_prefill": lambda actions: actions.adjust_prefill([1]),
     "adjust_logits": lambda actions: actions.adjust_logits(ban=[1]),
-    "force_tokens": lambda actions: actions.stop(),
+    "force_tokens": lambda actions: actions.force_tokens([1]),
     "backtrack": lambda actions: actions.backtrack(1),
     "force_output": lambda actions: actions.force_output([]),
     "tool_calls": lambda actions: actions.tool_calls({"name": "f"}),

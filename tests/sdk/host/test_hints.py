@@ -101,7 +101,7 @@ def test_an_object_that_is_used_as_a_mapping_or_function_has_a_hint(mistake, hin
 
 
 ARGUMENTS = [
-    (lambda e, a, t: a.report("p", 1), "; its arguments are: **data"),
+    (lambda e, a, t: a.report("p", 1), "; give values by name: `actions.report(key=value)`"),
     (lambda e, a, t: a.adjust_logits(temperature=1), "did you mean 'token_temp'? Its arguments"),
     (lambda e, a, t: a.adjust_logits(banned=[1]), "did you mean 'ban'?"),
     (lambda e, a, t: a.force_tokens(ids=[1]), "; its arguments are: tokens"),

@@ -258,7 +258,7 @@ def test_logprobs_follow_a_backtrack_of_another_mod():
         ({"tokens": -1}, "at least 0"),
         ({"tokens": "3"}, "a number"),
         ({"sentences": 0}, "at least 1"),
-        ({"constraint": "yes"}, "is a constraint, not 'yes'"),
+        ({"constraint": "yes"}, "must be a constraint, not 'yes'"),
         ({"constraint": ["yes", "no"]}, "ChoicesStrat"),
         ({"temperature": "hot"}, "temperature"),
         ({"temperature": -1.0}, "temperature"),

@@ -174,7 +174,7 @@ def test_the_suffix_is_forced_after_the_answer(suffix, text):
         ({"prompt": 3}, "not 3"),
         ({"prompt": {"text": 3}}, "not 3"),
         ({"suffix": 3}, "suffix of a SelfPrompt"),
-        ({"constraint": "yes"}, "is a constraint, not 'yes'; for texts"),
+        ({"constraint": "yes"}, "must be a constraint, not 'yes'; for texts"),
     ],
 )
 def test_invalid_self_prompt_is_rejected(fields, words):

@@ -3,6 +3,7 @@
 Loading runs the code in this process, with all of its privileges.
 """
 
+import ast
 import importlib.metadata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -91,7 +92,20 @@ def load_mods(path: Path, *, folder: Path | None = None) -> LoadedMods:
 
 
 def _no_mod(path: Path) -> ModLoadError:
-    return ModLoadError(f"{path} defines no mod; mark a function or a class with @mod")
+    meant = _unmarked(path) if path.is_file() else None
+    remedy = f"mark `{meant}` with @mod" if meant else "mark a function or a class with @mod"
+    return ModLoadError(f"{path} defines no mod; {remedy}")
+
+
+def _unmarked(path: Path) -> str | None:
+    """The first function of a file with the arguments of a script or of a handler."""
+    for each in ast.parse(path.read_text("utf-8")).body:
+        if not isinstance(each, ast.FunctionDef):
+            continue
+        arguments = [argument.arg for argument in each.args.args]
+        if arguments[:1] == ["run"] or arguments[:2] == ["event", "actions"]:
+            return each.name
+    return None
 
 
 def _load_file(path: Path, folder: Path | None) -> LoadedMods:

@@ -66,7 +66,7 @@ def require_constraint(value: object, what: str) -> None:
         ConstraintError: It is not a constraint; the message suggests one.
     """
     if not is_constraint(value):
-        raise ConstraintError(f"{what} is a constraint, not {value!r:.60}{_instead(value)}")
+        raise ConstraintError(f"{what} must be a constraint, not {value!r:.60}{_instead(value)}")
 
 
 def _instead(value: object) -> str:

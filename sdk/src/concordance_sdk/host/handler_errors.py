@@ -39,13 +39,17 @@ def not_returned(
     function: Callable[..., object],
     action: Action,
     *,
+    by: str | None = None,
     instead: object = None,
 ) -> InvalidActionError:
-    """Build the error for an action that was made and not returned, but something `instead`."""
+    """Build the error for an action that was made and not returned, but something `instead`.
+
+    `by` is the call that made it, such as `stop()`, if it is not the action's own method.
+    """
     event_name, made = type(event).__name__, type(action).__name__
     handler = getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
     returned = "None" if instead is None else f"{type(instead).__name__} without it"
-    write = f"actions.{method_for(action)}(...)"
+    write = f"actions.{by or f'{method_for(action)}(...)'}"
     if isinstance(instead, Action):
         write = f"[{write}, actions.{method_for(instead)}(...)]"
     return InvalidActionError(

@@ -8,7 +8,7 @@ import builtins
 import inspect
 import linecache
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import cast
 
@@ -19,30 +19,18 @@ from concordance_shared.suggestions import did_you_mean, similar_names
 
 import concordance_sdk
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.host.other_words import (
+    ARGUMENT_FOR,
+    CONSTRAINT_FOR,
+    LOGITS_METHOD_FOR,
+    METHOD_FOR,
+    STEP_FOR,
+)
+from concordance_sdk.mod import marked_definition
 from concordance_sdk.tokenizer import Tokenizer
 
-#: What authors call a method of `Actions` -> the method.
-_OTHER_WORDS = {
-    "adjust_logits": "allow ban bias logits mask temp temperature token_temp",
-    "adjust_prefill": "prefill prompt",
-    "backtrack": "delete drop erase pop remove retract rewind rollback undo",
-    "emit_error": "abort fail raise refuse",
-    "force_output": "output replace respond",
-    "force_tokens": "add append emit inject insert say text write",
-    "noop": "continue ignore none nothing pass skip",
-    "stop": "done end eos exit finish halt",
-}
-_METHOD_FOR = {word: name for name, words in _OTHER_WORDS.items() for word in words.split()}
-
 #: Members of our objects that hosts of mods use, and authors do not.
-_FOR_HOSTS = {"made", "with_logits", "known_logprob", "set_logprob_reader"}
-
-#: What authors call a method of logits -> the method.
-_LOGITS_METHOD_FOR = dict.fromkeys(("argmax", "argsort", "max", "sort", "topk"), "top_k") | {
-    "softmax": "logprobs",
-    "log_softmax": "logprobs",
-    **dict.fromkeys(("copy", "cpu", "numpy", "shape", "size", "tolist"), "to_numpy"),
-}
+_FOR_HOSTS = {"made", "stopped", "with_logits", "known_logprob", "set_logprob_reader"}
 
 _NO_ITEMS = re.compile(r"'(\w+)' object (?:is not subscriptable|does not support item assignment)")
 _NOT_CALLABLE = re.compile(r"'(\w+)' object is not callable")
@@ -89,10 +77,8 @@ def _attribute_hint(exc: AttributeError) -> str:
     obj, name = exc.obj, exc.name
     if obj is None or name is None:
         return ""
-    if isinstance(obj, list | tuple) and obj:
-        element = cast(Sequence[object], obj)[-1]
-        if _is_ours(element) and hasattr(element, name):
-            return f"; it is a {type(obj).__name__}: take one of its elements, as in [-1].{name}"
+    if hint := _of_another(obj, name):
+        return hint
     names = _public_names(obj)
     close = _other_words(obj, name) or similar_names(name, names) or _nested(obj, name, names)
     if not _is_ours(obj):
@@ -100,13 +86,27 @@ def _attribute_hint(exc: AttributeError) -> str:
     if isinstance(obj, Event) and (others := _events_with(name)):
         return f"; it is a field of {others}: check `isinstance(event, ...)` first"
     close = close or [known for known in names if _words(name) & _words(known)]
+    if _is_a(obj, "ScriptRun") and close:
+        return did_you_mean(close)
     return did_you_mean(close, _listed(obj, names))
+
+
+def _of_another(obj: object, name: str) -> str:
+    """For an attribute of an element of a list, and a step of a mark."""
+    if isinstance(obj, list | tuple) and obj:
+        element = cast(Sequence[object], obj)[-1]
+        if _is_ours(element) and hasattr(element, name):
+            return f"; it is a {type(obj).__name__}: take one of its elements, as in [-1].{name}"
+    if _is_a(obj, "Mark") and (name == "rewind" or STEP_FOR.get(name) == "rewind"):
+        return "; write `run.rewind(mark)`"
+    return ""
 
 
 def _other_words(obj: object, name: str) -> list[str]:
     """The method that authors call by another word."""
-    words = _METHOD_FOR if isinstance(obj, Actions) else {}
-    words = _LOGITS_METHOD_FOR if _is_logits(obj) else words
+    words = METHOD_FOR if isinstance(obj, Actions) else {}
+    words = STEP_FOR if _is_a(obj, "ScriptRun") else words
+    words = LOGITS_METHOD_FOR if _is_logits(obj) else words
     return [words[name]] if name in words else []
 
 
@@ -138,6 +138,11 @@ def _is_ours(obj: object) -> bool:
     return type(obj).__module__.partition(".")[0] in _OURS
 
 
+def _is_a(obj: object, name: str) -> bool:
+    """True for an object of a class of scripts, which this module cannot import."""
+    return type(obj).__name__ == name and type(obj).__module__.startswith("concordance_sdk.script.")
+
+
 def _public_names(obj: object) -> list[str]:
     """The names of an object that authors may use, sorted."""
     for interface in (Logits, Tokenizer):  # the engine's objects have more than authors may use
@@ -158,6 +163,9 @@ def _is_logits(obj: object) -> bool:
 def _listed(obj: object, names: Iterable[str]) -> str:
     if isinstance(obj, Actions):
         return f"the methods of `actions` are: {', '.join(names)}"
+    if isinstance(obj, str):
+        own = [name for name in names if not hasattr(str, name)]
+        return f"a {type(obj).__name__} is a string with the attributes: {', '.join(own)}"
     name = "Logits" if _is_logits(obj) else type(obj).__name__
     article = "an" if name[0] in "AEIOU" else "a"
     return f"{article} {name} has: {', '.join(names)}"
@@ -189,7 +197,10 @@ def _type_hint(exc: TypeError) -> str:
     if found := _NOT_CALLABLE.search(message):
         return _call_hint(found[1])
     if found := _ARGUMENTS.match(message):
-        return _argument_hint(found["call"], found["name"], _innermost(exc.__traceback__))
+        frame = _innermost(exc.__traceback__)
+        return _called_mod(found["call"], frame, line) or _argument_hint(
+            found["call"], found["name"], frame
+        )
     return ""
 
 
@@ -250,11 +261,41 @@ def _argument_hint(call: str, given: str | None, frame: FrameType | None) -> str
     ]
     if not parameters:
         return ""
-    close = similar_names(given, parameters, cutoff=0.6) if given else []
+    if given is None and parameters[-1].startswith("**"):
+        return f"; give values by name: `{_by_name(call)}`"
+    close = _meant_argument(given, parameters) if given else []
+    close = close or (similar_names(given, parameters, cutoff=0.6) if given else [])
     close = close or [name for name in parameters if given and _words(given) & _words(name)]
     if given == "temperature" and "token_temp" in parameters:
         close = ["token_temp"]
     return did_you_mean(close, f"its arguments are: {', '.join(parameters)}")
+
+
+def _by_name(call: str) -> str:
+    """How a call with values by name is written, as `run.report(key=value)`."""
+    class_name, _, method = call.rpartition(".")
+    first = {"ScriptRun": "run", "Actions": "actions"}.get(class_name, class_name)
+    before = ["name"] if method == "tool_call" else []
+    return f"{first}.{method}({', '.join([*before, 'key=value'])})"
+
+
+def _meant_argument(given: str, parameters: Sequence[str]) -> list[str]:
+    """The argument that authors call by another word."""
+    if "constraint" in parameters and given in CONSTRAINT_FOR:
+        return [CONSTRAINT_FOR[given]]
+    meant = ARGUMENT_FOR.get(given, "")
+    return [meant] if meant in parameters else []
+
+
+def _called_mod(call: str, frame: FrameType | None, line: str) -> str:
+    """For `pm(n=2)` in place of `use(pm, n=2)`."""
+    name = call.rpartition(".")[2].removesuffix(".__init__")
+    scope = {**frame.f_globals, **frame.f_locals} if frame else {}
+    if not marked_definition(scope.get(name)):
+        return ""
+    given = re.search(rf"\b{name}\(([^()]*)\)", line)
+    arguments = given[1] if given and given[1] else "parameter=value"
+    return f"; a mod is not called: write `use({name}, {arguments})`"
 
 
 #: How a parameter is written that takes any number of arguments.
@@ -275,11 +316,16 @@ def _function_named(call: str, frame: FrameType | None) -> Callable[..., object]
     """The function or class of ours that a message names, as `Actions.backtrack`."""
     first, _, rest = call.removesuffix(".__init__").partition(".")
     scope = {**frame.f_globals, **frame.f_locals} if frame else {}
-    found = Actions if first == Actions.__name__ else scope.get(first)
+    found = Actions if first == Actions.__name__ else scope.get(first) or _class_in(scope, first)
     if rest and found is not None:
         found = getattr(found, rest, None)
     is_ours = getattr(found, "__module__", "").startswith(("concordance_sdk", "concordance_shared"))
     return found if is_ours and callable(found) else None
+
+
+def _class_in(scope: Mapping[str, object], name: str) -> type | None:
+    """The class of an object in a scope, by its name."""
+    return next((type(each) for each in scope.values() if type(each).__name__ == name), None)
 
 
 def _innermost(trace: TracebackType | None) -> FrameType | None:

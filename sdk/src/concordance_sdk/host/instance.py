@@ -172,7 +172,8 @@ class InProcessMod:
             actions.reports = []
         answer = self.call(function, event_type.__name__, event.step, event, *arguments)
         if answer is None and actions.made is not None:
-            raise not_returned(self.name, event, function, actions.made)
+            by = "stop()" if actions.made is actions.stopped else None
+            raise not_returned(self.name, event, function, actions.made, by=by)
         if actions.reports and (lost := lost_report(actions.reports, answer)):
             raise not_returned(self.name, event, function, lost, instead=answer)
         return answer

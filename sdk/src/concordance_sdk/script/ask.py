@@ -117,7 +117,7 @@ class Ask(Step):
         return Text(
             run.text or "",
             token_ids=run.token_ids,
-            logprobs=self._logprobs.of(begin, end) if self._logprobs else (),
+            logprobs=self._logprobs.of(begin, end) if self._logprobs else None,
             value=run.value,
             ended_by=EndedBy.CONSTRAINT,
         )

@@ -252,7 +252,7 @@ class Generate(Step):
             Text(
                 draft.text.between(self._begin, end),
                 token_ids=token_ids,
-                logprobs=self._logprobs.of(self._begin, end) if self._logprobs else (),
+                logprobs=self._logprobs.of(self._begin, end) if self._logprobs else None,
                 value=value,
                 ended_by=ended_by,
             )

@@ -4,7 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from concordance_shared import ToolCall
 from concordance_shared.legality import MAX_TEMPERATURE
@@ -95,9 +95,11 @@ class ScriptRun:
 
         Raises:
             TypeError: An argument is of a wrong type.
-            ValueError: A number is negative, or a text is empty.
+            ValueError: A number is negative, a text is empty, or `keeps_until` is without `until`.
             ConstraintError: `constraint` is not one.
         """
+        if keeps_until and until is None:
+            raise ValueError("`keeps_until` of run.generate has no effect without `until`")
         if constraint is not None:
             require_constraint(constraint, "the constraint of run.generate")
         predicate = until if callable(until) else None
@@ -223,7 +225,14 @@ class ScriptRun:
 
         It is sent when the script yields this or its next step, or ends. In a `finally` block,
         which may run after the request has ended, it must not be yielded.
+
+        Raises:
+            ValueError: It has no data.
         """
+        if not data:
+            raise ValueError(
+                "run.report() sends nothing; give values by name: run.report(key=value)"
+            )
         return self.step(SendReport(data))
 
     def stop(self) -> Step:
@@ -316,9 +325,6 @@ class ScriptRun:
         """Identifies the request."""
         return _prefilled(self._scene).request_id
 
-    def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a script's run has no {name!r}; {_meant(name)}")
-
 
 def _prefilled(scene: Scene) -> "Prefilled":
     assert scene.prefilled is not None  # a script starts with this event
@@ -331,15 +337,6 @@ def _own_line() -> int:
     while frame and frame.f_globals is globals():
         frame = frame.f_back
     return frame.f_lineno if frame else 0
-
-
-def _meant(name: str) -> str:
-    """Suggest what a misspelled attribute may have meant."""
-    import difflib  # noqa: PLC0415  # slow; only for an error
-
-    known = [each for each in dir(ScriptRun) if not each.startswith("_")]
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(known)}"
 
 
 _TEXTS = "a text, or a list of texts"

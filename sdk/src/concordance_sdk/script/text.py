@@ -36,8 +36,6 @@ class Text(str):
 
     Attributes:
         token_ids: Its tokens, without an end-of-sequence token.
-        logprobs: The log-probability of each token, in nats; `None` for a token that was not
-            sampled. Empty unless the step was asked for them.
         value: The value of a constrained text, such as parsed JSON; the text itself without a
             constraint.
         ended_by: Why the step ended.
@@ -50,17 +48,17 @@ class Text(str):
     """
 
     token_ids: tuple[int, ...]
-    logprobs: tuple[float | None, ...]
     value: Any
     ended_by: EndedBy
     probabilities: tuple[float, ...]
+    _logprobs: tuple[float | None, ...] | None
 
     def __new__(
         cls,
         text: str,
         *,
         token_ids: Sequence[int] = (),
-        logprobs: Sequence[float | None] = (),
+        logprobs: Sequence[float | None] | None = None,
         value: Any = None,
         ended_by: EndedBy = EndedBy.SCRIPT,
         probabilities: Sequence[float] = (),
@@ -68,8 +66,24 @@ class Text(str):
         """Make a string with attributes; `value` is the text unless given."""
         made = super().__new__(cls, text)
         made.token_ids = tuple(token_ids)
-        made.logprobs = tuple(logprobs)
+        made._logprobs = None if logprobs is None else tuple(logprobs)
         made.value = text if value is None else value
         made.ended_by = ended_by
         made.probabilities = tuple(probabilities)
         return made
+
+    @property
+    def logprobs(self) -> tuple[float | None, ...]:
+        """The log-probability of each token, in nats; `None` for a token that was not sampled.
+
+        Raises:
+            ValueError: The model sampled the text, and the step was not made with `logprobs=True`.
+        """
+        if self._logprobs is not None:
+            return self._logprobs
+        if self.ended_by != EndedBy.SCRIPT and self.token_ids:
+            raise ValueError(
+                "the log-probabilities of this text were not computed: pass logprobs=True to the "
+                "step, as in run.generate(logprobs=True)"
+            )
+        return (None,) * len(self.token_ids)

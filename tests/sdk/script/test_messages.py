@@ -1,0 +1,156 @@
+"""Messages of mistakes in scripts: each names the remedy, and the author's line."""
+
+import copy
+import re
+
+import pytest
+from concordance_sdk import mod, use
+from concordance_sdk.constraints import ChoicesStrat
+from concordance_sdk.script import Text
+from concordance_sdk.testing import play
+from concordance_shared import InvalidActionError, ModDefinitionError, ModRaisedError
+
+
+def message_of(make, *, says="ab"):
+    """The message of a script that yields what `make` makes."""
+
+    @mod(registered=False)
+    def wrong(run):
+        result = yield run.generate(tokens=1)
+        yield make(run, result)
+
+    with pytest.raises(ModRaisedError) as raised:
+        play(wrong, says=says)
+    return raised.value.message
+
+
+def test_script_without_yield_is_refused_with_how_a_script_writes():
+    with pytest.raises(ModDefinitionError, match=r"takes \(run\).*yields its steps: `yield run\."):
+
+        @mod(registered=False)
+        def wrong(run):
+            run.force("a")
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda run, _: run.force(None), "run.force takes text or token ids, not None"),
+        (lambda run, _: run.force(4), "run.force takes text or token ids, not 4"),
+        (lambda run, _: run.force([99999]), "token id 99999 .* outside the vocabulary of 257"),
+        (lambda run, _: run.report({"a": 1}), r"by name: `run\.report\(key=value\)`"),
+        (lambda run, _: run.tool_call("f", {}), r"by name: `run\.tool_call\(name, key=value\)`"),
+        (lambda run, _: run.generate(max_tokens=3), "did you mean 'tokens'"),
+        (lambda run, _: run.generate(stop="x"), "did you mean 'until'"),
+        (lambda run, _: run.generate(temp=0.5), "did you mean 'temperature'"),
+        (lambda run, _: run.generate(token_temp=0.5), "did you mean 'temperature'"),
+        (lambda run, _: run.generate(regex="x"), r"did you mean 'constraint=RegexStrat\(\.\.\.\)'"),
+        (lambda run, _: run.generate(choices=[]), r"did you mean 'constraint=ChoicesStrat\(\.\."),
+        (lambda run, _: run.generate(schema={}), r"did you mean 'constraint=JsonSchema\(\.\.\.\)'"),
+        (lambda run, _: run.ask("?", choices=["a"]), r"did you mean 'constraint=ChoicesStrat\("),
+        (lambda run, _: run.mark().rewind(), r"write `run\.rewind\(mark\)`"),
+        (lambda run, _: run.append("x"), "did you mean 'force'"),
+        (lambda run, _: run.force_tokens([1]), "did you mean 'force'"),
+        (lambda run, _: run.backtrack(1), "did you mean 'rewind'"),
+        (lambda run, _: run.emit_error("x"), "did you mean 'error'"),
+        (lambda run, _: run.generate(keeps_until=True), "`keeps_until` .* without `until`"),
+        (lambda run, _: run.report(), r"sends nothing.*run\.report\(key=value\)"),
+        (
+            lambda run, _: run.ask("ok?", ["yes", "no"]),
+            r"the constraint of run\.ask must be a constraint, not \['yes', 'no'\]; for texts .*"
+            r"ChoicesStrat\(\['yes', 'no'\]\)",
+        ),
+    ],
+)
+def test_wrong_argument_of_a_step_is_refused_with_the_right_one(make, expected):
+    message = message_of(make)
+    assert re.search(expected, message)
+    assert "test_messages.py:" in message
+
+
+def test_misspelled_step_is_suggested_once_without_all_others():
+    message = message_of(lambda run, _: run.genrate())
+    assert message.count("'generate'") == 1
+    assert "tool_calls" not in message
+
+
+def test_unknown_step_lists_those_that_exist():
+    assert "rewind" in message_of(lambda run, _: run.qqqq())
+
+
+def test_unknown_attribute_of_a_text_lists_those_that_a_string_lacks():
+    message = message_of(lambda _, text: text.text)
+    listed = message.partition("attributes: ")[2].partition(" (")[0]
+    assert listed == "ended_by, logprobs, probabilities, token_ids, value"
+
+
+def test_logprobs_that_were_not_requested_are_an_error_that_says_how():
+    assert "pass logprobs=True to the step" in message_of(lambda _, text: text.logprobs)
+
+
+def test_logprobs_of_a_forced_text_are_none():
+    found = []
+
+    @mod(registered=False)
+    def forces(run):
+        found.append((yield run.force("ab")))
+
+    play(forces, says="")
+    assert found[0].logprobs == (None, None)
+
+
+def test_text_without_logprobs_is_a_usable_string():
+    text = Text("no", token_ids=(110, 111), ended_by="model")
+    assert (text.upper(), copy.copy(text).token_ids) == ("NO", (110, 111))
+    with pytest.raises(ValueError, match="logprobs=True"):
+        _ = copy.copy(text).logprobs
+
+
+@pytest.mark.parametrize("called", ["script(n=2)", "Class(n=2)"])
+def test_mod_that_is_called_in_mods_is_refused_with_use(called):
+    @mod(registered=False)
+    def script(run, n: int = 1):
+        yield run.force("a" * n)
+
+    @mod(registered=False)
+    class Class:
+        n: int = 1
+
+        def added(self, event, actions): ...
+
+    @mod(registered=False)
+    class Outer:
+        def mods(self):
+            return [script(n=2)] if called == "script(n=2)" else [Class(n=2)]
+
+    name = called.partition("(")[0]
+    with pytest.raises(ModRaisedError, match=rf"a mod is not called.*use\({name}, n=2\)"):
+        play(Outer, says="")
+
+
+@pytest.mark.parametrize("take", [use, lambda mod: play(mod, says="")])
+def test_run_of_a_script_in_place_of_the_script_is_refused_with_use(take):
+    @mod(registered=False)
+    def repeats(run, n: int = 1):
+        yield run.force("a" * n)
+
+    with pytest.raises(ModDefinitionError, match=r"called.*use\(repeats, parameter=value\)"):
+        take(repeats(None, n=2))
+
+
+def test_stop_of_a_handler_that_is_not_returned_is_named_as_the_author_wrote_it():
+    @mod(registered=False)
+    def forgets(event, actions):
+        if event.step == 1:
+            actions.stop()
+
+    with pytest.raises(InvalidActionError, match=r"write `return actions\.stop\(\)`"):
+        play(forgets, says="ab")
+
+
+def test_constraint_of_a_text_is_still_accepted():
+    @mod(registered=False)
+    def asks(run):
+        yield run.force((yield run.ask("?", ChoicesStrat(["a"]))))
+
+    assert play(asks, says="").text == "a"
