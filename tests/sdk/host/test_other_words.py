@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from concordance_sdk import Actions
+from concordance_sdk import Actions, constraints
 from concordance_sdk.host import other_words
 from concordance_sdk.script import ScriptRun
 from concordance_shared import Logits
@@ -26,5 +26,7 @@ def test_each_word_for_an_argument_is_for_one_of_generate():
     arguments = inspect.signature(ScriptRun.generate).parameters
     assert set(other_words.ARGUMENT_FOR.values()) <= set(arguments)
     assert not set(other_words.ARGUMENT_FOR) & set(arguments)
-    meant = {each.partition("=")[0] for each in other_words.CONSTRAINT_FOR.values()}
-    assert meant == {"constraint"}
+    for written in other_words.CONSTRAINT_FOR.values():
+        argument, _, name = written.removesuffix("(...)").partition("=")
+        assert argument == "constraint"
+        assert hasattr(constraints, name)

@@ -170,3 +170,16 @@ def test_question_whose_answer_another_mod_spoils_is_removed_if_the_script_catch
             return actions.force_tokens(b"Z") if event.step == 6 else None
 
     assert play(Spoils, careful, says="cd", stream=stream).text == "ab|cd"
+
+
+def test_answer_that_the_budget_cuts_has_the_logprobs_of_its_tokens():
+    found = []
+
+    @mod(registered=False)
+    def cut(run):
+        answer = ChoicesStrat(["long answer", "other"])
+        found.append((yield run.ask("?", answer, erase="none", logprobs=True)))
+
+    play(cut, says="long answer", max_tokens=5)
+    assert (found[0], found[0].ended_by) == ("long", "length")
+    assert len(found[0].logprobs) == 4

@@ -44,7 +44,7 @@ def test_script_without_yield_is_refused_with_how_a_script_writes():
         (lambda run, _: run.generate(stop="x"), "did you mean 'until'"),
         (lambda run, _: run.generate(temp=0.5), "did you mean 'temperature'"),
         (lambda run, _: run.generate(token_temp=0.5), "did you mean 'temperature'"),
-        (lambda run, _: run.generate(regex="x"), r"did you mean 'constraint=RegexStrat\(\.\.\.\)'"),
+        (lambda run, _: run.generate(regex="x"), r"did you mean 'constraint=Regex\(\.\.\.\)'"),
         (lambda run, _: run.generate(choices=[]), r"did you mean 'constraint=ChoicesStrat\(\.\."),
         (lambda run, _: run.generate(schema={}), r"did you mean 'constraint=JsonSchema\(\.\.\.\)'"),
         (lambda run, _: run.ask("?", choices=["a"]), r"did you mean 'constraint=ChoicesStrat\("),

@@ -38,7 +38,7 @@ ARGUMENT_FOR = {
     "keep_until": "keeps_until",
 }
 CONSTRAINT_FOR = {
-    **dict.fromkeys(("regex", "pattern"), "constraint=RegexStrat(...)"),
+    **dict.fromkeys(("regex", "pattern"), "constraint=Regex(...)"),
     **dict.fromkeys(("choices", "options", "one_of", "select"), "constraint=ChoicesStrat(...)"),
     **dict.fromkeys(("json", "schema", "json_schema"), "constraint=JsonSchema(...)"),
 }

@@ -110,7 +110,8 @@ class Ask(Step):
             draft.cut(begin)
             draft.append(answer if self._erase is EraseMode.PROMPT else self._end)
         text = self._scene.tokenizer.decode(answer)
-        self.finish(Text(text, token_ids=answer, ended_by=EndedBy.LENGTH))
+        logprobs = self._logprobs.of(first, first + len(answer)) if self._logprobs else None
+        self.finish(Text(text, token_ids=answer, logprobs=logprobs, ended_by=EndedBy.LENGTH))
 
     def _answer(self, run: SelfPromptRun) -> Text:
         begin, end = run.begin_step, run.begin_step + len(run.token_ids)
