@@ -4,10 +4,14 @@ import json
 import socket
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from concordance_inference.models.converted import converted_folder
 from concordance_inference.models.embedded import embedded_gguf
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.process
@@ -233,6 +237,26 @@ def test_a_new_mod_passes_its_own_test_and_can_be_pushed_listed_and_removed(
     gone = run("mods", "rm", "my_mod", *url)
     assert gone.returncode == 1
     assert "there is no mod 'my_mod'" in gone.stderr
+
+
+@pytest.mark.process
+def test_the_test_of_a_new_mod_passes_under_the_options_of_pytest_in_the_checkout(run, tmp_path):
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    given = [f"{name}={json.dumps(options[name])}" for name in ("addopts", "pythonpath", "markers")]
+    (tmp_path / "pytest.toml").write_text("\n".join(["[pytest]", *given, ""]))
+    run("mods", "new", "my_mod", "--folder", tmp_path)
+
+    # -P: as `pytest` alone, which does not put the working folder on the path.
+    command = [sys.executable, "-P", "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "test_my_mod.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.process
