@@ -66,6 +66,7 @@ def uploads(server):
         ["--mod", "fails"],
         ["--mod", "fails", "--tokens"],
         ["--mod", "calls"],
+        ["--mod", "calls", "--tokens"],
         ["--mod", "swap:at=x"],
         ["--mod", "swap:nosuch=1"],
         ["--mod", "replace:find=x"],

@@ -32,6 +32,24 @@ def test_tool_calls_are_printed_on_lines_after_the_text(capsys, texts, calls, pr
     assert capsys.readouterr().out == printed
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_tool_calls_are_printed_on_lines_after_the_tokens(capsys, monkeypatch, is_terminal):
+    delta = TokensDelta(kept=0, tokens=(Token(token_id=97, text="a", forced=False),))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+
+    show_tokens([delta, completed("one", "two")])
+    lines = capsys.readouterr().out.replace("\x1b[?25h", "").splitlines()  # shows the cursor
+
+    assert lines[-3].endswith("a")
+    assert lines[-2:] == ["one({})", "two({})"]
+
+
+def test_tool_call_without_text_is_printed_with_tokens_as_without(capsys):
+    show_tokens([completed("look")])
+
+    assert capsys.readouterr().out == "look({})\n"
+
+
 def test_lines_that_a_mod_prints_are_shown_after_the_display_also_at_an_error(capsys, monkeypatch):
     @mod(on=[Added], name="prints")
     def prints(event, actions):

@@ -1,7 +1,7 @@
 """`concordance generate`."""
 
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -107,17 +107,22 @@ def show_text(updates: Iterable[Update]) -> None:
         if isinstance(update, TextDelta):
             print(update.text, end="", flush=True)
             line = update.text or line
-        elif isinstance(update, Completed) and update.tool_calls:
-            separator = "\n" if line and not line.endswith("\n") else ""
-            calls = [
-                f"{call.function.name}({call.function.arguments})" for call in update.tool_calls
-            ]
-            print(f"{separator}{chr(10).join(calls)}", end="")
+        elif isinstance(update, Completed):
+            print(_calls_after(line, update), end="")
     print()
+
+
+def _calls_after(text: str, completed: Completed) -> str:
+    """The tool calls of a completion, each on a line of its own, to print after `text`."""
+    calls = [f"{call.function.name}({call.function.arguments})" for call in completed.tool_calls]
+    separator = "\n" if calls and text and not text.endswith("\n") else ""
+    return separator + "\n".join(calls)
 
 
 def show_tokens(updates: Iterable[Update]) -> "TokenTrace":
     """Print a completion with forced and backtracked tokens coloured, or marked on a pipe.
+
+    Its tool calls are printed after it, each on a line.
 
     Returns:
         The tokens, also the backtracked ones.
@@ -125,9 +130,21 @@ def show_tokens(updates: Iterable[Update]) -> "TokenTrace":
     from concordance_inference.trace import TokenTrace
 
     trace = TokenTrace()
+    ended: list[Completed] = []
     show = _show_in_colour if sys.stdout.isatty() else _show_marked
-    show(trace, (update for update in updates if isinstance(update, TokensDelta)))
+    show(trace, _token_changes(updates, ended))
+    if calls := "".join(_calls_after("", completed) for completed in ended):
+        print(calls)
     return trace
+
+
+def _token_changes(updates: Iterable[Update], ended: list[Completed]) -> Iterator[TokensDelta]:
+    """The changes of a completion; its end is added to `ended`."""
+    for update in updates:
+        if isinstance(update, TokensDelta):
+            yield update
+        elif isinstance(update, Completed):
+            ended.append(update)
 
 
 def _show_in_colour(trace: "TokenTrace", deltas: Iterable[TokensDelta]) -> None:
@@ -162,4 +179,5 @@ def _show_marked(trace: "TokenTrace", deltas: Iterable[TokensDelta]) -> None:
         for delta in deltas:
             trace.apply(delta)
     finally:
-        print(marked(trace), flush=True)
+        if text := marked(trace):
+            print(text, flush=True)
