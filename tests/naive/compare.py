@@ -211,6 +211,7 @@ class _Compared:
             "text": (end.text, expected.text),
             "prompt tokens": (end.prompt_tokens, expected.prompt_tokens),
             "completion tokens": (end.completion_tokens, len(expected.ids)),
+            "origins": ([by is not None for by in end.forced_by], expected.forced),
             "forced tokens": (end.forced_tokens, expected.forced_tokens),
             "backtracked tokens": (end.backtracked_tokens, expected.backtracked_tokens),
             "tool calls": (

@@ -322,6 +322,7 @@ class Executor:
             tools=self.tools,
             reports=self.reports,
             prompt_tokens=len(self.prompt),
+            forced=self.forced,
             forced_tokens=sum(self.forced),
             backtracked_tokens=self.num_backtracked,
             num_logprobs=whole if text else 0,

@@ -41,6 +41,7 @@ class Outcome:
     tools: tuple = ()
     reports: list = field(default_factory=list)  # (mod, step, data)
     prompt_tokens: int = 0
+    forced: list = field(default_factory=list)  # per token: True if a mod forced it
     forced_tokens: int = 0
     backtracked_tokens: int = 0
     num_logprobs: int = 0  # tokens with an entry
