@@ -1,5 +1,7 @@
 """A copy of a tokenizer whose control tokens have secret names."""
 
+import json
+
 import pytest
 from concordance_inference.models.renamed_tokenizer import RenamedTokenizer
 from hypothesis import given, settings
@@ -110,6 +112,24 @@ def test_a_look_alike_is_no_control_token():
 
     assert tokenizer.encode(wide).ids == [4]
     assert copy_of(tokenizer, ["<s>"]).encode(f"{wide}<s>a", [(3, 6)])[0] == [0, 1, 2, 4, 3]
+
+
+def normalized(family):
+    """A family whose control tokens are found in the normalized text."""
+    state = json.loads(FAMILIES[family].to_str())
+    for token in state["added_tokens"]:
+        token["normalized"] = token["normalized"] or token["content"] in NAMES
+    return Tokenizer.from_str(json.dumps(state))
+
+
+@pytest.mark.parametrize("family", ["llama2", "llama2_metaspace", "gemma", "gpt2", "unigram"])
+@settings(deadline=None, max_examples=60)
+@given(pieces=st.lists(st.sampled_from([*NAMES, "the", "a", " ", "\n", "é"]), max_size=12))
+def test_names_in_the_normalized_text_have_the_same_tokens(family, pieces):
+    tokenizer = normalized(family)
+    token_ids, _ = copy_of(tokenizer).encode("".join(pieces), spans_of(pieces))
+
+    assert token_ids == tokenizer.encode("".join(pieces), add_special_tokens=False).ids
 
 
 def test_a_tokenizer_in_python_cannot_be_copied():

@@ -8,6 +8,7 @@ as the tokenizer has it: merges, added spaces, other added tokens.
 import json
 import re
 import secrets
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -34,7 +35,7 @@ class RenamedTokenizer:
         self._found = re.compile("|".join(map(re.escape, self._secrets.values())) or "(?!)")
         try:
             state = json.loads(tokenizer.to_str())
-            added = state["added_tokens"]
+            added, hidden = state["added_tokens"], set(self._secrets.values())
             ids = [token["id"] for token in added]
             _rename(state, self._secrets)
             self._copy = Tokenizer.from_str(json.dumps(state))
@@ -42,6 +43,9 @@ class RenamedTokenizer:
             raise ValueError(f"the tokenizer cannot be copied: {exc}") from exc
         if [self._copy.token_to_id(token["content"]) for token in added] != ids:
             raise ValueError("a copy of the tokenizer has other token ids")
+        renamed = [token for token in state["added_tokens"] if token["content"] in hidden]
+        self._ids = frozenset(token["id"] for token in renamed)
+        self._original = tokenizer if any(token["normalized"] for token in renamed) else None
 
     def encode(self, text: str, control: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
         """Return the token ids of a text, and the character at which each begins.
@@ -55,9 +59,27 @@ class RenamedTokenizer:
         """
         if self._found.search(text):
             raise ValueError("the text has the private-use characters of a secret name")
-        marked = "".join(self._marked(text, control))
+        marked = "".join(self._marked(text, self._matched(text, control)))
         encoded = self._copy.encode_batch([marked], add_special_tokens=False)[0]
         return list(encoded.ids), [begin for begin, _ in encoded.offsets]
+
+    def _matched(self, text: str, control: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+        """The spans that the tokenizer makes control tokens of.
+
+        A name that is found in the normalized text may need a space before it, as in old Llamas.
+        """
+        if self._original is None:
+            return control
+        encoded = self._original.encode_batch([text], add_special_tokens=False)[0]
+        pairs = zip(encoded.ids, encoded.offsets, strict=True)
+        found = [offsets for token_id, offsets in pairs if token_id in self._ids]
+        begins = [begin for begin, _ in found]
+        last = [bisect_left(begins, end) - 1 for _, end in control]  # which begins before the end
+        return [
+            (begin, end)
+            for (begin, end), i in zip(control, last, strict=True)
+            if i >= 0 and found[i][1] > begin
+        ]
 
     def _marked(self, text: str, control: Sequence[tuple[int, int]]) -> Iterator[str]:
         done = 0
