@@ -1,5 +1,12 @@
 import pytest
-from concordance_sdk import Added, ForwardPass, mod
+from concordance_sdk import Added, ForwardPass, mod, use
+from concordance_sdk.builtin import (
+    Avoid,
+    InjectAfterTokens,
+    Replace,
+    StopAfterSentences,
+    StopAt,
+)
 from concordance_sdk.constraints import ChoicesStrat, Regex
 from concordance_sdk.holds import Holds
 from concordance_sdk.request_context import current_request
@@ -141,3 +148,29 @@ def test_part_of_a_question_that_another_mod_overwrites_is_removed(erase, text, 
 
     says = "abcyy|<eos>"
     assert play(Overwrites, later(3, erase), says=says, stream=stream).text == text
+
+
+@mod(name="asks_later")
+def asks_later(run):
+    yield run.generate(tokens=2)
+    yield run.ask(" Sure? No. ", ChoicesStrat(["yes", "no"]))
+    yield run.generate()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(
+    ("target", "parameters", "text"),
+    [
+        (StopAfterSentences, {"count": 1}, "abcdef"),
+        (StopAt, {"phrases": ["?", "s"]}, "abcdef"),
+        (Avoid, {"words": ["Sure"]}, "abcdef"),
+        (Replace, {"find": "Sure", "replacement": "Certain"}, "abcdef"),
+        (InjectAfterTokens, {"count": 4, "text": "-"}, "abcd-ef"),
+    ],
+)
+def test_text_mods_do_not_search_the_hidden_question_of_another_mod(
+    target, parameters, text, is_first
+):
+    mods = [use(target, **parameters), use(asks_later)]
+    played = play(*(mods if is_first else mods[::-1]), says="abycdef", max_tokens=64)
+    assert played.text == text

@@ -115,3 +115,18 @@ def may_write(step: int, *, by: Writer | None = None, beside: type[Writer] | Non
     """`RequestContext.may_write` of the current request; always True outside of a mod."""
     request = _current.get()
     return request is None or request.may_write(step, by=by, beside=beside)
+
+
+def ends_hidden(length: int) -> bool:
+    """True if a completion of the current request ends in text that is never shown.
+
+    Such text is no part of what a mod searches or counts: a question that another mod erases.
+
+    Args:
+        length: The completion's length, in tokens.
+    """
+    request = _current.get()
+    if request is None or not request.holds:
+        return False
+    hidden = request.holds.first_hidden()
+    return hidden is not None and hidden < length

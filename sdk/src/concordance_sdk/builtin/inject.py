@@ -9,7 +9,7 @@ from concordance_sdk.action_builder import Actions
 from concordance_sdk.builtin.parameters import Count, Phrase, Text
 from concordance_sdk.follower import Follower
 from concordance_sdk.mod import mod
-from concordance_sdk.request_context import may_write
+from concordance_sdk.request_context import ends_hidden, may_write
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import max_backtrack_for
 from concordance_sdk.text.reasoning import ReasoningSpan
@@ -97,7 +97,7 @@ class InjectAfterTokens:
         text = self._text
         text.follow(event, tokenizer)
         is_due = len(text.token_ids) >= self.count and text.is_whole and not text.is_final
-        if self._is_done or not is_due:
+        if self._is_done or not is_due or ends_hidden(len(text.token_ids)):
             return None
         self._is_done = True
         return actions.force_tokens(text.encode(self.text))

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.definition import DEFAULT_MAX_BACKTRACK
+from concordance_sdk.request_context import ends_hidden
 from concordance_sdk.text.completion_text import CompletionText, Cut
 
 #: UTF-8 bytes of the longest character: the one after a phrase shows whether a word is complete.
@@ -113,9 +114,14 @@ class PhraseWatch:
         self._text.off_cut(self._cut)
 
     def find(self) -> PhraseMatch | None:
-        """Return the next occurrence that was not reported yet, or `None`."""
-        self._skip_replaced()
+        """Return the next occurrence that was not reported yet, or `None`.
+
+        The question of a self-prompt that erases is not searched.
+        """
         text = self._text
+        if ends_hidden(len(text.token_ids)):
+            return None
+        self._skip_replaced()
         window_begin = max(0, self._begin - 1)  # one more character, for `\b` and the like
         window = text.tail(window_begin)
         found = self._pattern.search(window, self._begin - window_begin)

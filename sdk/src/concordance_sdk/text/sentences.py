@@ -2,6 +2,7 @@
 
 import re
 
+from concordance_sdk.request_context import ends_hidden
 from concordance_sdk.text.completion_text import CompletionText
 
 #: The end of a sentence: marks that are followed by white space, with closing quotes and brackets;
@@ -51,6 +52,8 @@ class SentenceCount:
 
     def count(self) -> int:
         """Return the number of complete sentences so far."""
+        if ends_hidden(len(self._text.token_ids)):
+            return len(self.ends)
         pattern = _LAST_END if self._text.is_final else _END
         window = self._text.tail(self._begin)
         for found in pattern.finditer(window):
