@@ -102,8 +102,7 @@ class Ask(Step):
 
     def _cut_short(self, run: SelfPromptRun) -> None:
         """End at the token budget, inside the answer, of which what is not erased stays."""
-        draft, first = self._scene.draft, run.answer_step
-        assert first is not None  # it has begun
+        draft, first = self._scene.draft, run.begin_step
         answer, begin = draft.token_ids[first:], first - len(run.prompt_ids)
         run.close()
         if self._erase is not EraseMode.NONE:

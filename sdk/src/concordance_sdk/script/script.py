@@ -1,9 +1,8 @@
 """Runs a script on top of events and actions: the mod that `@mod` makes of a generator function."""
 
-import inspect
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from concordance_shared import (
     Action,
@@ -16,20 +15,16 @@ from concordance_shared import (
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.request_context import RequestContext
-from concordance_sdk.script.mark import Guard, Mark, Rewound
+from concordance_sdk.script.mark import Rewound
 from concordance_sdk.script.run import ScriptRun
 from concordance_sdk.script.step import End, Scene, SendReport, Step, Stop
+from concordance_sdk.script.yielded import count_step, not_yielded, problem_of, take_reports
 from concordance_sdk.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from types import GeneratorType
-
     from concordance_sdk.holds import Hold
 
 Steps = Generator[Step, Any, None]
-
-#: Steps that a script may complete at one event.
-MAX_STEPS = 1000
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,7 +66,6 @@ class Script:
         self._has_started = False  # at the first position that is decided
         self._rewound: Rewound | None = None  # to be raised once no other mod is writing
         self._is_over = False
-        self._num_steps = 0  # at this event
         self._hold: Hold | None = None
 
     def prefilled(self, event: Prefilled, actions: Actions, tokenizer: Tokenizer) -> object:
@@ -132,14 +126,14 @@ class Script:
                 "the script yields a step after the request has ended, in `finally` or `except`; "
                 "only `run.report(...)` works there, without `yield`"
             ) from None
-        self._take_reports(len(self._scene.made))
+        take_reports(self._scene, len(self._scene.made))
         return self._answer(None)
 
     # One event
 
     def _follow(self, event: ForwardPass | Added) -> None:
         """Take over the completion, and notify the script of what another mod removed."""
-        self._num_steps = 0
+        self._scene.num_steps = 0
         cut = self._scene.draft.follow(event)
         if not self._has_started:
             self._start_here()
@@ -256,57 +250,26 @@ class Script:
             self._step.close()
             self._step = None
         while not self._is_over:
-            self._count_step()
+            count_step(self._scene, self._steps)
             try:
                 step = advance()
             except StopIteration:
                 self._end_script()
                 return
-            problem = self._problem(step)
+            problem = problem_of(step, self._scene)
             if problem is None and isinstance(step, Step):
                 self._scene.made.remove(step)
                 self._step = step
                 return
             advance = partial(self._steps.throw, TypeError(problem))  # at the `yield`
 
-    def _count_step(self) -> None:
-        self._num_steps += 1
-        if self._num_steps > MAX_STEPS:
-            frame = cast("GeneratorType[Step, Any, None]", self._steps).gi_frame
-            raise RuntimeError(
-                f"the script completed {MAX_STEPS} steps at one event, the last at line "
-                f"{frame.f_lineno if frame else 0}; yield a step that waits for the model, such as "
-                "run.generate(), or end the loop"
-            )
-
     def _end_script(self) -> None:
         """End the script, which has returned."""
         made = self._scene.made
-        self._take_reports(len(made))
+        take_reports(self._scene, len(made))
         self._over()
         if made:
-            raise TypeError(_not_yielded(made[0])) from None
-
-    def _problem(self, step: object) -> str | None:
-        """Describe what is wrong with what the script yielded."""
-        made = self._scene.made
-        if not isinstance(step, Step):
-            return f"the script yielded {_described(step)}"
-        if step not in made:
-            return (
-                f"the script yielded a {step.name} for the second time, or one of another request; "
-                "make a new one"
-            )
-        self._take_reports(made.index(step))
-        return None if made[0] is step else _not_yielded(made[0])
-
-    def _take_reports(self, num_made: int) -> None:
-        """Send the reports among the first steps that the script made without yielding them."""
-        scene = self._scene
-        for step in scene.made[:num_made]:
-            if isinstance(step, SendReport):
-                scene.made.remove(step)
-                scene.reports.append(step.report)
+            raise TypeError(not_yielded(made[0])) from None
 
     def _over(self) -> None:
         self._is_over = True
@@ -314,28 +277,3 @@ class Script:
         self._hold = None
         if self._step:
             self._step.close()
-
-
-def _not_yielded(step: Step) -> str:
-    return (
-        f"the script made {step.name} at line {step.made_at} and did not yield it, so that it has "
-        f"no effect: write `yield {step.name}`"
-    )
-
-
-def _described(step: object) -> str:
-    """What a script yielded instead of a step, and the remedy."""
-    if inspect.isgenerator(step):
-        return f"a generator, `{step.__name__}`: run the steps of another one by `yield from`"
-    if isinstance(step, Action):
-        return (
-            f"{type(step).__name__}, an action of handlers; a script yields steps, such as "
-            "run.force(...)"
-        )
-    if inspect.ismethod(step) and isinstance(step.__self__, ScriptRun):
-        return f"run.{step.__name__} without calling it: write `yield run.{step.__name__}(...)`"
-    if isinstance(step, Mark | Guard):
-        return f"a {type(step).__name__}, which needs no `yield`: yield steps only"
-    if isinstance(step, list | tuple):
-        return f"a {type(step).__name__}: yield each step by itself"
-    return f"{step!r:.60}, which is not a step; yield a step, such as run.generate()"

@@ -22,6 +22,7 @@ class Scene:
         request: What the mods of the request share.
         prefilled: The first event, once it was received.
         reports: The reports to send at this event.
+        num_steps: Steps that the script has completed at this event.
         made: The steps that the script made and has not yielded yet.
         marks: The marks of the script.
         guards: The guards of the blocks that the script is in.
@@ -34,6 +35,7 @@ class Scene:
         self.request = request
         self.prefilled: Prefilled | None = None
         self.reports: list[Report] = []
+        self.num_steps = 0
         self.made: list[Step] = []
         self.marks = Marks()
         self.guards: list[Guard] = []

@@ -94,11 +94,6 @@ class SelfPromptRun:
         """True once the prompt was forced."""
         return self.is_complete or self._span is not None
 
-    @property
-    def answer_step(self) -> int | None:
-        """The step of the answer's first token; `None` before the prompt was forced."""
-        return self._span.begin if self._span else None
-
     def is_writing(self, step: int) -> bool:
         """True if the position `step`, the next to be decided, is inside prompt or answer."""
         if self.is_complete or self._span is None:
@@ -179,6 +174,7 @@ class SelfPromptRun:
         return self._begin(span)
 
     def _span_at(self, step: int) -> ConstrainedSpan:
+        self.begin_step = step
         return ConstrainedSpan(self._constraint.start(at_start=not step), step)
 
     def _begin(self, span: ConstrainedSpan) -> int:
@@ -218,7 +214,7 @@ class SelfPromptRun:
         self.text, self.value = span.matcher.answer, span.matcher.value
         written = span.matcher.token_ids
         num_eos = len(written) - (span.end - span.begin)  # 1 if such a token ended the answer
-        self.token_ids, self.begin_step = written[: len(written) - num_eos], span.begin
+        self.token_ids = written[: len(written) - num_eos]
         more = list(token_ids[len(token_ids) - (now - span.end - num_eos) :]) if token_ids else []
         kept = self._kept(span, written[: len(written) - num_eos])
         edit = Edit.between([*self._prompt_ids, *written, *more], [*kept, *more])
