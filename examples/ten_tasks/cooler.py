@@ -3,7 +3,7 @@
 from concordance_sdk import mod
 
 
-@mod
+@mod(max_backtrack=0)
 class Cooler:
     """Compares the entropy of each position with a threshold."""
 

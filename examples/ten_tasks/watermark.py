@@ -12,7 +12,7 @@ def green(token_id, vocab_size, gamma):
     return mx.random.bernoulli(gamma, shape=(vocab_size,), key=mx.random.key(token_id))
 
 
-@mod
+@mod(max_backtrack=0)
 class Watermark:
     """Makes green tokens more probable; the bias is computed and added on the device."""
 

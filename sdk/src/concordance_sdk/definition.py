@@ -55,7 +55,7 @@ PARTS = "parts"
 PREPARE = "prepare"
 
 #: Events at which a mod can backtrack.
-_CAN_BACKTRACK = frozenset({ForwardPass, Sampled, Added})
+CAN_BACKTRACK = frozenset({ForwardPass, Sampled, Added})
 
 #: The folder of the SDK's own files.
 _SDK = os.path.join(os.path.dirname(__file__), "")  # noqa: PTH118, PTH120  # `pathlib` is slow to import
@@ -97,6 +97,8 @@ class ModDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         handlers: Event class -> handler.
         parameters: A struct of its parameters; `None` for a function.
         max_backtrack: Tokens that it may backtrack in a stream; `None` for the whole completion.
+        declares_max_backtrack: True if `@mod` was given `max_backtrack`, or a class has an
+            attribute or property of that name.
         logits: The logits that it declares to read; `None` if it declares nothing.
         doc: Its docstring.
         where: The file and line of its definition, for messages.
@@ -114,6 +116,7 @@ class ModDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     handlers: dict[type[Event], Handler]
     parameters: type[msgspec.Struct] | None
     max_backtrack: int | None
+    declares_max_backtrack: bool = True
     logits: LogitsNeed | None = None
     doc: str
     where: str
@@ -195,6 +198,7 @@ def define(
         handlers=handlers,
         parameters=parameters,
         max_backtrack=_max_backtrack(target, handlers, max_backtrack, fail),
+        declares_max_backtrack=max_backtrack is not UNSET or hasattr(target, "max_backtrack"),
         logits=_logits_need(handlers, logits, fail),
         doc=inspect.getdoc(target) or "",
         where=where,
@@ -230,7 +234,7 @@ def _max_backtrack(
     if problem := check_max_backtrack(declared):
         raise fail(problem)
     has_parts = inspect.isclass(target) and hasattr(target, PARTS)
-    return declared if has_parts or _CAN_BACKTRACK & handlers.keys() else 0
+    return declared if has_parts or CAN_BACKTRACK & handlers.keys() else 0
 
 
 def check_max_backtrack(declared: object) -> str | None:

@@ -9,6 +9,7 @@ from concordance_sdk import (
     Finished,
     InvalidActionError,
     Prefilled,
+    Sampled,
     builtin,
     get_conversation,
     mod,
@@ -315,3 +316,52 @@ def test_forced_text_that_ends_in_a_space_is_noted(text, is_noted):
 
     assert report.is_passed
     assert ("note  forced text ends in a space: 'Hello '." in str(report)) == is_noted
+
+
+class Passive:
+    def added(self, event, actions): ...
+
+
+class Declared(Passive):
+    def __init__(self):
+        self.max_backtrack = 4
+
+
+class Acting:
+    def forward_pass(self, event, actions):
+        return actions.force_tokens(b"Hi") if event.step == 0 else None
+
+
+class Ending:
+    def finished(self, event, actions): ...
+
+
+def watches(event, actions): ...
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "is_noted"),
+    [
+        (Passive, {}, True),
+        (Passive, {"max_backtrack": 0}, False),
+        (Passive, {"max_backtrack": 32}, False),
+        (Declared, {}, False),
+        (Acting, {}, False),
+        (Ending, {}, False),
+        (watches, {"on": [Sampled]}, True),
+    ],
+)
+def test_mod_that_never_acts_and_declares_no_max_backtrack_is_noted(target, options, is_noted):
+    marked = type("Marked", (target,), {}) if isinstance(target, type) else target
+    report = check_conformance(mod(**options)(marked))
+
+    assert report.is_passed
+    assert ("note  it declares no max_backtrack, so a stream" in str(report)) == is_noted
+
+
+def test_script_that_only_waits_is_not_noted():
+    @mod
+    def waits(run):
+        yield run.generate()
+
+    assert check_conformance(waits).notes == ()

@@ -48,7 +48,7 @@ _FUNCTION = '''"""{title}: describe here what it does."""
 from concordance_sdk import ForwardPass, mod
 
 
-@mod(on=[ForwardPass])
+@mod(on=[ForwardPass], max_backtrack=0)  # it backtracks no tokens
 def {name}(event, actions, tokenizer):
     """Describe here what it does, in one line."""
     if event.step == 0:

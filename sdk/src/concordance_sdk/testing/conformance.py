@@ -24,7 +24,10 @@ from msgspec.structs import replace
 
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.composition import ModUse, use
+from concordance_sdk.definition import CAN_BACKTRACK, DEFAULT_MAX_BACKTRACK
+from concordance_sdk.host.instance import InProcessMod
 from concordance_sdk.mod import mod
+from concordance_sdk.request_context import RequestContext
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
 from concordance_sdk.testing.lone_space import text_before_lone_space
 from concordance_sdk.testing.played import Played
@@ -177,18 +180,26 @@ def check_conformance(
     """
     used = target if isinstance(target, ModUse) else use(target)
     stage = _Stage(used, tokenizer or ByteTokenizer(), (*_TEXTS, *texts, *_texts_in(used)))
+    checks = tuple(_checked(name, check(stage)) for name, check in _CHECKS.items())
+    notes = (_space_note(stage), _prompt_note(stage), _hold_note(stage))
     return ConformanceReport(
         mod=used.definition.name,
-        checks=tuple(_checked(name, check(stage)) for name, check in _CHECKS.items()),
-        notes=tuple(note for note in (_space_note(stage), _prompt_note(stage)) if note),
+        checks=checks,
+        notes=tuple(note for note in notes if note),
     )
 
 
 class _Stage:
-    """A mod and the scenes it is played in."""
+    """A mod and the scenes it is played in.
+
+    Attributes:
+        is_passive: True if the mod, played alone, has neither forced nor backtracked a token yet,
+            and has not failed.
+    """
 
     def __init__(self, used: ModUse, tokenizer: Tokenizer, texts: Sequence[str]) -> None:
         self.used = used
+        self.is_passive = True
         self.scenes = [
             Scene(
                 script=text,
@@ -201,10 +212,23 @@ class _Stage:
             for resumes in (True, False)
         ]
 
+    def hold(self) -> int | None:
+        """Return the number of tokens that a stream holds back for the mod."""
+        scene = self.scenes[-1]
+        request = RequestContext(scene.conversation, request_id="hold")
+        used = self.used
+        return InProcessMod(
+            used.definition, used.parameters, tokenizer=scene.tokenizer, request=request
+        ).max_backtrack
+
     def outcome(self, scene: Scene, mods: Sequence[ModUse] | None = None) -> _Outcome:
         """Return the result or the error of a scene."""
-        playings = [Playing([self.used] if mods is None else mods, scene)]
-        return _interleaved_outcomes(playings)[0]
+        playing = Playing([self.used] if mods is None else mods, scene)
+        (outcome,) = _interleaved_outcomes([playing])
+        if mods is None:
+            has_acted = playing.state.num_forced or playing.state.num_backtracked
+            self.is_passive &= not has_acted and outcome[0] != "failed"
+        return outcome
 
 
 def _interleaved_outcomes(playings: Sequence[Playing]) -> list[_Outcome]:
@@ -382,6 +406,21 @@ def _prompt_note(stage: _Stage) -> str | None:
     return (
         "it fails where there are no messages, as with `LLM.generate` and `concordance generate "
         f"--raw`: {message}"
+    )
+
+
+def _hold_note(stage: _Stage) -> str | None:
+    """Note a stream that is held back for a mod that removed nothing, if none was declared."""
+    definition = stage.used.definition
+    is_handler = not definition.is_script and CAN_BACKTRACK & definition.handlers.keys()
+    if definition.declares_max_backtrack or not is_handler or not stage.is_passive:
+        return None
+    if stage.hold() != DEFAULT_MAX_BACKTRACK:  # an attribute of the instance, or of a part
+        return None
+    return (
+        f"it declares no max_backtrack, so a stream holds back {DEFAULT_MAX_BACKTRACK} tokens, and "
+        "it forced and backtracked none here; if it never backtracks, declare "
+        "@mod(max_backtrack=0)"
     )
 
 
