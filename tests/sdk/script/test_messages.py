@@ -4,7 +4,7 @@ import copy
 import re
 
 import pytest
-from concordance_sdk import mod, use
+from concordance_sdk import Added, mod, use
 from concordance_sdk.constraints import ChoicesStrat
 from concordance_sdk.script import Text
 from concordance_sdk.testing import play
@@ -154,3 +154,83 @@ def test_constraint_of_a_text_is_still_accepted():
         yield run.force((yield run.ask("?", ChoicesStrat(["a"]))))
 
     assert play(asks, says="").text == "a"
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda run: run.mark(), r"run\.mark\(\) needs no `yield`: write `mark = run\.mark\(\)`"),
+        (lambda run: run.guard(), r"needs no `yield`: write `with run\.guard\(\):`"),
+        (lambda run: run.text, r"'a', which is not a step.*such as run\.text, need no `yield`"),
+        (lambda run: run.token_ids, r"such as run\.text, need no `yield`"),
+        (lambda run: run.position, r"1, which is not a step.*need no `yield`"),
+    ],
+)
+def test_yield_of_what_needs_none_is_refused_with_how_it_is_written(make, expected):
+    message = message_of(lambda run, _: make(run))
+    assert re.search(expected, message)
+    assert "test_messages.py:" in message
+
+
+def only_places_here(message):
+    return "test_messages.py:" in message and "concordance_sdk" not in message
+
+
+def test_unyielded_last_step_is_at_the_line_that_made_it():
+    @mod(registered=False)
+    def forgets(run):
+        yield run.generate(tokens=1)
+        run.force("x")
+
+    with pytest.raises(ModRaisedError, match=r"made run\.force\(\.\.\.\) at ") as raised:
+        play(forgets, says="ab")
+    line = forgets.__code__.co_firstlineno + 3
+    assert f"test_messages.py:{line} and" in raised.value.message
+    assert only_places_here(raised.value.message)
+
+
+def test_endless_steps_are_at_the_line_of_the_innermost_generator():
+    def inner(run):
+        while True:
+            yield run.force("")
+
+    @mod(registered=False)
+    def endless(run):
+        yield from inner(run)
+
+    with pytest.raises(ModRaisedError, match="1000 steps at one event") as raised:
+        play(endless, says="ab")
+    assert f"test_messages.py:{inner.__code__.co_firstlineno + 2};" in raised.value.message
+    assert only_places_here(raised.value.message)
+
+
+def test_yield_after_the_end_is_at_its_line():
+    @mod(registered=False)
+    def late(run):
+        try:
+            yield run.generate(tokens=99)
+        finally:
+            yield run.force("x")
+
+    @mod(on=[Added], registered=False)
+    def ends(event, actions):
+        return actions.force_output(b"xyz")
+
+    with pytest.raises(ModRaisedError, match="after the request has ended") as raised:
+        play(late, ends, says="abc")
+    assert only_places_here(raised.value.message)
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+def test_guard_without_a_block_is_refused_at_its_line(is_last):
+    @mod(registered=False)
+    def unguarded(run):
+        yield run.generate(tokens=1)
+        run.guard()
+        if not is_last:
+            yield run.force("x")
+
+    with pytest.raises(ModRaisedError, match=r"write `with run\.guard\(\):`") as raised:
+        play(unguarded, says="ab")
+    line = unguarded.__code__.co_firstlineno + 3
+    assert f"test_messages.py:{line} and did not enter" in raised.value.message

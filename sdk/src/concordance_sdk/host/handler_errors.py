@@ -23,6 +23,9 @@ from concordance_sdk.host.own_frames import own_frames
 #: The module that calls mods; its frames are not part of a mod's traceback.
 _CALLER = "concordance_sdk.host.instance"
 
+#: The module that raises errors whose messages have the author's line.
+_HAS_PLACES = "concordance_sdk.script.messages"
+
 
 def lost_report(made: Sequence[Report], returned: object) -> Report | None:
     """Return the first report that a handler made and did not return beside its other action."""
@@ -78,7 +81,7 @@ def raised(name: str, where: str, step: int, exc: BaseException) -> ModError:
 def _place(exc: BaseException) -> str:
     """The mod's innermost line of a traceback, or the innermost of all if it has none.
 
-    Empty if it has none and the error is one of ours, whose message says what is wrong.
+    Empty if it has none and the error is one of ours, whose message says what is wrong, or where.
     """
     frames = [
         (frame, line)
@@ -86,7 +89,10 @@ def _place(exc: BaseException) -> str:
         if frame.f_globals.get("__name__") != _CALLER
     ]
     own = own_frames(frames)
-    if not frames or (not own and isinstance(exc, ConcordanceError)):
+    if not frames:
+        return ""
+    has_place = frames[-1][0].f_globals.get("__name__") == _HAS_PLACES
+    if not own and (isinstance(exc, ConcordanceError) or has_place):
         return ""
     frame, line = (own or frames)[-1]
     return f" ({frame.f_code.co_filename}:{line})"

@@ -122,6 +122,8 @@ class Guard:
 
     Attributes:
         position: The number of completion tokens that it guards.
+        made_at: The file and line of the script that made it, for messages.
+        is_entered: True once its block has begun.
 
     Examples:
         >>> guards = []
@@ -132,17 +134,19 @@ class Guard:
         []
     """
 
-    def __init__(self, position: int, guards: "list[Guard]") -> None:
+    def __init__(self, position: int, guards: "list[Guard]", *, made_at: str = "") -> None:
         """Guard the completion up to `position`, while the block runs.
 
         Args:
             position: The number of completion tokens written before.
             guards: The guards of the blocks that run.
+            made_at: The file and line of the script that made it.
         """
-        self.position = position
+        self.position, self.made_at, self.is_entered = position, made_at, False
         self._guards = guards
 
     def __enter__(self) -> "Guard":
+        self.is_entered = True
         self._guards.append(self)
         return self
 

@@ -261,7 +261,7 @@ class ScriptRun:
         """
         if not isinstance(cast(object, step), Step):
             raise TypeError(f"run.step takes a Step, not {step!r:.60}")
-        step.made_at = _own_line()
+        step.made_at = _own_place()
         self._scene.made.append(step)
         return step
 
@@ -291,7 +291,10 @@ class ScriptRun:
             ...     except Rewound:
             ...         yield run.force("Title:")
         """
-        return Guard(self._scene.draft.num_text_tokens, self._scene.guards)
+        scene = self._scene
+        guard = Guard(scene.draft.num_text_tokens, scene.guards, made_at=_own_place())
+        scene.new_guards.append(guard)
+        return guard
 
     # What it can read
 
@@ -331,12 +334,12 @@ def _prefilled(scene: Scene) -> "Prefilled":
     return scene.prefilled
 
 
-def _own_line() -> int:
-    """The line of the script that is being run: the innermost outside of this module."""
+def _own_place() -> str:
+    """The file and line of the script that is being run: the innermost outside of this module."""
     frame = inspect.currentframe()
     while frame and frame.f_globals is globals():
         frame = frame.f_back
-    return frame.f_lineno if frame else 0
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "an unknown line"
 
 
 _TEXTS = "a text, or a list of texts"

@@ -16,9 +16,10 @@ from concordance_shared import (
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.request_context import RequestContext
 from concordance_sdk.script.mark import Rewound
+from concordance_sdk.script.messages import raise_yielded_after_the_end
 from concordance_sdk.script.run import ScriptRun
 from concordance_sdk.script.step import End, Scene, SendReport, Step, Stop
-from concordance_sdk.script.yielded import count_step, not_yielded, problem_of, take_reports
+from concordance_sdk.script.yielded import check_end, count_step, problem_of, take_reports
 from concordance_sdk.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -122,10 +123,7 @@ class Script:
         except RuntimeError as exc:
             if "ignored GeneratorExit" not in str(exc):
                 raise
-            raise RuntimeError(
-                "the script yields a step after the request has ended, in `finally` or `except`; "
-                "only `run.report(...)` works there, without `yield`"
-            ) from None
+            raise_yielded_after_the_end(self._steps)
         take_reports(self._scene, len(self._scene.made))
         return self._answer(None)
 
@@ -265,11 +263,9 @@ class Script:
 
     def _end_script(self) -> None:
         """End the script, which has returned."""
-        made = self._scene.made
-        take_reports(self._scene, len(made))
+        take_reports(self._scene, len(self._scene.made))
         self._over()
-        if made:
-            raise TypeError(not_yielded(made[0])) from None
+        check_end(self._scene)
 
     def _over(self) -> None:
         self._is_over = True

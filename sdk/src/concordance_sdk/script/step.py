@@ -26,6 +26,7 @@ class Scene:
         made: The steps that the script made and has not yielded yet.
         marks: The marks of the script.
         guards: The guards of the blocks that the script is in.
+        new_guards: The guards that the script made since it yielded last.
     """
 
     def __init__(self, tokenizer: Tokenizer, request: RequestContext) -> None:
@@ -39,6 +40,7 @@ class Scene:
         self.made: list[Step] = []
         self.marks = Marks()
         self.guards: list[Guard] = []
+        self.new_guards: list[Guard] = []
 
 
 class Step:
@@ -46,7 +48,7 @@ class Step:
 
     Attributes:
         name: How the script made it, such as `run.force(...)`, for messages.
-        made_at: The line of the script that made it, for messages.
+        made_at: The file and line of the script that made it, for messages.
         is_done: True once it has a result.
         result: What `yield` returns.
         writer: What writes a span of the completion for this step; others wait for its end.
@@ -71,7 +73,7 @@ class Step:
     """
 
     name = "a step"
-    made_at = 0
+    made_at = ""
     writer: Writer | None = None
 
     def __init__(self) -> None:

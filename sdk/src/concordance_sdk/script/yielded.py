@@ -1,17 +1,20 @@
-"""What a script yields: counted, checked, and described where it is wrong."""
+"""What a script yields: counted and checked."""
 
-import inspect
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from concordance_shared import Action
-
-from concordance_sdk.script.mark import Guard, Mark
-from concordance_sdk.script.run import ScriptRun
+from concordance_sdk.script.mark import Guard
+from concordance_sdk.script.messages import (
+    described,
+    not_yielded,
+    raise_endless,
+    raise_not_yielded,
+    raise_unused,
+    unused,
+)
 from concordance_sdk.script.step import Scene, SendReport, Step
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from types import GeneratorType
 
 #: Steps that a script may complete at one event.
 MAX_STEPS = 1000
@@ -25,26 +28,23 @@ def count_step(scene: Scene, steps: "Generator[Step, Any, None]") -> None:
     """
     scene.num_steps += 1
     if scene.num_steps > MAX_STEPS:
-        frame = cast("GeneratorType[Step, Any, None]", steps).gi_frame
-        raise RuntimeError(
-            f"the script completed {MAX_STEPS} steps at one event, the last at line "
-            f"{frame.f_lineno if frame else 0}; yield a step that waits for the model, such as "
-            "run.generate(), or end the loop"
-        )
+        raise_endless(steps, MAX_STEPS)
 
 
 def problem_of(step: object, scene: Scene) -> str | None:
     """Describe what is wrong with what a script yielded; `None` if nothing is."""
-    made = scene.made
+    made, guard = scene.made, _unused_guard(scene)
     if not isinstance(step, Step):
-        return f"the script yielded {_described(step)}"
+        return f"the script yielded {described(step)}"
     if step not in made:
         return (
             f"the script yielded a {step.name} for the second time, or one of another request; "
             "make a new one"
         )
     take_reports(scene, made.index(step))
-    return None if made[0] is step else not_yielded(made[0])
+    if made[0] is not step:
+        return not_yielded(made[0])
+    return unused(guard) if guard else None
 
 
 def take_reports(scene: Scene, num_made: int) -> None:
@@ -55,27 +55,19 @@ def take_reports(scene: Scene, num_made: int) -> None:
             scene.reports.append(step.report)
 
 
-def not_yielded(step: Step) -> str:
-    """Describe a step that a script made and did not yield."""
-    return (
-        f"the script made {step.name} at line {step.made_at} and did not yield it, so that it has "
-        f"no effect: write `yield {step.name}`"
-    )
+def check_end(scene: Scene) -> None:
+    """Check what a script that has returned made without yielding or entering it.
+
+    Raises:
+        TypeError: It made a step, or a guard.
+    """
+    if scene.made:
+        raise_not_yielded(scene.made[0])
+    if guard := _unused_guard(scene):
+        raise_unused(guard)
 
 
-def _described(step: object) -> str:
-    """What a script yielded instead of a step, and the remedy."""
-    if inspect.isgenerator(step):
-        return f"a generator, `{step.__name__}`: run the steps of another one by `yield from`"
-    if isinstance(step, Action):
-        return (
-            f"{type(step).__name__}, an action of handlers; a script yields steps, such as "
-            "run.force(...)"
-        )
-    if inspect.ismethod(step) and isinstance(step.__self__, ScriptRun):
-        return f"run.{step.__name__} without calling it: write `yield run.{step.__name__}(...)`"
-    if isinstance(step, Mark | Guard):
-        return f"a {type(step).__name__}, which needs no `yield`: yield steps only"
-    if isinstance(step, list | tuple):
-        return f"a {type(step).__name__}: yield each step by itself"
-    return f"{step!r:.60}, which is not a step; yield a step, such as run.generate()"
+def _unused_guard(scene: Scene) -> Guard | None:
+    """A guard that a script made since it yielded last, and did not enter."""
+    made, scene.new_guards = scene.new_guards, []
+    return next((guard for guard in made if not guard.is_entered), None)
