@@ -193,8 +193,8 @@ class Executor:
         if any(each[0] == "raise" for each in actions):
             raise refused(mod, event, "ModRaisedError")
         others = [each for each in actions if each[0] not in ("report", "noop")]
-        if len(others) > 1:
-            raise refused(mod, event)
+        if len(others) > 1 or any(each[0] == "list" for each in others):
+            raise refused(mod, event)  # the whole list, with its reports
         for each in actions:
             if each[0] == "report":
                 self.report(mod, event, each)
