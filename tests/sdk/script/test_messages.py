@@ -11,6 +11,22 @@ from concordance_sdk.testing import play
 from concordance_shared import InvalidActionError, ModDefinitionError, ModRaisedError
 
 
+class Holder:
+    """An object of the author's that has the run."""
+
+    def __init__(self, run):
+        self.run = run
+
+
+def makes_with_a_holder(run, _):
+    """Make a step in a frame in which no variable is the run."""
+    return call(Holder(run))
+
+
+def call(holder):
+    return holder.run.generate(max_tokens=3)
+
+
 def message_of(make, *, says="ab"):
     """The message of a script that yields what `make` makes."""
 
@@ -41,6 +57,8 @@ def test_script_without_yield_is_refused_with_how_a_script_writes():
         (lambda run, _: run.report({"a": 1}), r"by name: `run\.report\(key=value\)`"),
         (lambda run, _: run.tool_call("f", {}), r"by name: `run\.tool_call\(name, key=value\)`"),
         (lambda run, _: run.generate(max_tokens=3), "did you mean 'tokens'"),
+        (makes_with_a_holder, "did you mean 'tokens'"),
+        (lambda run, _: run.mark().positon, "did you mean 'position'"),
         (lambda run, _: run.generate(stop="x"), "did you mean 'until'"),
         (lambda run, _: run.generate(temp=0.5), "did you mean 'temperature'"),
         (lambda run, _: run.generate(token_temp=0.5), "did you mean 'temperature'"),

@@ -8,7 +8,8 @@ import builtins
 import inspect
 import linecache
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType, TracebackType
 from typing import cast
 
@@ -30,7 +31,7 @@ from concordance_sdk.mod import marked_definition
 from concordance_sdk.tokenizer import Tokenizer
 
 #: Members of our objects that hosts of mods use, and authors do not.
-_FOR_HOSTS = {"made", "stopped", "with_logits", "known_logprob", "set_logprob_reader"}
+_FOR_HOSTS = {"made", "rewound", "stopped", "with_logits", "known_logprob", "set_logprob_reader"}
 
 _NO_ITEMS = re.compile(r"'(\w+)' object (?:is not subscriptable|does not support item assignment)")
 _NOT_CALLABLE = re.compile(r"'(\w+)' object is not callable")
@@ -316,16 +317,13 @@ def _function_named(call: str, frame: FrameType | None) -> Callable[..., object]
     """The function or class of ours that a message names, as `Actions.backtrack`."""
     first, _, rest = call.removesuffix(".__init__").partition(".")
     scope = {**frame.f_globals, **frame.f_locals} if frame else {}
-    found = Actions if first == Actions.__name__ else scope.get(first) or _class_in(scope, first)
+    found = Actions if first == Actions.__name__ else scope.get(first)
+    if found is None:  # not a name of the author's module, as `ScriptRun`
+        found = getattr(sys.modules.get("concordance_sdk.script"), first, None)
     if rest and found is not None:
         found = getattr(found, rest, None)
     is_ours = getattr(found, "__module__", "").startswith(("concordance_sdk", "concordance_shared"))
     return found if is_ours and callable(found) else None
-
-
-def _class_in(scope: Mapping[str, object], name: str) -> type | None:
-    """The class of an object in a scope, by its name."""
-    return next((type(each) for each in scope.values() if type(each).__name__ == name), None)
 
 
 def _innermost(trace: TracebackType | None) -> FrameType | None:
