@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from servers import eventually
+from servers import Server, eventually
 
 pytestmark = pytest.mark.process
 
@@ -95,6 +95,21 @@ def test_place_of_an_error_is_in_the_local_file(run, tiny_server, mods):
     )
     assert f'  File "{mods}", line' in done.stderr
     assert "    return 1 / 0 if event.step == 2 else None\n" in done.stderr
+
+
+def test_what_a_mod_prints_is_in_the_log_of_the_server_and_not_here(run, folder, tmp_path):
+    (tmp_path / "prints.py").write_text(
+        "from concordance_sdk import Prefilled, mod\n"
+        "@mod(on=[Prefilled])\ndef prints(event, actions):\n"
+        "    print('from prefilled')\n    return actions.force_output(b'Hello')\n"
+    )
+    server = Server("--model", folder)
+    done = run("generate", "hi", "--mods", tmp_path, "--mod", "prints", "--url", server.url)
+    server.stop()
+
+    assert (done.stdout, done.stderr) == ("Hello\n", "")
+    assert "INFO concordance.mods.prints." in server.printed
+    assert ": from prefilled\n" in server.printed
 
 
 def test_folder_is_uploaded_with_the_files_it_imports(run, tiny_server, tmp_path):
