@@ -100,8 +100,8 @@ def test_place_of_an_error_is_in_the_local_file(run, tiny_server, mods):
 def test_what_a_mod_prints_is_in_the_log_of_the_server_and_not_here(run, folder, tmp_path):
     (tmp_path / "prints.py").write_text(
         "from concordance_sdk import Prefilled, mod\n"
-        "@mod(on=[Prefilled])\ndef prints(event, actions):\n"
-        "    print('from prefilled')\n    return actions.force_output(b'Hello')\n"
+        "@mod(on=[Prefilled])\ndef prints(event, actions, tokenizer):\n"
+        "    print('from prefilled')\n    return actions.force_output(tokenizer.encode('Hello'))\n"
     )
     server = Server("--model", folder)
     done = run("generate", "hi", "--mods", tmp_path, "--mod", "prints", "--url", server.url)
