@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from concordance_sdk import ForwardPass, mod
 from concordance_sdk.constraints import ChoicesStrat, JsonSchema, Regex
@@ -218,6 +220,28 @@ def test_logprobs_are_those_of_the_sampled_tokens():
     kinds = [logprob is None for logprob in result.logprobs]
     assert kinds == [True, False, True, False]
     assert all(logprob is None or logprob <= 0 for logprob in result.logprobs)
+
+
+def test_logprobs_are_those_before_the_bias_the_temperature_the_ban_and_the_constraint():
+    changes = {"bias": {"b": 9.0}, "ban": ["a"], "temperature": 0.1, "constraint": Regex("[bc]")}
+    result, _ = run_of(lambda completion: {97: 3.0, 98: 2.0, 99: 1.0}, logprobs=True, **changes)
+    total = math.e**3 + math.e**2 + math.e + 254  # the logits of the other tokens are 0
+
+    assert result == "b"
+    assert result.logprobs == pytest.approx([2.0 - math.log(total)])
+
+
+def test_value_is_the_text_where_the_budget_cut_a_constrained_text():
+    results = []
+
+    @mod
+    def script(run):
+        results.append((yield run.generate(constraint=JsonSchema({"type": "object"}))))
+
+    play(script, says='{"a": 12345678}', max_tokens=8)
+
+    assert results[0].ended_by == EndedBy.LENGTH
+    assert results[0].value == str(results[0])
 
 
 def test_logprobs_follow_a_backtrack_of_another_mod():

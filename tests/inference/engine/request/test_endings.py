@@ -119,3 +119,22 @@ def test_a_stream_shows_no_text_of_a_stop_token_over_which_a_mod_backtracks():
     assert stopped not in answers.ids
     assert answers.shown == answers.end.text
     assert any(isinstance(update, TextDelta) for update in answers.updates)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_stop_string_ends_a_script_before_its_later_steps_and_finally_reports(stream):
+    @mod
+    def steps(run):
+        reached = 1
+        try:
+            yield run.generate(tokens=3, bias={97: 100.0})
+            reached = 2
+            yield run.force("b")
+        finally:
+            run.report(reached=reached)
+
+    request = ask("Hi", steps, stop=("aa",), max_tokens=9, stream=stream)
+    end = run(make_engine(), request).end
+
+    assert (end.text, end.finish_reason) == ("", FinishReason.STOP)
+    assert [report.data for report in end.reports] == [{"reached": 1}]
