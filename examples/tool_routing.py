@@ -24,11 +24,12 @@ def tool_router(run):
     functions = {tool.function.name: tool.function for tool in get_schemas().tools}
     functions = functions or {WEATHER.name: WEATHER}
     name = yield run.ask("The tool to call:\n", ChoicesStrat([*functions, "none"]))
-    if name == "none":
+    if name not in functions:  # "none", or the token budget has no room for the question
         return
     schema = JsonSchema({"type": "object", **(functions[name].parameters or {})})
     arguments = yield run.ask(f"The arguments of {name}:\n", schema)
-    yield run.tool_call(name, **arguments.value)
+    if arguments.ended_by == "constraint":  # complete
+        yield run.tool_call(name, **arguments.value)
 
 
 if __name__ == "__main__":
