@@ -59,6 +59,7 @@ def test_every_option_is_explained(run, command):
         (["generate", "hi", "--mod", "replace:find=x"], ["replacement", "missing"]),
         (["generate", "hi", "--mod", "replace:x"], ["key=value"]),
         (["generate", "hi", "--mods", "/nowhere"], ["/nowhere"]),
+        (["generate", "hi", "--mod", "avoid:words=[a,b]"], ["a list is JSON", '["a","b"]']),
         (["serve", "--mods", "/nowhere", "--port", "0"], ["/nowhere"]),
         (["mods", "list", "--url", "http://127.0.0.1:9"], ["concordance serve"]),
         (["mods", "list", "--url", "nonsense"], ["http://"]),

@@ -87,6 +87,30 @@ def test_generate_prints_the_same_with_a_server(run, folder, tiny_server, mods, 
     assert uploads(tiny_server) == []
 
 
+def test_name_of_a_file_in_place_of_a_mod_names_the_mods_of_the_file(
+    run, folder, tiny_server, mods
+):
+    command = ("generate", "hi", "--mods", mods, "--mod", "mine")
+    here, there = run(*command, "--model", folder), run(*command, "--url", tiny_server.url)
+
+    for done in (here, there):
+        assert done.returncode == 1
+        assert "there is no mod 'mine'" in done.stderr
+        assert "the file mine.py defines " in done.stderr
+        assert "fails, " in done.stderr.partition("mine.py defines ")[2]
+
+
+@pytest.mark.parametrize("command", ["generate", "chat"])
+def test_mods_without_mod_are_noted(run, tiny_server, mods, command):
+    prompt = ("hi", "--max-tokens", 1) if command == "generate" else ()
+    done = run(command, *prompt, "--mods", mods, "--url", tiny_server.url, typed="/exit\n")
+
+    assert done.returncode == 0
+    assert (
+        done.stderr == f"concordance: note: --mods {mods} runs no mod by itself; add --mod NAME\n"
+    )
+
+
 def test_place_of_an_error_is_in_the_local_file(run, tiny_server, mods):
     done = run("generate", "hi", "--mods", mods, "--mod", "fails", "--url", tiny_server.url)
 

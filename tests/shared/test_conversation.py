@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from concordance_shared import Message
+from concordance_shared.conversation import roles_hint
 
 
 def message(json):
@@ -42,3 +43,11 @@ def test_unknown_fields_are_ignored():
 def test_unknown_role_is_rejected():
     with pytest.raises(msgspec.ValidationError, match=r"\$\.role"):
         message('{"role": "robot", "content": "hi"}')
+
+
+@pytest.mark.parametrize("field", ["messages[1].role", "role"])
+def test_roles_are_listed_for_the_role_of_a_message(field):
+    assert (
+        roles_hint(field) == "; the roles are: system, developer, user, assistant, tool, function"
+    )
+    assert roles_hint("messages[1].content") == ""

@@ -8,6 +8,7 @@ import msgspec
 from concordance_sdk import ModUse, use
 from concordance_sdk.host import ModDefinition
 from concordance_shared import InvalidRequestError, Message, ResponseFormat, Schemas, Tool
+from concordance_shared.conversation import roles_hint
 from msgspec import Meta
 
 from concordance_inference.chat.given_message import GivenMessage
@@ -241,7 +242,8 @@ def _invalid(exc: msgspec.ValidationError, where: str) -> InvalidRequestError:
     field = path.rstrip("`").removeprefix("key in ").removeprefix("$").removeprefix(".")
     at = ".".join(part for part in (where, field) if part)
     return InvalidRequestError(
-        f"LLM: {at or 'the options'}: {text[:1].lower()}{text[1:]}", param=at or None
+        f"LLM: {at or 'the options'}: {text[:1].lower()}{text[1:]}{roles_hint(at)}",
+        param=at or None,
     )
 
 

@@ -174,7 +174,9 @@ def parse_parameters(
         unknown = _UNKNOWN.search(str(exc))
         close = similar_names(unknown["name"], known, cutoff=0.6) if unknown else []
         raise InvalidRequestError(
-            f"mod {name!r}: {_lower_first(str(exc))}{did_you_mean(close, listed)}", param=param
+            f"mod {name!r}: {_lower_first(str(exc))}{_json_hint(values)}"
+            f"{did_you_mean(close, listed)}",
+            param=param,
         ) from exc
     for key, value in values.items():
         if fault := surrogate_fault(value):
@@ -205,6 +207,22 @@ def _decode_text(text: str, hint: object) -> Any:
         except msgspec.DecodeError:
             return text  # refused with the expected type
     return text
+
+
+def _json_hint(values: Mapping[str, Any]) -> str:
+    """The end of a message about a text that looks like a list, but is no JSON."""
+    for key, value in values.items():
+        if isinstance(value, str) and value.startswith("[") and not _is_json(value):
+            return f'; a list is JSON, with texts in quotes: {key}=["a","b"]'
+    return ""
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _lower_first(message: str) -> str:

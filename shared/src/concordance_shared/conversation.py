@@ -4,11 +4,27 @@ The server decodes requests into these types, mods access them through `get_conv
 `get_schemas`, and the chat templates render them into tokens.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+
+def roles_hint(field: str) -> str:
+    """Return the end of a message about a field: the roles, if it is the role of a message.
+
+    Args:
+        field: The path of the field.
+
+    Examples:
+        >>> roles_hint("messages[0].role")
+        '; the roles are: system, developer, user, assistant, tool, function'
+        >>> roles_hint("messages[0].content")
+        ''
+    """
+    is_role = field.rpartition(".")[2] == "role"
+    return f"; the roles are: {', '.join(get_args(Role))}" if is_role else ""
 
 
 class FunctionCall(Struct, frozen=True):

@@ -32,6 +32,18 @@ def test_tool_calls_are_printed_on_lines_after_the_text(capsys, texts, calls, pr
     assert capsys.readouterr().out == printed
 
 
+@pytest.mark.parametrize(("texts", "printed"), [(["Hi"], "Hi\n"), (["Hi\n", ""], "Hi\n"), ([], "")])
+def test_error_follows_the_text_on_a_line_of_its_own(capsys, texts, printed):
+    def updates():
+        yield from (TextDelta(text=text) for text in texts)
+        raise EmittedError("no", mod="m")
+
+    with pytest.raises(EmittedError):
+        show_text(updates())
+
+    assert capsys.readouterr().out == printed
+
+
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_tool_calls_are_printed_on_lines_after_the_tokens(capsys, monkeypatch, is_terminal):
     delta = TokensDelta(kept=0, tokens=(Token(token_id=97, text="a", forced=False),))

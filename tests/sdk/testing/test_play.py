@@ -5,6 +5,7 @@ import math
 import pytest
 from concordance_sdk import Added, ForwardPass, Prefilled, Sampled, mod
 from concordance_sdk.testing import ByteTokenizer, play
+from concordance_shared import InvalidRequestError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,3 +135,8 @@ def test_a_script_without_an_end_token_ends_at_max_tokens():
     played = play(script=lambda completion: 97, max_tokens=7)
 
     assert (played.text, played.finish_reason) == ("a" * 7, "length")
+
+
+def test_unknown_role_of_a_message_lists_the_roles():
+    with pytest.raises(InvalidRequestError, match=r"role: invalid enum value 'usr'; .* user, "):
+        play(says="a", messages=[{"role": "usr", "content": "Hi"}])

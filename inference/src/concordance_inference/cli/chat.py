@@ -8,7 +8,7 @@ from typing import Protocol
 from concordance_shared import ConcordanceError, Message
 from rich.console import Console
 
-from concordance_inference.cli.generate import check_text
+from concordance_inference.cli.generate import check_text, note_unused_mods
 from concordance_inference.cli.options import Chat
 from concordance_inference.cli.reports import reports_after
 from concordance_inference.cli.start import running
@@ -35,6 +35,7 @@ def run(options: Chat) -> None:
     """Reply to the lines that the user types, until they leave."""
     console = Console(highlight=False)
     check_text(options.system or "")
+    note_unused_mods(options)
     system = [Message(role="system", content=options.system)] if options.system else []
     messages = list(system)
     with _remote(options) if options.url else _local(options) as (model, reply_to):

@@ -5,9 +5,9 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from concordance_shared import InvalidRequestError, Message
+from concordance_shared import ConcordanceError, InvalidRequestError, Message
 
-from concordance_inference.cli.options import Generate
+from concordance_inference.cli.options import Generate, SampleArgs
 from concordance_inference.cli.reports import reports_after
 from concordance_inference.cli.start import running
 from concordance_inference.generation import Completed, TextDelta, TokensDelta, Update
@@ -21,6 +21,7 @@ def run(options: Generate) -> None:
     text = _standard_input() if options.prompt == "-" else options.prompt
     for given in (text, options.system or "", *options.stop):
         check_text(given)
+    note_unused_mods(options)
     show = show_tokens if options.tokens else show_text
     source = _remote if options.url else _local
     with (
@@ -69,6 +70,13 @@ def _remote(options: Generate, text: str) -> Generator[Iterable[Update]]:
         yield updates
 
 
+def note_unused_mods(options: SampleArgs) -> None:
+    """Print to standard error that files of mods were given, and that no mod of them runs."""
+    if options.mods and not options.mod:
+        given = " ".join(f"--mods {path}" for path in options.mods)
+        _print_to_stderr(f"concordance: note: {given} runs no mod by itself; add --mod NAME")
+
+
 def check_text(text: str) -> None:
     """Refuse text of the command line that is in another encoding.
 
@@ -101,14 +109,22 @@ def conversation(text: str, system: str | None) -> list[Message]:
 
 
 def show_text(updates: Iterable[Update]) -> None:
-    """Print text as it comes, and the tool calls at its end, each on a line."""
+    """Print text as it comes, and the tool calls at its end, each on a line.
+
+    An error, which is printed to standard error, begins on a line of its own.
+    """
     line = ""
-    for update in updates:
-        if isinstance(update, TextDelta):
-            print(update.text, end="", flush=True)
-            line = update.text or line
-        elif isinstance(update, Completed):
-            print(_calls_after(line, update), end="")
+    try:
+        for update in updates:
+            if isinstance(update, TextDelta):
+                print(update.text, end="", flush=True)
+                line = update.text or line
+            elif isinstance(update, Completed):
+                print(_calls_after(line, update), end="")
+    except ConcordanceError:
+        if line and not line.endswith("\n"):
+            print(flush=True)
+        raise
     print()
 
 

@@ -192,7 +192,9 @@ class SampleArgs(ModelArgs):
         list[str],
         typer.Option(
             help="A mod to run with, as NAME or NAME:key=value,key=value. Repeatable; mods act in "
-            "this order.",
+            "this order. Quote it if a value has spaces: 'NAME:text=Hello, you'; a comma is part "
+            "of the value unless a key and = follow it. Lists are JSON: "
+            '\'NAME:words=["a","b"]\'.',
             show_default=False,
         ),
     ] = field(default_factory=list[str])

@@ -12,12 +12,14 @@ from concordance_sdk.parameters import parse_parameters
 from concordance_shared import ModReport
 
 from concordance_inference.cli.server_client import ServerClient, ServerRefusedError, quoted
-from concordance_inference.mods.catalog import NamedMod
+from concordance_inference.mods.catalog import NamedMod, defined_in_file
 from concordance_inference.mods.loading import load_path
 from concordance_inference.mods.push_payload import push_payload
 
 #: Statuses of a proxy or a server that accepts no uploads.
 _NO_UPLOADS = (401, 403, 404, 405, 501)
+
+_NOT_FOUND = 404
 
 #: Characters of a mod's name that its private name keeps: at most 64 are allowed.
 _KEPT = 48
@@ -39,6 +41,7 @@ class RemoteMods:
             for definition in load_path(path)[0]
         }
         self._uploaded: dict[str, tuple[str, Path]] = {}  # private name -> own name, path
+        self._of_server: list[str] = []
 
     def select(self, mods: Sequence[NamedMod]) -> list[dict[str, Any]]:
         """Return the request's `mods`; upload those of local files under private names.
@@ -78,6 +81,7 @@ class RemoteMods:
 
     def _known(self, mod: NamedMod) -> dict[str, Any]:
         """A mod of the server, with texts converted to the types of its parameters."""
+        self._of_server.append(mod.name)
         params: dict[str, Any] = dict(mod.params)
         if params:
             described = self._server.call("GET", f"/v1/mods/{quoted(mod.name)}")
@@ -91,6 +95,17 @@ class RemoteMods:
             folder = path if path.is_dir() else path.parent
             text = text.replace(f"<mod {private}>/", f"{folder}/").replace(private, name)
         return text
+
+    def with_own_names(self, exc: ServerRefusedError) -> ServerRefusedError:
+        """The server's error, with the names of the mods and files of this machine."""
+        message = self.plain(exc.message)
+        if exc.status == _NOT_FOUND:
+            definitions = [definition for definition, _ in self._local.values()]
+            message += "".join(defined_in_file(name, definitions) for name in self._of_server)
+        named = ServerRefusedError(message, status=exc.status)
+        named.traceback = exc.traceback and self.plain(exc.traceback)
+        named.reports = self.own_reports(exc.reports)
+        return named
 
     def own_reports(self, reports: Sequence[ModReport]) -> tuple[ModReport, ...]:
         """Reports with the mods' own names."""
@@ -118,10 +133,7 @@ def remote_mods(server: ServerClient, paths: Sequence[Path]) -> Generator[Remote
     try:
         yield mods
     except ServerRefusedError as exc:
-        plain = ServerRefusedError(mods.plain(exc.message), status=exc.status)
-        plain.traceback = exc.traceback and mods.plain(exc.traceback)
-        plain.reports = mods.own_reports(exc.reports)
-        raise plain from exc
+        raise mods.with_own_names(exc) from exc
     finally:
         mods.remove()
 

@@ -62,6 +62,20 @@ class NamedMod(msgspec.Struct, frozen=True, kw_only=True):
     where: str = "mods"  # the field of the request, for error messages
 
 
+def defined_in_file(name: str, definitions: Iterable[ModDefinition]) -> str:
+    """Return the end of a message: the mods of the file of this name, without its suffix.
+
+    Empty if no mod is defined in such a file.
+
+    Args:
+        name: The name that was given for a mod.
+        definitions: The mods of the given files.
+    """
+    places = [(Path(each.where.rpartition(":")[0]), each.name) for each in definitions]
+    names = [mod for file, mod in places if name in (file.stem, file.name)]
+    return f"; the file {name.removesuffix('.py')}.py defines {', '.join(names)}" if names else ""
+
+
 class _WatchedPath:
     """A file or folder whose mods are reloaded when it changes."""
 
@@ -178,7 +192,11 @@ class ModCatalog:
             listed = did_you_mean(
                 similar_names(name[:80], known), f"known: {', '.join(known) or 'none'}"
             )
-            raise UnknownModError(f"there is no mod {name!r:.80}{listed}", param=param)
+            definitions = [
+                each.definition for path in self._paths for each in path.entries.values()
+            ]
+            file = defined_in_file(name, definitions)
+            raise UnknownModError(f"there is no mod {name!r:.80}{file}{listed}", param=param)
         return entry
 
     def resolve(self, named: Sequence[NamedMod], *, strict: bool = True) -> tuple[ModCall, ...]:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from concordance_shared import InvalidRequestError, TooLargeError
+from concordance_shared.conversation import roles_hint
 from starlette.requests import Request
 
 Body = TypeVar("Body")
@@ -80,4 +81,6 @@ def _named(message: str, at: str) -> InvalidRequestError:
     path = path.removeprefix(".")[:_MAX_MESSAGE]
     text = _PATH.sub("", message)[:_MAX_MESSAGE]  # it may quote a name of the client's choice
     where = f"{path}: " if path else ""
-    return InvalidRequestError(f"{where}{text[:1].lower()}{text[1:]}", param=path or None)
+    return InvalidRequestError(
+        f"{where}{text[:1].lower()}{text[1:]}{roles_hint(path)}", param=path or None
+    )

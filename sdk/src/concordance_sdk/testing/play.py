@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from concordance_shared import Conversation, InvalidRequestError, Message, Schemas
+from concordance_shared.conversation import roles_hint
 from concordance_shared.suggestions import did_you_mean, similar_names
 
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
@@ -128,4 +129,5 @@ def _conversation(
         return msgspec.convert({"messages": messages, "schemas": schemas}, Conversation)
     except msgspec.ValidationError as exc:
         what, _, path = str(exc).rstrip("`").partition(" - at `$.")
-        raise InvalidRequestError(f"{path}: {what[:1].lower()}{what[1:]}", param=path) from exc
+        message = f"{path}: {what[:1].lower()}{what[1:]}{roles_hint(path)}"
+        raise InvalidRequestError(message, param=path) from exc
