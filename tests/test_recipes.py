@@ -349,7 +349,7 @@ def test_adding_a_route_touches_the_listed_files_only(copy):
     copy.import_line(f"{server}/app.py", "from concordance_inference.server.ping import ping\n")
     copy.before_line(
         f"{server}/app.py",
-        '    Route("/healthz"',
+        '    Route("/v1/completions"',
         '    Route("/v1/ping", ping, methods=["GET"]),\n',
     )
     copy.add("tests/inference/server/test_ping.py", ROUTE_TEST)

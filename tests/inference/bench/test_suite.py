@@ -46,8 +46,11 @@ def test_a_batch_with_eight_different_mods_is_compared_with_one_without(subject,
 
 @pytest.mark.parametrize(("name", "script", "handlers"), scripts.pairs())
 def test_a_script_is_compared_with_handlers_of_the_same_completion(name, script, handlers):
-    assert scripts.completion_of(script) == scripts.completion_of(handlers)
-    assert len(scripts.completion_of(script)) > 900, name
+    ours, theirs = scripts.completion_of(script), scripts.completion_of(handlers)
+    shorter = min(len(ours), len(theirs))  # the budget may end inside a question
+
+    assert ours[:shorter] == theirs[:shorter]
+    assert shorter > 900, name
 
 
 def test_the_cost_of_scripts_is_measured_without_a_model(monkeypatch):

@@ -23,7 +23,10 @@ def self_check(script):
     text = yield script.generate()
     if text.ended_by == "length":
         return
-    if (yield script.ask(" Sure? ", YES_OR_NO)) == "no":
+    verdict = yield script.ask(" Sure? ", YES_OR_NO)
+    if verdict.ended_by == "length":
+        yield script.report(cut=True)
+    if verdict == "no":
         yield script.rewind(start)
         yield script.force("Hm. ")
         yield script.generate(temperature=0.3)
@@ -61,6 +64,8 @@ class SelfCheck:
 @mod
 def router(script):
     tool = yield script.ask(" Tool? ", TOOLS)
+    if tool.ended_by == "length":
+        yield script.report(cut=True)
     if tool == "a":
         yield script.tool_call("look")
 
@@ -139,12 +144,26 @@ def ends(answers):
     return [(a.ids, a.end.text, a.end.finish_reason, len(a.end.tool_calls)) for a in answers]
 
 
+def same(script, handlers):
+    """Compare the ends of two lists of answers, but for questions for which there was no room.
+
+    A script does not ask such a question; handlers begin it, and the budget ends it.
+    """
+    pairs = [
+        pair
+        for answer, *pair in zip(script, ends(script), ends(handlers), strict=True)
+        if not any("cut" in report.data for report in answer.end.reports)
+    ]
+    assert len(pairs) >= 25
+    return [one for one, _ in pairs] == [other for _, other in pairs]
+
+
 @pytest.mark.parametrize("name", TWINS)
 def test_a_script_writes_the_tokens_of_the_same_mod_as_handlers(name):
-    script, handlers = (ends(run(make_engine(), *requests(twin))) for twin in TWINS[name])
+    script, handlers = (run(make_engine(), *requests(twin)) for twin in TWINS[name])
 
-    assert script == handlers
-    assert len({text for _, text, *_ in script}) > 4
+    assert same(script, handlers)
+    assert len({text for _, text, *_ in ends(script)}) > 4
 
 
 @pytest.mark.parametrize("name", TWINS)
@@ -153,4 +172,4 @@ def test_a_script_shows_in_a_stream_the_text_of_its_twin(name):
     answers = run(make_engine(), *requests(script, stream=True))
 
     assert [a.shown for a in answers] == [a.end.text for a in answers]
-    assert ends(answers) == ends(run(make_engine(), *requests(handlers)))
+    assert same(answers, run(make_engine(), *requests(handlers)))
