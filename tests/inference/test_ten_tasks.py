@@ -31,7 +31,7 @@ def _embedded(tmp_path_factory):
 MODELS = [
     pytest.param((_tiny, {"temperature": 1.0, "max_tokens": 60}), id="tiny"),
     pytest.param(
-        (_embedded, {"temperature": 0.0, "max_tokens": 32}), id="embedded", marks=pytest.mark.model
+        (_embedded, {"temperature": 0.0, "max_tokens": 20}), id="embedded", marks=pytest.mark.model
     ),
 ]
 
