@@ -130,7 +130,7 @@ class EngineThread:
     def stop(self) -> None:
         """End all requests with an error, then the thread.
 
-        A thread on which a handler of a mod does not return is left behind (`is_abandoned`).
+        Does not join a thread on which a handler of a mod does not return (`is_abandoned`).
         """
         self._is_stopping = True
         self._inbox.put(None)
