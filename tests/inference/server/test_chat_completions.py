@@ -661,9 +661,9 @@ def test_a_body_that_is_not_a_json_object_is_400(client, raw):
 
 
 def test_a_body_that_is_too_long_is_413(client, monkeypatch):
-    from concordance_inference.server import chat_completions
+    from concordance_inference.server import exchange
 
-    monkeypatch.setattr(chat_completions, "MAX_BODY", 50)
+    monkeypatch.setattr(exchange, "MAX_BODY", 50)
     response = post(client)
 
     assert response.status_code == 413

@@ -1,12 +1,10 @@
 """A chat completion in OpenAI's shape, whole or in chunks."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
-from concordance_shared import FinishReason, ModReport, ToolCall
-
+from concordance_inference.chat.message_reader import ReaderFactory
 from concordance_inference.generation import (
     Completed,
     Failed,
@@ -14,244 +12,120 @@ from concordance_inference.generation import (
     ReportsDelta,
     Started,
     TextDelta,
-    TokenLogprobs,
     TokensDelta,
     Update,
 )
-
-#: JSON has no -inf; OpenAI's API sends this logprob for an impossible token.
-_IMPOSSIBLE = -9999.0
+from concordance_inference.server import sse
+from concordance_inference.server.chat_choice import ChatChoice, ChoiceFields
+from concordance_inference.server.updates import Numbered
+from concordance_inference.server.usage import sum_of
 
 
 class ChatResponse:
-    """The response to one request: all of its parts have the same id and time."""
+    """The response to one request: all of its choices and chunks have the same id and time."""
 
     def __init__(
-        self, request: GenerationRequest, model: str, token_bytes: Callable[..., bytes]
+        self,
+        generations: Sequence[GenerationRequest],
+        model: str,
+        fields: ChoiceFields,
+        make_reader: ReaderFactory,
+        *,
+        include_usage: bool,
     ) -> None:
         """Start a response.
 
         Args:
-            request: The request that the engine runs.
+            generations: What the engine runs; one for each choice.
             model: The request's `model`, which is sent back.
-            token_bytes: The bytes that a token adds to a text, as `ChatFormat.token_bytes`.
+            fields: What each choice has besides its message.
+            make_reader: Makes the reader of a choice's text.
+            include_usage: End a stream with a chunk that has the usage.
         """
-        self._has_mods = bool(request.mods)
-        self._has_logprobs = request.top_logprobs is not None
-        self._has_token_ids = request.return_token_ids
-        self._token_bytes = token_bytes
-        self._num_logprobs = 0  # tokens whose logprobs were encoded
+        self._choices = [ChatChoice(i, fields, make_reader()) for i in range(len(generations))]
+        self._fields = fields
+        self._include_usage = include_usage
+        self._extra: dict[str, Any] = {"usage": None} if include_usage else {}
+        self._completed: list[Completed] = []
         self._head: dict[str, Any] = {
-            "id": f"chatcmpl-{request.request_id}",
+            "id": f"chatcmpl-{generations[0].request_id}",
             "created": int(time.time()),
             "model": model,
         }
 
-    def completion(self, completed: Completed) -> dict[str, Any]:
+    def whole(self, ends: Sequence[Completed]) -> dict[str, Any]:
         """The body of a response that is not streamed."""
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": completed.text if completed.text or not completed.tool_calls else None,
-            "refusal": None,
-        }
-        if completed.tool_calls:
-            message["tool_calls"] = [msgspec.to_builtins(call) for call in completed.tool_calls]
-        choice = {
-            "index": 0,
-            "message": message,
-            "logprobs": self._logprobs(completed.logprobs),
-            "finish_reason": completed.finish_reason,
-            **self._tokens(completed.token_ids, completed.forced_by),
-        }
+        choices = [choice.whole(end) for choice, end in zip(self._choices, ends, strict=True)]
         return {
             **self._head,
             "object": "chat.completion",
-            "choices": [choice],
-            **self.prompt(completed.prompt_ids),
-            "usage": usage(completed),
-            **self._about_mods(completed, completed.reports),
+            "choices": choices,
+            **self._fields.prompt(ends[0].prompt_ids),
+            "usage": sum_of(ends),
+            **self._fields.about_mods(ends, [report for end in ends for report in end.reports]),
         }
 
-    def chunk(
-        self,
-        delta: dict[str, Any] | None,
-        finish_reason: FinishReason | None = None,
-        update: TextDelta | Completed | None = None,
-        **fields: Any,
-    ) -> dict[str, Any]:
-        """Make a chunk of a stream; one without a delta has no choices.
+    def events(self, numbered: Numbered) -> list[bytes]:
+        """The events of a stream that an update adds."""
+        return [sse.event(chunk) for chunk in self.chunks(numbered.index, numbered.update)]
 
-        Args:
-            delta: The change of the message.
-            finish_reason: Why the completion ended, in the chunk that says so.
-            update: Has the logprobs and the tokens of the chunk, if it has any.
-            fields: Other fields of the chunk.
-        """
-        logprobs = update.logprobs if update else ()
-        tokens = self._tokens(update.token_ids, update.forced_by) if update else {}
-        choice = {
-            "index": 0,
-            "delta": delta,
-            "logprobs": self._logprobs(logprobs) if logprobs else None,
-            "finish_reason": finish_reason,
-            **tokens,
-        }
-        return {
-            **self._head,
-            "object": "chat.completion.chunk",
-            "choices": [] if delta is None else [choice],
-            **fields,
-        }
+    def failed(self, error: dict[str, Any]) -> Sequence[bytes]:
+        """The event of an error."""
+        return (sse.event(error),)
 
-    def prompt(self, prompt_ids: Sequence[int]) -> dict[str, Any]:
-        """The ids of the prompt, if requested."""
-        return {"prompt_token_ids": prompt_ids} if self._has_token_ids else {}
+    def end(self) -> Sequence[bytes]:
+        """The event that ends a stream."""
+        return (sse.DONE,)
 
-    def _tokens(self, token_ids: Sequence[int], forced_by: Sequence[str | None]) -> dict[str, Any]:
-        """The ids of tokens and the mods that forced them, if requested."""
-        if not self._has_token_ids:
-            return {}
-        return {"token_ids": token_ids, "forced_by": forced_by}
-
-    def _logprobs(self, entries: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
-        """Logprobs in OpenAI's shape."""
-        if not self._has_logprobs:
-            return None
-        content = [self._position(entry) for entry in entries]
-        return {"content": content, "refusal": None}
-
-    def _position(self, entry: TokenLogprobs) -> dict[str, Any]:
-        """A token and its alternatives; the first token is decoded as the start of a text."""
-        at_start, self._num_logprobs = not self._num_logprobs, self._num_logprobs + 1
-        return {
-            **self._token(entry.token_id, entry.logprob, at_start=at_start),
-            "top_logprobs": [self._token(*pair, at_start=at_start) for pair in entry.top],
-        }
-
-    def _token(self, token_id: int, logprob: float, *, at_start: bool) -> dict[str, Any]:
-        data = self._token_bytes(token_id, at_start=at_start)
-        return {
-            "token": data.decode(errors="replace"),
-            "logprob": max(logprob, _IMPOSSIBLE),
-            "bytes": list(data),
-        }
-
-    def _about_mods(
-        self, completed: Completed, reports: Sequence[ModReport] = ()
-    ) -> dict[str, Any]:
-        """What mods did, for requests with mods: counts, and reports if there are any."""
-        if not self._has_mods:
-            return {}
-        counts = {
-            "forced_tokens": completed.forced_tokens,
-            "backtracked_tokens": completed.backtracked_tokens,
-        }
-        return {"concordance": counts | ({"reports": reports} if reports else {})}
-
-    def unsent(self, completed: Completed, num_sent: int, num_logprobs: int) -> Completed | None:
-        """What the last chunk with a choice has: tokens without text, such as the last one."""
-        if not self._has_token_ids:
-            return None
-        return msgspec.structs.replace(
-            completed,
-            token_ids=completed.token_ids[num_sent:],
-            forced_by=completed.forced_by[num_sent:],
-            logprobs=completed.logprobs[num_logprobs:],
-        )
-
-    def last_chunk(self, completed: Completed) -> dict[str, Any]:
-        """The chunk with the usage, if the client requested it."""
-        return self.chunk(None, usage=usage(completed), **self._about_mods(completed))
-
-
-class ChatChunks:
-    """The chunks of one stream: the role first, then text or tool calls, the reason last."""
-
-    def __init__(self, response: ChatResponse, *, include_usage: bool) -> None:
-        """Start a stream.
-
-        Args:
-            response: The response whose chunks these are.
-            include_usage: End with a chunk that has the usage.
-        """
-        self._response = response
-        self._include_usage = include_usage
-        self._extra: dict[str, Any] = {"usage": None} if include_usage else {}
-        self._has_role = False
-        self._prompt_ids: Sequence[int] = ()
-        self._num_sent = 0  # tokens of the completion that chunks had
-        self._num_logprobs = 0
-
-    def of(self, update: Update) -> Iterator[dict[str, Any]]:
-        """Turn an update of the engine into chunks."""
+    def chunks(self, index: int, update: Update) -> Iterator[dict[str, Any]]:
+        """The chunks of a stream that an update adds."""
+        choice = self._choices[index]
+        for part in self._role(choice, update):
+            yield part
         match update:
-            case TextDelta():
-                yield from self._role("")
-                yield self._text(update)
-            case ReportsDelta():
-                yield from self._role("")
-                about_mods = {"reports": update.reports}
-                yield self._response.chunk({}, concordance=about_mods, **self._extra)
-            case TokensDelta():
-                yield from self._role("")
-                yield self._tokens(update)
-            case Completed():
-                yield from self._end(update)
             case Started():
-                self._prompt_ids = update.prompt_ids
+                choice.prompt_ids = update.prompt_ids
+            case TextDelta():
+                about = {"concordance": {"retracted": update.retracted}} if update.retracted else {}
+                for part in choice.text(update):
+                    yield self._chunk(part, **about)
+            case ReportsDelta():
+                yield self._chunk(choice.delta({}), concordance={"reports": update.reports})
+            case TokensDelta():
+                yield self._chunk(choice.delta({}), concordance={"tokens": update})
+            case Completed():
+                yield from self._end(choice, update)
             case Failed():
                 pass
 
-    def _end(self, completed: Completed) -> Iterator[dict[str, Any]]:
-        self._prompt_ids = self._prompt_ids or completed.prompt_ids
-        yield from self._role(None if completed.tool_calls else "")
-        for i, call in enumerate(completed.tool_calls):
-            yield from self._tool_call(i, call)
-        rest = self._response.unsent(completed, self._num_sent, self._num_logprobs)
-        yield self._response.chunk({}, completed.finish_reason, rest, **self._extra)
-        if self._include_usage:
-            yield self._response.last_chunk(completed)
+    def _role(self, choice: ChatChoice, update: Update) -> Iterator[dict[str, Any]]:
+        """The first chunk of a choice, which has its role."""
+        if choice.has_role or isinstance(update, Started | Failed):
+            return
+        if isinstance(update, Completed):
+            choice.prompt_ids = choice.prompt_ids or update.prompt_ids
+        choice.has_role = True
+        only_calls = isinstance(update, Completed) and bool(update.tool_calls)
+        delta = {"role": "assistant", "content": None if only_calls else ""}
+        yield self._chunk(choice.delta(delta), **self._fields.prompt(choice.prompt_ids))
 
-    def _role(self, content: str | None) -> Iterator[dict[str, Any]]:
-        if not self._has_role:
-            self._has_role = True
-            prompt = self._response.prompt(self._prompt_ids)
-            delta = {"role": "assistant", "content": content}
-            yield self._response.chunk(delta, **prompt, **self._extra)
+    def _end(self, choice: ChatChoice, completed: Completed) -> Iterator[dict[str, Any]]:
+        """The rest of a choice; following the last one, the usage, if requested."""
+        for part in choice.end(completed):
+            yield self._chunk(part)
+        self._completed.append(completed)
+        if self._include_usage and len(self._completed) == len(self._choices):
+            yield {
+                **self._chunk(None),
+                "usage": sum_of(self._completed),
+                **self._fields.about_mods(self._completed),
+            }
 
-    def _text(self, delta: TextDelta) -> dict[str, Any]:
-        self._num_sent += len(delta.token_ids)
-        self._num_logprobs += len(delta.logprobs)
-        chunk = self._response.chunk({"content": delta.text}, update=delta, **self._extra)
-        if delta.retracted:
-            chunk["concordance"] = {"retracted": delta.retracted}
-        return chunk
-
-    def _tokens(self, delta: TokensDelta) -> dict[str, Any]:
-        """A chunk without text: the change of the completion's tokens."""
-        chunk = self._response.chunk({}, **self._extra)
-        chunk["concordance"] = {"tokens": msgspec.to_builtins(delta)}
-        return chunk
-
-    def _tool_call(self, index: int, call: ToolCall) -> Iterator[dict[str, Any]]:
-        """The call's name, then its arguments: clients join the pieces of each field."""
-        opened = {
-            "index": index,
-            "id": call.id,
-            "type": call.type,
-            "function": {"name": call.function.name, "arguments": ""},
+    def _chunk(self, choice: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:
+        return {
+            **self._head,
+            "object": "chat.completion.chunk",
+            "choices": [] if choice is None else [choice],
+            **self._extra,
+            **fields,
         }
-        arguments = {"index": index, "function": {"arguments": call.function.arguments}}
-        yield self._response.chunk({"tool_calls": [opened]}, **self._extra)
-        yield self._response.chunk({"tool_calls": [arguments]}, **self._extra)
-
-
-def usage(completed: Completed) -> dict[str, Any]:
-    """Token counts in OpenAI's shape."""
-    return {
-        "prompt_tokens": completed.prompt_tokens,
-        "completion_tokens": completed.completion_tokens,
-        "total_tokens": completed.prompt_tokens + completed.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": completed.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": 0},
-    }

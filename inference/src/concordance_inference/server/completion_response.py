@@ -16,10 +16,12 @@ from concordance_inference.generation import (
     TokensDelta,
     Update,
 )
-from concordance_inference.server.chat_response import usage
+from concordance_inference.server import sse
 from concordance_inference.server.completion_request import CompletionsRequest
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.legacy_logprobs import LegacyLogprobs, num_chars
+from concordance_inference.server.updates import Numbered
+from concordance_inference.server.usage import sum_of
 
 
 class CompletionResponse:
@@ -46,7 +48,19 @@ class CompletionResponse:
     def whole(self, ends: Sequence[Completed]) -> dict[str, Any]:
         """The body of a response that is not streamed."""
         choices = [choice.whole(end) for choice, end in zip(self.choices, ends, strict=True)]
-        return {**self._head, "choices": choices, "usage": _sum_of(ends)}
+        return {**self._head, "choices": choices, "usage": sum_of(ends)}
+
+    def events(self, numbered: Numbered) -> list[bytes]:
+        """The events of a stream that an update adds."""
+        return [sse.event(chunk) for chunk in self.chunks(numbered.index, numbered.update)]
+
+    def failed(self, error: dict[str, Any]) -> Sequence[bytes]:
+        """The event of an error."""
+        return (sse.event(error),)
+
+    def end(self) -> Sequence[bytes]:
+        """The event that ends a stream."""
+        return (sse.DONE,)
 
     def chunks(self, index: int, update: Update) -> Iterator[dict[str, Any]]:
         """Turn an update of one of the requests into chunks of a stream."""
@@ -55,7 +69,7 @@ class CompletionResponse:
         if isinstance(update, Completed):
             self._completed.append(update)
             if self._includes_usage and len(self._completed) == len(self.choices):
-                yield {**self._head, "choices": [], "usage": _sum_of(self._completed)}
+                yield {**self._head, "choices": [], "usage": sum_of(self._completed)}
 
 
 class Choice:
@@ -186,10 +200,3 @@ class Choice:
                 **({"reports": end.reports} if reports and end.reports else {}),
             }
         return fields
-
-
-def _sum_of(ends: Sequence[Completed]) -> dict[str, Any]:
-    """The token counts of all prompts together."""
-    names = ("prompt_tokens", "completion_tokens", "cached_tokens")
-    counts = {name: sum(getattr(end, name) for end in ends) for name in names}
-    return usage(msgspec.structs.replace(ends[0], **counts))

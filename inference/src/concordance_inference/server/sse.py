@@ -2,8 +2,8 @@
 
 A stream is a chain of generators, each of which closes the next one when it is closed:
 
-    StreamingResponse <- _kept_alive (comments while idle) <- chat_completions._events (chunks as
-    bytes) <- updates._with_first (the update waited for) <- EngineClient.generate (updates)
+    StreamingResponse <- _kept_alive (comments while idle) <- exchange._events (updates as bytes)
+    <- updates._with_first (the update waited for) <- EngineClient.generate (updates)
 
 A client that disconnects closes the outermost; the innermost then cancels the request.
 """

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from concordance_inference.server.body import read_raw
-from concordance_inference.server.chat_completions import MAX_BODY
 from concordance_inference.server.chat_request import chat_request
 from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.disconnect import unless_disconnected
+from concordance_inference.server.exchange import MAX_BODY
 from concordance_inference.server.tokenization import detokenized, tokenized
 
 Work = Callable[[bytes, ServerContext], dict[str, Any]]
