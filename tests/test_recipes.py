@@ -94,7 +94,7 @@ from concordance_inference.server.context import context_of
 
 async def ping(request: Request) -> Response:
     """Return the name of the served model."""
-    body = msgspec.json.encode({"model": context_of(request).engine.model.id})
+    body = msgspec.json.encode({"model": context_of(request).models.named(None).info.id})
     return Response(body, media_type="application/json")
 '''
 ROUTE_TEST = """

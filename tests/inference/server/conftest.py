@@ -2,6 +2,7 @@ import pytest
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
+from concordance_inference.server.served_models import OneModel
 from fake_engine import FakeChat, FakeEngine
 from starlette.testclient import TestClient
 
@@ -12,7 +13,7 @@ def _serve():
 
     def serve(engine=None):
         engine = engine or FakeEngine()
-        context = ServerContext(engine=engine, chat=FakeChat(), mods=ModCatalog())
+        context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog())
         return TestClient(
             create_app(context), base_url="http://127.0.0.1:8000", raise_server_exceptions=False
         )

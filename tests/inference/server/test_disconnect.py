@@ -36,7 +36,7 @@ async def call(app, body, *, leave_after):
             inbox.put_nowait({"type": "http.disconnect"})
 
     if leave_after == 0:
-        leaving = asyncio.ensure_future(_leave(app.state.context.engine, inbox))
+        leaving = asyncio.ensure_future(_leave(app.state.context.models.named(None).engine, inbox))
     await asyncio.wait_for(app(scope, inbox.get, send), 30)
     assert leave_after or leaving.done()
     return sent

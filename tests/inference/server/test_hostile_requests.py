@@ -373,10 +373,10 @@ def test_no_docstring_breaks_the_list_of_mods(serve, caplog):
 
 def submitted(serve, **fields):
     client, engine = serve(), None
-    engine = client.app.state.context.engine
+    engine = client.app.state.context.models.named(None).engine
     response = client.post(URL, json={**json.loads("{" + ASK + "}"), **fields})
     assert response.status_code == 200, response.text
-    return engine.requests[0], client.app.state.context.chat
+    return engine.requests[0], client.app.state.context.models.named(None).chat
 
 
 def test_every_field_except_model_and_messages_can_be_null(serve):

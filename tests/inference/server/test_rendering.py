@@ -12,8 +12,8 @@ ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 def posted(serve, **fields):
     client = serve()
     response = client.post(URL, json={**ASK, **fields})
-    context = client.app.state.context
-    return response, context.chat.renderings, context.engine.requests
+    served = client.app.state.context.models.named(None)
+    return response, served.chat.renderings, served.engine.requests
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,9 @@ def test_the_official_client_sets_them_as_extra_fields(serve):
     client = OpenAI(base_url=f"{http.base_url}/v1", api_key="k", http_client=http, max_retries=0)
     client.chat.completions.create(**ASK, extra_body={"continue_final_message": True})
 
-    assert http.app.state.context.chat.renderings == [Rendering(continues_final_message=True)]
+    assert http.app.state.context.models.named(None).chat.renderings == [
+        Rendering(continues_final_message=True)
+    ]
 
 
 # Tool calls in the forms that clients send

@@ -50,7 +50,7 @@ def test_a_chat_request_is_rendered_and_not_run(serve):
         "token_ids": [104, 105],
         "text": "hi",
     }
-    assert client.app.state.context.engine.requests == []
+    assert client.app.state.context.models.named(None).engine.requests == []
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ def test_a_conversation_is_tokenized_as_a_chat_request_renders_it(serve):
         assert client.post(f"/v1/{path}", json=body).status_code == 200
 
     expected = Rendering(adds_generation_prompt=False, allows_control_tokens=True)
-    assert client.app.state.context.chat.renderings == [expected, expected]
+    assert client.app.state.context.models.named(None).chat.renderings == [expected, expected]

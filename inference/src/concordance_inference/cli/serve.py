@@ -55,6 +55,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
     from concordance_inference.runtime import Runtime
     from concordance_inference.server.app import create_app
     from concordance_inference.server.context import ServerContext
+    from concordance_inference.server.served_models import OneModel
 
     runtime = Runtime(
         options.model,
@@ -70,8 +71,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
         # and stall every stream.
         gc.freeze()
         context = ServerContext(
-            engine=runtime,
-            chat=runtime.chat,
+            models=OneModel(runtime, runtime.chat),
             mods=catalog,
             hosts=frozenset({listener.getsockname()[0]}),
             sends_tracebacks=options.send_tracebacks,

@@ -20,7 +20,7 @@ from concordance_inference.server.tokenization_routes import detokenize, render,
 
 async def healthz(request: Request) -> Response:
     """Return 200 while requests are handled, 503 if the engine has stopped or a mod stops it."""
-    engine = context_of(request).engine
+    engine = context_of(request).models.loaded[0].engine
     call = engine.stuck_call
     status = "stuck" if call else "ok"
     if not engine.is_running:
@@ -61,7 +61,7 @@ ROUTES = (
 
 
 def create_app(context: ServerContext) -> Starlette:
-    """Make the application that serves an engine, a chat format and mods."""
+    """Make the application that serves models and mods."""
     app = Starlette(
         routes=ROUTES,
         middleware=[Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts)],

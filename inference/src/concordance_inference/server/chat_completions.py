@@ -19,7 +19,7 @@ async def chat_completions(request: Request) -> Response:
 def _read(raw: bytes, context: ServerContext) -> Exchange:
     chat = chat_request(raw, context)
     generations = (chat.generation,)
-    fields = ChoiceFields.of(chat.generation, context.chat.token_bytes)
+    fields = ChoiceFields.of(chat.generation, chat.served.chat.token_bytes)
     writer = ChatResponse(
         generations,
         chat.body.model,
@@ -28,7 +28,7 @@ def _read(raw: bytes, context: ServerContext) -> Exchange:
         include_usage=chat.includes_usage,
     )
     return Exchange(
-        engine=context.engine,
+        engine=chat.served.engine,
         generations=generations,
         writer=writer,
         streams=bool(chat.body.stream),

@@ -28,6 +28,7 @@ from concordance_inference.server.generation_fields import (
 )
 from concordance_inference.server.output_fields import output_format
 from concordance_inference.server.schemas import ChatCompletionRequest, ChatMessage
+from concordance_inference.server.served_models import ServedModel
 
 #: The longest arguments of a tool call, in characters.
 _MAX_ARGUMENTS = 128 * 1024
@@ -37,6 +38,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True, eq=False):
     """A chat request, decoded and checked."""
 
     body: ChatCompletionRequest
+    served: ServedModel
     generation: GenerationRequest
 
     @property
@@ -51,10 +53,13 @@ def chat_request(raw: bytes, context: ServerContext) -> ChatRequest:
 
     Raises:
         ConcordanceError: A field is wrong, or names a model or mod that is not there.
+        ModelNotLoadedError: The model has to be loaded first.
     """
     body = decode_request(check_fields(raw), ChatCompletionRequest)
     messages = decode_messages(body.messages)
-    return ChatRequest(body=body, generation=_generation(body, messages, context))
+    served = context.models.named(body.model)
+    generation = _generation(body, messages, served, context)
+    return ChatRequest(body=body, served=served, generation=generation)
 
 
 def decode_messages(messages: Sequence[Raw]) -> tuple[Message, ...]:
@@ -70,20 +75,22 @@ def decode_messages(messages: Sequence[Raw]) -> tuple[Message, ...]:
 
 
 def _generation(
-    body: ChatCompletionRequest, messages: tuple[Message, ...], context: ServerContext
+    body: ChatCompletionRequest,
+    messages: tuple[Message, ...],
+    served: ServedModel,
+    context: ServerContext,
 ) -> GenerationRequest:
-    model = context.engine.model
     response_format = body.response_format and body.response_format.plain
-    options = generation_options(body, context)
+    options = generation_options(body, served, context)
     options["max_tokens"] = body.max_completion_tokens or body.max_tokens
     options["top_logprobs"] = _top_logprobs(body)
     return build_request(
         messages,
-        context.chat,
-        model,
+        served.chat,
+        served.info,
         schemas=Schemas(tools=tuple(body.tools or ()), response_format=response_format),
         output=output_format(body, response_format),
-        template_options=_template_options(body, context.chat.options),
+        template_options=_template_options(body, served.chat.options),
         rendering=rendering_of(body),
         **options,
     )

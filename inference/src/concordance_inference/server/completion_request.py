@@ -21,6 +21,7 @@ from concordance_inference.server.generation_fields import (
 )
 from concordance_inference.server.output_fields import output_format
 from concordance_inference.server.schemas import ChosenFormat
+from concordance_inference.server.served_models import ServedModel
 from concordance_inference.server.unsupported import FIELDS, Harmless
 
 #: Limit of prompts in a request.
@@ -68,6 +69,7 @@ class CompletionsRequest(Struct, frozen=True, kw_only=True, eq=False):
     """A request for completions, decoded and checked."""
 
     body: CompletionRequest
+    served: ServedModel
     generations: tuple[GenerationRequest, ...]  # one for each prompt
     prompts: tuple[str | None, ...]  # those that were given as text
 
@@ -83,19 +85,23 @@ def completions_request(raw: bytes, context: ServerContext) -> CompletionsReques
 
     Raises:
         ConcordanceError: A field is wrong, or names a model or mod that is not there.
+        ModelNotLoadedError: The model has to be loaded first.
     """
     body = decode_request(check_fields(raw, _FIELDS), CompletionRequest)
     if body.logprobs is not None:
         refuse_retractions(body, "logprobs")
     prompts = _prompts(body.prompt)
     is_list = len(prompts) > 1 or prompts[0] is not body.prompt
-    options = _options(body, context)
+    served = context.models.named(body.model)
+    options = _options(body, served, context)
     generations = [
-        _generation(body, prompt, context, options, f"prompt[{i}]" if is_list else "prompt")
+        _generation(body, prompt, served, options, f"prompt[{i}]" if is_list else "prompt")
         for i, prompt in enumerate(prompts)
     ]
     texts = (prompt if isinstance(prompt, str) else None for prompt in prompts)
-    return CompletionsRequest(body=body, generations=tuple(generations), prompts=tuple(texts))
+    return CompletionsRequest(
+        body=body, served=served, generations=tuple(generations), prompts=tuple(texts)
+    )
 
 
 def _prompts(given: str | Sequence[str | int | Sequence[int]]) -> list[str | Sequence[int]]:
@@ -121,8 +127,10 @@ def _prompts(given: str | Sequence[str | int | Sequence[int]]) -> list[str | Seq
     return [item for item in given if not isinstance(item, int)]
 
 
-def _options(body: CompletionRequest, context: ServerContext) -> RequestOptions:
-    options = generation_options(body, context)
+def _options(
+    body: CompletionRequest, served: ServedModel, context: ServerContext
+) -> RequestOptions:
+    options = generation_options(body, served, context)
     options["max_tokens"] = _MAX_TOKENS if body.max_tokens is None else body.max_tokens
     options["top_logprobs"] = body.logprobs
     options["prompt_logprobs"] = body.logprobs if body.echo else None
@@ -135,7 +143,7 @@ def _options(body: CompletionRequest, context: ServerContext) -> RequestOptions:
 def _generation(
     body: CompletionRequest,
     prompt: str | Sequence[int],
-    context: ServerContext,
+    served: ServedModel,
     options: RequestOptions,
     at: str,
 ) -> GenerationRequest:
@@ -143,9 +151,9 @@ def _generation(
     response_format = body.response_format and body.response_format.plain
     try:
         return build_request(
-            _token_ids(prompt, body, context),
-            context.chat,
-            context.engine.model,
+            _token_ids(prompt, body, served),
+            served.chat,
+            served.info,
             schemas=Schemas(response_format=response_format),
             output=output_format(body, response_format),
             **options,
@@ -156,14 +164,12 @@ def _generation(
         raise
 
 
-def _token_ids(
-    prompt: str | Sequence[int], body: CompletionRequest, context: ServerContext
-) -> Prompt:
+def _token_ids(prompt: str | Sequence[int], body: CompletionRequest, served: ServedModel) -> Prompt:
     if isinstance(prompt, str):
         if body.add_special_tokens is not False or not prompt:
             return prompt
-        return context.chat.encode(prompt, adds_special=False)
-    size = context.engine.model.vocab_size
+        return served.chat.encode(prompt, adds_special=False)
+    size = served.info.vocab_size
     for i, token_id in enumerate(prompt):
         if token_id >= size:
             raise InvalidRequestError(

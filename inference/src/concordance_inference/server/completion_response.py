@@ -18,7 +18,6 @@ from concordance_inference.generation import (
 )
 from concordance_inference.server import sse
 from concordance_inference.server.completion_request import CompletionsRequest
-from concordance_inference.server.context import ServerContext
 from concordance_inference.server.legacy_logprobs import LegacyLogprobs, num_chars
 from concordance_inference.server.updates import Numbered
 from concordance_inference.server.usage import sum_of
@@ -27,20 +26,15 @@ from concordance_inference.server.usage import sum_of
 class CompletionResponse:
     """The response to one request: all of its choices and chunks have the same id and time."""
 
-    def __init__(self, request: CompletionsRequest, context: ServerContext) -> None:
-        """Start a response.
-
-        Args:
-            request: The request.
-            context: The application's.
-        """
+    def __init__(self, request: CompletionsRequest) -> None:
+        """Start the response to a request."""
         self._head: dict[str, Any] = {
             "id": f"cmpl-{request.generations[0].request_id}",
             "object": "text_completion",
             "created": int(time.time()),
             "model": request.body.model,
         }
-        self.choices = [Choice(i, request, context) for i in range(len(request.generations))]
+        self.choices = [Choice(i, request) for i in range(len(request.generations))]
         self._usage_field: dict[str, Any] = {"usage": None} if request.includes_usage else {}
         self._includes_usage = request.includes_usage
         self._completed: list[Completed] = []
@@ -75,18 +69,18 @@ class CompletionResponse:
 class Choice:
     """The completion of one prompt, whole or in parts."""
 
-    def __init__(self, index: int, request: CompletionsRequest, context: ServerContext) -> None:
+    def __init__(self, index: int, request: CompletionsRequest) -> None:
         """Start with the prompt if the request echoes it."""
         body = request.body
         self._index = index
-        self._context = context
+        self._chat = request.served.chat
         self._prompt = request.prompts[index]
         self._given_ids = request.generations[index].prompt_ids
         self._has_mods = bool(request.generations[index].mods)
         self._has_logprobs = body.logprobs is not None
         self._has_token_ids = bool(body.return_token_ids)
         self._echoes = bool(body.echo)
-        self._logprobs = LegacyLogprobs(context.chat.token_bytes)
+        self._logprobs = LegacyLogprobs(self._chat.token_bytes)
         self._length = 0  # characters of the text so far
         self._num_tokens = 0  # tokens of the completion that were sent
         self._num_entries = 0
@@ -152,7 +146,7 @@ class Choice:
         """The part with the prompt; its text is the one that was given, unless a mod changed it."""
         if not self._echoes:
             return self._part("")
-        chat = self._context.chat
+        chat = self._chat
         is_given = self._prompt is not None and tuple(prompt_ids) == tuple(self._given_ids)
         text = self._prompt if is_given and self._prompt is not None else chat.decode(prompt_ids)
         if self._has_logprobs:  # BOS, which was added, begins before the text

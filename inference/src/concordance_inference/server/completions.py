@@ -17,8 +17,8 @@ async def completions(request: Request) -> Response:
 def _read(raw: bytes, context: ServerContext) -> Exchange:
     asked = completions_request(raw, context)
     return Exchange(
-        engine=context.engine,
+        engine=asked.served.engine,
         generations=asked.generations,
-        writer=CompletionResponse(asked, context),
+        writer=CompletionResponse(asked),
         streams=bool(asked.body.stream),
     )

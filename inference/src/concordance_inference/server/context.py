@@ -1,23 +1,43 @@
 """What the routes share. Made once per application."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 from starlette.requests import Request
 
-from concordance_inference.chat.format import ChatFormat
-from concordance_inference.generation import EngineClient
 from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.server.served_models import ModelNotLoadedError, ServedModels
 from concordance_inference.server.work import Workers
+
+Result = TypeVar("Result")
 
 
 class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The engine, the chat format, the mods and the worker threads of an application."""
+    """The models, the mods and the worker threads of an application."""
 
-    engine: EngineClient
-    chat: ChatFormat
+    models: ServedModels
     mods: ModCatalog
     hosts: frozenset[str] = frozenset()  # its addresses besides the usual loopback names
     sends_tracebacks: bool = False  # of the operator's mods, to clients
     workers: Workers = msgspec.field(default_factory=Workers)
+
+    async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:
+        """Run a function that decodes a request of `num_bytes`, on a worker thread.
+
+        If the request names a model that is not loaded (`ServedModels.named`), the model is loaded
+        and the function runs again. Cancelling waits for the function.
+
+        Raises:
+            ConcordanceError: The function raised, or the model cannot be loaded.
+            EngineOverloadedError: Too many requests are waiting.
+        """
+        while True:
+            try:
+                return await self.workers.read(function, num_bytes=num_bytes)
+            except ModelNotLoadedError as exc:
+                name = exc.name
+            await self.models.load(name)
 
 
 def context_of(request: Request) -> ServerContext:

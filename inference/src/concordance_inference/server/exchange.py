@@ -60,7 +60,7 @@ async def respond(request: Request, read: Read) -> Response:
 async def _prepared(request: Request, read: Read, context: ServerContext) -> Exchange:
     """Decode the request and prepare its mods, on worker threads."""
     raw = await read_raw(request, max_bytes=MAX_BODY)
-    reading = context.workers.read(partial(read, raw, context), num_bytes=len(raw))
+    reading = context.read(partial(read, raw, context), num_bytes=len(raw))
     exchange = await unless_disconnected(request, reading)
     request.state.request_id = exchange.generations[0].request_id  # for `handle_ours`
     if not any(generation.mods for generation in exchange.generations):

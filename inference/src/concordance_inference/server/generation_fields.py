@@ -19,8 +19,8 @@ from concordance_inference.generation import (
 from concordance_inference.mods.catalog import NamedMod
 from concordance_inference.server.body import decode_body
 from concordance_inference.server.context import ServerContext
-from concordance_inference.server.model_name import parse_model
 from concordance_inference.server.output_fields import OutputFields
+from concordance_inference.server.served_models import ServedModel
 
 _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}")
 
@@ -97,20 +97,22 @@ def decode_request(raw: bytes, body_type: type[Request]) -> Request:
         ) from exc
 
 
-def generation_options(body: GenerationFields, context: ServerContext) -> RequestOptions:
+def generation_options(
+    body: GenerationFields, served: ServedModel, context: ServerContext
+) -> RequestOptions:
     """Return what the shared fields mean to the engine.
 
     Raises:
-        ConcordanceError: A field is wrong, or names a model or mod that is not there.
+        ConcordanceError: A field is wrong, or names a mod that is not there.
     """
-    model, stream_options = context.engine.model, body.stream_options
+    stream_options = body.stream_options
     return RequestOptions(
-        sampling=_sampling(body, model),
+        sampling=_sampling(body, served.info),
         stop=(body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ()),
         stop_token_ids=tuple(body.stop_token_ids or ()),
         ignore_eos=bool(body.ignore_eos),
         min_tokens=body.min_tokens or 0,
-        mods=context.mods.resolve(_named_mods(body, model.id)),
+        mods=context.mods.resolve(_named_mods(body, served)),
         stream=bool(body.stream),
         include_retractions=bool(stream_options and stream_options.include_retractions),
         show_tokens=_shows_tokens(body),
@@ -133,7 +135,7 @@ def refuse_retractions(body: GenerationFields, name: str) -> None:
         )
 
 
-def _named_mods(body: GenerationFields, served: str) -> list[NamedMod]:
+def _named_mods(body: GenerationFields, served: ServedModel) -> list[NamedMod]:
     """The mods in `model`, then those in `mods`."""
     chosen = [
         NamedMod(name=choice, where=f"mods[{i}]")
@@ -141,7 +143,7 @@ def _named_mods(body: GenerationFields, served: str) -> list[NamedMod]:
         else NamedMod(name=choice.name, params=choice.params or {}, where=f"mods[{i}]")
         for i, choice in enumerate(body.mods or ())
     ]
-    named = [*parse_model(body.model, served), *chosen]
+    named = [*served.mods, *chosen]
     if len(named) > MAX_MODS:
         raise InvalidRequestError(
             f"model and mods name {len(named)} mods; the limit is {MAX_MODS}", param="mods"

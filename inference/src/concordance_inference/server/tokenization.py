@@ -13,8 +13,8 @@ from concordance_inference.server.body import decode_body
 from concordance_inference.server.chat_request import decode_messages
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.envelope import check_fields, fields_of
-from concordance_inference.server.model_name import parse_model
 from concordance_inference.server.schemas import MAX_MESSAGES
+from concordance_inference.server.served_models import ServedModel
 
 #: Fields of vLLM that change the result and are not implemented, with their harmless values.
 _UNSUPPORTED = {
@@ -56,17 +56,17 @@ def tokenized(raw: bytes, context: ServerContext) -> dict[str, Any]:
         ConcordanceError: A field is wrong, or names a model that is not there.
     """
     body = decode_body(check_fields(raw, _TOKENIZE), TokenizeRequest)
-    _check_model(body.model, context)
+    served = context.models.named(body.model)
     if (body.prompt is None) == (body.messages is None):
         raise InvalidRequestError(
             "give either `prompt`, a text, or `messages`, a conversation",
             param="prompt" if body.prompt is None else "messages",
         )
-    token_ids = _text_ids(body, context) if body.messages is None else _chat_ids(body, context)
-    strs = context.chat.token_names(token_ids) if body.return_token_strs else None
+    token_ids = _text_ids(body, served) if body.messages is None else _chat_ids(body, served)
+    strs = served.chat.token_names(token_ids) if body.return_token_strs else None
     return {
         "count": len(token_ids),
-        "max_model_len": context.engine.model.context_length,
+        "max_model_len": served.info.context_length,
         "tokens": token_ids,
         "token_strs": strs,
     }
@@ -79,18 +79,18 @@ def detokenized(raw: bytes, context: ServerContext) -> dict[str, Any]:
         ConcordanceError: A field is wrong, or names a model that is not there.
     """
     body = decode_body(check_fields(raw, _DETOKENIZE), DetokenizeRequest)
-    _check_model(body.model, context)
-    size = context.engine.model.vocab_size
+    served = context.models.named(body.model)
+    size = served.info.vocab_size
     for i, token_id in enumerate(body.tokens):
         if token_id >= size:
             raise InvalidRequestError(
                 f"tokens[{i}]: {token_id} is not the id of one of this model's {size} tokens",
                 param=f"tokens[{i}]",
             )
-    return {"prompt": context.chat.decode(body.tokens)}
+    return {"prompt": served.chat.decode(body.tokens)}
 
 
-def _text_ids(body: TokenizeRequest, context: ServerContext) -> list[int]:
+def _text_ids(body: TokenizeRequest, served: ServedModel) -> list[int]:
     """The tokens of a text."""
     for name in ("tools", "chat_template_kwargs", *RENDERING):
         if getattr(body, name):
@@ -102,10 +102,10 @@ def _text_ids(body: TokenizeRequest, context: ServerContext) -> list[int]:
     if fault := surrogate_fault(text):
         raise InvalidRequestError(f"prompt: {fault}", param="prompt")
     adds_special = body.add_special_tokens is not False
-    return context.chat.tokenize(text, adds_special=adds_special)
+    return served.chat.tokenize(text, adds_special=adds_special)
 
 
-def _chat_ids(body: TokenizeRequest, context: ServerContext) -> list[int]:
+def _chat_ids(body: TokenizeRequest, served: ServedModel) -> list[int]:
     """The tokens of a conversation."""
     if body.add_special_tokens:
         raise InvalidRequestError(
@@ -115,15 +115,9 @@ def _chat_ids(body: TokenizeRequest, context: ServerContext) -> list[int]:
         )
     options = body.chat_template_kwargs or {}
     for name in options:
-        check_template_option(name, f"chat_template_kwargs.{name:.80}", context.chat.options)
+        check_template_option(name, f"chat_template_kwargs.{name:.80}", served.chat.options)
     for name in ("messages", "tools", "chat_template_kwargs"):
         if fault := surrogate_fault(getattr(body, name)):
             raise InvalidRequestError(f"{name}: {fault}", param=name)
     messages = decode_messages(body.messages or ())
-    return context.chat.render(messages, body.tools or (), options, rendering_of(body))
-
-
-def _check_model(model: str | None, context: ServerContext) -> None:
-    """Refuse the name of another model; mods of a model string change no token of a text."""
-    if model is not None:
-        parse_model(model, context.engine.model.id)
+    return served.chat.render(messages, body.tools or (), options, rendering_of(body))

@@ -40,9 +40,9 @@ def _rendered(raw: bytes, context: ServerContext) -> dict[str, Any]:
         "object": "chat.completion.prompt",
         "model": chat.body.model,
         "count": len(token_ids),
-        "max_model_len": context.engine.model.context_length,
+        "max_model_len": chat.served.info.context_length,
         "token_ids": token_ids,
-        "text": context.chat.decode(token_ids),
+        "text": chat.served.chat.decode(token_ids),
     }
 
 
@@ -51,7 +51,7 @@ async def _respond(request: Request, work: Work) -> Response:
     context = context_of(request)
     raw = await read_raw(request, max_bytes=MAX_BODY)
     encoded = partial(_encoded, work, raw, context)
-    data = await unless_disconnected(request, context.workers.read(encoded, num_bytes=len(raw)))
+    data = await unless_disconnected(request, context.read(encoded, num_bytes=len(raw)))
     return Response(data, media_type="application/json")
 
 

@@ -1,0 +1,110 @@
+"""The models of a server, by the names that requests give them."""
+
+from collections.abc import Collection, Sequence
+from typing import ClassVar, Protocol
+
+from concordance_shared import EngineError, UnknownModelError
+from msgspec import Struct
+
+from concordance_inference.chat.format import ChatFormat
+from concordance_inference.generation import EngineClient, ModelInfo
+from concordance_inference.mods.catalog import NamedMod
+from concordance_inference.server.model_name import parse_model
+
+
+class ServedModel(Struct, frozen=True, kw_only=True, eq=False):
+    """A loaded model, as the requests that name it use it."""
+
+    engine: EngineClient
+    chat: ChatFormat
+    mods: tuple[NamedMod, ...] = ()  # that the model string of the request names
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model's name, sizes and sampling defaults."""
+        return self.engine.model
+
+
+class ModelNotLoadedError(EngineError):
+    """The model of a request has to be loaded first, which `ServerContext.read` does."""
+
+    status_code: ClassVar[int] = 503
+    code: ClassVar[str] = "model_not_loaded"
+
+    def __init__(self, name: str) -> None:
+        """Keep the name of the model."""
+        super().__init__(f"the model {name!r} is not loaded; try again", param="model")
+        self.name = name
+
+
+class ServedModels(Protocol):
+    """The models of a server. A model may be loaded when a request names it."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all models, the default first."""
+        ...
+
+    @property
+    def loaded(self) -> Sequence[ServedModel]:
+        """The models that are loaded."""
+        ...
+
+    def named(self, model: str | None) -> ServedModel:
+        """Return the model that a request names; thread-safe.
+
+        Args:
+            model: The model string of the request; `None` for the default model.
+
+        Raises:
+            UnknownModelError: There is no such model.
+            ModelNotLoadedError: It is not loaded.
+        """
+        ...
+
+    async def load(self, name: str) -> None:
+        """Load a model unless it is loaded.
+
+        Raises:
+            ConcordanceError: It cannot be loaded.
+        """
+        ...
+
+
+class OneModel:
+    """A server's only model, which is always loaded."""
+
+    def __init__(self, engine: EngineClient, chat: ChatFormat) -> None:
+        """Serve an engine with its chat format."""
+        self._served = ServedModel(engine=engine, chat=chat)
+
+    @property
+    def names(self) -> Collection[str]:
+        """The name of the model."""
+        return (self._served.info.id,)
+
+    @property
+    def loaded(self) -> Sequence[ServedModel]:
+        """The model."""
+        return (self._served,)
+
+    def named(self, model: str | None) -> ServedModel:
+        """Return the model.
+
+        Raises:
+            UnknownModelError: The request names another one.
+        """
+        served = self._served
+        if model is None or model == served.info.id:
+            return served
+        _, mods = parse_model(model, self.names)
+        return ServedModel(engine=served.engine, chat=served.chat, mods=mods)
+
+    async def load(self, name: str) -> None:
+        """Refuse to load another model.
+
+        Raises:
+            UnknownModelError: It is another one.
+        """
+        if name not in self.names:
+            raise UnknownModelError(f"there is no model {name!r:.120}", param="model")
