@@ -4,7 +4,8 @@ The server imports this module and not the engine, so that neither depends on th
 """
 
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -251,6 +252,11 @@ class EngineClient(Protocol):
         ...
 
 
+#: The ids of the generations of the HTTP request in whose context this is read, if any.
+request_ids: ContextVar[Iterator[str] | None] = ContextVar("request_ids", default=None)
+
+
 def new_request_id() -> str:
     """Return a new id for a request in events, messages and logs."""
-    return uuid.uuid4().hex
+    ids = request_ids.get()
+    return next(ids) if ids else uuid.uuid4().hex

@@ -13,6 +13,7 @@ from concordance_inference.generation import Failed, Started, TextDelta
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
+from concordance_inference.server.served_models import OneModel
 from concordance_shared import EngineStoppedError
 from fake_engine import FakeChat, FakeEngine
 
@@ -51,7 +52,7 @@ def posted(port, *, stream):
 @pytest.mark.parametrize("stream", [True, False])
 def test_running_responses_end_with_an_error_after_the_grace_period(caplog, stream):
     engine = EndlessEngine()
-    context = ServerContext(engine=engine, chat=FakeChat(), mods=ModCatalog())
+    context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog())
     server = http_server(
         create_app(context), engine.is_stopped.set, logs_requests=False, grace_s=0.2
     )

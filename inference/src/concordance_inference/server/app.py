@@ -15,6 +15,7 @@ from concordance_inference.server.errors import handlers
 from concordance_inference.server.guard import LOOPBACK_NAMES, RequestGuard
 from concordance_inference.server.models_routes import get_model, list_models
 from concordance_inference.server.mods_routes import delete_mod, get_mod, list_mods, upload_mod
+from concordance_inference.server.request_id import RequestIds
 from concordance_inference.server.tokenization_routes import detokenize, render, tokenize
 
 
@@ -64,7 +65,10 @@ def create_app(context: ServerContext) -> Starlette:
     """Make the application that serves models and mods."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts)],
+        middleware=[
+            Middleware(RequestIds),
+            Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts),
+        ],
         exception_handlers={**handlers(), ClientDisconnect: _client_disconnected},
     )
     app.state.context = context
