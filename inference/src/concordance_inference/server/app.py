@@ -1,21 +1,27 @@
 """The ASGI application: routes, guard and error handlers around a `ServerContext`."""
 
 import msgspec
+from concordance_sdk import ModPayload
 from concordance_sdk.host.call_in_progress import CallInProgress
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from concordance_inference.server.api_page import api_page, api_page_file
 from concordance_inference.server.chat_completions import chat_completions
+from concordance_inference.server.completion_request import CompletionRequest
 from concordance_inference.server.completions import completions
 from concordance_inference.server.context import ServerContext, context_of
+from concordance_inference.server.endpoint import Endpoint
 from concordance_inference.server.errors import handlers
 from concordance_inference.server.guard import LOOPBACK_NAMES, RequestGuard
 from concordance_inference.server.models_routes import get_model, list_models
 from concordance_inference.server.mods_routes import delete_mod, get_mod, list_mods, upload_mod
+from concordance_inference.server.openapi import openapi
 from concordance_inference.server.request_id import RequestIds
+from concordance_inference.server.schemas import ChatCompletionRequest
+from concordance_inference.server.tokenization import DetokenizeRequest, TokenizeRequest
 from concordance_inference.server.tokenization_routes import detokenize, render, tokenize
 
 
@@ -46,18 +52,33 @@ def _about(call: CallInProgress) -> dict[str, object]:
 
 
 ROUTES = (
-    Route("/v1/chat/completions", chat_completions, methods=["POST"]),
-    Route("/v1/models", list_models, methods=["GET"]),
-    Route("/v1/models/{name:path}", get_model, methods=["GET"]),
-    Route("/v1/mods", list_mods, methods=["GET"]),
-    Route("/v1/mods", upload_mod, methods=["POST"]),
-    Route("/v1/mods/{name}", get_mod, methods=["GET"]),
-    Route("/v1/mods/{name}", delete_mod, methods=["DELETE"]),
-    Route("/v1/completions", completions, methods=["POST"]),
-    Route("/v1/chat/completions/render", render, methods=["POST"]),
-    *(Route(f"{root}/tokenize", tokenize, methods=["POST"]) for root in ("/v1", "")),
-    *(Route(f"{root}/detokenize", detokenize, methods=["POST"]) for root in ("/v1", "")),
-    *(Route(path, healthz, methods=["GET"]) for path in ("/healthz", "/readyz", "/health")),
+    Endpoint(
+        "/v1/chat/completions",
+        chat_completions,
+        method="POST",
+        body=ChatCompletionRequest,
+        streams=True,
+    ),
+    Endpoint("/v1/completions", completions, method="POST", body=CompletionRequest, streams=True),
+    Endpoint("/v1/models", list_models),
+    Endpoint("/v1/models/{name:path}", get_model),
+    Endpoint("/v1/mods", list_mods),
+    Endpoint("/v1/mods", upload_mod, method="POST", body=ModPayload, status=201),
+    Endpoint("/v1/mods/{name}", get_mod),
+    Endpoint("/v1/mods/{name}", delete_mod, method="DELETE"),
+    Endpoint("/v1/chat/completions/render", render, method="POST", body=ChatCompletionRequest),
+    *(
+        Endpoint(f"{root}/tokenize", tokenize, method="POST", body=TokenizeRequest)
+        for root in ("/v1", "")
+    ),
+    *(
+        Endpoint(f"{root}/detokenize", detokenize, method="POST", body=DetokenizeRequest)
+        for root in ("/v1", "")
+    ),
+    *(Endpoint(path, healthz) for path in ("/healthz", "/readyz", "/health")),
+    Endpoint("/openapi.json", openapi),
+    Endpoint("/docs", api_page, media_type="text/html"),
+    Endpoint("/docs/{name}", api_page_file, media_type="text/javascript"),
 )
 
 

@@ -30,6 +30,10 @@ MAX_MESSAGES = 2048
 MAX_PARTS = 1024
 
 
+#: A message that is decoded later, as a `ChatMessage`.
+RawMessage = Annotated[Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/ChatMessage"})]
+
+
 class ChatMessage(GivenMessage, frozen=True, kw_only=True, omit_defaults=True):
     """A message as clients send it."""
 
@@ -105,7 +109,7 @@ class ChatCompletionRequest(GenerationFields, kw_only=True):
     Messages are decoded later, after the number of their parts is checked.
     """
 
-    messages: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[RawMessage], Meta(min_length=1, max_length=MAX_MESSAGES)]
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from concordance_shared import InvalidRequestError, Tool
 from concordance_shared.surrogates import surrogate_fault
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Struct
 
 from concordance_inference.chat.rendering import FIELDS as RENDERING
 from concordance_inference.chat.rendering import rendering_of
@@ -13,7 +13,7 @@ from concordance_inference.server.body import decode_body
 from concordance_inference.server.chat_request import decode_messages
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.envelope import check_fields, fields_of
-from concordance_inference.server.schemas import MAX_MESSAGES
+from concordance_inference.server.schemas import MAX_MESSAGES, RawMessage
 from concordance_inference.server.served_models import ServedModel
 
 #: Fields of vLLM that change the result and are not implemented, with their harmless values.
@@ -28,7 +28,7 @@ class TokenizeRequest(Struct, kw_only=True):
 
     model: Annotated[str, Meta(max_length=2048)] | None = None
     prompt: str | None = None
-    messages: Annotated[list[Raw], Meta(min_length=1, max_length=MAX_MESSAGES)] | None = None
+    messages: Annotated[list[RawMessage], Meta(min_length=1, max_length=MAX_MESSAGES)] | None = None
     add_special_tokens: bool | None = None
     return_token_strs: bool | None = None
     tools: Annotated[list[Tool], Meta(max_length=128)] | None = None

@@ -1,0 +1,44 @@
+"""A route that also says what its requests and responses are, for `/openapi.json`."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Endpoint(Route):
+    """One method of one path. The handler's docstring is its description.
+
+    Attributes:
+        method: The HTTP method.
+        body: The type that the body is validated with; `None` for a request without a body.
+        streams: The response may be a stream of server-sent events.
+        status: The status of a response that is not an error.
+        media_type: The media type of a response that is not a stream.
+        query: Query parameters and their descriptions.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        handler: Handler,
+        *,
+        method: str = "GET",
+        body: type[Any] | None = None,
+        streams: bool = False,
+        status: int = 200,
+        media_type: str = "application/json",
+        query: dict[str, str] | None = None,
+    ) -> None:
+        """Route a method of a path to a handler; the other arguments are attributes."""
+        super().__init__(path, handler, methods=[method])
+        self.method = method
+        self.body = body
+        self.streams = streams
+        self.status = status
+        self.media_type = media_type
+        self.query = query or {}
