@@ -35,7 +35,7 @@ def test_help_imports_nothing_heavy(run):
 @pytest.mark.parametrize(
     "command",
     [
-        *("serve", "generate", "chat", "demo", "bench", "models"),
+        *("serve", "generate", "chat", "demo", "bench", "config", "models"),
         *(f"mods {name}" for name in ("new", "list", "push", "test", "watch")),
     ],
 )

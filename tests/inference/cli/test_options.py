@@ -5,7 +5,8 @@ from dataclasses import fields
 import pytest
 import typer
 from concordance_inference.cli.main import app
-from concordance_inference.cli.options import Chat, Generate, ModelArgs, Serve, takes
+from concordance_inference.cli.options import Chat, Generate, ModelArgs, Serve
+from concordance_inference.cli.takes import takes
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.generation import SamplingParams
 from concordance_inference.models.options import ModelOptions
@@ -81,7 +82,7 @@ def test_an_option_out_of_bounds_is_refused_by_its_name(arguments, words):
 def test_a_command_is_called_with_its_options():
     seen = []
     command = typer.Typer()
-    command.command()(takes(ModelArgs)(seen.append))
+    command.command()(takes(ModelArgs, settings_of="")(seen.append))
 
     done = CliRunner().invoke(command, ["--model", "m", "--context-length", "9"])
     assert done.exit_code == 0, done.output

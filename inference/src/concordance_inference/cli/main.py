@@ -4,29 +4,30 @@ The work of each command is in a module of its own, imported when the command ru
 """
 
 import sys
-from typing import Annotated
 
 import typer
 
 from concordance_inference.cli.options import (
-    DEFAULT_URL,
     Bench,
     Chat,
     CheckMods,
+    Config,
     Demo,
     Generate,
     ListMods,
     NewMod,
     PushMod,
+    RemoveMod,
     Serve,
-    Url,
     WatchMod,
-    takes,
 )
+from concordance_inference.cli.takes import takes
 
 app = typer.Typer(
     name="concordance",
     help="LLM inference on MLX in which every token passes through your code.",
+    epilog="Options can also be set in variables (CONCORDANCE_MODEL, CONCORDANCE_PORT, ...) and in "
+    "a file concordance.toml; `concordance config` lists them with their values.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -39,7 +40,7 @@ app.add_typer(mods_app, name="mods")
 
 
 @app.command()
-@takes(Serve)
+@takes(Serve, announces=True)
 def serve(options: Serve) -> None:
     """Serve the OpenAI API."""
     from concordance_inference.cli import serve as command
@@ -79,6 +80,15 @@ def demo(options: Demo) -> None:
 def bench(options: Bench) -> None:
     """Measure speed against mlx-lm, in one run."""
     from concordance_inference.cli import bench as command
+
+    command.run(options)
+
+
+@app.command()
+@takes(Config, settings_of="")
+def config(options: Config) -> None:
+    """Print every setting with its value, where it comes from, and its other names."""
+    from concordance_inference.cli import config as command
 
     command.run(options)
 
@@ -137,13 +147,12 @@ def mods_push(options: PushMod) -> None:
 
 
 @mods_app.command("rm")
-def mods_rm(
-    name: Annotated[str, typer.Argument(help="The mod's name.")], url: Url = DEFAULT_URL
-) -> None:
+@takes(RemoveMod)
+def mods_rm(options: RemoveMod) -> None:
     """Delete an uploaded mod from a running server."""
     from concordance_inference.cli import mods as command
 
-    command.remove(name, url)
+    command.remove(options.name, options.url)
 
 
 def main() -> None:

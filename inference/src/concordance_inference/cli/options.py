@@ -1,23 +1,20 @@
 """The options of each command, declared once: type, default, bounds and help.
 
-`takes` makes a typer command of a function that takes one of these classes; the class also makes
-what the command needs of it, such as an `EngineConfig`. Plain dataclasses, because `--help` must
-import nothing heavy.
+`takes` (takes.py) makes a typer command of a function that takes one of these classes, and settings
+of its options (settings.py): variables and a file can set them too. The class also makes what the
+command needs of it, such as an `EngineConfig`. Plain dataclasses, because `--help` must import
+nothing heavy.
 """
 
-import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from concordance_inference.engine.config import EngineConfig
     from concordance_inference.models.options import ModelOptions
-
-Options = TypeVar("Options")
 
 _MAX_INT = 2**31 - 1
 
@@ -29,8 +26,17 @@ ModPaths = Annotated[
         show_default=False,
     ),
 ]
-Url = Annotated[str, typer.Option(help="The server's URL.", envvar="CONCORDANCE_URL")]
+Url = Annotated[str, typer.Option(help="The server's URL.")]
 DEFAULT_URL = "http://127.0.0.1:8000"
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="A TOML file of settings. [default: $CONCORDANCE_CONFIG, ./concordance.toml, or "
+        "concordance/concordance.toml in $XDG_CONFIG_HOME]",
+        show_default=False,
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,34 +424,20 @@ class PushMod:
     url: Url = DEFAULT_URL
 
 
-def takes(
-    options: type[Options],
-) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
-    """Give a function that takes `options` the signature that typer makes a command of."""
-    hints = get_type_hints(options, include_extras=True)
-    parameters = [
-        inspect.Parameter(
-            declared.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=_default(declared),
-            annotation=hints[declared.name],
-        )
-        for declared in fields(cast(Any, options))
-    ]
+@dataclass(frozen=True, kw_only=True)
+class RemoveMod:
+    """The options of `concordance mods rm`."""
 
-    def wrap(function: Callable[[Options], None]) -> Callable[..., None]:
-        def command(**values: object) -> None:
-            function(options(**values))
-
-        command.__name__, command.__doc__ = function.__name__, function.__doc__
-        command.__annotations__ = hints
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        return command
-
-    return wrap
+    name: Annotated[str, typer.Argument(help="The mod's name.")]
+    url: Url = DEFAULT_URL
 
 
-def _default(declared: Any) -> object:
-    if declared.default_factory is not MISSING:
-        return declared.default_factory()
-    return inspect.Parameter.empty if declared.default is MISSING else declared.default
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The options of `concordance config`."""
+
+    command: Annotated[
+        str | None, typer.Argument(help="A command, such as serve. [default: all]")
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False
+    config_file: ConfigFile = None
