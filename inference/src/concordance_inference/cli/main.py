@@ -171,7 +171,8 @@ def main() -> None:
 
 _NO_BACKEND = (
     "MLX is installed without the code for a device; install one of "
-    "`pip install 'concordance-inference[cpu]'` and `pip install 'concordance-inference[cuda]'`"
+    "`pip install 'concordance-inference[cpu]'` and `pip install 'concordance-inference[cuda]'`; "
+    "with uvx, write `uvx --from 'concordance-inference[cpu]' concordance`"
 )
 
 

