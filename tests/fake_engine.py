@@ -63,6 +63,8 @@ class FakeChat:
     """Renders the last message to its bytes; 'too long' fills the context."""
 
     options = frozenset({"enable_thinking"})
+    reasoning_tags = (("<think>", "</think>"),)
+    marker_ids = ()
 
     def render(self, messages, tools=(), options=None, rendering=None):
         self.rendered.append(options)

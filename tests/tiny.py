@@ -42,7 +42,7 @@ def token_bytes(token_id):
 
 TRAITS = ModelTraits(
     tokenizer=ByteTokenizer(),
-    new_decoder=lambda skipped=(): BytesDecoder(token_bytes, skipped=skipped),
+    new_decoder=lambda skipped=(), kept=(): BytesDecoder(token_bytes, skipped=skipped),
     vocab_size=VOCAB,
     eos_ids=frozenset({EOS}),
     context_length=4096,

@@ -8,7 +8,8 @@ import pytest
 from concordance_inference import LLM
 from concordance_inference.generation import Completed, ModCall, SamplingParams
 from concordance_inference.mods.catalog import ModCatalog
-from concordance_inference.output_format import OutputFormat, after_reasoning, is_closed, opened_tag
+from concordance_inference.output_format import OutputFormat
+from concordance_inference.reasoning import after_reasoning, is_closed, opened_tag
 from concordance_inference.runtime import Runtime
 from concordance_sdk import mod
 from concordance_sdk.constraints import allows

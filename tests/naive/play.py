@@ -56,7 +56,7 @@ class World:
         """Return the traits for the engine."""
         return ModelTraits(
             tokenizer=ByteTokenizer(),
-            new_decoder=lambda skipped=(): BytesDecoder(self.piece, skipped=skipped),
+            new_decoder=lambda skipped=(), kept=(): BytesDecoder(self.piece, skipped=skipped),
             vocab_size=self.vocab_size,
             eos_ids=self.eos_ids,
             context_length=self.context_length,

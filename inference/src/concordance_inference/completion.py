@@ -33,6 +33,7 @@ class Usage(Struct, frozen=True, kw_only=True):
         forced_tokens: Tokens of the completion that mods forced.
         backtracked_tokens: Tokens that mods backtracked, without those that a mod replaced by its
             own output at the end.
+        reasoning_tokens: Tokens of the completion's reasoning, without the tags around it.
     """
 
     prompt_tokens: int
@@ -40,6 +41,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0
     forced_tokens: int = 0
     backtracked_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class Completion(Struct, frozen=True, kw_only=True):
@@ -127,6 +129,7 @@ class CompletionBuilder:
                 cached_tokens=completed.cached_tokens,
                 forced_tokens=completed.forced_tokens,
                 backtracked_tokens=completed.backtracked_tokens,
+                reasoning_tokens=completed.reasoning_tokens,
             ),
             logprobs=completed.logprobs,
             tool_calls=completed.tool_calls,

@@ -21,6 +21,8 @@ from concordance_shared import (
 )
 from msgspec import Meta, Struct
 
+from concordance_inference.reasoning import Reasoning
+
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 RepetitionPenalty = Annotated[float, Meta(ge=0.01, le=100)]
@@ -114,6 +116,8 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     top_logprobs: int | None = None  # report logprobs, and this many alternatives a token
     prompt_logprobs: int | None = None  # report those of the prompt, and alternatives a token
     cache_salt: str = ""  # cached prefixes are shared by requests with equal salts only
+    kept_ids: tuple[int, ...] = ()  # special tokens whose names are part of the text
+    reasoning: Reasoning | None = None  # how it is marked in the text, if the model may reason
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -191,6 +195,7 @@ class Completed(Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0  # of the prompt, found in the prefix cache
     forced_tokens: int = 0
     backtracked_tokens: int = 0
+    reasoning_tokens: int = 0  # of the completion, inside the tags of its reasoning
 
 
 class Failed(Struct, frozen=True, kw_only=True, eq=False):

@@ -15,17 +15,6 @@ from concordance_sdk.constraints import (
 from concordance_shared import ConstraintError, ResponseFormat
 from msgspec import Struct
 
-#: The tags around a model's reasoning, which precedes what is formatted.
-REASONING_TAGS = (
-    ("<think>", "</think>"),
-    ("[THINK]", "[/THINK]"),
-    ("<seed:think>", "</seed:think>"),
-    ("<longcat_think>", "</longcat_think>"),
-)
-
-#: Characters of a prompt's end in which a tag is searched.
-_TAIL = 64
-
 
 class OutputFormat(Struct, frozen=True, kw_only=True):
     """The texts that a completion may be, after the reasoning of a model that reasons.
@@ -110,43 +99,3 @@ def format_of(response_format: ResponseFormat | None) -> OutputFormat | None:
         value={} if schema is None else schema,
         param="response_format.json_schema.schema",
     )
-
-
-def opened_tag(prompt_end: str) -> tuple[str, str] | None:
-    r"""Return the tags of the reasoning that a prompt opens; `None` if it opens none.
-
-    Examples:
-        >>> opened_tag("assistant\n<think>\n"), opened_tag("<think>\n\n</think>\n\n")
-        (('<think>', '</think>'), None)
-    """
-    end = prompt_end[-_TAIL:].rstrip()
-    return next((tags for tags in REASONING_TAGS if end.endswith(tags[0])), None)
-
-
-def is_closed(prompt_end: str) -> bool:
-    r"""True if a prompt closes the reasoning, so that the model does not begin one.
-
-    Examples:
-        >>> is_closed("<think>\n\n</think>\n\n")
-        True
-    """
-    end = prompt_end[-_TAIL:].rstrip()
-    return any(end.endswith(close) for _, close in REASONING_TAGS)
-
-
-def after_reasoning(text: str, *, opens: bool) -> str | None:
-    """Return what follows the reasoning of a completion; `None` if that does not end.
-
-    Args:
-        text: The completion, with special tokens by name.
-        opens: The prompt opens the reasoning.
-
-    Examples:
-        >>> after_reasoning("hm</think>yes", opens=True), after_reasoning("yes", opens=False)
-        ('yes', 'yes')
-    """
-    for opening, closing in REASONING_TAGS:
-        if text.startswith(opening) or (opens and closing in text):
-            _, closed, after = text.partition(closing)
-            return after if closed else None
-    return None if opens else text

@@ -34,6 +34,7 @@ from concordance_inference.models.options import ModelOptions
 from concordance_inference.models.profile_cache import cached_profile
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.format_mod import format_fault
+from concordance_inference.reasoning import num_reasoning_tokens
 
 
 class Runtime:
@@ -204,9 +205,18 @@ class Runtime:
         self.chat.remember(request.prompt_ids, completed)
         error = format_fault(request, completed, self._decode)
         if error is None:
-            return completed
+            return self._with_counts(request, completed)
         error.reports = completed.reports
         return Failed(error=error)
+
+    def _with_counts(self, request: GenerationRequest, completed: Completed) -> Completed:
+        """The completion with the number of its reasoning tokens."""
+        if request.reasoning is None:
+            return completed
+        ends = self.loaded.tokenizer.eos_token_ids
+        pieces = [self.chat.token_bytes(i) for i in completed.token_ids if i not in ends]
+        count = num_reasoning_tokens(pieces, request.reasoning)
+        return msgspec.structs.replace(completed, reasoning_tokens=count)
 
     def _decode(self, token_ids: Sequence[int]) -> str:
         """The text of a completion without its end-of-sequence token."""

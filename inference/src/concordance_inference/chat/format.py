@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from concordance_shared import Message, Tool
 
 from concordance_inference.chat.rendering import USUAL, Rendering
+from concordance_inference.reasoning import Tags
 
 
 class ChatFormat(Protocol):
@@ -14,6 +15,16 @@ class ChatFormat(Protocol):
     @property
     def options(self) -> frozenset[str]:
         """The variables that a request can set, such as `enable_thinking`."""
+        ...
+
+    @property
+    def reasoning_tags(self) -> Sequence[Tags]:
+        """The tags that the model may write around its reasoning."""
+        ...
+
+    @property
+    def marker_ids(self) -> tuple[int, ...]:
+        """The special tokens that mark parts of a message; they are kept in its text."""
         ...
 
     def render(

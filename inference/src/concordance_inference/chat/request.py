@@ -26,7 +26,8 @@ from concordance_inference.generation import (
     new_request_id,
 )
 from concordance_inference.mods.format_mod import with_format
-from concordance_inference.output_format import OutputFormat, format_of, opened_tag
+from concordance_inference.output_format import OutputFormat, format_of
+from concordance_inference.reasoning import Reasoning, Tags, opened_tag
 
 #: The prompt's tokens in which the tag that opens a reasoning is searched.
 _PROMPT_TAIL = 32
@@ -109,17 +110,26 @@ def build_request(
     else:
         prompt_ids = cast(Sequence[int], prompt)
     _check_length(prompt_ids, model, is_rendered=bool(messages))
+    opened = opened_tag(_end(prompt_ids, chat))
     options["mods"] = with_format(
         options.get("mods", ()),
         output or format_of(schemas.response_format),
-        opens=opened_tag(_end(prompt_ids, chat)) is not None,
+        opens=opened is not None,
     )
     return GenerationRequest(
         request_id=new_request_id(),
         prompt_ids=tuple(prompt_ids),
         conversation=Conversation(messages=messages, schemas=schemas),
+        reasoning=_reasoning(chat, opened),
+        kept_ids=chat.marker_ids if messages else (),
         **options,
     )
+
+
+def _reasoning(chat: ChatFormat, opened: Tags | None) -> Reasoning | None:
+    """How the reasoning of a completion is marked; `None` if the model knows no tags."""
+    tags = tuple(dict.fromkeys(([opened] if opened else []) + [*chat.reasoning_tags]))
+    return Reasoning(tags=tags, opened=opened) if tags else None
 
 
 def _is_chat(prompt: Sequence[int] | Sequence[Message]) -> bool:

@@ -19,6 +19,7 @@ from concordance_inference.chat.variables import variables_of
 from concordance_inference.generation import Completed
 from concordance_inference.models.renamed_tokenizer import secret_text
 from concordance_inference.models.tokenizer import ModelTokenizer
+from concordance_inference.reasoning import Tags, content_marks, tags_of
 from concordance_inference.time_limit import TimeLimitError, run_within
 
 #: Replaces the content of message i to find where the template puts it. Private-use characters.
@@ -66,6 +67,20 @@ class ChatTemplate:
     def _variables(self) -> frozenset[str]:
         special: Any = getattr(self._tokenizer.hf, "special_tokens_map", ())
         return variables_of(self._sources.get("default", "")) - {*special}
+
+    @cached_property
+    def reasoning_tags(self) -> Sequence[Tags]:
+        """The tags that the model may write around its reasoning."""
+        return tags_of(self._tokenizer, "\n".join(self._sources.values()))
+
+    @cached_property
+    def marker_ids(self) -> tuple[int, ...]:
+        """The special tokens that mark parts of a message, without those that end a completion."""
+        special = self._tokenizer.special_token_ids - self._tokenizer.eos_token_ids
+        marks = [tag for tags in self.reasoning_tags for tag in tags]
+        marks += content_marks(self.reasoning_tags)
+        found = {token_id for mark in marks for token_id in self._tokenizer.encode(mark)}
+        return tuple(sorted(found & special))
 
     def render(
         self,

@@ -24,7 +24,7 @@ class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):
     """What the engine needs of a model besides its weights."""
 
     tokenizer: Tokenizer  # passed to mods
-    new_decoder: Callable[..., Detokenizer]  # takes `skipped`: more tokens without text
+    new_decoder: Callable[..., Detokenizer]  # as `ModelTokenizer.detokenizer`
     vocab_size: int  # token ids are below this; the logits may be wider
     eos_ids: frozenset[int]
     missing_ids: frozenset[int] = frozenset()  # ids below `vocab_size` without a token

@@ -52,6 +52,7 @@ class ModelTokenizer:
         missing_ids: Unused ids below `vocab_size`. They have logits, but must not be sampled.
         eos_token_ids: The tokens that end a completion.
         special_token_ids: The tokens that are not part of the text.
+        added_token_ids: The tokens that were added to the vocabulary, special ones included.
     """
 
     def __init__(self, tokenizer: Any, *, eos_token_ids: Sequence[int], vocab_size: int) -> None:
@@ -71,6 +72,7 @@ class ModelTokenizer:
         added: dict[int, Any] = dict(tokenizer.added_tokens_decoder)
         special = {token_id for token_id, token in added.items() if token.special}
         self.special_token_ids = frozenset(special) | self.eos_token_ids
+        self.added_token_ids = frozenset(added)
         existing = self._existing(max(added, default=-1), vocab_size)
         self.vocab_size = existing[-1] + 1 if existing else 0
         self.missing_ids = frozenset(range(self.vocab_size)).difference(existing)
@@ -96,15 +98,20 @@ class ModelTokenizer:
         return self._token_bytes.at_start(token_id)
 
     def detokenizer(
-        self, *, keeps_special: bool = False, skipped: Collection[int] = ()
+        self,
+        *,
+        keeps_special: bool = False,
+        skipped: Collection[int] = (),
+        kept: Collection[int] = (),
     ) -> Detokenizer:
         """Return a new incremental detokenizer.
 
         Args:
-            keeps_special: Keep special tokens in the text, by name.
+            keeps_special: Keep all special tokens in the text, by name.
             skipped: More tokens that are not part of the text.
+            kept: Special tokens to keep in the text, by name.
         """
-        special = frozenset() if keeps_special else self.special_token_ids
+        special = frozenset() if keeps_special else self.special_token_ids.difference(kept)
         return self._token_bytes.detokenizer(skipped=special.union(skipped))
 
     @property

@@ -12,9 +12,9 @@ from concordance_shared import ConstraintError, FinishReason, InvalidRequestErro
 
 from concordance_inference.generation import Completed, GenerationRequest, ModCall
 from concordance_inference.mods.compiling import COMPILE_S, compile_within
-from concordance_inference.output_format import (
+from concordance_inference.output_format import OutputFormat
+from concordance_inference.reasoning import (
     REASONING_TAGS,
-    OutputFormat,
     after_reasoning,
     is_closed,
     opened_tag,

@@ -15,12 +15,12 @@ def usage(completed: Completed) -> dict[str, Any]:
         "completion_tokens": completed.completion_tokens,
         "total_tokens": completed.prompt_tokens + completed.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": completed.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": completed.reasoning_tokens},
     }
 
 
 def sum_of(ends: Sequence[Completed]) -> dict[str, Any]:
     """The token counts of several generations together."""
-    names = ("prompt_tokens", "completion_tokens", "cached_tokens")
+    names = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
     counts = {name: sum(getattr(end, name) for end in ends) for name in names}
     return usage(msgspec.structs.replace(ends[0], **counts))

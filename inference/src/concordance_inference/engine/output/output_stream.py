@@ -51,19 +51,21 @@ class OutputStream:
         Args:
             request: The request.
             state: Its state.
-            new_decoder: Creates a detokenizer, without the text of the tokens in `skipped`.
+            new_decoder: Creates a detokenizer, without the text of the tokens in `skipped` and
+                with the names of the special tokens in `kept`.
             emit: Called with the updates.
         """
         self._request = request
         self._state = state
         self._emit = emit
+        shown = {"skipped": request.stop_token_ids, "kept": request.kept_ids}
         self._text = TextStream(
-            new_decoder(skipped=request.stop_token_ids),
+            new_decoder(**shown),
             StopStrings(request.stop),
             min_tokens=request.min_tokens,
             retracts=request.include_retractions,
         )
-        self._tokens = TokenStream(new_decoder(skipped=request.stop_token_ids))
+        self._tokens = TokenStream(new_decoder(**shown))
         self._started_at = time.monotonic()
         self._has_started = False
         self._num_sent = 0  # tokens of the completion that deltas had
