@@ -27,6 +27,9 @@ TEMPLATE = (
 )
 
 
+TAGS = ("<think>", "</think>")
+
+
 def write_tiny_folder(folder):
     """Write the model in bfloat16, the type of most models."""
     folder.mkdir()
@@ -52,4 +55,22 @@ def write_tiny_folder(folder):
             }
         )
     )
+    return folder
+
+
+def write_thinking_folder(
+    folder, tags=("<think>", "</think>"), *, special=False, template=TEMPLATE
+):
+    """Write the model with a token for each tag of a reasoning, in place of two unused bytes."""
+    path = write_tiny_folder(folder) / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    vocab = tokenizer["model"]["vocab"]
+    for name, char in zip(tags, ("\u00c0", "\u00c1"), strict=True):
+        token_id = vocab[name] = vocab.pop(char)
+        tokenizer["added_tokens"].append(
+            {**tokenizer["added_tokens"][0], "id": token_id, "content": name, "special": special}
+        )
+    path.write_text(json.dumps(tokenizer))
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "chat_template": template}))
     return folder

@@ -15,7 +15,7 @@ from concordance_sdk import mod
 from concordance_sdk.constraints import allows
 from concordance_sdk.host import definition_of
 from concordance_shared import ConstraintError
-from tiny_folder import write_tiny_folder
+from tiny_folder import write_thinking_folder, write_tiny_folder
 
 PERSON = {
     "type": "object",
@@ -80,16 +80,7 @@ def test_the_format_begins_after_the_reasoning_of_a_random_model(runtime, stream
 @pytest.fixture(name="thinking", scope="module")
 def _thinking(tmp_path_factory):
     """A random model whose tokenizer has a token for each tag, in place of two unused bytes."""
-    folder = write_tiny_folder(tmp_path_factory.mktemp("thinking") / "tiny")
-    path = folder / "tokenizer.json"
-    tokenizer = json.loads(path.read_text())
-    vocab = tokenizer["model"]["vocab"]
-    for name, char in (("<think>", "\u00c0"), ("</think>", "\u00c1")):
-        token_id = vocab[name] = vocab.pop(char)
-        tokenizer["added_tokens"].append(
-            {**tokenizer["added_tokens"][0], "id": token_id, "content": name, "special": False}
-        )
-    path.write_text(json.dumps(tokenizer))
+    folder = write_thinking_folder(tmp_path_factory.mktemp("thinking") / "tiny")
     with Runtime(str(folder), ModCatalog(), progress=lambda _: None) as runtime:
         yield runtime
 

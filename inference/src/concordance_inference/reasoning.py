@@ -73,6 +73,11 @@ class TagTokenizer(Protocol):
         ...
 
     @property
+    def eos_token_ids(self) -> Collection[int]:
+        """The tokens that end a completion."""
+        ...
+
+    @property
     def added_token_ids(self) -> Collection[int]:
         """The tokens that were added to the vocabulary, special ones included."""
         ...
@@ -95,7 +100,15 @@ def tags_of(tokenizer: TagTokenizer, template: str) -> tuple[Tags, ...]:
 
 
 def _is_own(tokenizer: TagTokenizer, tag: str) -> bool:
-    return not tokenizer.added_token_ids.isdisjoint(tokenizer.encode(tag))
+    return any(token_id in tokenizer.added_token_ids for token_id in tokenizer.encode(tag))
+
+
+def marker_ids(tokenizer: TagTokenizer, tags: Sequence[Tags]) -> tuple[int, ...]:
+    """Return the special tokens of tags and of content marks, but those that end a completion."""
+    marks = [*(tag for pair in tags for tag in pair), *content_marks(tags)]
+    found = {token_id for mark in marks for token_id in tokenizer.encode(mark)}
+    special = found.intersection(tokenizer.special_token_ids)
+    return tuple(sorted(special.difference(tokenizer.eos_token_ids)))
 
 
 def opened_tag(prompt_end: str) -> Tags | None:

@@ -70,7 +70,10 @@ def test_the_tags_of_each_family_are_known(tags):
 
 def test_marks_around_the_content_of_a_reasoning_model_are_dropped():
     tags = Reasoning(tags=(("<|open|>think<|sep|>", "<|close|>think<|sep|>"),))
-    said = "<|open|>think<|sep|>so<|close|>think<|sep|><|open|>response<|sep|>4<|close|>response<|sep|>"
+    said = (
+        "<|open|>think<|sep|>so<|close|>think<|sep|>"
+        "<|open|>response<|sep|>4<|close|>response<|sep|>"
+    )
 
     assert read(said, tags) == ("so", "4")
     assert read("<|open|>response<|sep|>4", tags) == ("", "4")
@@ -78,7 +81,9 @@ def test_marks_around_the_content_of_a_reasoning_model_are_dropped():
 
 
 def test_text_is_held_back_only_while_it_may_be_a_tag():
-    assert streamed(["<", "th", "ink>", "so ", "it", " </", "b", " </think", ">", "\n", "4", "<"]) == [
+    assert streamed(
+        ["<", "th", "ink>", "so ", "it", " </", "b", " </think", ">", "\n", "4", "<"]
+    ) == [
         ReasoningText("so"),
         ReasoningText(" it"),
         ReasoningText(" </b"),

@@ -603,7 +603,6 @@ def test_a_field_that_is_left_out_or_null_has_the_models_default(serve):
         ({"xtc_probability": 1.1}, "xtc_probability"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
-        ({"reasoning_effort": "low"}, "reasoning_effort"),
         ({"functions": [{"name": "f"}]}, "functions"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},

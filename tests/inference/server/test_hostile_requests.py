@@ -441,7 +441,6 @@ def test_chat_template_kwargs_reach_the_template(serve):
     [
         ({"chat_template_kwargs": {"custom": 1}}, "chat_template_kwargs.custom"),
         ({"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs.tokenize"),
-        ({"reasoning_effort": "high"}, "reasoning_effort"),
     ],
 )
 def test_an_option_that_the_template_does_not_read_is_refused(serve, fields, param):

@@ -59,8 +59,8 @@ EXTRAS = """
     usage include background truncation text instructions input mode chat_id session_id id features
     files variables model_item background_tasks character instruction_template preset prompt timeout
     max_retries api_key base_url tags fallbacks num_retries caching ttl draft_model language
-    stream_chunk_size return_logprob top_logprobs_num rid separate_reasoning stream_reasoning params
-    system_prompt msg role content cache_control temperature_last reasoning_format reasoning_split
+    stream_chunk_size return_logprob top_logprobs_num rid params
+    system_prompt msg role content cache_control temperature_last reasoning_split
     streaming trace_id model_id organization kv_transfer_params username
 """
 

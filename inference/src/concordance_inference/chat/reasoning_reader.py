@@ -158,8 +158,9 @@ class ReasoningReader:
         for piece in pieces:
             if piece.kind == "content":
                 yield from self._ended()
-                is_whole = delta is not None and piece.text == delta.text
-                yield from self._inner.add(delta if is_whole else TextDelta(text=piece.text))
+                if delta is None or piece.text != delta.text:
+                    delta = TextDelta(text=piece.text)
+                yield from self._inner.add(delta)
             elif self._place == "content":
                 yield ContentText(piece.text)
             elif piece.kind == "reasoning":

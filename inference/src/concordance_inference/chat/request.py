@@ -16,6 +16,12 @@ from concordance_shared.prompt_length import check_prompt_length
 from concordance_shared.surrogates import surrogate_fault
 
 from concordance_inference.chat.format import ChatFormat
+from concordance_inference.chat.reasoning_choice import (
+    FREE,
+    ReasoningChoice,
+    budget_mods,
+    template_variables,
+)
 from concordance_inference.chat.rendering import FIELDS as RENDERING_FIELDS
 from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.generation import (
@@ -64,6 +70,7 @@ def build_request(
     template_options: Mapping[str, Any] | None = None,
     rendering: Rendering = USUAL,
     output: OutputFormat | None = None,
+    reasoning: ReasoningChoice = FREE,
     **options: Unpack[RequestOptions],
 ) -> GenerationRequest:
     """Check the options, render the prompt, and make a request.
@@ -76,6 +83,7 @@ def build_request(
         template_options: Variables of the chat template.
         rendering: How it ends the prompt, and what may be control tokens in messages.
         output: A format that is not a response format, enforced in its place.
+        reasoning: How much the model reasons.
         options: The request's other fields.
 
     Raises:
@@ -106,13 +114,18 @@ def build_request(
         messages = tuple(cast(Sequence[Message], prompt))
         for i, message in enumerate(messages):
             _check_message(message, f"messages[{i}]")
-        prompt_ids = chat.render(messages, schemas.tools, template_options, rendering)
+        can_reason = bool(chat.reasoning_tags)
+        variables = template_variables(
+            reasoning, template_options or {}, chat.options, can_reason=can_reason
+        )
+        prompt_ids = chat.render(messages, schemas.tools, variables, rendering)
     else:
         prompt_ids = cast(Sequence[int], prompt)
     _check_length(prompt_ids, model, is_rendered=bool(messages))
     opened = opened_tag(_end(prompt_ids, chat))
+    tagged = _reasoning(chat, opened)
     options["mods"] = with_format(
-        options.get("mods", ()),
+        (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options)),
         output or format_of(schemas.response_format),
         opens=opened is not None,
     )
@@ -120,7 +133,7 @@ def build_request(
         request_id=new_request_id(),
         prompt_ids=tuple(prompt_ids),
         conversation=Conversation(messages=messages, schemas=schemas),
-        reasoning=_reasoning(chat, opened),
+        reasoning=tagged,
         kept_ids=chat.marker_ids if messages else (),
         **options,
     )

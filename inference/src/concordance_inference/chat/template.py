@@ -19,7 +19,7 @@ from concordance_inference.chat.variables import variables_of
 from concordance_inference.generation import Completed
 from concordance_inference.models.renamed_tokenizer import secret_text
 from concordance_inference.models.tokenizer import ModelTokenizer
-from concordance_inference.reasoning import Tags, content_marks, tags_of
+from concordance_inference.reasoning import marker_ids, tags_of
 from concordance_inference.time_limit import TimeLimitError, run_within
 
 #: Replaces the content of message i to find where the template puts it. Private-use characters.
@@ -43,6 +43,10 @@ class ChatTemplate:
 
     A completion that becomes a message of the next prompt keeps its sampled tokens there, so that
     the prompt extends the cached one. Thread-safe.
+
+    Attributes:
+        reasoning_tags: The tags that the model may write around its reasoning.
+        marker_ids: The special tokens that mark parts of a message; they are kept in its text.
     """
 
     def __init__(self, tokenizer: ModelTokenizer, *, context_length: int | None = None) -> None:
@@ -57,6 +61,8 @@ class ChatTemplate:
         self._sampled = SampledMessages()
         self._sources = _sources(tokenizer.hf.chat_template)
         self._texts = PromptTexts(tokenizer, self._sources, self._applied, RENDER_S)
+        self.reasoning_tags = tags_of(tokenizer, "\n".join(self._sources.values()))
+        self.marker_ids = marker_ids(tokenizer, self.reasoning_tags)
 
     @property
     def options(self) -> frozenset[str]:
@@ -67,20 +73,6 @@ class ChatTemplate:
     def _variables(self) -> frozenset[str]:
         special: Any = getattr(self._tokenizer.hf, "special_tokens_map", ())
         return variables_of(self._sources.get("default", "")) - {*special}
-
-    @cached_property
-    def reasoning_tags(self) -> Sequence[Tags]:
-        """The tags that the model may write around its reasoning."""
-        return tags_of(self._tokenizer, "\n".join(self._sources.values()))
-
-    @cached_property
-    def marker_ids(self) -> tuple[int, ...]:
-        """The special tokens that mark parts of a message, without those that end a completion."""
-        special = self._tokenizer.special_token_ids - self._tokenizer.eos_token_ids
-        marks = [tag for tags in self.reasoning_tags for tag in tags]
-        marks += content_marks(self.reasoning_tags)
-        found = {token_id for mark in marks for token_id in self._tokenizer.encode(mark)}
-        return tuple(sorted(found & special))
 
     def render(
         self,

@@ -156,6 +156,12 @@ class Serve(ModelArgs):
     mlock: Annotated[
         bool, typer.Option("--mlock", help="Keep the weights from being swapped out.")
     ] = False
+    reasoning_field: Annotated[
+        Literal["both", "reasoning", "reasoning_content"],
+        typer.Option(
+            help="The field of a message that has the model's reasoning, unless a request says."
+        ),
+    ] = "both"
     send_tracebacks: Annotated[
         bool,
         typer.Option(

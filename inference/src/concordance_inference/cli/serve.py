@@ -75,6 +75,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
             mods=catalog,
             hosts=frozenset({listener.getsockname()[0]}),
             sends_tracebacks=options.send_tracebacks,
+            reasoning_field=options.reasoning_field,
         )
         names = [entry.name for entry in catalog.entries()]
         _announce(console, _url(listener), runtime.model.id, names)

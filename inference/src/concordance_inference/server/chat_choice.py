@@ -35,17 +35,25 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
         has_logprobs: Have the logprobs of each token.
         has_token_ids: Have the ids of each token, and the mod that forced it.
         token_bytes: The bytes that a token adds to a text, as `ChatFormat.token_bytes`.
+        reasoning_names: The fields of a message that have its reasoning.
     """
 
     has_mods: bool
     has_logprobs: bool
     has_token_ids: bool
     token_bytes: Callable[..., bytes]
+    reasoning_names: tuple[str, ...] = ("reasoning", "reasoning_content")
 
     @classmethod
-    def of(cls, request: GenerationRequest, token_bytes: Callable[..., bytes]) -> "ChoiceFields":
-        """The fields that a request asks for."""
+    def of(
+        cls,
+        request: GenerationRequest,
+        token_bytes: Callable[..., bytes],
+        reasoning_names: tuple[str, ...],
+    ) -> "ChoiceFields":
+        """The fields that a request asks for; the other arguments are attributes."""
         return cls(
+            reasoning_names=reasoning_names,
             has_mods=bool(request.mods),
             has_logprobs=request.top_logprobs is not None,
             has_token_ids=request.return_token_ids,
@@ -115,7 +123,7 @@ class ChatChoice:
         read = read_message(self._reader, completed)
         return {
             "index": self._index,
-            "message": _message(read),
+            "message": _message(read, self._fields.reasoning_names),
             "logprobs": self._logprobs(completed.logprobs),
             "finish_reason": finish_reason(completed, has_calls=bool(read.tool_calls)),
             **self._fields.tokens(completed.token_ids, completed.forced_by),
@@ -146,7 +154,7 @@ class ChatChoice:
         """The parts of a message; the first one has the tokens."""
         for part in parts:
             self._has_calls |= isinstance(part, CallBegun)
-            yield self._part(_delta(part), self._take())
+            yield self._part(_delta(part, self._fields.reasoning_names), self._take())
 
     def _take(self) -> _Tokens:
         tokens, self._unsent = self._unsent, _Tokens()
@@ -196,7 +204,7 @@ class ChatChoice:
         }
 
 
-def _message(read: ReadMessage) -> dict[str, Any]:
+def _message(read: ReadMessage, reasoning_names: Sequence[str]) -> dict[str, Any]:
     """A whole message; the content of one that only calls tools is null."""
     message: dict[str, Any] = {
         "role": "assistant",
@@ -204,17 +212,17 @@ def _message(read: ReadMessage) -> dict[str, Any]:
         "refusal": None,
     }
     if read.reasoning:
-        message["reasoning_content"] = read.reasoning
+        message |= dict.fromkeys(reasoning_names, read.reasoning)
     if read.tool_calls:
         message["tool_calls"] = [msgspec.to_builtins(call) for call in read.tool_calls]
     return message
 
 
-def _delta(part: MessagePart) -> dict[str, Any]:
+def _delta(part: MessagePart, reasoning_names: Sequence[str]) -> dict[str, Any]:
     """The change of a message; clients join the texts of each field."""
     match part:
         case ReasoningText():
-            return {"reasoning_content": part.text}
+            return dict.fromkeys(reasoning_names, part.text)
         case ContentText():
             return {"content": part.text}
         case CallBegun():

@@ -3,12 +3,14 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from concordance_inference.chat.message_reader import PlainReader
+from concordance_inference.chat.readers import reader_factory
 from concordance_inference.server.chat_choice import ChoiceFields
 from concordance_inference.server.chat_request import chat_request
 from concordance_inference.server.chat_response import ChatResponse
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.exchange import Exchange, respond
+from concordance_inference.server.reasoning_fields import reasoning_place
+from concordance_inference.server.reasoning_names import field_names
 
 
 async def chat_completions(request: Request) -> Response:
@@ -19,12 +21,13 @@ async def chat_completions(request: Request) -> Response:
 def _read(raw: bytes, context: ServerContext) -> Exchange:
     chat = chat_request(raw, context)
     generations = (chat.generation,)
-    fields = ChoiceFields.of(chat.generation, chat.served.chat.token_bytes)
+    names = field_names(chat.body.reasoning_field or context.reasoning_field)
+    fields = ChoiceFields.of(chat.generation, chat.served.chat.token_bytes, names)
     writer = ChatResponse(
         generations,
         chat.body.model,
         fields,
-        PlainReader,
+        reader_factory(chat.generation, reasoning=reasoning_place(chat.body)),
         include_usage=chat.includes_usage,
     )
     return Exchange(

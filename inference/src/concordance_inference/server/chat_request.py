@@ -3,7 +3,7 @@
 The work grows with the size of the body, so it runs on a worker thread.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from concordance_shared import (
     InvalidRequestError,
@@ -14,10 +14,7 @@ from msgspec import Raw, Struct
 from msgspec.json import decode
 
 from concordance_inference.chat.rendering import rendering_of
-from concordance_inference.chat.request import (
-    build_request,
-    check_template_option,
-)
+from concordance_inference.chat.request import build_request
 from concordance_inference.generation import GenerationRequest
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.envelope import check_depth, check_fields, decode_message
@@ -27,6 +24,7 @@ from concordance_inference.server.generation_fields import (
     refuse_retractions,
 )
 from concordance_inference.server.output_fields import output_format
+from concordance_inference.server.reasoning_fields import reasoning_choice
 from concordance_inference.server.schemas import ChatCompletionRequest, ChatMessage
 from concordance_inference.server.served_models import ServedModel
 
@@ -90,8 +88,9 @@ def _generation(
         served.info,
         schemas=Schemas(tools=tuple(body.tools or ()), response_format=response_format),
         output=output_format(body, response_format),
-        template_options=_template_options(body, served.chat.options),
+        template_options=body.chat_template_kwargs,
         rendering=rendering_of(body),
+        reasoning=reasoning_choice(body),
         **options,
     )
 
@@ -128,15 +127,6 @@ def _check_arguments(arguments: str, at: str) -> None:
     except ValueError:
         return
     check_depth(at, arguments.encode())
-
-
-def _template_options(body: ChatCompletionRequest, known: Collection[str]) -> dict[str, object]:
-    """The variables of the chat template that the request sets."""
-    given: dict[str, object] = dict(body.chat_template_kwargs or {})
-    if body.reasoning_effort is not None:
-        check_template_option("reasoning_effort", "reasoning_effort", known)
-        given["reasoning_effort"] = body.reasoning_effort
-    return given
 
 
 def _top_logprobs(body: ChatCompletionRequest) -> int | None:

@@ -20,6 +20,7 @@ from concordance_inference.server.generation_fields import (
     refuse_retractions,
 )
 from concordance_inference.server.output_fields import output_format
+from concordance_inference.server.reasoning_fields import HARMLESS as REASONING
 from concordance_inference.server.schemas import ChosenFormat
 from concordance_inference.server.served_models import ServedModel
 from concordance_inference.server.unsupported import FIELDS, Harmless
@@ -55,7 +56,7 @@ _UNSUPPORTED: dict[str, Harmless] = {
     "tool_choice": ("auto", "none"),
     "max_completion_tokens": (),
     "top_logprobs": (0,),
-    "reasoning_effort": (),
+    **REASONING,
     "chat_template_kwargs": ({},),
     "add_generation_prompt": (True,),
     "continue_final_message": (False,),

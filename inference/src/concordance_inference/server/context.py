@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 
 from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.server.reasoning_names import ReasoningField
 from concordance_inference.server.served_models import ModelNotLoadedError, ServedModels
 from concordance_inference.server.work import Workers
 
@@ -20,6 +21,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     mods: ModCatalog
     hosts: frozenset[str] = frozenset()  # its addresses besides the usual loopback names
     sends_tracebacks: bool = False  # of the operator's mods, to clients
+    reasoning_field: ReasoningField = "both"  # the fields of messages that have the reasoning
     workers: Workers = msgspec.field(default_factory=Workers)
 
     async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:

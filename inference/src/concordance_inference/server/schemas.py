@@ -21,7 +21,8 @@ from concordance_inference.chat.given_message import GivenMessage
 from concordance_inference.generation import (
     MAX_TOP_LOGPROBS,
 )
-from concordance_inference.server.generation_fields import Count, GenerationFields
+from concordance_inference.server.generation_fields import Count
+from concordance_inference.server.reasoning_fields import ReasoningFields
 
 #: Limit of messages in a conversation.
 MAX_MESSAGES = 2048
@@ -103,7 +104,7 @@ def _lacks_schema(where: str) -> InvalidRequestError:
     )
 
 
-class ChatCompletionRequest(GenerationFields, kw_only=True):
+class ChatCompletionRequest(ReasoningFields, kw_only=True):
     """The body of `POST /v1/chat/completions`.
 
     Messages are decoded later, after the number of their parts is checked.
@@ -116,7 +117,6 @@ class ChatCompletionRequest(GenerationFields, kw_only=True):
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
     response_format: ChosenFormat | None = None
-    reasoning_effort: Annotated[str, Meta(max_length=32)] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None

@@ -36,10 +36,6 @@ _HOSTED: dict[str, Harmless] = {
     "extra_body": ({},),
     "system": ("",),
     "stop_sequences": ([],),
-    "thinking": (),
-    "thinking_budget": (),
-    "enable_thinking": (),
-    "reasoning": (),
     "random_seed": (),
     "safe_prompt": (False,),
     "prompt_mode": (),
@@ -80,8 +76,6 @@ _VLLM: dict[str, Harmless] = {
     "structural_tag": (),
     "logits_processors": ([],),
     "return_tokens_as_token_ids": (False,),
-    "include_reasoning": (True,),
-    "thinking_token_budget": (),
     "vllm_xargs": ({},),
     "repetition_detection": (),
 }
@@ -120,8 +114,6 @@ _LLAMA_CPP: dict[str, Harmless] = {
     "penalize_nl": (False,),
     "lora": ([],),
     "thinking_forced_open": (False,),
-    "reasoning_budget": (-1,),
-    "reasoning_budget_tokens": (-1,),
     "t_max_predict_ms": (0, -1),
 }
 
@@ -176,7 +168,6 @@ _SAMPLERS: dict[str, Harmless] = {
     "min_length": (0,),
     "stop_sequence": ([],),
     "sampling_seed": (),
-    "max_thinking_tokens": (),
     "num_return_sequences": (1,),
 }
 

@@ -1,0 +1,126 @@
+"""Reasoning: its tags, its tokens, and its budget on a random model."""
+
+import pytest
+from concordance_inference.chat.reasoning_choice import ReasoningChoice
+from concordance_inference.generation import Completed, SamplingParams
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.output_format import OutputFormat
+from concordance_inference.reasoning import Reasoning, num_reasoning_tokens
+from concordance_inference.runtime import Runtime
+from concordance_shared import Message
+from tiny_folder import write_thinking_folder
+
+THINK = ("<think>", "</think>")
+TAGGED = Reasoning(tags=(THINK,))
+OPENED = Reasoning(tags=(THINK,), opened=THINK)
+OPENS = "{% for m in messages %}{{ m.content }}|{% endfor %}a:<think>"
+ASK = (Message(role="user", content="hi"),)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "reasoning", "count"),
+    [
+        (["<think>", "so", " 4", "</think>", "4"], TAGGED, 2),
+        (["\n", "<think>", "so"], TAGGED, 1),
+        (["4", "<think>", "so", "</think>"], TAGGED, 0),
+        (["<th", "ink>s", "o</", "think>4"], TAGGED, 2),
+        (["so", "</think>", "4"], OPENED, 1),
+        (["<think>", "so", "</think>", "4"], OPENED, 1),
+        (["</think>", "4"], OPENED, 0),
+        ([], OPENED, 0),
+        (["so"], Reasoning(tags=()), 0),
+    ],
+)
+def test_tokens_inside_the_tags_are_counted(tokens, reasoning, count):
+    assert num_reasoning_tokens([token.encode() for token in tokens], reasoning) == count
+
+
+def started(folder):
+    return Runtime(str(folder), ModCatalog(), progress=lambda _: None)
+
+
+@pytest.fixture(name="opening", scope="module")
+def _opening(tmp_path_factory):
+    """A model whose template opens the reasoning, with tags that are special tokens."""
+    folder = tmp_path_factory.mktemp("opening") / "tiny"
+    tags = ("[THINK]", "[/THINK]")
+    template = OPENS.replace("<think>", "[THINK]")
+    with started(write_thinking_folder(folder, tags, special=True, template=template)) as runtime:
+        yield runtime
+
+
+@pytest.fixture(name="thinking", scope="module")
+def _thinking(tmp_path_factory):
+    """A model that may begin a reasoning itself, and whose template has no switch."""
+    with started(write_thinking_folder(tmp_path_factory.mktemp("thinking") / "tiny")) as runtime:
+        yield runtime
+
+
+def submit(runtime, *, seed=0, budget=None, bias=None, **options):
+    sampling = SamplingParams(temperature=1.0, seed=seed, logit_bias=bias or {})
+    choice = ReasoningChoice(max_tokens=budget)
+    request = runtime.request(ASK, sampling=sampling, max_tokens=40, reasoning=choice, **options)
+    return runtime.submit(runtime.prepare(request))
+
+
+def end_of(running):
+    *_, last = running
+    assert isinstance(last, Completed)
+    return last
+
+
+def ascii_only(runtime):
+    """A bias under which each token is a whole character, and none ends the completion."""
+    letters = {runtime.loaded.tokenizer.encode(char)[0] for char in "abcdefgh \n"}
+    return {token_id: -100.0 for token_id in range(257) if token_id not in letters}
+
+
+@pytest.mark.parametrize("budget", [0, 1, 7])
+def test_a_budget_ends_the_reasoning_after_exactly_its_tokens(opening, budget):
+    end = end_of(submit(opening, budget=budget, bias=ascii_only(opening)))
+    [closing] = opening.loaded.tokenizer.encode("[/THINK]")
+
+    assert end.token_ids.index(closing) == budget
+    assert end.reasoning_tokens == budget
+    assert end.completion_tokens == 40
+    assert end.forced_by[budget] == "reasoning_budget"
+
+
+def test_each_request_of_a_batch_has_its_own_budget(opening):
+    bias = ascii_only(opening)
+    running = [submit(opening, seed=i, budget=i, bias=bias) for i in range(6)]
+    ends = [end_of(each) for each in running]
+    alone = [end_of(submit(opening, seed=i, budget=i, bias=bias)) for i in range(6)]
+
+    assert [end.reasoning_tokens for end in ends] == list(range(6))
+    assert [end.token_ids for end in ends] == [end.token_ids for end in alone]
+
+
+def test_without_a_budget_reasoning_continues_and_is_counted(opening):
+    end = end_of(submit(opening, bias=ascii_only(opening)))
+
+    assert end.reasoning_tokens == end.completion_tokens == 40
+
+
+def test_tags_that_are_special_tokens_are_part_of_the_text(opening):
+    end = end_of(submit(opening, budget=3, bias=ascii_only(opening)))
+
+    assert end.text[3:11] == "[/THINK]"
+
+
+def test_a_model_without_a_switch_has_its_reasoning_ended_at_once(thinking):
+    opening, closing = thinking.loaded.tokenizer.encode("<think></think>")
+    bias = {**ascii_only(thinking), opening: 100.0}
+    end = end_of(submit(thinking, budget=0, bias=bias, stop=("<think><",)))
+
+    assert end.token_ids[:2] == (opening, closing)
+    assert end.reasoning_tokens == 0
+
+
+def test_a_format_begins_after_the_reasoning_that_a_budget_ended(opening):
+    output = OutputFormat(kind="regex", value="[a-c]{3}", param="regex")
+    end = end_of(submit(opening, budget=5, output=output, bias=ascii_only(opening)))
+
+    assert end.reasoning_tokens == 5
+    assert end.text[5:13] == "[/THINK]"
+    assert output.allows(end.text[13:])
