@@ -5,9 +5,8 @@ The command line, the server and the Python API all run requests through `Runtim
 
 import asyncio
 import queue
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
-from typing import Any, Self, Unpack, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self, Unpack
 
 import msgspec
 from concordance_sdk.host.call_in_progress import CallInProgress
@@ -183,22 +182,13 @@ class Runtime:
         """
         return RunningRequest(self, request)
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Update]:
+    def generate(self, request: GenerationRequest) -> "RuntimeUpdates":
         """Run a request from an event loop; `Completed` or `Failed` is the last update.
 
-        Closing the iterator cancels the request.
-
-        Raises:
-            EngineOverloadedError: Too many requests are waiting.
-            EngineStoppedError: The engine has stopped.
+        Iterating raises `EngineOverloadedError` if too many requests are waiting, and
+        `EngineStoppedError` if the engine has stopped. Closing the iterator cancels the request.
         """
-        updates = cast(AsyncGenerator[Update], self.engine.generate(request))
-        async with aclosing(updates):
-            async for update in updates:
-                if isinstance(update, Completed):  # hashes the prompt, decodes the completion
-                    yield await asyncio.to_thread(self.ended, request, update)
-                else:
-                    yield update
+        return RuntimeUpdates(self, request)
 
     def ended(self, request: GenerationRequest, completed: Completed) -> Completed | Failed:
         """Keep the tokens of a completion for later prompts; return how the request ended."""
@@ -223,6 +213,35 @@ class Runtime:
         tokenizer = self.loaded.tokenizer
         ends = bool(token_ids) and token_ids[-1] in tokenizer.eos_token_ids
         return tokenizer.decode(token_ids[: len(token_ids) - ends])
+
+
+class RuntimeUpdates:
+    """The updates of a request, for an event loop. Closing or dropping it cancels the request."""
+
+    def __init__(self, runtime: Runtime, request: GenerationRequest) -> None:
+        """Make the updates of a request, which the first `anext` submits."""
+        self._runtime = runtime
+        self._request = request
+        self._updates = runtime.engine.generate(request)
+
+    def __aiter__(self) -> Self:
+        """Iterate over the updates."""
+        return self
+
+    async def __anext__(self) -> Update:
+        """Wait for the next update."""
+        update = await self._updates.__anext__()
+        if isinstance(update, Completed):  # hashes the prompt, decodes the completion
+            return await asyncio.to_thread(self._runtime.ended, self._request, update)
+        return update
+
+    def take(self) -> Sequence[Update]:
+        """Return the updates that are there already, without the last one."""
+        return self._updates.take()
+
+    async def aclose(self) -> None:
+        """Cancel the request unless it is over."""
+        await self._updates.aclose()
 
 
 class RunningRequest:

@@ -460,6 +460,7 @@ class EngineStoppedError(EngineError):
     """
 
     status_code = 503
+    type = "overloaded"
     code = "engine_stopped"
 
 

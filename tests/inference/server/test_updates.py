@@ -41,7 +41,8 @@ def test_a_failure_cancels_the_others():
 
 def test_merged_updates_name_their_request_and_end_with_the_first_failure():
     async def run(*engines):
-        return [n async for n in merged([engine.generate(Streams()) for engine in engines])]
+        batches = merged([engine.generate(Streams()) for engine in engines])
+        return [n async for batch in batches for n in batch]
 
     good = asyncio.run(run(FakeEngine(says("a")), FakeEngine(says("b"))))
     bad = asyncio.run(run(FakeEngine([30.0]), FakeEngine([STOPPED]), FakeEngine([0.1])))

@@ -8,6 +8,7 @@ from concordance_inference.bench.cases import (
     conversation,
     decode,
     edits,
+    http,
     latency,
     memory,
     mods,
@@ -43,6 +44,7 @@ MODEL_FREE: dict[str, Callable[[], Iterator[Figure]]] = {
     "scripts": scripts.figures,
     "o200k": constraints.large_vocabulary_figures,
     "pauses": pauses.figures,
+    "http": http.figures,
 }
 
 

@@ -343,7 +343,7 @@ class Bench(ModelArgs):
         list[str],
         typer.Option(
             help="A group of figures: start, o200k, decode, mods, edits, constraints, prefill, "
-            "latency, overlap, conversation, memory, batches, sharing or pauses. Repeatable. "
+            "latency, overlap, conversation, memory, batches, sharing, pauses or http. Repeatable. "
             "[default: all]",
             show_default=False,
         ),

@@ -50,11 +50,11 @@ def _exit_on_interrupt() -> None:
 
 def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, options: Serve) -> None:
     """Load the model, announce the server, and serve until a signal."""
-    from concordance_inference.cli.http_server import http_server
     from concordance_inference.mods.compiling import prepare_constraints
     from concordance_inference.runtime import Runtime
     from concordance_inference.server.app import create_app
     from concordance_inference.server.context import ServerContext
+    from concordance_inference.server.http_server import http_server
     from concordance_inference.server.served_models import OneModel
 
     runtime = Runtime(

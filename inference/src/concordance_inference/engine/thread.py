@@ -9,7 +9,9 @@ import itertools
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable
+import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 import mlx.core as mx
@@ -32,6 +34,7 @@ from concordance_inference.engine.metrics import MetricsSnapshot
 from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.request.instances import READY_S, make_instances_within
 from concordance_inference.engine.scheduling.admission import own_copy
+from concordance_inference.engine.update_stream import Mailbox, UpdateStream
 from concordance_inference.generation import (
     Completed,
     Failed,
@@ -78,6 +81,9 @@ class EngineThread:
         self._lock = threading.Lock()
         self._unfinished: dict[int, Emit] = {}
         self._keys = itertools.count()
+        self._mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = (
+            weakref.WeakKeyDictionary()
+        )
         self._is_stopping = False
         self._watchdog = CallWatchdog(self._thread)
         self.is_abandoned = False  # a mod's handler did not return when the engine was stopped
@@ -216,27 +222,21 @@ class EngineThread:
         instances = make_instances_within(READY_S, request, self._engine.traits)
         return msgspec.structs.replace(request, instances=instances)
 
-    async def generate(self, request: GenerationRequest) -> AsyncIterator[Update]:
+    def generate(self, request: GenerationRequest) -> UpdateStream:
         """Run a request; updates come as they happen, `Completed` or `Failed` last.
 
-        Closing the iterator cancels the request.
-
-        Raises:
-            EngineOverloadedError: `max_unfinished` requests run or wait.
-            EngineStoppedError: The engine has stopped.
+        Iterating raises `EngineOverloadedError` if `max_unfinished` requests run or wait, and
+        `EngineStoppedError` if the engine has stopped. Closing the iterator cancels the request.
         """
+        return UpdateStream(request, self._submit_to_loop, self.cancel)
+
+    def _submit_to_loop(self, request: GenerationRequest, receive: Emit) -> None:
+        """Submit a request whose updates are received on the event loop that runs."""
         loop = asyncio.get_running_loop()
-        updates: asyncio.Queue[Update] = asyncio.Queue()
-        self.submit(request, lambda update: _call(loop, updates.put_nowait, update))
-        is_over = False
-        try:
-            while not is_over:
-                update = await updates.get()
-                is_over = isinstance(update, Completed | Failed)
-                yield update
-        finally:
-            if not is_over:
-                self.cancel(request.request_id)
+        mailbox = self._mailboxes.get(loop)
+        if mailbox is None:
+            mailbox = self._mailboxes[loop] = Mailbox(loop)
+        self.submit(request, partial(mailbox.post, receive))
 
     # On the engine's thread
 
@@ -300,14 +300,3 @@ def _broken(exc: BaseException) -> EngineError:
     error = EngineError(f"the engine failed in a step: {type(exc).__name__}: {exc}")
     error.__cause__ = exc
     return error
-
-
-def _call(
-    loop: asyncio.AbstractEventLoop, function: Callable[[Update], None], update: Update
-) -> None:
-    """Call a function on an event loop, unless the loop is closed."""
-    try:
-        loop.call_soon_threadsafe(function, update)
-    except RuntimeError:
-        if not loop.is_closed():
-            raise

@@ -93,6 +93,7 @@ def create_app(context: ServerContext) -> Starlette:
         exception_handlers={**handlers(), ClientDisconnect: _client_disconnected},
     )
     app.state.context = context
+    app.router.redirect_slashes = False  # an unknown path gets an error as JSON
     return app
 
 

@@ -1,15 +1,20 @@
 """Decodes a request's body into a Struct."""
 
+import asyncio
 import re
+from collections.abc import Awaitable
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
-from concordance_shared import InvalidRequestError, TooLargeError
+from concordance_shared import InvalidRequestError, RequestError, TooLargeError
 from concordance_shared.conversation import roles_hint
 from starlette.requests import Request
 
 Body = TypeVar("Body")
+
+#: Time for the next part of a body to arrive, in seconds.
+PART_TIMEOUT_S = 30.0
 
 _PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
 
@@ -22,19 +27,41 @@ _ESCAPE = re.compile(
 _MAX_MESSAGE = 500
 
 
+class BodyTimeoutError(RequestError):
+    """The client sends less than `Content-Length` says, or too slowly."""
+
+    status_code: ClassVar[int] = 408
+    code: ClassVar[str] = "request_timeout"
+
+
 async def read_raw(request: Request, *, max_bytes: int) -> bytes:
     """Read a body of at most `max_bytes`.
 
     Raises:
-        TooLargeError: It is longer.
+        TooLargeError: It is longer, or `Content-Length` says so.
+        BodyTimeoutError: A part of it does not arrive.
     """
+    error = TooLargeError(f"the body is longer than {max_bytes} bytes; send less")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > max_bytes:
+        raise error
     raw = bytearray()
     async with aclosing(request.stream()) as chunks:
-        async for chunk in chunks:
+        while (chunk := await _within(PART_TIMEOUT_S, anext(chunks, None))) is not None:
             raw += chunk
             if len(raw) > max_bytes:
-                raise TooLargeError(f"the body is longer than {max_bytes} bytes; send less")
+                raise error
     return bytes(raw)
+
+
+async def _within(seconds: float, part: Awaitable[bytes | None]) -> bytes | None:
+    try:
+        async with asyncio.timeout(seconds):
+            return await part
+    except TimeoutError:
+        raise BodyTimeoutError(
+            f"no part of the body arrived for {seconds:.0f} s; check `Content-Length`"
+        ) from None
 
 
 def decode_body(raw: bytes | msgspec.Raw, body_type: type[Body] | Any, *, at: str = "") -> Body:

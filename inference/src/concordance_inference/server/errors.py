@@ -1,10 +1,19 @@
 """Errors in OpenAI's shape: one handler for our own family, one for each of the others."""
 
 import logging
+import math
 from typing import Any
 
 import msgspec
-from concordance_shared import ConcordanceError, EngineError, InvalidRequestError, ModError
+from concordance_shared import (
+    ConcordanceError,
+    EngineError,
+    InvalidRequestError,
+    ModelLoadError,
+    ModError,
+    NumericalError,
+    RequestError,
+)
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -63,19 +72,37 @@ def _clipped(text: str, max_length: int) -> str:
     return f"{text[: max_length // 2]} ... {text[-max_length // 2 :]}"
 
 
+def encoded_error(error: ConcordanceError) -> bytes:
+    """Encode an error's body as JSON."""
+    return msgspec.json.encode(error_body(error))
+
+
 def error_response(
     error: ConcordanceError, *, request_id: str | None = None, sends_tracebacks: bool = False
 ) -> Response:
     """An error's response: status, headers and body; the arguments are those of `error_body`."""
-    headers = {"Retry-After": str(_RETRY_AFTER_S)} if error.status_code in (429, 503) else None
     return Response(
         msgspec.json.encode(
             error_body(error, request_id=request_id, sends_tracebacks=sends_tracebacks)
         ),
         status_code=error.status_code,
         media_type="application/json",
-        headers=headers,
+        headers=error_headers(error),
     )
+
+
+def error_headers(error: ConcordanceError) -> dict[str, str]:
+    """The headers that say when a retry can succeed, or that none can.
+
+    OpenAI's clients retry 408, 409, 429 and 5xx twice, and obey both headers.
+    """
+    if error.status_code in (429, 503):
+        seconds = getattr(error, "retry_after_s", _RETRY_AFTER_S)
+        return {"Retry-After": str(max(1, math.ceil(seconds)))}
+    fails_again = error.status_code < 500 and error.status_code != 408
+    if fails_again or isinstance(error, _FAIL_AGAIN):
+        return {"X-Should-Retry": "false"}
+    return {}
 
 
 async def handle_ours(request: Request, exc: Exception) -> Response:
@@ -93,22 +120,49 @@ async def handle_http(request: Request, exc: Exception) -> Response:
     """Handle an error of the router: no such route, or not with this method."""
     assert isinstance(exc, HTTPException)
     what = f"{request.method} {request.scope['path'][:200]}"
-    messages = {404: f"there is no {what}", 405: f"{what} is not allowed"}
-    error = InvalidRequestError(messages.get(exc.status_code, str(exc.detail)))
+    error: ConcordanceError = InvalidRequestError(str(exc.detail))
+    if exc.status_code == 404:
+        error = RouteNotFoundError(f"there is no {what}; docs/server.md lists all routes")
+    elif exc.status_code == 405:
+        allowed = (exc.headers or {}).get("Allow", "another method")
+        error = MethodNotAllowedError(f"{what} is not allowed; use {allowed}")
     response = error_response(error)
-    response.status_code = exc.status_code
     response.headers.update(exc.headers or {})
     return response
 
 
-async def handle_other(request: Request, exc: Exception) -> Response:
-    """Handle an unexpected error: log its traceback, send its type only."""
-    logger.error("%s %s failed", request.method, request.scope["path"], exc_info=exc)
-    return error_response(
-        EngineError(f"the server failed with {type(exc).__name__}; its log has the traceback")
+class RouteNotFoundError(RequestError):
+    """No route has the path of the request."""
+
+    status_code = 404
+    type = "not_found_error"
+    code = "route_not_found"
+
+
+class MethodNotAllowedError(RequestError):
+    """The route exists, with other methods."""
+
+    status_code = 405
+    code = "method_not_allowed"
+
+
+class UnexpectedError(EngineError):
+    """The server has a bug: it raised an exception that nothing expects."""
+
+    code = "internal_error"
+
+
+#: Errors of the server that the same request meets again.
+_FAIL_AGAIN = (UnexpectedError, ModelLoadError, NumericalError)
+
+
+def unexpected(exc: Exception) -> UnexpectedError:
+    """The error that a client receives in place of an unexpected exception."""
+    return UnexpectedError(
+        f"the server failed with {type(exc).__name__}; its log has the traceback"
     )
 
 
 def handlers() -> dict[Any, Any]:
     """The exception handlers of the application."""
-    return {ConcordanceError: handle_ours, HTTPException: handle_http, Exception: handle_other}
+    return {ConcordanceError: handle_ours, HTTPException: handle_http}

@@ -1,5 +1,6 @@
 """Runs the generations of one HTTP request and sends the response, for every API alike."""
 
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
@@ -9,15 +10,23 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from concordance_inference.generation import Completed, EngineClient, Failed, GenerationRequest
+from concordance_inference.generation import (
+    Completed,
+    EngineClient,
+    Failed,
+    GenerationRequest,
+    TextDelta,
+)
 from concordance_inference.server import sse
 from concordance_inference.server.body import read_raw
 from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.disconnect import unless_disconnected
-from concordance_inference.server.errors import error_body
+from concordance_inference.server.errors import error_body, unexpected
 from concordance_inference.server.mod_failures import log_failure
 from concordance_inference.server.response_writer import ResponseWriter
-from concordance_inference.server.updates import Numbered, all_completed, begun, merged
+from concordance_inference.server.updates import Batch, Numbered, all_completed, begun, merged
+
+logger = logging.getLogger(__name__)
 
 #: The largest body, in bytes.
 MAX_BODY = 4 * 1024 * 1024
@@ -54,7 +63,7 @@ async def respond(request: Request, read: Read) -> Response:
         encode = partial(_encoded_whole, exchange.writer, ends)
         return Response(await context.workers.encode(encode), media_type="application/json")
     running = await unless_disconnected(request, begun(merged(updates)))
-    return sse.event_stream(_events(running, exchange, context))
+    return sse.EventStream(_events(running, exchange, context))
 
 
 async def _prepared(request: Request, read: Read, context: ServerContext) -> Exchange:
@@ -75,30 +84,38 @@ def _with_mods(exchange: Exchange) -> Exchange:
 
 
 async def _events(
-    updates: AsyncGenerator[Numbered], exchange: Exchange, context: ServerContext
+    batches: AsyncGenerator[Batch], exchange: Exchange, context: ServerContext
 ) -> AsyncGenerator[bytes]:
-    """The events of a stream. An error is one of them, since the status was sent before."""
+    """The events of a stream, those that are there already together.
+
+    An error is one of them, since the status was sent before.
+    """
     writer = exchange.writer
-    async with aclosing(updates):
-        async for numbered in updates:
-            if isinstance(numbered.update, Failed):
-                failed = _failed(numbered.index, numbered.update, exchange, context)
-                for event in writer.failed(failed):
-                    yield event
-                continue
-            for event in await _encoded(writer, numbered, context):
-                yield event
-    for event in writer.end():
-        yield event
+    try:
+        async with aclosing(batches):
+            async for batch in batches:
+                if any(map(_is_large, batch)):
+                    encode = partial(_encoded, batch, exchange, context)
+                    yield await context.workers.encode(encode)
+                else:
+                    yield _encoded(batch, exchange, context)
+    except Exception as exc:
+        logger.exception("writing the response failed")
+        yield b"".join(writer.failed(error_body(unexpected(exc))))
+    if last := b"".join(writer.end()):
+        yield last
 
 
-async def _encoded(
-    writer: ResponseWriter, numbered: Numbered, context: ServerContext
-) -> list[bytes]:
-    """The events of an update; a large one is encoded on a worker thread."""
-    if _is_large(numbered):
-        return await context.workers.encode(lambda: list(writer.events(numbered)))
-    return list(writer.events(numbered))
+def _encoded(batch: Batch, exchange: Exchange, context: ServerContext) -> bytes:
+    """The events of updates. Those that are large are encoded on a worker thread."""
+    events: list[bytes] = []
+    for numbered in batch:
+        if isinstance(numbered.update, Failed):
+            failed = _failed(numbered.index, numbered.update, exchange, context)
+            events.extend(exchange.writer.failed(failed))
+        else:
+            events.extend(exchange.writer.events(numbered))
+    return events[0] if len(events) == 1 else b"".join(events)
 
 
 def _encoded_whole(writer: ResponseWriter, ends: list[Completed]) -> bytes:
@@ -118,4 +135,6 @@ def _failed(
 def _is_large(numbered: Numbered) -> bool:
     """True if encoding an update would keep the event loop busy."""
     update = numbered.update
-    return isinstance(update, Completed) or len(getattr(update, "logprobs", ())) > _FEW_LOGPROBS
+    if isinstance(update, TextDelta):
+        return len(update.logprobs) > _FEW_LOGPROBS
+    return isinstance(update, Completed)

@@ -1,6 +1,7 @@
 """The id of an HTTP request, in its response, in the log, and in what the engine runs for it."""
 
 import itertools
+import logging
 import uuid
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -9,6 +10,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from concordance_inference.generation import request_ids
+from concordance_inference.server.errors import error_response, unexpected
+
+logger = logging.getLogger(__name__)
 
 HEADER = "X-Request-Id"
 
@@ -28,7 +32,7 @@ class RequestIds:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request with a new id."""
+        """Handle a request with a new id; one whose handler fails gets an error."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -36,14 +40,23 @@ class RequestIds:
         _current.set(request_id)  # each request runs in a task, which has a context of its own
         request_ids.set(_ids(request_id))
         header = (HEADER.lower().encode(), request_id.encode())
+        has_started = False
 
         async def send_with_id(message: Message) -> None:
+            nonlocal has_started
             if message["type"] == "http.response.start":
+                has_started = True
                 headers: list[Any] = [*message.get("headers", ()), header]
                 message = {**message, "headers": headers}
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as exc:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if has_started:
+                raise
+            await error_response(unexpected(exc))(scope, receive, send_with_id)
 
 
 def _ids(request_id: str) -> Iterator[str]:

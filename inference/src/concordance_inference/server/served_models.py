@@ -29,6 +29,7 @@ class ModelNotLoadedError(EngineError):
     """The model of a request has to be loaded first, which `ServerContext.read` does."""
 
     status_code: ClassVar[int] = 503
+    type: ClassVar[str] = "overloaded"
     code: ClassVar[str] = "model_not_loaded"
 
     def __init__(self, name: str) -> None:

@@ -1,19 +1,22 @@
 """Server-sent events, framed as OpenAI's clients expect them.
 
-A stream is a chain of generators, each of which closes the next one when it is closed:
+A stream is a chain of iterators, each of which closes the next one when it is closed:
 
-    StreamingResponse <- _kept_alive (comments while idle) <- exchange._events (updates as bytes)
-    <- updates._with_first (the update waited for) <- EngineClient.generate (updates)
+    EventStream <- exchange._events (bytes) <- updates._with_first (the updates waited for)
+    <- EngineClient.generate (updates)
 
-A client that disconnects closes the outermost; the innermost then cancels the request.
+A client that disconnects closes the outermost; the innermost then cancels the request. Nothing
+here makes a task or a timer for an event: a task of its own sends comments while no event comes.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 #: Seconds without an event after which a comment is sent, so that proxies keep the connection.
 KEEP_ALIVE_S = 10.0
@@ -29,29 +32,47 @@ def event(data: Any) -> bytes:
     return b"data: " + msgspec.json.encode(data) + b"\n\n"
 
 
-def event_stream(events: AsyncIterator[bytes]) -> StreamingResponse:
-    """Make a response that sends events as they come, and comments while none does."""
-    return StreamingResponse(
-        _kept_alive(events), media_type="text/event-stream; charset=utf-8", headers=_HEADERS
-    )
+class EventStream(StreamingResponse):
+    """A response that sends events as they come, and comments while none does."""
 
+    def __init__(self, events: AsyncGenerator[bytes]) -> None:
+        """Send events, each of which may be several in one."""
+        super().__init__(events, media_type="text/event-stream; charset=utf-8", headers=_HEADERS)
+        self._events = events
+        self._sent_at = 0.0
 
-async def _kept_alive(events: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """The events, with a comment after each `KEEP_ALIVE_S` without one."""
-    pending = asyncio.ensure_future(anext(events, None))
-    try:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response until it ends or the client disconnects."""
+        del scope
+        sending = asyncio.ensure_future(self._send(send))
+        leaving = asyncio.ensure_future(self.listen_for_disconnect(receive))
+        pinging = asyncio.ensure_future(self._ping(send))
+        tasks = (sending, leaving, pinging)
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send(self, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        self._sent_at = loop.time()
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        async with aclosing(self._events):
+            await send(start)
+            async for data in self._events:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+                self._sent_at = loop.time()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _ping(self, send: Send) -> None:
+        """Send a comment after each `KEEP_ALIVE_S` without an event."""
+        loop = asyncio.get_running_loop()
         while True:
-            done, _ = await asyncio.wait({pending}, timeout=KEEP_ALIVE_S)
-            if not done:
-                yield _PING
-                continue
-            data = pending.result()
-            if data is None:
-                return
-            yield data
-            pending = asyncio.ensure_future(anext(events, None))
-    finally:
-        pending.cancel()
-        await asyncio.gather(pending, return_exceptions=True)
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
+            await asyncio.sleep(max(0.0, self._sent_at + KEEP_ALIVE_S - loop.time()))
+            if loop.time() >= self._sent_at + KEEP_ALIVE_S:
+                self._sent_at = loop.time()
+                await send({"type": "http.response.body", "body": _PING, "more_body": True})

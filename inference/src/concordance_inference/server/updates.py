@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-from concordance_shared import ConcordanceError, EngineError
+from concordance_shared import ConcordanceError
 from msgspec import Struct
 
 from concordance_inference.generation import Completed, Failed, Update
+from concordance_inference.server.errors import unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -53,36 +54,50 @@ async def all_completed(requests: Sequence[AsyncIterator[Update]]) -> list[Compl
         await _cancelled(tasks)
 
 
-async def merged(requests: Sequence[AsyncIterator[Update]]) -> AsyncGenerator[Numbered]:
-    """The updates of several requests, as they come. The first failure is the last update."""
-    queue: asyncio.Queue[Numbered] = asyncio.Queue()
+Batch = list[Numbered]
+
+
+def merged(requests: Sequence[AsyncIterator[Update]]) -> AsyncGenerator[Batch]:
+    """The updates of several requests, as they come, those that are there already together.
+
+    The first failure is the last update.
+    """
+    return _batches(0, requests[0]) if len(requests) == 1 else _merged(requests)
+
+
+async def _merged(requests: Sequence[AsyncIterator[Update]]) -> AsyncGenerator[Batch]:
+    queue: asyncio.Queue[Batch] = asyncio.Queue()
     tasks = [asyncio.ensure_future(_put(queue, i, updates)) for i, updates in enumerate(requests)]
     left = len(tasks)
     try:
         while left:
-            numbered = await queue.get()
-            left -= isinstance(numbered.update, Completed)
-            yield numbered
-            if isinstance(numbered.update, Failed):
+            batch = await queue.get()
+            left -= isinstance(batch[-1].update, Completed)
+            yield batch
+            if isinstance(batch[-1].update, Failed):
                 return
     finally:
         await _cancelled(tasks)
 
 
-async def _put(
-    queue: "asyncio.Queue[Numbered]", index: int, updates: AsyncIterator[Update]
-) -> None:
-    """Put the updates of a request into a queue; an error that it raises is a failure."""
+async def _put(queue: "asyncio.Queue[Batch]", index: int, updates: AsyncIterator[Update]) -> None:
+    async with aclosing(_batches(index, updates)) as batches:
+        async for batch in batches:
+            queue.put_nowait(batch)
+
+
+async def _batches(index: int, updates: AsyncIterator[Update]) -> AsyncGenerator[Batch]:
+    """The updates of a request; an error that it raises is a failure."""
+    take: Callable[[], Sequence[Update]] = getattr(updates, "take", tuple)
     try:
         async with aclosing(cast(AsyncGenerator[Update], updates)):
             async for update in updates:
-                queue.put_nowait(Numbered(index, update))
+                yield [Numbered(index, update), *(Numbered(index, ready) for ready in take())]
     except ConcordanceError as exc:
-        queue.put_nowait(Numbered(index, Failed(error=exc)))
+        yield [Numbered(index, Failed(error=exc))]
     except Exception as exc:
         logger.exception("the engine raised")
-        error = EngineError(f"the engine failed with {type(exc).__name__}")
-        queue.put_nowait(Numbered(index, Failed(error=error)))
+        yield [Numbered(index, Failed(error=unexpected(exc)))]
 
 
 async def _cancelled(tasks: "Sequence[asyncio.Future[Any]]") -> None:
@@ -91,37 +106,30 @@ async def _cancelled(tasks: "Sequence[asyncio.Future[Any]]") -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-AnyUpdate = TypeVar("AnyUpdate", bound=Update | Numbered)
-
-
-async def begun(updates: AsyncIterator[AnyUpdate]) -> AsyncGenerator[AnyUpdate]:
+async def begun(batches: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
     """Wait for the first update of a request, or of several; return all of the updates.
 
     Raises:
         ConcordanceError: It failed before its first token.
     """
-    first = asyncio.ensure_future(anext(updates))
+    first = asyncio.ensure_future(anext(batches))
     try:
         await asyncio.wait({first}, timeout=PATIENCE_S)
     except asyncio.CancelledError:
         first.cancel()
         raise
-    if first.done():
-        update = first.result()
-        if isinstance(update, Numbered):
-            update = update.update
-        if isinstance(update, Failed):
-            raise update.error
-    return _with_first(first, updates)
+    if first.done() and isinstance(failed := first.result()[0].update, Failed):
+        raise failed.error
+    return _with_first(first, batches)
 
 
 async def _with_first(
-    first: "asyncio.Future[AnyUpdate]", updates: AsyncIterator[AnyUpdate]
-) -> AsyncGenerator[AnyUpdate]:
-    async with aclosing(cast(AsyncGenerator[AnyUpdate], updates)):
+    first: "asyncio.Future[Batch]", batches: AsyncGenerator[Batch]
+) -> AsyncGenerator[Batch]:
+    async with aclosing(batches):
         try:
             yield await first
-            async for update in updates:
-                yield update
+            async for batch in batches:
+                yield batch
         finally:
             first.cancel()

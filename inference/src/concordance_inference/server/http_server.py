@@ -9,6 +9,8 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from concordance_inference.server.http_protocol import HttpProtocol
+
 logger = logging.getLogger(__name__)
 
 #: Seconds that responses may continue after a signal to stop.
@@ -94,7 +96,10 @@ def http_server(
     """
     config = uvicorn.Config(
         app,
+        http=HttpProtocol,
+        ws="none",
         log_config=None,
+        server_header=False,
         access_log=logs_requests,
         timeout_graceful_shutdown=round(grace_s) + _LAST_WORDS_S,
         lifespan="off",

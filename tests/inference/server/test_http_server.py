@@ -8,11 +8,11 @@ import urllib.error
 import urllib.request
 
 import pytest
-from concordance_inference.cli.http_server import http_server
 from concordance_inference.generation import Failed, Started, TextDelta
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
+from concordance_inference.server.http_server import http_server
 from concordance_inference.server.served_models import OneModel
 from concordance_shared import EngineStoppedError
 from fake_engine import FakeChat, FakeEngine
