@@ -92,5 +92,8 @@ class FakeChat:
     def token_names(self, token_ids):
         return [f"<{token_id}>" for token_id in token_ids]
 
+    def tokenizer_info(self):
+        return {"eos_token": "<eos>", "chat_template": "{{ messages }}"}
+
     def token_bytes(self, token_id, *, at_start=False):
         return bytes([token_id % 256])

@@ -80,6 +80,14 @@ def test_tools_are_rendered_if_the_template_supports_them():
     )
 
 
+def test_special_tokens_are_named_by_their_roles_beside_the_template():
+    made, tokenizer = chat()
+    tokenizer.hf.eos_token = "x"
+
+    info = made.tokenizer_info()
+    assert (info["eos_token"], info["chat_template"]) == ("x", TEMPLATE)
+
+
 def test_a_template_that_raises_is_an_invalid_request():
     template = "{{ raise_exception('roles must alternate') }}"
 

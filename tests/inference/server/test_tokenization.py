@@ -122,3 +122,17 @@ def test_a_conversation_is_tokenized_as_a_chat_request_renders_it(serve):
 
     expected = Rendering(adds_generation_prompt=False, allows_control_tokens=True)
     assert client.app.state.context.models.named(None).chat.renderings == [expected, expected]
+
+
+@pytest.mark.parametrize("path", ["/v1/tokenizer_info", "/tokenizer_info"])
+def test_the_special_tokens_and_the_template_are_returned(client, path):
+    got = client.get(path, params={"model": "fake"}).json()
+
+    assert (got["eos_token"], got["chat_template"]) == ("<eos>", "{{ messages }}")
+    assert got["model_max_length"] == 100
+
+
+def test_the_tokenizer_of_a_model_that_is_not_there_is_refused(client):
+    got = client.get("/v1/tokenizer_info", params={"model": "other"})
+
+    assert (got.status_code, got.json()["error"]["code"]) == (404, "model_not_found")

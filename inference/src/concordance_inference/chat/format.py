@@ -77,6 +77,10 @@ class ChatFormat(Protocol):
         """The names of tokens in the vocabulary, such as `Ġthe`."""
         ...
 
+    def tokenizer_info(self) -> dict[str, Any]:
+        """Return what a client needs to render prompts itself: special tokens, and the template."""
+        ...
+
     def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:
         """Return the bytes that a token adds to a text; the name of a special token.
 

@@ -164,6 +164,12 @@ class ChatTemplate:
         names: list[str | None] = self._tokenizer.hf.convert_ids_to_tokens(list(token_ids))
         return [name or "" for name in names]
 
+    def tokenizer_info(self) -> dict[str, Any]:
+        """The special tokens that have a role, such as `eos_token`, and the chat template."""
+        special: Mapping[str, Any] = getattr(self._tokenizer.hf, "special_tokens_map", {})
+        names = {role: token for role, token in special.items() if isinstance(token, str)}
+        return {**names, "chat_template": self._sources.get("default")}
+
     def remember(self, prompt_ids: Sequence[int], completed: Completed) -> None:
         """Keep the sampled tokens of a completion, unless its text was cut at a stop string."""
         ends = self._tokenizer.eos_token_ids

@@ -22,7 +22,12 @@ from concordance_inference.server.openapi import openapi
 from concordance_inference.server.request_id import RequestIds
 from concordance_inference.server.schemas import ChatCompletionRequest
 from concordance_inference.server.tokenization import DetokenizeRequest, TokenizeRequest
-from concordance_inference.server.tokenization_routes import detokenize, render, tokenize
+from concordance_inference.server.tokenization_routes import (
+    detokenize,
+    render,
+    tokenize,
+    tokenizer_info,
+)
 
 
 async def healthz(request: Request) -> Response:
@@ -73,6 +78,14 @@ ROUTES = (
     ),
     *(
         Endpoint(f"{root}/detokenize", detokenize, method="POST", body=DetokenizeRequest)
+        for root in ("/v1", "")
+    ),
+    *(
+        Endpoint(
+            f"{root}/tokenizer_info",
+            tokenizer_info,
+            query={"model": "The model; the default one if absent."},
+        )
         for root in ("/v1", "")
     ),
     *(Endpoint(path, healthz) for path in ("/healthz", "/readyz", "/health")),

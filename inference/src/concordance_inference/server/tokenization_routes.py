@@ -1,4 +1,4 @@
-"""`POST /v1/tokenize`, `/v1/detokenize` and `/v1/chat/completions/render`."""
+"""`/v1/tokenize`, `/v1/detokenize`, `/v1/tokenizer_info`, `/v1/chat/completions/render`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +13,7 @@ from concordance_inference.server.chat_request import chat_request
 from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.disconnect import unless_disconnected
 from concordance_inference.server.exchange import MAX_BODY
+from concordance_inference.server.served_models import ServedModel
 from concordance_inference.server.tokenization import detokenized, tokenized
 
 Work = Callable[[bytes, ServerContext], dict[str, Any]]
@@ -31,6 +32,22 @@ async def detokenize(request: Request) -> Response:
 async def render(request: Request) -> Response:
     """Return the prompt of a chat request, as token ids and as text, and generate nothing."""
     return await _respond(request, _rendered)
+
+
+async def tokenizer_info(request: Request) -> Response:
+    """Return the special tokens and the chat template of a model, as vLLM does.
+
+    lm-eval's remote tokenizer reads it.
+    """
+    context = context_of(request)
+    served = context.models.named(request.query_params.get("model"))
+    data = await context.workers.look_up(lambda: msgspec.json.encode(_info(served)))
+    return Response(data, media_type="application/json")
+
+
+def _info(served: ServedModel) -> dict[str, Any]:
+    length = served.info.context_length
+    return {**served.chat.tokenizer_info(), "model_max_length": length}
 
 
 def _rendered(raw: bytes, context: ServerContext) -> dict[str, Any]:

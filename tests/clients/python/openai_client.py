@@ -1,0 +1,143 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["openai>=3.50,<4", "pytest>=9,<10"]
+# ///
+"""OpenAI's client: create, stream, parse, tools, errors, and a client that leaves."""
+
+import json
+import os
+import time
+import urllib.request
+
+import openai
+import pydantic
+import pytest
+
+URL, MODEL = os.environ["CONCORDANCE_URL"], os.environ["CONCORDANCE_MODEL"]
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string", "maxLength": 20}},
+                "required": ["city"],
+                "additionalProperties": False,
+            },
+        },
+    }
+]
+client = openai.OpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0, timeout=120)
+chat = client.chat.completions
+
+
+class City(pydantic.BaseModel):
+    name: str = pydantic.Field(max_length=20)
+    is_capital: bool
+
+
+def test_text():
+    completion = chat.create(model=MODEL, messages=QUESTION, temperature=0, max_tokens=24)
+
+    assert completion.choices[0].message.content == "The capital of France is Paris."
+    assert completion.choices[0].finish_reason == "stop"
+    assert completion.model == MODEL
+
+
+def test_a_stream_with_the_clients_helper():
+    with chat.stream(model=MODEL, messages=QUESTION, temperature=0, max_tokens=24) as stream:
+        types = [event.type for event in stream]
+        final = stream.get_final_completion()
+
+    assert "content.delta" in types
+    assert "content.done" in types
+    assert final.choices[0].message.content == "The capital of France is Paris."
+
+
+def test_structured_output():
+    messages = [{"role": "user", "content": "Describe Paris as JSON."}]
+    completion = chat.parse(model=MODEL, messages=messages, response_format=City, max_tokens=64)
+
+    assert isinstance(completion.choices[0].message.parsed, City)
+
+
+@pytest.mark.parametrize(
+    "choice", ["required", {"type": "function", "function": {"name": "get_weather"}}]
+)
+def test_a_tool_that_the_model_has_to_call(choice):
+    completion = chat.create(
+        model=MODEL, messages=QUESTION, tools=TOOLS, tool_choice=choice, max_tokens=128
+    )
+
+    message = completion.choices[0].message
+    assert completion.choices[0].finish_reason == "tool_calls"
+    assert message.tool_calls[0].function.name == "get_weather"
+    assert set(json.loads(message.tool_calls[0].function.arguments)) == {"city"}
+
+
+def test_a_stream_of_a_tool_call_with_the_clients_helper():
+    with chat.stream(
+        model=MODEL, messages=QUESTION, tools=TOOLS, tool_choice="required", max_tokens=128
+    ) as stream:
+        for _ in stream:
+            pass
+        message = stream.get_final_completion().choices[0].message
+
+    assert message.tool_calls[0].id.startswith("call_")
+    assert set(json.loads(message.tool_calls[0].function.arguments)) == {"city"}
+
+
+def test_a_loop_with_a_tool():
+    model = f"{MODEL}/agent"
+    first = chat.create(model=model, messages=QUESTION, tools=TOOLS).choices[0]
+    call = first.message.tool_calls[0]
+    result = {"role": "tool", "tool_call_id": call.id, "content": "rain"}
+    messages = [*QUESTION, first.message.model_dump(exclude_none=True), result]
+    second = chat.create(model=model, messages=messages, tools=TOOLS).choices[0]
+
+    assert json.loads(call.function.arguments) == {"city": "Paris"}
+    assert second.message.content == "The tool says: rain"
+
+
+def test_responses():
+    response = client.responses.create(
+        model=MODEL, input="What is the capital of France?", temperature=0, max_output_tokens=24
+    )
+
+    assert response.output_text == "The capital of France is Paris."
+    assert response.status == "completed"
+
+
+def test_errors():
+    with pytest.raises(openai.BadRequestError) as bad:
+        chat.create(model=MODEL, messages=QUESTION, temperature=7)
+    with pytest.raises(openai.NotFoundError) as missing:
+        chat.create(model="nothing", messages=QUESTION)
+
+    assert bad.value.param == "temperature"
+    assert missing.value.code == "model_not_found"
+
+
+def running():
+    with urllib.request.urlopen(f"{URL}/v1/requests") as got:
+        return [one["id"] for one in json.load(got)["data"]]
+
+
+def test_a_client_that_leaves_ends_its_request():
+    stream = chat.create(
+        model=MODEL,
+        messages=QUESTION,
+        stream=True,
+        max_tokens=2000,
+        extra_body={"ignore_eos": True},
+    )
+    request_id = next(iter(stream)).id.removeprefix("chatcmpl-")
+    assert request_id in running()
+    stream.close()
+
+    deadline = time.monotonic() + 10
+    while request_id in running():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,28 @@
+"""Clients in JavaScript, installed by npm."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent / "node"
+
+pytestmark = pytest.mark.clients
+
+
+@pytest.fixture(name="project", scope="module")
+def _project(tool, tmp_path_factory):
+    """The tests in a folder with their packages."""
+    project = tmp_path_factory.mktemp("node") / "project"
+    shutil.copytree(FOLDER, project)
+    npm = [tool("npm"), "install", "--no-audit", "--no-fund", "--silent"]
+    subprocess.run(npm, cwd=project, check=True, timeout=300)
+    return project
+
+
+@pytest.mark.parametrize("program", sorted(FOLDER.glob("*.test.js")), ids=lambda path: path.stem)
+def test_a_client_in_javascript_works_with_the_server(run_client, tool, project, program):
+    printed = run_client(tool("node"), "--test", program.name, cwd=project)
+
+    assert "# fail 0" in printed
