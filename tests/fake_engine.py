@@ -3,6 +3,7 @@
 import asyncio
 
 from concordance_inference.generation import Completed, Failed, ModelInfo, Started, TextDelta
+from concordance_inference.tools.tool_format import GENERIC
 from concordance_sdk import FinishReason
 from concordance_shared import ContextLengthError
 
@@ -65,6 +66,7 @@ class FakeChat:
     options = frozenset({"enable_thinking"})
     reasoning_tags = (("<think>", "</think>"),)
     marker_ids = ()
+    tool_format = GENERIC
 
     def render(self, messages, tools=(), options=None, rendering=None):
         self.rendered.append(options)

@@ -22,6 +22,7 @@ from concordance_shared import (
 from msgspec import Meta, Struct
 
 from concordance_inference.reasoning import Reasoning
+from concordance_inference.tools.offer import ToolOffer
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -109,6 +110,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     mods: tuple[ModCall, ...] = ()
     instances: tuple[InProcessMod, ...] | None = None  # of the mods, if they exist already
     conversation: Conversation = Conversation()
+    offer: ToolOffer | None = None  # the tools that the model may call
     stream: bool = False  # send text as it is generated, not only at the end
     include_retractions: bool = False  # hold no text back; report retracted characters
     show_tokens: bool = False  # also send every change of the completion, token by token

@@ -68,15 +68,41 @@ def test_tool_call_arguments_are_an_object_to_the_template():
     assert "(look_up Paris)" in rendered(Message(role="assistant", tool_calls=(call,)))
 
 
-def test_tools_are_rendered_if_the_template_supports_them():
-    tools = (Tool(function=FunctionSchema(name="look_up")),)
+PLAIN = "{% for m in messages %}{{ m.role }}: {{ m.content }}|{% endfor %}"
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + PLAIN
 
-    assert "<look_up>" in rendered(Message(role="user", content="hi"), tools=tools)
-    assert (
-        rendered(
-            Message(role="user", content="hi"), tools=tools, template="{{ messages[0].content }}"
-        )
-        == "hi"
+
+def test_tools_are_rendered_by_a_template_whose_calls_are_known():
+    template = TEMPLATE + "{# <tool_call> </tool_call> #}"
+    tools = (Tool(function=FunctionSchema(name="look_up")),)
+    text = rendered(Message(role="user", content="hi"), tools=tools, template=template)
+
+    assert "<look_up>" in text
+
+
+@pytest.mark.parametrize("template", [PLAIN, PLAIN + "{% if tools %}!{% endif %}", NO_SYSTEM])
+def test_other_templates_get_the_tools_in_a_message(template):
+    tools = (Tool(function=FunctionSchema(name="look_up")),)
+    text = rendered(Message(role="user", content="hi"), tools=tools, template=template)
+
+    assert '<tools>\n{"type": "function", "function": {"name": "look_up"}}\n</tools>' in text
+    assert text.endswith("hi|")
+    assert "!" not in text
+
+
+def test_calls_and_results_are_text_where_the_template_renders_no_tools():
+    tools = (Tool(function=FunctionSchema(name="look_up")),)
+    call = ToolCall(id="a", function=FunctionCall(name="look_up", arguments='{"a":1}'))
+    messages = [
+        Message(role="user", content="hi"),
+        Message(role="assistant", content="Wait.", tool_calls=(call,)),
+        Message(role="tool", content="42", tool_call_id="a"),
+    ]
+    text = rendered(*messages, tools=tools, template=PLAIN)
+
+    assert text.endswith(
+        'assistant: Wait.\n<tool_call>\n{"name": "look_up", "arguments": {"a": 1}}\n</tool_call>|'
+        "user: <tool_response>\n42\n</tool_response>|"
     )
 
 

@@ -191,7 +191,10 @@ def test_messages_without_calls_have_one_form():
 
 
 def test_tools_without_a_description_are_rendered():
-    template = "{% for t in tools %}{{ t.function | tojson }}{% endfor %}{{ messages[0].content }}"
+    template = (
+        "{% for t in tools %}{{ t.function | tojson }}{% endfor %}{{ messages[0].content }}"
+        "{# <tool_call> </tool_call> #}"
+    )
     tools = (Tool(function=FunctionSchema(name="look")),)
 
     assert rendered(template, [Message(role="user", content="a")], tools) == '{"name": "look"}a'

@@ -602,7 +602,6 @@ def test_a_field_that_is_left_out_or_null_has_the_models_default(serve):
         ({"repetition_penalty": 0}, "repetition_penalty"),
         ({"xtc_probability": 1.1}, "xtc_probability"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
         ({"functions": [{"name": "f"}]}, "functions"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},

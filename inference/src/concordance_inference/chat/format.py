@@ -7,6 +7,7 @@ from concordance_shared import Message, Tool
 
 from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.reasoning import Tags
+from concordance_inference.tools.tool_format import ToolFormat
 
 
 class ChatFormat(Protocol):
@@ -25,6 +26,11 @@ class ChatFormat(Protocol):
     @property
     def marker_ids(self) -> tuple[int, ...]:
         """The special tokens that mark parts of a message; they are kept in its text."""
+        ...
+
+    @property
+    def tool_format(self) -> ToolFormat:
+        """The format of tool calls."""
         ...
 
     def render(

@@ -33,7 +33,20 @@ class CallArguments(Struct, frozen=True):
     text: str
 
 
-MessagePart = ReasoningText | ContentText | CallBegun | CallArguments
+class CallEnded(Struct, frozen=True):
+    """The arguments of a call are complete."""
+
+    index: int
+
+
+class CallCut(Struct, frozen=True):
+    """The completion ended within a call that has begun, which is no call then."""
+
+    index: int
+    text: str  # of the call, as the model wrote it
+
+
+MessagePart = ReasoningText | ContentText | CallBegun | CallArguments | CallEnded | CallCut
 
 
 class ReadMessage(Struct, frozen=True, kw_only=True):
@@ -45,7 +58,7 @@ class ReadMessage(Struct, frozen=True, kw_only=True):
 
 
 def joined(parts: Iterable[MessagePart]) -> ReadMessage:
-    """Join the parts of a message.
+    """Join the parts of a message. The text of a call that is cut is content.
 
     Examples:
         >>> joined([ContentText("a"), ContentText("b")]).content
@@ -53,7 +66,7 @@ def joined(parts: Iterable[MessagePart]) -> ReadMessage:
     """
     reasoning: list[str] = []
     content: list[str] = []
-    begun: list[CallBegun] = []
+    begun: dict[int, CallBegun] = {}
     arguments: dict[int, list[str]] = {}
     for part in parts:
         match part:
@@ -62,14 +75,19 @@ def joined(parts: Iterable[MessagePart]) -> ReadMessage:
             case ContentText():
                 content.append(part.text)
             case CallBegun():
-                begun.append(part)
+                begun[part.index] = part
             case CallArguments():
                 arguments.setdefault(part.index, []).append(part.text)
+            case CallEnded():
+                pass
+            case CallCut():
+                del begun[part.index]
+                content.append(part.text)
     calls = tuple(
         ToolCall(
             id=call.id,
             function=FunctionCall(name=call.name, arguments="".join(arguments.get(call.index, ()))),
         )
-        for call in begun
+        for call in begun.values()
     )
     return ReadMessage(reasoning="".join(reasoning), content="".join(content), tool_calls=calls)

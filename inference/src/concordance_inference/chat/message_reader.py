@@ -8,6 +8,7 @@ from concordance_shared import FinishReason, ToolCall
 from concordance_inference.chat.message_parts import (
     CallArguments,
     CallBegun,
+    CallEnded,
     ContentText,
     MessagePart,
     ReadMessage,
@@ -55,6 +56,7 @@ def calls_of_mods(calls: Sequence[ToolCall], first: int = 0) -> list[MessagePart
     for index, call in enumerate(calls, first):
         parts.append(CallBegun(index, call.id, call.function.name))
         parts.append(CallArguments(index, call.function.arguments))
+        parts.append(CallEnded(index))
     return parts
 
 

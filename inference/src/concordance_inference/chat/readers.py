@@ -3,6 +3,7 @@
 from concordance_inference.chat.message_reader import MessageReader, PlainReader, ReaderFactory
 from concordance_inference.chat.reasoning_reader import ReasoningPlace, ReasoningReader
 from concordance_inference.generation import GenerationRequest
+from concordance_inference.tools.call_reader import CallReader
 
 
 def reader_factory(
@@ -18,7 +19,7 @@ def reader_factory(
     """
 
     def make() -> MessageReader:
-        reader: MessageReader = PlainReader()
+        reader = PlainReader() if request.offer is None else CallReader(request.offer)
         if request.reasoning is None or (request.stream and request.include_retractions):
             return reader
         return ReasoningReader(reader, request.reasoning, reasoning)

@@ -34,6 +34,7 @@ from concordance_inference.generation import (
 from concordance_inference.mods.format_mod import with_format
 from concordance_inference.output_format import OutputFormat, format_of
 from concordance_inference.reasoning import Reasoning, Tags, opened_tag
+from concordance_inference.tools.offer import AUTO, ToolChoice, tool_offer
 
 #: The prompt's tokens in which the tag that opens a reasoning is searched.
 _PROMPT_TAIL = 32
@@ -61,7 +62,7 @@ class RequestOptions(TypedDict, total=False):
     cache_salt: str
 
 
-def build_request(
+def build_request(  # noqa: PLR0913  # the parts of a request
     prompt: Prompt,
     chat: ChatFormat,
     model: ModelInfo,
@@ -71,6 +72,7 @@ def build_request(
     rendering: Rendering = USUAL,
     output: OutputFormat | None = None,
     reasoning: ReasoningChoice = FREE,
+    tool_choice: ToolChoice = AUTO,
     **options: Unpack[RequestOptions],
 ) -> GenerationRequest:
     """Check the options, render the prompt, and make a request.
@@ -84,6 +86,7 @@ def build_request(
         rendering: How it ends the prompt, and what may be control tokens in messages.
         output: A format that is not a response format, enforced in its place.
         reasoning: How much the model reasons.
+        tool_choice: How the model may call the tools.
         options: The request's other fields.
 
     Raises:
@@ -93,12 +96,12 @@ def build_request(
     schemas = schemas or Schemas()
     check_logit_bias(options.get("sampling", SamplingParams()).logit_bias, model.vocab_size)
     _check_ends(options, model.vocab_size)
-    _check_tools(schemas, has_mods=bool(options.get("mods")))
     for name in template_options or ():
         check_template_option(name, f"chat_template_kwargs.{name:.80}", chat.options)
     _check_unicode(template_options, "chat_template_kwargs")
     _check_unicode(schemas.tools, "tools")
     _check_unicode(schemas.response_format, "response_format")
+    offer = tool_offer(schemas.tools, tool_choice, chat.tool_format)
     if rendering != USUAL and (isinstance(prompt, str) or not _is_chat(prompt)):
         raise InvalidRequestError(
             f"{', '.join(RENDERING_FIELDS)}: they belong to messages, which a chat template "
@@ -118,7 +121,8 @@ def build_request(
         variables = template_variables(
             reasoning, template_options or {}, chat.options, can_reason=can_reason
         )
-        prompt_ids = chat.render(messages, schemas.tools, variables, rendering)
+        tools = () if offer is None else schemas.tools
+        prompt_ids = chat.render(messages, tools, variables, rendering)
     else:
         prompt_ids = cast(Sequence[int], prompt)
     _check_length(prompt_ids, model, is_rendered=bool(messages))
@@ -134,7 +138,8 @@ def build_request(
         prompt_ids=tuple(prompt_ids),
         conversation=Conversation(messages=messages, schemas=schemas),
         reasoning=tagged,
-        kept_ids=chat.marker_ids if messages else (),
+        kept_ids=(*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else (),
+        offer=offer if messages else None,
         **options,
     )
 
@@ -211,16 +216,6 @@ def _check_message(message: Message, at: str) -> None:
     if surrogate_fault(message):
         for name in message.__struct_fields__:
             _check_unicode(getattr(message, name), f"{at}.{name}")
-
-
-def _check_tools(schemas: Schemas, *, has_mods: bool) -> None:
-    """Refuse tools where no mod could use them."""
-    if schemas.tools and not has_mods:
-        raise InvalidRequestError(
-            "tool calls are not parsed from this model's output yet; leave `tools` out, or name a "
-            "mod that uses them",
-            param="tools",
-        )
 
 
 def _end(prompt_ids: Sequence[int], chat: ChatFormat) -> str:

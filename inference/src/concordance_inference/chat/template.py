@@ -21,6 +21,9 @@ from concordance_inference.models.renamed_tokenizer import secret_text
 from concordance_inference.models.tokenizer import ModelTokenizer
 from concordance_inference.reasoning import marker_ids, tags_of
 from concordance_inference.time_limit import TimeLimitError, run_within
+from concordance_inference.tools.detection import special_tokens, tool_format_of
+from concordance_inference.tools.generic import generic_forms
+from concordance_inference.tools.tool_format import ToolFormat
 
 #: Replaces the content of message i to find where the template puts it. Private-use characters.
 _MARK = "\ue000{}\ue001"
@@ -74,6 +77,14 @@ class ChatTemplate:
         special: Any = getattr(self._tokenizer.hf, "special_tokens_map", ())
         return variables_of(self._sources.get("default", "")) - {*special}
 
+    @cached_property
+    def tool_format(self) -> ToolFormat:
+        """The format of tool calls."""
+        config: Any = getattr(self._tokenizer.hf, "init_kwargs", {})
+        source = self._sources.get("tool_use") or self._sources.get("default", "")
+        special = special_tokens(self._tokenizer)
+        return tool_format_of(source, special, config.get("tool_parser_type"))
+
     def render(
         self,
         messages: Sequence[Message],
@@ -93,15 +104,20 @@ class ChatTemplate:
         """
         self._check_length(sum(len(message.text) for message in messages))
         check_rendering(messages, rendering)
+        plain = [
+            {"type": tool.type, "function": msgspec.to_builtins(tool.function)} for tool in tools
+        ]
+        is_generic = bool(tools) and self.tool_format.is_generic
         variables = {
-            "tools": [msgspec.to_builtins(tool) for tool in tools] or None,
+            "tools": None if is_generic else plain or None,
             "add_generation_prompt": rendering.adds_generation_prompt
             and not rendering.continues_final_message,
             **(options or {}),
         }
         mark = secret_text(8) if rendering.continues_final_message else ""
         given = Given(variables=variables, end_mark=mark)
-        given, text = self._first_rendered(given, forms_of(messages))
+        forms = generic_forms(messages, plain) if is_generic else forms_of(messages)
+        given, text = self._first_rendered(given, forms)
         self._check_tokens(text)
         control = (
             None if rendering.allows_control_tokens else self._texts.control_tokens(given, text)

@@ -10,6 +10,8 @@ from msgspec import Struct
 from concordance_inference.chat.message_parts import (
     CallArguments,
     CallBegun,
+    CallCut,
+    CallEnded,
     ContentText,
     MessagePart,
     ReadMessage,
@@ -153,8 +155,9 @@ class ChatChoice:
     def _parts(self, parts: Sequence[MessagePart]) -> Iterator[dict[str, Any]]:
         """The parts of a message; the first one has the tokens."""
         for part in parts:
-            self._has_calls |= isinstance(part, CallBegun)
-            yield self._part(_delta(part, self._fields.reasoning_names), self._take())
+            self._has_calls |= isinstance(part, CallEnded)
+            if delta := _delta(part, self._fields.reasoning_names):
+                yield self._part(delta, self._take())
 
     def _take(self) -> _Tokens:
         tokens, self._unsent = self._unsent, _Tokens()
@@ -219,7 +222,7 @@ def _message(read: ReadMessage, reasoning_names: Sequence[str]) -> dict[str, Any
 
 
 def _delta(part: MessagePart, reasoning_names: Sequence[str]) -> dict[str, Any]:
-    """The change of a message; clients join the texts of each field."""
+    """The change of a message, if any; clients join the texts of each field."""
     match part:
         case ReasoningText():
             return dict.fromkeys(reasoning_names, part.text)
@@ -231,3 +234,5 @@ def _delta(part: MessagePart, reasoning_names: Sequence[str]) -> dict[str, Any]:
             return {"tool_calls": [call]}
         case CallArguments():
             return {"tool_calls": [{"index": part.index, "function": {"arguments": part.text}}]}
+        case CallEnded() | CallCut():
+            return {}

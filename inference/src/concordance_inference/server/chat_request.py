@@ -27,6 +27,8 @@ from concordance_inference.server.output_fields import output_format
 from concordance_inference.server.reasoning_fields import reasoning_choice
 from concordance_inference.server.schemas import ChatCompletionRequest, ChatMessage
 from concordance_inference.server.served_models import ServedModel
+from concordance_inference.server.tool_fields import tool_choice
+from concordance_inference.tools.offer import ToolChoice
 
 #: The longest arguments of a tool call, in characters.
 _MAX_ARGUMENTS = 128 * 1024
@@ -88,10 +90,19 @@ def _generation(
         served.info,
         schemas=Schemas(tools=tuple(body.tools or ()), response_format=response_format),
         output=output_format(body, response_format),
+        tool_choice=_tool_choice(body),
         template_options=body.chat_template_kwargs,
         rendering=rendering_of(body),
         reasoning=reasoning_choice(body),
         **options,
+    )
+
+
+def _tool_choice(body: ChatCompletionRequest) -> ToolChoice:
+    if body.tools:
+        refuse_retractions(body, "tools")
+    return tool_choice(
+        body.tool_choice, has_tools=bool(body.tools), parallel=body.parallel_tool_calls
     )
 
 

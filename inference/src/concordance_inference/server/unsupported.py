@@ -15,8 +15,6 @@ Harmless = Sequence[Any]
 
 _OPENAI: dict[str, Harmless] = {
     "n": (1,),
-    "tool_choice": ("auto", "none"),
-    "parallel_tool_calls": (True, False),
     "functions": ([],),
     "function_call": ("auto", "none"),
     "audio": (),
