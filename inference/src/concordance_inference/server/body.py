@@ -23,6 +23,9 @@ _ESCAPE = re.compile(
     rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
 )
 
+#: Replaces halves to find the field that has one; a private-use character.
+_MARK = b"\\ue9f7"
+
 #: The most characters of the client's input that a message quotes.
 _MAX_MESSAGE = 500
 
@@ -84,7 +87,7 @@ def decode_body(raw: bytes | msgspec.Raw, body_type: type[Body] | Any, *, at: st
             raise InvalidRequestError(
                 f"the body is not Unicode: its escape {half} is half of a surrogate pair, which "
                 "UTF-8 cannot encode; leave it out",
-                param=at or None,
+                param=at or _field_with_half(bytes(raw)),
             ) from exc
         raise InvalidRequestError(f"the body is not JSON: {exc}", param=at or None) from exc
     except RecursionError as exc:
@@ -97,6 +100,16 @@ def _half_of_a_pair(raw: bytes) -> str | None:
     """The first escape of half of a surrogate pair in JSON."""
     halves = (found["half"] for found in _ESCAPE.finditer(raw))
     return next((half.decode() for half in halves if half), None)
+
+
+def _field_with_half(raw: bytes) -> str | None:
+    """The field of an object whose value has half of a surrogate pair, if one has."""
+    marked = _ESCAPE.sub(lambda found: _MARK if found["half"] else found[0], raw)
+    try:
+        fields = msgspec.json.decode(marked, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return next((name for name, value in fields.items() if _MARK in bytes(value)), None)
 
 
 def _named(message: str, at: str) -> InvalidRequestError:

@@ -1,0 +1,95 @@
+"""Every field of every body in `/openapi.json`, with values of wrong types, ranges and sizes."""
+
+import json
+
+import jsonschema
+import pytest
+from concordance_inference.server.app import ROUTES
+from concordance_inference.server.openapi import description
+
+SPEC = description(ROUTES)
+SCHEMAS = SPEC["components"]["schemas"]
+HI = {"role": "user", "content": "hi"}
+
+#: Bodies that are accepted, by the name of their type. Each new type needs one.
+BODIES = {
+    "ChatCompletionRequest": {"model": "fake", "messages": [HI]},
+    "CompletionRequest": {"model": "fake", "prompt": "hi"},
+    "TokenizeRequest": {"model": "fake", "prompt": "hi"},
+    "DetokenizeRequest": {"model": "fake", "tokens": [1]},
+    "ModPayload": {"name": "m", "entrypoint": "m", "source": "def m(event, actions): ..."},
+}
+
+#: Values as JSON, since Python's encoder cannot write some of them.
+VALUES = [
+    "true",
+    "-1",
+    "0",
+    "3.5",
+    "1e400",
+    "-1e308",
+    "9223372036854775808",
+    "1" + "0" * 400,
+    '""',
+    '"x"',
+    '"\\ud800"',
+    '"' + "x" * 300_000 + '"',
+    "[]",
+    "{}",
+    "[null]",
+    '[{"a":[]}]',
+    '{"type":"x"}',
+    "[" + ",".join(["0"] * 5000) + "]",
+    "{" + ",".join(f'"{i}":0' for i in range(5000)) + "}",
+    "[" * 900 + "]" * 900,
+]
+
+
+def endpoints():
+    for path, methods in SPEC["paths"].items():
+        body = methods.get("post", {}).get("requestBody")
+        if body and path.startswith("/v1"):
+            yield path, body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+
+
+CASES = [(path, name, field) for path, name in endpoints() for field in SCHEMAS[name]["properties"]]
+
+
+def raw_body(name, field, value):
+    """A body that is right but for one field."""
+    rest = {key: given for key, given in BODIES[name].items() if key != field}
+    fields = [f"{json.dumps(key)}:{json.dumps(given)}" for key, given in rest.items()]
+    return "{" + ",".join([*fields, f'"{field}":{value}']) + "}"
+
+
+def fits(field_schema, value):
+    """True if a value fits the schema of its field; `None` if the schema cannot say."""
+    try:
+        instance = json.loads(value)
+        schema = {**field_schema, "components": SPEC["components"]}
+        return jsonschema.Draft202012Validator(schema).is_valid(instance)
+    except (ValueError, RecursionError, OverflowError):
+        return None
+
+
+@pytest.mark.parametrize(("path", "name", "field"), CASES)
+def test_a_wrong_field_is_an_error_of_the_client_that_names_it(client, path, name, field):
+    for value in VALUES:
+        raw = raw_body(name, field, value)
+        got = client.post(path, content=raw, headers={"content-type": "application/json"})
+
+        assert got.status_code < 500, (value[:80], got.text)
+        if got.status_code < 400:
+            assert fits(SCHEMAS[name]["properties"][field], value) is not False, value[:80]
+            continue
+        error = got.json()["error"]
+        assert error["message"], value[:80]
+        if fits(SCHEMAS[name]["properties"][field], value) is False:
+            assert (error["param"] or "").startswith(field), (value[:80], error)
+
+
+@pytest.mark.parametrize("name", sorted({name for _, name, _ in CASES}))
+def test_the_body_that_the_other_values_are_put_into_is_accepted(client, name):
+    path = next(path for path, other, _ in CASES if other == name)
+
+    assert client.post(path, json=BODIES[name]).status_code < 300
