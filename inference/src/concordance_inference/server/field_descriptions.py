@@ -11,6 +11,8 @@ _FIELDS: Mapping[str, str] = {
     "messages": "The conversation.",
     "prompt": "A text, token ids, or a list of either; each is continued.",
     "tools": "The functions that the model may call.",
+    "tool_choice": "`auto`, `none`, `required`, a function by name, or a list of allowed ones.",
+    "parallel_tool_calls": "False: the model makes one call at most.",
     "chat_template_kwargs": "Variables of the model's chat template, such as `enable_thinking`.",
     "add_generation_prompt": "False: the prompt does not begin an assistant message.",
     "continue_final_message": "The completion continues the last message.",
