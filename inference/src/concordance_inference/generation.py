@@ -6,7 +6,7 @@ The server imports this module and not the engine, so that neither depends on th
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
 from concordance_sdk.host import ModDefinition
@@ -23,6 +23,9 @@ from msgspec import Meta, Struct
 
 from concordance_inference.reasoning import Reasoning
 from concordance_inference.tools.offer import ToolOffer
+
+if TYPE_CHECKING:
+    from concordance_inference.control import ControlClient
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -178,6 +181,23 @@ class ReportsDelta(Struct, frozen=True, kw_only=True):
     reports: tuple[ModReport, ...]
 
 
+class ControlDelta(Struct, frozen=True, kw_only=True):
+    """Commands were applied to the request, as `control.event_of_outcome` describes them."""
+
+    commands: tuple[dict[str, Any], ...]
+
+
+class ModUsage(Struct, frozen=True, kw_only=True):
+    """What one mod did in a request."""
+
+    mod: str
+    calls: int = 0  # of its handlers
+    forced_tokens: int = 0  # also those that were backtracked or erased later
+    backtracked_tokens: int = 0
+    adjusted_steps: int = 0  # positions of which it changed the distribution
+    microseconds: int = 0  # in its code
+
+
 class Completed(Struct, frozen=True, kw_only=True):
     """The request ended without an error. The last update, unless `Failed` is."""
 
@@ -189,6 +209,7 @@ class Completed(Struct, frozen=True, kw_only=True):
     logprobs: tuple[TokenLogprobs, ...] = ()  # of each token of the text, if requested; of each
     # token with `return_token_ids`
     forced_by: tuple[str | None, ...] = ()  # per token: the mod that forced it; `None`: sampled
+    mods: tuple[ModUsage, ...] = ()  # those that acted by hand included
     prompt_ids: tuple[int, ...] = ()  # as mods left it, if requested
     prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()  # of `prompt_ids`, if requested; `None`
     # for the first token, which follows nothing
@@ -206,7 +227,7 @@ class Failed(Struct, frozen=True, kw_only=True, eq=False):
     error: ConcordanceError
 
 
-Update = Started | TextDelta | TokensDelta | ReportsDelta | Completed | Failed
+Update = Started | TextDelta | TokensDelta | ReportsDelta | ControlDelta | Completed | Failed
 
 
 class ModelInfo(Struct, frozen=True, kw_only=True):
@@ -230,6 +251,11 @@ class EngineClient(Protocol):
     @property
     def is_running(self) -> bool:
         """True if the engine accepts requests."""
+        ...
+
+    @property
+    def control(self) -> "ControlClient":
+        """Its running requests."""
         ...
 
     @property

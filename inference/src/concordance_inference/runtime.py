@@ -16,6 +16,7 @@ from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
 from concordance_inference.chat.template import ChatTemplate
 from concordance_inference.engine.config import EngineConfig
+from concordance_inference.engine.control.client import EngineControl
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.model.calibration.profile import ModelProfile, profile_of
 from concordance_inference.engine.model.memory import default_kv_bytes, lock_memory
@@ -73,6 +74,7 @@ class Runtime:
         self._chat: ChatTemplate | None = None
         limit = self._config.max_rows + self._config.max_waiting
         self.engine = EngineThread(self._build, max_unfinished=limit)
+        self.control = EngineControl(self.engine)
 
     @property
     def loaded(self) -> LoadedModel:

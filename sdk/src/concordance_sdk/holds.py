@@ -45,6 +45,11 @@ class Holds:
     def __init__(self) -> None:
         """Start without a hold."""
         self._holds: list[Hold] = []
+        self.trailing: int | None = 0  # tokens held back at the end; `None` for all
+
+    def hold_trailing(self, num_tokens: int | None) -> None:
+        """Hold back the last tokens, whatever they are; `None` for the whole completion."""
+        self.trailing = num_tokens
 
     def __bool__(self) -> bool:
         return bool(self._holds)

@@ -17,6 +17,9 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     latency_target_s: float = 0.2  # of a step that prefills while other rows decode, in seconds
     num_candidates: int | None = None  # logits sorted for top-k and top-p; `None`: by device
     kv_bytes: int | None = None  # of all caches; `None`: unbounded
+    max_paused: int = 16  # requests that commands have paused; more are refused
+    pause_limit_s: float = 600.0  # after which a paused request continues
+    ends_paused: bool = False  # a paused request ends with an error at the limit instead
     prefix_bytes: int | None = None  # of `kv_bytes`, for the prefix cache; `None`: a quarter
 
 

@@ -19,6 +19,7 @@ from concordance_inference.engine.batch.sampled_tokens import (
 from concordance_inference.engine.batch.step_logits import StepLogits, sort_logits
 from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.config import EngineConfig, ModelTraits
+from concordance_inference.engine.control.live import LiveControl
 from concordance_inference.engine.metrics import Metrics, MetricsSnapshot
 from concordance_inference.engine.model.calibration.profile import ModelProfile
 from concordance_inference.engine.model.device import default_chunk
@@ -78,6 +79,7 @@ class Engine:
         )
         self._metrics = Metrics()
         self._admission = Admission(runner, traits, config, self._metrics)
+        self.control = LiveControl(self._admission, traits.tokenizer, config)
         self.watcher: Watcher | None = None  # called at each phase of a step
         self._learns_chunk_size = runner.profile.is_timed and _adapts(runner, config)
         self._chunk_sizer = ChunkSizer(
@@ -235,7 +237,12 @@ class Engine:
         else:
             sampled = self._sample(logits, penalized)
             self._dispatch_sampled()
-            sampled_rows = [i for i in logits.rows if rows[i].speculation.logits_are_current]
+            # A command may have added a mod that has to see the logits first.
+            sampled_rows = [
+                i
+                for i in logits.rows
+                if rows[i].accepts_logits and not rows[i].dispatch.listens_to_logits
+            ]
         for i in sampled_rows:
             rows[i].speculation.mark_pending()
         self._batch.sampled = sampled
@@ -274,7 +281,7 @@ class Engine:
         after_mods = {  # by index into `logits`
             i: rows[row].dispatch_logits(self._given.give(penalized, i))
             for i, row in enumerate(logits.rows)
-            if rows[row].speculation.logits_are_current
+            if rows[row].accepts_logits
         }
         to_sample = {i: given for i, given in after_mods.items() if given is not None}
         if not to_sample:

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import mlx.core as mx
 import msgspec
@@ -22,6 +22,7 @@ from concordance_shared import (
     EngineOverloadedError,
     EngineStoppedError,
 )
+from msgspec import Struct
 
 from concordance_inference.call_watchdog import (
     REPORT_AFTER_S,
@@ -43,6 +44,9 @@ from concordance_inference.generation import (
     Update,
 )
 
+if TYPE_CHECKING:
+    from concordance_inference.engine.config import ModelTraits
+
 logger = logging.getLogger(__name__)
 
 #: Consecutive steps that raise before the engine stops instead of continuing.
@@ -52,7 +56,19 @@ MAX_FAILURES = 3
 #: requests, and is not waited for when the engine is stopped.
 STUCK_S = 3.0
 
-Message = tuple[GenerationRequest, Emit] | str | None  # submit a request, cancel one by id, or stop
+#: Limit of calls between two steps.
+_MAX_CALLS = 64
+
+
+class Call(Struct, frozen=True, eq=False):
+    """Code to run between two steps."""
+
+    run: Callable[[Engine], None]
+    refuse: Callable[[EngineError], None]  # called instead once the engine has stopped
+
+
+#: Submit a request, cancel one by id, call code, or stop.
+Message = tuple[GenerationRequest, Emit] | str | Call | None
 
 
 class EngineThread:
@@ -77,6 +93,7 @@ class EngineThread:
         self._ready = threading.Event()
         self._model: ModelInfo | None = None
         self._engine: Engine | None = None
+        self.traits: ModelTraits | None = None  # once started; any thread may read them
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._unfinished: dict[int, Emit] = {}
@@ -207,6 +224,19 @@ class EngineThread:
         """End a request whose client has left."""
         self._inbox.put(request_id)
 
+    def call(self, run: Callable[[Engine], None], refuse: Callable[[EngineError], None]) -> None:
+        """Run code between two steps, on the engine's thread.
+
+        Args:
+            run: The code.
+            refuse: Called instead if the engine has stopped.
+        """
+        with self._lock:
+            if self.is_running:
+                self._inbox.put(Call(run, refuse))
+                return
+        refuse(EngineStoppedError("the engine has stopped"))
+
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
         """Create the instances of a request's mods on the calling thread.
 
@@ -250,6 +280,7 @@ class EngineThread:
     def _build_and_serve(self) -> None:
         try:
             self._engine, self._model = self._build()
+            self.traits = self._engine.traits
         except BaseException as exc:  # `start` raises it
             self._failure = exc
             return
@@ -267,7 +298,7 @@ class EngineThread:
         failures = 0
         while failures < MAX_FAILURES:
             try:
-                if not self._take_messages(engine):
+                if not _take_messages(self._inbox, engine):
                     break
                 engine.step()
                 failures = 0
@@ -277,23 +308,41 @@ class EngineThread:
                 engine.fail_all(_broken(exc))
         engine.fail_all(EngineStoppedError("the engine is stopping"))
 
-    def _take_messages(self, engine: Engine) -> bool:
-        """Handle messages, blocking if there is no work; return False for a stop message."""
-        while not engine.has_work or not self._inbox.empty():
-            message = self._inbox.get()
-            if message is None:
-                return False
-            if isinstance(message, str):
-                engine.cancel(message)
-            else:
-                engine.submit(*message)
-        return True
-
     def _reject_inbox(self) -> None:
         while not self._inbox.empty():
             message = self._inbox.get()
-            if isinstance(message, tuple):
+            if isinstance(message, Call):
+                message.refuse(EngineStoppedError("the engine has stopped"))
+            elif isinstance(message, tuple):
                 message[1](Failed(error=EngineStoppedError("the engine has stopped")))
+
+
+def _take_messages(inbox: "queue.SimpleQueue[Message]", engine: Engine) -> bool:
+    """Handle messages, blocking if there is no work; return False for a stop message."""
+    num_calls = 0
+    while not engine.has_work or not inbox.empty():
+        try:
+            message = inbox.get(timeout=engine.control.next_s)
+        except queue.Empty:
+            message = Call(lambda engine: engine.control.expire(), _ignore)
+        if message is None:
+            return False
+        if isinstance(message, str):
+            engine.cancel(message)
+        elif isinstance(message, Call):
+            message.run(engine)
+            num_calls += 1
+            if num_calls >= _MAX_CALLS and engine.has_work:
+                break
+        else:
+            engine.submit(*message)
+    if engine.control.next_s == 0:
+        engine.control.expire()
+    return True
+
+
+def _ignore(error: EngineError) -> None:
+    """Do nothing."""
 
 
 def _broken(exc: BaseException) -> EngineError:

@@ -44,6 +44,7 @@ from concordance_shared import (
 from concordance_shared.errors import message_of
 from concordance_shared.legality import refusal, split_reports
 from concordance_shared.prompt_length import check_prompt_length
+from msgspec import Struct
 
 from concordance_sdk.host.instance import ModInstance
 from concordance_sdk.host.progress import ProgressGuard
@@ -68,6 +69,14 @@ class AdjustableLogits(Logits, Protocol):
 
 
 Row = TypeVar("Row", bound=AdjustableLogits)
+
+
+class ModTally(Struct):
+    """Counts of what one mod did in a request."""
+
+    forced_tokens: int = 0  # also those that were backtracked or erased later
+    backtracked_tokens: int = 0
+    adjusted_steps: int = 0  # positions of which it changed the distribution
 
 
 class ModDispatch:
@@ -100,15 +109,64 @@ class ModDispatch:
             context_len: Context length of the model: prompt and completion together.
         """
         self.state = state
-        self.mods = tuple(instance for mod in mods for instance in mod.instances)
-        self._vocab_size = vocab_size
+        self.vocab_size = vocab_size
         self._context_len = context_len
-        self._listeners: dict[type[Event], tuple[ModInstance, ...]] = {
+        self._progress = ProgressGuard(state)
+        self.tallies: dict[str, ModTally] = {}  # by name, of the mods that have acted
+        self._listeners: dict[type[Event], tuple[ModInstance, ...]] = {Added: ()}
+        #: Per listener to `Added`: number of completion tokens that it has been notified of.
+        self._num_seen: list[int] = []
+        self.set_mods(mods)
+
+    def set_mods(self, mods: Sequence[ModInstance]) -> None:
+        """Replace the mods. One that was there before continues; a new one has seen no token.
+
+        Args:
+            mods: In the order in which they act.
+        """
+        seen = dict(zip(map(id, self._listeners[Added]), self._num_seen, strict=True))
+        self.mods = tuple(instance for mod in mods for instance in mod.instances)
+        self._listeners = {
             event: tuple(mod for mod in self.mods if mod.listens_to(event)) for event in EVENTS
         }
-        #: Per listener to `Added`: number of completion tokens that it has been notified of.
-        self._num_seen = [0] * len(self._listeners[Added])
-        self._progress = ProgressGuard(state)
+        self._num_seen = [seen.get(id(mod), 0) for mod in self._listeners[Added]]
+
+    def introduce(self, mods: Sequence[ModInstance]) -> None:
+        """Dispatch the events that mods have missed, which were added to a running request.
+
+        Each gets `Prefilled` with the prompt, then one `Added` with the completion so far.
+        """
+        state = self.state
+        prompt = ContextInfo(tokens=tuple(state.token_ids[: state.prompt_len]))
+        event = Prefilled(
+            request_id=state.request_id, step=0, max_steps=state.max_tokens, context_info=prompt
+        )
+        for mod in [instance for each in mods for instance in each.instances]:
+            if state.is_finished or not mod.listens_to(Prefilled):
+                continue
+            action = self._ask(mod, event)
+            if isinstance(action, AdjustedPrefill):
+                _check_keeps_prompt(mod, event, action)
+                if action.max_steps:
+                    state.limit_tokens(action.max_steps)
+            elif not isinstance(action, Noop):
+                self._apply(mod, event, action)
+        self._dispatch_added((), forced=False)
+
+    def act(self, mod: ModInstance, event: Event, action: AnyAction) -> tuple[int, ...]:
+        """Apply an action as if a mod that is first in the list had returned it at an event.
+
+        Args:
+            mod: The mod; need not be in the list.
+            event: A `ForwardPass` of the next position.
+            action: The action, validated.
+
+        Returns:
+            The tokens that it appended, before other mods acted on them.
+        """
+        added = self._apply(mod, event, action)
+        self._dispatch_added(added, forced=True)
+        return added
 
     @property
     def listens_to_logits(self) -> bool:
@@ -164,6 +222,7 @@ class ModDispatch:
             action = self._ask(mod, event)
             if isinstance(action, AdjustedLogits):
                 event = event.with_logits(_adjust(event, action, mod))
+                self._tally(mod).adjusted_steps += 1
             elif not isinstance(action, Noop):
                 self._dispatch_added(self._apply(mod, event, action), forced=True)
                 return None
@@ -222,13 +281,13 @@ class ModDispatch:
             return _NOOP
         if type(returned) in _MAY_REPORT:
             returned = self._take_reports(mod, event, returned)
-        return check_action(event, returned, mod=mod.name, vocab_size=self._vocab_size)
+        return check_action(event, returned, mod=mod.name, vocab_size=self.vocab_size)
 
     def _take_reports(self, mod: ModInstance, event: Event, returned: object) -> object:
         """Record the reports that a handler returned; return its other action, if any."""
         reports, action = split_reports(event, returned, mod=mod.name)
         for report in reports:
-            checked = check_action(event, report, mod=mod.name, vocab_size=self._vocab_size)
+            checked = check_action(event, report, mod=mod.name, vocab_size=self.vocab_size)
             if isinstance(checked, Report):
                 entry = ModReport(mod=mod.name, step=event.step, data=dict(checked.data))
                 try:
@@ -259,7 +318,9 @@ class ModDispatch:
         keep the request alive.
         """
         state = self.state
-        while not state.is_finished and (added or self._has_unseen_tokens()):
+        while not state.is_finished and (
+            added or any(seen < state.num_completion for seen in self._num_seen)
+        ):
             decision = self._notify_added(added, forced=forced)
             if decision is None:
                 break
@@ -268,9 +329,6 @@ class ModDispatch:
         if state.is_finished:
             state.remove_hidden()
         state.release()
-
-    def _has_unseen_tokens(self) -> bool:
-        return any(seen < self.state.num_completion for seen in self._num_seen)
 
     def _notify_added(
         self, added: tuple[int, ...], *, forced: bool
@@ -295,27 +353,9 @@ class ModDispatch:
                 own_event = _added(state, seen, forced=1 in state.forced[seen:])
             self._num_seen[i] = length
             action = self._ask(mod, own_event)
-            if not isinstance(action, Noop) and not self._ends_again(action):
+            if not isinstance(action, Noop) and not _ends_again(state, action):
                 return mod, own_event, action
         return None
-
-    def _ends_again(self, action: AnyAction) -> bool:
-        """True if the completion has ended and the action only ends it at the same place.
-
-        A mod whose reason to stop persists answers `Added` of its own end-of-sequence token with
-        the same action. Applied, that would append such tokens until the budget is spent.
-        """
-        state = self.state
-        if not state.num_completion or state.token_ids[-1] not in state.eos_ids:
-            return False
-        match action:
-            case ForceTokens(tokens) | Backtrack(0, tokens):
-                return bool(tokens) and tokens[0] in state.eos_ids
-            case Backtrack(n, tokens):
-                added = until_end(tokens or (), state.eos_ids)
-                return n <= state.num_completion and tuple(state.token_ids[-n:]) == added
-            case _:
-                return False
 
     def _apply(self, mod: ModInstance, event: Event, action: AnyAction) -> tuple[int, ...]:
         """Apply a decision to the state; return the tokens that it appended."""
@@ -328,9 +368,12 @@ class ModDispatch:
                 self._backtrack(mod, event, n)
                 added = self._force(mod, tokens) if tokens else ()
             case ForceOutput(tokens):
-                self._check_fits_context(mod, event, tokens)
-                self._check_keeps_released(mod, event, tokens)
+                _check_fits_context(state, mod, event, tokens, self._context_len)
+                released = state.completion_ids[: state.num_released]
+                if list(tokens[: len(released)]) != released:
+                    raise self._already_streamed(mod, event)
                 state.replace_completion(tokens, mod=mod.name)
+                self._tally(mod).forced_tokens += state.num_completion
                 state.finish(FinishReason.STOP)
             case ToolCalls(tool_calls):
                 state.finish(FinishReason.TOOL_CALLS, tool_calls)
@@ -346,9 +389,13 @@ class ModDispatch:
             self._progress.check(mod.name, event)
         return added
 
+    def _tally(self, mod: ModInstance) -> ModTally:
+        return self.tallies.setdefault(mod.name, ModTally())
+
     def _force(self, mod: ModInstance, token_ids: Sequence[int]) -> tuple[int, ...]:
         """Append forced tokens; end the request if there is no room for any."""
         added = self.state.append(token_ids, forced=True, mod=mod.name)
+        self._tally(mod).forced_tokens += len(added)
         if not added:
             self.state.finish(FinishReason.LENGTH)
         return added
@@ -364,27 +411,8 @@ class ModDispatch:
         if state.num_completion - n < state.num_released:
             raise self._already_streamed(mod, event)
         state.backtrack(n, mod=mod.name)
+        self._tally(mod).backtracked_tokens += n
         self._num_seen = [min(seen, state.num_completion) for seen in self._num_seen]
-
-    def _check_fits_context(self, mod: ModInstance, event: Event, token_ids: Sequence[int]) -> None:
-        if self._context_len is None:
-            return
-        room = self._context_len - self.state.prompt_len
-        num_tokens = len(until_end(token_ids, self.state.eos_ids))
-        if num_tokens > room:
-            raise refusal(
-                event,
-                f"returned ForceOutput with {num_tokens} tokens, but the model's context of "
-                f"{self._context_len} tokens has room for {room} after the prompt,",
-                mod=mod.name,
-            )
-
-    def _check_keeps_released(
-        self, mod: ModInstance, event: Event, token_ids: Sequence[int]
-    ) -> None:
-        released = self.state.completion_ids[: self.state.num_released]
-        if list(token_ids[: len(released)]) != released:
-            raise self._already_streamed(mod, event)
 
     def _already_streamed(self, mod: ModInstance, event: Event) -> ModError:
         num_held = self.state.num_completion - self.state.num_released
@@ -421,6 +449,55 @@ def _added(state: RequestState, step: int, *, forced: bool) -> Added:
         added_tokens=tuple(state.token_ids[state.prompt_len + step :]),
         forced=forced,
     )
+
+
+def _ends_again(state: RequestState, action: AnyAction) -> bool:
+    """True if the completion has ended and the action only ends it at the same place.
+
+    A mod whose reason to stop persists answers `Added` of its own end-of-sequence token with
+    the same action. Applied, that would append such tokens until the budget is spent.
+    """
+    if not state.num_completion or state.token_ids[-1] not in state.eos_ids:
+        return False
+    match action:
+        case ForceTokens(tokens) | Backtrack(0, tokens):
+            return bool(tokens) and tokens[0] in state.eos_ids
+        case Backtrack(n, tokens):
+            added = until_end(tokens or (), state.eos_ids)
+            return n <= state.num_completion and tuple(state.token_ids[-n:]) == added
+        case _:
+            return False
+
+
+def _check_keeps_prompt(mod: ModInstance, event: Prefilled, action: AdjustedPrefill) -> None:
+    """Refuse to change a prompt that the model has processed."""
+    if tuple(action.tokens) != tuple(event.context_info.tokens) or action.logprobs:
+        raise refusal(
+            event,
+            "returned AdjustedPrefill, but the prompt is processed already and cannot change",
+            mod=mod.name,
+            hint="; name the mod in the request instead",
+        )
+
+
+def _check_fits_context(
+    state: RequestState,
+    mod: ModInstance,
+    event: Event,
+    token_ids: Sequence[int],
+    context_len: int | None,
+) -> None:
+    if context_len is None:
+        return
+    room = context_len - state.prompt_len
+    num_tokens = len(until_end(token_ids, state.eos_ids))
+    if num_tokens > room:
+        raise refusal(
+            event,
+            f"returned ForceOutput with {num_tokens} tokens, but the model's context of "
+            f"{context_len} tokens has room for {room} after the prompt,",
+            mod=mod.name,
+        )
 
 
 def _adjust(event: ForwardPass, action: AdjustedLogits, mod: ModInstance) -> AdjustableLogits:

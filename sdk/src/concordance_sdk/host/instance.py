@@ -118,10 +118,12 @@ class InProcessMod:
         self.name = name or definition.name
         self.request = RequestContext() if request is None else request
         self.seconds = 0.0  # spent in the author's code
+        self.num_calls = 0  # of its handlers, and those of its parts
         self._definition = definition
         self._tokenizer = tokenizer
         self._actions = Actions(tokenizer)
-        self._context = _context_of(self.name, self.request)
+        self.scope = ModScope(self.name, self.request.request_id)
+        self._context = _context_of(self.scope, self.request)
         self._target = target = self._construct(copied(parameters))
         self._handlers = {
             event: self._bound(event, handler, target)
@@ -136,6 +138,7 @@ class InProcessMod:
                 *(mod.max_backtrack for mod in contained),
             )
         )
+        self.contained = tuple(contained)
         self.instances: tuple[ModInstance, ...] = (
             *parts,
             self,
@@ -164,6 +167,7 @@ class InProcessMod:
                 and returned another action without it.
         """
         event_type = type(event)
+        self.num_calls += 1
         if isinstance(event, ForwardPass):
             event = held_to(self._definition.logits, event, mod=self.name)
         actions = self._actions
@@ -307,11 +311,11 @@ def copied(parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _context_of(name: str, request: RequestContext) -> Context:
+def _context_of(scope: ModScope, request: RequestContext) -> Context:
     """The `contextvars.Context` of a mod's code, in which mod and request are the current ones."""
     context = copy_context()
     context.run(set_current_request, request)
-    context.run(set_current_mod, ModScope(name, request.request_id))
+    context.run(set_current_mod, scope)
     return context
 
 

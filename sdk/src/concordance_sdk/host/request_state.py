@@ -121,8 +121,8 @@ class RequestState:
         self.error: ConcordanceError | None = None
         self.edits = EditLog(keeps_changes=keeps_changes)
         self.reports = ReportLog()
-        self._hold = hold
         self.holds = Holds() if holds is None else holds
+        self.holds.hold_trailing(hold)
 
     @property
     def num_completion(self) -> int:
@@ -206,9 +206,10 @@ class RequestState:
 
     def release(self) -> None:
         """Release all tokens that no mod can backtrack over any more."""
-        if self._hold is None:
+        trailing = self.holds.trailing
+        if trailing is None:
             return
-        released = self.num_completion - self._hold
+        released = self.num_completion - trailing
         if self.holds:
             released = min(released, self.holds.first() or 0)
         self.num_released = max(self.num_released, released)

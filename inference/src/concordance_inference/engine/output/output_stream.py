@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from concordance_sdk.detokenizer import Detokenizer
@@ -15,8 +16,10 @@ from concordance_inference.engine.output.text_stream import TextStream
 from concordance_inference.engine.output.token_stream import TokenStream
 from concordance_inference.generation import (
     Completed,
+    ControlDelta,
     Failed,
     GenerationRequest,
+    ModUsage,
     ReportsDelta,
     Started,
     TextDelta,
@@ -68,6 +71,7 @@ class OutputStream:
         self._tokens = TokenStream(new_decoder(**shown))
         self._started_at = time.monotonic()
         self._has_started = False
+        self._commands: list[dict[str, Any]] = []  # applied, and not sent yet
         self._num_sent = 0  # tokens of the completion that deltas had
         num_top = request.top_logprobs
         self.logprobs = None if num_top is None else CompletionLogprobs(state, num_top)
@@ -119,6 +123,24 @@ class OutputStream:
         if self._text.has_stopped:
             state.stop_at_string()
 
+    def add_control(self, event: dict[str, Any]) -> None:
+        """Send a command that was applied, after the text before it."""
+        if self._request.stream:
+            self._commands.append(event)
+
+    def tokens_before(self, num_chars: int) -> tuple[int | None, str]:
+        """Return how many tokens end within the first `num_chars` characters, and the rest of them.
+
+        The number is `None` if the text is shorter.
+        """
+        self.follow(always=True)
+        return self._text.split(num_chars)
+
+    @property
+    def num_chars(self) -> int:
+        """Length of the text so far, as far as it was decoded."""
+        return self._text.num_chars
+
     def report(self) -> None:
         """Send updates for everything new that the client requested."""
         self._send_output()
@@ -137,8 +159,12 @@ class OutputStream:
         for tokens in self._tokens.deltas(state.edits.take_changes()):
             self._emit(tokens)
 
-    def conclude(self) -> None:
-        """Send the rest of the output and the end."""
+    def conclude(self, mods: tuple[ModUsage, ...] = ()) -> None:
+        """Send the rest of the output and the end.
+
+        Args:
+            mods: What each mod did.
+        """
         self.is_concluded = True
         self._log()
         state = self._state
@@ -155,12 +181,15 @@ class OutputStream:
         if self._request.stream:
             self._send(self._text.last_delta())
         self._send_reports()
-        self._emit(self._completed())
+        self._emit(self._completed(mods))
 
     def _send_reports(self) -> None:
         """Send new reports, after the text that was released before they were made."""
         if self._request.stream and (new := self._state.reports.take_new()):
             self._emit(ReportsDelta(reports=tuple(new)))
+        if self._commands:
+            self._emit(ControlDelta(commands=tuple(self._commands)))
+            self._commands.clear()
 
     def _send(self, delta: TextDelta | None) -> None:
         if delta and self.logprobs:
@@ -217,7 +246,7 @@ class OutputStream:
             time.monotonic() - self._started_at,
         )
 
-    def _completed(self) -> Completed:
+    def _completed(self, mods: tuple[ModUsage, ...]) -> Completed:
         state, text = self._state, self._text.text()
         logprobs = self.logprobs.all() if self.logprobs else ()
         if not self._request.return_token_ids:
@@ -230,6 +259,7 @@ class OutputStream:
             reports=tuple(state.reports.entries),
             logprobs=logprobs,
             forced_by=tuple(state.forced_by),
+            mods=mods,
             prompt_ids=self._prompt_ids,
             prompt_logprobs=self.read_prompt_logprobs() or (),
             prompt_tokens=state.prompt_len,

@@ -134,6 +134,26 @@ class TextStream:
         return self._decoder.text()
 
     @property
+    def num_chars(self) -> int:
+        """Length of the text in characters, without an incomplete character at its end."""
+        return self._length
+
+    def split(self, num_chars: int) -> tuple[int | None, str]:
+        """Return how many tokens end within the first `num_chars` characters, and the rest of them.
+
+        The number is `None` if the text is shorter.
+
+            pieces "It" " is" "n't"    split(2) -> 1, ""    split(4) -> 1, " i"
+        """
+        if num_chars > self._length:
+            return None, ""
+        token = bisect_left(self._ends, num_chars) if num_chars else -1
+        if token < 0 or self._ends[token] == num_chars:
+            return token + 1, ""
+        begin = self._ends[token - 1] if token else 0
+        return token, self._text_from(begin)[: num_chars - begin]
+
+    @property
     def _length(self) -> int:
         """Length of the text in characters, without an incomplete character at its end."""
         return self._ends[-1] if self._ends else 0

@@ -38,16 +38,22 @@ def make_instances_within(
         RequestError: A mod rejected the request.
     """
     shared = _context_of(request)
-    return tuple(_instance_within(seconds, call, shared, traits) for call in request.mods)
+    return tuple(instance_within(seconds, call, shared, traits) for call in request.mods)
 
 
 def _context_of(request: GenerationRequest) -> RequestContext:
     return RequestContext(request.conversation, request_id=request.request_id)
 
 
-def _instance_within(
+def instance_within(
     seconds: float, call: ModCall, shared: RequestContext, traits: ModelTraits
 ) -> InProcessMod:
+    """Create an instance of a mod, on a thread with a time limit.
+
+    Raises:
+        ModError: The mod raised, or was not ready in time.
+        RequestError: The mod rejected the request.
+    """
     try:
         return run_within(seconds, lambda: _instance(call, shared, traits))
     except TimeLimitError as exc:

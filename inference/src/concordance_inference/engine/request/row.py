@@ -2,9 +2,8 @@
 
 import secrets
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from concordance_sdk.definition import longest_hold
 from concordance_sdk.host.dispatch import AdjustableLogits, ModDispatch
 from concordance_sdk.host.request_state import RequestState
 from concordance_shared import (
@@ -24,9 +23,13 @@ from concordance_inference.engine.request.backoff import SpeculationBackoff
 from concordance_inference.engine.request.endings import ending_ids
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.engine.request.recent_logits import MAX_POSITIONS
+from concordance_inference.engine.request.request_mods import RequestMods
 from concordance_inference.engine.request.speculation import Speculation
 from concordance_inference.engine.sampling.rng import NO_TOKEN, TOO_FEW
 from concordance_inference.generation import GenerationRequest, TokenLogprobs
+
+if TYPE_CHECKING:
+    from concordance_inference.engine.control.row_control import RowControl
 
 #: Positions whose logits are kept if no mod can backtrack: the pending one, and the one before it,
 #: at which a token may have to be sampled again.
@@ -69,16 +72,16 @@ class Row:
         """
         self.request = request
         self.emit = emit
-        mods = request.instances
-        mods = make_instances(request, traits) if mods is None else mods
-        self._mods = tuple(mods)
+        given = request.instances
+        mods = make_instances(request, traits) if given is None else given
+        self.mods = RequestMods(mods, request)
         self.state = RequestState(
             request.request_id,
             request.prompt_ids,
             max_tokens=max_tokens,
             eos_ids=ending_ids(request, traits.eos_ids),
-            hold=_hold(request, [mod.max_backtrack for mod in mods]),
-            holds=mods[0].request.holds if mods else None,
+            hold=self.mods.hold,
+            holds=self.mods.context.holds,
             keeps_changes=request.show_tokens,
         )
         self.dispatch = ModDispatch(
@@ -99,6 +102,7 @@ class Row:
             self.state, max_recent=num_recent, logits_needed_from=self._logits_needed_from
         )
         self.clock = clock
+        self.control: RowControl | None = None  # from the first command on
         self.stops: set[int] = set()  # lengths at which the prefill pauses
         self.is_adjusted = False  # mods changed the logits of the next position
         self.reads_logprobs = False  # a mod has read the logprob of a sampled token
@@ -169,9 +173,19 @@ class Row:
         return self.state.token_ids[: self.state.prompt_len]
 
     @property
-    def mod_seconds(self) -> float | None:
-        """Time spent in its mods; `None` without mods."""
-        return sum(mod.seconds for mod in self._mods) if self._mods else None
+    def is_paused(self) -> bool:
+        """True if no position is decided until a command continues the request."""
+        return self.control is not None and self.control.is_paused
+
+    @property
+    def can_leave(self) -> bool:
+        """True if it is paused and no sampled token is on its way."""
+        return self.is_paused and not self.speculation.is_pending and not self.state.is_finished
+
+    @property
+    def accepts_logits(self) -> bool:
+        """True if the next token may be sampled from the logits that were returned last."""
+        return self.speculation.logits_are_current and not self.is_paused
 
     # Transitions
 
@@ -182,7 +196,7 @@ class Row:
     def admit(self, num_cached: int) -> None:
         """Enter the batch, with the first `num_cached` tokens of the prompt in the KV cache."""
         if self._admitted_length is None:
-            self.output.cached_tokens = num_cached
+            self.output.cached_tokens = min(num_cached, self.state.prompt_len)
         self.state.mark_processed(num_cached)
         self._admitted_length = self.state.max_length
 
@@ -199,6 +213,8 @@ class Row:
         if adjusted is None:
             self.output.follow()
             self.speculation.drop_stale_logits()
+        if self.control:
+            self.control.follow()
         self.is_adjusted = adjusted is not logits
         return adjusted
 
@@ -217,6 +233,9 @@ class Row:
         elif token_id != TOO_FEW and not self.state.is_finished:
             self._guard(self.dispatch.sampled, token_id, read_logprob)
             self.output.follow()
+            if self.control:
+                self.control.apply()
+                self.output.follow()
         # Adjusted logits may be finite where the model's were not.
         is_finite = token_id != NO_TOKEN and not self.is_adjusted
         self.speculation.resolve(known, token_id, is_finite=is_finite)
@@ -232,7 +251,9 @@ class Row:
     def conclude(self) -> None:
         """Notify the mods and the client of the end."""
         self._guard(self.dispatch.finished)
-        self.output.conclude()
+        self.output.conclude(self.mods.usage(self.dispatch.tallies))
+        if self.control:
+            self.control.close()
 
     def _logits_needed_from(self) -> int:
         """Return the length of the shortest prefix whose following logits are still needed."""
@@ -246,17 +267,6 @@ class Row:
         except ModError as exc:
             self.state.fail(exc)
             return None
-
-
-def _hold(request: GenerationRequest, holds: list[int | None]) -> int | None:
-    """Return how many trailing tokens to hold back; `None` for all.
-
-    Without a stream nothing is released before the end, and a client that accepts retractions
-    does not need tokens to be held back.
-    """
-    if not request.stream or request.include_retractions:
-        return None
-    return longest_hold(holds)
 
 
 def _no_token(row: Row) -> ConcordanceError:

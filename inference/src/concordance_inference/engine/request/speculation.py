@@ -165,6 +165,11 @@ class Speculation:
         self._reprocess_to = max(self._reprocess_to, reusable)
         self._state.mark_processed(num_cached)
 
+    def evicted(self) -> None:
+        """Record that the row has left the batch: nothing is cached or remembered."""
+        self._recent.drop_after(-1)
+        self.rewound(0, self._state.num_cached)
+
     def processed(self, num_tokens: int) -> None:
         """Record that a launched pass processes tokens; a pending one is not confirmed yet."""
         self._logits_at = self._state.num_cached + num_tokens

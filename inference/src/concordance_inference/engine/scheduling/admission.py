@@ -62,12 +62,12 @@ class Admission:
         prefix_bytes = kv_bytes // 4 if config.prefix_bytes is None else config.prefix_bytes
         self._prefixes = PrefixReuse(runner.cache, max_bytes=prefix_bytes)
         self._max_recent = positions_that_fit(config.max_rows, 4 * traits.vocab_size)
-        self._queue = WaitingQueue(self.budget, max_rows=config.max_rows)
+        self.queue = WaitingQueue(self.budget, max_rows=config.max_rows)
 
     @property
     def num_waiting(self) -> int:
         """Requests in the queue."""
-        return len(self._queue)
+        return len(self.queue)
 
     @property
     def prefix_bytes(self) -> int:
@@ -77,12 +77,12 @@ class Admission:
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Queue a request, or report an error if it can never run."""
         try:
-            self._queue.check(request)
+            self.queue.check(request)
             _check_ids(request.prompt_ids, self._traits.vocab_size)
         except RequestError as exc:
             emit(Failed(error=exc))
         else:
-            self._queue.submit(request, emit)
+            self.queue.submit(request, emit)
 
     def update(self, batch: BatchState) -> BatchState:
         """Retire rows that have ended and admit waiting requests; return the batch to run.
@@ -106,7 +106,7 @@ class Admission:
                 self._admit(i, batch.rows)
         except BaseException:
             for waiting in reversed(taken):
-                self._queue.wait_again(waiting)
+                self.queue.wait_again(waiting)
             raise
         if not batch.rows:
             self._memory.between_requests()
@@ -114,7 +114,7 @@ class Admission:
 
     def _retire(self, rows: Sequence[Row]) -> list[int]:
         """Keep the prefixes of rows that leave; return the rows that stay, as `compacted` does."""
-        stays = [not (row.is_over or row.has_outgrown) for row in rows]
+        stays = [not (row.is_over or row.has_outgrown or row.can_leave) for row in rows]
         for i, row in enumerate(rows):
             if not stays[i]:
                 self._prefixes.keep(i, row)
@@ -122,6 +122,9 @@ class Admission:
                     self._cache.clean(i)
             if row.has_outgrown:
                 self._wait_again(row)
+            elif row.can_leave:
+                row.speculation.evicted()
+                self.queue.pause(row)
         return compacted(stays)
 
     def _take_rows(self, running: Sequence[Row], taken: list[Waiting]) -> list[Row]:
@@ -140,18 +143,18 @@ class Admission:
             taken[-1] = replace(waiting, row=row)
             rows = [*running, *new, row]
             if len(rows) > 1 and not self._prepare(rows):
-                self._queue.wait_again(taken.pop())
+                self.queue.wait_again(taken.pop())
                 break
             new.append(row)
         return new
 
     def _next(self, rows: Sequence[Row]) -> Waiting | None:
         """Take the first request that fits beside these rows and need not wait for one of them."""
-        for waiting in self._queue.candidates([row.state.max_length for row in rows]):
+        for waiting in self.queue.candidates([row.state.max_length for row in rows]):
             is_new = waiting.row is None
             shared = self._prefixes.in_progress(rows, waiting.request) if is_new else None
             if shared is None:
-                self._queue.take(waiting)
+                self.queue.take(waiting)
                 return waiting
             row, length = shared
             row.stops.add(length)
@@ -174,7 +177,7 @@ class Admission:
             self.conclude(row)
             return None
         if not self.budget.fits([*lengths, row.state.max_length]):
-            self._queue.wait_again(replace(waiting, row=row))
+            self.queue.wait_again(replace(waiting, row=row))
             return None
         return row
 
@@ -221,23 +224,35 @@ class Admission:
             row.state.fail(_output_too_long(row, self.budget.longest))
             self.conclude(row)
         else:
-            self._queue.wait_again(Waiting(row.request, row.emit, time.monotonic(), row))
+            self.queue.wait_again(Waiting(row.request, row.emit, time.monotonic(), row))
+
+    def row_of(self, request_id: str) -> Row | None:
+        """Return the row of a waiting or paused request, whose mods have seen the prompt then."""
+        waiting = self.queue.find(request_id)
+        if waiting is None or waiting.row is not None:
+            return waiting and waiting.row
+        row = self._new_row(waiting)
+        if row is None:
+            self.queue.remove(request_id)
+            return None
+        self.queue.put(waiting, row)
+        return row
 
     def conclude(self, row: Row) -> None:
         """Notify a row's mods and its client that it has ended."""
         row.conclude()
-        self._metrics.count_end(row.state, row.mod_seconds)
+        self._metrics.count_end(row.state, row.mods.seconds)
 
     def cancel(self, request_id: str) -> None:
         """End a request that waits; do nothing if it does not."""
-        if waiting := self._queue.remove(request_id):
+        if waiting := self.queue.remove(request_id):
             error = EngineStoppedError("the request was cancelled while it waited")
             self._end(waiting, error, is_cancelled=True)
 
     def fail_all(self, error: EngineError) -> None:
         """End every request that waits with an error, and clear the prefix cache."""
         self._prefixes.clear()
-        for waiting in self._queue.drain():
+        for waiting in self.queue.drain():
             self._end(waiting, error)
 
     def _end(self, waiting: Waiting, error: EngineError, *, is_cancelled: bool = False) -> None:

@@ -78,11 +78,13 @@ class PrefixReuse:
     def restore(self, i: int, rows: Sequence[Row]) -> int:
         """Copy the longest held prefix into a new row, which is empty; return its length.
 
+        The row may have a completion already, if it was paused.
+
         None for a row whose mods asked for the log-probabilities of the prompt: they come from
         processing it.
         """
         row = rows[i]
-        prompt_ids = row.prompt_ids
+        prompt_ids = row.state.token_ids if row.control else row.prompt_ids
         prefix = self._prefixes.find(row.request.cache_salt, prompt_ids)
         for j, other in enumerate(rows):
             if j != i and _share_salt(row.request, other.request):

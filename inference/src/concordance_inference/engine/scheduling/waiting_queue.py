@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from concordance_shared import InvalidRequestError
 from msgspec import Struct
+from msgspec.structs import replace
 
 from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.output.output_stream import Emit
@@ -40,6 +41,7 @@ class WaitingQueue:
         self._budget = budget
         self._max_rows = max_rows
         self._waiting: deque[Waiting] = deque()
+        self._paused: dict[str, Waiting] = {}  # by id; they wait for a command, not for a row
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -66,17 +68,53 @@ class WaitingQueue:
         """Put a request back at the front."""
         self._waiting.appendleft(waiting)
 
+    @property
+    def everything(self) -> list[Waiting]:
+        """The requests that wait for a row, then those that are paused."""
+        return [*self._waiting, *self._paused.values()]
+
+    def find(self, request_id: str) -> Waiting | None:
+        """Return a waiting or paused request by its id."""
+        if request_id in self._paused:
+            return self._paused[request_id]
+        return next((w for w in self._waiting if w.request.request_id == request_id), None)
+
     def remove(self, request_id: str) -> Waiting | None:
-        """Remove a request by its id; None if it does not wait."""
-        found = next((w for w in self._waiting if w.request.request_id == request_id), None)
-        if found:
+        """Remove a waiting or paused request by its id; None if there is none."""
+        found = self.find(request_id)
+        if found and self._paused.pop(request_id, None) is None:
             self._waiting.remove(found)
         return found
 
+    def put(self, waiting: Waiting, row: Row) -> None:
+        """Keep the row of a request that waits for another one."""
+        self._waiting[self._waiting.index(waiting)] = replace(waiting, row=row)
+
+    def pause(self, row: Row) -> None:
+        """Keep a request that has left the batch until it is resumed."""
+        waiting = Waiting(row.request, row.emit, time.monotonic(), row)
+        self._paused[row.request.request_id] = waiting
+
+    def sort(self, row: Row) -> None:
+        """Move a request that was paused while it waited, or that was resumed.
+
+        A resumed request is the next that gets a row.
+        """
+        waiting = self.find(row.request.request_id)
+        was_paused = row.request.request_id in self._paused
+        if waiting is None or row.is_paused == was_paused:
+            return
+        self.remove(row.request.request_id)
+        if row.is_paused:
+            self._paused[row.request.request_id] = waiting
+        else:
+            self.wait_again(waiting)
+
     def drain(self) -> list[Waiting]:
         """Remove and return all."""
-        waiting = list(self._waiting)
+        waiting = self.everything
         self._waiting.clear()
+        self._paused.clear()
         return waiting
 
     def candidates(self, lengths: Sequence[int]) -> Iterator[Waiting]:

@@ -1,0 +1,1 @@
+"""Commands to running requests, on the engine's thread."""

@@ -1,0 +1,107 @@
+"""The instances of the mods of one request, of which some may be added or removed while it runs."""
+
+from collections.abc import Iterator, Sequence
+
+from concordance_sdk.definition import longest_hold
+from concordance_sdk.host.dispatch import ModTally
+from concordance_sdk.host.instance import InProcessMod
+from concordance_sdk.request_context import RequestContext
+
+from concordance_inference.control import RefusedCommandError
+from concordance_inference.generation import GenerationRequest, ModUsage
+
+
+class RequestMods:
+    """The mods of a request in the order in which they act, and what they share."""
+
+    def __init__(self, instances: Sequence[InProcessMod], request: GenerationRequest) -> None:
+        """Start with the mods that the request names."""
+        self.instances = list(instances)
+        self._request = request
+        self._removed: list[InProcessMod] = []
+        self.context = (
+            instances[0].request
+            if instances
+            else RequestContext(request.conversation, request_id=request.request_id)
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the mods."""
+        return tuple(mod.name for mod in self.instances)
+
+    @property
+    def hold(self) -> int | None:
+        """Trailing tokens to hold back; `None` for all.
+
+        Without a stream nothing is released before the end, and a client that accepts retractions
+        does not need tokens to be held back.
+        """
+        if not self._request.stream or self._request.include_retractions:
+            return None
+        return longest_hold(mod.max_backtrack for mod in self.instances)
+
+    @property
+    def seconds(self) -> float | None:
+        """Time spent in the mods; `None` without mods."""
+        mods = [*self.instances, *self._removed]
+        return sum(each.seconds for mod in mods for each in _whole(mod)) if mods else None
+
+    def named(self, name: str) -> InProcessMod:
+        """Return the mod of a name.
+
+        Raises:
+            RefusedCommandError: There is none, or several.
+        """
+        found = [mod for mod in self.instances if mod.name == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise RefusedCommandError(f"the request has {len(found)} mods named {name!r:.80}")
+        listed = ", ".join(self.names) or "none"
+        raise RefusedCommandError(f"the request has no mod {name!r:.80}; it has: {listed}")
+
+    def insert(self, instance: InProcessMod, replaced: InProcessMod | None = None) -> None:
+        """Add a mod at the end, or in place of another one."""
+        if replaced is None:
+            self.instances.append(instance)
+        else:
+            self.instances[self.instances.index(replaced)] = instance
+            self._removed.append(replaced)
+
+    def remove(self, instance: InProcessMod) -> None:
+        """Remove a mod."""
+        self.instances.remove(instance)
+        self._removed.append(instance)
+
+    def usage(self, tallies: dict[str, ModTally]) -> tuple[ModUsage, ...]:
+        """Return what each mod did, also of those that were removed.
+
+        Args:
+            tallies: Counts by name. Mods of equal names share them.
+        """
+        mods = {each.name: each for mod in self._all() for each in _whole(mod)}
+        by_name = {name: ModUsage(mod=name) for name in (*mods, *tallies)}
+        for name in by_name:
+            same = [each for mod in self._all() for each in _whole(mod) if each.name == name]
+            tally = tallies.get(name) or ModTally()
+            by_name[name] = ModUsage(
+                mod=name,
+                calls=sum(each.num_calls for each in same),
+                forced_tokens=tally.forced_tokens,
+                backtracked_tokens=tally.backtracked_tokens,
+                adjusted_steps=tally.adjusted_steps,
+                microseconds=round(1e6 * sum(each.seconds for each in same)),
+            )
+        return tuple(by_name.values())
+
+    def _all(self) -> Iterator[InProcessMod]:
+        yield from self.instances
+        yield from self._removed
+
+
+def _whole(mod: InProcessMod) -> Iterator[InProcessMod]:
+    """A mod, and the mods that it contains."""
+    yield mod
+    for contained in mod.contained:
+        yield from _whole(contained)
