@@ -77,9 +77,13 @@ class ChatTemplate:
         special: Any = getattr(self._tokenizer.hf, "special_tokens_map", ())
         return variables_of(self._sources.get("default", "")) - {*special}
 
-    @cached_property
+    @property
     def tool_format(self) -> ToolFormat:
         """The format of tool calls."""
+        return self._tool_format
+
+    @cached_property
+    def _tool_format(self) -> ToolFormat:
         config: Any = getattr(self._tokenizer.hf, "init_kwargs", {})
         source = self._sources.get("tool_use") or self._sources.get("default", "")
         special = special_tokens(self._tokenizer)
