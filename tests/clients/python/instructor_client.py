@@ -16,7 +16,7 @@ QUESTION = [{"role": "user", "content": "Describe Paris."}]
 MODES = [instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA, instructor.Mode.JSON]
 
 
-class City(pydantic.BaseModel):
+class City(pydantic.BaseModel, extra="forbid"):
     name: str = pydantic.Field(max_length=20)
     is_capital: bool
 

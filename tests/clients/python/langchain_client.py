@@ -18,7 +18,7 @@ URL, MODEL = os.environ["CONCORDANCE_URL"], os.environ["CONCORDANCE_MODEL"]
 QUESTION = "What is the capital of France?"
 
 
-class City(pydantic.BaseModel):
+class City(pydantic.BaseModel, extra="forbid"):
     """A city."""
 
     name: str = pydantic.Field(max_length=20)

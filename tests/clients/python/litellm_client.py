@@ -29,7 +29,7 @@ TOOL = {
 }
 
 
-class City(pydantic.BaseModel):
+class City(pydantic.BaseModel, extra="forbid"):
     name: str = pydantic.Field(max_length=20)
     is_capital: bool
 

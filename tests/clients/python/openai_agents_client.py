@@ -27,7 +27,7 @@ QUESTION = "What is the capital of France?"
 pytestmark = pytest.mark.parametrize("api", [OpenAIChatCompletionsModel, OpenAIResponsesModel])
 
 
-class City(pydantic.BaseModel):
+class City(pydantic.BaseModel, extra="forbid"):
     name: str = pydantic.Field(max_length=20)
     is_capital: bool
 

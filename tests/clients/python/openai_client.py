@@ -33,7 +33,7 @@ client = openai.OpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0, time
 chat = client.chat.completions
 
 
-class City(pydantic.BaseModel):
+class City(pydantic.BaseModel, extra="forbid"):
     name: str = pydantic.Field(max_length=20)
     is_capital: bool
 

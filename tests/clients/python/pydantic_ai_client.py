@@ -19,7 +19,7 @@ QUESTION = "What is the capital of France?"
 SETTINGS = {"temperature": 0, "max_tokens": 96}
 
 
-class City(pydantic.BaseModel):
+class City(pydantic.BaseModel, extra="forbid"):
     name: str = pydantic.Field(max_length=20)
     is_capital: bool
 
