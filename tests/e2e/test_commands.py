@@ -35,7 +35,7 @@ def test_help_imports_nothing_heavy(run):
 @pytest.mark.parametrize(
     "command",
     [
-        *("serve", "generate", "chat", "demo", "bench", "config", "models"),
+        *("serve", "generate", "chat", "demo", "bench", "config", "doctor", "models"),
         *(f"mods {name}" for name in ("new", "list", "push", "test", "watch")),
     ],
 )

@@ -13,6 +13,7 @@ from concordance_inference.cli.options import (
     CheckMods,
     Config,
     Demo,
+    Doctor,
     Generate,
     ListMods,
     NewMod,
@@ -89,6 +90,15 @@ def bench(options: Bench) -> None:
 def config(options: Config) -> None:
     """Print every setting with its value, where it comes from, and its other names."""
     from concordance_inference.cli import config as command
+
+    command.run(options)
+
+
+@app.command()
+@takes(Doctor, settings_of="serve")
+def doctor(options: Doctor) -> None:
+    """Check what `serve` needs, with its options: device, memory, model, cache, port, mods."""
+    from concordance_inference.cli.doctor import command
 
     command.run(options)
 

@@ -439,6 +439,14 @@ class RemoveMod:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Doctor(Serve):
+    """The options of `concordance doctor`: those of `serve`, whose settings it checks."""
+
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False
+    config_file: ConfigFile = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """The options of `concordance config`."""
 

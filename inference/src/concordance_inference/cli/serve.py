@@ -1,7 +1,6 @@
 """`concordance serve`."""
 
 import gc
-import ipaddress
 import logging
 import os
 import shlex
@@ -14,6 +13,7 @@ import msgspec
 from rich.console import Console
 
 from concordance_inference.cli.last_resort import exit_later, exit_now
+from concordance_inference.cli.listener import cannot_listen, is_loopback, listen, not_loopback
 from concordance_inference.cli.options import Serve
 from concordance_inference.cli.server_log import set_up_log
 from concordance_inference.models.blas import preload_blas
@@ -21,9 +21,6 @@ from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.mod_output import captured_output, log_line
 
 logger = logging.getLogger(__name__)
-
-#: Connections that may wait to be accepted.
-_BACKLOG = 2048
 
 
 def run(options: Serve) -> None:
@@ -97,37 +94,18 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
 
 def _refuse_public(host: str) -> None:
     """Exit if the address is not a loopback one, since the server does not authenticate callers."""
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        print(
-            f"concordance: --host {host} is not a loopback address, and this server does not "
-            "authenticate callers; listen on 127.0.0.1, behind a proxy that does",
-            file=sys.stderr,
-        )
+    if not is_loopback(host):
+        print(f"concordance: {not_loopback(host)}", file=sys.stderr)
         sys.exit(2)
 
 
 def _bind(host: str, port: int) -> socket.socket:
     """Bind the address before the model is loaded, so that a failure is immediate."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
+        return listen(host, port)
     except OSError as exc:
-        listener.close()
-        print(
-            f"concordance: cannot listen on {host}:{port}: {exc.strerror}; choose another --port "
-            "(0 takes any that is free)",
-            file=sys.stderr,
-        )
+        print(f"concordance: {cannot_listen(host, port, exc)}", file=sys.stderr)
         sys.exit(1)
-    listener.set_inheritable(True)
-    return listener
 
 
 def _url(listener: socket.socket) -> str:

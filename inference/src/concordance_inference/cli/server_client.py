@@ -37,8 +37,12 @@ class ServerRefusedError(ConcordanceError):
 class ServerClient:
     """A running server, by its URL."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timeout_s: float = _TIMEOUT_S) -> None:
         """Check the URL; a path `/v1`, as clients of OpenAI's API need it, is accepted.
+
+        Args:
+            url: The server's URL.
+            timeout_s: Seconds without a byte after which the server is given up.
 
         Raises:
             InvalidRequestError: It is not one of HTTP.
@@ -46,6 +50,7 @@ class ServerClient:
         if not url.startswith(("http://", "https://")):
             raise InvalidRequestError(f"--url {url}: write it with http:// or https://")
         self.url = url.rstrip("/").removesuffix("/v1")
+        self._timeout_s = timeout_s
 
     def model(self) -> str:
         """Return the id of the served model.
@@ -102,7 +107,7 @@ class ServerClient:
         except ValueError as exc:
             raise InvalidRequestError(f"--url {self.url}: {exc}") from exc
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self._timeout_s) as response:  # noqa: S310
                 yield cast(_Response, response)
         except urllib.error.HTTPError as exc:
             raise _refused(exc) from exc

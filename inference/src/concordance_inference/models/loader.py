@@ -207,12 +207,30 @@ def _hint(place: Path | str) -> str:
     return "; there is no such folder, and the hub or its cache reported"
 
 
+def unread_model(folder: Path, options: ModelOptions) -> tuple[Any, dict[str, Any]]:
+    """Return a folder's model in the types that it runs in, weights not read, and its config.
+
+    Raises:
+        ModelLoadError: The model is not complete, or the device cannot run it.
+    """
+    with explained(f"the model in {folder} cannot be loaded"):
+        model, config = _model_in(folder, options)
+        _choose_types(model)
+        return model, config
+
+
 def _prepare_weights(model: Any) -> None:
     """Convert the weights to the device's fastest type and start to read them.
 
     Raises:
         ModelLoadError: The device cannot run the model in the weights' type.
     """
+    _choose_types(model)
+    mx.async_eval(model.parameters())
+
+
+def _choose_types(model: Any) -> None:
+    """Convert the weights to the device's fastest type, when they are read."""
     parameters = model.parameters()
     arrays = cast(list[tuple[str, mx.array]], tree_flatten(parameters))
     count = sum(array.size for _, array in arrays)
@@ -221,7 +239,6 @@ def _prepare_weights(model: Any) -> None:
             model.update(tree_map(_as_float32, parameters))
         else:
             _reject_experts(model, arrays)
-    mx.async_eval(model.parameters())
 
 
 def _reject_experts(model: Any, arrays: list[tuple[str, mx.array]]) -> None:

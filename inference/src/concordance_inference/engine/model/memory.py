@@ -49,9 +49,14 @@ def default_kv_bytes(weight_bytes: int) -> int:
     Args:
         weight_bytes: Bytes of the model's weights.
     """
+    left = usable_bytes() - weight_bytes
+    return max(left if device.runs_on_gpu() else left // 2, 0)
+
+
+def usable_bytes() -> int:
+    """Return the memory for weights and caches, in bytes: without reserves and idle buffers."""
     size = memory_size()
-    left = int(_PRESSURE * size) - weight_bytes
-    return max(left - int(_IDLE_FRACTION * size) if device.runs_on_gpu() else left // 2, 0)
+    return int(_PRESSURE * size) - (int(_IDLE_FRACTION * size) if device.runs_on_gpu() else 0)
 
 
 def wire_memory() -> bool:

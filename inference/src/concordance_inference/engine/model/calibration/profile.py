@@ -62,6 +62,15 @@ def profile_of(model: Any, *, margin: int = MARGIN, measures_cost: bool = True) 
     return structs.replace(profile, cost=measured.cost, is_timed=True, is_steady=measured.is_steady)
 
 
+def footprint_of(model: Any, *, margin: int = MARGIN) -> Footprint:
+    """Return the size of a model's caches from the shapes of a pass that is not computed.
+
+    Weights that were not read yet are not read.
+    """
+    head = SelectiveHead(model, is_selective=False)
+    return _footprint(head, BatchCache(model, margin=margin))
+
+
 def _footprint(head: SelectiveHead, cache: BatchCache) -> Footprint:
     cache.rebuild((), 1)
     cache.begin(Pass(0, (0,), (RowRead(0, 0, _TOKENS, None),)))

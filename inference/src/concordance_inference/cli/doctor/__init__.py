@@ -1,0 +1,1 @@
+"""`concordance doctor`: what `concordance serve` needs, checked before it starts."""

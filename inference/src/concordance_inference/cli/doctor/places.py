@@ -1,0 +1,101 @@
+"""Checks of places: settings, the cache folder, the hub, the address, the mods."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from concordance_inference.cli.doctor.finding import Finding, gigabytes, note, ok, problem
+from concordance_inference.cli.listener import cannot_listen, is_loopback, listen, not_loopback
+from concordance_inference.cli.options import Doctor
+from concordance_inference.cli.server_client import ServerClient, ServerRefusedError
+from concordance_inference.cli.settings_file import find_file
+from concordance_inference.cli.settings_values import values_of
+from concordance_inference.models.cache_folder import cache_folder
+from concordance_inference.mods.catalog import ModCatalog
+
+#: Bytes below which a disk is too full for most models.
+_ROOM = 2e9
+
+#: Seconds that a server that listens already has to respond.
+_TIMEOUT_S = 2.0
+
+
+def settings(options: Doctor) -> Iterator[Finding]:
+    """The file of settings, and which settings of `serve` are not the default."""
+    file = find_file(options.config_file)
+    used = {name: each.source for name, each in values_of("serve", file).items() if each.is_set}
+    listed = "".join(f"; {name} from {source}" for name, source in used.items())
+    where = str(file.path) if file.path else "no file"
+    yield ok("settings", f"{where}{listed}", file=where if file.path else None, used=used)
+
+
+def cache(options: Doctor) -> Iterator[Finding]:
+    """The cache folder: converted models and profiles. Only a conversion cannot do without it."""
+    try:
+        folder = cache_folder()
+    except RuntimeError as exc:
+        yield problem("cache", f"{exc}; name a folder in CONCORDANCE_CACHE", writable=False)
+        return
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    free = shutil.disk_usage(existing).free
+    data = {"folder": str(folder), "writable": writable, "free_bytes": free}
+    if not writable:
+        text = f"{folder} cannot be written; name another folder in CONCORDANCE_CACHE"
+        yield (problem if _is_to_be_converted(options.model) else note)("cache", text, **data)
+    elif free < _ROOM:
+        yield note("cache", f"{folder}: only {gigabytes(free)} free", **data)
+    else:
+        yield ok("cache", f"{folder}, {gigabytes(free)} free", **data)
+
+
+def _is_to_be_converted(model: str | None) -> bool:
+    """True if loading the model writes its conversion into the cache folder."""
+    from concordance_inference.models.embedded import DEFAULT_MODEL
+    from concordance_inference.models.sizes import local_folder
+
+    is_gguf = model in (None, DEFAULT_MODEL) or str(model).endswith(".gguf")
+    return is_gguf and local_folder(model) is None
+
+
+def hub(_: Doctor) -> Iterator[Finding]:
+    """The cache of the Hugging Face hub, and how it is used. The token is not shown."""
+    from huggingface_hub import constants, get_token
+
+    has_token = get_token() is not None
+    offline = bool(constants.HF_HUB_OFFLINE)
+    folder = Path(constants.HF_HUB_CACHE)
+    text = f"{folder}, {'a' if has_token else 'no'} token" + ", offline" * offline
+    yield ok("hub", text, folder=str(folder), has_token=has_token, offline=offline)
+
+
+def address(options: Doctor) -> Iterator[Finding]:
+    """The address to listen on."""
+    host, port = options.host, options.port
+    if not is_loopback(host):
+        yield problem("address", not_loopback(host))
+        return
+    try:
+        listen(host, port).close()
+    except OSError as exc:
+        yield problem("address", cannot_listen(host, port, exc) + _running(host, port))
+    else:
+        yield ok("address", f"{host}:{port} is free", host=host, port=port)
+
+
+def _running(host: str, port: int) -> str:
+    """The model of a Concordance server that listens there already; empty if there is none."""
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    try:
+        model = ServerClient(url, timeout_s=_TIMEOUT_S).model()
+    except ServerRefusedError:
+        return ""
+    return f". A Concordance server with the model {model} listens there"
+
+
+def mods(options: Doctor) -> Iterator[Finding]:
+    """The mods, by loading them."""
+    names = [entry.name for entry in ModCatalog(options.mods).entries()]
+    given = "".join(f", with {path}" for path in options.mods)
+    yield ok("mods", f"{len(names)} mods{given}", names=names)
