@@ -16,7 +16,7 @@ from concordance_shared import ConstraintError, ResponseFormat
 from msgspec import Struct
 
 
-class OutputFormat(Struct, frozen=True, kw_only=True):
+class OutputFormat(Struct, frozen=True, kw_only=True, tag=True):
     """The texts that a completion may be, after the reasoning of a model that reasons.
 
     Attributes:
@@ -38,6 +38,16 @@ class OutputFormat(Struct, frozen=True, kw_only=True):
     def field(self) -> str:
         """The top-level field of the request."""
         return self.param.partition(".")[0]
+
+    @property
+    def has_response_format(self) -> bool:
+        """True if it is the request's `response_format`."""
+        return self.field == "response_format"
+
+    @property
+    def is_json(self) -> bool:
+        """True if it is enforced by a JSON Schema."""
+        return self.kind == "json"
 
     def constraint(self) -> Constraint:
         """Return the constraint that enforces it.

@@ -35,6 +35,7 @@ from concordance_inference.models.profile_cache import cached_profile
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.format_mod import format_fault
 from concordance_inference.reasoning import num_reasoning_tokens
+from concordance_inference.tools.judge import call_fault
 
 
 class Runtime:
@@ -195,7 +196,7 @@ class Runtime:
     def ended(self, request: GenerationRequest, completed: Completed) -> Completed | Failed:
         """Keep the tokens of a completion for later prompts; return how the request ended."""
         self.chat.remember(request.prompt_ids, completed)
-        error = format_fault(request, completed, self._decode)
+        error = format_fault(request, completed, self._decode) or call_fault(request, completed)
         if error is None:
             return self._with_counts(request, completed)
         error.reports = completed.reports

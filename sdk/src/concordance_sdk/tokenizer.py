@@ -1,6 +1,6 @@
 """The interface of the tokenizer that mods are given."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from concordance_sdk.detokenizer import Detokenizer, WholeDetokenizer
@@ -60,7 +60,9 @@ class Tokenizer(Protocol):
         ...
 
 
-def detokenizer_of(tokenizer: Tokenizer, *, keeps_special: bool = False) -> Detokenizer:
+def detokenizer_of(
+    tokenizer: Tokenizer, *, keeps_special: bool = False, kept: Collection[int] = ()
+) -> Detokenizer:
     """Return a new incremental detokenizer for a tokenizer.
 
     Uses the tokenizer's own `detokenizer(keeps_special=...)` if it has one; otherwise decodes the
@@ -69,6 +71,7 @@ def detokenizer_of(tokenizer: Tokenizer, *, keeps_special: bool = False) -> Deto
     Args:
         tokenizer: The tokenizer.
         keeps_special: True if special tokens are part of the text, by name.
+        kept: Special tokens that are part of the text in any case, if its `detokenizer` takes them.
 
     Examples:
         >>> from concordance_sdk.testing import ByteTokenizer
@@ -79,7 +82,7 @@ def detokenizer_of(tokenizer: Tokenizer, *, keeps_special: bool = False) -> Deto
     """
     own = getattr(tokenizer, "detokenizer", None)
     if own is not None:
-        return own(keeps_special=keeps_special)
+        return own(keeps_special=keeps_special, **({"kept": kept} if kept else {}))
     return WholeDetokenizer(
         lambda ids: tokenizer.decode(ids, skip_special_tokens=not keeps_special)
     )

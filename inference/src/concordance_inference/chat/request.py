@@ -31,9 +31,11 @@ from concordance_inference.generation import (
     SamplingParams,
     new_request_id,
 )
+from concordance_inference.mods.call_mod import with_calls
 from concordance_inference.mods.format_mod import with_format
 from concordance_inference.output_format import OutputFormat, format_of
 from concordance_inference.reasoning import Reasoning, Tags, opened_tag
+from concordance_inference.tools.call_output import enforced_output
 from concordance_inference.tools.offer import AUTO, ToolChoice, tool_offer
 
 #: The prompt's tokens in which the tag that opens a reasoning is searched.
@@ -128,18 +130,20 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     _check_length(prompt_ids, model, is_rendered=bool(messages))
     opened = opened_tag(_end(prompt_ids, chat))
     tagged = _reasoning(chat, opened)
-    options["mods"] = with_format(
-        (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options)),
-        output or format_of(schemas.response_format),
-        opens=opened is not None,
-    )
+    offer = offer if messages else None
+    kept_ids = (*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else ()
+    enforced = enforced_output(output or format_of(schemas.response_format), offer)
+    mods = (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options))
+    options["mods"] = with_format(mods, enforced, opens=opened is not None)
+    if offer and options["mods"] == mods:
+        options["mods"] = with_calls(mods, offer, tagged, kept_ids)
     return GenerationRequest(
         request_id=new_request_id(),
         prompt_ids=tuple(prompt_ids),
         conversation=Conversation(messages=messages, schemas=schemas),
         reasoning=tagged,
-        kept_ids=(*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else (),
-        offer=offer if messages else None,
+        kept_ids=kept_ids,
+        offer=offer,
         **options,
     )
 

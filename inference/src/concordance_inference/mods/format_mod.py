@@ -20,6 +20,7 @@ from concordance_inference.reasoning import (
     opened_tag,
 )
 from concordance_inference.time_limit import TimeLimitError
+from concordance_inference.tools.call_output import CallOutput
 
 #: The attribute of a mod class that enforces the `response_format` itself.
 ENFORCES = "enforces_response_format"
@@ -37,7 +38,7 @@ class FormatMod:
     formatted text, as the model chooses.
     """
 
-    output: OutputFormat
+    output: OutputFormat | CallOutput
     opens: bool = False  # the prompt, as the request renders it, opens the reasoning
 
     def __init__(self) -> None:
@@ -71,8 +72,10 @@ class FormatMod:
         compile_constraint(self._constraint, self._tokenizer)
 
     def _refusal(self, exc: Exception) -> SchemaError | InvalidRequestError:
+        if isinstance(exc, SchemaError) and exc.param:
+            return exc
         message, param = f"{self.output.param}: {exc}", self.output.param
-        if self.output.kind != "json":
+        if not self.output.is_json:
             return InvalidRequestError(message, param=param)
         return SchemaError(message, param=param, mod=self.output.field, event="prepare", step=0)
 
@@ -173,7 +176,7 @@ class FormatMod:
 
 
 def with_format(
-    mods: Sequence[ModCall], output: OutputFormat | None, *, opens: bool
+    mods: Sequence[ModCall], output: OutputFormat | CallOutput | None, *, opens: bool
 ) -> tuple[ModCall, ...]:
     """Return the mods of a request and, last, the one that enforces its format.
 
@@ -185,7 +188,7 @@ def with_format(
         output: The format; `None` for free text.
         opens: The prompt opens the model's reasoning.
     """
-    if output is None or (output.field == "response_format" and any(map(_enforces, mods))):
+    if output is None or (output.has_response_format and any(map(_enforces, mods))):
         return tuple(mods)
     parameters = {"output": output, "opens": opens}
     call = ModCall(definition=_DEFINITION, parameters=parameters, name=output.field)
@@ -208,7 +211,9 @@ def format_fault(
     is_finished = completed.finish_reason is FinishReason.STOP and not request.stop
     if not others or last is None or last.definition is not _DEFINITION or not is_finished:
         return None
-    output: OutputFormat = last.parameters["output"]
+    output: OutputFormat | CallOutput = last.parameters["output"]
+    if isinstance(output, CallOutput):  # `call_fault` checks it
+        return None
     text = after_reasoning(decode(completed.token_ids), opens=last.parameters["opens"])
     if text is not None and output.allows(text):
         return None

@@ -45,6 +45,7 @@ class CallReader:
         self._call = ""  # the text of the current call, as far as it was read
         self._num_begun = 0  # calls
         self._num_ended = 0
+        self._ids: set[str] = set()  # that the model wrote
         self._steps = self._message()
 
     def add(self, delta: TextDelta) -> Sequence[MessagePart]:
@@ -150,7 +151,11 @@ class CallReader:
         own = yield from self._matched(_ID, longest=layout.longest)
         if not layout.allows(own):
             raise BrokenCallError
-        return f"functions.{name}:{own}" if layout.is_whole else new_call_id()
+        whole = f"functions.{name}:{own}"
+        if not layout.is_whole or whole in self._ids:
+            return new_call_id()
+        self._ids.add(whole)
+        return whole
 
     def _json(self) -> _Steps:
         """Read a JSON object, and report what came of it."""

@@ -131,7 +131,7 @@ def parameters_of(tool: Tool) -> dict[str, Any]:
     given = tool.function.parameters
     if given is None:
         return {"type": "object", "properties": {}, "additionalProperties": False}
-    schema = {**given, "type": "object"} if given.get("type") in (None, "object") else given
+    schema = {**given, "type": "object"}
     if _is_closed(schema):
         schema = {**schema, "additionalProperties": False}
     return schema

@@ -6,7 +6,7 @@ tokens are byte sequences.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from concordance_shared import Added, Backtrack, Event, ForwardPass, Prefilled, Sampled
@@ -80,12 +80,14 @@ class CompletionText:
         'In Lyon.'
     """
 
-    def __init__(self, *, keeps_special: bool = False) -> None:
+    def __init__(self, *, keeps_special: bool = False, kept: Collection[int] = ()) -> None:
         """Create an empty completion.
 
         Args:
             keeps_special: True if special tokens are part of the text, by name.
+            kept: Special tokens that are part of the text in any case.
         """
+        self._kept = kept
         self.token_ids: list[int] = []
         self._keeps_special = keeps_special
         self._tokenizer: Tokenizer | None = None
@@ -260,7 +262,9 @@ class CompletionText:
 
     def _extend(self, token_ids: Sequence[int]) -> None:
         if self._detokenizer is None:
-            self._detokenizer = detokenizer_of(self.tokenizer, keeps_special=self._keeps_special)
+            self._detokenizer = detokenizer_of(
+                self.tokenizer, keeps_special=self._keeps_special, kept=self._kept
+            )
         self.token_ids += token_ids
         self._set_ends(self._detokenizer.extend(token_ids))
 

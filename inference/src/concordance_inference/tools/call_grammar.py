@@ -1,0 +1,123 @@
+"""The grammar of the calls that a request allows: offered tools, with arguments that validate."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from concordance_sdk.constraints import Constraint, JsonSchema
+from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder, literal
+from concordance_shared import ConstraintError, SchemaError, Tool
+
+from concordance_inference.tools.offer import ToolOffer, parameters_of
+
+#: White space before the first call, which follows a reasoning.
+_LEAD = "/\\n{1,2}/"
+
+
+class CallGrammar:
+    """A constraint to the calls of one message, in the format of the model.
+
+    Its texts are exactly those that `CallReader` reads as complete calls of offered tools with
+    arguments that follow their schemas. White space is where the chat template puts it.
+    """
+
+    def __init__(
+        self, offer: ToolOffer, *, is_open: bool = False, other: Constraint | None = None
+    ) -> None:
+        """Allow calls.
+
+        Args:
+            offer: The tools.
+            is_open: The text begins after the marker that opens the calls.
+            other: A constraint whose texts are allowed in place of calls.
+        """
+        self._offer = offer
+        self._is_open = is_open
+        self._other = other
+
+    def __repr__(self) -> str:
+        return f"the calls of {', '.join(self._offer.by_name)}"[:80]
+
+    def write(self, grammar: GrammarBuilder) -> Free:
+        """Write the calls as a rule.
+
+        Raises:
+            SchemaError: The arguments of a tool cannot be enforced; `param` is their place.
+        """
+        layout = self._offer.format.layout
+        one = " | ".join(self._call(grammar, tool) for tool in self._offer.tools)
+        call = grammar.rule(one).expression
+        marker = "" if self._is_open else f"({_LEAD})? {self._texts(layout.marker)}"
+        further = ""
+        if self._offer.is_parallel and layout.again is not None:
+            further = f"({self._texts(layout.again)} {call})*"
+        head, close = self._texts(layout.head), self._texts(layout.close)
+        calls = grammar.rule(f"{marker} {head} {call} {further} {close}")
+        if self._other is None:
+            return calls
+        other = self._other.write(grammar)
+        return grammar.rule(f"{calls.expression} | {other.expression}")
+
+    def check(self) -> None:
+        """Refuse tools whose arguments cannot be enforced.
+
+        Raises:
+            SchemaError: There is one; `param` is its place in the request.
+        """
+        self.write(GrammarBuilder())
+
+    def answer(self, text: str) -> str:
+        """Return the text unchanged."""
+        return text
+
+    def value(self, text: str) -> str:
+        """Return the text unchanged."""
+        return text
+
+    def _call(self, grammar: GrammarBuilder, tool: Tool) -> str:
+        """The name of a tool, and its arguments."""
+        layout, name = self._offer.format.layout, tool.function.name
+        before = self._texts(name + layout.after_name)
+        if layout.id is not None:
+            own = f"{self._texts(name + layout.id.before)} /{layout.id.pattern}/"
+            before = f"{own} {self._texts(layout.after_name)}"
+        return f"{before} {self._arguments(grammar, tool)} {self._texts(layout.tail)}"
+
+    def _arguments(self, grammar: GrammarBuilder, tool: Tool) -> str:
+        place = self._offer.place(tool.function.name)
+        kind: Any = (tool.function.parameters or {}).get("type", "object")
+        if kind != "object" and not (isinstance(kind, list) and "object" in kind):
+            raise _located(ConstraintError("the arguments are of type 'object' (at #/type)"), place)
+        try:
+            document = JsonSchema(parameters_of(tool))
+        except ConstraintError as exc:
+            raise _located(exc, place) from exc
+        if document.unique_places():
+            unsupported = "'uniqueItems' is not supported in the arguments of a tool; leave it out"
+            raise _located(ConstraintError(unsupported), place)
+        return document.write(grammar).expression
+
+    def _texts(self, text: str) -> str:
+        """An expression for a text of the format, with its special tokens by id."""
+        special = self._offer.format.special
+        return " ".join(_piece(piece, special) for piece in _split(text, special))
+
+
+def _split(text: str, special: Mapping[str, int]) -> list[str]:
+    if not special:
+        return [text] if text else []
+    names = "|".join(sorted(map(re.escape, special), key=len, reverse=True))
+    return [piece for piece in re.split(f"({names})", text) if piece]
+
+
+def _piece(piece: str, special: Mapping[str, Any]) -> str:
+    return f"<[{special[piece]}]>" if piece in special else literal(piece).expression
+
+
+def _located(exc: ConstraintError, place: str) -> SchemaError:
+    """An error that names the place in the request, in place of the schema."""
+    found = re.search(r" \(at #([^)]*)\)", exc.message)
+    at = place + (found[1].replace("/", ".") if found else "")
+    message = exc.message.replace(found[0], "") if found else exc.message
+    message = re.sub(r"^JsonSchema\(.*? cannot be enforced: ", "", message, flags=re.DOTALL)
+    return SchemaError(f"{at}: {message}", param=at, mod="tools", event="prepare", step=0)
