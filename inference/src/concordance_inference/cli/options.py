@@ -153,6 +153,15 @@ class Serve(ModelArgs):
             show_default=False,
         ),
     ] = None
+    stored_responses: Annotated[
+        int,
+        typer.Option(
+            help="Responses of /v1/responses that are kept for later requests.", min=0, max=10**6
+        ),
+    ] = 1024
+    stored_response_memory: Annotated[
+        float, typer.Option(help="Memory for them, in GB.", min=0, max=1e6)
+    ] = 0.25
     mlock: Annotated[
         bool, typer.Option("--mlock", help="Keep the weights from being swapped out.")
     ] = False

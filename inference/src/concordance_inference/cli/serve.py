@@ -52,6 +52,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
     from concordance_inference.server.app import create_app
     from concordance_inference.server.context import ServerContext
     from concordance_inference.server.http_server import http_server
+    from concordance_inference.server.responses.response_store import ResponseStore
     from concordance_inference.server.served_models import OneModel
 
     runtime = Runtime(
@@ -73,6 +74,10 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
             hosts=frozenset({listener.getsockname()[0]}),
             sends_tracebacks=options.send_tracebacks,
             reasoning_field=options.reasoning_field,
+            responses=ResponseStore(
+                max_responses=options.stored_responses,
+                max_bytes=int(options.stored_response_memory * 1e9),
+            ),
         )
         names = [entry.name for entry in catalog.entries()]
         _announce(console, _url(listener), runtime.model.id, names)

@@ -20,6 +20,15 @@ from concordance_inference.server.models_routes import get_model, list_models
 from concordance_inference.server.mods_routes import delete_mod, get_mod, list_mods, upload_mod
 from concordance_inference.server.openapi import openapi
 from concordance_inference.server.request_id import RequestIds
+from concordance_inference.server.responses.request_fields import ResponseRequest
+from concordance_inference.server.responses.routes import (
+    cancel_response,
+    count_input_tokens,
+    create_response,
+    delete_response,
+    get_response,
+    list_input_items,
+)
 from concordance_inference.server.schemas import ChatCompletionRequest
 from concordance_inference.server.tokenization import DetokenizeRequest, TokenizeRequest
 from concordance_inference.server.tokenization_routes import (
@@ -65,6 +74,28 @@ ROUTES = (
         streams=True,
     ),
     Endpoint("/v1/completions", completions, method="POST", body=CompletionRequest, streams=True),
+    Endpoint("/v1/responses", create_response, method="POST", body=ResponseRequest, streams=True),
+    Endpoint("/v1/responses/input_tokens", count_input_tokens, method="POST", body=ResponseRequest),
+    Endpoint(
+        "/v1/responses/{response_id}",
+        get_response,
+        streams=True,
+        query={
+            "stream": "Send the events of a response that was created in the background.",
+            "starting_after": "The sequence number after which events are sent.",
+        },
+    ),
+    Endpoint("/v1/responses/{response_id}", delete_response, method="DELETE"),
+    Endpoint("/v1/responses/{response_id}/cancel", cancel_response, method="POST"),
+    Endpoint(
+        "/v1/responses/{response_id}/input_items",
+        list_input_items,
+        query={
+            "order": "`desc`, the newest first, or `asc`.",
+            "after": "The item after which the page begins.",
+            "limit": "The most items of the page, 1 to 100.",
+        },
+    ),
     Endpoint("/v1/models", list_models),
     Endpoint("/v1/models/{name:path}", get_model),
     Endpoint("/v1/mods", list_mods),

@@ -121,12 +121,16 @@ def _checked(message: ChatMessage, at: str) -> Message:
                 )
     plain = message.plain
     for j, call in enumerate(plain.tool_calls or ()):
-        _check_arguments(call.function.arguments, f"{at}.tool_calls[{j}].function.arguments")
+        check_arguments(call.function.arguments, f"{at}.tool_calls[{j}].function.arguments")
     return plain
 
 
-def _check_arguments(arguments: str, at: str) -> None:
-    """Refuse arguments nested too deeply for a template; invalid JSON passes as text."""
+def check_arguments(arguments: str, at: str) -> None:
+    """Refuse the arguments of a call that a template cannot render; invalid JSON passes as text.
+
+    Raises:
+        InvalidRequestError: They are too long, or nested too deeply; `param` names them.
+    """
     if len(arguments) > _MAX_ARGUMENTS:
         raise InvalidRequestError(
             f"{at} has {len(arguments)} characters; the limit is {_MAX_ARGUMENTS}", param=at

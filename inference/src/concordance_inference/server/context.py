@@ -8,6 +8,8 @@ from starlette.requests import Request
 
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.reasoning_names import ReasoningField
+from concordance_inference.server.responses.background import BackgroundRuns
+from concordance_inference.server.responses.response_store import ResponseStore
 from concordance_inference.server.served_models import ModelNotLoadedError, ServedModels
 from concordance_inference.server.work import Workers
 
@@ -23,6 +25,8 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     sends_tracebacks: bool = False  # of the operator's mods, to clients
     reasoning_field: ReasoningField = "both"  # the fields of messages that have the reasoning
     workers: Workers = msgspec.field(default_factory=Workers)
+    responses: ResponseStore = msgspec.field(default_factory=ResponseStore)
+    background: BackgroundRuns = msgspec.field(default_factory=BackgroundRuns)
 
     async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:
         """Run a function that decodes a request of `num_bytes`, on a worker thread.

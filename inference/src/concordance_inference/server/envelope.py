@@ -6,6 +6,7 @@ that grows with the field's size, so the size is limited first, while the field 
 
 import re
 from collections.abc import Container, Mapping
+from functools import lru_cache
 from itertools import accumulate
 
 import msgspec
@@ -16,6 +17,7 @@ from concordance_inference.server.generation_fields import StreamOptions
 from concordance_inference.server.near_misses import is_small, refuse_near_misses
 from concordance_inference.server.output_fields import OutputFields
 from concordance_inference.server.schemas import (
+    MAX_ITEMS,
     MAX_MESSAGES,
     MAX_PARTS,
     ChatCompletionRequest,
@@ -25,18 +27,22 @@ from concordance_inference.server.unsupported import (
     FIELDS,
     MESSAGE_FIELDS,
     Harmless,
+    refuse_renamed,
     refuse_unsupported,
 )
 
 _KIB = 1024
 
-#: Limits of fields, in bytes of JSON. Messages, prompts and tokens are limited by the body.
+#: Limits of fields, in bytes of JSON. The conversation, prompts and tokens are limited by the body.
 _MAX_BYTES: Mapping[str, int] = {
     "messages": 1 << 62,
     "prompt": 1 << 62,
     "tokens": 1 << 62,
+    "input": 1 << 62,
+    "instructions": 1 << 62,
     "tools": 256 * _KIB,
     "response_format": 256 * _KIB,
+    "text": 256 * _KIB,
     **dict.fromkeys(OutputFields.__struct_fields__, 256 * _KIB),
     "mods": 64 * _KIB,
     "logit_bias": 64 * _KIB,
@@ -45,7 +51,7 @@ _MAX_BYTES: Mapping[str, int] = {
 _MAX_OTHER_BYTES = 16 * _KIB
 
 #: Fields of any size, whose depth is checked by their types.
-_LARGE = frozenset({"messages", "prompt", "tokens"})
+_LARGE = frozenset({"messages", "prompt", "tokens", "input", "instructions"})
 
 #: Limit of nesting in a field. Templates, serializers and compilers recurse.
 MAX_DEPTH = 100
@@ -68,20 +74,27 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     used: tuple[str, ...]
     unsupported: Mapping[str, Harmless]
+    renamed: Mapping[str, str]  # the names of other APIs' fields in this request
     envelope: type[msgspec.Struct]  # decodes none of them
 
 
-def fields_of(body_type: type[msgspec.Struct], unsupported: Mapping[str, Harmless]) -> Fields:
+def fields_of(
+    body_type: type[msgspec.Struct],
+    unsupported: Mapping[str, Harmless],
+    renamed: Mapping[str, str] | None = None,
+) -> Fields:
     """Describe the fields of a request.
 
     Args:
         body_type: Its body.
         unsupported: The other fields that change the output, with their harmless values.
+        renamed: Fields of other APIs, with their names in this request.
     """
     used = body_type.__struct_fields__
-    names = dict.fromkeys((*used, *unsupported))
+    renamed = renamed or {}
+    names = dict.fromkeys((*used, *unsupported, *renamed))
     envelope = msgspec.defstruct("_Envelope", [(name, msgspec.Raw, _ABSENT) for name in names])
-    return Fields(used=used, unsupported=unsupported, envelope=envelope)
+    return Fields(used=used, unsupported=unsupported, renamed=renamed, envelope=envelope)
 
 
 CHAT_FIELDS = fields_of(ChatCompletionRequest, FIELDS)
@@ -96,14 +109,11 @@ _MessageEnvelope = msgspec.defstruct(
 )
 
 
+@lru_cache
 def _array_of_more_than(count: int) -> type[msgspec.Struct]:
     """Make a type that decodes an array up to entry `count`, and skips the rest."""
     fields = [(f"entry_{i}", msgspec.Raw, _ABSENT) for i in range(count + 1)]
     return msgspec.defstruct("_Array", fields, array_like=True)
-
-
-_Messages = _array_of_more_than(MAX_MESSAGES)
-_Parts = _array_of_more_than(MAX_PARTS)
 
 
 def check_fields(raw: bytes, fields: Fields = CHAT_FIELDS) -> bytes:
@@ -121,21 +131,24 @@ def check_fields(raw: bytes, fields: Fields = CHAT_FIELDS) -> bytes:
         InvalidRequestError: The body is not an object, or a field is wrong; `param` names it.
     """
     given = _given(decode_body(raw, fields.envelope))
+    refuse_renamed(given, fields.renamed)
     refuse_unsupported(given, fields.unsupported)
     if is_small(raw, given.values()):
         refuse_near_misses(raw, fields.envelope.__struct_fields__, fields.used)
     for name, value in given.items():
-        if name in fields.unsupported:
+        if name in fields.unsupported or name in fields.renamed:
             continue
         check_size(name, value, max_bytes=_MAX_BYTES.get(name, _MAX_OTHER_BYTES))
         if name not in _LARGE:
             check_depth(name, value)
+    if "input" in given:
+        check_count(given["input"], "input", MAX_ITEMS)
     if "messages" in given:
-        _check_count(given["messages"], "messages", _Messages, MAX_MESSAGES)
+        check_count(given["messages"], "messages", MAX_MESSAGES)
     if "stream_options" in given:
         options = StreamOptions.__struct_fields__
         refuse_near_misses(given["stream_options"], options, options, at="stream_options.")
-    return _known(given, fields.unsupported)
+    return _known(given, {*fields.unsupported, *fields.renamed})
 
 
 def decode_message(raw: msgspec.Raw, at: str) -> ChatMessage:
@@ -151,7 +164,7 @@ def decode_message(raw: msgspec.Raw, at: str) -> ChatMessage:
     given = _given(decode_body(raw, _MessageEnvelope, at=at))
     refuse_unsupported(given, MESSAGE_FIELDS, at=f"{at}.")
     for name in given.keys() & _PARTS:
-        _check_count(given[name], f"{at}.{name}", _Parts, MAX_PARTS)
+        check_count(given[name], f"{at}.{name}", MAX_PARTS)
     return decode_body(_known(given, MESSAGE_FIELDS), ChatMessage, at=at)
 
 
@@ -183,12 +196,17 @@ def check_depth(at: str, value: msgspec.Raw | bytes) -> None:
         )
 
 
-def _check_count(value: msgspec.Raw, at: str, most: type[msgspec.Struct], count: int) -> None:
-    """Refuse an array of too many entries, without making an object for each."""
+def check_count(value: msgspec.Raw, at: str, count: int) -> None:
+    """Refuse an array of too many entries, without making an object for each.
+
+    Raises:
+        InvalidRequestError: It has more than `count`; `param` names it.
+    """
     raw = bytes(value)
     if len(raw) <= _SMALL or not raw.lstrip().startswith(b"["):
         return
-    if getattr(decode_body(raw, most, at=at), most.__struct_fields__[-1]) is not _ABSENT:
+    array = _array_of_more_than(count)
+    if getattr(decode_body(raw, array, at=at), array.__struct_fields__[-1]) is not _ABSENT:
         raise InvalidRequestError(
             f"{at} has more than {count} entries, which is the limit", param=at
         )

@@ -56,18 +56,33 @@ async def respond(request: Request, read: Read) -> Response:
         ClientDisconnect: The client disconnected.
     """
     context = context_of(request)
-    exchange = await _prepared(request, read, context)
+    exchange = await prepared(request, read, context)
+    return await run(request, exchange, context)
+
+
+async def run(request: Request, exchange: Exchange, context: ServerContext) -> Response:
+    """Run an exchange while the client waits for it, and respond.
+
+    Raises:
+        ConcordanceError: It fails before its response has begun.
+        ClientDisconnect: The client disconnected.
+    """
     updates = [exchange.engine.generate(generation) for generation in exchange.generations]
     if not exchange.streams:
         ends = await unless_disconnected(request, all_completed(updates))
         encode = partial(_encoded_whole, exchange.writer, ends)
         return Response(await context.workers.encode(encode), media_type="application/json")
     running = await unless_disconnected(request, begun(merged(updates)))
-    return sse.EventStream(_events(running, exchange, context))
+    return sse.EventStream(events(running, exchange, context))
 
 
-async def _prepared(request: Request, read: Read, context: ServerContext) -> Exchange:
-    """Decode the request and prepare its mods, on worker threads."""
+async def prepared(request: Request, read: Read, context: ServerContext) -> Exchange:
+    """Decode the request and prepare its mods, on worker threads.
+
+    Raises:
+        ConcordanceError: The request is refused.
+        ClientDisconnect: The client disconnected.
+    """
     raw = await read_raw(request, max_bytes=MAX_BODY)
     reading = context.read(partial(read, raw, context), num_bytes=len(raw))
     exchange = await unless_disconnected(request, reading)
@@ -83,12 +98,12 @@ def _with_mods(exchange: Exchange) -> Exchange:
     return msgspec.structs.replace(exchange, generations=prepared)
 
 
-async def _events(
+async def events(
     batches: AsyncGenerator[Batch], exchange: Exchange, context: ServerContext
 ) -> AsyncGenerator[bytes]:
     """The events of a stream, those that are there already together.
 
-    An error is one of them, since the status was sent before.
+    An error is one of them, since the status was sent before. Closing it cancels what still runs.
     """
     writer = exchange.writer
     try:

@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
@@ -13,13 +13,15 @@ from starlette.responses import Response
 
 from concordance_inference.server.endpoint import Endpoint
 from concordance_inference.server.field_descriptions import description_of
+from concordance_inference.server.responses.function_tools import FunctionTool
+from concordance_inference.server.responses.given_items import GivenItem
 from concordance_inference.server.schemas import ChatMessage
 
 _REF = "#/components/schemas/{name}"
 _PATH_PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
 
 #: Types that bodies refer to without decoding them.
-_EXTRA_TYPES: tuple[type[Struct], ...] = (ChatMessage,)
+_EXTRA_TYPES: tuple[type[Struct], ...] = (ChatMessage, FunctionTool, *get_args(GivenItem))
 
 
 class ErrorFields(Struct, frozen=True, kw_only=True):

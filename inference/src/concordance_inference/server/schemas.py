@@ -27,6 +27,9 @@ from concordance_inference.server.reasoning_fields import ReasoningFields
 #: Limit of messages in a conversation.
 MAX_MESSAGES = 2048
 
+#: Limit of items in the input of `/v1/responses`.
+MAX_ITEMS = 4096
+
 #: Limit of parts in a message's content, and of its tool calls.
 MAX_PARTS = 1024
 

@@ -2,7 +2,7 @@
 
 A stream is a chain of iterators, each of which closes the next one when it is closed:
 
-    EventStream <- exchange._events (bytes) <- updates._with_first (the updates waited for)
+    EventStream <- exchange.events (bytes) <- updates._with_first (the updates waited for)
     <- EngineClient.generate (updates)
 
 A client that disconnects closes the outermost; the innermost then cancels the request. Nothing
@@ -30,6 +30,11 @@ _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 def event(data: Any) -> bytes:
     """Encode one event: a line of JSON."""
     return b"data: " + msgspec.json.encode(data) + b"\n\n"
+
+
+def named_event(name: str, data: Any) -> bytes:
+    """Encode one event with a name, as the Responses API and Anthropic's have them."""
+    return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(data) + b"\n\n"
 
 
 class EventStream(StreamingResponse):

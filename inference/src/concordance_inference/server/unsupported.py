@@ -196,6 +196,9 @@ MESSAGE_FIELDS: Mapping[str, Harmless] = {
     "reasoning_details": ([],),
 }
 
+#: Values with which a field is as if it were left out.
+_EMPTY = frozenset({b"null", b"false", b"[]", b'""'})
+
 #: A harmless value is short; a longer one, in bytes, is refused without decoding it.
 _MAX_HARMLESS = 64
 
@@ -220,6 +223,23 @@ def refuse_unsupported(
             raise InvalidRequestError(
                 f"{at}{name}={shown} is not supported by this server; leave it out",
                 param=f"{at}{name}",
+            )
+
+
+def refuse_renamed(given: Mapping[str, msgspec.Raw], names: Mapping[str, str]) -> None:
+    """Refuse fields of other APIs that this one has under other names.
+
+    Args:
+        given: Fields of the request, undecoded.
+        names: The name here for the name there.
+
+    Raises:
+        InvalidRequestError: A field is neither null, false nor empty; `param` names it.
+    """
+    for name in names.keys() & given.keys():
+        if bytes(given[name]).strip() not in _EMPTY:
+            raise InvalidRequestError(
+                f"{name} is not a field of this request; use {names[name]}", param=name
             )
 
 

@@ -1,0 +1,1 @@
+"""`/v1/responses`: OpenAI's API in which a response is a list of items."""

@@ -1,0 +1,199 @@
+"""Responses that are kept in memory for later requests: a bounded number, of a bounded size."""
+
+import threading
+from collections import OrderedDict
+
+import msgspec
+from concordance_shared import ConcordanceError
+from msgspec import Struct
+
+from concordance_inference.server.responses.errors import UnknownItemError, UnknownResponseError
+from concordance_inference.server.responses.event_log import EventLog
+from concordance_inference.server.responses.items import Item
+
+#: The usual limits.
+MAX_RESPONSES = 1024
+MAX_BYTES = 250_000_000
+
+#: Limit of ids that are remembered, to say that a response was evicted or deleted.
+_MAX_GONE = 16384
+
+
+class StoredResponse(Struct, frozen=True, kw_only=True, eq=False):
+    """A response that has ended, and the conversation before it.
+
+    Attributes:
+        id: Its id.
+        status: How it ended.
+        body: The response, as JSON.
+        is_background: It ran in the background.
+        context: The items before it, with those of the responses before.
+        output: Its items.
+        log: Its events, if it ran in the background with a stream.
+    """
+
+    id: str
+    status: str
+    body: bytes
+    is_background: bool
+    context: tuple[Item, ...]
+    output: tuple[Item, ...]
+    log: EventLog | None = None
+
+
+class _Held(Struct):
+    """An item, and the number of responses that have it."""
+
+    item: Item
+    num_responses: int = 0
+
+
+class ResponseStore:
+    """The responses of a server, the least recently used of which is evicted first. Thread-safe."""
+
+    def __init__(self, *, max_responses: int = MAX_RESPONSES, max_bytes: int = MAX_BYTES) -> None:
+        """Keep up to `max_responses`, of up to `max_bytes` together.
+
+        An item counts for each response whose conversation has it.
+        """
+        self._max_responses = max_responses
+        self._max_bytes = max_bytes
+        self._responses: OrderedDict[str, StoredResponse] = OrderedDict()
+        self._sizes: dict[str, int] = {}
+        self._num_bytes = 0
+        self._items: dict[str, _Held] = {}
+        self._gone: OrderedDict[str, str] = OrderedDict()  # id -> what happened to it
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._responses)
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of all responses."""
+        return self._num_bytes
+
+    def put(self, response: StoredResponse) -> None:
+        """Keep a response; evict others if there are too many."""
+        size = _size(response)
+        with self._lock:
+            self._remove(response.id)
+            self._gone.pop(response.id, None)
+            self._responses[response.id] = response
+            self._sizes[response.id] = size
+            self._num_bytes += size
+            for item in (*response.context, *response.output):
+                held = self._items.setdefault(item.id, _Held(item))
+                held.item = item
+                held.num_responses += 1
+            while self._is_full():
+                oldest = next(iter(self._responses))
+                self._remove(oldest)
+                self._note(oldest, "was evicted, since the server keeps " + self._limits())
+
+    def expect(self, response_id: str) -> None:
+        """Note that a response will be put that has not ended yet."""
+        with self._lock:
+            self._note(response_id, "is still in progress; wait until it has ended")
+
+    def find(self, response_id: str) -> StoredResponse | None:
+        """Return a response, which becomes the most recently used one."""
+        with self._lock:
+            if response_id in self._responses:
+                self._responses.move_to_end(response_id)
+            return self._responses.get(response_id)
+
+    def get(self, response_id: str) -> StoredResponse:
+        """Return a response.
+
+        Raises:
+            UnknownResponseError: There is none.
+        """
+        found = self.find(response_id)
+        if found is None:
+            raise self.lack(response_id)
+        return found
+
+    def delete(self, response_id: str) -> None:
+        """Remove a response.
+
+        Raises:
+            UnknownResponseError: There is none.
+        """
+        with self._lock:
+            is_there = self._remove(response_id)
+            if is_there:
+                self._note(response_id, "was deleted")
+        if not is_there:
+            raise self.lack(response_id)
+
+    def item(self, item_id: str, param: str) -> Item:
+        """Return an item of a response or of the conversation before one.
+
+        Args:
+            item_id: Its id.
+            param: The field that refers to it, for the error.
+
+        Raises:
+            UnknownItemError: There is none.
+        """
+        with self._lock:
+            held = self._items.get(item_id)
+        if held is None:
+            raise UnknownItemError(
+                f"{param}: no stored response has the item {item_id!r:.80}; it may be one of a "
+                "response with store=false, or of one that was deleted or evicted; send the item",
+                param=param,
+            )
+        return held.item
+
+    def lack(self, response_id: str) -> ConcordanceError:
+        """The error that there is no response of this id."""
+        return UnknownResponseError(self.lack_of(response_id), param="response_id")
+
+    def lack_of(self, response_id: str) -> str:
+        """Say why there is no response of this id."""
+        with self._lock:
+            reason = self._gone.get(response_id)
+        if reason is not None:
+            return f"the response {response_id!r:.80} {reason}"
+        return (
+            f"there is no response {response_id!r:.80}; those with store=false, and those of an "
+            "earlier run of the server, are not kept"
+        )
+
+    def _is_full(self) -> bool:
+        return len(self._responses) > self._max_responses or self._num_bytes > self._max_bytes
+
+    def _limits(self) -> str:
+        return (
+            f"up to {self._max_responses} responses and {self._max_bytes / 1e9:g} GB "
+            "(--stored-responses, --stored-response-memory)"
+        )
+
+    def _remove(self, response_id: str) -> bool:
+        response = self._responses.pop(response_id, None)
+        if response is None:
+            return False
+        self._num_bytes -= self._sizes.pop(response_id)
+        for item in (*response.context, *response.output):
+            held = self._items[item.id]
+            held.num_responses -= 1
+            if not held.num_responses:
+                del self._items[item.id]
+        return True
+
+    def _note(self, response_id: str, reason: str) -> None:
+        self._gone[response_id] = reason
+        if len(self._gone) > _MAX_GONE:
+            self._gone.popitem(last=False)
+
+
+def _size(response: StoredResponse) -> int:
+    """The bytes of a response, its conversation and its events."""
+    num_bytes = len(response.body) + len(msgspec.json.encode(response.context))
+    return (
+        num_bytes
+        + len(msgspec.json.encode(response.output))
+        + (response.log.num_bytes if response.log else 0)
+    )

@@ -1,0 +1,226 @@
+"""Writes a response, as one body or as events, and stores it when it ends."""
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from concordance_inference.chat.message_reader import ReaderFactory
+from concordance_inference.generation import (
+    Completed,
+    ReportsDelta,
+    Started,
+    TextDelta,
+)
+from concordance_inference.server import sse
+from concordance_inference.server.responses.event_log import EventLog
+from concordance_inference.server.responses.items import Item
+from concordance_inference.server.responses.output import Event, Output, OutputFields
+from concordance_inference.server.responses.response_body import ResponseBody, about_error
+from concordance_inference.server.responses.response_request import ResponsesRequest
+from concordance_inference.server.responses.response_store import ResponseStore, StoredResponse
+from concordance_inference.server.updates import Numbered
+
+
+class ResponsesWriter:
+    """The response to one request. Its body can be read while it grows, on any thread."""
+
+    def __init__(
+        self, request: ResponsesRequest, make_reader: ReaderFactory, store: ResponseStore
+    ) -> None:
+        """Start a response.
+
+        Args:
+            request: The request.
+            make_reader: Makes the reader of the completion.
+            store: Where the response is kept when it ends, if the request asks for that.
+        """
+        has_log = bool(request.body.background and request.body.stream)
+        self.log = EventLog() if has_log else None  # of its events, kept with the response
+        self._request = request
+        self._body = ResponseBody(request)
+        self._output = Output(_output_fields(request))
+        self._reader = make_reader()
+        self._store = store
+        self._lock = threading.Lock()
+        self._sequence_number = 0
+        self._num_entries = 0
+        self._has_begun = False
+        self._is_over = False
+        self._reports: list[Any] = []  # that no event has had
+        self._last: list[bytes] = []  # the events of the last change
+
+    @property
+    def id(self) -> str:
+        """The id of the response."""
+        return self._body.id
+
+    @property
+    def is_background(self) -> bool:
+        """True if the response is generated without a connection."""
+        return bool(self._request.body.background)
+
+    @property
+    def context(self) -> tuple[Item, ...]:
+        """The conversation before the response."""
+        return self._request.context
+
+    def body(self) -> dict[str, Any]:
+        """The response so far."""
+        with self._lock:
+            return self._body.json(self._output.items)
+
+    def whole(self, ends: Sequence[Completed]) -> dict[str, Any]:
+        """The body of a response that is not streamed."""
+        with self._lock:
+            self._has_begun = True
+            completed = ends[0]
+            delta = TextDelta(
+                text=completed.text, token_ids=completed.token_ids, logprobs=completed.logprobs
+            )
+            for _ in self._output.add(self._reader.add(delta), delta.logprobs):
+                pass
+            self._num_entries = len(completed.logprobs)
+            for _ in self._complete(completed):
+                pass
+            return self._body.json(self._output.items)
+
+    def begin(self) -> list[bytes]:
+        """The events of the new response; none if it has begun."""
+        with self._lock:
+            return self._sent(self._begin())
+
+    def events(self, numbered: Numbered) -> list[bytes]:
+        """The events of a stream that an update adds."""
+        update = numbered.update
+        with self._lock:
+            events = [*self._begin()]
+            if self._body.status == "queued":
+                self._body.status = "in_progress"
+                events.append(self._lifecycle("in_progress"))
+            match update:
+                case TextDelta():
+                    self._num_entries += len(update.logprobs)
+                    events += self._output.add(self._reader.add(update), update.logprobs)
+                case ReportsDelta():
+                    self._reports += update.reports
+                case Completed():
+                    events += self._complete(update)
+                    events.append(self._lifecycle(self._body.status))
+                case _:
+                    assert isinstance(update, Started), "streams show neither tokens nor failures"
+            return self._sent(events)
+
+    def failed(self, error: dict[str, Any]) -> list[bytes]:
+        """The events of a stream that fails after it began."""
+        with self._lock:
+            events = [*self._begin()]
+            fields = error["error"]
+            self._close_output()
+            self._body.fail(fields)
+            event = {name: fields[name] for name in ("code", "message", "param")}
+            events += [{"type": "error", **event, **self._about(fields)}]
+            events.append(self._lifecycle("failed"))
+            self._end()
+            return self._sent(events)
+
+    def cancel(self, num_sent: int) -> list[bytes]:
+        """End the response as cancelled, unless it has ended.
+
+        Args:
+            num_sent: Events that were sent.
+
+        Returns:
+            The events after those.
+        """
+        with self._lock:
+            if not self._is_over:
+                events = [*self._begin(), *self._output.end("incomplete")]
+                self._body.status = "cancelled"
+                events.append(self._lifecycle("incomplete"))
+                self._end()
+                self._sent(events)
+            num_missing = self._sequence_number - num_sent
+            return self._last[len(self._last) - num_missing :]
+
+    def end(self) -> Sequence[bytes]:
+        """Nothing: streams of this API end with the response."""
+        return ()
+
+    def _begin(self) -> Iterable[Event]:
+        if self._has_begun:
+            return
+        self._has_begun = True
+        yield self._lifecycle("created")
+        yield self._lifecycle(self._body.status)
+
+    def _lifecycle(self, name: str) -> Event:
+        """An event with the response as it is; encoded at once, since it changes."""
+        body = self._body.json(self._output.items)
+        return {"type": f"response.{name}", "response": msgspec.Raw(msgspec.json.encode(body))}
+
+    def _complete(self, completed: Completed) -> Iterable[Event]:
+        """Complete the output and the body, and store the response."""
+        rest = completed.logprobs[self._num_entries :]
+        yield from self._output.add(self._reader.end(completed), rest)
+        if self._output.is_empty:
+            yield from self._output.add_empty_message()
+        self._body.complete(completed)
+        status = "completed" if self._body.status == "completed" else "incomplete"
+        yield from self._output.end(status)
+        self._end()
+
+    def _close_output(self) -> None:
+        """Complete the last item of a response that fails; its events are of no use."""
+        for _ in self._output.end("incomplete"):
+            pass
+
+    @staticmethod
+    def _about(error: dict[str, Any]) -> dict[str, Any]:
+        """What an error has besides the fields of the event."""
+        about = about_error(error)
+        return {"concordance": about} if len(about["error"]) > 1 else {}
+
+    def _end(self) -> None:
+        """Store the response."""
+        self._is_over = True
+        if not self._request.is_stored:
+            return
+        output = self._output.items
+        stored = StoredResponse(
+            id=self.id,
+            status=self._body.status,
+            body=msgspec.json.encode(self._body.json(output)),
+            is_background=bool(self._request.body.background),
+            context=self._request.context,
+            output=output,
+            log=self.log,
+        )
+        self._store.put(stored)
+
+    def _sent(self, events: Iterable[Event]) -> list[bytes]:
+        """Number and encode events; the first one has the reports of mods."""
+        self._last = [sse.named_event(event["type"], self._numbered(event)) for event in events]
+        return self._last
+
+    def _numbered(self, event: Event) -> Event:
+        event["sequence_number"] = self._sequence_number
+        self._sequence_number += 1
+        if self._reports:
+            event.setdefault("concordance", {})["reports"] = self._reports
+            self._reports = []
+        return event
+
+
+def _output_fields(request: ResponsesRequest) -> OutputFields:
+    body = request.body
+    includes = body.include or ()
+    reasoning = body.reasoning
+    return OutputFields(
+        key=request.generation.request_id,
+        token_bytes=request.served.chat.token_bytes,
+        has_logprobs="message.output_text.logprobs" in includes,
+        has_encrypted="reasoning.encrypted_content" in includes,
+        has_summary=bool(reasoning and (reasoning.summary or reasoning.generate_summary)),
+    )
