@@ -124,8 +124,6 @@ _FIELDS: Mapping[str, str] = {
     "service_tier": "Accepted; there is one tier.",
     "format": "Text, any JSON object, or JSON of a schema; enforced token by token.",
     "verbosity": "A variable of the chat template, where the template reads it.",
-    "effort": "How much the model reasons, where its chat template reads it.",
-    "summary": "`auto` or `detailed`: the reasoning is in `summary` and not in `content`.",
     "generate_summary": "An older name of `summary`.",
     "context": "`auto`.",
     "mode": "`standard`.",
@@ -141,6 +139,9 @@ _FIELDS: Mapping[str, str] = {
 _OF_A_TYPE: Mapping[str, str] = {
     "ChatCompletionRequest.reasoning": "Effort, limit and switch of the reasoning in one object.",
     "ReasoningObject.max_tokens": "The most tokens of the reasoning; -1 is no limit.",
+    "ReasoningOfResponse.max_tokens": "The most tokens of the reasoning; -1 is no limit.",
+    "ReasoningOfResponse.summary": "`auto`, `detailed`: the reasoning is in `summary`.",
+    "ReasoningOfResponse.enabled": "False: the model does not reason.",
     "ToolChoice.mode": "`required`: the response calls one of the tools.",
     "GivenReasoning.summary": "Parts of a summary, used where there is no content.",
     "PromptCacheFields.mode": "Accepted; every prompt is cached.",

@@ -14,10 +14,11 @@ def test_a_follower_gets_the_events_before_and_after_it_came():
         early = asyncio.ensure_future(collected(log))
         await asyncio.sleep(0)
         log.add([b"c"])
+        log.wake()
         late = asyncio.ensure_future(collected(log, 2))
         await asyncio.sleep(0)
         log.add([b"d"])
-        log.end()
+        log.wake(is_over=True)
         return await early, await late, await collected(log, 3), await collected(log, 9)
 
     assert asyncio.run(scene()) == ([b"a", b"b", b"c", b"d"], [b"c", b"d"], [b"d"], [])

@@ -53,7 +53,8 @@ def test_the_format_of_the_text_is_enforced(serve, given, number):
         ({"tools": [{"type": "function"}]}, "tools[0].name"),
         ({"tools": [{**TOOL, "defer_loading": True}]}, "tools[0].defer_loading"),
         ({"reasoning": {"summary": "concise"}}, "reasoning.summary"),
-        ({"reasoning": {"effort": "low"}}, "reasoning.effort"),
+        ({"reasoning": {"effort": "none", "enabled": True}}, "reasoning.enabled"),
+        ({"reasoning": {"max_tokens": -2}}, "reasoning.max_tokens"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
         ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
         ({"reasoning": {"context": "all_turns"}}, "reasoning.context"),
@@ -103,6 +104,15 @@ def test_fields_that_no_api_here_has_are_refused_or_have_a_meaning(client, name)
     assert got.json()["error"]["param"].startswith(name)
 
 
+def test_reasoning_is_switched_and_limited_as_in_chat_requests(serve):
+    client = serve()
+    rendered = client.app.state.context.models.named(None).chat.rendered
+    post(client, reasoning={"effort": "none"})
+    post(client, reasoning={"effort": "high", "max_tokens": 5})
+
+    assert [options["enable_thinking"] for options in rendered] == [False, True]
+
+
 def test_obfuscation_of_streams_is_accepted_and_not_done(client):
     assert post(client, stream=True, stream_options={"include_obfuscation": True}).is_success
 
@@ -117,6 +127,8 @@ def test_truncation_drops_the_oldest_turns_and_says_so(serve):
         """Renders all texts to their bytes."""
 
         options = frozenset()
+        reasoning_tags = ()
+        marker_ids = ()
 
         def render(self, messages, *_):
             return [1] * sum(len(message.text) for message in messages)

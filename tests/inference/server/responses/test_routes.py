@@ -20,6 +20,7 @@ from fake_engine import FakeEngine, completed, says
 from openai_types import check_item_list, check_response, events_of
 
 ASK = {"model": "fake", "input": "hi"}
+USER = {"role": "user", "content": "hi"}
 CALL = ToolCall(id="call_1", function=FunctionCall("look_up", '{"a":1}'))
 TOOL = {"type": "function", "name": "look_up", "parameters": {"type": "object"}}
 
@@ -295,6 +296,81 @@ def test_a_failure_before_the_first_event_has_its_own_status(serve):
     client = serve(FakeEngine([EngineOverloadedError("the queue is full")]))
 
     assert post(client, stream=True).status_code == post(client).status_code == 429
+
+
+# Reasoning
+
+THOUGHT = ("<think>", "hm", "</think>", "Hel", "lo")
+
+
+def test_reasoning_is_an_item_before_the_message_in_a_stream_and_in_one_body(serve):
+    engine = FakeEngine(says(*THOUGHT, reasoning_tokens=2))
+    client = serve(engine)
+    body = create(client)
+    events = stream(client)
+
+    assert [item["type"] for item in body["output"]] == ["reasoning", "message"]
+    reasoning, message = body["output"]
+    assert reasoning["content"] == [{"type": "reasoning_text", "text": "hm"}]
+    assert (reasoning["summary"], reasoning["encrypted_content"]) == ([], None)
+    assert message["content"][0]["text"] == "Hello"
+    assert body["usage"]["output_tokens_details"] == {"reasoning_tokens": 2}
+    assert types(events)[2:10] == [
+        "output_item.added",
+        "content_part.added",
+        "reasoning_text.delta",
+        "reasoning_text.done",
+        "content_part.done",
+        "output_item.done",
+        "output_item.added",
+        "content_part.added",
+    ]
+
+    def without_ids(output):
+        return [{**item, "id": ""} for item in output]
+
+    assert without_ids(events[-1]["response"]["output"]) == without_ids(body["output"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"reasoning": {"summary": "auto"}},
+        {"include": ["reasoning.encrypted_content"], "store": False},
+    ],
+)
+def test_reasoning_that_is_sent_back_is_that_of_the_message(serve, fields):
+    engine = FakeEngine(says(*THOUGHT))
+    client = serve(engine)
+    output = create(client, **fields)["output"]
+    if fields.get("include"):
+        output[0]["content"] = []
+    create(client, input=[{"role": "user", "content": "hi"}, *output, USER])
+
+    message = engine.requests[-1].conversation.messages[1]
+    assert (message.reasoning_content, message.text) == ("hm", "Hello")
+
+
+def test_a_chain_keeps_the_reasoning(serve):
+    engine = FakeEngine(says(*THOUGHT))
+    client = serve(engine)
+    create(client, input="more", previous_response_id=create(client)["id"])
+
+    assert engine.requests[-1].conversation.messages[1].reasoning_content == "hm"
+
+
+def test_logprobs_of_a_message_are_those_of_its_text_and_not_of_the_reasoning(serve):
+    entries = tuple(TokenLogprobs(token_id=ord(c), logprob=-1.0, top=()) for c in "".join(THOUGHT))
+    end = completed("".join(THOUGHT), logprobs=entries)
+    deltas = [TextDelta(text=chr(e.token_id), logprobs=(e,)) for e in entries]
+    client = serve(FakeEngine([Started(prompt_tokens=3), *deltas, end]))
+    fields = {"include": ["message.output_text.logprobs"]}
+    whole = create(client, **fields)["output"][1]["content"][0]["logprobs"]
+    streamed = stream(client, **fields)[-1]["response"]["output"][1]["content"][0]["logprobs"]
+
+    assert "".join(entry["token"] for entry in whole) == "Hello"
+    assert streamed == whole
 
 
 # Stored responses

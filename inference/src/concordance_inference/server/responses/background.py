@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from concordance_inference.server.responses.items import Item
 logger = logging.getLogger(__name__)
 
 #: Runs a function on a worker thread.
-Work = Callable[[Callable[[], list[bytes]]], Awaitable[list[bytes]]]
+Work = Callable[[Callable[[], object]], Awaitable[object]]
 
 
 class BackgroundWriter(Protocol):
@@ -37,39 +37,27 @@ class BackgroundWriter(Protocol):
         """The response so far."""
         ...
 
-    def begin(self) -> list[bytes]:
-        """The events of the new response."""
+    def begin(self) -> object:
+        """Make the events of the new response."""
         ...
 
-    def cancel(self, num_sent: int) -> list[bytes]:
-        """End the response, and return the events after the first `num_sent`."""
+    def cancel(self) -> object:
+        """Make the events of a response that is cancelled, unless it has ended."""
         ...
 
 
-class BackgroundRun:
-    """A response that runs."""
-
-    def __init__(self, writer: BackgroundWriter) -> None:
-        """Run the response of a writer."""
-        self.writer = writer
-        self._num_events = 0
-
-    async def drive(self, events: AsyncGenerator[bytes], encode: Work) -> None:
-        """Append events until the last one. Cancelling ends the response."""
-        try:
-            self._add(self.writer.begin())
-            async with aclosing(events):
-                async for event in events:
-                    self._add((event,))
-        finally:
-            self._add(await encode(lambda: self.writer.cancel(self._num_events)))
-            if self.writer.log is not None:
-                self.writer.log.end()
-
-    def _add(self, events: Sequence[bytes]) -> None:
-        self._num_events += len(events)
-        if self.writer.log is not None:
-            self.writer.log.add(events)
+async def _drive(writer: BackgroundWriter, events: AsyncGenerator[bytes], work: Work) -> None:
+    """Run a response to its last event. Cancelling ends the response."""
+    log = writer.log or EventLog()
+    try:
+        writer.begin()
+        log.wake()
+        async with aclosing(events):
+            async for _ in events:
+                log.wake()
+    finally:
+        await work(writer.cancel)
+        log.wake(is_over=True)
 
 
 class BackgroundRuns:
@@ -77,25 +65,24 @@ class BackgroundRuns:
 
     def __init__(self) -> None:
         """Start without responses."""
-        self._runs: dict[str, BackgroundRun] = {}
+        self._writers: dict[str, BackgroundWriter] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, writer: BackgroundWriter, events: AsyncGenerator[bytes], encode: Work) -> None:
+    def start(self, writer: BackgroundWriter, events: AsyncGenerator[bytes], work: Work) -> None:
         """Run a response to its end.
 
         Args:
             writer: Writes it.
-            events: Its events, which advance it.
-            encode: Runs the end of a response that is cancelled on a worker thread.
+            events: Its events, which the writer adds to its log.
+            work: Runs a function on a worker thread.
         """
-        run = BackgroundRun(writer)
-        task = asyncio.ensure_future(run.drive(events, encode))
-        self._runs[writer.id], self._tasks[writer.id] = run, task
+        task = asyncio.ensure_future(_drive(writer, events, work))
+        self._writers[writer.id], self._tasks[writer.id] = writer, task
         task.add_done_callback(lambda _: self._forget(writer.id))
 
-    def find(self, response_id: str) -> BackgroundRun | None:
-        """Return a response that runs."""
-        return self._runs.get(response_id)
+    def find(self, response_id: str) -> BackgroundWriter | None:
+        """Return the writer of a response that runs."""
+        return self._writers.get(response_id)
 
     async def cancel(self, response_id: str) -> None:
         """End a response that runs; wait until it is stored."""
@@ -106,6 +93,6 @@ class BackgroundRuns:
 
     def _forget(self, response_id: str) -> None:
         task = self._tasks.pop(response_id, None)
-        self._runs.pop(response_id, None)
+        self._writers.pop(response_id, None)
         if task is not None and not task.cancelled() and task.exception():
             logger.error("the response %s ended early", response_id, exc_info=task.exception())

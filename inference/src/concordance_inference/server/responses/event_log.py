@@ -20,16 +20,20 @@ class EventLog:
         return self._num_bytes
 
     def add(self, events: Iterable[bytes]) -> None:
-        """Append events."""
+        """Append events, on any thread; followers get them after `wake`."""
         for event in events:
             self._events.append(event)
             self._num_bytes += len(event)
-        self._wake()
 
-    def end(self) -> None:
-        """Append no more events."""
-        self._is_over = True
-        self._wake()
+    def wake(self, *, is_over: bool = False) -> None:
+        """Continue the followers, on the event loop.
+
+        Args:
+            is_over: No more events follow.
+        """
+        self._is_over = self._is_over or is_over
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
 
     async def follow(self, first: int = 0) -> AsyncGenerator[bytes]:
         """The events from an index on, as they come, to the last one."""
@@ -41,8 +45,3 @@ class EventLog:
             if self._is_over:
                 return
             await self._grown.wait()
-
-    def _wake(self) -> None:
-        """Continue all that wait; those that wait later wait for the next event."""
-        grown, self._grown = self._grown, asyncio.Event()
-        grown.set()

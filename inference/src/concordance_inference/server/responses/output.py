@@ -21,7 +21,7 @@ from concordance_inference.server.responses.growing_items import (
     GrowingSummary,
 )
 from concordance_inference.server.responses.items import Item, Status
-from concordance_inference.server.responses.token_logprobs import LogprobEntries
+from concordance_inference.server.responses.token_logprobs import LogprobEntries, tokens_of
 
 #: An event: its fields without the sequence number.
 Event = dict[str, Any]
@@ -55,7 +55,7 @@ class Output:
         self._open: GrowingItem | None = None
         self._call_index = -1  # of the open item among the calls
         self._entries = LogprobEntries(fields.token_bytes)
-        self._unsent: list[TokenLogprobs] = []
+        self._unsent: list[dict[str, Any]] = []  # entries of tokens that are in no item yet
 
     @property
     def is_empty(self) -> bool:
@@ -75,10 +75,10 @@ class Output:
 
         Args:
             parts: The parts.
-            logprobs: Of the tokens that became these parts. Those of text that is held back
-                belong to the next part of content; those of reasoning are left out.
+            logprobs: Of the tokens that became these parts, or whose text is held back.
         """
-        self._unsent += logprobs
+        if self._fields.has_logprobs:
+            self._unsent += self._entries.of(logprobs)
         for part in parts:
             yield from self._add(part)
 
@@ -89,16 +89,15 @@ class Output:
     def _add(self, part: MessagePart) -> Iterator[Event]:
         match part:
             case ReasoningText():
-                self._unsent.clear()
+                self._take(part.text)
                 if part.text:
                     kind = GrowingSummary if self._fields.has_summary else GrowingReasoning
                     yield from self._grow(kind, "rs", part.text)
             case ContentText():
-                entries, self._unsent = self._logprobs(), []
-                if part.text or entries:
+                if part.text:
+                    entries = self._take(part.text)
                     yield from self._grow(GrowingMessage, "msg", part.text, entries)
             case CallBegun():
-                self._unsent.clear()
                 yield from self._close("completed")
                 self._call_index = part.index
                 item_id = self._id("fc")
@@ -144,7 +143,11 @@ class Output:
     def _id(self, prefix: str) -> str:
         return f"{prefix}_{self._fields.key}_{len(self._done)}"
 
-    def _logprobs(self) -> list[dict[str, Any]]:
-        if not self._fields.has_logprobs:
+    def _take(self, text: str) -> list[dict[str, Any]]:
+        """The entries of the tokens of a text; those of tokens before it are dropped."""
+        if not self._unsent:
             return []
-        return self._entries.of(self._unsent)
+        begin, end = tokens_of(text, [bytes(entry["bytes"]) for entry in self._unsent])
+        taken = self._unsent[begin:end]
+        del self._unsent[:end]
+        return taken

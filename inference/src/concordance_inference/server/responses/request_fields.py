@@ -7,6 +7,8 @@ from msgspec import Meta, Raw, Struct
 
 from concordance_inference.generation import MAX_TOP_LOGPROBS
 from concordance_inference.server.generation_fields import Count, GenerationFields
+from concordance_inference.server.reasoning_fields import HARMLESS as REASONING
+from concordance_inference.server.reasoning_fields import Budget
 from concordance_inference.server.responses.given_items import GivenItem
 from concordance_inference.server.schemas import MAX_ITEMS
 from concordance_inference.server.unsupported import FIELDS, Harmless
@@ -33,7 +35,7 @@ Metadata = Annotated[
 ]
 
 
-class ReasoningFields(Struct, kw_only=True, forbid_unknown_fields=True):
+class ReasoningOfResponse(Struct, kw_only=True, forbid_unknown_fields=True):
     """How the model reasons, and what the response has of it."""
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
@@ -41,6 +43,8 @@ class ReasoningFields(Struct, kw_only=True, forbid_unknown_fields=True):
     generate_summary: Literal["auto", "concise", "detailed"] | None = None  # an older name
     context: Literal["auto", "current_turn", "all_turns"] | None = None
     mode: Literal["standard", "pro"] | None = None
+    max_tokens: Budget | None = None  # not OpenAI's
+    enabled: bool | None = None  # not OpenAI's
 
 
 class TextFormat(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -111,7 +115,7 @@ class ResponseRequest(GenerationFields, kw_only=True):
     parallel_tool_calls: bool | None = None
     max_tool_calls: Count | None = None  # of tools that the server runs: none
     text: TextFields | None = None
-    reasoning: ReasoningFields | None = None
+    reasoning: ReasoningOfResponse | None = None
     max_output_tokens: Count | None = None
     truncation: Literal["auto", "disabled"] | None = None
     include: Annotated[list[Include], Meta(max_length=16)] | None = None
@@ -148,8 +152,8 @@ RENAMED: Mapping[str, str] = {
 #: Fields that change the output and are not implemented, with their harmless values.
 UNSUPPORTED: Mapping[str, Harmless] = {
     **{
-        name: v
-        for name, v in FIELDS.items()
+        name: harmless
+        for name, harmless in {**FIELDS, **REASONING}.items()
         if name not in {*ResponseRequest.__struct_fields__, *RENAMED}
     },
     "n": (1,),

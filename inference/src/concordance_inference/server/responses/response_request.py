@@ -15,8 +15,9 @@ from concordance_shared import (
 )
 from msgspec import Struct, structs
 
+from concordance_inference.chat.reasoning_choice import ReasoningChoice
 from concordance_inference.chat.rendering import Rendering
-from concordance_inference.chat.request import build_request, check_template_option
+from concordance_inference.chat.request import build_request
 from concordance_inference.generation import GenerationRequest
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.server.context import ServerContext
@@ -45,7 +46,6 @@ _PARAMS: Mapping[str, str] = {
     "messages": "input",
     "max_tokens": "max_output_tokens",
     "response_format": "text.format",
-    "reasoning_effort": "reasoning.effort",
 }
 
 
@@ -131,6 +131,13 @@ def _check_reasoning(body: ResponseRequest) -> None:
                 "in `content`",
                 param=f"reasoning.{name}",
             )
+    effort, enabled = reasoning.effort, reasoning.enabled
+    if effort is not None and enabled is not None and (effort != "none") != enabled:
+        raise InvalidRequestError(
+            f"reasoning.effort={effort!r} and reasoning.enabled={str(enabled).lower()} contradict "
+            "each other; leave out one of them",
+            param="reasoning.enabled",
+        )
     for name, usual in (("context", "auto"), ("mode", "standard")):
         value = getattr(reasoning, name)
         if value not in (None, usual):
@@ -198,6 +205,7 @@ def _generation(
             ),
             output=_at_text_format(output),
             template_options=template_options,
+            reasoning=_reasoning(body),
             rendering=Rendering(allows_control_tokens=bool(body.allow_control_tokens)),
             **options,
         )
@@ -248,14 +256,27 @@ def _response_format(given: TextFormat | None) -> ResponseFormat | None:
 def _template_options(body: ResponseRequest, served: ServedModel) -> dict[str, Any]:
     """The variables of the chat template that the request sets."""
     given: dict[str, Any] = dict(body.chat_template_kwargs or {})
-    effort = body.reasoning.effort if body.reasoning else None
-    if effort is not None:
-        check_template_option("reasoning_effort", "reasoning.effort", served.chat.options)
-        given["reasoning_effort"] = effort
     verbosity = body.text.verbosity if body.text else None
     if verbosity is not None and "verbosity" in served.chat.options:
         given["verbosity"] = verbosity
     return given
+
+
+def _reasoning(body: ResponseRequest) -> ReasoningChoice:
+    """How much the model reasons."""
+    given = body.reasoning
+    if given is None:
+        return ReasoningChoice(param="reasoning")
+    budget = given.max_tokens
+    said = [
+        name for name in ("effort", "enabled", "max_tokens") if getattr(given, name) is not None
+    ]
+    return ReasoningChoice(
+        effort=given.effort,
+        is_on=given.enabled,
+        max_tokens=None if budget is None or budget < 0 else budget,
+        param=f"reasoning.{said[0]}" if said else "reasoning",
+    )
 
 
 def _renamed(param: str | None) -> str | None:

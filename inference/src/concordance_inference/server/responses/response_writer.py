@@ -49,7 +49,6 @@ class ResponsesWriter:
         self._has_begun = False
         self._is_over = False
         self._reports: list[Any] = []  # that no event has had
-        self._last: list[bytes] = []  # the events of the last change
 
     @property
     def id(self) -> str:
@@ -125,24 +124,16 @@ class ResponsesWriter:
             self._end()
             return self._sent(events)
 
-    def cancel(self, num_sent: int) -> list[bytes]:
-        """End the response as cancelled, unless it has ended.
-
-        Args:
-            num_sent: Events that were sent.
-
-        Returns:
-            The events after those.
-        """
+    def cancel(self) -> list[bytes]:
+        """The last events of a response that is cancelled; none if it has ended."""
         with self._lock:
-            if not self._is_over:
-                events = [*self._begin(), *self._output.end("incomplete")]
-                self._body.status = "cancelled"
-                events.append(self._lifecycle("incomplete"))
-                self._end()
-                self._sent(events)
-            num_missing = self._sequence_number - num_sent
-            return self._last[len(self._last) - num_missing :]
+            if self._is_over:
+                return []
+            events = [*self._begin(), *self._output.end("incomplete")]
+            self._body.status = "cancelled"
+            events.append(self._lifecycle("incomplete"))
+            self._end()
+            return self._sent(events)
 
     def end(self) -> Sequence[bytes]:
         """Nothing: streams of this API end with the response."""
@@ -201,8 +192,10 @@ class ResponsesWriter:
 
     def _sent(self, events: Iterable[Event]) -> list[bytes]:
         """Number and encode events; the first one has the reports of mods."""
-        self._last = [sse.named_event(event["type"], self._numbered(event)) for event in events]
-        return self._last
+        sent = [sse.named_event(event["type"], self._numbered(event)) for event in events]
+        if self.log is not None:
+            self.log.add(sent)
+        return sent
 
     def _numbered(self, event: Event) -> Event:
         event["sequence_number"] = self._sequence_number

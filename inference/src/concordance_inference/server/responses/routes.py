@@ -8,7 +8,7 @@ from concordance_shared import InvalidRequestError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from concordance_inference.chat.message_reader import PlainReader
+from concordance_inference.chat.readers import reader_factory
 from concordance_inference.server import sse
 from concordance_inference.server.body import read_raw
 from concordance_inference.server.context import ServerContext, context_of
@@ -37,7 +37,7 @@ async def create_response(request: Request) -> Response:
     running = events(merged(updates), exchange, context)
     context.background.start(writer, running, context.workers.encode)
     if writer.log is not None:
-        return sse.event_stream(writer.log.follow())
+        return sse.EventStream(writer.log.follow())
     return await _json(context, writer.body)
 
 
@@ -47,10 +47,10 @@ async def get_response(request: Request) -> Response:
     first = _first_event(request)
     running = context.background.find(response_id)
     if first is not None:
-        log = running.writer.log if running else context.responses.get(response_id).log
+        log = running.log if running else context.responses.get(response_id).log
         return _followed(log, first)
     if running is not None:
-        return await _json(context, running.writer.body)
+        return await _json(context, running.body)
     return _stored(context, response_id)
 
 
@@ -80,7 +80,7 @@ async def list_input_items(request: Request) -> Response:
     """Return the items that a response was generated from, a page at a time."""
     context, response_id = context_of(request), _id(request)
     running = context.background.find(response_id)
-    items = running.writer.context if running else context.responses.get(response_id).context
+    items = running.context if running else context.responses.get(response_id).context
     return await _json(context, lambda: page_of(items, request.query_params))
 
 
@@ -104,7 +104,7 @@ def _read(raw: bytes, context: ServerContext) -> Exchange:
     return Exchange(
         engine=request.served.engine,
         generations=(request.generation,),
-        writer=ResponsesWriter(request, PlainReader, context.responses),
+        writer=ResponsesWriter(request, reader_factory(request.generation), context.responses),
         streams=bool(request.body.stream),
     )
 
@@ -146,7 +146,7 @@ def _followed(log: EventLog | None, first: int) -> Response:
             "whose events are kept; leave it out to get the response",
             param="stream",
         )
-    return sse.event_stream(log.follow(first))
+    return sse.EventStream(log.follow(first))
 
 
 def _stored(context: ServerContext, response_id: str) -> Response:

@@ -1,6 +1,8 @@
 """Log-probabilities of tokens, as text and bytes."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from concordance_inference.generation import TokenLogprobs
@@ -49,3 +51,26 @@ def without_bytes(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for entry in entries
     ]
+
+
+def tokens_of(text: str, tokens: Sequence[bytes]) -> tuple[int, int]:
+    r"""Return the first and the last token of a text, the last one excluded.
+
+    Tags and calls are tokens without text. A text begins with a token where that is possible; one
+    that is not found is all of the tokens.
+
+    Examples:
+        >>> tokens_of("t", [b"</think>", b"t", b"!"])
+        (1, 2)
+        >>> tokens_of("ab", [b"\n\na", b"b"])
+        (0, 2)
+    """
+    data, joined = text.encode(), b"".join(tokens)
+    begins = [0, *accumulate(map(len, tokens))]
+    found = next((begin for begin in begins[:-1] if joined.startswith(data, begin)), None)
+    if found is None:
+        found = joined.find(data)
+    if found < 0:
+        return 0, len(tokens)
+    first = bisect_right(begins, found) - 1
+    return first, bisect_left(begins, found + len(data))
