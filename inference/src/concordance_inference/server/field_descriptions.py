@@ -142,7 +142,6 @@ _OF_A_TYPE: Mapping[str, str] = {
     "ReasoningOfResponse.max_tokens": "The most tokens of the reasoning; -1 is no limit.",
     "ReasoningOfResponse.summary": "`auto`, `detailed`: the reasoning is in `summary`.",
     "ReasoningOfResponse.enabled": "False: the model does not reason.",
-    "ToolChoice.mode": "`required`: the response calls one of the tools.",
     "GivenReasoning.summary": "Parts of a summary, used where there is no content.",
     "PromptCacheFields.mode": "Accepted; every prompt is cached.",
     "PromptCacheFields.ttl": "Accepted; prefixes are kept while there is memory.",

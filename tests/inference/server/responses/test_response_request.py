@@ -1,8 +1,13 @@
 """The fields of a request: what they mean to the engine, and which are refused by name."""
 
 import pytest
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.server.app import create_app
+from concordance_inference.server.context import ServerContext
+from concordance_inference.server.served_models import OneModel
 from concordance_inference.server.unsupported import FIELDS
-from fake_engine import INFO, FakeEngine
+from fake_engine import INFO, FakeChat, FakeEngine
+from starlette.testclient import TestClient
 
 ASK = {"model": "fake", "input": "hi"}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -117,29 +122,19 @@ def test_obfuscation_of_streams_is_accepted_and_not_done(client):
     assert post(client, stream=True, stream_options={"include_obfuscation": True}).is_success
 
 
-def test_truncation_drops_the_oldest_turns_and_says_so(serve):
+class WholeChat(FakeChat):
+    """Renders all texts to one token a character."""
+
+    def render(self, messages, *_):
+        return [1] * sum(len(message.text) for message in messages)
+
+
+def test_truncation_drops_the_oldest_turns_and_says_so():
     engine = FakeEngine()
+    context = ServerContext(models=OneModel(engine, WholeChat()), mods=ModCatalog())
+    client = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
     turn = [{"role": "user", "content": "x" * 30}, {"role": "assistant", "content": "y"}]
-    last = {"role": "user", "content": "hi"}
-    client = serve(engine)
-
-    class Chat:
-        """Renders all texts to their bytes."""
-
-        options = frozenset()
-        reasoning_tags = ()
-        marker_ids = ()
-
-        def render(self, messages, *_):
-            return [1] * sum(len(message.text) for message in messages)
-
-        def token_bytes(self, token_id, *, at_start=False):
-            return b"x"
-
-    client.app.state.context.models._served = type(client.app.state.context.models._served)(
-        engine=engine, chat=Chat()
-    )
-    items = [*turn * 5, last]
+    items = [*turn * 5, {"role": "user", "content": "hi"}]
     assert refused(client, input=items)["code"] == "context_length_exceeded"
     body = post(client, input=items, truncation="auto").json()
 

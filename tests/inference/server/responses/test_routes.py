@@ -373,6 +373,81 @@ def test_logprobs_of_a_message_are_those_of_its_text_and_not_of_the_reasoning(se
     assert streamed == whole
 
 
+# Tools
+
+CALLED = '<tool_call>\n{"name": "look_up", "arguments": {"a": 1}}\n</tool_call>'
+
+
+def test_a_call_that_the_model_writes_is_an_item(serve):
+    pieces = [CALLED[i : i + 7] for i in range(0, len(CALLED), 7)]
+    client = serve(FakeEngine(says("I look. ", *pieces)))
+    message, call = create(client, tools=[TOOL])["output"]
+    events = stream(client, tools=[TOOL])
+
+    assert message["content"][0]["text"] == "I look."
+    assert call["call_id"].startswith("call_")
+    assert (call["name"], call["arguments"]) == ("look_up", '{"a": 1}')
+    assert types(events)[-3:] == ["function_call_arguments.done", "output_item.done", "completed"]
+    deltas = [e["delta"] for e in events if e["type"] == "response.function_call_arguments.delta"]
+    assert len(deltas) > 1
+    assert "".join(deltas) == '{"a": 1}'
+
+
+def test_a_call_that_is_cut_is_incomplete_and_no_part_of_the_next_prompt(serve):
+    engine = FakeEngine(says("I look. ", CALLED[:-20], finish_reason=FinishReason.LENGTH))
+    client = serve(engine)
+    body = create(client, tools=[TOOL])
+    create(client, previous_response_id=body["id"], tools=[TOOL])
+
+    assert body["status"] == "incomplete"
+    assert [item["status"] for item in body["output"]] == ["completed", "incomplete"]
+    message = engine.requests[-1].conversation.messages[1]
+    assert (message.text, message.tool_calls) == ("I look.", None)
+
+
+@pytest.mark.parametrize(
+    ("choice", "shown", "mode", "names"),
+    [
+        (None, "auto", "auto", ["look_up", "now"]),
+        ("none", "none", None, None),
+        ("required", "required", "required", ["look_up", "now"]),
+        ({"type": "function", "name": "now"}, None, "required", ["now"]),
+        (
+            {
+                "type": "allowed_tools",
+                "mode": "auto",
+                "tools": [{"type": "function", "name": "now"}],
+            },
+            None,
+            "auto",
+            ["now"],
+        ),
+    ],
+)
+def test_the_choice_of_tools_has_the_shapes_of_this_api(serve, choice, shown, mode, names):
+    engine = FakeEngine()
+    body = create(serve(engine), tools=[TOOL, {**TOOL, "name": "now"}], tool_choice=choice)
+    offer = engine.requests[0].offer
+
+    assert body["tool_choice"] == (shown or choice)
+    assert (offer and list(offer.by_name)) == names
+    assert (offer and offer.is_required) == (None if mode is None else mode == "required")
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "all",
+        {"type": "web_search_preview"},
+        {"type": "function", "name": "other"},
+        {"type": "function"},
+        {"type": "allowed_tools", "mode": "auto", "tools": []},
+    ],
+)
+def test_a_wrong_choice_of_tools_is_refused(client, choice):
+    assert refused(client, tools=[TOOL], tool_choice=choice)["param"].startswith("tool_choice")
+
+
 # Stored responses
 
 

@@ -1,7 +1,7 @@
 """The messages that items are for a chat template.
 
 A turn of the assistant is one message: reasoning, content and calls that follow each other, as in
-`/v1/chat/completions`. Two messages in succession remain two.
+`/v1/chat/completions`. Two messages in succession remain two. A call that was cut is left out.
 """
 
 from collections.abc import Sequence
@@ -67,6 +67,8 @@ def messages_of(items: Sequence[Item], instructions: str | None = None) -> tuple
     if instructions:
         messages.append(Message(role="system", content=instructions))
     for item in items:
+        if isinstance(item, FunctionCallItem) and item.status == "incomplete":
+            continue
         is_message = isinstance(item, MessageItem)
         is_turns = item.role == "assistant" if is_message else not _is_output(item)
         if turn is not None and (not is_turns or (is_message and turn.ends_with_message)):

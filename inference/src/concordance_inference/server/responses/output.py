@@ -8,6 +8,8 @@ from msgspec import Struct
 from concordance_inference.chat.message_parts import (
     CallArguments,
     CallBegun,
+    CallCut,
+    CallEnded,
     ContentText,
     MessagePart,
     ReasoningText,
@@ -107,6 +109,10 @@ class Output:
                 assert isinstance(self._open, GrowingCall), "the arguments of a call follow it"
                 assert part.index == self._call_index, "the calls of a message do not overlap"
                 yield from self._open.grow(part.text)
+            case CallEnded():
+                yield from self._close("completed")
+            case CallCut():
+                yield from self._close("incomplete")
 
     def _grow(
         self,

@@ -73,22 +73,6 @@ class PromptCacheFields(Struct, kw_only=True, forbid_unknown_fields=True):
     prewarm: Literal[False] | None = None
 
 
-class AllowedTool(Struct, kw_only=True):
-    """A tool that may be called."""
-
-    type: str
-    name: str | None = None
-
-
-class ToolChoice(Struct, kw_only=True):
-    """A function to call, or the tools that may be called."""
-
-    type: str
-    name: str | None = None
-    mode: Literal["auto", "required"] | None = None
-    tools: Annotated[list[AllowedTool], Meta(max_length=128)] | None = None
-
-
 Include = Literal[
     "message.output_text.logprobs",
     "reasoning.encrypted_content",
@@ -111,7 +95,7 @@ class ResponseRequest(GenerationFields, kw_only=True):
     store: bool | None = None
     background: bool | None = None
     tools: Annotated[list[RawTool], Meta(max_length=128)] | None = None
-    tool_choice: Literal["auto", "none", "required"] | ToolChoice | None = None
+    tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     max_tool_calls: Count | None = None  # of tools that the server runs: none
     text: TextFields | None = None

@@ -10,8 +10,9 @@ from msgspec import Raw
 
 from concordance_inference.generation import Completed
 from concordance_inference.server.responses.items import Item
-from concordance_inference.server.responses.request_fields import ResponseRequest, ToolChoice
+from concordance_inference.server.responses.request_fields import ResponseRequest
 from concordance_inference.server.responses.response_request import ResponsesRequest
+from concordance_inference.server.tool_fields import tool_choice
 from concordance_inference.server.usage import usage
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -144,10 +145,15 @@ def _encoded(value: object) -> Raw:
 
 
 def _tool_choice(body: ResponseRequest) -> object:
-    choice = body.tool_choice
-    if not isinstance(choice, ToolChoice):
-        return choice or "auto"
-    return _without_none(choice)
+    """The choice in the shape of this API."""
+    given = body.tool_choice
+    choice = tool_choice(given, has_tools=bool(body.tools), parallel=body.parallel_tool_calls)
+    named = [{"type": "function", "name": name} for name in choice.names or ()]
+    if not named:
+        return choice.mode if given is not None else "auto"
+    if isinstance(given, dict) and given.get("type") == "function":
+        return named[0]
+    return {"type": "allowed_tools", "mode": choice.mode, "tools": named}
 
 
 def _text(body: ResponseRequest) -> dict[str, Any]:

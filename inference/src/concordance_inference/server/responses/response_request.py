@@ -38,6 +38,7 @@ from concordance_inference.server.responses.request_fields import (
 from concordance_inference.server.responses.response_store import ResponseStore
 from concordance_inference.server.responses.truncation import shortened
 from concordance_inference.server.served_models import ServedModel
+from concordance_inference.server.tool_fields import tool_choice
 
 _FIELDS = fields_of(ResponseRequest, UNSUPPORTED, RENAMED)
 
@@ -193,6 +194,7 @@ def _generation(
     options["stream"] = bool(body.stream or body.background)
     if "message.output_text.logprobs" in (body.include or ()):
         options["top_logprobs"] = body.top_logprobs or 0
+    choice = tool_choice(body.tool_choice, has_tools=bool(tools), parallel=body.parallel_tool_calls)
     template_options = _template_options(body, served)
 
     def build(items: Sequence[Item]) -> GenerationRequest:
@@ -206,6 +208,7 @@ def _generation(
             output=_at_text_format(output),
             template_options=template_options,
             reasoning=_reasoning(body),
+            tool_choice=choice,
             rendering=Rendering(allows_control_tokens=bool(body.allow_control_tokens)),
             **options,
         )
@@ -284,4 +287,6 @@ def _renamed(param: str | None) -> str | None:
     head, dot, rest = (param or "").replace("[", ".[", 1).partition(".")
     if head == "messages":  # of a message, which is not one item
         return "input"
+    if head == "tools":  # whose fields are not nested here
+        return (param or "").replace("].function", "]", 1)
     return f"{_PARAMS[head]}{dot}{rest}" if head in _PARAMS else param
