@@ -109,8 +109,6 @@ _FIELDS: Mapping[str, str] = {
     "previous_response_id": "A stored response that this one continues.",
     "store": "False: the response cannot be retrieved or continued.",
     "background": "Generate without a connection; retrieve the response later.",
-    "tool_choice": "`auto`, `none`, `required`, a function, or the functions that are allowed.",
-    "parallel_tool_calls": "False: at most one call of a function.",
     "max_tool_calls": "Accepted; it limits calls of OpenAI's own tools.",
     "max_output_tokens": "The most tokens of the completion, reasoning included.",
     "truncation": "`auto`: the oldest turns are left out where the conversation does not fit.",
