@@ -15,6 +15,7 @@ HI = {"role": "user", "content": "hi"}
 BODIES = {
     "ChatCompletionRequest": {"model": "fake", "messages": [HI]},
     "CompletionRequest": {"model": "fake", "prompt": "hi"},
+    "ResponseRequest": {"model": "fake", "input": "hi"},
     "TokenizeRequest": {"model": "fake", "prompt": "hi"},
     "DetokenizeRequest": {"model": "fake", "tokens": [1]},
     "ModPayload": {"name": "m", "entrypoint": "m", "source": "def m(event, actions): ..."},

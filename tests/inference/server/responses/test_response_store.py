@@ -78,7 +78,7 @@ def test_a_response_that_is_put_again_replaces_the_first():
     assert store.num_bytes < 1000
 
 
-def test_unknown_deleted_and_running_responses_are_told_apart():
+def test_unknown_deleted_and_running_responses_have_different_messages():
     store = ResponseStore()
     store.put(response("a"))
     store.delete("a")
