@@ -2,7 +2,14 @@
 
 import asyncio
 
-from concordance_inference.generation import Completed, Failed, ModelInfo, Started, TextDelta
+from concordance_inference.generation import (
+    Completed,
+    EngineHealth,
+    Failed,
+    ModelInfo,
+    Started,
+    TextDelta,
+)
 from concordance_inference.tools.tool_format import GENERIC
 from concordance_sdk import FinishReason
 from concordance_shared import ContextLengthError
@@ -37,6 +44,12 @@ class FakeEngine:
         self.stuck_call = None
         self.requests = []
         self.cancelled = []
+
+    @property
+    def health(self):
+        if not self.is_running:
+            return EngineHealth(status="stopped")
+        return EngineHealth(status="stuck" if self.stuck_call else "ok", call=self.stuck_call)
 
     def prepare(self, request):
         return request

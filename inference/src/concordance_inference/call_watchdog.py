@@ -7,6 +7,7 @@ end it; what can be done is to name it, and to let the process end.
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 from concordance_sdk.host.call_in_progress import CallInProgress, call_in_progress
@@ -33,19 +34,28 @@ def call_on(thread: threading.Thread, *, longer_than_s: float = 0.0) -> CallInPr
         thread: A running thread.
         longer_than_s: Shorter calls are ignored.
     """
-    return call_in_progress(_frames().get(thread.ident or 0), longer_than_s=longer_than_s)
+    return call_in_progress(frame_of(thread), longer_than_s=longer_than_s)
+
+
+def frame_of(thread: threading.Thread) -> FrameType | None:
+    """Return the innermost frame of a thread; `None` if it does not run."""
+    return _frames().get(thread.ident or 0)
 
 
 class CallWatchdog:
     """A thread that logs each call that does not return, at growing intervals."""
 
-    def __init__(self, engine: threading.Thread) -> None:
+    def __init__(
+        self, engine: threading.Thread, *, also: Callable[[], None] = lambda: None
+    ) -> None:
         """Watch the threads of this process.
 
         Args:
             engine: The thread that a call must not keep from the requests.
+            also: Another look that its thread takes.
         """
         self._engine = engine
+        self._also = also
         self._is_stopping = threading.Event()
         self._next_report_s: dict[_Key, float] = {}
         self._reported: dict[_Key, CallInProgress] = {}
@@ -65,6 +75,7 @@ class CallWatchdog:
     def _run(self) -> None:
         while not self._is_stopping.wait(_POLL_S):
             self.look()
+            self._also()
 
     def look(self) -> None:
         """Log the calls that are due, and the end of those that were logged before."""

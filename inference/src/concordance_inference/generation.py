@@ -240,6 +240,32 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     sampling: SamplingDefaults = SamplingDefaults()
 
 
+class SlowStep(Struct, frozen=True, kw_only=True):
+    """A step of the engine that has not returned for long."""
+
+    seconds: float
+    doing: str  # the function that its thread is in
+    stack: str  # of its thread, formatted like a traceback
+
+
+class EngineHealth(Struct, frozen=True, kw_only=True):
+    """What an engine is doing.
+
+    Attributes:
+        status: `draining`: it takes no new requests, and ends when those that run have ended;
+            `restarting`: it failed, and its model is loaded again; `stuck`: a call or a step does
+            not return; `stopped`: it takes no requests any more.
+        call: The call of a mod's code that keeps it from all requests.
+        step: The step that does not return.
+        retry_after_s: While it is restarted: when it may be ready, in seconds from now.
+    """
+
+    status: Literal["ok", "draining", "restarting", "stuck", "stopped"] = "ok"
+    call: CallInProgress | None = None
+    step: SlowStep | None = None
+    retry_after_s: float = 0.0
+
+
 class EngineClient(Protocol):
     """The engine, as the server uses it from its event loop."""
 
@@ -261,6 +287,11 @@ class EngineClient(Protocol):
     @property
     def stuck_call(self) -> CallInProgress | None:
         """The call of a mod's code that has kept the engine from all requests for a second."""
+        ...
+
+    @property
+    def health(self) -> EngineHealth:
+        """What the engine is doing. May be read from any thread."""
         ...
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:

@@ -24,6 +24,7 @@ from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.thread import EngineThread
 from concordance_inference.generation import (
     Completed,
+    EngineHealth,
     Failed,
     GenerationRequest,
     ModelInfo,
@@ -74,7 +75,9 @@ class Runtime:
         self._loaded: LoadedModel | None = None
         self._chat: ChatTemplate | None = None
         limit = self._config.max_rows + self._config.max_waiting
-        self.engine = EngineThread(self._build, max_unfinished=limit)
+        self.engine = EngineThread(
+            self._build, max_unfinished=limit, step_limit_s=self._config.step_limit_s
+        )
         self.control = EngineControl(self.engine)
 
     @property
@@ -104,6 +107,11 @@ class Runtime:
         """The call of a mod's code that has kept the engine from all requests for a second."""
         return self.engine.stuck_call
 
+    @property
+    def health(self) -> EngineHealth:
+        """What the engine is doing."""
+        return self.engine.health
+
     def start(self) -> Self:
         """Load the model and start the engine.
 
@@ -126,7 +134,9 @@ class Runtime:
         self.stop()
 
     def _build(self) -> tuple[Engine, ModelInfo]:
-        """Load the model and make the engine, on the engine's thread."""
+        """Load the model and make the engine, on the engine's thread. Repeated by a restart."""
+        if self._loaded is not None:  # first, free the weights that the failed engine had
+            self._loaded = msgspec.structs.replace(self._loaded, model=None)
         self._loaded = loaded = load_model(self._name, self._options, progress=self._progress)
         config = self._config
         if config.kv_bytes is None:

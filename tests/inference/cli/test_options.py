@@ -27,6 +27,7 @@ def test_serve_has_an_option_for_each_limit_of_the_engine():
         latency_target=50,
         kv_memory=1.5,
         prefix_memory=0.0,
+        step_limit=5.0,
     ).config
 
     defaults = EngineConfig()

@@ -8,7 +8,9 @@ import time
 import pytest
 from concordance_inference.engine import thread as thread_module
 from concordance_inference.engine.engine import Engine
-from concordance_inference.engine.thread import MAX_FAILURES, EngineThread
+from concordance_inference.engine.supervision.loop import MAX_FAILURES
+from concordance_inference.engine.supervision.restarts import RestartPolicy
+from concordance_inference.engine.thread import EngineThread
 from concordance_inference.generation import Completed, Failed, ModCall, ModelInfo, TextDelta
 from concordance_sdk import Added, mod
 from concordance_sdk.host import definition_of
@@ -157,16 +159,16 @@ def test_a_panic_in_a_library_fails_its_requests_and_the_engine_continues(thread
     assert isinstance(second, Completed)
 
 
-def test_an_engine_stops_after_consecutive_failures(thread, monkeypatch):
-    from concordance_inference.engine.engine import Engine
-
+def test_an_engine_that_may_not_restart_stops_after_consecutive_failures(monkeypatch):
     def step(self):
         raise RuntimeError("kaput")
 
     monkeypatch.setattr(Engine, "step", step)
+    thread = EngineThread(build, max_unfinished=4, restarts=RestartPolicy(max_restarts=0)).start()
     for _ in range(MAX_FAILURES):
         assert isinstance(asyncio.run(collect(thread, ask("Hello")))[-1], Failed)
     thread._thread.join(10)
+    thread.stop()
 
     assert not thread.is_running
     with pytest.raises(EngineStoppedError):
@@ -206,8 +208,8 @@ def test_a_request_submitted_during_stop_is_rejected_or_fails(monkeypatch):
         def __getattr__(self, name):
             return getattr(inbox, name)
 
-    inbox, stopping = thread._inbox, threading.Thread(target=thread.stop)
-    monkeypatch.setattr(thread, "_inbox", Inbox())
+    inbox, stopping = thread._loop.inbox, threading.Thread(target=thread.stop)
+    monkeypatch.setattr(thread._loop, "inbox", Inbox())
     submit()
     stopping.join(10)
 

@@ -121,6 +121,7 @@ def test_a_bug_in_a_handler_is_a_500_as_json_and_logged_once(serve, monkeypatch,
         ("POST", "/v1/chat/completions/", 404, "not_found_error", "route_not_found"),
         ("GET", CHAT, 405, "invalid_request_error", "method_not_allowed"),
         ("PUT", "/v1/models", 405, "invalid_request_error", "method_not_allowed"),
+        ("PUT", "/v1/mods", 405, "invalid_request_error", "method_not_allowed"),
         ("BREW", "/healthz", 405, "invalid_request_error", "method_not_allowed"),
         ("OPTIONS", CHAT, 405, "invalid_request_error", "method_not_allowed"),
         ("GET", "/v1/models/nowhere", 404, "not_found_error", "model_not_found"),
@@ -171,3 +172,7 @@ def test_the_official_client_retries_only_what_can_succeed(serve, raised, attemp
         client.chat.completions.create(**ASK)
 
     assert len(engine.requests) == attempts
+
+
+def test_a_method_that_is_not_allowed_names_those_of_all_routes_with_its_path(client):
+    assert client.put("/v1/mods", headers=JSON).headers["allow"] == "GET, HEAD, POST"

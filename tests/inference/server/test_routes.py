@@ -3,8 +3,6 @@
 import msgspec
 import pytest
 from concordance_sdk import mod, serialize_mod
-from concordance_sdk.host.call_in_progress import CallInProgress
-from fake_engine import FakeEngine
 
 SAY = """
 from concordance_sdk import mod
@@ -24,37 +22,7 @@ UPLOAD = {"name": "hello", "language": "python", "module": "m", "entrypoint": "s
 def quiet(event, actions): ...
 
 
-# Health and models
-
-
-def test_healthz_is_503_after_the_engine_has_stopped(serve):
-    assert serve().get("/healthz").json() == {"status": "ok", "model": "fake"}
-    assert serve(FakeEngine(is_running=False)).get("/healthz").status_code == 503
-
-
-@pytest.mark.parametrize("path", ["/health", "/readyz"])
-def test_health_and_readyz_are_healthz_under_other_names(serve, path):
-    assert serve().get(path).json() == serve().get("/healthz").json()
-    assert serve(FakeEngine(is_running=False)).get(path).status_code == 503
-
-
-def test_healthz_is_503_and_names_the_mod_whose_handler_does_not_return(serve):
-    engine = FakeEngine()
-    engine.stuck_call = CallInProgress(
-        mod="endless", event="Added", step=3, request_id="r1", seconds=2.34, started=0.0, stack=""
-    )
-    response = serve(engine).get("/healthz")
-
-    assert response.status_code == 503
-    assert response.json() == {
-        "status": "stuck",
-        "model": "fake",
-        "mod": "endless",
-        "event": "Added",
-        "step": 3,
-        "request_id": "r1",
-        "seconds": 2.3,
-    }
+# Models
 
 
 def test_models_lists_the_plain_model_first_then_mods_without_required_parameters(client):

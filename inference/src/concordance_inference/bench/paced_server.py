@@ -28,6 +28,7 @@ from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.http_server import http_server
 from concordance_inference.server.served_models import OneModel
+from concordance_inference.tools.tool_format import GENERIC
 
 MODEL = "paced"
 
@@ -35,8 +36,17 @@ _INFO = ModelInfo(id=MODEL, created=0, context_length=1 << 20, vocab_size=256)
 _TEXT = " word"
 
 
+class NoControl:
+    """The part of `LiveControl` that the engine's thread reads."""
+
+    next_s = None
+
+
 class PacedEngine:
     """Emits a token of each request in every step, which takes a fixed time."""
+
+    traits = None
+    control = NoControl()
 
     def __init__(self, step_s: float) -> None:
         """Start without requests."""
@@ -82,6 +92,9 @@ class PacedChat:
     """Renders a conversation to the bytes of its last message."""
 
     options = frozenset[str]()
+    reasoning_tags = ()
+    marker_ids = ()
+    tool_format = GENERIC
 
     def render(self, messages: Sequence[Any], *_: object) -> list[int]:
         """Return the bytes of the last message."""

@@ -134,6 +134,15 @@ class Serve(ModelArgs):
             max=10**6,
         ),
     ] = 200
+    step_limit: Annotated[
+        float,
+        typer.Option(
+            help="Seconds after which a step of the engine that does not return is logged, and "
+            "/healthz responds with 503.",
+            min=0.1,
+            max=10**6,
+        ),
+    ] = 60.0
     kv_memory: Annotated[
         float | None,
         typer.Option(
@@ -196,6 +205,7 @@ class Serve(ModelArgs):
             chunk=self.chunk,
             adaptive_chunks=self.adaptive_chunks,
             latency_target_s=self.latency_target / 1000,
+            step_limit_s=self.step_limit,
             kv_bytes=_bytes(self.kv_memory),
             prefix_bytes=_bytes(self.prefix_memory),
         )

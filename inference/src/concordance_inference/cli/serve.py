@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
@@ -19,6 +20,9 @@ from concordance_inference.cli.server_log import set_up_log
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.mod_output import captured_output, log_line
+
+if TYPE_CHECKING:
+    from concordance_inference.server.context import ServerContext
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +90,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
             runtime.stop,
             logs_requests=options.verbose,
             is_stuck=lambda: runtime.engine.is_stuck,
-            on_signal=exit_later,
+            on_signal=lambda: _end_soon(context),
         )
         # uvicorn shuts down on a signal, then raises it again for the handler that was there
         # before. These handlers ignore it, so that the engine is stopped and the exit status is 0.
@@ -95,6 +99,12 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
         server.run(sockets=[listener])
     if runtime.engine.is_abandoned:
         exit_now("a handler of a mod does not return")
+
+
+def _end_soon(context: "ServerContext") -> None:
+    """Refuse new requests, and exit in any case after a time."""
+    context.draining.set()
+    exit_later()
 
 
 def _refuse_public(host: str) -> None:

@@ -16,6 +16,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     adaptive_chunks: bool | None = None  # size chunks by measured time; `None`: not in 16 bits
     latency_target_s: float = 0.2  # of a step that prefills while other rows decode, in seconds
     num_candidates: int | None = None  # logits sorted for top-k and top-p; `None`: by device
+    step_limit_s: float = 60.0  # a step that takes longer is reported as one that does not return
     kv_bytes: int | None = None  # of all caches; `None`: unbounded
     max_paused: int = 16  # requests that commands have paused; more are refused
     pause_limit_s: float = 600.0  # after which a paused request continues

@@ -1,8 +1,6 @@
 """The ASGI application: routes, guard and error handlers around a `ServerContext`."""
 
-import msgspec
 from concordance_sdk import ModPayload
-from concordance_sdk.host.call_in_progress import CallInProgress
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -12,10 +10,11 @@ from concordance_inference.server.api_page import api_page, api_page_file
 from concordance_inference.server.chat_completions import chat_completions
 from concordance_inference.server.completion_request import CompletionRequest
 from concordance_inference.server.completions import completions
-from concordance_inference.server.context import ServerContext, context_of
+from concordance_inference.server.context import ServerContext
 from concordance_inference.server.endpoint import Endpoint
 from concordance_inference.server.errors import handlers
 from concordance_inference.server.guard import LOOPBACK_NAMES, RequestGuard
+from concordance_inference.server.health import healthz, readyz
 from concordance_inference.server.models_routes import get_model, list_models
 from concordance_inference.server.mods_routes import delete_mod, get_mod, list_mods, upload_mod
 from concordance_inference.server.openapi import openapi
@@ -37,33 +36,6 @@ from concordance_inference.server.tokenization_routes import (
     tokenize,
     tokenizer_info,
 )
-
-
-async def healthz(request: Request) -> Response:
-    """Return 200 while requests are handled, 503 if the engine has stopped or a mod stops it."""
-    engine = context_of(request).models.loaded[0].engine
-    call = engine.stuck_call
-    status = "stuck" if call else "ok"
-    if not engine.is_running:
-        status = "stopped"
-    body = {"status": status, "model": engine.model.id, **(_about(call) if call else {})}
-    return Response(
-        msgspec.json.encode(body),
-        status_code=200 if status == "ok" else 503,
-        media_type="application/json",
-    )
-
-
-def _about(call: CallInProgress) -> dict[str, object]:
-    """Name a call of a mod's code that does not return."""
-    return {
-        "mod": call.mod,
-        "event": call.event,
-        "step": call.step,
-        "request_id": call.request_id,
-        "seconds": round(call.seconds, 1),
-    }
-
 
 ROUTES = (
     Endpoint(
@@ -119,7 +91,8 @@ ROUTES = (
         )
         for root in ("/v1", "")
     ),
-    *(Endpoint(path, healthz) for path in ("/healthz", "/readyz", "/health")),
+    Endpoint("/healthz", healthz),
+    *(Endpoint(path, readyz) for path in ("/readyz", "/health")),
     Endpoint("/openapi.json", openapi),
     Endpoint("/docs", api_page, media_type="text/html"),
     Endpoint("/docs/{name}", api_page_file, media_type="text/javascript"),

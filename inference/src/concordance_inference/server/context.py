@@ -1,5 +1,6 @@
 """What the routes share. Made once per application."""
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     workers: Workers = msgspec.field(default_factory=Workers)
     responses: ResponseStore = msgspec.field(default_factory=ResponseStore)
     background: BackgroundRuns = msgspec.field(default_factory=BackgroundRuns)
+    draining: threading.Event = msgspec.field(default_factory=threading.Event)  # set by a signal
 
     async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:
         """Run a function that decodes a request of `num_bytes`, on a worker thread.

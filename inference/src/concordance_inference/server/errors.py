@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from concordance_shared import (
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from concordance_inference.server.context import context_of
 from concordance_inference.server.mod_failures import log_failure, own_traceback
@@ -78,16 +80,27 @@ def encoded_error(error: ConcordanceError) -> bytes:
 
 
 def error_response(
-    error: ConcordanceError, *, request_id: str | None = None, sends_tracebacks: bool = False
+    error: ConcordanceError,
+    *,
+    request_id: str | None = None,
+    sends_tracebacks: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An error's response: status, headers and body; the arguments are those of `error_body`."""
+    """An error's response: status, headers and body.
+
+    Args:
+        error: The error.
+        request_id: As in `error_body`.
+        sends_tracebacks: As in `error_body`.
+        headers: Further headers.
+    """
     return Response(
         msgspec.json.encode(
             error_body(error, request_id=request_id, sends_tracebacks=sends_tracebacks)
         ),
         status_code=error.status_code,
         media_type="application/json",
-        headers=error_headers(error),
+        headers={**error_headers(error), **(headers or {})},
     )
 
 
@@ -124,11 +137,17 @@ async def handle_http(request: Request, exc: Exception) -> Response:
     if exc.status_code == 404:
         error = RouteNotFoundError(f"there is no {what}; docs/server.md lists all routes")
     elif exc.status_code == 405:
-        allowed = (exc.headers or {}).get("Allow", "another method")
+        allowed = ", ".join(_allowed(request))
         error = MethodNotAllowedError(f"{what} is not allowed; use {allowed}")
-    response = error_response(error)
-    response.headers.update(exc.headers or {})
-    return response
+        return error_response(error, headers={"Allow": allowed})
+    return error_response(error)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes with the path of a request."""
+    routes = request.app.routes
+    matching = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    return sorted({method for route in matching for method in route.methods})
 
 
 class RouteNotFoundError(RequestError):

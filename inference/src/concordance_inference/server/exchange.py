@@ -6,6 +6,7 @@ from contextlib import aclosing
 from functools import partial
 
 import msgspec
+from concordance_shared import EngineStoppedError
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
@@ -83,6 +84,8 @@ async def prepared(request: Request, read: Read, context: ServerContext) -> Exch
         ConcordanceError: The request is refused.
         ClientDisconnect: The client disconnected.
     """
+    if context.draining.is_set():
+        raise EngineStoppedError("the server is stopping and takes no new requests")
     raw = await read_raw(request, max_bytes=MAX_BODY)
     reading = context.read(partial(read, raw, context), num_bytes=len(raw))
     exchange = await unless_disconnected(request, reading)

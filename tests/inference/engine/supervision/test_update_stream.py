@@ -5,7 +5,7 @@ import gc
 import threading
 
 import pytest
-from concordance_inference.engine.update_stream import Mailbox, UpdateStream
+from concordance_inference.engine.supervision.update_stream import Mailbox, UpdateStream
 from concordance_inference.generation import Failed, Started, TextDelta
 from concordance_shared import EngineError, EngineOverloadedError
 from tiny import ask

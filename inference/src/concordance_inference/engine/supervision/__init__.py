@@ -1,0 +1,1 @@
+"""The engine's thread: its messages, its failures and restarts, and its updates for others."""
