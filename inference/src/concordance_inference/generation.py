@@ -129,6 +129,7 @@ class Started(Struct, frozen=True, kw_only=True):
     """The prompt is prefilled and the first token decided: a response can begin."""
 
     prompt_tokens: int
+    cached_tokens: int = 0  # of the prompt, found in the prefix cache
     prompt_ids: tuple[int, ...] = ()  # as mods left it, if requested
     prompt_logprobs: "tuple[TokenLogprobs | None, ...]" = ()  # as in `Completed`
 
@@ -204,6 +205,7 @@ class Completed(Struct, frozen=True, kw_only=True):
     text: str
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
+    stopped_by: str | int | None = None  # the stop string, or the token of `stop_token_ids`
     tool_calls: tuple[ToolCall, ...] = ()
     reports: tuple[ModReport, ...] = ()  # all of them, also those that a stream has sent
     logprobs: tuple[TokenLogprobs, ...] = ()  # of each token of the text, if requested; of each

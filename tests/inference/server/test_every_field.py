@@ -18,6 +18,8 @@ BODIES = {
     "ResponseRequest": {"model": "fake", "input": "hi"},
     "TokenizeRequest": {"model": "fake", "prompt": "hi"},
     "DetokenizeRequest": {"model": "fake", "tokens": [1]},
+    "MessagesRequest": {"model": "fake", "max_tokens": 5, "messages": [HI]},
+    "CountTokensRequest": {"model": "fake", "messages": [HI]},
     "ModPayload": {"name": "m", "entrypoint": "m", "source": "def m(event, actions): ..."},
 }
 

@@ -6,6 +6,9 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from concordance_inference.server.anthropic.errors import AnthropicErrors
+from concordance_inference.server.anthropic.routes import count_tokens, messages
+from concordance_inference.server.anthropic.schemas import CountTokensRequest, MessagesRequest
 from concordance_inference.server.api_page import api_page, api_page_file
 from concordance_inference.server.chat_completions import chat_completions
 from concordance_inference.server.completion_request import CompletionRequest
@@ -68,6 +71,8 @@ ROUTES = (
             "limit": "The most items of the page, 1 to 100.",
         },
     ),
+    Endpoint("/v1/messages", messages, method="POST", body=MessagesRequest, streams=True),
+    Endpoint("/v1/messages/count_tokens", count_tokens, method="POST", body=CountTokensRequest),
     Endpoint("/v1/models", list_models),
     Endpoint("/v1/models/{name:path}", get_model),
     Endpoint("/v1/mods", list_mods),
@@ -104,6 +109,7 @@ def create_app(context: ServerContext) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         middleware=[
+            Middleware(AnthropicErrors),
             Middleware(RequestIds),
             Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts),
         ],

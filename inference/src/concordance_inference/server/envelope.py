@@ -37,6 +37,7 @@ _KIB = 1024
 _MAX_BYTES: Mapping[str, int] = {
     "messages": 1 << 62,
     "prompt": 1 << 62,
+    "system": 1 << 62,
     "tokens": 1 << 62,
     "input": 1 << 62,
     "instructions": 1 << 62,
@@ -47,11 +48,14 @@ _MAX_BYTES: Mapping[str, int] = {
     "mods": 64 * _KIB,
     "logit_bias": 64 * _KIB,
     "stop": 128 * _KIB,
+    "stop_sequences": 128 * _KIB,
+    "output_config": 256 * _KIB,
+    "output_format": 256 * _KIB,
 }
 _MAX_OTHER_BYTES = 16 * _KIB
 
 #: Fields of any size, whose depth is checked by their types.
-_LARGE = frozenset({"messages", "prompt", "tokens", "input", "instructions"})
+_LARGE = frozenset({"messages", "prompt", "system", "tokens", "input", "instructions"})
 
 #: Limit of nesting in a field. Templates, serializers and compilers recurse.
 MAX_DEPTH = 100
@@ -223,4 +227,10 @@ def _given(envelope: msgspec.Struct) -> dict[str, msgspec.Raw]:
     return {name: value for name, value in fields.items() if value is not _ABSENT}
 
 
-__all__ = ["MAX_MESSAGES", "check_depth", "check_fields", "check_size", "decode_message"]
+__all__ = [
+    "MAX_MESSAGES",
+    "check_depth",
+    "check_fields",
+    "check_size",
+    "decode_message",
+]

@@ -135,6 +135,24 @@ _FIELDS: Mapping[str, str] = {
 }
 
 _OF_A_TYPE: Mapping[str, str] = {
+    **{
+        f"{name}.{field}": text
+        for name in ("MessagesRequest", "CountTokensRequest")
+        for field, text in (
+            ("system", "The system prompt: a text, or blocks of text."),
+            ("stop_sequences", "Texts that end the message, and are not part of it."),
+            ("tool_choice", "How the model may call the tools."),
+            ("output_config", "How much the model reasons, and the format of its text."),
+            ("output_format", "The format of the text; newer clients: `output_config.format`."),
+        )
+    },
+    "ThinkingParam.display": "`omitted`: blocks of thinking have no text.",
+    "ToolParam.input_schema": "A JSON Schema of the tool's input.",
+    "ToolParam.type": "`custom`, or left out.",
+    "ToolChoiceParam.name": "The tool, for the type `tool`.",
+    "ToolChoiceParam.disable_parallel_tool_use": "True: a message has at most one call.",
+    "OutputConfig.effort": "How much the model reasons, where its chat template reads it.",
+    "OutputConfig.format": "JSON of a schema; enforced token by token.",
     "ChatCompletionRequest.reasoning": "Effort, limit and switch of the reasoning in one object.",
     "ReasoningObject.max_tokens": "The most tokens of the reasoning; -1 is no limit.",
     "ReasoningOfResponse.max_tokens": "The most tokens of the reasoning; -1 is no limit.",

@@ -21,17 +21,17 @@ Work = Callable[[bytes, ServerContext], dict[str, Any]]
 
 async def tokenize(request: Request) -> Response:
     """Return the tokens of a text or of a conversation."""
-    return await _respond(request, tokenized)
+    return await respond_with(request, tokenized)
 
 
 async def detokenize(request: Request) -> Response:
     """Return the text of tokens."""
-    return await _respond(request, detokenized)
+    return await respond_with(request, detokenized)
 
 
 async def render(request: Request) -> Response:
     """Return the prompt of a chat request, as token ids and as text, and generate nothing."""
-    return await _respond(request, _rendered)
+    return await respond_with(request, _rendered)
 
 
 async def tokenizer_info(request: Request) -> Response:
@@ -63,8 +63,8 @@ def _rendered(raw: bytes, context: ServerContext) -> dict[str, Any]:
     }
 
 
-async def _respond(request: Request, work: Work) -> Response:
-    """Run the work of a request on a worker thread, encoding included."""
+async def respond_with(request: Request, work: Work) -> Response:
+    """Respond with what a function makes of the body, on a worker thread, encoding included."""
     context = context_of(request)
     raw = await read_raw(request, max_bytes=MAX_BODY)
     encoded = partial(_encoded, work, raw, context)

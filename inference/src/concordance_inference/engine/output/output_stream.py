@@ -219,6 +219,7 @@ class OutputStream:
         self._emit(
             Started(
                 prompt_tokens=state.prompt_len,
+                cached_tokens=self.cached_tokens,
                 prompt_ids=self._prompt_ids,
                 prompt_logprobs=entries,
             )
@@ -229,6 +230,13 @@ class OutputStream:
         """The prompt as mods left it, if requested."""
         state = self._state
         return tuple(state.token_ids[: state.prompt_len]) if self._request.return_token_ids else ()
+
+    def _stopped_by(self) -> str | int | None:
+        """The stop string or the token of `stop_token_ids` that ended the completion."""
+        if (string := self._text.stop_string) is not None:
+            return string
+        last = self._state.completion_ids[-1:]
+        return last[0] if last and last[0] in self._request.stop_token_ids else None
 
     def _log(self) -> None:
         state = self._state
@@ -255,6 +263,7 @@ class OutputStream:
             text=text,
             token_ids=tuple(state.completion_ids),
             finish_reason=state.finish_reason or FinishReason.CANCELLED,
+            stopped_by=self._stopped_by(),
             tool_calls=state.tool_calls,
             reports=tuple(state.reports.entries),
             logprobs=logprobs,

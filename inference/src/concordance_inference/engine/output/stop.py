@@ -30,6 +30,11 @@ class StopStrings:
         ]
         return min(found)[1] if found else None
 
+    def string_at(self, text: str, begin: int) -> str | None:
+        """Return the stop string that is completed first of those at a place of `text`, if any."""
+        found = [string for string in self._strings if text.startswith(string, begin)]
+        return min(found, key=len, default=None)
+
     def open_length(self, text: str) -> int:
         """Return the length of the longest suffix of `text` that is a prefix of a stop string."""
         for length in range(min(len(text), self.longest - 1), 0, -1):

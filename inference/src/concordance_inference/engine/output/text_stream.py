@@ -42,6 +42,7 @@ class TextStream:
         self._retracts = retracts
         self._ends: list[int] = []  # per token: length of the text up to and including it
         self._stopped_at: int | None = None  # start of the stop string, if one was found
+        self._stop_string: str | None = None
         self._num_searched = 0  # leading tokens whose text was searched for stop strings
         self._num_shown = 0  # characters returned
         self._num_retracted = 0  # characters returned and changed since the last delta
@@ -83,6 +84,12 @@ class TextStream:
         text = self._text_from(unsearched)[: end - unsearched]
         found = self._stop.find(text, after=begin - unsearched)
         self._stopped_at = None if found is None else unsearched + found
+        self._stop_string = None if found is None else self._stop.string_at(text, found)
+
+    @property
+    def stop_string(self) -> str | None:
+        """The stop string at which the text ends."""
+        return self._stop_string if self.has_stopped else None
 
     @property
     def has_stopped(self) -> bool:
