@@ -1,6 +1,7 @@
 """The command line, as a user types it."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -73,6 +74,9 @@ def test_every_option_is_explained(run, command):
         (["generate", "--raw", "\udcff"], ["not UTF-8"]),
         (["generate", "hi", "--stop", "\udcff"], ["not UTF-8"]),
         (["chat", "--system", "\udcff"], ["not UTF-8"]),
+        (["generate", "hi", "--json-schema", "/nowhere"], ["--json-schema /nowhere: No such file"]),
+        (["chat", "--regex", "a", "--choice", "b"], ["--regex and --choice both give a format"]),
+        (["generate", "hi", "--min-tokens", "300"], ["more than --max-tokens 256"]),
     ],
 )
 def test_a_users_error_is_printed_without_a_traceback(run, arguments, words):
@@ -117,6 +121,32 @@ def test_generate_reads_from_standard_input_and_continues_text(run, folder):
     )
 
     assert done.stdout.startswith("Hel")
+
+
+def test_generate_enforces_a_format_with_and_without_the_chat_template(run, folder, tmp_path):
+    schema, grammar = tmp_path / "schema.json", tmp_path / "grammar.lark"
+    schema.write_text(
+        '{"properties": {"a": {"const": 7}}, "additionalProperties": false, '
+        '"type": "object", "required": ["a"]}'
+    )
+    grammar.write_text('start: "x" /[0-9]/ "y"')
+
+    for extra in ((), ("--raw",)):
+        asked = ("generate", "hi", "--model", folder, *extra)
+        assert run(*asked, "--json-schema", schema).stdout == '{"a": 7}\n'
+        assert re.fullmatch(r"x\dy\n", run(*asked, "--grammar", grammar).stdout)
+
+
+def test_chat_enforces_a_format(run, folder):
+    done = run("chat", "--model", folder, "--choice", "maybe", typed="hi\n/exit\n")
+
+    assert "maybe" in done.stdout, done.stderr
+
+
+def test_format_that_cannot_be_enforced_is_refused_by_the_name_of_its_option(run, folder):
+    done = run("generate", "hi", "--model", folder, "--regex", "(")
+
+    assert (done.returncode, "--regex" in done.stderr) == (1, True)
 
 
 def test_generate_shows_tokens(run, folder):

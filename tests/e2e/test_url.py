@@ -73,6 +73,10 @@ def uploads(server):
         ["--stop", "xyz", "--mod", "swap"],
         ["--temperature", "1", "--seed", "7", "--top-k", "20"],
         ["--system", "Be brief."],
+        ["--regex", "[ab]{3}"],
+        ["--choice", "yes", "--choice", "no"],
+        ["--min-tokens", "5", "--stop-token-id", "97", "--ignore-eos"],
+        ["--stop-token-id", "9999"],
     ],
     ids=" ".join,
 )

@@ -35,6 +35,7 @@ from concordance_inference.models.options import ModelOptions
 from concordance_inference.models.profile_cache import cached_profile
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.format_mod import format_fault
+from concordance_inference.output_format import OutputFormat
 from concordance_inference.reasoning import num_reasoning_tokens
 from concordance_inference.tools.judge import call_fault
 
@@ -159,6 +160,7 @@ class Runtime:
         schemas: Schemas | None = None,
         template_options: Mapping[str, Any] | None = None,
         rendering: Rendering = USUAL,
+        output: OutputFormat | None = None,
         **options: Unpack[RequestOptions],
     ) -> GenerationRequest:
         """Make a request for this model; see `build_request`.
@@ -174,6 +176,7 @@ class Runtime:
             schemas=schemas,
             template_options=template_options,
             rendering=rendering,
+            output=output,
             **options,
         )
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from concordance_inference.cli.generate import check_text, note_unused_mods
 from concordance_inference.cli.options import Chat
+from concordance_inference.cli.output_args import ends_of, fields_of, output_of
 from concordance_inference.cli.reports import reports_after
 from concordance_inference.cli.start import running
 from concordance_inference.generation import TextDelta, Update
@@ -36,6 +37,7 @@ def run(options: Chat) -> None:
     console = Console(highlight=False)
     check_text(options.system or "")
     note_unused_mods(options)
+    fields_of(options)  # refuses what is wrong before a model is loaded
     system = [Message(role="system", content=options.system)] if options.system else []
     messages = list(system)
     with _remote(options) if options.url else _local(options) as (model, reply_to):
@@ -57,15 +59,17 @@ def run(options: Chat) -> None:
 @contextmanager
 def _local(options: Chat) -> Generator[tuple[str, _ReplyTo]]:
     """A model that this process loads: its id, and what replies to a conversation."""
+    output = output_of(options)
     with running(options, options.mod, options.mods) as (runtime, calls):
 
         def reply_to(messages: Sequence[Message]) -> _Updates:
             request = runtime.request(
                 messages,
                 mods=calls,
-                max_tokens=options.max_tokens,
+                output=output,
                 sampling=runtime.model.sampling.params(options.sampling),
                 stream=True,
+                **ends_of(options),
             )
             return runtime.submit(runtime.prepare(request))
 
@@ -80,7 +84,8 @@ def _remote(options: Chat) -> Generator[tuple[str, _ReplyTo]]:
 
     check_remote(options)
     server = ServerClient(options.url or "")
-    yield server.model(), lambda messages: remote_updates(server, options, messages)
+    fields = fields_of(options)
+    yield server.model(), lambda messages: remote_updates(server, options, messages, fields=fields)
 
 
 def _with(mods: Sequence[str]) -> str:

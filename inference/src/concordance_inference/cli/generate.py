@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from concordance_shared import ConcordanceError, InvalidRequestError, Message
 
 from concordance_inference.cli.options import Generate, SampleArgs
+from concordance_inference.cli.output_args import ends_of, fields_of, output_of
 from concordance_inference.cli.reports import reports_after
 from concordance_inference.cli.start import running
 from concordance_inference.generation import Completed, TextDelta, TokensDelta, Update
@@ -21,6 +22,7 @@ def run(options: Generate) -> None:
     text = _standard_input() if options.prompt == "-" else options.prompt
     for given in (text, options.system or "", *options.stop):
         check_text(given)
+    fields_of(options)  # refuses what is wrong before a model is loaded
     note_unused_mods(options)
     show = show_tokens if options.tokens else show_text
     source = _remote if options.url else _local
@@ -38,11 +40,12 @@ def _local(options: Generate, text: str) -> Generator[Iterable[Update]]:
         request = runtime.request(
             text if options.raw else conversation(text, options.system),
             mods=calls,
-            max_tokens=options.max_tokens,
+            output=output_of(options),
             sampling=runtime.model.sampling.params(options.sampling),
             stop=tuple(options.stop),
             stream=not options.tokens,
             show_tokens=options.tokens,
+            **ends_of(options),
         )
         yield runtime.submit(runtime.prepare(request))
 
@@ -63,7 +66,7 @@ def _remote(options: Generate, text: str) -> Generator[Iterable[Update]]:
         ServerClient(options.url or ""),
         options,
         conversation(text, options.system),
-        stop=options.stop,
+        fields={**fields_of(options), "stop": options.stop},
         shows_tokens=options.tokens,
     )
     with closing(updates):

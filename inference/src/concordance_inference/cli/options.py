@@ -288,7 +288,52 @@ class SampleArgs(ModelArgs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generate(SampleArgs):
+class OutputArgs(SampleArgs):
+    """The options of `generate` and `chat` about the format and the end of a completion."""
+
+    json_schema: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with a JSON Schema; the completion is JSON that follows it.",
+            show_default=False,
+        ),
+    ] = None
+    regex: Annotated[
+        str | None,
+        typer.Option(help="A regular expression; the completion is a full match of it."),
+    ] = None
+    choice: Annotated[
+        list[str],
+        typer.Option(
+            help="A text that the completion may be; it is one of them. Repeatable.",
+            show_default=False,
+        ),
+    ] = field(default_factory=list[str])
+    grammar: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with a grammar in Lark's syntax; the completion is one of its texts.",
+            show_default=False,
+        ),
+    ] = None
+    min_tokens: Annotated[
+        int,
+        typer.Option(help="Tokens that the completion has before it may end.", min=0, max=_MAX_INT),
+    ] = 0
+    stop_token_id: Annotated[
+        list[int],
+        typer.Option(
+            help="The id of a token that ends the completion. Repeatable.", show_default=False
+        ),
+    ] = field(default_factory=list[int])
+    ignore_eos: Annotated[
+        bool,
+        typer.Option("--ignore-eos", help="Do not end at the model's end-of-sequence tokens."),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generate(OutputArgs):
     """The options of `concordance generate`."""
 
     prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")]
@@ -328,7 +373,7 @@ class WatchMod(SampleArgs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chat(SampleArgs):
+class Chat(OutputArgs):
     """The options of `concordance chat`."""
 
     max_tokens: Annotated[

@@ -1,6 +1,6 @@
 """Runs a request on a running server, in place of a model of this process."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import MISSING, fields
 from typing import Any
@@ -50,7 +50,7 @@ def remote_updates(
     options: SampleArgs,
     messages: Sequence[Message],
     *,
-    stop: Sequence[str] = (),
+    fields: Mapping[str, Any] | None = None,
     shows_tokens: bool = False,
 ) -> Generator[Update]:
     """Run a request on a server; yield its updates as the engine of this process does.
@@ -61,7 +61,7 @@ def remote_updates(
         server: The server.
         options: How to sample, with which mods.
         messages: The conversation.
-        stop: Strings at which the completion ends.
+        fields: More fields of the request.
         shows_tokens: Send every change of the completion, in place of text.
 
     Raises:
@@ -75,7 +75,7 @@ def remote_updates(
             "mods": mods.select([parse_mod(mod) for mod in options.mod]),
             "max_tokens": options.max_tokens,
             **options.sampling,
-            "stop": list(stop),
+            **(fields or {}),
             "stream": True,
             "stream_options": {
                 "include_usage": True,
