@@ -28,6 +28,9 @@ def test_serve_has_an_option_for_each_limit_of_the_engine():
         kv_memory=1.5,
         prefix_memory=0.0,
         step_limit=5.0,
+        max_paused=2,
+        pause_limit=5.0,
+        end_paused=True,
     ).config
 
     defaults = EngineConfig()

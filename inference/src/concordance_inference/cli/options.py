@@ -143,6 +143,24 @@ class Serve(ModelArgs):
             max=10**6,
         ),
     ] = 60.0
+    max_paused: Annotated[
+        int,
+        typer.Option(
+            help="Requests that clients may have paused at a time; more are refused.",
+            min=0,
+            max=10**6,
+        ),
+    ] = 16
+    pause_limit: Annotated[
+        float,
+        typer.Option(help="Seconds after which a paused request continues.", min=0.1, max=10**6),
+    ] = 600.0
+    end_paused: Annotated[
+        bool,
+        typer.Option(
+            "--end-paused", help="End paused requests with an error at --pause-limit instead."
+        ),
+    ] = False
     kv_memory: Annotated[
         float | None,
         typer.Option(
@@ -206,6 +224,9 @@ class Serve(ModelArgs):
             adaptive_chunks=self.adaptive_chunks,
             latency_target_s=self.latency_target / 1000,
             step_limit_s=self.step_limit,
+            max_paused=self.max_paused,
+            pause_limit_s=self.pause_limit,
+            ends_paused=self.end_paused,
             kv_bytes=_bytes(self.kv_memory),
             prefix_bytes=_bytes(self.prefix_memory),
         )
