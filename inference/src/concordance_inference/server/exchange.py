@@ -1,7 +1,7 @@
 """Runs the generations of one HTTP request and sends the response, for every API alike."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 
@@ -36,6 +36,10 @@ MAX_BODY = 4 * 1024 * 1024
 _FEW_LOGPROBS = 256
 
 
+#: Starts a stream of events that no client waits for; returns the response.
+Detach = Callable[[AsyncGenerator[bytes]], Awaitable[Response]]
+
+
 class Exchange(Struct, frozen=True, kw_only=True, eq=False):
     """A request that was decoded and checked: what to generate, and how to respond."""
 
@@ -43,6 +47,7 @@ class Exchange(Struct, frozen=True, kw_only=True, eq=False):
     generations: tuple[GenerationRequest, ...]
     writer: ResponseWriter
     streams: bool
+    detach: Detach | None = None  # runs in the background
 
 
 #: Decodes and checks a body. Runs on a worker thread.
@@ -57,33 +62,20 @@ async def respond(request: Request, read: Read) -> Response:
         ClientDisconnect: The client disconnected.
     """
     context = context_of(request)
-    exchange = await prepared(request, read, context)
-    return await run(request, exchange, context)
-
-
-async def run(request: Request, exchange: Exchange, context: ServerContext) -> Response:
-    """Run an exchange while the client waits for it, and respond.
-
-    Raises:
-        ConcordanceError: It fails before its response has begun.
-        ClientDisconnect: The client disconnected.
-    """
+    exchange = await _prepared(request, read, context)
     updates = [exchange.engine.generate(generation) for generation in exchange.generations]
+    if exchange.detach is not None:
+        return await exchange.detach(_events(merged(updates), exchange, context))
     if not exchange.streams:
         ends = await unless_disconnected(request, all_completed(updates))
         encode = partial(_encoded_whole, exchange.writer, ends)
         return Response(await context.workers.encode(encode), media_type="application/json")
     running = await unless_disconnected(request, begun(merged(updates)))
-    return sse.EventStream(events(running, exchange, context))
+    return sse.EventStream(_events(running, exchange, context))
 
 
-async def prepared(request: Request, read: Read, context: ServerContext) -> Exchange:
-    """Decode the request and prepare its mods, on worker threads.
-
-    Raises:
-        ConcordanceError: The request is refused.
-        ClientDisconnect: The client disconnected.
-    """
+async def _prepared(request: Request, read: Read, context: ServerContext) -> Exchange:
+    """Decode the request and prepare its mods, on worker threads."""
     if context.draining.is_set():
         raise EngineStoppedError("the server is stopping and takes no new requests")
     raw = await read_raw(request, max_bytes=MAX_BODY)
@@ -101,7 +93,7 @@ def _with_mods(exchange: Exchange) -> Exchange:
     return msgspec.structs.replace(exchange, generations=prepared)
 
 
-async def events(
+async def _events(
     batches: AsyncGenerator[Batch], exchange: Exchange, context: ServerContext
 ) -> AsyncGenerator[bytes]:
     """The events of a stream, those that are there already together.

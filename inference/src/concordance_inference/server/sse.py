@@ -2,7 +2,7 @@
 
 A stream is a chain of iterators, each of which closes the next one when it is closed:
 
-    EventStream <- exchange.events (bytes) <- updates._with_first (the updates waited for)
+    EventStream <- exchange._events (bytes) <- updates._with_first (the updates waited for)
     <- EngineClient.generate (updates)
 
 A client that disconnects closes the outermost; the innermost then cancels the request. Nothing

@@ -13,6 +13,7 @@ def response(name, *, context=(), output=None, size=10):
         id=name,
         status="completed",
         body=b"x" * size,
+        num_bytes=size + sum(len(item.content[0].text) for item in context),
         is_background=False,
         context=tuple(context),
         output=(message(f"msg_{name}"),) if output is None else output,
@@ -38,7 +39,7 @@ def test_responses_are_bounded_by_their_size():
         store.put(response(str(i), size=20_000))
 
     assert store.num_bytes <= 100_000
-    assert len(store) == 4
+    assert len(store) == 5
 
 
 def test_a_response_larger_than_the_limit_is_not_kept():

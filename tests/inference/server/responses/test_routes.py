@@ -2,6 +2,7 @@
 
 import pytest
 from concordance_inference.generation import (
+    ControlDelta,
     Failed,
     ReportsDelta,
     Started,
@@ -274,6 +275,14 @@ def test_reports_of_mods_are_in_the_next_event(serve):
 
     assert [each["data"] for each in events[2]["concordance"]["reports"]] == [{"n": 1}]
     assert len(events[-1]["response"]["concordance"]["reports"]) == 1
+
+
+def test_commands_that_were_applied_are_in_the_next_event(serve):
+    command = {"action": "pause"}
+    updates = [Started(prompt_tokens=3), ControlDelta(commands=(command,))]
+    engine = FakeEngine([*updates, TextDelta(text="a"), completed("a")])
+
+    assert stream(serve(engine))[2]["concordance"]["control"] == [command]
 
 
 def test_a_failure_in_a_stream_is_an_error_and_then_the_failed_response(serve):

@@ -3,7 +3,6 @@
 import threading
 from collections import OrderedDict
 
-import msgspec
 from concordance_shared import ConcordanceError
 from msgspec import Struct
 
@@ -26,6 +25,7 @@ class StoredResponse(Struct, frozen=True, kw_only=True, eq=False):
         id: Its id.
         status: How it ended.
         body: The response, as JSON.
+        num_bytes: The size of all of it.
         is_background: It ran in the background.
         context: The items before it, with those of the responses before.
         output: Its items.
@@ -35,6 +35,7 @@ class StoredResponse(Struct, frozen=True, kw_only=True, eq=False):
     id: str
     status: str
     body: bytes
+    num_bytes: int
     is_background: bool
     context: tuple[Item, ...]
     output: tuple[Item, ...]
@@ -59,7 +60,6 @@ class ResponseStore:
         self._max_responses = max_responses
         self._max_bytes = max_bytes
         self._responses: OrderedDict[str, StoredResponse] = OrderedDict()
-        self._sizes: dict[str, int] = {}
         self._num_bytes = 0
         self._items: dict[str, _Held] = {}
         self._gone: OrderedDict[str, str] = OrderedDict()  # id -> what happened to it
@@ -75,13 +75,11 @@ class ResponseStore:
 
     def put(self, response: StoredResponse) -> None:
         """Keep a response; evict others if there are too many."""
-        size = _size(response)
         with self._lock:
             self._remove(response.id)
             self._gone.pop(response.id, None)
             self._responses[response.id] = response
-            self._sizes[response.id] = size
-            self._num_bytes += size
+            self._num_bytes += response.num_bytes
             for item in (*response.context, *response.output):
                 held = self._items.setdefault(item.id, _Held(item))
                 held.item = item
@@ -175,7 +173,7 @@ class ResponseStore:
         response = self._responses.pop(response_id, None)
         if response is None:
             return False
-        self._num_bytes -= self._sizes.pop(response_id)
+        self._num_bytes -= response.num_bytes
         for item in (*response.context, *response.output):
             held = self._items[item.id]
             held.num_responses -= 1
@@ -187,13 +185,3 @@ class ResponseStore:
         self._gone[response_id] = reason
         if len(self._gone) > _MAX_GONE:
             self._gone.popitem(last=False)
-
-
-def _size(response: StoredResponse) -> int:
-    """The bytes of a response, its conversation and its events."""
-    num_bytes = len(response.body) + len(msgspec.json.encode(response.context))
-    return (
-        num_bytes
-        + len(msgspec.json.encode(response.output))
-        + (response.log.num_bytes if response.log else 0)
-    )

@@ -9,9 +9,12 @@ import msgspec
 from concordance_inference.chat.message_reader import ReaderFactory
 from concordance_inference.generation import (
     Completed,
+    ControlDelta,
+    Failed,
     ReportsDelta,
     Started,
     TextDelta,
+    TokensDelta,
 )
 from concordance_inference.server import sse
 from concordance_inference.server.responses.event_log import EventLog
@@ -43,22 +46,20 @@ class ResponsesWriter:
         self._output = Output(_output_fields(request))
         self._reader = make_reader()
         self._store = store
+        self._num_bytes = 0  # of the conversation before the response
+        if request.is_stored:
+            self._num_bytes = len(msgspec.json.encode(request.context))
         self._lock = threading.Lock()
         self._sequence_number = 0
         self._num_entries = 0
         self._has_begun = False
         self._is_over = False
-        self._reports: list[Any] = []  # that no event has had
+        self._about: dict[str, list[Any]] = {}  # what the next event says of mods and commands
 
     @property
     def id(self) -> str:
         """The id of the response."""
         return self._body.id
-
-    @property
-    def is_background(self) -> bool:
-        """True if the response is generated without a connection."""
-        return bool(self._request.body.background)
 
     @property
     def context(self) -> tuple[Item, ...]:
@@ -103,12 +104,14 @@ class ResponsesWriter:
                     self._num_entries += len(update.logprobs)
                     events += self._output.add(self._reader.add(update), update.logprobs)
                 case ReportsDelta():
-                    self._reports += update.reports
+                    self._about.setdefault("reports", []).extend(update.reports)
+                case ControlDelta():
+                    self._about.setdefault("control", []).extend(update.commands)
                 case Completed():
                     events += self._complete(update)
                     events.append(self._lifecycle(self._body.status))
-                case _:
-                    assert isinstance(update, Started), "streams show neither tokens nor failures"
+                case Started() | TokensDelta() | Failed():
+                    pass
             return self._sent(events)
 
     def failed(self, error: dict[str, Any]) -> list[bytes]:
@@ -119,7 +122,7 @@ class ResponsesWriter:
             self._close_output()
             self._body.fail(fields)
             event = {name: fields[name] for name in ("code", "message", "param")}
-            events += [{"type": "error", **event, **self._about(fields)}]
+            events += [{"type": "error", **event, **_about(fields)}]
             events.append(self._lifecycle("failed"))
             self._end()
             return self._sent(events)
@@ -167,22 +170,19 @@ class ResponsesWriter:
         for _ in self._output.end("incomplete"):
             pass
 
-    @staticmethod
-    def _about(error: dict[str, Any]) -> dict[str, Any]:
-        """What an error has besides the fields of the event."""
-        about = about_error(error)
-        return {"concordance": about} if len(about["error"]) > 1 else {}
-
     def _end(self) -> None:
         """Store the response."""
         self._is_over = True
         if not self._request.is_stored:
             return
         output = self._output.items
+        body = msgspec.json.encode(self._body.json(output))
+        num_events = self.log.num_bytes if self.log else 0
         stored = StoredResponse(
             id=self.id,
             status=self._body.status,
-            body=msgspec.json.encode(self._body.json(output)),
+            body=body,
+            num_bytes=self._num_bytes + 2 * len(body) + num_events,  # the items, and their JSON
             is_background=bool(self._request.body.background),
             context=self._request.context,
             output=output,
@@ -191,7 +191,7 @@ class ResponsesWriter:
         self._store.put(stored)
 
     def _sent(self, events: Iterable[Event]) -> list[bytes]:
-        """Number and encode events; the first one has the reports of mods."""
+        """Number and encode events; the first one says what mods reported."""
         sent = [sse.named_event(event["type"], self._numbered(event)) for event in events]
         if self.log is not None:
             self.log.add(sent)
@@ -200,10 +200,16 @@ class ResponsesWriter:
     def _numbered(self, event: Event) -> Event:
         event["sequence_number"] = self._sequence_number
         self._sequence_number += 1
-        if self._reports:
-            event.setdefault("concordance", {})["reports"] = self._reports
-            self._reports = []
+        if self._about:
+            event.setdefault("concordance", {}).update(self._about)
+            self._about = {}
         return event
+
+
+def _about(error: dict[str, Any]) -> dict[str, Any]:
+    """What an error has besides the fields of the event."""
+    about = about_error(error)
+    return {"concordance": about} if len(about["error"]) > 1 else {}
 
 
 def _output_fields(request: ResponsesRequest) -> OutputFields:

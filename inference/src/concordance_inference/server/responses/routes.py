@@ -1,6 +1,7 @@
 """The routes of `/v1/responses`."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,12 +14,11 @@ from concordance_inference.server import sse
 from concordance_inference.server.body import read_raw
 from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.disconnect import unless_disconnected
-from concordance_inference.server.exchange import MAX_BODY, Exchange, events, prepared, run
+from concordance_inference.server.exchange import MAX_BODY, Exchange, respond
 from concordance_inference.server.responses.event_log import EventLog
 from concordance_inference.server.responses.input_items import page_of
 from concordance_inference.server.responses.response_request import responses_request
 from concordance_inference.server.responses.response_writer import ResponsesWriter
-from concordance_inference.server.updates import merged
 
 #: The largest sequence number of an event, in digits.
 _MAX_DIGITS = 12
@@ -26,19 +26,7 @@ _MAX_DIGITS = 12
 
 async def create_response(request: Request) -> Response:
     """Generate a response, as one body or as a stream, or start it in the background."""
-    context = context_of(request)
-    exchange = await prepared(request, _read, context)
-    writer = exchange.writer
-    assert isinstance(writer, ResponsesWriter)
-    if not writer.is_background:
-        return await run(request, exchange, context)
-    updates = [exchange.engine.generate(generation) for generation in exchange.generations]
-    context.responses.expect(writer.id)
-    running = events(merged(updates), exchange, context)
-    context.background.start(writer, running, context.workers.encode)
-    if writer.log is not None:
-        return sse.EventStream(writer.log.follow())
-    return await _json(context, writer.body)
+    return await respond(request, _read)
 
 
 async def get_response(request: Request) -> Response:
@@ -101,12 +89,25 @@ async def count_input_tokens(request: Request) -> Response:
 
 def _read(raw: bytes, context: ServerContext) -> Exchange:
     request = responses_request(raw, context, context.responses)
+    writer = ResponsesWriter(request, reader_factory(request.generation), context.responses)
     return Exchange(
         engine=request.served.engine,
         generations=(request.generation,),
-        writer=ResponsesWriter(request, reader_factory(request.generation), context.responses),
+        writer=writer,
         streams=bool(request.body.stream),
+        detach=partial(_started, writer, context) if request.body.background else None,
     )
+
+
+async def _started(
+    writer: ResponsesWriter, context: ServerContext, events: AsyncGenerator[bytes]
+) -> Response:
+    """Start a response in the background; return its events, or the response as it is."""
+    context.responses.expect(writer.id)
+    context.background.start(writer, events, context.workers.encode)
+    if writer.log is not None:
+        return sse.EventStream(writer.log.follow())
+    return await _json(context, writer.body)
 
 
 def _id(request: Request) -> str:
