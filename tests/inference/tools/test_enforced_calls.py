@@ -18,8 +18,6 @@ from concordance_shared import FunctionSchema, Tool
 from fake_engine import completed
 from tool_folders import TOKENS
 
-NAMES = [name for name, layout in LAYOUTS.items() if layout.keyed is None]
-
 SCHEMAS = {
     "get": {
         "type": "object",
@@ -73,7 +71,12 @@ def written(name, seed, *, is_parallel=True, is_open=False):
     offer = tool_offer(TOOLS, ToolChoice(mode="required", is_parallel=is_parallel), tool_format)
     grammar = CallGrammar(offer, is_open=is_open)
     matcher = compile_constraint(grammar, tokenizer).start(at_start=True)
+    keyed = LAYOUTS[name].keyed
+    end = [*keyed.after_value.encode()] if keyed else []
     while not matcher.is_complete and matcher.num_tokens < 2000:
+        if end and chance.random() < 0.1 and matcher.accepts(end) == len(end):
+            matcher.extend(end)
+            continue
         mask = matcher.mask()
         allowed = [i for i in range(tokenizer.vocab_size) if mask[i // 8] >> i % 8 & 1]
         ends = [i for i in allowed if i > 255 or i in b'"}]<']
@@ -92,7 +95,7 @@ def calls_in(text, offer, size):
     return message.tool_calls
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_every_call_names_an_offered_tool_and_validates(name):
     num_calls = 0
     for seed in range(8):

@@ -6,6 +6,7 @@ from typing import Any
 
 from concordance_sdk.constraints import Constraint, JsonSchema
 from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder, literal
+from concordance_sdk.constraints.keyed_object import KeyedObject
 from concordance_shared import ConstraintError, SchemaError, Tool
 
 from concordance_inference.tools.offer import ToolOffer, parameters_of
@@ -89,13 +90,25 @@ class CallGrammar:
         if kind != "object" and not (isinstance(kind, list) and "object" in kind):
             raise _located(ConstraintError("the arguments are of type 'object' (at #/type)"), place)
         try:
-            document = JsonSchema(parameters_of(tool))
+            return self._body(tool).write(grammar).expression
         except ConstraintError as exc:
             raise _located(exc, place) from exc
+
+    def _body(self, tool: Tool) -> JsonSchema | KeyedObject:
+        """The constraint to the arguments of a tool.
+
+        Raises:
+            ConstraintError: They cannot be enforced.
+        """
+        keyed = self._offer.format.keyed
+        if keyed is not None:
+            return KeyedObject(parameters_of(tool), keyed)
+        document = JsonSchema(parameters_of(tool))
         if document.unique_places():
-            unsupported = "'uniqueItems' is not supported in the arguments of a tool; leave it out"
-            raise _located(ConstraintError(unsupported), place)
-        return document.write(grammar).expression
+            raise ConstraintError(
+                "'uniqueItems' is not supported in the arguments of a tool; leave it out"
+            )
+        return document
 
     def _texts(self, text: str) -> str:
         """An expression for a text of the format, with its special tokens by id."""
@@ -119,5 +132,7 @@ def _located(exc: ConstraintError, place: str) -> SchemaError:
     found = re.search(r" \(at #([^)]*)\)", exc.message)
     at = place + (found[1].replace("/", ".") if found else "")
     message = exc.message.replace(found[0], "") if found else exc.message
-    message = re.sub(r"^JsonSchema\(.*? cannot be enforced: ", "", message, flags=re.DOTALL)
+    message = re.sub(
+        r"^(?:JsonSchema|KeyedObject)\(.*? cannot be enforced: ", "", message, flags=re.DOTALL
+    )
     return SchemaError(f"{at}: {message}", param=at, mod="tools", event="prepare", step=0)

@@ -15,6 +15,7 @@ from concordance_inference.chat.message_parts import (
 from concordance_inference.chat.message_reader import calls_of_mods
 from concordance_inference.generation import Completed, TextDelta
 from concordance_inference.tools.json_scan import JsonScan
+from concordance_inference.tools.keyed_reader import KeyedText, NotKeyedError, kinds_of
 from concordance_inference.tools.marker import find_marker, num_open
 from concordance_inference.tools.offer import MAX_NAME, ToolOffer
 
@@ -171,8 +172,21 @@ class CallReader:
 
     def _keyed(self, name: str) -> Generator[None, None, str]:
         """Read arguments that are written one by one; return them as JSON."""
-        del name
-        raise BrokenCallError
+        spelling, tail = self._offer.format.keyed, self._layout.tail
+        assert spelling is not None
+        kinds = kinds_of(self._offer.by_name[name], spelling)
+        searched = 0
+        while True:
+            if tail in self._text[max(0, searched - len(tail)) :]:
+                try:
+                    found = KeyedText(self._text, spelling, kinds, tail=tail).read()
+                except NotKeyedError as exc:
+                    raise BrokenCallError from exc
+                if found is not None:
+                    self._take(found[1])
+                    return found[0]
+            searched = len(self._text)
+            yield None
 
     def _matched(self, pattern: re.Pattern[str], *, longest: int) -> Generator[None, None, str]:
         """Read the longest match of a pattern, which ends before another character."""

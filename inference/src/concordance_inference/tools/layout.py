@@ -8,6 +8,7 @@ A second call begins with `again` in place of marker and head; `close` follows t
 
 import re
 
+from concordance_sdk.constraints.schema.keyed import KeyedSpelling
 from msgspec import Struct
 
 
@@ -22,17 +23,6 @@ class IdLayout(Struct, frozen=True, kw_only=True):
     def allows(self, text: str) -> bool:
         """True if a text is such an id."""
         return re.fullmatch(self.pattern, text) is not None
-
-
-class KeyedLayout(Struct, frozen=True, kw_only=True):
-    """Arguments that are written one by one, each with its key, instead of as a JSON object."""
-
-    before_key: str = ""
-    after_key: str
-    quote: str | None = ""  # around a text, which is written as it is; `None`: as in JSON
-    after_value: str = ""
-    separator: str = ""  # between two arguments
-    has_python_literals: bool = False  # `True`, `False` and `None` are written as in Python
 
 
 class Layout(Struct, frozen=True, kw_only=True):
@@ -54,7 +44,7 @@ class Layout(Struct, frozen=True, kw_only=True):
     head: str = ""
     id: IdLayout | None = None
     after_name: str
-    keyed: KeyedLayout | None = None
+    keyed: KeyedSpelling | None = None
     tail: str
     again: str | None
     close: str = ""

@@ -1,6 +1,8 @@
 """The layouts of tool calls, by the names that mlx-lm gives its parsers, and ours."""
 
-from concordance_inference.tools.layout import IdLayout, KeyedLayout, Layout
+from concordance_sdk.constraints.schema.keyed import KeyedSpelling
+
+from concordance_inference.tools.layout import IdLayout, Layout
 
 
 def _wide(text: str) -> str:
@@ -95,7 +97,7 @@ QWEN3_CODER = Layout(
     marker="<tool_call>",
     head="\n<function=",
     after_name=">\n",
-    keyed=KeyedLayout(before_key="<parameter=", after_key=">\n", after_value="\n</parameter>\n"),
+    keyed=KeyedSpelling(before_key="<parameter=", after_key=">\n", after_value="\n</parameter>\n"),
     tail="</function>\n</tool_call>",
     again="\n<tool_call>\n<function=",
 )
@@ -104,7 +106,9 @@ MINIMAX_M2 = Layout(
     marker="<minimax:tool_call>",
     head='\n<invoke name="',
     after_name='">\n',
-    keyed=KeyedLayout(before_key='<parameter name="', after_key='">', after_value="</parameter>\n"),
+    keyed=KeyedSpelling(
+        before_key='<parameter name="', after_key='">', after_value="</parameter>\n"
+    ),
     tail="</invoke>\n",
     again='<invoke name="',
     close="</minimax:tool_call>",
@@ -113,7 +117,7 @@ MINIMAX_M2 = Layout(
 GLM45 = Layout(
     marker="<tool_call>",
     after_name="\n",
-    keyed=KeyedLayout(
+    keyed=KeyedSpelling(
         before_key="<arg_key>",
         after_key="</arg_key>\n<arg_value>",
         after_value="</arg_value>\n",
@@ -125,7 +129,7 @@ GLM45 = Layout(
 GLM47 = Layout(
     marker="<tool_call>",
     after_name="",
-    keyed=KeyedLayout(
+    keyed=KeyedSpelling(
         before_key="<arg_key>", after_key="</arg_key><arg_value>", after_value="</arg_value>"
     ),
     tail="</tool_call>",
@@ -135,7 +139,7 @@ GLM47 = Layout(
 LONGCAT = Layout(
     marker="<longcat_tool_call>",
     after_name="\n",
-    keyed=KeyedLayout(
+    keyed=KeyedSpelling(
         before_key="<longcat_arg_key>",
         after_key="</longcat_arg_key>\n<longcat_arg_value>",
         after_value="</longcat_arg_value>\n",
@@ -147,7 +151,7 @@ LONGCAT = Layout(
 MINICPM5 = Layout(
     marker='<function name="',
     after_name='">',
-    keyed=KeyedLayout(before_key='<param name="', after_key='">', after_value="</param>"),
+    keyed=KeyedSpelling(before_key='<param name="', after_key='">', after_value="</param>"),
     tail="</function>",
     again='\n<function name="',
 )
@@ -156,7 +160,7 @@ MUSE_SPARK = Layout(
     marker="<atem:function_calls>",
     head='\n<atem:invoke name="',
     after_name='">\n',
-    keyed=KeyedLayout(
+    keyed=KeyedSpelling(
         before_key='<atem:parameter name="', after_key='">', after_value="</atem:parameter>\n"
     ),
     tail="</atem:invoke>\n",
@@ -168,7 +172,7 @@ FUNCTION_GEMMA = Layout(
     marker="<start_function_call>",
     head="call:",
     after_name="{",
-    keyed=KeyedLayout(after_key=":", quote="<escape>", separator=","),
+    keyed=KeyedSpelling(after_key=":", quote="<escape>", separator=","),
     tail="}<end_function_call>",
     again="<start_function_call>call:",
 )
@@ -177,7 +181,7 @@ GEMMA4 = Layout(
     marker="<|tool_call>",
     head="call:",
     after_name="{",
-    keyed=KeyedLayout(after_key=":", quote='<|"|>', separator=","),
+    keyed=KeyedSpelling(after_key=":", quote='<|"|>', separator=","),
     tail="}<tool_call|>",
     again="<|tool_call>call:",
 )
@@ -186,7 +190,7 @@ PYTHONIC = Layout(
     marker="<|tool_call_start|>",
     head="[",
     after_name="(",
-    keyed=KeyedLayout(after_key="=", quote=None, separator=", ", has_python_literals=True),
+    keyed=KeyedSpelling(after_key="=", quote=None, separator=", ", has_python_literals=True),
     tail=")",
     again=", ",
     close="]<|tool_call_end|>",

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import msgspec
+from concordance_sdk.constraints.schema.keyed import KeyedSpelling
 from msgspec import Struct
 
 from concordance_inference.tools.layout import Layout
@@ -23,6 +25,12 @@ class ToolFormat(Struct, frozen=True, kw_only=True):
     layout: Layout
     special: Mapping[str, int] = {}
     is_generic: bool = False
+
+    @property
+    def keyed(self) -> KeyedSpelling | None:
+        """How arguments are written one by one; `None` if they are a JSON object."""
+        keyed = self.layout.keyed
+        return keyed and msgspec.structs.replace(keyed, special=tuple(self.special.items()))
 
 
 #: For models whose template knows no tools, or tools in a format that is not known.

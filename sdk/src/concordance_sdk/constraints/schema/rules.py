@@ -55,7 +55,13 @@ class Rules:
         self.rules[name] = expression
 
     def chain(
-        self, entries: list[tuple[str, bool]], others: str | None, least: int, most: int | None
+        self,
+        entries: list[tuple[str, bool]],
+        others: str | None,
+        least: int,
+        most: int | None,
+        *,
+        separator: str | None = None,
     ) -> str:
         """Write entries in their order, each required or optional, followed by others.
 
@@ -66,6 +72,7 @@ class Rules:
             entry i, `count` written --written--> entry i + 1, min(count + 1, cap)
                                      --skipped--> entry i + 1, count      (optional ones only)
         """
+        item = self._item if separator is None else separator
         required = sum(is_required for _, is_required in entries)
         is_most = most is not None and (others is not None or most < len(entries))
         is_counted = least > required or is_most
@@ -84,8 +91,8 @@ class Rules:
                 cases: list[str] = []
                 following = successors[min(count + 1, cap)]
                 if following is not None and (most is None or count < most):
-                    separator = f"{self._item} " if count else ""
-                    cases.append(f"{separator}{text} {following}".rstrip())
+                    before = f"{item} " if count else ""
+                    cases.append(f"{before}{text} {following}".rstrip())
                 skipped = None if is_required else successors[count]
                 states[count] = self._state(cases, skipped)
         found = states[0]

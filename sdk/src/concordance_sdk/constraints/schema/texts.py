@@ -31,11 +31,16 @@ def expression_of(text: Text) -> str | None:
     Raises:
         ConstraintError: A pattern cannot be expressed.
     """
-    content = _content(text)
+    content = content_of(text)
     return None if content is None else f"{_QUOTE} ({content}) {_QUOTE}"
 
 
-def _content(text: Text) -> str | None:
+def content_of(text: Text) -> str | None:
+    """Return the strings of a shape, without quotes; `None` if there clearly are none.
+
+    Raises:
+        ConstraintError: A pattern cannot be expressed.
+    """
     every = _universe(text)
     if every is None:
         return None
