@@ -32,7 +32,7 @@ def lists_of(tokenizer):
 
 
 #: Examples per family and law.
-EXAMPLES = int(os.environ.get("CONCORDANCE_TEXT_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("TEXT_EXAMPLES", "12"))
 
 DETOKENIZED = {}
 

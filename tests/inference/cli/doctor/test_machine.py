@@ -89,11 +89,17 @@ def test_tf32_is_a_note(monkeypatch):
     assert checked(machine.precision)["tf32"].status == "note"
 
 
-def test_missing_blas_is_a_note(monkeypatch):
+def test_missing_blas_and_compiler_of_a_cpu_are_notes(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(machine, "_uses_cpu", lambda: True)
     monkeypatch.setattr(machine, "preload_blas", lambda: None)
+    monkeypatch.setattr(machine.shutil, "which", lambda _: None)
 
-    assert "pip install scipy-openblas32" in checked(machine.blas)["blas"].text
+    found = checked(machine.cpu)
+    assert "pip install scipy-openblas32" in found["blas"].text
+    assert "g++" in found["compiler"].text
+    monkeypatch.setattr(machine, "_uses_cpu", lambda: False)
+    assert checked(machine.cpu) == {}
 
 
 def test_low_limits_are_notes(monkeypatch):

@@ -10,7 +10,7 @@ from concordance_inference.cli.doctor.finding import Check, Finding, findings
 from concordance_inference.cli.options import Doctor
 
 CHECKS: tuple[Check, ...] = (
-    *(machine.python, machine.packages, machine.device, machine.precision, machine.blas),
+    *(machine.python, machine.packages, machine.device, machine.precision, machine.cpu),
     *(models.memory, models.embedded, models.model),
     *(places.settings, places.cache, places.hub, places.address, places.mods),
     machine.limits,

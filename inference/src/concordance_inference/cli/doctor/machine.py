@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import resource
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -118,9 +119,9 @@ def precision(_: Doctor) -> Iterator[Finding]:
         yield note("tf32", text, value=value)
 
 
-def blas(_: Doctor) -> Iterator[Finding]:
-    """The BLAS of CPUs, on Linux."""
-    if sys.platform != "linux":
+def cpu(_: Doctor) -> Iterator[Finding]:
+    """The BLAS of a CPU on Linux, and the compiler with which MLX fuses operations."""
+    if sys.platform != "linux" or not _uses_cpu():
         return
     library = preload_blas()
     if library is None:
@@ -128,6 +129,17 @@ def blas(_: Doctor) -> Iterator[Finding]:
         yield note("blas", text)
     else:
         yield ok("blas", str(library))
+    if shutil.which("g++") is None:
+        text = "no g++, with which MLX fuses element-wise operations on a CPU; install it for speed"
+        yield note("compiler", text)
+
+
+def _uses_cpu() -> bool:
+    try:
+        import mlx.core as mx
+    except ImportError:  # `device` has reported it
+        return False
+    return mx.default_device() == mx.cpu
 
 
 def limits(options: Doctor) -> Iterator[Finding]:
