@@ -122,6 +122,20 @@ def opened_tag(prompt_end: str) -> Tags | None:
     return next((tags for tags in REASONING_TAGS if end.endswith(tags[0])), None)
 
 
+def opened_within(text: str, known: Sequence[Tags]) -> Tags | None:
+    """Return the tags of a reasoning that a text opens and does not close, if any.
+
+    Examples:
+        >>> opened_within("<think>so", REASONING_TAGS), opened_within("4", REASONING_TAGS)
+        (('<think>', '</think>'), None)
+    """
+    for tags in known:
+        _, opening, after = text.rpartition(tags[0])
+        if opening and tags[1] not in after:
+            return tags
+    return None
+
+
 def is_closed(prompt_end: str) -> bool:
     r"""True if a prompt closes the reasoning, so that the model does not begin one.
 

@@ -181,6 +181,24 @@ def test_the_official_client_keeps_the_reasoning(thinker):
     assert final.choices[0].message.content == "It is 4."
 
 
+@pytest.mark.parametrize(
+    ("last", "reasoning", "content"),
+    [
+        ("<think>so", "it is", "4 <think>"),
+        ("<think>so</think>It", "", "it is</think>4 <think>"),
+        ("It", "", "it is</think>4 <think>"),
+    ],
+)
+def test_a_message_is_continued_inside_its_reasoning_or_its_content(
+    thinker, last, reasoning, content
+):
+    client = thinker(updates=says("it is</think>", "4 <think>"))
+    messages = [{"role": "assistant", "content": last}]
+    said = message(client, messages=messages, continue_final_message=True)
+
+    assert (said.get("reasoning", ""), said["content"]) == (reasoning, content)
+
+
 # Effort and switches
 
 

@@ -34,7 +34,7 @@ from concordance_inference.generation import (
 from concordance_inference.mods.call_mod import with_calls
 from concordance_inference.mods.format_mod import with_format
 from concordance_inference.output_format import OutputFormat, format_of
-from concordance_inference.reasoning import Reasoning, Tags, opened_tag
+from concordance_inference.reasoning import Reasoning, Tags, opened_tag, opened_within
 from concordance_inference.tools.call_output import enforced_output
 from concordance_inference.tools.offer import AUTO, ToolChoice, tool_offer
 
@@ -129,7 +129,9 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         prompt_ids = cast(Sequence[int], prompt)
     _check_length(prompt_ids, model, is_rendered=bool(messages))
     opened = opened_tag(_end(prompt_ids, chat))
-    tagged = _reasoning(chat, opened)
+    last = messages[-1].text if messages else ""
+    continued = last if rendering.continues_final_message else None
+    tagged = _reasoning(chat, opened, continued)
     offer = offer if messages else None
     kept_ids = (*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else ()
     enforced = enforced_output(output or format_of(schemas.response_format), offer)
@@ -148,8 +150,18 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     )
 
 
-def _reasoning(chat: ChatFormat, opened: Tags | None) -> Reasoning | None:
-    """How the reasoning of a completion is marked; `None` if the model knows no tags."""
+def _reasoning(chat: ChatFormat, opened: Tags | None, continued: str | None) -> Reasoning | None:
+    """How the reasoning of a completion is marked; `None` if it has none.
+
+    Args:
+        chat: The model's tags.
+        opened: The tags that the prompt ends with.
+        continued: The message that the completion continues, if any.
+    """
+    if continued is not None:
+        opened = opened or opened_within(continued, chat.reasoning_tags)
+        if opened is None:
+            return None
     tags = tuple(dict.fromkeys(([opened] if opened else []) + [*chat.reasoning_tags]))
     return Reasoning(tags=tags, opened=opened) if tags else None
 

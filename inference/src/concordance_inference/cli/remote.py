@@ -77,6 +77,7 @@ def remote_updates(
             **options.sampling,
             **(fields or {}),
             "stream": True,
+            "separate_reasoning": False,  # the text is the model's, as without a server
             "stream_options": {
                 "include_usage": True,
                 "include_tokens": shows_tokens,

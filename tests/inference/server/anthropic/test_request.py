@@ -89,6 +89,13 @@ def test_calls_and_results_of_tools_become_messages(api):
     ]
 
 
+def test_a_block_of_thinking_of_another_server_may_lack_its_text(api):
+    block = {"type": "thinking", "thinking": "", "signature": "EqQBCgIYAhIM"}
+    said = {"role": "assistant", "content": [block, text("4")]}
+
+    assert rendered(api, USER, said, USER)[1].reasoning_content is None
+
+
 def test_consecutive_messages_of_a_role_become_one(api):
     told = [{"role": "assistant", "content": part} for part in ("He", "llo")]
     messages = rendered(api, USER, USER, *told, USER)

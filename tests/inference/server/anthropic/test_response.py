@@ -102,11 +102,15 @@ def test_text_of_white_space_only_is_no_block(api):
     assert call.type == "tool_use"
 
 
-def test_thinking_can_be_omitted(api):
+def test_omitted_thinking_comes_back_in_its_signature(api):
     thinking = {"type": "adaptive", "display": "omitted"}
-    first, _ = api(says(*THOUGHT)).messages.create(**ASK, thinking=thinking).content
+    client = api(says(*THOUGHT))
+    made = client.messages.create(**ASK, thinking=thinking)
+    assert made.content[0].thinking == ""
 
-    assert (first.thinking, len(first.signature)) == ("", 64)
+    user = ASK["messages"][0]
+    client.messages.create(**{**ASK, "messages": [user, made.to_param(), user]})
+    assert client.chat.messages[1].reasoning_content == "so 4"
 
 
 # Calls that the model writes

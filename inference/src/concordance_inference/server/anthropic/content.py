@@ -15,6 +15,7 @@ from concordance_inference.chat.message_parts import (
     MessagePart,
     ReasoningText,
 )
+from concordance_inference.server.responses.encrypted_content import encoded_reasoning
 
 Event = dict[str, Any]
 
@@ -38,8 +39,8 @@ class ContentBlocks:
         self._omits_thinking = omits_thinking
         self._index = -1  # of the block that was begun last
         self._kind: str | None = None  # of the block that is open
-        self._space = ""  # before a text
-        self._digest = hashlib.sha256()  # of the thinking
+        self._space: list[str] = []  # before a text
+        self._thoughts: list[str] = []  # of the block of thinking
 
     def events(self, parts: Iterable[MessagePart]) -> Iterator[Event]:
         """The events that parts add."""
@@ -64,26 +65,34 @@ class ContentBlocks:
     def end(self) -> Iterator[Event]:
         """The events that end the block that is open."""
         if self._kind == "thinking":
-            yield self._delta("signature_delta", signature=self._digest.hexdigest())
+            yield self._delta("signature_delta", signature=self._signature())
         if self._kind is not None:
             yield {"type": "content_block_stop", "index": self._index}
         self._kind = None
-        self._space = ""
+        self._space.clear()
 
     def _thinking(self, text: str) -> Iterator[Event]:
         if self._kind != "thinking":
             empty = {"type": "thinking", "thinking": "", "signature": ""}
             yield from self._begin("thinking", empty)
-        self._digest.update(text.encode())
+            self._thoughts.clear()
+        self._thoughts.append(text)
         if not self._omits_thinking:
             yield self._delta("thinking_delta", thinking=text)
 
+    def _signature(self) -> str:
+        """A hash of the thinking; the thinking itself if clients do not see it otherwise."""
+        text = "".join(self._thoughts)
+        if self._omits_thinking:
+            return encoded_reasoning(text)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def _text(self, text: str) -> Iterator[Event]:
         if self._kind != "text":
-            text = self._space + text
+            self._space.append(text)
             if not text.strip():
-                self._space = text
                 return
+            text = "".join(self._space)
             yield from self._begin("text", {"type": "text", "text": ""})
         yield self._delta("text_delta", text=text)
 

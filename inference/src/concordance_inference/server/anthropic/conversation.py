@@ -10,6 +10,7 @@ from concordance_inference.server.anthropic.schemas import Block, MessageParam
 from concordance_inference.server.body import decode_body
 from concordance_inference.server.chat_request import check_arguments
 from concordance_inference.server.envelope import check_count
+from concordance_inference.server.responses.encrypted_content import decoded_reasoning
 from concordance_inference.server.schemas import MAX_PARTS
 
 #: Between blocks of text that are not the model's.
@@ -124,7 +125,7 @@ def _result(block: Block, at: str) -> Message:
 
 
 def _assistant(blocks: Sequence[Block], at: str) -> Message:
-    thoughts = [block.thinking or "" for block in blocks if block.type == "thinking"]
+    thoughts = [_thought(block) for block in blocks if block.type == "thinking"]
     texts = [block for block in blocks if block.type == "text"]
     calls = [
         _call(block, f"{at}[{i}].input")
@@ -137,6 +138,16 @@ def _assistant(blocks: Sequence[Block], at: str) -> Message:
         tool_calls=tuple(calls) or None,
         reasoning_content="".join(thoughts) or None,
     )
+
+
+def _thought(block: Block) -> str:
+    """The text of a block of thinking; that of an omitted one is in its signature."""
+    if block.thinking or not block.signature:
+        return block.thinking or ""
+    try:
+        return decoded_reasoning(block.signature)
+    except ValueError:  # of another server
+        return ""
 
 
 def _call(block: Block, at: str) -> ToolCall:

@@ -27,7 +27,8 @@ class Block(Struct, kw_only=True):
 
     type: str
     text: str | None = None  # of `text`
-    thinking: str | None = None  # of `thinking`
+    thinking: str | None = None  # of `thinking`, as the next one
+    signature: str | None = None
     id: str | None = None  # of `tool_use`, as the next two
     name: str | None = None
     input: Raw | UnsetType = UNSET
