@@ -128,6 +128,12 @@ class Runtime:
         """End every request and stop the engine."""
         self.engine.stop()
 
+    def release(self) -> None:
+        """Stop the engine and free the model's memory; nothing may use the model any more."""
+        self.stop()
+        self.engine.release()
+        self._loaded = self._chat = None
+
     def __enter__(self) -> Self:
         return self.start()
 

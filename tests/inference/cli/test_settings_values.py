@@ -54,7 +54,8 @@ def test_variables_win_over_the_file_over_the_default(write):
 def test_key_outside_a_table_is_for_every_command_that_has_it(write):
     file = write('model = "m"\nmax_tokens = 9\n[chat]\nmax_tokens = 5\n')
 
-    assert {value("model", file, command).value for command in ("serve", "chat", "demo")} == {"m"}
+    assert {value("model", file, command).value for command in ("chat", "demo")} == {"m"}
+    assert value("model", file, "serve").value == ["m"]
     assert value("max_tokens", file, "generate").value == 9
     assert value("max_tokens", file, "chat").value == 5
 
@@ -70,7 +71,7 @@ def test_key_outside_a_table_is_for_every_command_that_has_it(write):
         ("MODS", "a.py", [Path("a.py")]),
         ("MODS", "a.py:b.py", [Path("a.py"), Path("b.py")]),
         ("MODS", '["a:b.py"]', [Path("a:b.py")]),
-        ("MODEL", "8", "8"),
+        ("MODEL", "8", ["8"]),
     ],
 )
 def test_text_of_a_variable_is_converted_to_the_type_of_the_option(name, text, expected):

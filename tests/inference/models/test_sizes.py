@@ -5,7 +5,7 @@ import pytest
 from concordance_inference.engine.model.calibration.profile import profile_of
 from concordance_inference.models.loader import load_model
 from concordance_inference.models.options import ModelOptions
-from concordance_inference.models.sizes import local_folder, model_size
+from concordance_inference.models.sizes import model_size
 from concordance_shared import ModelLoadError
 from tiny_folder import write_tiny_folder
 
@@ -30,15 +30,6 @@ def test_weights_are_not_read(folder):
     size = model_size(folder, ModelOptions())
 
     assert mx.get_active_memory() - before < size.weight_bytes
-
-
-def test_folder_of_a_model_is_found_without_loading_it(folder, tmp_path):
-    assert local_folder(str(folder)) == folder
-    assert local_folder("nobody/nothing") is None
-    with pytest.raises(ModelLoadError, match="no folder or GGUF file"):
-        local_folder(str(tmp_path / "none"))
-    with pytest.raises(ModelLoadError, match="Repo id"):
-        local_folder("a b//c")
 
 
 def test_damaged_model_is_refused(tmp_path):

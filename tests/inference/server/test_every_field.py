@@ -20,6 +20,7 @@ BODIES = {
     "DetokenizeRequest": {"model": "fake", "tokens": [1]},
     "MessagesRequest": {"model": "fake", "max_tokens": 5, "messages": [HI]},
     "CountTokensRequest": {"model": "fake", "messages": [HI]},
+    "ModelName": {"model": "fake"},
     "ModPayload": {"name": "m", "entrypoint": "m", "source": "def m(event, actions): ..."},
 }
 

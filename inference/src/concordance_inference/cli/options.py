@@ -40,17 +40,9 @@ ConfigFile = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelArgs:
-    """The options of every command that loads a model."""
+class LoadArgs:
+    """How models are loaded."""
 
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A folder in mlx-lm's format, a GGUF file, or an id on the Hugging Face hub. "
-            "[default: the embedded SmolLM2-135M-Instruct]",
-            show_default=False,
-        ),
-    ] = None
     context_length: Annotated[
         int | None,
         typer.Option(
@@ -92,9 +84,56 @@ class ModelArgs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serve(ModelArgs):
+class ModelArgs(LoadArgs):
+    """The options of every command that loads one model."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder in mlx-lm's format, a GGUF file, or an id on the Hugging Face hub. "
+            "[default: the embedded SmolLM2-135M-Instruct]",
+            show_default=False,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve(LoadArgs):
     """The options of `concordance serve`."""
 
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help="A folder in mlx-lm's format, a GGUF file, or an id on the Hugging Face hub. "
+            "NAME=MODEL also says how requests name it. Repeatable: the first is loaded at the "
+            "start, others when a request names them. [default: the embedded "
+            "SmolLM2-135M-Instruct]",
+            show_default=False,
+        ),
+    ] = field(default_factory=list[str])
+    alias: Annotated[
+        list[str],
+        typer.Option(help="ALIAS=NAME: another name of a model. Repeatable.", show_default=False),
+    ] = field(default_factory=list[str])
+    model_memory: Annotated[
+        float | None,
+        typer.Option(
+            help="Memory for the weights and KV caches of all models, in GB. Models that do not "
+            "fit at the same time take turns. [default: by this machine's memory]",
+            min=0,
+            max=1e6,
+            show_default=False,
+        ),
+    ] = None
+    idle_unload: Annotated[
+        float | None,
+        typer.Option(
+            help="Unload a model that no request has used for this many seconds. [default: never]",
+            min=1,
+            max=1e9,
+            show_default=False,
+        ),
+    ] = None
     mods: ModPaths = field(default_factory=list[Path])
     host: Annotated[
         str, typer.Option(help="The address to listen on. Must be a loopback address.")
@@ -164,7 +203,8 @@ class Serve(ModelArgs):
     kv_memory: Annotated[
         float | None,
         typer.Option(
-            help="Memory for KV caches, in GB. [default: by this machine's memory]",
+            help="Memory for the KV caches of each model, in GB. [default: by this machine's "
+            "memory]",
             min=0,
             max=1e6,
             show_default=False,
@@ -230,6 +270,11 @@ class Serve(ModelArgs):
             kv_bytes=_bytes(self.kv_memory),
             prefix_bytes=_bytes(self.prefix_memory),
         )
+
+    @property
+    def model_bytes(self) -> int | None:
+        """The memory for all models; `None` if it is not set."""
+        return _bytes(self.model_memory)
 
 
 def _bytes(gigabytes: float | None) -> int | None:

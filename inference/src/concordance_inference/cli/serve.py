@@ -1,6 +1,6 @@
 """`concordance serve`."""
 
-import gc
+import asyncio
 import logging
 import os
 import shlex
@@ -50,30 +50,19 @@ def _exit_on_interrupt() -> None:
 
 
 def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, options: Serve) -> None:
-    """Load the model, announce the server, and serve until a signal."""
-    from concordance_inference.mods.compiling import prepare_constraints
-    from concordance_inference.runtime import Runtime
+    """Load the first model, announce the server, and serve until a signal."""
+    from concordance_inference.cli.served import model_pool
+    from concordance_inference.pool.idle import unloading_idle
     from concordance_inference.server.app import create_app
     from concordance_inference.server.context import ServerContext
     from concordance_inference.server.http_server import http_server
     from concordance_inference.server.responses.response_store import ResponseStore
-    from concordance_inference.server.served_models import OneModel
 
-    runtime = Runtime(
-        options.model,
-        catalog,
-        config=options.config,
-        options=options.model_options,
-        locks_memory=options.mlock,
-        progress=lambda what: console.print(f"… {what}"),
-    )
-    with runtime:
-        prepare_constraints(runtime.loaded.tokenizer)
-        # What is loaded lives as long as the process: a full collection would traverse all of it
-        # and stall every stream.
-        gc.freeze()
+    pool = model_pool(options, catalog, progress=lambda what: console.print(f"… {what}"))
+    asyncio.run(pool.load(pool.default))
+    with pool, unloading_idle(pool, options.idle_unload):
         context = ServerContext(
-            models=OneModel(runtime, runtime.chat),
+            models=pool,
             mods=catalog,
             hosts=frozenset({listener.getsockname()[0]}),
             sends_tracebacks=options.send_tracebacks,
@@ -84,12 +73,12 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
             ),
         )
         names = [entry.name for entry in catalog.entries()]
-        _announce(console, _url(listener), runtime.model.id, names)
+        _announce(console, _url(listener), [card.name for card in pool.cards()], names)
         server = http_server(
             create_app(context),
-            runtime.stop,
+            pool.stop,
             logs_requests=options.verbose,
-            is_stuck=lambda: runtime.engine.is_stuck,
+            is_stuck=lambda: pool.is_stuck,
             on_signal=lambda: _end_soon(context),
         )
         # uvicorn shuts down on a signal, then raises it again for the handler that was there
@@ -97,8 +86,8 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
         for ending in (signal.SIGTERM, signal.SIGINT):
             signal.signal(ending, lambda *_: None)
         server.run(sockets=[listener])
-    if runtime.engine.is_abandoned:
-        exit_now("a handler of a mod does not return")
+    if reason := pool.unstoppable:
+        exit_now(reason)
 
 
 def _end_soon(context: "ServerContext") -> None:
@@ -128,8 +117,9 @@ def _url(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _announce(console: Console, url: str, model: str, mods: Sequence[str]) -> None:
-    """Print the URL, the model, the mods, and a command to try."""
+def _announce(console: Console, url: str, models: Sequence[str], mods: Sequence[str]) -> None:
+    """Print the URL, the models, the mods, and a command to try."""
+    model = models[0]
     body = {
         "model": model,
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
@@ -137,7 +127,7 @@ def _announce(console: Console, url: str, model: str, mods: Sequence[str]) -> No
     if "greeting" in mods:
         body["model"] = f"{model}/greeting"
     console.print(f"\n[bold]Concordance[/] listens on [bold]{url}[/]")
-    console.print(f"  model  {model}")
+    console.print(f"  {'models' if len(models) > 1 else 'model '} {', '.join(models)}")
     console.print(f"  mods   {', '.join(mods) or 'none'}")
     console.print("\nTry it:", style="dim")
     data = shlex.quote(msgspec.json.encode(body).decode())

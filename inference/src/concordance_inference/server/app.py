@@ -18,7 +18,14 @@ from concordance_inference.server.endpoint import Endpoint
 from concordance_inference.server.errors import handlers
 from concordance_inference.server.guard import LOOPBACK_NAMES, RequestGuard
 from concordance_inference.server.health import healthz, readyz
-from concordance_inference.server.models_routes import get_model, list_models
+from concordance_inference.server.model_use import HoldModels
+from concordance_inference.server.models_routes import (
+    ModelName,
+    get_model,
+    list_models,
+    load_model,
+    unload_model,
+)
 from concordance_inference.server.mods_routes import delete_mod, get_mod, list_mods, upload_mod
 from concordance_inference.server.openapi import openapi
 from concordance_inference.server.request_id import RequestIds
@@ -74,6 +81,8 @@ ROUTES = (
     Endpoint("/v1/messages", messages, method="POST", body=MessagesRequest, streams=True),
     Endpoint("/v1/messages/count_tokens", count_tokens, method="POST", body=CountTokensRequest),
     Endpoint("/v1/models", list_models),
+    Endpoint("/v1/models/load", load_model, method="POST", body=ModelName),
+    Endpoint("/v1/models/unload", unload_model, method="POST", body=ModelName),
     Endpoint("/v1/models/{name:path}", get_model),
     Endpoint("/v1/mods", list_mods),
     Endpoint("/v1/mods", upload_mod, method="POST", body=ModPayload, status=201),
@@ -112,6 +121,7 @@ def create_app(context: ServerContext) -> Starlette:
             Middleware(AnthropicErrors),
             Middleware(RequestIds),
             Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts),
+            Middleware(HoldModels),
         ],
         exception_handlers={**handlers(), ClientDisconnect: _client_disconnected},
     )

@@ -1,42 +1,87 @@
-"""`/v1/models`: the model that is served, alone and with each mod that needs no parameters."""
+"""`/v1/models`: the models of the server, alone and with each mod that needs no parameters."""
+
+import time
+from typing import Annotated, Any
 
 import msgspec
-from concordance_shared import UnknownModelError
+from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from concordance_inference.generation import ModelInfo
 from concordance_inference.mods.catalog import ModEntry
+from concordance_inference.server.body import decode_body, read_raw
 from concordance_inference.server.context import ServerContext, context_of
+from concordance_inference.server.disconnect import unless_disconnected
+from concordance_inference.server.model_name import unknown_model
+from concordance_inference.server.served_models import ModelCard
+
+#: The time of models that have not been loaded yet.
+_STARTED = int(time.time())
+
+#: The longest body that names a model, in bytes.
+_MAX_BODY = 512 * 1024
+
+
+class ModelName(Struct, kw_only=True):
+    """The body of `POST /v1/models/load` and `/v1/models/unload`."""
+
+    model: Annotated[str, Meta(max_length=2048)]
 
 
 async def list_models(request: Request) -> Response:
-    """List every model string that needs no further parameters, the plain one first."""
+    """List every model string that needs no further parameters, the plain ones first."""
     context = context_of(request)
-    names = await context.workers.look_up(lambda: _names(context))
-    data = [_described(name, model) for name, model in names.items()]
-    return _json({"object": "list", "data": data})
+    models = await context.workers.look_up(lambda: _all(context))
+    return _json({"object": "list", "data": list(models.values())})
 
 
 async def get_model(request: Request) -> Response:
     """Describe one model string."""
     context = context_of(request)
     name: str = request.path_params["name"]
-    names = await context.workers.look_up(lambda: _names(context))
-    if name not in names:
-        raise UnknownModelError(
-            f"there is no model {name!r:.120}; GET /v1/models lists all",
-            param="model",
-        )
-    return _json(_described(name, names[name]))
+    models = await context.workers.look_up(lambda: _all(context))
+    if name not in models:
+        raise unknown_model(name, context.models.names)
+    return _json(models[name])
 
 
-def _names(context: ServerContext) -> dict[str, ModelInfo]:
-    """Every model string that needs no further parameters, the plain ones first."""
-    models = {served.info.id: served.info for served in context.models.loaded}
-    usable = [entry.name for entry in context.mods.entries() if not _needs_parameters(entry)]
-    with_mods = {f"{name}/{mod}": model for name, model in models.items() for mod in usable}
-    return {**models, **with_mods}
+async def load_model(request: Request) -> Response:
+    """Load a model, unless it is loaded, and describe it."""
+    context = context_of(request)
+    name = await _named(request)
+    await unless_disconnected(request, context.models.load(name))
+    return _json(_one(name, context))
+
+
+async def unload_model(request: Request) -> Response:
+    """Free the memory of a model that no request uses, and describe it.
+
+    A request that names it loads it again.
+    """
+    context = context_of(request)
+    name = await _named(request)
+    await context.models.unload(name)
+    return _json(_one(name, context))
+
+
+async def _named(request: Request) -> str:
+    raw = await read_raw(request, max_bytes=_MAX_BODY)
+    return decode_body(raw, ModelName).model
+
+
+def _one(name: str, context: ServerContext) -> dict[str, Any]:
+    cards = {name: card for card in context.models.cards() for name in (card.name, *card.aliases)}
+    return _described(name, cards[name])
+
+
+def _all(context: ServerContext) -> dict[str, dict[str, Any]]:
+    """Describe every model string that needs no further parameters, the plain ones first."""
+    cards = context.models.cards()
+    names = {card.name: card for card in cards}
+    names |= {alias: card for card in cards for alias in card.aliases}
+    mods = [entry.name for entry in context.mods.entries() if not _needs_parameters(entry)]
+    with_mods = {f"{card.name}/{mod}": card for card in cards for mod in mods}
+    return {name: _described(name, card) for name, card in {**names, **with_mods}.items()}
 
 
 def _needs_parameters(entry: ModEntry) -> bool:
@@ -44,14 +89,20 @@ def _needs_parameters(entry: ModEntry) -> bool:
     return struct is not None and any(f.required for f in msgspec.structs.fields(struct))
 
 
-def _described(name: str, model: ModelInfo) -> dict[str, object]:
+def _described(name: str, card: ModelCard) -> dict[str, Any]:
+    info = card.info
     return {
         "id": name,
         "object": "model",
-        "created": model.created,
+        "created": info.created if info else _STARTED,
         "owned_by": "concordance",
-        "max_model_len": model.context_length,
-        "sampling_defaults": msgspec.to_builtins(model.sampling),
+        "root": card.name,
+        "status": card.status,
+        "max_model_len": info and info.context_length,
+        "sampling_defaults": info and msgspec.to_builtins(info.sampling),
+        "aliases": card.aliases,
+        "memory_bytes": card.memory_bytes,
+        "num_requests": card.num_requests,
     }
 
 

@@ -1,15 +1,15 @@
 """The models of a server, by the names that requests give them."""
 
 from collections.abc import Collection, Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
-from concordance_shared import EngineError, UnknownModelError
+from concordance_shared import ConflictError, EngineError
 from msgspec import Struct
 
 from concordance_inference.chat.format import ChatFormat
 from concordance_inference.generation import EngineClient, ModelInfo
 from concordance_inference.mods.catalog import NamedMod
-from concordance_inference.server.model_name import parse_model
+from concordance_inference.server.model_name import parse_model, unknown_model
 
 
 class ServedModel(Struct, frozen=True, kw_only=True, eq=False):
@@ -23,6 +23,17 @@ class ServedModel(Struct, frozen=True, kw_only=True, eq=False):
     def info(self) -> ModelInfo:
         """The model's name, sizes and sampling defaults."""
         return self.engine.model
+
+
+class ModelCard(Struct, frozen=True, kw_only=True):
+    """A model of the server, as `GET /v1/models` describes it."""
+
+    name: str
+    status: Literal["loaded", "loading", "unloaded"] = "loaded"
+    info: ModelInfo | None = None  # `None` until the model has been loaded
+    aliases: tuple[str, ...] = ()
+    memory_bytes: int | None = None  # of weights and caches, if it is loaded and they are known
+    num_requests: int = 0  # that use it or wait for it
 
 
 class ModelNotLoadedError(EngineError):
@@ -51,6 +62,10 @@ class ServedModels(Protocol):
         """The models that are loaded."""
         ...
 
+    def cards(self) -> Sequence[ModelCard]:
+        """Describe all models, the default first."""
+        ...
+
     def named(self, model: str | None) -> ServedModel:
         """Return the model that a request names; thread-safe.
 
@@ -68,6 +83,14 @@ class ServedModels(Protocol):
 
         Raises:
             ConcordanceError: It cannot be loaded.
+        """
+        ...
+
+    async def unload(self, name: str) -> None:
+        """Free the memory of a model, which is loaded again when a request names it.
+
+        Raises:
+            ConcordanceError: There is no such model, it is in use, or it stays loaded.
         """
         ...
 
@@ -89,6 +112,10 @@ class OneModel:
         """The model."""
         return (self._served,)
 
+    def cards(self) -> Sequence[ModelCard]:
+        """Describe the model."""
+        return (ModelCard(name=self._served.info.id, info=self._served.info),)
+
     def named(self, model: str | None) -> ServedModel:
         """Return the model.
 
@@ -108,4 +135,13 @@ class OneModel:
             UnknownModelError: It is another one.
         """
         if name not in self.names:
-            raise UnknownModelError(f"there is no model {name!r:.120}", param="model")
+            raise unknown_model(name, self.names)
+
+    async def unload(self, name: str) -> None:
+        """Refuse to unload the only model.
+
+        Raises:
+            ConflictError: Always, unless it is another model.
+        """
+        await self.load(name)
+        raise ConflictError(f"{name!r} is the only model of this server", param="model")

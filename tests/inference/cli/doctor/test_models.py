@@ -32,7 +32,7 @@ def test_embedded_model_is_here_or_a_note(monkeypatch):
 
 
 def test_model_of_a_folder_has_its_sizes(folder):
-    found = checked(models.model, model=str(folder))
+    found = checked(models.model, model=[str(folder)])
 
     assert found.status == "ok", found.text
     assert found.data["longest"] == found.data["context_length"]
@@ -41,30 +41,30 @@ def test_model_of_a_folder_has_its_sizes(folder):
 
 
 def test_little_memory_for_caches_is_a_note_and_none_a_problem(folder):
-    per_token = checked(models.model, model=str(folder)).data["kv_bytes_per_token"]
+    per_token = checked(models.model, model=[str(folder)]).data["kv_bytes_per_token"]
 
-    little = checked(models.model, model=str(folder), kv_memory=per_token * 1024 / 1e9)
+    little = checked(models.model, model=[str(folder)], kv_memory=per_token * 1024 / 1e9)
     assert (little.status, 0 < little.data["longest"] <= 1024) == ("note", True)
-    none = checked(models.model, model=str(folder), kv_memory=0.0)
+    none = checked(models.model, model=[str(folder)], kv_memory=0.0)
     assert (none.status, "choose a smaller model" in none.text) == ("problem", True)
 
 
 def test_weights_larger_than_the_memory_are_a_problem(folder, monkeypatch):
     monkeypatch.setattr("concordance_inference.engine.model.memory.memory_size", lambda: 1000)
 
-    found = checked(models.model, model=str(folder))
+    found = checked(models.model, model=[str(folder)])
     assert (found.status, "more than the memory of 1 kB" in found.text) == ("problem", True)
 
 
 def test_model_that_is_not_here_is_downloaded_unless_the_hub_is_offline(monkeypatch):
-    assert checked(models.model, model="nobody/nothing").status == "note"
+    assert checked(models.model, model=["nobody/nothing"]).status == "note"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    found = checked(models.model, model="nobody/nothing")
+    found = checked(models.model, model=["nobody/nothing"])
     assert (found.status, "download it first" in found.text) == ("problem", True)
 
 
 def test_model_that_does_not_exist_is_a_problem():
-    found = checked(models.model, model="/nowhere")
+    found = checked(models.model, model=["/nowhere"])
 
     assert (found.status, found.check) == ("problem", "model")
     assert "no folder or GGUF file at /nowhere" in found.text

@@ -39,7 +39,7 @@ def test_cache_folder_that_cannot_be_written_stops_conversions_only(
     (tmp_path / "file").touch()
     monkeypatch.setenv("CONCORDANCE_CACHE", str(tmp_path / "file" / "cache"))
 
-    found = checked(places.cache, model=model)
+    found = checked(places.cache, model=[model] if model else [])
 
     assert (found.status, "CONCORDANCE_CACHE" in found.text) == (status, True)
 

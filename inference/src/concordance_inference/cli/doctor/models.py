@@ -40,17 +40,17 @@ def embedded(_: Doctor) -> Iterator[Finding]:
 
 
 def model(options: Doctor) -> Iterator[Finding]:
-    """The chosen model: whether it is here, its size, and how much text fits beside it."""
-    from concordance_inference.models.embedded import DEFAULT_MODEL
-    from concordance_inference.models.sizes import local_folder, model_size
+    """Each chosen model: whether it is here, its size, and how much text fits beside it."""
+    from concordance_inference.models.places import present_folder
+    from concordance_inference.models.sizes import model_size
+    from concordance_inference.pool.spec import parse_models
 
-    name = options.model or DEFAULT_MODEL
-    folder = local_folder(options.model)
-    if folder is None:
-        yield _absent(name)
-        return
-    size = model_size(folder, options.model_options)
-    yield _fit(name, size, options)
+    for spec in parse_models(options.model):
+        folder = present_folder(spec.place)
+        if folder is None:
+            yield _absent(spec.name)
+        else:
+            yield _fit(spec.name, model_size(folder, options.model_options), options)
 
 
 def _absent(name: str) -> Finding:

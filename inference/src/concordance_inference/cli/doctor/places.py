@@ -43,7 +43,9 @@ def cache(options: Doctor) -> Iterator[Finding]:
     data = {"folder": str(folder), "writable": writable, "free_bytes": free}
     if not writable:
         text = f"{folder} cannot be written; name another folder in CONCORDANCE_CACHE"
-        yield (problem if _is_to_be_converted(options.model) else note)("cache", text, **data)
+        yield (problem if any(map(_is_to_be_converted, options.model or [None])) else note)(
+            "cache", text, **data
+        )
     elif free < _ROOM:
         yield note("cache", f"{folder}: only {gigabytes(free)} free", **data)
     else:
@@ -53,10 +55,10 @@ def cache(options: Doctor) -> Iterator[Finding]:
 def _is_to_be_converted(model: str | None) -> bool:
     """True if loading the model writes its conversion into the cache folder."""
     from concordance_inference.models.embedded import DEFAULT_MODEL
-    from concordance_inference.models.sizes import local_folder
+    from concordance_inference.models.places import present_folder
 
     is_gguf = model in (None, DEFAULT_MODEL) or str(model).endswith(".gguf")
-    return is_gguf and local_folder(model) is None
+    return is_gguf and present_folder(model) is None
 
 
 def hub(_: Doctor) -> Iterator[Finding]:

@@ -1,0 +1,39 @@
+"""The models of `concordance serve`, from its options."""
+
+from collections.abc import Callable
+
+from concordance_inference.cli.options import Serve
+from concordance_inference.engine.model.memory import default_kv_bytes
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.pool.memory import MemoryBudget
+from concordance_inference.pool.pool import ModelPool
+from concordance_inference.pool.source import RuntimeSource
+from concordance_inference.pool.spec import parse_aliases, parse_models
+
+
+def model_pool(options: Serve, mods: ModCatalog, *, progress: Callable[[str], None]) -> ModelPool:
+    """Make the pool of a server's models, none of them loaded.
+
+    A single model without `--model-memory` has the memory that it needs.
+
+    Raises:
+        InvalidRequestError: The names of models clash.
+    """
+    specs = parse_models(options.model)
+    source = RuntimeSource(
+        mods,
+        config=options.config,
+        options=options.model_options,
+        locks_memory=options.mlock,
+        progress=progress,
+    )
+    budget = None
+    if len(specs) > 1 or options.model_bytes is not None:
+        total = options.model_bytes
+        budget = MemoryBudget(
+            total=default_kv_bytes(0) if total is None else total,
+            kv_bytes=options.config.kv_bytes,
+        )
+    names = [spec.name for spec in specs]
+    aliases = parse_aliases(options.alias, names)
+    return ModelPool(specs, source, aliases=aliases, budget=budget)

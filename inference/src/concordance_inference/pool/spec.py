@@ -1,0 +1,66 @@
+"""The models that a server may load, as its operator names them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from concordance_shared import InvalidRequestError
+from msgspec import Struct
+
+from concordance_inference.models.places import default_id
+
+
+class ModelSpec(Struct, frozen=True, kw_only=True):
+    """A model that may be loaded."""
+
+    name: str  # in requests
+    place: str | None  # a folder, a GGUF file, or an id on the hub; `None`: the embedded default
+
+
+def parse_models(given: Sequence[str]) -> tuple[ModelSpec, ...]:
+    """Parse the values of `--model`, each `PLACE` or `NAME=PLACE`; none is the embedded default.
+
+    Raises:
+        InvalidRequestError: Two models have the same name.
+    """
+    specs = tuple(map(_parsed, given)) or (ModelSpec(name=default_id(None), place=None),)
+    places: dict[str, str | None] = {}
+    for spec in specs:
+        if spec.name in places:
+            raise InvalidRequestError(
+                f"--model {places[spec.name]} and --model {spec.place} are both named "
+                f"{spec.name!r}; name one of them: --model NAME={spec.place}"
+            )
+        places[spec.name] = spec.place
+    return specs
+
+
+def _parsed(text: str) -> ModelSpec:
+    name, equals, place = text.partition("=")
+    if not equals or "/" in name or Path(text).exists():
+        return ModelSpec(name=default_id(text), place=text)
+    if not name or not place:
+        raise InvalidRequestError(f"--model {text!r}: write a model as PLACE or as NAME=PLACE")
+    return ModelSpec(name=name, place=place)
+
+
+def parse_aliases(given: Iterable[str], names: Sequence[str]) -> Mapping[str, str]:
+    """Parse the values of `--alias`, each `ALIAS=NAME`; return the model of each alias.
+
+    Args:
+        given: The values.
+        names: The names of the models.
+
+    Raises:
+        InvalidRequestError: An alias is of no model, or is a model's name.
+    """
+    aliases: dict[str, str] = {}
+    for text in given:
+        alias, _, name = text.partition("=")
+        if not alias or name not in names:
+            raise InvalidRequestError(
+                f"--alias {text!r}: write ALIAS=NAME, where NAME is one of {', '.join(names)}"
+            )
+        if alias in names:
+            raise InvalidRequestError(f"--alias {text!r}: {alias!r} is the name of a model")
+        aliases[alias] = name
+    return aliases
