@@ -1,11 +1,14 @@
 """Which value a setting has, where it comes from, and how a wrong one is refused."""
 
+import contextlib
+import math
 from pathlib import Path
 
 import pytest
 from concordance_inference.cli import main  # adds the commands
+from concordance_inference.cli.settings import COMMANDS
 from concordance_inference.cli.settings_file import SettingsError, SettingsFile, find_file
-from concordance_inference.cli.settings_values import check_names, values_of
+from concordance_inference.cli.settings_values import _from_file, check_names, values_of
 
 assert main.app
 
@@ -150,3 +153,18 @@ def test_values_of_secrets_are_not_in_errors(write, monkeypatch):
 
     assert "sesame" not in refusal(PORT="sesame")
     assert "sesame" not in refusal(write("port = 'sesame'"))
+
+
+@pytest.mark.parametrize("given", ["1e400", "[[1]]", '"\\u0000"', "2024-01-01", "{a = 1}", "nan"])
+def test_every_setting_accepts_or_refuses_every_type_of_toml(given, write):
+    for command, settings in COMMANDS.items():
+        file = write(f"[{command}]\n" + "".join(f"{name} = {given}\n" for name in settings))
+        for setting in settings.values():
+            with contextlib.suppress(SettingsError):
+                found = _from_file(setting, file)
+                assert found.value == math.inf, (setting, found)  # where there is no maximum
+
+
+def test_null_character_is_refused(write):
+    assert "`model`" in refusal(write('model = "a\\u0000"'))
+    assert "\udcff" in value("model", MODEL="\udcff").value

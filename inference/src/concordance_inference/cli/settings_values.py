@@ -23,6 +23,9 @@ from concordance_inference.cli.settings import (
 )
 from concordance_inference.cli.settings_file import SettingsError, SettingsFile
 
+#: Without the null character, which no path and no argument of a command can have.
+_Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
+
 _KUBERNETES = (
     "; Kubernetes sets such variables in every pod for a service named `concordance`: set "
     "`enableServiceLinks: false` in the pod's specification"
@@ -95,7 +98,7 @@ def _parsed(setting: Setting, variable: str, text: str) -> Any:
         given = _items(setting, text)
     try:
         return _converted(setting, given, strict=False, folder=Path())
-    except msgspec.ValidationError as exc:
+    except (msgspec.ValidationError, UnicodeEncodeError) as exc:
         shown = "its value" if setting.is_secret else repr(text)
         hint = _KUBERNETES if text.startswith("tcp://") else ""
         raise SettingsError(
@@ -129,7 +132,7 @@ def _checked(setting: Setting, given: Any, file: SettingsFile, table: str) -> Va
     wrapped = [given] if setting.is_list and isinstance(given, str) else given
     try:
         value = _converted(setting, wrapped, strict=True, folder=file.path.parent)
-    except msgspec.ValidationError as exc:
+    except (msgspec.ValidationError, UnicodeEncodeError) as exc:
         shown = "its value" if setting.is_secret else repr(given)
         where = f"`{setting.name}` in [{table}]" if table else f"`{setting.name}`"
         raise SettingsError(
@@ -142,7 +145,9 @@ def _converted(setting: Setting, given: Any, *, strict: bool, folder: Path) -> A
     """The value in the type of the option. Paths of a file are relative to its folder."""
     item, option = setting.item, setting.option
     if item is Path:
-        item = Annotated[str, msgspec.Meta(min_length=1)]
+        item = Annotated[_Text, msgspec.Meta(min_length=1)]
+    elif item is str:
+        item = _Text
     elif option.min is not None or option.max is not None:
         item = Annotated[item, msgspec.Meta(ge=option.min, le=option.max)]
     value = msgspec.convert(given, list[item] if setting.is_list else item, strict=strict)
