@@ -1,9 +1,17 @@
 """Prefixes that running rows hold or are about to hold, and requests that wait for them."""
 
-from tiny import ask, finish, make_engine, run, submit
+import msgspec
+import pytest
+from concordance_inference.engine.model.runner import ModelRunner
+from concordance_sdk import Prefilled, mod
+from families import EVERY_FAMILY, model_named
+from tiny import TRAITS, ask, finish, make_engine, run, submit
 
 SYSTEM = tuple(range(32, 122))
 QUESTION = tuple(b" and then?")
+
+#: No token ends a completion.
+ENDLESS = msgspec.structs.replace(TRAITS, eos_ids=frozenset())
 
 
 def test_a_request_with_another_prefix_does_not_wait():
@@ -70,3 +78,100 @@ def test_a_request_copies_the_prefix_of_a_running_row():
     answer = run(engine, ask(SYSTEM + QUESTION, max_tokens=3))
 
     assert answer.end.cached_tokens == len(SYSTEM)
+
+
+@mod
+def preamble(event, actions):
+    if isinstance(event, Prefilled):
+        return actions.adjust_prefill([*SYSTEM, *event.context_info.tokens])
+
+
+@pytest.fixture(name="reads")
+def _reads(monkeypatch):
+    """The numbers of tokens that rows process, pass by pass."""
+    counted = []
+    plain = ModelRunner.forward
+
+    def forward(self, plan, sampled):
+        counted.extend([read.num_tokens for read in pass_.reads] for pass_ in plan.passes)
+        return plain(self, plan, sampled)
+
+    monkeypatch.setattr(ModelRunner, "forward", forward)
+    return counted
+
+
+def until_all_sample(engine, count):
+    """Step until `count` rows have a token."""
+    for _ in range(50):
+        if [bool(row.state.num_sampled) for row in engine.rows] == [True] * count:
+            return
+        engine.step()
+    raise AssertionError("they do not run together")
+
+
+@pytest.mark.parametrize("family", EVERY_FAMILY)
+@pytest.mark.parametrize("prefix_bytes", [None, 1])  # 1: no prefix fits
+def test_eight_requests_with_one_prompt_process_it_once(family, prefix_bytes):
+    engine = make_engine(model_named(family), traits=ENDLESS, prefix_bytes=prefix_bytes)
+    answers = run(engine, *(ask(SYSTEM, max_tokens=2) for _ in range(8)))
+
+    assert engine.metrics().prefill_tokens == len(SYSTEM) - 1 + 8  # the last token of each
+    assert len({answer.ids for answer in answers}) == 1
+    assert [a.end.cached_tokens for a in answers] == [0] + [len(SYSTEM) - 1] * 7
+
+
+def test_a_prompt_is_processed_once_without_a_prefix_cache():
+    engine = make_engine(traits=ENDLESS, prefix_bytes=0)
+    run(engine, *(ask(SYSTEM, max_tokens=2) for _ in range(3)))
+
+    assert engine.metrics().prefill_tokens == len(SYSTEM) + 2
+
+
+def test_requests_that_waited_for_a_prefill_share_its_last_pass(reads):
+    engine = make_engine(traits=ENDLESS, chunk=40)
+    for _ in range(3):
+        submit(engine, ask(SYSTEM, max_tokens=40))
+    until_all_sample(engine, 3)
+
+    assert reads[:3] == [[40], [40], [9]]
+    assert engine.metrics().prefill_tokens == len(SYSTEM) + 2
+
+
+def test_a_short_prompt_is_processed_once_if_many_wait_with_it(reads):
+    engine = make_engine(traits=ENDLESS)
+    for _ in range(4):
+        submit(engine, ask(SYSTEM[:30], max_tokens=40))
+    until_all_sample(engine, 4)
+
+    assert reads[0] == [29]
+    assert engine.metrics().prefill_tokens == 30 + 3
+
+
+def test_two_requests_with_a_short_prompt_do_not_wait_for_each_other(reads):
+    engine = make_engine(traits=ENDLESS)
+    for _ in range(2):
+        submit(engine, ask(SYSTEM[:30], max_tokens=40))
+    until_all_sample(engine, 2)
+
+    assert reads[0] == [30, 30]
+
+
+def test_requests_whose_mods_make_equal_prompts_process_them_once(reads):
+    engine = make_engine(traits=ENDLESS)
+    answers = [submit(engine, ask("Hi", preamble, max_tokens=40)) for _ in range(4)]
+    until_all_sample(engine, 4)
+    finish(engine)
+
+    assert reads[0] == [len(SYSTEM) + 1]
+    assert engine.metrics().prefill_tokens == len(SYSTEM) + 2 + 3
+    assert [a.end.cached_tokens for a in answers] == [0] + [len(SYSTEM) + 1] * 3
+
+
+def test_a_request_for_the_logprobs_of_its_prompt_does_not_wait_for_another(reads):
+    engine = make_engine(traits=ENDLESS)
+    answers = [submit(engine, ask(SYSTEM, max_tokens=2, prompt_logprobs=0)) for _ in range(2)]
+    engine.step()
+    assert len(engine.rows) == 2
+    finish(engine)
+
+    assert [len(answer.end.prompt_logprobs) for answer in answers] == [len(SYSTEM)] * 2

@@ -189,6 +189,20 @@ class BatchCache:
             for group, part in zip(self._snapshotted, snapshot.parts, strict=True):
                 group.restore(row, length, part)
 
+    def copy(self, row: int, source: int, length: int) -> bool:
+        """Make an empty row hold the first `length` tokens of another, if they are all held.
+
+        Returns:
+            False if a group holds nothing from which a row can resume there; nothing is copied.
+        """
+        held = [group.snapshot(source, length) for group in self._snapshotted]
+        parts = tuple(part for part in held if part is not None)
+        if len(parts) < len(held):
+            return False
+        snapshot = Snapshot(length, parts) if parts else None
+        self.restore(row, length, [(0, self.segment(source, 0, length))], snapshot)
+        return True
+
     # The forward pass
 
     def begin(self, pass_: Pass) -> None:

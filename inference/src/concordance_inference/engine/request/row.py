@@ -162,6 +162,11 @@ class Row:
         return not self.is_sound or self.speculation.may_hold_nan
 
     @property
+    def was_admitted(self) -> bool:
+        """True once it has entered the batch, in which it may not be any more."""
+        return self._admitted_length is not None
+
+    @property
     def has_outgrown(self) -> bool:
         """True if it has to process more tokens than it was admitted for."""
         admitted = self._admitted_length

@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from concordance_shared import (
     ConcordanceError,
@@ -136,7 +137,7 @@ class Admission:
         new: list[Row] = []
         while (waiting := self._next([*running, *new])) is not None:
             taken.append(waiting)
-            row = self._begin(waiting, [row.state.max_length for row in [*running, *new]])
+            row = self._begin(waiting, [*running, *new])
             if row is None:
                 taken.pop()
                 continue
@@ -151,24 +152,34 @@ class Admission:
     def _next(self, rows: Sequence[Row]) -> Waiting | None:
         """Take the first request that fits beside these rows and need not wait for one of them."""
         for waiting in self.queue.candidates([row.state.max_length for row in rows]):
-            is_new = waiting.row is None
-            shared = self._prefixes.in_progress(rows, waiting.request) if is_new else None
-            if shared is None:
+            if not self._waits_for_prefill(waiting, rows):
                 self.queue.take(waiting)
                 return waiting
-            row, length = shared
-            row.stops.add(length)
         return None
+
+    def _waits_for_prefill(self, waiting: Waiting, rows: Sequence[Row]) -> bool:
+        """True if a row prefills what a request needs; the row pauses where their prompts part."""
+        request, row = waiting.request, waiting.row
+        if row is not None and row.was_admitted:
+            return False
+        count_alike = partial(self.queue.count_alike, request)
+        shared = self._prefixes.in_progress(rows, request, row, count_alike)
+        if shared is None:
+            return False
+        other, length = shared
+        other.stops.add(length)
+        return True
 
     def _prepare(self, rows: Sequence[Row]) -> bool:
         """Grow the buffers by one step's part; return True once there is room for the last row."""
         self._leave_room(rows)
         return self._cache.prepare(len(rows), rows[-1].state.prompt_len)
 
-    def _begin(self, waiting: Waiting, lengths: list[int]) -> Row | None:
+    def _begin(self, waiting: Waiting, rows: Sequence[Row]) -> Row | None:
         """Make a request's row; return None if the row has ended or has to wait again.
 
-        Mods see the prompt first: they may replace it by one that does not fit.
+        Mods see the prompt first: they may replace it by one that does not fit, or by one that
+        another row prefills.
         """
         row = waiting.row or self._new_row(waiting)
         if row is None:
@@ -176,8 +187,11 @@ class Admission:
         if row.is_over:
             self.conclude(row)
             return None
-        if not self.budget.fits([*lengths, row.state.max_length]):
-            self.queue.wait_again(replace(waiting, row=row))
+        again = replace(waiting, row=row)
+        lengths = [other.state.max_length for other in [*rows, row]]
+        may_differ = waiting.row is None and bool(row.dispatch.mods)
+        if not self.budget.fits(lengths) or (may_differ and self._waits_for_prefill(again, rows)):
+            self.queue.wait_again(again)
             return None
         return row
 

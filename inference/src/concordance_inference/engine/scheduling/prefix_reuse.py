@@ -1,6 +1,6 @@
 """What a row need not prefill: prefixes of earlier requests, and of rows that run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.caches.prefix_cache import MIN_TOKENS, Prefix, PrefixCache
@@ -8,7 +8,8 @@ from concordance_inference.engine.caches.prefix_tree import num_common
 from concordance_inference.engine.request.row import Row
 from concordance_inference.generation import GenerationRequest
 
-#: A request waits for another's prefill if that saves it this many tokens.
+#: Requests wait for another's prefill if that saves this many tokens: one of them, or all that wait
+#: with the same prompt together. It costs the prefill a pass of its last token alone.
 _WORTH_WAITING = 64
 
 #: Where layers need snapshots, prefill also pauses this many tokens before the prompt's end: chat
@@ -22,8 +23,15 @@ class PrefixReuse:
     A prefix that several requests share is in one of three places, in order of preference:
 
         in the prefix cache       left by rows that have ended: copied into the new row
-        in a running row          put into the prefix cache first, then copied
+        in a running row          put into the prefix cache first, if that has room, then copied
         in a running prefill      the request waits until the row has it
+
+    So a prompt that several requests have at the same time is processed once. With 8 of them, a
+    prompt of 300 tokens and chunks of 256:
+
+        step        1          2             3
+        row 0       256        43            1, the prompt's last token
+        rows 1-7    wait       wait          admitted with 299 tokens; 1 each, in the pass of row 0
     """
 
     def __init__(self, cache: BatchCache, *, max_bytes: int) -> None:
@@ -56,23 +64,43 @@ class PrefixReuse:
             self._prefixes.keep(row.request.cache_salt, i, token_ids)
 
     def in_progress(
-        self, rows: Sequence[Row], request: GenerationRequest
+        self,
+        rows: Sequence[Row],
+        request: GenerationRequest,
+        row: Row | None,
+        count_alike: Callable[[], int],
     ) -> tuple[Row, int] | None:
         """Find a row whose prefill will spare a request enough tokens to wait for it.
+
+        Args:
+            rows: The rows that run.
+            request: The request that waits.
+            row: Its row, once its mods have seen the prompt.
+            count_alike: Counts the requests that wait with its prompt, itself among them.
 
         Returns:
             The row, and the length of the common prefix, at which its prefill has to pause so that
             a snapshot can be taken; None if the request need not wait.
         """
-        if not self._prefixes.is_on:
+        if row is None:
+            prompt_ids, needs_all = request.prompt_ids, request.prompt_logprobs is not None
+        else:
+            prompt_ids, needs_all = row.prompt_ids, row.prompt_logprobs.is_needed
+        if needs_all:
             return None
-        cached = self._prefixes.find(request.cache_salt, request.prompt_ids).length
-        for row in rows:
-            num_cached = row.state.num_cached
-            if num_cached < row.state.prompt_len and _share_salt(row.request, request):
-                common = num_common(request.prompt_ids[:-1], row.prompt_ids)
-                if common - max(cached, num_cached) >= _WORTH_WAITING:
-                    return row, common
+        cached = self._prefixes.find(request.cache_salt, prompt_ids).length
+        for other in rows:
+            num_cached = other.state.num_cached
+            if num_cached < other.state.prompt_len and _share_salt(other.request, request):
+                common = num_common(prompt_ids[:-1], other.prompt_ids)
+                saved = common - max(cached, num_cached)
+                if saved >= _WORTH_WAITING:
+                    return other, common
+                if saved <= 0 or common < MIN_TOKENS:
+                    continue
+                # Where the prefill pauses in any case, waiting for it costs nothing.
+                if common in other.stops or saved * count_alike() >= _WORTH_WAITING:
+                    return other, common
         return None
 
     def restore(self, i: int, rows: Sequence[Row]) -> int:
@@ -84,27 +112,38 @@ class PrefixReuse:
         processing it.
         """
         row = rows[i]
-        prompt_ids = row.state.token_ids if row.control else row.prompt_ids
-        prefix = self._prefixes.find(row.request.cache_salt, prompt_ids)
-        for j, other in enumerate(rows):
-            if j != i and _share_salt(row.request, other.request):
-                prefix = self._longer(prompt_ids, prefix, j, other)
-        is_reusable = prefix.length >= MIN_TOKENS and not row.prompt_logprobs.is_needed
-        num_cached = prefix.length if is_reusable else 0
-        if num_cached:
-            self._prefixes.restore(i, prefix)
+        prefix = self._prefixes.find(row.request.cache_salt, _token_ids(row))
+        num_cached = 0
+        if not row.prompt_logprobs.is_needed:
+            num_cached, prefix = self._copy_longest(i, rows, prefix)
         if self._cache.needs_snapshots:
             self._pin_stops(i, row, prefix, num_cached)
         return num_cached
 
-    def _longer(self, prompt_ids: Sequence[int], prefix: Prefix, j: int, other: Row) -> Prefix:
-        """Return the prefix that a running row holds, by way of the cache, if it is longer."""
-        held = other.state.token_ids[: other.state.num_cached]
-        common = self._cache.reach(j, num_common(prompt_ids[:-1], held))
-        if not self._prefixes.is_on or common < prefix.length + MIN_TOKENS:
-            return prefix
-        self._prefixes.keep(other.request.cache_salt, j, prompt_ids[:common])
-        return self._prefixes.find(other.request.cache_salt, prompt_ids)
+    def _copy_longest(self, i: int, rows: Sequence[Row], prefix: Prefix) -> tuple[int, Prefix]:
+        """Copy the longest prefix into a row; return its length, and what the cache holds now."""
+        row = rows[i]
+        j, common = self._longest_running(i, rows)
+        if common >= prefix.length + MIN_TOKENS:
+            self._prefixes.keep(row.request.cache_salt, j, _token_ids(row)[:common])
+            prefix = self._prefixes.find(row.request.cache_salt, _token_ids(row))
+            if prefix.length < common and self._cache.copy(i, j, common):
+                return common, prefix
+        if prefix.length < MIN_TOKENS:
+            return 0, prefix
+        self._prefixes.restore(i, prefix)
+        return prefix.length, prefix
+
+    def _longest_running(self, i: int, rows: Sequence[Row]) -> tuple[int, int]:
+        """Find the row that holds most of the prompt of row `i`; return it and the length."""
+        row, found = rows[i], (i, 0)
+        token_ids = _token_ids(row)
+        for j, other in enumerate(rows):
+            if j != i and _share_salt(row.request, other.request):
+                held = other.state.token_ids[: other.state.num_cached]
+                common = self._cache.reach(j, num_common(token_ids[:-1], held))
+                found = max(found, (j, common), key=lambda pair: pair[1])
+        return found
 
     def _pin_stops(self, i: int, row: Row, prefix: Prefix, num_cached: int) -> None:
         """Pause prefill where later requests may resume, and keep these positions reachable.
@@ -127,3 +166,8 @@ class PrefixReuse:
 
 def _share_salt(one: GenerationRequest, other: GenerationRequest) -> bool:
     return one.cache_salt == other.cache_salt
+
+
+def _token_ids(row: Row) -> list[int]:
+    """Return what a row has to process: with a completion, if it was paused."""
+    return row.state.token_ids if row.control else row.prompt_ids

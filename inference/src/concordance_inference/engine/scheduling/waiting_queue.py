@@ -131,6 +131,14 @@ class WaitingQueue:
                 return
             yield waiting
 
+    def count_alike(self, request: GenerationRequest) -> int:
+        """Count the requests with the prompt and the salt of a request, itself among them."""
+        return sum(
+            waiting.request.prompt_ids == request.prompt_ids
+            and waiting.request.cache_salt == request.cache_salt
+            for waiting in self._waiting
+        )
+
     def take(self, waiting: Waiting) -> None:
         """Remove a candidate."""
         self._waiting.remove(waiting)
