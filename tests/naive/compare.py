@@ -286,7 +286,20 @@ class _Compared:
             self.worst = max(self.worst, float(apart))
             if not apart <= TOLERANCE:
                 return f"log-probability {i} differs by {apart:.3g}"
+            if problem := self.sampled_logprob(i, entry.sampled_logprob):
+                return problem
         return None
+
+    def sampled_logprob(self, i, seen):
+        """Describe how the log-probability of a token when it was sampled differs."""
+        if self.has_script:  # edits of one event are joined
+            return None
+        expected = self.expected.sampled_logprobs[i] if self.one.request.sampled_logprobs else None
+        if seen is None or expected is None:
+            is_same = seen is expected
+        else:
+            is_same = abs(seen - expected) <= TOLERANCE * 5  # divided by a temperature
+        return None if is_same else f"sampled log-probability {i} is {seen}, expected {expected}"
 
     def stream(self):
         """Describe how the streamed text differs from the final one."""

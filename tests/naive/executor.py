@@ -35,6 +35,8 @@ class Executor:
         """
         self.request, self.mods, self.logits, self.world = request, mods, logits, world
         self.prompt, self.ids, self.forced, self.nudge = list(request.prompt), [], [], nudge
+        self.draw_logprobs = []  # of tokens when they were sampled; None for others
+        self.drawn = None  # the log-probability of the last draw
         room, share = world.longest - len(self.prompt), world.share - len(self.prompt)
         limit = request.max_tokens
         self.budget = min(max(share, len(self.prompt)) if limit is None else limit, room)
@@ -112,11 +114,12 @@ class Executor:
 
     def draw(self, row, temperature):
         """Sample a token."""
-        token_id, margin = sample(row, temperature, self.request.sampling, self.draws)
+        token_id, margin, drawn = sample(row, temperature, self.request.sampling, self.draws)
         self.margins.append(margin)
         if self.nudge:
             row = self.nudge(row, margin)
-            token_id, _ = sample(row, temperature, self.request.sampling, self.draws)
+            token_id, _, drawn = sample(row, temperature, self.request.sampling, self.draws)
+        self.drawn = drawn
         self.draws += 1
         return token_id
 
@@ -157,8 +160,9 @@ class Executor:
         """Remove what is never shown from a completion that has ended."""
         for begin, end in self.holds.hidden_spans(len(self.ids)):
             self.num_backtracked += end - begin
-            for tokens in (self.ids, self.forced):
+            for tokens in (self.ids, self.forced, self.draw_logprobs):
                 tokens[begin:end] = []
+            self.draw_logprobs[begin:] = [None] * len(self.draw_logprobs[begin:])
         self.holds.clear()
 
     def notify_added(self):
@@ -234,6 +238,7 @@ class Executor:
             self.ids, self.reason = output, "stop"
             self.holds.clear()
             self.forced = [True] * len(self.ids)
+            self.draw_logprobs = [None] * len(self.ids)
         elif kind == "tools":
             self.tools, self.reason = action[1], "tool_calls"
         elif kind == "error":
@@ -245,6 +250,7 @@ class Executor:
     def append(self, ids, *, forced):
         added = self.until_end(ids)[: max(0, self.budget - len(self.ids))]
         self.ids, self.forced = self.ids + added, self.forced + [forced] * len(added)
+        self.draw_logprobs = self.draw_logprobs + [None if forced else self.drawn] * len(added)
         return added
 
     def force(self, ids):
@@ -258,6 +264,7 @@ class Executor:
         if length < self.released:
             raise refused(mod, event)
         self.ids, self.forced = self.ids[:length], self.forced[:length]
+        self.draw_logprobs = self.draw_logprobs[:length]
         self.notified = {mod: min(known, length) for mod, known in self.notified.items()}
         self.num_backtracked += n
 
@@ -326,6 +333,7 @@ class Executor:
             forced_tokens=sum(self.forced),
             backtracked_tokens=self.num_backtracked,
             num_logprobs=whole if text else 0,
+            sampled_logprobs=self.draw_logprobs,
             logprobs=lambda i: log_softmax(self.logits(self.prompt + self.ids[:i])),
             margins=self.margins,
         )

@@ -46,4 +46,5 @@ class Outcome:
     backtracked_tokens: int = 0
     num_logprobs: int = 0  # tokens with an entry
     logprobs: Any = None  # function: index -> the row of log-probabilities
+    sampled_logprobs: list | None = None  # per token; None for a forced one
     margins: list = field(default_factory=list)  # of each draw: distance to another token

@@ -1,10 +1,12 @@
 """Runs a program in the engine and records what clients and mods receive."""
 
+import copy
 from contextlib import contextmanager
 
 import mlx.core as mx
 import msgspec
 import numpy as np
+from concordance_inference.choices import requests_of_choices
 from concordance_inference.engine.caches import kv_buffers
 from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.config import EngineConfig, ModelTraits
@@ -21,6 +23,7 @@ from concordance_shared import EVENTS as EVENT_TYPES
 from naive.models import model_named, profile_named, vocab_of
 from naive.outcome import Event
 from naive.programs import EOS, PIECES, sampling_params
+from naive.sampling import seed_of_choice
 from naive.script import parts_of, scripts_of
 from naive.steps import script_of
 
@@ -66,10 +69,13 @@ class World:
 class Played:
     """One request in the engine: its updates, and the events of its mods."""
 
-    def __init__(self, number, request, vocab_size):
-        """Prepare a request of a program."""
-        self.request = request
-        self.name = f"r{number}"
+    def __init__(self, number, request, vocab_size, choice=0):
+        """Prepare a request of a program, or one of its choices."""
+        self.choice = choice
+        self.name = f"r{number}-{choice}" if choice else f"r{number}"
+        self.given = sampling_params(request)
+        self.request = copy.deepcopy(request)
+        self.request.sampling["seed"] = seed_of_choice(self.given.seed, choice)
         self.updates = []
         self.began_at = None  # the step before which it was submitted
         self.was_cancelled = False
@@ -85,11 +91,11 @@ class Played:
     def generation_request(self):
         """Return the request for the engine."""
         request = self.request
-        return GenerationRequest(
-            request_id=self.name,
+        first = GenerationRequest(
+            request_id=self.name.partition("-")[0],
             prompt_ids=tuple(request.prompt),
             max_tokens=request.max_tokens,
-            sampling=sampling_params(request),
+            sampling=self.given,
             stop=tuple(request.stop),
             stop_token_ids=tuple(request.stop_ids),
             ignore_eos=request.ignore_eos,
@@ -99,8 +105,10 @@ class Played:
             include_retractions=request.retractions,
             show_tokens=request.show_tokens,
             top_logprobs=request.top_logprobs,
+            sampled_logprobs=request.sampled_logprobs,
             cache_salt=request.salt,
         )
+        return requests_of_choices(first, self.choice + 1)[self.choice]
 
 
 def play(program):
@@ -111,8 +119,13 @@ def play(program):
     """
     with _constants(program):
         world = World(program)
-        requests = enumerate(program.requests)
+        requests = list(enumerate(program.requests))
         played = [Played(i, request, world.vocab_size) for i, request in requests]
+        played += [
+            Played(i, request, world.vocab_size, choice)
+            for i, request in requests
+            for choice in range(1, request.choices)
+        ]
         problem = _run(_engine(program, world), played, world.kv_bytes)
     return played, world, problem
 

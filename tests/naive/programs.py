@@ -59,6 +59,8 @@ class Request:
     retractions: bool = False
     show_tokens: bool = False
     top_logprobs: int | None = None
+    sampled_logprobs: bool = False  # with them
+    choices: int = 1  # completions of the prompt, each with a seed of its own
     at: int = 0  # the step before which it is submitted
     after: int | None = None  # submitted when this request has ended
     goes_on: bool = False  # its prompt begins with all tokens of that request
@@ -264,7 +266,9 @@ def _request(dice, program, prompts, i, edges):
         sampling=_sampling(dice),
         top_logprobs=dice.choice([None, None, 0, 3]) if program.context > 100 else None,
         salt=dice.choice([""] * 9 + ["salt"]),
+        choices=dice.choice([1] * 9 + [2, 4]),
     )
+    request.sampled_logprobs = request.top_logprobs is not None and dice.random() < 0.7
     if (program.context < 100 or program.memory) and dice.random() < 0.3:
         request.max_tokens = None
     if i and dice.random() < 0.6:

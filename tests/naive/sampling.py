@@ -36,10 +36,11 @@ def sample(row, temperature, sampling, index):
     """Sample with draw number `index` of a request.
 
     Returns:
-        The token, and its margin: the smallest change of the row that could change the token.
+        The token; its margin, which is the smallest change of the row that could change the token;
+        and its log-probability under the distribution that it was sampled from.
     """
     if temperature < _GREEDY:
-        return _best(row)
+        return *_best(row), 0.0
     margins = []
 
     def keep(stays, margin):
@@ -67,7 +68,18 @@ def sample(row, temperature, sampling, index):
         margin = min(near, abs(probs - sampling.xtc_threshold).min())
         keep(~(top & (probs > least)), margin)
     token_id, margin = _best(row + gumbel(sampling.seed, index, len(row)))
-    return token_id, min([margin, *margins])
+    return token_id, min([margin, *margins]), float(log_softmax(row)[token_id])
+
+
+def seed_of_choice(seed, index):
+    """Return the seed of a choice: number `index` of the generator SplitMix64."""
+    if index == 0:
+        return seed
+    state = seed
+    for _ in range(index):
+        state = (state + 0x9E3779B97F4A7C15) & _MASK
+    value = _mixed(state)
+    return value - 2**64 if value >> 63 else value
 
 
 def gumbel(seed, index, vocab_size):
@@ -84,7 +96,10 @@ def gumbel(seed, index, vocab_size):
 
 def draw_key(seed, index):
     """Return 64 bits: SplitMix64 over a counter."""
-    z = (seed * 0x9E3779B97F4A7C15 + (index + 1) * 0xD1B54A32D192ED03) & _MASK
+    return _mixed((seed * 0x9E3779B97F4A7C15 + (index + 1) * 0xD1B54A32D192ED03) & _MASK)
+
+
+def _mixed(z):
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
     return z ^ (z >> 31)

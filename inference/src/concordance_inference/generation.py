@@ -119,6 +119,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     show_tokens: bool = False  # also send every change of the completion, token by token
     return_token_ids: bool = False  # report the ids of all tokens, and which mods forced them
     top_logprobs: int | None = None  # report logprobs, and this many alternatives a token
+    sampled_logprobs: bool = False  # with them, those under the distribution that was sampled from
     prompt_logprobs: int | None = None  # report those of the prompt, and alternatives a token
     cache_salt: str = ""  # cached prefixes are shared by requests with equal salts only
     kept_ids: tuple[int, ...] = ()  # special tokens whose names are part of the text
@@ -138,11 +139,22 @@ class TokenLogprobs(Struct, frozen=True, kw_only=True):
     """The model's own log-probability of a token of prompt or completion, and of alternatives.
 
     Natural logarithms, before bias, penalties, mods and temperature.
+
+    Attributes:
+        token_id: The token.
+        logprob: Its log-probability.
+        top: The most probable tokens, (id, logprob) each, best first.
+        sampled_logprob: Its log-probability under the distribution it was sampled from: after bias,
+            penalties, mods, temperature and filters. 0 for a greedy choice. None unless requested,
+            for a forced token, and for one in front of which mods removed tokens later.
+        rank: Of a prompt's token, if requested: 1 for the most probable one.
     """
 
     token_id: int
     logprob: float
-    top: tuple[tuple[int, float], ...]  # the most probable (token id, logprob), best first
+    top: tuple[tuple[int, float], ...]
+    sampled_logprob: float | None = None
+    rank: int | None = None
 
 
 class TextDelta(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import mlx.core as mx
 import msgspec
 import numpy as np
 import pytest
+from concordance_inference.choices import requests_of_choices, seed_of_choice
 from concordance_inference.engine.caches import kv_buffers
 from concordance_inference.engine.plan import Sharing
 from concordance_inference.engine.sampling.penalties import Counted, Penalties
@@ -21,6 +22,7 @@ from families import EVERY_FAMILY, FAMILIES, NEAR_TIE, closest_choice, model_nam
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from meddling import meddler_of
+from msgspec.structs import replace
 from tiny import TRAITS, ask, finish, fresh_logits, make_engine, run, submit
 
 #: Tolerances for logits, which are around 10: rounding depends on the order of additions.
@@ -393,3 +395,52 @@ def test_penalties_count_generated_tokens_only_when_a_forced_span_is_chunked(sam
     for chunk in (1, 3, 5, 8):
         assert ids(chunk, top_logprobs=2) == expected
         assert ids(chunk, top_logprobs=None) == expected
+
+
+# 8. Choice law
+
+
+@mod
+class Meddler:
+    """Meddles in each request anew."""
+
+    def __init__(self):
+        self.meddle = meddler(5)
+
+    def prefilled(self, event, actions):
+        return actions.adjust_prefill([*b"A preamble. ", *event.context_info.tokens])
+
+    def added(self, event, actions):
+        return self.meddle(event, actions)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("meddles", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_choice_equals_a_request_alone_with_its_seed(family, meddles, stream):
+    model = model_named(family)
+    prompt = bytes(range(32, 132))
+    sampling = SamplingParams(seed=11, temperature=1.2, top_p=0.9, repetition_penalty=1.2)
+    mods = [Meddler] if meddles else []
+
+    def request(**fields):
+        return ask(prompt, *mods, max_tokens=14, sampling=sampling, **fields)
+
+    choices = requests_of_choices(request(stream=stream), 4)
+    engine = make_engine(model, max_rows=3, chunk=32)
+    other = submit(engine, ask(b"other", max_tokens=30))
+    answers = [submit(engine, choice) for choice in choices]
+    finish(engine)
+
+    for i, answer in enumerate(answers):
+        seeded = replace(sampling, seed=seed_of_choice(11, i))
+        alone = run(make_engine(model), replace(request(), sampling=seeded))
+        assert outcome(answer) == outcome(alone)
+    assert other.ids == greedy_continuation(model, b"other", 30)
+
+
+def outcome(answer):
+    """Return how a request ended; the ids of requests differ."""
+    if isinstance(answer.end, Failed):
+        return type(answer.error), answer.error.message.partition(":")[2]
+    return answer.end.text, answer.ids, answer.end.finish_reason, answer.end.forced_by

@@ -312,7 +312,7 @@ class Engine:
             temperatures: By row of the batch, where a mod set one.
         """
         batch = self._batch
-        token_ids = batch.sample(adjusted_logits, logits.rows, temperatures)
+        token_ids, sampled_logprobs = batch.sample(adjusted_logits, logits.rows, temperatures)
         in_batch_order = batch.in_batch_order(token_ids, logits.rows)
         mx.async_eval(in_batch_order)
         rows = [batch.rows[row] for row in logits.rows]
@@ -320,7 +320,7 @@ class Engine:
         is_kept = any(row.dispatch.listens_to_sampled for row in rows)
         return SampledTokens(
             in_batch_order,
-            *launch_logprobs(source, token_ids),
+            *launch_logprobs(source, token_ids, sampled_logprobs),
             source=source if is_kept else None,
         )
 

@@ -13,6 +13,9 @@ from msgspec import Struct
 from concordance_sdk.holds import Holds
 from concordance_sdk.host.report_log import ReportLog
 
+#: A length that no completion is cut to.
+_NEVER = 2**62
+
 
 class Change(Struct, frozen=True):
     """An edit after which the completion is its first `kept` tokens, followed by `added`."""
@@ -121,6 +124,7 @@ class RequestState:
         self.error: ConcordanceError | None = None
         self.edits = EditLog(keeps_changes=keeps_changes)
         self.reports = ReportLog()
+        self._lowest_cut = _NEVER
         self.holds = Holds() if holds is None else holds
         self.holds.hold_trailing(hold)
 
@@ -196,6 +200,14 @@ class RequestState:
         self.holds.clear()
         self._cut(0, mod=mod)
         self._extend(until_end(token_ids, self.eos_ids), forced=True, mod=mod)
+
+    def take_lowest_cut(self) -> int:
+        """Return the shortest length that the completion was cut to since the last call.
+
+        Tokens from there on are not those that were sampled, though they may be equal.
+        """
+        lowest, self._lowest_cut = self._lowest_cut, _NEVER
+        return lowest
 
     # Progress of the KV cache and of the client
 
@@ -273,6 +285,7 @@ class RequestState:
         length = self.prompt_len + num_completion
         self.edits.record(num_completion, (), forced=True, mod=mod)
         self.num_edits += 1
+        self._lowest_cut = min(self._lowest_cut, num_completion)
         self.num_forced -= self.forced[num_completion:].count(1)
         del self.token_ids[length:]
         del self.forced[num_completion:]

@@ -43,6 +43,7 @@ class BatchState:
         self._num_candidates = num_candidates
         self.sampler = Sampler(params, traits.format_ids, num_candidates)
         self._penalties = Penalties(params, exempt=traits.control_ids)
+        self._asked = {i for i, row in enumerate(rows) if row.request.sampled_logprobs}
         self._has_min_tokens = any(row.request.min_tokens for row in rows)
 
     def changed(self, keep: Sequence[int], new: Sequence[Row]) -> "BatchState":
@@ -84,7 +85,7 @@ class BatchState:
         logits: mx.array,
         rows: Sequence[int],
         temperatures: dict[int, float] | None = None,
-    ) -> mx.array:
+    ) -> tuple[mx.array, mx.array | None]:
         """Sample a token for each of n rows.
 
         Args:
@@ -93,7 +94,8 @@ class BatchState:
             temperatures: By index in the batch, where a mod set one.
 
         Returns:
-            (n,) int32
+            (n,) int32, and (n,) float32: their log-probabilities under the distributions that they
+            were sampled from, NaN for rows without `sampled_logprobs`; `None` if none has it.
         """
         keys: list[int] = []
         xtc_draws: list[float] = []
@@ -103,7 +105,9 @@ class BatchState:
             if self.sampler.has_xtc:
                 xtc_draws = [uniform(row.seed ^ XTC_SERIES, row.draw_index) for row in in_batch]
         sort_all = [row for row in rows if self.rows[row].sorts_all_tokens]
-        return self.sampler.sample(logits, rows, keys, xtc_draws, temperatures, sort_all)
+        return self.sampler.sample_with_logprobs(
+            logits, rows, keys, xtc_draws, temperatures, sort_all, self._asked
+        )
 
     def in_batch_order(self, token_ids: mx.array, rows: Sequence[int]) -> mx.array:
         """Scatter the tokens of n rows to one per row of the batch, zero for the others.

@@ -20,7 +20,9 @@ class LogprobQueue:
         """Launch the computation of logprobs."""
         token_ids = [row.state.token_ids[length] for row, length in known.at]
         num_top = max(row.num_top for row, _ in known.at)
-        logprobs = Logprobs(known.logits, mx.array(token_ids, mx.int32), num_top)
+        with_ranks = any(row.request.prompt_logprobs is not None for row, _ in known.at)
+        chosen = mx.array(token_ids, mx.int32)
+        logprobs = Logprobs(known.logits, chosen, num_top, with_ranks=with_ranks)
         self._launched.append((logprobs, known.at))
 
     def deliver(self) -> None:

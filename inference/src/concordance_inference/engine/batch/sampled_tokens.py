@@ -80,13 +80,14 @@ class SampledTokens:
 
 
 def launch_logprobs(
-    source: SampledFrom, token_ids: mx.array
+    source: SampledFrom, token_ids: mx.array, sampled_logprobs: mx.array | None = None
 ) -> tuple[Logprobs | None, Sequence[Row]]:
     """Launch the logprobs of sampled tokens.
 
     Args:
         source: What they were sampled from.
         token_ids: (sampled rows,) int32
+        sampled_logprobs: As `BatchState.sample` returns them.  (sampled rows,) float32
 
     Returns:
         The logprobs, and the rows whose clients or mods read them.
@@ -97,6 +98,8 @@ def launch_logprobs(
         return None, []
     if len(indices) < len(rows):
         logits, token_ids = logits[mx.array(indices)], token_ids[mx.array(indices)]
+        if sampled_logprobs is not None:
+            sampled_logprobs = sampled_logprobs[mx.array(indices)]
     reading = [rows[i] for i in indices]
     num_top = max(row.request.top_logprobs or 0 for row in reading)
-    return Logprobs(logits, token_ids, num_top), reading
+    return Logprobs(logits, token_ids, num_top, sampled_logprobs), reading

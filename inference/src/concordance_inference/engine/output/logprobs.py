@@ -36,10 +36,14 @@ class CompletionLogprobs:
     def _drop_changed(self) -> None:
         """Drop the entries from the first changed token on."""
         completion_ids = self._state.completion_ids
+        lowest_cut = self._state.take_lowest_cut()
         for i, entry in enumerate(self._entries):
             if i >= len(completion_ids) or completion_ids[i] != entry.token_id:
                 del self._entries[i:]
                 return
+            if i >= lowest_cut and entry.sampled_logprob is not None:
+                # The same token, but forced, or sampled in front of others that were removed.
+                self._entries[i] = msgspec.structs.replace(entry, sampled_logprob=None)
 
     def add(self, index: int, entry: TokenLogprobs) -> None:
         """Add the entry of token `index`, unless it is known or the token has changed."""
@@ -49,7 +53,9 @@ class CompletionLogprobs:
         if state.token_ids[position] == entry.token_id:
             # The batch computes as many alternatives as any of its rows requested.
             top = entry.top[: self.num_top]
-            self._entries.append(msgspec.structs.replace(entry, top=top))
+            sampled = None if state.forced[index] else entry.sampled_logprob
+            kept = msgspec.structs.replace(entry, top=top, sampled_logprob=sampled, rank=None)
+            self._entries.append(kept)
 
     def take_unsent(self, num_tokens: int) -> tuple[TokenLogprobs, ...]:
         """Return the entries of the first `num_tokens` tokens that were not returned before."""

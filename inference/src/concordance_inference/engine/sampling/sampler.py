@@ -21,6 +21,7 @@ from concordance_inference.engine.sampling.noise import (
 )
 from concordance_inference.engine.sampling.rng import NO_TOKEN, TOO_FEW
 from concordance_inference.engine.sampling.row_ops import apply_rows, put_rows, take_rows
+from concordance_inference.engine.sampling.sampled_logprobs import greedy_logprobs, with_drawn
 from concordance_inference.generation import SamplingParams
 
 _ALL = 2**31 - 1
@@ -75,6 +76,22 @@ class Sampler:
     ) -> mx.array:
         """Sample a token for each row of logits; `NO_TOKEN` if none can be sampled.
 
+        See `sample_with_logprobs`.
+        """
+        return self.sample_with_logprobs(logits, rows, keys, xtc_draws, temperatures, whole)[0]
+
+    def sample_with_logprobs(
+        self,
+        logits: mx.array,
+        rows: Sequence[int],
+        keys: Sequence[int] = (),
+        xtc_draws: Sequence[float] = (),
+        temperatures: Mapping[int, float] | None = None,
+        whole: Collection[int] = (),
+        asked: Collection[int] = (),
+    ) -> tuple[mx.array, mx.array | None]:
+        """Sample a token for each row, and compute its log-probability for those in `asked`.
+
         Temperature first, then top-k, top-p, min-p and XTC, then the draw: the largest sum of a
         logit and its Gumbel noise (see `noise`). Of equal sums, and of equal logits of a greedy
         row, the lowest token id wins.
@@ -91,17 +108,22 @@ class Sampler:
             temperatures: By row of the batch, instead of the row's own. A row is greedy below
                 `MIN_TEMPERATURE`.
             whole: Rows of the batch for which all logits are sorted.
+            asked: Rows of the batch whose log-probabilities are computed, under the distribution
+                that is sampled from.
 
         Returns:
-            (n,) int32
+            (n,) int32, and (n,) float32: 0 for a greedy row, NaN for a row that is not in `asked`;
+            `None` if none is.
         """
         params = [self._params[row] for row in rows]
         own = zip(rows, params, strict=True)
         own_or_given = [(temperatures or {}).get(row, p.temperature) for row, p in own]
         drawn = [i for i, temperature in enumerate(own_or_given) if temperature >= MIN_TEMPERATURE]
         best = _best(logits)
+        are_asked = [row in asked for row in rows]
+        logprobs = greedy_logprobs(are_asked)
         if not drawn:
-            return best
+            return best, logprobs
         scaled = _scaled(take_rows(logits, drawn), [own_or_given[i] for i in drawn])
         chosen = [params[i] for i in drawn]
         few = self._num_candidates or device.default_candidates()
@@ -112,9 +134,11 @@ class Sampler:
         if xtc_draws:
             kept = self._by_xtc(kept, chosen, [xtc_draws[i] for i in drawn])
         token_ids = _drawn(kept, [keys[i] for i in drawn])
+        if logprobs is not None:
+            logprobs = with_drawn(logprobs, are_asked, drawn, kept, token_ids)
         if is_certain is not None:
             token_ids = mx.where(is_certain, token_ids, TOO_FEW)
-        return put_rows(best, drawn, token_ids)
+        return put_rows(best, drawn, token_ids), logprobs
 
     def _by_xtc(
         self, logits: mx.array, params: Sequence[SamplingParams], draws: Sequence[float]
