@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from math import fsum
+from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from concordance_inference.generation import Completed, GenerationRequest
+from concordance_inference.generation import GenerationRequest, TokenLogprobs
 
 _MASK = 2**64 - 1
 
@@ -61,7 +62,19 @@ def to_rank(request: GenerationRequest) -> GenerationRequest:
     return replace(request, top_logprobs=request.top_logprobs or 0, return_token_ids=True)
 
 
-def best(ends: Sequence[Completed], count: int) -> list[Completed]:
+class HasLogprobs(Protocol):
+    """A completion."""
+
+    @property
+    def logprobs(self) -> Sequence[TokenLogprobs]:
+        """Those of its tokens."""
+        ...
+
+
+Ranked = TypeVar("Ranked", bound=HasLogprobs)
+
+
+def best(ends: Sequence[Ranked], count: int) -> list[Ranked]:
     """Return the `count` completions with the highest mean log-probability, best first.
 
     The mean is over all tokens, forced ones and an end-of-sequence token included, of the model's
@@ -70,7 +83,7 @@ def best(ends: Sequence[Completed], count: int) -> list[Completed]:
     return sorted(ends, key=mean_logprob, reverse=True)[:count]
 
 
-def mean_logprob(completed: Completed) -> float:
+def mean_logprob(completion: HasLogprobs) -> float:
     """Return the mean log-probability of a completion's tokens; -inf if it has none."""
-    logprobs = [entry.logprob for entry in completed.logprobs]
+    logprobs = [entry.logprob for entry in completion.logprobs]
     return fsum(logprobs) / len(logprobs) if logprobs else float("-inf")

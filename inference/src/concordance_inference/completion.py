@@ -43,6 +43,11 @@ class Usage(Struct, frozen=True, kw_only=True):
     backtracked_tokens: int = 0
     reasoning_tokens: int = 0
 
+    @property
+    def sampled_tokens(self) -> int:
+        """Tokens of the completion that were sampled."""
+        return self.completion_tokens - self.forced_tokens
+
 
 class Completion(Struct, frozen=True, kw_only=True):
     """The result of one request. A notebook shows it coloured by provenance.
@@ -55,6 +60,8 @@ class Completion(Struct, frozen=True, kw_only=True):
         finish_reason: Why it ended, in OpenAI's words.
         usage: Token counts.
         logprobs: One entry for each token of the text, if requested.
+        prompt_logprobs: One entry for each token of the prompt as mods left it, if requested;
+            `None` for the first.
         tool_calls: The tool calls that a mod ended the request with.
         reports: What mods reported, in order: `mod`, `step` and `data` of each.
     """
@@ -66,6 +73,7 @@ class Completion(Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason
     usage: Usage
     logprobs: tuple[TokenLogprobs, ...] = ()
+    prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     reports: tuple[ModReport, ...] = ()
 
@@ -132,6 +140,7 @@ class CompletionBuilder:
                 reasoning_tokens=completed.reasoning_tokens,
             ),
             logprobs=completed.logprobs,
+            prompt_logprobs=completed.prompt_logprobs,
             tool_calls=completed.tool_calls,
             reports=completed.reports,
         )

@@ -5,6 +5,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
 
@@ -14,13 +15,11 @@ from concordance_shared import (
     EngineStoppedError,
 )
 
-from concordance_inference.chat.request import Prompt
 from concordance_inference.completion import Completion
 from concordance_inference.completion_stream import AsyncCompletionStream, CompletionStream
 from concordance_inference.engine.config import EngineConfig
-from concordance_inference.generation import GenerationRequest, ModCall, SamplingParams
+from concordance_inference.llm_batch import Batch, Choices, Result, Shaped, make_batch
 from concordance_inference.llm_options import (
-    CheckedOptions,
     GenerateOptions,
     Prompts,
     checked_options,
@@ -39,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 #: A batch is never refused for its size: requests without a row wait in the queue.
 _MAX_WAITING = 2**40
-
-Result = Completion | ConcordanceError
 
 
 class LLM:
@@ -126,31 +123,63 @@ class LLM:
 
     @overload
     def generate(
-        self, prompts: str, *, stream: Literal[False] = False, **options: Unpack[GenerateOptions]
+        self,
+        prompts: str,
+        *,
+        n: None = None,
+        stream: Literal[False] = False,
+        **options: Unpack[GenerateOptions],
     ) -> Completion: ...
     @overload
     def generate(
-        self, prompts: str, *, stream: Literal[True], **options: Unpack[GenerateOptions]
+        self,
+        prompts: str,
+        *,
+        n: None = None,
+        stream: Literal[True],
+        **options: Unpack[GenerateOptions],
     ) -> CompletionStream: ...
     @overload
     def generate(
-        self, prompts: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> Result | CompletionStream | list[Result] | list[CompletionStream]: ...
+        self,
+        prompts: str,
+        *,
+        n: int,
+        stream: Literal[False] = False,
+        **options: Unpack[GenerateOptions],
+    ) -> list[Result]: ...
+    @overload
     def generate(
-        self, prompts: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> Result | CompletionStream | list[Result] | list[CompletionStream]:
+        self,
+        prompts: Prompts,
+        *,
+        n: int | None = None,
+        stream: bool = False,
+        **options: Unpack[GenerateOptions],
+    ) -> Shaped[Result] | Shaped[CompletionStream]: ...
+    def generate(
+        self,
+        prompts: Prompts,
+        *,
+        n: int | None = None,
+        stream: bool = False,
+        **options: Unpack[GenerateOptions],
+    ) -> Shaped[Result] | Shaped[CompletionStream]:
         """Continue text or token ids as they are; render messages with the chat template.
 
         A list of prompts runs as one batch and gives a list of results in the same order.
 
         Args:
             prompts: Text, token ids, messages, or a list of any of these.
+            n: Completions of each prompt, which is processed once; they are returned in a list. The
+                seed of each is `seed_of_choice(seed, i)`.
             stream: Return an iterator over the text instead, or a list of iterators.
             options: See `GenerateOptions`. They hold for every prompt of a list.
 
         Returns:
-            A `Completion` for one prompt, a list for a list. With `return_errors`, the error of
-            a request that failed is in the place of its completion.
+            A `Completion` for one prompt, a list for a list; with `n`, a list in place of each
+            completion. With `return_errors`, the error of a request that failed is in the place of
+            its completion.
 
         Raises:
             InvalidRequestError: An option or a prompt is not valid; nothing was run.
@@ -161,23 +190,52 @@ class LLM:
         Of a list, all requests run to their end; then the first error is raised, with a note that
         says which prompt it belongs to.
         """
-        return self._generate(prompts, {**options}, stream=stream, as_chat=False)
+        return self._generate(prompts, {**options}, n, stream=stream, as_chat=False)
 
     @overload
     def chat(
-        self, messages: str, *, stream: Literal[False] = False, **options: Unpack[GenerateOptions]
+        self,
+        messages: str,
+        *,
+        n: None = None,
+        stream: Literal[False] = False,
+        **options: Unpack[GenerateOptions],
     ) -> Completion: ...
     @overload
     def chat(
-        self, messages: str, *, stream: Literal[True], **options: Unpack[GenerateOptions]
+        self,
+        messages: str,
+        *,
+        n: None = None,
+        stream: Literal[True],
+        **options: Unpack[GenerateOptions],
     ) -> CompletionStream: ...
     @overload
     def chat(
-        self, messages: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> Result | CompletionStream | list[Result] | list[CompletionStream]: ...
+        self,
+        messages: str,
+        *,
+        n: int,
+        stream: Literal[False] = False,
+        **options: Unpack[GenerateOptions],
+    ) -> list[Result]: ...
+    @overload
     def chat(
-        self, messages: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> Result | CompletionStream | list[Result] | list[CompletionStream]:
+        self,
+        messages: Prompts,
+        *,
+        n: int | None = None,
+        stream: bool = False,
+        **options: Unpack[GenerateOptions],
+    ) -> Shaped[Result] | Shaped[CompletionStream]: ...
+    def chat(
+        self,
+        messages: Prompts,
+        *,
+        n: int | None = None,
+        stream: bool = False,
+        **options: Unpack[GenerateOptions],
+    ) -> Shaped[Result] | Shaped[CompletionStream]:
         """Generate the reply to a conversation, or to each of a list. Text is a user's message.
 
         Everything else is as in `generate`.
@@ -185,35 +243,51 @@ class LLM:
         Raises:
             ConcordanceError: As `generate`.
         """
-        return self._generate(messages, {**options}, stream=stream, as_chat=True)
+        return self._generate(messages, {**options}, n, stream=stream, as_chat=True)
 
     async def agenerate(
-        self, prompts: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> Result | AsyncCompletionStream | list[Result] | list[AsyncCompletionStream]:
+        self,
+        prompts: Prompts,
+        *,
+        n: int | None = None,
+        stream: bool = False,
+        **options: Unpack[GenerateOptions],
+    ) -> Shaped[Result] | Shaped[AsyncCompletionStream]:
         """As `generate`, from an event loop. Cancelling it cancels its requests.
 
         Raises:
             ConcordanceError: As `generate`.
         """
-        return await self._agenerate(prompts, {**options}, stream=stream, as_chat=False)
+        return await self._agenerate(prompts, {**options}, n, stream=stream, as_chat=False)
 
     async def achat(
-        self, messages: Prompts, *, stream: bool = False, **options: Unpack[GenerateOptions]
-    ) -> Result | AsyncCompletionStream | list[Result] | list[AsyncCompletionStream]:
+        self,
+        messages: Prompts,
+        *,
+        n: int | None = None,
+        stream: bool = False,
+        **options: Unpack[GenerateOptions],
+    ) -> Shaped[Result] | Shaped[AsyncCompletionStream]:
         """As `chat`, from an event loop. Cancelling it cancels its requests.
 
         Raises:
             ConcordanceError: As `generate`.
         """
-        return await self._agenerate(messages, {**options}, stream=stream, as_chat=True)
+        return await self._agenerate(messages, {**options}, n, stream=stream, as_chat=True)
 
     def _generate(
-        self, prompts: object, given: dict[str, object], *, stream: bool, as_chat: bool
-    ) -> Result | CompletionStream | list[Result] | list[CompletionStream]:
-        batch = self._batch(prompts, given, as_chat=as_chat)
+        self,
+        prompts: object,
+        given: dict[str, object],
+        n: int | None,
+        *,
+        stream: bool,
+        as_chat: bool,
+    ) -> Shaped[Result] | Shaped[CompletionStream]:
+        batch = self._batch(prompts, given, n, stream=stream, as_chat=as_chat)
         streams = [CompletionStream(self, self._running(), request) for request in batch.requests]
         if stream:
-            return streams if batch.is_list else streams[0]
+            return batch.streams(streams)
         try:
             return batch.results([_outcome(one) for one in streams])
         finally:
@@ -221,86 +295,45 @@ class LLM:
                 one.close()
 
     async def _agenerate(
-        self, prompts: object, given: dict[str, object], *, stream: bool, as_chat: bool
-    ) -> Result | AsyncCompletionStream | list[Result] | list[AsyncCompletionStream]:
+        self,
+        prompts: object,
+        given: dict[str, object],
+        n: int | None,
+        *,
+        stream: bool,
+        as_chat: bool,
+    ) -> Shaped[Result] | Shaped[AsyncCompletionStream]:
         # Loading, tokenizing and preparing mods would block the event loop.
-        batch = await asyncio.to_thread(self._batch, prompts, given, as_chat=as_chat)
+        make = partial(self._batch, prompts, given, n, stream=stream, as_chat=as_chat)
+        batch = await asyncio.to_thread(make)
         runtime = self._running()
         streams = [AsyncCompletionStream(self, runtime, request) for request in batch.requests]
         if stream:
-            return streams if batch.is_list else streams[0]
+            return batch.streams(streams)
         try:
             return batch.results(await asyncio.gather(*map(_aoutcome, streams)))
         finally:
             for one in streams:
                 await one.aclose()
 
-    def _batch(self, prompts: object, given: dict[str, object], *, as_chat: bool) -> "_Batch":
+    def _batch(
+        self,
+        prompts: object,
+        given: dict[str, object],
+        n: int | None,
+        *,
+        stream: bool,
+        as_chat: bool,
+    ) -> Batch:
         mods = resolve_mods(given.pop("mods", ()), self._catalog)
         options = checked_options(given)
+        choices = Choices(n, options, stream=stream)
         split, is_list = split_prompts(prompts, as_chat=as_chat)
         runtime = self._running()
         sampling = sampling_params(options, given, runtime.model.sampling)
-        requests = [_request(runtime, prompt, options, sampling, mods) for prompt in split]
-        return _Batch(requests, is_list=is_list, return_errors=options.return_errors)
-
-
-class _Batch:
-    """The requests of one call, with an error in place of each that cannot be run."""
-
-    def __init__(
-        self,
-        requests: list[GenerationRequest | ConcordanceError],
-        *,
-        is_list: bool,
-        return_errors: bool,
-    ) -> None:
-        self.requests = requests
-        self.is_list = is_list
-        self._return_errors = return_errors
-
-    def results(self, outcomes: list[Result]) -> Result | list[Result]:
-        """What the call returns.
-
-        Raises:
-            ConcordanceError: A request failed, and errors are not to be returned.
-        """
-        for i, outcome in enumerate(outcomes):
-            if isinstance(outcome, ConcordanceError) and not self._return_errors:
-                if self.is_list:
-                    outcome.add_note(f"prompt {i} of a list of {len(outcomes)}")
-                raise outcome
-        return outcomes if self.is_list else outcomes[0]
-
-
-def _request(
-    runtime: "Runtime",
-    prompt: Prompt,
-    options: CheckedOptions,
-    sampling: SamplingParams,
-    mods: tuple[ModCall, ...],
-) -> GenerationRequest | ConcordanceError:
-    """A request with its mods prepared, or why it cannot be run."""
-    try:
-        request = runtime.request(
-            prompt,
-            schemas=options.schemas,
-            template_options=options.chat_template_kwargs,
-            rendering=options.rendering,
-            max_tokens=options.max_tokens,
-            sampling=sampling,
-            stop=options.stop_strings,
-            stop_token_ids=options.stop_token_ids,
-            ignore_eos=options.ignore_eos,
-            min_tokens=options.min_tokens,
-            mods=mods,
-            top_logprobs=options.top_logprobs,
-            stream=True,
-            show_tokens=True,
+        return make_batch(
+            runtime, split, options, choices, sampling=sampling, mods=mods, is_list=is_list
         )
-        return runtime.prepare(request)
-    except ConcordanceError as exc:
-        return exc
 
 
 def _outcome(stream: CompletionStream) -> Result:

@@ -47,6 +47,9 @@ class GenerateOptions(TypedDict, total=False):
     ignore_eos: bool  # end-of-sequence tokens do not end the completion
     min_tokens: int  # of the completion, before a sampled token or a stop string may end it
     logprobs: bool | int | None  # return logprobs, and this many alternatives to each token
+    sampled_logprobs: bool  # with them, those under the distribution that was sampled from
+    prompt_logprobs: int | None  # of the prompt's tokens, and this many alternatives to each
+    best_of: int | None  # generate this many, and return the one or the `n` most probable a token
     return_errors: bool  # put a failed request's error in its place instead of raising it
     tools: Sequence[Tool | Mapping[str, Any]]  # for mods that use them
     response_format: ResponseFormat | Mapping[str, Any] | None  # is enforced
@@ -76,6 +79,9 @@ class CheckedOptions(SamplingParams, frozen=True, kw_only=True, forbid_unknown_f
     ignore_eos: bool = False
     min_tokens: Annotated[int, Meta(ge=0)] = 0
     logprobs: bool | Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    sampled_logprobs: bool = False
+    prompt_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    best_of: Annotated[int, Meta(ge=1)] | None = None
     return_errors: bool = False
     tools: tuple[Tool, ...] = ()
     response_format: ResponseFormat | None = None
@@ -123,7 +129,7 @@ def checked_options(given: Mapping[str, object]) -> CheckedOptions:
         if name not in known:
             raise InvalidRequestError(
                 f"LLM: there is no option {name!r}; the options are: "
-                f"{', '.join(('mods', 'stream', *sorted(known)))}",
+                f"{', '.join(('mods', 'n', 'stream', *sorted(known)))}",
                 param=name,
             )
         if isinstance(value, float) and not math.isfinite(value):
@@ -133,6 +139,10 @@ def checked_options(given: Mapping[str, object]) -> CheckedOptions:
         options = msgspec.convert(given, CheckedOptions)
     except msgspec.ValidationError as exc:
         raise _invalid(exc, "") from exc
+    if options.sampled_logprobs and options.top_logprobs is None:
+        raise InvalidRequestError(
+            "LLM: sampled_logprobs needs logprobs=True", param="sampled_logprobs"
+        )
     for token_id, bias in options.logit_bias.items():
         if not math.isfinite(bias):
             raise InvalidRequestError(

@@ -61,6 +61,7 @@ class RequestOptions(TypedDict, total=False):
     return_token_ids: bool
     prompt_logprobs: int | None
     top_logprobs: int | None
+    sampled_logprobs: bool
     cache_salt: str
 
 

@@ -37,10 +37,13 @@ class EditLog:
         """
         self._changes: list[Change] | None = [] if keeps_changes else None
         self._num_unchanged = 0
+        self._lowest_cut = _NEVER
 
     def record(self, kept: int, added: tuple[int, ...], *, forced: bool, mod: str | None) -> None:
         """Record an edit; the arguments are the fields of a `Change`."""
         self._num_unchanged = min(self._num_unchanged, kept)
+        if not added:
+            self._lowest_cut = min(self._lowest_cut, kept)
         if self._changes is not None:
             self._changes.append(Change(kept, added, forced, mod))
 
@@ -52,6 +55,14 @@ class EditLog:
         """
         unchanged, self._num_unchanged = self._num_unchanged, length
         return unchanged
+
+    def take_lowest_cut(self) -> int:
+        """Return the shortest length that the completion was cut to since the last call.
+
+        Tokens from there on are not those that were sampled, though they may be equal.
+        """
+        lowest, self._lowest_cut = self._lowest_cut, _NEVER
+        return lowest
 
     def take_changes(self) -> Sequence[Change]:
         """Return the edits since the last call, oldest first; none if they are not kept."""
@@ -124,7 +135,6 @@ class RequestState:
         self.error: ConcordanceError | None = None
         self.edits = EditLog(keeps_changes=keeps_changes)
         self.reports = ReportLog()
-        self._lowest_cut = _NEVER
         self.holds = Holds() if holds is None else holds
         self.holds.hold_trailing(hold)
 
@@ -200,14 +210,6 @@ class RequestState:
         self.holds.clear()
         self._cut(0, mod=mod)
         self._extend(until_end(token_ids, self.eos_ids), forced=True, mod=mod)
-
-    def take_lowest_cut(self) -> int:
-        """Return the shortest length that the completion was cut to since the last call.
-
-        Tokens from there on are not those that were sampled, though they may be equal.
-        """
-        lowest, self._lowest_cut = self._lowest_cut, _NEVER
-        return lowest
 
     # Progress of the KV cache and of the client
 
@@ -285,7 +287,6 @@ class RequestState:
         length = self.prompt_len + num_completion
         self.edits.record(num_completion, (), forced=True, mod=mod)
         self.num_edits += 1
-        self._lowest_cut = min(self._lowest_cut, num_completion)
         self.num_forced -= self.forced[num_completion:].count(1)
         del self.token_ids[length:]
         del self.forced[num_completion:]

@@ -36,7 +36,7 @@ class CompletionLogprobs:
     def _drop_changed(self) -> None:
         """Drop the entries from the first changed token on."""
         completion_ids = self._state.completion_ids
-        lowest_cut = self._state.take_lowest_cut()
+        lowest_cut = self._state.edits.take_lowest_cut()
         for i, entry in enumerate(self._entries):
             if i >= len(completion_ids) or completion_ids[i] != entry.token_id:
                 del self._entries[i:]

@@ -10,10 +10,10 @@ from concordance_inference.engine.sampling.row_ops import put_rows, take_rows
 
 
 def greedy_logprobs(are_asked: Sequence[bool]) -> mx.array | None:
-    """Return those of rows that take the most probable token: 0, or NaN where nobody asked.
+    """Return those of rows that take the most probable token: 0, or NaN where none is asked for.
 
     Returns:
-        (rows,) float32; `None` if nobody asked.
+        (rows,) float32; `None` if none is asked for.
     """
     if not any(are_asked):
         return None
