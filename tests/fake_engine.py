@@ -35,13 +35,17 @@ def says(*pieces, **fields):
 
 
 class FakeEngine:
-    """Sends the same updates for every request and records requests. A float is a pause."""
+    """Sends the same updates for every request and records requests. A float is a pause.
+
+    `updates` may also be a function of the request.
+    """
 
     def __init__(self, updates=None, *, is_running=True):
         self.updates = says("Hel", "lo") if updates is None else updates
         self.model = INFO
         self.is_running = is_running
         self.stuck_call = None
+        self.max_requests = 264
         self.requests = []
         self.cancelled = []
 
@@ -58,7 +62,8 @@ class FakeEngine:
         self.requests.append(request)
         is_over = False
         try:
-            for update in self.updates:
+            updates = self.updates(request) if callable(self.updates) else self.updates
+            for update in updates:
                 if isinstance(update, Exception):
                     raise update
                 if isinstance(update, float):

@@ -108,7 +108,8 @@ class Played:
             sampled_logprobs=request.sampled_logprobs,
             cache_salt=request.salt,
         )
-        return requests_of_choices(first, self.choice + 1)[self.choice]
+        choice = requests_of_choices(first, self.choice + 1)[self.choice]
+        return msgspec.structs.replace(choice, request_id=self.name)
 
 
 def play(program):

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from concordance_inference.generation import GenerationRequest, TokenLogprobs
+from concordance_inference.generation import GenerationRequest, TokenLogprobs, new_request_id
 
 _MASK = 2**64 - 1
 
@@ -30,18 +30,21 @@ def seed_of_choice(seed: int, index: int) -> int:
     return z - 2**64 if z >= 2**63 else z
 
 
-def requests_of_choices(request: GenerationRequest, count: int) -> tuple[GenerationRequest, ...]:
+def requests_of_choices(
+    request: GenerationRequest, count: int, *, all_with_prompt_logprobs: bool = False
+) -> tuple[GenerationRequest, ...]:
     """Return a request for each choice, with a seed and mods of its own.
 
-    Their prompts are equal, so the engine processes the prompt once. It gives the log-probabilities
-    of the prompt to the first choice alone, since they take processing it, unless mods may change
-    the prompt of each.
+    Their prompts are equal, so the engine processes the prompt once.
 
     Args:
         request: The request of choice 0; its mods have no instances yet.
         count: The number of choices.
+        all_with_prompt_logprobs: Each choice has the log-probabilities of the prompt, if they are
+            requested, which takes processing it for each; otherwise the first one has.
     """
-    return tuple(_choice(request, i) if i else request for i in range(count))
+    others = request if all_with_prompt_logprobs else replace(request, prompt_logprobs=None)
+    return (request, *(_choice(others, i) for i in range(1, count)))
 
 
 def _choice(request: GenerationRequest, index: int) -> GenerationRequest:
@@ -51,9 +54,8 @@ def _choice(request: GenerationRequest, index: int) -> GenerationRequest:
         sampling = replace(sampling, seed=seed_of_choice(seed, index))
     return replace(
         request,
-        request_id=f"{request.request_id}-{index}",
+        request_id=new_request_id(),
         sampling=sampling,
-        prompt_logprobs=request.prompt_logprobs if request.mods else None,
     )
 
 

@@ -299,6 +299,11 @@ class EngineClient(Protocol):
         ...
 
     @property
+    def max_requests(self) -> int:
+        """The most requests that may run and wait at the same time."""
+        ...
+
+    @property
     def stuck_call(self) -> CallInProgress | None:
         """The call of a mod's code that has kept the engine from all requests for a second."""
         ...

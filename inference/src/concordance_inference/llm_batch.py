@@ -38,6 +38,7 @@ class Choices:
         """
         if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidRequestError(f"LLM: n is {n!r}; give a number from 1", param="n")
+        self._stream = stream
         self.are_listed = n is not None
         self.n = n or 1
         self.count = options.best_of or self.n
@@ -61,7 +62,11 @@ class Choices:
         self, runtime: "Runtime", request: GenerationRequest
     ) -> list[GenerationRequest | ConcordanceError]:
         """Return the requests for one prompt, each with instances of its mods, or an error."""
-        choices = requests_of_choices(to_rank(request) if self.are_ranked else request, self.count)
+        choices = requests_of_choices(
+            to_rank(request) if self.are_ranked else request,
+            self.count,
+            all_with_prompt_logprobs=bool(request.mods) or self._stream,
+        )
         return [_prepared(runtime, choice) for choice in choices]
 
     def chosen(self, outcomes: Sequence[Result], *, with_logprobs: bool) -> list[Result]:

@@ -75,9 +75,10 @@ class Runtime:
         self._progress = progress
         self._loaded: LoadedModel | None = None
         self._chat: ChatTemplate | None = None
-        limit = self._config.max_rows + self._config.max_waiting
         self.engine = EngineThread(
-            self._build, max_unfinished=limit, step_limit_s=self._config.step_limit_s
+            self._build,
+            max_unfinished=self.max_requests,
+            step_limit_s=self._config.step_limit_s,
         )
         self.control = EngineControl(self.engine)
 
@@ -102,6 +103,11 @@ class Runtime:
     def is_running(self) -> bool:
         """True while requests are accepted."""
         return self.engine.is_running
+
+    @property
+    def max_requests(self) -> int:
+        """The most requests that may run and wait at the same time."""
+        return self._config.max_rows + self._config.max_waiting
 
     @property
     def stuck_call(self) -> CallInProgress | None:

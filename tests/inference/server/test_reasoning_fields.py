@@ -144,7 +144,7 @@ def test_values_that_change_nothing_are_accepted(thinker, fields):
 def test_usage_has_the_tokens_of_the_reasoning(thinker):
     usage = post(thinker()).json()["usage"]
 
-    assert usage["completion_tokens_details"] == {"reasoning_tokens": 2}
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == 2
 
 
 def test_each_token_has_one_entry_of_logprobs(thinker):

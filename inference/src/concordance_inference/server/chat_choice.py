@@ -21,12 +21,11 @@ from concordance_inference.chat.message_reader import MessageReader, finish_reas
 from concordance_inference.generation import (
     Completed,
     GenerationRequest,
+    Started,
     TextDelta,
     TokenLogprobs,
 )
-
-#: JSON has no -inf; OpenAI's API sends this logprob for an impossible token.
-_IMPOSSIBLE = -9999.0
+from concordance_inference.server.prompt_logprobs import IMPOSSIBLE, prompt_logprobs
 
 
 class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
@@ -35,6 +34,8 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         has_mods: Say what mods did.
         has_logprobs: Have the logprobs of each token.
+        has_sampled_logprobs: Have those under the distribution that was sampled from, too.
+        has_prompt_logprobs: Have those of the prompt.
         has_token_ids: Have the ids of each token, and the mod that forced it.
         token_bytes: The bytes that a token adds to a text, as `ChatFormat.token_bytes`.
         reasoning_names: The fields of a message that have its reasoning.
@@ -42,6 +43,8 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
 
     has_mods: bool
     has_logprobs: bool
+    has_sampled_logprobs: bool = False
+    has_prompt_logprobs: bool = False
     has_token_ids: bool
     token_bytes: Callable[..., bytes]
     reasoning_names: tuple[str, ...] = ("reasoning", "reasoning_content")
@@ -58,13 +61,22 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
             reasoning_names=reasoning_names,
             has_mods=bool(request.mods),
             has_logprobs=request.top_logprobs is not None,
+            has_sampled_logprobs=request.sampled_logprobs,
+            has_prompt_logprobs=request.prompt_logprobs is not None,
             has_token_ids=request.return_token_ids,
             token_bytes=token_bytes,
         )
 
-    def prompt(self, prompt_ids: Sequence[int]) -> dict[str, Any]:
-        """The ids of the prompt, if requested."""
-        return {"prompt_token_ids": prompt_ids} if self.has_token_ids else {}
+    def prompt(self, update: Started | Completed | None) -> dict[str, Any]:
+        """The ids of the prompt and their log-probabilities, if requested."""
+        if update is None:
+            return {}
+        fields: dict[str, Any] = {}
+        if self.has_token_ids:
+            fields["prompt_token_ids"] = update.prompt_ids
+        if self.has_prompt_logprobs and update.prompt_logprobs:
+            fields["prompt_logprobs"] = prompt_logprobs(update.prompt_logprobs, self.token_bytes)
+        return fields
 
     def tokens(self, token_ids: Sequence[int], forced_by: Sequence[str | None]) -> dict[str, Any]:
         """The ids of tokens and the mods that forced them, if requested."""
@@ -110,7 +122,7 @@ class ChatChoice:
             reader: Reads the message.
         """
         self.has_role = False
-        self.prompt_ids: Sequence[int] = ()
+        self.prompt: Started | Completed | None = None  # the update that has the prompt
         self._index = index
         self._fields = fields
         self._reader = reader
@@ -195,14 +207,18 @@ class ChatChoice:
         at_start, self._num_logprobs = not self._num_logprobs, self._num_logprobs + 1
         return {
             **self._token(entry.token_id, entry.logprob, at_start=at_start),
+            **(self._sampled(entry) if self._fields.has_sampled_logprobs else {}),
             "top_logprobs": [self._token(*pair, at_start=at_start) for pair in entry.top],
         }
+
+    def _sampled(self, entry: TokenLogprobs) -> dict[str, Any]:
+        return {"sampled_logprob": entry.sampled_logprob}
 
     def _token(self, token_id: int, logprob: float, *, at_start: bool) -> dict[str, Any]:
         data = self._fields.token_bytes(token_id, at_start=at_start)
         return {
             "token": data.decode(errors="replace"),
-            "logprob": max(logprob, _IMPOSSIBLE),
+            "logprob": max(logprob, IMPOSSIBLE),
             "bytes": list(data),
         }
 

@@ -11,6 +11,7 @@ from concordance_inference.server.context import ServerContext
 from concordance_inference.server.exchange import Exchange, respond
 from concordance_inference.server.reasoning_fields import reasoning_place
 from concordance_inference.server.reasoning_names import field_names
+from concordance_inference.server.several_choices import choices_of
 
 
 async def chat_completions(request: Request) -> Response:
@@ -20,7 +21,9 @@ async def chat_completions(request: Request) -> Response:
 
 def _read(raw: bytes, context: ServerContext) -> Exchange:
     chat = chat_request(raw, context)
-    generations = (chat.generation,)
+    body = chat.body
+    choices = choices_of(body.n, body.best_of, chat.served.engine, streams=bool(body.stream))
+    generations = choices.generations(chat.generation)
     names = field_names(chat.body.reasoning_field or context.reasoning_field)
     fields = ChoiceFields.of(chat.generation, chat.served.chat.token_bytes, names)
     writer = ChatResponse(
@@ -29,6 +32,7 @@ def _read(raw: bytes, context: ServerContext) -> Exchange:
         fields,
         reader_factory(chat.generation, reasoning=reasoning_place(chat.body)),
         include_usage=chat.includes_usage,
+        choices=choices,
     )
     return Exchange(
         engine=chat.served.engine,

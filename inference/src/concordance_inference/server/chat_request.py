@@ -24,6 +24,7 @@ from concordance_inference.server.generation_fields import (
     refuse_retractions,
 )
 from concordance_inference.server.output_fields import output_format
+from concordance_inference.server.prompt_logprobs import check_sampled_logprobs
 from concordance_inference.server.reasoning_fields import reasoning_choice
 from concordance_inference.server.schemas import ChatCompletionRequest, ChatMessage
 from concordance_inference.server.served_models import ServedModel
@@ -84,6 +85,9 @@ def _generation(
     options = generation_options(body, served, context)
     options["max_tokens"] = body.max_completion_tokens or body.max_tokens
     options["top_logprobs"] = _top_logprobs(body)
+    check_sampled_logprobs(asked=body.sampled_logprobs, has_logprobs=bool(body.logprobs))
+    options["sampled_logprobs"] = bool(body.sampled_logprobs)
+    options["prompt_logprobs"] = body.prompt_logprobs
     return build_request(
         messages,
         served.chat,

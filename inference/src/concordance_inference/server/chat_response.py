@@ -17,8 +17,8 @@ from concordance_inference.generation import (
 )
 from concordance_inference.server import sse
 from concordance_inference.server.chat_choice import ChatChoice, ChoiceFields
+from concordance_inference.server.several_choices import Choices
 from concordance_inference.server.updates import Numbered
-from concordance_inference.server.usage import sum_of
 
 
 class ChatResponse:
@@ -32,21 +32,24 @@ class ChatResponse:
         make_reader: ReaderFactory,
         *,
         include_usage: bool,
+        choices: Choices = Choices(),  # noqa: B008  # frozen
     ) -> None:
         """Start a response.
 
         Args:
-            generations: What the engine runs; one for each choice.
+            generations: What the engine runs.
             model: The request's `model`, which is sent back.
             fields: What each choice has besides its message.
             make_reader: Makes the reader of a choice's text.
             include_usage: End a stream with a chunk that has the usage.
+            choices: How many choices the response has.
         """
-        self._choices = [ChatChoice(i, fields, make_reader()) for i in range(len(generations))]
+        self._number = choices
+        self._choices = [ChatChoice(i, fields, make_reader()) for i in range(choices.n)]
         self._fields = fields
         self._include_usage = include_usage
         self._extra: dict[str, Any] = {"usage": None} if include_usage else {}
-        self._completed: list[Completed] = []
+        self._completed: dict[int, Completed] = {}  # by index
         self._head: dict[str, Any] = {
             "id": f"chatcmpl-{generations[0].request_id}",
             "created": int(time.time()),
@@ -55,13 +58,14 @@ class ChatResponse:
 
     def whole(self, ends: Sequence[Completed]) -> dict[str, Any]:
         """The body of a response that is not streamed."""
-        choices = [choice.whole(end) for choice, end in zip(self._choices, ends, strict=True)]
+        chosen = self._number.chosen(ends)
+        choices = [choice.whole(end) for choice, end in zip(self._choices, chosen, strict=True)]
         return {
             **self._head,
             "object": "chat.completion",
             "choices": choices,
-            **self._fields.prompt(ends[0].prompt_ids),
-            "usage": sum_of(ends),
+            **self._fields.prompt(ends[0]),
+            "usage": self._number.usage(ends),
             **self._fields.about_mods(ends, [report for end in ends for report in end.reports]),
         }
 
@@ -84,7 +88,7 @@ class ChatResponse:
             yield part
         match update:
             case Started():
-                choice.prompt_ids = update.prompt_ids
+                choice.prompt = update
             case TextDelta():
                 about = {"concordance": {"retracted": update.retracted}} if update.retracted else {}
                 for part in choice.text(update):
@@ -94,7 +98,7 @@ class ChatResponse:
             case TokensDelta():
                 yield self._chunk(choice.delta({}), concordance={"tokens": update})
             case Completed():
-                yield from self._end(choice, update)
+                yield from self._end(index, update)
             case Failed():
                 pass
 
@@ -103,22 +107,23 @@ class ChatResponse:
         if choice.has_role or isinstance(update, Started | Failed):
             return
         if isinstance(update, Completed):
-            choice.prompt_ids = choice.prompt_ids or update.prompt_ids
+            choice.prompt = choice.prompt or update
         choice.has_role = True
         only_calls = isinstance(update, Completed) and bool(update.tool_calls)
         delta = {"role": "assistant", "content": None if only_calls else ""}
-        yield self._chunk(choice.delta(delta), **self._fields.prompt(choice.prompt_ids))
+        yield self._chunk(choice.delta(delta), **self._fields.prompt(choice.prompt))
 
-    def _end(self, choice: ChatChoice, completed: Completed) -> Iterator[dict[str, Any]]:
+    def _end(self, index: int, completed: Completed) -> Iterator[dict[str, Any]]:
         """The rest of a choice; following the last one, the usage, if requested."""
-        for part in choice.end(completed):
+        for part in self._choices[index].end(completed):
             yield self._chunk(part)
-        self._completed.append(completed)
+        self._completed[index] = completed
         if self._include_usage and len(self._completed) == len(self._choices):
+            ends = [self._completed[i] for i in range(len(self._choices))]
             yield {
                 **self._chunk(None),
-                "usage": sum_of(self._completed),
-                **self._fields.about_mods(self._completed),
+                "usage": self._number.usage(ends),
+                **self._fields.about_mods(ends),
             }
 
     def _chunk(self, choice: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:

@@ -14,15 +14,21 @@ from concordance_inference.generation import GenerationRequest
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.envelope import check_fields, fields_of
 from concordance_inference.server.generation_fields import (
+    Count,
     GenerationFields,
     decode_request,
     generation_options,
     refuse_retractions,
 )
 from concordance_inference.server.output_fields import output_format
+from concordance_inference.server.prompt_logprobs import (
+    NumAlternatives,
+    check_sampled_logprobs,
+)
 from concordance_inference.server.reasoning_fields import HARMLESS as REASONING
 from concordance_inference.server.schemas import ChosenFormat
 from concordance_inference.server.served_models import ServedModel
+from concordance_inference.server.several_choices import Choices, choices_of
 from concordance_inference.server.unsupported import FIELDS, Harmless
 
 #: Limit of prompts in a request.
@@ -39,7 +45,11 @@ class CompletionRequest(GenerationFields, kw_only=True):
 
     prompt: str | list[str | TokenId | list[TokenId]]
     max_tokens: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    n: Count | None = None
+    best_of: Count | None = None
     logprobs: Annotated[int, Meta(ge=0, le=5)] | None = None
+    sampled_logprobs: bool | None = None
+    prompt_logprobs: NumAlternatives | None = None
     echo: bool | None = None
     add_special_tokens: bool | None = None
     response_format: ChosenFormat | None = None
@@ -48,8 +58,6 @@ class CompletionRequest(GenerationFields, kw_only=True):
 #: Fields that change the output and are not those of this request.
 _UNSUPPORTED: dict[str, Harmless] = {
     **{name: v for name, v in FIELDS.items() if name not in CompletionRequest.__struct_fields__},
-    "n": (1,),
-    "best_of": (1,),
     "suffix": ("",),
     "messages": (),
     "tools": ([],),
@@ -71,7 +79,8 @@ class CompletionsRequest(Struct, frozen=True, kw_only=True, eq=False):
 
     body: CompletionRequest
     served: ServedModel
-    generations: tuple[GenerationRequest, ...]  # one for each prompt
+    choices: Choices
+    generations: tuple[GenerationRequest, ...]  # `choices.count` for each prompt
     prompts: tuple[str | None, ...]  # those that were given as text
 
     @property
@@ -99,10 +108,23 @@ def completions_request(raw: bytes, context: ServerContext) -> CompletionsReques
         _generation(body, prompt, served, options, f"prompt[{i}]" if is_list else "prompt")
         for i, prompt in enumerate(prompts)
     ]
+    choices = choices_of(
+        body.n, body.best_of, served.engine, streams=bool(body.stream), num_prompts=len(prompts)
+    )
     texts = (prompt if isinstance(prompt, str) else None for prompt in prompts)
     return CompletionsRequest(
-        body=body, served=served, generations=tuple(generations), prompts=tuple(texts)
+        body=body,
+        served=served,
+        choices=choices,
+        generations=tuple(one for first in generations for one in _all(first, choices)),
+        prompts=tuple(texts),
     )
+
+
+def _all(request: GenerationRequest, choices: Choices) -> tuple[GenerationRequest, ...]:
+    """What runs for a prompt. In a stream, a choice cannot wait for the first one's logprobs."""
+    each = bool(request.mods) or request.stream
+    return choices.generations(request, all_with_prompt_logprobs=each)
 
 
 def _prompts(given: str | Sequence[str | int | Sequence[int]]) -> list[str | Sequence[int]]:
@@ -134,11 +156,19 @@ def _options(
     options = generation_options(body, served, context)
     options["max_tokens"] = _MAX_TOKENS if body.max_tokens is None else body.max_tokens
     options["top_logprobs"] = body.logprobs
-    options["prompt_logprobs"] = body.logprobs if body.echo else None
+    check_sampled_logprobs(asked=body.sampled_logprobs, has_logprobs=body.logprobs is not None)
+    options["sampled_logprobs"] = bool(body.sampled_logprobs)
+    options["prompt_logprobs"] = _prompt_logprobs(body)
     # The last token has a log-probability too, although it may have no text.
     has_tokens = bool(body.return_token_ids or body.echo or body.logprobs is not None)
     options["return_token_ids"] = has_tokens
     return options
+
+
+def _prompt_logprobs(body: CompletionRequest) -> int | None:
+    """The alternatives to each token of the prompt; `None` if neither field asks for them."""
+    asked = [body.prompt_logprobs, body.logprobs if body.echo else None]
+    return max((number for number in asked if number is not None), default=None)
 
 
 def _generation(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from concordance_inference.generation import (
     Completed,
@@ -19,8 +20,8 @@ from concordance_inference.generation import (
 from concordance_inference.server import sse
 from concordance_inference.server.completion_request import CompletionsRequest
 from concordance_inference.server.legacy_logprobs import LegacyLogprobs, num_chars
+from concordance_inference.server.prompt_logprobs import prompt_logprobs
 from concordance_inference.server.updates import Numbered
-from concordance_inference.server.usage import sum_of
 
 
 class CompletionResponse:
@@ -34,15 +35,18 @@ class CompletionResponse:
             "created": int(time.time()),
             "model": request.body.model,
         }
-        self.choices = [Choice(i, request) for i in range(len(request.generations))]
+        self._number = request.choices
+        num_choices = len(request.prompts) * request.choices.n
+        self.choices = [Choice(i, request) for i in range(num_choices)]
         self._usage_field: dict[str, Any] = {"usage": None} if request.includes_usage else {}
         self._includes_usage = request.includes_usage
-        self._completed: list[Completed] = []
+        self._completed: dict[int, Completed] = {}  # by index
 
     def whole(self, ends: Sequence[Completed]) -> dict[str, Any]:
         """The body of a response that is not streamed."""
-        choices = [choice.whole(end) for choice, end in zip(self.choices, ends, strict=True)]
-        return {**self._head, "choices": choices, "usage": sum_of(ends)}
+        chosen = self._number.chosen(ends)
+        choices = [choice.whole(end) for choice, end in zip(self.choices, chosen, strict=True)]
+        return {**self._head, "choices": choices, "usage": self._number.usage(ends)}
 
     def events(self, numbered: Numbered) -> list[bytes]:
         """The events of a stream that an update adds."""
@@ -61,9 +65,10 @@ class CompletionResponse:
         for choice in self.choices[index].parts(update):
             yield {**self._head, "choices": [choice], **self._usage_field}
         if isinstance(update, Completed):
-            self._completed.append(update)
+            self._completed[index] = update
             if self._includes_usage and len(self._completed) == len(self.choices):
-                yield {**self._head, "choices": [], "usage": sum_of(self._completed)}
+                ends = [self._completed[i] for i in range(len(self.choices))]
+                yield {**self._head, "choices": [], "usage": self._number.usage(ends)}
 
 
 class Choice:
@@ -74,13 +79,19 @@ class Choice:
         body = request.body
         self._index = index
         self._chat = request.served.chat
-        self._prompt = request.prompts[index]
-        self._given_ids = request.generations[index].prompt_ids
-        self._has_mods = bool(request.generations[index].mods)
+        number = index // request.choices.n  # of the prompt
+        first = request.generations[number * request.choices.count]
+        self._prompt = request.prompts[number]
+        self._given_ids = first.prompt_ids
+        self._has_mods = bool(first.mods)
+        self._has_prompt_logprobs = body.prompt_logprobs is not None
+        self._num_top = body.logprobs or 0
         self._has_logprobs = body.logprobs is not None
         self._has_token_ids = bool(body.return_token_ids)
         self._echoes = bool(body.echo)
-        self._logprobs = LegacyLogprobs(self._chat.token_bytes)
+        self._logprobs = LegacyLogprobs(
+            self._chat.token_bytes, with_sampled=bool(body.sampled_logprobs)
+        )
         self._length = 0  # characters of the text so far
         self._num_tokens = 0  # tokens of the completion that were sent
         self._num_entries = 0
@@ -96,7 +107,8 @@ class Choice:
         if self._has_logprobs and self._echoes:
             first, rest = prompt["logprobs"], part["logprobs"]
             part["logprobs"] = {name: [*first[name], *rest[name]] for name in first}
-        return {**part, **self._prompt_ids(end.prompt_ids), **self._about(end, reports=True)}
+        about_prompt = self._about_prompt(end.prompt_ids, end.prompt_logprobs)
+        return {**part, **about_prompt, **self._about(end, reports=True)}
 
     def parts(self, update: Update) -> Iterator[dict[str, Any]]:
         """The choices of chunks of a stream."""
@@ -123,8 +135,8 @@ class Choice:
     ) -> Iterator[dict[str, Any]]:
         """The part with the prompt, if the request asks for it in text or in ids."""
         self._has_begun = True
-        if self._echoes or self._has_token_ids:
-            yield self._echo(prompt_ids, entries) | self._prompt_ids(prompt_ids)
+        if self._echoes or self._has_token_ids or self._has_prompt_logprobs:
+            yield self._echo(prompt_ids, entries) | self._about_prompt(prompt_ids, entries)
 
     def _end(self, end: Completed) -> Iterator[dict[str, Any]]:
         """What the stream has not sent yet: all, if there is no completion."""
@@ -152,7 +164,8 @@ class Choice:
         if self._has_logprobs:  # BOS, which was added, begins before the text
             self._logprobs.skip(len(text) - num_chars(prompt_ids, chat.token_bytes))
         token_ids = prompt_ids if self._has_logprobs else ()
-        return self._part(text, token_ids, entries=entries, is_prompt=True)
+        shown = [entry and replace(entry, top=entry.top[: self._num_top]) for entry in entries]
+        return self._part(text, token_ids, entries=shown, is_prompt=True)
 
     def _part(
         self,
@@ -179,8 +192,14 @@ class Choice:
             part |= {"token_ids": token_ids, "forced_by": forced_by}
         return part
 
-    def _prompt_ids(self, prompt_ids: Sequence[int]) -> dict[str, Any]:
-        return {"prompt_token_ids": prompt_ids} if self._has_token_ids else {}
+    def _about_prompt(
+        self, prompt_ids: Sequence[int], entries: Sequence[TokenLogprobs | None]
+    ) -> dict[str, Any]:
+        """The ids of the prompt and their log-probabilities, if requested."""
+        fields: dict[str, Any] = {"prompt_token_ids": prompt_ids} if self._has_token_ids else {}
+        if self._has_prompt_logprobs:
+            fields["prompt_logprobs"] = prompt_logprobs(entries, self._chat.token_bytes)
+        return fields
 
     def _about(self, end: Completed, *, reports: bool = False) -> dict[str, Any]:
         """What mods did, for requests with mods, and the tool calls that they made."""

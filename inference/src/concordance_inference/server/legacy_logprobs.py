@@ -5,9 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from concordance_inference.generation import TokenLogprobs
-
-#: JSON has no -inf; this logprob is sent for an impossible token.
-_IMPOSSIBLE = -9999.0
+from concordance_inference.server.prompt_logprobs import IMPOSSIBLE
 
 
 class LegacyLogprobs:
@@ -17,12 +15,14 @@ class LegacyLogprobs:
     several tokens complete begins where the first of them does.
     """
 
-    def __init__(self, token_bytes: Callable[..., bytes]) -> None:
+    def __init__(self, token_bytes: Callable[..., bytes], *, with_sampled: bool = False) -> None:
         """Start at the beginning of the text.
 
         Args:
             token_bytes: The bytes that a token adds to a text, as `ChatFormat.token_bytes`.
+            with_sampled: Also have those under the distribution that was sampled from.
         """
+        self._with_sampled = with_sampled
         self._token_bytes = token_bytes
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._length = 0  # characters before the next token
@@ -50,11 +50,13 @@ class LegacyLogprobs:
             self._is_start = False
             tokens.append(data.decode(errors="replace"))
             self._length += len(self._decoder.decode(data))
+        sampled = [entry and entry.sampled_logprob for entry in entries]
         return {
             "tokens": tokens,
-            "token_logprobs": [entry and max(entry.logprob, _IMPOSSIBLE) for entry in entries],
+            "token_logprobs": [entry and max(entry.logprob, IMPOSSIBLE) for entry in entries],
             "top_logprobs": [entry and self._top(entry) for entry in entries],
             "text_offset": offsets,
+            **({"sampled_token_logprobs": sampled} if self._with_sampled else {}),
         }
 
     def _top(self, entry: TokenLogprobs) -> dict[str, float]:
@@ -62,7 +64,7 @@ class LegacyLogprobs:
         top: dict[str, float] = {}
         for token_id, logprob in (*entry.top, (entry.token_id, entry.logprob)):
             text = self._token_bytes(token_id).decode(errors="replace")
-            top.setdefault(text, max(logprob, _IMPOSSIBLE))
+            top.setdefault(text, max(logprob, IMPOSSIBLE))
         return top
 
 

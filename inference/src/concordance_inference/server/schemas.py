@@ -22,6 +22,7 @@ from concordance_inference.generation import (
     MAX_TOP_LOGPROBS,
 )
 from concordance_inference.server.generation_fields import Count
+from concordance_inference.server.prompt_logprobs import NumAlternatives
 from concordance_inference.server.reasoning_fields import ReasoningFields
 
 #: Limit of messages in a conversation.
@@ -116,7 +117,11 @@ class ChatCompletionRequest(ReasoningFields, kw_only=True):
     messages: Annotated[list[RawMessage], Meta(min_length=1, max_length=MAX_MESSAGES)]
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
+    n: Count | None = None
+    best_of: Count | None = None
     logprobs: bool | None = None
+    sampled_logprobs: bool | None = None
+    prompt_logprobs: NumAlternatives | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
     tool_choice: str | dict[str, Any] | None = None

@@ -14,7 +14,6 @@ from concordance_shared import InvalidRequestError
 Harmless = Sequence[Any]
 
 _OPENAI: dict[str, Harmless] = {
-    "n": (1,),
     "functions": ([],),
     "function_call": ("auto", "none"),
     "audio": (),
@@ -22,7 +21,6 @@ _OPENAI: dict[str, Harmless] = {
     "web_search_options": (),
     "moderation": (),
     "verbosity": ("medium",),
-    "best_of": (1,),
     "echo": (False,),
     "suffix": ("",),
     "max_output_tokens": (),
@@ -62,7 +60,7 @@ _VLLM: dict[str, Harmless] = {
     "skip_special_tokens": (True,),
     "spaces_between_special_tokens": (True, False),
     "truncate_prompt_tokens": (),
-    "prompt_logprobs": (),
+    "logprobs_mode": ("raw_logprobs",),
     "allowed_token_ids": (),
     "bad_words": ([],),
     "add_special_tokens": (False,),
