@@ -129,7 +129,7 @@ def checked_options(given: Mapping[str, object]) -> CheckedOptions:
         if name not in known:
             raise InvalidRequestError(
                 f"LLM: there is no option {name!r}; the options are: "
-                f"{', '.join(('mods', 'n', 'stream', *sorted(known)))}",
+                f"{', '.join(('mods', 'stream', 'n', *sorted(known)))}",
                 param=name,
             )
         if isinstance(value, float) and not math.isfinite(value):

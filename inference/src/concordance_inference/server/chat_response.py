@@ -7,6 +7,7 @@ from typing import Any
 from concordance_inference.chat.message_reader import ReaderFactory
 from concordance_inference.generation import (
     Completed,
+    ControlDelta,
     Failed,
     GenerationRequest,
     ReportsDelta,
@@ -99,7 +100,7 @@ class ChatResponse:
                 yield self._chunk(choice.delta({}), concordance={"tokens": update})
             case Completed():
                 yield from self._end(index, update)
-            case Failed():
+            case ControlDelta() | Failed():
                 pass
 
     def _role(self, choice: ChatChoice, update: Update) -> Iterator[dict[str, Any]]:

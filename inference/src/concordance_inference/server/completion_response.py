@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from concordance_inference.generation import (
     Completed,
+    ControlDelta,
     Failed,
     ReportsDelta,
     Started,
@@ -127,7 +128,7 @@ class Choice:
                 yield self._part("") | {"concordance": {"tokens": msgspec.to_builtins(update)}}
             case Completed():
                 yield from self._end(update)
-            case Failed():
+            case ControlDelta() | Failed():
                 pass
 
     def _begin(

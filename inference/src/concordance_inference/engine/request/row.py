@@ -107,7 +107,7 @@ class Row:
         self.is_adjusted = False  # mods changed the logits of the next position
         self.reads_logprobs = False  # a mod has read the logprob of a sampled token
         self._sorting_backoff = SpeculationBackoff()
-        self._admitted_length: int | None = None  # `max_length` when it entered the batch
+        self.admitted_length: int | None = None  # `max_length` when it entered the batch
         seed = request.sampling.seed
         self.seed = secrets.randbits(64) if seed is None else seed
 
@@ -162,14 +162,9 @@ class Row:
         return not self.is_sound or self.speculation.may_hold_nan
 
     @property
-    def was_admitted(self) -> bool:
-        """True once it has entered the batch, in which it may not be any more."""
-        return self._admitted_length is not None
-
-    @property
     def has_outgrown(self) -> bool:
         """True if it has to process more tokens than it was admitted for."""
-        admitted = self._admitted_length
+        admitted = self.admitted_length
         return admitted is not None and self.state.max_length > admitted and not self.is_over
 
     @property
@@ -200,10 +195,10 @@ class Row:
 
     def admit(self, num_cached: int) -> None:
         """Enter the batch, with the first `num_cached` tokens of the prompt in the KV cache."""
-        if self._admitted_length is None:
+        if self.admitted_length is None:
             self.output.cached_tokens = min(num_cached, self.state.prompt_len)
         self.state.mark_processed(num_cached)
-        self._admitted_length = self.state.max_length
+        self.admitted_length = self.state.max_length
 
     def dispatch_logits(self, logits: Logits) -> Logits | None:
         """Dispatch the logits of the next position to the mods.

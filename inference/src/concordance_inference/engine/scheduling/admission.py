@@ -160,7 +160,7 @@ class Admission:
     def _waits_for_prefill(self, waiting: Waiting, rows: Sequence[Row]) -> bool:
         """True if a row prefills what a request needs; the row pauses where their prompts part."""
         request, row = waiting.request, waiting.row
-        if row is not None and row.was_admitted:
+        if row is not None and row.admitted_length is not None:
             return False
         count_alike = partial(self.queue.count_alike, request)
         shared = self._prefixes.in_progress(rows, request, row, count_alike)

@@ -7,10 +7,12 @@ from msgspec import Meta, Raw, Struct
 
 from concordance_inference.generation import MAX_TOP_LOGPROBS
 from concordance_inference.server.generation_fields import Count, GenerationFields
+from concordance_inference.server.prompt_logprobs import HARMLESS as EXACT_LOGPROBS
 from concordance_inference.server.reasoning_fields import HARMLESS as REASONING
 from concordance_inference.server.reasoning_fields import Budget
 from concordance_inference.server.responses.given_items import GivenItem
 from concordance_inference.server.schemas import MAX_ITEMS
+from concordance_inference.server.several_choices import HARMLESS as SEVERAL
 from concordance_inference.server.unsupported import FIELDS, Harmless
 
 #: An item that is decoded later.
@@ -140,8 +142,8 @@ UNSUPPORTED: Mapping[str, Harmless] = {
         for name, harmless in {**FIELDS, **REASONING}.items()
         if name not in {*ResponseRequest.__struct_fields__, *RENAMED}
     },
-    "n": (1,),
-    "best_of": (1,),
+    **SEVERAL,
+    **EXACT_LOGPROBS,
     "context_management": ([],),
     "background_options": ({}, {"completion_window": "soonest"}),
     "access_programs": ({},),
