@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from concordance_inference.bench.cases import (
     batches,
+    choices,
     constraints,
     conversation,
     decode,
@@ -35,6 +36,7 @@ GROUPS: dict[str, Measure] = {
     "conversation": conversation.figures,
     "memory": memory.figures,
     "batches": batches.figures,
+    "choices": choices.figures,
     "sharing": sharing.figures,
 }
 

@@ -473,8 +473,8 @@ class Bench(ModelArgs):
         list[str],
         typer.Option(
             help="A group of figures: start, o200k, decode, mods, edits, constraints, prefill, "
-            "latency, overlap, conversation, memory, batches, sharing, pauses or http. Repeatable. "
-            "[default: all]",
+            "latency, overlap, conversation, memory, batches, choices, sharing, pauses or http. "
+            "Repeatable. [default: all]",
             show_default=False,
         ),
     ] = field(default_factory=list[str])
