@@ -99,7 +99,8 @@ class PrefixReuse:
                 if saved <= 0 or common < MIN_TOKENS:
                     continue
                 # Where the prefill pauses in any case, waiting for it costs nothing.
-                if common in other.stops or saved * count_alike() >= _WORTH_WAITING:
+                is_short = common < _WORTH_WAITING
+                if common in other.stops or (is_short and saved * count_alike() >= _WORTH_WAITING):
                     return other, common
         return None
 
