@@ -6,7 +6,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from concordance_inference.server.anthropic.errors import AnthropicErrors
+from concordance_inference.server.anthropic.middleware import AnthropicShapes
 from concordance_inference.server.anthropic.routes import count_tokens, messages
 from concordance_inference.server.anthropic.schemas import CountTokensRequest, MessagesRequest
 from concordance_inference.server.api_page import api_page, api_page_file
@@ -118,7 +118,7 @@ def create_app(context: ServerContext) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         middleware=[
-            Middleware(AnthropicErrors),
+            Middleware(AnthropicShapes),
             Middleware(RequestIds),
             Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts),
             Middleware(HoldModels),

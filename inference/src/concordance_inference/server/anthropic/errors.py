@@ -1,13 +1,6 @@
-"""Errors in Anthropic's shape, for the routes of its API."""
+"""Errors in Anthropic's shape."""
 
 from typing import Any
-
-import msgspec
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-#: The routes whose errors have this shape.
-_ROOT = "/v1/messages"
 
 #: Anthropic's types of errors, by ours. Those of mods are the client's: a retry fails again.
 _TYPES = {
@@ -23,8 +16,6 @@ _NAMES = {
     "response_format.json_schema": "output_config.format",
     "response_format": "output_config.format",
 }
-
-_OVERLOADED = 529
 
 
 def anthropic_error(body: dict[str, Any], request_id: str | None) -> dict[str, Any]:
@@ -48,55 +39,3 @@ def _renamed(text: str) -> str:
     for old, new in _NAMES.items():
         text = text.replace(old, new)
     return text
-
-
-class AnthropicErrors:
-    """Sends errors of Anthropic's routes in its shape, wherever they were made."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application, including what else makes errors."""
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request."""
-        path = scope.get("path", "")
-        if scope["type"] == "http" and (path == _ROOT or path.startswith(f"{_ROOT}/")):
-            send = _Translated(send).send
-        await self._app(scope, receive, send)
-
-
-class _Translated:
-    """The response to one request."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._start: Message | None = None  # of an error, until its body is complete
-        self._body = b""
-
-    async def send(self, message: Message) -> None:
-        """Send a part of a response; the parts of an error are collected first."""
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(raw=list(message["headers"]))
-            if request_id := headers.get("x-request-id"):
-                headers["request-id"] = request_id
-            message = {**message, "headers": headers.raw}
-            if message["status"] >= 400:
-                self._start = message
-                return
-        if self._start is None:
-            await self._send(message)
-            return
-        self._body += message.get("body", b"")
-        if not message.get("more_body"):
-            await self._send_error(self._start)
-
-    async def _send_error(self, start: Message) -> None:
-        headers = MutableHeaders(raw=start["headers"])
-        status = _OVERLOADED if start["status"] == 503 else start["status"]
-        body = self._body
-        if headers.get("content-type", "").startswith("application/json"):
-            error = anthropic_error(msgspec.json.decode(body), headers.get("request-id"))
-            body = msgspec.json.encode(error)
-            headers["content-length"] = str(len(body))
-        await self._send({**start, "status": status, "headers": headers.raw})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
