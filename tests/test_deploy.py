@@ -78,7 +78,7 @@ def test_caches_of_a_container_are_in_its_volume(path):
     variables = dict(each.split("=", 1) for each in value(path, "ENV").split())
 
     assert {name for name in variables if name.startswith("CONCORDANCE")} <= known_variables()
-    for name in ("CONCORDANCE_CACHE", "HF_HOME"):
+    for name in ("CONCORDANCE_CACHE", "CONCORDANCE_STORE", "HF_HOME"):
         assert Path(variables[name]).is_relative_to(value(path, "VOLUME"))
 
 

@@ -112,6 +112,13 @@ def test_wrong_type_in_a_file_is_refused_with_its_place(write, text, words):
     assert all(each in message for each in ["concordance.toml", *words]), message
 
 
+def test_list_that_only_some_commands_take_belongs_into_their_table(write):
+    file = write('model = ["a", "b"]')
+
+    assert value("model", file, "serve").value == ["a", "b"]
+    assert "write a list in [serve]" in refusal(file, "generate")
+
+
 def test_wrong_value_of_a_variable_is_refused_with_its_name():
     assert refusal(PORT="x").startswith("CONCORDANCE_PORT: 'x' is not a whole number from 0 to 655")
     assert "`int`" in refusal(MAX_ROWS="0")

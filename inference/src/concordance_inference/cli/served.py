@@ -27,13 +27,16 @@ def model_pool(options: Serve, mods: ModCatalog, *, progress: Callable[[str], No
         locks_memory=options.mlock,
         progress=progress,
     )
-    budget = None
-    if len(specs) > 1 or options.model_bytes is not None:
-        total = options.model_bytes
-        budget = MemoryBudget(
-            total=default_kv_bytes(0) if total is None else total,
-            kv_bytes=options.config.kv_bytes,
-        )
     names = [spec.name for spec in specs]
     aliases = parse_aliases(options.alias, names)
-    return ModelPool(specs, source, aliases=aliases, budget=budget)
+    return ModelPool(specs, source, aliases=aliases, budget=memory_budget(options, len(specs)))
+
+
+def memory_budget(options: Serve, num_models: int) -> MemoryBudget | None:
+    """Return the memory that models share; `None` for a single one that has what it needs."""
+    total = options.model_bytes
+    if num_models == 1 and total is None:
+        return None
+    return MemoryBudget(
+        total=default_kv_bytes(0) if total is None else total, kv_bytes=options.config.kv_bytes
+    )

@@ -135,10 +135,19 @@ def _checked(setting: Setting, given: Any, file: SettingsFile, table: str) -> Va
     except (msgspec.ValidationError, UnicodeEncodeError) as exc:
         shown = "its value" if setting.is_secret else repr(given)
         where = f"`{setting.name}` in [{table}]" if table else f"`{setting.name}`"
+        hint = "" if table else _only_for_lists(setting, given)
         raise SettingsError(
-            f"{place}: {where}: {shown} is not {_expected(setting, in_file=True)} ({exc})"
+            f"{place}: {where}: {shown} is not {_expected(setting, in_file=True)} ({exc}){hint}"
         ) from exc
     return Value(setting, value, place)
+
+
+def _only_for_lists(setting: Setting, given: Any) -> str:
+    """Where to write a list that only some of the commands with the option take."""
+    taking = [each.command for each in shared_settings()[setting.name] if each.is_list]
+    if not isinstance(given, list) or not taking:
+        return ""
+    return f"; write a list in {' or '.join(f'[{command}]' for command in taking)}"
 
 
 def _converted(setting: Setting, given: Any, *, strict: bool, folder: Path) -> Any:

@@ -63,6 +63,29 @@ def test_model_that_is_not_here_is_downloaded_unless_the_hub_is_offline(monkeypa
     assert (found.status, "download it first" in found.text) == ("problem", True)
 
 
+def test_several_models_share_the_memory(folder):
+    options = Doctor(model=[f"a={folder}", f"b={folder}", "nobody/nothing"], model_memory=0.1)
+
+    absent, first, second = findings(models.model, options)
+
+    assert absent.text.startswith("nobody/nothing is downloaded")
+    assert (first.text[:2], second.text[:2]) == ("a:", "b:")
+    both = first.data["weight_bytes"] + second.data["weight_bytes"]
+    assert first.data["kv_bytes"] == second.data["kv_bytes"] == (100_000_000 - both) // 2
+
+
+def test_model_that_does_not_fit_beside_others_is_a_problem(folder):
+    found = checked(models.model, model=[str(folder)], model_memory=1e-6)
+
+    assert (found.status, "--model-memory" in found.text) == ("problem", True)
+
+
+def test_alias_of_no_model_is_a_problem(folder):
+    found = checked(models.model, model=[str(folder)], alias=["x=y"])
+
+    assert (found.status, "--alias 'x=y'" in found.text) == ("problem", True)
+
+
 def test_model_that_does_not_exist_is_a_problem():
     found = checked(models.model, model=["/nowhere"])
 

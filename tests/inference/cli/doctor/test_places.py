@@ -44,6 +44,16 @@ def test_cache_folder_that_cannot_be_written_stops_conversions_only(
     assert (found.status, "CONCORDANCE_CACHE" in found.text) == (status, True)
 
 
+@pytest.mark.parametrize(("model", "status"), [([], "note"), (["big=org/model"], "problem")])
+def test_store_that_cannot_be_written_stops_downloads_only(model, status, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CONCORDANCE_STORE", str(tmp_path / "file" / "store"))
+
+    found = checked(places.store, model=model)
+
+    assert (found.status, "CONCORDANCE_STORE" in found.text) == (status, True)
+
+
 def test_full_disk_is_a_note(monkeypatch):
     monkeypatch.setattr(places, "_ROOM", float("inf"))
 

@@ -12,7 +12,7 @@ from concordance_inference.cli.options import Doctor
 CHECKS: tuple[Check, ...] = (
     *(machine.python, machine.packages, machine.device, machine.precision, machine.cpu),
     *(models.memory, models.embedded, models.model),
-    *(places.settings, places.cache, places.hub, places.address, places.mods),
+    *(places.settings, places.cache, places.store, places.hub, places.address, places.mods),
     machine.limits,
 )
 

@@ -40,17 +40,38 @@ def embedded(_: Doctor) -> Iterator[Finding]:
 
 
 def model(options: Doctor) -> Iterator[Finding]:
-    """Each chosen model: whether it is here, its size, and how much text fits beside it."""
+    """Each chosen model: is it here, its size, and how much text fits beside it."""
     from concordance_inference.models.places import present_folder
     from concordance_inference.models.sizes import model_size
-    from concordance_inference.pool.spec import parse_models
+    from concordance_inference.pool.spec import parse_aliases, parse_models
 
-    for spec in parse_models(options.model):
+    specs = parse_models(options.model)
+    parse_aliases(options.alias, [spec.name for spec in specs])
+    sizes: dict[str, ModelSize] = {}
+    for spec in specs:
         folder = present_folder(spec.place)
         if folder is None:
             yield _absent(spec.name)
         else:
-            yield _fit(spec.name, model_size(folder, options.model_options), options)
+            sizes[spec.name] = model_size(folder, options.model_options)
+    for name, size in sizes.items():
+        yield _fit(name, size, _kv_bytes(name, sizes, options, len(specs)), options)
+
+
+def _kv_bytes(name: str, sizes: "Mapping[str, ModelSize]", options: Doctor, num_models: int) -> int:
+    """The bytes for the caches of a model, beside those of the other models.
+
+    Raises:
+        ModelTooLargeError: It does not fit, even alone.
+    """
+    from concordance_inference.cli.served import memory_budget
+    from concordance_inference.engine.model.memory import default_kv_bytes
+
+    weights = sizes[name].weight_bytes
+    if budget := memory_budget(options, num_models):
+        return budget.cache_bytes(name, weights, [size.weight_bytes for size in sizes.values()])
+    chosen = options.config.kv_bytes
+    return default_kv_bytes(weights) if chosen is None else chosen
 
 
 def _absent(name: str) -> Finding:
@@ -67,13 +88,12 @@ def _absent(name: str) -> Finding:
     return note("model", f"{name} is {how} when it is first loaded; its size is known after that")
 
 
-def _fit(name: str, size: "ModelSize", options: Doctor) -> Finding:
+def _fit(name: str, size: "ModelSize", kv_bytes: int, options: Doctor) -> Finding:
     """How a model and its caches fit into memory."""
     from concordance_inference.engine.caches.budget import KvBudget
-    from concordance_inference.engine.model.memory import default_kv_bytes, memory_size
+    from concordance_inference.engine.model.memory import memory_size
 
     config = options.config
-    kv_bytes = default_kv_bytes(size.weight_bytes) if config.kv_bytes is None else config.kv_bytes
     length = size.context_length
     budget = KvBudget(
         size.footprint, max_bytes=kv_bytes, max_rows=config.max_rows, context_length=length

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from concordance_inference.cli.doctor.finding import Finding, gigabytes, note, ok, problem
@@ -12,6 +12,8 @@ from concordance_inference.cli.server_client import ServerClient, ServerRefusedE
 from concordance_inference.cli.settings_file import find_file
 from concordance_inference.cli.settings_values import values_of
 from concordance_inference.models.cache_folder import cache_folder
+from concordance_inference.models.embedded import DEFAULT_MODEL
+from concordance_inference.models.store import store_folder
 from concordance_inference.mods.catalog import ModCatalog
 
 #: Bytes below which a disk is too full for most models.
@@ -32,33 +34,47 @@ def settings(options: Doctor) -> Iterator[Finding]:
 
 def cache(options: Doctor) -> Iterator[Finding]:
     """The cache folder: converted models and profiles. Only a conversion cannot do without it."""
+    is_needed = any(_is_gguf(place) for place in _absent_places(options))
+    yield _folder("cache", cache_folder, "CONCORDANCE_CACHE", is_needed=is_needed)
+
+
+def store(options: Doctor) -> Iterator[Finding]:
+    """The folder into which models are downloaded."""
+    is_needed = any(not _is_gguf(place) for place in _absent_places(options))
+    yield _folder("store", store_folder, "CONCORDANCE_STORE", is_needed=is_needed)
+
+
+def _folder(check: str, find: Callable[[], Path], variable: str, *, is_needed: bool) -> Finding:
+    """A folder that is written to, and the room on its disk."""
     try:
-        folder = cache_folder()
+        folder = find()
     except RuntimeError as exc:
-        yield problem("cache", f"{exc}; name a folder in CONCORDANCE_CACHE", writable=False)
-        return
+        return problem(check, f"{exc}; name a folder in {variable}", writable=False)
     existing = next(each for each in (folder, *folder.parents) if each.exists())
     writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
     free = shutil.disk_usage(existing).free
     data = {"folder": str(folder), "writable": writable, "free_bytes": free}
     if not writable:
-        text = f"{folder} cannot be written; name another folder in CONCORDANCE_CACHE"
-        yield (problem if any(map(_is_to_be_converted, options.model or [None])) else note)(
-            "cache", text, **data
-        )
-    elif free < _ROOM:
-        yield note("cache", f"{folder}: only {gigabytes(free)} free", **data)
-    else:
-        yield ok("cache", f"{folder}, {gigabytes(free)} free", **data)
+        text = f"{folder} cannot be written; name another folder in {variable}"
+        return (problem if is_needed else note)(check, text, **data)
+    if free < _ROOM:
+        return note(check, f"{folder}: only {gigabytes(free)} free", **data)
+    return ok(check, f"{folder}, {gigabytes(free)} free", **data)
 
 
-def _is_to_be_converted(model: str | None) -> bool:
-    """True if loading the model writes its conversion into the cache folder."""
-    from concordance_inference.models.embedded import DEFAULT_MODEL
+def _absent_places(options: Doctor) -> list[str | None]:
+    """The models that are converted or downloaded when they are first loaded."""
     from concordance_inference.models.places import present_folder
+    from concordance_inference.pool.spec import parse_models
 
-    is_gguf = model in (None, DEFAULT_MODEL) or str(model).endswith(".gguf")
-    return is_gguf and present_folder(model) is None
+    return [
+        spec.place for spec in parse_models(options.model) if present_folder(spec.place) is None
+    ]
+
+
+def _is_gguf(place: str | None) -> bool:
+    """True for a model that is converted when it is first loaded."""
+    return place in (None, DEFAULT_MODEL) or str(place).endswith(".gguf")
 
 
 def hub(_: Doctor) -> Iterator[Finding]:
