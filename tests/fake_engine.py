@@ -10,6 +10,7 @@ from concordance_inference.generation import (
     Started,
     TextDelta,
 )
+from concordance_inference.metrics_snapshot import MetricsSnapshot
 from concordance_inference.tools.tool_format import GENERIC
 from concordance_sdk import FinishReason
 from concordance_shared import ContextLengthError
@@ -54,6 +55,9 @@ class FakeEngine:
         if not self.is_running:
             return EngineHealth(status="stopped")
         return EngineHealth(status="stuck" if self.stuck_call else "ok", call=self.stuck_call)
+
+    def metrics(self):
+        return MetricsSnapshot()
 
     def prepare(self, request):
         return request

@@ -250,8 +250,9 @@ def test_a_failing_mod_has_its_traceback_in_the_verbose_log_with_its_request(fol
     assert f"{error['request_id']} failed: mod 'bad' raised ValueError at Added" in server.printed
     assert "ValueError: kaput" in server.printed
     assert "raise ValueError('kaput')" in server.printed
-    assert f"{error['request_id']} error with bad: " in server.printed
-    assert "stop with greeting: " in server.printed or "length with greeting: " in server.printed
+    line = f"{error['request_id']}: POST /v1/chat/completions 422 mod_raised with bad: "
+    assert line in server.printed
+    assert re.search(r" 200 (stop|length) with greeting: .* prompt tokens", server.printed)
 
 
 PRINTS = """

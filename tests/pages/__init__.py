@@ -9,12 +9,14 @@ from collections.abc import Callable
 
 from pages.actions_table import actions_table
 from pages.builtin_mods import builtin_mods
+from pages.metrics_table import metrics_table
 from pages.reference import reference_index
 from pages.ten_tasks import ten_tasks
 
 SECTIONS: dict[str, Callable[[], str]] = {
     "events-and-actions": actions_table,
     "builtin-mods": builtin_mods,
+    "metrics": metrics_table,
     "reference": reference_index,
     "ten-tasks": ten_tasks,
 }

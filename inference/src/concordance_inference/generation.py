@@ -21,6 +21,7 @@ from concordance_shared import (
 )
 from msgspec import Meta, Struct
 
+from concordance_inference.metrics_snapshot import MetricsSnapshot
 from concordance_inference.reasoning import Reasoning
 from concordance_inference.tools.offer import ToolOffer
 
@@ -311,6 +312,10 @@ class EngineClient(Protocol):
     @property
     def health(self) -> EngineHealth:
         """What the engine is doing. May be read from any thread."""
+        ...
+
+    def metrics(self) -> MetricsSnapshot:
+        """Return a copy of the engine's metrics. May be called from any thread."""
         ...
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:

@@ -30,6 +30,7 @@ from concordance_inference.generation import (
     ModelInfo,
     Update,
 )
+from concordance_inference.metrics_snapshot import MetricsSnapshot
 from concordance_inference.models.loader import LoadedModel, explained, load_model
 from concordance_inference.models.options import ModelOptions
 from concordance_inference.models.profile_cache import cached_profile
@@ -118,6 +119,10 @@ class Runtime:
     def health(self) -> EngineHealth:
         """What the engine is doing."""
         return self.engine.health
+
+    def metrics(self) -> MetricsSnapshot:
+        """Return a copy of the engine's metrics."""
+        return self.engine.metrics()
 
     def start(self) -> Self:
         """Load the model and start the engine.

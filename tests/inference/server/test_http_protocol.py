@@ -29,7 +29,7 @@ def _engine():
 def _connect(engine):
     """Connections to a server over a fake engine."""
     context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog())
-    server = http_server(create_app(context), lambda: None, logs_requests=False, grace_s=0.2)
+    server = http_server(create_app(context), lambda: None, grace_s=0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         serving.start()

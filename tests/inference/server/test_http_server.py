@@ -53,9 +53,7 @@ def posted(port, *, stream):
 def test_running_responses_end_with_an_error_after_the_grace_period(caplog, stream):
     engine = EndlessEngine()
     context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog())
-    server = http_server(
-        create_app(context), engine.is_stopped.set, logs_requests=False, grace_s=0.2
-    )
+    server = http_server(create_app(context), engine.is_stopped.set, grace_s=0.2)
     responses = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -137,7 +137,7 @@ def main(step_ms: float) -> None:
     runtime = PacedRuntime(step_ms / 1e3)
     runtime.engine.start()
     context = ServerContext(models=OneModel(runtime, runtime.chat), mods=runtime.mods)
-    server = http_server(create_app(context), runtime.stop, logs_requests=False)
+    server = http_server(create_app(context), runtime.stop)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sys.stdout.write(f"{listener.getsockname()[1]}\n")
         sys.stdout.flush()

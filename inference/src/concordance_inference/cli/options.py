@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from concordance_inference.cli.server_log import Level
     from concordance_inference.engine.config import EngineConfig
     from concordance_inference.models.options import ModelOptions
 
@@ -251,6 +252,32 @@ class Serve(LoadArgs):
             "--verbose", "-v", help="Log every request, and the traceback of a mod that fails."
         ),
     ] = False
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Log everything, also the bodies of requests, with the prompts of clients.",
+        ),
+    ] = False
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None,
+        typer.Option(
+            help="The least severe records of the log. [default: warning; info with --verbose]",
+            show_default=False,
+        ),
+    ] = None
+    log_format: Annotated[
+        Literal["text", "json"], typer.Option(help="Log lines of text, or of JSON.")
+    ] = "text"
+
+    @property
+    def least_level(self) -> "Level":
+        """The least severe records of the log."""
+        if self.log_level and not self.debug:
+            return self.log_level
+        if self.debug:
+            return "debug"
+        return "info" if self.verbose else "warning"
 
     @property
     def config(self) -> "EngineConfig":

@@ -31,7 +31,7 @@ def run(options: Serve) -> None:
     """Load the model, listen, and serve until a signal."""
     _exit_on_interrupt()
     console = Console(stderr=True, highlight=False)
-    set_up_log(is_verbose=options.verbose)
+    set_up_log(level=options.least_level, form=options.log_format, has_prompts=options.debug)
     _refuse_public(options.host)
     catalog = ModCatalog(options.mods)
     with _bind(options.host, options.port) as listener, captured_output(log_line):
@@ -77,7 +77,6 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
         server = http_server(
             create_app(context),
             pool.stop,
-            logs_requests=options.verbose,
             is_stuck=lambda: pool.is_stuck,
             on_signal=lambda: _end_soon(context),
         )

@@ -20,7 +20,7 @@ from concordance_inference.engine.batch.step_logits import StepLogits, sort_logi
 from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.control.live import LiveControl
-from concordance_inference.engine.metrics import Metrics, MetricsSnapshot
+from concordance_inference.engine.metrics import Metrics
 from concordance_inference.engine.model.calibration.profile import ModelProfile
 from concordance_inference.engine.model.device import default_chunk
 from concordance_inference.engine.model.runner import ModelRunner
@@ -35,6 +35,7 @@ from concordance_inference.engine.sampling.row_ops import take_rows
 from concordance_inference.engine.scheduling.admission import Admission, own_copy
 from concordance_inference.engine.scheduling.chunk_sizer import ChunkSizer
 from concordance_inference.generation import GenerationRequest
+from concordance_inference.metrics_snapshot import MetricsSnapshot
 
 
 class Phase(StrEnum):
@@ -72,6 +73,7 @@ class Engine:
         self._runner = runner
         self.traits = traits  # immutable: may be read from any thread
         self._num_candidates = config.num_candidates
+        self._kv_limit_bytes = config.kv_bytes
         self._batch = BatchState(traits, num_candidates=config.num_candidates)
         self._logprobs = LogprobQueue()
         self._given = GivenRows(
@@ -106,6 +108,7 @@ class Engine:
             waiting=self._admission.num_waiting,
             kv_bytes=self._runner.cache.num_bytes,
             prefix_bytes=self._admission.prefix_bytes,
+            kv_limit_bytes=self._kv_limit_bytes,
         )
 
     def inspect(self) -> EngineInspection:

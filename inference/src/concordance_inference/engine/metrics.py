@@ -3,40 +3,24 @@
 The engine's thread writes plain numbers; an exporter takes a `snapshot` from any thread.
 """
 
+import copy
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from concordance_sdk.host.request_state import RequestState
 from concordance_shared import FinishReason
-from msgspec import Struct
+
+from concordance_inference.metrics_snapshot import HistogramSnapshot, MetricsSnapshot, ModCost
+
+#: Names of mods that are counted; the mods of further names are counted together.
+MAX_MODS = 256
+OTHER_MODS = "other"
 
 #: Upper bounds of durations, in seconds.
 _SECONDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
 )
-
-
-class HistogramSnapshot(Struct, frozen=True, kw_only=True):
-    """An immutable copy of a histogram."""
-
-    bounds: tuple[float, ...]  # upper bounds, ascending
-    counts: tuple[int, ...]  # one for each bound, and one for values above the last
-    total: float  # of all values
-
-    @property
-    def count(self) -> int:
-        """The number of values."""
-        return sum(self.counts)
-
-    def quantile(self, q: float) -> float:
-        """Return an upper bound of the quantile `q`; 0 without values."""
-        left = q * self.count
-        for bound, count in zip(self.bounds, self.counts, strict=False):
-            left -= count
-            if left <= 0:
-                return bound if self.count else 0.0
-        return float("inf")
 
 
 class Histogram:
@@ -62,28 +46,6 @@ class Histogram:
         return HistogramSnapshot(bounds=self._bounds, counts=tuple(self._counts), total=self._total)
 
 
-class MetricsSnapshot(Struct, frozen=True, kw_only=True):
-    """An immutable copy of the metrics. The last four fields are gauges, all others only grow."""
-
-    steps: int
-    passes: int
-    requests: dict[FinishReason, int]  # ended requests
-    prefill_tokens: int  # prompt tokens processed
-    cached_tokens: int  # prompt tokens found in the prefix cache
-    decode_tokens: int  # completion tokens processed
-    sampled_tokens: int  # of ended requests, as the next two
-    forced_tokens: int
-    backtracked_tokens: int
-    queue_s: HistogramSnapshot  # from submission to a row
-    time_to_first_token_s: HistogramSnapshot  # from submission
-    inter_token_s: HistogramSnapshot
-    mod_s: HistogramSnapshot  # in the mods of a request, for requests with mods
-    running: int
-    waiting: int
-    kv_bytes: int
-    prefix_bytes: int
-
-
 class Metrics:
     """Counters and histograms of an engine."""
 
@@ -95,10 +57,12 @@ class Metrics:
         self.cached_tokens = 0
         self.decode_tokens = 0
         self._requests: dict[FinishReason, int] = {}
-        self._sampled = self._forced = self._backtracked = 0
+        self._sampled = self._forced = self._backtracked = self._prompt = self._completion = 0
+        self._by_mod: dict[str, ModCost] = {}
         self._queue = Histogram()
         self._first_token = Histogram()
         self._inter_token = Histogram()
+        self._latency = Histogram()
         self._mods = Histogram()
 
     def count_read(self, state: RequestState, start: int, num_tokens: int) -> None:
@@ -111,29 +75,53 @@ class Metrics:
         """Count a request that gets a row."""
         self._queue.observe(waited_s)
 
-    def count_end(self, state: RequestState, mod_s: float | None) -> None:
+    def count_end(
+        self,
+        state: RequestState,
+        costs: Mapping[str, ModCost],
+        *,
+        seconds: float,
+    ) -> None:
         """Count an ended request.
 
         Args:
             state: The request.
-            mod_s: Total time in its mods; `None` if it has none.
+            costs: What its mods took, by name.
+            seconds: Time since its submission.
         """
         reason = state.finish_reason or FinishReason.ERROR
         self._requests[reason] = self._requests.get(reason, 0) + 1
         self._sampled += state.num_sampled
         self._forced += state.num_forced
         self._backtracked += state.num_backtracked
-        if mod_s is not None:
-            self._mods.observe(mod_s)
+        self._prompt += state.prompt_len
+        self._completion += state.num_completion
+        self._latency.observe(seconds)
+        if costs:
+            self._mods.observe(sum(cost.seconds for cost in costs.values()))
+        for name, cost in costs.items():
+            known = name in self._by_mod or len(self._by_mod) < MAX_MODS
+            total = self._by_mod.setdefault(name if known else OTHER_MODS, ModCost())
+            total.calls += cost.calls
+            total.seconds += cost.seconds
 
     def snapshot(
-        self, *, running: int, waiting: int, kv_bytes: int, prefix_bytes: int
+        self,
+        *,
+        running: int,
+        waiting: int,
+        kv_bytes: int,
+        prefix_bytes: int,
+        kv_limit_bytes: int | None = None,
     ) -> MetricsSnapshot:
         """Return a copy of all metrics with the given gauges."""
         return MetricsSnapshot(
             steps=self.steps,
             passes=self.passes,
             requests=dict(self._requests),
+            prompt_tokens=self._prompt,
+            completion_tokens=self._completion,
+            mods={name: copy.copy(cost) for name, cost in [*self._by_mod.items()]},
             prefill_tokens=self.prefill_tokens,
             cached_tokens=self.cached_tokens,
             decode_tokens=self.decode_tokens,
@@ -143,11 +131,13 @@ class Metrics:
             queue_s=self._queue.snapshot(),
             time_to_first_token_s=self._first_token.snapshot(),
             inter_token_s=self._inter_token.snapshot(),
+            latency_s=self._latency.snapshot(),
             mod_s=self._mods.snapshot(),
             running=running,
             waiting=waiting,
             kv_bytes=kv_bytes,
             prefix_bytes=prefix_bytes,
+            kv_limit_bytes=kv_limit_bytes,
         )
 
     def clock(self, submitted_at: float) -> "TokenClock":
@@ -166,6 +156,7 @@ class TokenClock:
             first: Observes the time to first token.
             between: Observes the times between later tokens.
         """
+        self.submitted_at = submitted_at
         self._last_at = submitted_at
         self._current: Histogram = first
         self._between = between

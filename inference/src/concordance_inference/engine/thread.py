@@ -23,7 +23,6 @@ from concordance_inference.call_watchdog import (
     wait_unless_stuck,
 )
 from concordance_inference.engine.config import EngineConfig
-from concordance_inference.engine.metrics import MetricsSnapshot
 from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.request.instances import READY_S, make_instances_within
 from concordance_inference.engine.supervision.inbox import Call
@@ -36,6 +35,7 @@ from concordance_inference.engine.supervision.restarts import (
 from concordance_inference.engine.supervision.unfinished import Unfinished
 from concordance_inference.engine.supervision.update_stream import Mailbox, UpdateStream
 from concordance_inference.generation import EngineHealth, GenerationRequest, ModelInfo
+from concordance_inference.metrics_snapshot import MetricsSnapshot
 
 if TYPE_CHECKING:
     from concordance_inference.engine.config import ModelTraits
@@ -134,7 +134,7 @@ class EngineThread:
 
     def metrics(self) -> MetricsSnapshot:
         """Return a copy of the engine's metrics."""
-        return self._loop.metrics()
+        return msgspec.structs.replace(self._loop.metrics(), restarts=self.num_restarts)
 
     def start(self) -> Self:
         """Start the thread and wait for the model.

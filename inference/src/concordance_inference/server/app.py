@@ -18,6 +18,7 @@ from concordance_inference.server.endpoint import Endpoint
 from concordance_inference.server.errors import handlers
 from concordance_inference.server.guard import LOOPBACK_NAMES, RequestGuard
 from concordance_inference.server.health import healthz, readyz
+from concordance_inference.server.metrics import HttpMetrics, metrics
 from concordance_inference.server.model_use import HoldModels
 from concordance_inference.server.models_routes import (
     ModelName,
@@ -29,6 +30,8 @@ from concordance_inference.server.models_routes import (
 from concordance_inference.server.mods_routes import delete_mod, get_mod, list_mods, upload_mod
 from concordance_inference.server.openapi import openapi
 from concordance_inference.server.request_id import RequestIds
+from concordance_inference.server.request_log import RequestLog
+from concordance_inference.server.request_record import RequestRecords
 from concordance_inference.server.responses.request_fields import ResponseRequest
 from concordance_inference.server.responses.routes import (
     cancel_response,
@@ -107,6 +110,7 @@ ROUTES = (
     ),
     Endpoint("/healthz", healthz),
     *(Endpoint(path, readyz) for path in ("/readyz", "/health")),
+    Endpoint("/metrics", metrics, media_type="text/plain"),
     Endpoint("/openapi.json", openapi),
     Endpoint("/docs", api_page, media_type="text/html"),
     Endpoint("/docs/{name}", api_page_file, media_type="text/javascript"),
@@ -115,9 +119,11 @@ ROUTES = (
 
 def create_app(context: ServerContext) -> Starlette:
     """Make the application that serves models and mods."""
+    http_metrics = HttpMetrics()
     app = Starlette(
         routes=ROUTES,
         middleware=[
+            Middleware(RequestRecords, observers=[http_metrics, RequestLog()]),
             Middleware(AnthropicShapes),
             Middleware(RequestIds),
             Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts),
@@ -126,6 +132,7 @@ def create_app(context: ServerContext) -> Starlette:
         exception_handlers={**handlers(), ClientDisconnect: _client_disconnected},
     )
     app.state.context = context
+    app.state.http_metrics = http_metrics
     app.router.redirect_slashes = False  # an unknown path gets an error as JSON
     return app
 

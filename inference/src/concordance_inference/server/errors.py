@@ -22,6 +22,7 @@ from starlette.routing import Match
 
 from concordance_inference.server.context import context_of
 from concordance_inference.server.mod_failures import log_failure, own_traceback
+from concordance_inference.server.request_record import current_record
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ def error_response(
         sends_tracebacks: As in `error_body`.
         headers: Further headers.
     """
+    current_record().fail(error)
     return Response(
         msgspec.json.encode(
             error_body(error, request_id=request_id, sends_tracebacks=sends_tracebacks)

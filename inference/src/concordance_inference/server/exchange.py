@@ -24,10 +24,17 @@ from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.disconnect import unless_disconnected
 from concordance_inference.server.errors import error_body, unexpected
 from concordance_inference.server.mod_failures import log_failure
+from concordance_inference.server.request_record import current_record
 from concordance_inference.server.response_writer import ResponseWriter
 from concordance_inference.server.updates import Batch, Numbered, all_completed, begun, merged
 
 logger = logging.getLogger(__name__)
+
+#: The logger of bodies, which have prompts. `serve --debug` enables it.
+bodies = logging.getLogger("concordance_inference.server.bodies")
+
+#: Bytes of a body that are logged.
+_MAX_LOGGED = 16 * 1024
 
 #: The largest body, in bytes.
 MAX_BODY = 4 * 1024 * 1024
@@ -64,13 +71,17 @@ async def respond(request: Request, read: Read) -> Response:
     context = context_of(request)
     exchange = await _prepared(request, read, context)
     updates = [exchange.engine.generate(generation) for generation in exchange.generations]
+    record = current_record()
+    record.begin(exchange.generations, exchange.engine.model.id, streams=exchange.streams)
     if exchange.detach is not None:
         return await exchange.detach(_events(merged(updates), exchange, context))
     if not exchange.streams:
         ends = await unless_disconnected(request, all_completed(updates))
+        record.ends.extend(ends)
         encode = partial(_encoded_whole, exchange.writer, ends)
         return Response(await context.workers.encode(encode), media_type="application/json")
     running = await unless_disconnected(request, begun(merged(updates)))
+    record.see_first()
     return sse.EventStream(_events(running, exchange, context))
 
 
@@ -79,6 +90,8 @@ async def _prepared(request: Request, read: Read, context: ServerContext) -> Exc
     if context.draining.is_set():
         raise EngineStoppedError("the server is stopping and takes no new requests")
     raw = await read_raw(request, max_bytes=MAX_BODY)
+    if bodies.isEnabledFor(logging.DEBUG):
+        bodies.debug("%s", raw[:_MAX_LOGGED].decode(errors="replace"))
     reading = context.read(partial(read, raw, context), num_bytes=len(raw))
     exchange = await unless_disconnected(request, reading)
     request.state.request_id = exchange.generations[0].request_id  # for `handle_ours`
@@ -123,8 +136,10 @@ def _encoded(batch: Batch, exchange: Exchange, context: ServerContext) -> bytes:
         if isinstance(numbered.update, Failed):
             failed = _failed(numbered.index, numbered.update, exchange, context)
             events.extend(exchange.writer.failed(failed))
-        else:
-            events.extend(exchange.writer.events(numbered))
+            continue
+        if isinstance(numbered.update, Completed):
+            current_record().ends.append(numbered.update)
+        events.extend(exchange.writer.events(numbered))
     return events[0] if len(events) == 1 else b"".join(events)
 
 
@@ -137,6 +152,7 @@ def _failed(
 ) -> dict[str, object]:
     request_id = exchange.generations[index].request_id
     log_failure(update.error, request_id)
+    current_record().fail(update.error)
     return error_body(
         update.error, request_id=request_id, sends_tracebacks=context.sends_tracebacks
     )

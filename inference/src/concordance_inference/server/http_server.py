@@ -79,7 +79,6 @@ def http_server(
     app: ASGIApp,
     end_responses: Callable[[], None],
     *,
-    logs_requests: bool,
     grace_s: float = GRACE_S,
     is_stuck: Callable[[], bool] = lambda: False,
     on_signal: Callable[[], None] = lambda: None,
@@ -89,7 +88,6 @@ def http_server(
     Args:
         app: The application.
         end_responses: Ends every response with an error.
-        logs_requests: Log every request.
         grace_s: Seconds that responses may continue after a signal.
         is_stuck: True if no response can continue.
         on_signal: Called at each signal to stop.
@@ -100,7 +98,7 @@ def http_server(
         ws="none",
         log_config=None,
         server_header=False,
-        access_log=logs_requests,
+        access_log=False,
         timeout_graceful_shutdown=round(grace_s) + _LAST_WORDS_S,
         lifespan="off",
     )

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from concordance_inference.generation import Completed, Failed, Update
 from concordance_inference.server.errors import unexpected
+from concordance_inference.server.request_record import current_record
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ async def completed(updates: AsyncIterator[Update]) -> Completed:
     """
     async with aclosing(cast(AsyncGenerator[Update], updates)):
         async for update in updates:
+            current_record().see_first()
             if isinstance(update, Failed):
                 raise update.error
             if isinstance(update, Completed):

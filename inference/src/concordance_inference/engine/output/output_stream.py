@@ -240,7 +240,7 @@ class OutputStream:
 
     def _log(self) -> None:
         state = self._state
-        logger.info(
+        logger.debug(
             "%s %s%s: %d prompt tokens (%d cached), %d completion tokens (%d forced), "
             "%d backtracked, %.2f s",
             state.request_id,

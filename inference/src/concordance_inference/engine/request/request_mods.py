@@ -9,6 +9,7 @@ from concordance_sdk.request_context import RequestContext
 
 from concordance_inference.control import RefusedCommandError
 from concordance_inference.generation import GenerationRequest, ModUsage
+from concordance_inference.metrics_snapshot import ModCost
 
 
 class RequestMods:
@@ -41,11 +42,15 @@ class RequestMods:
             return None
         return longest_hold(mod.max_backtrack for mod in self.instances)
 
-    @property
-    def seconds(self) -> float | None:
-        """Time spent in the mods; `None` without mods."""
-        mods = [*self.instances, *self._removed]
-        return sum(each.seconds for mod in mods for each in _whole(mod)) if mods else None
+    def costs(self) -> dict[str, ModCost]:
+        """Return what each mod took, also those that were removed, by name."""
+        costs: dict[str, ModCost] = {}
+        for mod in self._all():
+            for each in _whole(mod):
+                cost = costs.setdefault(each.name, ModCost())
+                cost.calls += each.num_calls
+                cost.seconds += each.seconds
+        return costs
 
     def named(self, name: str) -> InProcessMod:
         """Return the mod of a name.

@@ -255,7 +255,8 @@ class Admission:
     def conclude(self, row: Row) -> None:
         """Notify a row's mods and its client that it has ended."""
         row.conclude()
-        self._metrics.count_end(row.state, row.mods.seconds)
+        seconds = time.monotonic() - row.clock.submitted_at
+        self._metrics.count_end(row.state, row.mods.costs(), seconds=seconds)
 
     def cancel(self, request_id: str) -> None:
         """End a request that waits; do nothing if it does not."""

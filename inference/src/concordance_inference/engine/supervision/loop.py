@@ -18,12 +18,12 @@ import mlx.core as mx
 from concordance_shared import EngineError, EngineStoppedError
 
 from concordance_inference.engine.engine import Engine
-from concordance_inference.engine.metrics import MetricsSnapshot
 from concordance_inference.engine.supervision.inbox import Inbox, refuse, take_messages
 from concordance_inference.engine.supervision.restarts import Restarts, restarting_error
 from concordance_inference.engine.supervision.step_watch import StepWatch
 from concordance_inference.engine.supervision.unfinished import Unfinished
 from concordance_inference.generation import ModelInfo
+from concordance_inference.metrics_snapshot import MetricsSnapshot
 
 if TYPE_CHECKING:
     from concordance_inference.engine.config import ModelTraits
