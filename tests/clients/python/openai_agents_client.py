@@ -75,6 +75,13 @@ def test_an_agent_with_a_tool(api, streams):
     assert asyncio.run(run()).final_output == "The tool says: rain in Paris"
 
 
+def test_an_agent_whose_conversation_the_server_keeps(api):
+    helper = agent(api, "agent", tools=[get_weather])
+    result = Runner.run_sync(helper, QUESTION, auto_previous_response_id=True)
+
+    assert result.final_output == "The tool says: rain in Paris"
+
+
 def test_structured_output(api):
     result = Runner.run_sync(agent(api, output_type=City), "Describe Paris.")
 

@@ -108,6 +108,27 @@ def test_responses():
 
     assert response.output_text == "The capital of France is Paris."
     assert response.status == "completed"
+    fields = {"model": MODEL, "previous_response_id": response.id, "max_output_tokens": 8}
+    again = client.responses.create(input="Repeat that.", **fields)
+    assert again.usage.input_tokens_details.cached_tokens > response.usage.input_tokens
+    with client.responses.stream(input="Repeat that.", temperature=0, **fields) as stream:
+        kinds = [event.type for event in stream]
+    assert kinds[0] == "response.created"
+    assert kinds[-1] in ("response.completed", "response.incomplete")
+    assert client.responses.retrieve(again.id) == again
+    client.responses.delete(again.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(again.id)
+
+
+def test_a_response_in_the_background_is_cancelled():
+    running = client.responses.create(
+        model=MODEL, input="Count to one thousand.", background=True, max_output_tokens=2000
+    )
+    ended = client.responses.cancel(running.id)
+
+    assert ended.status == "cancelled"
+    assert client.responses.retrieve(running.id) == ended
 
 
 def test_errors():
