@@ -1,7 +1,9 @@
 """The longest pause of a stream while another client sends a hostile request to the server."""
 
 import http.client
+import itertools
 import json
+import operator
 import re
 import subprocess
 import sys
@@ -10,33 +12,57 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from statistics import median
+from typing import Any
 from urllib.parse import urlsplit
 
 from concordance_inference.bench.figures import Figure, measured
 from concordance_inference.bench.hostile import bodies
+from concordance_inference.bench.oversized import requests
 
 #: Target of the longest pause that a request causes, in milliseconds.
 _TARGET_MS = 250.0
 
-#: Time for which the stream is watched after the response, in seconds.
-_AFTER_S = 0.3
+#: Time for which the stream is watched after the response, in seconds; the second is for each of
+#: the requests that are made for every field.
+_AFTER_S, _SHORTLY_AFTER_S = 0.3, 0.1
 
 _MAX_TOKENS = 4000
 
 
+_CHAT = "/v1/chat/completions"
+
+
 def figures() -> Iterator[Figure]:
-    """Measure the longest gap between two tokens of a stream, for each hostile request."""
+    """Measure the longest gap between two tokens of a stream, for each hostile request.
+
+    Of the requests that are made for every field, only the worst of each path is a figure.
+    """
     with _server() as address, _Stream(address) as stream:
         model = stream.model
         for name, body in bodies(model):
-            pause, usual, status, seconds = _pause(stream, address, body)
+            pause, usual, status, seconds = _pause(stream, address, _CHAT, body, _AFTER_S)
             about = f"{status or 'no response'}, {seconds:.1f} s, usually {usual * 1e3:.0f} ms"
             label = f"pause: {name} ({about})"
             yield measured(label, model, "ms", pause * 1e3, target=_TARGET_MS, at_most=True)
+        yield from _of_every_field(stream, address)
+
+
+def _of_every_field(stream: "_Stream", address: tuple[str, int]) -> Iterator[Figure]:
+    """Measure the worst request of each path among those with one oversized field."""
+    model = stream.model
+    generated = requests(stream.get("/openapi.json"), model)
+    for path, group in itertools.groupby(generated, key=operator.itemgetter(1)):
+        pauses = [
+            (_pause(stream, address, path, body, _SHORTLY_AFTER_S), name) for name, _, body in group
+        ]
+        (pause, usual, status, seconds), name = max(pauses)
+        about = f"{status or 'no response'}, {seconds:.1f} s, usually {usual * 1e3:.0f} ms"
+        label = f"pause: worst of {len(pauses)} of {name} ({about})"
+        yield measured(label, model, "ms", pause * 1e3, target=_TARGET_MS, at_most=True)
 
 
 def _pause(
-    stream: "_Stream", address: tuple[str, int], body: bytes
+    stream: "_Stream", address: tuple[str, int], path: str, body: bytes, after_s: float
 ) -> tuple[float, float, int | None, float]:
     """Send a request; return the longest and the median gap, the HTTP status and the seconds.
 
@@ -45,19 +71,19 @@ def _pause(
     """
     stream.gaps()
     start = time.monotonic()
-    status = _post(address, body)
+    status = _post(address, path, body)
     seconds = time.monotonic() - start
-    time.sleep(_AFTER_S)
+    time.sleep(after_s)
     gaps = stream.gaps()
     return max(gaps, default=0.0), median(gaps or [0.0]), status, seconds
 
 
-def _post(address: tuple[str, int], body: bytes) -> int | None:
+def _post(address: tuple[str, int], path: str, body: bytes) -> int | None:
     """Return the HTTP status; `None` after a timeout."""
     connection = http.client.HTTPConnection(*address, timeout=120)
     try:
         headers = {"Content-Type": "application/json"}
-        connection.request("POST", "/v1/chat/completions", body, headers)
+        connection.request("POST", path, body, headers)
         response = connection.getresponse()
         response.read()
     except TimeoutError:
@@ -84,9 +110,13 @@ class _Stream:
     @property
     def model(self) -> str:
         """The id of the model that is served."""
+        return str(self.get("/v1/models")["data"][0]["id"])
+
+    def get(self, path: str) -> Any:
+        """Return what the server has at a path."""
         connection = http.client.HTTPConnection(*self._address, timeout=60)
-        connection.request("GET", "/v1/models")
-        return str(json.loads(connection.getresponse().read())["data"][0]["id"])
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
 
     def __enter__(self) -> "_Stream":
         self._thread.start()
@@ -117,7 +147,7 @@ class _Stream:
     def _read(self, body: bytes) -> None:
         connection = http.client.HTTPConnection(*self._address, timeout=120)
         headers = {"Content-Type": "application/json"}
-        connection.request("POST", "/v1/chat/completions", body, headers)
+        connection.request("POST", _CHAT, body, headers)
         response = connection.getresponse()
         while not self._is_over and (line := response.readline()):
             if line.startswith(b"data: {"):
