@@ -3,6 +3,7 @@
 import threading
 
 import msgspec
+from concordance_inference.pool.memory import ModelFacts
 from concordance_shared import ModelLoadError
 from fake_engine import INFO, FakeChat, FakeEngine
 
@@ -33,16 +34,19 @@ class FakeSource:
         self.failing = set(failing)
         self.loads = []
         self.caches = {}
+        self.shared = {}
         self.may_load = threading.Event()
         self.may_load.set()
 
     def estimate(self, spec):
-        return self.weigh(spec)
+        return self.locate(spec)
 
-    def weigh(self, spec):
-        return self.sizes.get(spec.name, 10)
+    def locate(self, spec):
+        adapter_bytes = 1 if spec.adapter else 0
+        return ModelFacts(base_bytes=self.sizes.get(spec.name, 10), adapter_bytes=adapter_bytes)
 
-    def start(self, spec, kv_bytes):
+    def start(self, spec, kv_bytes, *, shares, beside):
+        self.shared[spec.name] = shares and beside is not None
         self.loads.append(spec.name)
         assert self.may_load.wait(10)
         if spec.name in self.failing:

@@ -116,6 +116,15 @@ class Serve(LoadArgs):
         list[str],
         typer.Option(help="ALIAS=NAME: another name of a model. Repeatable.", show_default=False),
     ] = field(default_factory=list[str])
+    adapter: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=FOLDER: LoRA adapters, as written by mlx_lm.lora, for requests that name "
+            "the model MODEL:NAME. MODEL:NAME=FOLDER says of which model, if not of the first. "
+            "Repeatable; the weights of the model are in memory once.",
+            show_default=False,
+        ),
+    ] = field(default_factory=list[str])
     model_memory: Annotated[
         float | None,
         typer.Option(

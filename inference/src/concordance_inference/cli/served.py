@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
+from concordance_shared import InvalidRequestError
+
 from concordance_inference.cli.options import Serve
 from concordance_inference.engine.model.memory import default_kv_bytes
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.pool.memory import MemoryBudget
 from concordance_inference.pool.pool import ModelPool
 from concordance_inference.pool.source import RuntimeSource
-from concordance_inference.pool.spec import parse_aliases, parse_models
+from concordance_inference.pool.spec import parse_adapters, parse_aliases, parse_models
 
 
 def model_pool(options: Serve, mods: ModCatalog, *, progress: Callable[[str], None]) -> ModelPool:
@@ -19,7 +21,13 @@ def model_pool(options: Serve, mods: ModCatalog, *, progress: Callable[[str], No
     Raises:
         InvalidRequestError: The names of models clash.
     """
-    specs = parse_models(options.model)
+    models = parse_models(options.model)
+    if options.adapter_path and len(models) > 1:
+        raise InvalidRequestError(
+            "--adapter-path is for a single model; with several, name adapters with "
+            "--adapter MODEL:NAME=FOLDER"
+        )
+    specs = (*models, *parse_adapters(options.adapter, models))
     source = RuntimeSource(
         mods,
         config=options.config,

@@ -10,7 +10,7 @@ from typing import Any, cast
 import mlx.core as mx
 import mlx_lm.utils
 from concordance_shared import ModelLoadError
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_flatten, tree_map, tree_unflatten
 from mlx_lm.models.switch_layers import SwitchLinear
 from msgspec import Struct
 
@@ -37,6 +37,7 @@ class LoadedModel(Struct, frozen=True, kw_only=True, eq=False):
     info: ModelInfo
     place: str  # the folder that mlx-lm loads it from
     folders: tuple[Path, ...] = ()  # the folders of all of its files, if known
+    base: dict[str, mx.array] | None = None  # its weights without the adapters, to be shared
 
     @property
     def weight_bytes(self) -> int:
@@ -122,7 +123,10 @@ def explained(what: str) -> Generator[None]:
 
 def _load(model_id: str, folder: Path, options: ModelOptions) -> LoadedModel:
     """Load weights and tokenizer at the same time: weights are read in the background."""
-    model, config = _model_in(folder, options)
+    model, config = _base_in(folder, options)
+    _choose_types(model)
+    base = _parameters(model) if options.shares_base else None
+    model = _with_adapters(model, options)
     _prepare_weights(model)
     with without_token_maps():
         tokenizer: Any = mlx_lm.utils.load_tokenizer(
@@ -145,29 +149,42 @@ def _load(model_id: str, folder: Path, options: ModelOptions) -> LoadedModel:
             created=int(time.time()),
             context_length=length,
             vocab_size=wrapped.vocab_size,
-            sampling=_sampling(model_id, folder, options),
+            sampling=sampling_of(model_id, folder, options),
         ),
         place=str(folder),
         folders=(folder, *([options.adapter_path] if options.adapter_path else [])),
+        base=base,
     )
 
 
-def _sampling(model_id: str, folder: Path, options: ModelOptions) -> SamplingDefaults:
+def sampling_of(model_id: str, folder: Path, options: ModelOptions) -> SamplingDefaults:
+    """Return the sampling parameters of requests that set none."""
     if options.sampling_defaults == "openai":
         return SamplingDefaults()
     return sampling_defaults(model_id, folder)
 
 
-def _model_in(folder: Path, options: ModelOptions) -> tuple[Any, dict[str, Any]]:
-    """Return the model of a folder with its adapters, weights not read yet, and its config."""
+def _base_in(folder: Path, options: ModelOptions) -> tuple[Any, dict[str, Any]]:
+    """Return the model of a folder and its config; its weights are not read yet, or shared."""
     model, config = cast(
         tuple[Any, dict[str, Any]],
         mlx_lm.utils.load_model(folder, lazy=True, trust_remote_code=options.trust_remote_code),
     )
-    if options.adapter_path is not None:
-        model: Any = mlx_lm.utils.load_adapters(model, str(options.adapter_path))
-        model.eval()
+    if options.base is not None:
+        model.update(tree_unflatten(list(options.base.items())))
     return model, config
+
+
+def _with_adapters(model: Any, options: ModelOptions) -> Any:
+    if options.adapter_path is None:
+        return model
+    adapted: Any = mlx_lm.utils.load_adapters(model, str(options.adapter_path))
+    adapted.eval()
+    return adapted
+
+
+def _parameters(model: Any) -> dict[str, mx.array]:
+    return dict(cast(list[tuple[str, mx.array]], tree_flatten(model.parameters())))
 
 
 def _hint(folder: Path) -> str:
@@ -186,7 +203,8 @@ def unread_model(folder: Path, options: ModelOptions) -> tuple[Any, dict[str, An
         ModelLoadError: The model is not complete, or the device cannot run it.
     """
     with explained(f"the model in {folder} cannot be loaded"):
-        model, config = _model_in(folder, options)
+        model, config = _base_in(folder, options)
+        model = _with_adapters(model, options)
         _choose_types(model)
         return model, config
 

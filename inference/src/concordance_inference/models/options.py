@@ -1,7 +1,8 @@
 """Options for loading a model."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -17,5 +18,9 @@ class ModelOptions(Struct, frozen=True, kw_only=True):
     trust_remote_code: bool = False
     #: A folder of LoRA adapters, in the format of `mlx_lm.lora`.
     adapter_path: Path | None = None
+    #: Keep the weights without the adapters (`LoadedModel.base`), for models that share them.
+    shares_base: bool = False
+    #: The weights without the adapters, by name, of a loaded model of the same folder.
+    base: Mapping[str, Any] | None = None
     #: Sampling parameters of requests that set none: those of the model, or of OpenAI's API.
     sampling_defaults: Literal["model", "openai"] = "model"

@@ -17,6 +17,8 @@ from concordance_inference.server.served_models import ServedModel
 if TYPE_CHECKING:
     import asyncio
 
+    from concordance_inference.pool.memory import ModelFacts
+
 #: A model that could not be loaded is not tried again for this long, in seconds.
 FAILURE_S = 5.0
 
@@ -65,8 +67,8 @@ class Entry:
     Attributes:
         spec: The model.
         info: Its description, known once it has been loaded.
-        weights: Bytes of its weights; 0 if unknown.
-        reserved: Bytes that it has of the budget, for weights and caches.
+        facts: What is known of its size; `None` until it was looked at.
+        reserved: Bytes that it has of the budget, without the weights that models share.
         loading: The task that loads it.
         is_draining: New requests wait, so that the model can be evicted.
     """
@@ -75,7 +77,7 @@ class Entry:
         """Describe a model that is not loaded."""
         self.spec = spec
         self.info: ModelInfo | None = None
-        self.weights = 0
+        self.facts: ModelFacts | None = None
         self.reserved = 0
         self.loading: asyncio.Task[None] | None = None
         self.is_draining = False

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Protocol, TypeVar
 
 from concordance_shared import EngineOverloadedError
 
 from concordance_inference.pool.entry import Entry, RunningModel
-from concordance_inference.pool.memory import MemoryBudget, in_gb
+from concordance_inference.pool.memory import MemoryBudget, ModelFacts, in_gb
 from concordance_inference.pool.spec import ModelSpec
 
 Result = TypeVar("Result")
@@ -34,24 +34,33 @@ class ModelsBusyError(EngineOverloadedError):
 class ModelSource(Protocol):
     """Locates and loads models. Its methods block."""
 
-    def estimate(self, spec: ModelSpec) -> int:
-        """Return the bytes of a model's weights if it is on this machine, 0 otherwise."""
+    def estimate(self, spec: ModelSpec) -> ModelFacts:
+        """Return what is known of a model if it is on this machine, nothing otherwise."""
         ...
 
-    def weigh(self, spec: ModelSpec) -> int:
-        """Convert or download a model if needed; return the bytes of its weights, 0 if unknown.
+    def locate(self, spec: ModelSpec) -> ModelFacts:
+        """Convert or download a model if needed; return what is known of it.
 
         Raises:
             ModelLoadError: It cannot be found.
         """
         ...
 
-    def start(self, spec: ModelSpec, kv_bytes: int | None) -> RunningModel:
+    def start(
+        self,
+        spec: ModelSpec,
+        kv_bytes: int | None,
+        *,
+        shares: bool,
+        beside: RunningModel | None,
+    ) -> RunningModel:
         """Load a model and start its engine.
 
         Args:
             spec: The model.
             kv_bytes: The memory for its caches; `None` for the default.
+            shares: Other models have the same weights, but for adapters.
+            beside: One of these that is loaded.
 
         Raises:
             ModelLoadError: It cannot be loaded.
@@ -92,20 +101,25 @@ class ModelLoader:
             ModelsBusyError: Other models use the memory.
         """
         if not entry.is_usable:
-            entry.weights = await self._blocking(lambda: self._source.weigh(entry.spec))
+            entry.facts = await self._blocking(lambda: self._source.locate(entry.spec))
         async with self._turn:
             if entry.is_usable:
                 return
             await self.free(entry)  # an engine that has stopped
             kv_bytes = await self._reserve(entry)
             try:
-                running = await self._blocking(lambda: self._source.start(entry.spec, kv_bytes))
+                running = await self._blocking(lambda: self._start(entry, kv_bytes))
             except BaseException:
                 entry.reserved = 0
                 raise
             entry.put(running)
             if self.is_stopping:
                 await self._blocking(running.stop)
+
+    def _start(self, entry: Entry, kv_bytes: int | None) -> RunningModel:
+        same = [each for each in self._entries.values() if each.spec.place == entry.spec.place]
+        beside = next((running for each in same if (running := each.running)), None)
+        return self._source.start(entry.spec, kv_bytes, shares=len(same) > 1, beside=beside)
 
     async def free(self, entry: Entry) -> bool:
         """Free the memory of a model that no request uses; False if it is in use or not loaded."""
@@ -130,38 +144,53 @@ class ModelLoader:
         if self._budget is None:
             return None
         await self._blocking(self._estimate_all)
-        all_weights = [other.weights for other in self._entries.values()]
-        kv_bytes = self._budget.cache_bytes(entry.spec.name, entry.weights, all_weights)
-        await self._make_room(entry, entry.weights + kv_bytes, self._budget.total)
+        facts = _facts(entry)
+        kv_bytes = self._budget.cache_bytes(
+            entry.spec.name,
+            facts.weight_bytes,
+            of_all=_weights(self._entries.values()),
+            num_models=len(self._entries),
+        )
+        await self._make_room(entry, facts.adapter_bytes + kv_bytes, self._budget.total)
         return kv_bytes
 
     def _estimate_all(self) -> None:
-        """Set the weights of models that have not been loaded yet."""
+        """Look at the models that have not been loaded yet."""
         for entry in self._entries.values():
-            entry.weights = entry.weights or self._source.estimate(entry.spec)
+            if not _facts(entry).base_bytes:
+                entry.facts = self._source.estimate(entry.spec)
+                entry.info = entry.info or entry.facts.info
 
-    async def _make_room(self, entry: Entry, needed: int, total: int) -> None:
-        """Evict models until the needed bytes are free, and reserve them.
+    async def _make_room(self, entry: Entry, own: int, total: int) -> None:
+        """Evict models until there is memory for a model, and reserve it.
+
+        Args:
+            entry: The model.
+            own: The bytes that it needs besides the weights that models share.
+            total: The bytes for all models.
 
         Raises:
             ModelsBusyError: Requests use the other models for too long.
         """
         deadline = time.monotonic() + self._wait_s
         try:
-            while self._reserved() + needed > total:
+            while (missing := self._reserved(entry) + own - total) > 0:
                 if await self._evict_one():
                     continue
-                self._drain(self._reserved() + needed - total)
+                self._drain(missing)
                 if time.monotonic() >= deadline:
-                    raise self._busy(entry, needed, total)
+                    raise self._busy(entry, _facts(entry).base_bytes + own, total)
                 await asyncio.sleep(_POLL_S)
         finally:
             for other in self._entries.values():
                 other.is_draining = False
-        entry.reserved = needed
+        entry.reserved = own
 
-    def _reserved(self) -> int:
-        return sum(entry.reserved for entry in self._entries.values())
+    def _reserved(self, loading: Entry) -> int:
+        """The bytes of all loaded models, and of the shared weights of one that is loaded next."""
+        loaded = [entry for entry in self._entries.values() if entry.reserved]
+        caches = sum(entry.reserved - _facts(entry).adapter_bytes for entry in loaded)
+        return caches + _weights([*loaded, loading]) - _facts(loading).adapter_bytes
 
     def _by_last_use(self) -> list[Entry]:
         loaded = [entry for entry in self._entries.values() if entry.running]
@@ -180,11 +209,11 @@ class ModelLoader:
             if num_bytes <= 0:
                 return
             entry.is_draining = True
-            num_bytes -= entry.reserved
+            num_bytes -= entry.reserved + _facts(entry).base_bytes
 
     def _busy(self, entry: Entry, needed: int, total: int) -> ModelsBusyError:
         used = ", ".join(
-            f"{other.spec.name!r} {in_gb(other.reserved)} ({other.num_requests} requests)"
+            f"{other.spec.name!r} {in_gb(memory_of(other))} ({other.num_requests} requests)"
             for other in self._by_last_use()
         )
         return ModelsBusyError(
@@ -195,3 +224,22 @@ class ModelLoader:
 
     async def _blocking(self, function: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+
+
+def memory_of(entry: Entry) -> int:
+    """Return the bytes of a loaded model's weights and caches."""
+    return entry.reserved + _facts(entry).base_bytes
+
+
+def _facts(entry: Entry) -> ModelFacts:
+    return entry.facts or ModelFacts()
+
+
+def _weights(entries: Iterable[Entry]) -> int:
+    """The bytes of the weights of models, those that models share once."""
+    bases: dict[str | None, int] = {}
+    adapters: dict[str, int] = {}
+    for entry in entries:
+        bases[entry.spec.place] = _facts(entry).base_bytes
+        adapters[entry.spec.name] = _facts(entry).adapter_bytes
+    return sum(bases.values()) + sum(adapters.values())

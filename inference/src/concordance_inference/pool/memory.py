@@ -1,13 +1,26 @@
 """How models share the memory for weights and caches. Numbers only."""
 
-from collections.abc import Iterable
-
 from concordance_shared import RequestError
 from msgspec import Struct
+
+from concordance_inference.generation import ModelInfo
 
 #: Every model gets at least this fraction of the memory that its weights leave, even if not all
 #: models then fit at the same time.
 _LEAST_SHARE = 1 / 8
+
+
+class ModelFacts(Struct, frozen=True, kw_only=True):
+    """What is known of a model before it is loaded."""
+
+    base_bytes: int = 0  # of the weights without the adapter; 0 if unknown
+    adapter_bytes: int = 0
+    info: ModelInfo | None = None
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights."""
+        return self.base_bytes + self.adapter_bytes
 
 
 class ModelTooLargeError(RequestError):
@@ -22,7 +35,7 @@ class MemoryBudget(Struct, frozen=True, kw_only=True):
     total: int
     kv_bytes: int | None = None  # for the caches of each model, if the operator chose it
 
-    def cache_bytes(self, name: str, weights: int, all_weights: Iterable[int]) -> int:
+    def cache_bytes(self, name: str, weights: int, *, of_all: int, num_models: int) -> int:
         """Return the memory for the caches of a model.
 
         If the operator did not choose it: an equal share of what the weights of all models leave.
@@ -30,7 +43,8 @@ class MemoryBudget(Struct, frozen=True, kw_only=True):
         Args:
             name: The model.
             weights: Bytes of its weights.
-            all_weights: Bytes of the weights of every model, this one included.
+            of_all: Bytes of the weights of all models, those that models share once.
+            num_models: The number of models.
 
         Raises:
             ModelTooLargeError: The model does not fit, even alone.
@@ -45,8 +59,7 @@ class MemoryBudget(Struct, frozen=True, kw_only=True):
             )
         if self.kv_bytes is not None:
             return self.kv_bytes
-        sizes = list(all_weights)
-        return max((self.total - sum(sizes)) // len(sizes), int(left * _LEAST_SHARE))
+        return max((self.total - of_all) // num_models, int(left * _LEAST_SHARE))
 
 
 def in_gb(num_bytes: int | None) -> str:

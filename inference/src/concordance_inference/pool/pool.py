@@ -10,7 +10,13 @@ import msgspec
 from concordance_shared import ConcordanceError, ConflictError, EngineStoppedError
 
 from concordance_inference.pool.entry import Entry, RunningModel
-from concordance_inference.pool.loading import WAIT_S, ModelLoader, ModelsBusyError, ModelSource
+from concordance_inference.pool.loading import (
+    WAIT_S,
+    ModelLoader,
+    ModelsBusyError,
+    ModelSource,
+    memory_of,
+)
 from concordance_inference.pool.memory import MemoryBudget
 from concordance_inference.pool.spec import ModelSpec
 from concordance_inference.server.model_name import parse_model, unknown_model
@@ -74,7 +80,11 @@ class ModelPool:
             status=entry.status,
             info=entry.info,
             aliases=tuple(alias for alias, of in self._aliases.items() if of == name),
-            memory_bytes=entry.reserved if entry.running else None,
+            parent=entry.spec.parent,
+            adapters=tuple(
+                each.spec.name for each in self._entries.values() if each.spec.parent == name
+            ),
+            memory_bytes=memory_of(entry) if entry.running and entry.reserved else None,
             num_requests=entry.num_unfinished,
         )
 

@@ -1,6 +1,7 @@
 """Locates and loads models for a pool."""
 
 import gc
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,15 @@ import msgspec
 from concordance_shared import ModelLoadError
 
 from concordance_inference.engine.config import EngineConfig
-from concordance_inference.models.loader import locate_model
+from concordance_inference.generation import ModelInfo
+from concordance_inference.models.loader import locate_model, sampling_of
 from concordance_inference.models.options import ModelOptions
-from concordance_inference.models.places import present_folder
+from concordance_inference.models.places import default_id, present_folder
 from concordance_inference.models.sizes import model_size
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.compiling import prepare_constraints
+from concordance_inference.pool.entry import RunningModel
+from concordance_inference.pool.memory import ModelFacts
 from concordance_inference.pool.spec import ModelSpec
 from concordance_inference.runtime import Runtime
 
@@ -49,29 +53,53 @@ class RuntimeSource:
         self._locks_memory = locks_memory
         self._progress = progress
 
-    def estimate(self, spec: ModelSpec) -> int:
-        """Return the bytes of a model's weights if it is on this machine, 0 otherwise."""
+    def estimate(self, spec: ModelSpec) -> ModelFacts:
+        """Return what is known of a model if it is on this machine, nothing otherwise."""
         try:
             with _streams_cleared():
                 folder = present_folder(spec.place)
-                return self._size(folder) if folder else 0
+                return self._facts(spec, folder) if folder else ModelFacts()
         except (ModelLoadError, OSError):
-            return 0  # an error of the requests that name it
+            return ModelFacts()  # an error of the requests that name it
 
-    def weigh(self, spec: ModelSpec) -> int:
-        """Convert or download a model if needed; return the bytes of its weights, 0 if unknown.
+    def locate(self, spec: ModelSpec) -> ModelFacts:
+        """Convert or download a model if needed; return what is known of it.
 
         Raises:
             ModelLoadError: It cannot be found.
         """
         with _streams_cleared():
-            return self._size(locate_model(spec.place, progress=self._progress))
+            return self._facts(spec, locate_model(spec.place, progress=self._progress))
 
-    def _size(self, folder: Path) -> int:
-        return model_size(folder, self._options).weight_bytes
+    def _facts(self, spec: ModelSpec, folder: Path) -> ModelFacts:
+        options = self._options_of(spec)
+        base = model_size(folder, msgspec.structs.replace(options, adapter_path=None))
+        whole = model_size(folder, options) if options.adapter_path else base
+        return ModelFacts(
+            base_bytes=base.weight_bytes,
+            adapter_bytes=max(whole.weight_bytes - base.weight_bytes, 0),
+            info=ModelInfo(
+                id=spec.name,
+                created=int(time.time()),
+                context_length=whole.context_length,
+                vocab_size=0,  # not needed before it is loaded
+                sampling=sampling_of(default_id(spec.place), folder, options),
+            ),
+        )
 
-    def start(self, spec: ModelSpec, kv_bytes: int | None) -> Runtime:
-        """Load a model and start its engine.
+    def _options_of(self, spec: ModelSpec) -> ModelOptions:
+        path = spec.adapter or self._options.adapter_path
+        return msgspec.structs.replace(self._options, id=spec.name, adapter_path=path)
+
+    def start(
+        self,
+        spec: ModelSpec,
+        kv_bytes: int | None,
+        *,
+        shares: bool,
+        beside: RunningModel | None,
+    ) -> Runtime:
+        """Load a model and start its engine; see `ModelSource.start`.
 
         Raises:
             ModelLoadError: It cannot be loaded.
@@ -79,11 +107,13 @@ class RuntimeSource:
         config = self._config
         if kv_bytes is not None:
             config = msgspec.structs.replace(config, kv_bytes=kv_bytes)
+        base = beside.loaded.base if isinstance(beside, Runtime) else None
+        options = self._options_of(spec)
         runtime = Runtime(
             spec.place,
             self._mods,
             config=config,
-            options=msgspec.structs.replace(self._options, id=spec.name),
+            options=msgspec.structs.replace(options, shares_base=shares, base=base),
             locks_memory=self._locks_memory,
             progress=self._progress,
         ).start()

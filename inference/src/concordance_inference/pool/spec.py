@@ -14,6 +14,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
 
     name: str  # in requests
     place: str | None  # a folder, a GGUF file, or an id on the hub; `None`: the embedded default
+    adapter: Path | None = None  # a folder of LoRA adapters
+    parent: str | None = None  # the name of the model without the adapter
 
 
 def parse_models(given: Sequence[str]) -> tuple[ModelSpec, ...]:
@@ -41,6 +43,42 @@ def _parsed(text: str) -> ModelSpec:
     if not name or not place:
         raise InvalidRequestError(f"--model {text!r}: write a model as PLACE or as NAME=PLACE")
     return ModelSpec(name=name, place=place)
+
+
+def parse_adapters(given: Iterable[str], models: Sequence[ModelSpec]) -> tuple[ModelSpec, ...]:
+    """Parse the values of `--adapter`, each `NAME=FOLDER` or `MODEL:NAME=FOLDER`.
+
+    The name of a model with an adapter is `MODEL:NAME`.
+
+    Args:
+        given: The values.
+        models: The models; an adapter without one is of the first.
+
+    Raises:
+        InvalidRequestError: The model or the folder does not exist, or two have the same name.
+    """
+    by_name = {model.name: model for model in models}
+    specs: dict[str, ModelSpec] = {}
+    for text in given:
+        left, _, folder = text.partition("=")
+        of, colon, name = left.rpartition(":")
+        model = by_name.get(of) if colon else models[0]
+        if model is None or not name or not folder or "/" in name:
+            raise InvalidRequestError(
+                f"--adapter {text!r}: write NAME=FOLDER, or MODEL:NAME=FOLDER, where MODEL is one "
+                f"of {', '.join(by_name)}"
+            )
+        path = Path(folder).expanduser()
+        if not (path / "adapter_config.json").is_file():
+            raise InvalidRequestError(
+                f"--adapter {text!r}: {path} has no adapter_config.json, so it is not a folder of "
+                "adapters as written by mlx_lm.lora"
+            )
+        full = f"{model.name}:{name}"
+        if full in specs or full in by_name:
+            raise InvalidRequestError(f"--adapter {text!r}: there is a model {full!r} already")
+        specs[full] = ModelSpec(name=full, place=model.place, adapter=path, parent=model.name)
+    return tuple(specs.values())
 
 
 def parse_aliases(given: Iterable[str], names: Sequence[str]) -> Mapping[str, str]:

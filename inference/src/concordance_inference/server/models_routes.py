@@ -97,10 +97,12 @@ def _described(name: str, card: ModelCard) -> dict[str, Any]:
         "created": info.created if info else _STARTED,
         "owned_by": "concordance",
         "root": card.name,
+        "parent": card.parent,
         "status": card.status,
         "max_model_len": info and info.context_length,
         "sampling_defaults": info and msgspec.to_builtins(info.sampling),
         "aliases": card.aliases,
+        "adapters": card.adapters,
         "memory_bytes": card.memory_bytes,
         "num_requests": card.num_requests,
     }

@@ -32,6 +32,8 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     status: Literal["loaded", "loading", "unloaded"] = "loaded"
     info: ModelInfo | None = None  # `None` until the model has been loaded
     aliases: tuple[str, ...] = ()
+    parent: str | None = None  # the model that it is with an adapter
+    adapters: tuple[str, ...] = ()  # the models that are this one with an adapter
     memory_bytes: int | None = None  # of weights and caches, if it is loaded and they are known
     num_requests: int = 0  # that use it or wait for it
 
