@@ -5,9 +5,16 @@ import json
 import pytest
 from concordance_inference.choices import seed_of_choice
 from concordance_inference.generation import Failed, Started, TokenLogprobs
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.runtime import Runtime
+from concordance_inference.server.app import create_app
+from concordance_inference.server.context import ServerContext
+from concordance_inference.server.served_models import OneModel
 from concordance_shared import EngineError
 from fake_engine import FakeEngine, completed, says
 from openai import OpenAI
+from starlette.testclient import TestClient
+from tiny_folder import write_tiny_folder
 
 CHAT = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 PLAIN = {"model": "fake", "prompt": "hi"}
@@ -204,3 +211,58 @@ def test_the_openai_client_reads_n_choices(serve):
 
     for answer in (completion, streamed):
         assert [choice.message.content for choice in answer.choices] == NAMES[:2]
+
+
+# With a model
+
+
+@pytest.fixture(name="tiny", scope="module")
+def _tiny(tmp_path_factory):
+    folder = write_tiny_folder(tmp_path_factory.mktemp("model") / "tiny")
+    with Runtime(str(folder), ModCatalog(), progress=lambda _: None) as runtime:
+        context = ServerContext(models=OneModel(runtime, runtime.chat), mods=ModCatalog())
+        client = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
+        yield client, runtime.model.id
+
+
+def texts_of(response):
+    """Return the text of each choice, of a response or of a stream."""
+    texts = {}
+    for part in chunks_of(response) or [response.json()]:
+        for choice in part["choices"]:
+            said = choice.get("message") or choice.get("delta") or choice
+            texts[choice["index"]] = texts.get(choice["index"], "") + (
+                said.get("content") or said.get("text") or ""
+            )
+    return [texts[i] for i in sorted(texts)]
+
+
+@pytest.mark.parametrize(("path", "body"), PATHS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_choice_has_the_text_of_a_request_with_its_seed(tiny, path, body, stream):
+    client, model = tiny
+    body = {**body, "model": model, "max_tokens": 12, "temperature": 1.5}
+    several = client.post(path, json={**body, "seed": 5, "n": 3, "stream": stream})
+    alone = [client.post(path, json={**body, "seed": seed_of_choice(5, i)}) for i in range(3)]
+
+    assert texts_of(several) == [texts_of(one)[0] for one in alone]
+    assert len({*texts_of(several)}) == 3
+
+
+def test_choices_with_mods_have_logprobs_that_say_what_was_sampled(tiny):
+    client, model = tiny
+    body = {**CHAT, "model": model, "max_tokens": 12, "n": 2, "mods": ["greeting"], "seed": 1}
+    body |= {"logprobs": True, "sampled_logprobs": True, "return_token_ids": True, "top_k": 5}
+    answer = client.post("/v1/chat/completions", json=body).json()
+
+    for choice in answer["choices"]:
+        entries = choice["logprobs"]["content"]
+        assert [entry["sampled_logprob"] is None for entry in entries] == [
+            mod is not None for mod in choice["forced_by"]
+        ]
+    details = answer["usage"]["completion_tokens_details"]
+    assert details["forced_tokens"] > 0
+    assert (
+        details["forced_tokens"] + details["sampled_tokens"]
+        == (answer["usage"]["completion_tokens"])
+    )
