@@ -152,6 +152,7 @@ def random_program(dice, model):
     habit = dice.choice(
         [None] * 6
         + [_run_scripts, _run_scripts, _share_prefixes, _force_beside_others, _go_and_come]
+        + [_ask_for_choices]
     )
     if habit:
         habit(dice, wide, edges)
@@ -179,6 +180,21 @@ def _share_prefixes(dice, program, edges):
             request.prompt = request.prompt[-3:]
         if dice.random() < 0.3:
             request.mods = [_random_mod(dice, request, edges)]
+        program.requests.append(request)
+
+
+def _ask_for_choices(dice, program, edges):
+    """Many choices of one prompt, beside other requests with a common prefix."""
+    program.context, program.memory = 4096, dice.choice([None, None, 1.5, 4.0])
+    program.max_rows = dice.choice([2, 3, 8])
+    prompts = _prompts(dice, edges, 4096)
+    for i in range(dice.choice([1, 2, 3])):
+        request = _request(dice, program, prompts, i, edges)
+        request.choices = dice.choice([2, 3, 5, 8])
+        if dice.random() < 0.3:  # the same prompt for all of them
+            do = ["prefill", _tokens(dice, _length(dice, edges, 90)), 0]
+            rule = Rule(on="Prefilled", when=["nth", 0], do=do)
+            request.mods = [Mod(on=["Prefilled"], rules=[rule])]
         program.requests.append(request)
 
 

@@ -1,6 +1,7 @@
 """The fields `n` and `best_of` of chat and of plain completions."""
 
 import json
+import time
 
 import pytest
 from concordance_inference.choices import seed_of_choice
@@ -266,3 +267,17 @@ def test_choices_with_mods_have_logprobs_that_say_what_was_sampled(tiny):
         details["forced_tokens"] + details["sampled_tokens"]
         == (answer["usage"]["completion_tokens"])
     )
+
+
+def test_choices_for_which_too_few_places_are_free_are_refused_together(tiny):
+    client, model = tiny
+    runtime = client.app.state.context.models.loaded[0].engine
+    body = {**PLAIN, "model": model, "max_tokens": 100}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime.engine, "_max_unfinished", 3)
+        response = client.post("/v1/completions", json={**body, "n": 4})
+
+    assert response.status_code == 429
+    assert response.headers["retry-after"]
+    while runtime.engine.num_unfinished:
+        time.sleep(0.01)
