@@ -57,6 +57,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
     from concordance_inference.server.context import ServerContext
     from concordance_inference.server.http_server import http_server
     from concordance_inference.server.responses.response_store import ResponseStore
+    from concordance_inference.server.tracing import set_up_tracing
 
     pool = model_pool(options, catalog, progress=lambda what: console.print(f"… {what}"))
     asyncio.run(pool.load(pool.default))
@@ -74,6 +75,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
         )
         names = [entry.name for entry in catalog.entries()]
         _announce(console, _url(listener), [card.name for card in pool.cards()], names)
+        set_up_tracing()
         server = http_server(
             create_app(context),
             pool.stop,

@@ -49,6 +49,7 @@ from concordance_inference.server.tokenization_routes import (
     tokenize,
     tokenizer_info,
 )
+from concordance_inference.server.tracing import tracers
 
 ROUTES = (
     Endpoint(
@@ -123,7 +124,7 @@ def create_app(context: ServerContext) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         middleware=[
-            Middleware(RequestRecords, observers=[http_metrics, RequestLog()]),
+            Middleware(RequestRecords, observers=[http_metrics, RequestLog(), *tracers()]),
             Middleware(AnthropicShapes),
             Middleware(RequestIds),
             Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts),

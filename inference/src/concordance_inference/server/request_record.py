@@ -26,6 +26,7 @@ class RequestRecord(Struct, kw_only=True):
         model: The name of the model that runs the request.
         mods: The names of the request's mods.
         error: The code and the type of the error that ended it.
+        span: The span of the request, if it is traced.
         first_at: When the first token was decided, by `time.monotonic`.
     """
 
@@ -42,6 +43,7 @@ class RequestRecord(Struct, kw_only=True):
     streams: bool = False
     ends: list[Completed] = field(default_factory=list[Completed])
     error: tuple[str, str] | None = None
+    span: object = None
 
     @property
     def seconds(self) -> float:
