@@ -2,7 +2,7 @@
 
 import pytest
 from concordance_inference.chat.rendering import USUAL
-from concordance_shared import Message
+from concordance_shared import InvalidRequestError, Message
 from fake_engine import INFO, FakeChat
 
 USER = {"role": "user", "content": "hi"}
@@ -114,6 +114,22 @@ def test_a_last_message_of_the_assistant_is_continued(api):
     assert sent(api)[1].renderings == [USUAL]
 
 
+def test_a_system_message_becomes_the_users_where_the_template_refuses_it(api):
+    class Strict(type(api().chat)):
+        def render(self, messages, *args, **kwargs):
+            if any(message.role == "system" for message in messages[1:]):
+                raise InvalidRequestError("no system message here", param="messages")
+            return super().render(messages, *args, **kwargs)
+
+    client = api(chat=Strict())
+    now = {"role": "system", "content": "now"}
+    client.messages.create(**{**ASK, "messages": [USER, now, USER]})
+
+    assert client.chat.messages == (
+        Message(role="user", content="hi\n\n<system>\nnow\n</system>\n\nhi"),
+    )
+
+
 # Fields
 
 
@@ -201,7 +217,7 @@ def test_what_claude_code_sends_is_accepted(api):
             "system": [text("x-anthropic-billing-header: cch=1;"), text("You are " + "c" * 40_000)],
             "messages": [{"role": "user", "content": [text("<system-reminder>"), text("hi")]}],
             "metadata": {"user_id": "user_1_account__session_2"},
-            "thinking": {"type": "enabled", "budget_tokens": 31999},
+            "thinking": {"type": "adaptive", "display": "updates"},
             "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
             "output_config": {"effort": "high"},
             "service_tier": "auto",
@@ -275,6 +291,10 @@ def test_what_claude_code_sends_is_accepted(api):
             "messages[0].content[0].input",
         ),
         ({"messages": [USER, {"role": "assistant", "content": ""}]}, "messages"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "tool_addition"}]}]},
+            "messages[0].content[0].tool",
+        ),
         ({"system": 3}, "system"),
         ({"system": [{"type": "image"}]}, "system[0].type"),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
@@ -352,6 +372,37 @@ def test_no_tool_is_offered_if_the_choice_is_none(api):
     request, chat = sent(api, tools=[TOOL], tool_choice={"type": "none"})
 
     assert (request.offer, list(chat.tools)) == (None, [])
+
+
+def reference(name):
+    result = {"type": "tool_reference", "tool_name": name}
+    return [{"type": "tool_result", "tool_use_id": "a", "content": [result]}]
+
+
+def change(kind, name):
+    return [{"type": kind, "tool": {"type": "tool_reference", "name": name}}]
+
+
+@pytest.mark.parametrize(
+    ("role", "content", "names"),
+    [
+        ("user", "hi", ["add"]),
+        ("user", reference("sub"), ["add", "sub"]),
+        ("system", change("tool_addition", "sub"), ["add", "sub"]),
+        ("system", [*change("tool_addition", "sub"), *change("tool_removal", "add")], ["sub"]),
+    ],
+)
+def test_a_deferred_tool_is_offered_once_the_conversation_names_it(api, role, content, names):
+    messages = [USER, {"role": role, "content": content}]
+    tools = [TOOL, {**TOOL, "name": "sub", "defer_loading": True}]
+
+    assert list(sent(api, messages=messages, tools=tools)[0].offer.by_name) == names
+
+
+def test_the_result_of_a_tool_search_names_the_tools(api):
+    *_, result = rendered(api, USER, {"role": "user", "content": reference("sub")})
+
+    assert (result.role, result.content) == ("tool", "The tool sub is available now.")
 
 
 # Counting

@@ -1,17 +1,16 @@
 """Messages in Anthropic's shape as those that chat templates and mods know."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from concordance_shared import FunctionCall, InvalidRequestError, Message, ToolCall
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
-from concordance_inference.server.anthropic.schemas import Block, MessageParam
+from concordance_inference.server.anthropic.blocks import decode_blocks
+from concordance_inference.server.anthropic.schemas import Block, MessageParam, ToolParam
 from concordance_inference.server.body import decode_body
 from concordance_inference.server.chat_request import check_arguments
-from concordance_inference.server.envelope import check_count
 from concordance_inference.server.responses.encrypted_content import decoded_reasoning
-from concordance_inference.server.schemas import MAX_PARTS
 
 #: Between blocks of text that are not the model's.
 _SEPARATOR = "\n\n"
@@ -20,16 +19,42 @@ _SEPARATOR = "\n\n"
 #: prompts would share a prefix. It is not for the model.
 _BILLING = "x-anthropic-billing-header:"
 
-#: The types of blocks that each role may have.
-_TYPES = {
-    "system": ("text",),
-    "user": ("text", "tool_result"),
-    "assistant": ("text", "thinking", "redacted_thinking", "tool_use"),
-    "tool": ("text",),
-}
+
+class GivenConversation(Struct, frozen=True, kw_only=True):
+    """The conversation of a request.
+
+    Attributes:
+        messages: The messages, the system prompt first.
+        tool_changes: True for tools that blocks make available, False for those that they remove.
+    """
+
+    messages: tuple[Message, ...]
+    tool_changes: dict[str, bool]
+
+    def offers(self, tool: ToolParam) -> bool:
+        """True if a tool of the request is offered to the model."""
+        return self.tool_changes.get(tool.name, not tool.defer_loading)
+
+    @property
+    def has_late_system(self) -> bool:
+        """True if a system message follows another message, as few chat templates expect."""
+        roles = [message.role for message in self.messages]
+        return "system" in roles[1:]
+
+    @property
+    def without_late_system(self) -> tuple[Message, ...]:
+        """The messages with those system messages as a part of the user's."""
+        first, *rest = self.messages
+        return tuple(_merged([first, *map(_as_user, rest)]))
 
 
-def decode_conversation(system: Raw | UnsetType, messages: Sequence[Raw]) -> tuple[Message, ...]:
+def _as_user(message: Message) -> Message:
+    if message.role != "system":
+        return message
+    return Message(role="user", content=f"<system>\n{message.text}\n</system>")
+
+
+def decode_conversation(system: Raw | UnsetType, messages: Sequence[Raw]) -> GivenConversation:
     """Decode and check a system prompt and messages.
 
     Consecutive messages of one role become one, as in Anthropic's API. The result of a tool is a
@@ -38,90 +63,66 @@ def decode_conversation(system: Raw | UnsetType, messages: Sequence[Raw]) -> tup
     Raises:
         InvalidRequestError: One is wrong; `param` names its field.
     """
-    decoded = list(_system(system))
+    reader = _Reader()
+    decoded = list(reader.system(system))
     for i, raw in enumerate(messages):
-        decoded += _messages(raw, f"messages[{i}]")
-    return tuple(_merged(decoded))
+        decoded += reader.messages(raw, f"messages[{i}]")
+    return GivenConversation(messages=tuple(_merged(decoded)), tool_changes=reader.tool_changes)
 
 
-def _system(raw: Raw | UnsetType) -> Iterator[Message]:
-    if raw is UNSET or bytes(raw).strip() == b"null":
-        return
-    blocks = _blocks(raw, "system", "system")
-    texts = [block.text or "" for block in blocks]
-    text = _SEPARATOR.join(text for text in texts if not text.startswith(_BILLING))
-    if text:
-        yield Message(role="system", content=text)
+class _Reader:
+    """Reads messages in order, and the changes of tools in them."""
+
+    def __init__(self) -> None:
+        self.tool_changes: dict[str, bool] = {}
+
+    def system(self, raw: Raw | UnsetType) -> Iterator[Message]:
+        """The system prompt, unless there is none."""
+        if raw is UNSET or bytes(raw).strip() == b"null":
+            return
+        texts = [block.text or "" for block in decode_blocks(raw, "system", "system")]
+        yield from _said("system", (text for text in texts if not text.startswith(_BILLING)))
+
+    def messages(self, raw: Raw, at: str) -> Iterator[Message]:
+        """The messages that one of the request becomes."""
+        given = decode_body(raw, MessageParam, at=at)
+        blocks = decode_blocks(given.content, given.role, f"{at}.content")
+        if given.role == "assistant":
+            yield _assistant(blocks, f"{at}.content")
+            return
+        texts: list[str] = []
+        for i, block in enumerate(blocks):
+            if block.type == "tool_result":
+                yield from _said(given.role, texts)
+                texts = []
+                yield self._result(block, f"{at}.content[{i}]")
+            elif block.tool is not None:
+                self.tool_changes[block.tool.name] = block.type == "tool_addition"
+            else:
+                texts.append(block.text or "")
+        yield from _said(given.role, texts)
+
+    def _result(self, block: Block, at: str) -> Message:
+        given = block.content
+        blocks = [] if given is UNSET else decode_blocks(given, "tool", f"{at}.content")
+        text = _SEPARATOR.join(map(self._result_text, blocks))
+        if block.is_error:
+            text = f"Error: {text}"
+        return Message(role="tool", content=text, tool_call_id=block.tool_use_id)
+
+    def _result_text(self, block: Block) -> str:
+        """The text of a block; one that names a tool makes it available."""
+        if block.tool_name is None:
+            return block.text or ""
+        self.tool_changes[block.tool_name] = True
+        return f"The tool {block.tool_name} is available now."
 
 
-def _messages(raw: Raw, at: str) -> Iterator[Message]:
-    given = decode_body(raw, MessageParam, at=at)
-    blocks = _blocks(given.content, given.role, f"{at}.content")
-    if given.role == "assistant":
-        yield _assistant(blocks, f"{at}.content")
-    elif given.role == "system":
-        yield Message(role="system", content=_text(blocks))
-    else:
-        yield from _user(blocks, f"{at}.content")
-
-
-def _blocks(raw: Raw, role: str, at: str) -> list[Block]:
-    """The blocks of a content; a text is one block."""
-    check_count(raw, at, MAX_PARTS)
-    content = decode_body(raw, str | list[Block], at=at)
-    if isinstance(content, str):
-        return [Block(type="text", text=content)]
-    for i, block in enumerate(content):
-        _check(block, role, f"{at}[{i}]")
-    return content
-
-
-def _check(block: Block, role: str, at: str) -> None:
-    types = _TYPES[role]
-    if block.type not in types:
-        raise InvalidRequestError(
-            f"{at}.type: blocks of type {block.type!r:.60} are not supported here; give blocks of "
-            f"type {', '.join(types)}",
-            param=f"{at}.type",
-        )
-    for name in {
-        "text": ("text",),
-        "thinking": ("thinking",),
-        "tool_use": ("id", "name"),
-        "tool_result": ("tool_use_id",),
-    }.get(block.type, ()):
-        if getattr(block, name) is None:
-            raise InvalidRequestError(
-                f"{at}.{name} is missing: a block of type {block.type!r} needs it",
-                param=f"{at}.{name}",
-            )
-
-
-def _text(blocks: Sequence[Block], separator: str = _SEPARATOR) -> str:
-    return separator.join(block.text or "" for block in blocks)
-
-
-def _user(blocks: Sequence[Block], at: str) -> Iterator[Message]:
-    """The texts and the results of tools in a user's message, in order."""
-    texts: list[Block] = []
-    for i, block in enumerate(blocks):
-        if block.type == "text":
-            texts.append(block)
-            continue
-        if texts:
-            yield Message(role="user", content=_text(texts))
-            texts = []
-        yield _result(block, f"{at}[{i}]")
-    if texts or not blocks:
-        yield Message(role="user", content=_text(texts))
-
-
-def _result(block: Block, at: str) -> Message:
-    given = block.content
-    text = "" if given is UNSET else _text(_blocks(given, "tool", f"{at}.content"))
-    if block.is_error:
-        text = f"Error: {text}"
-    return Message(role="tool", content=text, tool_call_id=block.tool_use_id)
+def _said(role: str, texts: Iterable[str]) -> Iterator[Message]:
+    """A message of texts, if there are any."""
+    if given := list(texts):
+        is_system = role == "system"
+        yield Message(role="system" if is_system else "user", content=_SEPARATOR.join(given))
 
 
 def _assistant(blocks: Sequence[Block], at: str) -> Message:
@@ -134,7 +135,7 @@ def _assistant(blocks: Sequence[Block], at: str) -> Message:
     ]
     return Message(
         role="assistant",
-        content=_text(texts, ""),
+        content="".join(block.text or "" for block in texts),
         tool_calls=tuple(calls) or None,
         reasoning_content="".join(thoughts) or None,
     )

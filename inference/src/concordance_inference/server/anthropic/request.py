@@ -4,6 +4,7 @@ The work grows with the size of the body, so it runs on a worker thread.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -94,23 +95,32 @@ def _generation(
     context: ServerContext,
     own_options: dict[str, Any],
 ) -> GenerationRequest:
-    messages = decode_conversation(body.system, body.messages)
+    given = decode_conversation(body.system, body.messages)
     options = generation_options(body, served, context)
     options["stop"] = (*options.get("stop", ()), *(body.stop_sequences or ()))
-    tools = tuple(_tool(tool, f"tools[{i}]") for i, tool in enumerate(body.tools or ()))
+    tools = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(body.tools or ())]
+    offered = (
+        tool for tool, param in zip(tools, body.tools or (), strict=True) if given.offers(param)
+    )
     response_format = _response_format(body)
-    return build_request(
-        messages,
-        served.chat,
-        info,
-        schemas=Schemas(tools=tools, response_format=response_format),
+    build = partial(
+        build_request,
+        chat=served.chat,
+        model=info,
+        schemas=Schemas(tools=tuple(offered), response_format=response_format),
         output=output_format(body, response_format),
-        rendering=_rendering(messages),
+        rendering=_rendering(given.messages),
         tool_choice=_tool_choice(body),
         reasoning=_reasoning(body, served),
         **options,
         **own_options,
     )
+    try:
+        return build(given.messages)
+    except InvalidRequestError as exc:
+        if exc.param != "messages" or not given.has_late_system:
+            raise
+        return build(given.without_late_system)  # the template has refused the messages
 
 
 def _rendering(messages: Sequence[Message]) -> Rendering:

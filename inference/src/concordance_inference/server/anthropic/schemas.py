@@ -22,6 +22,13 @@ class MessageParam(Struct, kw_only=True):
     content: Raw
 
 
+class ToolChange(Struct, kw_only=True):
+    """The tool that a block adds or removes."""
+
+    type: Literal["tool_reference"]
+    name: str
+
+
 class Block(Struct, kw_only=True):
     """A block of content. Which fields it has depends on its type."""
 
@@ -35,6 +42,8 @@ class Block(Struct, kw_only=True):
     tool_use_id: str | None = None  # of `tool_result`, as the next two
     content: Raw | UnsetType = UNSET
     is_error: bool | None = None
+    tool_name: str | None = None  # of `tool_reference`
+    tool: ToolChange | None = None  # of `tool_addition` and `tool_removal`
 
 
 class ToolParam(Struct, kw_only=True):
@@ -45,6 +54,7 @@ class ToolParam(Struct, kw_only=True):
     description: str | None = None
     strict: bool | None = None
     type: str | None = None
+    defer_loading: bool | None = None  # not offered until a block of the conversation names it
 
 
 class ToolChoiceParam(Struct, kw_only=True):
@@ -60,7 +70,7 @@ class ThinkingParam(Struct, kw_only=True):
 
     type: Literal["enabled", "disabled", "adaptive", "between_tools"]
     budget_tokens: Annotated[int, Meta(ge=1, le=2**53)] | None = None
-    display: Literal["summarized", "omitted"] | None = None
+    display: Literal["summarized", "omitted", "updates"] | None = None
 
 
 class FormatParam(Struct, kw_only=True):
@@ -99,6 +109,8 @@ class MessagesRequest(CountTokensRequest, kw_only=True):
 #: Fields that change the output and are not those of this API, with their harmless values.
 UNSUPPORTED: dict[str, Harmless] = {
     **{name: v for name, v in FIELDS.items() if name not in MessagesRequest.__struct_fields__},
+    "n": (1,),
+    "best_of": (1,),
     "container": (),
     "mcp_servers": ([],),
     "stream_options": ({},),
