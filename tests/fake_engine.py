@@ -35,6 +35,16 @@ def says(*pieces, **fields):
     return [Started(prompt_tokens=3), *deltas, completed("".join(pieces), **fields)]
 
 
+class FakeControl:
+    """The running requests of an engine that has no state for them."""
+
+    async def statuses(self):
+        return {}
+
+    def cancel(self, request_id):
+        pass
+
+
 class FakeEngine:
     """Sends the same updates for every request and records requests. A float is a pause.
 
@@ -47,6 +57,7 @@ class FakeEngine:
         self.is_running = is_running
         self.stuck_call = None
         self.max_requests = 264
+        self.control = FakeControl()
         self.requests = []
         self.cancelled = []
 

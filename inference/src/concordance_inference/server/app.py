@@ -1,11 +1,15 @@
 """The ASGI application: routes, guard and error handlers around a `ServerContext`."""
 
+from typing import get_args
+
 from concordance_sdk import ModPayload
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from concordance_inference.server.action_body import AnyActionBody
+from concordance_inference.server.action_routes import act
 from concordance_inference.server.anthropic.middleware import AnthropicShapes
 from concordance_inference.server.anthropic.routes import count_tokens, messages
 from concordance_inference.server.anthropic.schemas import CountTokensRequest, MessagesRequest
@@ -32,6 +36,11 @@ from concordance_inference.server.openapi import openapi
 from concordance_inference.server.request_id import RequestIds
 from concordance_inference.server.request_log import RequestLog
 from concordance_inference.server.request_record import RequestRecords
+from concordance_inference.server.requests_routes import (
+    cancel_request,
+    get_request,
+    list_requests,
+)
 from concordance_inference.server.responses.request_fields import ResponseRequest
 from concordance_inference.server.responses.routes import (
     cancel_response,
@@ -84,6 +93,14 @@ ROUTES = (
     ),
     Endpoint("/v1/messages", messages, method="POST", body=MessagesRequest, streams=True),
     Endpoint("/v1/messages/count_tokens", count_tokens, method="POST", body=CountTokensRequest),
+    *(
+        Endpoint(f"/v1/{api}/{{id}}/actions", act, method="POST", body=get_args(AnyActionBody))
+        for api in ("chat/completions", "completions", "responses", "requests")
+    ),
+    Endpoint("/v1/requests", list_requests),
+    Endpoint("/v1/requests/{id}", get_request),
+    Endpoint("/v1/requests/{id}", cancel_request, method="DELETE"),
+    Endpoint("/v1/requests/{id}/cancel", cancel_request, method="POST"),
     Endpoint("/v1/models", list_models),
     Endpoint("/v1/models/load", load_model, method="POST", body=ModelName),
     Endpoint("/v1/models/unload", unload_model, method="POST", body=ModelName),

@@ -25,6 +25,7 @@ from concordance_inference.generation import (
     TextDelta,
     TokenLogprobs,
 )
+from concordance_inference.server.mod_usage import about_mods
 from concordance_inference.server.prompt_logprobs import IMPOSSIBLE, prompt_logprobs
 
 
@@ -87,14 +88,8 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
     def about_mods(
         self, ends: Sequence[Completed], reports: Sequence[ModReport] = ()
     ) -> dict[str, Any]:
-        """What mods did, for requests with mods: counts, and reports if there are any."""
-        if not self.has_mods:
-            return {}
-        counts = {
-            "forced_tokens": sum(end.forced_tokens for end in ends),
-            "backtracked_tokens": sum(end.backtracked_tokens for end in ends),
-        }
-        return {"concordance": counts | ({"reports": reports} if reports else {})}
+        """What mods did, for requests with mods."""
+        return about_mods(ends, reports, has_mods=self.has_mods)
 
 
 class _Tokens(Struct):

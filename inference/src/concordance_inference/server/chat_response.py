@@ -98,9 +98,12 @@ class ChatResponse:
                 yield self._chunk(choice.delta({}), concordance={"reports": update.reports})
             case TokensDelta():
                 yield self._chunk(choice.delta({}), concordance={"tokens": update})
+            case ControlDelta():
+                for command in update.commands:
+                    yield self._chunk(choice.delta({}), concordance={"control": command})
             case Completed():
                 yield from self._end(index, update)
-            case ControlDelta() | Failed():
+            case Failed():
                 pass
 
     def _role(self, choice: ChatChoice, update: Update) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,7 @@ from concordance_inference.generation import (
 from concordance_inference.server import sse
 from concordance_inference.server.completion_request import CompletionsRequest
 from concordance_inference.server.legacy_logprobs import LegacyLogprobs, num_chars
+from concordance_inference.server.mod_usage import about_mods
 from concordance_inference.server.prompt_logprobs import prompt_logprobs
 from concordance_inference.server.updates import Numbered
 
@@ -126,9 +127,12 @@ class Choice:
                 yield self._part("") | {"concordance": {"reports": update.reports}}
             case TokensDelta():
                 yield self._part("") | {"concordance": {"tokens": msgspec.to_builtins(update)}}
+            case ControlDelta():
+                for command in update.commands:
+                    yield self._part("") | {"concordance": {"control": command}}
             case Completed():
                 yield from self._end(update)
-            case ControlDelta() | Failed():
+            case Failed():
                 pass
 
     def _begin(
@@ -207,10 +211,4 @@ class Choice:
         fields: dict[str, Any] = {}
         if end.tool_calls:
             fields["tool_calls"] = [msgspec.to_builtins(call) for call in end.tool_calls]
-        if self._has_mods:
-            fields["concordance"] = {
-                "forced_tokens": end.forced_tokens,
-                "backtracked_tokens": end.backtracked_tokens,
-                **({"reports": end.reports} if reports and end.reports else {}),
-            }
-        return fields
+        return fields | about_mods([end], end.reports if reports else (), has_mods=self._has_mods)

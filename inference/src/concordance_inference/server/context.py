@@ -11,6 +11,7 @@ from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.reasoning_names import ReasoningField
 from concordance_inference.server.responses.background import BackgroundRuns
 from concordance_inference.server.responses.response_store import ResponseStore
+from concordance_inference.server.running_requests import RunningRequests
 from concordance_inference.server.served_models import ModelNotLoadedError, ServedModels
 from concordance_inference.server.work import Workers
 
@@ -29,6 +30,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     responses: ResponseStore = msgspec.field(default_factory=ResponseStore)
     background: BackgroundRuns = msgspec.field(default_factory=BackgroundRuns)
     draining: threading.Event = msgspec.field(default_factory=threading.Event)  # set by a signal
+    running: RunningRequests = msgspec.field(default_factory=RunningRequests)
 
     async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:
         """Run a function that decodes a request of `num_bytes`, on a worker thread.

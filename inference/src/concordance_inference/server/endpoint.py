@@ -15,7 +15,8 @@ class Endpoint(Route):
 
     Attributes:
         method: The HTTP method.
-        body: The type that the body is validated with; `None` for a request without a body.
+        body: The type that the body is validated with, or several of which `type` selects one;
+            `None` for a request without a body.
         streams: The response may be a stream of server-sent events.
         status: The status of a response that is not an error.
         media_type: The media type of a response that is not a stream.
@@ -28,7 +29,7 @@ class Endpoint(Route):
         handler: Handler,
         *,
         method: str = "GET",
-        body: type[Any] | None = None,
+        body: type[Any] | tuple[type[Any], ...] | None = None,
         streams: bool = False,
         status: int = 200,
         media_type: str = "application/json",
@@ -42,3 +43,10 @@ class Endpoint(Route):
         self.status = status
         self.media_type = media_type
         self.query = query or {}
+
+    @property
+    def bodies(self) -> tuple[type[Any], ...]:
+        """The types that the body may have."""
+        if self.body is None:
+            return ()
+        return self.body if isinstance(self.body, tuple) else (self.body,)

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from functools import partial
 
 import msgspec
-from concordance_shared import EngineStoppedError
+from concordance_shared import ConcordanceError, EngineStoppedError
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,8 +24,10 @@ from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.disconnect import unless_disconnected
 from concordance_inference.server.errors import error_body, unexpected
 from concordance_inference.server.mod_failures import log_failure
+from concordance_inference.server.request_id import own_request_id
 from concordance_inference.server.request_record import current_record
 from concordance_inference.server.response_writer import ResponseWriter
+from concordance_inference.server.running_requests import RunningRequest
 from concordance_inference.server.updates import Batch, Numbered, all_completed, begun, merged
 
 logger = logging.getLogger(__name__)
@@ -69,20 +71,44 @@ async def respond(request: Request, read: Read) -> Response:
         ClientDisconnect: The client disconnected.
     """
     context = context_of(request)
+    running = context.running.begin(own_request_id(), request.scope["path"])
+    try:
+        response = await _response(request, read, context, running)
+    except ConcordanceError as exc:
+        context.running.end(running)
+        if (error := running.error(exc)) is not exc:
+            raise error from exc
+        raise
+    except BaseException:
+        context.running.end(running)
+        raise
+    if isinstance(response, sse.EventStream):
+        response.on_end(lambda: context.running.end(running))
+    elif not running.is_detached:
+        context.running.end(running)
+    return response
+
+
+async def _response(
+    request: Request, read: Read, context: ServerContext, running: RunningRequest
+) -> Response:
     exchange = await _prepared(request, read, context)
+    running.run(exchange.engine, exchange.generations)
     updates = [exchange.engine.generate(generation) for generation in exchange.generations]
     record = current_record()
     record.begin(exchange.generations, exchange.engine.model.id, streams=exchange.streams)
     if exchange.detach is not None:
-        return await exchange.detach(_events(merged(updates), exchange, context))
+        running.is_detached = True
+        return await exchange.detach(_events(merged(updates), exchange, context, running))
     if not exchange.streams:
         ends = await unless_disconnected(request, all_completed(updates))
+        running.check(ends)
         record.ends.extend(ends)
         encode = partial(_encoded_whole, exchange.writer, ends)
         return Response(await context.workers.encode(encode), media_type="application/json")
-    running = await unless_disconnected(request, begun(merged(updates)))
+    batches = await unless_disconnected(request, begun(merged(updates)))
     record.see_first()
-    return sse.EventStream(_events(running, exchange, context))
+    return sse.EventStream(_events(batches, exchange, context, running))
 
 
 async def _prepared(request: Request, read: Read, context: ServerContext) -> Exchange:
@@ -107,7 +133,10 @@ def _with_mods(exchange: Exchange) -> Exchange:
 
 
 async def _events(
-    batches: AsyncGenerator[Batch], exchange: Exchange, context: ServerContext
+    batches: AsyncGenerator[Batch],
+    exchange: Exchange,
+    context: ServerContext,
+    running: RunningRequest,
 ) -> AsyncGenerator[bytes]:
     """The events of a stream, those that are there already together.
 
@@ -117,6 +146,8 @@ async def _events(
     try:
         async with aclosing(batches):
             async for batch in batches:
+                if running.is_cancelled:
+                    batch[:] = [Numbered(each.index, running.seen(each.update)) for each in batch]
                 if any(map(_is_large, batch)):
                     encode = partial(_encoded, batch, exchange, context)
                     yield await context.workers.encode(encode)
@@ -125,6 +156,8 @@ async def _events(
     except Exception as exc:
         logger.exception("writing the response failed")
         yield b"".join(writer.failed(error_body(unexpected(exc))))
+    finally:
+        context.running.end(running)
     if last := b"".join(writer.end()):
         yield last
 

@@ -136,6 +136,7 @@ _FIELDS: Mapping[str, str] = {
     "encrypted_content": "The reasoning as this server encoded it.",
     "call_id": "Identifies the call; its output repeats it.",
     "output": "A text, or parts of text.",
+    "index": "The choice, of a request with several.",
 }
 
 _OF_A_TYPE: Mapping[str, str] = {
@@ -182,6 +183,29 @@ _OF_A_TYPE: Mapping[str, str] = {
     "ModPayload.files": "Relative path to text, of several modules.",
     "ModPayload.dir": "A folder that older clients name; its files are in `files`.",
     "ModPayload.home": "A package whose modules can also be imported without its name.",
+    # Actions
+    "ForceBody.text": "The text to force.",
+    "ForceBody.token_ids": "The tokens to force.",
+    "BacktrackBody.num_tokens": "The tokens to remove from the end.",
+    "BacktrackBody.to_token": "The tokens to keep.",
+    "BacktrackBody.to_char": "The characters of the text to keep.",
+    "BacktrackBody.text": "A text to force there.",
+    "BacktrackBody.token_ids": "Tokens to force there.",
+    "OutputBody.text": "The whole completion.",
+    "OutputBody.token_ids": "The tokens of the whole completion.",
+    "ErrorBody.message": "The message of the error.",
+    "StepBody.num_tokens": "The tokens until the request is paused again.",
+    "AdjustBody.allow": "Only these tokens can be sampled.",
+    "AdjustBody.ban": "These tokens cannot be sampled.",
+    "AdjustBody.bias": "Token id to the amount added to its logit.",
+    "AdjustBody.temperature": "Divides the logits; 0 is greedy.",
+    "AdjustBody.num_steps": "The positions for which it holds.",
+    "ReasonBody.text": "The text to add to the reasoning.",
+    "EndReasoningBody.text": "A text to add before the reasoning ends.",
+    "AddModBody.mod": "The mod, by name or with parameters.",
+    "ReplaceModBody.name": "The mod that is replaced.",
+    "ReplaceModBody.mod": "The mod in its place, by name or with parameters.",
+    "RemoveModBody.name": "The mod to remove.",
 }
 
 

@@ -80,8 +80,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         operation["description"] = details.partition("\n\nRaises:")[0].partition("Raises:")[0]
     if parameters := list(_parameters(endpoint)):
         operation["parameters"] = parameters
-    if endpoint.body is not None:
-        schema = {"$ref": _REF.format(name=endpoint.body.__name__)}
+    if refs := [{"$ref": _REF.format(name=body.__name__)} for body in endpoint.bodies]:
+        schema = refs[0] if len(refs) == 1 else {"oneOf": refs}
         content = {"application/json": {"schema": schema}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
@@ -118,7 +118,7 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _components(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    bodies = [endpoint.body for endpoint in endpoints if endpoint.body is not None]
+    bodies = [body for endpoint in endpoints for body in endpoint.bodies]
     types = list(dict.fromkeys([*bodies, *_EXTRA_TYPES, Error]))
     _, components = msgspec.json.schema_components(types, ref_template=_REF)
     return {name: _described(name, schema) for name, schema in components.items()}

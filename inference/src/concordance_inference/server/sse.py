@@ -10,7 +10,7 @@ here makes a task or a timer for an event: a task of its own sends comments whil
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -45,6 +45,11 @@ class EventStream(StreamingResponse):
         super().__init__(events, media_type="text/event-stream; charset=utf-8", headers=_HEADERS)
         self._events = events
         self._sent_at = 0.0
+        self._on_end: Callable[[], None] | None = None
+
+    def on_end(self, call: Callable[[], None]) -> None:
+        """Call a function when the response has ended, however it does."""
+        self._on_end = call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response until it ends or the client disconnects."""
@@ -61,6 +66,8 @@ class EventStream(StreamingResponse):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self._on_end:
+                self._on_end()
 
     async def _send(self, send: Send) -> None:
         loop = asyncio.get_running_loop()

@@ -22,6 +22,7 @@ _NUM_THREADS: Mapping[str, int] = {
     "mods": 4,
     "uploads": 2,
     "lookups": 2,
+    "commands": 2,
     "responses": 2,
 }
 
@@ -69,6 +70,14 @@ class Workers:
             EngineOverloadedError: Too many requests are waiting.
         """
         return await self._bounded(function, "lookups")
+
+    async def command(self, function: Callable[[], Result]) -> Result:
+        """Run a function that decodes an action on a running request.
+
+        Raises:
+            EngineOverloadedError: Too many requests are waiting.
+        """
+        return await self._bounded(function, "commands")
 
     async def encode(self, function: Callable[[], Result]) -> Result:
         """Run a function that encodes a response: never refused, whatever else is waiting."""

@@ -1,0 +1,45 @@
+"""What mods did, in the field `concordance` of responses."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from concordance_shared import ModReport
+
+from concordance_inference.generation import Completed, ModUsage
+
+
+def about_mods(
+    ends: Sequence[Completed], reports: Sequence[ModReport] = (), *, has_mods: bool
+) -> dict[str, Any]:
+    """Return the field `concordance`: counts, what each mod did, and reports if there are any.
+
+    Empty for a request without mods, unless actions by hand changed it.
+
+    Args:
+        ends: The completions of a request.
+        reports: Of its mods.
+        has_mods: True if the request names mods.
+    """
+    usages = _merged([usage for end in ends for usage in end.mods])
+    if not has_mods and not usages:
+        return {}
+    about: dict[str, Any] = {
+        "forced_tokens": sum(end.forced_tokens for end in ends),
+        "backtracked_tokens": sum(end.backtracked_tokens for end in ends),
+    }
+    if usages:
+        about["mods"] = usages
+    return {"concordance": about | ({"reports": reports} if reports else {})}
+
+
+def _merged(usages: Sequence[ModUsage]) -> list[dict[str, Any]]:
+    """Add up what mods of one name did."""
+    by_name: dict[str, dict[str, Any]] = {}
+    for usage in usages:
+        fields = msgspec.structs.asdict(usage)
+        name = fields.pop("mod")
+        sums = by_name.setdefault(name, {"mod": name})
+        for key, value in fields.items():
+            sums[key] = sums.get(key, 0) + value
+    return list(by_name.values())

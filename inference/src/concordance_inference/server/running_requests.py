@@ -1,0 +1,149 @@
+"""The generating HTTP requests that have not ended, by the ids with which clients address them."""
+
+import re
+import time
+from collections.abc import Sequence
+
+from concordance_shared import ConcordanceError, ConflictError, EngineStoppedError, FinishReason
+
+from concordance_inference.control import ControlClient, UnknownRequestError
+from concordance_inference.generation import (
+    Completed,
+    EngineClient,
+    Failed,
+    GenerationRequest,
+    Update,
+)
+
+#: What completion ids have before the id of the request.
+_PREFIX = re.compile(r"(?:chatcmpl-|cmpl-|resp_|msg_)")
+
+
+class RequestCancelledError(ConflictError):
+    """A request was cancelled by id."""
+
+    code = "request_cancelled"
+
+    def __init__(self, request_id: str) -> None:
+        """Name the request."""
+        super().__init__(f"the request {request_id!r} was cancelled through /v1/requests")
+
+
+class RunningRequest:
+    """An HTTP request that generates, or is read.
+
+    Attributes:
+        id: Its id, which the client may have chosen.
+        path: Its route.
+        created: When it arrived, in Unix time.
+        is_cancelled: True if it was cancelled by id.
+        is_detached: True if it runs without its connection.
+    """
+
+    def __init__(self, request_id: str, path: str) -> None:
+        """Start a request of which nothing is read."""
+        self.id = request_id
+        self.path = path
+        self.created = time.time()
+        self.is_cancelled = False
+        self.is_detached = False
+        self.generations: Sequence[GenerationRequest] = ()
+        self.engine: EngineClient | None = None
+
+    @property
+    def control(self) -> ControlClient:
+        """The engine that runs it.
+
+        Raises:
+            ConflictError: It is still being read.
+        """
+        if self.engine is None:
+            raise ConflictError(f"the request {self.id!r} is still being read; try again")
+        return self.engine.control
+
+    def run(self, engine: EngineClient, generations: Sequence[GenerationRequest]) -> None:
+        """Record what is generated for it.
+
+        Raises:
+            RequestCancelledError: It was cancelled while it was read.
+        """
+        if self.is_cancelled:
+            raise RequestCancelledError(self.id)
+        self.engine, self.generations = engine, generations
+
+    def cancel(self) -> None:
+        """End all that is generated for it, with an error for its client."""
+        self.is_cancelled = True
+        if self.engine is not None:
+            for generation in self.generations:
+                self.engine.control.cancel(generation.request_id)
+
+    def check(self, ends: Sequence[Completed]) -> None:
+        """Refuse to respond with a completion that was cancelled.
+
+        Raises:
+            RequestCancelledError: It was cancelled before it ended.
+        """
+        if self.is_cancelled and any(_was_cancelled(end) for end in ends):
+            raise RequestCancelledError(self.id)
+
+    def seen(self, update: Update) -> Update:
+        """Replace an update that says that the request was cancelled by an error that does."""
+        if not (self.is_cancelled and _was_cancelled(update)):
+            return update
+        return Failed(error=RequestCancelledError(self.id))
+
+    def error(self, exc: ConcordanceError) -> ConcordanceError:
+        """Return the error for the client: the engine names no reason for cancelling."""
+        is_ours = self.is_cancelled and isinstance(exc, EngineStoppedError)
+        return RequestCancelledError(self.id) if is_ours else exc
+
+
+class RunningRequests:
+    """The generating requests of one application. Belongs to its event loop."""
+
+    def __init__(self) -> None:
+        """Start without one."""
+        self._by_id: dict[str, RunningRequest] = {}
+
+    def begin(self, request_id: str, path: str) -> RunningRequest:
+        """Add a request.
+
+        Raises:
+            ConflictError: A running request has the id.
+        """
+        if request_id in self._by_id:
+            raise ConflictError(
+                f"X-Request-Id: a request {request_id!r} is running; choose another id, or none",
+                param="X-Request-Id",
+            )
+        running = self._by_id[request_id] = RunningRequest(request_id, path)
+        return running
+
+    def end(self, running: RunningRequest) -> None:
+        """Remove a request."""
+        if self._by_id.get(running.id) is running:
+            del self._by_id[running.id]
+
+    def all(self) -> list[RunningRequest]:
+        """All requests, oldest first."""
+        return list(self._by_id.values())
+
+    def named(self, name: str) -> RunningRequest:
+        """Return the request of an id, or of the id of its completion.
+
+        Raises:
+            UnknownRequestError: There is none.
+        """
+        found = self._by_id.get(name) or self._by_id.get(_PREFIX.sub("", name, count=1))
+        if found is None:
+            raise UnknownRequestError(
+                f"there is no running request {name!r:.140}; GET /v1/requests lists them"
+            )
+        return found
+
+
+def _was_cancelled(update: object) -> bool:
+    if isinstance(update, Completed):
+        return update.finish_reason is FinishReason.CANCELLED
+    return isinstance(update, Failed) and isinstance(update.error, EngineStoppedError)
