@@ -4,6 +4,7 @@ The work grows with the size of the body, so it runs on a worker thread.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from concordance_shared import (
     InvalidRequestError,
@@ -95,11 +96,19 @@ def _generation(
         schemas=Schemas(tools=tuple(body.tools or ()), response_format=response_format),
         output=output_format(body, response_format),
         tool_choice=_tool_choice(body),
-        template_options=body.chat_template_kwargs,
+        template_options=_template_options(body, served),
         rendering=rendering_of(body),
         reasoning=reasoning_choice(body),
         **options,
     )
+
+
+def _template_options(body: ChatCompletionRequest, served: ServedModel) -> dict[str, Any]:
+    """The variables of the chat template, with the verbosity if the template reads it."""
+    given = body.chat_template_kwargs or {}
+    if body.verbosity is None or "verbosity" not in served.chat.options:
+        return given
+    return {"verbosity": body.verbosity, **given}
 
 
 def _tool_choice(body: ChatCompletionRequest) -> ToolChoice:

@@ -128,6 +128,7 @@ class ChatCompletionRequest(ReasoningFields, kw_only=True):
     parallel_tool_calls: bool | None = None
     response_format: ChosenFormat | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None  # for templates that read it
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
     allow_control_tokens: bool | None = None  # names of control tokens in messages become tokens

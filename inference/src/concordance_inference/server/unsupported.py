@@ -20,7 +20,6 @@ _OPENAI: dict[str, Harmless] = {
     "modalities": (["text"],),
     "web_search_options": (),
     "moderation": (),
-    "verbosity": ("medium",),
     "echo": (False,),
     "suffix": ("",),
     "max_output_tokens": (),

@@ -1,0 +1,46 @@
+"""Chat requests as the engine and the chat template get them."""
+
+import pytest
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.server.app import create_app
+from concordance_inference.server.context import ServerContext
+from concordance_inference.server.served_models import OneModel
+from fake_engine import FakeChat, FakeEngine
+from starlette.testclient import TestClient
+
+BODY = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
+
+
+class VerboseChat(FakeChat):
+    options = frozenset({"verbosity"})
+
+
+def rendered(chat, **fields):
+    """The options that the template gets, and the status."""
+    app = create_app(ServerContext(models=OneModel(FakeEngine(), chat), mods=ModCatalog()))
+    client = TestClient(app, base_url="http://127.0.0.1:8000")
+    status = client.post("/v1/chat/completions", json={**BODY, **fields}).status_code
+    return (chat.rendered or [None])[-1], status
+
+
+@pytest.mark.parametrize("verbosity", ["low", "medium", "high"])
+def test_a_template_that_reads_the_verbosity_gets_it(verbosity):
+    assert rendered(VerboseChat(), verbosity=verbosity) == ({"verbosity": verbosity}, 200)
+
+
+def test_a_template_variable_precedes_the_verbosity():
+    options, status = rendered(
+        VerboseChat(), verbosity="low", chat_template_kwargs={"verbosity": "high"}
+    )
+
+    assert (options, status) == ({"verbosity": "high"}, 200)
+
+
+def test_the_verbosity_is_ignored_by_other_templates():
+    options, status = rendered(FakeChat(), verbosity="high")
+
+    assert (not options, status) == (True, 200)
+
+
+def test_another_verbosity_is_refused():
+    assert rendered(FakeChat(), verbosity="huge") == (None, 400)
