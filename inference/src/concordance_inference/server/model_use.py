@@ -35,6 +35,13 @@ class ModelUse:
             model.hold()
             self._held.append(model)
 
+    def copy(self) -> "ModelUse":
+        """Hold the same models for longer: until the copy is closed as well."""
+        use = ModelUse()
+        for model in self._held:
+            use.add(model)
+        return use
+
     def close(self) -> None:
         """Release all models."""
         for model in self._held:

@@ -44,14 +44,16 @@ async def followed(log):
 
 def test_a_run_is_followed_to_its_end_and_then_forgotten():
     async def scene():
-        runs, writer = BackgroundRuns(), Writer()
-        runs.start(writer, events(writer, b"a", b"b"), on_this_thread)
+        runs, writer, ended = BackgroundRuns(), Writer(), []
+        runs.start(
+            writer, events(writer, b"a", b"b"), on_this_thread, lambda: ended.append(writer.id)
+        )
         found = runs.find("resp_1")
         got = await followed(writer.log)
         await asyncio.sleep(0)
-        return found is writer, got, runs.find("resp_1")
+        return found is writer, got, runs.find("resp_1"), ended
 
-    assert asyncio.run(scene()) == (True, [b"begin", b"a", b"b"], None)
+    assert asyncio.run(scene()) == (True, [b"begin", b"a", b"b"], None, ["resp_1"])
 
 
 def test_cancelling_a_run_waits_for_its_last_event():

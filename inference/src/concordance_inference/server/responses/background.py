@@ -68,17 +68,24 @@ class BackgroundRuns:
         self._writers: dict[str, BackgroundWriter] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, writer: BackgroundWriter, events: AsyncGenerator[bytes], work: Work) -> None:
+    def start(
+        self,
+        writer: BackgroundWriter,
+        events: AsyncGenerator[bytes],
+        work: Work,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
         """Run a response to its end.
 
         Args:
             writer: Writes it.
             events: Its events, which the writer adds to its log.
             work: Runs a function on a worker thread.
+            on_end: Called when the response has ended, however it does.
         """
         task = asyncio.ensure_future(_drive(writer, events, work))
         self._writers[writer.id], self._tasks[writer.id] = writer, task
-        task.add_done_callback(lambda _: self._forget(writer.id))
+        task.add_done_callback(lambda _: self._forget(writer.id, on_end))
 
     def find(self, response_id: str) -> BackgroundWriter | None:
         """Return the writer of a response that runs."""
@@ -91,8 +98,12 @@ class BackgroundRuns:
             task.cancel()
             await asyncio.wait({task})
 
-    def _forget(self, response_id: str) -> None:
+    def _forget(self, response_id: str, on_end: Callable[[], None] | None) -> None:
         task = self._tasks.pop(response_id, None)
         self._writers.pop(response_id, None)
+        if on_end is not None:
+            on_end()
         if task is not None and not task.cancelled() and task.exception():
             logger.error("the response %s ended early", response_id, exc_info=task.exception())
+        else:
+            logger.info("the response %s in the background ended", response_id)
