@@ -118,6 +118,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     stream: bool = False  # send text as it is generated, not only at the end
     include_retractions: bool = False  # hold no text back; report retracted characters
     show_tokens: bool = False  # also send every change of the completion, token by token
+    show_progress: bool = False  # also send how much of the prompt is prefilled
     return_token_ids: bool = False  # report the ids of all tokens, and which mods forced them
     top_logprobs: int | None = None  # report logprobs, and this many alternatives a token
     sampled_logprobs: bool = False  # with them, those under the distribution that was sampled from
@@ -134,6 +135,15 @@ class Started(Struct, frozen=True, kw_only=True):
     cached_tokens: int = 0  # of the prompt, found in the prefix cache
     prompt_ids: tuple[int, ...] = ()  # as mods left it, if requested
     prompt_logprobs: "tuple[TokenLogprobs | None, ...]" = ()  # as in `Completed`
+
+
+class PrefillProgress(Struct, frozen=True, kw_only=True):
+    """How much of the prompt is prefilled, before `Started`. In tokens, as llama.cpp sends it."""
+
+    total: int  # of the prompt
+    cache: int  # found in the prefix cache
+    processed: int  # so far, with those of the cache
+    time_ms: int  # since the request got a row
 
 
 class TokenLogprobs(Struct, frozen=True, kw_only=True):
@@ -242,7 +252,16 @@ class Failed(Struct, frozen=True, kw_only=True, eq=False):
     error: ConcordanceError
 
 
-Update = Started | TextDelta | TokensDelta | ReportsDelta | ControlDelta | Completed | Failed
+Update = (
+    PrefillProgress
+    | Started
+    | TextDelta
+    | TokensDelta
+    | ReportsDelta
+    | ControlDelta
+    | Completed
+    | Failed
+)
 
 
 class ModelInfo(Struct, frozen=True, kw_only=True):

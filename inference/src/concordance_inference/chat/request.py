@@ -58,6 +58,7 @@ class RequestOptions(TypedDict, total=False):
     stream: bool
     include_retractions: bool
     show_tokens: bool
+    show_progress: bool
     return_token_ids: bool
     prompt_logprobs: int | None
     top_logprobs: int | None

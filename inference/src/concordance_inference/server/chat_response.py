@@ -10,6 +10,7 @@ from concordance_inference.generation import (
     ControlDelta,
     Failed,
     GenerationRequest,
+    PrefillProgress,
     ReportsDelta,
     Started,
     TextDelta,
@@ -84,6 +85,9 @@ class ChatResponse:
 
     def chunks(self, index: int, update: Update) -> Iterator[dict[str, Any]]:
         """The chunks of a stream that an update adds."""
+        if isinstance(update, PrefillProgress):
+            yield self._chunk(None, prompt_progress=update)
+            return
         choice = self._choices[index]
         for part in self._role(choice, update):
             yield part

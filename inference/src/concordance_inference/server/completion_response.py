@@ -11,6 +11,7 @@ from concordance_inference.generation import (
     Completed,
     ControlDelta,
     Failed,
+    PrefillProgress,
     ReportsDelta,
     Started,
     TextDelta,
@@ -64,6 +65,9 @@ class CompletionResponse:
 
     def chunks(self, index: int, update: Update) -> Iterator[dict[str, Any]]:
         """Turn an update of one of the requests into chunks of a stream."""
+        if isinstance(update, PrefillProgress):
+            yield {**self._head, "choices": [], **self._usage_field, "prompt_progress": update}
+            return
         for choice in self.choices[index].parts(update):
             yield {**self._head, "choices": [choice], **self._usage_field}
         if isinstance(update, Completed):
@@ -132,7 +136,7 @@ class Choice:
                     yield self._part("") | {"concordance": {"control": command}}
             case Completed():
                 yield from self._end(update)
-            case Failed():
+            case PrefillProgress() | Failed():
                 pass
 
     def _begin(

@@ -16,6 +16,7 @@ from concordance_inference.generation import (
     EngineClient,
     Failed,
     GenerationRequest,
+    Started,
     TextDelta,
 )
 from concordance_inference.server import sse
@@ -107,7 +108,6 @@ async def _response(
         encode = partial(_encoded_whole, exchange.writer, ends)
         return Response(await context.workers.encode(encode), media_type="application/json")
     batches = await unless_disconnected(request, begun(merged(updates)))
-    record.see_first()
     return sse.EventStream(_events(batches, exchange, context, running))
 
 
@@ -170,7 +170,9 @@ def _encoded(batch: Batch, exchange: Exchange, context: ServerContext) -> bytes:
             failed = _failed(numbered.index, numbered.update, exchange, context)
             events.extend(exchange.writer.failed(failed))
             continue
-        if isinstance(numbered.update, Completed):
+        if isinstance(numbered.update, Started):
+            current_record().see_first()
+        elif isinstance(numbered.update, Completed):
             current_record().ends.append(numbered.update)
         events.extend(exchange.writer.events(numbered))
     return events[0] if len(events) == 1 else b"".join(events)

@@ -77,6 +77,8 @@ _FIELDS: Mapping[str, str] = {
     "include_usage": "End the stream with a chunk that has the token counts.",
     "include_retractions": "Hold no text back, and report retracted characters.",
     "include_tokens": "Send every change of the completion, token by token.",
+    "include_progress": "Send how much of the prompt is prefilled, while it is.",
+    "return_progress": "`stream_options.include_progress` in llama.cpp's spelling.",
     "logprobs": "Report the log-probability of each token.",
     "top_logprobs": "Report this many alternatives of each token.",
     "sampled_logprobs": "Beside each logprob, the one under the distribution sampled from.",

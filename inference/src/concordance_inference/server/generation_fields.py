@@ -41,6 +41,7 @@ class StreamOptions(Struct, kw_only=True):
     include_usage: bool | None = None
     include_retractions: bool | None = None  # send tokens immediately, and their retractions
     include_tokens: bool | None = None  # send every change of the completion, token by token
+    include_progress: bool | None = None  # send how much of the prompt is prefilled
 
 
 class ModChoice(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +74,7 @@ class GenerationFields(OutputFields, kw_only=True):
     min_tokens: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    return_progress: bool | None = None  # llama.cpp's name of `stream_options.include_progress`
     cache_salt: Annotated[str, Meta(max_length=256)] | None = None
 
 
@@ -116,6 +118,7 @@ def generation_options(
         stream=bool(body.stream),
         include_retractions=bool(stream_options and stream_options.include_retractions),
         show_tokens=_shows_tokens(body),
+        show_progress=_shows_progress(body),
         return_token_ids=_returns_token_ids(body),
         cache_salt=body.cache_salt or "",
     )
@@ -168,6 +171,12 @@ def _logit_bias(given: Mapping[str, float], vocab_size: int) -> dict[int, float]
 
 def _shows_tokens(body: GenerationFields) -> bool:
     return bool(body.stream and body.stream_options and body.stream_options.include_tokens)
+
+
+def _shows_progress(body: GenerationFields) -> bool:
+    options = body.stream_options
+    is_requested = body.return_progress or (options and options.include_progress)
+    return bool(body.stream and is_requested)
 
 
 def _returns_token_ids(body: GenerationFields) -> bool:

@@ -20,6 +20,7 @@ from concordance_inference.generation import (
     Failed,
     GenerationRequest,
     ModUsage,
+    PrefillProgress,
     ReportsDelta,
     Started,
     TextDelta,
@@ -71,6 +72,7 @@ class OutputStream:
         self._tokens = TokenStream(new_decoder(**shown))
         self._started_at = time.monotonic()
         self._has_started = False
+        self._num_prefilled = -1
         self._commands: list[dict[str, Any]] = []  # applied, and not sent yet
         self._num_sent = 0  # tokens of the completion that deltas had
         num_top = request.top_logprobs
@@ -150,6 +152,8 @@ class OutputStream:
     def _send_output(self) -> None:
         state = self._state
         if not self._has_started:
+            if self._request.show_progress:
+                self._send_progress()
             self._start()
         if self._request.stream and self._has_started:
             num_final = state.num_released
@@ -190,6 +194,21 @@ class OutputStream:
         if self._commands:
             self._emit(ControlDelta(commands=tuple(self._commands)))
             self._commands.clear()
+
+    def _send_progress(self) -> None:
+        """Send how much of the prompt is prefilled, if it has changed."""
+        state = self._state
+        processed = min(state.num_cached, state.prompt_len)
+        if processed != self._num_prefilled:
+            self._num_prefilled = processed
+            self._emit(
+                PrefillProgress(
+                    total=state.prompt_len,
+                    cache=self.cached_tokens,
+                    processed=processed,
+                    time_ms=round(1e3 * (time.monotonic() - self._started_at)),
+                )
+            )
 
     def _send(self, delta: TextDelta | None) -> None:
         if delta and self.logprobs:

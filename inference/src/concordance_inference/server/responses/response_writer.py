@@ -11,6 +11,7 @@ from concordance_inference.generation import (
     Completed,
     ControlDelta,
     Failed,
+    PrefillProgress,
     ReportsDelta,
     Started,
     TextDelta,
@@ -110,7 +111,7 @@ class ResponsesWriter:
                 case Completed():
                     events += self._complete(update)
                     events.append(self._lifecycle(self._body.status))
-                case Started() | TokensDelta() | Failed():
+                case PrefillProgress() | Started() | TokensDelta() | Failed():
                     pass
             return self._sent(events)
 
