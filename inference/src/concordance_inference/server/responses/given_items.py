@@ -219,7 +219,7 @@ def _reasoning(given: GivenReasoning, at: str) -> ReasoningItem:
         status=given.status or "completed",
         content=tuple(map(ReasoningText, content)),
         summary=tuple(map(SummaryText, summary)),
-        encrypted_content=given.encrypted_content,
+        encrypted_content=UNSET if given.encrypted_content is None else given.encrypted_content,
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from msgspec import UNSET
+
 from concordance_inference.server.responses.encrypted_content import encoded_reasoning
 from concordance_inference.server.responses.items import (
     FunctionCallItem,
@@ -122,7 +124,7 @@ class GrowingReasoning(_Growing):
             id=self._id,
             status=status,
             content=(ReasoningText(text),),
-            encrypted_content=encoded_reasoning(text) if self._has_encrypted else None,
+            encrypted_content=encoded_reasoning(text) if self._has_encrypted else UNSET,
         )
 
     def begin(self) -> Iterator[Event]:
@@ -154,7 +156,7 @@ class GrowingSummary(_Growing):
             id=self._id,
             status=status,
             summary=(SummaryText(text),),
-            encrypted_content=encoded_reasoning(text) if self._has_encrypted else None,
+            encrypted_content=encoded_reasoning(text) if self._has_encrypted else UNSET,
         )
 
     def begin(self) -> Iterator[Event]:

@@ -6,7 +6,7 @@ stored conversation and one that a client sends back are equal.
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from concordance_inference.server.responses.encrypted_content import decoded_reasoning
 
@@ -61,14 +61,14 @@ class ReasoningItem(Struct, frozen=True, kw_only=True, tag_field="type", tag="re
     status: Status = "completed"
     summary: tuple[SummaryText, ...] = ()
     content: tuple[ReasoningText, ...] = ()
-    encrypted_content: str | None = None
+    encrypted_content: str | UnsetType = UNSET
 
     @property
     def text(self) -> str:
         """The reasoning; of an item without its text, that of the encrypted text or summary."""
         if self.content:
             return "".join(part.text for part in self.content)
-        if self.encrypted_content is not None:
+        if self.encrypted_content is not UNSET:
             return decoded_reasoning(self.encrypted_content)
         return "".join(part.text for part in self.summary)
 

@@ -130,7 +130,10 @@ def _repeated(request: ResponsesRequest) -> dict[str, Any]:
         "max_output_tokens": body.max_output_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
         "top_logprobs": body.top_logprobs or 0,
+        "store": request.is_stored,
         "truncation": body.truncation or "disabled",
         "metadata": body.metadata or {},
         "user": body.user,
@@ -158,7 +161,14 @@ def _tool_choice(body: ResponseRequest) -> object:
 
 def _text(body: ResponseRequest) -> dict[str, Any]:
     given = body.text.format if body.text else None
-    shown = {"type": "text"} if given is None else _without_none(given)
+    shown: dict[str, Any] = {"type": "text" if given is None else given.type}
+    if given is not None and given.type == "json_schema":
+        shown |= {
+            "name": given.name,
+            "description": given.description,
+            "schema": given.schema,
+            "strict": bool(given.strict),
+        }
     verbosity = body.text.verbosity if body.text else None
     return {"format": shown, "verbosity": verbosity or "medium"}
 
@@ -168,8 +178,3 @@ def _reasoning(body: ResponseRequest) -> dict[str, Any]:
     effort = given.effort if given else None
     summary = (given.summary or given.generate_summary) if given else None
     return {"effort": effort, "summary": summary}
-
-
-def _without_none(value: msgspec.Struct) -> dict[str, Any]:
-    built: dict[str, Any] = msgspec.to_builtins(value)
-    return {name: field for name, field in built.items() if field is not None}
