@@ -225,7 +225,9 @@ class Runtime:
 
     def ended(self, request: GenerationRequest, completed: Completed) -> Completed | Failed:
         """Keep the tokens of a completion for later prompts; return how the request ended."""
-        self.chat.remember(request.prompt_ids, completed)
+        offer = request.offer
+        has_calls = offer is not None and offer.format.layout.marker in completed.text
+        self.chat.remember(request.prompt_ids, completed, has_calls=has_calls)
         error = format_fault(request, completed, self._decode) or call_fault(request, completed)
         if error is None:
             return self._with_counts(request, completed)

@@ -14,9 +14,8 @@ prompt.
 import hashlib
 import threading
 from array import array
-from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 #: Limit of messages that are kept; the least recently used one is evicted first.
 MAX_MESSAGES = 4096
@@ -77,58 +76,3 @@ class SampledMessages:
             if key in self._messages:
                 self._messages.move_to_end(key)
             return self._messages.get(key)
-
-
-class Splice:
-    """Puts the sampled tokens of messages into the tokens of a whole prompt.
-
-    Only tokens that lie within a message are replaced, and only by tokens of the same bytes. Where
-    a token covers a message's border, the tokens of the whole text remain.
-    """
-
-    def __init__(
-        self,
-        token_ids: Sequence[int],
-        begins: Sequence[int],
-        data_of: Callable[[Sequence[int]], bytes],
-    ) -> None:
-        """Start with the tokens of a whole prompt.
-
-        Args:
-            token_ids: The tokens.
-            begins: Per token: the character of the text at which it begins.
-            data_of: The bytes that tokens add after others.
-        """
-        self._token_ids = token_ids
-        self._begins = begins
-        self._data_of = data_of
-        self._prompt = PromptDigest()
-        self._spliced: list[int] = []
-        self._num_done = 0  # tokens of the whole prompt
-
-    def add(self, messages: SampledMessages, text: str, begin: int) -> None:
-        """Continue to the end of a message.
-
-        Args:
-            messages: The messages whose sampled tokens are kept.
-            text: The message.
-            begin: The character of the whole text at which it begins.
-        """
-        first = bisect_left(self._begins, begin, lo=self._num_done)
-        last = bisect_left(self._begins, begin + len(text), lo=first)
-        self._append(self._token_ids[self._num_done : first])
-        own = self._token_ids[first:last]
-        sampled = messages.recall(self._prompt, text)
-        is_same = sampled is not None and self._data_of(sampled) == self._data_of(own)
-        self._append(sampled if sampled is not None and is_same else own)
-        self._num_done = last
-
-    def end(self) -> list[int]:
-        """Return the tokens of the prompt with the sampled ones in place."""
-        self._append(self._token_ids[self._num_done :])
-        self._num_done = len(self._token_ids)
-        return self._spliced
-
-    def _append(self, token_ids: Sequence[int]) -> None:
-        self._spliced += token_ids
-        self._prompt.extend(token_ids)

@@ -13,7 +13,9 @@ from concordance_inference.chat.control_tokens import Spans
 from concordance_inference.chat.given import Given
 from concordance_inference.chat.prompt_texts import PromptTexts
 from concordance_inference.chat.rendering import USUAL, Rendering
-from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages, Splice
+from concordance_inference.chat.sampled_calls import SampledCalls
+from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages
+from concordance_inference.chat.splice import Splice
 from concordance_inference.chat.template_messages import Messages, forms_of, prints_objects
 from concordance_inference.chat.variables import variables_of
 from concordance_inference.generation import Completed
@@ -62,6 +64,7 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self._context_length = context_length
         self._sampled = SampledMessages()
+        self._calls = SampledCalls()
         self._sources = _sources(tokenizer.hf.chat_template)
         self._texts = PromptTexts(tokenizer, self._sources, self._applied, RENDER_S)
         self.reasoning_tags = tags_of(tokenizer, "\n".join(self._sources.values()))
@@ -129,6 +132,8 @@ class ChatTemplate:
         replies = [i for i, message in enumerate(given.messages) if _is_reply(message)]
         pieces = self._pieces(given, replies, text) if replies else None
         if pieces is None:
+            pieces, replies = [text], []
+        if not replies and not any(message.get("tool_calls") for message in given.messages):
             return self._texts.encode(text, control)
         return self._joined(pieces, [given.messages[i]["content"] for i in replies], control)
 
@@ -190,13 +195,23 @@ class ChatTemplate:
         names = {role: token for role, token in special.items() if isinstance(token, str)}
         return {**names, "chat_template": self._sources.get("default")}
 
-    def remember(self, prompt_ids: Sequence[int], completed: Completed) -> None:
-        """Keep the sampled tokens of a completion, unless its text was cut at a stop string."""
+    def remember(
+        self, prompt_ids: Sequence[int], completed: Completed, *, has_calls: bool = False
+    ) -> None:
+        """Keep the sampled tokens of a completion, unless its text was cut at a stop string.
+
+        Args:
+            prompt_ids: The prompt.
+            completed: The completion.
+            has_calls: It calls tools, which the template writes in a place of their own.
+        """
         ends = self._tokenizer.eos_token_ids
         token_ids = completed.token_ids
         token_ids = token_ids[:-1] if token_ids and token_ids[-1] in ends else token_ids
         if completed.text and self._tokenizer.decode(token_ids) == completed.text:
             self._sampled.remember(PromptDigest(prompt_ids), completed.text, token_ids)
+            if has_calls:
+                self._calls.remember(prompt_ids, token_ids)
 
     def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:
         """Return the bytes that a token adds to a text; the name of a special token."""
@@ -294,7 +309,7 @@ class ChatTemplate:
         encoded = self._texts.encode_with_begins(text, control)
         if encoded is None:
             return self._texts.encode(text, control)
-        splice = Splice(*encoded, self._tokenizer.bytes_of)
+        splice = Splice(*encoded, self._tokenizer.bytes_of, self._calls)
         begin = 0
         for piece, reply in zip(pieces, replies, strict=False):
             begin += len(piece)
