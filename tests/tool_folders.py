@@ -5,12 +5,23 @@ import json
 from concordance_inference.tools.layouts import LAYOUTS
 from tiny_folder import write_tiny_folder
 
-MESSAGES = (
-    "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}"
-    "{% for c in m.tool_calls or [] %}{{ c.function.arguments | tojson }}{% endfor %}|{% endfor %}"
-    "{% if tools %}{{ tools | tojson }}{% endif %}"
-    "{% if add_generation_prompt %}a:{% endif %}"
-)
+TOOLS = "{% if tools %}{{ tools | tojson }}{% endif %}"
+
+
+def messages(name):
+    """Return a template of messages, which writes JSON calls as the model of a format does."""
+    layout = LAYOUTS.get(name, LAYOUTS["json_tools"])
+    opening, again = layout.marker + layout.head, layout.again or ""
+    return (
+        "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}"
+        f"{{{{ {opening!r} if loop.first else {again!r} }}}}{{{{ c.function.name }}}}"
+        f"{{{{ {layout.after_name!r} }}}}{{{{ c.function.arguments | tojson }}}}"
+        f"{{{{ {layout.tail!r} }}}}{{{{ {layout.close!r} if loop.last }}}}"
+        "{% endfor %}|{% endfor %}"
+        "{% if add_generation_prompt %}a:{% endif %}"
+    )
+
 
 #: Texts by which a template shows its format.
 SIGNS = {
@@ -73,9 +84,9 @@ def write_tool_folder(folder, name=None, *, context=4096):
             }
         )
     path.write_text(json.dumps(tokenizer))
-    template = MESSAGES + "{# " + SIGNS.get(name, "") + " #}"
-    if name is None:
-        template = MESSAGES.replace("{% if tools %}{{ tools | tojson }}{% endif %}", "")
+    template = messages(name)
+    if name is not None:
+        template = TOOLS + template + "{# " + SIGNS.get(name, "") + " #}"
     _update(folder / "tokenizer_config.json", chat_template=template)
     _update(folder / "config.json", max_position_embeddings=context)
     return folder

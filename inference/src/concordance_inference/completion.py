@@ -5,6 +5,8 @@ from html import escape
 from concordance_shared import FinishReason, ModReport, ToolCall
 from msgspec import Struct
 
+from concordance_inference.chat.message_reader import finish_reason, read_message
+from concordance_inference.chat.readers import reader_factory
 from concordance_inference.generation import (
     Completed,
     GenerationRequest,
@@ -62,7 +64,7 @@ class Completion(Struct, frozen=True, kw_only=True):
         logprobs: One entry for each token of the text, if requested.
         prompt_logprobs: One entry for each token of the prompt as mods left it, if requested;
             `None` for the first.
-        tool_calls: The tool calls that a mod ended the request with.
+        tool_calls: The calls of tools that the model wrote in the text, and those of mods.
         reports: What mods reported, in order: `mod`, `step` and `data` of each.
     """
 
@@ -104,7 +106,7 @@ class CompletionBuilder:
 
     def __init__(self, request: GenerationRequest) -> None:
         """Collect the updates of `request`, which has `show_tokens`."""
-        self._prompt_ids = request.prompt_ids
+        self._request = request
         self._trace = TokenTrace()
         self.completion: Completion | None = None
         self.reports: list[ModReport] = []  # so far
@@ -125,12 +127,13 @@ class CompletionBuilder:
         return None
 
     def _completion(self, completed: Completed) -> Completion:
+        calls = read_message(reader_factory(self._request)(), completed).tool_calls
         return Completion(
             text=completed.text,
             token_ids=completed.token_ids,
-            prompt_ids=self._prompt_ids,
+            prompt_ids=self._request.prompt_ids,
             trace=self._trace.tokens,
-            finish_reason=completed.finish_reason,
+            finish_reason=finish_reason(completed, has_calls=bool(calls)),
             usage=Usage(
                 prompt_tokens=completed.prompt_tokens,
                 completion_tokens=completed.completion_tokens,
@@ -141,7 +144,7 @@ class CompletionBuilder:
             ),
             logprobs=completed.logprobs,
             prompt_logprobs=completed.prompt_logprobs,
-            tool_calls=completed.tool_calls,
+            tool_calls=calls,
             reports=completed.reports,
         )
 

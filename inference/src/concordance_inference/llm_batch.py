@@ -183,6 +183,7 @@ def _request(
         schemas=options.schemas,
         template_options=options.chat_template_kwargs,
         rendering=options.rendering,
+        tool_choice=options.tool_use,
         max_tokens=options.max_tokens,
         sampling=sampling,
         stop=options.stop_strings,

@@ -22,6 +22,8 @@ from concordance_inference.generation import (
     Seed,
 )
 from concordance_inference.mods.catalog import ModCatalog, NamedMod
+from concordance_inference.tools.choice import tool_choice
+from concordance_inference.tools.offer import ToolChoice
 
 #: A mod: its name in the catalog, `use(mod, parameter=value)`, or a marked function or class.
 Mod = str | ModUse | ModDefinition | Callable[..., Any]
@@ -51,7 +53,9 @@ class GenerateOptions(TypedDict, total=False):
     prompt_logprobs: int | None  # of the prompt's tokens, and this many alternatives to each
     best_of: int | None  # generate this many, and return the one or the `n` most probable a token
     return_errors: bool  # put a failed request's error in its place instead of raising it
-    tools: Sequence[Tool | Mapping[str, Any]]  # for mods that use them
+    tools: Sequence[Tool | Mapping[str, Any]]  # functions that the model may call
+    tool_choice: str | Mapping[str, Any] | None  # "none", "auto", "required", or as OpenAI's API
+    parallel_tool_calls: bool | None  # False: at most one call
     response_format: ResponseFormat | Mapping[str, Any] | None  # is enforced
     chat_template_kwargs: Mapping[str, Any]  # variables of the chat template
     continue_final_message: bool  # the completion continues the last message
@@ -84,6 +88,8 @@ class CheckedOptions(SamplingParams, frozen=True, kw_only=True, forbid_unknown_f
     best_of: Annotated[int, Meta(ge=1)] | None = None
     return_errors: bool = False
     tools: tuple[Tool, ...] = ()
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     chat_template_kwargs: Mapping[str, Any] = {}
     continue_final_message: bool | None = None
@@ -95,6 +101,17 @@ class CheckedOptions(SamplingParams, frozen=True, kw_only=True, forbid_unknown_f
     def schemas(self) -> Schemas:
         """Tools and response format."""
         return Schemas(tools=self.tools, response_format=self.response_format)
+
+    @property
+    def tool_use(self) -> ToolChoice:
+        """How the model may call the tools.
+
+        Raises:
+            InvalidRequestError: `tool_choice` has none of the known shapes.
+        """
+        return tool_choice(
+            self.tool_choice, has_tools=bool(self.tools), parallel=self.parallel_tool_calls
+        )
 
     @property
     def rendering(self) -> Rendering:

@@ -39,6 +39,7 @@ from concordance_inference.mods.format_mod import format_fault
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.reasoning import num_reasoning_tokens
 from concordance_inference.tools.judge import call_fault
+from concordance_inference.tools.offer import AUTO, ToolChoice
 
 
 class Runtime:
@@ -178,6 +179,7 @@ class Runtime:
         template_options: Mapping[str, Any] | None = None,
         rendering: Rendering = USUAL,
         output: OutputFormat | None = None,
+        tool_choice: ToolChoice = AUTO,
         **options: Unpack[RequestOptions],
     ) -> GenerationRequest:
         """Make a request for this model; see `build_request`.
@@ -194,6 +196,7 @@ class Runtime:
             template_options=template_options,
             rendering=rendering,
             output=output,
+            tool_choice=tool_choice,
             **options,
         )
 

@@ -29,7 +29,7 @@ from concordance_inference.server.prompt_logprobs import check_sampled_logprobs
 from concordance_inference.server.reasoning_fields import reasoning_choice
 from concordance_inference.server.schemas import ChatCompletionRequest, ChatMessage
 from concordance_inference.server.served_models import ServedModel
-from concordance_inference.server.tool_fields import tool_choice
+from concordance_inference.tools.choice import tool_choice
 from concordance_inference.tools.offer import ToolChoice
 
 #: The longest arguments of a tool call, in characters.

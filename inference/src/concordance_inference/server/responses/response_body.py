@@ -12,8 +12,8 @@ from concordance_inference.generation import Completed
 from concordance_inference.server.responses.items import Item
 from concordance_inference.server.responses.request_fields import ResponseRequest
 from concordance_inference.server.responses.response_request import ResponsesRequest
-from concordance_inference.server.tool_fields import tool_choice
 from concordance_inference.server.usage import usage
+from concordance_inference.tools.choice import tool_choice
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 

@@ -38,7 +38,7 @@ from concordance_inference.server.responses.request_fields import (
 from concordance_inference.server.responses.response_store import ResponseStore
 from concordance_inference.server.responses.truncation import shortened
 from concordance_inference.server.served_models import ServedModel
-from concordance_inference.server.tool_fields import tool_choice
+from concordance_inference.tools.choice import tool_choice
 
 _FIELDS = fields_of(ResponseRequest, UNSUPPORTED, RENAMED)
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from concordance_inference.server.tool_fields import tool_choice
+from concordance_inference.tools.choice import tool_choice
 from concordance_inference.tools.offer import ToolChoice
 from concordance_shared import InvalidRequestError
 from fake_engine import FakeEngine, says

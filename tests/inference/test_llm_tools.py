@@ -1,0 +1,142 @@
+"""Tools in the Python API, on a tiny random model with the template of a format."""
+
+import json
+
+import jsonschema
+import pytest
+from concordance_inference import LLM
+from concordance_sdk import mod
+from concordance_shared import ConcordanceError, ConstraintError, SchemaError
+from tool_folders import write_tool_folder
+
+PARAMETERS = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "maxLength": 4}, "days": {"enum": [1, 2]}},
+    "required": ["city"],
+}
+TOOLS = [
+    {"type": "function", "function": {"name": "weather", "parameters": PARAMETERS}},
+    {"type": "function", "function": {"name": "now"}},
+]
+OPTIONS = {"tools": TOOLS, "temperature": 1.0, "max_tokens": 400}
+
+
+@pytest.fixture(scope="module", name="llm", params=["mistral", None])
+def _llm(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "model"
+    with LLM(write_tool_folder(folder, request.param)) as llm:
+        yield llm
+
+
+@mod(max_backtrack=0)
+class Opens:
+    """Opens calls with the marker of the format, as a model would."""
+
+    def __init__(self):
+        self.is_done = False
+
+    def added(self, event, actions, tokenizer):
+        if not self.is_done and event.step >= 2:
+            self.is_done = True
+            return actions.force_tokens(tokenizer.encode(MARKER[tokenizer.vocab_size]))
+
+
+MARKER = {}
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "weather"}])
+@pytest.mark.parametrize("seed", range(2))
+def test_required_calls_name_an_offered_tool_and_validate(llm, choice, seed):
+    completion = llm.chat("hi", tool_choice=choice, seed=seed, **OPTIONS)
+
+    assert completion.finish_reason == "tool_calls"
+    for call in completion.tool_calls:
+        assert call.function.name in ("weather", "now")
+        if call.function.name == "weather":
+            jsonschema.validate(json.loads(call.function.arguments), PARAMETERS)
+    if isinstance(choice, dict):
+        assert [call.function.name for call in completion.tool_calls] == ["weather"]
+
+
+def test_a_call_is_enforced_from_its_marker_on(llm):
+    layout = llm._running().chat.tool_format.layout
+    MARKER[llm._running().loaded.tokenizer.vocab_size] = layout.marker
+    completion = llm.chat("hi", mods=[Opens], seed=1, parallel_tool_calls=False, **OPTIONS)
+
+    assert completion.finish_reason == "tool_calls"
+    assert len(completion.tool_calls) == 1
+    assert not completion.text.startswith(layout.marker)
+
+
+def test_a_stream_has_the_same_calls_at_its_end(llm):
+    plain = llm.chat("hi", tool_choice="required", seed=5, **OPTIONS)
+    stream = llm.chat("hi", tool_choice="required", seed=5, stream=True, **OPTIONS)
+    text = "".join(delta.text for delta in stream)
+
+    assert text == plain.text == stream.result().text
+    assert [c.function for c in stream.result().tool_calls] == [
+        c.function for c in plain.tool_calls
+    ]
+
+
+def test_the_next_prompt_of_a_tool_loop_extends_the_cached_one(llm):
+    messages = [{"role": "user", "content": "hi"}]
+    first = llm.chat(messages, tool_choice="required", seed=3, **OPTIONS)
+    calls = [
+        {
+            "id": c.id,
+            "type": "function",
+            "function": {"name": c.function.name, "arguments": c.function.arguments},
+        }
+        for c in first.tool_calls
+    ]
+    messages.append({"role": "assistant", "content": None, "tool_calls": calls})
+    messages += [{"role": "tool", "content": "4", "tool_call_id": c["id"]} for c in calls]
+    second = llm.chat(messages, seed=3, **OPTIONS | {"max_tokens": 4})
+
+    reused = first.usage.prompt_tokens
+    assert second.prompt_ids[:reused] == first.prompt_ids
+    assert second.usage.cached_tokens >= reused
+
+
+def test_with_a_response_format_a_message_calls_or_follows_it(llm):
+    schema = {
+        "type": "object",
+        "properties": {"x": {"enum": [1]}},
+        "required": ["x"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    for seed in range(4):
+        completion = llm.chat("hi", response_format=form, seed=seed, **OPTIONS)
+        assert completion.tool_calls or completion.text == '{"x": 1}'
+
+
+def test_no_tools_are_rendered_if_none_may_be_called(llm):
+    plain = llm.chat("hi", max_tokens=1)
+    none = llm.chat("hi", tools=TOOLS, tool_choice="none", max_tokens=1)
+
+    assert none.prompt_ids == plain.prompt_ids
+
+
+def test_a_schema_that_cannot_be_enforced_is_refused_with_its_place(llm):
+    tool = {"function": {"name": "f", "parameters": {"properties": {"a": {"pattern": "(?<=a)b"}}}}}
+    with pytest.raises(SchemaError, match="look-behind") as raised:
+        llm.chat("hi", tools=[TOOLS[1], tool])
+
+    assert raised.value.param == "tools[1].function.parameters.properties.a.pattern"
+
+
+@mod
+class Answers:
+    """Sets a whole output, which no constraint sees."""
+
+    def added(self, event, actions, tokenizer):
+        return actions.force_output(tokenizer.encode("Hello"))
+
+
+def test_a_mod_that_answers_in_place_of_a_required_call_is_an_error(llm):
+    with pytest.raises(ConstraintError, match="tools") as raised:
+        llm.chat("hi", mods=[Answers], tool_choice="required", **OPTIONS)
+
+    assert isinstance(raised.value, ConcordanceError)
