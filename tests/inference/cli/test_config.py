@@ -2,12 +2,14 @@
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
 from concordance_inference.cli.config import HIDDEN, shown
 from concordance_inference.cli.main import app
 from concordance_inference.cli.settings import COMMANDS, Setting
-from concordance_inference.cli.settings_values import Value
+from concordance_inference.cli.settings_file import find_file
+from concordance_inference.cli.settings_values import Value, check_names, values_of
 from typer.testing import CliRunner
 
 
@@ -83,3 +85,20 @@ def test_secrets_are_not_shown(monkeypatch):
     monkeypatch.setattr(Setting, "is_secret", True)
     assert shown(url) == HIDDEN
     assert shown(Value(setting, None, "default")) is None
+
+
+def test_example_of_the_page_is_a_file_of_settings(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
+    (tmp_path / "x.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
+    file = find_file(tmp_path / "x.toml")
+
+    check_names(file, {})
+    values = {command: values_of(command, file, {}) for command in COMMANDS}
+    assert values["chat"]["temperature"].value == 0.7
+
+
+def test_unknown_variable_ends_every_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in ("models", "config", "mods list", "bench"):
+        done = CliRunner().invoke(app, command.split(), env={"CONCORDANCE_CACH": "x"})
+        assert (done.exit_code, "'CONCORDANCE_CACHE'" in done.output) == (2, True)

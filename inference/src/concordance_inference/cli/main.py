@@ -15,6 +15,7 @@ from concordance_inference.cli.options import (
     Demo,
     Doctor,
     Generate,
+    ListModels,
     ListMods,
     NewMod,
     PushMod,
@@ -104,7 +105,8 @@ def doctor(options: Doctor) -> None:
 
 
 @app.command()
-def models() -> None:
+@takes(ListModels, settings_of="")
+def models(_: ListModels) -> None:
     """List the models that can be loaded on this machine without a download."""
     from concordance_inference.cli import models as command
 

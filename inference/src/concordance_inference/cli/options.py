@@ -605,6 +605,11 @@ class RemoveMod:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ListModels:
+    """The options of `concordance models`: none of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Doctor(Serve):
     """The options of `concordance doctor`: those of `serve`, whose settings it checks."""
 
