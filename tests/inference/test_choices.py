@@ -2,9 +2,9 @@
 
 import pytest
 from concordance_inference.choices import best, requests_of_choices, seed_of_choice, to_rank
-from concordance_inference.generation import Completed, SamplingParams, TokenLogprobs
+from concordance_inference.generation import Completed, SamplingParams
 from concordance_sdk import mod
-from tiny import ask
+from tiny import EOS, ask, make_engine, run
 
 
 @mod
@@ -13,14 +13,13 @@ def quiet(event, actions):
 
 
 def completed(text, *logprobs):
-    entries = tuple(TokenLogprobs(token_id=1, logprob=value, top=()) for value in logprobs)
     return Completed(
         text=text,
-        token_ids=(1,) * len(entries),
+        token_ids=(1,) * len(logprobs),
         finish_reason="stop",
-        logprobs=entries,
+        mean_logprob=sum(logprobs) / len(logprobs) if logprobs else None,
         prompt_tokens=3,
-        completion_tokens=len(entries),
+        completion_tokens=len(logprobs),
     )
 
 
@@ -69,7 +68,17 @@ def test_the_first_choice_or_all_have_logprobs_of_the_prompt(all_with_them):
 def test_a_request_to_rank_asks_for_the_logprobs_of_every_token():
     assert to_rank(ask("Hello")).top_logprobs == 0
     assert to_rank(ask("Hello", top_logprobs=3)).top_logprobs == 3
-    assert to_rank(ask("Hello")).return_token_ids
+
+
+def test_a_request_with_logprobs_has_the_mean_of_all_tokens_also_of_the_one_that_ends_it():
+    fields = {"max_tokens": 6, "sampling": SamplingParams(logit_bias={EOS: 100.0})}
+    ended = run(make_engine(), ask("Hello", top_logprobs=0, **fields)).end
+    with_ids = ask("Hello", top_logprobs=0, return_token_ids=True, **fields)
+    (entry,) = run(make_engine(), with_ids).end.logprobs
+
+    assert ended.logprobs == ()
+    assert ended.mean_logprob == entry.logprob
+    assert run(make_engine(), ask("Hello", **fields)).end.mean_logprob is None
 
 
 def test_the_best_have_the_highest_mean_logprob_and_of_equal_ones_the_earlier():

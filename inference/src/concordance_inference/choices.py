@@ -1,12 +1,11 @@
 """Several completions of one prompt: a request for each, and which of them are the best."""
 
 from collections.abc import Sequence
-from math import fsum
 from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from concordance_inference.generation import GenerationRequest, TokenLogprobs, new_request_id
+from concordance_inference.generation import GenerationRequest, new_request_id
 
 _MASK = 2**64 - 1
 
@@ -60,20 +59,20 @@ def _choice(request: GenerationRequest, index: int) -> GenerationRequest:
 
 
 def to_rank(request: GenerationRequest) -> GenerationRequest:
-    """Return a request whose completion has what `best` needs: a logprob for each token."""
-    return replace(request, top_logprobs=request.top_logprobs or 0, return_token_ids=True)
+    """Return a request whose completion has what `best` needs."""
+    return replace(request, top_logprobs=request.top_logprobs or 0)
 
 
-class HasLogprobs(Protocol):
+class HasMeanLogprob(Protocol):
     """A completion."""
 
     @property
-    def logprobs(self) -> Sequence[TokenLogprobs]:
-        """Those of its tokens."""
+    def mean_logprob(self) -> float | None:
+        """That of all of its tokens."""
         ...
 
 
-Ranked = TypeVar("Ranked", bound=HasLogprobs)
+Ranked = TypeVar("Ranked", bound=HasMeanLogprob)
 
 
 def best(ends: Sequence[Ranked], count: int) -> list[Ranked]:
@@ -82,10 +81,9 @@ def best(ends: Sequence[Ranked], count: int) -> list[Ranked]:
     The mean is over all tokens, forced ones and an end-of-sequence token included, of the model's
     own log-probabilities. Of equal ones the earlier is better; one without tokens is the worst.
     """
-    return sorted(ends, key=mean_logprob, reverse=True)[:count]
+    return sorted(ends, key=_mean_logprob, reverse=True)[:count]
 
 
-def mean_logprob(completion: HasLogprobs) -> float:
-    """Return the mean log-probability of a completion's tokens; -inf if it has none."""
-    logprobs = [entry.logprob for entry in completion.logprobs]
-    return fsum(logprobs) / len(logprobs) if logprobs else float("-inf")
+def _mean_logprob(completion: HasMeanLogprob) -> float:
+    mean = completion.mean_logprob
+    return float("-inf") if mean is None else mean

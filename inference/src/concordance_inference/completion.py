@@ -62,6 +62,8 @@ class Completion(Struct, frozen=True, kw_only=True):
         finish_reason: Why it ended, in OpenAI's words.
         usage: Token counts.
         logprobs: One entry for each token of the text, if requested.
+        mean_logprob: The mean log-probability of all tokens, an end-of-sequence token included, if
+            log-probabilities are requested.
         prompt_logprobs: One entry for each token of the prompt as mods left it, if requested;
             `None` for the first.
         tool_calls: The calls of tools that the model wrote in the text, and those of mods.
@@ -75,6 +77,7 @@ class Completion(Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason
     usage: Usage
     logprobs: tuple[TokenLogprobs, ...] = ()
+    mean_logprob: float | None = None
     prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     reports: tuple[ModReport, ...] = ()
@@ -143,6 +146,7 @@ class CompletionBuilder:
                 reasoning_tokens=completed.reasoning_tokens,
             ),
             logprobs=completed.logprobs,
+            mean_logprob=completed.mean_logprob,
             prompt_logprobs=completed.prompt_logprobs,
             tool_calls=calls,
             reports=completed.reports,

@@ -233,6 +233,7 @@ class Completed(Struct, frozen=True, kw_only=True):
     reports: tuple[ModReport, ...] = ()  # all of them, also those that a stream has sent
     logprobs: tuple[TokenLogprobs, ...] = ()  # of each token of the text, if requested; of each
     # token with `return_token_ids`
+    mean_logprob: float | None = None  # of all tokens, if logprobs are requested
     forced_by: tuple[str | None, ...] = ()  # per token: the mod that forced it; `None`: sampled
     mods: tuple[ModUsage, ...] = ()  # those that acted by hand included
     prompt_ids: tuple[int, ...] = ()  # as mods left it, if requested

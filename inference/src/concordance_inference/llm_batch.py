@@ -80,7 +80,7 @@ class Choices:
         errors = [outcome for outcome in outcomes if not isinstance(outcome, Completion)]
         ranked = best(ends, self.n)
         if not with_logprobs:
-            ranked = [replace(completion, logprobs=()) for completion in ranked]
+            ranked = [replace(each, logprobs=(), mean_logprob=None) for each in ranked]
         return [*ranked, *errors][: self.n]
 
 

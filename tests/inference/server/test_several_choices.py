@@ -26,7 +26,7 @@ NAMES = ["zero", "one", "two", "three", "four", "five"]
 
 def number_of(request):
     """Return the number of a request to the engine, which its id ends with."""
-    number = request.request_id.partition("-")[2]
+    number = request.request_id.partition(":")[2]
     return int(number) if number else 0
 
 
@@ -41,8 +41,7 @@ def by_number(request):
 
 def worst_first(request):
     i = number_of(request)
-    entry = TokenLogprobs(token_id=1, logprob=float(i - 9), top=())
-    return says(NAMES[i], logprobs=(entry,), prompt_tokens=10, completion_tokens=3)
+    return says(NAMES[i], mean_logprob=float(i - 9), prompt_tokens=10, completion_tokens=3)
 
 
 def text_of(choice):
@@ -214,6 +213,14 @@ def test_the_openai_client_reads_n_choices(serve):
         assert [choice.message.content for choice in answer.choices] == NAMES[:2]
 
 
+def test_the_openai_client_reads_the_best_of_several(serve):
+    http = serve(FakeEngine(worst_first))
+    client = OpenAI(api_key="any", base_url="http://127.0.0.1:8000/v1", http_client=http)
+    completion = client.completions.create(**PLAIN, n=2, best_of=4)
+
+    assert [choice.text for choice in completion.choices] == ["three", "two"]
+
+
 # With a model
 
 
@@ -261,6 +268,9 @@ def test_choices_with_mods_have_logprobs_that_say_what_was_sampled(tiny):
         assert [entry["sampled_logprob"] is None for entry in entries] == [
             mod is not None for mod in choice["forced_by"]
         ]
+    assert [choice["concordance"]["forced_tokens"] for choice in answer["choices"]] == [
+        sum(mod is not None for mod in choice["forced_by"]) for choice in answer["choices"]
+    ]
     details = answer["usage"]["completion_tokens_details"]
     assert details["forced_tokens"] > 0
     assert (

@@ -61,7 +61,10 @@ class ChatResponse:
     def whole(self, ends: Sequence[Completed]) -> dict[str, Any]:
         """The body of a response that is not streamed."""
         chosen = self._number.chosen(ends)
-        choices = [choice.whole(end) for choice, end in zip(self._choices, chosen, strict=True)]
+        choices = [
+            choice.whole(end) | self._about_choice(end)
+            for choice, end in zip(self._choices, chosen, strict=True)
+        ]
         return {
             **self._head,
             "object": "chat.completion",
@@ -70,6 +73,10 @@ class ChatResponse:
             "usage": self._number.usage(ends),
             **self._fields.about_mods(ends, [report for end in ends for report in end.reports]),
         }
+
+    def _about_choice(self, end: Completed) -> dict[str, Any]:
+        """What mods did in one of several choices; the response has the sum."""
+        return self._fields.about_mods([end], end.reports) if len(self._choices) > 1 else {}
 
     def events(self, numbered: Numbered) -> list[bytes]:
         """The events of a stream that an update adds."""

@@ -1,5 +1,7 @@
 """The logprobs of one completion, as far as they are known. No arrays."""
 
+from math import fsum
+
 import msgspec
 from concordance_sdk.host.request_state import RequestState
 
@@ -61,6 +63,12 @@ class CompletionLogprobs:
         """Return the entries of the first `num_tokens` tokens that were not returned before."""
         sent, self._num_sent = self._num_sent, max(self._num_sent, num_tokens)
         return tuple(self._entries[sent : self._num_sent])
+
+    def mean(self) -> float | None:
+        """Return the mean log-probability of the tokens; `None` without tokens."""
+        if not self._entries:
+            return None
+        return fsum(entry.logprob for entry in self._entries) / len(self._entries)
 
     def all(self) -> tuple[TokenLogprobs, ...]:
         """Return every entry."""

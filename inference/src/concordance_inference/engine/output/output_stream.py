@@ -286,6 +286,7 @@ class OutputStream:
             tool_calls=state.tool_calls,
             reports=tuple(state.reports.entries),
             logprobs=logprobs,
+            mean_logprob=self.logprobs.mean() if self.logprobs else None,
             forced_by=tuple(state.forced_by),
             mods=mods,
             prompt_ids=self._prompt_ids,

@@ -8,7 +8,9 @@ from concordance_inference.server.generation_fields import (
     GenerationFields,
     StopStrings,
 )
+from concordance_inference.server.prompt_logprobs import HARMLESS as EXACT_LOGPROBS
 from concordance_inference.server.schemas import MAX_MESSAGES
+from concordance_inference.server.several_choices import HARMLESS as SEVERAL
 from concordance_inference.server.unsupported import FIELDS, Harmless
 
 #: Limit of tools in a request.
@@ -109,8 +111,8 @@ class MessagesRequest(CountTokensRequest, kw_only=True):
 #: Fields that change the output and are not those of this API, with their harmless values.
 UNSUPPORTED: dict[str, Harmless] = {
     **{name: v for name, v in FIELDS.items() if name not in MessagesRequest.__struct_fields__},
-    "n": (1,),
-    "best_of": (1,),
+    **SEVERAL,
+    **EXACT_LOGPROBS,
     "container": (),
     "mcp_servers": ([],),
     "stream_options": ({},),
