@@ -134,7 +134,7 @@ class _Report:
 
     def bar_class(self) -> type:
         """The class of progress bars for the hub's library; they print nothing."""
-        from tqdm.auto import tqdm  # noqa: PLC0415  # slow to import
+        from huggingface_hub.utils import tqdm  # noqa: PLC0415  # slow to import
 
         add = self.add
 
