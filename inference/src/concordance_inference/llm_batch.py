@@ -11,6 +11,7 @@ from concordance_inference.choices import best, requests_of_choices, to_rank
 from concordance_inference.completion import Completion
 from concordance_inference.generation import GenerationRequest, ModCall, SamplingParams
 from concordance_inference.llm_options import CheckedOptions
+from concordance_inference.mods.banned_strings import with_banned_strings
 
 if TYPE_CHECKING:
     from concordance_inference.runtime import Runtime
@@ -190,7 +191,7 @@ def _request(
         stop_token_ids=options.stop_token_ids,
         ignore_eos=options.ignore_eos,
         min_tokens=options.min_tokens,
-        mods=mods,
+        mods=with_banned_strings(mods, options.banned_strings),
         top_logprobs=options.top_logprobs,
         sampled_logprobs=options.sampled_logprobs,
         prompt_logprobs=options.prompt_logprobs,

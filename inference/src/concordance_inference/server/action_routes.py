@@ -39,7 +39,7 @@ MAX_BODY = 512 * 1024
 #: Attempts to act on a completion that other edits change meanwhile.
 _ATTEMPTS = 3
 
-#: The mod that enforces the format of a request. The client cannot remove it.
+#: The mod that enforces the format of a request, whatever its name in the request is.
 _FORMAT = "output_format"
 
 
@@ -114,23 +114,26 @@ async def _command(
     """Make the command of an action, on a worker thread."""
     control = running.control
     if isinstance(body, AddModBody | ReplaceModBody):
-        return await _attached(body, control, generation.request_id, context)
+        return await _attached(body, control, generation, context)
     if isinstance(body, ReasonBody | EndReasoningBody):
         view = await control.view(generation.request_id)
         make = partial(reasoning_command, body, view, generation.reasoning, control)
         return await context.workers.command(make)
     if isinstance(body, RemoveModBody):
-        _check_removable(body.name)
+        _check_removable(body.name, generation)
     return await context.workers.command(partial(body.command, control))
 
 
 async def _attached(
-    body: ModBody, control: ControlClient, request_id: str, context: ServerContext
+    body: ModBody,
+    control: ControlClient,
+    generation: GenerationRequest,
+    context: ServerContext,
 ) -> Command:
     replaces = body.name if isinstance(body, ReplaceModBody) else None
     if replaces is not None:
-        _check_removable(replaces)
-    view = await control.view(request_id)
+        _check_removable(replaces, generation)
+    view = await control.view(generation.request_id)
 
     def attached() -> AttachMod:
         (call,) = context.mods.resolve([_named(body.mod)])
@@ -145,9 +148,10 @@ def _named(mod: ModChoice | str) -> NamedMod:
     return NamedMod(name=mod.name, params=mod.params or {}, where="mod")
 
 
-def _check_removable(name: str) -> None:
-    if name == _FORMAT:
-        raise ConflictError(
-            f"the mod {name!r} enforces the format of the request, and cannot be removed",
-            param="name",
-        )
+def _check_removable(name: str, generation: GenerationRequest) -> None:
+    for call in generation.mods:
+        if call.name == name and call.definition.name == _FORMAT:
+            raise ConflictError(
+                f"{name!r} enforces the format of the completion, and cannot be removed",
+                param="name",
+            )

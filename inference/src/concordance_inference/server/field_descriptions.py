@@ -139,6 +139,7 @@ _FIELDS: Mapping[str, str] = {
     "call_id": "Identifies the call; its output repeats it.",
     "output": "A text, or parts of text.",
     "index": "The choice, of a request with several.",
+    "banned_strings": "Texts that the completion never contains, in any case of letters.",
 }
 
 _OF_A_TYPE: Mapping[str, str] = {

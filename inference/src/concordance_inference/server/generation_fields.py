@@ -16,6 +16,7 @@ from concordance_inference.generation import (
     SamplingParams,
     Seed,
 )
+from concordance_inference.mods.banned_strings import MAX_LENGTH, MAX_STRINGS, with_banned_strings
 from concordance_inference.mods.catalog import NamedMod
 from concordance_inference.server.body import decode_body
 from concordance_inference.server.context import ServerContext
@@ -31,6 +32,8 @@ Count = Annotated[int, Meta(ge=1, le=2**53)]
 StopString = Annotated[str, Meta(max_length=1024)]
 StopStrings = Annotated[list[StopString], Meta(max_length=16)]
 StopTokenIds = Annotated[list[Annotated[int, Meta(ge=0, le=2**53)]], Meta(max_length=256)]
+BannedString = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH)]
+BannedStrings = Annotated[list[BannedString], Meta(max_length=MAX_STRINGS)]
 ModName = Annotated[str, Meta(max_length=128)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
 
@@ -75,6 +78,7 @@ class GenerationFields(OutputFields, kw_only=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     return_progress: bool | None = None  # llama.cpp's name of `stream_options.include_progress`
+    banned_strings: BannedStrings | None = None
     cache_salt: Annotated[str, Meta(max_length=256)] | None = None
 
 
@@ -114,7 +118,9 @@ def generation_options(
         stop_token_ids=tuple(body.stop_token_ids or ()),
         ignore_eos=bool(body.ignore_eos),
         min_tokens=body.min_tokens or 0,
-        mods=context.mods.resolve(_named_mods(body, served)),
+        mods=with_banned_strings(
+            context.mods.resolve(_named_mods(body, served)), body.banned_strings
+        ),
         stream=bool(body.stream),
         include_retractions=bool(stream_options and stream_options.include_retractions),
         show_tokens=_shows_tokens(body),

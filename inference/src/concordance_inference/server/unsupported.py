@@ -149,7 +149,6 @@ _SAMPLERS: dict[str, Harmless] = {
     "no_repeat_ngram_size": (0,),
     "encoder_repetition_penalty": (1,),
     "banned_tokens": ([],),
-    "banned_strings": ([],),
     "custom_token_bans": ("",),
     "ban_eos_token": (False,),
     "token_healing": (False,),
@@ -180,6 +179,12 @@ FIELDS: Mapping[str, Harmless] = {
     **_SAMPLERS,
     **_OLDER,
 }
+
+#: What a request can have instead.
+_HINTS: Mapping[str, str] = dict.fromkeys(
+    ("bad_words", "banned_tokens"),
+    ", or give texts in banned_strings, which are banned whatever their tokens are",
+)
 
 #: Fields of a message.
 MESSAGE_FIELDS: Mapping[str, Harmless] = {
@@ -218,7 +223,8 @@ def refuse_unsupported(
         if raw != b"null" and not _is_harmless(raw, known[name]):
             shown = raw[:60].decode(errors="replace")
             raise InvalidRequestError(
-                f"{at}{name}={shown} is not supported by this server; leave it out",
+                f"{at}{name}={shown} is not supported by this server; leave it out"
+                f"{_HINTS.get(name, '')}",
                 param=f"{at}{name}",
             )
 

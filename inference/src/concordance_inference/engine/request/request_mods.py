@@ -67,12 +67,17 @@ class RequestMods:
         raise RefusedCommandError(f"the request has no mod {name!r:.80}; it has: {listed}")
 
     def insert(self, instance: InProcessMod, replaced: InProcessMod | None = None) -> None:
-        """Add a mod at the end, or in place of another one."""
+        """Add a mod at the end, before the one that enforces a format, or in place of another."""
         if replaced is None:
-            self.instances.append(instance)
+            self.instances.insert(len(self.instances) - self._ends_in_format, instance)
         else:
             self.instances[self.instances.index(replaced)] = instance
             self._removed.append(replaced)
+
+    @property
+    def _ends_in_format(self) -> bool:
+        calls = self._request.mods
+        return bool(calls) and calls[-1].definition.name == "output_format"
 
     def remove(self, instance: InProcessMod) -> None:
         """Remove a mod."""
