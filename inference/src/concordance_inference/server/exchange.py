@@ -83,9 +83,11 @@ async def respond(request: Request, read: Read) -> Response:
     except BaseException:
         context.running.end(running)
         raise
+    if running.is_detached:  # `_events` ends it
+        return response
     if isinstance(response, sse.EventStream):
         response.on_end(lambda: context.running.end(running))
-    elif not running.is_detached:
+    else:
         context.running.end(running)
     return response
 

@@ -4,6 +4,7 @@ import pytest
 from concordance_inference.generation import (
     ControlDelta,
     Failed,
+    PrefillProgress,
     ReportsDelta,
     Started,
     TextDelta,
@@ -278,12 +279,24 @@ def test_reports_of_mods_are_in_the_next_event(serve):
     assert len(events[-1]["response"]["concordance"]["reports"]) == 1
 
 
-def test_commands_that_were_applied_are_in_the_next_event(serve):
+def test_commands_that_were_applied_are_in_an_event_of_their_own(serve):
     command = {"action": "pause"}
     updates = [Started(prompt_tokens=3), ControlDelta(commands=(command,))]
-    engine = FakeEngine([*updates, TextDelta(text="a"), completed("a")])
+    events = stream(serve(FakeEngine([*updates, TextDelta(text="a"), completed("a")])))
 
-    assert stream(serve(engine))[2]["concordance"]["control"] == [command]
+    assert types(events)[:4] == ["created", "in_progress", "in_progress", "output_item.added"]
+    assert events[2]["concordance"]["control"] == [command]
+
+
+def test_the_progress_of_a_prefill_is_in_events_of_its_own(serve):
+    progress = [PrefillProgress(total=9, cache=0, processed=n, time_ms=n) for n in (3, 6)]
+    engine = FakeEngine([*progress, *says("a")])
+    events = stream(serve(engine), stream_options={"include_progress": True})
+
+    assert engine.requests[0].show_progress
+    assert types(events)[:4] == ["created", "in_progress", "in_progress", "output_item.added"]
+    shown = [event["concordance"]["progress"]["processed"] for event in (events[0], events[2])]
+    assert shown == [3, 6]
 
 
 def test_a_failure_in_a_stream_is_an_error_and_then_the_failed_response(serve):
@@ -683,6 +696,19 @@ def test_a_failure_in_the_background_is_in_the_response(served):
     assert body["status"] == "failed"
     assert body["error"]["code"] == "rate_limit_exceeded"
     assert body["concordance"]["error"]["code"] == "rate_limit_exceeded"
+
+
+def test_a_response_in_the_background_is_among_the_running_requests_until_it_has_ended(served):
+    client, engine = served
+    engine.updates = [Started(prompt_tokens=3), 60.0]
+    running = create(client, background=True)["id"]
+
+    def ids():
+        return [each["id"] for each in client.get("/v1/requests").json()["data"]]
+
+    assert ids() == [running.removeprefix("resp_")]
+    client.post(f"/v1/responses/{running}/cancel", json={})
+    assert ids() == []
 
 
 def test_deleting_a_response_that_runs_cancels_it(served):

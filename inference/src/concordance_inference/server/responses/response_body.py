@@ -9,6 +9,7 @@ from concordance_shared import FinishReason
 from msgspec import Raw
 
 from concordance_inference.generation import Completed
+from concordance_inference.server.mod_usage import about_mods
 from concordance_inference.server.responses.items import Item
 from concordance_inference.server.responses.request_fields import ResponseRequest
 from concordance_inference.server.responses.response_request import ResponsesRequest
@@ -56,12 +57,8 @@ class ResponseBody:
             "completed_at": int(time.time()) if is_whole else None,
             "usage": _usage(completed),
         }
-        if self._has_mods:
-            self._about |= {
-                "forced_tokens": completed.forced_tokens,
-                "backtracked_tokens": completed.backtracked_tokens,
-                "reports": completed.reports,
-            }
+        about = about_mods([completed], completed.reports, has_mods=self._has_mods)
+        self._about |= about.get("concordance", {})
         if self._has_token_ids:
             self._about |= {
                 "prompt_token_ids": completed.prompt_ids,

@@ -111,7 +111,7 @@ def _check(body: ResponseRequest) -> None:
         raise InvalidRequestError(
             'top_logprobs needs include: ["message.output_text.logprobs"]', param="top_logprobs"
         )
-    for name in ("include_retractions", "include_tokens", "include_progress"):
+    for name in ("include_retractions", "include_tokens"):
         if body.stream_options and getattr(body.stream_options, name):
             raise InvalidRequestError(
                 f"stream_options.{name} has no event in this API; use /v1/chat/completions",

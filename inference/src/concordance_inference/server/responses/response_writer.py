@@ -55,7 +55,7 @@ class ResponsesWriter:
         self._num_entries = 0
         self._has_begun = False
         self._is_over = False
-        self._about: dict[str, list[Any]] = {}  # what the next event says of mods and commands
+        self._about: dict[str, Any] = {}  # what the next event says of mods and commands
 
     @property
     def id(self) -> str:
@@ -108,10 +108,14 @@ class ResponsesWriter:
                     self._about.setdefault("reports", []).extend(update.reports)
                 case ControlDelta():
                     self._about.setdefault("control", []).extend(update.commands)
+                    events = events or [self._lifecycle("in_progress")]
                 case Completed():
                     events += self._complete(update)
                     events.append(self._lifecycle(self._body.status))
-                case PrefillProgress() | Started() | TokensDelta() | Failed():
+                case PrefillProgress():
+                    self._about["progress"] = update
+                    events = events or [self._lifecycle("in_progress")]
+                case Started() | TokensDelta() | Failed():
                     pass
             return self._sent(events)
 
