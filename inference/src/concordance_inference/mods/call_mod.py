@@ -53,7 +53,11 @@ class CallMod:
 
     def _compile(self, tokenizer: Tokenizer) -> None:
         self._grammar.check()
-        compile_constraint(self._grammar, tokenizer)
+        try:
+            compile_constraint(self._grammar, tokenizer)
+        except ConstraintError:
+            self._grammar.find_fault()
+            raise
 
     def forward_pass(
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer

@@ -1,5 +1,6 @@
 """The grammar of the calls that a request allows: offered tools, with arguments that validate."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +8,19 @@ from typing import Any
 from concordance_sdk.constraints import Constraint, JsonSchema
 from concordance_sdk.constraints.grammar_builder import Free, GrammarBuilder, literal
 from concordance_sdk.constraints.keyed_object import KeyedObject
+from concordance_sdk.constraints.schema.compiler import definitions_of, keyed_definitions_of
+from concordance_sdk.constraints.schema.definitions import Definitions, Spaces
 from concordance_shared import ConstraintError, SchemaError, Tool
 
 from concordance_inference.tools.offer import ToolOffer, parameters_of
+
+#: Keywords whose automata may be too large.
+_RISKY = re.compile(
+    r'"(?:pattern|patternProperties|propertyNames|(?:min|max)(?:Length|Items)|format|multipleOf)"'
+)
+
+#: White space of JSON, as `json.dumps` writes it.
+_SPACES = Spaces('", "', '": "')
 
 #: White space before the first call, which follows a reasoning.
 _LEAD = "/\\n{1,2}/"
@@ -67,6 +78,18 @@ class CallGrammar:
         """
         self.write(GrammarBuilder())
 
+    def find_fault(self) -> None:
+        """Test each tool alone, if all of them together cannot be enforced.
+
+        Raises:
+            SchemaError: One cannot be enforced; `param` is its place in the request.
+        """
+        for tool in self._offer.tools:
+            try:
+                self._test(tool)
+            except ConstraintError as exc:
+                raise _located(exc, self._offer.place(tool.function.name)) from exc
+
     def answer(self, text: str) -> str:
         """Return the text unchanged."""
         return text
@@ -90,25 +113,40 @@ class CallGrammar:
         if kind != "object" and not (isinstance(kind, list) and "object" in kind):
             raise _located(ConstraintError("the arguments are of type 'object' (at #/type)"), place)
         try:
-            return self._body(tool).write(grammar).expression
+            if _RISKY.search(json.dumps(tool.function.parameters)):
+                self._test(tool)
+            return grammar.document(self._definitions(tool)).expression
         except ConstraintError as exc:
             raise _located(exc, place) from exc
 
-    def _body(self, tool: Tool) -> JsonSchema | KeyedObject:
-        """The constraint to the arguments of a tool.
+    def _definitions(self, tool: Tool) -> Definitions:
+        """The grammar of the arguments of a tool.
 
         Raises:
             ConstraintError: They cannot be enforced.
         """
-        keyed = self._offer.format.keyed
+        keyed, schema = self._offer.format.keyed, json.dumps(parameters_of(tool))
         if keyed is not None:
-            return KeyedObject(parameters_of(tool), keyed)
-        document = JsonSchema(parameters_of(tool))
-        if document.unique_places():
+            definitions, _ = keyed_definitions_of(schema, keyed)
+        else:
+            definitions = definitions_of(schema, _SPACES)
+        if definitions.unique:
             raise ConstraintError(
                 "'uniqueItems' is not supported in the arguments of a tool; leave it out"
             )
-        return document
+        return definitions
+
+    def _test(self, tool: Tool) -> None:
+        """Write random arguments of a tool, which takes longer than to compile them.
+
+        Raises:
+            ConstraintError: The automaton of the grammar is too large, or has a dead end.
+        """
+        keyed = self._offer.format.keyed
+        if keyed is None:
+            JsonSchema(parameters_of(tool))
+        else:
+            KeyedObject(parameters_of(tool), keyed)
 
     def _texts(self, text: str) -> str:
         """An expression for a text of the format, with its special tokens by id."""
