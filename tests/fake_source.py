@@ -15,6 +15,7 @@ class FakeModel(FakeEngine):
         super().__init__()
         self.model = msgspec.structs.replace(INFO, id=name)
         self.chat = FakeChat()
+        self.embedder = "it is fake"
         self.engine = self
         self.num_unfinished = 0
         self.is_stuck = self.is_abandoned = False

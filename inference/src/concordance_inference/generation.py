@@ -4,7 +4,7 @@ The server imports this module and not the engine, so that neither depends on th
 """
 
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
@@ -299,6 +299,27 @@ class EngineHealth(Struct, frozen=True, kw_only=True):
     call: CallInProgress | None = None
     step: SlowStep | None = None
     retry_after_s: float = 0.0
+
+
+class EmbeddingClient(Protocol):
+    """An embedding model, as the server uses it."""
+
+    @property
+    def size(self) -> int:
+        """The dimensions of an embedding."""
+        ...
+
+    def tokenize(self, text: str) -> list[int]:
+        """Return the token ids of a text, with those that the model's tokenizer adds."""
+        ...
+
+    async def embed(self, token_ids: Sequence[int], dimensions: int | None = None) -> list[float]:
+        """Return the embedding of a text, all of its dimensions or the first ones.
+
+        Raises:
+            EngineError: The engine has stopped, or the model failed.
+        """
+        ...
 
 
 class EngineClient(Protocol):

@@ -15,6 +15,7 @@ from concordance_shared import Schemas
 from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
 from concordance_inference.chat.template import ChatTemplate
+from concordance_inference.embedder import TextEmbedder, embedder_of
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.control.client import EngineControl
 from concordance_inference.engine.engine import Engine
@@ -77,6 +78,7 @@ class Runtime:
         self._progress = progress
         self._loaded: LoadedModel | None = None
         self._chat: ChatTemplate | None = None
+        self.embedder: TextEmbedder | str = "it is not loaded"  # or why there is none
         self.engine = EngineThread(
             self._build,
             max_unfinished=self.max_requests,
@@ -134,6 +136,7 @@ class Runtime:
         self.engine.start()
         length = self.loaded.info.context_length
         self._chat = ChatTemplate(self.loaded.tokenizer, context_length=length)
+        self.embedder = embedder_of(self.loaded, self.engine, lambda: self.loaded.model)
         return self
 
     def stop(self) -> None:

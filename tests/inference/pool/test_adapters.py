@@ -2,6 +2,7 @@
 
 import threading
 
+import mlx.core as mx
 import numpy as np
 import pytest
 from concordance_inference.engine.config import EngineConfig
@@ -32,18 +33,21 @@ def _folder(tmp_path_factory):
     return write_tiny_folder(root / "tiny").parent
 
 
-@pytest.fixture(name="pool", scope="module")
-def _pool(folder):
-    source = RuntimeSource(
+def source_of():
+    return RuntimeSource(
         ModCatalog(),
         config=EngineConfig(),
         options=ModelOptions(),
         locks_memory=False,
         progress=lambda _: None,
     )
+
+
+@pytest.fixture(name="pool", scope="module")
+def _pool(folder):
     models = parse_models([str(folder / "tiny")])
     adapters = parse_adapters([f"a={folder / 'first'}", f"tiny:b={folder / 'second'}"], models)
-    with ModelPool([*models, *adapters], source, budget=MemoryBudget(total=10**9)) as pool:
+    with ModelPool([*models, *adapters], source_of(), budget=MemoryBudget(total=10**9)) as pool:
         yield pool
 
 
@@ -60,11 +64,11 @@ def completion(client, model):
     return response["choices"][0]["token_ids"]
 
 
-def alone(folder, adapter):
+def alone(folder, adapter, place=None):
     """The completion of a model that is loaded with the adapter and nothing else."""
     options = ModelOptions(adapter_path=adapter and folder / adapter)
-    place = str(folder / "tiny")
-    with Runtime(place, ModCatalog(), options=options, progress=lambda _: None) as runtime:
+    place = place or folder / "tiny"
+    with Runtime(str(place), ModCatalog(), options=options, progress=lambda _: None) as runtime:
         sampling = SamplingParams(temperature=0)
         request = runtime.request(PROMPT, max_tokens=24, sampling=sampling)
         return list([*runtime.submit(request)][-1].token_ids)
@@ -114,6 +118,24 @@ def test_an_adapter_stays_exact_when_its_base_is_unloaded(client, folder):
 
     assert completion(client, "tiny:a") == before
     assert completion(client, "tiny") == alone(folder, None)
+
+
+def test_adapters_that_replace_the_weights_share_none_and_are_exact(folder, tmp_path):
+    weights = mx.load(str(folder / "tiny" / "model.safetensors"))
+    full = tmp_path / "full"
+    full.mkdir()
+    changed = {name: array * 1.5 for name, array in weights.items() if "embed" in name}
+    mx.save_safetensors(str(full / "adapters.safetensors"), changed)
+    (full / "adapter_config.json").write_text('{"fine_tune_type": "full", "num_layers": 2}')
+    models = parse_models([str(folder / "tiny")])
+    specs = [*models, *parse_adapters([f"full={full}"], models)]
+    with ModelPool(specs, source_of(), budget=MemoryBudget(total=10**9)) as pool:
+        app = create_app(ServerContext(models=pool, mods=ModCatalog()))
+        with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+            adapted = completion(client, "tiny:full")
+            assert pool.running[0].loaded.base is None
+            assert completion(client, "tiny") == alone(folder, None) != adapted
+            assert adapted == alone(tmp_path, "full", place=folder / "tiny")
 
 
 def test_cached_prefixes_are_not_shared_between_adapters(client):

@@ -21,6 +21,7 @@ BODIES = {
     "MessagesRequest": {"model": "fake", "max_tokens": 5, "messages": [HI]},
     "CountTokensRequest": {"model": "fake", "messages": [HI]},
     "ModelName": {"model": "fake"},
+    "EmbeddingRequest": {"model": "fake", "input": "hi"},
     "ModPayload": {"name": "m", "entrypoint": "m", "source": "def m(event, actions): ..."},
 }
 

@@ -16,6 +16,8 @@ from msgspec import Struct
 
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.generation import ModelInfo, SamplingDefaults
+from concordance_inference.models.adapters import replaces_weights
+from concordance_inference.models.bare_names import classes_in
 from concordance_inference.models.context_length import context_length
 from concordance_inference.models.converted import SMALL, is_converted
 from concordance_inference.models.gguf import Progress
@@ -125,7 +127,8 @@ def _load(model_id: str, folder: Path, options: ModelOptions) -> LoadedModel:
     """Load weights and tokenizer at the same time: weights are read in the background."""
     model, config = _base_in(folder, options)
     _choose_types(model)
-    base = _parameters(model) if options.shares_base else None
+    replaces = options.adapter_path is not None and replaces_weights(options.adapter_path)
+    base = _parameters(model) if options.shares_base and not replaces else None
     model = _with_adapters(model, options)
     _prepare_weights(model)
     with without_token_maps():
@@ -168,7 +171,12 @@ def _base_in(folder: Path, options: ModelOptions) -> tuple[Any, dict[str, Any]]:
     """Return the model of a folder and its config; its weights are not read yet, or shared."""
     model, config = cast(
         tuple[Any, dict[str, Any]],
-        mlx_lm.utils.load_model(folder, lazy=True, trust_remote_code=options.trust_remote_code),
+        mlx_lm.utils.load_model(
+            folder,
+            lazy=True,
+            trust_remote_code=options.trust_remote_code,
+            get_model_classes=classes_in(folder),
+        ),
     )
     if options.base is not None:
         model.update(tree_unflatten(list(options.base.items())))

@@ -140,6 +140,10 @@ class ModelTokenizer:
         prefix = self._prefix if adds_bos else []
         return token_ids if token_ids[: len(prefix)] == prefix else prefix + token_ids
 
+    def encode_whole(self, text: str) -> list[int]:
+        """Return the token ids of a text, with the special tokens that the tokenizer adds."""
+        return self._own_encode(text, adds_special=True)
+
     def encode_with_begins(self, text: str) -> tuple[list[int], list[int]] | None:
         """Return the token ids of a text, and the character offset at which each token starts.
 

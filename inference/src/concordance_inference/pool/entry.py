@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from concordance_shared import ConcordanceError
 
 from concordance_inference.chat.format import ChatFormat
-from concordance_inference.generation import EngineClient, ModelInfo
+from concordance_inference.generation import EmbeddingClient, EngineClient, ModelInfo
 from concordance_inference.pool.spec import ModelSpec
 from concordance_inference.server.model_use import ModelUse
 from concordance_inference.server.served_models import ServedModel
@@ -51,6 +51,8 @@ class RunningModel(EngineClient, Protocol):
     def chat(self) -> ChatFormat:
         """The model's chat format."""
         ...
+
+    embedder: EmbeddingClient | str  # or why the model makes no embeddings
 
     def stop(self) -> None:
         """End every request and stop the engine."""
@@ -124,7 +126,12 @@ class Entry:
     def served(self) -> ServedModel | None:
         """The model as requests use it; `None` unless it is loaded."""
         running = self._running
-        return ServedModel(engine=running, chat=running.chat) if running else None
+        if running is None:
+            return None
+        embedder = running.embedder
+        if isinstance(embedder, str):
+            return ServedModel(engine=running, chat=running.chat, no_embedder=embedder)
+        return ServedModel(engine=running, chat=running.chat, embedder=embedder)
 
     def hold(self) -> None:
         """Count a request that uses the model."""

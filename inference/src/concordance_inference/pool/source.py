@@ -12,6 +12,7 @@ from concordance_shared import ModelLoadError
 
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.generation import ModelInfo
+from concordance_inference.models.adapters import replaces_weights
 from concordance_inference.models.loader import locate_model, sampling_of
 from concordance_inference.models.options import ModelOptions
 from concordance_inference.models.places import default_id, present_folder
@@ -74,10 +75,12 @@ class RuntimeSource:
     def _facts(self, spec: ModelSpec, folder: Path) -> ModelFacts:
         options = self._options_of(spec)
         base = model_size(folder, msgspec.structs.replace(options, adapter_path=None))
-        whole = model_size(folder, options) if options.adapter_path else base
+        path = options.adapter_path
+        whole = model_size(folder, options) if path else base
+        replaces = path is not None and replaces_weights(path)
         return ModelFacts(
             base_bytes=base.weight_bytes,
-            adapter_bytes=max(whole.weight_bytes - base.weight_bytes, 0),
+            adapter_bytes=whole.weight_bytes - (0 if replaces else base.weight_bytes),
             info=ModelInfo(
                 id=spec.name,
                 created=int(time.time()),

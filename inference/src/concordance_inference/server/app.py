@@ -18,6 +18,7 @@ from concordance_inference.server.chat_completions import chat_completions
 from concordance_inference.server.completion_request import CompletionRequest
 from concordance_inference.server.completions import completions
 from concordance_inference.server.context import ServerContext
+from concordance_inference.server.embeddings import EmbeddingRequest, embeddings
 from concordance_inference.server.endpoint import Endpoint
 from concordance_inference.server.errors import handlers
 from concordance_inference.server.guard import LOOPBACK_NAMES, RequestGuard
@@ -101,6 +102,7 @@ ROUTES = (
     Endpoint("/v1/requests/{id}", get_request),
     Endpoint("/v1/requests/{id}", cancel_request, method="DELETE"),
     Endpoint("/v1/requests/{id}/cancel", cancel_request, method="POST"),
+    Endpoint("/v1/embeddings", embeddings, method="POST", body=EmbeddingRequest),
     Endpoint("/v1/models", list_models),
     Endpoint("/v1/models/load", load_model, method="POST", body=ModelName),
     Endpoint("/v1/models/unload", unload_model, method="POST", body=ModelName),

@@ -12,7 +12,11 @@ from concordance_inference.server.reasoning_names import ReasoningField
 from concordance_inference.server.responses.background import BackgroundRuns
 from concordance_inference.server.responses.response_store import ResponseStore
 from concordance_inference.server.running_requests import RunningRequests
-from concordance_inference.server.served_models import ModelNotLoadedError, ServedModels
+from concordance_inference.server.served_models import (
+    ModelNotLoadedError,
+    ServedModel,
+    ServedModels,
+)
 from concordance_inference.server.work import Workers
 
 Result = TypeVar("Result")
@@ -48,6 +52,20 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             except ModelNotLoadedError as exc:
                 name = exc.name
             await self.models.load(name)
+
+    async def model(self, name: str | None) -> ServedModel:
+        """Return the model that a request names, loaded if needed.
+
+        Raises:
+            UnknownModelError: There is no such model.
+            ConcordanceError: It cannot be loaded.
+        """
+        while True:
+            try:
+                return self.models.named(name)
+            except ModelNotLoadedError as exc:
+                missing = exc.name
+            await self.models.load(missing)
 
 
 def context_of(request: Request) -> ServerContext:

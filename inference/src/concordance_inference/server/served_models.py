@@ -7,7 +7,7 @@ from concordance_shared import ConflictError, EngineError
 from msgspec import Struct
 
 from concordance_inference.chat.format import ChatFormat
-from concordance_inference.generation import EngineClient, ModelInfo
+from concordance_inference.generation import EmbeddingClient, EngineClient, ModelInfo
 from concordance_inference.mods.catalog import NamedMod
 from concordance_inference.server.model_name import parse_model, unknown_model
 
@@ -18,6 +18,8 @@ class ServedModel(Struct, frozen=True, kw_only=True, eq=False):
     engine: EngineClient
     chat: ChatFormat
     mods: tuple[NamedMod, ...] = ()  # that the model string of the request names
+    embedder: EmbeddingClient | None = None  # of a model that is made for embeddings
+    no_embedder: str = "it is no embedding model"  # why there is none
 
     @property
     def info(self) -> ModelInfo:

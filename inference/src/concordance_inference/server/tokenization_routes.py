@@ -40,7 +40,8 @@ async def tokenizer_info(request: Request) -> Response:
     lm-eval's remote tokenizer reads it.
     """
     context = context_of(request)
-    served = context.models.named(request.query_params.get("model"))
+    named = context.model(request.query_params.get("model"))
+    served = await unless_disconnected(request, named)
     data = await context.workers.look_up(lambda: msgspec.json.encode(_info(served)))
     return Response(data, media_type="application/json")
 
