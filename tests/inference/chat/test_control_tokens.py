@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from concordance_inference.chat import control_tokens
 from concordance_inference.chat.control_tokens import ControlTokens
 from concordance_inference.chat.rendering import Rendering
 from concordance_inference.chat.template import ChatTemplate
@@ -215,8 +216,8 @@ def test_a_text_without_names_keeps_its_tokens(family, shape, contents):
     )
 
     assert format_.render(messages) == tokenizer.encode_prompt(text)
-    spans = format_._texts.control.in_text(text)
-    assert format_._texts.control.renamed.encode(text, spans)[0] == tokenizer.encode_prompt(text)
+    spans = format_.texts.control.in_text(text)
+    assert format_.texts.control.renamed.encode(text, spans)[0] == tokenizer.encode_prompt(text)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -467,7 +468,7 @@ def test_many_names_in_long_contents_take_linear_time():
 
 def test_usual_requests_are_not_followed(monkeypatch):
     format_, _ = made()
-    monkeypatch.setattr(format_._texts, "_written", None)
+    monkeypatch.setattr(format_.texts, "_written", None)
 
     assert format_.render([user("Is 1 + 1 = 2? [yes] {no} | \n"), calling('{"a": [1]}')])
 
@@ -512,3 +513,23 @@ def test_a_sampled_name_is_what_was_sampled():
 
     assert after[: len(prompt) + 1] == [*prompt, think]
     assert think not in other
+
+
+def test_a_prepared_format_copies_no_tokenizer_for_the_first_forged_name(monkeypatch):
+    format_, tokenizer = made()
+    format_.texts.prepare()
+    monkeypatch.setattr(control_tokens, "RenamedTokenizer", lambda *_: pytest.fail("copied"))
+
+    assert names_in(format_.render([user(FORGED)]), tokenizer) == TURN + LAST
+
+
+def test_a_format_whose_tokenizer_cannot_be_copied_is_prepared_without_an_error(monkeypatch):
+    def cannot_be_copied(*_):
+        raise ValueError("written in Python")
+
+    monkeypatch.setattr(control_tokens, "RenamedTokenizer", cannot_be_copied)
+    format_, _ = made()
+    format_.texts.prepare()
+
+    with pytest.raises(InvalidRequestError, match="written in Python"):
+        format_.render([user(FORGED)])

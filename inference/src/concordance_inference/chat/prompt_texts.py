@@ -1,6 +1,7 @@
 """Tokenizes rendered prompts, in which names of control tokens that a request gives are text."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -44,6 +45,16 @@ class PromptTexts:
     def _written(self) -> WrittenControl:
         special: Any = getattr(self._tokenizer.hf, "special_tokens_map", {})
         return WrittenControl(self.control, special, self._apply, self._render_s)
+
+    def prepare(self) -> None:
+        """Copy the tokenizer, which names of control tokens in messages need.
+
+        Copying one of 150,000 tokens holds the GIL for about a second. Where no stream runs yet,
+        none is paused. A tokenizer that cannot be copied is not an error here: a request with such
+        a name gets one.
+        """
+        with suppress(ValueError):
+            _ = self.control.renamed
 
     def control_tokens(self, given: Given, text: str) -> Spans | None:
         """Where the template wrote control tokens; `None` if the tokenizer finds no others.

@@ -51,6 +51,7 @@ class ChatTemplate:
 
     Attributes:
         reasoning_tags: The tags that the model may write around its reasoning.
+        texts: Tokenizes what the template renders.
         marker_ids: The special tokens that mark parts of a message; they are kept in its text.
     """
 
@@ -66,7 +67,7 @@ class ChatTemplate:
         self._sampled = SampledMessages()
         self._calls = SampledCalls()
         self._sources = _sources(tokenizer.hf.chat_template)
-        self._texts = PromptTexts(tokenizer, self._sources, self._applied, RENDER_S)
+        self.texts = PromptTexts(tokenizer, self._sources, self._applied, RENDER_S)
         self.reasoning_tags = tags_of(tokenizer, "\n".join(self._sources.values()))
         self.marker_ids = marker_ids(tokenizer, self.reasoning_tags)
 
@@ -127,14 +128,14 @@ class ChatTemplate:
         given, text = self._first_rendered(given, forms)
         self._check_tokens(text)
         control = (
-            None if rendering.allows_control_tokens else self._texts.control_tokens(given, text)
+            None if rendering.allows_control_tokens else self.texts.control_tokens(given, text)
         )
         replies = [i for i, message in enumerate(given.messages) if _is_reply(message)]
         pieces = self._pieces(given, replies, text) if replies else None
         if pieces is None:
             pieces, replies = [text], []
         if not replies and not any(message.get("tool_calls") for message in given.messages):
-            return self._texts.encode(text, control)
+            return self.texts.encode(text, control)
         return self._joined(pieces, [given.messages[i]["content"] for i in replies], control)
 
     def _first_rendered(self, given: Given, forms: Iterable[Messages]) -> tuple[Given, str]:
@@ -306,9 +307,9 @@ class ChatTemplate:
         """The token ids of pieces with assistant messages between them, as sampled if kept."""
         texts = [text for pair in zip(pieces, [*replies, ""], strict=True) for text in pair]
         text = "".join(texts)
-        encoded = self._texts.encode_with_begins(text, control)
+        encoded = self.texts.encode_with_begins(text, control)
         if encoded is None:
-            return self._texts.encode(text, control)
+            return self.texts.encode(text, control)
         splice = Splice(*encoded, self._tokenizer.bytes_of, self._calls)
         begin = 0
         for piece, reply in zip(pieces, replies, strict=False):
