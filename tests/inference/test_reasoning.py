@@ -5,7 +5,12 @@ from concordance_inference.chat.reasoning_choice import ReasoningChoice
 from concordance_inference.generation import Completed, SamplingParams
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.output_format import OutputFormat
-from concordance_inference.reasoning import Reasoning, num_reasoning_tokens
+from concordance_inference.reasoning import (
+    Reasoning,
+    marker_ids,
+    num_reasoning_tokens,
+    tags_of,
+)
 from concordance_inference.runtime import Runtime
 from concordance_shared import Message
 from tiny_folder import write_thinking_folder
@@ -33,6 +38,44 @@ ASK = (Message(role="user", content="hi"),)
 )
 def test_tokens_inside_the_tags_are_counted(tokens, reasoning, count):
     assert num_reasoning_tokens([token.encode() for token in tokens], reasoning) == count
+
+
+class Tokens:
+    """A tokenizer with tokens for some texts, and one for each other character."""
+
+    special_token_ids = frozenset({0})
+    eos_token_ids = frozenset()
+
+    def __init__(self, *names):
+        self.names = names
+        self.added_token_ids = frozenset(range(len(names)))
+
+    def encode(self, text):
+        found = [i for i, name in enumerate(self.names) if name in text]
+        return [*found, *(1000 + ord(char) for char in text)]
+
+
+@pytest.mark.parametrize(
+    ("names", "template", "openings"),
+    [
+        (["<think>", "</think>"], "", ["<think>"]),
+        ([], "{{ content.split('</think>') }}", ["<think>"]),
+        (["<|channel|>", "<|end|>"], "", ["<|channel|>analysis<|message|>"]),
+        (["<|end|>"], "<|user|>{{ content }}<|end|>", []),
+        (["<|channel>", "<channel|>"], "", ["<|channel>thought"]),
+        ([], "Write after 'Here is my response:'", ["Here is my thought process:"]),
+        ([], "{{ content }}", []),
+    ],
+)
+def test_the_tags_of_a_model_are_in_its_vocabulary_or_its_template(names, template, openings):
+    assert [opening for opening, _ in tags_of(Tokens(*names), template)] == openings
+
+
+def test_special_tokens_of_tags_are_markers():
+    names = ("<|channel|>", "<|end|>")
+
+    assert marker_ids(Tokens(*names), [("<|channel|>analysis<|message|>", "<|end|>")]) == (0,)
+    assert marker_ids(Tokens(*names), []) == ()
 
 
 def started(folder):

@@ -21,7 +21,12 @@ REASONING_TAGS: tuple[Tags, ...] = (
     ("<|channel>thought", "<channel|>"),  # Gemma 4
     ("<thought>", "</thought>"),  # EXAONE Deep
     ("◁think▷", "◁/think▷"),  # Kimi
+    ("<|channel|>analysis<|message|>", "<|end|>"),  # gpt-oss
+    ("Here is my thought process:", "Here is my response:"),  # Granite 3.2
 )
+
+#: Closing tags that other chat templates name for other purposes.
+_SHARED = ("<channel|>", "<|end|>")
 
 #: Tags around the content that follows a reasoning, by its closing tag. They are part of neither.
 _CONTENT_MARKS = {
@@ -30,6 +35,10 @@ _CONTENT_MARKS = {
         "<|open|>response<|sep|>",
         "<|close|>response<|sep|>",
         "<|close|>message<|sep|>",
+    ),
+    "<|end|>": (
+        "<|start|>assistant<|channel|>final<|message|>",
+        "<|channel|>final<|message|>",
     ),
 }
 
@@ -95,7 +104,8 @@ def tags_of(tokenizer: TagTokenizer, template: str) -> tuple[Tags, ...]:
     return tuple(
         tags
         for tags in REASONING_TAGS
-        if all(_is_own(tokenizer, tag) for tag in tags) or tags[1] in template
+        if all(_is_own(tokenizer, tag) for tag in tags)
+        or (tags[1] in template and tags[1] not in _SHARED)
     )
 
 

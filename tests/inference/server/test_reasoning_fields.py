@@ -230,6 +230,17 @@ def test_a_request_switches_the_reasoning(thinker, fields, variables):
     assert client.chat.rendered == [variables]
 
 
+def test_a_template_that_reads_the_budget_gets_it(thinker):
+    class BudgetChat(FakeChat):
+        options = frozenset({"thinking_budget"})
+
+    client = thinker(BudgetChat())
+
+    assert post(client, thinking_token_budget=512).status_code == 200
+    assert client.chat.rendered == [{"thinking_budget": 512}]
+    assert len(client.engine.requests[0].mods) == 1
+
+
 @pytest.mark.parametrize("effort", ["none", "low", "xhigh"])
 def test_a_template_that_reads_the_effort_gets_it(thinker, effort):
     client = thinker(EffortChat())

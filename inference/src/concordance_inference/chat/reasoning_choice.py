@@ -16,6 +16,9 @@ SWITCHES = ("enable_thinking", "thinking")
 
 _EFFORT = "reasoning_effort"
 
+#: The variable by which Seed-OSS is told how long to reason.
+_BUDGET = "thinking_budget"
+
 
 class ReasoningChoice(Struct, frozen=True, kw_only=True):
     """What a request says about the reasoning. `None`: nothing.
@@ -65,6 +68,8 @@ def template_variables(
         set_by_choice[_EFFORT] = choice.effort
     if choice.reasons is not None:
         set_by_choice |= {name: choice.reasons for name in SWITCHES if name in known}
+    if choice.max_tokens is not None and _BUDGET in known:
+        set_by_choice[_BUDGET] = choice.max_tokens
     if choice.reasons and not set_by_choice and not can_reason:
         raise InvalidRequestError(
             f"{choice.param}: this model does not reason: its chat template reads neither "
