@@ -16,7 +16,7 @@ SWITCHES = ("enable_thinking", "thinking")
 
 _EFFORT = "reasoning_effort"
 
-#: The variable by which Seed-OSS is told how long to reason.
+#: The variable in which the template of Seed-OSS reads the budget.
 _BUDGET = "thinking_budget"
 
 

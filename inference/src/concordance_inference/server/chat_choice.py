@@ -27,6 +27,7 @@ from concordance_inference.generation import (
 )
 from concordance_inference.server.mod_usage import about_mods
 from concordance_inference.server.prompt_logprobs import IMPOSSIBLE, prompt_logprobs
+from concordance_inference.server.stop_reason import stop_reason
 
 
 class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
@@ -135,6 +136,7 @@ class ChatChoice:
             "message": _message(read, self._fields.reasoning_names),
             "logprobs": self._logprobs(completed.logprobs),
             "finish_reason": finish_reason(completed, has_calls=bool(read.tool_calls)),
+            **stop_reason(completed),
             **self._fields.tokens(completed.token_ids, completed.forced_by),
         }
 
@@ -151,7 +153,7 @@ class ChatChoice:
         if self._fields.has_token_ids:
             self._unsent.add(self._rest(completed))
         reason = finish_reason(completed, has_calls=self._has_calls)
-        yield self.delta({}, reason)
+        yield self.delta({}, reason) | stop_reason(completed)
 
     def delta(
         self, delta: dict[str, Any], finish_reason: FinishReason | None = None

@@ -24,6 +24,7 @@ from concordance_inference.server.completion_request import CompletionsRequest
 from concordance_inference.server.legacy_logprobs import LegacyLogprobs, num_chars
 from concordance_inference.server.mod_usage import about_mods
 from concordance_inference.server.prompt_logprobs import prompt_logprobs
+from concordance_inference.server.stop_reason import stop_reason
 from concordance_inference.server.updates import Numbered
 
 
@@ -114,7 +115,7 @@ class Choice:
             first, rest = prompt["logprobs"], part["logprobs"]
             part["logprobs"] = {name: [*first[name], *rest[name]] for name in first}
         about_prompt = self._about_prompt(end.prompt_ids, end.prompt_logprobs)
-        return {**part, **about_prompt, **self._about(end, reports=True)}
+        return {**part, **stop_reason(end), **about_prompt, **self._about(end, reports=True)}
 
     def parts(self, update: Update) -> Iterator[dict[str, Any]]:
         """The choices of chunks of a stream."""
@@ -159,7 +160,7 @@ class Choice:
             end.logprobs[first:],
             finish_reason=end.finish_reason,
         )
-        yield part | self._about(end)
+        yield part | stop_reason(end) | self._about(end)
 
     def _echo(
         self, prompt_ids: Sequence[int], entries: Sequence[TokenLogprobs | None]

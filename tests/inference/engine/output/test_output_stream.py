@@ -76,7 +76,16 @@ def test_stop_string_ends_the_request():
 
     assert state.finish_reason is FinishReason.STOP
     assert isinstance(updates[-1], Completed)
-    assert updates[-1].text == "x"
+    assert (updates[-1].text, updates[-1].stopped_by) == ("x", "yz")
+
+
+def test_the_stop_token_that_ended_the_completion_is_named():
+    for stop_token_ids, stopped_by in (((122,), 122), ((), None)):
+        state, output, updates = stream_of(stop_token_ids=stop_token_ids)
+        state.append(b"xyz", forced=True)
+        output.conclude()
+
+        assert updates[-1].stopped_by == stopped_by
 
 
 def report(n):

@@ -50,7 +50,21 @@ def test_stop_string_across_token_boundaries_ends_the_text():
         s.follow(i, bytes([byte]))
 
     assert s.has_stopped
+    assert s.stop_string == "END"
     assert (s.text(), s.last_delta()) == ("ab", TextDelta(text="ab"))
+
+
+@pytest.mark.parametrize(
+    ("stops", "ended_by"),
+    [(("END", "ND"), "END"), (("EN", "END"), "EN"), (("bE", "END"), "bE"), (("x",), None)],
+)
+def test_the_stop_string_that_ended_the_text_is_named(stops, ended_by):
+    s = stream(*stops)
+    s.follow(0, b"abEND")
+    assert s.stop_string == ended_by
+
+    s.follow(1, b"")
+    assert s.stop_string is None
 
 
 def test_stop_string_in_hidden_text_ends_the_text_once_it_is_visible():
