@@ -1,5 +1,6 @@
 """The catalog of mods that requests can name: installed, from files and folders, and uploaded."""
 
+import hashlib
 import logging
 import threading
 import time
@@ -23,6 +24,7 @@ from concordance_inference.mods.loading import (
     load_payload,
     python_files,
 )
+from concordance_inference.mods.mod_versions import ModVersions, is_version, split_version
 from concordance_inference.time_limit import TimeLimitError, run_within
 
 logger = logging.getLogger(__name__)
@@ -154,6 +156,7 @@ class ModCatalog:
         self._installed = {d.name: _entry(d, "installed", "") for d in (*registry, *packaged)}
         self._paths = [_WatchedPath(path) for path in paths]
         self._uploaded: dict[str, ModEntry] = {}
+        self._versions = ModVersions[ModEntry]()
         for watched in self._paths:
             watched.refresh()
             if watched.error:
@@ -173,12 +176,38 @@ class ModCatalog:
         return sorted(merged.values(), key=lambda entry: entry.name)
 
     def get(self, name: str, *, param: str = "mods") -> ModEntry:
-        """Return a mod by name.
+        """Return a mod by name, or a version of it by `name@sha256:<digits>`.
 
         Raises:
-            UnknownModError: There is no such mod; the message lists the known ones.
+            UnknownModError: There is no such mod, or version; the message lists the known ones.
             ModLoadError: Its file has changed and can no longer be loaded.
         """
+        name, digits = split_version(name)
+        current = self._current(name, param=param)
+        if digits is None or is_version(current.version, digits):
+            return current
+        with self._lock:
+            selected = self._versions.selected(name, digits)
+        if selected is None:
+            known = ", ".join(self.versions(name)) or "none"
+            raise UnknownModError(
+                f"mod {name!r:.80} has no version sha256:{digits}; it has: {known}", param=param
+            )
+        return selected
+
+    def versions(self, name: str) -> list[str]:
+        """Return the hashes of the versions of a mod that requests can select, the latest last.
+
+        Raises:
+            UnknownModError: There is no such mod.
+        """
+        current = self._current(name, param="name")
+        with self._lock:
+            versions = [each.version for each in self._versions.of(name)]
+        listed = [each for each in versions if each != current.version]
+        return [f"sha256:{each}" for each in (*listed, current.version) if each]
+
+    def _current(self, name: str, *, param: str) -> ModEntry:
         with self._lock:
             self._refresh()
             for watched in self._paths:
@@ -213,15 +242,16 @@ class ModCatalog:
         return tuple(self._resolved(mod, strict=strict) for mod in named)
 
     def _resolved(self, mod: NamedMod, *, strict: bool) -> ModCall:
-        definition = self.get(mod.name, param=mod.where).definition
-        values = parse_parameters(
-            definition.parameters,
-            mod.params,
-            name=mod.name,
-            strict=strict,
-            param=f"{mod.where}.params",
-        )
-        return ModCall(definition=definition, parameters=values, name=mod.name)
+        return call_of(self.get(mod.name, param=mod.where), mod, strict=strict)
+
+    def dry_run_entry(self, payload: ModPayload, *, max_seconds: float = LOAD_S) -> ModEntry:
+        """Load an upload without adding it.
+
+        Raises:
+            InvalidRequestError: The payload is malformed.
+            ModLoadError: It cannot be loaded, or not in time.
+        """
+        return _loaded_within(max_seconds, payload)
 
     def upload(self, payload: ModPayload, *, max_seconds: float = LOAD_S) -> ModEntry:
         """Load an upload and add it; it replaces an earlier upload of the same name.
@@ -240,6 +270,7 @@ class ModCatalog:
         with self._lock:
             self._check_upload(payload)
             self._uploaded[entry.name] = entry
+            self._versions.add(entry.name, entry)
         return entry
 
     def _check_upload(self, payload: ModPayload) -> None:
@@ -265,15 +296,32 @@ class ModCatalog:
             UnknownModError: There is no such mod.
             ConflictError: It belongs to the operator.
         """
-        entry = self.get(name, param="name")
+        entry = self._current(name, param="name")
         if entry.source != "uploaded":
             raise ConflictError(f"mod {name!r:.80} belongs to this server's operator")
         with self._lock:
             self._uploaded.pop(name, None)
+            self._versions.remove(name)
 
     def _refresh(self) -> None:
         for watched in self._paths:
             watched.refresh()
+
+
+def call_of(entry: ModEntry, mod: NamedMod, *, strict: bool = True) -> ModCall:
+    """Validate the parameters of a mod, which a request names.
+
+    Raises:
+        InvalidRequestError: A parameter is missing, unknown or of the wrong type.
+    """
+    values = parse_parameters(
+        entry.definition.parameters,
+        mod.params,
+        name=entry.name,
+        strict=strict,
+        param=f"{mod.where}.params",
+    )
+    return ModCall(definition=entry.definition, parameters=values, name=entry.name)
 
 
 def _is_builtin(definition: ModDefinition) -> bool:
@@ -305,12 +353,14 @@ def _is_main_thread() -> bool:
 
 def _entry_of(payload: ModPayload) -> ModEntry:
     definition, version = load_payload(payload)
-    return _entry(definition, "uploaded", version)
+    content = f"{version} {payload.module} {payload.entrypoint}"
+    return _entry(definition, "uploaded", hashlib.sha256(content.encode()).hexdigest()[:12])
 
 
 def _entry(definition: ModDefinition, source: Source, version: str) -> ModEntry:
     created = int(time.time())
-    about = {"created": created, "source": source, "version": version}
+    content = f"sha256:{version}" if version else None
+    about = {"created": created, "source": source, "version": version, "hash": content}
     return ModEntry(
         definition=definition,
         source=source,

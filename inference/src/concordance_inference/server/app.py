@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from concordance_inference.mods.dry_run import DryRun
 from concordance_inference.server.action_body import AnyActionBody
 from concordance_inference.server.action_routes import act
 from concordance_inference.server.anthropic.middleware import AnthropicShapes
@@ -32,7 +33,13 @@ from concordance_inference.server.models_routes import (
     load_model,
     unload_model,
 )
-from concordance_inference.server.mods_routes import delete_mod, get_mod, list_mods, upload_mod
+from concordance_inference.server.mods_routes import (
+    delete_mod,
+    dry_run_mod,
+    get_mod,
+    list_mods,
+    upload_mod,
+)
 from concordance_inference.server.openapi import openapi
 from concordance_inference.server.request_id import RequestIds
 from concordance_inference.server.request_log import RequestLog
@@ -108,7 +115,15 @@ ROUTES = (
     Endpoint("/v1/models/unload", unload_model, method="POST", body=ModelName),
     Endpoint("/v1/models/{name:path}", get_model),
     Endpoint("/v1/mods", list_mods),
-    Endpoint("/v1/mods", upload_mod, method="POST", body=ModPayload, status=201),
+    Endpoint(
+        "/v1/mods",
+        upload_mod,
+        method="POST",
+        body=ModPayload,
+        status=201,
+        query={"dry_run": "`true`: play the mod instead of adding it."},
+    ),
+    Endpoint("/v1/mods/{name}/dry_run", dry_run_mod, method="POST", body=DryRun),
     Endpoint("/v1/mods/{name}", get_mod),
     Endpoint("/v1/mods/{name}", delete_mod, method="DELETE"),
     Endpoint("/v1/chat/completions/render", render, method="POST", body=ChatCompletionRequest),

@@ -186,6 +186,12 @@ _OF_A_TYPE: Mapping[str, str] = {
     "ModPayload.files": "Relative path to text, of several modules.",
     "ModPayload.dir": "A folder that older clients name; its files are in `files`.",
     "ModPayload.home": "A package whose modules can also be imported without its name.",
+    "DryRun.says": "The model's own text: it continues where it was interrupted.",
+    "DryRun.script": "The model's tokens by position, whatever mods put before them.",
+    "DryRun.prompt": "The prompt.",
+    "DryRun.params": "The mod's parameters.",
+    "DryRun.max_tokens": "The most tokens of the completion.",
+    "DryRun.stream": "Refuse to backtrack over text that a stream would have shown.",
     # Actions
     "ForceBody.text": "The text to force.",
     "ForceBody.token_ids": "The tokens to force.",

@@ -34,7 +34,7 @@ StopStrings = Annotated[list[StopString], Meta(max_length=16)]
 StopTokenIds = Annotated[list[Annotated[int, Meta(ge=0, le=2**53)]], Meta(max_length=256)]
 BannedString = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH)]
 BannedStrings = Annotated[list[BannedString], Meta(max_length=MAX_STRINGS)]
-ModName = Annotated[str, Meta(max_length=128)]
+ModName = Annotated[str, Meta(max_length=160)]  # with `@sha256:` and 64 digits
 Bias = Annotated[float, Meta(ge=-100, le=100)]
 
 

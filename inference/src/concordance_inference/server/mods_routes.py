@@ -1,4 +1,4 @@
-"""`/v1/mods`: upload, list and delete mods.
+"""`/v1/mods`: upload, list, play and delete mods.
 
 All of it runs on worker threads: the operator's changed files are loaded again, and the code that
 they run at import would stall every stream.
@@ -6,15 +6,18 @@ they run at import would stall every stream.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import msgspec
 from concordance_sdk import ModPayload
 from starlette.requests import Request
 from starlette.responses import Response
 
-from concordance_inference.mods.catalog import ModCatalog, ModEntry
+from concordance_inference.mods.catalog import ModCatalog, ModEntry, NamedMod, call_of
+from concordance_inference.mods.dry_run import DryRun, DryRunFailure, description_of_run, played_on
 from concordance_inference.server.body import decode_body, read_raw
 from concordance_inference.server.context import context_of
+from concordance_inference.server.errors import error_body
 
 #: The largest upload, in bytes.
 MAX_BODY = 1024 * 1024
@@ -30,21 +33,67 @@ def _listed(mods: ModCatalog) -> dict[str, object]:
 
 
 async def get_mod(request: Request) -> Response:
-    """One mod."""
+    """One mod, or a version of it by `name@sha256:<digits>`."""
     mods, name = context_of(request).mods, request.path_params["name"]
-    return await _looked_up(request, lambda: mods.get(name, param="name").description)
+    return await _looked_up(request, partial(_described, mods, name))
+
+
+def _described(mods: ModCatalog, name: str) -> dict[str, Any]:
+    return _with_versions(mods, mods.get(name, param="name"))
+
+
+def _with_versions(mods: ModCatalog, entry: ModEntry) -> dict[str, Any]:
+    fields = msgspec.json.decode(entry.description, type=dict[str, Any])
+    return fields | {"versions": mods.versions(entry.name)}
 
 
 async def upload_mod(request: Request) -> Response:
-    """Load an upload; it replaces an earlier upload of its name."""
+    """Load an upload; it replaces an earlier upload of its name.
+
+    With `dry_run=true` the mod is not added, but played, on the fields of a dry run in the body.
+    """
     context = context_of(request)
     raw = await read_raw(request, max_bytes=MAX_BODY)
-    entry = await context.workers.load(partial(_uploaded, context.mods, raw))
-    return Response(bytes(entry.description), status_code=201, media_type="application/json")
+    if request.query_params.get("dry_run") == "true":
+        return await _played(request, lambda: context.mods.dry_run_entry(_payload(raw)), raw)
+    made = await context.workers.load(partial(_uploaded, context.mods, raw))
+    return Response(made, status_code=201, media_type="application/json")
 
 
-def _uploaded(mods: ModCatalog, raw: bytes) -> ModEntry:
-    return mods.upload(decode_body(raw, ModPayload))
+def _uploaded(mods: ModCatalog, raw: bytes) -> bytes:
+    return msgspec.json.encode(_with_versions(mods, mods.upload(_payload(raw))))
+
+
+def _payload(raw: bytes) -> ModPayload:
+    return decode_body(raw, ModPayload)
+
+
+async def dry_run_mod(request: Request) -> Response:
+    """Play a mod on a given text instead of a model, and return what it did.
+
+    A mod that fails is no error of the request: the response has its error.
+    """
+    context, name = context_of(request), request.path_params["name"]
+    raw = await read_raw(request, max_bytes=MAX_BODY)
+    return await _played(request, lambda: context.mods.get(name, param="name"), raw)
+
+
+async def _played(request: Request, load: Callable[[], ModEntry], raw: bytes) -> Response:
+    sends_tracebacks = context_of(request).sends_tracebacks
+
+    def played() -> bytes:
+        run = decode_body(raw, DryRun)
+        entry = load()
+        named = NamedMod(name=entry.name, params=run.params or {}, where="")
+        outcome = played_on(call_of(entry, named), run)
+        fields = {"mod": entry.name, "hash": f"sha256:{entry.version}" if entry.version else None}
+        fields |= description_of_run(outcome)
+        if isinstance(outcome, DryRunFailure):
+            fields |= error_body(outcome.error, sends_tracebacks=sends_tracebacks)
+        return msgspec.json.encode(fields)
+
+    data = await context_of(request).workers.load(played)
+    return Response(data, media_type="application/json")
 
 
 async def delete_mod(request: Request) -> Response:
