@@ -5,8 +5,13 @@ import json
 import jsonschema
 import pytest
 from concordance_inference import LLM
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.server.app import create_app
+from concordance_inference.server.context import ServerContext
+from concordance_inference.server.served_models import OneModel
 from concordance_sdk import mod
 from concordance_shared import ConcordanceError, ConstraintError, SchemaError
+from starlette.testclient import TestClient
 from tool_folders import write_tool_folder
 
 PARAMETERS = {
@@ -140,3 +145,59 @@ def test_a_mod_that_answers_in_place_of_a_required_call_is_an_error(llm):
         llm.chat("hi", mods=[Answers], tool_choice="required", **OPTIONS)
 
     assert isinstance(raised.value, ConcordanceError)
+
+
+# Over HTTP
+
+
+@pytest.fixture(name="post")
+def _post(llm):
+    runtime = llm._running()
+    context = ServerContext(models=OneModel(runtime, runtime.chat), mods=ModCatalog())
+    client = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
+
+    def post(**fields):
+        body = {
+            "model": runtime.model.id,
+            "messages": [{"role": "user", "content": "hi"}],
+            "tools": TOOLS,
+            "tool_choice": "required",
+            "temperature": 1,
+            "max_tokens": 300,
+            "seed": 8,
+        }
+        return client.post("/v1/chat/completions", json=body | fields)
+
+    return post
+
+
+def test_a_stream_has_the_calls_of_the_whole_response(post):
+    message = post().json()["choices"][0]["message"]
+    lines = [line for line in post(stream=True).text.splitlines() if line.startswith("data: {")]
+    choices = [json.loads(line[6:])["choices"][0] for line in lines]
+    deltas = [call for c in choices for call in c["delta"].get("tool_calls", ())]
+    calls = [
+        {
+            "name": next(d["function"]["name"] for d in deltas if d["index"] == i and "id" in d),
+            "arguments": "".join(d["function"]["arguments"] for d in deltas if d["index"] == i),
+        }
+        for i in range(1 + max(d["index"] for d in deltas))
+    ]
+
+    assert choices[-1]["finish_reason"] == "tool_calls"
+    assert calls == [call["function"] for call in message["tool_calls"]]
+    assert message["content"] is None
+    assert not any(c["delta"].get("content") for c in choices)
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_an_unsupported_keyword_is_refused_with_its_place_before_anything_is_sent(post, choice):
+    function = {"name": "f", "parameters": {"properties": {"a": {"$ref": "http://x/y"}}}}
+    response = post(
+        tools=[TOOLS[0], {"type": "function", "function": function}],
+        tool_choice=choice,
+        stream=True,
+    )
+
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == ("tools[1].function.parameters.properties.a.$ref")

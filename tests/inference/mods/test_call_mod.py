@@ -15,6 +15,7 @@ from concordance_inference.tools.offer import AUTO, ToolChoice, tool_offer
 from concordance_inference.tools.tool_format import GENERIC, ToolFormat
 from concordance_sdk import mod
 from concordance_sdk.composition import ModUse
+from concordance_sdk.constraints import Regex, constrain
 from concordance_sdk.host import definition_of
 from concordance_sdk.testing import ByteTokenizer, play
 from concordance_shared import ConstraintError, FunctionSchema, SchemaError, Tool
@@ -150,6 +151,12 @@ def test_a_mod_that_breaks_a_call_is_an_error_that_names_tools():
         play(Breaks, auto(), script=CALL)
 
     assert raised.value.param == "tools"
+
+
+def test_a_marker_in_a_text_that_another_mod_constrains_opens_nothing():
+    text = constrain(Regex("a<tool_call>b"), ends=False)
+
+    assert play(text, auto(), script="a<tool_call>bcd").text == "a<tool_call>bcd"
 
 
 @mod

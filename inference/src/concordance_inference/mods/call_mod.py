@@ -91,7 +91,7 @@ class CallMod:
     def _begin(self, opened: Cut, actions: Actions, tokenizer: Tokenizer) -> Action | None:
         """Begin the constraint at the end of a marker; split the token that goes beyond it."""
         calls = Constrained(self._grammar)
-        if not may_write(opened.kept, by=calls, beside=Constrained):
+        if not may_write(opened.kept, by=calls):  # within a text that another mod writes
             return None
         if opened.before:
             return _split(opened, self._text, actions)
