@@ -12,7 +12,9 @@ from concordance_inference.reasoning import (
     tags_of,
 )
 from concordance_inference.runtime import Runtime
+from concordance_sdk.builtin import InjectAfterReasoning
 from concordance_shared import Message
+from tiny import call
 from tiny_folder import write_thinking_folder
 
 THINK = ("<think>", "</think>")
@@ -158,6 +160,17 @@ def test_a_model_without_a_switch_has_its_reasoning_ended_at_once(thinking):
 
     assert end.token_ids[:2] == (opening, closing)
     assert end.reasoning_tokens == 0
+
+
+def test_reasoning_that_a_mod_prolongs_is_counted_without_what_it_backtracked(opening):
+    [closing] = opening.loaded.tokenizer.encode("[/THINK]")
+    wait = call(InjectAfterReasoning, text="wait", where="inside", close_tag="[/THINK]")
+    bias = {**ascii_only(opening), closing: 3.0}
+    for seed in range(3):
+        end = end_of(submit(opening, seed=seed, bias=bias, mods=(wait,)))
+        closings = [i for i, token_id in enumerate(end.token_ids) if token_id == closing]
+        assert end.backtracked_tokens
+        assert end.reasoning_tokens == (closings[0] if closings else end.completion_tokens)
 
 
 def test_a_format_begins_after_the_reasoning_that_a_budget_ended(opening):

@@ -1,5 +1,7 @@
 """Anthropic's client against a random model that reasons: exact counts, streams and ends."""
 
+import json
+
 import anthropic
 import pytest
 from concordance_inference.mods.catalog import ModCatalog
@@ -17,7 +19,9 @@ BUDGET = 6
 @pytest.fixture(name="client", scope="module")
 def _client(tmp_path_factory):
     folder = tmp_path_factory.mktemp("thinking") / "tiny"
-    write_thinking_folder(folder, template=TEMPLATE)
+    config = write_thinking_folder(folder, template=TEMPLATE) / "config.json"
+    longer = {**json.loads(config.read_text()), "max_position_embeddings": 2048}
+    config.write_text(json.dumps(longer))
     with Runtime(str(folder), ModCatalog(), progress=lambda _: None) as runtime:
         context = ServerContext(models=OneModel(runtime, runtime.chat), mods=ModCatalog())
         http = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
@@ -76,6 +80,21 @@ def test_the_stop_sequence_that_ended_a_message_is_named(client):
     assert made.stop_reason == "stop_sequence"
     assert made.stop_sequence == end
     assert made.content[-1].text == text[: text.index(end)]
+
+
+def test_a_call_that_is_required_follows_the_thinking(client):
+    schema = {"type": "object", "properties": {"a": {"enum": ["b", "c"]}}, "required": ["a"]}
+    tools = [{"name": "add", "input_schema": schema}]
+    fields = {"tools": tools, "tool_choice": {"type": "any"}, "max_tokens": 150}
+    made = client.messages.create(**ask(client, **fields))
+    thinking, call = made.content
+    with client.messages.stream(**ask(client, **fields)) as stream:
+        streamed = stream.get_final_message()
+
+    assert len(thinking.thinking) == BUDGET
+    assert (call.name, call.input["a"] in ("b", "c")) == ("add", True)
+    assert made.stop_reason == streamed.stop_reason == "tool_use"
+    assert streamed.content[1].input == call.input
 
 
 def test_thinking_that_is_disabled_takes_no_tokens(client):
