@@ -17,6 +17,7 @@ from concordance_inference.chat.sampled_calls import SampledCalls
 from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages
 from concordance_inference.chat.splice import Splice
 from concordance_inference.chat.template_messages import Messages, forms_of, prints_objects
+from concordance_inference.chat.template_reasoning import reasoning_names, with_reasoning
 from concordance_inference.chat.variables import variables_of
 from concordance_inference.generation import Completed
 from concordance_inference.models.renamed_tokenizer import secret_text
@@ -68,6 +69,7 @@ class ChatTemplate:
         self._calls = SampledCalls()
         self._sources = _sources(tokenizer.hf.chat_template)
         self.texts = PromptTexts(tokenizer, self._sources, self._applied, RENDER_S)
+        self._reasoning_names = reasoning_names("\n".join(self._sources.values()))
         self.reasoning_tags = tags_of(tokenizer, "\n".join(self._sources.values()))
         self.marker_ids = marker_ids(tokenizer, self.reasoning_tags)
 
@@ -125,6 +127,7 @@ class ChatTemplate:
         mark = secret_text(8) if rendering.continues_final_message else ""
         given = Given(variables=variables, end_mark=mark)
         forms = generic_forms(messages, plain) if is_generic else forms_of(messages)
+        forms = with_reasoning(forms, self._reasoning_names)
         given, text = self._first_rendered(given, forms)
         self._check_tokens(text)
         control = (

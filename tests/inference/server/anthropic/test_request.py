@@ -426,6 +426,12 @@ def test_tokens_of_a_prompt_that_is_too_long_are_counted(api):
     )
 
 
+def test_a_count_may_have_max_tokens(api):
+    response = api().http.post("/v1/messages/count_tokens", json=ASK)
+
+    assert response.json() == {"input_tokens": 2}
+
+
 def test_a_count_without_messages_is_refused(api):
     response = api().http.post("/v1/messages/count_tokens", json={"model": "fake"})
 

@@ -41,7 +41,7 @@ from concordance_inference.tools.offer import ToolChoice
 _CONTINUED = Rendering(continues_final_message=True)
 
 _MESSAGES = fields_of(MessagesRequest, UNSUPPORTED)
-_COUNT = fields_of(CountTokensRequest, {**UNSUPPORTED, "max_tokens": (0,)})
+_COUNT = fields_of(CountTokensRequest, UNSUPPORTED)
 
 Body = TypeVar("Body", bound=CountTokensRequest)
 

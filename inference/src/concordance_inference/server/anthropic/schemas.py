@@ -13,6 +13,8 @@ from concordance_inference.server.schemas import MAX_MESSAGES
 from concordance_inference.server.several_choices import HARMLESS as SEVERAL
 from concordance_inference.server.unsupported import FIELDS, Harmless
 
+MaxTokens = Annotated[int, Meta(ge=0, le=2**53)]
+
 #: Limit of tools in a request.
 MAX_TOOLS = 512
 
@@ -100,12 +102,13 @@ class CountTokensRequest(GenerationFields, kw_only=True):
     output_config: OutputConfig | None = None
     output_format: FormatParam | None = None
     stop_sequences: StopStrings | None = None
+    max_tokens: MaxTokens | None = None
 
 
 class MessagesRequest(CountTokensRequest, kw_only=True):
     """The body of `POST /v1/messages`."""
 
-    max_tokens: Annotated[int, Meta(ge=0, le=2**53)]
+    max_tokens: MaxTokens  # type: ignore[assignment]  # required here
 
 
 #: Fields that change the output and are not those of this API, with their harmless values.
