@@ -78,6 +78,10 @@ class ChatResponse:
         """What mods did in one of several choices; the response has the sum."""
         return self._fields.about_mods([end], end.reports) if len(self._choices) > 1 else {}
 
+    def begin(self) -> Sequence[bytes]:
+        """Nothing: the first event needs the first update."""
+        return ()
+
     def events(self, numbered: Numbered) -> list[bytes]:
         """The events of a stream that an update adds."""
         return [sse.event(chunk) for chunk in self.chunks(numbered.index, numbered.update)]

@@ -52,6 +52,10 @@ class CompletionResponse:
         choices = [choice.whole(end) for choice, end in zip(self.choices, chosen, strict=True)]
         return {**self._head, "choices": choices, "usage": self._number.usage(ends)}
 
+    def begin(self) -> Sequence[bytes]:
+        """Nothing: the first event needs the first update."""
+        return ()
+
     def events(self, numbered: Numbered) -> list[bytes]:
         """The events of a stream that an update adds."""
         return [sse.event(chunk) for chunk in self.chunks(numbered.index, numbered.update)]

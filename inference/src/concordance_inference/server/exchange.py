@@ -147,6 +147,8 @@ async def _events(
     writer = exchange.writer
     try:
         async with aclosing(batches):
+            if first := b"".join(writer.begin()):
+                yield first
             async for batch in batches:
                 if running.is_cancelled:
                     batch[:] = [Numbered(each.index, running.seen(each.update)) for each in batch]

@@ -14,6 +14,10 @@ class ResponseWriter(Protocol):
         """The body of a response that is not streamed, before it is encoded as JSON."""
         ...
 
+    def begin(self) -> Sequence[bytes]:
+        """The events of a stream that need no update, in case the first one takes long."""
+        ...
+
     def events(self, numbered: Numbered) -> Sequence[bytes]:
         """The events of a stream that an update adds. Never called with `Failed`."""
         ...

@@ -10,6 +10,7 @@ from concordance_inference.generation import (
     TextDelta,
     TokenLogprobs,
 )
+from concordance_inference.server import updates
 from concordance_sdk import FinishReason
 from concordance_shared import (
     EngineOverloadedError,
@@ -263,6 +264,14 @@ def test_the_events_of_a_call_follow_those_of_the_message(serve):
     assert [event["output_index"] for event in events[-5:-1]] == [1] * 4
 
 
+def test_a_stream_begins_while_a_long_prompt_is_prefilled(serve, monkeypatch):
+    monkeypatch.setattr(updates, "PATIENCE_S", 0.01)
+    engine = FakeEngine([0.05, EngineOverloadedError("the queue is full")])
+    events = stream(serve(engine))
+
+    assert types(events) == ["created", "in_progress", "error", "failed"]
+
+
 def test_a_stream_that_is_cut_ends_with_incomplete(serve):
     engine = FakeEngine(says("Hel", finish_reason=FinishReason.LENGTH))
 
@@ -271,8 +280,8 @@ def test_a_stream_that_is_cut_ends_with_incomplete(serve):
 
 def test_reports_of_mods_are_in_the_next_event(serve):
     report = ModReport(mod="m", step=0, data={"n": 1})
-    updates = [Started(prompt_tokens=3), ReportsDelta(reports=(report,))]
-    engine = FakeEngine([*updates, TextDelta(text="a"), completed("a", reports=(report,))])
+    before = [Started(prompt_tokens=3), ReportsDelta(reports=(report,))]
+    engine = FakeEngine([*before, TextDelta(text="a"), completed("a", reports=(report,))])
     events = stream(serve(engine), mods=["greeting"])
 
     assert [each["data"] for each in events[2]["concordance"]["reports"]] == [{"n": 1}]
@@ -281,8 +290,8 @@ def test_reports_of_mods_are_in_the_next_event(serve):
 
 def test_commands_that_were_applied_are_in_an_event_of_their_own(serve):
     command = {"action": "pause"}
-    updates = [Started(prompt_tokens=3), ControlDelta(commands=(command,))]
-    events = stream(serve(FakeEngine([*updates, TextDelta(text="a"), completed("a")])))
+    before = [Started(prompt_tokens=3), ControlDelta(commands=(command,))]
+    events = stream(serve(FakeEngine([*before, TextDelta(text="a"), completed("a")])))
 
     assert types(events)[:4] == ["created", "in_progress", "in_progress", "output_item.added"]
     assert events[2]["concordance"]["control"] == [command]
@@ -294,8 +303,8 @@ def test_the_progress_of_a_prefill_is_in_events_of_its_own(serve):
     events = stream(serve(engine), stream_options={"include_progress": True})
 
     assert engine.requests[0].show_progress
-    assert types(events)[:4] == ["created", "in_progress", "in_progress", "output_item.added"]
-    shown = [event["concordance"]["progress"]["processed"] for event in (events[0], events[2])]
+    assert types(events)[:5] == ["created", *["in_progress"] * 3, "output_item.added"]
+    shown = [event["concordance"]["progress"]["processed"] for event in events[2:4]]
     assert shown == [3, 6]
 
 

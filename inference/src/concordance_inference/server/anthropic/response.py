@@ -74,6 +74,10 @@ class MessageResponse:
             **self._fields.about_mods(ends, completed.reports),
         }
 
+    def begin(self) -> Sequence[bytes]:
+        """Nothing: the first event needs the first update."""
+        return ()
+
     def events(self, numbered: Numbered) -> list[bytes]:
         """The events of a stream that an update adds."""
         update = numbered.update

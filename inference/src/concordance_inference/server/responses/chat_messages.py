@@ -57,10 +57,9 @@ def messages_of(items: Sequence[Item], instructions: str | None = None) -> tuple
 
     Examples:
         >>> call = FunctionCallItem(id="fc_1", call_id="call_1", name="now", arguments="{}")
-        >>> thought = ReasoningItem(id="rs_1", content=(ReasoningText("hm"),))
-        >>> [message] = messages_of([thought, call])
-        >>> message.role, message.reasoning_content, message.tool_calls[0].function.name
-        ('assistant', 'hm', 'now')
+        >>> [message] = messages_of([ReasoningItem(id="rs_1"), call])
+        >>> message.role, message.tool_calls[0].function.name
+        ('assistant', 'now')
     """
     messages: list[Message] = []
     turn: _Turn | None = None
