@@ -338,3 +338,53 @@ def test_hundreds_of_actions_of_two_clients_leave_a_consistent_completion(app):
     assert sum(text.count(letter) for letter in "XY") == len(applied)
     assert all(text[each["step"]] in "XY" for each in applied)
     assert calm.json["usage"]["completion_tokens"] == 30
+
+
+def test_the_reasoning_is_added_to_and_ended_while_the_model_reasons(app):
+    opened = [{"role": "user", "content": "hi<think>\n"}]
+
+    async def scenario(client):
+        call = await client.paused("thinks", messages=opened)
+        added = await client.act("thinks", "reason", text="XYZ")
+        ended = await client.act("thinks", "end_reasoning", text=" So:")
+        too_late = await client.act("thinks", "reason", text="hm")
+        await client.act("thinks", "force", text="done")
+        await client.act("thinks", "end")
+        return await call.end(), added, ended, too_late
+
+    response, added, ended, too_late = run(scenario, app)
+
+    assert (added.json["forced_tokens"], ended.json["forced_tokens"]) == (3, len(" So:</think>"))
+    assert too_late.status == 409
+    message = response.json["choices"][0]["message"]
+    assert message["content"] == "done"
+    assert message["reasoning_content"].endswith("XYZ So:")
+
+
+def test_the_mod_that_enforces_a_format_cannot_be_removed(app):
+    async def scenario(client):
+        call = await client.paused("formatted", regex="[a-h]{100}")
+        removed = await client.act("formatted", "remove_mod", name="regex")
+        await client.act("formatted", "add_mod", mod="greeting")
+        listed = await client.get("/v1/requests/formatted")
+        await client.act("formatted", "resume")
+        return await call.end(), removed, listed
+
+    response, removed, listed = run(scenario, app)
+
+    assert removed.status == 409
+    assert listed.json["choices"][0]["mods"] == ["greeting", "regex"]
+    assert len(response.json["choices"][0]["message"]["content"]) == 100
+
+
+def test_an_action_with_an_error_ends_the_request_with_it(app):
+    async def scenario(client):
+        call = await client.paused("stopped")
+        sent = await client.act("stopped", "error", message="not like this")
+        return await call.end(), sent
+
+    response, sent = run(scenario, app)
+
+    assert sent.json["state"] == "ended"
+    assert (response.status, response.json["error"]["mod"]) == (422, "@control")
+    assert response.json["error"]["message"].endswith("not like this")

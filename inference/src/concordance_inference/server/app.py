@@ -103,7 +103,7 @@ ROUTES = (
     Endpoint("/v1/messages/count_tokens", count_tokens, method="POST", body=CountTokensRequest),
     *(
         Endpoint(f"/v1/{api}/{{id}}/actions", act, method="POST", body=get_args(AnyActionBody))
-        for api in ("chat/completions", "completions", "responses", "requests")
+        for api in ("chat/completions", "completions", "responses", "messages", "requests")
     ),
     Endpoint("/v1/requests", list_requests),
     Endpoint("/v1/requests/{id}", get_request),

@@ -71,7 +71,7 @@ class EngineControl:
             raise EngineOverloadedError(
                 f"the action was not applied within {APPLY_S:.0f} s, and will not be; try again"
             )
-        result = await future
+        result = ticket.begun if not future.done() and ticket.begun else await future
         if isinstance(result, ConcordanceError):
             raise result
         return result

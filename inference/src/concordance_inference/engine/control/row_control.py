@@ -118,6 +118,7 @@ class RowControl:
         self.note(kind_of(command), outcome, mod=mod_of(command))
         if isinstance(command, Step) and not self._row.state.is_finished:
             self._stepping = ticket, outcome, self._num_decided + command.num_tokens
+            ticket.begun = outcome
         else:
             ticket.reply(outcome)
 

@@ -21,6 +21,7 @@ class Ticket:
             reply: Called once on the engine's thread, unless the command is withdrawn.
         """
         self.command = command
+        self.begun: Outcome | None = None  # of a command that takes time: what it did at first
         self._reply = reply
         self._lock = threading.Lock()
         self._is_claimed = False
