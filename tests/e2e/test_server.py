@@ -226,15 +226,22 @@ def test_the_printed_curl_line_works(tiny_server):
 
 def test_a_running_request_completes_after_sigterm(folder):
     server = Server("--model", folder)
-    results = []
-    thread = threading.Thread(target=lambda: results.append(text(ask(server, max_tokens=100))))
+    chunks, has_begun = [], threading.Event()
+    body = {"model": server.model, "messages": [{"role": "user", "content": "hi"}]}
+
+    def read():
+        for chunk in server.client.chat.completions.create(**body, stream=True, max_tokens=100):
+            chunks.append(chunk)
+            has_begun.set()
+
+    thread = threading.Thread(target=read)
     thread.start()
-    time.sleep(0.1)
+    assert has_begun.wait(60)
     status = server.stop()
     thread.join()
 
     assert status == 0
-    assert len(results) == 1
+    assert chunks[-1].choices[0].finish_reason
 
 
 def test_a_failing_mod_has_its_traceback_in_the_verbose_log_with_its_request(folder, tmp_path):
