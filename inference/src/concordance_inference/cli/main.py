@@ -12,14 +12,17 @@ from concordance_inference.cli.options import (
     Chat,
     CheckMods,
     Config,
+    ConfigFile,
     Demo,
     Doctor,
+    DownloadModel,
     Generate,
     ListModels,
     ListMods,
     NewMod,
     PushMod,
     RemoveMod,
+    RemoveModel,
     Serve,
     WatchMod,
 )
@@ -39,6 +42,8 @@ mods_app = typer.Typer(
     help="Write, test, list, upload and delete mods.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(mods_app, name="mods")
+models_app = typer.Typer(rich_markup_mode=None)
+app.add_typer(models_app, name="models")
 
 
 @app.command()
@@ -104,13 +109,38 @@ def doctor(options: Doctor) -> None:
     command.run(options)
 
 
-@app.command()
+@models_app.callback(invoke_without_command=True)
+def models(ctx: typer.Context, config_file: ConfigFile = None) -> None:
+    """List, download and remove models. Without a command: list."""
+    if ctx.invoked_subcommand is None:
+        models_list(ctx=ctx, config_file=config_file)
+
+
+@models_app.command("list")
 @takes(ListModels, settings_of="")
-def models(_: ListModels) -> None:
+def models_list(_: ListModels) -> None:
     """List the models that can be loaded on this machine without a download."""
     from concordance_inference.cli import models as command
 
     command.run()
+
+
+@models_app.command("download")
+@takes(DownloadModel, settings_of="")
+def models_download(options: DownloadModel) -> None:
+    """Download a model from the Hugging Face hub into the store, or continue to do so."""
+    from concordance_inference.cli import models as command
+
+    command.download(options.name)
+
+
+@models_app.command("remove")
+@takes(RemoveModel, settings_of="")
+def models_remove(options: RemoveModel) -> None:
+    """Delete a model from the store and from the hub's cache."""
+    from concordance_inference.cli import models as command
+
+    command.remove(options.name)
 
 
 @mods_app.command("new")

@@ -606,7 +606,21 @@ class RemoveMod:
 
 @dataclass(frozen=True, kw_only=True)
 class ListModels:
-    """The options of `concordance models`: none of its own."""
+    """The options of `concordance models list`: none of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadModel:
+    """The options of `concordance models download`."""
+
+    name: Annotated[str, typer.Argument(help="An id on the Hugging Face hub, OWNER/NAME.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveModel:
+    """The options of `concordance models remove`."""
+
+    name: Annotated[str, typer.Argument(help="The model, as `concordance models` lists it.")]
 
 
 @dataclass(frozen=True, kw_only=True)

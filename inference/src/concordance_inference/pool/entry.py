@@ -52,7 +52,10 @@ class RunningModel(EngineClient, Protocol):
         """The model's chat format."""
         ...
 
-    embedder: EmbeddingClient | str  # or why the model makes no embeddings
+    @property
+    def embedder(self) -> EmbeddingClient | str:
+        """What makes embeddings; a string that says why the model makes none."""
+        ...
 
     def stop(self) -> None:
         """End every request and stop the engine."""

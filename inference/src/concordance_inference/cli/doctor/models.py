@@ -69,7 +69,8 @@ def _kv_bytes(name: str, sizes: "Mapping[str, ModelSize]", options: Doctor, num_
 
     weights = sizes[name].weight_bytes
     if budget := memory_budget(options, num_models):
-        return budget.cache_bytes(name, weights, [size.weight_bytes for size in sizes.values()])
+        of_all = sum(size.weight_bytes for size in sizes.values())
+        return budget.cache_bytes(name, weights, of_all=of_all, num_models=len(sizes))
     chosen = options.config.kv_bytes
     return default_kv_bytes(weights) if chosen is None else chosen
 
