@@ -82,7 +82,7 @@ function exampleBody(schema, spec, model) {
 
 /** Send a request, and show the response as it arrives. */
 async function send(method, path, body, output) {
-  output.textContent = "";
+  output.textContent = "Waiting for the response.";
   const init = body === null ? { method } : { method, body, headers: { "Content-Type": "application/json" } };
   try {
     const response = await fetch(path, init);
@@ -122,7 +122,7 @@ function endpoint(method, path, operation, spec, model) {
   details.addEventListener("toggle", () => {
     if (content.childElementCount) return;
     if (operation.description) content.append(element("p", { textContent: operation.description }));
-    content.append(...bodyFields(schema ?? {}, spec), form(method, path, schema, spec, model));
+    content.append(form(method, path, schema, spec, model), ...bodyFields(schema ?? {}, spec));
   });
   return details;
 }
