@@ -90,6 +90,8 @@ _FIELDS: Mapping[str, str] = {
     "echo": "The text of the response begins with the prompt.",
     "cache_salt": "Requests share cached prefixes only with requests of the same salt.",
     "tokens": "Token ids.",
+    "encoding_format": "`float`, or `base64` of 32-bit floats in little-endian order.",
+    "dimensions": "Keep this many of the first dimensions, and normalize again.",
     # Messages
     "role": "Who wrote the message.",
     "content": "Its text, or parts of it.",
