@@ -8,7 +8,9 @@ import sys
 import typer
 
 from concordance_inference.cli.options import (
+    ActOnRequest,
     Bench,
+    CancelRequest,
     Chat,
     CheckMods,
     Config,
@@ -19,6 +21,7 @@ from concordance_inference.cli.options import (
     Generate,
     ListModels,
     ListMods,
+    ListRequests,
     NewMod,
     PushMod,
     RemoveMod,
@@ -42,6 +45,12 @@ mods_app = typer.Typer(
     help="Write, test, list, upload and delete mods.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(mods_app, name="mods")
+requests_app = typer.Typer(
+    help="List, cancel and act on the requests of a running server.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(requests_app, name="requests")
 models_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(models_app, name="models")
 
@@ -195,6 +204,33 @@ def mods_rm(options: RemoveMod) -> None:
     from concordance_inference.cli import mods as command
 
     command.remove(options.name, options.url)
+
+
+@requests_app.command("list")
+@takes(ListRequests)
+def requests_list(options: ListRequests) -> None:
+    """List what a server runs."""
+    from concordance_inference.cli import requests as command
+
+    command.list_(options)
+
+
+@requests_app.command("cancel")
+@takes(CancelRequest)
+def requests_cancel(options: CancelRequest) -> None:
+    """Cancel a request."""
+    from concordance_inference.cli import requests as command
+
+    command.cancel(options)
+
+
+@requests_app.command("act")
+@takes(ActOnRequest)
+def requests_act(options: ActOnRequest) -> None:
+    """Apply an action to a request, such as pause, and print what it did."""
+    from concordance_inference.cli import requests as command
+
+    command.act(options)
 
 
 def main() -> None:

@@ -580,6 +580,39 @@ class ListMods:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ListRequests:
+    """The options of `concordance requests list`."""
+
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the server's descriptions as JSON.")
+    ] = False
+    url: Url = DEFAULT_URL
+
+
+RequestId = Annotated[str, typer.Argument(help="The id of the request, or of its completion.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelRequest:
+    """The options of `concordance requests cancel`."""
+
+    id: RequestId
+    url: Url = DEFAULT_URL
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActOnRequest:
+    """The options of `concordance requests act`."""
+
+    id: RequestId
+    action: Annotated[
+        str,
+        typer.Argument(help='A type, such as pause, or JSON: \'{"type": "force", ...}\'.'),
+    ]
+    url: Url = DEFAULT_URL
+
+
+@dataclass(frozen=True, kw_only=True)
 class PushMod:
     """The options of `concordance mods push`."""
 

@@ -364,3 +364,20 @@ def test_a_mod_in_the_place_of_another_acts_from_the_next_position_on():
 
     assert answers.ids == (65,) * step + (66,) * (12 - step)
     assert [usage.mod for usage in answers.end.mods] == ["allows", "bans"]
+
+
+def test_text_that_a_mod_holds_back_is_backtracked_by_hand_in_a_stream():
+    @mod(on=[Added], max_backtrack=8)
+    def holds(event, actions): ...
+
+    engine = make_engine()
+    request = ask("Hello", holds, max_tokens=30, stream=True)
+    answers = submit(engine, request)
+    step_until(engine, request, 12)
+    held = send(engine, request, Act(action=Backtrack(3)))
+    sent = send(engine, request, Act(action=Backtrack(9)))
+    finish(engine)
+
+    assert held.outcome.backtracked_tokens == 3
+    assert isinstance(sent.outcome, RefusedCommandError)
+    assert answers.shown == answers.end.text
