@@ -175,3 +175,15 @@ def test_a_request_for_the_logprobs_of_its_prompt_does_not_wait_for_another(read
     finish(engine)
 
     assert [len(answer.end.prompt_logprobs) for answer in answers] == [len(SYSTEM)] * 2
+
+
+@pytest.mark.parametrize("prompt", [SYSTEM, SYSTEM[:20]])
+def test_requests_that_waited_for_a_prefill_are_equally_long(prompt):
+    engine = make_engine(traits=ENDLESS)
+    for _ in range(8):
+        submit(engine, ask(prompt, max_tokens=40))
+    for _ in range(4):
+        engine.step()
+
+    assert len({row.state.num_cached for row in engine.rows}) == 1
+    assert len(engine.rows) == 8

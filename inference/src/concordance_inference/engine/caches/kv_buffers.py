@@ -100,6 +100,7 @@ class KVBuffers:
 
     def prepare(self, num_rows: int, length: int) -> bool:
         """Resize the next layers; return True once there is room for these rows."""
+        self.num_rows = max(self.num_rows, num_rows)
         slots, capacity = num_slots(num_rows), self.capacity
         if length > capacity:
             capacity = rounded(length)

@@ -102,7 +102,13 @@ class Admission:
             batch = batch.changed(keep, new)
             longest = max((row.state.max_length for row in batch.rows), default=0)
             self._cache.rebuild(keep, len(new), longest=longest)
-            self._leave_room(batch.rows)
+            lengths = _lengths(batch.rows)
+            if batch.rows and not self._cache.num_bytes:
+                # For the requests that wait, too, so that they can join together: caches that hold
+                # something are copied to grow.
+                lengths = self.queue.with_fitting(lengths)
+                self._cache.prepare(len(lengths), batch.rows[-1].state.prompt_len)
+            self._leave_room(lengths)
             for i in range(len(keep), len(batch.rows)):
                 self._admit(i, batch.rows)
         except BaseException:
@@ -172,7 +178,7 @@ class Admission:
 
     def _prepare(self, rows: Sequence[Row]) -> bool:
         """Grow the buffers by one step's part; return True once there is room for the last row."""
-        self._leave_room(rows)
+        self._leave_room(_lengths(rows))
         return self._cache.prepare(len(rows), rows[-1].state.prompt_len)
 
     def _begin(self, waiting: Waiting, rows: Sequence[Row]) -> Row | None:
@@ -288,11 +294,16 @@ class Admission:
         rows[i].admit(num_cached)
         self._cache.reserve(rows[i].state.prompt_len)
 
-    def _leave_room(self, rows: Sequence[Row]) -> None:
-        """Evict prefixes from the memory that the rows can grow into."""
-        grown = self.budget.bytes_of([row.state.max_length for row in rows])
+    def _leave_room(self, lengths: Sequence[int]) -> None:
+        """Evict prefixes from the memory of rows that grow to these lengths."""
+        grown = self.budget.bytes_of(lengths)
         taken = max(grown, self._cache.num_bytes)
         self._prefixes.limit(max(0, self.budget.max_bytes - taken))
+
+
+def _lengths(rows: Sequence[Row]) -> list[int]:
+    """Return the lengths that rows can grow to."""
+    return [row.state.max_length for row in rows]
 
 
 def compacted(stays: Sequence[bool]) -> list[int]:

@@ -88,20 +88,21 @@ class PrefixReuse:
             prompt_ids, needs_all = row.prompt_ids, row.prompt_logprobs.is_needed
         if needs_all:
             return None
-        cached = self._prefixes.find(request.cache_salt, prompt_ids).length
-        for other in rows:
-            num_cached = other.state.num_cached
-            if num_cached < other.state.prompt_len and _share_salt(other.request, request):
-                common = num_common(prompt_ids[:-1], other.prompt_ids)
-                saved = common - max(cached, num_cached)
-                if saved >= _WORTH_WAITING:
-                    return other, common
-                if saved <= 0 or common < MIN_TOKENS:
-                    continue
-                # Where the prefill pauses in any case, waiting for it costs nothing.
-                is_short = common < _WORTH_WAITING
-                if common in other.stops or (is_short and saved * count_alike() >= _WORTH_WAITING):
-                    return other, common
+        sharing = [other for other in rows if _share_salt(other.request, request)]
+        commons = [num_common(prompt_ids[:-1], other.prompt_ids) for other in sharing]
+        held = [self._prefixes.find(request.cache_salt, prompt_ids).length]
+        for other, common in zip(sharing, commons, strict=True):
+            held.append(min(common, other.state.num_cached))
+        for other, common in zip(sharing, commons, strict=True):
+            saved = common - max(held)
+            if other.state.num_cached >= other.state.prompt_len or saved <= 0:
+                continue
+            if saved >= _WORTH_WAITING:
+                return other, common
+            # Where the prefill pauses in any case, waiting for it costs nothing.
+            is_many = common < _WORTH_WAITING and saved * count_alike() >= _WORTH_WAITING
+            if common >= MIN_TOKENS and (common in other.stops or is_many):
+                return other, common
         return None
 
     def restore(self, i: int, rows: Sequence[Row]) -> int:

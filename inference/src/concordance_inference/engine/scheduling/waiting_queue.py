@@ -131,6 +131,16 @@ class WaitingQueue:
                 return
             yield waiting
 
+    def with_fitting(self, lengths: Sequence[int]) -> list[int]:
+        """Return the lengths of rows, and of all that could run beside them together, in order."""
+        found = list(lengths)
+        for waiting in self._waiting:
+            longer = [*found, self._max_length(waiting)]
+            if len(longer) > self._max_rows or not self._budget.fits(longer):
+                break
+            found = longer
+        return found
+
     def count_alike(self, request: GenerationRequest) -> int:
         """Count the requests with the prompt and the salt of a request, itself among them."""
         return sum(
