@@ -7,6 +7,7 @@ from concordance_inference.models import store
 from concordance_inference.models.download import download_model, remove_model
 from concordance_inference.models.loader import load_model, locate_model
 from concordance_inference.models.places import local_model, present_folder
+from concordance_inference.pool.spec import stored_models
 from concordance_shared import ModelLoadError
 from fake_hub import FakeHub
 from tiny_folder import write_tiny_folder
@@ -78,6 +79,16 @@ def test_an_incomplete_model_is_not_found(tiny, home):
     assert local_model("org/tiny") is None
     (folder / "model-2.safetensors").write_bytes(b"")
     assert local_model("org/tiny") == folder
+
+
+def test_every_model_on_the_machine_can_be_served_without_naming_it(tiny, home):
+    put(tiny, home / "store", "org/a")
+    put_in_hub_cache(tiny, home / "hub", "org/b")
+    put(tiny, home / "lmstudio", "org/a")
+    put(tiny, home / "lmstudio", "org/c")
+
+    assert [spec.name for spec in stored_models(())] == ["org/a", "org/b", "org/c"]
+    assert [spec.place for spec in stored_models({"org/a"})] == ["org/b", "org/c"]
 
 
 def test_the_only_gguf_file_of_a_folder_of_lm_studio_is_a_model(home):

@@ -112,6 +112,14 @@ class Serve(LoadArgs):
             show_default=False,
         ),
     ] = field(default_factory=list[str])
+    allow_stored: Annotated[
+        bool,
+        typer.Option(
+            "--allow-stored",
+            help="Requests may also name every model that is in the store, in the hub's cache or "
+            "in LM Studio's folder at the start.",
+        ),
+    ] = False
     alias: Annotated[
         list[str],
         typer.Option(help="ALIAS=NAME: another name of a model. Repeatable.", show_default=False),

@@ -10,7 +10,12 @@ from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.pool.memory import MemoryBudget
 from concordance_inference.pool.pool import ModelPool
 from concordance_inference.pool.source import RuntimeSource
-from concordance_inference.pool.spec import parse_adapters, parse_aliases, parse_models
+from concordance_inference.pool.spec import (
+    parse_adapters,
+    parse_aliases,
+    parse_models,
+    stored_models,
+)
 
 
 def model_pool(options: Serve, mods: ModCatalog, *, progress: Callable[[str], None]) -> ModelPool:
@@ -28,6 +33,8 @@ def model_pool(options: Serve, mods: ModCatalog, *, progress: Callable[[str], No
             "--adapter MODEL:NAME=FOLDER"
         )
     specs = (*models, *parse_adapters(options.adapter, models))
+    if options.allow_stored:
+        specs = (*specs, *stored_models({spec.name for spec in specs}))
     source = RuntimeSource(
         mods,
         config=options.config,

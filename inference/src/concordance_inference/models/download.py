@@ -30,6 +30,23 @@ def hub_snapshot(name: str) -> Path | None:
     return Path(found) if is_model_folder(Path(found)) else None
 
 
+def hub_names() -> list[str]:
+    """Return the names of the models in the hub's cache that mlx-lm could load."""
+    from huggingface_hub import constants, scan_cache_dir  # noqa: PLC0415  # slow to import
+    from huggingface_hub.errors import CacheNotFound  # noqa: PLC0415
+
+    try:
+        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    except CacheNotFound:
+        return []
+    return sorted(
+        repo.repo_id
+        for repo in repos
+        if repo.repo_type == "model"
+        and any(is_model_folder(revision.snapshot_path) for revision in repo.revisions)
+    )
+
+
 def download_model(name: str, *, progress: Callable[[str], None]) -> Path:
     """Download a model into the store; return its folder.
 
@@ -80,7 +97,7 @@ def remove_model(name: str) -> int:
     Raises:
         ModelLoadError: It is in neither.
     """
-    from huggingface_hub import scan_cache_dir  # noqa: PLC0415  # slow to import
+    from huggingface_hub import constants, scan_cache_dir  # noqa: PLC0415  # slow to import
     from huggingface_hub.errors import CacheNotFound  # noqa: PLC0415
 
     freed = 0
@@ -90,7 +107,7 @@ def remove_model(name: str) -> int:
             freed += sum(path.stat().st_size for path in kept.rglob("*") if path.is_file())
             shutil.rmtree(kept)
     try:
-        cache = scan_cache_dir()
+        cache = scan_cache_dir(constants.HF_HUB_CACHE)
     except CacheNotFound:
         cache = None
     revisions = [

@@ -1,12 +1,14 @@
 """The models that a server may load, as its operator names them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from concordance_shared import InvalidRequestError
 from msgspec import Struct
 
+from concordance_inference.models.download import hub_names
 from concordance_inference.models.places import default_id
+from concordance_inference.models.store import lm_studio_names, stored_names
 
 
 class ModelSpec(Struct, frozen=True, kw_only=True):
@@ -43,6 +45,16 @@ def _parsed(text: str) -> ModelSpec:
     if not name or not place:
         raise InvalidRequestError(f"--model {text!r}: write a model as PLACE or as NAME=PLACE")
     return ModelSpec(name=name, place=place)
+
+
+def stored_models(others: Collection[str]) -> tuple[ModelSpec, ...]:
+    """Return the models in the store, in the hub's cache and in LM Studio's folder.
+
+    Args:
+        others: The names of models that are served anyway.
+    """
+    names = dict.fromkeys([*stored_names(), *hub_names(), *lm_studio_names()])
+    return tuple(ModelSpec(name=name, place=name) for name in names if name not in others)
 
 
 def parse_adapters(given: Iterable[str], models: Sequence[ModelSpec]) -> tuple[ModelSpec, ...]:
