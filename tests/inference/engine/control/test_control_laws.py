@@ -14,9 +14,10 @@ from concordance_inference.control import (
     Resume,
     Step,
 )
+from concordance_inference.engine.control.row_control import RowControl
 from concordance_inference.engine.request.instances import instance_within
 from concordance_inference.generation import Completed, SamplingParams
-from concordance_sdk import Actions, ForwardPass, mod
+from concordance_sdk import Actions, ForwardPass, Sampled, mod
 from concordance_shared import AdjustedLogits, Backtrack, EmitError, ForceOutput, ForceTokens
 from controlled import row_of, send, step_until
 from families import FAMILIES, model_named
@@ -264,3 +265,77 @@ def test_a_mod_added_later_catches_up_and_then_follows():
     assert log[1] == ("Added", {"step": 0, "added_tokens": answers.ids[:k], "forced": False})
     steps_of = [entry for entry in whole if entry[0] != "Prefilled" and entry[1]["step"] >= k]
     assert log[2:] == steps_of
+
+
+class Journal:
+    """Where commands were applied: draws before it, the step, and the action."""
+
+    def __init__(self, monkeypatch):
+        self.entries = []
+        plain = RowControl._apply
+
+        def recording(control, ticket):
+            state, command = control._row.state, ticket.command
+            entry = (state.num_sampled, state.num_completion, getattr(command, "action", None))
+            is_edit = isinstance(command, Act)
+            before = state.num_edits
+            plain(control, ticket)
+            if is_edit and state.num_edits != before:
+                self.entries.append(entry)
+
+        monkeypatch.setattr(RowControl, "_apply", recording)
+
+    def replaying(self):
+        """A mod that returns the actions at the same positions."""
+        left, draws = list(self.entries), [0]
+
+        @mod(name="hand", on=[ForwardPass, Sampled])
+        def hand(event, actions):
+            if isinstance(event, Sampled):
+                draws[0] += 1
+            elif left and left[0][:2] == (draws[0], event.step):
+                return left.pop(0)[2]
+
+        return hand
+
+
+@pytest.mark.parametrize("family", ["llama", "mamba", "gpt_oss"])
+@pytest.mark.parametrize("seed", range(4))
+def test_random_commands_equal_a_mod_that_takes_them_at_the_same_positions(
+    family, seed, monkeypatch
+):
+    dice, journal = random.Random(f"{family}/{seed}"), Journal(monkeypatch)
+    engine = make_engine(model_named(family), chunk=dice.choice([3, 64]), max_rows=3)
+    request = ask("Hello there", max_tokens=40, sampling=SAMPLED)
+    answers = submit(engine, request)
+    for i in range(dice.randrange(3)):
+        submit(engine, ask(f"Other {i}", max_tokens=dice.randrange(1, 60)))
+    is_paused = False
+    for _ in range(300):
+        if dice.random() < 0.3:
+            command = _random_command(dice, is_paused=is_paused)
+            is_paused = isinstance(command, Pause) or (
+                is_paused and not isinstance(command, Resume)
+            )
+            send(engine, request, command)
+        if engine.has_work:
+            engine.step()
+    send(engine, request, Resume())
+    finish(engine)
+    replayed = run(
+        make_engine(model_named(family)),
+        ask("Hello there", journal.replaying(), max_tokens=40, sampling=SAMPLED),
+    )
+
+    assert result_of(answers) == result_of(replayed)
+
+
+def _random_command(dice, *, is_paused):
+    tokens = [dice.randrange(256) for _ in range(dice.randrange(1, 5))]
+    commands = [
+        Act(action=ForceTokens(tokens)),
+        Act(action=Backtrack(dice.randrange(1, 7))),
+        Act(action=Backtrack(dice.randrange(1, 7), tokens)),
+        Resume() if is_paused else Pause(),
+    ]
+    return dice.choice(commands)
