@@ -1,5 +1,7 @@
 """The official client against the embedded model: what a user of it would do."""
 
+import json
+
 import openai
 import pytest
 
@@ -97,6 +99,39 @@ def test_a_mod_with_parameters(ask, stream):
 
     assert "Lyon" in text
     assert "Paris" not in text
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"enum": ["Paris", "Rome"]}, "days": {"enum": [1, 2]}},
+            "required": ["city", "days"],
+            "additionalProperties": False,
+        },
+    },
+}
+NAMED = {"type": "function", "function": {"name": "weather"}}
+
+
+def test_a_named_tool_is_called_through_openais_client(ask, embedded_server):
+    fields = {"tools": [WEATHER], "tool_choice": NAMED, "max_tokens": 60}
+    choice = ask(**fields).choices[0]
+    (call,) = choice.message.tool_calls
+    with embedded_server.client.chat.completions.stream(
+        model=embedded_server.model, messages=QUESTION, temperature=0, **fields
+    ) as stream:
+        (streamed,) = stream.get_final_completion().choices[0].message.tool_calls
+
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.content is None
+    assert call.id.startswith("call_")
+    assert json.loads(call.function.arguments).keys() == {"city", "days"}
+    assert streamed.function.arguments == call.function.arguments
+    assert streamed.function.parsed_arguments == json.loads(call.function.arguments)
 
 
 @pytest.mark.parametrize("stream", [False, True])

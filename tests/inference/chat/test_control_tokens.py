@@ -295,8 +295,12 @@ HOSTED = {
     "cut": (
         "{% for m in messages %}<s>{{ m.content[:6] }}{{ m.content[8:] }}"
         "{{ m.content | replace('a', '') }}{{ m.content.split('x') | join }}{% endfor %}<|im_end|>"
+        "{# no tool_calls #}"
     ),
-    "printed": "{{ '<s>%s<s>%s<|im_end|>' % (messages[0].content, messages[1].content) }}",
+    "printed": (
+        "{{ '<s>%s<s>%s<|im_end|>' % (messages[0].content, messages[1].content) }}"
+        "{# no tool_calls #}"
+    ),
 }
 FRAGMENTS = st.lists(
     st.sampled_from(

@@ -90,8 +90,8 @@ def test_other_templates_get_the_tools_in_a_message(template):
     assert "!" not in text
 
 
-def test_calls_and_results_are_text_where_the_template_renders_no_tools():
-    tools = (Tool(function=FunctionSchema(name="look_up")),)
+@pytest.mark.parametrize("tools", [(Tool(function=FunctionSchema(name="look_up")),), ()])
+def test_calls_and_results_are_text_where_the_template_renders_no_tools(tools):
     call = ToolCall(id="a", function=FunctionCall(name="look_up", arguments='{"a":1}'))
     messages = [
         Message(role="user", content="hi"),

@@ -6,11 +6,11 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-from concordance_shared import ContextLengthError, InvalidRequestError, Message, Tool
-from concordance_shared.prompt_length import prompt_too_long
+from concordance_shared import InvalidRequestError, Message, Tool
 
 from concordance_inference.chat.control_tokens import Spans
 from concordance_inference.chat.given import Given
+from concordance_inference.chat.length_limit import LengthLimit
 from concordance_inference.chat.prompt_texts import PromptTexts
 from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.chat.sampled_calls import SampledCalls
@@ -34,15 +34,6 @@ _MARK = "\ue000{}\ue001"
 #: Time limit of rendering, in seconds. It takes milliseconds unless the template is broken.
 RENDER_S = 5.0
 
-#: A text with fewer characters than this per token of the context is tokenized as one text.
-_FEW_CHARS_PER_TOKEN = 8
-
-#: A longer text is first tokenized in pieces of this many characters, until it is too long.
-_PIECE = 32 * 1024
-
-#: Pieces are cut within words, so they may have more tokens than the whole text: allow for that.
-_MARGIN = 1.25
-
 
 class ChatTemplate:
     """Renders conversations with the template of the model.
@@ -64,7 +55,7 @@ class ChatTemplate:
             context_length: Limit of a prompt, in tokens; `None` for no limit.
         """
         self._tokenizer = tokenizer
-        self._context_length = context_length
+        self._length = LengthLimit(tokenizer, context_length)
         self._sampled = SampledMessages()
         self._calls = SampledCalls()
         self._sources = _sources(tokenizer.hf.chat_template)
@@ -84,6 +75,11 @@ class ChatTemplate:
         return variables_of(self._sources.get("default", "")) - {*special}
 
     @property
+    def _source(self) -> str:
+        """The template that renders tools."""
+        return self._sources.get("tool_use") or self._sources.get("default", "")
+
+    @property
     def tool_format(self) -> ToolFormat:
         """The format of tool calls."""
         return self._tool_format
@@ -91,9 +87,8 @@ class ChatTemplate:
     @cached_property
     def _tool_format(self) -> ToolFormat:
         config: Any = getattr(self._tokenizer.hf, "init_kwargs", {})
-        source = self._sources.get("tool_use") or self._sources.get("default", "")
         special = special_tokens(self._tokenizer)
-        return tool_format_of(source, special, config.get("tool_parser_type"))
+        return tool_format_of(self._source, special, config.get("tool_parser_type"))
 
     def render(
         self,
@@ -112,12 +107,12 @@ class ChatTemplate:
                 renders them to nothing, fails, or exceeds its time limit.
             ContextLengthError: The messages are much longer than the context.
         """
-        self._check_length(sum(len(message.text) for message in messages))
+        self._length.check(sum(len(message.text) for message in messages))
         check_rendering(messages, rendering)
         plain = [
             {"type": tool.type, "function": msgspec.to_builtins(tool.function)} for tool in tools
         ]
-        is_generic = bool(tools) and self.tool_format.is_generic
+        is_generic = self._is_generic(messages, has_tools=bool(tools))
         variables = {
             "tools": None if is_generic else plain or None,
             "add_generation_prompt": rendering.adds_generation_prompt
@@ -129,7 +124,7 @@ class ChatTemplate:
         forms = generic_forms(messages, plain) if is_generic else forms_of(messages)
         forms = with_reasoning(forms, self._reasoning_names)
         given, text = self._first_rendered(given, forms)
-        self._check_tokens(text)
+        self._length.check_tokens(text)
         control = (
             None if rendering.allows_control_tokens else self.texts.control_tokens(given, text)
         )
@@ -140,6 +135,13 @@ class ChatTemplate:
         if not replies and not any(message.get("tool_calls") for message in given.messages):
             return self.texts.encode(text, control)
         return self._joined(pieces, [given.messages[i]["content"] for i in replies], control)
+
+    def _is_generic(self, messages: Sequence[Message], *, has_tools: bool) -> bool:
+        """True if tools and calls are rendered as text, since the template would drop them."""
+        if has_tools or not self.tool_format.is_generic:
+            return has_tools and self.tool_format.is_generic
+        has_calls = any(message.tool_calls for message in messages)
+        return has_calls and "tool_calls" not in self._source
 
     def _first_rendered(self, given: Given, forms: Iterable[Messages]) -> tuple[Given, str]:
         """The first form of the messages that the template takes, and the rendered text.
@@ -177,7 +179,7 @@ class ChatTemplate:
         Raises:
             ContextLengthError: It is much longer than the context.
         """
-        self._check_tokens(text, param="prompt")
+        self._length.check_tokens(text, param="prompt")
         return self.tokenize(text, adds_special=adds_special)
 
     def tokenize(self, text: str, *, adds_special: bool = True) -> list[int]:
@@ -225,32 +227,6 @@ class ChatTemplate:
             return self._tokenizer.token_bytes(token_id)
         except ValueError:  # the vocabulary is not made of bytes
             return self._tokenizer.decode([token_id]).encode()
-
-    @cached_property
-    def _longest_token(self) -> int:
-        """The length of the vocabulary's longest token, in characters."""
-        return max(map(len, self._tokenizer.hf.get_vocab()), default=1)
-
-    def _check_length(self, num_chars: int, param: str = "messages") -> None:
-        """Refuse a text that is too long even if all of its tokens are the longest one."""
-        if self._context_length is None:
-            return
-        if num_chars > _FEW_CHARS_PER_TOKEN * self._context_length and (
-            num_chars > self._longest_token * self._context_length
-        ):
-            raise _too_long(f"{num_chars} characters", self._context_length, param)
-
-    def _check_tokens(self, text: str, param: str = "messages") -> None:
-        """Refuse a text with far too many tokens, without tokenizing all of it."""
-        self._check_length(len(text), param)
-        most = self._context_length
-        if most is None or len(text) <= _FEW_CHARS_PER_TOKEN * most:
-            return
-        num_tokens = 0
-        for begin in range(0, len(text), _PIECE):
-            num_tokens += len(self._tokenizer.encode_prompt(text[begin : begin + _PIECE]))
-            if num_tokens > _MARGIN * most:
-                raise _too_long(f"more than {most} tokens", most, param)
 
     def _applied(self, given: Given) -> str:
         hf = self._tokenizer.hf
@@ -368,8 +344,3 @@ def check_rendering(messages: Sequence[Message], rendering: Rendering) -> None:
 
 def _is_reply(message: dict[str, Any]) -> bool:
     return message["role"] == "assistant" and bool(message["content"])
-
-
-def _too_long(size: str, context_length: int, param: str) -> ContextLengthError:
-    remedy = "shorten them" if param == "messages" else "shorten it"
-    return prompt_too_long(size, context_length, param=param, remedy=remedy)

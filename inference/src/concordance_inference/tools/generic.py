@@ -33,9 +33,12 @@ def generic_forms(
 
     Args:
         messages: The messages.
-        tools: The tools, as requests write them.
+        tools: The tools, as requests write them; without any, there are no instructions.
     """
     rewritten = [_rewritten(message) for message in messages]
+    if not tools:
+        yield from forms_of(rewritten)
+        return
     instructions = _INSTRUCTIONS.format(tools="\n".join(map(_json, tools)))
     for form in forms_of(rewritten):
         yield _with_system(form, instructions)
