@@ -349,11 +349,11 @@ def test_adding_a_route_touches_the_listed_files_only(copy):
     copy.import_line(f"{server}/app.py", "from concordance_inference.server.ping import ping\n")
     copy.before_line(
         f"{server}/app.py",
-        '    Route("/v1/completions"',
-        '    Route("/v1/ping", ping, methods=["GET"]),\n',
+        '    Endpoint("/v1/completions"',
+        '    Endpoint("/v1/ping", ping),\n',
     )
     copy.add("tests/inference/server/test_ping.py", ROUTE_TEST)
-    copy.before_line("docs/server.md", "## `GET /healthz`", "## `GET /v1/ping`\n\nA ping.\n\n")
+    copy.before_line("docs/server.md", "`GET /healthz`, ", "## `GET /v1/ping`\n\nA ping.\n\n")
 
     assert_touches_what_is_listed(copy, "Add a route", my_route="ping")
     copy.test(

@@ -11,7 +11,8 @@ class FinishReason(StrEnum):
         LENGTH: The limit on completion tokens.
         TOOL_CALLS: A mod's `ToolCalls`.
         ERROR: An error.
-        CANCELLED: The client disconnected.
+        CANCELLED: The client disconnected, or the request was cancelled through the API. A mod that
+            is removed from a running request sees it in `Finished`.
 
     Examples:
         >>> from concordance_sdk.testing import play
