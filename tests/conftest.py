@@ -1,5 +1,17 @@
 """Process-wide settings of the tests, made before mlx is imported."""
 
+import os
+import sys
+from pathlib import Path
+
+if sys.dont_write_bytecode:
+    # Each worker and each process that a test starts imports thousands of modules, and compiles
+    # them anew if no bytecode is written. It stays out of the source tree, as the variable asks.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.models.precision import disable_tf32
 from hypothesis import settings
