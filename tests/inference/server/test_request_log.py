@@ -1,9 +1,12 @@
 """The line of each request in the log."""
 
+import asyncio
 import logging
+import threading
+import time
 
 import pytest
-from concordance_inference.generation import Failed
+from concordance_inference.generation import Failed, Started
 from concordance_sdk import FinishReason
 from concordance_shared import EngineError
 from fake_engine import FakeEngine, completed, says
@@ -63,6 +66,42 @@ def test_a_stream_that_fails_has_a_line_with_the_code_of_its_error(serve, lines)
 
     assert "200 engine_error" in line
     assert "ttft_s" in fields
+
+
+def test_a_response_in_the_background_has_its_line_when_the_generation_ends(serve, lines):
+    may_end = threading.Event()
+
+    class Engine(FakeEngine):
+        async def generate(self, request):
+            await asyncio.to_thread(may_end.wait)
+            async for update in super().generate(request):
+                yield update
+
+    with serve(Engine(says("Hel", "lo", forced_tokens=1))) as client:
+        client.post("/v1/responses", json={"model": "fake", "input": "hi", "background": True})
+        assert not lines()
+        counted = client.app.state.http_metrics.requests
+        assert not counted
+        may_end.set()
+        while not lines():
+            time.sleep(0.001)
+    ((line, fields),) = lines()
+
+    assert line.startswith("POST /v1/responses 200 stop: 3 prompt tokens")
+    assert (fields["completion_tokens"], fields["forced_tokens"]) == (5, 1)
+    assert dict(counted) == {("POST", "/v1/responses", "200"): 1}
+
+
+def test_a_response_in_the_background_that_is_cancelled_has_one_line(serve, lines):
+    with serve(FakeEngine([Started(prompt_tokens=3), 60.0])) as client:
+        body = {"model": "fake", "input": "hi", "background": True}
+        running = client.post("/v1/responses", json=body).json()["id"]
+        client.post(f"/v1/responses/{running}/cancel", json={})
+        while len(lines()) < 2:
+            time.sleep(0.001)
+
+    routes = sorted(fields["route"] for _, fields in lines())
+    assert routes == ["/v1/responses", "/v1/responses/{response_id}/cancel"]
 
 
 def test_probes_are_logged_for_debugging_only(client, lines, caplog):

@@ -46,8 +46,9 @@ MAX_BODY = 4 * 1024 * 1024
 _FEW_LOGPROBS = 256
 
 
-#: Starts a stream of events that no client waits for; returns the response.
-Detach = Callable[[AsyncGenerator[bytes]], Awaitable[Response]]
+#: Starts a stream of events that no client waits for, and calls a function when it has ended;
+#: returns the response.
+Detach = Callable[[AsyncGenerator[bytes], Callable[[], None]], Awaitable[Response]]
 
 
 class Exchange(Struct, frozen=True, kw_only=True, eq=False):
@@ -83,7 +84,7 @@ async def respond(request: Request, read: Read) -> Response:
     except BaseException:
         context.running.end(running)
         raise
-    if running.is_detached:  # `_events` ends it
+    if running.is_detached:  # `_detached` ends it
         return response
     if isinstance(response, sse.EventStream):
         response.on_end(lambda: context.running.end(running))
@@ -101,8 +102,7 @@ async def _response(
     record = current_record()
     record.begin(exchange.generations, exchange.engine.model.id, streams=exchange.streams)
     if exchange.detach is not None:
-        running.is_detached = True
-        return await exchange.detach(_events(merged(updates), exchange, context, running))
+        return await _detached(exchange, merged(updates), context, running)
     if not exchange.streams:
         ends = await unless_disconnected(request, all_completed(updates))
         running.check(ends)
@@ -111,6 +111,28 @@ async def _response(
         return Response(await context.workers.encode(encode), media_type="application/json")
     batches = await unless_disconnected(request, begun(merged(updates)))
     return sse.EventStream(_events(batches, exchange, context, running))
+
+
+async def _detached(
+    exchange: Exchange,
+    batches: AsyncGenerator[Batch],
+    context: ServerContext,
+    running: RunningRequest,
+) -> Response:
+    """Run a request without its connection. Its record ends when both have."""
+    assert exchange.detach
+    close = current_record().detach()
+
+    def end() -> None:
+        context.running.end(running)
+        close()
+
+    running.is_detached = True
+    try:
+        return await exchange.detach(_events(batches, exchange, context, running), end)
+    except Exception:  # it has not started
+        end()
+        raise
 
 
 async def _prepared(request: Request, read: Read, context: ServerContext) -> Exchange:

@@ -1,7 +1,7 @@
 """What one HTTP request was and how it ended, for the log, metrics and traces."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -44,6 +44,8 @@ class RequestRecord(Struct, kw_only=True):
     ends: list[Completed] = field(default_factory=list[Completed])
     error: tuple[str, str] | None = None
     span: object = None
+    _num_open: int = 1  # what has to end before observers are notified: the response, a detached run
+    _observers: Sequence["Observer"] = ()
 
     @property
     def seconds(self) -> float:
@@ -64,6 +66,31 @@ class RequestRecord(Struct, kw_only=True):
         """Note the error that ends the request."""
         self.error = error.code, error.type
 
+    def detach(self) -> Callable[[], None]:
+        """Keep the record open after the response, for what runs without its connection.
+
+        Returns:
+            Closes it. Has no effect the second time.
+        """
+        self._num_open += 1
+        is_closed = False
+
+        def close() -> None:
+            nonlocal is_closed
+            if not is_closed:
+                is_closed = True
+                self.close()
+
+        return close
+
+    def close(self) -> None:
+        """Notify observers of the end, unless a part of the request continues."""
+        self._num_open -= 1
+        if not self._num_open:
+            self.ended_at = time.monotonic()
+            for observer in self._observers:
+                observer.ended(self)
+
     def see_first(self) -> None:
         """Note the time of the first token, once."""
         if self.first_at is None:
@@ -78,7 +105,7 @@ class Observer(Protocol):
         ...
 
     def ended(self, record: RequestRecord) -> None:
-        """Called when its response is complete, in its context."""
+        """Called when its response is complete, and what it started in the background."""
         ...
 
 
@@ -111,7 +138,9 @@ class RequestRecords:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = RequestRecord(method=scope["method"], headers=dict(scope["headers"]))
+        record = RequestRecord(
+            method=scope["method"], headers=dict(scope["headers"]), _observers=self._observers
+        )
         _record.set(record)
 
         async def send_and_note(message: Message) -> None:
@@ -125,8 +154,6 @@ class RequestRecords:
         try:
             await self._app(scope, receive, send_and_note)
         finally:
-            record.ended_at = time.monotonic()
             if route := scope.get("route"):
                 record.route = route.path
-            for observer in self._observers:
-                observer.ended(record)
+            record.close()

@@ -15,7 +15,7 @@ from concordance_inference.server.body import read_raw
 from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.disconnect import unless_disconnected
 from concordance_inference.server.exchange import MAX_BODY, Exchange, respond
-from concordance_inference.server.model_use import current_use
+from concordance_inference.server.model_use import ModelUse, current_use
 from concordance_inference.server.responses.event_log import EventLog
 from concordance_inference.server.responses.input_items import page_of
 from concordance_inference.server.responses.response_request import responses_request
@@ -101,13 +101,20 @@ def _read(raw: bytes, context: ServerContext) -> Exchange:
 
 
 async def _started(
-    writer: ResponsesWriter, context: ServerContext, events: AsyncGenerator[bytes]
+    writer: ResponsesWriter,
+    context: ServerContext,
+    events: AsyncGenerator[bytes],
+    on_end: Callable[[], None],
 ) -> Response:
     """Start a response in the background; return its events, or the response as it is."""
     context.responses.expect(writer.id)
-    use = current_use()  # the model stays loaded for longer than the request
-    on_end = use.copy().close if use else None
-    context.background.start(writer, events, context.workers.encode, on_end)
+    use = (current_use() or ModelUse()).copy()  # the model stays loaded for longer than the request
+
+    def end() -> None:
+        use.close()
+        on_end()
+
+    context.background.start(writer, events, context.workers.encode, end)
     if writer.log is not None:
         return sse.EventStream(writer.log.follow())
     return await _json(context, writer.body)
