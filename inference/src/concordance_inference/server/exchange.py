@@ -1,9 +1,11 @@
 """Runs the generations of one HTTP request and sends the response, for every API alike."""
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
+from typing import Any
 
 import msgspec
 from concordance_shared import ConcordanceError, EngineStoppedError
@@ -18,6 +20,7 @@ from concordance_inference.generation import (
     GenerationRequest,
     Started,
     TextDelta,
+    Update,
 )
 from concordance_inference.server import sse
 from concordance_inference.server.body import read_raw
@@ -25,10 +28,17 @@ from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.disconnect import unless_disconnected
 from concordance_inference.server.errors import error_body, unexpected
 from concordance_inference.server.mod_failures import log_failure
+from concordance_inference.server.model_wait import (
+    ErrorEvents,
+    error_event,
+    wait_or_start,
+    waits_for_events,
+)
 from concordance_inference.server.request_id import own_request_id
 from concordance_inference.server.request_record import current_record
 from concordance_inference.server.response_writer import ResponseWriter
 from concordance_inference.server.running_requests import RunningRequest
+from concordance_inference.server.served_models import ModelNotLoadedError
 from concordance_inference.server.updates import Batch, Numbered, all_completed, begun, merged
 
 logger = logging.getLogger(__name__)
@@ -65,8 +75,15 @@ class Exchange(Struct, frozen=True, kw_only=True, eq=False):
 Read = Callable[[bytes, ServerContext], Exchange]
 
 
-async def respond(request: Request, read: Read) -> Response:
+async def respond(
+    request: Request, read: Read, *, error_events: ErrorEvents = error_event
+) -> Response:
     """Read the body, run what it asks for, and respond, as one body or as a stream.
+
+    Args:
+        request: The request.
+        read: Decodes and checks the body.
+        error_events: The events of a stream whose request is refused after the response started.
 
     Raises:
         ConcordanceError: The request is refused, or fails before its response has begun.
@@ -75,7 +92,7 @@ async def respond(request: Request, read: Read) -> Response:
     context = context_of(request)
     running = context.running.begin(own_request_id(), request.scope["path"])
     try:
-        response = await _response(request, read, context, running)
+        response = await _response(request, read, context, running, error_events)
     except ConcordanceError as exc:
         context.running.end(running)
         if (error := running.error(exc)) is not exc:
@@ -94,23 +111,36 @@ async def respond(request: Request, read: Read) -> Response:
 
 
 async def _response(
-    request: Request, read: Read, context: ServerContext, running: RunningRequest
+    request: Request,
+    read: Read,
+    context: ServerContext,
+    running: RunningRequest,
+    error_events: ErrorEvents,
 ) -> Response:
     exchange = await _prepared(request, read, context)
-    running.run(exchange.engine, exchange.generations)
-    updates = [exchange.engine.generate(generation) for generation in exchange.generations]
-    record = current_record()
-    record.begin(exchange.generations, exchange.engine.model.id, streams=exchange.streams)
+    if isinstance(exchange, asyncio.Future):
+        stream = sse.EventStream(_late_events(exchange, context, running, error_events))
+        stream.on_end(exchange.cancel)
+        return stream
+    request.state.request_id = exchange.generations[0].request_id  # for `handle_ours`
+    updates = _begun(exchange, running)
     if exchange.detach is not None:
         return await _detached(exchange, merged(updates), context, running)
     if not exchange.streams:
         ends = await unless_disconnected(request, all_completed(updates))
         running.check(ends)
-        record.ends.extend(ends)
+        current_record().ends.extend(ends)
         encode = partial(_encoded_whole, exchange.writer, ends)
         return Response(await context.workers.encode(encode), media_type="application/json")
     batches = await unless_disconnected(request, begun(merged(updates)))
     return sse.EventStream(_events(batches, exchange, context, running))
+
+
+def _begun(exchange: Exchange, running: RunningRequest) -> list[AsyncIterator[Update]]:
+    """Start the generations of a request."""
+    running.run(exchange.engine, exchange.generations)
+    current_record().begin(exchange.generations, exchange.engine.model.id, streams=exchange.streams)
+    return [exchange.engine.generate(generation) for generation in exchange.generations]
 
 
 async def _detached(
@@ -135,25 +165,67 @@ async def _detached(
         raise
 
 
-async def _prepared(request: Request, read: Read, context: ServerContext) -> Exchange:
-    """Decode the request and prepare its mods, on worker threads."""
+async def _prepared(
+    request: Request, read: Read, context: ServerContext
+) -> "Exchange | asyncio.Future[Exchange]":
+    """Decode the request and prepare its mods, on worker threads.
+
+    Returns:
+        The exchange; for a stream, a task that waits for its model to be loaded.
+    """
     if context.draining.is_set():
         raise EngineStoppedError("the server is stopping and takes no new requests")
     raw = await read_raw(request, max_bytes=MAX_BODY)
     if bodies.isEnabledFor(logging.DEBUG):
         bodies.debug("%s", raw[:_MAX_LOGGED].decode(errors="replace"))
-    reading = context.read(partial(read, raw, context), num_bytes=len(raw))
-    exchange = await unless_disconnected(request, reading)
-    request.state.request_id = exchange.generations[0].request_id  # for `handle_ours`
+    read_body = partial(read, raw, context)
+    try:
+        reading = context.workers.read(read_body, num_bytes=len(raw))
+        exchange = await unless_disconnected(request, reading)
+    except ModelNotLoadedError:
+        asks = context.workers.read(partial(waits_for_events, raw), num_bytes=len(raw))
+        streams = await unless_disconnected(request, asks)
+        return await wait_or_start(request, _loaded(read_body, raw, context), streams=streams)
+    return await unless_disconnected(request, _modded(exchange, context))
+
+
+async def _loaded(
+    read_body: Callable[[], Exchange], raw: bytes, context: ServerContext
+) -> Exchange:
+    """Decode a request after its model was loaded."""
+    return await _modded(await context.read(read_body, num_bytes=len(raw)), context)
+
+
+async def _modded(exchange: Exchange, context: ServerContext) -> Exchange:
     if not any(generation.mods for generation in exchange.generations):
         return exchange
-    preparing = context.workers.prepare(partial(_with_mods, exchange))
-    return await unless_disconnected(request, preparing)
+    return await context.workers.prepare(partial(_with_mods, exchange))
 
 
 def _with_mods(exchange: Exchange) -> Exchange:
     prepared = tuple(map(exchange.engine.prepare, exchange.generations))
     return msgspec.structs.replace(exchange, generations=prepared)
+
+
+async def _late_events(
+    preparing: "asyncio.Future[Exchange]",
+    context: ServerContext,
+    running: RunningRequest,
+    error_events: ErrorEvents,
+) -> AsyncGenerator[bytes]:
+    """The events of a stream that started while its model was loaded."""
+    try:
+        exchange = await preparing
+        updates = _begun(exchange, running)
+    except Exception as exc:
+        if not isinstance(exc, ConcordanceError):
+            logger.exception("reading the request failed")
+        error = running.error(exc) if isinstance(exc, ConcordanceError) else unexpected(exc)
+        yield error_events(_failed(error, running.id, context), running.id)
+        return
+    async with aclosing(_events(merged(updates), exchange, context, running)) as events:
+        async for data in events:
+            yield data
 
 
 async def _events(
@@ -193,7 +265,8 @@ def _encoded(batch: Batch, exchange: Exchange, context: ServerContext) -> bytes:
     events: list[bytes] = []
     for numbered in batch:
         if isinstance(numbered.update, Failed):
-            failed = _failed(numbered.index, numbered.update, exchange, context)
+            request_id = exchange.generations[numbered.index].request_id
+            failed = _failed(numbered.update.error, request_id, context)
             events.extend(exchange.writer.failed(failed))
             continue
         if isinstance(numbered.update, Started):
@@ -208,15 +281,11 @@ def _encoded_whole(writer: ResponseWriter, ends: list[Completed]) -> bytes:
     return msgspec.json.encode(writer.whole(ends))
 
 
-def _failed(
-    index: int, update: Failed, exchange: Exchange, context: ServerContext
-) -> dict[str, object]:
-    request_id = exchange.generations[index].request_id
-    log_failure(update.error, request_id)
-    current_record().fail(update.error)
-    return error_body(
-        update.error, request_id=request_id, sends_tracebacks=context.sends_tracebacks
-    )
+def _failed(error: ConcordanceError, request_id: str, context: ServerContext) -> dict[str, Any]:
+    """Note an error, and return its body."""
+    log_failure(error, request_id)
+    current_record().fail(error)
+    return error_body(error, request_id=request_id, sends_tracebacks=context.sends_tracebacks)
 
 
 def _is_large(numbered: Numbered) -> bool:

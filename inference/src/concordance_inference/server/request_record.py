@@ -44,7 +44,7 @@ class RequestRecord(Struct, kw_only=True):
     ends: list[Completed] = field(default_factory=list[Completed])
     error: tuple[str, str] | None = None
     span: object = None
-    _num_open: int = 1  # what has to end before observers are notified: the response, a detached run
+    _num_open: int = 1  # the response, and a run without its connection
     _observers: Sequence["Observer"] = ()
 
     @property

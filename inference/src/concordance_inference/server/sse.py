@@ -45,11 +45,11 @@ class EventStream(StreamingResponse):
         super().__init__(events, media_type="text/event-stream; charset=utf-8", headers=_HEADERS)
         self._events = events
         self._sent_at = 0.0
-        self._on_end: Callable[[], None] | None = None
+        self._on_end: list[Callable[[], object]] = []
 
-    def on_end(self, call: Callable[[], None]) -> None:
-        """Call a function when the response has ended, however it does."""
-        self._on_end = call
+    def on_end(self, call: Callable[[], object]) -> None:
+        """Call a function, beside others, when the response has ended, however it does."""
+        self._on_end.append(call)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response until it ends or the client disconnects."""
@@ -66,8 +66,8 @@ class EventStream(StreamingResponse):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if self._on_end:
-                self._on_end()
+            for call in self._on_end:
+                call()
 
     async def _send(self, send: Send) -> None:
         loop = asyncio.get_running_loop()

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from concordance_inference.server import sse
+
 #: Anthropic's types of errors, by ours. Those of mods are the client's: a retry fails again.
 _TYPES = {
     "server_error": "api_error",
@@ -33,6 +35,11 @@ def anthropic_error(body: dict[str, Any], request_id: str | None) -> dict[str, A
         if name in error:
             error[name] = _renamed(error[name])
     return {"type": "error", "error": error, "request_id": request_id}
+
+
+def error_events(error: dict[str, Any], request_id: str) -> bytes:
+    """The events of a stream that fails before its message begins."""
+    return sse.named_event("error", anthropic_error(error, request_id))
 
 
 def _renamed(text: str) -> str:

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from concordance_inference.chat.readers import reader_factory
+from concordance_inference.server.anthropic.errors import error_events
 from concordance_inference.server.anthropic.request import messages_request, num_prompt_tokens
 from concordance_inference.server.anthropic.response import MessageResponse
 from concordance_inference.server.chat_choice import ChoiceFields
@@ -14,7 +15,7 @@ from concordance_inference.server.tokenization_routes import respond_with
 
 async def messages(request: Request) -> Response:
     """Complete a conversation in the shape of Anthropic's API, as one response or as a stream."""
-    return await respond(request, _read)
+    return await respond(request, _read, error_events=error_events)
 
 
 async def count_tokens(request: Request) -> Response:

@@ -1,8 +1,10 @@
 """Errors of requests that name a response or an item that is not stored."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from concordance_shared import InvalidRequestError, RequestError
+
+from concordance_inference.server import sse
 
 
 class UnknownResponseError(RequestError):
@@ -31,3 +33,10 @@ class EncryptedContentError(InvalidRequestError):
     """The `encrypted_content` of a reasoning item is not that of this server."""
 
     code: ClassVar[str] = "invalid_encrypted_content"
+
+
+def error_events(error: dict[str, Any], request_id: str) -> bytes:
+    """The events of a stream that fails before its response is created."""
+    del request_id
+    fields = {name: error["error"][name] for name in ("code", "message", "param")}
+    return sse.named_event("error", {"type": "error", **fields, "sequence_number": 0})

@@ -16,6 +16,7 @@ from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.disconnect import unless_disconnected
 from concordance_inference.server.exchange import MAX_BODY, Exchange, respond
 from concordance_inference.server.model_use import ModelUse, current_use
+from concordance_inference.server.responses.errors import error_events
 from concordance_inference.server.responses.event_log import EventLog
 from concordance_inference.server.responses.input_items import page_of
 from concordance_inference.server.responses.response_request import responses_request
@@ -27,7 +28,7 @@ _MAX_DIGITS = 12
 
 async def create_response(request: Request) -> Response:
     """Generate a response, as one body or as a stream, or start it in the background."""
-    return await respond(request, _read)
+    return await respond(request, _read, error_events=error_events)
 
 
 async def get_response(request: Request) -> Response:
