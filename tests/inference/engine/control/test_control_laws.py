@@ -18,11 +18,18 @@ from concordance_inference.engine.control.row_control import RowControl
 from concordance_inference.engine.request.instances import instance_within
 from concordance_inference.generation import Completed, SamplingParams
 from concordance_sdk import Actions, ForwardPass, Sampled, mod
-from concordance_shared import AdjustedLogits, Backtrack, EmitError, ForceOutput, ForceTokens
+from concordance_shared import (
+    AdjustedLogits,
+    Backtrack,
+    EmitError,
+    ForceOutput,
+    ForceTokens,
+    InvalidActionError,
+)
 from controlled import row_of, send, step_until
 from families import FAMILIES, model_named
 from meddling import meddler_of
-from tiny import TRAITS, ask, call, finish, make_engine, run, submit
+from tiny import EOS, TRAITS, ask, call, finish, make_engine, run, submit
 
 SAMPLED = SamplingParams(temperature=1.0, seed=5)
 ACTIONS = {
@@ -134,6 +141,18 @@ def test_changing_the_next_distribution_equals_a_mod_that_does():
     assert answers.ids[outcome.step] in (65, 66)
 
 
+def test_a_change_by_hand_that_leaves_no_token_ends_only_its_request():
+    engine = make_engine()
+    others = ask("Other", max_tokens=20)
+    request = ask(max_tokens=12, min_tokens=8)
+    beside, only_ends = submit(engine, others), AdjustedLogits(allow=[EOS])
+    answers, _ = by_hand(engine, request, Adjust(action=only_ends), 3)
+
+    assert isinstance(answers.error, InvalidActionError)
+    assert "'@control'" in str(answers.error)
+    assert beside.ids == run(engine, ask("Other", max_tokens=20)).ids
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("stream", [False, True])
 def test_pausing_and_resuming_changes_no_token(family, stream):
@@ -230,6 +249,42 @@ def test_end_equals_stop_of_a_mod():
 
     assert result_of(answers) == result_of(by_mod)
     assert outcome.state == "ended"
+
+
+@pytest.mark.parametrize("limits", [{"stop_token_ids": (65,)}, {"min_tokens": 9}])
+def test_end_forces_the_token_of_the_model_that_ends_completions(limits):
+    engine = make_engine()
+    answers, outcome = by_hand(engine, ask(max_tokens=20, **limits), End(), 4)
+    stop = acting_at(outcome.step, Actions(TRAITS.tokenizer).stop())
+    by_mod = run(engine, ask("Hello", stop, max_tokens=20, **limits))
+
+    assert result_of(answers) == result_of(by_mod)
+    assert answers.end.stopped_by is None
+
+
+def test_end_ends_a_completion_that_ignores_tokens_of_the_model():
+    limits = {"ignore_eos": True, "stop_token_ids": (65,)}
+    answers, outcome = by_hand(make_engine(), ask(max_tokens=20, **limits), End(), 4)
+
+    assert outcome.state == "ended"
+    assert len(answers.ids) == outcome.step
+    assert (answers.end.finish_reason, answers.end.stopped_by) == ("stop", None)
+
+
+@pytest.mark.parametrize("wants", [{"top_logprobs": 1}, {"prompt_logprobs": 1}])
+@pytest.mark.parametrize("ending", [End(), Act(action=ForceTokens([65] * 20))])
+def test_a_paused_request_that_a_command_ends_gets_its_missing_logprobs(ending, wants):
+    engine = make_engine()
+    request = ask(max_tokens=12, **wants)
+    answers = submit(engine, request)
+    engine.step()
+    send(engine, request, Pause())
+    finish(engine)
+    assert send(engine, request, ending).outcome.state == "ended"
+    finish(engine)
+
+    assert isinstance(answers.end, Completed)
+    assert engine.control.next_s is None
 
 
 @pytest.mark.parametrize("keeps", [{"num_tokens": 3}, {"num_chars": 3}, {"num_chars": 0}])

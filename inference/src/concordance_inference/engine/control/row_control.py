@@ -3,6 +3,7 @@
 from collections import deque
 from typing import TYPE_CHECKING
 
+from concordance_sdk.action_builder import end_token_id
 from concordance_sdk.tokenizer import Tokenizer
 from concordance_shared import AnyAction, ConcordanceError, FinishReason, ForceTokens
 
@@ -83,6 +84,8 @@ class RowControl:
             ticket = self._tickets.popleft()
             if ticket.claim():
                 self._apply(ticket)
+        if self._row.state.is_finished:
+            self._pauses.end(self._row)
         self.follow()
 
     def follow(self) -> None:
@@ -160,8 +163,10 @@ class RowControl:
     def _end(self) -> Outcome:
         """End the completion as `actions.stop()` does, or at once if no token can end it."""
         row, step = self._row, self._row.state.num_completion
-        if row.state.eos_ids:
-            return self._act(ForceTokens([min(row.state.eos_ids)]))
+        # A token of `stop_token_ids` would be reported as the one at which the completion stopped.
+        if ends := row.state.eos_ids.difference(row.request.stop_token_ids):
+            preferred = end_token_id(self._tokenizer)
+            return self._act(ForceTokens([preferred if preferred in ends else min(ends)]))
         row.state.finish(FinishReason.STOP)
         row.dispatch.introduce([])  # removes what is never shown
         return self._outcome(step)

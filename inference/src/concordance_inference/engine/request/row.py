@@ -104,7 +104,8 @@ class Row:
         self.clock = clock
         self.control: RowControl | None = None  # from the first command on
         self.stops: set[int] = set()  # lengths at which the prefill pauses
-        self.is_adjusted = False  # mods changed the logits of the next position
+        #: The mods at `ForwardPass`, if they changed the logits of the next position.
+        self.adjusted_by: tuple[str, ...] = ()
         self.reads_logprobs = False  # a mod has read the logprob of a sampled token
         self._sorting_backoff = SpeculationBackoff()
         self.admitted_length: int | None = None  # `max_length` when it entered the batch
@@ -174,13 +175,16 @@ class Row:
 
     @property
     def is_paused(self) -> bool:
-        """True if no position is decided until a command continues the request."""
-        return self.control is not None and self.control.is_paused
+        """True if no position is decided until a command continues the request.
+
+        A command may end a paused request, which then needs a row if logprobs are missing.
+        """
+        return self.control is not None and self.control.is_paused and not self.state.is_finished
 
     @property
     def can_leave(self) -> bool:
         """True if it is paused and no sampled token is on its way."""
-        return self.is_paused and not self.speculation.is_pending and not self.state.is_finished
+        return self.is_paused and not self.speculation.is_pending
 
     @property
     def accepts_logits(self) -> bool:
@@ -209,13 +213,14 @@ class Row:
         if not self.dispatch.listens_to_logits:
             return logits
         prompt_logprobs = self.prompt_logprobs.take()
+        names = tuple(mod.name for mod in self.dispatch.mods)
         adjusted = self._guard(self.dispatch.forward_pass, logits, prompt_logprobs)
+        self.adjusted_by = () if adjusted is None or adjusted is logits else names
         if adjusted is None:
             self.output.follow()
             self.speculation.drop_stale_logits()
         if self.control:
             self.control.follow()
-        self.is_adjusted = adjusted is not logits
         return adjusted
 
     def take_sampled(self, token_id: int, read_logprob: Callable[[], float] | None = None) -> None:
@@ -237,9 +242,9 @@ class Row:
                 self.control.apply()
                 self.output.follow()
         # Adjusted logits may be finite where the model's were not.
-        is_finite = token_id != NO_TOKEN and not self.is_adjusted
+        is_finite = token_id != NO_TOKEN and not self.adjusted_by
         self.speculation.resolve(known, token_id, is_finite=is_finite)
-        self.is_adjusted = False
+        self.adjusted_by = ()
 
     def take_logprobs(self, length: int, entry: TokenLogprobs) -> None:
         """Receive the logprobs of the token after `length` tokens; it may have changed since."""
@@ -272,9 +277,9 @@ class Row:
 def _no_token(row: Row) -> ConcordanceError:
     """Return the error for a position at which no token can be sampled."""
     step = row.state.num_completion
-    if not row.is_adjusted:
+    if not row.adjusted_by:
         return NumericalError(f"the model's logits at step {step} are not numbers")
-    names = ", ".join(repr(mod.name) for mod in row.dispatch.mods)
+    names = ", ".join(map(repr, row.adjusted_by))
     is_early = step < row.request.min_tokens
     ban = f", and min_tokens={row.request.min_tokens} bans those that end it" if is_early else ""
     return InvalidActionError(
@@ -282,5 +287,5 @@ def _no_token(row: Row) -> ConcordanceError:
         f"token to sample{ban}; leave at least one finite logit",
         event="ForwardPass",
         step=step,
-        mod=row.dispatch.mods[-1].name,
+        mod=row.adjusted_by[-1],
     )
