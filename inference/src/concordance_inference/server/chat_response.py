@@ -17,13 +17,12 @@ from concordance_inference.generation import (
     TokensDelta,
     Update,
 )
-from concordance_inference.server import sse
 from concordance_inference.server.chat_choice import ChatChoice, ChoiceFields
+from concordance_inference.server.response_writer import ChunkWriter
 from concordance_inference.server.several_choices import Choices
-from concordance_inference.server.updates import Numbered
 
 
-class ChatResponse:
+class ChatResponse(ChunkWriter):
     """The response to one request: all of its choices and chunks have the same id and time."""
 
     def __init__(
@@ -77,22 +76,6 @@ class ChatResponse:
     def _about_choice(self, end: Completed) -> dict[str, Any]:
         """What mods did in one of several choices; the response has the sum."""
         return self._fields.about_mods([end], end.reports) if len(self._choices) > 1 else {}
-
-    def begin(self) -> Sequence[bytes]:
-        """Nothing: the first event needs the first update."""
-        return ()
-
-    def events(self, numbered: Numbered) -> list[bytes]:
-        """The events of a stream that an update adds."""
-        return [sse.event(chunk) for chunk in self.chunks(numbered.index, numbered.update)]
-
-    def failed(self, error: dict[str, Any]) -> Sequence[bytes]:
-        """The event of an error."""
-        return (sse.event(error),)
-
-    def end(self) -> Sequence[bytes]:
-        """The event that ends a stream."""
-        return (sse.DONE,)
 
     def chunks(self, index: int, update: Update) -> Iterator[dict[str, Any]]:
         """The chunks of a stream that an update adds."""

@@ -19,16 +19,15 @@ from concordance_inference.generation import (
     TokensDelta,
     Update,
 )
-from concordance_inference.server import sse
 from concordance_inference.server.completion_request import CompletionsRequest
 from concordance_inference.server.legacy_logprobs import LegacyLogprobs, num_chars
 from concordance_inference.server.mod_usage import about_mods
 from concordance_inference.server.prompt_logprobs import prompt_logprobs
+from concordance_inference.server.response_writer import ChunkWriter
 from concordance_inference.server.stop_reason import stop_reason
-from concordance_inference.server.updates import Numbered
 
 
-class CompletionResponse:
+class CompletionResponse(ChunkWriter):
     """The response to one request: all of its choices and chunks have the same id and time."""
 
     def __init__(self, request: CompletionsRequest) -> None:
@@ -51,22 +50,6 @@ class CompletionResponse:
         chosen = self._number.chosen(ends)
         choices = [choice.whole(end) for choice, end in zip(self.choices, chosen, strict=True)]
         return {**self._head, "choices": choices, "usage": self._number.usage(ends)}
-
-    def begin(self) -> Sequence[bytes]:
-        """Nothing: the first event needs the first update."""
-        return ()
-
-    def events(self, numbered: Numbered) -> list[bytes]:
-        """The events of a stream that an update adds."""
-        return [sse.event(chunk) for chunk in self.chunks(numbered.index, numbered.update)]
-
-    def failed(self, error: dict[str, Any]) -> Sequence[bytes]:
-        """The event of an error."""
-        return (sse.event(error),)
-
-    def end(self) -> Sequence[bytes]:
-        """The event that ends a stream."""
-        return (sse.DONE,)
 
     def chunks(self, index: int, update: Update) -> Iterator[dict[str, Any]]:
         """Turn an update of one of the requests into chunks of a stream."""
