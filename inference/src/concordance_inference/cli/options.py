@@ -117,7 +117,7 @@ class Serve(LoadArgs):
         typer.Option(
             "--allow-stored",
             help="Requests may also name every model that is in the store, in the hub's cache or "
-            "in LM Studio's folder at the start.",
+            "in LM Studio's folder, also those that are stored later.",
         ),
     ] = False
     alias: Annotated[

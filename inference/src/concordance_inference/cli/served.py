@@ -44,13 +44,19 @@ def model_pool(options: Serve, mods: ModCatalog, *, progress: Callable[[str], No
     )
     names = [spec.name for spec in specs]
     aliases = parse_aliases(options.alias, names)
-    return ModelPool(specs, source, aliases=aliases, budget=memory_budget(options, len(specs)))
+    return ModelPool(
+        specs,
+        source,
+        aliases=aliases,
+        budget=memory_budget(options, len(specs)),
+        find_new=stored_models if options.allow_stored else None,
+    )
 
 
 def memory_budget(options: Serve, num_models: int) -> MemoryBudget | None:
     """Return the memory that models share; `None` for a single one that has what it needs."""
     total = options.model_bytes
-    if num_models == 1 and total is None:
+    if num_models == 1 and total is None and not options.allow_stored:
         return None
     return MemoryBudget(
         total=default_kv_bytes(0) if total is None else total, kv_bytes=options.config.kv_bytes

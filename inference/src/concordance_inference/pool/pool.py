@@ -7,8 +7,15 @@ from contextvars import Context
 from typing import Self
 
 import msgspec
-from concordance_shared import ConcordanceError, ConflictError, EngineStoppedError
+from concordance_shared import (
+    ConcordanceError,
+    ConflictError,
+    EngineStoppedError,
+    UnknownModelError,
+)
 
+from concordance_inference.mods.catalog import NamedMod
+from concordance_inference.pool.entries import Entries, FindNew
 from concordance_inference.pool.entry import Entry, RunningModel
 from concordance_inference.pool.loading import (
     WAIT_S,
@@ -39,6 +46,7 @@ class ModelPool:
         aliases: Mapping[str, str] | None = None,
         budget: MemoryBudget | None = None,
         wait_s: float = WAIT_S,
+        find_new: FindNew | None = None,
     ) -> None:
         """Make a pool without loading a model.
 
@@ -48,8 +56,9 @@ class ModelPool:
             aliases: The model of each additional name.
             budget: The memory for all of them; `None` for a single model, without a limit.
             wait_s: Seconds that a request waits for memory that other models use.
+            find_new: Finds models that are stored later; `None`: only `specs` may be named.
         """
-        self._entries = {spec.name: Entry(spec) for spec in specs}
+        self._entries = Entries(specs, find_new)
         self._aliases = dict(aliases or {})
         self._loader = ModelLoader(self._entries, source, budget=budget, wait_s=wait_s)
         self._is_stopping = False
@@ -96,13 +105,25 @@ class ModelPool:
             ModelNotLoadedError: It is not loaded.
             EngineStoppedError: The server is stopping.
         """
-        name, mods = parse_model(model, self.names) if model is not None else (self.default, ())
+        name, mods = self._parsed(model) if model is not None else (self.default, ())
         entry = self._entry(name)
         served = entry.serve_to(current_use())
         if served is None:
             self._check_running()
             raise ModelNotLoadedError(entry.spec.name)
         return msgspec.structs.replace(served, mods=mods) if mods else served
+
+    def _parsed(self, model: str) -> tuple[str, tuple[NamedMod, ...]]:
+        try:
+            return parse_model(model, self.names)
+        except UnknownModelError:
+            if not self.look_again():
+                raise
+        return parse_model(model, self.names)
+
+    def look_again(self) -> bool:
+        """Add the models that were stored since the start; True if there are new ones. Blocks."""
+        return self._entries.add_new(self._aliases)
 
     @property
     def default(self) -> str:
@@ -146,6 +167,8 @@ class ModelPool:
             ModelsBusyError: Other models use the memory.
             EngineStoppedError: The server is stopping.
         """
+        if name not in self.names:
+            await asyncio.to_thread(self.look_again)
         entry = self._entry(name)
         self._check_running()
         if entry.is_usable and not entry.is_draining:

@@ -59,10 +59,11 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         Raises:
             UnknownModelError: There is no such model.
             ConcordanceError: It cannot be loaded.
+            EngineOverloadedError: Too many requests are waiting.
         """
         while True:
             try:
-                return self.models.named(name)
+                return await self.workers.look_up(lambda: self.models.named(name))
             except ModelNotLoadedError as exc:
                 missing = exc.name
             await self.models.load(missing)

@@ -76,6 +76,7 @@ def _one(name: str, context: ServerContext) -> dict[str, Any]:
 
 def _all(context: ServerContext) -> dict[str, dict[str, Any]]:
     """Describe every model string that needs no further parameters, the plain ones first."""
+    context.models.look_again()
     cards = context.models.cards()
     names = {card.name: card for card in cards}
     names |= {alias: card for card in cards for alias in card.aliases}

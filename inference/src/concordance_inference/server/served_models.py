@@ -70,8 +70,12 @@ class ServedModels(Protocol):
         """Describe all models, the default first."""
         ...
 
+    def look_again(self) -> bool:
+        """Add the models that were stored since the start; True if there are new ones. Blocks."""
+        ...
+
     def named(self, model: str | None) -> ServedModel:
-        """Return the model that a request names; thread-safe.
+        """Return the model that a request names; thread-safe. May block.
 
         Args:
             model: The model string of the request; `None` for the default model.
@@ -119,6 +123,10 @@ class OneModel:
     def cards(self) -> Sequence[ModelCard]:
         """Describe the model."""
         return (ModelCard(name=self._served.info.id, info=self._served.info),)
+
+    def look_again(self) -> bool:
+        """Return False: there is no other model."""
+        return False
 
     def named(self, model: str | None) -> ServedModel:
         """Return the model.
