@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
 from concordance_sdk.host import ModDefinition
+from concordance_sdk.host.action_log import ModAction
 from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_sdk.host.instance import InProcessMod
 from concordance_shared import (
@@ -236,6 +237,8 @@ class Completed(Struct, frozen=True, kw_only=True):
     mean_logprob: float | None = None  # of all tokens, if logprobs are requested
     forced_by: tuple[str | None, ...] = ()  # per token: the mod that forced it; `None`: sampled
     mods: tuple[ModUsage, ...] = ()  # those that acted by hand included
+    actions: tuple[ModAction, ...] = ()  # of mods, the first ones, for traces
+    num_actions: int = 0
     prompt_ids: tuple[int, ...] = ()  # as mods left it, if requested
     prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()  # of `prompt_ids`, if requested; `None`
     # for the first token, which follows nothing

@@ -92,6 +92,8 @@ def test_completed_reports_token_counts():
     assert (end.prompt_tokens, end.completion_tokens) == (5, 6)
     assert (end.forced_tokens, end.backtracked_tokens) == (3, 2)
     assert end.finish_reason is FinishReason.LENGTH
+    assert [(action.action, action.step) for action in end.actions] == [("Backtrack", 2)]
+    assert end.num_actions == 1
 
 
 def test_started_is_sent_once_before_any_text():

@@ -4,6 +4,7 @@ import pytest
 from concordance_inference.generation import Failed, ModUsage
 from concordance_inference.server import tracing
 from concordance_inference.server.app import create_app
+from concordance_sdk.host.action_log import ModAction
 from concordance_shared import EngineError
 from fake_engine import FakeEngine, says
 from opentelemetry import trace
@@ -63,6 +64,32 @@ def test_what_each_mod_did_is_an_event(serve, spans):
     assert event.attributes["concordance.mod.name"] == "greeting"
     assert event.attributes["concordance.mod.calls"] == 2
     assert event.attributes["concordance.mod.microseconds"] == 30
+
+
+def test_each_action_is_an_event_at_its_time(serve, spans):
+    action = ModAction(
+        mod="greeting",
+        action="Backtrack",
+        event="Added",
+        step=4,
+        forced_tokens=1,
+        backtracked_tokens=2,
+        at_ns=7 * 10**18,
+    )
+    serve(FakeEngine(says("a", actions=(action,), num_actions=200))).post(CHAT, json=ASK)
+    (span,) = spans()
+    (event,) = span.events
+
+    assert (event.name, event.timestamp) == ("concordance.action", 7 * 10**18)
+    assert dict(event.attributes) == {
+        "concordance.mod.name": "greeting",
+        "concordance.action.name": "Backtrack",
+        "concordance.action.event": "Added",
+        "concordance.action.step": 4,
+        "concordance.action.forced_tokens": 1,
+        "concordance.action.backtracked_tokens": 2,
+    }
+    assert span.attributes["concordance.actions"] == 200
 
 
 def test_a_span_continues_the_trace_of_the_headers(client, spans):

@@ -48,6 +48,7 @@ class RequestSpans:
         span.set_attributes(_attributes(record, operation))
         for end in record.ends:
             _add_mods(span, end)
+            _add_actions(span, end)
         if record.error and (record.status >= 500 or record.status == 200):
             span.set_status(StatusCode.ERROR, record.error[0])
         span.end()
@@ -80,6 +81,7 @@ def _attributes(record: RequestRecord, operation: str) -> dict[str, Any]:
             "gen_ai.usage.cache_read.input_tokens": sum(end.cached_tokens for end in ends),
             "concordance.usage.forced_tokens": sum(end.forced_tokens for end in ends),
             "concordance.usage.backtracked_tokens": sum(end.backtracked_tokens for end in ends),
+            "concordance.actions": sum(end.num_actions for end in ends) or None,
         }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -97,4 +99,21 @@ def _add_mods(span: Span, end: Completed) -> None:
                 "concordance.mod.adjusted_steps": used.adjusted_steps,
                 "concordance.mod.microseconds": used.microseconds,
             },
+        )
+
+
+def _add_actions(span: Span, end: Completed) -> None:
+    """Add an event for each action of a mod, at its time."""
+    for action in end.actions:
+        span.add_event(
+            "concordance.action",
+            {
+                "concordance.mod.name": action.mod,
+                "concordance.action.name": action.action,
+                "concordance.action.event": action.event,
+                "concordance.action.step": action.step,
+                "concordance.action.forced_tokens": action.forced_tokens,
+                "concordance.action.backtracked_tokens": action.backtracked_tokens,
+            },
+            timestamp=action.at_ns,
         )

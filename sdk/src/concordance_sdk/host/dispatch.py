@@ -373,8 +373,10 @@ class ModDispatch:
                 if list(tokens[: len(released)]) != released:
                     raise self._already_streamed(mod, event)
                 state.replace_completion(tokens, mod=mod.name)
+                state.actions.add(mod.name, event, action, state.completion_ids)
                 self._tally(mod).forced_tokens += state.num_completion
                 state.finish(FinishReason.STOP)
+                return ()
             case ToolCalls(tool_calls):
                 state.finish(FinishReason.TOOL_CALLS, tool_calls)
             case EmitError(err_str):
@@ -385,6 +387,7 @@ class ModDispatch:
                 raise AssertionError("not a decision")
             case _:
                 assert_never(action)
+        state.actions.add(mod.name, event, action, added)
         if not state.is_finished:
             self._progress.check(mod.name, event)
         return added
@@ -435,6 +438,7 @@ class ModDispatch:
                     event, f"returned a prompt that is too long ({exc})", mod=mod.name
                 ) from exc
         state.replace_prompt(action.tokens, wants_logprobs=action.logprobs)
+        state.actions.add(mod.name, event, action, ())
         if action.max_steps:
             state.limit_tokens(action.max_steps)
         if self._context_len is not None:

@@ -11,6 +11,7 @@ from concordance_shared import ConcordanceError, FinishReason, ToolCall
 from msgspec import Struct
 
 from concordance_sdk.holds import Holds
+from concordance_sdk.host.action_log import ActionLog
 from concordance_sdk.host.report_log import ReportLog
 
 #: A length that no completion is cut to.
@@ -135,6 +136,7 @@ class RequestState:
         self.error: ConcordanceError | None = None
         self.edits = EditLog(keeps_changes=keeps_changes)
         self.reports = ReportLog()
+        self.actions = ActionLog()
         self.holds = Holds() if holds is None else holds
         self.holds.hold_trailing(hold)
 

@@ -289,6 +289,8 @@ class OutputStream:
             mean_logprob=self.logprobs.mean() if self.logprobs else None,
             forced_by=tuple(state.forced_by),
             mods=mods,
+            actions=tuple(state.actions.entries),
+            num_actions=state.actions.num_actions,
             prompt_ids=self._prompt_ids,
             prompt_logprobs=self.read_prompt_logprobs() or (),
             prompt_tokens=state.prompt_len,
