@@ -1,7 +1,7 @@
 """The body of an action on a running request."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_args
 
 from concordance_shared import (
     AdjustedLogits,
@@ -204,13 +204,21 @@ ModBody = AddModBody | ReplaceModBody
 AnyActionBody = PlainBody | ReasoningBody | ModBody
 
 
+_TYPES = ", ".join(body.__struct_config__.tag for body in get_args(AnyActionBody))  # pyright: ignore
+
+
 def decode_action(raw: bytes) -> AnyActionBody:
     """Decode and check an action.
 
     Raises:
         InvalidRequestError: It is wrong; `param` is the field.
     """
-    body = cast(AnyActionBody, decode_body(raw, AnyActionBody))
+    try:
+        body = cast(AnyActionBody, decode_body(raw, AnyActionBody))
+    except InvalidRequestError as exc:
+        if exc.param != "type":
+            raise
+        raise InvalidRequestError(f"{exc.message}; the types are: {_TYPES}", param="type") from exc
     match body:
         case ForceBody() | OutputBody():
             _exactly_one(body, ("text", "token_ids"))
