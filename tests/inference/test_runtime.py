@@ -25,7 +25,7 @@ async def generated(runtime, request):
 @pytest.mark.parametrize("is_async", [False, True])
 def test_every_completion_is_remembered_for_the_next_prompt(runtime, monkeypatch, stream, is_async):
     remembered = []
-    monkeypatch.setattr(runtime.chat, "remember", lambda *args: remembered.append(args))
+    monkeypatch.setattr(runtime.chat, "remember", lambda *args, **_: remembered.append(args))
     request = runtime.request(
         (Message(role="user", content="hi"),),
         max_tokens=3,
