@@ -1,5 +1,6 @@
 """Clients in JavaScript, installed by npm."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -26,3 +27,11 @@ def test_a_client_in_javascript_works_with_the_server(run_client, tool, project,
     printed = run_client(tool("node"), "--test", program.name, cwd=project)
 
     assert "# fail 0" in printed
+
+
+def test_a_scanner_of_openais_api_finds_no_fault(run_client, server, tool, project):
+    address = ("--base-url", f"{server.url}/v1", "--model", server.model, "--timeout", 120)
+    scan = ("compatcanary", "scan", *address, "--format", "json", "--fail-on", "any")
+    report = json.loads(run_client(tool("npx"), *scan, cwd=project))
+
+    assert report["summary"]["passes"] == report["summary"]["total"] > 0
