@@ -607,6 +607,10 @@ def test_a_field_that_is_left_out_or_null_has_the_models_default(serve):
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
             "messages[0].content[0].type",
         ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": None}]}]},
+            "messages[0].content[0].text",
+        ),
     ],
 )
 def test_an_invalid_field_is_refused_by_its_name_and_nothing_is_run(serve, fields, param):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from concordance_shared import (
+    ContentPart,
     InvalidRequestError,
     Message,
     Schemas,
@@ -127,15 +128,23 @@ def _checked(message: ChatMessage, at: str) -> Message:
     """
     if isinstance(message.content, tuple):
         for j, part in enumerate(message.content):
-            if part.type != "text" or part.text is None:
-                raise InvalidRequestError(
-                    f"{at}.content[{j}] is of type {part.type!r:.40}; this model takes text only",
-                    param=f"{at}.content[{j}].type",
-                )
+            _check_part(part, f"{at}.content[{j}]")
     plain = message.plain
     for j, call in enumerate(plain.tool_calls or ()):
         check_arguments(call.function.arguments, f"{at}.tool_calls[{j}].function.arguments")
     return plain
+
+
+def _check_part(part: ContentPart, at: str) -> None:
+    """Refuse a part that is not text, or has none."""
+    if part.type != "text":
+        raise InvalidRequestError(
+            f"{at} is of type {part.type!r:.40}; this model takes text only", param=f"{at}.type"
+        )
+    if part.text is None:
+        raise InvalidRequestError(
+            f"{at}.text is missing: a part of type 'text' needs it", param=f"{at}.text"
+        )
 
 
 def check_arguments(arguments: str, at: str) -> None:

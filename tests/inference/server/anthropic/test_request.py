@@ -291,6 +291,8 @@ def test_what_claude_code_sends_is_accepted(api):
             "messages[0].content[0].input",
         ),
         ({"messages": [USER, {"role": "assistant", "content": ""}]}, "messages"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages"),
+        ({"messages": [{"role": "user", "content": []}], "system": "be brief"}, "messages"),
         (
             {"messages": [{"role": "user", "content": [{"type": "tool_addition"}]}]},
             "messages[0].content[0].tool",
@@ -330,6 +332,16 @@ def test_an_invalid_field_is_refused_by_its_name_and_nothing_is_run(api, fields,
     assert (error["type"], error["param"]) == ("invalid_request_error", param)
     assert param in error["message"]
     assert client.engine.requests == []
+
+
+def test_a_role_of_openais_api_is_refused_with_the_roles_of_this_one(api):
+    message = {"role": "tool", "content": "4", "tool_call_id": "a"}
+    response = api().http.post("/v1/messages", json={**ASK, "messages": [USER, message]})
+    error = response.json()["error"]
+
+    assert (response.status_code, error["param"]) == (400, "messages[1].role")
+    assert "user, assistant and system" in error["message"]
+    assert "tool_result" in error["message"]
 
 
 def test_max_tokens_is_required(api):

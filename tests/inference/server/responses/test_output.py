@@ -145,3 +145,16 @@ def test_logprobs_are_those_of_the_content():
     deltas = [event for event in events if event["type"] == "response.output_text.delta"]
     assert [entry["token"] for entry in deltas[0]["logprobs"]] == ["a", "b"]
     assert [entry["token"] for entry in output.items[1].content[0].logprobs] == ["a", "b"]
+
+
+def test_reasoning_with_bytes_that_are_no_character_takes_no_logprobs_of_the_content():
+    output = Output(
+        OutputFields(key="r", token_bytes=lambda i, at_start=False: bytes([i]), has_logprobs=True)
+    )
+    entries = [TokenLogprobs(token_id=i, logprob=-1.0, top=()) for i in (0xFF, 97, 10, 98, 0xC3)]
+    parts = [ReasoningText("\ufffda"), ContentText("b\ufffd")]
+    for _ in output.add(parts, entries):
+        pass
+    _, message = output.items
+
+    assert [entry["bytes"] for entry in message.content[0].logprobs] == [[98], [0xC3]]

@@ -64,10 +64,17 @@ def decode_conversation(system: Raw | UnsetType, messages: Sequence[Raw]) -> Giv
         InvalidRequestError: One is wrong; `param` names its field.
     """
     reader = _Reader()
-    decoded = list(reader.system(system))
+    first = list(reader.system(system))
+    decoded: list[Message] = []
     for i, raw in enumerate(messages):
         decoded += reader.messages(raw, f"messages[{i}]")
-    return GivenConversation(messages=tuple(_merged(decoded)), tool_changes=reader.tool_changes)
+    if not decoded:
+        raise InvalidRequestError(
+            "messages: no message has a block of text; give one of the user that has",
+            param="messages",
+        )
+    merged = tuple(_merged([*first, *decoded]))
+    return GivenConversation(messages=merged, tool_changes=reader.tool_changes)
 
 
 class _Reader:
@@ -85,7 +92,7 @@ class _Reader:
 
     def messages(self, raw: Raw, at: str) -> Iterator[Message]:
         """The messages that one of the request becomes."""
-        given = decode_body(raw, MessageParam, at=at)
+        given = _message_param(raw, at)
         blocks = decode_blocks(given.content, given.role, f"{at}.content")
         if given.role == "assistant":
             yield _assistant(blocks, f"{at}.content")
@@ -116,6 +123,20 @@ class _Reader:
             return block.text or ""
         self.tool_changes[block.tool_name] = True
         return f"The tool {block.tool_name} is available now."
+
+
+def _message_param(raw: Raw, at: str) -> MessageParam:
+    """A message of the request; the roles are not those of OpenAI's API."""
+    try:
+        return decode_body(raw, MessageParam, at=at)
+    except InvalidRequestError as exc:
+        if exc.param != f"{at}.role":
+            raise
+        raise InvalidRequestError(
+            f"{at}.role is none of user, assistant and system; give the result of a tool as a "
+            "block of type tool_result in a message of the user",
+            param=exc.param,
+        ) from exc
 
 
 def _said(role: str, texts: Iterable[str]) -> Iterator[Message]:

@@ -1,6 +1,7 @@
 """Log-probabilities of tokens, as text and bytes."""
 
-from bisect import bisect_left, bisect_right
+import codecs
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
@@ -9,6 +10,8 @@ from concordance_inference.generation import TokenLogprobs
 
 #: JSON has no -inf; OpenAI's API sends this logprob for an impossible token.
 _IMPOSSIBLE = -9999.0
+
+_Utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 class LogprobEntries:
@@ -57,20 +60,25 @@ def tokens_of(text: str, tokens: Sequence[bytes]) -> tuple[int, int]:
     r"""Return the first and the last token of a text, the last one excluded.
 
     Tags and calls are tokens without text. A text begins with a token where that is possible; one
-    that is not found is all of the tokens.
+    that is not found is all of the tokens. Bytes that are no character are U+FFFD in the text.
 
     Examples:
         >>> tokens_of("t", [b"</think>", b"t", b"!"])
         (1, 2)
         >>> tokens_of("ab", [b"\n\na", b"b"])
         (0, 2)
+        >>> tokens_of("\ufffda", [b"\xff", b"a", b"b"])
+        (0, 2)
     """
-    data, joined = text.encode(), b"".join(tokens)
-    begins = [0, *accumulate(map(len, tokens))]
-    found = next((begin for begin in begins[:-1] if joined.startswith(data, begin)), None)
+    decoder = _Utf8(errors="replace")
+    pieces = [*map(decoder.decode, tokens), decoder.decode(b"", final=True)]
+    joined, begins = "".join(pieces), [0, *accumulate(map(len, pieces))]
+    found = next((begin for begin in begins if joined.startswith(text, begin)), None)
     if found is None:
-        found = joined.find(data)
+        found = joined.find(text)
     if found < 0:
         return 0, len(tokens)
-    first = bisect_right(begins, found) - 1
-    return first, bisect_left(begins, found + len(data))
+    first = bisect_left(begins, found)
+    if begins[first] > found:
+        first -= 1
+    return first, min(bisect_left(begins, found + len(text)), len(tokens))
