@@ -132,6 +132,33 @@ def test_a_schema_that_cannot_be_enforced_is_refused_with_its_place(llm):
     assert raised.value.param == "tools[1].function.parameters.properties.a.pattern"
 
 
+def test_a_stop_token_ends_a_call_as_a_stop_string_does(llm):
+    [stop] = llm._running().loaded.tokenizer.encode("w")
+    choice = {"type": "function", "name": "now"}
+    completion = llm.chat("hi", tool_choice=choice, stop_token_ids=[stop], **OPTIONS)
+
+    assert completion.text.endswith("no")
+    assert (completion.finish_reason, completion.tool_calls) == ("stop", ())
+
+
+def test_a_stop_token_ends_a_text_of_a_format(llm):
+    [stop] = llm._running().loaded.tokenizer.encode("b")
+    schema = {"enum": ["xabc", "yabc"]}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    completion = llm.chat("hi", response_format=form, stop_token_ids=[stop], seed=1)
+
+    assert completion.text in ('"xa', '"ya')
+
+
+def test_a_call_is_complete_if_a_stop_token_is_its_last_one(tmp_path):
+    with LLM(write_tool_folder(tmp_path / "model", "gemma4")) as llm:
+        [stop] = llm._running().loaded.tokenizer.encode("<tool_call|>")
+        completion = llm.chat("hi", tool_choice="required", stop_token_ids=[stop], **OPTIONS)
+
+    assert completion.finish_reason == "tool_calls"
+    assert len(completion.tool_calls) == 1
+
+
 @mod
 class Answers:
     """Sets a whole output, which no constraint sees."""

@@ -138,9 +138,10 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     kept_ids = (*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else ()
     enforced = enforced_output(output or format_of(schemas.response_format), offer)
     mods = (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options))
-    options["mods"] = with_format(mods, enforced, opens=opened is not None)
+    stop_ids = options.get("stop_token_ids", ())
+    options["mods"] = with_format(mods, enforced, opens=opened is not None, stop_token_ids=stop_ids)
     if offer and options["mods"] == mods:
-        options["mods"] = with_calls(mods, offer, tagged, kept_ids)
+        options["mods"] = with_calls(mods, offer, tagged, kept_ids, stop_ids)
     return GenerationRequest(
         request_id=new_request_id(),
         prompt_ids=tuple(prompt_ids),

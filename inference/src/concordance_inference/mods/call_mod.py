@@ -32,6 +32,7 @@ class CallMod:
     offer: ToolOffer
     reasoning: Reasoning | None = None
     kept_ids: tuple[int, ...] = ()  # special tokens that are part of the text
+    stop_token_ids: tuple[int, ...] = ()  # of the request
 
     def __init__(self) -> None:
         """Start with an empty completion."""
@@ -68,19 +69,23 @@ class CallMod:
         return calls and calls.forward_pass(event, actions, tokenizer)
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Follow the completion, and force what must follow in a call.
+        """Follow the completion, and force what must follow in a call it has not ended in.
 
         Raises:
             ConstraintError: Another mod forced tokens that the grammar does not allow.
         """
         self._text.follow(event, tokenizer)
         try:
-            if calls := self._current():
-                return calls.added(event, actions, tokenizer)
-            opened = self._opening.find()
-            return opened and self._begin(opened, actions, tokenizer)
+            action = self._following(event, actions, tokenizer)
         except ConstraintError as exc:
             raise _violation(exc, event) from exc
+        return actions.noop() if event.added_tokens[-1] in self.stop_token_ids else action
+
+    def _following(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        if calls := self._current():
+            return calls.added(event, actions, tokenizer)
+        opened = self._opening.find()
+        return opened and self._begin(opened, actions, tokenizer)
 
     def _current(self) -> Constrained | None:
         """The constraint, unless a mod backtracked over its beginning."""
@@ -125,6 +130,7 @@ def with_calls(
     offer: ToolOffer,
     reasoning: Reasoning | None,
     kept_ids: tuple[int, ...],
+    stop_token_ids: tuple[int, ...] = (),
 ) -> tuple[ModCall, ...]:
     """Return the mods of a request and, last, the one that enforces calls.
 
@@ -133,8 +139,14 @@ def with_calls(
         offer: The tools.
         reasoning: How the reasoning of the completion is marked.
         kept_ids: Special tokens that are part of the text.
+        stop_token_ids: The tokens that end the completion wherever they are.
     """
-    parameters = {"offer": offer, "reasoning": reasoning, "kept_ids": kept_ids}
+    parameters = {
+        "offer": offer,
+        "reasoning": reasoning,
+        "kept_ids": kept_ids,
+        "stop_token_ids": stop_token_ids,
+    }
     return (*mods, ModCall(definition=_DEFINITION, parameters=parameters, name=NAME))
 
 

@@ -40,6 +40,7 @@ class FormatMod:
 
     output: OutputFormat | CallOutput
     opens: bool = False  # the prompt, as the request renders it, opens the reasoning
+    stop_token_ids: tuple[int, ...] = ()  # of the request
 
     def __init__(self) -> None:
         """Constrain nothing before the prompt is known."""
@@ -111,7 +112,7 @@ class FormatMod:
         return action
 
     def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
-        """Follow the completion, and force what must follow.
+        """Follow the completion, and force what must follow, unless a stop token has ended it.
 
         Raises:
             ConstraintError: Another mod forced tokens that the format does not allow.
@@ -119,9 +120,10 @@ class FormatMod:
         self._follow(event.step, event.added_tokens)
         try:
             constrained = self._chosen(event.step, tokenizer)
-            return constrained and constrained.added(event, actions, tokenizer)
+            action = constrained and constrained.added(event, actions, tokenizer)
         except ConstraintError as exc:
             raise self._violation(exc, event) from exc
+        return actions.noop() if event.added_tokens[-1] in self.stop_token_ids else action
 
     def _violation(self, exc: ConstraintError, event: Added) -> ConstraintError:
         what = exc.message
@@ -176,7 +178,11 @@ class FormatMod:
 
 
 def with_format(
-    mods: Sequence[ModCall], output: OutputFormat | CallOutput | None, *, opens: bool
+    mods: Sequence[ModCall],
+    output: OutputFormat | CallOutput | None,
+    *,
+    opens: bool,
+    stop_token_ids: tuple[int, ...] = (),
 ) -> tuple[ModCall, ...]:
     """Return the mods of a request and, last, the one that enforces its format.
 
@@ -187,10 +193,11 @@ def with_format(
         mods: The mods that the request names.
         output: The format; `None` for free text.
         opens: The prompt opens the model's reasoning.
+        stop_token_ids: The tokens that end the completion wherever they are.
     """
     if output is None or (output.has_response_format and any(map(_enforces, mods))):
         return tuple(mods)
-    parameters = {"output": output, "opens": opens}
+    parameters = {"output": output, "opens": opens, "stop_token_ids": stop_token_ids}
     call = ModCall(definition=_DEFINITION, parameters=parameters, name=output.field)
     return (*mods, call)
 
@@ -208,7 +215,7 @@ def format_fault(
         decode: Decodes token ids, special tokens by name.
     """
     *others, last = request.mods or (None,)
-    is_finished = completed.finish_reason is FinishReason.STOP and not request.stop
+    is_finished = completed.finish_reason is FinishReason.STOP and completed.stopped_by is None
     if not others or last is None or last.definition is not _DEFINITION or not is_finished:
         return None
     output: OutputFormat | CallOutput = last.parameters["output"]

@@ -32,7 +32,7 @@ def call_fault(request: GenerationRequest, completed: Completed) -> ConcordanceE
     own = calls[: len(calls) - len(completed.tool_calls)]
     fault = next(filter(None, (_fault(call, offer) for call in own)), None)
     if fault is None:
-        fault = _miscounted(len(own), completed, request, offer)
+        fault = _miscounted(len(own), completed, offer)
     if fault is None:
         return None
     has_mods = len(request.mods) > 1  # besides the one that enforces calls
@@ -64,13 +64,11 @@ def _fault(call: ToolCall, offer: ToolOffer) -> str | None:
     return problem and f"the arguments of a call of {name} do not follow its schema: {problem}"
 
 
-def _miscounted(
-    num_calls: int, completed: Completed, request: GenerationRequest, offer: ToolOffer
-) -> str | None:
+def _miscounted(num_calls: int, completed: Completed, offer: ToolOffer) -> str | None:
     """Why the number of calls is wrong; `None` if it is right."""
     if num_calls > 1 and not offer.is_parallel:
         return f"the completion has {num_calls} calls, and one is allowed"
-    is_finished = completed.finish_reason is FinishReason.STOP and not request.stop
+    is_finished = completed.finish_reason is FinishReason.STOP and completed.stopped_by is None
     if offer.is_required and is_finished and not num_calls:
         return f"the completion {completed.text!r:.80} has no call, and one is required"
     return None

@@ -62,7 +62,8 @@ class OutputStream:
         self._request = request
         self._state = state
         self._emit = emit
-        shown = {"skipped": request.stop_token_ids, "kept": request.kept_ids}
+        skipped = frozenset(request.stop_token_ids).difference(request.kept_ids)
+        shown = {"skipped": skipped, "kept": request.kept_ids}
         self._text = TextStream(
             new_decoder(**shown),
             StopStrings(request.stop),
