@@ -184,6 +184,7 @@ def _request(
         schemas=options.schemas,
         template_options=options.chat_template_kwargs,
         rendering=options.rendering,
+        reasoning=options.reasoning,
         tool_choice=options.tool_use,
         max_tokens=options.max_tokens,
         sampling=sampling,

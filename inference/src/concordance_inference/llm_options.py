@@ -12,6 +12,7 @@ from concordance_shared.conversation import roles_hint
 from msgspec import Meta
 
 from concordance_inference.chat.given_message import GivenMessage
+from concordance_inference.chat.reasoning_choice import ReasoningChoice
 from concordance_inference.chat.rendering import Rendering, rendering_of
 from concordance_inference.chat.request import Prompt
 from concordance_inference.generation import (
@@ -59,6 +60,8 @@ class GenerateOptions(TypedDict, total=False):
     tool_choice: str | Mapping[str, Any] | None  # "none", "auto", "required", or as OpenAI's API
     parallel_tool_calls: bool | None  # False: at most one call
     response_format: ResponseFormat | Mapping[str, Any] | None  # is enforced
+    reasoning_effort: str | None  # "none", or a level of the chat template, such as "low"
+    thinking_token_budget: int | None  # the most tokens of the reasoning; -1 is no limit
     chat_template_kwargs: Mapping[str, Any]  # variables of the chat template
     continue_final_message: bool  # the completion continues the last message
     add_generation_prompt: bool  # end the prompt with the beginning of an assistant message
@@ -97,6 +100,8 @@ class CheckedOptions(SamplingParams, frozen=True, kw_only=True, forbid_unknown_f
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
+    reasoning_effort: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
+    thinking_token_budget: Annotated[int, Meta(ge=-1)] | None = None
     chat_template_kwargs: Mapping[str, Any] = {}
     continue_final_message: bool | None = None
     add_generation_prompt: bool | None = None
@@ -117,6 +122,16 @@ class CheckedOptions(SamplingParams, frozen=True, kw_only=True, forbid_unknown_f
         """
         return tool_choice(
             self.tool_choice, has_tools=bool(self.tools), parallel=self.parallel_tool_calls
+        )
+
+    @property
+    def reasoning(self) -> ReasoningChoice:
+        """How much the model reasons."""
+        budget = self.thinking_token_budget
+        return ReasoningChoice(
+            effort=self.reasoning_effort,
+            max_tokens=None if budget is None or budget < 0 else budget,
+            param="thinking_token_budget" if self.reasoning_effort is None else "reasoning_effort",
         )
 
     @property

@@ -12,6 +12,7 @@ import msgspec
 from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_shared import Schemas
 
+from concordance_inference.chat.reasoning_choice import FREE, ReasoningChoice
 from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
 from concordance_inference.chat.template import ChatTemplate
@@ -182,6 +183,7 @@ class Runtime:
         template_options: Mapping[str, Any] | None = None,
         rendering: Rendering = USUAL,
         output: OutputFormat | None = None,
+        reasoning: ReasoningChoice = FREE,
         tool_choice: ToolChoice = AUTO,
         **options: Unpack[RequestOptions],
     ) -> GenerationRequest:
@@ -199,6 +201,7 @@ class Runtime:
             template_options=template_options,
             rendering=rendering,
             output=output,
+            reasoning=reasoning,
             tool_choice=tool_choice,
             **options,
         )

@@ -112,6 +112,12 @@ def build_request(  # noqa: PLR0913  # the parts of a request
             "renders; a text or token ids are continued as they are",
             param="prompt",
         )
+    if reasoning.effort is not None and (isinstance(prompt, str) or not _is_chat(prompt)):
+        raise InvalidRequestError(
+            f"{reasoning.param}: the chat template reads it, and a text or token ids are continued "
+            "as they are; leave it out, or give messages",
+            param=reasoning.param,
+        )
     # Rendering comes last: it takes far longer than the checks.
     messages: tuple[Message, ...] = ()
     if isinstance(prompt, str):
