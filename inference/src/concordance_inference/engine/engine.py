@@ -240,12 +240,14 @@ class Engine:
         else:
             sampled = self._sample(logits, penalized)
             self._dispatch_sampled()
-            # A command may have added a mod that has to see the logits first.
+            # A command may have added a mod that has to see the logits first, or reads logprobs.
             sampled_rows = [
                 i
                 for i in logits.rows
                 if rows[i].accepts_logits and not rows[i].dispatch.listens_to_logits
             ]
+            if any(rows[i].dispatch.listens_to_sampled for i in sampled_rows):
+                sampled.source = SampledFrom(logits.logits, [rows[i] for i in logits.rows])
         for i in sampled_rows:
             rows[i].speculation.mark_pending()
         self._batch.sampled = sampled

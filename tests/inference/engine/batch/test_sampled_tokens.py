@@ -190,5 +190,5 @@ def test_a_step_holds_no_logits_unless_a_mod_handles_sampled():
     for _ in range(3):
         engine.step()
 
-    assert engine._batch.sampled._source is None
+    assert engine._batch.sampled.source is None
     finish(engine)

@@ -322,6 +322,29 @@ def test_a_mod_added_later_catches_up_and_then_follows():
     assert log[2:] == steps_of
 
 
+def test_a_mod_added_later_reads_the_logprob_of_the_next_token():
+    read = []
+
+    @mod(name="reader", on=[Sampled])
+    def reader(event, actions):
+        read.append((event.step, event.logprob))
+
+    engine = make_engine()
+    plain = run(engine, ask(max_tokens=10, top_logprobs=0))
+    request = ask(max_tokens=10)
+    answers = submit(engine, request)
+    step_until(engine, request, 4)
+    instance = instance_within(5, call(reader), row_of(engine, request).mods.context, TRAITS)
+    sent = send(engine, request, AttachMod(instance=instance))
+    finish(engine)
+
+    assert answers.ids == plain.ids
+    assert [step for step, _ in read] == list(range(sent.outcome.step, 10))
+    assert [logprob for _, logprob in read] == pytest.approx(
+        [entry.logprob for entry in plain.end.logprobs[sent.outcome.step :]], abs=1e-4
+    )
+
+
 class Journal:
     """Where commands were applied: draws before it, the step, and the action."""
 

@@ -49,13 +49,13 @@ class SampledTokens:
         self.token_ids = token_ids
         self._logprobs = logprobs
         self._logprob_rows = tuple(logprob_rows)
-        self._source = source
+        self.source = source
 
     def regrouped(self, keep: Sequence[int], num_new: int) -> "SampledTokens":
         """Return the tokens of another batch: the rows `keep`, followed by `num_new` new ones."""
         kept = self.token_ids[mx.array(list(keep), mx.int32)]
         token_ids = mx.concatenate([kept, mx.zeros((num_new,), mx.int32)])
-        return SampledTokens(token_ids, self._logprobs, self._logprob_rows, self._source)
+        return SampledTokens(token_ids, self._logprobs, self._logprob_rows, self.source)
 
     def read(self) -> list[int]:
         """Return the token ids. Waits for the device."""
@@ -66,9 +66,9 @@ class SampledTokens:
         row.reads_logprobs = True
         entry = self.logprobs_of(row)
         if entry is None:
-            assert self._source is not None
-            i = list(self._source.rows).index(row)
-            logits = self._source.logits[i : i + 1]
+            assert self.source is not None
+            i = list(self.source.rows).index(row)
+            logits = self.source.logits[i : i + 1]
             (entry,) = Logprobs(logits, mx.array([token_id], mx.int32), 0).read()
         return entry.logprob
 
