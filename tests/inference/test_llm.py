@@ -1,7 +1,6 @@
 """The Python API, on a tiny random model in a folder."""
 
 import asyncio
-import contextlib
 import gc
 import threading
 import time
@@ -66,6 +65,28 @@ def redo(event, actions, tokenizer):
 @mod(on=[ForwardPass], registered=False)
 def broken(event, actions):
     raise ValueError("no")
+
+
+class _Held:
+    """A mod that stops the engine in step 60 until `leave` is set."""
+
+    def __init__(self):
+        self.entered, self.leave = entered, leave = threading.Event(), threading.Event()
+
+        @mod(on=[Added], registered=False, max_backtrack=0)  # text is sent at once
+        def waits(event, actions):
+            if event.step == 60:
+                entered.set()
+                assert leave.wait(20)
+
+        self.mod = waits
+
+
+@pytest.fixture(name="held")
+def _held():
+    held = _Held()
+    yield held
+    held.leave.set()
 
 
 # Completions
@@ -384,13 +405,16 @@ def test_a_closed_async_stream_has_no_result(llm):
             asyncio.run(closed(num_read))
 
 
-def test_an_async_stream_can_be_closed_while_another_task_reads_it(llm):
+def test_an_async_stream_can_be_closed_while_another_task_reads_it(llm, held):
     async def closed():
-        stream = await llm.agenerate("Hello", max_tokens=90, logit_bias={256: -100}, stream=True)
+        stream = await llm.agenerate(
+            "Hello", max_tokens=90, seed=1, logit_bias={256: -100}, stream=True, mods=[held.mod]
+        )
         await anext(stream)
         reader = asyncio.create_task(stream.result())
         await asyncio.sleep(0)
         await stream.aclose()
+        held.leave.set()
         return await reader
 
     assert asyncio.run(closed()).finish_reason is FinishReason.CANCELLED
@@ -405,15 +429,16 @@ def test_an_async_stream_gives_text_and_then_the_completion(llm):
     assert text == done.text
 
 
-def test_cancelling_an_async_call_cancels_its_requests(llm):
+def test_cancelling_an_async_call_cancels_its_requests(llm, held):
     async def cancelled():
         task = asyncio.create_task(
-            llm.agenerate(["a", "b", "c", "d", "e", "f"], max_tokens=120, logit_bias={256: -100})
+            llm.agenerate(list("abcdef"), max_tokens=120, logit_bias={256: -100}, mods=[held.mod])
         )
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(held.entered.wait, 20)
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with pytest.raises(asyncio.CancelledError):
             await task
+        held.leave.set()
 
     asyncio.run(cancelled())
     llm.generate("Hello", max_tokens=1)
