@@ -104,6 +104,13 @@ def test_the_next_prompt_of_a_tool_loop_extends_the_cached_one(llm):
     assert second.usage.cached_tokens >= reused
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_no_white_space_precedes_the_calls_of_a_model_that_does_not_reason(llm, seed):
+    completion = llm.chat("hi", tool_choice="required", seed=seed, **OPTIONS | {"max_tokens": 2})
+
+    assert not completion.text.startswith("\n")
+
+
 def test_with_a_response_format_a_message_calls_or_follows_it(llm):
     schema = {
         "type": "object",

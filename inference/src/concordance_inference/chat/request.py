@@ -142,7 +142,9 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     tagged = _reasoning(chat, opened, continued)
     offer = offer if messages else None
     kept_ids = (*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else ()
-    enforced = enforced_output(output or format_of(schemas.response_format), offer)
+    enforced = enforced_output(
+        output or format_of(schemas.response_format), offer, may_reason=tagged is not None
+    )
     mods = (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options))
     stop_ids = options.get("stop_token_ids", ())
     options["mods"] = with_format(mods, enforced, opens=opened is not None, stop_token_ids=stop_ids)

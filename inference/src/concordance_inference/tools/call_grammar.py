@@ -34,17 +34,24 @@ class CallGrammar:
     """
 
     def __init__(
-        self, offer: ToolOffer, *, is_open: bool = False, other: Constraint | None = None
+        self,
+        offer: ToolOffer,
+        *,
+        is_open: bool = False,
+        may_follow_reasoning: bool = True,
+        other: Constraint | None = None,
     ) -> None:
         """Allow calls.
 
         Args:
             offer: The tools.
             is_open: The text begins after the marker that opens the calls.
+            may_follow_reasoning: The text may begin with white space.
             other: A constraint whose texts are allowed in place of calls.
         """
         self._offer = offer
         self._is_open = is_open
+        self._may_follow_reasoning = may_follow_reasoning
         self._other = other
 
     def __repr__(self) -> str:
@@ -59,7 +66,8 @@ class CallGrammar:
         layout = self._offer.format.layout
         one = " | ".join(self._call(grammar, tool) for tool in self._offer.tools)
         call = grammar.rule(one).expression
-        marker = "" if self._is_open else f"({_LEAD})? {self._texts(layout.marker)}"
+        lead = f"({_LEAD})?" if self._may_follow_reasoning else ""
+        marker = "" if self._is_open else f"{lead} {self._texts(layout.marker)}"
         further = ""
         if self._offer.is_parallel and layout.again is not None:
             further = f"({self._texts(layout.again)} {call})*"

@@ -15,10 +15,12 @@ class CallOutput(Struct, frozen=True, kw_only=True, eq=False, tag=True):
     Attributes:
         offer: The tools.
         other: The format of a message without calls; `None` if it must call.
+        may_reason: The model may reason before.
     """
 
     offer: ToolOffer
     other: OutputFormat | None = None
+    may_reason: bool = True
 
     @property
     def param(self) -> str:
@@ -47,19 +49,20 @@ class CallOutput(Struct, frozen=True, kw_only=True, eq=False, tag=True):
             ConstraintError: It cannot be enforced; the message says what and why.
         """
         other = self.other.constraint() if self.other else None
-        grammar = CallGrammar(self.offer, other=other)
+        grammar = CallGrammar(self.offer, may_follow_reasoning=self.may_reason, other=other)
         grammar.check()
         return grammar
 
 
 def enforced_output(
-    output: OutputFormat | None, offer: ToolOffer | None
+    output: OutputFormat | None, offer: ToolOffer | None, *, may_reason: bool = True
 ) -> OutputFormat | CallOutput | None:
     """Return what is enforced from the start of the content; `None` if that is free.
 
     Args:
         output: The format that the request asks for.
         offer: The tools that it offers.
+        may_reason: The model may reason before.
 
     Raises:
         InvalidRequestError: In the format of the model, such a text may look like a call.
@@ -67,7 +70,7 @@ def enforced_output(
     if offer is None:
         return output
     if offer.is_required:
-        return CallOutput(offer=offer)
+        return CallOutput(offer=offer, may_reason=may_reason)
     if output is None:
         return None
     if offer.format.layout.at_start:
@@ -77,4 +80,4 @@ def enforced_output(
             "or required",
             param=output.field,
         )
-    return CallOutput(offer=offer, other=output)
+    return CallOutput(offer=offer, other=output, may_reason=may_reason)
