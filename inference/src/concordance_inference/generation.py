@@ -254,6 +254,8 @@ class Failed(Struct, frozen=True, kw_only=True, eq=False):
     """The request ended with an error, which has the reports of its mods. The last update."""
 
     error: ConcordanceError
+    actions: tuple[ModAction, ...] = ()  # as those of `Completed`
+    num_actions: int = 0
 
 
 Update = (

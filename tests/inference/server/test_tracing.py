@@ -92,6 +92,20 @@ def test_each_action_is_an_event_at_its_time(serve, spans):
     assert span.attributes["concordance.actions"] == 200
 
 
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_the_actions_of_a_request_that_fails_are_events_too(serve, spans, stream, has_begun):
+    action = ModAction(mod="greeting", action="EmitError", event="Sampled", step=1, at_ns=1)
+    failed = Failed(error=EngineError("kaput"), actions=(action,), num_actions=1)
+    engine = FakeEngine([*(says("a")[:2] if has_begun else ()), failed])
+    serve(engine).post(CHAT, json={**ASK, "stream": stream})
+    (span,) = spans()
+    (event,) = [event for event in span.events if event.name == "concordance.action"]
+
+    assert event.attributes["concordance.action.name"] == "EmitError"
+    assert span.attributes["concordance.actions"] == 1
+
+
 def test_a_span_continues_the_trace_of_the_headers(client, spans):
     client.post(CHAT, json=ASK, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
     (span,) = spans()

@@ -8,9 +8,10 @@ from concordance_sdk.host.dispatch import ModDispatch
 from concordance_sdk.host.instance import InProcessMod
 from concordance_sdk.host.request_state import RequestState
 from concordance_sdk.testing import ByteTokenizer, ScriptedLogits
+from concordance_shared import EmittedError
 
 
-def log_of(answer, *, num_tokens=3):
+def log_of(answer, *, num_tokens=3, logs=None):
     """The log of a request after some tokens, with a mod that answers events."""
 
     @mod(name="probe", max_backtrack=9)
@@ -19,6 +20,8 @@ def log_of(answer, *, num_tokens=3):
 
     instance = InProcessMod(definition_of(probe), {}, tokenizer=ByteTokenizer())
     state = RequestState("r", [1], max_tokens=999, eos_ids={256}, hold=9)
+    if logs is not None:
+        logs.append(state.actions)
     dispatch = ModDispatch(state, [instance], vocab_size=257)
     dispatch.prefilled()
     for _ in range(num_tokens):
@@ -57,6 +60,18 @@ def test_a_decision_is_logged_with_its_event_and_tokens(event, act, expected):
     found = (entry.action, entry.step, entry.forced_tokens, entry.backtracked_tokens)
     assert found == expected
     assert entry.at_ns > 0
+
+
+def test_an_error_that_a_mod_emits_is_logged():
+    logs = []
+
+    def emit(event, actions):
+        return actions.emit_error("no")
+
+    with pytest.raises(EmittedError):
+        log_of(emit, logs=logs)
+
+    assert [entry.action for entry in logs[0].entries] == ["EmitError"]
 
 
 def test_adjustments_of_logits_and_reports_are_not_logged():

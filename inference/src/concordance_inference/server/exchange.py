@@ -265,6 +265,7 @@ def _encoded(batch: Batch, exchange: Exchange, context: ServerContext) -> bytes:
     events: list[bytes] = []
     for numbered in batch:
         if isinstance(numbered.update, Failed):
+            current_record().failures.append(numbered.update)
             request_id = exchange.generations[numbered.index].request_id
             failed = _failed(numbered.update.error, request_id, context)
             events.extend(exchange.writer.failed(failed))

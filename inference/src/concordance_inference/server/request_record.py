@@ -9,7 +9,7 @@ from concordance_shared import ConcordanceError
 from msgspec import Struct, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from concordance_inference.generation import Completed, GenerationRequest
+from concordance_inference.generation import Completed, Failed, GenerationRequest
 
 _ID_HEADER = b"x-request-id"
 
@@ -42,6 +42,7 @@ class RequestRecord(Struct, kw_only=True):
     mods: tuple[str, ...] = ()
     streams: bool = False
     ends: list[Completed] = field(default_factory=list[Completed])
+    failures: list[Failed] = field(default_factory=list[Failed])
     error: tuple[str, str] | None = None
     span: object = None
     _num_open: int = 1  # the response, and a run without its connection

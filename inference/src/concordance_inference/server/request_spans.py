@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from concordance_inference.generation import Completed
+from concordance_inference.generation import Completed, Failed
 from concordance_inference.server.request_record import PROBES, RequestRecord
 
 _OPERATIONS = {
@@ -48,6 +48,7 @@ class RequestSpans:
         span.set_attributes(_attributes(record, operation))
         for end in record.ends:
             _add_mods(span, end)
+        for end in (*record.ends, *record.failures):
             _add_actions(span, end)
         if record.error and (record.status >= 500 or record.status == 200):
             span.set_status(StatusCode.ERROR, record.error[0])
@@ -73,6 +74,7 @@ def _attributes(record: RequestRecord, operation: str) -> dict[str, Any]:
             "gen_ai.response.time_to_first_chunk": record.first_token_s,
             "concordance.mods": record.mods or None,
         }
+    given["concordance.actions"] = sum(end.num_actions for end in (*ends, *record.failures)) or None
     if ends:
         given |= {
             "gen_ai.response.finish_reasons": [str(end.finish_reason) for end in ends],
@@ -81,7 +83,6 @@ def _attributes(record: RequestRecord, operation: str) -> dict[str, Any]:
             "gen_ai.usage.cache_read.input_tokens": sum(end.cached_tokens for end in ends),
             "concordance.usage.forced_tokens": sum(end.forced_tokens for end in ends),
             "concordance.usage.backtracked_tokens": sum(end.backtracked_tokens for end in ends),
-            "concordance.actions": sum(end.num_actions for end in ends) or None,
         }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -102,7 +103,7 @@ def _add_mods(span: Span, end: Completed) -> None:
         )
 
 
-def _add_actions(span: Span, end: Completed) -> None:
+def _add_actions(span: Span, end: Completed | Failed) -> None:
     """Add an event for each action of a mod, at its time."""
     for action in end.actions:
         span.add_event(

@@ -30,6 +30,7 @@ async def completed(updates: AsyncIterator[Update]) -> Completed:
         async for update in updates:
             current_record().see_first()
             if isinstance(update, Failed):
+                current_record().failures.append(update)
                 raise update.error
             if isinstance(update, Completed):
                 return update
@@ -121,6 +122,7 @@ async def begun(batches: AsyncGenerator[Batch]) -> AsyncGenerator[Batch]:
         first.cancel()
         raise
     if first.done() and isinstance(failed := first.result()[0].update, Failed):
+        current_record().failures.append(failed)
         raise failed.error
     return _with_first(first, batches)
 

@@ -380,6 +380,7 @@ class ModDispatch:
             case ToolCalls(tool_calls):
                 state.finish(FinishReason.TOOL_CALLS, tool_calls)
             case EmitError(err_str):
+                state.actions.add(mod.name, event, action, ())
                 raise EmittedError(
                     err_str, mod=mod.name, event=type(event).__name__, step=event.step
                 )

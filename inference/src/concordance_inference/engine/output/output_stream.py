@@ -177,7 +177,14 @@ class OutputStream:
             state.error.reports = tuple(state.reports.entries)
             if self._has_started:
                 self._send_reports()
-            self._emit(Failed(error=state.error))
+            actions = state.actions
+            self._emit(
+                Failed(
+                    error=state.error,
+                    actions=tuple(actions.entries),
+                    num_actions=actions.num_actions,
+                )
+            )
             return
         self.follow(always=True)
         self._send_output()
