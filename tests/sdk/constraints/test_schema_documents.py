@@ -18,6 +18,8 @@ from mlx.utils import tree_map
 from schemas import WRITTEN, suite
 from tiny import ask, finish, make_engine, submit
 
+pytestmark = pytest.mark.slow
+
 BUDGET = 700
 
 

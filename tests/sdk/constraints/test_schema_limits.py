@@ -101,7 +101,10 @@ def test_patterns_too_large_in_combination_are_not_reported_as_contradiction():
         JsonSchema({"type": "string", **both})
 
 
-@pytest.mark.parametrize("word", ["unevaluatedProperties", "unevaluatedItems"])
+@pytest.mark.parametrize(
+    "word",
+    ["unevaluatedProperties", pytest.param("unevaluatedItems", marks=pytest.mark.slow)],
+)
 def test_branching_references_are_bounded(word):
     defs = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(30)}
     schema = {"$ref": "#/$defs/d0", "$defs": {**defs, "d30": {}}, word: False}

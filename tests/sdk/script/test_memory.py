@@ -55,7 +55,10 @@ def asks(run):
     yield run.ask("?", ChoicesStrat(["b", "c"]))
 
 
-@pytest.mark.parametrize(("step", "num_steps"), [(generates, 10_000), (marks, 3000), (asks, 1000)])
+@pytest.mark.parametrize(
+    ("step", "num_steps"),
+    [pytest.param(generates, 10_000, marks=pytest.mark.slow), (marks, 3000), (asks, 1000)],
+)
 def test_steps_leave_no_objects_behind(step, num_steps):
     (early, kinds_early), (late, kinds_late) = loop(step, num_steps)
 

@@ -631,6 +631,7 @@ def test_script_catches_what_its_step_raises():
     assert len(caught) == 1
 
 
+@pytest.mark.slow
 def test_scripts_hold_every_check_of_conformance():
     for script in (self_check, titled, restores):
         report = check_conformance(script)
