@@ -67,6 +67,16 @@ def test_rewinding_to_a_pinned_position_restores_its_window():
     assert attended(group, seen)[1] == [107, 108, 109, 110]
 
 
+def test_a_row_that_has_snapshots_rewinds_to_its_beginning():
+    group = with_rows(SlidingGroup(4, margin=2), 1)
+    group.pin(0, [10])
+    for position in range(30):
+        process(group, [position], [[position]])
+    group.rewind(0, group.reach(0, 7))
+
+    assert process(group, [0], [[200, 201, 202]]) == [[200, 201, 202]]
+
+
 def test_rows_whose_windows_start_at_different_positions_attend_to_their_own():
     group = with_rows(SlidingGroup(3, margin=1), 2)
     process(group, [0, 0], [[100 + i for i in range(9)]], slice(0, 1))

@@ -173,7 +173,8 @@ class SlidingGroup(CacheGroup):
     def rewind(self, row: int, length: int) -> None:
         """Rewind a row to a length that `reach` returned; cut its snapshots to that length."""
         if not self._holds(row, length):
-            kept = (s for s in self._snapshots[row].values() if s.reach(length) == length)
+            # `reach` also returns 0 for a snapshot that cannot be used at all.
+            kept = (s for s in self._snapshots[row].values() if s.reach(length) == length > 0)
             snapshot = next(kept, None)
             self._starts[row] = 0 if snapshot is None else self._put_back(row, snapshot)
         usable = [s.first(length) for s in self._snapshots[row].values() if s.reach(length)]
