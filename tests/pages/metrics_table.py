@@ -1,6 +1,6 @@
 """The table of metrics, in Markdown."""
 
-from concordance_inference.server.metric_families import ENGINE_METRICS, HTTP_METRICS
+from concordance_inference.server.operations.metric_families import ENGINE_METRICS, HTTP_METRICS
 
 
 def metrics_table() -> str:

@@ -4,7 +4,7 @@ import json
 import pytest
 from concordance_inference.bench.oversized import requests
 from concordance_inference.server.app import ROUTES
-from concordance_inference.server.openapi import description
+from concordance_inference.server.description.openapi import description
 
 SPEC = description(ROUTES)
 

@@ -12,7 +12,7 @@ from concordance_inference.cli.server_log import (
     ModFormatter,
     RequestFilter,
 )
-from concordance_inference.server import request_id
+from concordance_inference.server.transport import request_id
 from concordance_sdk import Added, mod
 from concordance_sdk.testing import play
 

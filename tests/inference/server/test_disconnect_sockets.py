@@ -12,8 +12,8 @@ from concordance_inference.runtime import Runtime
 from concordance_inference.server import exchange
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
-from concordance_inference.server.http_server import http_server
 from concordance_inference.server.served_models import OneModel
+from concordance_inference.server.transport.http_server import http_server
 from fake_engine import FakeChat
 from families import build_model
 from servers import eventually

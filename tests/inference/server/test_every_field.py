@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 from concordance_inference.server.app import ROUTES
-from concordance_inference.server.openapi import description
+from concordance_inference.server.description.openapi import description
 
 SPEC = description(ROUTES)
 SCHEMAS = SPEC["components"]["schemas"]

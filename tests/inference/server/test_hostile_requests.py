@@ -18,8 +18,8 @@ from concordance_inference import time_limit
 from concordance_inference.engine.request.instances import make_instances_within
 from concordance_inference.mods import json_schema
 from concordance_inference.mods.catalog import ModCatalog
-from concordance_inference.server.schemas import ChatCompletionRequest
-from concordance_inference.server.unsupported import FIELDS, MESSAGE_FIELDS
+from concordance_inference.server.openai.schemas import ChatCompletionRequest
+from concordance_inference.server.openai.unsupported import FIELDS, MESSAGE_FIELDS
 from concordance_sdk.constraints import JsonSchema
 from concordance_sdk.testing import ByteTokenizer
 from fake_engine import FakeEngine

@@ -8,10 +8,11 @@ from asgi_calls import Call
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.pool.pool import ModelPool
 from concordance_inference.pool.spec import ModelSpec
-from concordance_inference.server import sse, updates
+from concordance_inference.server import updates
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.model_wait import waits_for_events
+from concordance_inference.server.transport import sse
 from fake_source import FakeSource
 
 pytestmark = pytest.mark.anyio

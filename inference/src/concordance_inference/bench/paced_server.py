@@ -26,8 +26,8 @@ from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.runtime import Runtime
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
-from concordance_inference.server.http_server import http_server
 from concordance_inference.server.served_models import OneModel
+from concordance_inference.server.transport.http_server import http_server
 from concordance_inference.tools.tool_format import GENERIC
 
 MODEL = "paced"

@@ -3,7 +3,7 @@
 from concordance_shared import ModError
 
 from concordance_inference.cli.server_client import ServerRefusedError
-from concordance_inference.server.mod_failures import own_traceback
+from concordance_inference.server.transport.mod_failures import own_traceback
 
 
 def mod_traceback(exc: Exception) -> str | None:

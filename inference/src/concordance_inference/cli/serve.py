@@ -55,9 +55,9 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
     from concordance_inference.pool.idle import unloading_idle
     from concordance_inference.server.app import create_app
     from concordance_inference.server.context import ServerContext
-    from concordance_inference.server.http_server import http_server
+    from concordance_inference.server.operations.tracing import set_up_tracing
     from concordance_inference.server.responses.response_store import ResponseStore
-    from concordance_inference.server.tracing import set_up_tracing
+    from concordance_inference.server.transport.http_server import http_server
 
     pool = model_pool(options, catalog, progress=lambda what: console.print(f"… {what}"))
     asyncio.run(pool.load(pool.default))

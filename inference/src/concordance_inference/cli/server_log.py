@@ -45,7 +45,7 @@ class RequestFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Label a record."""
-        from concordance_inference.server.request_id import current_request_id
+        from concordance_inference.server.transport.request_id import current_request_id
 
         if not hasattr(record, "request_id"):
             record.request_id = current_request_id()

@@ -9,22 +9,20 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from concordance_inference.mods.dry_run import DryRun
-from concordance_inference.server.action_body import AnyActionBody
-from concordance_inference.server.action_routes import act
 from concordance_inference.server.anthropic.middleware import AnthropicShapes
 from concordance_inference.server.anthropic.routes import count_tokens, messages
 from concordance_inference.server.anthropic.schemas import CountTokensRequest, MessagesRequest
-from concordance_inference.server.api_page import api_page, api_page_file
-from concordance_inference.server.chat_completions import chat_completions
-from concordance_inference.server.completion_request import CompletionRequest
-from concordance_inference.server.completions import completions
 from concordance_inference.server.context import ServerContext
-from concordance_inference.server.embeddings import EmbeddingRequest, embeddings
-from concordance_inference.server.endpoint import Endpoint
-from concordance_inference.server.errors import handlers
-from concordance_inference.server.guard import LOOPBACK_NAMES, RequestGuard
-from concordance_inference.server.health import healthz, readyz
-from concordance_inference.server.metrics import HttpMetrics, metrics
+from concordance_inference.server.control.action_body import AnyActionBody
+from concordance_inference.server.control.action_routes import act
+from concordance_inference.server.control.requests_routes import (
+    cancel_request,
+    get_request,
+    list_requests,
+)
+from concordance_inference.server.description.api_page import api_page, api_page_file
+from concordance_inference.server.description.endpoint import Endpoint
+from concordance_inference.server.description.openapi import openapi
 from concordance_inference.server.model_use import HoldModels
 from concordance_inference.server.models_routes import (
     ModelName,
@@ -40,15 +38,23 @@ from concordance_inference.server.mods_routes import (
     list_mods,
     upload_mod,
 )
-from concordance_inference.server.openapi import openapi
-from concordance_inference.server.request_id import RequestIds
-from concordance_inference.server.request_log import RequestLog
-from concordance_inference.server.request_record import RequestRecords
-from concordance_inference.server.requests_routes import (
-    cancel_request,
-    get_request,
-    list_requests,
+from concordance_inference.server.openai.chat_completions import chat_completions
+from concordance_inference.server.openai.completion_request import CompletionRequest
+from concordance_inference.server.openai.completions import completions
+from concordance_inference.server.openai.embeddings import EmbeddingRequest, embeddings
+from concordance_inference.server.openai.schemas import ChatCompletionRequest
+from concordance_inference.server.openai.tokenization import DetokenizeRequest, TokenizeRequest
+from concordance_inference.server.openai.tokenization_routes import (
+    detokenize,
+    render,
+    tokenize,
+    tokenizer_info,
 )
+from concordance_inference.server.operations.health import healthz, readyz
+from concordance_inference.server.operations.metrics import HttpMetrics, metrics
+from concordance_inference.server.operations.request_log import RequestLog
+from concordance_inference.server.operations.request_record import RequestRecords
+from concordance_inference.server.operations.tracing import tracers
 from concordance_inference.server.responses.request_fields import ResponseRequest
 from concordance_inference.server.responses.routes import (
     cancel_response,
@@ -58,15 +64,9 @@ from concordance_inference.server.responses.routes import (
     get_response,
     list_input_items,
 )
-from concordance_inference.server.schemas import ChatCompletionRequest
-from concordance_inference.server.tokenization import DetokenizeRequest, TokenizeRequest
-from concordance_inference.server.tokenization_routes import (
-    detokenize,
-    render,
-    tokenize,
-    tokenizer_info,
-)
-from concordance_inference.server.tracing import tracers
+from concordance_inference.server.transport.errors import handlers
+from concordance_inference.server.transport.guard import LOOPBACK_NAMES, RequestGuard
+from concordance_inference.server.transport.request_id import RequestIds
 
 ROUTES = (
     Endpoint(

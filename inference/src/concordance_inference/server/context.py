@@ -8,10 +8,10 @@ import msgspec
 from starlette.requests import Request
 
 from concordance_inference.mods.catalog import ModCatalog
-from concordance_inference.server.reasoning_names import ReasoningField
+from concordance_inference.server.control.running_requests import RunningRequests
+from concordance_inference.server.openai.reasoning_names import ReasoningField
 from concordance_inference.server.responses.background import BackgroundRuns
 from concordance_inference.server.responses.response_store import ResponseStore
-from concordance_inference.server.running_requests import RunningRequests
 from concordance_inference.server.served_models import (
     ModelNotLoadedError,
     ServedModel,

@@ -22,23 +22,23 @@ from concordance_inference.generation import (
     TextDelta,
     Update,
 )
-from concordance_inference.server import sse
-from concordance_inference.server.body import read_raw
 from concordance_inference.server.context import ServerContext, context_of
-from concordance_inference.server.disconnect import unless_disconnected
-from concordance_inference.server.errors import error_body, unexpected
-from concordance_inference.server.mod_failures import log_failure
+from concordance_inference.server.control.running_requests import RunningRequest
 from concordance_inference.server.model_wait import (
     ErrorEvents,
     error_event,
     wait_or_start,
     waits_for_events,
 )
-from concordance_inference.server.request_id import own_request_id
-from concordance_inference.server.request_record import current_record
+from concordance_inference.server.operations.request_record import current_record
 from concordance_inference.server.response_writer import ResponseWriter
-from concordance_inference.server.running_requests import RunningRequest
 from concordance_inference.server.served_models import ModelNotLoadedError
+from concordance_inference.server.transport import sse
+from concordance_inference.server.transport.body import read_raw
+from concordance_inference.server.transport.disconnect import unless_disconnected
+from concordance_inference.server.transport.errors import error_body, unexpected
+from concordance_inference.server.transport.mod_failures import log_failure
+from concordance_inference.server.transport.request_id import own_request_id
 from concordance_inference.server.updates import Batch, Numbered, all_completed, begun, merged
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 
-from concordance_inference.server import sse, updates
-from concordance_inference.server.disconnect import unless_disconnected
+from concordance_inference.server import updates
+from concordance_inference.server.transport import sse
+from concordance_inference.server.transport.disconnect import unless_disconnected
 
 Result = TypeVar("Result")
 

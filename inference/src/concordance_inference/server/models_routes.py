@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from concordance_inference.mods.catalog import ModEntry
-from concordance_inference.server.body import decode_body, read_raw
 from concordance_inference.server.context import ServerContext, context_of
-from concordance_inference.server.disconnect import unless_disconnected
 from concordance_inference.server.model_name import unknown_model
 from concordance_inference.server.served_models import ModelCard
+from concordance_inference.server.transport.body import decode_body, read_raw
+from concordance_inference.server.transport.disconnect import unless_disconnected
 
 #: The time of models that have not been loaded yet.
 _STARTED = int(time.time())

@@ -15,9 +15,9 @@ from starlette.responses import Response
 
 from concordance_inference.mods.catalog import ModCatalog, ModEntry, NamedMod, call_of
 from concordance_inference.mods.dry_run import DryRun, DryRunFailure, description_of_run, played_on
-from concordance_inference.server.body import decode_body, read_raw
 from concordance_inference.server.context import context_of
-from concordance_inference.server.errors import error_body
+from concordance_inference.server.transport.body import decode_body, read_raw
+from concordance_inference.server.transport.errors import error_body
 
 #: The largest upload, in bytes.
 MAX_BODY = 1024 * 1024

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from concordance_inference.generation import Completed, Update
-from concordance_inference.server import sse
+from concordance_inference.server.transport import sse
 from concordance_inference.server.updates import Numbered
 
 

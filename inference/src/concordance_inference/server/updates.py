@@ -10,8 +10,8 @@ from concordance_shared import ConcordanceError
 from msgspec import Struct
 
 from concordance_inference.generation import Completed, Failed, Update
-from concordance_inference.server.errors import unexpected
-from concordance_inference.server.request_record import current_record
+from concordance_inference.server.operations.request_record import current_record
+from concordance_inference.server.transport.errors import unexpected
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import pytest
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
+from concordance_inference.server.openai.unsupported import FIELDS
 from concordance_inference.server.served_models import OneModel
-from concordance_inference.server.unsupported import FIELDS
 from fake_engine import INFO, FakeChat, FakeEngine
 from starlette.testclient import TestClient
 

@@ -4,9 +4,9 @@ from concordance_shared import InvalidRequestError
 from msgspec import Raw
 
 from concordance_inference.server.anthropic.schemas import Block
-from concordance_inference.server.body import decode_body
-from concordance_inference.server.envelope import check_count
-from concordance_inference.server.schemas import MAX_PARTS
+from concordance_inference.server.openai.envelope import check_count
+from concordance_inference.server.openai.schemas import MAX_PARTS
+from concordance_inference.server.transport.body import decode_body
 
 #: The types of blocks that each role may have.
 _TYPES = {

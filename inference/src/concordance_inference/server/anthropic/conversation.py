@@ -8,9 +8,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from concordance_inference.server.anthropic.blocks import decode_blocks
 from concordance_inference.server.anthropic.schemas import Block, MessageParam, ToolParam
-from concordance_inference.server.body import decode_body
-from concordance_inference.server.chat_request import check_arguments
+from concordance_inference.server.openai.chat_request import check_arguments
 from concordance_inference.server.responses.encrypted_content import decoded_reasoning
+from concordance_inference.server.transport.body import decode_body
 
 #: Between blocks of text that are not the model's.
 _SEPARATOR = "\n\n"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from concordance_inference.server import sse
+from concordance_inference.server.transport import sse
 
 #: Anthropic's types of errors, by ours. Those of mods are the client's: a retry fails again.
 _TYPES = {

@@ -32,9 +32,9 @@ from concordance_inference.server.anthropic.schemas import (
     ToolParam,
 )
 from concordance_inference.server.context import ServerContext
-from concordance_inference.server.envelope import check_fields, fields_of
-from concordance_inference.server.generation_fields import decode_request, generation_options
-from concordance_inference.server.output_fields import output_format
+from concordance_inference.server.openai.envelope import check_fields, fields_of
+from concordance_inference.server.openai.generation_fields import decode_request, generation_options
+from concordance_inference.server.openai.output_fields import output_format
 from concordance_inference.server.served_models import ServedModel
 from concordance_inference.tools.offer import ToolChoice
 

@@ -20,7 +20,7 @@ from concordance_inference.server.anthropic.content import (
     without_cut,
 )
 from concordance_inference.server.anthropic.errors import anthropic_error
-from concordance_inference.server.chat_choice import ChoiceFields
+from concordance_inference.server.openai.chat_choice import ChoiceFields
 from concordance_inference.server.updates import Numbered
 
 

@@ -7,10 +7,10 @@ from concordance_inference.chat.readers import reader_factory
 from concordance_inference.server.anthropic.errors import error_events
 from concordance_inference.server.anthropic.request import messages_request, num_prompt_tokens
 from concordance_inference.server.anthropic.response import MessageResponse
-from concordance_inference.server.chat_choice import ChoiceFields
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.exchange import Exchange, respond
-from concordance_inference.server.tokenization_routes import respond_with
+from concordance_inference.server.openai.chat_choice import ChoiceFields
+from concordance_inference.server.openai.tokenization_routes import respond_with
 
 
 async def messages(request: Request) -> Response:

@@ -4,14 +4,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from concordance_inference.server.generation_fields import (
+from concordance_inference.server.openai.generation_fields import (
     GenerationFields,
     StopStrings,
 )
-from concordance_inference.server.prompt_logprobs import HARMLESS as EXACT_LOGPROBS
-from concordance_inference.server.schemas import MAX_MESSAGES
-from concordance_inference.server.several_choices import HARMLESS as SEVERAL
-from concordance_inference.server.unsupported import FIELDS, Harmless
+from concordance_inference.server.openai.prompt_logprobs import HARMLESS as EXACT_LOGPROBS
+from concordance_inference.server.openai.schemas import MAX_MESSAGES
+from concordance_inference.server.openai.several_choices import HARMLESS as SEVERAL
+from concordance_inference.server.openai.unsupported import FIELDS, Harmless
 
 MaxTokens = Annotated[int, Meta(ge=0, le=2**53)]
 

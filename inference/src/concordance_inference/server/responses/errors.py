@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from concordance_shared import InvalidRequestError, RequestError
 
-from concordance_inference.server import sse
+from concordance_inference.server.transport import sse
 
 
 class UnknownResponseError(RequestError):

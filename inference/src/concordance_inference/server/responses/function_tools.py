@@ -6,7 +6,7 @@ from typing import Any, Literal
 from concordance_shared import FunctionSchema, InvalidRequestError, Tool
 from msgspec import Raw, Struct
 
-from concordance_inference.server.body import decode_body
+from concordance_inference.server.transport.body import decode_body
 
 
 class _Kind(Struct):

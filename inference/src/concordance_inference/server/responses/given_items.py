@@ -8,9 +8,9 @@ from concordance_shared import InvalidRequestError
 from concordance_shared.suggestions import did_you_mean, similar_names
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from concordance_inference.server.body import decode_body
-from concordance_inference.server.chat_request import check_arguments
-from concordance_inference.server.envelope import check_count
+from concordance_inference.server.openai.chat_request import check_arguments
+from concordance_inference.server.openai.envelope import check_count
+from concordance_inference.server.openai.schemas import MAX_PARTS
 from concordance_inference.server.responses.encrypted_content import decoded_reasoning
 from concordance_inference.server.responses.errors import EncryptedContentError
 from concordance_inference.server.responses.items import (
@@ -25,7 +25,7 @@ from concordance_inference.server.responses.items import (
     Role,
     SummaryText,
 )
-from concordance_inference.server.schemas import MAX_PARTS
+from concordance_inference.server.transport.body import decode_body
 
 #: Types of text in messages; clients send `text`, which is that of chat messages, as well.
 _TEXTS = ("input_text", "output_text", "text", "refusal")

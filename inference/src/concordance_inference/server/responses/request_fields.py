@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal, get_args
 from msgspec import Meta, Raw, Struct
 
 from concordance_inference.generation import MAX_TOP_LOGPROBS
-from concordance_inference.server.generation_fields import Count, GenerationFields
-from concordance_inference.server.prompt_logprobs import HARMLESS as EXACT_LOGPROBS
-from concordance_inference.server.reasoning_fields import HARMLESS as REASONING
-from concordance_inference.server.reasoning_fields import Budget
+from concordance_inference.server.openai.generation_fields import Count, GenerationFields
+from concordance_inference.server.openai.prompt_logprobs import HARMLESS as EXACT_LOGPROBS
+from concordance_inference.server.openai.reasoning_fields import HARMLESS as REASONING
+from concordance_inference.server.openai.reasoning_fields import Budget
+from concordance_inference.server.openai.schemas import MAX_ITEMS
+from concordance_inference.server.openai.several_choices import HARMLESS as SEVERAL
+from concordance_inference.server.openai.unsupported import FIELDS, Harmless
 from concordance_inference.server.responses.given_items import GivenItem
-from concordance_inference.server.schemas import MAX_ITEMS
-from concordance_inference.server.several_choices import HARMLESS as SEVERAL
-from concordance_inference.server.unsupported import FIELDS, Harmless
 
 #: An item that is decoded later.
 RawItem = Annotated[

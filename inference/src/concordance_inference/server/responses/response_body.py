@@ -9,11 +9,11 @@ from concordance_shared import FinishReason
 from msgspec import Raw
 
 from concordance_inference.generation import Completed
-from concordance_inference.server.mod_usage import about_mods
+from concordance_inference.server.openai.mod_usage import about_mods
+from concordance_inference.server.openai.usage import usage
 from concordance_inference.server.responses.items import Item
 from concordance_inference.server.responses.request_fields import ResponseRequest
 from concordance_inference.server.responses.response_request import ResponsesRequest
-from concordance_inference.server.usage import usage
 from concordance_inference.tools.choice import tool_choice
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]

@@ -21,9 +21,9 @@ from concordance_inference.chat.request import build_request
 from concordance_inference.generation import GenerationRequest
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.server.context import ServerContext
-from concordance_inference.server.envelope import check_fields, fields_of
-from concordance_inference.server.generation_fields import decode_request, generation_options
-from concordance_inference.server.output_fields import output_format
+from concordance_inference.server.openai.envelope import check_fields, fields_of
+from concordance_inference.server.openai.generation_fields import decode_request, generation_options
+from concordance_inference.server.openai.output_fields import output_format
 from concordance_inference.server.responses.chat_messages import messages_of
 from concordance_inference.server.responses.errors import PreviousResponseError
 from concordance_inference.server.responses.function_tools import FunctionTool, decode_tools

@@ -17,13 +17,13 @@ from concordance_inference.generation import (
     TextDelta,
     TokensDelta,
 )
-from concordance_inference.server import sse
 from concordance_inference.server.responses.event_log import EventLog
 from concordance_inference.server.responses.items import Item
 from concordance_inference.server.responses.output import Event, Output, OutputFields
 from concordance_inference.server.responses.response_body import ResponseBody, about_error
 from concordance_inference.server.responses.response_request import ResponsesRequest
 from concordance_inference.server.responses.response_store import ResponseStore, StoredResponse
+from concordance_inference.server.transport import sse
 from concordance_inference.server.updates import Numbered
 
 

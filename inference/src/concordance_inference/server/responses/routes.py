@@ -10,10 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from concordance_inference.chat.readers import reader_factory
-from concordance_inference.server import sse
-from concordance_inference.server.body import read_raw
 from concordance_inference.server.context import ServerContext, context_of
-from concordance_inference.server.disconnect import unless_disconnected
 from concordance_inference.server.exchange import MAX_BODY, Exchange, respond
 from concordance_inference.server.model_use import ModelUse, current_use
 from concordance_inference.server.responses.errors import error_events
@@ -21,6 +18,9 @@ from concordance_inference.server.responses.event_log import EventLog
 from concordance_inference.server.responses.input_items import page_of
 from concordance_inference.server.responses.response_request import responses_request
 from concordance_inference.server.responses.response_writer import ResponsesWriter
+from concordance_inference.server.transport import sse
+from concordance_inference.server.transport.body import read_raw
+from concordance_inference.server.transport.disconnect import unless_disconnected
 
 #: The largest sequence number of an event, in digits.
 _MAX_DIGITS = 12

@@ -1,0 +1,1 @@
+"""Routes that list, cancel and act on running requests."""

@@ -1,0 +1,1 @@
+"""HTTP: the protocol, bodies, streams, errors and disconnects."""

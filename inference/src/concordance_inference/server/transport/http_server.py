@@ -1,0 +1,107 @@
+"""Serves an application until a signal, then ends the responses that are still running."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from concordance_inference.server.transport.http_protocol import HttpProtocol
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that responses may continue after a signal to stop.
+GRACE_S = 10.0
+
+#: Seconds that connections have after that to receive the error.
+_LAST_WORDS_S = 5
+
+#: Seconds between two checks for responses that cannot continue.
+_POLL_S = 0.25
+
+
+class HttpServer(uvicorn.Server):
+    """A server that ends responses with an error in OpenAI's shape instead of cutting them off."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        end_responses: Callable[[], None],
+        *,
+        grace_s: float = GRACE_S,
+        is_stuck: Callable[[], bool] = lambda: False,
+        on_signal: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make a server.
+
+        Args:
+            config: uvicorn's configuration, with the application.
+            end_responses: Ends every response with an error. May block; called at most once.
+            grace_s: Seconds that responses may continue after a signal.
+            is_stuck: True if no response can continue, so that there is nothing to wait for.
+            on_signal: Called at each signal to stop.
+        """
+        super().__init__(config)
+        self._end_responses = end_responses
+        self._grace_s = grace_s
+        self._is_stuck = is_stuck
+        self._on_signal = on_signal
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to shut down."""
+        self._on_signal()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for running responses, then end them."""
+        ending = asyncio.ensure_future(self._end_later())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            ending.cancel()
+
+    async def _end_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while loop.time() < started + self._grace_s and not self._is_stuck():
+            await asyncio.sleep(min(_POLL_S, self._grace_s))
+        logger.warning(
+            "responses are still running %.0f s after the signal; ending them",
+            loop.time() - started,
+        )
+        await asyncio.to_thread(self._end_responses)
+
+
+def http_server(
+    app: ASGIApp,
+    end_responses: Callable[[], None],
+    *,
+    grace_s: float = GRACE_S,
+    is_stuck: Callable[[], bool] = lambda: False,
+    on_signal: Callable[[], None] = lambda: None,
+) -> HttpServer:
+    """Make a server of an application.
+
+    Args:
+        app: The application.
+        end_responses: Ends every response with an error.
+        grace_s: Seconds that responses may continue after a signal.
+        is_stuck: True if no response can continue.
+        on_signal: Called at each signal to stop.
+    """
+    config = uvicorn.Config(
+        app,
+        http=HttpProtocol,
+        ws="none",
+        log_config=None,
+        server_header=False,
+        access_log=False,
+        timeout_graceful_shutdown=round(grace_s) + _LAST_WORDS_S,
+        lifespan="off",
+    )
+    return HttpServer(
+        config, end_responses, grace_s=grace_s, is_stuck=is_stuck, on_signal=on_signal
+    )

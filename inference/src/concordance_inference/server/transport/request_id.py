@@ -1,0 +1,96 @@
+"""The id of an HTTP request, in its response, in the log, and in what the engine runs for it."""
+
+import itertools
+import logging
+import re
+import uuid
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+from concordance_shared import InvalidRequestError
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from concordance_inference.generation import request_ids
+from concordance_inference.server.transport.errors import error_response, unexpected
+
+logger = logging.getLogger(__name__)
+
+HEADER = "X-Request-Id"
+
+#: An id that a client may choose.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+_current: ContextVar[str | None] = ContextVar("http_request_id", default=None)
+
+
+def current_request_id() -> str | None:
+    """Return the id of the HTTP request that this code runs for, also on its worker threads."""
+    return _current.get()
+
+
+class RequestIds:
+    """Gives each HTTP request an id, unless its client has chosen one.
+
+    The outermost middleware, so that refusals have one too.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request; one whose handler fails gets an error."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        chosen = Headers(scope=scope).get(HEADER)
+        error = None if chosen is None or _ID.fullmatch(chosen) else _malformed(chosen)
+        request_id = chosen if chosen is not None and not error else uuid.uuid4().hex
+        _current.set(request_id)  # each request runs in a task, which has a context of its own
+        request_ids.set(_ids(request_id))
+        header = (HEADER.lower().encode(), request_id.encode())
+        has_started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal has_started
+            if message["type"] == "http.response.start":
+                has_started = True
+                headers: list[Any] = [*message.get("headers", ()), header]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        if error:
+            await error_response(error)(scope, receive, send_with_id)
+            return
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as exc:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if has_started:
+                raise
+            await error_response(unexpected(exc))(scope, receive, send_with_id)
+
+
+def own_request_id() -> str:
+    """Return the id of the HTTP request; a new one outside of requests."""
+    return current_request_id() or uuid.uuid4().hex
+
+
+def _malformed(chosen: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{HEADER}: {chosen[:80]!r} is not an id: 1 to 128 letters, digits, '_', '-' and '.', the "
+        "first a letter or digit",
+        param=HEADER,
+    )
+
+
+def _ids(request_id: str) -> Iterator[str]:
+    """The ids of the generations of a request; the first is that of the request itself.
+
+    The others have a character that no client can choose.
+    """
+    yield request_id
+    for i in itertools.count(1):
+        yield f"{request_id}:{i}"

@@ -1,0 +1,73 @@
+"""A server that gets a signal to stop while responses run."""
+
+import asyncio
+import json
+import socket
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+from concordance_inference.generation import Failed, Started, TextDelta
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.server.app import create_app
+from concordance_inference.server.context import ServerContext
+from concordance_inference.server.served_models import OneModel
+from concordance_inference.server.transport.http_server import http_server
+from concordance_shared import EngineStoppedError
+from fake_engine import FakeChat, FakeEngine
+
+
+class EndlessEngine(FakeEngine):
+    """Generates until it is stopped, as an engine does."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_generating, self.is_stopped = threading.Event(), threading.Event()
+
+    async def generate(self, request):
+        yield Started(prompt_tokens=3)
+        while not self.is_stopped.is_set():
+            if request.stream:
+                yield TextDelta(text="a")
+            self.is_generating.set()
+            await asyncio.sleep(0.01)
+        yield Failed(error=EngineStoppedError("the engine is stopping"))
+
+
+def posted(port, *, stream):
+    body = {"model": "fake", "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
+    request = urllib.request.Request(  # http on a loopback address
+        f"http://127.0.0.1:{port}/v1/chat/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as exc:
+        return exc.code, exc.read().decode()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_running_responses_end_with_an_error_after_the_grace_period(caplog, stream):
+    engine = EndlessEngine()
+    context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog())
+    server = http_server(create_app(context), engine.is_stopped.set, grace_s=0.2)
+    responses = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        asking = threading.Thread(target=lambda: responses.append(posted(port, stream=stream)))
+        serving.start()
+        asking.start()
+        assert engine.is_generating.wait(30)
+        server.should_exit = True
+        asking.join(30)
+        serving.join(30)
+
+    status, text = responses[0]
+    assert status == (200 if stream else 503)
+    assert "the engine is stopping" in text
+    assert text.endswith("data: [DONE]\n\n") == stream
+    assert "Traceback" not in caplog.text
