@@ -279,6 +279,21 @@ def test_choices_with_mods_have_logprobs_that_say_what_was_sampled(tiny):
     )
 
 
+def test_the_last_chunk_of_each_choice_says_what_its_mods_did(tiny):
+    client, model = tiny
+    body = {**CHAT, "model": model, "max_tokens": 12, "n": 2, "mods": ["greeting"], "seed": 1}
+    whole = client.post("/v1/chat/completions", json=body).json()
+    streamed = chunks_of(client.post("/v1/chat/completions", json={**body, "stream": True}))
+
+    ended = {
+        choice["index"]: choice["concordance"]["forced_tokens"]
+        for chunk in streamed
+        for choice in chunk["choices"]
+        if choice["finish_reason"]
+    }
+    assert ended == {c["index"]: c["concordance"]["forced_tokens"] for c in whole["choices"]}
+
+
 def test_choices_for_which_too_few_places_are_free_are_refused_together(tiny):
     client, model = tiny
     runtime = client.app.state.context.models.loaded[0].engine

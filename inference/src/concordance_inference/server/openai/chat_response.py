@@ -118,7 +118,8 @@ class ChatResponse(ChunkWriter):
     def _end(self, index: int, completed: Completed) -> Iterator[dict[str, Any]]:
         """The rest of a choice; following the last one, the usage, if requested."""
         for part in self._choices[index].end(completed):
-            yield self._chunk(part)
+            is_last = part["finish_reason"] is not None
+            yield self._chunk(part | (self._counts(completed) if is_last else {}))
         self._completed[index] = completed
         if self._include_usage and len(self._completed) == len(self._choices):
             ends = [self._completed[i] for i in range(len(self._choices))]
@@ -127,6 +128,10 @@ class ChatResponse(ChunkWriter):
                 "usage": self._number.usage(ends),
                 **self._fields.about_mods(ends),
             }
+
+    def _counts(self, completed: Completed) -> dict[str, Any]:
+        """What mods did in one of several choices; its reports were sent before."""
+        return self._fields.about_mods([completed]) if len(self._choices) > 1 else {}
 
     def _chunk(self, choice: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:
         return {
