@@ -6,7 +6,7 @@ from pathlib import Path
 
 if sys.dont_write_bytecode:
     # Each worker and each process that a test starts imports thousands of modules, and compiles
-    # them anew if no bytecode is written. It stays out of the source tree, as the variable asks.
+    # them again if no bytecode is written. It stays out of the source tree, as the variable asks.
     sys.dont_write_bytecode = False
     sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

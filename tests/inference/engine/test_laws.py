@@ -402,7 +402,7 @@ def test_penalties_count_generated_tokens_only_when_a_forced_span_is_chunked(sam
 
 @mod
 class Meddler:
-    """Meddles in each request anew."""
+    """Meddles in each request with a meddler of its own."""
 
     def __init__(self):
         self.meddle = meddler(5)

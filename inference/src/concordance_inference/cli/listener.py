@@ -19,7 +19,7 @@ def not_loopback(host: str) -> str:
     """Return why the server does not listen on an address."""
     return (
         f"--host {host} is not a loopback address, and this server does not authenticate callers; "
-        "listen on 127.0.0.1, behind a proxy that does"
+        "listen on 127.0.0.1, and let a reverse proxy do it"
     )
 
 

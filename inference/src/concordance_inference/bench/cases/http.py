@@ -1,4 +1,4 @@
-"""The cost of the HTTP layer: an engine that computes nothing, behind the real server."""
+"""The cost of the HTTP layer: an engine that computes nothing, in the real server."""
 
 import json
 import selectors
