@@ -394,7 +394,10 @@ class ModDispatch:
         return added
 
     def _tally(self, mod: ModInstance) -> ModTally:
-        return self.tallies.setdefault(mod.name, ModTally())
+        tally = self.tallies.get(mod.name)
+        if tally is None:
+            tally = self.tallies[mod.name] = ModTally()
+        return tally
 
     def _force(self, mod: ModInstance, token_ids: Sequence[int]) -> tuple[int, ...]:
         """Append forced tokens; end the request if there is no room for any."""

@@ -213,9 +213,9 @@ class Row:
         if not self.dispatch.listens_to_logits:
             return logits
         prompt_logprobs = self.prompt_logprobs.take()
-        names = tuple(mod.name for mod in self.dispatch.mods)
         adjusted = self._guard(self.dispatch.forward_pass, logits, prompt_logprobs)
-        self.adjusted_by = () if adjusted is None or adjusted is logits else names
+        is_changed = adjusted is not None and adjusted is not logits
+        self.adjusted_by = tuple(mod.name for mod in self.dispatch.mods) if is_changed else ()
         if adjusted is None:
             self.output.follow()
             self.speculation.drop_stale_logits()
