@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from concordance_shared import ModReport
+
 from concordance_inference.chat.message_reader import ReaderFactory
 from concordance_inference.generation import (
     Completed,
@@ -61,7 +63,7 @@ class ChatResponse(ChunkWriter):
         """The body of a response that is not streamed."""
         chosen = self._number.chosen(ends)
         choices = [
-            choice.whole(end) | self._about_choice(end)
+            choice.whole(end) | self._about_choice(end, end.reports)
             for choice, end in zip(self._choices, chosen, strict=True)
         ]
         return {
@@ -73,9 +75,14 @@ class ChatResponse(ChunkWriter):
             **self._fields.about_mods(ends, [report for end in ends for report in end.reports]),
         }
 
-    def _about_choice(self, end: Completed) -> dict[str, Any]:
-        """What mods did in one of several choices; the response has the sum."""
-        return self._fields.about_mods([end], end.reports) if len(self._choices) > 1 else {}
+    def _about_choice(self, end: Completed, reports: Sequence[ModReport] = ()) -> dict[str, Any]:
+        """What mods did in one of several choices; the response has the sum.
+
+        Args:
+            end: The choice.
+            reports: Those that were not sent before.
+        """
+        return self._fields.about_mods([end], reports) if len(self._choices) > 1 else {}
 
     def chunks(self, index: int, update: Update) -> Iterator[dict[str, Any]]:
         """The chunks of a stream that an update adds."""
@@ -119,7 +126,7 @@ class ChatResponse(ChunkWriter):
         """The rest of a choice; following the last one, the usage, if requested."""
         for part in self._choices[index].end(completed):
             is_last = part["finish_reason"] is not None
-            yield self._chunk(part | (self._counts(completed) if is_last else {}))
+            yield self._chunk(part | (self._about_choice(completed) if is_last else {}))
         self._completed[index] = completed
         if self._include_usage and len(self._completed) == len(self._choices):
             ends = [self._completed[i] for i in range(len(self._choices))]
@@ -128,10 +135,6 @@ class ChatResponse(ChunkWriter):
                 "usage": self._number.usage(ends),
                 **self._fields.about_mods(ends),
             }
-
-    def _counts(self, completed: Completed) -> dict[str, Any]:
-        """What mods did in one of several choices; its reports were sent before."""
-        return self._fields.about_mods([completed]) if len(self._choices) > 1 else {}
 
     def _chunk(self, choice: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:
         return {

@@ -28,6 +28,7 @@ from concordance_inference.server.openai.prompt_logprobs import (
 from concordance_inference.server.openai.reasoning_fields import HARMLESS as REASONING
 from concordance_inference.server.openai.schemas import ChosenFormat
 from concordance_inference.server.openai.several_choices import Choices, choices_of
+from concordance_inference.server.openai.text_lists import listed
 from concordance_inference.server.openai.unsupported import FIELDS, Harmless
 from concordance_inference.server.served_models import ServedModel
 
@@ -100,7 +101,7 @@ def completions_request(raw: bytes, context: ServerContext) -> CompletionsReques
     body = decode_request(check_fields(raw, _FIELDS), CompletionRequest)
     if body.logprobs is not None:
         refuse_retractions(body, "logprobs")
-    prompts = _prompts(body.prompt)
+    prompts = listed(body.prompt, field="prompt", each="prompts", most=MAX_PROMPTS)
     is_list = len(prompts) > 1 or prompts[0] is not body.prompt
     served = context.models.named(body.model)
     options = _options(body, served, context)
@@ -125,29 +126,6 @@ def _all(request: GenerationRequest, choices: Choices) -> tuple[GenerationReques
     """What runs for a prompt. In a stream, a choice cannot wait for the first one's logprobs."""
     each = bool(request.mods) or request.stream
     return choices.generations(request, all_with_prompt_logprobs=each)
-
-
-def _prompts(given: str | Sequence[str | int | Sequence[int]]) -> list[str | Sequence[int]]:
-    """The prompts of a request: one text, one list of token ids, or a list of either.
-
-    Raises:
-        InvalidRequestError: There is none, there are too many, or the list mixes the two.
-    """
-    if isinstance(given, str):
-        return [given]
-    ids = [item for item in given if isinstance(item, int)]
-    if ids and len(ids) == len(given):
-        return [given]  # type: ignore[list-item]  # all are ids
-    if ids or not given:
-        raise InvalidRequestError(
-            "prompt: give a text, a list of texts, a list of token ids, or a list of such lists",
-            param="prompt",
-        )
-    if len(given) > MAX_PROMPTS:
-        raise InvalidRequestError(
-            f"prompt has {len(given)} prompts; the limit is {MAX_PROMPTS}", param="prompt"
-        )
-    return [item for item in given if not isinstance(item, int)]
 
 
 def _options(

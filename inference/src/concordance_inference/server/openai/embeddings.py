@@ -17,6 +17,7 @@ from concordance_inference.generation import EmbeddingClient
 from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.exchange import MAX_BODY
 from concordance_inference.server.openai.envelope import check_fields, fields_of
+from concordance_inference.server.openai.text_lists import listed
 from concordance_inference.server.served_models import ServedModel
 from concordance_inference.server.transport.body import decode_body, read_raw
 from concordance_inference.server.transport.disconnect import unless_disconnected
@@ -76,7 +77,7 @@ def inputs_of(raw: bytes, context: ServerContext) -> Inputs:
         ModelNotLoadedError: The model has to be loaded first.
     """
     body = decode_body(check_fields(raw, _FIELDS), EmbeddingRequest)
-    given = _listed(body.input)
+    given = listed(body.input, field="input", each="texts", most=MAX_INPUTS)
     served = context.models.named(body.model)
     embedder = served.embedder
     if embedder is None:
@@ -95,25 +96,6 @@ def inputs_of(raw: bytes, context: ServerContext) -> Inputs:
         for i, text in enumerate(given)
     ]
     return Inputs(body=body, embedder=embedder, texts=texts)
-
-
-def _listed(given: str | Sequence[str | int | Sequence[int]]) -> list[str | Sequence[int]]:
-    """The texts of a request: one text, one list of token ids, or a list of either."""
-    if isinstance(given, str):
-        return [given]
-    ids = [item for item in given if isinstance(item, int)]
-    if ids and len(ids) == len(given):
-        return [given]  # type: ignore[list-item]  # all are ids
-    if ids or not given:
-        raise InvalidRequestError(
-            "input: give a text, a list of texts, a list of token ids, or a list of such lists",
-            param="input",
-        )
-    if len(given) > MAX_INPUTS:
-        raise InvalidRequestError(
-            f"input has {len(given)} texts; the limit is {MAX_INPUTS}", param="input"
-        )
-    return [item for item in given if not isinstance(item, int)]
 
 
 def _token_ids(
