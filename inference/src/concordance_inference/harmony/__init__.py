@@ -1,0 +1,1 @@
+"""Harmony, the format of messages of gpt-oss: channels, recipients, and calls of tools."""
