@@ -22,6 +22,7 @@ from concordance_shared import (
 )
 from msgspec import Meta, Struct
 
+from concordance_inference.mark import Mark
 from concordance_inference.metrics_snapshot import MetricsSnapshot
 from concordance_inference.reasoning import Reasoning
 from concordance_inference.tools.offer import ToolOffer
@@ -177,6 +178,7 @@ class TextDelta(Struct, frozen=True, kw_only=True):
     logprobs: tuple[TokenLogprobs, ...] = ()  # of the added tokens, if requested
     token_ids: tuple[int, ...] = ()  # the added tokens, if requested
     forced_by: tuple[str | None, ...] = ()  # the mod that forced each of them; `None`: sampled
+    marks: tuple[Mark, ...] = ()  # where the names of `kept_ids` are in the added text
 
 
 class Token(Struct, frozen=True, kw_only=True):
@@ -230,6 +232,7 @@ class Completed(Struct, frozen=True, kw_only=True):
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     stopped_by: str | int | None = None  # the stop string, or the token of `stop_token_ids`
+    marks: tuple[Mark, ...] = ()  # where the names of `kept_ids` are in the text
     tool_calls: tuple[ToolCall, ...] = ()
     reports: tuple[ModReport, ...] = ()  # all of them, also those that a stream has sent
     logprobs: tuple[TokenLogprobs, ...] = ()  # of each token of the text, if requested; of each

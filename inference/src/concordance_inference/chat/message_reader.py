@@ -60,10 +60,24 @@ def calls_of_mods(calls: Sequence[ToolCall], first: int = 0) -> list[MessagePart
     return parts
 
 
+def whole_text(completed: Completed) -> TextDelta:
+    """Return the text of a completion that was not streamed, as one delta."""
+    return TextDelta(
+        text=completed.text,
+        token_ids=completed.token_ids,
+        logprobs=completed.logprobs,
+        marks=completed.marks,
+    )
+
+
+def read_parts(reader: MessageReader, completed: Completed) -> list[MessagePart]:
+    """Return the parts of a completion that was not streamed."""
+    return [*reader.add(whole_text(completed)), *reader.end(completed)]
+
+
 def read_message(reader: MessageReader, completed: Completed) -> ReadMessage:
     """Read a completion that was not streamed."""
-    text = TextDelta(text=completed.text, token_ids=completed.token_ids)
-    return joined([*reader.add(text), *reader.end(completed)])
+    return joined(read_parts(reader, completed))
 
 
 def finish_reason(completed: Completed, *, has_calls: bool) -> FinishReason:

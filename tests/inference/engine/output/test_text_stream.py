@@ -5,6 +5,7 @@ from concordance_inference.engine.output.decoder import BytesDecoder
 from concordance_inference.engine.output.stop import StopStrings
 from concordance_inference.engine.output.text_stream import TextStream
 from concordance_inference.generation import TextDelta
+from concordance_inference.mark import Mark
 from concordance_sdk.detokenizer import PieceDetokenizer, WholeDetokenizer
 from concordance_sdk.token_bytes import TokenBytes
 from hypothesis import given, settings
@@ -280,3 +281,90 @@ def test_streamed_text_is_what_the_tokenizer_decodes_despite_backtracks(name, da
 
 def _decode(tokenizer):
     return lambda ids: tokenizer.decode(ids, skip_special_tokens=False)
+
+
+# Marks
+
+
+NAMES = {1: "<|end|>", 2: "<|start|>"}
+
+
+def marked(*stops, **options):
+    decoder = BytesDecoder(lambda token_id: NAMES.get(token_id, chr(token_id)).encode("latin-1"))
+    return TextStream(decoder, StopStrings(stops), marked=NAMES, **options)
+
+
+def test_names_of_marked_tokens_differ_from_the_same_characters_as_text():
+    s = marked()
+    s.follow(0, [*b"<|end|>", 1, 2])
+
+    assert s.delta(7) == TextDelta(text="<|end|>")
+    assert s.delta(9) == TextDelta(text="<|end|><|start|>", marks=(Mark(0, 7, 1), Mark(7, 16, 2)))
+    assert s.marks() == (Mark(7, 14, 1), Mark(14, 23, 2))
+
+
+def test_a_mark_follows_an_incomplete_character():
+    s = marked()
+    s.follow(0, [0xC3, 1])
+
+    assert s.delta(2) == TextDelta(text="\ufffd<|end|>", marks=(Mark(1, 8, 1),))
+
+
+@pytest.mark.parametrize("stop", ["|>x", "end|>x", "<|x"])
+def test_a_name_that_may_be_the_start_of_a_stop_string_is_held_back_whole(stop):
+    s = marked(stop)
+    s.follow(0, [97, 1])
+    shown = s.delta(2)
+    s.follow(2, b"y")
+
+    assert shown.text in ("a", "a<|end|>")
+    rest = s.delta(3)
+    assert shown.text + rest.text == "a<|end|>y"
+    assert sum((shown.marks, rest.marks), ())[0].token_id == 1
+
+
+def test_a_name_that_a_stop_string_cuts_has_no_mark():
+    s = marked("end")
+    s.follow(0, [97, 1])
+
+    assert (s.delta(2), s.text(), s.marks()) == (TextDelta(text="a"), "a<|", ())
+    assert s.last_delta() == TextDelta(text="<|")
+
+
+def test_marks_of_removed_tokens_are_removed():
+    s = marked(retracts=True)
+    s.follow(0, [97, 1, 98, 2])
+    assert s.delta(0).marks == (Mark(1, 8, 1), Mark(9, 18, 2))
+    s.follow(2, [1])
+
+    assert s.delta(0) == TextDelta(text="<|end|>", retracted=10, marks=(Mark(0, 7, 1),))
+    assert s.marks() == (Mark(1, 8, 1), Mark(8, 15, 1))
+
+
+@given(data=st.data(), retracts=st.booleans())
+def test_marks_of_deltas_are_those_of_the_whole_text(data, retracts):
+    s, ids, shown, marks, released = marked("b|>", "|>a", retracts=retracts), [], "", [], 0
+
+    def take(delta):
+        nonlocal shown, marks
+        if delta is None:
+            return
+        shown = shown[: len(shown) - delta.retracted]
+        marks = [mark for mark in marks if mark.end <= len(shown)]
+        marks += [Mark(m.begin + len(shown), m.end + len(shown), m.token_id) for m in delta.marks]
+        shown += delta.text
+
+    for _ in range(data.draw(st.integers(1, 6))):
+        kept = data.draw(st.integers(released, len(ids)))
+        new = data.draw(st.lists(st.sampled_from([1, 2, *b"ab|>", 0xC3]), max_size=5))
+        s.follow(kept, new)
+        ids = ids[:kept] + new
+        released = data.draw(st.integers(released, len(ids)))
+        take(s.delta(released))
+    take(s.last_delta())
+
+    assert shown == s.text()
+    assert tuple(marks) == s.marks()
+    expected = [token_id for token_id in ids if token_id in NAMES]
+    assert [m.token_id for m in marks] == expected[: len(marks)]
+    assert all(shown[m.begin : m.end] == NAMES[m.token_id] for m in marks)

@@ -69,6 +69,7 @@ class OutputStream:
             StopStrings(request.stop),
             min_tokens=request.min_tokens,
             retracts=request.include_retractions,
+            marked=request.kept_ids,
         )
         self._tokens = TokenStream(new_decoder(**shown))
         self._started_at = time.monotonic()
@@ -291,6 +292,7 @@ class OutputStream:
             token_ids=tuple(state.completion_ids),
             finish_reason=state.finish_reason or FinishReason.CANCELLED,
             stopped_by=self._stopped_by(),
+            marks=self._text.marks(),
             tool_calls=state.tool_calls,
             reports=tuple(state.reports.entries),
             logprobs=logprobs,

@@ -1,12 +1,13 @@
 """The text of a completion, streamed once it is final."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from concordance_sdk.detokenizer import Detokenizer
 
 from concordance_inference.engine.output.stop import StopStrings
 from concordance_inference.generation import TextDelta
+from concordance_inference.mark import Mark, MarkedTokens
 
 
 class TextStream:
@@ -18,6 +19,8 @@ class TextStream:
 
     The stop string that is completed first ends the text. The text is searched after each token,
     so the result does not depend on how many tokens arrive together.
+
+    The names of marked tokens are returned whole, with marks, until the completion ends.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class TextStream:
         *,
         min_tokens: int = 0,
         retracts: bool = False,
+        marked: Collection[int] = (),
     ) -> None:
         """Start with an empty completion.
 
@@ -35,11 +39,13 @@ class TextStream:
             stop: The stop strings.
             min_tokens: Leading tokens that complete no stop string.
             retracts: Return text before its tokens are released.
+            marked: Special tokens whose names are part of the text.
         """
         self._decoder = decoder
         self._stop = stop
         self._min_tokens = min_tokens
         self._retracts = retracts
+        self._marked = MarkedTokens(marked)
         self._ends: list[int] = []  # per token: length of the text up to and including it
         self._stopped_at: int | None = None  # start of the stop string, if one was found
         self._stop_string: str | None = None
@@ -59,6 +65,7 @@ class TextStream:
         """
         if unchanged < len(self._ends):
             self._stopped_at = None
+            self._marked.follow(unchanged, ())
             self._set_ends(self._decoder.truncate(unchanged), unchanged)
         if not self._stop:
             self._extend(token_ids)
@@ -108,6 +115,8 @@ class TextStream:
         elif self._stop:
             begin = max(0, limit - self._stop.longest)
             limit -= self._stop.open_length(self._text_from(begin)[: limit - begin])
+        if self._marked:
+            limit = self._marked.before_name(limit, self._decoder.pieces, self._ends)
         return self._show(self._text_from(self._num_shown)[: max(0, limit - self._num_shown)])
 
     def last_delta(self) -> TextDelta | None:
@@ -139,6 +148,10 @@ class TextStream:
         if self._stopped_at is not None:
             return self._text_from(0)[: self._stopped_at]
         return self._decoder.text()
+
+    def marks(self) -> tuple[Mark, ...]:
+        """Return where the names of marked tokens are in the whole text."""
+        return self._marks_between(0, len(self.text())) if self._marked else ()
 
     @property
     def num_chars(self) -> int:
@@ -180,6 +193,8 @@ class TextStream:
     def _extend(self, token_ids: Sequence[int]) -> int:
         """Append tokens; return the length of the text that did not change."""
         unchanged = self._decoder.extend(token_ids)
+        if self._marked:
+            self._marked.follow(len(self._ends), token_ids)
         return self._set_ends(unchanged, len(self._ends) + len(token_ids))
 
     def _set_ends(self, unchanged: int, num_tokens: int) -> int:
@@ -194,7 +209,14 @@ class TextStream:
         self._num_retracted += lost
         return begin
 
+    def _marks_between(self, begin: int, end: int) -> tuple[Mark, ...]:
+        return self._marked.between(begin, end, self._decoder.pieces, self._ends)
+
     def _show(self, text: str) -> TextDelta | None:
+        if not text and not self._num_retracted:
+            return None
         retracted, self._num_retracted = self._num_retracted, 0
-        self._num_shown += len(text)
-        return TextDelta(text=text, retracted=retracted) if text or retracted else None
+        begin = self._num_shown
+        self._num_shown = end = begin + len(text)
+        marks = self._marks_between(begin, end) if self._marked else ()
+        return TextDelta(text=text, retracted=retracted, marks=marks)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from concordance_shared import FinishReason
 
-from concordance_inference.chat.message_reader import MessageReader, finish_reason
+from concordance_inference.chat.message_reader import MessageReader, finish_reason, read_parts
 from concordance_inference.generation import (
     Completed,
     GenerationRequest,
@@ -63,8 +63,7 @@ class MessageResponse:
     def whole(self, ends: Sequence[Completed]) -> Event:
         """The body of a response that is not streamed."""
         [completed] = ends
-        text = TextDelta(text=completed.text, token_ids=completed.token_ids)
-        parts = without_cut([*self._reader.add(text), *self._reader.end(completed)])
+        parts = without_cut(read_parts(self._reader, completed))
         events = [*self._blocks.events(parts), *self._blocks.end()]
         return {
             **self._head,

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from concordance_inference.chat.message_reader import ReaderFactory
+from concordance_inference.chat.message_reader import ReaderFactory, whole_text
 from concordance_inference.generation import (
     Completed,
     ControlDelta,
@@ -77,9 +77,7 @@ class ResponsesWriter:
         with self._lock:
             self._has_begun = True
             completed = ends[0]
-            delta = TextDelta(
-                text=completed.text, token_ids=completed.token_ids, logprobs=completed.logprobs
-            )
+            delta = whole_text(completed)
             for _ in self._output.add(self._reader.add(delta), delta.logprobs):
                 pass
             self._num_entries = len(completed.logprobs)
