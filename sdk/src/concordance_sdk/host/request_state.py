@@ -6,6 +6,7 @@ It lives in the SDK so that the engine and the test harness share one implementa
 from collections.abc import Collection, Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import Protocol
 
 from concordance_shared import ConcordanceError, FinishReason, ToolCall
 from msgspec import Struct
@@ -74,6 +75,18 @@ class EditLog:
         return changes
 
 
+class Follower(Protocol):
+    """Follows the tokens of a completion."""
+
+    def extend(self, token_ids: Sequence[int]) -> None:
+        """Follow appended tokens."""
+        ...
+
+    def cut(self, length: int) -> None:
+        """Follow a completion that was cut to a length."""
+        ...
+
+
 class RequestState:
     """One request from admission to its last token.
 
@@ -135,6 +148,7 @@ class RequestState:
         self.tool_calls: tuple[ToolCall, ...] = ()
         self.error: ConcordanceError | None = None
         self.edits = EditLog(keeps_changes=keeps_changes)
+        self.followers: list[Follower] = []
         self.reports = ReportLog()
         self.actions = ActionLog()
         self.holds = Holds() if holds is None else holds
@@ -284,6 +298,8 @@ class RequestState:
         self.forced_by.extend([mod if forced else None] * len(token_ids))
         self.num_forced += len(token_ids) if forced else 0
         self.num_edits += forced
+        for follower in self.followers:
+            follower.extend(token_ids)
 
     def _cut(self, num_completion: int, *, mod: str | None) -> None:
         length = self.prompt_len + num_completion
@@ -294,6 +310,8 @@ class RequestState:
         del self.forced[num_completion:]
         del self.forced_by[num_completion:]
         self.num_cached = min(self.num_cached, length)
+        for follower in self.followers:
+            follower.cut(num_completion)
 
 
 def until_end(token_ids: Sequence[int], eos_ids: Collection[int]) -> tuple[int, ...]:

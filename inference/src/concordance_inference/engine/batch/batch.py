@@ -8,10 +8,12 @@ from concordance_inference.engine.batch.sampled_tokens import SampledTokens
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.sampling.early_ends import Ending, without_early_ends
+from concordance_inference.engine.sampling.legal import only_legal
 from concordance_inference.engine.sampling.missing import without_missing
 from concordance_inference.engine.sampling.penalties import Counted, Penalties
 from concordance_inference.engine.sampling.rng import XTC_SERIES, draw_key, uniform
 from concordance_inference.engine.sampling.sampler import Sampler
+from concordance_inference.token_rules import LegalTokens
 
 
 class BatchState:
@@ -44,6 +46,7 @@ class BatchState:
         self.sampler = Sampler(params, traits.format_ids, num_candidates)
         self._penalties = Penalties(params, exempt=traits.control_ids)
         self._asked = {i for i, row in enumerate(rows) if row.request.sampled_logprobs}
+        self._has_rules = any(row.rules for row in rows)
         self._has_min_tokens = any(row.request.min_tokens for row in rows)
 
     def changed(self, keep: Sequence[int], new: Sequence[Row]) -> "BatchState":
@@ -97,6 +100,8 @@ class BatchState:
             (n,) int32, and (n,) float32: their log-probabilities under the distributions that they
             were sampled from, NaN for rows without `sampled_logprobs`; `None` if none has it.
         """
+        if self._has_rules:
+            logits = only_legal(logits, [_legal(self.rows[row]) for row in rows])
         keys: list[int] = []
         xtc_draws: list[float] = []
         if temperatures or not self.sampler.is_greedy:
@@ -124,6 +129,11 @@ class BatchState:
         scattered = mx.zeros((len(self.rows),), mx.int32)
         scattered[mx.array(list(rows))] = token_ids
         return scattered
+
+
+def _legal(row: Row) -> LegalTokens | None:
+    """Return the tokens that a row's next position is sampled from; `None` for all."""
+    return row.rules and row.rules.mask(is_pending=row.speculation.is_pending)
 
 
 def _ending(row: Row) -> Ending | None:

@@ -24,6 +24,7 @@ from concordance_inference.engine.request.endings import ending_ids
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.engine.request.recent_logits import MAX_POSITIONS
 from concordance_inference.engine.request.request_mods import RequestMods
+from concordance_inference.engine.request.rule_tracker import RuleTracker
 from concordance_inference.engine.request.speculation import Speculation
 from concordance_inference.engine.sampling.rng import NO_TOKEN, TOO_FEW
 from concordance_inference.generation import GenerationRequest, TokenLogprobs
@@ -87,11 +88,14 @@ class Row:
         self.dispatch = ModDispatch(
             self.state, mods, vocab_size=traits.vocab_size, context_len=traits.context_length
         )
+        rules = request.token_rules
+        self.rules = None if rules is None else RuleTracker(rules, self.state)
         self.output = OutputStream(request, self.state, traits.new_decoder, emit)
         if self.dispatch.can_backtrack:
             num_recent = max(max_recent, 1)
         else:
-            num_recent = _MIN_RECENT if self.output.logprobs or request.sampling.top_p < 1 else 0
+            samples_again = self.rules is not None or request.sampling.top_p < 1
+            num_recent = _MIN_RECENT if self.output.logprobs or samples_again else 0
         self.prompt_logprobs = PromptLogprobs(
             self.state,
             has_reader=self.dispatch.listens_to_logits,
@@ -232,6 +236,10 @@ class Row:
             read_logprob: Computes the token's log-probability, if a mod reads it.
         """
         known = len(self.state.token_ids)
+        if self.rules and not self.rules.is_right():
+            self.speculation.resolve(known, TOO_FEW, is_finite=False)  # to be sampled again
+            self.adjusted_by = ()
+            return
         self._sorting_backoff.note(was_wasted=token_id == TOO_FEW)
         if token_id == NO_TOKEN:
             self.state.fail(_no_token(self))

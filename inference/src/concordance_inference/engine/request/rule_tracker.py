@@ -1,0 +1,82 @@
+"""Follows the completion of a row by the rules for its tokens. No arrays."""
+
+from collections.abc import Hashable, Sequence
+
+from concordance_sdk.host.request_state import RequestState
+
+from concordance_inference.token_rules import LegalTokens, TokenRules
+
+
+class RuleTracker:
+    """The state of a completion by its `TokenRules`, through appended and removed tokens.
+
+    A position may be sampled while the token in front of it is on the device only. Its mask is
+    then a guess, which is right unless that token changes the state. Once the token is known,
+    `is_right` says if the guess was; if not, the position is sampled again from the same logits,
+    with the same noise. So a completion does not depend on what was guessed:
+
+        tokens           ... the  sky  ?             `?` is sampled, and not known yet
+        mask of `?`      content
+        mask after `?`   content, a guess            `?` is `<|end|>`: only `<|start|>` is legal
+                                                     next, so that position is sampled again
+    """
+
+    def __init__(self, rules: TokenRules, state: RequestState) -> None:
+        """Follow a request with an empty completion."""
+        self._rules = rules
+        self._request = state
+        self._prompt: Sequence[int] | None = None  # of which the first state was computed
+        self._first: Hashable = None
+        self._changes: list[tuple[int, Hashable]] = []  # lengths from which a state holds
+        self._num_seen = 0
+        self._masks: dict[int, LegalTokens | None] = {}  # of the positions that were sampled last
+        state.followers.append(self)
+
+    def extend(self, token_ids: Sequence[int]) -> None:
+        """Follow appended tokens."""
+        state = self._state
+        for i, token_id in enumerate(token_ids, self._num_seen + 1):
+            after = self._rules.after(state, token_id)
+            if after is not state:
+                self._changes.append((i, after))
+                state = after
+        self._num_seen += len(token_ids)
+
+    def cut(self, length: int) -> None:
+        """Follow a completion that was cut to a length."""
+        self._num_seen = length
+        while self._changes and self._changes[-1][0] > length:
+            self._changes.pop()
+
+    @property
+    def legal(self) -> LegalTokens | None:
+        """The tokens that may be next; `None` if all may."""
+        return self._rules.legal(self._state)
+
+    def mask(self, *, is_pending: bool) -> LegalTokens | None:
+        """Return the tokens that the next position is sampled from; `None` for all.
+
+        Args:
+            is_pending: The token in front of the position is sampled and not known yet.
+        """
+        length = self._num_seen + is_pending
+        state = self._rules.usual(self._state) if is_pending else self._state
+        mask = None if state is None else self._rules.legal(state)
+        self._masks = {at: used for at, used in self._masks.items() if at == length - 1}
+        self._masks[length] = mask
+        return mask
+
+    def is_right(self) -> bool:
+        """True if the next position was sampled from the tokens that may be next."""
+        used, legal = self._masks.get(self._num_seen), self.legal
+        return used is legal or used == legal
+
+    @property
+    def _state(self) -> Hashable:
+        """The state at the end of the completion."""
+        if self._changes:
+            return self._changes[-1][1]
+        if self._prompt is None:  # mods may have replaced the prompt; it is final from here on
+            self._prompt = self._request.token_ids[: self._request.prompt_len]
+            self._first = self._rules.start(self._prompt)
+        return self._first
