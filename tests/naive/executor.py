@@ -49,6 +49,7 @@ class Executor:
         self.reports = []
         ends = () if request.ignore_eos else world.eos_ids
         self.ends = {*ends, *request.stop_ids}  # the tokens that end the completion
+        self.forced_ends = {*world.eos_ids, *request.stop_ids}  # where a mod forces them
         self.holds = Holds() if holds is None else holds
         self.asked = False  # a mod asked for the log-probabilities of the prompt
         holds = [mod.max_backtrack for mod in mods if mod.on & {"ForwardPass", "Sampled", "Added"}]
@@ -178,14 +179,14 @@ class Executor:
 
     def ends_again(self, action):
         """Return True for an action that ends a completion where it has ended."""
-        if action[0] not in ("force", "backtrack") or self.ids[-1] not in self.ends:
+        if action[0] not in ("force", "backtrack") or not self.has_ended():
             return False
         n, ids = (0, action[1]) if action[0] == "force" else (action[1], action[2] or [])
         if n > len(self.ids):
             return False
         kept, tail = self.ids[: len(self.ids) - n], self.until_end(ids)
         again = [*kept, *tail]
-        return again == self.ids if n else len(tail) == 1 and tail[0] in self.ends
+        return again == self.ids if n else len(tail) == 1 and tail[0] in self.forced_ends
 
     def listeners(self, name):
         return [mod for mod in self.mods if name in mod.on]
@@ -248,7 +249,8 @@ class Executor:
         return added
 
     def append(self, ids, *, forced):
-        added = self.until_end(ids)[: max(0, self.budget - len(self.ids))]
+        ids = self.until_end(ids) if forced else list(ids)
+        added = ids[: max(0, self.budget - len(self.ids))]
         self.ids, self.forced = self.ids + added, self.forced + [forced] * len(added)
         self.draw_logprobs = self.draw_logprobs + [None if forced else self.drawn] * len(added)
         return added
@@ -292,13 +294,19 @@ class Executor:
         self.budget = min(self.budget, room)
 
     def finish_if_complete(self):
-        if not self.reason and self.ids and self.ids[-1] in self.ends:
+        if not self.reason and self.has_ended():
             self.reason = "stop"
         elif not self.reason and len(self.ids) >= self.budget:
             self.reason = "length"
 
+    def has_ended(self):
+        if not self.ids:
+            return False
+        return self.ids[-1] in (self.forced_ends if self.forced[-1] else self.ends)
+
     def until_end(self, ids):
-        ends = (i + 1 for i, token_id in enumerate(ids) if token_id in self.ends)
+        """Return forced tokens up to the first that ends the completion."""
+        ends = (i + 1 for i, token_id in enumerate(ids) if token_id in self.forced_ends)
         return list(ids[: next(ends, len(ids))])
 
     # Text

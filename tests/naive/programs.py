@@ -308,11 +308,21 @@ def _request(dice, program, prompts, i, edges):
         request.ignore_eos = dice.random() < 0.5
         request.min_tokens = dice.choice([0, 1, 3, 9])
     request.mods = [_random_mod(dice, request, edges) for _ in range(dice.choice([0, 1, 1, 2, 3]))]
+    if request.ignore_eos and dice.random() < 0.5:
+        request.mods.append(_ending_mod(dice, program.eos))
     if program.candidates and dice.random() < 0.1:
         _cut_by_rank(dice, request, most)
     if vocab_of(program.model) > VOCAB and dice.random() < 0.6:
         request.sampling |= {"temperature": 4, **dice.choice(_WIDE_CUTS)}
     return request
+
+
+def _ending_mod(dice, eos):
+    """Return a mod that forces an end-of-sequence token."""
+    forced = [*_tokens(dice, dice.choice([0, 2])), dice.choice(eos), *_tokens(dice, 1)]
+    do = dice.choice([["force", forced], ["backtrack", 1, forced], ["output", forced]])
+    rule = Rule(on="Added", when=["length", dice.choice([1, 2, 4])], do=do, times=None)
+    return Mod(on=["Added"], rules=[rule])
 
 
 #: Keep about a third of a flat distribution, and more tokens than are sorted.

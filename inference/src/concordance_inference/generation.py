@@ -112,7 +112,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     sampling: SamplingParams = SamplingParams()
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()  # end the completion as end-of-sequence tokens do
-    ignore_eos: bool = False  # end-of-sequence tokens do not end the completion
+    ignore_eos: bool = False  # sampled end-of-sequence tokens do not end the completion
     min_tokens: int = 0  # of the completion, before a sampled token or a stop string may end it
     mods: tuple[ModCall, ...] = ()
     instances: tuple[InProcessMod, ...] | None = None  # of the mods, if they exist already

@@ -48,7 +48,7 @@ class GenerateOptions(TypedDict, total=False):
     max_tokens: int | None  # of the completion; 256 if left out, `None` for all that fit
     stop: str | Sequence[str]  # the completion ends before any of these strings
     stop_token_ids: Sequence[int]  # tokens that end the completion and have no text
-    ignore_eos: bool  # end-of-sequence tokens do not end the completion
+    ignore_eos: bool  # sampled end-of-sequence tokens do not end the completion
     min_tokens: int  # of the completion, before a sampled token or a stop string may end it
     banned_strings: Sequence[str]  # texts that the completion never contains, in any case
     logprobs: bool | int | None  # return logprobs, and this many alternatives to each token

@@ -56,6 +56,19 @@ REGRESSIONS = {
             for n, do in ((1, ["force", [EOS]]), (2, ["backtrack", 1, [EOS]]))
         ],
     },
+    "a mod ends a completion whose sampled end-of-sequence tokens are ignored": {
+        "model": "llama",
+        "requests": [
+            {
+                "prompt": [1],
+                "max_tokens": 9,
+                "ignore_eos": True,
+                "sampling": {"temperature": 0, "seed": 0, "logit_bias": {str(EOS): 100.0}},
+                "mods": [added(["length", 2], do, None)],
+            }
+            for do in (["force", [5, EOS, 6]], ["backtrack", 1, [EOS]], ["output", [EOS, 7]])
+        ],
+    },
     "max_tokens is reached and a mod's action adds no token": {
         "model": "llama",
         "requests": [

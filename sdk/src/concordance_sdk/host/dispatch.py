@@ -465,13 +465,13 @@ def _ends_again(state: RequestState, action: AnyAction) -> bool:
     A mod whose reason to stop persists answers `Added` of its own end-of-sequence token with
     the same action. Applied, that would append such tokens until the budget is spent.
     """
-    if not state.num_completion or state.token_ids[-1] not in state.eos_ids:
+    if not state.has_ended:
         return False
     match action:
         case ForceTokens(tokens) | Backtrack(0, tokens):
-            return bool(tokens) and tokens[0] in state.eos_ids
+            return bool(tokens) and tokens[0] in state.forced_eos_ids
         case Backtrack(n, tokens):
-            added = until_end(tokens or (), state.eos_ids)
+            added = until_end(tokens or (), state.forced_eos_ids)
             return n <= state.num_completion and tuple(state.token_ids[-n:]) == added
         case _:
             return False
@@ -498,7 +498,7 @@ def _check_fits_context(
     if context_len is None:
         return
     room = context_len - state.prompt_len
-    num_tokens = len(until_end(token_ids, state.eos_ids))
+    num_tokens = len(until_end(token_ids, state.forced_eos_ids))
     if num_tokens > room:
         raise refusal(
             event,

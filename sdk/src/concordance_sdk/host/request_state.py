@@ -103,8 +103,8 @@ class RequestState:
     times per token.
 
     Invariants: `0 <= num_cached <= len(token_ids)`; `num_completion <= max_tokens` unless a mod
-    set the whole output; an end-of-sequence token is the last token of the completion, unless a
-    mod forced more tokens after it.
+    set the whole output; a token that ends the completion is its last one, unless a mod forced
+    more tokens after it.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class RequestState:
         *,
         max_tokens: int,
         eos_ids: Collection[int] = (),
+        forced_eos_ids: Collection[int] = (),
         hold: int | None = 0,
         holds: Holds | None = None,
         keeps_changes: bool = False,
@@ -125,6 +126,7 @@ class RequestState:
             prompt_ids: Token ids of the prompt, at least one.
             max_tokens: Budget of the completion: sampled and forced tokens together.
             eos_ids: Tokens that end the completion.
+            forced_eos_ids: Tokens that end it only where a mod forces them.
             hold: Number of trailing tokens that are not released to the client, because a mod may
                 still backtrack over them; `None` releases nothing before the end.
             holds: What its mods hold back beyond that, while they run.
@@ -135,6 +137,7 @@ class RequestState:
         self.prompt_len = len(self.token_ids)
         self.max_tokens = max_tokens
         self.eos_ids = frozenset(eos_ids)
+        self.forced_eos_ids = self.eos_ids.union(forced_eos_ids)
         self.num_cached = 0
         self.wants_prompt_logprobs = False  # a mod asked for them
         self.num_released = 0  # leading completion tokens that can no longer change
@@ -182,6 +185,14 @@ class RequestState:
         """True once the request has a finish reason."""
         return self.finish_reason is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """True if the last token of the completion ends it."""
+        if not self.num_completion:
+            return False
+        ends = self.forced_eos_ids if self.forced[-1] else self.eos_ids
+        return self.token_ids[-1] in ends
+
     # Edits of the tokens
 
     def replace_prompt(self, prompt_ids: Sequence[int], *, wants_logprobs: bool = False) -> None:
@@ -211,7 +222,8 @@ class RequestState:
 
         Tokens after an end-of-sequence token, or beyond the budget, are dropped.
         """
-        added = until_end(token_ids, self.eos_ids)[: self.room]
+        ends = self.forced_eos_ids if forced else self.eos_ids
+        added = until_end(token_ids, ends)[: self.room]
         self._extend(added, forced=forced, mod=mod)
         return added
 
@@ -225,7 +237,7 @@ class RequestState:
         """Replace the whole completion, regardless of the budget."""
         self.holds.clear()
         self._cut(0, mod=mod)
-        self._extend(until_end(token_ids, self.eos_ids), forced=True, mod=mod)
+        self._extend(until_end(token_ids, self.forced_eos_ids), forced=True, mod=mod)
 
     # Progress of the KV cache and of the client
 
@@ -253,7 +265,7 @@ class RequestState:
 
     def finish_if_complete(self) -> None:
         """End the request if its last token ends the sequence or its budget is spent."""
-        if self.num_completion and self.token_ids[-1] in self.eos_ids:
+        if self.has_ended:
             self.finish(FinishReason.STOP)
         elif not self.room:
             self.finish(FinishReason.LENGTH)

@@ -251,7 +251,11 @@ def test_end_equals_stop_of_a_mod():
     assert outcome.state == "ended"
 
 
-@pytest.mark.parametrize("limits", [{"stop_token_ids": (65,)}, {"min_tokens": 9}])
+@pytest.mark.parametrize(
+    "limits",
+    [{"stop_token_ids": (65,)}, {"min_tokens": 9}, {"ignore_eos": True}],
+    ids=lambda limits: next(iter(limits)),
+)
 def test_end_forces_the_token_of_the_model_that_ends_completions(limits):
     engine = make_engine()
     answers, outcome = by_hand(engine, ask(max_tokens=20, **limits), End(), 4)
@@ -262,8 +266,8 @@ def test_end_forces_the_token_of_the_model_that_ends_completions(limits):
     assert answers.end.stopped_by is None
 
 
-def test_end_ends_a_completion_that_ignores_tokens_of_the_model():
-    limits = {"ignore_eos": True, "stop_token_ids": (65,)}
+def test_end_is_not_reported_as_a_stop_token_of_the_request():
+    limits = {"ignore_eos": True, "stop_token_ids": (EOS,)}
     answers, outcome = by_hand(make_engine(), ask(max_tokens=20, **limits), End(), 4)
 
     assert outcome.state == "ended"

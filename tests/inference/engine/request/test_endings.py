@@ -69,6 +69,30 @@ def test_ignore_eos_continues_after_the_end_of_sequence_to_max_tokens():
     assert ignored.end.text == ""
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_end_of_sequence_that_a_mod_forces_ends_a_completion_with_ignore_eos(stream):
+    @mod
+    def stops(event, actions):
+        if isinstance(event, Added) and event.step == 2:
+            return actions.stop()
+
+    fields = {"sampling": ENDS, "max_tokens": 9, "ignore_eos": True, "stream": stream}
+    end = run(make_engine(), ask("Hello", stops, **fields)).end
+
+    assert end.token_ids == (EOS,) * 4  # three were sampled
+    assert end.forced_by == (None, None, None, "stops")
+    assert (end.finish_reason, end.stopped_by) == (FinishReason.STOP, None)
+
+
+def test_a_mod_that_answers_its_own_end_again_ends_a_completion_with_ignore_eos_once():
+    @mod
+    def stops(event, actions):
+        if isinstance(event, Added):
+            return actions.stop()
+
+    assert run(make_engine(), ask("Hello", stops, ignore_eos=True)).ids[1:] == (EOS,)
+
+
 def test_min_tokens_bans_ends_up_to_that_length_in_a_batch():
     engine = make_engine()
     requests = [ask(sampling=ENDS, max_tokens=9, min_tokens=n) for n in (0, 1, 4, 9)]

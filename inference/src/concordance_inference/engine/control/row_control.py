@@ -164,7 +164,7 @@ class RowControl:
         """End the completion as `actions.stop()` does, or at once if no token can end it."""
         row, step = self._row, self._row.state.num_completion
         # A token of `stop_token_ids` would be reported as the one at which the completion stopped.
-        if ends := row.state.eos_ids.difference(row.request.stop_token_ids):
+        if ends := row.state.forced_eos_ids.difference(row.request.stop_token_ids):
             preferred = end_token_id(self._tokenizer)
             return self._act(ForceTokens([preferred if preferred in ends else min(ends)]))
         row.state.finish(FinishReason.STOP)

@@ -6,7 +6,7 @@ from concordance_inference.generation import GenerationRequest
 
 
 def ending_ids(request: GenerationRequest, eos_ids: Collection[int]) -> frozenset[int]:
-    """Return the tokens that end a request's completion.
+    """Return the tokens that end a request's completion where they are sampled.
 
     Args:
         request: The request.

@@ -81,6 +81,7 @@ class Row:
             request.prompt_ids,
             max_tokens=max_tokens,
             eos_ids=ending_ids(request, traits.eos_ids),
+            forced_eos_ids=traits.eos_ids,
             hold=self.mods.hold,
             holds=self.mods.context.holds,
             keeps_changes=request.show_tokens,

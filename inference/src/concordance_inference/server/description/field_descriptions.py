@@ -48,7 +48,7 @@ _FIELDS: Mapping[str, str] = {
     "min_tokens": "The completion has at least this many tokens, unless a mod ends it.",
     "stop": "Texts that end the completion, and are not part of it.",
     "stop_token_ids": "Tokens that end the completion as an end-of-sequence token does.",
-    "ignore_eos": "End-of-sequence tokens do not end the completion.",
+    "ignore_eos": "End-of-sequence tokens end the completion only if a mod forces them.",
     # Sampling
     "temperature": "Divides the logits; 0 is greedy. The model's default if absent.",
     "top_p": "Keep the most probable tokens that sum to this.",
