@@ -65,12 +65,10 @@ class Executor:
             self.prefilled()
             self.check_memory()
             self.finish_if_complete()
+            self.end_at_stop()
             while not self.reason:
                 self.decide_position()
-                visible = self.ids[: self.holds.num_visible(len(self.ids))]
-                if self.reason in (None, "length") and self.stop_at(self.text_of(visible)) >= 0:
-                    self.reason = "stop"
-                    self.remove_hidden()
+                self.end_at_stop()
             self.check_memory()
         except Fault as fault:
             self.fault, self.reason = fault, "error"
@@ -156,6 +154,25 @@ class Executor:
             first = self.holds.first()
             released = len(self.ids) - self.hold
             self.released = max(self.released, released if first is None else min(first, released))
+
+    def end_at_stop(self):
+        """End the completion at the token that completes a stop string, if one does."""
+        length = self.num_to_stop(self.holds.num_visible(len(self.ids)))
+        if length is None:
+            return
+        if self.reason in (None, "length"):
+            self.reason = "stop"
+            self.remove_hidden()
+        self.drop_after(length)
+
+    def num_to_stop(self, num_visible):
+        """Return the number of tokens up to the one that completes a stop string."""
+        texts = ((n, self.text_of(self.ids[:n])) for n in range(1, num_visible + 1))
+        return next((n for n, text in texts if self.stop_at(text, n) >= 0), None)
+
+    def drop_after(self, length):
+        self.ids, self.forced = self.ids[:length], self.forced[:length]
+        self.draw_logprobs = self.draw_logprobs[:length]
 
     def remove_hidden(self):
         """Remove what is never shown from a completion that has ended."""
@@ -316,16 +333,16 @@ class Executor:
         data = b"".join(self.world.piece(token_id) for token_id in shown)
         return codecs.utf_8_decode(data, "replace", final)[0]
 
-    def stop_at(self, text):
+    def stop_at(self, text, num_tokens):
         known = len(self.text_of(self.ids[: self.request.min_tokens]))  # where none may end
         starts = [(stop, max(0, known - len(stop) + 1)) for stop in self.request.stop if stop]
-        if len(self.ids) <= self.request.min_tokens:
+        if num_tokens <= self.request.min_tokens:
             return -1
         found = [at for stop, start in starts if (at := text.find(stop, start)) >= 0]
         return min(found, default=-1)
 
     def outcome(self):
-        at = self.stop_at(self.text_of(self.ids))
+        at = self.stop_at(self.text_of(self.ids), len(self.ids))
         text = self.text_of(self.ids, final=True) if at < 0 else self.text_of(self.ids)[:at]
         ends = [len(self.text_of(self.ids[: i + 1])) for i in range(len(self.ids))]
         whole = next((i + 1 for i, end in enumerate(ends) if end >= len(text)), len(ends))

@@ -51,6 +51,7 @@ class TopToBottom(Executor):
                 self.follow_script()
         except Over:
             self.remove_hidden()
+            self.drop_after(self.num_to_stop(len(self.ids)))
         except Fault as fault:
             self.fault, self.reason = fault, "error"
         self.script.close()
@@ -215,8 +216,8 @@ class TopToBottom(Executor):
         """Return the logits of the next position, unless the request has ended."""
         self.settle()
         self.finish_if_complete()
-        shown = self.ids[: self.hidden[0]] if self.hidden else self.ids
-        if self.reason in (None, "length") and self.stop_at(self.text_of(shown)) >= 0:
+        num_visible = self.hidden[0] if self.hidden else len(self.ids)
+        if self.reason in (None, "length") and self.num_to_stop(num_visible) is not None:
             self.reason = "stop"
         if self.reason:
             raise Over

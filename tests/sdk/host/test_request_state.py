@@ -115,7 +115,7 @@ def test_stop_string_takes_precedence_over_length_only(before, after):
     s = state()
     if before:
         s.finish(before)
-    s.stop_at_string()
+    s.stop_at_string(s.num_completion)
 
     assert s.finish_reason is after
 

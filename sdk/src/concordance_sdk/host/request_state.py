@@ -270,15 +270,21 @@ class RequestState:
         elif not self.room:
             self.finish(FinishReason.LENGTH)
 
-    def stop_at_string(self) -> None:
+    def stop_at_string(self, num_tokens: int) -> None:
         """End the request at a stop string.
 
-        A stop string that is completed by the last token of the budget takes precedence over
-        `LENGTH`: the text ends before the budget does.
+        Tokens after the string, which a mod forced together with it, are dropped. A stop string
+        that is completed by the last token of the budget takes precedence over `LENGTH`: the text
+        ends before the budget does.
+
+        Args:
+            num_tokens: Number of leading tokens up to the one that completes the string.
         """
         if self.finish_reason in (None, FinishReason.LENGTH):
             self.finish_reason = FinishReason.STOP
             self.remove_hidden()
+        if num_tokens < self.num_completion:
+            self._cut(num_tokens, mod=None)
 
     def remove_hidden(self) -> None:
         """Remove what is never shown from a completion that has ended.

@@ -2,7 +2,7 @@
 
 import pytest
 from concordance_inference.generation import Started
-from concordance_sdk import Added, Prefilled, mod
+from concordance_sdk import Added, Finished, Prefilled, mod
 from tiny import EOS, ask, make_engine, run
 
 
@@ -70,6 +70,44 @@ def test_logprobs_include_the_end_of_sequence_token_and_those_of_a_stop_string()
         )
         assert len(with_ids.end.logprobs) == len(with_ids.ids)
         assert len(without.end.logprobs) < len(without.ids)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("edit", ["force", "output", "backtrack"])
+def test_tokens_after_a_stop_string_within_a_forced_run_are_dropped(edit, stream):
+    tokens = [*b"xab", *b"yz", EOS]
+
+    @mod
+    def writes(event, actions):
+        if isinstance(event, Added) and event.step == 0:
+            if edit == "force":
+                return actions.force_tokens(tokens)
+            return actions.force_output(tokens) if edit == "output" else actions.backtrack(1, tokens)
+
+    fields = {"return_token_ids": True, "top_logprobs": 0, "stream": stream, "stop": ("ab",)}
+    answers = run(make_engine(), ask("Hello", writes, max_tokens=30, **fields))
+    end, num_forced = answers.end, 3
+
+    assert end.token_ids[-num_forced:] == tuple(b"xab")
+    assert len(end.token_ids) == num_forced + (edit == "force")
+    assert (end.text[-1:], end.stopped_by, end.finish_reason) == ("x", "ab", "stop")
+    assert [entry.token_id for entry in end.logprobs] == list(end.token_ids)
+    assert end.forced_by[-num_forced:] == ("writes",) * num_forced
+    assert (end.completion_tokens, end.forced_tokens) == (len(end.token_ids), num_forced)
+    assert not stream or answers.shown == end.text
+
+
+def test_a_mod_sees_the_length_up_to_the_stop_string_at_the_end():
+    steps = []
+
+    @mod(on=[Prefilled, Finished])
+    def writes(event, actions):
+        if isinstance(event, Prefilled):
+            return actions.force_output(b"xabyz")
+        steps.append(event.step)
+
+    assert run(make_engine(), ask("Hello", writes, stop=("ab",))).ids == tuple(b"xab")
+    assert steps == [3]
 
 
 def test_the_prompt_is_the_one_that_mods_left():

@@ -124,8 +124,8 @@ class OutputStream:
         unchanged = min(state.edits.take_unchanged(length), length)
         tokens = state.token_ids[state.prompt_len + unchanged : state.prompt_len + length]
         self._text.follow(unchanged, tokens, num_visible=num_visible)
-        if self._text.has_stopped:
-            state.stop_at_string()
+        if (num_tokens := self._text.num_before_end) is not None:
+            state.stop_at_string(num_tokens)
 
     def add_control(self, event: dict[str, Any]) -> None:
         """Send a command that was applied, after the text before it."""

@@ -64,7 +64,8 @@ class TextStream:
             num_visible: Number of leading tokens to search for stop strings; all by default.
         """
         if unchanged < len(self._ends):
-            self._stopped_at = None
+            if unchanged < self._num_searched:
+                self._stopped_at = None
             self._marked.follow(unchanged, ())
             self._set_ends(self._decoder.truncate(unchanged), unchanged)
         if not self._stop:
@@ -102,6 +103,11 @@ class TextStream:
     def has_stopped(self) -> bool:
         """True if the text contains a stop string."""
         return self._stopped_at is not None
+
+    @property
+    def num_before_end(self) -> int | None:
+        """Number of leading tokens up to the one that completes the stop string, if there is one."""
+        return self._num_searched if self.has_stopped else None
 
     def delta(self, num_released: int) -> TextDelta | None:
         """Return the new final text, if any.

@@ -264,6 +264,8 @@ class Row:
 
     def conclude(self) -> None:
         """Notify the mods and the client of the end."""
+        if self.state.error is None:
+            self.output.follow()
         self._guard(self.dispatch.finished)
         self.output.conclude(self.mods.usage(self.dispatch.tallies))
         if self.control:
