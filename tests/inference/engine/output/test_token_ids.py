@@ -82,7 +82,9 @@ def test_tokens_after_a_stop_string_within_a_forced_run_are_dropped(edit, stream
         if isinstance(event, Added) and event.step == 0:
             if edit == "force":
                 return actions.force_tokens(tokens)
-            return actions.force_output(tokens) if edit == "output" else actions.backtrack(1, tokens)
+            return (
+                actions.force_output(tokens) if edit == "output" else actions.backtrack(1, tokens)
+            )
 
     fields = {"return_token_ids": True, "top_logprobs": 0, "stream": stream, "stop": ("ab",)}
     answers = run(make_engine(), ask("Hello", writes, max_tokens=30, **fields))
