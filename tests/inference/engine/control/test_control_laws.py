@@ -241,6 +241,26 @@ def test_an_action_during_prefill_is_applied_before_the_prompt_is_processed():
     assert answers.ids == by_mod.ids
 
 
+@pytest.mark.parametrize("length", [9, 40])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_request_that_is_paused_after_every_step_progresses(family, length):
+    engine = make_engine(model_named(family), chunk=2)
+    prompt = bytes(range(60, 60 + length)).decode()
+    expected = run(make_engine(model_named(family), chunk=2), ask(prompt, max_tokens=3))
+    request = ask(prompt, max_tokens=3)
+    answers = submit(engine, request)
+    rounds = 0
+    while not answers.updates or not isinstance(answers.end, Completed):
+        engine.step()
+        send(engine, request, Pause())
+        engine.step()
+        send(engine, request, Resume())
+        rounds += 1
+        assert rounds <= length + 9
+
+    assert answers.ids == expected.ids
+
+
 def test_end_equals_stop_of_a_mod():
     engine = make_engine()
     answers, outcome = by_hand(engine, ask(max_tokens=20), End(), 4)

@@ -85,15 +85,17 @@ class PrefixCache:
         segments = [(start, segment.first(prefix.length - start)) for start, segment in spans]
         self._cache.restore(row, prefix.length, segments, prefix.snapshot)
 
-    def keep(self, salt: str, row: int, token_ids: Sequence[int]) -> None:
-        """Keep what a row holds of its first tokens, `token_ids`."""
+    def keep(
+        self, salt: str, row: int, token_ids: Sequence[int], *, at_least: int = MIN_TOKENS
+    ) -> None:
+        """Keep what a row holds of its first tokens, `token_ids`, if they are `at_least` as many."""
         if not self._limit:
             return
         snapshots: dict[int, Snapshot] = {}
         if self._cache.needs_snapshots:
             snapshots = self._cache.snapshots(row, len(token_ids))
             token_ids = token_ids[: max(snapshots, default=0)]
-        if len(token_ids) < MIN_TOKENS:
+        if len(token_ids) < at_least:
             return
         match = self._tree.match(salt, token_ids)
         self._tree.use(match)

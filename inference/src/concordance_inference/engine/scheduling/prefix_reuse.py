@@ -61,7 +61,7 @@ class PrefixReuse:
         """Keep what a row leaves in the caches, unless its logits were NaN."""
         if row.is_sound:
             token_ids = row.state.token_ids[: row.state.num_cached]
-            self._prefixes.keep(row.request.cache_salt, i, token_ids)
+            self._prefixes.keep(row.request.cache_salt, i, token_ids, at_least=_least(row))
 
     def in_progress(
         self,
@@ -131,7 +131,7 @@ class PrefixReuse:
             prefix = self._prefixes.find(row.request.cache_salt, _token_ids(row))
             if prefix.length < common and self._cache.copy(i, j, common):
                 return common, prefix
-        if prefix.length < MIN_TOKENS:
+        if prefix.length < _least(row):
             return 0, prefix
         self._prefixes.restore(i, prefix)
         return prefix.length, prefix
@@ -168,6 +168,14 @@ class PrefixReuse:
 
 def _share_salt(one: GenerationRequest, other: GenerationRequest) -> bool:
     return one.cache_salt == other.cache_salt
+
+
+def _least(row: Row) -> int:
+    """Return the length of the shortest prefix that a row keeps and restores.
+
+    A request that is paused again and again, after a few tokens each time, resumes where it was.
+    """
+    return 1 if row.control else MIN_TOKENS
 
 
 def _token_ids(row: Row) -> list[int]:
