@@ -106,7 +106,7 @@ class TextStream:
 
     @property
     def num_before_end(self) -> int | None:
-        """Number of leading tokens up to the one that completes the stop string, if there is one."""
+        """Number of leading tokens up to the one that completes the stop string, if any."""
         return self._num_searched if self.has_stopped else None
 
     def delta(self, num_released: int) -> TextDelta | None:
