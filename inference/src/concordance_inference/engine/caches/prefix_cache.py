@@ -88,7 +88,7 @@ class PrefixCache:
     def keep(
         self, salt: str, row: int, token_ids: Sequence[int], *, at_least: int = MIN_TOKENS
     ) -> None:
-        """Keep what a row holds of its first tokens, `token_ids`, if they are `at_least` as many."""
+        """Keep what a row holds of its first tokens, `token_ids`, unless they are too few."""
         if not self._limit:
             return
         snapshots: dict[int, Snapshot] = {}
