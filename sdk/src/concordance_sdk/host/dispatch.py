@@ -48,7 +48,7 @@ from msgspec import Struct
 
 from concordance_sdk.host.instance import ModInstance
 from concordance_sdk.host.progress import ProgressGuard
-from concordance_sdk.host.request_state import RequestState, until_end
+from concordance_sdk.host.request_state import RequestState, has_ended, until_end
 
 #: Types of return values that can have reports.
 _MAY_REPORT = frozenset({Report, list, tuple})
@@ -465,7 +465,7 @@ def _ends_again(state: RequestState, action: AnyAction) -> bool:
     A mod whose reason to stop persists answers `Added` of its own end-of-sequence token with
     the same action. Applied, that would append such tokens until the budget is spent.
     """
-    if not state.has_ended:
+    if not has_ended(state):
         return False
     match action:
         case ForceTokens(tokens) | Backtrack(0, tokens):

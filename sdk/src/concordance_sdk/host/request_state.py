@@ -185,14 +185,6 @@ class RequestState:
         """True once the request has a finish reason."""
         return self.finish_reason is not None
 
-    @property
-    def has_ended(self) -> bool:
-        """True if the last token of the completion ends it."""
-        if not self.num_completion:
-            return False
-        ends = self.forced_eos_ids if self.forced[-1] else self.eos_ids
-        return self.token_ids[-1] in ends
-
     # Edits of the tokens
 
     def replace_prompt(self, prompt_ids: Sequence[int], *, wants_logprobs: bool = False) -> None:
@@ -265,7 +257,7 @@ class RequestState:
 
     def finish_if_complete(self) -> None:
         """End the request if its last token ends the sequence or its budget is spent."""
-        if self.has_ended:
+        if has_ended(self):
             self.finish(FinishReason.STOP)
         elif not self.room:
             self.finish(FinishReason.LENGTH)
@@ -330,6 +322,14 @@ class RequestState:
         self.num_cached = min(self.num_cached, length)
         for follower in self.followers:
             follower.cut(num_completion)
+
+
+def has_ended(state: RequestState) -> bool:
+    """True if the last token of a completion ends it."""
+    if not state.num_completion:
+        return False
+    ends = state.forced_eos_ids if state.forced[-1] else state.eos_ids
+    return state.token_ids[-1] in ends
 
 
 def until_end(token_ids: Sequence[int], eos_ids: Collection[int]) -> tuple[int, ...]:
