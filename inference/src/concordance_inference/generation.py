@@ -128,7 +128,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     prompt_logprobs: int | None = None  # report those of the prompt, and alternatives a token
     cache_salt: str = ""  # cached prefixes are shared by requests with equal salts only
     kept_ids: tuple[int, ...] = ()  # special tokens whose names are part of the text
-    token_rules: TokenRules | None = None  # which tokens may be next; a mod may force others
+    token_rules: TokenRules[Any] | None = None  # which tokens may be next; a mod may force others
     reasoning: Reasoning | None = None  # how it is marked in the text, if the model may reason
 
 

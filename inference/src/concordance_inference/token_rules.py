@@ -3,8 +3,8 @@
 A chat format makes them; the engine masks logits by them. Plain data, without arrays.
 """
 
-from collections.abc import Collection, Hashable, Sequence
-from typing import Protocol
+from collections.abc import Collection, Sequence
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -32,10 +32,13 @@ class LegalTokens(Struct, frozen=True):
         return token_id
 
 
-class TokenRules(Protocol):
-    """A state machine over token ids. Its states are immutable, and equal if they act alike."""
+S = TypeVar("S")
 
-    def start(self, prompt_ids: Sequence[int]) -> Hashable:
+
+class TokenRules(Protocol[S]):
+    """A state machine over token ids. Its states are immutable."""
+
+    def start(self, prompt_ids: Sequence[int]) -> S:
         """Return the state at the beginning of a completion.
 
         Args:
@@ -43,18 +46,18 @@ class TokenRules(Protocol):
         """
         ...
 
-    def after(self, state: Hashable, token_id: int) -> Hashable:
+    def after(self, state: S, token_id: int) -> S:
         """Return the state after a token, which a mod may have forced against the rules.
 
         The state itself for a token that leaves it unchanged, as most do.
         """
         ...
 
-    def legal(self, state: Hashable) -> LegalTokens | None:
+    def legal(self, state: S) -> LegalTokens | None:
         """Return the tokens that may be next; `None` if all may."""
         ...
 
-    def usual(self, state: Hashable) -> Hashable | None:
+    def usual(self, state: S) -> S | None:
         """Return the state after the next token if that is likely to be known in advance.
 
         Used to mask a position before the token in front of it is known; a wrong guess costs a
@@ -63,7 +66,7 @@ class TokenRules(Protocol):
         ...
 
 
-def follow(rules: TokenRules, state: Hashable, token_ids: Collection[int]) -> Hashable:
+def follow(rules: TokenRules[S], state: S, token_ids: Collection[int]) -> S:
     """Return the state after several tokens."""
     for token_id in token_ids:
         state = rules.after(state, token_id)

@@ -1,6 +1,7 @@
 """Follows the completion of a row by the rules for its tokens. No arrays."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from concordance_sdk.host.request_state import RequestState
 
@@ -21,13 +22,13 @@ class RuleTracker:
                                                      next, so that position is sampled again
     """
 
-    def __init__(self, rules: TokenRules, state: RequestState) -> None:
+    def __init__(self, rules: TokenRules[Any], state: RequestState) -> None:
         """Follow a request with an empty completion."""
         self._rules = rules
         self._request = state
         self._prompt: Sequence[int] | None = None  # of which the first state was computed
-        self._first: Hashable = None
-        self._changes: list[tuple[int, Hashable]] = []  # lengths from which a state holds
+        self._first: Any = None
+        self._changes: list[tuple[int, Any]] = []  # lengths from which a state holds
         self._num_seen = 0
         self._masks: dict[int, LegalTokens | None] = {}  # of the positions that were sampled last
         state.followers.append(self)
@@ -72,7 +73,7 @@ class RuleTracker:
         return used is legal or used == legal
 
     @property
-    def _state(self) -> Hashable:
+    def _state(self) -> Any:
         """The state at the end of the completion."""
         if self._changes:
             return self._changes[-1][1]
