@@ -100,8 +100,10 @@ class FakeChat:
     reasoning_tags = (("<think>", "</think>"),)
     marker_ids = ()
     tool_format = GENERIC
+    can_reason = True
+    harmony = None
 
-    def render(self, messages, tools=(), options=None, rendering=None):
+    def render(self, messages, tools=(), options=None, rendering=None, response_format=None):
         self.rendered.append(options)
         self.renderings.append(rendering)
         text = messages[-1].text

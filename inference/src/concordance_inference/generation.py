@@ -23,6 +23,7 @@ from concordance_shared import (
 from msgspec import Meta, Struct
 
 from concordance_inference.mark import Mark
+from concordance_inference.harmony.turn import HarmonyTurn
 from concordance_inference.metrics_snapshot import MetricsSnapshot
 from concordance_inference.reasoning import Reasoning
 from concordance_inference.token_rules import TokenRules
@@ -130,6 +131,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     kept_ids: tuple[int, ...] = ()  # special tokens whose names are part of the text
     token_rules: TokenRules[Any] | None = None  # which tokens may be next; a mod may force others
     reasoning: Reasoning | None = None  # how it is marked in the text, if the model may reason
+    harmony: HarmonyTurn | None = None  # of a model that writes messages in Harmony
 
 
 class Started(Struct, frozen=True, kw_only=True):

@@ -12,10 +12,11 @@ import msgspec
 from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_shared import Schemas
 
+from concordance_inference.chat.format import ChatFormat
+from concordance_inference.chat.formats import chat_format_of
 from concordance_inference.chat.reasoning_choice import FREE, ReasoningChoice
 from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
-from concordance_inference.chat.template import ChatTemplate
 from concordance_inference.embedder import TextEmbedder, embedder_of
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.control.client import EngineControl
@@ -47,7 +48,7 @@ from concordance_inference.tools.offer import AUTO, ToolChoice
 class Runtime:
     """A loaded model that runs requests. An `EngineClient`, and a context manager.
 
-    It keeps the tokens of every completion for the chat template (`ChatTemplate.remember`), so
+    It keeps the tokens of every completion for the chat format (`ChatFormat.remember`), so
     that no caller can forget to.
     """
 
@@ -78,7 +79,7 @@ class Runtime:
         self._locks_memory = locks_memory
         self._progress = progress
         self._loaded: LoadedModel | None = None
-        self._chat: ChatTemplate | None = None
+        self._chat: ChatFormat | None = None
         self.embedder: TextEmbedder | str = "it is not loaded"  # or why there is none
         self.engine = EngineThread(
             self._build,
@@ -94,8 +95,8 @@ class Runtime:
         return self._loaded
 
     @property
-    def chat(self) -> ChatTemplate:
-        """The model's chat template."""
+    def chat(self) -> ChatFormat:
+        """The format of the model's messages."""
         assert self._chat is not None, "started"
         return self._chat
 
@@ -136,7 +137,7 @@ class Runtime:
         """
         self.engine.start()
         length = self.loaded.info.context_length
-        self._chat = ChatTemplate(self.loaded.tokenizer, context_length=length)
+        self._chat = chat_format_of(self.loaded.tokenizer, context_length=length)
         self.embedder = embedder_of(self.loaded, self.engine, lambda: self.loaded.model)
         return self
 
@@ -234,9 +235,7 @@ class Runtime:
 
     def ended(self, request: GenerationRequest, completed: Completed) -> Completed | Failed:
         """Keep the tokens of a completion for later prompts; return how the request ended."""
-        offer = request.offer
-        has_calls = offer is not None and offer.format.layout.marker in completed.text
-        self.chat.remember(request.prompt_ids, completed, has_calls=has_calls)
+        self.chat.remember(request, completed)
         error = format_fault(request, completed, self._decode) or call_fault(request, completed)
         if error is None:
             return self._with_counts(request, completed)

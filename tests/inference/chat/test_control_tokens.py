@@ -492,7 +492,7 @@ def test_a_conversation_with_names_keeps_its_sampled_tokens():
         prompt_tokens=len(prompt),
         completion_tokens=3,
     )
-    format_.remember(prompt, completed)
+    format_.keep(prompt, completed)
     after = format_.render([*messages, Message(role="assistant", content="ab"), user("<s>")])
 
     assert after[: len(prompt) + 2] == [*prompt, *two]
@@ -511,7 +511,7 @@ def test_a_sampled_name_is_what_was_sampled():
         prompt_tokens=len(prompt),
         completion_tokens=2,
     )
-    format_.remember(prompt, completed)
+    format_.keep(prompt, completed)
     after = format_.render([user("a"), Message(role="assistant", content=text), user("b")])
     other = format_.render([user("b"), Message(role="assistant", content=text), user("b")])
 

@@ -66,7 +66,7 @@ def test_a_message_with_calls_keeps_its_sampled_tokens(chat, before):
     template, tokenizer = chat
     first = template.render([user("ab")], TOOLS)
     ids = sampled(tokenizer, before + CALL)
-    template.remember(first, answered(before + CALL, ids), has_calls=True)
+    template.keep(first, answered(before + CALL, ids), has_calls=True)
     messages = [user("ab"), calling(content=before.strip() or None), RESULT]
     second = template.render(messages, TOOLS)
 
@@ -81,11 +81,11 @@ def test_several_calls_in_a_row_and_a_text_keep_their_tokens(chat):
         prompt = template.render(messages, TOOLS)
         assert prompt[: len(expected)] == expected
         ids = sampled(tokenizer, CALL)
-        template.remember(prompt, answered(CALL, ids), has_calls=True)
+        template.keep(prompt, answered(CALL, ids), has_calls=True)
         expected = [*prompt, *ids]
         messages += [calling(), RESULT]
     prompt = template.render(messages, TOOLS)
-    template.remember(prompt, answered("abab", sampled(tokenizer, "abab")))
+    template.keep(prompt, answered("abab", sampled(tokenizer, "abab")))
     messages += [Message(role="assistant", content="abab"), user("q")]
     last = template.render(messages, TOOLS)
 
@@ -103,7 +103,7 @@ def test_several_calls_in_a_row_and_a_text_keep_their_tokens(chat):
 def test_calls_that_were_not_sampled_there_are_tokenized(chat, messages):
     template, tokenizer = chat
     first = template.render([user("ab")], TOOLS)
-    template.remember(first, answered(CALL, sampled(tokenizer, CALL)), has_calls=True)
+    template.keep(first, answered(CALL, sampled(tokenizer, CALL)), has_calls=True)
     rendered = template.render(messages, TOOLS)
     fresh = ChatTemplate(tokenizer).render(messages, TOOLS)
 

@@ -100,7 +100,7 @@ def test_a_prompt_with_sampled_messages_decodes_to_the_same_text(name, template,
             prompt_tokens=len(prompt),
             completion_tokens=len(ids),
         )
-        chat.remember(prompt, completed)
+        chat.keep(prompt, completed)
         messages.append(message("assistant", shown or "a"))
 
 
@@ -117,7 +117,7 @@ def test_a_message_between_special_tokens_keeps_its_sampled_tokens(name):
         prompt_tokens=len(prompt),
         completion_tokens=len(ids),
     )
-    chat.remember(prompt, completed)
+    chat.keep(prompt, completed)
     again = chat.render([*messages, message("assistant", "here"), message("user", "b")])
     whole = fresh.render([*messages, message("assistant", "here"), message("user", "b")])
 
@@ -139,7 +139,7 @@ def test_plain_text_after_a_sampled_message_gets_no_extra_space():
         prompt_tokens=len(prompt),
         completion_tokens=2,
     )
-    chat.remember(prompt, completed)
+    chat.keep(prompt, completed)
     again = chat.render([*messages, message("assistant", "the not"), message("user", "b")])
 
     assert tokenizer.decode(again) == "user: a\nassistant: the not\nuser: b\nassistant:"

@@ -165,7 +165,7 @@ def assistant(text):
 def test_a_message_keeps_its_sampled_tokens_and_the_rest_is_tokenized():
     format_, tokenizer, two, end = merging_chat()
     first = format_.render([user("ab")])
-    format_.remember(first, answered("abab", [*two, MERGED, end]))
+    format_.keep(first, answered("abab", [*two, MERGED, end]))
     second = format_.render([user("ab"), assistant("abab"), user("ab")])
 
     assert first.count(MERGED) == 1
@@ -179,7 +179,7 @@ def test_several_messages_keep_their_sampled_tokens():
     for _ in range(3):
         messages.append(user("q"))
         prompt = format_.render(messages)
-        format_.remember(prompt, answered("ab", two))
+        format_.keep(prompt, answered("ab", two))
         messages.append(assistant("ab"))
     ids = format_.render([*messages, user("q")])
 
@@ -197,7 +197,7 @@ def test_several_messages_keep_their_sampled_tokens():
 )
 def test_a_message_that_was_not_sampled_there_is_tokenized(messages):
     format_, _, two, _ = merging_chat()
-    format_.remember(format_.render([user("q")]), answered("ab", two))
+    format_.keep(format_.render([user("q")]), answered("ab", two))
 
     assert MERGED in format_.render(messages)
 
@@ -218,7 +218,7 @@ def test_a_template_that_changes_assistant_messages_is_tokenized_as_text(put, sh
         "{% if add_generation_prompt %}[assistant]{% endif %}"
     )
     format_, tokenizer, _, _ = merging_chat(template)
-    format_.remember(format_.render([user("q")]), answered("thought|ab|tail", [1]))
+    format_.keep(format_.render([user("q")]), answered("thought|ab|tail", [1]))
     ids = format_.render([user("q"), assistant("thought|ab|tail"), user("q")])
 
     assert tokenizer.decode(ids) == f"[user]q[assistant]{shown}[user]q[assistant]"
@@ -226,7 +226,7 @@ def test_a_template_that_changes_assistant_messages_is_tokenized_as_text(put, sh
 
 def test_a_message_cut_at_a_stop_string_is_not_kept():
     format_, _, two, _ = merging_chat()
-    format_.remember(format_.render([user("q")]), answered("a", two))
+    format_.keep(format_.render([user("q")]), answered("a", two))
 
     assert len(format_._sampled) == 0
 
@@ -463,7 +463,7 @@ def test_a_message_without_text_or_with_tool_calls_cannot_be_continued(last, why
 def test_a_continued_message_keeps_its_sampled_tokens():
     format_, tokenizer, two, _ = merging_chat()
     first = format_.render([user("q")])
-    format_.remember(first, answered("ab", two))
+    format_.keep(first, answered("ab", two))
     how = Rendering(continues_final_message=True)
     again = format_.render([user("q"), assistant("ab")], rendering=how)
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from concordance_shared import Message, Tool
+from concordance_shared import Message, ResponseFormat, Tool
 
 from concordance_inference.chat.rendering import USUAL, Rendering
+from concordance_inference.generation import Completed, GenerationRequest
+from concordance_inference.harmony.vocabulary import HarmonyTokens
 from concordance_inference.reasoning import Tags
 from concordance_inference.tools.tool_format import ToolFormat
 
@@ -29,6 +31,16 @@ class ChatFormat(Protocol):
         ...
 
     @property
+    def can_reason(self) -> bool:
+        """True if the model can reason before its content."""
+        ...
+
+    @property
+    def harmony(self) -> HarmonyTokens | None:
+        """The structural tokens of Harmony; `None` for a model that has a chat template."""
+        ...
+
+    @property
     def tool_format(self) -> ToolFormat:
         """The format of tool calls."""
         ...
@@ -39,6 +51,7 @@ class ChatFormat(Protocol):
         tools: Sequence[Tool] = (),
         options: Mapping[str, Any] | None = None,
         rendering: Rendering = USUAL,
+        response_format: ResponseFormat | None = None,
     ) -> list[int]:
         """Render the prompt for the next assistant message.
 
@@ -47,6 +60,8 @@ class ChatFormat(Protocol):
             tools: The tools that the model may call.
             options: Values of variables in `options`.
             rendering: How the prompt ends, and what may be control tokens in it.
+            response_format: The format that the model is asked for, if the format of its messages
+                has a place for that.
 
         Raises:
             InvalidRequestError: The format refuses these messages.
@@ -94,4 +109,12 @@ class ChatFormat(Protocol):
             token_id: The token.
             at_start: It is the first token of the text, where some tokenizers drop a space.
         """
+        ...
+
+    def remember(self, request: GenerationRequest, completed: Completed) -> None:
+        """Keep the sampled tokens of a completion, for prompts that have it as a message."""
+        ...
+
+    def prepare(self) -> None:
+        """Do what is slow before the first request."""
         ...

@@ -31,6 +31,7 @@ from concordance_inference.generation import (
     SamplingParams,
     new_request_id,
 )
+from concordance_inference.harmony.turn import turn_after
 from concordance_inference.mods.call_mod import with_calls
 from concordance_inference.mods.format_mod import with_format
 from concordance_inference.output_format import OutputFormat, format_of
@@ -127,12 +128,13 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         messages = tuple(cast(Sequence[Message], prompt))
         for i, message in enumerate(messages):
             _check_message(message, f"messages[{i}]")
-        can_reason = bool(chat.reasoning_tags)
         variables = template_variables(
-            reasoning, template_options or {}, chat.options, can_reason=can_reason
+            reasoning, template_options or {}, chat.options, can_reason=chat.can_reason
         )
         tools = () if offer is None else schemas.tools
-        prompt_ids = chat.render(messages, tools, variables, rendering)
+        prompt_ids = chat.render(
+            messages, tools, variables, rendering, response_format=schemas.response_format
+        )
     else:
         prompt_ids = cast(Sequence[int], prompt)
     _check_length(prompt_ids, model, is_rendered=bool(messages))
@@ -141,14 +143,24 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     continued = last if rendering.continues_final_message else None
     tagged = _reasoning(chat, opened, continued)
     offer = offer if messages else None
+    turn = (
+        turn_after(prompt_ids, chat.harmony, chat.token_bytes)
+        if chat.harmony and messages
+        else None
+    )
     kept_ids = (*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else ()
+    kept_ids = turn.kept_ids if turn else kept_ids
     enforced = enforced_output(
         output or format_of(schemas.response_format), offer, may_reason=tagged is not None
     )
     mods = (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options))
     stop_ids = options.get("stop_token_ids", ())
-    options["mods"] = with_format(mods, enforced, opens=opened is not None, stop_token_ids=stop_ids)
-    if offer and options["mods"] == mods:
+    options["mods"] = mods
+    if turn is None:
+        options["mods"] = with_format(
+            mods, enforced, opens=opened is not None, stop_token_ids=stop_ids
+        )
+    if turn is None and offer and options["mods"] == mods:
         options["mods"] = with_calls(mods, offer, tagged, kept_ids, stop_ids)
     return GenerationRequest(
         request_id=new_request_id(),
@@ -157,6 +169,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         reasoning=tagged,
         kept_ids=kept_ids,
         offer=offer,
+        harmony=turn,
         **options,
     )
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-from concordance_shared import InvalidRequestError, Message, Tool
+from concordance_shared import InvalidRequestError, Message, ResponseFormat, Tool
 
 from concordance_inference.chat.control_tokens import Spans
 from concordance_inference.chat.given import Given
@@ -19,7 +19,7 @@ from concordance_inference.chat.splice import Splice
 from concordance_inference.chat.template_messages import Messages, forms_of, prints_objects
 from concordance_inference.chat.template_reasoning import reasoning_names, with_reasoning
 from concordance_inference.chat.variables import variables_of
-from concordance_inference.generation import Completed
+from concordance_inference.generation import Completed, GenerationRequest
 from concordance_inference.models.renamed_tokenizer import secret_text
 from concordance_inference.models.tokenizer import ModelTokenizer
 from concordance_inference.reasoning import marker_ids, tags_of
@@ -46,6 +46,8 @@ class ChatTemplate:
         texts: Tokenizes what the template renders.
         marker_ids: The special tokens that mark parts of a message; they are kept in its text.
     """
+
+    harmony = None
 
     def __init__(self, tokenizer: ModelTokenizer, *, context_length: int | None = None) -> None:
         """Use the template of a tokenizer.
@@ -80,6 +82,11 @@ class ChatTemplate:
         return self._sources.get("tool_use") or self._sources.get("default", "")
 
     @property
+    def can_reason(self) -> bool:
+        """True if it has tags for its reasoning."""
+        return bool(self.reasoning_tags)
+
+    @property
     def tool_format(self) -> ToolFormat:
         """The format of tool calls."""
         return self._tool_format
@@ -96,6 +103,7 @@ class ChatTemplate:
         tools: Sequence[Tool] = (),
         options: Mapping[str, Any] | None = None,
         rendering: Rendering = USUAL,
+        response_format: ResponseFormat | None = None,  # noqa: ARG002  # templates have no place
     ) -> list[int]:
         """Render the prompt for the next assistant message.
 
@@ -201,10 +209,16 @@ class ChatTemplate:
         names = {role: token for role, token in special.items() if isinstance(token, str)}
         return {**names, "chat_template": self._sources.get("default")}
 
-    def remember(
+    def remember(self, request: GenerationRequest, completed: Completed) -> None:
+        """Keep the sampled tokens of a completion, unless its text was cut at a stop string."""
+        offer = request.offer
+        has_calls = offer is not None and offer.format.layout.marker in completed.text
+        self.keep(request.prompt_ids, completed, has_calls=has_calls)
+
+    def keep(
         self, prompt_ids: Sequence[int], completed: Completed, *, has_calls: bool = False
     ) -> None:
-        """Keep the sampled tokens of a completion, unless its text was cut at a stop string.
+        """Keep the sampled tokens of the completion of a prompt.
 
         Args:
             prompt_ids: The prompt.
@@ -218,6 +232,10 @@ class ChatTemplate:
             self._sampled.remember(PromptDigest(prompt_ids), completed.text, token_ids)
             if has_calls:
                 self._calls.remember(prompt_ids, token_ids)
+
+    def prepare(self) -> None:
+        """Copy the tokenizer, which names of control tokens in messages need."""
+        self.texts.prepare()
 
     def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:
         """Return the bytes that a token adds to a text; the name of a special token."""

@@ -1,6 +1,7 @@
 """The tokens that structure messages in Harmony."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -65,3 +66,9 @@ def harmony_tokens(special_ids: Mapping[str, int]) -> HarmonyTokens | None:
     if not all(name in special_ids for name in NAMES.values()):
         return None
     return HarmonyTokens(**{field: special_ids[name] for field, name in NAMES.items()})
+
+
+def harmony_tokens_of(tokenizer: Any) -> HarmonyTokens | None:
+    """Return Harmony's tokens among the added ones of a `transformers` tokenizer."""
+    added: Mapping[int, Any] = tokenizer.added_tokens_decoder
+    return harmony_tokens({str(token.content): token_id for token_id, token in added.items()})

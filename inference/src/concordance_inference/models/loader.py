@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.generation import ModelInfo, SamplingDefaults
+from concordance_inference.harmony.vocabulary import harmony_tokens_of
 from concordance_inference.models.adapters import replaces_weights
 from concordance_inference.models.bare_names import classes_in
 from concordance_inference.models.context_length import context_length
@@ -138,9 +139,11 @@ def _load(model_id: str, folder: Path, options: ModelOptions) -> LoadedModel:
             eos_token_ids=config.get("eos_token_id"),
         )
     length = context_length(model, config, tokenizer, chosen=options.context_length)
+    harmony = harmony_tokens_of(tokenizer)
+    ends = harmony.stop_ids if harmony else tokenizer.eos_token_ids
     wrapped = ModelTokenizer(
         tokenizer,
-        eos_token_ids=sorted(tokenizer.eos_token_ids),
+        eos_token_ids=sorted(ends),
         vocab_size=_vocab_size(config),
     )
     mx.eval(model.parameters())

@@ -121,7 +121,7 @@ class RuntimeSource:
             progress=self._progress,
         ).start()
         prepare_constraints(runtime.loaded.tokenizer)
-        runtime.chat.texts.prepare()
+        runtime.chat.prepare()
         # What is loaded lives long: a full collection would traverse all of it and stall every
         # stream. What is unloaded later is freed without a collection.
         gc.freeze()

@@ -206,7 +206,7 @@ def _reasoning(body: CountTokensRequest, served: ServedModel) -> ReasoningChoice
     """How much the model reasons. A model that cannot is not asked to: clients always ask."""
     thinking, config = body.thinking, body.output_config
     known = served.chat.options
-    can_reason = bool(served.chat.reasoning_tags) or any(name in known for name in SWITCHES)
+    can_reason = served.chat.can_reason or any(name in known for name in SWITCHES)
     is_on = {"enabled": True, "disabled": False}.get(thinking.type) if thinking else None
     effort = config.effort if config and "reasoning_effort" in known else None
     return ReasoningChoice(

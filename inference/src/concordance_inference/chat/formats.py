@@ -1,0 +1,32 @@
+"""Chooses the chat format of a model."""
+
+import logging
+
+from concordance_inference.chat.format import ChatFormat
+from concordance_inference.chat.template import ChatTemplate
+from concordance_inference.harmony.encoding import is_of_gpt_oss
+from concordance_inference.harmony.format import HarmonyFormat
+from concordance_inference.harmony.vocabulary import harmony_tokens_of
+from concordance_inference.models.tokenizer import ModelTokenizer
+
+logger = logging.getLogger(__name__)
+
+
+def chat_format_of(tokenizer: ModelTokenizer, *, context_length: int | None = None) -> ChatFormat:
+    """Return Harmony for models with its tokens and vocabulary, otherwise the chat template.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        context_length: Limit of a prompt, in tokens; `None` for no limit.
+    """
+    template = ChatTemplate(tokenizer, context_length=context_length)
+    tokens = harmony_tokens_of(tokenizer.hf)
+    if tokens is None:
+        return template
+    if not is_of_gpt_oss(tokenizer.hf, tokens):
+        logger.warning(
+            "this model has the special tokens of Harmony, but not the vocabulary of gpt-oss: its "
+            "messages are rendered with its chat template, and its channels are not separated"
+        )
+        return template
+    return HarmonyFormat(tokenizer, tokens, template)

@@ -1,0 +1,150 @@
+"""The chat format of gpt-oss."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from concordance_shared import Message, ResponseFormat, Tool
+
+from concordance_inference.chat.rendering import USUAL, Rendering
+from concordance_inference.chat.template import ChatTemplate, check_rendering
+from concordance_inference.generation import Completed, GenerationRequest
+from concordance_inference.harmony.message import (
+    HarmonyMessage,
+    end_id,
+    header_ids,
+    plain_ids,
+)
+from concordance_inference.harmony.messages import (
+    OPTIONS,
+    Instructions,
+    developer_message,
+    is_instruction,
+    system_message,
+    turn_messages,
+)
+from concordance_inference.harmony.tool_section import ToolSections
+from concordance_inference.harmony.vocabulary import HarmonyTokens
+from concordance_inference.models.tokenizer import ModelTokenizer
+from concordance_inference.reasoning import Tags
+from concordance_inference.tools.layout import Layout
+from concordance_inference.tools.tool_format import ToolFormat
+
+#: Names the format; calls are read by their recipients, not by these texts.
+_TOOL_FORMAT = ToolFormat(
+    name="harmony",
+    layout=Layout(
+        marker="<|channel|>commentary to=functions.",
+        after_name=" <|constrain|>json<|message|>",
+        tail="<|call|>",
+        again=None,
+    ),
+)
+
+
+class HarmonyFormat:
+    """Renders conversations in Harmony. Thread-safe.
+
+    Attributes:
+        harmony: The structural tokens.
+    """
+
+    options: frozenset[str] = OPTIONS
+    reasoning_tags: Sequence[Tags] = ()
+    marker_ids: tuple[int, ...] = ()
+    tool_format = _TOOL_FORMAT
+    can_reason = True
+
+    def __init__(
+        self, tokenizer: ModelTokenizer, tokens: HarmonyTokens, template: ChatTemplate
+    ) -> None:
+        """Use the vocabulary of gpt-oss.
+
+        Args:
+            tokenizer: The model's tokenizer.
+            tokens: Its structural tokens.
+            template: Tokenizes texts that are no messages.
+        """
+        self.harmony = tokens
+        self._tokenizer = tokenizer
+        self._template = template
+        self._tools = ToolSections(tokenizer)
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] = (),
+        options: Mapping[str, Any] | None = None,
+        rendering: Rendering = USUAL,
+        response_format: ResponseFormat | None = None,
+    ) -> list[int]:
+        """Render the prompt for the next assistant message.
+
+        Raises:
+            InvalidRequestError: An option has a wrong value, or a result belongs to no call.
+            ContextLengthError: The messages are much longer than the context.
+        """
+        check_rendering(messages, rendering)
+        instructions = Instructions(
+            options=options or {},
+            tools=self._tools.of(tools),
+            response_format=response_format,
+        )
+        ids = [
+            token_id
+            for message in _messages(messages, instructions, rendering)
+            for token_id in self._ids(message, rendering)
+        ]
+        if rendering.continues_final_message:
+            return ids[:-1]
+        if rendering.adds_generation_prompt:
+            ids += [self.harmony.start, *self._tokenizer.encode_prompt("assistant")]
+        return ids
+
+    def _ids(self, message: HarmonyMessage, rendering: Rendering) -> list[int]:
+        encode = self._tokenizer.encode_prompt
+        header = header_ids(message, self.harmony, encode)
+        is_free = rendering.allows_control_tokens
+        content = encode(message.content) if is_free else plain_ids(message.content, encode)
+        return [*header, *content, end_id(message, self.harmony)]
+
+    def encode(self, text: str, *, adds_special: bool = True) -> list[int]:
+        """The token ids of a text that is continued as it is."""
+        return self._template.encode(text, adds_special=adds_special)
+
+    def tokenize(self, text: str, *, adds_special: bool = True) -> list[int]:
+        """The token ids of a text of any length."""
+        return self._template.tokenize(text, adds_special=adds_special)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids, with the names of special tokens."""
+        return self._template.decode(token_ids)
+
+    def token_names(self, token_ids: Sequence[int]) -> list[str]:
+        """The names of tokens in the vocabulary."""
+        return self._template.token_names(token_ids)
+
+    def tokenizer_info(self) -> dict[str, Any]:
+        """The special tokens that have a role, and the model's chat template."""
+        return self._template.tokenizer_info()
+
+    def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:
+        """Return the bytes that a token adds to a text; the name of a special token."""
+        return self._template.token_bytes(token_id, at_start=at_start)
+
+    def remember(self, request: GenerationRequest, completed: Completed) -> None:
+        """Keep the sampled tokens of a completion for later prompts."""
+
+    def prepare(self) -> None:
+        """Nothing has to be made before the first request."""
+
+
+def _messages(
+    messages: Sequence[Message], instructions: Instructions, rendering: Rendering
+) -> Iterator[HarmonyMessage]:
+    yield system_message(instructions)
+    developer = developer_message(messages, instructions)
+    if developer is not None:
+        yield developer
+    others = [message for message in messages if not is_instruction(message)]
+    for turn in turn_messages(others, continues=rendering.continues_final_message):
+        yield from turn

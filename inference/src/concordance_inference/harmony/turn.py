@@ -1,0 +1,50 @@
+"""The turn of the assistant that a Harmony prompt opens."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from concordance_inference.harmony.place import START, Place, after_text, after_token
+from concordance_inference.harmony.vocabulary import HarmonyTokens
+
+
+class HarmonyTurn(Struct, frozen=True, kw_only=True):
+    """What the completion of a Harmony prompt is read with.
+
+    Attributes:
+        tokens: The structural tokens.
+        opened: The place at which the completion begins.
+    """
+
+    tokens: HarmonyTokens
+    opened: Place = START
+
+    @property
+    def kept_ids(self) -> tuple[int, ...]:
+        """The structural tokens that the text of a completion has by name: those within it."""
+        return tuple(sorted(self.tokens.all - self.tokens.stop_ids))
+
+
+def turn_after(
+    prompt_ids: Sequence[int], tokens: HarmonyTokens, token_bytes: Callable[[int], bytes]
+) -> HarmonyTurn:
+    """Return the turn that a prompt opens.
+
+    Args:
+        prompt_ids: The prompt.
+        tokens: The structural tokens.
+        token_bytes: The bytes of a token.
+    """
+    begin = len(prompt_ids)
+    while begin and prompt_ids[begin - 1] != tokens.start:
+        begin -= 1
+    if not begin:  # no message
+        return HarmonyTurn(tokens=tokens)
+    place = after_token(START, tokens.start, tokens)
+    for token_id in prompt_ids[begin:]:
+        if token_id in tokens.all:
+            place = after_token(place, token_id, tokens)
+        elif place.kind != "content":
+            place = after_text(place, token_bytes(token_id), tokens)
+    is_usual = place.kind == "header" and place.written == (b"assistant",)
+    return HarmonyTurn(tokens=tokens, opened=START if is_usual else place)
