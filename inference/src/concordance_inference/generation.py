@@ -22,8 +22,8 @@ from concordance_shared import (
 )
 from msgspec import Meta, Struct
 
-from concordance_inference.mark import Mark
 from concordance_inference.harmony.turn import HarmonyTurn
+from concordance_inference.mark import Mark
 from concordance_inference.metrics_snapshot import MetricsSnapshot
 from concordance_inference.reasoning import Reasoning
 from concordance_inference.token_rules import TokenRules

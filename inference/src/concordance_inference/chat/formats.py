@@ -19,14 +19,12 @@ def chat_format_of(tokenizer: ModelTokenizer, *, context_length: int | None = No
         tokenizer: The model's tokenizer.
         context_length: Limit of a prompt, in tokens; `None` for no limit.
     """
-    template = ChatTemplate(tokenizer, context_length=context_length)
     tokens = harmony_tokens_of(tokenizer.hf)
-    if tokens is None:
-        return template
-    if not is_of_gpt_oss(tokenizer.hf, tokens):
+    if tokens is not None and is_of_gpt_oss(tokenizer.hf, tokens):
+        return HarmonyFormat(tokenizer, tokens, context_length=context_length)
+    if tokens is not None:
         logger.warning(
             "this model has the special tokens of Harmony, but not the vocabulary of gpt-oss: its "
             "messages are rendered with its chat template, and its channels are not separated"
         )
-        return template
-    return HarmonyFormat(tokenizer, tokens, template)
+    return ChatTemplate(tokenizer, context_length=context_length)

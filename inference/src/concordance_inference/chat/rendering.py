@@ -1,8 +1,9 @@
 """How a conversation becomes a prompt."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from concordance_shared import InvalidRequestError
+from concordance_shared import InvalidRequestError, Message
 from msgspec import Struct
 
 
@@ -57,3 +58,21 @@ def rendering_of(given: RenderingFields) -> Rendering:
         continues_final_message=bool(given.continue_final_message),
         allows_control_tokens=bool(given.allow_control_tokens),
     )
+
+
+def check_rendering(messages: Sequence[Message], rendering: Rendering) -> None:
+    """Refuse to continue a last message that cannot be continued.
+
+    Raises:
+        InvalidRequestError: It has no text, or has calls of tools.
+    """
+    if not rendering.continues_final_message:
+        return
+    last = messages[-1]
+    if last.tool_calls or not last.text:
+        lack = "has tool calls" if last.tool_calls else "has no text"
+        raise InvalidRequestError(
+            f"continue_final_message: the last message {lack}, so there is nothing to continue; "
+            "give it a content, or leave continue_final_message out",
+            param="continue_final_message",
+        )

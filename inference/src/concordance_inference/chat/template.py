@@ -10,14 +10,14 @@ from concordance_shared import InvalidRequestError, Message, ResponseFormat, Too
 
 from concordance_inference.chat.control_tokens import Spans
 from concordance_inference.chat.given import Given
-from concordance_inference.chat.length_limit import LengthLimit
 from concordance_inference.chat.prompt_texts import PromptTexts
-from concordance_inference.chat.rendering import USUAL, Rendering
+from concordance_inference.chat.rendering import USUAL, Rendering, check_rendering
 from concordance_inference.chat.sampled_calls import SampledCalls
 from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages
 from concordance_inference.chat.splice import Splice
 from concordance_inference.chat.template_messages import Messages, forms_of, prints_objects
 from concordance_inference.chat.template_reasoning import reasoning_names, with_reasoning
+from concordance_inference.chat.token_texts import TokenTexts
 from concordance_inference.chat.variables import variables_of
 from concordance_inference.generation import Completed, GenerationRequest
 from concordance_inference.models.renamed_tokenizer import secret_text
@@ -35,7 +35,7 @@ _MARK = "\ue000{}\ue001"
 RENDER_S = 5.0
 
 
-class ChatTemplate:
+class ChatTemplate(TokenTexts):
     """Renders conversations with the template of the model.
 
     A completion that becomes a message of the next prompt keeps its sampled tokens there, so that
@@ -56,8 +56,7 @@ class ChatTemplate:
             tokenizer: The tokenizer.
             context_length: Limit of a prompt, in tokens; `None` for no limit.
         """
-        self._tokenizer = tokenizer
-        self._length = LengthLimit(tokenizer, context_length)
+        super().__init__(tokenizer, context_length)
         self._sampled = SampledMessages()
         self._calls = SampledCalls()
         self._sources = _sources(tokenizer.hf.chat_template)
@@ -73,7 +72,7 @@ class ChatTemplate:
 
     @cached_property
     def _variables(self) -> frozenset[str]:
-        special: Any = getattr(self._tokenizer.hf, "special_tokens_map", ())
+        special: Any = getattr(self.tokenizer.hf, "special_tokens_map", ())
         return variables_of(self._sources.get("default", "")) - {*special}
 
     @property
@@ -93,8 +92,8 @@ class ChatTemplate:
 
     @cached_property
     def _tool_format(self) -> ToolFormat:
-        config: Any = getattr(self._tokenizer.hf, "init_kwargs", {})
-        special = special_tokens(self._tokenizer)
+        config: Any = getattr(self.tokenizer.hf, "init_kwargs", {})
+        special = special_tokens(self.tokenizer)
         return tool_format_of(self._source, special, config.get("tool_parser_type"))
 
     def render(
@@ -115,7 +114,7 @@ class ChatTemplate:
                 renders them to nothing, fails, or exceeds its time limit.
             ContextLengthError: The messages are much longer than the context.
         """
-        self._length.check(sum(len(message.text) for message in messages))
+        self.limit.check(sum(len(message.text) for message in messages))
         check_rendering(messages, rendering)
         plain = [
             {"type": tool.type, "function": msgspec.to_builtins(tool.function)} for tool in tools
@@ -132,7 +131,7 @@ class ChatTemplate:
         forms = generic_forms(messages, plain) if is_generic else forms_of(messages)
         forms = with_reasoning(forms, self._reasoning_names)
         given, text = self._first_rendered(given, forms)
-        self._length.check_tokens(text)
+        self.limit.check_tokens(text)
         control = (
             None if rendering.allows_control_tokens else self.texts.control_tokens(given, text)
         )
@@ -181,31 +180,9 @@ class ChatTemplate:
             )
         return text
 
-    def encode(self, text: str, *, adds_special: bool = True) -> list[int]:
-        """The token ids of a text that is continued as it is, without the template.
-
-        Raises:
-            ContextLengthError: It is much longer than the context.
-        """
-        self._length.check_tokens(text, param="prompt")
-        return self.tokenize(text, adds_special=adds_special)
-
-    def tokenize(self, text: str, *, adds_special: bool = True) -> list[int]:
-        """The token ids of a text of any length, with BOS if the tokenizer prepends it."""
-        return self._tokenizer.encode_prompt(text, adds_bos=adds_special)
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids, with the names of special tokens."""
-        return self._tokenizer.decode(token_ids)
-
-    def token_names(self, token_ids: Sequence[int]) -> list[str]:
-        """The names of tokens in the vocabulary, such as `Ġthe`; empty for an unused id."""
-        names: list[str | None] = self._tokenizer.hf.convert_ids_to_tokens(list(token_ids))
-        return [name or "" for name in names]
-
     def tokenizer_info(self) -> dict[str, Any]:
         """The special tokens that have a role, such as `eos_token`, and the chat template."""
-        special: Mapping[str, Any] = getattr(self._tokenizer.hf, "special_tokens_map", {})
+        special: Mapping[str, Any] = getattr(self.tokenizer.hf, "special_tokens_map", {})
         names = {role: token for role, token in special.items() if isinstance(token, str)}
         return {**names, "chat_template": self._sources.get("default")}
 
@@ -225,10 +202,10 @@ class ChatTemplate:
             completed: The completion.
             has_calls: It calls tools, which the template writes in a place of their own.
         """
-        ends = self._tokenizer.eos_token_ids
+        ends = self.tokenizer.eos_token_ids
         token_ids = completed.token_ids
         token_ids = token_ids[:-1] if token_ids and token_ids[-1] in ends else token_ids
-        if completed.text and self._tokenizer.decode(token_ids) == completed.text:
+        if completed.text and self.tokenizer.decode(token_ids) == completed.text:
             self._sampled.remember(PromptDigest(prompt_ids), completed.text, token_ids)
             if has_calls:
                 self._calls.remember(prompt_ids, token_ids)
@@ -237,17 +214,8 @@ class ChatTemplate:
         """Copy the tokenizer, which names of control tokens in messages need."""
         self.texts.prepare()
 
-    def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:
-        """Return the bytes that a token adds to a text; the name of a special token."""
-        try:
-            if at_start:
-                return self._tokenizer.start_bytes(token_id)
-            return self._tokenizer.token_bytes(token_id)
-        except ValueError:  # the vocabulary is not made of bytes
-            return self._tokenizer.decode([token_id]).encode()
-
     def _applied(self, given: Given) -> str:
-        hf = self._tokenizer.hf
+        hf = self.tokenizer.hf
         if hf.chat_template is None and not getattr(hf, "has_chat_template", False):
             raise InvalidRequestError(
                 "this model has no chat template to render messages with; give a prompt as text",
@@ -307,7 +275,7 @@ class ChatTemplate:
         encoded = self.texts.encode_with_begins(text, control)
         if encoded is None:
             return self.texts.encode(text, control)
-        splice = Splice(*encoded, self._tokenizer.bytes_of, self._calls)
+        splice = Splice(*encoded, self.tokenizer.bytes_of, self._calls)
         begin = 0
         for piece, reply in zip(pieces, replies, strict=False):
             begin += len(piece)
@@ -340,24 +308,6 @@ def _sources(template: Any) -> dict[str, str]:
     if isinstance(template, str):
         return {"default": template}
     return dict(template) if isinstance(template, Mapping) else {}  # pyright: ignore[reportUnknownArgumentType]
-
-
-def check_rendering(messages: Sequence[Message], rendering: Rendering) -> None:
-    """Refuse to continue a last message that cannot be continued.
-
-    Raises:
-        InvalidRequestError: It has no text, or has calls of tools.
-    """
-    if not rendering.continues_final_message:
-        return
-    last = messages[-1]
-    if last.tool_calls or not last.text:
-        lack = "has tool calls" if last.tool_calls else "has no text"
-        raise InvalidRequestError(
-            f"continue_final_message: the last message {lack}, so there is nothing to continue; "
-            "give it a content, or leave continue_final_message out",
-            param="continue_final_message",
-        )
 
 
 def _is_reply(message: dict[str, Any]) -> bool:

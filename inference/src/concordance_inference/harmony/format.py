@@ -5,8 +5,8 @@ from typing import Any
 
 from concordance_shared import Message, ResponseFormat, Tool
 
-from concordance_inference.chat.rendering import USUAL, Rendering
-from concordance_inference.chat.template import ChatTemplate, check_rendering
+from concordance_inference.chat.rendering import USUAL, Rendering, check_rendering
+from concordance_inference.chat.token_texts import TokenTexts
 from concordance_inference.generation import Completed, GenerationRequest
 from concordance_inference.harmony.message import (
     HarmonyMessage,
@@ -41,7 +41,7 @@ _TOOL_FORMAT = ToolFormat(
 )
 
 
-class HarmonyFormat:
+class HarmonyFormat(TokenTexts):
     """Renders conversations in Harmony. Thread-safe.
 
     Attributes:
@@ -55,18 +55,17 @@ class HarmonyFormat:
     can_reason = True
 
     def __init__(
-        self, tokenizer: ModelTokenizer, tokens: HarmonyTokens, template: ChatTemplate
+        self, tokenizer: ModelTokenizer, tokens: HarmonyTokens, *, context_length: int | None = None
     ) -> None:
         """Use the vocabulary of gpt-oss.
 
         Args:
             tokenizer: The model's tokenizer.
             tokens: Its structural tokens.
-            template: Tokenizes texts that are no messages.
+            context_length: Limit of a prompt, in tokens; `None` for no limit.
         """
+        super().__init__(tokenizer, context_length)
         self.harmony = tokens
-        self._tokenizer = tokenizer
-        self._template = template
         self._tools = ToolSections(tokenizer)
 
     def render(
@@ -97,39 +96,21 @@ class HarmonyFormat:
         if rendering.continues_final_message:
             return ids[:-1]
         if rendering.adds_generation_prompt:
-            ids += [self.harmony.start, *self._tokenizer.encode_prompt("assistant")]
+            ids += [self.harmony.start, *self.tokenizer.encode_prompt("assistant")]
         return ids
 
     def _ids(self, message: HarmonyMessage, rendering: Rendering) -> list[int]:
-        encode = self._tokenizer.encode_prompt
+        encode = self.tokenizer.encode_prompt
         header = header_ids(message, self.harmony, encode)
         is_free = rendering.allows_control_tokens
         content = encode(message.content) if is_free else plain_ids(message.content, encode)
         return [*header, *content, end_id(message, self.harmony)]
 
-    def encode(self, text: str, *, adds_special: bool = True) -> list[int]:
-        """The token ids of a text that is continued as it is."""
-        return self._template.encode(text, adds_special=adds_special)
-
-    def tokenize(self, text: str, *, adds_special: bool = True) -> list[int]:
-        """The token ids of a text of any length."""
-        return self._template.tokenize(text, adds_special=adds_special)
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids, with the names of special tokens."""
-        return self._template.decode(token_ids)
-
-    def token_names(self, token_ids: Sequence[int]) -> list[str]:
-        """The names of tokens in the vocabulary."""
-        return self._template.token_names(token_ids)
-
     def tokenizer_info(self) -> dict[str, Any]:
-        """The special tokens that have a role, and the model's chat template."""
-        return self._template.tokenizer_info()
-
-    def token_bytes(self, token_id: int, *, at_start: bool = False) -> bytes:
-        """Return the bytes that a token adds to a text; the name of a special token."""
-        return self._template.token_bytes(token_id, at_start=at_start)
+        """The special tokens that have a role; clients render prompts with openai-harmony."""
+        special: Mapping[str, Any] = getattr(self.tokenizer.hf, "special_tokens_map", {})
+        names = {role: token for role, token in special.items() if isinstance(token, str)}
+        return {**names, "chat_template": None, "chat_format": "harmony"}
 
     def remember(self, request: GenerationRequest, completed: Completed) -> None:
         """Keep the sampled tokens of a completion for later prompts."""
