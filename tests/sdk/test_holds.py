@@ -174,3 +174,12 @@ def test_text_mods_do_not_search_the_hidden_question_of_another_mod(
     mods = [use(target, **parameters), use(asks_later)]
     played = play(*(mods if is_first else mods[::-1]), says="abycdef", max_tokens=64)
     assert played.text == text
+
+
+def test_computed_hold_is_read_each_time_and_outlives_the_others():
+    holds, steps = Holds(), [5, None]
+    assert holds.computed() is None
+    holds.hold_computed(lambda: steps.pop(0))
+    holds.clear()
+    assert (holds.computed(), holds.computed()) == (5, None)
+    assert not holds

@@ -23,6 +23,7 @@ from concordance_shared import (
 from msgspec import Meta, Struct
 
 from concordance_inference.harmony.turn import HarmonyTurn
+from concordance_inference.loop_detection import FoundLoop, LoopDetection
 from concordance_inference.mark import Mark
 from concordance_inference.metrics_snapshot import MetricsSnapshot
 from concordance_inference.reasoning import Reasoning
@@ -127,6 +128,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     top_logprobs: int | None = None  # report logprobs, and this many alternatives a token
     sampled_logprobs: bool = False  # with them, those under the distribution that was sampled from
     prompt_logprobs: int | None = None  # report those of the prompt, and alternatives a token
+    loop_detection: LoopDetection | None = None  # `None`: loops are not searched
     cache_salt: str = ""  # cached prefixes are shared by requests with equal salts only
     kept_ids: tuple[int, ...] = ()  # special tokens whose names are part of the text
     token_rules: TokenRules[Any] | None = None  # which tokens may be next; a mod may force others
@@ -244,6 +246,7 @@ class Completed(Struct, frozen=True, kw_only=True):
     mean_logprob: float | None = None  # of all tokens, if logprobs are requested
     forced_by: tuple[str | None, ...] = ()  # per token: the mod that forced it; `None`: sampled
     mods: tuple[ModUsage, ...] = ()  # those that acted by hand included
+    loops: tuple[FoundLoop, ...] = ()  # that loop detection found, in order
     actions: tuple[ModAction, ...] = ()  # of mods, the first ones, for traces
     num_actions: int = 0
     prompt_ids: tuple[int, ...] = ()  # as mods left it, if requested

@@ -7,7 +7,7 @@ it runs: the question that it will erase, the position to which it may backtrack
     step         0                 8               15      a self-prompt holds from 8 on
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 class Hold:
@@ -46,10 +46,19 @@ class Holds:
         """Start without a hold."""
         self._holds: list[Hold] = []
         self.trailing: int | None = 0  # tokens held back at the end; `None` for all
+        self._compute: Callable[[], int | None] | None = None
 
     def hold_trailing(self, num_tokens: int | None) -> None:
         """Hold back the last tokens, whatever they are; `None` for the whole completion."""
         self.trailing = num_tokens
+
+    def hold_computed(self, step: Callable[[], int | None]) -> None:
+        """Hold back the tokens from a step on that is computed each time; `None`: none."""
+        self._compute = step
+
+    def computed(self) -> int | None:
+        """The step that `hold_computed` computes now, if any."""
+        return self._compute() if self._compute else None
 
     def __bool__(self) -> bool:
         return bool(self._holds)

@@ -33,5 +33,6 @@ class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):
     eos_ids: frozenset[int]
     missing_ids: frozenset[int] = frozenset()  # ids below `vocab_size` without a token
     context_length: int  # tokens of prompt and completion together
-    control_ids: frozenset[int] = frozenset()  # tokens that are never penalized
+    control_ids: frozenset[int] = frozenset()  # tokens that are never penalized, and end messages
+    header_ids: frozenset[int] = frozenset()  # those of them after which a header follows
     format_ids: frozenset[int] = frozenset()  # tokens that XTC never drops: ends and new lines

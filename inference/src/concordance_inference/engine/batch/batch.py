@@ -1,12 +1,13 @@
 """The rows that run together, and the arrays with one entry per row."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import mlx.core as mx
 
 from concordance_inference.engine.batch.sampled_tokens import SampledTokens
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.request.row import Row
+from concordance_inference.engine.sampling.banned import without_banned
 from concordance_inference.engine.sampling.early_ends import Ending, without_early_ends
 from concordance_inference.engine.sampling.legal import only_legal
 from concordance_inference.engine.sampling.missing import without_missing
@@ -47,6 +48,7 @@ class BatchState:
         self._penalties = Penalties(params, exempt=traits.control_ids)
         self._asked = {i for i, row in enumerate(rows) if row.request.sampled_logprobs}
         self._has_rules = any(row.rules for row in rows)
+        self._may_ban = any(row.loops and row.loops.rewinds for row in rows)
         self._has_min_tokens = any(row.request.min_tokens for row in rows)
 
     def changed(self, keep: Sequence[int], new: Sequence[Row]) -> "BatchState":
@@ -56,7 +58,7 @@ class BatchState:
         return BatchState(self._traits, rows, sampled, num_candidates=self._num_candidates)
 
     def penalized(self, logits: mx.array, rows: Sequence[int]) -> mx.array:
-        """Apply the bias, the penalties and `min_tokens` of each request to the model's logits.
+        """Apply the bias, penalties, banned tokens and `min_tokens` of requests to the logits.
 
         Args:
             logits: (n, vocab) float32
@@ -66,6 +68,8 @@ class BatchState:
             (n, vocab) float32, -inf for ids without a token and for tokens that end too early.
         """
         logits = self._penalized(self.without_missing_ids(logits), rows)
+        if self._may_ban:
+            logits = without_banned(logits, [_banned(self.rows[row]) for row in rows])
         if not self._has_min_tokens:
             return logits
         return without_early_ends(logits, [_ending(self.rows[row]) for row in rows])
@@ -136,9 +140,18 @@ def _legal(row: Row) -> LegalTokens | None:
     return row.rules and row.rules.mask(is_pending=row.speculation.is_pending)
 
 
+def _next_step(row: Row) -> int:
+    """Return the step that is sampled next: the token before it may be on the device only."""
+    return row.state.num_completion + row.speculation.is_pending
+
+
+def _banned(row: Row) -> Collection[int]:
+    """Return the tokens that may not continue a row at the next position."""
+    return row.loops.banned(_next_step(row)) if row.loops else ()
+
+
 def _ending(row: Row) -> Ending | None:
     """Return what may not end a row's completion at the next position."""
     if not row.request.min_tokens:
         return None
-    length = row.state.num_completion + row.speculation.is_pending
-    return Ending(length, row.request.min_tokens, row.state.eos_ids)
+    return Ending(_next_step(row), row.request.min_tokens, row.state.eos_ids)

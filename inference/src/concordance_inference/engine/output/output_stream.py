@@ -27,6 +27,7 @@ from concordance_inference.generation import (
     TokenLogprobs,
     Update,
 )
+from concordance_inference.loop_detection import FoundLoop
 
 logger = logging.getLogger(__name__)
 
@@ -165,11 +166,12 @@ class OutputStream:
         for tokens in self._tokens.deltas(state.edits.take_changes()):
             self._emit(tokens)
 
-    def conclude(self, mods: tuple[ModUsage, ...] = ()) -> None:
+    def conclude(self, mods: tuple[ModUsage, ...] = (), loops: tuple[FoundLoop, ...] = ()) -> None:
         """Send the rest of the output and the end.
 
         Args:
             mods: What each mod did.
+            loops: The loops that were found.
         """
         self.is_concluded = True
         self._log()
@@ -194,7 +196,7 @@ class OutputStream:
         if self._request.stream:
             self._send(self._text.last_delta())
         self._send_reports()
-        self._emit(self._completed(mods))
+        self._emit(self._completed(mods, loops))
 
     def _send_reports(self) -> None:
         """Send new reports, after the text that was released before they were made."""
@@ -282,7 +284,7 @@ class OutputStream:
             time.monotonic() - self._started_at,
         )
 
-    def _completed(self, mods: tuple[ModUsage, ...]) -> Completed:
+    def _completed(self, mods: tuple[ModUsage, ...], loops: tuple[FoundLoop, ...]) -> Completed:
         state, text = self._state, self._text.text()
         logprobs = self.logprobs.all() if self.logprobs else ()
         if not self._request.return_token_ids:
@@ -299,6 +301,7 @@ class OutputStream:
             mean_logprob=self.logprobs.mean() if self.logprobs else None,
             forced_by=tuple(state.forced_by),
             mods=mods,
+            loops=loops,
             actions=tuple(state.actions.entries),
             num_actions=state.actions.num_actions,
             prompt_ids=self._prompt_ids,

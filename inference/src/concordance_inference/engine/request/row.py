@@ -14,6 +14,8 @@ from concordance_shared import (
 )
 
 from concordance_inference.engine.config import ModelTraits
+from concordance_inference.engine.loops.content import ContentFilter
+from concordance_inference.engine.loops.guard import LoopGuard
 from concordance_inference.engine.metrics import TokenClock
 from concordance_inference.engine.output.output_stream import Emit, OutputStream
 from concordance_inference.engine.output.prompt_logprobs import MAX_POSITIONS as MAX_PER_PASS
@@ -91,6 +93,7 @@ class Row:
         )
         rules = request.token_rules
         self.rules = None if rules is None else RuleTracker(rules, self.state)
+        self.loops = _loop_guard(request, self.state, traits)
         self.output = OutputStream(request, self.state, traits.new_decoder, emit)
         if self.dispatch.can_backtrack:
             num_recent = max(max_recent, 1)
@@ -223,6 +226,7 @@ class Row:
         self.adjusted_by = tuple(mod.name for mod in self.dispatch.mods) if is_changed else ()
         if adjusted is None:
             self.output.follow()
+            self._guard(_leave_loop, self)
             self.speculation.drop_stale_logits()
         if self.control:
             self.control.follow()
@@ -247,6 +251,7 @@ class Row:
         elif token_id != TOO_FEW and not self.state.is_finished:
             self._guard(self.dispatch.sampled, token_id, read_logprob)
             self.output.follow()
+            self._guard(_leave_loop, self)
             if self.control:
                 self.control.apply()
                 self.output.follow()
@@ -267,7 +272,8 @@ class Row:
         if self.state.error is None:
             self.output.follow()
         self._guard(self.dispatch.finished)
-        self.output.conclude(self.mods.usage(self.dispatch.tallies))
+        loops = self.loops.found if self.loops else ()
+        self.output.conclude(self.mods.usage(self.dispatch.tallies), tuple(loops))
         if self.control:
             self.control.close()
 
@@ -283,6 +289,22 @@ class Row:
         except ModError as exc:
             self.state.fail(exc)
             return None
+
+
+def _loop_guard(
+    request: GenerationRequest, state: RequestState, traits: ModelTraits
+) -> LoopGuard | None:
+    """Return what finds loops in the completion; `None` if the request does not ask for it."""
+    if request.loop_detection is None:
+        return None
+    content = ContentFilter(traits.control_ids, traits.header_ids, request.prompt_ids)
+    return LoopGuard(request.loop_detection, state, content)
+
+
+def _leave_loop(row: Row) -> None:
+    """End or rewind a completion that loops."""
+    if row.loops and not row.state.is_finished:
+        row.loops.act(row.dispatch, min_tokens=row.request.min_tokens)
 
 
 def _no_token(row: Row) -> ConcordanceError:
