@@ -103,6 +103,9 @@ class FakeChat:
     can_reason = True
     harmony = None
 
+    def token_rules(self, offer, *, may_reason=True):
+        return None
+
     def render(self, messages, tools=(), options=None, rendering=None, response_format=None):
         self.rendered.append(options)
         self.renderings.append(rendering)

@@ -137,7 +137,11 @@ class Runtime:
         """
         self.engine.start()
         length = self.loaded.info.context_length
-        self._chat = chat_format_of(self.loaded.tokenizer, context_length=length)
+        self._chat = chat_format_of(
+            self.loaded.tokenizer,
+            context_length=length,
+            header_guard=self._options is None or self._options.header_guard,
+        )
         self.embedder = embedder_of(self.loaded, self.engine, lambda: self.loaded.model)
         return self
 

@@ -9,6 +9,8 @@ from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.generation import Completed, GenerationRequest
 from concordance_inference.harmony.vocabulary import HarmonyTokens
 from concordance_inference.reasoning import Tags
+from concordance_inference.token_rules import TokenRules
+from concordance_inference.tools.offer import ToolOffer
 from concordance_inference.tools.tool_format import ToolFormat
 
 
@@ -108,6 +110,17 @@ class ChatFormat(Protocol):
         Args:
             token_id: The token.
             at_start: It is the first token of the text, where some tokenizers drop a space.
+        """
+        ...
+
+    def token_rules(
+        self, offer: ToolOffer | None, *, may_reason: bool = True
+    ) -> TokenRules[Any] | None:
+        """Return which tokens may be next in a completion; `None` if all may.
+
+        Args:
+            offer: The tools that the model may call.
+            may_reason: It may reason before.
         """
         ...
 

@@ -12,16 +12,21 @@ from concordance_inference.models.tokenizer import ModelTokenizer
 logger = logging.getLogger(__name__)
 
 
-def chat_format_of(tokenizer: ModelTokenizer, *, context_length: int | None = None) -> ChatFormat:
+def chat_format_of(
+    tokenizer: ModelTokenizer, *, context_length: int | None = None, header_guard: bool = True
+) -> ChatFormat:
     """Return Harmony for models with its tokens and vocabulary, otherwise the chat template.
 
     Args:
         tokenizer: The model's tokenizer.
         context_length: Limit of a prompt, in tokens; `None` for no limit.
+        header_guard: Mask logits so that each header of a Harmony completion can be parsed.
     """
     tokens = harmony_tokens_of(tokenizer.hf)
     if tokens is not None and is_of_gpt_oss(tokenizer.hf, tokens):
-        return HarmonyFormat(tokenizer, tokens, context_length=context_length)
+        return HarmonyFormat(
+            tokenizer, tokens, context_length=context_length, header_guard=header_guard
+        )
     if tokens is not None:
         logger.warning(
             "this model has the special tokens of Harmony, but not the vocabulary of gpt-oss: its "

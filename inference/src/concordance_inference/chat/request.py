@@ -148,6 +148,8 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         if chat.harmony and messages
         else None
     )
+    may_reason = reasoning.reasons is not False
+    rules = chat.token_rules(offer, may_reason=may_reason) if turn else None
     kept_ids = (*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else ()
     kept_ids = turn.kept_ids if turn else kept_ids
     enforced = enforced_output(
@@ -170,6 +172,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         kept_ids=kept_ids,
         offer=offer,
         harmony=turn,
+        token_rules=rules,
         **options,
     )
 

@@ -26,6 +26,7 @@ from concordance_inference.reasoning import marker_ids, tags_of
 from concordance_inference.time_limit import TimeLimitError, run_within
 from concordance_inference.tools.detection import special_tokens, tool_format_of
 from concordance_inference.tools.generic import generic_forms
+from concordance_inference.tools.offer import ToolOffer
 from concordance_inference.tools.tool_format import ToolFormat
 
 #: Replaces the content of message i to find where the template puts it. Private-use characters.
@@ -185,6 +186,9 @@ class ChatTemplate(TokenTexts):
         special: Mapping[str, Any] = getattr(self.tokenizer.hf, "special_tokens_map", {})
         names = {role: token for role, token in special.items() if isinstance(token, str)}
         return {**names, "chat_template": self._sources.get("default")}
+
+    def token_rules(self, offer: ToolOffer | None, *, may_reason: bool = True) -> None:
+        """None: grammars find the calls of these formats by their text."""
 
     def remember(self, request: GenerationRequest, completed: Completed) -> None:
         """Keep the sampled tokens of a completion, unless its text was cut at a stop string."""

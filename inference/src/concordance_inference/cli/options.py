@@ -71,6 +71,14 @@ class LoadArgs:
         ),
     ] = "model"
 
+    header_guard: Annotated[
+        bool,
+        typer.Option(
+            help="Let gpt-oss write only headers of messages that can be parsed, and that the "
+            "request allows."
+        ),
+    ] = True
+
     @property
     def model_options(self) -> "ModelOptions":
         """How to load the model."""
@@ -81,6 +89,7 @@ class LoadArgs:
             adapter_path=self.adapter_path,
             trust_remote_code=self.trust_remote_code,
             sampling_defaults=self.sampling_defaults,
+            header_guard=self.header_guard,
         )
 
 

@@ -8,6 +8,7 @@ from concordance_shared import Message, ResponseFormat, Tool
 from concordance_inference.chat.rendering import USUAL, Rendering, check_rendering
 from concordance_inference.chat.token_texts import TokenTexts
 from concordance_inference.generation import Completed, GenerationRequest
+from concordance_inference.harmony.header_guard import HeaderGuard
 from concordance_inference.harmony.message import (
     HarmonyMessage,
     end_id,
@@ -22,11 +23,13 @@ from concordance_inference.harmony.messages import (
     system_message,
     turn_messages,
 )
+from concordance_inference.harmony.offered_headers import legal_headers
 from concordance_inference.harmony.tool_section import ToolSections
 from concordance_inference.harmony.vocabulary import HarmonyTokens
 from concordance_inference.models.tokenizer import ModelTokenizer
 from concordance_inference.reasoning import Tags
 from concordance_inference.tools.layout import Layout
+from concordance_inference.tools.offer import ToolOffer
 from concordance_inference.tools.tool_format import ToolFormat
 
 #: Names the format; calls are read by their recipients, not by these texts.
@@ -55,7 +58,12 @@ class HarmonyFormat(TokenTexts):
     can_reason = True
 
     def __init__(
-        self, tokenizer: ModelTokenizer, tokens: HarmonyTokens, *, context_length: int | None = None
+        self,
+        tokenizer: ModelTokenizer,
+        tokens: HarmonyTokens,
+        *,
+        context_length: int | None = None,
+        header_guard: bool = True,
     ) -> None:
         """Use the vocabulary of gpt-oss.
 
@@ -63,8 +71,10 @@ class HarmonyFormat(TokenTexts):
             tokenizer: The model's tokenizer.
             tokens: Its structural tokens.
             context_length: Limit of a prompt, in tokens; `None` for no limit.
+            header_guard: Let completions have only legal headers.
         """
         super().__init__(tokenizer, context_length)
+        self._guards = header_guard
         self.harmony = tokens
         self._tools = ToolSections(tokenizer)
 
@@ -111,6 +121,16 @@ class HarmonyFormat(TokenTexts):
         special: Mapping[str, Any] = getattr(self.tokenizer.hf, "special_tokens_map", {})
         names = {role: token for role, token in special.items() if isinstance(token, str)}
         return {**names, "chat_template": None, "chat_format": "harmony"}
+
+    def token_rules(
+        self, offer: ToolOffer | None, *, may_reason: bool = True
+    ) -> HeaderGuard | None:
+        """Return the header guard; without it only where calls depend on it."""
+        if not self._guards and (offer is None or not offer.is_required):
+            return None
+        headers = legal_headers(offer, may_reason=may_reason)
+        special = self.tokenizer.special_token_ids
+        return HeaderGuard(headers, self.harmony, self.tokenizer.encode_prompt, special)
 
     def remember(self, request: GenerationRequest, completed: Completed) -> None:
         """Keep the sampled tokens of a completion for later prompts."""

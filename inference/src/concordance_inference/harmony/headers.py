@@ -14,6 +14,9 @@ from msgspec import Struct
 
 from concordance_inference.harmony.vocabulary import HarmonyTokens
 
+#: What precedes the name of a function in the recipient of a call.
+FUNCTIONS = "functions."
+
 #: Texts and structural tokens of a header, in order.
 _Parts = tuple[str | int, ...]
 

@@ -24,3 +24,5 @@ class ModelOptions(Struct, frozen=True, kw_only=True):
     base: Mapping[str, Any] | None = None
     #: Sampling parameters of requests that set none: those of the model, or of OpenAI's API.
     sampling_defaults: Literal["model", "openai"] = "model"
+    #: Mask the logits of gpt-oss so that each header of a message can be parsed.
+    header_guard: bool = True

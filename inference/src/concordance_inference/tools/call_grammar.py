@@ -96,7 +96,7 @@ class CallGrammar:
             try:
                 self._test(tool)
             except ConstraintError as exc:
-                raise _located(exc, self._offer.place(tool.function.name)) from exc
+                raise located_error(exc, self._offer.place(tool.function.name)) from exc
 
     def answer(self, text: str) -> str:
         """Return the text unchanged."""
@@ -119,13 +119,15 @@ class CallGrammar:
         place = self._offer.place(tool.function.name)
         kind: Any = (tool.function.parameters or {}).get("type", "object")
         if kind != "object" and not (isinstance(kind, list) and "object" in kind):
-            raise _located(ConstraintError("the arguments are of type 'object' (at #/type)"), place)
+            raise located_error(
+                ConstraintError("the arguments are of type 'object' (at #/type)"), place
+            )
         try:
             if _RISKY.search(json.dumps(tool.function.parameters)):
                 self._test(tool)
             return grammar.document(self._definitions(tool)).expression
         except ConstraintError as exc:
-            raise _located(exc, place) from exc
+            raise located_error(exc, place) from exc
 
     def _definitions(self, tool: Tool) -> Definitions:
         """The grammar of the arguments of a tool.
@@ -173,7 +175,7 @@ def _piece(piece: str, special: Mapping[str, Any]) -> str:
     return f"<[{special[piece]}]>" if piece in special else literal(piece).expression
 
 
-def _located(exc: ConstraintError, place: str) -> SchemaError:
+def located_error(exc: ConstraintError, place: str) -> SchemaError:
     """An error that names the place in the request, in place of the schema."""
     found = re.search(r" \(at #([^)]*)\)", exc.message)
     at = place + (found[1].replace("/", ".") if found else "")

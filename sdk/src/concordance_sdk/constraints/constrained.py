@@ -51,6 +51,7 @@ class Constrained(Follower):
         *,
         after: str | None = None,
         ends: bool = True,
+        end_id: int | None = None,
         argmax_sampling: bool = False,
     ) -> None:
         """Constrain a span.
@@ -61,6 +62,7 @@ class Constrained(Follower):
                 default, at the first position that the part is called for. Special tokens are
                 matched by their names, as in `</think>`.
             ends: True if the completion ends with the span; False to continue freely.
+            end_id: The token that ends the completion, instead of the model's end of sequence.
             argmax_sampling: Take the top allowed token, whatever the temperature.
 
         Raises:
@@ -78,6 +80,7 @@ class Constrained(Follower):
         #: The first step at which the span may begin, once known.
         self._due = 0 if after is None else None
         self._ends = ends
+        self._end_id = end_id
         self._temperature = 0.0 if argmax_sampling else None
         self._span: ConstrainedSpan | None = None
         self._has_begun = False  # at any time, even if a mod backtracked over it since
@@ -164,7 +167,7 @@ class Constrained(Follower):
                 return None
             self._span = self._begun_at(event.step, tokenizer)
         if self.is_complete:
-            return actions.stop() if self._ends else None
+            return self._end(actions)
         if forced := self._span.forced():
             return actions.force_tokens(forced)
         mask = self._span.matcher.mask()
@@ -250,9 +253,14 @@ class Constrained(Follower):
         if span.is_ended_by_eos:
             return None if self._ends else actions.backtrack(1)
         if self.is_complete:
-            return actions.stop() if self._ends else None
+            return self._end(actions)
         forced = span.forced()
         return actions.force_tokens(forced) if forced else None
+
+    def _end(self, actions: Actions) -> Action | None:
+        if not self._ends:
+            return None
+        return actions.stop() if self._end_id is None else actions.force_tokens([self._end_id])
 
     def _begun_at(self, step: int, tokenizer: Tokenizer) -> ConstrainedSpan:
         self._has_begun = True

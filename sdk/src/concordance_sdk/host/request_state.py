@@ -75,7 +75,7 @@ class EditLog:
         return changes
 
 
-class Follower(Protocol):
+class TokenFollower(Protocol):
     """Follows the tokens of a completion."""
 
     def extend(self, token_ids: Sequence[int]) -> None:
@@ -151,7 +151,7 @@ class RequestState:
         self.tool_calls: tuple[ToolCall, ...] = ()
         self.error: ConcordanceError | None = None
         self.edits = EditLog(keeps_changes=keeps_changes)
-        self.followers: list[Follower] = []
+        self.followers: list[TokenFollower] = []
         self.reports = ReportLog()
         self.actions = ActionLog()
         self.holds = Holds() if holds is None else holds

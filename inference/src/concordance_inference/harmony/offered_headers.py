@@ -1,0 +1,34 @@
+"""What the headers of a request's completion may say."""
+
+from collections.abc import Sequence
+
+from concordance_inference.harmony.headers import FUNCTIONS, LegalHeaders, Recipient
+from concordance_inference.tools.offer import ToolOffer
+
+
+def legal_headers(
+    offer: ToolOffer | None, *, may_reason: bool = True, builtin: Sequence[Recipient] = ()
+) -> LegalHeaders:
+    """Return the headers of messages that a request allows.
+
+    Without tools there is no commentary: clients would show it as if it were the answer. A model
+    that must call a tool may announce it, and cannot answer instead.
+
+    Args:
+        offer: The tools that may be called.
+        may_reason: There may be an analysis.
+        builtin: Tools of the operator, which the server runs.
+    """
+    functions = [
+        Recipient(name=FUNCTIONS + tool.function.name) for tool in (offer.tools if offer else ())
+    ]
+    recipients = (*functions, *builtin)
+    is_required = offer is not None and offer.is_required
+    return LegalHeaders(
+        channels=(
+            *(("analysis",) if may_reason else ()),
+            *(("commentary",) if recipients else ()),
+            *(() if is_required else ("final",)),
+        ),
+        recipients=recipients,
+    )
