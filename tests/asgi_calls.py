@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from urllib.parse import unquote
 
 
 class Call:
@@ -21,7 +22,7 @@ class Call:
         scope = {
             "type": "http",
             "method": method,
-            "path": path,
+            "path": unquote(path),
             "query_string": b"",
             "headers": [(name.lower().encode(), value.encode()) for name, value in names],
             "http_version": "1.1",

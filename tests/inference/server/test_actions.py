@@ -1,6 +1,7 @@
 """Actions on running requests, over HTTP, with a tiny model."""
 
 import asyncio
+from urllib.parse import quote
 
 import pytest
 from asgi_calls import Call
@@ -61,16 +62,16 @@ class Client:
     async def delete(self, path):
         return await Call(self._app, "DELETE", path).end()
 
-    async def paused(self, name, index=None, **fields):
+    async def paused(self, name, index=None, quoted=None, **fields):
         """Start a request and pause it after some tokens."""
         call = self.ask(name, **fields)
         for _ in range(2000):
-            listed = await self.get(f"/v1/requests/{name}")
+            listed = await self.get(f"/v1/requests/{quoted or name}")
             choices = listed.json.get("choices")
             if choices and choices[0].get("completion_tokens", 0) >= 3:
                 break
             await asyncio.sleep(0.002)
-        response = await self.act(name, "pause", index=index)
+        response = await self.act(quoted or name, "pause", index=index)
         assert response.json.get("state") == "paused", response.json
         return call
 
@@ -180,6 +181,30 @@ def test_requests_are_listed_and_cancelled(app):
     assert cancelled.json == {"id": "listed", "object": "request", "cancelled": True}
     assert (response.status, response.json["error"]["code"]) == (409, "request_cancelled")
     assert (gone.status, gone.json["error"]["code"]) == (404, "request_not_found")
+
+
+@pytest.mark.parametrize("name", ["trace:1/2", "Root=1-2;Parent=3", "a?b#c%d", "x/actions"])
+def test_a_request_whose_id_has_reserved_characters_is_steered_percent_encoded(app, name):
+    async def scenario(client):
+        quoted = quote(name, safe="")
+        call = await client.paused(name, quoted=quoted)
+        assert (await client.get(f"/v1/requests/{quoted}")).json["id"] == name
+        assert (await client.act(quoted, "end")).json["finish_reason"] == "stop"
+        response = await call.end()
+        assert response.json["id"] == f"chatcmpl-{name}"
+
+    run(scenario, app)
+
+
+def test_the_choices_of_a_request_have_ids_that_no_client_can_choose(app):
+    async def scenario(client):
+        first = await client.paused("a", n=2, index=0)
+        second = await client.paused("a:1")
+        for name in ("a", "a:1"):
+            assert (await client.delete(f"/v1/requests/{name}")).json["cancelled"]
+        assert [(await call.end()).status for call in (first, second)] == [409, 409]
+
+    run(scenario, app)
 
 
 def test_a_cancelled_stream_ends_with_an_error(app):

@@ -26,7 +26,7 @@ NAMES = ["zero", "one", "two", "three", "four", "five"]
 
 def number_of(request):
     """Return the number of a request to the engine, which its id ends with."""
-    number = request.request_id.partition(":")[2]
+    number = request.request_id.partition(" ")[2]
     return int(number) if number else 0
 
 

@@ -1,5 +1,7 @@
 """`/v1/responses`, over an engine with scripted updates; each body and event has OpenAI's types."""
 
+from urllib.parse import quote
+
 import pytest
 from concordance_inference.generation import (
     ControlDelta,
@@ -754,3 +756,17 @@ def test_wrong_parameters_of_a_page_are_refused(client, query):
 
     assert got.status_code == 400
     assert got.json()["error"]["param"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize("chosen", ["a/b:c", "x/cancel", "x?y#z%", "x/input_items"])
+def test_a_response_whose_id_has_reserved_characters_is_addressed_percent_encoded(client, chosen):
+    headers = {"X-Request-Id": chosen}
+    created = client.post("/v1/responses", json=ASK, headers=headers).json()
+    path = f"/v1/responses/{quote(created['id'], safe='')}"
+
+    assert created["id"] == f"resp_{chosen}"
+    assert client.get(path).json()["id"] == created["id"]
+    assert client.get(f"{path}/input_items").json()["data"]
+    assert client.post(f"{path}/cancel", json={}).status_code == 400  # not in the background
+    assert client.delete(path).json()["deleted"]
+    assert client.get(path).status_code == 404

@@ -19,8 +19,11 @@ logger = logging.getLogger(__name__)
 
 HEADER = "X-Request-Id"
 
-#: An id that a client may choose.
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+#: The longest id that a client may choose, in characters.
+MAX_ID = 512
+
+#: An id that a client may choose: visible ASCII, since proxies write ids of many forms.
+_ID = re.compile(rf"[!-~]{{1,{MAX_ID}}}")
 
 _current: ContextVar[str | None] = ContextVar("http_request_id", default=None)
 
@@ -45,7 +48,7 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        chosen = Headers(scope=scope).get(HEADER)
+        chosen = Headers(scope=scope).get(HEADER) or None
         error = None if chosen is None or _ID.fullmatch(chosen) else _malformed(chosen)
         request_id = chosen if chosen is not None and not error else uuid.uuid4().hex
         _current.set(request_id)  # each request runs in a task, which has a context of its own
@@ -80,8 +83,8 @@ def own_request_id() -> str:
 
 def _malformed(chosen: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"{HEADER}: {chosen[:80]!r} is not an id: 1 to 128 letters, digits, '_', '-' and '.', the "
-        "first a letter or digit",
+        f"{HEADER}: {chosen[:80]!r} is not an id: 1 to {MAX_ID} visible ASCII characters without "
+        "spaces",
         param=HEADER,
     )
 
@@ -93,4 +96,4 @@ def _ids(request_id: str) -> Iterator[str]:
     """
     yield request_id
     for i in itertools.count(1):
-        yield f"{request_id}:{i}"
+        yield f"{request_id} {i}"
