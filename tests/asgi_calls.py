@@ -23,6 +23,7 @@ class Call:
             "type": "http",
             "method": method,
             "path": unquote(path),
+            "raw_path": path.encode(),
             "query_string": b"",
             "headers": [(name.lower().encode(), value.encode()) for name, value in names],
             "http_version": "1.1",

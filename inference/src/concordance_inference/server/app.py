@@ -68,7 +68,6 @@ from concordance_inference.server.transport.errors import handlers
 from concordance_inference.server.transport.guard import LOOPBACK_NAMES, RequestGuard
 from concordance_inference.server.transport.request_id import RequestIds
 
-# Ids of requests, which clients may choose, can have slashes: the longer of two paths is first.
 ROUTES = (
     Endpoint(
         "/v1/chat/completions",
@@ -80,18 +79,8 @@ ROUTES = (
     Endpoint("/v1/completions", completions, method="POST", body=CompletionRequest, streams=True),
     Endpoint("/v1/responses", create_response, method="POST", body=ResponseRequest, streams=True),
     Endpoint("/v1/responses/input_tokens", count_input_tokens, method="POST", body=ResponseRequest),
-    Endpoint("/v1/responses/{response_id:path}/cancel", cancel_response, method="POST"),
     Endpoint(
-        "/v1/responses/{response_id:path}/input_items",
-        list_input_items,
-        query={
-            "order": "`desc`, the newest first, or `asc`.",
-            "after": "The item after which the page begins.",
-            "limit": "The most items of the page, 1 to 100.",
-        },
-    ),
-    Endpoint(
-        "/v1/responses/{response_id:path}",
+        "/v1/responses/{response_id}",
         get_response,
         streams=True,
         query={
@@ -99,17 +88,27 @@ ROUTES = (
             "starting_after": "The sequence number after which events are sent.",
         },
     ),
-    Endpoint("/v1/responses/{response_id:path}", delete_response, method="DELETE"),
+    Endpoint("/v1/responses/{response_id}", delete_response, method="DELETE"),
+    Endpoint("/v1/responses/{response_id}/cancel", cancel_response, method="POST"),
+    Endpoint(
+        "/v1/responses/{response_id}/input_items",
+        list_input_items,
+        query={
+            "order": "`desc`, the newest first, or `asc`.",
+            "after": "The item after which the page begins.",
+            "limit": "The most items of the page, 1 to 100.",
+        },
+    ),
     Endpoint("/v1/messages", messages, method="POST", body=MessagesRequest, streams=True),
     Endpoint("/v1/messages/count_tokens", count_tokens, method="POST", body=CountTokensRequest),
     *(
-        Endpoint(f"/v1/{api}/{{id:path}}/actions", act, method="POST", body=get_args(AnyActionBody))
+        Endpoint(f"/v1/{api}/{{id}}/actions", act, method="POST", body=get_args(AnyActionBody))
         for api in ("chat/completions", "completions", "responses", "messages", "requests")
     ),
     Endpoint("/v1/requests", list_requests),
-    Endpoint("/v1/requests/{id:path}", get_request),
-    Endpoint("/v1/requests/{id:path}", cancel_request, method="DELETE"),
-    Endpoint("/v1/requests/{id:path}/cancel", cancel_request, method="POST"),
+    Endpoint("/v1/requests/{id}", get_request),
+    Endpoint("/v1/requests/{id}", cancel_request, method="DELETE"),
+    Endpoint("/v1/requests/{id}/cancel", cancel_request, method="POST"),
     Endpoint("/v1/embeddings", embeddings, method="POST", body=EmbeddingRequest),
     Endpoint("/v1/models", list_models),
     Endpoint("/v1/models/load", load_model, method="POST", body=ModelName),

@@ -94,7 +94,7 @@ def test_http_requests_are_counted_by_route_not_by_path(scrape):
         key[1:]: n for key, n in samples.items() if key[0] == "concordance:http_requests_total"
     }
 
-    assert counts["GET", "/v1/models/{name}", "404"] == 2
+    assert counts["GET", "/v1/models/{name:path}", "404"] == 2
     assert counts["GET", "unknown", "404"] == 2
     assert counts["other", "/healthz", "405"] == 1
     assert counts["POST", CHAT, "200"] == 1

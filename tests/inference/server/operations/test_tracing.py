@@ -136,7 +136,7 @@ def test_other_routes_are_spans_with_their_route_and_probes_are_none(client, spa
     client.get("/healthz")
     (span,) = spans()
 
-    assert span.name == "GET /v1/models/{name}"
+    assert span.name == "GET /v1/models/{name:path}"
     assert span.status.status_code == trace.StatusCode.UNSET
 
 

@@ -1,11 +1,19 @@
 """A route that also says what its requests and responses are, for `/openapi.json`."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
+
+_SLASH = re.compile("%2f", re.IGNORECASE)
+
+#: Stands for a percent-encoded slash in a path; Unicode assigns it to no character.
+_PLACE = "\ufdd0"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -43,6 +51,21 @@ class Endpoint(Route):
         self.status = status
         self.media_type = media_type
         self.query = query or {}
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match a request, and decode its path parameters.
+
+        A percent-encoded slash is part of a parameter: servers decode the path before it is
+        matched, and a client may choose an id that has slashes.
+        """
+        raw = scope.get("raw_path") or b""
+        path, num_slashes = _SLASH.subn(_PLACE, raw.decode(errors="replace"))
+        if not num_slashes:
+            return super().matches(scope)
+        match, child = super().matches({**scope, "path": unquote(path)})
+        params = child.get("path_params", {})
+        decoded = {name: value.replace(_PLACE, "/") for name, value in params.items()}
+        return match, {**child, "path_params": decoded} if child else child
 
     @property
     def bodies(self) -> tuple[type[Any], ...]:

@@ -156,5 +156,5 @@ class RequestRecords:
             await self._app(scope, receive, send_and_note)
         finally:
             if route := scope.get("route"):
-                record.route = route.path_format
+                record.route = route.path
             record.close()
