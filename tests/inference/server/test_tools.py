@@ -94,6 +94,7 @@ def test_an_incomplete_call_is_content_and_the_reason_is_length(serve):
         ({"tool_choice": "required"}, ["get_weather", "now"], True, True),
         ({"parallel_tool_calls": False}, ["get_weather", "now"], False, False),
         ({"tool_choice": function("now")}, ["now"], True, False),
+        ({"tool_choice": function("now"), "parallel_tool_calls": True}, ["now"], True, False),
         (
             {
                 "tool_choice": {

@@ -369,7 +369,10 @@ def test_tools_reach_the_chat_template_and_the_engine(api):
         ({"type": "auto"}, ["add", "sub"], False, True),
         ({"type": "auto", "disable_parallel_tool_use": True}, ["add", "sub"], False, False),
         ({"type": "any"}, ["add", "sub"], True, True),
-        ({"type": "tool", "name": "sub"}, ["sub"], True, True),
+        ({"type": "any", "disable_parallel_tool_use": False}, ["add", "sub"], True, True),
+        ({"type": "tool", "name": "sub"}, ["sub"], True, False),
+        ({"type": "tool", "name": "sub", "disable_parallel_tool_use": True}, ["sub"], True, False),
+        ({"type": "tool", "name": "sub", "disable_parallel_tool_use": False}, ["sub"], True, True),
     ],
 )
 def test_the_choice_of_tools_is_enforced(api, choice, names, is_required, is_parallel):

@@ -176,8 +176,12 @@ def _tool_choice(body: CountTokensRequest) -> ToolChoice:
     is_parallel = not given.disable_parallel_tool_use
     match given.type:
         case "tool":
-            names, param = (given.name or "",), "tool_choice.name"
-            return ToolChoice(mode="required", names=names, is_parallel=is_parallel, param=param)
+            return ToolChoice(
+                mode="required",
+                names=(given.name or "",),
+                is_parallel=given.disable_parallel_tool_use is False,  # a named tool is called once
+                param="tool_choice.name",
+            )
         case "any":
             return ToolChoice(mode="required", is_parallel=is_parallel)
         case "auto" | "none":

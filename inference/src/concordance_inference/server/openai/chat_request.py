@@ -6,12 +6,7 @@ The work grows with the size of the body, so it runs on a worker thread.
 from collections.abc import Sequence
 from typing import Any
 
-from concordance_shared import (
-    ContentPart,
-    InvalidRequestError,
-    Message,
-    Schemas,
-)
+from concordance_shared import InvalidRequestError, Message, Schemas
 from msgspec import Raw, Struct
 from msgspec.json import decode
 
@@ -28,7 +23,11 @@ from concordance_inference.server.openai.generation_fields import (
 from concordance_inference.server.openai.output_fields import output_format
 from concordance_inference.server.openai.prompt_logprobs import check_sampled_logprobs
 from concordance_inference.server.openai.reasoning_fields import reasoning_choice
-from concordance_inference.server.openai.schemas import ChatCompletionRequest, ChatMessage
+from concordance_inference.server.openai.schemas import (
+    ChatCompletionRequest,
+    ChatMessage,
+    ChatPart,
+)
 from concordance_inference.server.served_models import ServedModel
 from concordance_inference.tools.choice import tool_choice
 from concordance_inference.tools.offer import ToolChoice
@@ -128,22 +127,29 @@ def _checked(message: ChatMessage, at: str) -> Message:
     """
     if isinstance(message.content, tuple):
         for j, part in enumerate(message.content):
-            _check_part(part, f"{at}.content[{j}]")
+            _check_part(part, message.role, f"{at}.content[{j}]")
+    if message.refusal and (message.role != "assistant" or message.content):
+        raise InvalidRequestError(
+            f"{at}.refusal is the text of the assistant in place of content; leave one of them out",
+            param=f"{at}.refusal",
+        )
     plain = message.plain
     for j, call in enumerate(plain.tool_calls or ()):
         check_arguments(call.function.arguments, f"{at}.tool_calls[{j}].function.arguments")
     return plain
 
 
-def _check_part(part: ContentPart, at: str) -> None:
+def _check_part(part: ChatPart, role: str, at: str) -> None:
     """Refuse a part that is not text, or has none."""
-    if part.type != "text":
+    is_refusal = part.type == "refusal" and role == "assistant"
+    if part.type != "text" and not is_refusal:
         raise InvalidRequestError(
             f"{at} is of type {part.type!r:.40}; this model takes text only", param=f"{at}.type"
         )
-    if part.text is None:
+    if part.plain.text is None:
         raise InvalidRequestError(
-            f"{at}.text is missing: a part of type 'text' needs it", param=f"{at}.text"
+            f"{at}.{part.type} is missing: a part of type {part.type!r} needs it",
+            param=f"{at}.{part.type}",
         )
 
 

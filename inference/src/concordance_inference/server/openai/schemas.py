@@ -9,6 +9,7 @@ field except `model` and `messages`.
 from typing import Annotated, Any, Literal
 
 from concordance_shared import (
+    ContentPart,
     InvalidRequestError,
     JsonSchemaFormat,
     Message,
@@ -39,16 +40,32 @@ MAX_PARTS = 1024
 RawMessage = Annotated[Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/ChatMessage"})]
 
 
+class ChatPart(ContentPart, frozen=True, kw_only=True):
+    """A part of a message's content as clients send it."""
+
+    refusal: str | None = None
+
+    @property
+    def plain(self) -> ContentPart:
+        """The part as text."""
+        return ContentPart(type="text", text=self.refusal if self.type == "refusal" else self.text)
+
+
 class ChatMessage(GivenMessage, frozen=True, kw_only=True, omit_defaults=True):
     """A message as clients send it."""
 
+    content: str | tuple[ChatPart, ...] | None = None
     reasoning: str | None = None  # another spelling of `reasoning_content`
+    refusal: str | None = None  # of the assistant, in place of content
 
     @property
     def plain(self) -> Message:
-        """The message without client-specific fields."""
+        """The message without client-specific fields; a refusal is its text."""
+        content: str | tuple[ContentPart, ...] | None = self.content or self.refusal
+        if isinstance(self.content, tuple):
+            content = tuple(part.plain for part in self.content)
         reasoning = self.reasoning_content or self.reasoning
-        return structs.replace(super().plain, reasoning_content=reasoning)
+        return structs.replace(super().plain, content=content, reasoning_content=reasoning)
 
 
 class ChosenSchema(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -192,7 +192,6 @@ MESSAGE_FIELDS: Mapping[str, Harmless] = {
     "prefix": (False,),
     "partial": (False,),
     "audio": (),
-    "refusal": ("",),
     "images": ([],),
     "thinking": ("",),
     "reasoning_details": ([],),
