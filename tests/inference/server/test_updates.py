@@ -39,6 +39,46 @@ def test_a_failure_cancels_the_others():
     assert len(slow.cancelled) == 1
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
+@pytest.mark.parametrize("waits", ["whole", "stream"])
+def test_of_requests_that_fail_at_once_the_first_is_reported(order, waits):
+    class Waiting:
+        """Updates that arrive together, in an order of their own."""
+
+        def __init__(self, loop, index):
+            self._arrived = loop.create_future()
+            self._failed = Failed(error=EngineStoppedError(str(index)))
+
+        def arrive(self):
+            self._arrived.set_result(None)
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            await self._arrived
+            if self._failed is None:
+                raise StopAsyncIteration
+            failed, self._failed = self._failed, None
+            return failed
+
+        async def aclose(self):
+            pass
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        requests = [Waiting(loop, index) for index in range(3)]
+        loop.call_later(0, lambda: [requests[index].arrive() for index in order])
+        if waits == "whole":
+            with pytest.raises(EngineStoppedError) as raised:
+                await all_completed(requests)
+            return raised.value.message
+        [[failed]] = [batch async for batch in merged(requests)]
+        return failed.update.error.message
+
+    assert asyncio.run(run()) == "0"
+
+
 def test_merged_updates_name_their_request_and_end_with_the_first_failure():
     async def run(*engines):
         batches = merged([engine.generate(Streams()) for engine in engines])

@@ -332,12 +332,16 @@ class Engine:
     def _report(self) -> None:
         """Send updates to clients, and conclude requests that have ended."""
         now = time.monotonic()
+        ended: list[Row] = []
         for row in self._batch.rows:
             row.clock.see(row.state.num_completion + row.state.num_backtracked, now)
             if row.is_over and not row.output.is_concluded:
-                self._admission.conclude(row)
+                ended.append(row)
             elif not row.state.is_finished:
                 row.output.report()
+        # Of choices of one request that fail in one step, the client gets the error of the first.
+        for row in sorted(ended, key=lambda row: row.clock.submitted_at):
+            self._admission.conclude(row)
 
 
 def _adapts(runner: ModelRunner, config: EngineConfig) -> bool:

@@ -48,11 +48,12 @@ async def all_completed(requests: Sequence[AsyncIterator[Update]]) -> list[Compl
     """Wait for the end of several requests, which run together.
 
     Raises:
-        ConcordanceError: One failed; the others are cancelled.
+        ConcordanceError: One failed, of several at once the first; the others are cancelled.
     """
     tasks = [asyncio.ensure_future(completed(updates)) for updates in requests]
     try:
-        return list(await asyncio.gather(*tasks))
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        return [task.result() for task in tasks if task in done]  # raises the first error
     finally:
         await _cancelled(tasks)
 
@@ -63,7 +64,7 @@ Batch = list[Numbered]
 def merged(requests: Sequence[AsyncIterator[Update]]) -> AsyncGenerator[Batch]:
     """The updates of several requests, as they come, those that are there already together.
 
-    The first failure is the last update.
+    The first failure is the last update; of several at once, that of the first request.
     """
     return _batches(0, requests[0]) if len(requests) == 1 else _merged(requests)
 
@@ -76,11 +77,17 @@ async def _merged(requests: Sequence[AsyncIterator[Update]]) -> AsyncGenerator[B
         while left:
             batch = await queue.get()
             left -= isinstance(batch[-1].update, Completed)
-            yield batch
-            if isinstance(batch[-1].update, Failed):
+            if _has_failed(batch):
+                arrived = [batch, *(queue.get_nowait() for _ in range(queue.qsize()))]
+                yield min(filter(_has_failed, arrived), key=lambda failed: failed[-1].index)
                 return
+            yield batch
     finally:
         await _cancelled(tasks)
+
+
+def _has_failed(batch: Batch) -> bool:
+    return isinstance(batch[-1].update, Failed)
 
 
 async def _put(queue: "asyncio.Queue[Batch]", index: int, updates: AsyncIterator[Update]) -> None:
