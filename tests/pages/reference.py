@@ -58,7 +58,12 @@ SHARED, SDK = "concordance_shared", "concordance_sdk"
 
 PAGES = (
     Page("sdk.md", "Writing mods", SDK, extras=(f"{SDK}.per_request:PerRequest",)),
-    Page("events.md", "Events", SHARED, (f"{SHARED}.events", f"{SHARED}.finish")),
+    Page(
+        "events.md",
+        "Events",
+        SHARED,
+        (f"{SHARED}.channels", f"{SHARED}.events", f"{SHARED}.finish"),
+    ),
     Page("actions.md", "Actions", SHARED, (SHARED,)),  # and what is on no other page
     Page(
         "conversation.md",
@@ -72,6 +77,7 @@ PAGES = (
     Page("script.md", "Scripts", f"{SDK}.script"),
     Page("flow.md", "Flows", f"{SDK}.flow"),
     Page("text.md", "Text of a completion", f"{SDK}.text"),
+    Page("channels.md", "Channels", f"{SDK}.channels"),
     Page("testing.md", "Testing mods", f"{SDK}.testing"),
     Page(
         "inference.md",

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
+from concordance_sdk.channels import ChannelFormat
 from concordance_sdk.host import ModDefinition
 from concordance_sdk.host.action_log import ModAction
 from concordance_sdk.host.call_in_progress import CallInProgress
@@ -134,6 +135,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     token_rules: TokenRules[Any] | None = None  # which tokens may be next; a mod may force others
     reasoning: Reasoning | None = None  # how it is marked in the text, if the model may reason
     harmony: HarmonyTurn | None = None  # of a model that writes messages in Harmony
+    channels: ChannelFormat | None = None  # how tokens divide the completion into channels
 
 
 class Started(Struct, frozen=True, kw_only=True):

@@ -7,12 +7,15 @@ mod runs finds it with `current_request()`, without an argument in every event.
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from weakref import WeakSet
 
 from concordance_shared import Conversation
 
 from concordance_sdk.holds import Holds
+
+if TYPE_CHECKING:
+    from concordance_sdk.channels.completion_channels import Channels
 
 _current: ContextVar["RequestContext | None"] = ContextVar("concordance_request", default=None)
 
@@ -41,6 +44,8 @@ class RequestContext:
         request_id: The id of the request, for logs; empty if it has none.
         values: Values that `PerRequest` made for the request; they live as long as it does.
         holds: Text that a stream holds back, or that is never shown.
+        channels: The channels of the completion; `None` if the model has none. Set by the host once
+            the request has a completion.
 
     Examples:
         >>> class Part:
@@ -59,6 +64,7 @@ class RequestContext:
         self.request_id = request_id
         self.values: list[object] = []
         self.holds = Holds()
+        self.channels: Channels | None = None
         # Weak: a writer that its owner replaces by another one no longer excludes anyone.
         self._writers: WeakSet[Writer] = WeakSet()
         self._has_writers = False  # iterating over a `WeakSet` is slow

@@ -19,6 +19,7 @@ from concordance_shared.actions import (
     Returned,
     ToolCalls,
 )
+from concordance_shared.channels import ChannelPlace
 from concordance_shared.conversation import (
     ContentPart,
     Conversation,
@@ -70,6 +71,7 @@ from concordance_shared.events import (
     Logits,
     Prefilled,
     Sampled,
+    TokenEvent,
     column,
     token_columns,
 )
@@ -89,6 +91,7 @@ __all__ = [
     "AdjustedPrefill",
     "AnyAction",
     "Backtrack",
+    "ChannelPlace",
     "ConcordanceError",
     "ConflictError",
     "ConstraintError",
@@ -135,6 +138,7 @@ __all__ = [
     "Sampled",
     "SchemaError",
     "Schemas",
+    "TokenEvent",
     "TooLargeError",
     "Tool",
     "ToolCall",

@@ -8,8 +8,9 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, Self, cast
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
+from concordance_shared.channels import NOWHERE, ChannelPlace
 from concordance_shared.finish import FinishReason
 
 
@@ -188,6 +189,82 @@ class Event(Struct, frozen=True, kw_only=True, tag=True):
     step: int
 
 
+class TokenEvent(Event, frozen=True, kw_only=True, dict=True):
+    """An event at a position of the completion, which has a channel if the model has channels.
+
+    The place is computed when it is first read.
+
+    Attributes:
+        known_place: The value of `place` in an event that was decoded or made by hand; encoded as
+            `place`. An engine leaves it out.
+
+    Examples:
+        >>> event = Added(request_id="r1", step=3, added_tokens=(42,), forced=False,
+        ...               known_place=ChannelPlace(channel="final"))
+        >>> event.channel, event.recipient, event.in_header
+        ('final', None, False)
+    """
+
+    known_place: ChannelPlace | UnsetType = field(default=UNSET, name="place")
+
+    @property
+    def place(self) -> ChannelPlace:
+        """Where the next token is, after the completion as it is at this event.
+
+        At `ForwardPass` and `Sampled` that is the position `step`, at `Added` the one after the
+        added tokens.
+
+        Raises:
+            ValueError: It was not read while the event was handled, and the completion has been
+                backtracked since.
+        """
+        if isinstance(self.known_place, ChannelPlace):
+            return self.known_place
+        known = cast(dict[str, Any], self.__dict__)
+        place = cast(ChannelPlace | None, known.get("_place"))
+        if place is None:
+            read = cast(Callable[[], ChannelPlace] | None, known.get("_read_place"))
+            place = known["_place"] = NOWHERE if read is None else read()
+        return place
+
+    @property
+    def channel(self) -> str | None:
+        """The channel: `analysis`, `final` or another; `None` in a header, or without channels.
+
+        Models with `<think>` tags are in `analysis` between the tags, and in `final` after them.
+
+        Examples:
+            >>> from concordance_sdk import Added, mod
+            >>> from concordance_sdk.testing import play, tag_channels
+            >>> seen = []
+            >>> @mod(on=[Added])
+            ... def watch(event, actions):
+            ...     seen.append(event.channel)
+            >>> _ = play(watch, says="<think>a</think>b", channels=tag_channels())
+            >>> seen[5], seen[7], seen[-1]
+            (None, 'analysis', 'final')
+        """
+        return self.place.channel
+
+    @property
+    def recipient(self) -> str | None:
+        """The tool that the message is sent to, such as `functions.search`; `None` for none."""
+        return self.place.recipient
+
+    @property
+    def in_header(self) -> bool:
+        """True if the next token belongs to the header of a message, or precedes one."""
+        return self.place.in_header
+
+    def set_place_reader(self, read: Callable[[], ChannelPlace]) -> None:
+        """Set the function that computes `place`. For hosts of mods.
+
+        Args:
+            read: Called at most once.
+        """
+        cast(dict[str, Any], self.__dict__)["_read_place"] = read
+
+
 class ContextInfo(Struct, frozen=True, kw_only=True):
     """The prompt, as it will be prefilled.
 
@@ -229,7 +306,7 @@ class Prefilled(Event, frozen=True, kw_only=True, tag=True):
     context_info: ContextInfo
 
 
-class ForwardPass(Event, frozen=True, kw_only=True, tag=True, eq=False):
+class ForwardPass(TokenEvent, frozen=True, kw_only=True, tag=True, eq=False):
     """The model has computed the logits of position `step`; no token is sampled yet.
 
     Attributes:
@@ -258,15 +335,18 @@ class ForwardPass(Event, frozen=True, kw_only=True, tag=True, eq=False):
         Args:
             logits: The new logits.  (vocab,) float32
         """
-        return type(self)(
+        event = type(self)(
             request_id=self.request_id,
             step=self.step,
             logits=logits,
             prompt_logprobs=self.prompt_logprobs,
+            known_place=self.known_place,
         )
+        cast(dict[str, Any], event.__dict__).update(cast(dict[str, Any], self.__dict__))
+        return event
 
 
-class Sampled(Event, frozen=True, kw_only=True, tag=True, omit_defaults=True, dict=True):
+class Sampled(TokenEvent, frozen=True, kw_only=True, tag=True, omit_defaults=True):
     """A token was sampled for position `step` but is not yet part of the completion.
 
     Attributes:
@@ -334,7 +414,7 @@ class Sampled(Event, frozen=True, kw_only=True, tag=True, omit_defaults=True, di
         cast(dict[str, Any], self.__dict__)["_read"] = read
 
 
-class Added(Event, frozen=True, kw_only=True, tag=True):
+class Added(TokenEvent, frozen=True, kw_only=True, tag=True):
     """Tokens were appended to the completion, starting at position `step`.
 
     Attributes:

@@ -32,14 +32,22 @@ def message_for(event_type, mistake):
 
 
 MISTYPED = [
-    (Sampled, lambda e, a, t: e.token, "'sampled_token'? A Sampled has: logprob, request_id, sam"),
+    (
+        Sampled,
+        lambda e, a, t: e.token,
+        "'sampled_token'? A Sampled has: channel, in_header, logprob, place, ",
+    ),
     (Sampled, lambda e, a, t: e.log_prob, "did you mean 'logprob'?"),
     (Added, lambda e, a, t: e.logprob, "it is a field of Sampled"),
     (Sampled, lambda e, a, t: e.token_id, "did you mean 'sampled_token'?"),
     (Sampled, lambda e, a, t: e.tokens, "did you mean 'sampled_token'?"),
     (Sampled, lambda e, a, t: e.sampledToken, "did you mean 'sampled_token'?"),
-    (Added, lambda e, a, t: e.tokens, "'added_tokens'? An Added has: added_tokens, forced"),
-    (Added, lambda e, a, t: e.text, "; an Added has: added_tokens, forced"),
+    (
+        Added,
+        lambda e, a, t: e.tokens,
+        "'added_tokens'? An Added has: added_tokens, channel, forced",
+    ),
+    (Added, lambda e, a, t: e.text, "; an Added has: added_tokens, channel, forced"),
     (Added, lambda e, a, t: e.logits, "it is a field of ForwardPass: check `isinstance"),
     (Prefilled, lambda e, a, t: e.sampled_token, "it is a field of Sampled"),
     (Prefilled, lambda e, a, t: e.context, "did you mean 'context_info'?"),

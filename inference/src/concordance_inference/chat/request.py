@@ -15,6 +15,7 @@ from concordance_shared import (
 from concordance_shared.prompt_length import check_prompt_length
 from concordance_shared.surrogates import surrogate_fault
 
+from concordance_inference.chat.channels import channels_of
 from concordance_inference.chat.format import ChatFormat
 from concordance_inference.chat.reasoning_choice import (
     FREE,
@@ -169,6 +170,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         prompt_ids=tuple(prompt_ids),
         conversation=Conversation(messages=messages, schemas=schemas),
         reasoning=tagged,
+        channels=channels_of(chat, tagged),
         kept_ids=kept_ids,
         offer=offer,
         harmony=turn,

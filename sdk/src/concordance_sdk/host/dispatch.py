@@ -218,6 +218,8 @@ class ModDispatch:
             logits=logits,
             prompt_logprobs=prompt_logprobs,
         )
+        if state.channels is not None:
+            event.set_place_reader(state.channels.reader(event.step))
         for mod in self._listeners[ForwardPass]:
             action = self._ask(mod, event)
             if isinstance(action, AdjustedLogits):
@@ -242,6 +244,8 @@ class ModDispatch:
                 request_id=state.request_id, step=state.num_completion, sampled_token=token_id
             )
             event.set_logprob_reader(read_logprob)
+            if state.channels is not None:
+                event.set_place_reader(state.channels.reader(event.step))
             try:
                 actions = ((mod, self._ask(mod, event)) for mod in listeners)
                 decision = next((each for each in actions if not isinstance(each[1], Noop)), None)
@@ -451,12 +455,15 @@ class ModDispatch:
 
 def _added(state: RequestState, step: int, *, forced: bool) -> Added:
     """Create the event for the completion's tokens from `step` on."""
-    return Added(
+    event = Added(
         request_id=state.request_id,
         step=step,
         added_tokens=tuple(state.token_ids[state.prompt_len + step :]),
         forced=forced,
     )
+    if state.channels is not None:
+        event.set_place_reader(state.channels.reader(state.num_completion))
+    return event
 
 
 def _ends_again(state: RequestState, action: AnyAction) -> bool:

@@ -11,6 +11,8 @@ from typing import Protocol
 from concordance_shared import ConcordanceError, FinishReason, ToolCall
 from msgspec import Struct
 
+from concordance_sdk.channels.channel_format import ChannelFormat
+from concordance_sdk.channels.completion_channels import Channels
 from concordance_sdk.holds import Holds
 from concordance_sdk.host.action_log import ActionLog
 from concordance_sdk.host.report_log import ReportLog
@@ -156,6 +158,7 @@ class RequestState:
         self.actions = ActionLog()
         self.holds = Holds() if holds is None else holds
         self.holds.hold_trailing(hold)
+        self.channels: Channels | None = None
 
     @property
     def num_completion(self) -> int:
@@ -184,6 +187,10 @@ class RequestState:
     def is_finished(self) -> bool:
         """True once the request has a finish reason."""
         return self.finish_reason is not None
+
+    def set_channels(self, channels: ChannelFormat | None) -> None:
+        """Set how the model marks channels, if it has them, before the first token."""
+        self.channels = None if channels is None else Channels(channels, self)
 
     # Edits of the tokens
 
@@ -322,6 +329,8 @@ class RequestState:
         del self.forced[num_completion:]
         del self.forced_by[num_completion:]
         self.num_cached = min(self.num_cached, length)
+        if self.channels is not None:
+            self.channels.cut(num_completion)
         for follower in self.followers:
             follower.cut(num_completion)
 

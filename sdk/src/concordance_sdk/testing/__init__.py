@@ -7,6 +7,7 @@ def test_it_greets():
 """
 
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
+from concordance_sdk.testing.channels import MessageTokenizer, message_channels, tag_channels
 from concordance_sdk.testing.conformance import Check, ConformanceReport, check_conformance
 from concordance_sdk.testing.folder_tokenizer import FolderTokenizer
 from concordance_sdk.testing.play import play
@@ -20,11 +21,14 @@ __all__ = [
     "Check",
     "ConformanceReport",
     "FolderTokenizer",
+    "MessageTokenizer",
     "Played",
     "Playing",
     "Scene",
     "ScriptedLogits",
     "ScriptedModel",
     "check_conformance",
+    "message_channels",
     "play",
+    "tag_channels",
 ]

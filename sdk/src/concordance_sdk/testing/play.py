@@ -8,6 +8,7 @@ from concordance_shared import Conversation, InvalidRequestError, Message, Schem
 from concordance_shared.conversation import roles_hint
 from concordance_shared.suggestions import did_you_mean, similar_names
 
+from concordance_sdk.channels.channel_format import ChannelFormat
 from concordance_sdk.testing.byte_tokenizer import ByteTokenizer
 from concordance_sdk.testing.played import Played
 from concordance_sdk.testing.playing import Playing, Scene, uses_for
@@ -26,6 +27,7 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
     max_tokens: int = 256,
     tokenizer: Tokenizer | None = None,
     stream: bool = False,
+    channels: ChannelFormat | None = None,
 ) -> Played:
     """Play a completion with mods, by the engine's own rules, and return the result.
 
@@ -45,6 +47,8 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
         max_tokens: The maximum number of completion tokens, at least 1.
         tokenizer: The model's tokenizer; by default one whose tokens are bytes.
         stream: True to reject a backtrack over text that a stream would have shown.
+        channels: How the model marks channels: `tag_channels()` or `message_channels()`; by default
+            it has none.
 
     Raises:
         ModError: A mod raised, returned an invalid action, or emitted an error. Its notes have the
@@ -75,8 +79,9 @@ def play(  # noqa: PLR0913  # a test names what it needs, and nothing else
         prompt=prompt,
         conversation=_conversation(messages, schemas or Schemas()),
         max_tokens=max_tokens,
-        tokenizer=tokenizer or ByteTokenizer(),
+        tokenizer=tokenizer or getattr(channels, "tokenizer", None) or ByteTokenizer(),
         is_streamed=stream,
+        channels=channels,
     )
     playing = Playing(uses_for(mods, parameters or {}), scene)
     while not playing.is_over:

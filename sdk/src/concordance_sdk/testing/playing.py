@@ -9,6 +9,7 @@ from typing import Any
 from concordance_shared import Conversation, FinishReason, InvalidRequestError, ModError
 from msgspec import Struct
 
+from concordance_sdk.channels.channel_format import ChannelFormat
 from concordance_sdk.composition import ModUse, use
 from concordance_sdk.definition import longest_hold
 from concordance_sdk.host.dispatch import ModDispatch
@@ -39,6 +40,7 @@ class Scene(Struct, frozen=True, kw_only=True, eq=False):
         max_tokens: The maximum number of completion tokens.
         tokenizer: The model's tokenizer.
         is_streamed: True if text that was shown cannot be backtracked.
+        channels: How the model marks channels, if it has them.
 
     Raises:
         InvalidRequestError: `max_tokens` is less than 1.
@@ -58,6 +60,7 @@ class Scene(Struct, frozen=True, kw_only=True, eq=False):
     max_tokens: int = 256
     tokenizer: Tokenizer = ByteTokenizer()
     is_streamed: bool = False
+    channels: ChannelFormat | None = None
 
     def __post_init__(self) -> None:
         """Reject a limit that the server rejects."""
@@ -111,6 +114,8 @@ class Playing:
             holds=request.holds,
             keeps_changes=True,
         )
+        self.state.set_channels(scene.channels)
+        request.channels = self.state.channels
         self._log = EventLog(self.state.reports)
         self._dispatch = ModDispatch(
             self.state,

@@ -88,6 +88,8 @@ class Row:
             holds=self.mods.context.holds,
             keeps_changes=request.show_tokens,
         )
+        self.state.set_channels(request.channels)
+        self.mods.context.channels = self.state.channels
         self.dispatch = ModDispatch(
             self.state, mods, vocab_size=traits.vocab_size, context_len=traits.context_length
         )

@@ -1,0 +1,35 @@
+"""The channels of a request's completion, by its chat format."""
+
+from collections.abc import Sequence
+
+from concordance_sdk.channels import ChannelFormat, TagFormat
+from concordance_sdk.composed import ComposingEncoder
+
+from concordance_inference.chat.format import ChatFormat
+from concordance_inference.reasoning import Reasoning
+
+
+def channels_of(chat: ChatFormat, reasoning: Reasoning | None) -> ChannelFormat | None:
+    """Return how a completion is divided into channels; `None` for a model that does not reason.
+
+    Args:
+        chat: The chat format.
+        reasoning: How the reasoning is marked in the text.
+    """
+    if reasoning is None:
+        return None
+    return TagFormat(
+        reasoning.tags,
+        opened=reasoning.opened,
+        token_bytes=chat.token_bytes,
+        encode=composing(chat).encode,
+    )
+
+
+def composing(chat: ChatFormat) -> ComposingEncoder:
+    """Return the encoder of texts that follow other tokens."""
+
+    def adds(token_ids: Sequence[int], text: str) -> bool:
+        return b"".join(map(chat.token_bytes, token_ids)) == text.encode()
+
+    return ComposingEncoder(lambda text: chat.tokenize(text, adds_special=False), adds)

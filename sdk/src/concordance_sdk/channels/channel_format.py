@@ -1,0 +1,83 @@
+"""The interface of a description of how a model marks channels."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+
+from concordance_shared import ChannelPlace
+
+
+class ChannelFormat(Protocol):
+    """How the tokens of a completion divide it into channels: a state machine over token ids.
+
+    Its states are immutable, so that a completion that is cut goes back to an earlier one.
+    Thread-safe.
+
+    Examples:
+        >>> from concordance_sdk.testing import tag_channels
+        >>> format = tag_channels(opened=True)
+        >>> state = format.after(format.opened, ord("a"))
+        >>> state is format.opened, format.place(state).channel
+        (True, 'analysis')
+    """
+
+    @property
+    def opened(self) -> Any:
+        """The state at which a completion begins."""
+        ...
+
+    @property
+    def has_headers(self) -> bool:
+        """True if each message has a header, so that text at the very beginning is none."""
+        ...
+
+    @property
+    def reasoning_end(self) -> str:
+        """The text that ends the reasoning, special tokens by name; empty if there are several."""
+        ...
+
+    def watched(self, state: Any) -> Collection[int] | None:
+        """The only tokens that may change a state; `None` if any may."""
+        ...
+
+    def after(self, state: Any, token_id: int) -> Any:
+        """Return the state after a token; the same object if the token does not change it."""
+        ...
+
+    def place(self, state: Any) -> ChannelPlace:
+        """The channel of a state."""
+        ...
+
+    def lead(self, state: Any) -> int:
+        """The number of tokens before a state, the last ones, that are in its channel already."""
+        ...
+
+    def num_mark(self, state: Any) -> int:
+        """The number of tokens before a state, the last ones, that ended the previous channel."""
+        ...
+
+    def rest(self, state: Any) -> bytes:
+        """What the token that led to a state adds to the channel, after the mark in it."""
+        ...
+
+    def to_final(self, state: Any) -> Sequence[int] | None:
+        """The tokens that end a message and open the channel `final`.
+
+        None in `final`. `None` where it cannot be opened: in a header that names another channel,
+        and in a tool call.
+        """
+        ...
+
+    def to_header(self, state: Any) -> Sequence[int] | None:
+        """The tokens that end a message and let the model choose another channel.
+
+        Those of `to_final` if it has no choice.
+        """
+        ...
+
+    def reopening(self) -> Collection[int]:
+        """The tokens that would choose the reasoning again after `to_header`."""
+        ...
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes of a token; the name of a special one."""
+        ...
