@@ -15,7 +15,7 @@ CALL = "<|channel|>commentary to=functions.look<|message|>{}<|call|>"
 
 def state_of(text, channels=None):
     state = RequestState("r", [1], max_tokens=999)
-    state.set_channels(channels or message_channels())
+    state.channels = Channels(channels or message_channels(), state)
     state.append(MessageTokenizer().encode(text), forced=True)
     return state
 

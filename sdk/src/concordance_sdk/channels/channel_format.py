@@ -9,7 +9,7 @@ from concordance_shared import ChannelPlace
 class ChannelFormat(Protocol):
     """How the tokens of a completion divide it into channels: a state machine over token ids.
 
-    Its states are immutable, so that a completion that is cut goes back to an earlier one.
+    Its states are immutable, so that a cut of the completion restores an earlier one.
     Thread-safe.
 
     Examples:

@@ -224,7 +224,7 @@ class Channels:
         num_reasoning = last.num_reasoning
         if last.place.is_reasoning:
             num_mark = 0 if place.is_reasoning else self.format.num_mark(state)
-            num_reasoning += max(0, begin - last.begin - num_mark)
+            num_reasoning += begin - last.begin - num_mark
         self._stretches.append(_Stretch(begin, state, place, num_reasoning))
 
 

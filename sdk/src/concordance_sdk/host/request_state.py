@@ -6,16 +6,17 @@ It lives in the SDK so that the engine and the test harness share one implementa
 from collections.abc import Collection, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from concordance_shared import ConcordanceError, FinishReason, ToolCall
 from msgspec import Struct
 
-from concordance_sdk.channels.channel_format import ChannelFormat
-from concordance_sdk.channels.completion_channels import Channels
 from concordance_sdk.holds import Holds
 from concordance_sdk.host.action_log import ActionLog
 from concordance_sdk.host.report_log import ReportLog
+
+if TYPE_CHECKING:
+    from concordance_sdk.channels.completion_channels import Channels
 
 #: A length that no completion is cut to.
 _NEVER = 2**62
@@ -158,7 +159,7 @@ class RequestState:
         self.actions = ActionLog()
         self.holds = Holds() if holds is None else holds
         self.holds.hold_trailing(hold)
-        self.channels: Channels | None = None
+        self.channels: Channels | None = None  # set by the host, if the model has channels
 
     @property
     def num_completion(self) -> int:
@@ -187,10 +188,6 @@ class RequestState:
     def is_finished(self) -> bool:
         """True once the request has a finish reason."""
         return self.finish_reason is not None
-
-    def set_channels(self, channels: ChannelFormat | None) -> None:
-        """Set how the model marks channels, if it has them, before the first token."""
-        self.channels = None if channels is None else Channels(channels, self)
 
     # Edits of the tokens
 

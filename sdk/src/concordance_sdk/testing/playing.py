@@ -9,7 +9,7 @@ from typing import Any
 from concordance_shared import Conversation, FinishReason, InvalidRequestError, ModError
 from msgspec import Struct
 
-from concordance_sdk.channels.channel_format import ChannelFormat
+from concordance_sdk.channels import ChannelFormat, Channels
 from concordance_sdk.composition import ModUse, use
 from concordance_sdk.definition import longest_hold
 from concordance_sdk.host.dispatch import ModDispatch
@@ -114,8 +114,8 @@ class Playing:
             holds=request.holds,
             keeps_changes=True,
         )
-        self.state.set_channels(scene.channels)
-        request.channels = self.state.channels
+        if scene.channels is not None:
+            self.state.channels = request.channels = Channels(scene.channels, self.state)
         self._log = EventLog(self.state.reports)
         self._dispatch = ModDispatch(
             self.state,

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from concordance_sdk.channels import Channels
 from concordance_sdk.host.dispatch import AdjustableLogits, ModDispatch
 from concordance_sdk.host.request_state import RequestState
 from concordance_shared import (
@@ -88,7 +89,8 @@ class Row:
             holds=self.mods.context.holds,
             keeps_changes=request.show_tokens,
         )
-        self.state.set_channels(request.channels)
+        if request.channels is not None:
+            self.state.channels = Channels(request.channels, self.state)
         self.mods.context.channels = self.state.channels
         self.dispatch = ModDispatch(
             self.state, mods, vocab_size=traits.vocab_size, context_len=traits.context_length
