@@ -6,16 +6,32 @@ from concordance_sdk.channels import ChannelFormat, TagFormat
 from concordance_sdk.composed import ComposingEncoder
 
 from concordance_inference.chat.format import ChatFormat
+from concordance_inference.harmony.channels import HarmonyChannels
+from concordance_inference.harmony.turn import turn_after
 from concordance_inference.reasoning import Reasoning
 
 
-def channels_of(chat: ChatFormat, reasoning: Reasoning | None) -> ChannelFormat | None:
+def channels_of(
+    chat: ChatFormat, reasoning: Reasoning | None, prompt_ids: Sequence[int]
+) -> ChannelFormat | None:
     """Return how a completion is divided into channels; `None` for a model that does not reason.
+
+    Also `None` for a prompt of Harmony's models without a message, which they continue as text.
 
     Args:
         chat: The chat format.
         reasoning: How the reasoning is marked in the text.
+        prompt_ids: The prompt.
     """
+    if chat.harmony is not None:
+        if chat.harmony.start not in prompt_ids:
+            return None
+        return HarmonyChannels(
+            chat.harmony,
+            opened=turn_after(prompt_ids, chat.harmony, chat.token_bytes).opened,
+            token_bytes=chat.token_bytes,
+            encode=composing(chat).encode,
+        )
     if reasoning is None:
         return None
     return TagFormat(

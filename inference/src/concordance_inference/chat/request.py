@@ -170,7 +170,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         prompt_ids=tuple(prompt_ids),
         conversation=Conversation(messages=messages, schemas=schemas),
         reasoning=tagged,
-        channels=channels_of(chat, tagged),
+        channels=channels_of(chat, tagged, prompt_ids),
         kept_ids=kept_ids,
         offer=offer,
         harmony=turn,

@@ -78,6 +78,6 @@ class ChannelFormat(Protocol):
         """The tokens that would choose the reasoning again after `to_header`."""
         ...
 
-    def token_bytes(self, token_id: int) -> bytes:
+    def token_bytes(self, token_id: int, /) -> bytes:
         """The bytes of a token; the name of a special one."""
         ...

@@ -31,8 +31,16 @@ from concordance_sdk.mod import marked_definition
 from concordance_sdk.tokenizer import Tokenizer
 
 #: Members of our objects that hosts of mods use, and authors do not.
-_FOR_HOSTS = {"made", "rewound", "stopped", "with_logits", "known_logprob", "set_logprob_reader"}
-_FOR_HOSTS |= {"known_place", "set_place_reader"}
+_FOR_HOSTS = {
+    "made",
+    "rewound",
+    "stopped",
+    "with_logits",
+    "known_logprob",
+    "set_logprob_reader",
+    "known_place",
+    "set_place_reader",
+}
 
 _NO_ITEMS = re.compile(r"'(\w+)' object (?:is not subscriptable|does not support item assignment)")
 _NOT_CALLABLE = re.compile(r"'(\w+)' object is not callable")
