@@ -15,9 +15,10 @@ CALL = "<|channel|>commentary to=functions.look<|message|>{}<|call|>"
 
 def state_of(text, channels=None):
     state = RequestState("r", [1], max_tokens=999)
-    state.channels = Channels(channels or message_channels(), state)
+    followed = Channels(channels or message_channels(), state)
+    state.followers.append(followed)
     state.append(MessageTokenizer().encode(text), forced=True)
-    return state
+    return state, followed
 
 
 def test_events_have_the_channel_of_the_next_token():
@@ -78,10 +79,9 @@ def test_channel_of_an_earlier_event_can_be_read_until_tokens_are_removed():
 
 
 def test_reasoning_of_several_messages_is_counted_together():
-    state = state_of(
+    state, channels = state_of(
         "<|channel|>analysis<|message|>abc<|end|><|start|>assistant<|channel|>analysis"
     )
-    channels = state.channels
     assert channels.num_reasoning == 3
 
     state.append(MessageTokenizer().encode("<|message|>de"), forced=True)
@@ -92,7 +92,7 @@ def test_reasoning_of_several_messages_is_counted_together():
 
 
 def test_content_begins_after_the_header():
-    channels = state_of(ANSWER).channels
+    _, channels = state_of(ANSWER)
 
     assert (channels.channel, channels.begin) == (
         "final",
@@ -101,13 +101,13 @@ def test_content_begins_after_the_header():
 
 
 def test_completion_that_ends_inside_a_character_is_not_whole():
-    state = state_of("<|channel|>analysis<|message|>a")
-    assert state.channels.is_whole
+    state, channels = state_of("<|channel|>analysis<|message|>a")
+    assert channels.is_whole
 
     state.append(list("日".encode()[:2]), forced=True)
-    assert not state.channels.is_whole
+    assert not channels.is_whole
     state.append(list("日".encode()[2:]), forced=True)
-    assert state.channels.is_whole
+    assert channels.is_whole
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_completion_that_ends_inside_a_character_is_not_whole():
     ],
 )
 def test_final_is_opened_from_where_the_completion_is(text, rest):
-    ids = state_of(text).channels.to_final()
+    ids = state_of(text)[1].to_final()
 
     assert (ids is None) == (rest is None)
     assert ids is None or MessageTokenizer().decode(ids) == rest
@@ -141,7 +141,7 @@ def test_random_edits_give_the_channels_of_the_whole_completion(seed):
         "assistant",
         "a",
     ]
-    state = state_of("")
+    state, channels = state_of("")
     for _ in range(60):
         if dice.random() < 0.7:
             ids = MessageTokenizer().encode(dice.choice(parts))
@@ -150,8 +150,8 @@ def test_random_edits_give_the_channels_of_the_whole_completion(seed):
             state.backtrack(dice.randint(0, min(9, state.num_completion)))
         if dice.random() < 0.5:
             length = dice.randint(0, state.num_completion)
-            assert state.channels.at(length) == fresh(state.completion_ids[:length]).place
-            assert state.channels.num_reasoning == fresh(state.completion_ids).num_reasoning
+            assert channels.at(length) == fresh(state.completion_ids[:length]).place
+            assert channels.num_reasoning == fresh(state.completion_ids).num_reasoning
 
 
 def fresh(ids):
@@ -165,10 +165,10 @@ def test_each_token_is_looked_at_once_and_content_tokens_not_at_all():
     channels_format.after = lambda state, token_id: (
         looked.append(token_id) or after(state, token_id)
     )
-    state = state_of(ANSWER, channels_format)
+    state, channels = state_of(ANSWER, channels_format)
     for _ in range(5):
         state.append([97], forced=False)
-        assert state.channels.channel == "final"
+        assert channels.channel == "final"
 
     assert len(looked) == len(MessageTokenizer().encode(ANSWER)) - 3  # without "hm" and "4"
 

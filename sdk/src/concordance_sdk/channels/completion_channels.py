@@ -58,7 +58,7 @@ class Channels:
 
         Args:
             format: How the model marks its channels.
-            tokens: The prompt and the completion, which the host changes.
+            tokens: The prompt and the completion. The host calls `cut` whenever it removes tokens.
         """
         self.format = format
         self._tokens = tokens
@@ -176,6 +176,9 @@ class Channels:
             return self.stretch_at(length).place
 
         return read
+
+    def extend(self, token_ids: Sequence[int]) -> None:
+        """Do nothing: appended tokens are looked at when a channel is read."""
 
     def cut(self, length: int) -> None:
         """Forget what follows the first `length` tokens of the completion."""

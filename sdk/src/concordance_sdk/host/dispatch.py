@@ -46,6 +46,7 @@ from concordance_shared.legality import refusal, split_reports
 from concordance_shared.prompt_length import check_prompt_length
 from msgspec import Struct
 
+from concordance_sdk.channels import Channels
 from concordance_sdk.host.instance import ModInstance
 from concordance_sdk.host.progress import ProgressGuard
 from concordance_sdk.host.request_state import RequestState, has_ended, until_end
@@ -99,6 +100,7 @@ class ModDispatch:
         *,
         vocab_size: int,
         context_len: int | None = None,
+        channels: Channels | None = None,
     ) -> None:
         """Connect mods to the state of a request.
 
@@ -107,8 +109,10 @@ class ModDispatch:
             mods: Its mods, in the order in which they act.
             vocab_size: Upper bound of token ids, exclusive.
             context_len: Context length of the model: prompt and completion together.
+            channels: Those of the completion, if the model has channels.
         """
         self.state = state
+        self.channels = channels
         self.vocab_size = vocab_size
         self._context_len = context_len
         self._progress = ProgressGuard(state)
@@ -218,8 +222,8 @@ class ModDispatch:
             logits=logits,
             prompt_logprobs=prompt_logprobs,
         )
-        if state.channels is not None:
-            event.set_place_reader(state.channels.reader(event.step))
+        if self.channels is not None:
+            event.set_place_reader(self.channels.reader(event.step))
         for mod in self._listeners[ForwardPass]:
             action = self._ask(mod, event)
             if isinstance(action, AdjustedLogits):
@@ -244,8 +248,8 @@ class ModDispatch:
                 request_id=state.request_id, step=state.num_completion, sampled_token=token_id
             )
             event.set_logprob_reader(read_logprob)
-            if state.channels is not None:
-                event.set_place_reader(state.channels.reader(event.step))
+            if self.channels is not None:
+                event.set_place_reader(self.channels.reader(event.step))
             try:
                 actions = ((mod, self._ask(mod, event)) for mod in listeners)
                 decision = next((each for each in actions if not isinstance(each[1], Noop)), None)
@@ -346,7 +350,7 @@ class ModDispatch:
             The mod that decided, the event and its action; `None` if no mod acted.
         """
         state, length = self.state, self.state.num_completion
-        event = _added(state, length - len(added), forced=forced)
+        event = _added(state, length - len(added), self.channels, forced=forced)
         for i, mod in enumerate(self._listeners[Added]):
             seen = self._num_seen[i]
             if seen == length:
@@ -354,7 +358,7 @@ class ModDispatch:
             if seen == event.step:
                 own_event = event
             else:
-                own_event = _added(state, seen, forced=1 in state.forced[seen:])
+                own_event = _added(state, seen, self.channels, forced=1 in state.forced[seen:])
             self._num_seen[i] = length
             action = self._ask(mod, own_event)
             if not isinstance(action, Noop) and not _ends_again(state, action):
@@ -453,7 +457,7 @@ class ModDispatch:
             state.limit_tokens(self._context_len - state.prompt_len)
 
 
-def _added(state: RequestState, step: int, *, forced: bool) -> Added:
+def _added(state: RequestState, step: int, channels: Channels | None, *, forced: bool) -> Added:
     """Create the event for the completion's tokens from `step` on."""
     event = Added(
         request_id=state.request_id,
@@ -461,8 +465,8 @@ def _added(state: RequestState, step: int, *, forced: bool) -> Added:
         added_tokens=tuple(state.token_ids[state.prompt_len + step :]),
         forced=forced,
     )
-    if state.channels is not None:
-        event.set_place_reader(state.channels.reader(state.num_completion))
+    if channels is not None:
+        event.set_place_reader(channels.reader(state.num_completion))
     return event
 
 

@@ -6,7 +6,7 @@ It lives in the SDK so that the engine and the test harness share one implementa
 from collections.abc import Collection, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from concordance_shared import ConcordanceError, FinishReason, ToolCall
 from msgspec import Struct
@@ -14,9 +14,6 @@ from msgspec import Struct
 from concordance_sdk.holds import Holds
 from concordance_sdk.host.action_log import ActionLog
 from concordance_sdk.host.report_log import ReportLog
-
-if TYPE_CHECKING:
-    from concordance_sdk.channels.completion_channels import Channels
 
 #: A length that no completion is cut to.
 _NEVER = 2**62
@@ -159,7 +156,6 @@ class RequestState:
         self.actions = ActionLog()
         self.holds = Holds() if holds is None else holds
         self.holds.hold_trailing(hold)
-        self.channels: Channels | None = None  # set by the host, if the model has channels
 
     @property
     def num_completion(self) -> int:
@@ -326,8 +322,6 @@ class RequestState:
         del self.forced[num_completion:]
         del self.forced_by[num_completion:]
         self.num_cached = min(self.num_cached, length)
-        if self.channels is not None:
-            self.channels.cut(num_completion)
         for follower in self.followers:
             follower.cut(num_completion)
 

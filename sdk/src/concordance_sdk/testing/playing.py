@@ -115,13 +115,15 @@ class Playing:
             keeps_changes=True,
         )
         if scene.channels is not None:
-            self.state.channels = request.channels = Channels(scene.channels, self.state)
+            request.channels = Channels(scene.channels, self.state)
+            self.state.followers.append(request.channels)
         self._log = EventLog(self.state.reports)
         self._dispatch = ModDispatch(
             self.state,
             [self._log, *instances],
             vocab_size=tokenizer.vocab_size,
             context_len=CONTEXT_LEN,
+            channels=request.channels,
         )
         self._guarded(self._dispatch.prefilled)
 

@@ -89,11 +89,16 @@ class Row:
             holds=self.mods.context.holds,
             keeps_changes=request.show_tokens,
         )
-        if request.channels is not None:
-            self.state.channels = Channels(request.channels, self.state)
-        self.mods.context.channels = self.state.channels
+        self.channels = None if request.channels is None else Channels(request.channels, self.state)
+        if self.channels is not None:
+            self.state.followers.append(self.channels)
+        self.mods.context.channels = self.channels
         self.dispatch = ModDispatch(
-            self.state, mods, vocab_size=traits.vocab_size, context_len=traits.context_length
+            self.state,
+            mods,
+            vocab_size=traits.vocab_size,
+            context_len=traits.context_length,
+            channels=self.channels,
         )
         rules = request.token_rules
         self.rules = None if rules is None else RuleTracker(rules, self.state)
