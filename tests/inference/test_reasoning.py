@@ -62,9 +62,8 @@ class Tokens:
     [
         (["<think>", "</think>"], "", ["<think>"]),
         ([], "{{ content.split('</think>') }}", ["<think>"]),
-        (["<|channel|>", "<|end|>"], "", ["<|channel|>analysis<|message|>"]),
-        (["<|end|>"], "<|user|>{{ content }}<|end|>", []),
         (["<|channel>", "<channel|>"], "", ["<|channel>thought"]),
+        (["<channel|>"], "<|user|>{{ content }}<channel|>", []),
         ([], "Write after 'Here is my response:'", ["Here is my thought process:"]),
         ([], "{{ content }}", []),
     ],
@@ -74,9 +73,9 @@ def test_the_tags_of_a_model_are_in_its_vocabulary_or_its_template(names, templa
 
 
 def test_special_tokens_of_tags_are_markers():
-    names = ("<|channel|>", "<|end|>")
+    names = ("<|channel>", "<|end|>")
 
-    assert marker_ids(Tokens(*names), [("<|channel|>analysis<|message|>", "<|end|>")]) == (0,)
+    assert marker_ids(Tokens(*names), [("<|channel>thought", "<|end|>")]) == (0,)
     assert marker_ids(Tokens(*names), []) == ()
 
 

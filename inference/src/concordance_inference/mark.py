@@ -18,7 +18,11 @@ class Mark(Struct, frozen=True):
 
 
 class MarkedTokens:
-    """Which tokens of a completion are marked, and where their names are in its text."""
+    """Which tokens of a completion are marked, and where their names are in its text.
+
+    Attributes:
+        ids: The ids of the tokens to mark.
+    """
 
     def __init__(self, marked: Collection[int]) -> None:
         """Start with an empty completion.
@@ -26,12 +30,12 @@ class MarkedTokens:
         Args:
             marked: The ids of the tokens to mark.
         """
-        self._marked = frozenset(marked)
+        self.ids = frozenset(marked)
         self._tokens: list[tuple[int, int]] = []  # index in the completion, and id
 
     def __bool__(self) -> bool:
-        """True if tokens are to be marked."""
-        return bool(self._marked)
+        """True if the completion has marked tokens."""
+        return bool(self._tokens)
 
     def follow(self, unchanged: int, token_ids: Sequence[int]) -> None:
         """Update the completion.
@@ -43,7 +47,7 @@ class MarkedTokens:
         while self._tokens and self._tokens[-1][0] >= unchanged:
             self._tokens.pop()
         for index, token_id in enumerate(token_ids, unchanged):
-            if token_id in self._marked:
+            if token_id in self.ids:
                 self._tokens.append((index, token_id))
 
     def between(
@@ -59,6 +63,8 @@ class MarkedTokens:
             pieces: The text of each token.
             ends: The length of the text up to and including each token.
         """
+        if not self._tokens or ends[self._tokens[-1][0]] <= begin:  # nearly always
+            return ()
         marks: list[Mark] = []
         for index, token_id in reversed(self._tokens):
             last = ends[index]

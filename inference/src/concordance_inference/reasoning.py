@@ -21,12 +21,11 @@ REASONING_TAGS: tuple[Tags, ...] = (
     ("<|channel>thought", "<channel|>"),  # Gemma 4
     ("<thought>", "</thought>"),  # EXAONE Deep
     ("◁think▷", "◁/think▷"),  # Kimi
-    ("<|channel|>analysis<|message|>", "<|end|>"),  # gpt-oss
     ("Here is my thought process:", "Here is my response:"),  # Granite 3.2
 )
 
 #: Closing tags that other chat templates name for other purposes.
-_SHARED = ("<channel|>", "<|end|>")
+_SHARED = ("<channel|>",)
 
 #: Tags around the content that follows a reasoning, by its closing tag. They are part of neither.
 _CONTENT_MARKS = {
@@ -35,10 +34,6 @@ _CONTENT_MARKS = {
         "<|open|>response<|sep|>",
         "<|close|>response<|sep|>",
         "<|close|>message<|sep|>",
-    ),
-    "<|end|>": (
-        "<|start|>assistant<|channel|>final<|message|>",
-        "<|channel|>final<|message|>",
     ),
 }
 

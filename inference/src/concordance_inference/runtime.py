@@ -33,6 +33,8 @@ from concordance_inference.generation import (
     ModelInfo,
     Update,
 )
+from concordance_inference.harmony.counts import num_analysis_tokens
+from concordance_inference.harmony.parse import ParseCheck
 from concordance_inference.metrics_snapshot import MetricsSnapshot
 from concordance_inference.models.loader import LoadedModel, explained, load_model
 from concordance_inference.models.options import ModelOptions
@@ -80,6 +82,7 @@ class Runtime:
         self._progress = progress
         self._loaded: LoadedModel | None = None
         self._chat: ChatFormat | None = None
+        self._parse_check = ParseCheck(self._vocabulary)
         self.embedder: TextEmbedder | str = "it is not loaded"  # or why there is none
         self.engine = EngineThread(
             self._build,
@@ -176,6 +179,10 @@ class Runtime:
             runner = ModelRunner(loaded.model, profile)
         return Engine(runner, loaded.traits(), config), loaded.info
 
+    def _vocabulary(self) -> Mapping[str, int]:
+        """The ids of all tokens by name."""
+        return self.loaded.tokenizer.hf.get_vocab()
+
     def _profile(self, model: Any) -> ModelProfile:
         self._progress("calibrating the model, once: the result is kept for later runs")
         return profile_of(model)
@@ -240,6 +247,7 @@ class Runtime:
     def ended(self, request: GenerationRequest, completed: Completed) -> Completed | Failed:
         """Keep the tokens of a completion for later prompts; return how the request ended."""
         self.chat.remember(request, completed)
+        self._parse_check.check(request, completed)
         error = format_fault(request, completed, self._decode) or call_fault(request, completed)
         if error is None:
             return self._with_counts(request, completed)
@@ -248,11 +256,17 @@ class Runtime:
 
     def _with_counts(self, request: GenerationRequest, completed: Completed) -> Completed:
         """The completion with the number of its reasoning tokens."""
-        if request.reasoning is None:
+        token_bytes = self.chat.token_bytes
+        if request.harmony is not None:
+            count = num_analysis_tokens(
+                completed.token_ids, request.harmony, request.offer, token_bytes
+            )
+        elif request.reasoning is not None:
+            ends = self.loaded.tokenizer.eos_token_ids
+            pieces = [token_bytes(i) for i in completed.token_ids if i not in ends]
+            count = num_reasoning_tokens(pieces, request.reasoning)
+        else:
             return completed
-        ends = self.loaded.tokenizer.eos_token_ids
-        pieces = [self.chat.token_bytes(i) for i in completed.token_ids if i not in ends]
-        count = num_reasoning_tokens(pieces, request.reasoning)
         return msgspec.structs.replace(completed, reasoning_tokens=count)
 
     def _decode(self, token_ids: Sequence[int]) -> str:

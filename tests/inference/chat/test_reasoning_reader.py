@@ -80,15 +80,6 @@ def test_marks_around_the_content_of_a_reasoning_model_are_dropped():
     assert read("<|open|>response<|sep|>4", TAGGED) == ("", "<|open|>response<|sep|>4")
 
 
-def test_the_channels_of_gpt_oss_are_reasoning_and_content():
-    tags = Reasoning(tags=(("<|channel|>analysis<|message|>", "<|end|>"),))
-    said = "<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>final<|message|>4"
-
-    assert read(said, tags) == ("so", "4")
-    assert read("<|channel|>final<|message|>4", tags) == ("", "4")
-    assert joined(streamed(said, tags)).content == "4"
-
-
 def test_text_is_held_back_only_while_it_may_be_a_tag():
     assert streamed(
         ["<", "th", "ink>", "so ", "it", " </", "b", " </think", ">", "\n", "4", "<"]

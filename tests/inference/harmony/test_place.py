@@ -37,6 +37,11 @@ def place_after(written):
         ("<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>",
          "final", None, None),
         ("<|start|>assistant<|channel|>final<|message|>", "final", None, None),
+        ("<|start|>assistantassistant<|channel|>final<|message|>", "final", None, None),
+        ("<|start|>assistantfinal<|message|>", "final", None, None),
+        ("<|start|>assistant analysis<|message|>", "analysis", None, None),
+        ("<|start|><|start|>assistant<|channel|>final<|message|>", "final", None, None),
+        ("<|channel|>commentaryto=functions.f<|message|>", "commentary", "functions.f", None),
         ("<|message|>", None, None, None),
         ("<|channel|><|message|>", None, None, None),
     ],
@@ -61,9 +66,41 @@ def test_the_words_of_a_header_without_a_message_are_salvaged():
     assert place_after("<|channel|>final" + "word " * 200).salvaged.startswith("word word")
 
 
-def test_text_after_a_message_is_the_content_of_another_one():
-    place = place_after("<|channel|>final<|message|>hi<|end|>more")
-    assert (place.kind, place.salvaged, place.num_messages) == ("content", "more", 2)
+def test_salvaged_text_is_as_the_model_wrote_it():
+    place = place_after("Sorry,\n\n1. no  way \n<|end|>")
+    assert place.salvaged == "Sorry,\n\n1. no  way \n"
+
+
+@pytest.mark.parametrize(
+    ("written", "channel", "text"),
+    [
+        ("<|channel|>final Hello there<|return|>", "final", "Hello there"),
+        ("<|channel|>finalHello there<|return|>", "final", "Hello there"),
+        ("<|channel|>analysis hm<|end|>", "analysis", "hm"),
+        ("<|channel|>commentary to=functions.f <|constrain|>json{}<|call|>", "commentary", ""),
+        ("<|start|>assistantassistant Hi<|return|>", None, "Hi"),
+        ("<|start|>Hi you<|return|>", None, "Hi you"),
+    ],
+)
+def test_what_is_salvaged_has_the_channel_of_its_header(written, channel, text):
+    place = place_after(written)
+    assert place.salvaged == text
+    assert place.header.channel == (channel if text else None)
+
+
+def test_a_message_of_another_author_keeps_its_author():
+    assert place_after("<|end|><|start|>user<|message|>hi").header.is_of_other
+    assert place_after("<|start|>functions.f to=assistant<|message|>hi").header.is_of_other
+    assert place_after("<|start|>user hi<|end|>").header.is_of_other
+    assert not place_after("<|start|>banana<|message|>hi").header.is_of_other
+
+
+def test_text_after_a_message_is_a_header_or_the_content_of_another_one():
+    before = "<|channel|>final<|message|>hi<|end|>"
+    place = place_after(before + "more\n<|end|>")
+    assert (place.kind, place.salvaged, place.num_messages) == ("between", "more\n", 2)
+    place = place_after(before + "\nassistant<|channel|>final<|message|>")
+    assert (place.kind, place.header.channel, place.num_messages) == ("content", "final", 2)
 
 
 def test_structural_tokens_written_as_text_are_content():

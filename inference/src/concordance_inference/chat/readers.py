@@ -1,8 +1,10 @@
 """Makes the readers that split the completions of a request into the parts of messages."""
 
 from concordance_inference.chat.message_reader import MessageReader, PlainReader, ReaderFactory
-from concordance_inference.chat.reasoning_reader import ReasoningPlace, ReasoningReader
+from concordance_inference.chat.placed_reasoning import ReasoningPlace
+from concordance_inference.chat.reasoning_reader import ReasoningReader
 from concordance_inference.generation import GenerationRequest
+from concordance_inference.harmony.reader import HarmonyReader, UnsplitReader
 from concordance_inference.tools.call_reader import CallReader
 
 
@@ -17,10 +19,14 @@ def reader_factory(
         request: The request.
         reasoning: Where the reasoning is sent.
     """
+    retracts = request.stream and request.include_retractions
 
     def make() -> MessageReader:
+        if request.harmony is not None:
+            messages = HarmonyReader(request.harmony, request.offer, reasoning)
+            return UnsplitReader(messages) if retracts else messages
         reader = PlainReader() if request.offer is None else CallReader(request.offer)
-        if request.reasoning is None or (request.stream and request.include_retractions):
+        if request.reasoning is None or retracts:
             return reader
         return ReasoningReader(reader, request.reasoning, reasoning)
 

@@ -5,14 +5,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from concordance_inference.chat.message_parts import ContentText, MessagePart, ReasoningText
+from concordance_inference.chat.message_parts import ContentText, MessagePart
 from concordance_inference.chat.message_reader import MessageReader
+from concordance_inference.chat.placed_reasoning import PlacedReasoning, ReasoningPlace
 from concordance_inference.generation import Completed, TextDelta
 from concordance_inference.reasoning import Reasoning
-
-#: Where the reasoning of a message is sent: apart from the content; apart, as one text once it
-#: has ended; nowhere; or in the content with its tags, as the model wrote it.
-ReasoningPlace = Literal["apart", "apart at once", "nowhere", "content"]
 
 #: The most white space, in characters, that is dropped where reasoning or content begins or ends.
 _MAX_SPACE = 256
@@ -141,7 +138,7 @@ class ReasoningReader:
         self._inner = inner
         self._split = TextSplit(reasoning)
         self._place = place
-        self._unsent: list[str] = []  # text of a reasoning that is sent at once
+        self._reasoning = PlacedReasoning(place)
 
     def add(self, delta: TextDelta) -> Sequence[MessagePart]:
         """Return the parts that more text adds."""
@@ -150,30 +147,18 @@ class ReasoningReader:
     def end(self, completed: Completed) -> Sequence[MessagePart]:
         """Return the parts that were held back."""
         parts = list(self._parts(self._split.end()))
-        return [*parts, *self._ended(), *self._inner.end(completed)]
+        return [*parts, *self._reasoning.end(), *self._inner.end(completed)]
 
     def _parts(
         self, pieces: Iterable[TextPiece], delta: TextDelta | None = None
     ) -> Iterator[MessagePart]:
         for piece in pieces:
             if piece.kind == "content":
-                yield from self._ended()
+                yield from self._reasoning.end()
                 if delta is None or piece.text != delta.text:
                     delta = TextDelta(text=piece.text)
                 yield from self._inner.add(delta)
             elif self._place == "content":
                 yield ContentText(piece.text)
             elif piece.kind == "reasoning":
-                yield from self._reasoning(piece.text)
-
-    def _reasoning(self, text: str) -> Iterator[MessagePart]:
-        if self._place == "apart":
-            yield ReasoningText(text)
-        elif self._place == "apart at once":
-            self._unsent.append(text)
-
-    def _ended(self) -> Iterator[MessagePart]:
-        """The whole reasoning, if it is sent at once and was not sent yet."""
-        if self._unsent:
-            yield ReasoningText("".join(self._unsent))
-            self._unsent.clear()
+                yield from self._reasoning.add(piece.text)

@@ -1,9 +1,10 @@
 """Where in a Harmony completion the next token is: in a header, in a message, or between messages.
 
 A pure state machine over structural tokens and the text between them. It never fails: malformed
-headers are read as far as possible, and their words become content otherwise.
+headers are read as far as possible, and their text becomes content otherwise.
 """
 
+import re
 from typing import Literal
 
 import msgspec
@@ -13,6 +14,15 @@ from concordance_inference.harmony.vocabulary import HarmonyTokens
 
 #: Limit of a header, in bytes; a longer one is content.
 MAX_HEADER = 512
+
+#: The channels of gpt-oss.
+CHANNELS = ("analysis", "commentary", "final")
+
+#: Authors of messages other than the assistant; those of tools have the names of tools.
+_OTHER_ROLES = ("user", "system", "developer", "tool", "functions")
+
+_ASSISTANT = re.compile(r"(?:assistant)+")
+_RECIPIENT = re.compile(r"\s*\bto=\s*\S*")
 
 #: A header: its text, and between that its structural tokens by id.
 Written = tuple[bytes | int, ...]
@@ -33,6 +43,11 @@ class Header(Struct, frozen=True, kw_only=True):
     recipient: str | None = None
     content_type: str | None = None
 
+    @property
+    def is_of_other(self) -> bool:
+        """True if the author is the user, a tool, or another one but the assistant."""
+        return re.split("[.:]", self.role)[0] in _OTHER_ROLES
+
 
 class Place(Struct, frozen=True, kw_only=True):
     """Where the next token of a completion is.
@@ -40,11 +55,12 @@ class Place(Struct, frozen=True, kw_only=True):
     Attributes:
         kind: `header`: within the header of a message; `content`: within a message; `between`:
             after a message, where the next header begins.
-        header: Of the message; an empty one except within its content.
+        header: Of the message; an empty one except within its content, and following a message
+            that was salvaged.
         num_messages: Messages whose content has begun, this one included.
         written: The header so far, within one.
         names_role: The header begins with its author, as those after `<|start|>` do.
-        salvaged: The words of a malformed header, which are the beginning of the content.
+        salvaged: The text of a malformed header, which is the beginning of the content.
     """
 
     kind: Literal["header", "content", "between"] = "header"
@@ -97,10 +113,10 @@ def after_text(place: Place, data: bytes, tokens: HarmonyTokens) -> Place:
     """
     if place.kind == "content" or not data:
         return place
-    if place.kind == "between":  # text without a header
-        if not data.strip():
+    if place.kind == "between":  # a header without `<|start|>`, or text without a header
+        if not (data := data.lstrip()):
             return place
-        return _salvaged(Place(written=(data,), num_messages=place.num_messages), tokens)
+        place = Place(num_messages=place.num_messages)
     *before, last = place.written or (b"",)
     whole = (*before, last + data) if isinstance(last, bytes) else (*before, last, data)
     place = msgspec.structs.replace(place, written=whole)
@@ -116,20 +132,31 @@ def read_header(written: Written, tokens: HarmonyTokens, *, names_role: bool = F
         tokens: The structural tokens.
         names_role: It begins with its author.
     """
-    words = _words(written, tokens)
     values: dict[str, str] = {}
-    for kind, word in words:
+    for kind, word in _words(written, tokens):
         if kind == "to=":
             values["recipient"] = word
         elif kind == "channel":
-            values.setdefault("channel", word)
+            channel, _, recipient = word.partition("to=")
+            values.setdefault("channel", channel)
+            values |= {"recipient": recipient} if recipient else {}
         elif kind == "constrain":
             values["content_type"] = word
-        elif names_role and "role" not in values:
-            values["role"] = word
-        elif word != "assistant":  # a bare word is never a recipient
-            values.setdefault("content_type", word)
+        else:
+            _read_bare(word, values, names_role=names_role)
     return Header(**values)
+
+
+def _read_bare(word: str, values: dict[str, str], *, names_role: bool) -> None:
+    """Read a word that nothing precedes, which is never a recipient."""
+    assistant = _ASSISTANT.match(word)
+    rest = word[assistant.end() :] if assistant else word
+    if rest in CHANNELS:
+        values.setdefault("channel", rest)
+    elif names_role and "role" not in values:
+        values["role"] = word if rest else "assistant"
+    elif rest:
+        values.setdefault("content_type", word)
 
 
 def _words(written: Written, tokens: HarmonyTokens) -> list[tuple[str, str]]:
@@ -151,26 +178,63 @@ def _words(written: Written, tokens: HarmonyTokens) -> list[tuple[str, str]]:
 
 
 def _closed(place: Place, tokens: HarmonyTokens) -> Place:
-    """The place after a token that ends a message; a header without a message has its words."""
-    text = any(isinstance(part, bytes) and part.strip() for part in place.written)
-    if place.kind == "header" and text and not _is_only_role(place):
-        place = _salvaged(place, tokens)
-    return Place(kind="between", num_messages=place.num_messages, salvaged=place.salvaged)
-
-
-def _is_only_role(place: Place) -> bool:
-    """True if nothing follows the author in a header that names it."""
-    (first, *rest) = place.written
-    return not rest and isinstance(first, bytes) and first.strip() == b"assistant"
+    """The place after a token that ends a message; a header without a message has its text."""
+    if place.kind == "header":
+        message = _salvaged(place, tokens)
+        if message.salvaged.strip():
+            return msgspec.structs.replace(message, kind="between")
+    return Place(kind="between", num_messages=place.num_messages)
 
 
 def _salvaged(place: Place, tokens: HarmonyTokens) -> Place:
-    """The content of a message without `<|message|>`: the words of its header."""
+    """The content of a message without `<|message|>`: the text of its header."""
     header = read_header(place.written, tokens, names_role=place.names_role)
-    words = [w for kind, w in _words(place.written, tokens) if not kind and w != "assistant"]
+    channel = next((c for c in CHANNELS if (header.channel or "").startswith(c)), header.channel)
     return Place(
         kind="content",
-        header=Header(channel=header.channel),
+        header=Header(role=header.role if header.is_of_other else "assistant", channel=channel),
         num_messages=place.num_messages + 1,
-        salvaged=" ".join(words),
+        salvaged=salvaged_text(place.written, tokens, names_role=place.names_role),
     )
+
+
+def salvaged_text(written: Written, tokens: HarmonyTokens, *, names_role: bool = False) -> str:
+    """Return the text of a header without the words that are part of headers.
+
+    Args:
+        written: The header.
+        tokens: The structural tokens.
+        names_role: It begins with its author.
+    """
+    before = 0
+    texts: list[str] = []
+    for part in written:
+        if isinstance(part, int):
+            before = part
+            continue
+        text = part.decode(errors="replace")
+        if before == tokens.channel:
+            text = _without_channel(text)
+        elif before == tokens.constrain:
+            text = re.sub(r"^\s*\S+", "", text)
+        elif not before:
+            text = _without_role(text, names_role=names_role)
+        texts.append(_RECIPIENT.sub("", text, count=1) if _RECIPIENT.match(text) else text)
+    return "".join(texts).lstrip()
+
+
+def _without_channel(text: str) -> str:
+    """A text without the channel it begins with, to which the content may be joined."""
+    found = re.match(rf"\s*(?:{'|'.join(CHANNELS)}|\S+)", text)
+    return text[found.end() :] if found else text
+
+
+def _without_role(text: str, *, names_role: bool) -> str:
+    """A text without the author it begins with."""
+    text = text.lstrip()
+    if found := _ASSISTANT.match(text):
+        return text[found.end() :]
+    word = text.split(maxsplit=1)[:1]
+    if names_role and word and Header(role=word[0]).is_of_other:
+        return text[len(word[0]) :]
+    return text

@@ -23,10 +23,11 @@ logger = logging.getLogger(__name__)
 def call_fault(request: GenerationRequest, completed: Completed) -> ConcordanceError | None:
     """Return the error of a completion whose calls were not to be made; `None` if they may leave.
 
-    Calls that mods made are theirs: they are not checked.
+    Calls that mods made are theirs: they are not checked. Without the header guard, nothing
+    enforces the calls of Harmony completions: they leave as the model wrote them.
     """
     offer = request.offer
-    if offer is None:
+    if offer is None or (request.harmony is not None and request.token_rules is None):
         return None
     calls = read_message(reader_factory(request)(), completed).tool_calls
     own = calls[: len(calls) - len(completed.tool_calls)]

@@ -121,7 +121,7 @@ class TextStream:
         elif self._stop:
             begin = max(0, limit - self._stop.longest)
             limit -= self._stop.open_length(self._text_from(begin)[: limit - begin])
-        if self._marked:
+        if self._stop and self._marked:
             limit = self._marked.before_name(limit, self._decoder.pieces, self._ends)
         return self._show(self._text_from(self._num_shown)[: max(0, limit - self._num_shown)])
 
@@ -199,7 +199,7 @@ class TextStream:
     def _extend(self, token_ids: Sequence[int]) -> int:
         """Append tokens; return the length of the text that did not change."""
         unchanged = self._decoder.extend(token_ids)
-        if self._marked:
+        if not self._marked.ids.isdisjoint(token_ids):
             self._marked.follow(len(self._ends), token_ids)
         return self._set_ends(unchanged, len(self._ends) + len(token_ids))
 

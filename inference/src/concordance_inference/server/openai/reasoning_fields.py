@@ -6,8 +6,8 @@ from typing import Annotated, Literal, TypeVar
 from concordance_shared import InvalidRequestError
 from msgspec import Meta, Struct
 
+from concordance_inference.chat.placed_reasoning import ReasoningPlace
 from concordance_inference.chat.reasoning_choice import ReasoningChoice
-from concordance_inference.chat.reasoning_reader import ReasoningPlace
 from concordance_inference.server.openai.generation_fields import GenerationFields
 from concordance_inference.server.openai.reasoning_names import ReasoningField
 from concordance_inference.server.openai.unsupported import Harmless

@@ -1,0 +1,38 @@
+"""How many tokens of a Harmony completion are reasoning."""
+
+from collections.abc import Callable, Sequence
+
+from concordance_inference.harmony.message_kind import kind_of
+from concordance_inference.harmony.place import after_text, after_token
+from concordance_inference.harmony.turn import HarmonyTurn
+from concordance_inference.tools.offer import ToolOffer
+
+
+def num_analysis_tokens(
+    token_ids: Sequence[int],
+    turn: HarmonyTurn,
+    offer: ToolOffer | None,
+    token_bytes: Callable[[int], bytes],
+) -> int:
+    """Return the number of tokens within messages that are reasoning, without their headers.
+
+    Args:
+        token_ids: The completion.
+        turn: Where it begins.
+        offer: The tools that it may call.
+        token_bytes: The bytes of a token.
+    """
+    tokens, structural = turn.tokens, turn.tokens.all
+    place, count = turn.opened, 0
+    is_reasoning = kind_of(place.header, offer) == "reasoning"
+    for token_id in token_ids:
+        if token_id in structural:
+            place = after_token(place, token_id, tokens)
+        elif place.kind == "content":
+            count += is_reasoning
+            continue
+        else:
+            place = after_text(place, token_bytes(token_id), tokens)
+        if place.kind == "content":
+            is_reasoning = kind_of(place.header, offer) == "reasoning"
+    return count
