@@ -1,4 +1,4 @@
-"""How many tokens of a Harmony completion are reasoning."""
+"""The count of the reasoning tokens of a Harmony completion."""
 
 from collections.abc import Callable, Sequence
 
