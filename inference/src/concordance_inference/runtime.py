@@ -82,7 +82,7 @@ class Runtime:
         self._progress = progress
         self._loaded: LoadedModel | None = None
         self._chat: ChatFormat | None = None
-        self._parse_check = ParseCheck(self._vocabulary)
+        self._parse_check = ParseCheck(lambda: _vocabulary(self.loaded))
         self.embedder: TextEmbedder | str = "it is not loaded"  # or why there is none
         self.engine = EngineThread(
             self._build,
@@ -179,10 +179,6 @@ class Runtime:
             runner = ModelRunner(loaded.model, profile)
         return Engine(runner, loaded.traits(), config), loaded.info
 
-    def _vocabulary(self) -> Mapping[str, int]:
-        """The ids of all tokens by name."""
-        return self.loaded.tokenizer.hf.get_vocab()
-
     def _profile(self, model: Any) -> ModelProfile:
         self._progress("calibrating the model, once: the result is kept for later runs")
         return profile_of(model)
@@ -274,6 +270,11 @@ class Runtime:
         tokenizer = self.loaded.tokenizer
         ends = bool(token_ids) and token_ids[-1] in tokenizer.eos_token_ids
         return tokenizer.decode(token_ids[: len(token_ids) - ends])
+
+
+def _vocabulary(loaded: LoadedModel) -> Mapping[str, int]:
+    """The ids of all tokens by name."""
+    return loaded.tokenizer.hf.get_vocab()
 
 
 class RuntimeUpdates:
