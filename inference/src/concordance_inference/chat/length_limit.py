@@ -51,6 +51,12 @@ class LengthLimit:
             if num_tokens > _MARGIN * most:
                 raise _too_long(f"more than {most} tokens", most, param)
 
+    def check_count(self, num_tokens: int, param: str = "messages") -> None:
+        """Refuse the beginning of a prompt that has more tokens than fit."""
+        if self._context_length is not None and num_tokens > self._context_length:
+            size = f"more than {self._context_length} tokens"
+            raise _too_long(size, self._context_length, param)
+
 
 def _too_long(size: str, context_length: int, param: str) -> ContextLengthError:
     remedy = "shorten them" if param == "messages" else "shorten it"

@@ -1,29 +1,35 @@
 """The chat format of gpt-oss."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from concordance_shared import Message, ResponseFormat, Tool
 
+from concordance_inference.chat.message_reader import read_message
+from concordance_inference.chat.readers import reader_factory
 from concordance_inference.chat.rendering import USUAL, Rendering, check_rendering
 from concordance_inference.chat.token_texts import TokenTexts
 from concordance_inference.generation import Completed, GenerationRequest
 from concordance_inference.harmony.header_guard import HeaderGuard
-from concordance_inference.harmony.message import (
-    HarmonyMessage,
-    end_id,
-    header_ids,
-    plain_ids,
-)
+from concordance_inference.harmony.message import end_id, header_ids, plain_ids
+from concordance_inference.harmony.message_ids import MessageIds, MessageKey
 from concordance_inference.harmony.messages import (
     OPTIONS,
     Instructions,
+    converted,
     developer_message,
-    is_instruction,
+    instruction_text,
+    last_final,
+    num_instructions,
     system_message,
-    turn_messages,
+    tool_names,
 )
 from concordance_inference.harmony.offered_headers import legal_headers
+from concordance_inference.harmony.place import START
+from concordance_inference.harmony.prompt_ids import PromptIds
+from concordance_inference.harmony.sampled_messages import sampled_messages
+from concordance_inference.harmony.sampled_turns import Position, SampledTurn, SampledTurns
 from concordance_inference.harmony.tool_section import ToolSections
 from concordance_inference.harmony.vocabulary import HarmonyTokens
 from concordance_inference.models.tokenizer import ModelTokenizer
@@ -77,6 +83,8 @@ class HarmonyFormat(TokenTexts):
         self._guards = header_guard
         self.harmony = tokens
         self._tools = ToolSections(tokenizer)
+        self._ids = MessageIds(self._made)
+        self._sampled = SampledTurns()
 
     def render(
         self,
@@ -90,31 +98,80 @@ class HarmonyFormat(TokenTexts):
 
         Raises:
             InvalidRequestError: An option has a wrong value, or a result belongs to no call.
-            ContextLengthError: The messages are much longer than the context.
+            ContextLengthError: The messages are longer than the context.
         """
         check_rendering(messages, rendering)
+        prompt = PromptIds(self._ids, self.limit, rendering)
         instructions = Instructions(
-            options=options or {},
-            tools=self._tools.of(tools),
-            response_format=response_format,
+            options=options or {}, tools=self._tools.of(tools), response_format=response_format
         )
-        ids = [
-            token_id
-            for message in _messages(messages, instructions, rendering)
-            for token_id in self._ids(message, rendering)
-        ]
+        text = instruction_text(messages)
+        prompt.add(system_message(instructions))
+        if developer := developer_message(text, instructions):
+            prompt.add(developer)
+        self._add_turns(prompt, messages, Position(text), rendering)
         if rendering.continues_final_message:
-            return ids[:-1]
-        if rendering.adds_generation_prompt:
-            ids += [self.harmony.start, *self.tokenizer.encode_prompt("assistant")]
-        return ids
+            return prompt.ids[:-1]
+        return prompt.ids + (self._begin if rendering.adds_generation_prompt else [])
 
-    def _ids(self, message: HarmonyMessage, rendering: Rendering) -> list[int]:
-        encode = self.tokenizer.encode_prompt
-        header = header_ids(message, self.harmony, encode)
-        is_free = rendering.allows_control_tokens
-        content = encode(message.content) if is_free else plain_ids(message.content, encode)
-        return [*header, *content, end_id(message, self.harmony)]
+    def _add_turns(
+        self,
+        prompt: PromptIds,
+        messages: Sequence[Message],
+        position: Position,
+        rendering: Rendering,
+    ) -> None:
+        """Add the messages after the instructions, as sampled where that is known."""
+        names = tool_names(messages)
+        last = last_final(messages, continues=rendering.continues_final_message)
+        for i in range(num_instructions(messages), len(messages)):
+            message = messages[i]
+            turn = None
+            if message.role == "assistant":
+                turn = self._sampled.recall(position.before(message))
+            if turn is None:
+                for part in converted(message, names.get(i, ""), has_reasoning=i > last):
+                    prompt.add(part)
+            else:
+                prompt.add_turn(turn, message.reasoning_content if i > last else None)
+            position.add(message)
+
+    @functools.cached_property
+    def _begin(self) -> list[int]:
+        """The beginning of a message of the assistant."""
+        return [self.harmony.start, *self.tokenizer.encode_prompt("assistant")]
+
+    def _made(self, key: MessageKey) -> list[int]:
+        """The token ids of a message."""
+        message, encode = key.message, self.tokenizer.encode_prompt
+        ids = header_ids(message, self.harmony, encode)
+        for text in (message.content, message.second_part):
+            ids += encode(text) if key.allows_control_tokens else plain_ids(text, encode)
+        return [*ids, end_id(message, self.harmony)]
+
+    def remember(self, request: GenerationRequest, completed: Completed) -> None:
+        """Keep the sampled tokens of a completion, unless it is not what the client receives."""
+        turn = request.harmony
+        is_cut = isinstance(completed.stopped_by, str)
+        if turn is None or turn.opened != START or is_cut or completed.tool_calls:
+            return
+        messages = sampled_messages(completed.token_ids, turn, self._begin, self._text_bytes)
+        if not messages or all(message.is_reasoning for message in messages):
+            return
+        read = read_message(reader_factory(request)(), completed)
+        before = request.conversation.messages
+        position = Position(instruction_text(before))
+        for message in before[num_instructions(before) :]:
+            position.add(message)
+        answer = Message(role="assistant", content=read.content, tool_calls=read.tool_calls)
+        sampled = SampledTurn(reasoning=read.reasoning, messages=messages)
+        self._sampled.remember(position.before(answer), sampled)
+
+    def _text_bytes(self, token_id: int) -> bytes | None:
+        """The bytes of a token of text; `None` for a special token."""
+        if token_id in self.tokenizer.special_token_ids:
+            return None
+        return self.token_bytes(token_id)
 
     def tokenizer_info(self) -> dict[str, Any]:
         """The special tokens that have a role; clients render prompts with openai-harmony."""
@@ -132,20 +189,5 @@ class HarmonyFormat(TokenTexts):
         special = self.tokenizer.special_token_ids
         return HeaderGuard(headers, self.harmony, self.tokenizer.encode_prompt, special)
 
-    def remember(self, request: GenerationRequest, completed: Completed) -> None:
-        """Keep the sampled tokens of a completion for later prompts."""
-
     def prepare(self) -> None:
         """Nothing has to be made before the first request."""
-
-
-def _messages(
-    messages: Sequence[Message], instructions: Instructions, rendering: Rendering
-) -> Iterator[HarmonyMessage]:
-    yield system_message(instructions)
-    developer = developer_message(messages, instructions)
-    if developer is not None:
-        yield developer
-    others = [message for message in messages if not is_instruction(message)]
-    for turn in turn_messages(others, continues=rendering.continues_final_message):
-        yield from turn

@@ -30,6 +30,7 @@ class HarmonyMessage(Struct, frozen=True, kw_only=True):
         channel: `analysis`, `commentary` or `final`.
         recipient: The tool that it is sent to; `assistant` for the result of a tool.
         content_type: The type of the content, such as `json`.
+        second_part: A second part of the content, which is tokenized apart.
     """
 
     author: str
@@ -37,6 +38,7 @@ class HarmonyMessage(Struct, frozen=True, kw_only=True):
     channel: Literal["analysis", "commentary", "final"] | None = None
     recipient: str | None = None
     content_type: str | None = None
+    second_part: str = ""
 
     @property
     def is_call(self) -> bool:

@@ -29,6 +29,8 @@ OPTIONS = frozenset(
     {"conversation_start_date", "knowledge_cutoff", "model_identity", "reasoning_effort"}
 )
 
+_INSTRUCTING = ("system", "developer")
+
 _IDENTITY = "You are ChatGPT, a large language model trained by OpenAI."
 _CUTOFF = "2024-06"
 
@@ -85,24 +87,36 @@ def _text_option(options: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def developer_message(
-    messages: Sequence[Message], instructions: Instructions
-) -> HarmonyMessage | None:
-    """Return the developer message; `None` if nothing is in it."""
-    texts = [message.text for message in messages if is_instruction(message)]
-    text = "\n\n".join(filter(None, texts))
+def developer_message(text: str, instructions: Instructions) -> HarmonyMessage | None:
+    """Return the developer message; `None` if nothing is in it.
+
+    Args:
+        text: What clients call the system message.
+        instructions: The tools and the response format.
+    """
     sections = [f"# Instructions\n\n{text}"] if text else []
     sections += [instructions.tools] if instructions.tools else []
-    if section := _format_section(instructions.response_format):
-        sections.append(section)
-    if not sections:
+    formats = _format_section(instructions.response_format)
+    if not sections and not formats:
         return None
-    return HarmonyMessage(author="developer", content="\n\n".join(sections))
+    return HarmonyMessage(
+        author="developer",
+        content="\n\n".join(sections),
+        second_part="\n\n" + formats if sections and formats else formats,
+    )
 
 
-def is_instruction(message: Message) -> bool:
-    """True if a message's text is in the developer message."""
-    return message.role in ("system", "developer")
+def instruction_text(messages: Sequence[Message]) -> str:
+    """Return the text of the messages at the beginning that are in the developer message."""
+    texts = [message.text for message in messages[: num_instructions(messages)]]
+    return "\n\n".join(filter(None, texts))
+
+
+def num_instructions(messages: Sequence[Message]) -> int:
+    """Return the number of messages at the beginning that are in the developer message."""
+    return next(
+        (i for i, message in enumerate(messages) if message.role not in _INSTRUCTING), len(messages)
+    )
 
 
 def _format_section(response_format: ResponseFormat | None) -> str:
@@ -115,26 +129,6 @@ def _format_section(response_format: ResponseFormat | None) -> str:
     return f"# Response Formats\n\n## {given.name}\n\n{about}{schema}"
 
 
-def turn_messages(messages: Sequence[Message], *, continues: bool) -> list[list[HarmonyMessage]]:
-    """Return the messages of Harmony for each message that is no instruction.
-
-    Reasoning before the last final message is dropped, as the model was trained.
-
-    Args:
-        messages: The conversation without its instructions.
-        continues: The last message is continued: it is not a final one yet.
-
-    Raises:
-        InvalidRequestError: The result of a tool belongs to no call.
-    """
-    names = _tool_names(messages)
-    last = last_final(messages, continues=continues)
-    return [
-        [*_converted(message, names.get(i, ""), has_reasoning=i > last)]
-        for i, message in enumerate(messages)
-    ]
-
-
 def last_final(messages: Sequence[Message], *, continues: bool) -> int:
     """Return the index of the last final message; -1 if there is none."""
     for i in range(len(messages) - 1 - continues, -1, -1):
@@ -143,26 +137,42 @@ def last_final(messages: Sequence[Message], *, continues: bool) -> int:
     return -1
 
 
-def _converted(message: Message, name: str, *, has_reasoning: bool) -> Iterator[HarmonyMessage]:
+def converted(message: Message, tool: str, *, has_reasoning: bool) -> list[HarmonyMessage]:
+    """Return the messages of Harmony for a message after the instructions.
+
+    Args:
+        message: The message.
+        tool: The name of the tool, if the message is the result of one.
+        has_reasoning: The message keeps its reasoning.
+    """
     match message.role:
         case "assistant":
-            yield from _of_assistant(message, has_reasoning=has_reasoning)
+            return [*_of_assistant(message, has_reasoning=has_reasoning)]
         case "tool" | "function":
-            yield HarmonyMessage(
-                author=f"functions.{name}",
-                content=message.text,
-                channel="commentary",
-                recipient="assistant",
-            )
-        case _:
+            return [_result(message.text, tool)]
+        case "system" | "developer":
+            text = f"# Instructions\n\n{message.text}"
+            return [HarmonyMessage(author="developer", content=text)]
+        case "user":
             named = f"{message.name}: " if message.name else ""
-            yield HarmonyMessage(author="user", content=named + message.text)
+            return [HarmonyMessage(author="user", content=named + message.text)]
+
+
+def reasoning_message(text: str) -> HarmonyMessage:
+    """Return a message with reasoning."""
+    return _own(text, "analysis")
+
+
+def _result(text: str, tool: str) -> HarmonyMessage:
+    return HarmonyMessage(
+        author=f"functions.{tool}", content=text, channel="commentary", recipient="assistant"
+    )
 
 
 def _of_assistant(message: Message, *, has_reasoning: bool) -> Iterator[HarmonyMessage]:
     calls = message.tool_calls or ()
     if message.reasoning_content and has_reasoning:
-        yield _own(message.reasoning_content, "analysis")
+        yield reasoning_message(message.reasoning_content)
     if message.text or not calls:
         yield _own(message.text, "commentary" if calls else "final")
     for call in calls:
@@ -179,10 +189,13 @@ def _own(text: str, channel: Any) -> HarmonyMessage:
     return HarmonyMessage(author="assistant", content=text, channel=channel)
 
 
-def _tool_names(messages: Sequence[Message]) -> dict[int, str]:
-    """The name of the tool of each result, by its index.
+def tool_names(messages: Sequence[Message]) -> dict[int, str]:
+    """Return the name of the tool of each result, by the index of its message.
 
     A result without the id of a call answers the first call that has no result yet.
+
+    Raises:
+        InvalidRequestError: A result belongs to no call.
     """
     known: dict[str, str] = {}
     waiting: dict[str, None] = {}
