@@ -81,7 +81,7 @@ class _Normalizer:
         return self._with_parts(found, within)
 
     def _resolved(self, schema: Schema, within: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
-        """A schema with what it refers to; what stands beside the reference wins."""
+        """A schema with what it refers to; keywords beside the reference win."""
         self._num_subschemas += 1
         if self._num_subschemas > MAX_SUBSCHEMAS or len(within) > _MAX_DEPTH:
             return {}, within

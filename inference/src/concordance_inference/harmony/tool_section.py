@@ -68,7 +68,7 @@ def _description(tool: Tool, long: "_LongTexts") -> tuple[str, str, dict[str, An
 
 
 class _LongTexts:
-    """Long texts, for which short ones stand in."""
+    """Long texts, which placeholders replace."""
 
     def __init__(self) -> None:
         self._secret = secret_text(8)
@@ -79,7 +79,7 @@ class _LongTexts:
         return len(text) > _LONG
 
     def taken(self, key: str, text: str) -> str:
-        """A text that stands in for a long one, or the text itself.
+        """A placeholder for a long text; the text itself if it is short.
 
         Args:
             key: The keyword whose value has it. The library writes some values as JSON.
