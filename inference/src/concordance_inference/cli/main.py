@@ -77,7 +77,7 @@ def generate(options: Generate) -> None:
 @takes(Chat)
 def chat(options: Chat) -> None:
     """Chat with the model in the terminal."""
-    from concordance_inference.cli import chat as command
+    from concordance_inference.cli.chat import command
 
     command.run(options)
 

@@ -507,6 +507,84 @@ class Chat(OutputArgs):
             show_default=False,
         ),
     ] = None
+    reasoning_effort: Annotated[
+        str | None,
+        typer.Option(
+            help="How much the model reasons, such as low, medium or high; none: not at all. "
+            "[default: the model's]",
+            show_default=False,
+        ),
+    ] = None
+    thinking_token_budget: Annotated[
+        int | None,
+        typer.Option(
+            help="Limit of the reasoning, in tokens. [default: none]",
+            min=0,
+            max=_MAX_INT,
+            show_default=False,
+        ),
+    ] = None
+    auto_resume: Annotated[
+        int | None,
+        typer.Option(
+            help="How often a reply that --max-tokens cuts is resumed without a command. "
+            "[default: 2 in a terminal, 0 on a pipe]",
+            min=0,
+            max=1000,
+            show_default=False,
+        ),
+    ] = None
+    reasoning: Annotated[
+        Literal["show", "hide"] | None,
+        typer.Option(
+            help="Show the reasoning, dimmed, or hide it. [default: show in a terminal, hide on a "
+            "pipe]",
+            show_default=False,
+        ),
+    ] = None
+    markdown: Annotated[bool, typer.Option(help="Render Markdown in replies, in a terminal.")] = (
+        True
+    )
+    stats: Annotated[
+        bool,
+        typer.Option(help="Show the time to the first token and tokens/s, in a terminal."),
+    ] = True
+    load: Annotated[
+        str | None,
+        typer.Option(
+            help="Continue a saved conversation: its name, or the path of its file.",
+            show_default=False,
+        ),
+    ] = None
+    autosave: Annotated[bool, typer.Option(help="Save every conversation after each reply.")] = (
+        False
+    )
+    conversations: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of saved conversations. [default: concordance/conversations in "
+            "$XDG_DATA_HOME]",
+            show_default=False,
+        ),
+    ] = None
+    history: Annotated[bool, typer.Option(help="Keep the lines that are typed for later runs.")] = (
+        True
+    )
+    profiles: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML file of profiles and prompts. [default: concordance/chat.toml in "
+            "$XDG_CONFIG_HOME]",
+            show_default=False,
+        ),
+    ] = None
+    profile: Annotated[str | None, typer.Option(help="The profile to use.", show_default=False)] = (
+        None
+    )
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="The prompt of the profiles' file to use.", show_default=False),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 NAME = "concordance.toml"
 
-_TABLE = re.compile(r"\s*\[\s*([\w-]+)\s*\]\s*(?:#.*)?$")
+_TABLE = re.compile(r"\s*\[\s*([\w.-]+)\s*\]\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*([\w-]+)\s*=")
 
 
@@ -42,29 +42,37 @@ def find_file(given: Path | None, environ: Mapping[str, str] = os.environ) -> Se
     if chosen is None and (named := environ.get("CONCORDANCE_CONFIG")):
         chosen, flag = Path(named), "CONCORDANCE_CONFIG"
     if chosen is not None:
-        return _read(chosen.expanduser(), f"{flag} names {chosen}, which")
+        return read_file(chosen.expanduser(), f"{flag} names {chosen}, which")
     for path in usual_places(environ):
         if path.is_file():
-            return _read(path, f"{path}, which holds settings,")
+            return read_file(path, f"{path}, which holds settings,")
     return SettingsFile()
 
 
 def usual_places(environ: Mapping[str, str] = os.environ) -> list[Path]:
     """Return where a file of settings is looked for if none is named, in this order."""
-    places = [Path(NAME).absolute()]
+    folder = config_folder(environ)
+    return [Path(NAME).absolute(), *([folder / NAME] if folder else [])]
+
+
+def config_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the user's folder of configuration; `None` without a home folder."""
     try:
         folder = Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    except RuntimeError:  # no home folder
-        return places
-    return [*places, folder / "concordance" / NAME]
+    except RuntimeError:
+        return None
+    return folder / "concordance"
 
 
-def _read(path: Path, what: str) -> SettingsFile:
+def read_file(path: Path, what: str) -> SettingsFile:
     """Read a file.
 
     Args:
         path: The file.
         what: The beginning of an error message: who names the file.
+
+    Raises:
+        SettingsError: It cannot be read, or is not TOML.
     """
     try:
         text = path.read_bytes().decode()

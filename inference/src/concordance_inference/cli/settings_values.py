@@ -87,12 +87,21 @@ def _from_variable(setting: Setting, environ: Mapping[str, str]) -> Value | None
         names.append(setting.variable)
     for name in names:
         if text := environ.get(name):
-            return Value(setting, _parsed(setting, name, text), name)
+            return Value(setting, parsed_value(setting, name, text), name)
     return None
 
 
-def _parsed(setting: Setting, variable: str, text: str) -> Any:
-    """The value in the text of a variable."""
+def parsed_value(setting: Setting, variable: str, text: str) -> Any:
+    """Return the value in a text.
+
+    Args:
+        setting: The setting.
+        variable: What has the text, for messages: a variable or a command.
+        text: The text.
+
+    Raises:
+        SettingsError: It has the wrong type or is out of bounds.
+    """
     given: Any = text
     if setting.is_list:
         given = _items(setting, text)
@@ -129,17 +138,33 @@ def _from_file(setting: Setting, file: SettingsFile) -> Value | None:
 def _checked(setting: Setting, given: Any, file: SettingsFile, table: str) -> Value:
     assert file.path is not None
     place = file.place(table, setting.name)
+    where = f"{place}: `{setting.name}` in [{table}]" if table else f"{place}: `{setting.name}`"
+    hint = "" if table else _only_for_lists(setting, given)
+    value = checked_value(setting, given, where, folder=file.path.parent, hint=hint)
+    return Value(setting, value, place)
+
+
+def checked_value(setting: Setting, given: Any, where: str, *, folder: Path, hint: str = "") -> Any:
+    """Return a value of a file in the type of the option. A single value of a list is a list.
+
+    Args:
+        setting: The setting.
+        given: The value, as the file has it.
+        where: The beginning of the message: the file and the key.
+        folder: Paths are relative to it.
+        hint: The end of the message.
+
+    Raises:
+        SettingsError: It has the wrong type or is out of bounds.
+    """
     wrapped = [given] if setting.is_list and isinstance(given, str) else given
     try:
-        value = _converted(setting, wrapped, strict=True, folder=file.path.parent)
+        return _converted(setting, wrapped, strict=True, folder=folder)
     except (msgspec.ValidationError, UnicodeEncodeError) as exc:
         shown = "its value" if setting.is_secret else repr(given)
-        where = f"`{setting.name}` in [{table}]" if table else f"`{setting.name}`"
-        hint = "" if table else _only_for_lists(setting, given)
         raise SettingsError(
-            f"{place}: {where}: {shown} is not {_expected(setting, in_file=True)} ({exc}){hint}"
+            f"{where}: {shown} is not {_expected(setting, in_file=True)} ({exc}){hint}"
         ) from exc
-    return Value(setting, value, place)
 
 
 def _only_for_lists(setting: Setting, given: Any) -> str:

@@ -1,0 +1,170 @@
+"""A model of a running server, as the chat uses it."""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from concordance_shared import ConcordanceError, Message, ModReport
+from concordance_shared.suggestions import did_you_mean, similar_names
+
+from concordance_inference.chat.message_parts import (
+    CallArguments,
+    CallBegun,
+    CallEnded,
+    ContentText,
+    MessagePart,
+    ReasoningText,
+)
+from concordance_inference.cli.chat.conversation_file import INTERRUPTED
+from concordance_inference.cli.chat.reply import ModLine, ReplyEnd, ReplyUpdate
+from concordance_inference.cli.options import Chat
+from concordance_inference.cli.output_args import fields_of
+from concordance_inference.cli.remote_mods import RemoteMods, remote_mods
+from concordance_inference.cli.server_client import ServerClient, refusal, reports_of
+from concordance_inference.cli.start import parse_mod
+from concordance_inference.generation import ReportsDelta
+
+_ROUTE = "/v1/chat/completions"
+
+
+class ServerModel:
+    """A model of a server. Mods of files are uploaded for each reply, with their latest source."""
+
+    source = None
+
+    def __init__(self, url: str) -> None:
+        """Ask the server for its model.
+
+        Raises:
+            ConcordanceError: There is no such server.
+        """
+        self._server = ServerClient(url)
+        self.id = self._server.model()
+
+    def reply(self, messages: Sequence[Message], options: Chat) -> "ServerReply":
+        """Begin a reply."""
+        return self._reply(messages, options, {})
+
+    def resume(self, messages: Sequence[Message], options: Chat, cut: object) -> "ServerReply":
+        """Resume the last message, after its text."""
+        del cut
+        rendering = {"continue_final_message": True, "add_generation_prompt": False}
+        return self._reply(messages, options, rendering)
+
+    def _reply(
+        self, messages: Sequence[Message], options: Chat, more: Mapping[str, Any]
+    ) -> "ServerReply":
+        asked = {
+            "reasoning_effort": options.reasoning_effort,
+            "thinking_token_budget": options.thinking_token_budget,
+        }
+        fields = {
+            "model": self.id,
+            "messages": messages,
+            **options.sampling,
+            **fields_of(options),
+            **{name: value for name, value in asked.items() if value is not None},
+            **more,
+            "reasoning_field": "reasoning_content",
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        return ServerReply(self._server, options, fields)
+
+    def switch(self, name: str) -> None:
+        """Use another model of the server.
+
+        Raises:
+            InvalidRequestError: The server has no such model.
+        """
+        known = self.model_names()
+        if name not in known:
+            listed = f"the server has: {', '.join(known)}"
+            hint = did_you_mean(similar_names(name, known), listed)
+            raise ConcordanceError(f"/model: the server has no model {name!r}{hint}")
+        self.id = name
+
+    def check_mods(self, options: Chat) -> None:
+        """Refuse mods that cannot be used."""
+        with remote_mods(self._server, options.mods) as mods:
+            mods.select([parse_mod(mod) for mod in options.mod])
+
+    def model_names(self) -> list[str]:
+        """Return the models of the server."""
+        return [model["id"] for model in self._server.call("GET", "/v1/models")["data"]]
+
+    def mods(self) -> list[ModLine]:
+        """Return the mods of the server."""
+        return [
+            ModLine(name=mod["id"], description=mod.get("description") or "")
+            for mod in self._server.call("GET", "/v1/mods")["data"]
+        ]
+
+
+class ServerReply:
+    """A reply of a server: the parts in the chunks of its stream."""
+
+    cut = None  # the server keeps nothing; its text is enough
+
+    def __init__(self, server: ServerClient, options: Chat, fields: Mapping[str, Any]) -> None:
+        """Prepare the request, which the first update sends."""
+        self._server = server
+        self._options = options
+        self._fields = fields
+        self._updates = self._run()
+        self._finish = "stop"
+        self._num_calls = 0
+
+    def __iter__(self) -> Iterator[ReplyUpdate]:
+        """Send the request; yield the updates."""
+        return self._updates
+
+    def stop(self) -> Sequence[MessagePart | ReplyEnd]:
+        """Close the connection, which cancels the request, and remove what was uploaded for it."""
+        self._updates.close()
+        return [ReplyEnd(finish=INTERRUPTED)]
+
+    def _run(self) -> Generator[ReplyUpdate]:
+        options = self._options
+        with remote_mods(self._server, options.mods) as mods:
+            chosen = mods.select([parse_mod(mod) for mod in options.mod])
+            body = {**self._fields, "mods": chosen}
+            with closing(self._server.events(_ROUTE, body)) as chunks:  # type: ignore[type-var]
+                yield from self._of_chunks(chunks, mods)
+
+    def _of_chunks(
+        self, chunks: Iterator[dict[str, Any]], mods: RemoteMods
+    ) -> Iterator[ReplyUpdate]:
+        usage: dict[str, Any] = {}
+        for chunk in chunks:
+            if error := chunk.get("error"):
+                raise refusal(error)
+            usage = chunk.get("usage") or usage
+            if reports := (chunk.get("concordance") or {}).get("reports"):
+                reported: tuple[ModReport, ...] = mods.own_reports(reports_of(reports))
+                yield ReportsDelta(reports=reported)
+            for choice in chunk["choices"]:
+                yield from self._of_delta(choice["delta"])
+                self._finish = choice["finish_reason"] or self._finish
+        for index in range(self._num_calls):
+            yield CallEnded(index)
+        details = usage.get("prompt_tokens_details") or {}
+        yield ReplyEnd(
+            finish=self._finish,
+            prompt_tokens=usage.get("prompt_tokens", 0),
+            cached_tokens=details.get("cached_tokens", 0),
+            completion_tokens=usage.get("completion_tokens"),
+        )
+
+    def _of_delta(self, delta: Mapping[str, Any]) -> Iterator[ReplyUpdate]:
+        """The parts in a delta."""
+        if reasoning := delta.get("reasoning_content"):
+            yield ReasoningText(reasoning)
+        if content := delta.get("content"):
+            yield ContentText(content)
+        for call in delta.get("tool_calls") or ():
+            if "id" in call:
+                self._num_calls = call["index"] + 1
+                yield CallBegun(call["index"], call["id"], call["function"]["name"])
+            if arguments := call["function"].get("arguments"):
+                yield CallArguments(call["index"], arguments)
