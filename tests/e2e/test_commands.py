@@ -187,8 +187,48 @@ def test_chat_keeps_the_conversation_until_it_is_left(run, folder, tmp_path):
     assert "<one>" in done.stdout
     assert "<one,<one>,two>" in done.stdout
     assert "<three>" in done.stdout
-    assert "/reset starts a new conversation" in done.stdout
+    assert "Start a new conversation" in done.stdout
     assert done.returncode == 0
+
+
+def test_chat_on_a_pipe_prints_replies_only(run, folder):
+    greeting = ("--mod", "greeting:text=Hello", "--max-tokens", 5)
+    done = run("chat", "--model", folder, *greeting, typed='"""\none\ntwo\n"""\nthree\n')
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello\nHello\n", "")
+
+
+def test_chat_on_a_pipe_exits_with_1_if_a_message_failed(run, folder):
+    done = run("chat", "--model", folder, typed=f"{'x' * 500}\n/exit\n")
+
+    assert done.returncode == 1
+    assert "concordance: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_chat_saves_and_continues_a_conversation(run, folder, tmp_path):
+    chat = ("chat", "--mod", "greeting:text=Hello", "--conversations", tmp_path)
+    run(*chat, "--model", folder, "--max-tokens", 5, typed="one\n/save a\n")
+    done = run(*chat, "--load", "a", typed="two\n/save\n/set max_tokens\n")
+
+    saved = json.loads((tmp_path / "a.json").read_text())
+    assert "max_tokens = 5\n" in done.stdout
+    assert saved["entries"][0]["source"] == str(folder)
+    assert [e["content"] for e in saved["entries"] if "content" in e] == [
+        *("one", "Hello", "two", "Hello")
+    ]
+
+
+def test_chat_uses_a_profile(run, folder, tmp_path):
+    (tmp_path / "chat.toml").write_text(
+        "[names]\nuser = 'Ada'\n[prompts.p]\nsystem = 'To {user}'\n"
+        "[profiles.greets]\nprompt = 'p'\nmod = 'greeting:text=Hello'\nmax_tokens = 5\n"
+    )
+    chat = ("chat", "--model", folder, "--profiles", tmp_path / "chat.toml")
+    done = run(*chat, "--profile", "greets", typed="hi\n/system\n")
+
+    assert done.stdout == "Hello\nsystem message: To Ada\n"
+    assert "did you mean 'greets'" in run(*chat, "--profile", "greet").stderr
 
 
 REPORTER = """

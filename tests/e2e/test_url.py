@@ -176,10 +176,22 @@ def test_chat_uses_a_server(run, tiny_server, mods):
         typed="one\ntwo\n/exit\n",
     )
 
-    assert "tiny-llama with count" in done.stdout
     assert "<one>" in done.stdout
     assert "<one,<one>,two>" in done.stdout
     assert uploads(tiny_server) == []
+
+
+def test_chat_with_a_server_lists_its_models_and_mods_and_resumes(run, tiny_server):
+    done = run(
+        *("chat", "--url", tiny_server.url, "--max-tokens", 3, "--ignore-eos"),
+        typed="hi\n/resume\n/model\n/mods\n/model nosuch\n",
+    )
+
+    assert "tiny-llama\n" in done.stdout
+    assert "  first" in done.stdout
+    assert done.stderr.startswith(
+        "concordance: /model: the server has no model 'nosuch'; its models are: tiny-llama"
+    )
 
 
 @pytest.mark.parametrize("source", ["url", "model", "says"])

@@ -132,7 +132,7 @@ def test_variables_that_kubernetes_sets_are_explained():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("max_row = 1", [":1: unknown key 'max_row'; did you mean 'max_rows'?"]),
+        ("max_row = 1", [":1: unknown key 'max_row'; did you mean 'max_rows'"]),
         ("max-rows = 1", ["did you mean 'max_rows'?"]),
         ("[serve]\ntemperature = 1", [":2: unknown key 'temperature' in [serve]", "its keys are"]),
         ("[serv]\nport = 1", [":1: unknown table [serv]; did you mean 'serve'?"]),

@@ -14,7 +14,7 @@ from concordance_inference.cli.chat.conversation_file import (
 )
 from concordance_inference.cli.chat.input import Input, PipeInput, TerminalInput
 from concordance_inference.cli.chat.keyboard import without_echo
-from concordance_inference.cli.chat.profiles import read_profiles
+from concordance_inference.cli.chat.profiles import Profiles, read_profiles
 from concordance_inference.cli.chat.program import run_program
 from concordance_inference.cli.chat.reply import ChatModel
 from concordance_inference.cli.chat.session import Session
@@ -38,9 +38,14 @@ def run(options: Chat) -> None:
     note_unused_mods(options)
     fields_of(options)
     with _model(_with_model_of_file(options)) as model:
-        session = Session(model, options, profiles=profiles)
-        _begin(session)
-        run_program(session, _input(session))
+        open_program(model, options, profiles)
+
+
+def open_program(model: ChatModel, options: Chat, profiles: Profiles | None = None) -> None:
+    """Run the program with a model. On a pipe, exit with status 1 if a message failed."""
+    session = Session(model, options, profiles=profiles or Profiles())
+    _begin(session)
+    run_program(session, _input(session))
     if session.screen.has_failed and not session.screen.is_terminal:
         sys.exit(1)
 

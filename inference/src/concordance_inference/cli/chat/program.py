@@ -14,15 +14,14 @@ def run_program(session: Session, messages: Input) -> None:
     while not session.is_over:
         try:
             line = messages.read()
-        except KeyboardInterrupt:
+            if line is None:
+                return
+            if line:
+                handle(session, line)
+        except KeyboardInterrupt:  # of no reply, which stops without this error
             if not session.screen.is_terminal:
                 return
             session.screen.hint(_LEAVE)
-            continue
-        if line is None:
-            return
-        if line:
-            handle(session, line)
 
 
 def handle(session: Session, line: str) -> None:

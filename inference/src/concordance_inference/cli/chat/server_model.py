@@ -79,7 +79,7 @@ class ServerModel:
         """
         known = self.model_names()
         if name not in known:
-            listed = f"the server has: {', '.join(known)}"
+            listed = f"its models are: {', '.join(known)}"
             hint = did_you_mean(similar_names(name, known), listed)
             raise ConcordanceError(f"/model: the server has no model {name!r}{hint}")
         self.id = name

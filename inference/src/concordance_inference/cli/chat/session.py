@@ -18,7 +18,7 @@ from concordance_inference.cli.chat.conversation_file import (
     now,
     path_of,
 )
-from concordance_inference.cli.chat.keyboard import reply_keyboard
+from concordance_inference.cli.chat.keyboard import CtrlC, reply_keyboard
 from concordance_inference.cli.chat.profiles import Profiles
 from concordance_inference.cli.chat.reply import ChatModel, ReplyRecord, RunningReply
 from concordance_inference.cli.chat.reply_view import ReplyView
@@ -121,17 +121,18 @@ class Session:
         self, record: ReplyRecord, view: ReplyView, *, resumed: ReplyEntry | None = None
     ) -> None:
         """Generate a reply and show it; resume it as often as `auto_resume` allows."""
-        try:
-            self._generate(record, view, resumed)
-            for _ in range(self._num_resumes):
-                if record.finish != "length":
-                    break
-                self._generate(record, view, record.entry)
-        finally:
-            view.end()
-        self._show_end(record.entry)
-        if self.options.autosave or self.conversation.path:
-            self.save()
+        with reply_keyboard() as keyboard:
+            try:
+                self._generate(record, view, keyboard, resumed)
+                for _ in range(self._num_resumes):
+                    if record.finish != "length":
+                        break
+                    self._generate(record, view, keyboard, record.entry)
+            finally:
+                view.end()
+            self._show_end(record.entry)
+            if self.options.autosave or self.conversation.path:
+                self.save()
 
     @property
     def _num_resumes(self) -> int:
@@ -140,23 +141,22 @@ class Session:
         return AUTO_RESUME if self.screen.is_terminal else 0
 
     def _generate(
-        self, record: ReplyRecord, view: ReplyView, resumed: ReplyEntry | None = None
+        self, record: ReplyRecord, view: ReplyView, keyboard: CtrlC, resumed: ReplyEntry | None
     ) -> None:
         """Generate a reply up to its end, its cut, or Ctrl-C, and keep it."""
-        with reply_keyboard() as keyboard:
-            running = self._begun(record, resumed)
-            view.prepare()
-            try:
-                for update in keyboard.interruptible(running):
-                    record.add(update)
-                    show(view, update)
-            except KeyboardInterrupt:
-                for update in running.stop():
-                    record.add(update)
-                    show(view, update)
-            except ConcordanceError as exc:
-                view.set_reports(exc.reports)
-                raise
+        running = self._begun(record, resumed)
+        view.prepare()
+        try:
+            for update in keyboard.interruptible(running):
+                record.add(update)
+                show(view, update)
+        except KeyboardInterrupt:
+            for update in running.stop():
+                record.add(update)
+                show(view, update)
+        except ConcordanceError as exc:
+            view.set_reports(exc.reports)
+            raise
         self._cut = running.cut
         self.conversation.add_reply(record.entry)
 
