@@ -99,6 +99,7 @@ class FakeChat:
     options = frozenset({"enable_thinking"})
     reasoning_tags = (("<think>", "</think>"),)
     marker_ids = ()
+    special_ids = frozenset()
     tool_format = GENERIC
     can_reason = True
     harmony = None

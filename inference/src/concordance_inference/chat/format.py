@@ -28,6 +28,11 @@ class ChatFormat(Protocol):
         ...
 
     @property
+    def special_ids(self) -> frozenset[int]:
+        """The special tokens, whose names are in the text of a completion only where it asks."""
+        ...
+
+    @property
     def marker_ids(self) -> tuple[int, ...]:
         """The special tokens that mark parts of a message; they are kept in its text."""
         ...

@@ -24,6 +24,11 @@ class TokenTexts:
         self.tokenizer = tokenizer
         self.limit = LengthLimit(tokenizer, context_length)
 
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """The special tokens, whose names are in the text of a completion only where it asks."""
+        return self.tokenizer.special_token_ids
+
     def encode(self, text: str, *, adds_special: bool = True) -> list[int]:
         """The token ids of a text that is continued as it is, without a chat template.
 

@@ -32,6 +32,7 @@ def served(folder):
         context = ServerContext(models=OneModel(runtime, runtime.chat), mods=ModCatalog())
         with TestClient(create_app(context), base_url="http://127.0.0.1:8000") as client:
             client.headers["x-model"] = runtime.model.id
+            (client.hidden_id,) = runtime.chat.special_ids
             yield client
 
 
@@ -112,3 +113,39 @@ def test_a_chain_with_reasoning_has_the_prompt_of_the_whole_conversation(thinkin
 
     assert first["usage"]["output_tokens_details"]["reasoning_tokens"] > 0
     assert prompt_of(again) == prompt_of(second)
+
+
+def text_of(entries):
+    return bytes(byte for entry in entries for byte in entry["bytes"]).decode()
+
+
+WRITES = """
+from concordance_sdk import ForwardPass, mod
+
+@mod(on=[ForwardPass])
+def writes(event, actions):
+    return actions.adjust_logits(allow=[{ids}[event.step]])
+"""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", ["client", "thinking"])
+def test_logprobs_are_those_of_the_text_of_a_message_with_hidden_special_tokens(
+    request, model, stream
+):
+    client = request.getfixturevalue(model)
+    hidden = client.hidden_id
+    tags = "hm</think>" if model == "thinking" else ""
+    given = {"prompt": f"{tags}abcd", "add_special_tokens": False}
+    *before, a, b, c, d = client.post("/v1/tokenize", json=given).json()["tokens"]
+    ids = [*before, hidden, a, hidden, hidden, b, c, hidden, d, hidden]
+    payload = {"name": "writes", "module": "writes", "entrypoint": "writes", "language": "python"}
+    client.post("/v1/mods", json={**payload, "source": WRITES.format(ids=ids)})
+    asked = {"include": ["message.output_text.logprobs"], "mods": ["writes"], "ignore_eos": True}
+    got = create(client, "hi", regex=None, stream=stream, max_output_tokens=len(ids), **asked)
+    client.delete("/v1/mods/writes")
+    message = got["output"][-1]["content"][0]
+
+    assert got["concordance"]["token_ids"] == ids
+    assert text_of(message["logprobs"]) == message["text"] == "abcd"
+    assert len(message["logprobs"]) == 4

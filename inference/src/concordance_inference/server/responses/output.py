@@ -1,6 +1,6 @@
 """The output of a response: items that grow with the parts of the message, and their events."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -35,6 +35,7 @@ class OutputFields(Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         key: Makes the ids of items unique.
         token_bytes: The bytes that a token adds to a text, as `ChatFormat.token_bytes`.
+        hidden_ids: Tokens that add no text; they have no logprobs.
         has_logprobs: Messages have the logprobs of each token.
         has_encrypted: Reasoning has an `encrypted_content`.
         has_summary: Reasoning is in `summary`, and not in `content`.
@@ -42,6 +43,7 @@ class OutputFields(Struct, frozen=True, kw_only=True, eq=False):
 
     key: str
     token_bytes: Callable[..., bytes]
+    hidden_ids: Collection[int] = ()
     has_logprobs: bool = False
     has_encrypted: bool = False
     has_summary: bool = False
@@ -80,7 +82,9 @@ class Output:
             logprobs: Of the tokens that became these parts, or whose text is held back.
         """
         if self._fields.has_logprobs:
-            self._unsent += self._entries.of(logprobs)
+            hidden = self._fields.hidden_ids
+            shown = [token for token in logprobs if token.token_id not in hidden]
+            self._unsent += self._entries.of(shown)
         for part in parts:
             yield from self._add(part)
 

@@ -218,10 +218,12 @@ def _about(error: dict[str, Any]) -> dict[str, Any]:
 def _output_fields(request: ResponsesRequest) -> OutputFields:
     body = request.body
     includes = body.include or ()
-    reasoning = body.reasoning
+    reasoning, generation, chat = body.reasoning, request.generation, request.served.chat
+    hidden_ids = chat.special_ids.union(generation.stop_token_ids).difference(generation.kept_ids)
     return OutputFields(
-        key=request.generation.request_id,
-        token_bytes=request.served.chat.token_bytes,
+        key=generation.request_id,
+        token_bytes=chat.token_bytes,
+        hidden_ids=hidden_ids,
         has_logprobs="message.output_text.logprobs" in includes,
         has_encrypted="reasoning.encrypted_content" in includes,
         has_summary=bool(reasoning and (reasoning.summary or reasoning.generate_summary)),
