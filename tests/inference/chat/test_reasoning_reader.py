@@ -3,7 +3,7 @@
 import pytest
 from concordance_inference.chat.message_parts import ContentText, ReasoningText, joined
 from concordance_inference.chat.message_reader import PlainReader, read_message
-from concordance_inference.chat.reasoning_reader import ReasoningReader, TextSplit
+from concordance_inference.chat.reasoning_reader import ReasoningReader
 from concordance_inference.generation import TextDelta
 from concordance_inference.reasoning import REASONING_TAGS, Reasoning
 from fake_engine import completed
@@ -119,10 +119,3 @@ def test_any_split_of_a_text_gives_the_same_message(text, cuts, reasoning):
     message = joined(streamed(pieces, reasoning))
     assert (message.reasoning, message.content) == read(text, reasoning)
     assert joined(streamed(pieces, reasoning, "content")).content == text
-
-
-@given(TEXTS)
-def test_the_pieces_of_a_text_are_the_whole_text(text):
-    split = TextSplit(OPENED)
-
-    assert "".join(piece.text for piece in [*split.add(text), *split.end()]) == text

@@ -49,6 +49,11 @@ class CallReader:
         self._ids: set[str] = set()  # that the model wrote
         self._steps = self._message()
 
+    @property
+    def has_marker(self) -> bool:
+        """True if the marker that opens calls was read."""
+        return bool(self._call) or self._num_begun > 0
+
     def add(self, delta: TextDelta) -> Sequence[MessagePart]:
         """Return the parts that more text adds."""
         self._text += delta.text

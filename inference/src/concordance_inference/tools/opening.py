@@ -1,24 +1,21 @@
 """Finds where a completion opens the calls of tools, while it grows and shrinks."""
 
-from concordance_sdk.text import CompletionText, Cut, PhraseWatch
-from msgspec import Struct
+from concordance_sdk.text import CompletionText, Cut
+from msgspec import Struct, structs
 
+from concordance_inference.chat.text_split import TextPiece, TextSplit
 from concordance_inference.reasoning import Reasoning
 from concordance_inference.tools.layout import Layout
+from concordance_inference.tools.marker import find_marker, num_open
 
-
-class _Watch(Struct, eq=False):
-    """A search for a phrase, from a position that was decided when the text had a length."""
-
-    begin: int
-    decided_at: int
-    phrase: PhraseWatch
+#: Earlier states of a scan that are kept, for texts that are cut.
+_MAX_SCANS = 64
 
 
 class Opening:
     """Watches the content of a completion, which follows its reasoning, for the marker of calls.
 
-    As the readers do: a tag opens the reasoning only at the start, and the first marker counts.
+    The text is split as the readers split it, so the marker is found where they begin a call.
     """
 
     def __init__(self, text: CompletionText, layout: Layout, reasoning: Reasoning | None) -> None:
@@ -30,10 +27,7 @@ class Opening:
             reasoning: How the reasoning is marked; `None` if there is none.
         """
         self._text = text
-        self._layout = layout
-        self._reasoning = reasoning
-        self._closing: _Watch | None = None  # for the tag that closes the reasoning
-        self._content: _Watch | None = None  # for the marker
+        self._scans = [_Scan(layout, reasoning and TextSplit(reasoning))]
         self._end: int | None = None  # of the marker
         text.on_cut(self._cut)
 
@@ -46,49 +40,71 @@ class Opening:
         """Return the end of the marker once it is in the text; `None` before and afterwards."""
         if self._end is not None:
             return None
-        if self._content is None:
-            begin = self._content_begin()
-            if begin is None:
-                return None
-            self._content = self._watch(self._layout.marker, begin)
-        found = self._content.phrase.find()
-        if found is None:
-            return None
-        before = self._text.tail(self._content.begin)[: found.start - self._content.begin]
-        if self._layout.at_start and before.strip():
-            return None
-        self._end = found.end
-        return self._text.cut(found.end)
+        scan = self._scans[-1].copy()
+        self._end = scan.add(self._text.tail(scan.num_read))
+        if self._end is not None:
+            return self._text.cut(self._end)
+        self._keep(scan)
+        return None
 
-    def _content_begin(self) -> int | None:
-        """The character at which the content begins; `None` while the reasoning continues."""
-        if self._reasoning is None:
-            return 0
-        if self._closing is None:
-            text = str(self._text)
-            start = text.lstrip()
-            tag = next(((a, b) for a, b in self._reasoning.tags if start.startswith(a)), None)
-            if tag is None and any(a.startswith(start) for a, _ in self._reasoning.tags):
-                return None
-            if tag is None and self._reasoning.opened is None:
-                return 0
-            begin = len(text) - len(start) + len(tag[0]) if tag else 0
-            closing = (tag or self._reasoning.opened or ("", ""))[1]
-            self._closing = self._watch(closing, begin)
-        found = self._closing.phrase.find()
-        return None if found is None else found.end
-
-    def _watch(self, phrase: str, begin: int) -> _Watch:
-        watch = PhraseWatch(self._text, phrase, begin=begin)
-        return _Watch(begin=begin, decided_at=len(self._text), phrase=watch)
+    def _keep(self, scan: "_Scan") -> None:
+        """Keep a state to return to; of earlier ones, the fewer the longer they are past."""
+        self._scans.append(scan)
+        if len(self._scans) > _MAX_SCANS:
+            del self._scans[1 : _MAX_SCANS // 2 : 2]
 
     def _cut(self, num_chars: int) -> None:
         """Forget what is no longer in the text."""
         if self._end is not None and num_chars < self._end:
             self._end = None
-        if self._content and num_chars < self._content.decided_at:
-            self._content.phrase.close()
-            self._content = None
-        if self._closing and num_chars < self._closing.decided_at:
-            self._closing.phrase.close()
-            self._closing = None
+        while self._scans[-1].num_read > num_chars:
+            self._scans.pop()
+
+
+class _Scan(Struct, eq=False):
+    """A search for the marker in a text that grows.
+
+    Attributes:
+        layout: The format of calls.
+        split: Finds the content of the text; `None` if all of it is content.
+        num_read: Characters of the text so far.
+        num_split: Characters of the pieces so far.
+        held: Content that may be the beginning of a marker.
+        has_content: There is content before that, other than space.
+    """
+
+    layout: Layout
+    split: TextSplit | None
+    num_read: int = 0
+    num_split: int = 0
+    held: str = ""
+    has_content: bool = False
+
+    def copy(self) -> "_Scan":
+        """Return a scan of the same text, which can grow in another way."""
+        return structs.replace(self, split=self.split and self.split.copy())
+
+    def add(self, text: str) -> int | None:
+        """Read more text; return the position after the marker, if it is complete."""
+        self.num_read += len(text)
+        pieces = self.split.add(text) if self.split else [TextPiece("content", text)]
+        for piece in pieces:
+            begin = self.num_split
+            self.num_split += len(piece.text)
+            found = self._read(piece.text) if piece.kind == "content" else None
+            if found is not None:
+                return begin + found
+        return None
+
+    def _read(self, piece: str) -> int | None:
+        """Read content; return the position in it after the marker."""
+        marker, at_start = self.layout.marker, self.layout.at_start
+        content = self.held + piece
+        found = find_marker(content, marker, at_start=at_start, has_before=self.has_content)
+        if found is not None:
+            return found + len(marker) - len(self.held)
+        num_held = num_open(content, marker, at_start=at_start, has_before=self.has_content)
+        length = len(content) - num_held
+        self.has_content = self.has_content or bool(content[:length].strip())
+        self.held = content[length:]
+        return None

@@ -125,7 +125,7 @@ def test_obfuscation_of_streams_is_accepted_and_not_done(client):
 class WholeChat(FakeChat):
     """Renders all texts to one token a character."""
 
-    def render(self, messages, *_):
+    def render(self, messages, *_, **__):
         return [1] * sum(len(message.text) for message in messages)
 
 
