@@ -32,6 +32,7 @@ from concordance_inference.generation import (
     SamplingParams,
     new_request_id,
 )
+from concordance_inference.harmony.content_mod import with_contents
 from concordance_inference.harmony.turn import turn_after
 from concordance_inference.mods.call_mod import with_calls
 from concordance_inference.mods.format_mod import with_format
@@ -158,8 +159,10 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     )
     mods = (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options))
     stop_ids = options.get("stop_token_ids", ())
-    options["mods"] = mods
-    if turn is None:
+    if turn is not None:
+        final = output or format_of(schemas.response_format)
+        options["mods"] = with_contents(mods, turn.tokens, final, offer, stop_ids)
+    else:
         options["mods"] = with_format(
             mods, enforced, opens=opened is not None, stop_token_ids=stop_ids
         )

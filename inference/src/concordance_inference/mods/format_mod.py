@@ -195,7 +195,7 @@ def with_format(
         opens: The prompt opens the model's reasoning.
         stop_token_ids: The tokens that end the completion wherever they are.
     """
-    if output is None or (output.has_response_format and any(map(_enforces, mods))):
+    if output is None or enforces_itself(output, mods):
         return tuple(mods)
     parameters = {"output": output, "opens": opens, "stop_token_ids": stop_token_ids}
     call = ModCall(definition=_DEFINITION, parameters=parameters, name=output.field)
@@ -234,8 +234,11 @@ def format_fault(
     )
 
 
-def _enforces(call: ModCall) -> bool:
-    return getattr(call.definition.target, ENFORCES, False) is True
+def enforces_itself(output: OutputFormat | CallOutput, mods: Sequence[ModCall]) -> bool:
+    """True if one of the mods enforces the format: a `response_format`, as its class says."""
+    return output.has_response_format and any(
+        getattr(call.definition.target, ENFORCES, False) is True for call in mods
+    )
 
 
 _DEFINITION = definition_of(FormatMod)

@@ -1,0 +1,167 @@
+"""The mod that enforces formats within the messages of gpt-oss. The engine adds it.
+
+A response format holds in `final` messages, and the schema of a tool in the arguments of its
+calls: there, and only there. The header guard decides which messages there are.
+"""
+
+from collections.abc import Sequence
+
+from concordance_sdk import Action, Actions, Added, ForwardPass, Prefilled, Tokenizer, mod
+from concordance_sdk.channels import get_channels
+from concordance_sdk.constraints import Constrained
+from concordance_sdk.host import definition_of
+from concordance_sdk.request_context import may_write
+from concordance_shared import ConstraintError
+
+from concordance_inference.generation import ModCall
+from concordance_inference.harmony.content_formats import compiled_formats
+from concordance_inference.harmony.vocabulary import HarmonyTokens
+from concordance_inference.mods.format_mod import enforces_itself
+from concordance_inference.output_format import OutputFormat
+from concordance_inference.tools.offer import ToolOffer
+
+#: The name in messages and reports.
+NAME = "harmony_content"
+
+
+@mod(name=NAME, registered=False, max_backtrack=0)
+class HarmonyContentMod:
+    """Enforces a format from the first token of a message on, and forces the token that ends it.
+
+    The last of the request's mods, so it sees what they force: a text that the format does not
+    allow is an error.
+    """
+
+    tokens: HarmonyTokens
+    output: OutputFormat | None = None  # of `final` messages
+    offer: ToolOffer | None = None
+    stop_token_ids: tuple[int, ...] = ()  # of the request
+
+    def __init__(self) -> None:
+        """Constrain nothing before a message begins."""
+        self._ids: list[int] = []
+        self._before: list[int] = []  # of the message in which the prompt ends
+        self._begin = 0  # of the message that is constrained
+        self._constrained: Constrained | None = None
+        self._is_call = False  # of a tool
+
+    def prepare(self, tokenizer: Tokenizer) -> None:
+        """Compile the formats.
+
+        Raises:
+            SchemaError: One cannot be enforced, or not be compiled in time.
+            InvalidRequestError: A format that is no JSON Schema cannot.
+        """
+        self._formats = compiled_formats(self.output, self.offer, tokenizer)
+
+    def prefilled(self, event: Prefilled, actions: Actions) -> None:
+        """Keep the beginning of a message that the completion continues."""
+        del actions
+        channels = get_channels()
+        if channels and not channels.in_header:
+            ids = event.context_info.tokens
+            begin = len(ids)
+            while begin and ids[begin - 1] != self.tokens.message:
+                begin -= 1
+            self._before = list(ids[begin:])
+
+    def forward_pass(
+        self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
+        """Force or mask the next token of a message with a format."""
+        self._cut(event.step)
+        constrained = self._constrained_at(event.step, event.step, tokenizer)
+        return constrained and constrained.forward_pass(event, actions, tokenizer)
+
+    def added(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
+        """Follow the completion, and force what must follow, unless a stop token has ended it.
+
+        Raises:
+            ConstraintError: Another mod forced tokens that the format does not allow.
+        """
+        self._cut(event.step)
+        before = self._constrained_at(event.step, event.step, tokenizer)
+        self._ids += event.added_tokens
+        try:
+            # A message that these tokens end is checked, unless they begin another one with a
+            # format.
+            now = self._constrained_at(len(self._ids), event.step, tokenizer) or before
+            is_new = self._begin > event.step  # it has seen the tokens of this event
+            action = None if now is None or is_new else now.added(event, actions, tokenizer)
+        except ConstraintError as exc:
+            raise self._violation(exc, event) from exc
+        return actions.noop() if event.added_tokens[-1] in self.stop_token_ids else action
+
+    def _cut(self, length: int) -> None:
+        """Forget the tokens that mods removed."""
+        del self._ids[length:]
+        if length < self._begin:
+            self._constrained, self._begin = None, 0
+
+    def _constrained_at(self, length: int, step: int, tokenizer: Tokenizer) -> Constrained | None:
+        """The constraint after the first tokens of the completion; `None` where text is free.
+
+        Args:
+            length: The number of these tokens.
+            step: Of the event, whose tokens a constraint is given later that begins before it.
+            tokenizer: The model's.
+        """
+        channels = get_channels()
+        place = channels and channels.at(length)
+        constraint = place and self._formats.of(place)
+        if channels is None or place is None or constraint is None:
+            return None
+        begin = channels.stretch_at(length).begin
+        if self._constrained is None or begin != self._begin:
+            self._is_call = place.recipient is not None
+            end_id = self.tokens.return_ if place.recipient is None else self.tokens.call
+            constrained = Constrained(constraint, end_id=end_id)
+            if not may_write(max(begin, step), by=constrained, beside=Constrained):
+                return None
+            earlier = [] if begin else self._before
+            known = self._ids[begin:step] if begin <= step else self._ids[begin:]
+            seen = [*earlier, *known]
+            constrained.begin(begin - len(earlier), seen, tokenizer)
+            self._begin, self._constrained = begin, constrained
+        return self._constrained
+
+    def _violation(self, exc: ConstraintError, event: Added) -> ConstraintError:
+        field = self.output.field if self.output and not self._is_call else "tools"
+        what = exc.message
+        if event.forced:
+            what, _, _ = what.partition("; a mod that forces")
+            what += f"; a mod of the request forced it: leave out that mod, or {field}"
+        return ConstraintError(
+            f"{field}: {what}", param=field, mod=field, event="Added", step=event.step
+        )
+
+
+def with_contents(
+    mods: Sequence[ModCall],
+    tokens: HarmonyTokens,
+    output: OutputFormat | None,
+    offer: ToolOffer | None,
+    stop_token_ids: tuple[int, ...] = (),
+) -> tuple[ModCall, ...]:
+    """Return the mods of a request and, last, the one that enforces its formats.
+
+    Args:
+        mods: The mods that the request names.
+        tokens: The structural tokens.
+        output: The format of `final` messages.
+        offer: The tools.
+        stop_token_ids: The tokens that end the completion wherever they are.
+    """
+    output = None if output and enforces_itself(output, mods) else output
+    if output is None and offer is None:
+        return tuple(mods)
+    parameters = {
+        "tokens": tokens,
+        "output": output,
+        "offer": offer,
+        "stop_token_ids": stop_token_ids,
+    }
+    return (*mods, ModCall(definition=_DEFINITION, parameters=parameters, name=NAME))
+
+
+_DEFINITION = definition_of(HarmonyContentMod)
