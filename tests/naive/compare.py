@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 from concordance_inference.generation import (
     Completed,
@@ -211,6 +212,7 @@ class _Compared:
             "text": (end.text, expected.text),
             "prompt tokens": (end.prompt_tokens, expected.prompt_tokens),
             "completion tokens": (end.completion_tokens, len(expected.ids)),
+            "loops": ([msgspec.structs.astuple(loop) for loop in end.loops], expected.loops),
             "origins": ([by is not None for by in end.forced_by], expected.forced),
             "forced tokens": (end.forced_tokens, expected.forced_tokens),
             "backtracked tokens": (end.backtracked_tokens, expected.backtracked_tokens),

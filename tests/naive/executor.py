@@ -10,6 +10,7 @@ import numpy as np
 from concordance_sdk.holds import Holds
 
 from naive.legal import is_legal, size_of
+from naive.loops import BANNED, Loops
 from naive.outcome import Event, Fault, Outcome
 from naive.sampling import adjusted, log_softmax, penalized, sample
 
@@ -51,6 +52,7 @@ class Executor:
         self.ends = {*ends, *request.stop_ids}  # the tokens that end the completion
         self.forced_ends = {*world.eos_ids, *request.stop_ids}  # where a mod forces them
         self.holds = Holds() if holds is None else holds
+        self.loops = Loops(request.loops, world, request.prompt)
         self.asked = False  # a mod asked for the log-probabilities of the prompt
         holds = [mod.max_backtrack for mod in mods if mod.on & {"ForwardPass", "Sampled", "Added"}]
         shows_early = request.stream and not request.retractions and None not in holds
@@ -69,6 +71,8 @@ class Executor:
             while not self.reason:
                 self.decide_position()
                 self.end_at_stop()
+                if not self.reason:
+                    self.loops.leave(self)
             self.check_memory()
         except Fault as fault:
             self.fault, self.reason = fault, "error"
@@ -94,7 +98,8 @@ class Executor:
     def decide_position(self):
         prompt_logprobs = self.take_prompt_logprobs()
         own = np.asarray(self.logits(self.prompt + self.ids), np.float64)  # the model's
-        row = penalized(own, self.ids, self.request.sampling)
+        row = penalized(own, self.ids, self.request.sampling, self.world.control_ids)
+        row[list(self.loops.banned.get(len(self.ids), ()))] = BANNED
         if len(self.ids) < self.request.min_tokens:
             row[list(self.ends)] = -np.inf
         temperature = self.request.sampling.temperature
@@ -153,7 +158,8 @@ class Executor:
         if self.hold is not None:
             first = self.holds.first()
             released = len(self.ids) - self.hold
-            self.released = max(self.released, released if first is None else min(first, released))
+            released = max(0, released if first is None else min(first, released))
+            self.released = max(self.released, self.loops.settled(self.ids[:released]))
 
     def end_at_stop(self):
         """End the completion at the token that completes a stop string, if one does."""
@@ -286,6 +292,7 @@ class Executor:
         self.draw_logprobs = self.draw_logprobs[:length]
         self.notified = {mod: min(known, length) for mod, known in self.notified.items()}
         self.num_backtracked += n
+        self.loops.after_cut(length)
 
     def check_progress(self, mod, event):
         """Fail after 64 decisions in a row that lead to a completion of an earlier decision."""
@@ -361,6 +368,7 @@ class Executor:
             sampled_logprobs=self.draw_logprobs,
             logprobs=lambda i: log_softmax(self.logits(self.prompt + self.ids[:i])),
             margins=self.margins,
+            loops=self.loops.found,
         )
 
 

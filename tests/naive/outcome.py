@@ -47,4 +47,5 @@ class Outcome:
     num_logprobs: int = 0  # tokens with an entry
     logprobs: Any = None  # function: index -> the row of log-probabilities
     sampled_logprobs: list | None = None  # per token; None for a forced one
+    loops: list = field(default_factory=list)  # (begin, period, repeats, outcome, tries)
     margins: list = field(default_factory=list)  # of each draw: distance to another token

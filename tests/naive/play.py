@@ -11,10 +11,12 @@ from concordance_inference.engine.caches import kv_buffers
 from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.loops import guard
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.decoder import BytesDecoder
 from concordance_inference.engine.plan import PassCost, Sharing
 from concordance_inference.generation import Completed, Failed, GenerationRequest, ModCall
+from concordance_inference.loop_detection import LoopDetection
 from concordance_sdk import Prefilled, mod
 from concordance_sdk.host import definition_of
 from concordance_sdk.testing import ByteTokenizer
@@ -47,6 +49,9 @@ class World:
         self.share = _room_of(
             budget, program, program.max_rows
         )  # of each, if all rows are equally long
+        self.control_ids = frozenset(program.control)
+        self.header_ids = frozenset(program.headers)
+        self.loop_repeats = program.loop_repeats
         self._short = program.alphabet == "short"
 
     def piece(self, token_id):
@@ -63,6 +68,8 @@ class World:
             vocab_size=self.vocab_size,
             eos_ids=self.eos_ids,
             context_length=self.context_length,
+            control_ids=self.control_ids,
+            header_ids=self.header_ids,
         )
 
 
@@ -106,6 +113,7 @@ class Played:
             show_tokens=request.show_tokens,
             top_logprobs=request.top_logprobs,
             sampled_logprobs=request.sampled_logprobs,
+            loop_detection=LoopDetection(**request.loops) if request.loops else None,
             cache_salt=request.salt,
         )
         choice = requests_of_choices(first, self.choice + 1)[self.choice]
@@ -173,14 +181,16 @@ def _is_due(played, request, step):
 @contextmanager
 def _constants(program):
     """Set small constants, so that short texts reach the cases of long ones."""
-    growth = kv_buffers.GROWTH
+    growth, enough = kv_buffers.GROWTH, guard.enough_repeats
     resize_bytes = kv_buffers.resize_bytes
     kv_buffers.GROWTH = program.growth
+    guard.enough_repeats = lambda period: max(program.loop_repeats, 2 * period - 2)
     if program.resize_bytes:
         kv_buffers.resize_bytes = lambda: program.resize_bytes
     try:
         yield
     finally:
+        guard.enough_repeats = enough
         kv_buffers.GROWTH, kv_buffers.resize_bytes = growth, resize_bytes
 
 

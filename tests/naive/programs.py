@@ -55,6 +55,7 @@ class Request:
     stop_ids: list[int] = field(default_factory=list)
     ignore_eos: bool = False
     min_tokens: int = 0
+    loops: dict = field(default_factory=dict)  # what it asks of loop detection, if anything
     stream: bool = False
     retractions: bool = False
     show_tokens: bool = False
@@ -87,6 +88,9 @@ class Program:
     context: int = 4096
     eos: list[int] = field(default_factory=lambda: [EOS])
     alphabet: str = "bytes"
+    control: list[int] = field(default_factory=list)  # tokens that are never penalized, nor loop
+    headers: list[int] = field(default_factory=list)  # those of them that open a header
+    loop_repeats: int = 4  # repeated tokens that are a loop; of longer periods, two of each
 
     def to_json(self):
         """Return one line for `from_json`, without fields that have their default."""
@@ -152,7 +156,7 @@ def random_program(dice, model):
     habit = dice.choice(
         [None] * 6
         + [_run_scripts, _run_scripts, _share_prefixes, _force_beside_others, _go_and_come]
-        + [_ask_for_choices]
+        + [_ask_for_choices, _run_in_loops]
     )
     if habit:
         habit(dice, wide, edges)
@@ -195,6 +199,31 @@ def _ask_for_choices(dice, program, edges):
             do = ["prefill", _tokens(dice, _length(dice, edges, 90)), 0]
             rule = Rule(on="Prefilled", when=["nth", 0], do=do)
             request.mods = [Mod(on=["Prefilled"], rules=[rule])]
+        program.requests.append(request)
+
+
+def _run_in_loops(dice, program, edges):
+    """Requests whose completions loop, of control tokens and headers among others."""
+    program.eos, program.context, program.memory = [EOS], 4096, None
+    program.control = dice.choice([[], [], [7], [7, 8, 9]])
+    program.headers = program.control[: dice.choice([0, 1, 2])]
+    program.loop_repeats = dice.choice([1, 2, 3, 4, 6])
+    prompts = _prompts(dice, edges, 4096)
+    for i in range(dice.choice([1, 2, 3])):
+        request = _request(dice, program, prompts, i, edges)
+        request.max_tokens = dice.choice([5, 12, 20, 30])
+        liked = dice.sample([5, 6, 7, 8, 9], dice.choice([1, 2, 2, 3]))
+        bias = {str(token_id): dice.choice([4.0, 20.0, 20.5, 21.0]) for token_id in liked}
+        request.sampling["logit_bias"] = bias
+        request.loops = {
+            "mode": dice.choice(["cheap", "full", "full"]),
+            "action": dice.choice(["end", "rewind", "rewind", "rewind"]),
+            "max_tries": dice.choice([1, 2, 4, 16]),
+        }
+        if dice.random() < 0.3:
+            do = _edit(dice, "force")
+            rule = Rule(on="Added", when=["every", dice.choice([2, 3])], do=do, times=None)
+            request.mods = [Mod(on=["Added"], rules=[rule])]
         program.requests.append(request)
 
 

@@ -10,9 +10,17 @@ _XTC = 0x5851F42D4C957F2D
 _GREEDY = 1e-6
 
 
-def penalized(row, ids, sampling):
-    """Add a request's bias to a row, then apply its penalties to the tokens of the completion."""
+def penalized(row, ids, sampling, exempt=()):
+    """Add a request's bias to a row, then apply its penalties to the tokens of the completion.
+
+    Args:
+        row: The logits.
+        ids: The completion.
+        sampling: The parameters.
+        exempt: Control tokens, which are never penalized.
+    """
     row = row.copy()
+    ids = [token_id for token_id in ids if token_id not in exempt]
     for token_id, bias in sampling.logit_bias.items():
         row[token_id] += bias
     counts = np.bincount(ids, minlength=len(row)) if ids else np.zeros(len(row))

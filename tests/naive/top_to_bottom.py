@@ -222,7 +222,7 @@ class TopToBottom(Executor):
         if self.reason:
             raise Over
         row = np.asarray(self.logits(self.prompt + self.ids), np.float64)
-        return penalized(row, self.ids, self.request.sampling)
+        return penalized(row, self.ids, self.request.sampling, self.world.control_ids)
 
     def sampled(self, row, temperature=None):
         """Sample a token, and append it."""

@@ -176,10 +176,10 @@ def test_text_mods_do_not_search_the_hidden_question_of_another_mod(
     assert played.text == text
 
 
-def test_computed_hold_is_read_each_time_and_outlives_the_others():
-    holds, steps = Holds(), [5, None]
-    assert holds.computed() is None
-    holds.hold_computed(lambda: steps.pop(0))
+def test_number_to_release_can_be_lowered_beside_other_holds():
+    holds = Holds()
+    assert holds.lowered(5) == 5
+    holds.lower_by(lambda num_tokens: num_tokens // 2)
     holds.clear()
-    assert (holds.computed(), holds.computed()) == (5, None)
+    assert (holds.lowered(5), holds.lowered(-3)) == (2, -3)
     assert not holds

@@ -16,6 +16,7 @@ from concordance_inference.generation import (
     TokensDelta,
     Update,
 )
+from concordance_inference.loop_detection import FoundLoop
 from concordance_inference.trace import TokenTrace, TracedToken
 
 _STYLES = {
@@ -68,6 +69,8 @@ class Completion(Struct, frozen=True, kw_only=True):
             `None` for the first.
         tool_calls: The calls of tools that the model wrote in the text, and those of mods.
         reports: What mods reported, in order: `mod`, `step` and `data` of each.
+        loops: The loops that were found, in order: `begin`, `period`, `repeats`, `outcome` and
+            `tries` of each.
     """
 
     text: str
@@ -81,6 +84,7 @@ class Completion(Struct, frozen=True, kw_only=True):
     prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     reports: tuple[ModReport, ...] = ()
+    loops: tuple[FoundLoop, ...] = ()
 
     @property
     def tokens(self) -> tuple[TracedToken, ...]:
@@ -150,6 +154,7 @@ class CompletionBuilder:
             prompt_logprobs=completed.prompt_logprobs,
             tool_calls=calls,
             reports=completed.reports,
+            loops=completed.loops,
         )
 
 

@@ -11,6 +11,7 @@ from concordance_inference.choices import best, requests_of_choices, to_rank
 from concordance_inference.completion import Completion
 from concordance_inference.generation import GenerationRequest, ModCall, SamplingParams
 from concordance_inference.llm_options import CheckedOptions
+from concordance_inference.loop_detection import chosen
 from concordance_inference.mods.banned_strings import with_banned_strings
 
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ def _request(
         stop_token_ids=options.stop_token_ids,
         ignore_eos=options.ignore_eos,
         min_tokens=options.min_tokens,
+        loop_detection=chosen(options.loop_detection, ignores_eos=options.ignore_eos),
         mods=with_banned_strings(mods, options.banned_strings),
         top_logprobs=options.top_logprobs,
         sampled_logprobs=options.sampled_logprobs,

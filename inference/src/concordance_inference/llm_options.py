@@ -22,6 +22,7 @@ from concordance_inference.generation import (
     SamplingParams,
     Seed,
 )
+from concordance_inference.loop_detection import LoopChoice
 from concordance_inference.mods.banned_strings import MAX_LENGTH, MAX_STRINGS
 from concordance_inference.mods.catalog import ModCatalog, NamedMod
 from concordance_inference.tools.choice import tool_choice
@@ -50,6 +51,7 @@ class GenerateOptions(TypedDict, total=False):
     stop_token_ids: Sequence[int]  # tokens that end the completion and have no text
     ignore_eos: bool  # sampled end-of-sequence tokens do not end the completion
     min_tokens: int  # of the completion, before a sampled token or a stop string may end it
+    loop_detection: LoopChoice | Mapping[str, Any] | None  # "off", "cheap" or "full", or all of it
     banned_strings: Sequence[str]  # texts that the completion never contains, in any case
     logprobs: bool | int | None  # return logprobs, and this many alternatives to each token
     sampled_logprobs: bool  # with them, those under the distribution that was sampled from
@@ -87,6 +89,7 @@ class CheckedOptions(SamplingParams, frozen=True, kw_only=True, forbid_unknown_f
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     min_tokens: Annotated[int, Meta(ge=0)] = 0
+    loop_detection: LoopChoice | None = None
     banned_strings: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH)], ...],
         Meta(max_length=MAX_STRINGS),

@@ -60,8 +60,8 @@ class FoundLoop(Struct, frozen=True, kw_only=True):
 
 def chosen(
     choice: LoopChoice | None, usual: LoopDetection = USUAL, *, ignores_eos: bool = False
-) -> LoopDetection | None:
-    """Return what a request asks for; `None`: nothing.
+) -> LoopDetection:
+    """Return what a request asks for.
 
     A request that ignores end-of-sequence tokens asks for a completion of a given length, so its
     loops are not searched unless it chooses.
@@ -72,10 +72,8 @@ def chosen(
         ignores_eos: End-of-sequence tokens do not end the completion.
     """
     if choice is None:
-        detection = LoopDetection(mode="off") if ignores_eos else usual
-    else:
-        detection = LoopDetection(mode=choice) if isinstance(choice, str) else choice
-    return None if detection.mode == "off" else detection
+        return LoopDetection(mode="off") if ignores_eos else usual
+    return LoopDetection(mode=choice) if isinstance(choice, str) else choice
 
 
 def ends_in_loop(loops: Iterable[FoundLoop]) -> bool:

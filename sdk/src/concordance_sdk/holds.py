@@ -46,19 +46,19 @@ class Holds:
         """Start without a hold."""
         self._holds: list[Hold] = []
         self.trailing: int | None = 0  # tokens held back at the end; `None` for all
-        self._compute: Callable[[], int | None] | None = None
+        self._lower: Callable[[int], int] | None = None
 
     def hold_trailing(self, num_tokens: int | None) -> None:
         """Hold back the last tokens, whatever they are; `None` for the whole completion."""
         self.trailing = num_tokens
 
-    def hold_computed(self, step: Callable[[], int | None]) -> None:
-        """Hold back the tokens from a step on that is computed each time; `None`: none."""
-        self._compute = step
+    def lower_by(self, lower: Callable[[int], int]) -> None:
+        """Release at most as many tokens as `lower` returns for the number that others release."""
+        self._lower = lower
 
-    def computed(self) -> int | None:
-        """The step that `hold_computed` computes now, if any."""
-        return self._compute() if self._compute else None
+    def lowered(self, num_tokens: int) -> int:
+        """Return the tokens to release of `num_tokens` that all other holds release."""
+        return self._lower(num_tokens) if self._lower and num_tokens > 0 else num_tokens
 
     def __bool__(self) -> bool:
         return bool(self._holds)

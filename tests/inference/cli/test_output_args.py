@@ -3,6 +3,7 @@
 import pytest
 from concordance_inference.cli.options import Generate
 from concordance_inference.cli.output_args import fields_of, output_of
+from concordance_inference.loop_detection import LoopDetection
 from concordance_shared import InvalidRequestError
 
 
@@ -52,3 +53,19 @@ def test_damaged_file_is_refused_by_its_name(tmp_path, content, words):
 
     with pytest.raises(InvalidRequestError, match=f"--json-schema .*file: {words}"):
         output_of(options(json_schema=tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    ("given", "mode", "action"),
+    [
+        ({"loop_detection": "full"}, "full", "end"),
+        ({"loop_action": "rewind"}, "cheap", "rewind"),
+        ({"loop_detection": "off"}, "off", "end"),
+    ],
+)
+def test_loop_detection_is_a_field_of_a_request(given, mode, action):
+    assert fields_of(options(**given))["loop_detection"] == LoopDetection(mode=mode, action=action)
+
+
+def test_request_without_the_options_leaves_loop_detection_to_the_server():
+    assert "loop_detection" not in fields_of(options())

@@ -323,3 +323,26 @@ def test_reports_equal_those_of_the_naive_executor_in_batches_streams_and_when_c
     ways = [{}, {"stream": True}, {"stream": True, "show_tokens": True}, {"cancel": 3}, {"at": 2}]
 
     assert_same(from_json({"model": "llama", "requests": [{**request, **way} for way in ways]}))
+
+
+@pytest.mark.parametrize("mode", ["cheap", "full"])
+@pytest.mark.parametrize("action", ["end", "rewind"])
+def test_loops_are_those_of_the_naive_executor_in_batches_streams_and_beside_mods(mode, action):
+    loops = {"mode": mode, "action": action, "max_tries": 4}
+    likes = {"temperature": 0.7, "seed": 62, "logit_bias": {"5": 19.0, "8": 20.5, "9": 20.5}}
+    request = {"prompt": [6, 40, 41], "max_tokens": 20, "sampling": likes, "loops": loops}
+    cut = {"on": "Added", "when": ["every", 5], "do": ["backtrack", 2, [5]], "times": None}
+    mod = {"on": ["Added"], "rules": [cut], "max_backtrack": 3}
+    ways = [{}, {"stream": True}, {"stream": True, "mods": [mod]}, {"top_logprobs": 0, "at": 2}]
+    requests = [{**request, **way} for way in ways]
+    control = {"control": [5, 9], "headers": [9]}
+
+    for more in ({}, control):
+        assert_same(from_json({"model": "llama", "requests": requests, "loop_repeats": 3, **more}))
+
+
+def test_penalties_are_those_of_the_naive_executor_which_leave_out_control_tokens():
+    likes = {"temperature": 0, "logit_bias": {"5": 20.0, "8": 20.1}, "frequency_penalty": 1.5}
+    requests = [{"prompt": [6, 40], "max_tokens": 12, "sampling": likes}]
+
+    assert_same(from_json({"model": "llama", "requests": requests, "control": [8]}))

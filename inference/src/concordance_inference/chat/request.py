@@ -34,6 +34,7 @@ from concordance_inference.generation import (
 )
 from concordance_inference.harmony.content_mod import with_contents
 from concordance_inference.harmony.turn import turn_after
+from concordance_inference.loop_detection import LoopDetection, chosen
 from concordance_inference.mods.call_mod import with_calls
 from concordance_inference.mods.format_mod import with_format
 from concordance_inference.output_format import OutputFormat, format_of
@@ -66,6 +67,7 @@ class RequestOptions(TypedDict, total=False):
     prompt_logprobs: int | None
     top_logprobs: int | None
     sampled_logprobs: bool
+    loop_detection: LoopDetection
     cache_salt: str
 
 
@@ -159,6 +161,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     )
     mods = (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options))
     stop_ids = options.get("stop_token_ids", ())
+    options.setdefault("loop_detection", chosen(None, ignores_eos=options.get("ignore_eos", False)))
     if turn is not None:
         final = output or format_of(schemas.response_format)
         options["mods"] = with_contents(mods, turn.tokens, final, offer, stop_ids)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from concordance_shared import ConcordanceError, InvalidRequestError, Message
 
+from concordance_inference.cli.loop_note import loop_noted
 from concordance_inference.cli.options import Generate, SampleArgs
 from concordance_inference.cli.output_args import ends_of, fields_of, output_of
 from concordance_inference.cli.reports import reports_after
@@ -28,7 +29,8 @@ def run(options: Generate) -> None:
     source = _remote if options.url else _local
     with (
         source(options, text) as updates,
-        reports_after(updates, _print_to_stderr) as followed,
+        reports_after(updates, _print_to_stderr) as reported,
+        loop_noted(reported, _print_to_stderr) as followed,
     ):
         show(followed)
 

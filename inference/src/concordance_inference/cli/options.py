@@ -265,6 +265,20 @@ class Serve(LoadArgs):
             help="The field of a message that has the model's reasoning, unless a request says."
         ),
     ] = "both"
+    loop_detection: Annotated[
+        Literal["off", "cheap", "full"],
+        typer.Option(
+            help="Find loops, unless a request says: one token that repeats (cheap), or also "
+            "up to 64 tokens (full)."
+        ),
+    ] = "cheap"
+    loop_action: Annotated[
+        Literal["end", "rewind"],
+        typer.Option(
+            help="End a completion that loops, or rewind it to where the loop began, unless a "
+            "request says."
+        ),
+    ] = "end"
     send_tracebacks: Annotated[
         bool,
         typer.Option(
@@ -449,6 +463,22 @@ class OutputArgs(SampleArgs):
         bool,
         typer.Option("--ignore-eos", help="Do not end at the model's end-of-sequence tokens."),
     ] = False
+    loop_detection: Annotated[
+        Literal["off", "cheap", "full"] | None,
+        typer.Option(
+            help="Find loops: one token that repeats (cheap), or also up to 64 tokens (full). "
+            "[default: cheap; off with --ignore-eos]",
+            show_default=False,
+        ),
+    ] = None
+    loop_action: Annotated[
+        Literal["end", "rewind"] | None,
+        typer.Option(
+            help="End a completion that loops, or rewind it to where the loop began. "
+            "[default: end]",
+            show_default=False,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import msgspec
 from concordance_shared import InvalidRequestError
 
 from concordance_inference.cli.options import OutputArgs
+from concordance_inference.loop_detection import LoopDetection
 from concordance_inference.output_format import OutputFormat
 
 
@@ -18,6 +19,7 @@ class Ends(TypedDict):
     min_tokens: int
     stop_token_ids: tuple[int, ...]
     ignore_eos: bool
+    loop_detection: NotRequired[LoopDetection]
 
 
 def output_of(options: OutputArgs) -> OutputFormat | None:
@@ -47,12 +49,17 @@ def ends_of(options: OutputArgs) -> Ends:
             f"--min-tokens {options.min_tokens} is more than --max-tokens {options.max_tokens}; "
             "lower it"
         )
-    return Ends(
+    ends = Ends(
         max_tokens=options.max_tokens,
         min_tokens=options.min_tokens,
         stop_token_ids=tuple(options.stop_token_id),
         ignore_eos=options.ignore_eos,
     )
+    if options.loop_detection or options.loop_action:
+        ends["loop_detection"] = LoopDetection(
+            mode=options.loop_detection or "cheap", action=options.loop_action or "end"
+        )
+    return ends
 
 
 def fields_of(options: OutputArgs) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from concordance_inference.generation import (
     TokensDelta,
     Update,
 )
+from concordance_inference.loop_detection import FoundLoop
 
 
 def check_remote(options: ModelArgs) -> None:
@@ -167,4 +168,5 @@ class _Updates:
             completion_tokens=usage.get("completion_tokens", 0),
             forced_tokens=counts.get("forced_tokens", 0),
             backtracked_tokens=counts.get("backtracked_tokens", 0),
+            loops=msgspec.convert(counts.get("loops", ()), tuple[FoundLoop, ...]),
         )

@@ -17,6 +17,7 @@ from concordance_inference.cli.last_resort import exit_later, exit_now
 from concordance_inference.cli.listener import cannot_listen, is_loopback, listen, not_loopback
 from concordance_inference.cli.options import Serve
 from concordance_inference.cli.server_log import set_up_log
+from concordance_inference.loop_detection import LoopDetection
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.mod_output import captured_output, log_line
@@ -68,6 +69,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
             hosts=frozenset({listener.getsockname()[0]}),
             sends_tracebacks=options.send_tracebacks,
             reasoning_field=options.reasoning_field,
+            loop_detection=LoopDetection(mode=options.loop_detection, action=options.loop_action),
             responses=ResponseStore(
                 max_responses=options.stored_responses,
                 max_bytes=int(options.stored_response_memory * 1e9),

@@ -246,9 +246,7 @@ class RequestState:
         released = self.num_completion - trailing
         if self.holds:
             released = min(released, self.holds.first() or 0)
-        if (step := self.holds.computed()) is not None:
-            released = min(released, step)
-        self.num_released = max(self.num_released, released)
+        self.num_released = max(self.num_released, self.holds.lowered(released))
 
     # The end
 

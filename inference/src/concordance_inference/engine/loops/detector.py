@@ -33,9 +33,11 @@ class LoopDetector(Protocol):
         """The loop that the completion ends in, if it is long enough."""
         ...
 
-    @property
-    def repeated_from(self) -> int | None:
-        """The step of the first token at the end that may be the repeat of an earlier one."""
+    def settled(self, length: int) -> int:
+        """Return the greatest length, up to `length`, that no rewind goes below.
+
+        As long as no token before `length` changes in another way.
+        """
         ...
 
     def add(self, token_id: int, *, is_sampled: bool = True) -> None:
@@ -80,12 +82,11 @@ class RunDetector:
             return None
         return Loop(begin, 1, end - begin)
 
-    @property
-    def repeated_from(self) -> int | None:
-        """The second token of the run at the end."""
-        begin = self._begins[-1] if self._begins else 0
-        is_run = begin + 1 < len(self._ids) and self._ids[-1] != BREAK
-        return begin + 1 if is_run else None
+    def settled(self, length: int) -> int:
+        """Return the length up to the first token of the run that ends at `length`."""
+        if length < 1 or self._ids[length - 1] == BREAK:
+            return length
+        return self._begins[length - 1] + 1
 
     def add(self, token_id: int, *, is_sampled: bool = True) -> None:
         """Append a token."""
@@ -134,6 +135,7 @@ class PeriodDetector:
         self._messages = [0]  # the steps at which messages begin
         self._sampled = [0]  # per length: sampled tokens so far
         self._runs: list[_Runs] = []  # per token: periods that continue, and since which step
+        self._settled = [0]  # per length
 
     @property
     def found(self) -> Loop | None:
@@ -147,11 +149,16 @@ class PeriodDetector:
                 return Loop(begin, period, (end - begin) // period)
         return None
 
-    @property
-    def repeated_from(self) -> int | None:
-        """The first token of the longest run at the end."""
-        runs = self._runs[-1] if self._runs else ()
-        return min((since for _, since in runs), default=None)
+    def settled(self, length: int) -> int:
+        """Return the length before all runs at `length`, and before those that were broken since.
+
+        A rewind to the beginning of a run brings back the runs that its tokens have broken:
+
+            a b a a     period 1 since step 3; no other run
+            a b a       after a rewind to step 3: period 2 since step 2, so that a rewind to 2 may
+                        follow
+        """
+        return self._settled[length]
 
     def add(self, token_id: int, *, is_sampled: bool = True) -> None:
         """Append a token."""
@@ -161,12 +168,16 @@ class PeriodDetector:
         if token_id == BREAK:
             self._before.append(-1)
             self._runs.append(())
+            self._settled.append(step + 1)
             self._messages.append(step + 1)
             return
         before = self._latest.get(token_id, -1)
         self._latest[token_id] = step
         self._before.append(before)
-        self._runs.append(self._runs_at(step, before))
+        runs = self._runs_at(step, before)
+        self._runs.append(runs)
+        settled = self._settled
+        settled.append(min([settled[since] for _, since in runs]) if runs else step + 1)
 
     def _runs_at(self, step: int, before: int) -> _Runs:
         """The runs that the token at `step` continues or begins, shortest period first."""
@@ -188,6 +199,7 @@ class PeriodDetector:
         del self._ids[length:]
         del self._before[length:]
         del self._runs[length:]
+        del self._settled[length + 1 :]
         del self._sampled[length + 1 :]
 
     def _remove(self, step: int) -> None:

@@ -51,8 +51,8 @@ class LoopGuard:
         tokens      a b c b c b c b c       found: begin 1, period 2, repeats 4
         rewound     a b c                   the token at step 3 is sampled again, and may not be b
 
-    What it may remove is held back from the client: the tokens at the end that equal the ones a
-    period before them, two or three in ordinary text.
+    What it may remove is held back from the client (`LoopDetector.settled`): the tokens at the end
+    that equal the ones a period before them, a few in ordinary text.
 
     Attributes:
         found: The loops so far.
@@ -83,7 +83,7 @@ class LoopGuard:
         self.instances: Sequence[ModInstance] = (self,)
         state.followers.append(self)
         if self.rewinds:
-            state.holds.hold_computed(lambda: self._detector.repeated_from)
+            state.holds.lower_by(self._detector.settled)
 
     # Edits of the completion
 

@@ -304,10 +304,11 @@ def _loop_guard(
     request: GenerationRequest, state: RequestState, traits: ModelTraits
 ) -> LoopGuard | None:
     """Return what finds loops in the completion; `None` if the request does not ask for it."""
-    if request.loop_detection is None:
+    detection = request.loop_detection
+    if detection is None or detection.mode == "off":
         return None
     content = ContentFilter(traits.control_ids, traits.header_ids, request.prompt_ids)
-    return LoopGuard(request.loop_detection, state, content)
+    return LoopGuard(detection, state, content)
 
 
 def _leave_loop(row: Row) -> None:

@@ -49,6 +49,7 @@ _FIELDS: Mapping[str, str] = {
     "stop": "Texts that end the completion, and are not part of it.",
     "stop_token_ids": "Tokens that end the completion as an end-of-sequence token does.",
     "ignore_eos": "End-of-sequence tokens end the completion only if a mod forces them.",
+    "loop_detection": "Which loops end or rewind the completion: a mode, or `{mode, action}`.",
     # Sampling
     "temperature": "Divides the logits; 0 is greedy. The model's default if absent.",
     "top_p": "Keep the most probable tokens that sum to this.",
@@ -194,6 +195,10 @@ _OF_A_TYPE: Mapping[str, str] = {
     "DryRun.params": "The mod's parameters.",
     "DryRun.max_tokens": "The most tokens of the completion.",
     "DryRun.stream": "Refuse to backtrack over text that a stream would have shown.",
+    # Loop detection
+    "LoopDetection.mode": "`cheap`: one token; `full`: up to 64 tokens; `off`: none.",
+    "LoopDetection.action": "`end` the completion, or `rewind` it to where the loop began.",
+    "LoopDetection.max_tries": "How often a completion is rewound before it ends.",
     # Actions
     "ForceBody.text": "The text to force.",
     "ForceBody.token_ids": "The tokens to force.",

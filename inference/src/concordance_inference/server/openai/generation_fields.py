@@ -16,6 +16,7 @@ from concordance_inference.generation import (
     SamplingParams,
     Seed,
 )
+from concordance_inference.loop_detection import LoopChoice, chosen
 from concordance_inference.mods.banned_strings import MAX_LENGTH, MAX_STRINGS, with_banned_strings
 from concordance_inference.mods.catalog import NamedMod
 from concordance_inference.server.context import ServerContext
@@ -75,6 +76,7 @@ class GenerationFields(OutputFields, kw_only=True):
     stop_token_ids: StopTokenIds | None = None
     ignore_eos: bool | None = None
     min_tokens: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    loop_detection: LoopChoice | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     return_progress: bool | None = None  # llama.cpp's name of `stream_options.include_progress`
@@ -118,6 +120,9 @@ def generation_options(
         stop_token_ids=tuple(body.stop_token_ids or ()),
         ignore_eos=bool(body.ignore_eos),
         min_tokens=body.min_tokens or 0,
+        loop_detection=chosen(
+            body.loop_detection, context.loop_detection, ignores_eos=bool(body.ignore_eos)
+        ),
         mods=with_banned_strings(
             context.mods.resolve(_named_mods(body, served)), body.banned_strings
         ),

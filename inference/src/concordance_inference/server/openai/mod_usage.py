@@ -1,4 +1,4 @@
-"""What mods did, in the field `concordance` of responses."""
+"""What mods and loop detection did, in the field `concordance` of responses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +12,9 @@ from concordance_inference.generation import Completed, ModUsage
 def about_mods(
     ends: Sequence[Completed], reports: Sequence[ModReport] = (), *, has_mods: bool
 ) -> dict[str, Any]:
-    """Return the field `concordance`: counts, what each mod did, and reports if there are any.
+    """Return the field `concordance`: counts, what each mod did, and what was reported or found.
 
-    Empty for a request without mods, unless actions by hand changed it.
+    Empty for a request without mods, unless actions by hand changed it or it has a loop.
 
     Args:
         ends: The completions of a request.
@@ -22,7 +22,8 @@ def about_mods(
         has_mods: True if the request names mods.
     """
     usages = _merged([usage for end in ends for usage in end.mods])
-    if not has_mods and not usages:
+    loops = [loop for end in ends for loop in end.loops]
+    if not has_mods and not usages and not loops:
         return {}
     about: dict[str, Any] = {
         "forced_tokens": sum(end.forced_tokens for end in ends),
@@ -30,6 +31,8 @@ def about_mods(
     }
     if usages:
         about["mods"] = usages
+    if loops:
+        about["loops"] = loops
     return {"concordance": about | ({"reports": reports} if reports else {})}
 
 
