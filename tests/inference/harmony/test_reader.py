@@ -12,7 +12,6 @@ from concordance_inference.chat.message_parts import (
 )
 from concordance_inference.chat.message_reader import read_message
 from concordance_inference.harmony.place import Header, Place
-from concordance_inference.harmony.reader import UnsplitReader
 from concordance_shared import FinishReason, FunctionCall, ToolCall
 from harmony_ids import (
     IDS,
@@ -274,12 +273,6 @@ def test_reasoning_in_the_content_leaves_calls_apart():
 def test_calls_of_mods_follow_those_of_the_model():
     made = ToolCall(id="x", function=FunctionCall(name="g", arguments="[]"))
     assert read(f"{CALL}{{}}<|call|>", tool_calls=(made,))[2] == [("f", "{}"), ("g", "[]")]
-
-
-def test_a_text_that_is_not_split_has_its_calls_at_the_end():
-    written = f"{ANALYSIS}a{NEXT}{CALL}{{}}<|call|>"
-    found = streamed(ids_of(written), reader=UnsplitReader(reader_at()))
-    assert found == ("", written.removesuffix("<|call|>"), [("f", "{}")])
 
 
 # Everything

@@ -4,7 +4,7 @@ from concordance_inference.chat.message_reader import MessageReader, PlainReader
 from concordance_inference.chat.placed_reasoning import ReasoningPlace
 from concordance_inference.chat.reasoning_reader import ReasoningReader
 from concordance_inference.generation import GenerationRequest
-from concordance_inference.harmony.reader import HarmonyReader, UnsplitReader
+from concordance_inference.harmony.reader import HarmonyReader
 from concordance_inference.tools.call_reader import CallReader
 
 
@@ -22,9 +22,8 @@ def reader_factory(
     retracts = request.stream and request.include_retractions
 
     def make() -> MessageReader:
-        if request.harmony is not None:
-            messages = HarmonyReader(request.harmony, request.offer, reasoning)
-            return UnsplitReader(messages) if retracts else messages
+        if request.harmony is not None and not retracts:
+            return HarmonyReader(request.harmony, request.offer, reasoning)
         reader = PlainReader() if request.offer is None else CallReader(request.offer)
         if request.reasoning is None or retracts:
             return reader

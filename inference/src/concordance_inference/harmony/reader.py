@@ -19,7 +19,7 @@ from concordance_inference.chat.message_parts import (
     ContentText,
     MessagePart,
 )
-from concordance_inference.chat.message_reader import MessageReader, calls_of_mods, read_parts
+from concordance_inference.chat.message_reader import calls_of_mods
 from concordance_inference.chat.placed_reasoning import PlacedReasoning, ReasoningPlace
 from concordance_inference.generation import Completed, TextDelta
 from concordance_inference.harmony.message_kind import MessageKind, called_tool, kind_of
@@ -174,29 +174,6 @@ class HarmonyReader:
         """True if a completion ended elsewhere than where the model ends a message."""
         ended = completed.finish_reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
         return not ended or completed.stopped_by not in (None, *self._tokens.closing)
-
-
-class UnsplitReader:
-    """Reads all text as content, and at the end the calls that another reader finds in it."""
-
-    def __init__(self, inner: MessageReader) -> None:
-        """Read a completion.
-
-        Args:
-            inner: Reads the calls in the whole text.
-        """
-        self._inner = inner
-
-    def add(self, delta: TextDelta) -> Sequence[MessagePart]:
-        """Return the text as content."""
-        return (ContentText(delta.text),)
-
-    def end(self, completed: Completed) -> Sequence[MessagePart]:
-        """Return the calls of the whole completion."""
-        parts = read_parts(self._inner, completed)
-        cut = {part.index for part in parts if isinstance(part, CallCut)}
-        calls = (part for part in parts if isinstance(part, CallBegun | CallArguments | CallEnded))
-        return [part for part in calls if part.index not in cut]
 
 
 def _of_header(text: str, place: Place) -> str:
