@@ -194,6 +194,7 @@ ANSWER = ReadMessage(content="Answer.")
         ((*FINAL, "Ans", "<|start|>", "wer.", "<|return|>"), {}),
         ((*FINAL, "Answer.", "<|end|>", "<|return|>"), {}),
         (("final", "<|message|>", "Answer.", "<|return|>"), {}),
+        (("<|start|>", "assistantassistant", *FINAL, "Answer.", "<|return|>"), {}),
         (("<|channel|>", "other", "<|message|>", "Answer.", "<|return|>"), {}),
         ((*FINAL, "<|reserved_200100|>", "<|return|>"), {}),
         (("<|channel|>", "analysis", "<|message|>", "Hm"), {}),

@@ -62,6 +62,8 @@ def _following(
     if token_id in tokens.all:
         if token_id not in allowed[place.kind]:
             return None
+        if token_id == tokens.message and not _is_usual(place, tokens):
+            return None
         place = after_token(place, token_id, tokens)
     elif place.kind == "between" or (data := bytes_of(token_id)) is None:
         return None
@@ -69,6 +71,13 @@ def _following(
         place = after_text(place, data, tokens)
     is_begun = place.kind == "content"
     return None if place.salvaged or (is_begun and not _is_known(place)) else place
+
+
+def _is_usual(place: Place, tokens: HarmonyTokens) -> bool:
+    """True if a header has its channel after `<|channel|>`, and its author alone."""
+    first, *_ = place.written or (b"",)
+    has_author = isinstance(first, bytes) and first.split()[:1] == [b"assistant"]
+    return tokens.channel in place.written and (has_author or not place.names_role)
 
 
 def _is_known(place: Place) -> bool:
