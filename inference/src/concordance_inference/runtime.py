@@ -33,6 +33,7 @@ from concordance_inference.generation import (
     ModelInfo,
     Update,
 )
+from concordance_inference.harmony.content_fault import content_fault
 from concordance_inference.harmony.counts import num_analysis_tokens
 from concordance_inference.harmony.parse import ParseCheck
 from concordance_inference.metrics_snapshot import MetricsSnapshot
@@ -244,7 +245,11 @@ class Runtime:
         """Keep the tokens of a completion for later prompts; return how the request ended."""
         self.chat.remember(request, completed)
         self._parse_check.check(request, completed)
-        error = format_fault(request, completed, self._decode) or call_fault(request, completed)
+        error = (
+            format_fault(request, completed, self._decode)
+            or content_fault(request, completed, self.chat.token_bytes)
+            or call_fault(request, completed)
+        )
         if error is None:
             return self._with_counts(request, completed)
         error.reports = completed.reports

@@ -1,6 +1,7 @@
 import pytest
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.mods.compiling import prepare_constraints
 from concordance_inference.runtime import Runtime
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
@@ -15,6 +16,7 @@ def _gpt_oss(tmp_path_factory):
     folder = write_tiny_gpt_oss(tmp_path_factory.mktemp("model") / "gpt-oss")
     config = EngineConfig(max_rows=2)
     with Runtime(str(folder), ModCatalog(), config=config, progress=lambda _: None) as runtime:
+        prepare_constraints(runtime.loaded.tokenizer)  # as `concordance serve` does
         yield runtime
 
 

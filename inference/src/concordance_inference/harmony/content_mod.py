@@ -164,4 +164,12 @@ def with_contents(
     return (*mods, ModCall(definition=_DEFINITION, parameters=parameters, name=NAME))
 
 
+def output_of(mods: Sequence[ModCall]) -> OutputFormat | None:
+    """Return the format that the last of a request's mods enforces in `final`, if any."""
+    last = mods[-1] if mods else None
+    if last is None or last.definition is not _DEFINITION:
+        return None
+    return last.parameters["output"]
+
+
 _DEFINITION = definition_of(HarmonyContentMod)
