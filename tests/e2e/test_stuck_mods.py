@@ -104,10 +104,8 @@ class Asking(threading.Thread):
 
 
 def stop(server, *, within_s):
-    started = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
-    status = server.process.wait(within_s)
-    assert time.monotonic() - started < within_s
+    status = server.process.wait(within_s)  # fails after that
     server._reader.join(5)
     return status
 
