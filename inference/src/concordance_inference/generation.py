@@ -304,15 +304,16 @@ class EngineHealth(Struct, frozen=True, kw_only=True):
     """What an engine is doing.
 
     Attributes:
-        status: `draining`: it takes no new requests, and ends when those that run have ended;
-            `restarting`: it failed, and its model is loaded again; `stuck`: a call or a step does
-            not return; `stopped`: it takes no requests any more.
+        status: `loading`: its model is loaded for the first time; `draining`: it takes no new
+            requests, and ends when those that run have ended; `restarting`: it failed, and its
+            model is loaded again; `stuck`: a call or a step does not return; `stopped`: it takes no
+            requests any more.
         call: The call of a mod's code that keeps it from all requests.
         step: The step that does not return.
         retry_after_s: While it is restarted: when it may be ready, in seconds from now.
     """
 
-    status: Literal["ok", "draining", "restarting", "stuck", "stopped"] = "ok"
+    status: Literal["ok", "loading", "draining", "restarting", "stuck", "stopped"] = "ok"
     call: CallInProgress | None = None
     step: SlowStep | None = None
     retry_after_s: float = 0.0

@@ -1,6 +1,5 @@
 """`concordance serve`."""
 
-import asyncio
 import logging
 import os
 import shlex
@@ -51,17 +50,23 @@ def _exit_on_interrupt() -> None:
 
 
 def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, options: Serve) -> None:
-    """Load the first model, announce the server, and serve until a signal."""
+    """Listen, load the first model, announce the server, and serve until a signal."""
     from concordance_inference.cli.served import model_pool
     from concordance_inference.pool.idle import unloading_idle
     from concordance_inference.server.app import create_app
     from concordance_inference.server.context import ServerContext
     from concordance_inference.server.operations.tracing import set_up_tracing
     from concordance_inference.server.responses.response_store import ResponseStore
+    from concordance_inference.server.startup import Startup
     from concordance_inference.server.transport.http_server import http_server
 
-    pool = model_pool(options, catalog, progress=lambda what: console.print(f"… {what}"))
-    asyncio.run(pool.load(pool.default))
+    startup = Startup(is_over=False)
+
+    def progress(what: str) -> None:
+        startup.doing = what
+        console.print(f"… {what}")
+
+    pool = model_pool(options, catalog, progress=progress)
     with pool, unloading_idle(pool, options.idle_unload):
         context = ServerContext(
             models=pool,
@@ -70,31 +75,42 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
             sends_tracebacks=options.send_tracebacks,
             reasoning_field=options.reasoning_field,
             loop_detection=LoopDetection(mode=options.loop_detection, action=options.loop_action),
+            startup=startup,
             responses=ResponseStore(
                 max_responses=options.stored_responses,
                 max_bytes=int(options.stored_response_memory * 1e9),
             ),
         )
-        names = [entry.name for entry in catalog.entries()]
-        _announce(console, _url(listener), [card.name for card in pool.cards()], names)
         set_up_tracing()
+
+        async def load() -> None:
+            await pool.load(pool.default)
+            startup.is_over = True
+            names = [entry.name for entry in catalog.entries()]
+            _announce(console, _url(listener), [card.name for card in pool.cards()], names)
+
         server = http_server(
             create_app(context),
             pool.stop,
             is_stuck=lambda: pool.is_stuck,
-            on_signal=lambda: _end_soon(context),
+            on_start=load,
+            on_signal=lambda number: _end_soon(context, number),
         )
         # uvicorn shuts down on a signal, then raises it again for the handler that was there
         # before. These handlers ignore it, so that the engine is stopped and the exit status is 0.
         for ending in (signal.SIGTERM, signal.SIGINT):
             signal.signal(ending, lambda *_: None)
         server.run(sockets=[listener])
+    if server.failure is not None:
+        raise server.failure
     if reason := pool.unstoppable:
         exit_now(reason)
 
 
-def _end_soon(context: "ServerContext") -> None:
-    """Refuse new requests, and exit in any case after a time."""
+def _end_soon(context: "ServerContext", number: int) -> None:
+    """Refuse new requests, and exit in any case after a time; at once while the model is loaded."""
+    if not context.startup.is_over:  # as in `_exit_on_interrupt`
+        os._exit(128 + number)
     context.draining.set()
     exit_later()
 

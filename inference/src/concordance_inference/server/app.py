@@ -67,6 +67,7 @@ from concordance_inference.server.responses.routes import (
 from concordance_inference.server.transport.errors import handlers
 from concordance_inference.server.transport.guard import LOOPBACK_NAMES, RequestGuard
 from concordance_inference.server.transport.request_id import RequestIds
+from concordance_inference.server.transport.startup_guard import RefuseUntilStarted
 
 ROUTES = (
     Endpoint(
@@ -162,6 +163,7 @@ def create_app(context: ServerContext) -> Starlette:
             Middleware(AnthropicShapes),
             Middleware(RequestIds),
             Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts),
+            Middleware(RefuseUntilStarted, startup=context.startup),
             Middleware(HoldModels),
         ],
         exception_handlers={**handlers(), ClientDisconnect: _client_disconnected},

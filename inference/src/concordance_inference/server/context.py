@@ -18,6 +18,7 @@ from concordance_inference.server.served_models import (
     ServedModel,
     ServedModels,
 )
+from concordance_inference.server.startup import Startup
 from concordance_inference.server.work import Workers
 
 Result = TypeVar("Result")
@@ -36,6 +37,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     responses: ResponseStore = msgspec.field(default_factory=ResponseStore)
     background: BackgroundRuns = msgspec.field(default_factory=BackgroundRuns)
     draining: threading.Event = msgspec.field(default_factory=threading.Event)  # set by a signal
+    startup: Startup = msgspec.field(default_factory=Startup)
     running: RunningRequests = msgspec.field(default_factory=RunningRequests)
 
     async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:

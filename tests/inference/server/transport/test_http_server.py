@@ -71,3 +71,28 @@ def test_running_responses_end_with_an_error_after_the_grace_period(caplog, stre
     assert "the engine is stopping" in text
     assert text.endswith("data: [DONE]\n\n") == stream
     assert "Traceback" not in caplog.text
+
+
+def test_a_failure_at_the_start_ends_the_server_which_listens_before():
+    answered = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"here"})
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+        def get():
+            with urllib.request.urlopen(url, timeout=10) as response:
+                answered.append(response.read())
+
+        async def start():
+            await asyncio.to_thread(get)
+            raise ValueError("no model")
+
+        server = http_server(app, lambda: None, on_start=start)
+        server.run(sockets=[listener])
+
+    assert answered == [b"here"]
+    assert str(server.failure) == "no model"

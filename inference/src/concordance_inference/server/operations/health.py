@@ -14,7 +14,7 @@ from concordance_inference.server.context import ServerContext, context_of
 _DEAD = frozenset({"stuck", "stopped"})
 
 #: States of engines; that of the server is the last of those that it has.
-_ORDER: Sequence[str] = ("ok", "draining", "restarting", "stuck", "stopped")
+_ORDER: Sequence[str] = ("ok", "loading", "draining", "restarting", "stuck", "stopped")
 
 
 async def healthz(request: Request) -> Response:
@@ -34,6 +34,8 @@ def _described(context: ServerContext) -> dict[str, Any]:
     found = [served.engine.health for served in context.models.loaded]
     if context.draining.is_set():
         found.append(EngineHealth(status="draining"))
+    elif not context.startup.is_over:
+        found.append(EngineHealth(status="loading"))
     health = max(found, key=lambda health: _ORDER.index(health.status), default=EngineHealth())
     body: dict[str, Any] = {"status": health.status, "model": next(iter(context.models.names))}
     if call := health.call:
@@ -41,6 +43,8 @@ def _described(context: ServerContext) -> dict[str, Any]:
         body |= {"request_id": call.request_id, "seconds": round(call.seconds, 1)}
     elif step := health.step:
         body |= {"doing": step.doing, "seconds": round(step.seconds, 1)}
+    elif health.status == "loading":
+        body["doing"] = context.startup.doing
     if health.retry_after_s:
         body["retry_after"] = round(health.retry_after_s, 1)
     return body

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 
 import uvicorn
@@ -23,8 +23,16 @@ _LAST_WORDS_S = 5
 _POLL_S = 0.25
 
 
+async def _nothing() -> None:
+    """Start nothing."""
+
+
 class HttpServer(uvicorn.Server):
-    """A server that ends responses with an error in OpenAI's shape instead of cutting them off."""
+    """A server that ends responses with an error in OpenAI's shape instead of cutting them off.
+
+    Attributes:
+        failure: What `on_start` raised, which ends the server.
+    """
 
     def __init__(
         self,
@@ -33,7 +41,8 @@ class HttpServer(uvicorn.Server):
         *,
         grace_s: float = GRACE_S,
         is_stuck: Callable[[], bool] = lambda: False,
-        on_signal: Callable[[], None] = lambda: None,
+        on_start: Callable[[], Awaitable[None]] = _nothing,
+        on_signal: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Make a server.
 
@@ -42,17 +51,32 @@ class HttpServer(uvicorn.Server):
             end_responses: Ends every response with an error. May block; called at most once.
             grace_s: Seconds that responses may continue after a signal.
             is_stuck: True if no response can continue, so that there is nothing to wait for.
-            on_signal: Called at each signal to stop.
+            on_start: Called once the server listens.
+            on_signal: Called with each signal to stop.
         """
         super().__init__(config)
         self._end_responses = end_responses
         self._grace_s = grace_s
         self._is_stuck = is_stuck
+        self._on_start = on_start
         self._on_signal = on_signal
+        self._starting: asyncio.Task[None] | None = None
+        self.failure: Exception | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and call `on_start`."""
+        await super().startup(sockets)
+        self._starting = asyncio.create_task(self._start())
+
+    async def _start(self) -> None:
+        try:
+            await self._on_start()
+        except Exception as exc:
+            self.failure, self.should_exit = exc, True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to shut down."""
-        self._on_signal()
+        self._on_signal(sig)
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -81,7 +105,8 @@ def http_server(
     *,
     grace_s: float = GRACE_S,
     is_stuck: Callable[[], bool] = lambda: False,
-    on_signal: Callable[[], None] = lambda: None,
+    on_start: Callable[[], Awaitable[None]] = _nothing,
+    on_signal: Callable[[int], None] = lambda _: None,
 ) -> HttpServer:
     """Make a server of an application.
 
@@ -90,7 +115,8 @@ def http_server(
         end_responses: Ends every response with an error.
         grace_s: Seconds that responses may continue after a signal.
         is_stuck: True if no response can continue.
-        on_signal: Called at each signal to stop.
+        on_start: Called once the server listens; what it raises ends the server.
+        on_signal: Called with each signal to stop.
     """
     config = uvicorn.Config(
         app,
@@ -103,5 +129,10 @@ def http_server(
         lifespan="off",
     )
     return HttpServer(
-        config, end_responses, grace_s=grace_s, is_stuck=is_stuck, on_signal=on_signal
+        config,
+        end_responses,
+        grace_s=grace_s,
+        is_stuck=is_stuck,
+        on_start=on_start,
+        on_signal=on_signal,
     )
