@@ -2,6 +2,7 @@
 
 import asyncio
 
+from concordance_inference.engine.output.decoder import BytesDecoder
 from concordance_inference.generation import (
     Completed,
     EngineHealth,
@@ -11,6 +12,8 @@ from concordance_inference.generation import (
     TextDelta,
 )
 from concordance_inference.metrics_snapshot import MetricsSnapshot
+from concordance_inference.resume.ended import EndedCompletion, EndedCompletions
+from concordance_inference.resume.request import resumed_request
 from concordance_inference.tools.tool_format import GENERIC
 from concordance_sdk import FinishReason
 from concordance_shared import ContextLengthError
@@ -58,6 +61,7 @@ class FakeEngine:
         self.stuck_call = None
         self.max_requests = 264
         self.control = FakeControl()
+        self.ended = EndedCompletions(300)
         self.requests = []
         self.cancelled = []
 
@@ -72,6 +76,29 @@ class FakeEngine:
 
     def prepare(self, request):
         return request
+
+    def resume(self, completion_id, changes):
+        return resumed_request(
+            self.ended.find(self.model.id, completion_id),
+            changes,
+            new_decoder=lambda skipped=(), kept=(): BytesDecoder(
+                lambda token_id: bytes([token_id])
+            ),
+            context_length=self.model.context_length,
+        )
+
+    def cut(self, request, text, **fields):
+        """Keep a completion of a request that ended by its budget."""
+        ended = EndedCompletion(
+            request=request,
+            token_ids=[*request.prompt_ids, *text.encode()],
+            prompt_len=len(request.prompt_ids),
+            forced_by=[None] * len(text.encode()),
+            num_sampled=len(text.encode()),
+            seed=7,
+            **{"finish_reason": FinishReason.LENGTH, **fields},
+        )
+        self.ended.keep(self.model.id, ended)
 
     async def generate(self, request):
         self.requests.append(request)

@@ -28,6 +28,7 @@ from concordance_inference.loop_detection import FoundLoop, LoopDetection
 from concordance_inference.mark import Mark
 from concordance_inference.metrics_snapshot import MetricsSnapshot
 from concordance_inference.reasoning import Reasoning
+from concordance_inference.resume.beginning import Beginning
 from concordance_inference.token_rules import TokenRules
 from concordance_inference.tools.offer import ToolOffer
 
@@ -130,12 +131,21 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     sampled_logprobs: bool = False  # with them, those under the distribution that was sampled from
     prompt_logprobs: int | None = None  # report those of the prompt, and alternatives a token
     loop_detection: LoopDetection | None = None  # `None`: loops are not searched
+    truncate_thinking: int | None = None  # characters of the reasoning that are shown; None: all
+    truncate_response: int | None = None  # of the content
     cache_salt: str = ""  # cached prefixes are shared by requests with equal salts only
     kept_ids: tuple[int, ...] = ()  # special tokens whose names are part of the text
     token_rules: TokenRules[Any] | None = None  # which tokens may be next; a mod may force others
     reasoning: Reasoning | None = None  # how it is marked in the text, if the model may reason
     harmony: HarmonyTurn | None = None  # of a model that writes messages in Harmony
     channels: ChannelFormat | None = None  # how tokens divide the completion into channels
+    num_named_mods: int = 0  # leading mods that the client chose
+    beginning: Beginning | None = None  # of the completion, if an earlier request generated it
+
+    @property
+    def num_given(self) -> int:
+        """Tokens of the prompt, and of the beginning of the completion."""
+        return len(self.prompt_ids) + (self.beginning.num_tokens if self.beginning else 0)
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -375,6 +385,16 @@ class EngineClient(Protocol):
 
     def metrics(self) -> MetricsSnapshot:
         """Return a copy of the engine's metrics. May be called from any thread."""
+        ...
+
+    def resume(self, completion_id: str, changes: Mapping[str, Any]) -> GenerationRequest:
+        """Return the request that continues a completion; see `resumed_request`.
+
+        Raises:
+            UnknownCompletionError: It is not kept, or not any more.
+            InvalidRequestError: The model has ended it, or it is another model's.
+            ContextLengthError: It fills the context.
+        """
         ...
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:

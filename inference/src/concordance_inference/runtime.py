@@ -5,7 +5,8 @@ The command line, the server and the Python API all run requests through `Runtim
 
 import asyncio
 import queue
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Self, Unpack
 
 import msgspec
@@ -44,6 +45,9 @@ from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.format_mod import format_fault
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.reasoning import num_reasoning_tokens
+from concordance_inference.resume.ended import EndedCompletions
+from concordance_inference.resume.request import resumed_request
+from concordance_inference.resume.uncut import uncut
 from concordance_inference.tools.judge import call_fault
 from concordance_inference.tools.offer import AUTO, ToolChoice
 
@@ -63,6 +67,7 @@ class Runtime:
         config: EngineConfig | None = None,
         options: ModelOptions | None = None,
         locks_memory: bool = False,
+        ended: EndedCompletions | None = None,
         progress: Callable[[str], None],
     ) -> None:
         """Configure the runtime; `start` loads the model.
@@ -73,6 +78,7 @@ class Runtime:
             config: The engine's limits. Memory for caches is chosen by the machine if not set.
             options: How to load the model.
             locks_memory: Keep the weights from being swapped out.
+            ended: Keeps completions to resume, also those of other models; its own by default.
             progress: Called with a description of each step of loading.
         """
         self.mods = mods
@@ -80,6 +86,7 @@ class Runtime:
         self._options = options
         self._config = config or EngineConfig()
         self._locks_memory = locks_memory
+        self._ended = EndedCompletions(self._config.resume_s) if ended is None else ended
         self._progress = progress
         self._loaded: LoadedModel | None = None
         self._chat: ChatFormat | None = None
@@ -178,7 +185,8 @@ class Runtime:
         with explained(f"model {loaded.info.id!r} cannot be run"):
             profile = cached_profile(loaded.folders, lambda: self._profile(loaded.model))
             runner = ModelRunner(loaded.model, profile)
-        return Engine(runner, loaded.traits(), config), loaded.info
+        keep = partial(self._ended.keep, loaded.info.id)
+        return Engine(runner, loaded.traits(), config, keep), loaded.info
 
     def _profile(self, model: Any) -> ModelProfile:
         self._progress("calibrating the model, once: the result is kept for later runs")
@@ -215,6 +223,27 @@ class Runtime:
             **options,
         )
 
+    def resume(self, completion_id: str, changes: Mapping[str, Any]) -> GenerationRequest:
+        """Return the request that continues a completion of this model; see `resumed_request`.
+
+        Args:
+            completion_id: The id of the response, or of the request.
+            changes: Fields of the request that differ from those of the earlier one.
+
+        Raises:
+            UnknownCompletionError: It is not kept, or not any more.
+            InvalidRequestError: The model has ended it, or it is another model's.
+            ContextLengthError: It fills the context.
+        """
+        traits = self.engine.traits
+        assert traits is not None, "started"
+        return resumed_request(
+            self._ended.find(self.model.id, completion_id),
+            changes,
+            new_decoder=traits.new_decoder,
+            context_length=traits.context_length,
+        )
+
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
         """Make the instances of a request's mods, on the calling thread.
 
@@ -243,32 +272,19 @@ class Runtime:
 
     def ended(self, request: GenerationRequest, completed: Completed) -> Completed | Failed:
         """Keep the tokens of a completion for later prompts; return how the request ended."""
-        self.chat.remember(request, completed)
-        self._parse_check.check(request, completed)
+        asked, whole = uncut(request, completed)
+        self.chat.remember(asked, whole)
+        self._parse_check.check(asked, whole)
         error = (
-            format_fault(request, completed, self._decode)
-            or content_fault(request, completed, self.chat.token_bytes)
-            or call_fault(request, completed)
+            format_fault(asked, whole, self._decode)
+            or content_fault(asked, whole, self.chat.token_bytes)
+            or call_fault(asked, whole)
         )
         if error is None:
-            return self._with_counts(request, completed)
+            ends = self.loaded.tokenizer.eos_token_ids
+            return _with_counts(request, completed, self.chat.token_bytes, ends)
         error.reports = completed.reports
         return Failed(error=error)
-
-    def _with_counts(self, request: GenerationRequest, completed: Completed) -> Completed:
-        """The completion with the number of its reasoning tokens."""
-        token_bytes = self.chat.token_bytes
-        if request.harmony is not None:
-            count = num_analysis_tokens(
-                completed.token_ids, request.harmony, request.offer, token_bytes
-            )
-        elif request.reasoning is not None:
-            ends = self.loaded.tokenizer.eos_token_ids
-            pieces = [token_bytes(i) for i in completed.token_ids if i not in ends]
-            count = num_reasoning_tokens(pieces, request.reasoning)
-        else:
-            return completed
-        return msgspec.structs.replace(completed, reasoning_tokens=count)
 
     def _decode(self, token_ids: Sequence[int]) -> str:
         """The text of a completion without its end-of-sequence token."""
@@ -351,3 +367,26 @@ class RunningRequest:
     def __del__(self) -> None:
         """Cancel a request whose updates can no longer be read, as a generator would."""
         self.close()
+
+
+def _with_counts(
+    request: GenerationRequest,
+    completed: Completed,
+    token_bytes: Callable[[int], bytes],
+    ends: Collection[int],
+) -> Completed:
+    """The completion with the number of its reasoning tokens, those after a cut if it had one."""
+    reasoning, harmony = request.reasoning, request.harmony
+    if reasoning is None and harmony is None:
+        return completed
+
+    def count(token_ids: Sequence[int]) -> int:
+        if harmony is not None:
+            return num_analysis_tokens(token_ids, harmony, request.offer, token_bytes)
+        assert reasoning is not None
+        pieces = [token_bytes(token_id) for token_id in token_ids if token_id not in ends]
+        return num_reasoning_tokens(pieces, reasoning)
+
+    before = request.beginning.token_ids if request.beginning else ()
+    number = count((*before, *completed.token_ids)) - count(before)
+    return msgspec.structs.replace(completed, reasoning_tokens=number)

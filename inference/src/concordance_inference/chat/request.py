@@ -68,6 +68,8 @@ class RequestOptions(TypedDict, total=False):
     top_logprobs: int | None
     sampled_logprobs: bool
     loop_detection: LoopDetection
+    truncate_thinking: int | None
+    truncate_response: int | None
     cache_salt: str
 
 
@@ -104,7 +106,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     """
     schemas = schemas or Schemas()
     check_logit_bias(options.get("sampling", SamplingParams()).logit_bias, model.vocab_size)
-    _check_ends(options, model.vocab_size)
+    check_ends(options, model.vocab_size)
     for name in template_options or ():
         check_template_option(name, f"chat_template_kwargs.{name:.80}", chat.options)
     _check_unicode(template_options, "chat_template_kwargs")
@@ -159,6 +161,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     enforced = enforced_output(
         output or format_of(schemas.response_format), offer, may_reason=tagged is not None
     )
+    num_named = len(options.get("mods", ()))
     mods = (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options))
     stop_ids = options.get("stop_token_ids", ())
     options.setdefault("loop_detection", chosen(None, ignores_eos=options.get("ignore_eos", False)))
@@ -181,6 +184,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         offer=offer,
         harmony=turn,
         token_rules=rules,
+        num_named_mods=num_named,
         **options,
     )
 
@@ -220,8 +224,12 @@ def check_logit_bias(token_ids: Collection[int | str], vocab_size: int) -> None:
             )
 
 
-def _check_ends(options: RequestOptions, vocab_size: int) -> None:
-    """Refuse stop tokens that the model does not have, and a minimum above the maximum."""
+def check_ends(options: RequestOptions, vocab_size: int) -> None:
+    """Refuse stop tokens that the model does not have, and a minimum above the maximum.
+
+    Raises:
+        InvalidRequestError: `param` names the field.
+    """
     for i, token_id in enumerate(options.get("stop_token_ids", ())):
         if not 0 <= token_id < vocab_size:
             raise InvalidRequestError(

@@ -247,6 +247,14 @@ class Serve(LoadArgs):
             show_default=False,
         ),
     ] = None
+    resume_seconds: Annotated[
+        float,
+        typer.Option(
+            help="Seconds for which a completion that was cut can be resumed; 0: never.",
+            min=0,
+            max=10**6,
+        ),
+    ] = 300.0
     stored_responses: Annotated[
         int,
         typer.Option(
@@ -336,6 +344,7 @@ class Serve(LoadArgs):
             ends_paused=self.end_paused,
             kv_bytes=_bytes(self.kv_memory),
             prefix_bytes=_bytes(self.prefix_memory),
+            resume_s=self.resume_seconds,
         )
 
     @property

@@ -22,6 +22,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
     pause_limit_s: float = 600.0  # after which a paused request continues
     ends_paused: bool = False  # a paused request ends with an error at the limit instead
     prefix_bytes: int | None = None  # of `kv_bytes`, for the prefix cache; `None`: a quarter
+    resume_s: float = 300.0  # for which a completion that was cut can be resumed; 0: never
 
 
 class ModelTraits(Struct, frozen=True, kw_only=True, eq=False):

@@ -27,6 +27,7 @@ from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.plan import StepPlan
 from concordance_inference.engine.planner import plan_step
+from concordance_inference.engine.request.ended import OnEnd
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.sampling.adjustments import apply_actions
 from concordance_inference.engine.sampling.given_rows import GivenRows
@@ -68,8 +69,21 @@ class Engine:
     pass of its row is discarded (`Speculation`).
     """
 
-    def __init__(self, runner: ModelRunner, traits: ModelTraits, config: EngineConfig) -> None:
-        """Create an engine without requests."""
+    def __init__(
+        self,
+        runner: ModelRunner,
+        traits: ModelTraits,
+        config: EngineConfig,
+        on_end: OnEnd | None = None,
+    ) -> None:
+        """Create an engine without requests.
+
+        Args:
+            runner: Runs the model.
+            traits: The model's.
+            config: The limits.
+            on_end: Receives what it takes to continue a completion that has ended.
+        """
         self._runner = runner
         self.traits = traits  # immutable: may be read from any thread
         self._num_candidates = config.num_candidates
@@ -80,7 +94,7 @@ class Engine:
             partial(without_missing, vocab_size=traits.vocab_size, missing=traits.missing_ids)
         )
         self._metrics = Metrics()
-        self._admission = Admission(runner, traits, config, self._metrics)
+        self._admission = Admission(runner, traits, config, self._metrics, on_end)
         self.control = LiveControl(self._admission, traits.tokenizer, config)
         self.watcher: Watcher | None = None  # called at each phase of a step
         self._learns_chunk_size = runner.profile.is_timed and _adapts(runner, config)
@@ -334,7 +348,8 @@ class Engine:
         now = time.monotonic()
         ended: list[Row] = []
         for row in self._batch.rows:
-            row.clock.see(row.state.num_completion + row.state.num_backtracked, now)
+            num_new = row.state.num_completion - row.state.num_given
+            row.clock.see(num_new + row.state.num_backtracked, now)
             if row.is_over and not row.output.is_concluded:
                 ended.append(row)
             elif not row.state.is_finished:

@@ -67,7 +67,7 @@ class Metrics:
 
     def count_read(self, state: RequestState, start: int, num_tokens: int) -> None:
         """Count the tokens of a request that a pass processes, from position `start` on."""
-        of_prompt = min(num_tokens, max(0, state.prompt_len - start))
+        of_prompt = min(num_tokens, max(0, state.given_len - start))
         self.prefill_tokens += of_prompt
         self.decode_tokens += num_tokens - of_prompt
 
@@ -81,6 +81,7 @@ class Metrics:
         costs: Mapping[str, ModCost],
         *,
         seconds: float,
+        num_sampled_before: int = 0,
     ) -> None:
         """Count an ended request.
 
@@ -88,14 +89,15 @@ class Metrics:
             state: The request.
             costs: What its mods took, by name.
             seconds: Time since its submission.
+            num_sampled_before: Draws that an earlier request took, whose completion it continued.
         """
         reason = state.finish_reason or FinishReason.ERROR
         self._requests[reason] = self._requests.get(reason, 0) + 1
-        self._sampled += state.num_sampled
+        self._sampled += state.num_sampled - num_sampled_before
         self._forced += state.num_forced
         self._backtracked += state.num_backtracked
-        self._prompt += state.prompt_len
-        self._completion += state.num_completion
+        self._prompt += state.given_len
+        self._completion += state.num_completion - state.num_given
         self._latency.observe(seconds)
         if costs:
             self._mods.observe(sum(cost.seconds for cost in costs.values()))

@@ -22,6 +22,7 @@ from concordance_inference.mods.compiling import prepare_constraints
 from concordance_inference.pool.entry import RunningModel
 from concordance_inference.pool.memory import ModelFacts
 from concordance_inference.pool.spec import ModelSpec
+from concordance_inference.resume.ended import EndedCompletions
 from concordance_inference.runtime import Runtime
 
 
@@ -53,6 +54,7 @@ class RuntimeSource:
         self._options = options
         self._locks_memory = locks_memory
         self._progress = progress
+        self._ended = EndedCompletions(config.resume_s)
 
     def estimate(self, spec: ModelSpec) -> ModelFacts:
         """Return what is known of a model if it is on this machine, nothing otherwise."""
@@ -118,6 +120,7 @@ class RuntimeSource:
             config=config,
             options=msgspec.structs.replace(options, shares_base=shares, base=base),
             locks_memory=self._locks_memory,
+            ended=self._ended,
             progress=self._progress,
         ).start()
         prepare_constraints(runtime.loaded.tokenizer)

@@ -157,6 +157,34 @@ class ModDispatch:
                 self._apply(mod, event, action)
         self._dispatch_added((), forced=False)
 
+    def resume(self, dropped: Sequence[int] = (), dropped_by: str | None = None) -> None:
+        """Dispatch the prompt and the completion so far, which an earlier request generated.
+
+        Each mod gets `Prefilled` and one `Added`. What they return is ignored, but for an error:
+        the mods of the earlier request have acted already, and the completion shows it.
+
+        Args:
+            dropped: Tokens that a mod has forced and for which there was no room. They follow.
+            dropped_by: That mod.
+        """
+        state = self.state
+        prompt = ContextInfo(tokens=tuple(state.token_ids[: state.prompt_len]))
+        prefilled = Prefilled(
+            request_id=state.request_id, step=0, max_steps=state.max_tokens, context_info=prompt
+        )
+        for mod in self._listeners[Prefilled]:
+            _raise_error(self._ask(mod, prefilled), mod, prefilled)
+        if state.num_completion:
+            added = _added(state, 0, self.channels, forced=1 in state.forced)
+            for mod in self._listeners[Added]:
+                _raise_error(self._ask(mod, added), mod, added)
+        self._num_seen = [state.num_completion] * len(self._num_seen)
+        state.reports.clear()  # the earlier request has made them
+        if dropped:
+            self._dispatch_added(state.append(dropped, forced=True, mod=dropped_by), forced=True)
+        if not state.room:
+            state.finish(FinishReason.LENGTH)
+
     def act(self, mod: ModInstance, event: Event, action: AnyAction) -> tuple[int, ...]:
         """Apply an action as if a mod that is first in the list had returned it at an event.
 
@@ -379,7 +407,7 @@ class ModDispatch:
                 _check_fits_context(state, mod, event, tokens, self._context_len)
                 released = state.completion_ids[: state.num_released]
                 if list(tokens[: len(released)]) != released:
-                    raise self._already_streamed(mod, event)
+                    raise _already_streamed(state, mod, event)
                 state.replace_completion(tokens, mod=mod.name)
                 state.actions.add(mod.name, event, action, state.completion_ids)
                 self._tally(mod).forced_tokens += state.num_completion
@@ -424,21 +452,10 @@ class ModDispatch:
                 mod=mod.name,
             )
         if state.num_completion - n < state.num_released:
-            raise self._already_streamed(mod, event)
+            raise _already_streamed(state, mod, event)
         state.backtrack(n, mod=mod.name)
         self._tally(mod).backtracked_tokens += n
         self._num_seen = [min(seen, state.num_completion) for seen in self._num_seen]
-
-    def _already_streamed(self, mod: ModInstance, event: Event) -> ModError:
-        num_held = self.state.num_completion - self.state.num_released
-        return refusal(
-            event,
-            "changed tokens that were already streamed",
-            mod=mod.name,
-            hint=f"; only the last {num_held} are still held back, since it declares "
-            f"max_backtrack={mod.max_backtrack}. Declare more with @mod(max_backtrack=...), or "
-            "None to hold back the whole completion",
-        )
 
     def _replace_prompt(self, mod: ModInstance, event: Prefilled, action: AdjustedPrefill) -> None:
         state = self.state
@@ -455,6 +472,25 @@ class ModDispatch:
             state.limit_tokens(action.max_steps)
         if self._context_len is not None:
             state.limit_tokens(self._context_len - state.prompt_len)
+
+
+def _raise_error(action: AnyAction, mod: ModInstance, event: Event) -> None:
+    if isinstance(action, EmitError):
+        raise EmittedError(
+            action.err_str, mod=mod.name, event=type(event).__name__, step=event.step
+        )
+
+
+def _already_streamed(state: RequestState, mod: ModInstance, event: Event) -> ModError:
+    num_held = state.num_completion - state.num_released
+    return refusal(
+        event,
+        "changed tokens that were already streamed",
+        mod=mod.name,
+        hint=f"; only the last {num_held} are still held back, since it declares "
+        f"max_backtrack={mod.max_backtrack}. Declare more with @mod(max_backtrack=...), or "
+        "None to hold back the whole completion",
+    )
 
 
 def _added(state: RequestState, step: int, channels: Channels | None, *, forced: bool) -> Added:

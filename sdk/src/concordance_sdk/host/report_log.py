@@ -39,6 +39,11 @@ class ReportLog:
         self._num_bytes = num_bytes
         self.entries.append(report)
 
+    def clear(self) -> None:
+        """Drop all reports, of which none was taken."""
+        self.entries.clear()
+        self._num_bytes = 0
+
     def take_new(self) -> Sequence[ModReport]:
         """Return the reports since the last call, oldest first."""
         if self._num_taken == len(self.entries):

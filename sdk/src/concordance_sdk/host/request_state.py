@@ -28,6 +28,20 @@ class Change(Struct, frozen=True):
     mod: str | None = None  # the mod that forced or backtracked; `None` for a sampled token
 
 
+class Given(Struct, frozen=True):
+    """The beginning of a completion, which an earlier request generated.
+
+    Attributes:
+        token_ids: Its tokens.
+        forced_by: Per token: the mod that forced it, if any.
+        num_sampled: Draws of the sampler that it took.
+    """
+
+    token_ids: tuple[int, ...] = ()
+    forced_by: tuple[str | None, ...] = ()
+    num_sampled: int = 0
+
+
 class EditLog:
     """The edits of a completion that its client has not received yet."""
 
@@ -107,7 +121,7 @@ class RequestState:
     more tokens after it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the parts of a request
         self,
         request_id: str,
         prompt_ids: Sequence[int],
@@ -118,8 +132,9 @@ class RequestState:
         hold: int | None = 0,
         holds: Holds | None = None,
         keeps_changes: bool = False,
+        given: Given = Given(),  # noqa: B008  # frozen
     ) -> None:
-        """Create the state of a request with an empty completion.
+        """Create the state of a request.
 
         Args:
             request_id: Identifies the request in events, messages and logs.
@@ -131,29 +146,37 @@ class RequestState:
                 still backtrack over them; `None` releases nothing before the end.
             holds: What its mods hold back beyond that, while they run.
             keeps_changes: Record every edit of the completion in `edits`.
+            given: The beginning of the completion, which counts as released.
         """
         self.request_id = request_id
         self.token_ids = list(prompt_ids)
         self.prompt_len = len(self.token_ids)
+        self.token_ids += given.token_ids
+        self.num_given = len(given.token_ids)  # leading completion tokens of an earlier request
+        self.given_len = len(self.token_ids)  # of the prompt with them
         self.max_tokens = max_tokens
         self.eos_ids = frozenset(eos_ids)
         self.forced_eos_ids = self.eos_ids.union(forced_eos_ids)
         self.num_cached = 0
         self.wants_prompt_logprobs = False  # a mod asked for them
-        self.num_released = 0  # leading completion tokens that can no longer change
-        self.num_sampled = 0  # draws of the sampler that a mod or the completion saw
-        self.num_forced = 0
+        self.num_released = self.num_given  # leading completion tokens that can no longer change
+        self.num_sampled = given.num_sampled  # draws that a mod or the completion saw
+        self.num_forced = 0  # tokens of the completion, but for those given
         self.num_backtracked = 0
         self.num_edits = 0  # changes of the completion other than appending a sampled token
-        self.forced = bytearray()  # per token of the completion: 1 if a mod forced it
-        self.forced_by: list[str | None] = []  # per token: the mod that forced it, if any
+        #: Per token of the completion: 1 if a mod forced it.
+        self.forced = bytearray(mod is not None for mod in given.forced_by)
+        self.forced_by = list(given.forced_by)  # per token: the mod that forced it, if any
         self.finish_reason: FinishReason | None = None
         self.tool_calls: tuple[ToolCall, ...] = ()
         self.error: ConcordanceError | None = None
         self.edits = EditLog(keeps_changes=keeps_changes)
         self.followers: list[TokenFollower] = []
+        self.edits.take_unchanged(self.num_given)
         self.reports = ReportLog()
         self.actions = ActionLog()
+        self.dropped: tuple[int, ...] = ()  # tokens forced at the end, beyond the budget
+        self.dropped_by: str | None = None  # the mod that forced them
         self.holds = Holds() if holds is None else holds
         self.holds.hold_trailing(hold)
 
@@ -197,6 +220,7 @@ class RequestState:
         self.wants_prompt_logprobs |= wants_logprobs
         self.token_ids[: self.prompt_len] = prompt_ids
         self.prompt_len = len(prompt_ids)
+        self.given_len = self.prompt_len + self.num_given
         self.num_cached = 0
 
     def limit_tokens(self, max_tokens: int) -> None:
@@ -215,7 +239,10 @@ class RequestState:
         Tokens after an end-of-sequence token, or beyond the budget, are dropped.
         """
         ends = self.forced_eos_ids if forced else self.eos_ids
-        added = until_end(token_ids, ends)[: self.room]
+        whole, room = until_end(token_ids, ends), self.room
+        added = whole[:room]
+        if forced and not self.dropped:
+            self.dropped, self.dropped_by = whole[room:], mod
         self._extend(added, forced=forced, mod=mod)
         return added
 
@@ -228,8 +255,9 @@ class RequestState:
     def replace_completion(self, token_ids: Sequence[int], *, mod: str | None = None) -> None:
         """Replace the whole completion, regardless of the budget."""
         self.holds.clear()
-        self._cut(0, mod=mod)
-        self._extend(until_end(token_ids, self.forced_eos_ids), forced=True, mod=mod)
+        self._cut(self.num_given, mod=mod)
+        kept = until_end(token_ids, self.forced_eos_ids)
+        self._extend(kept[self.num_given :], forced=True, mod=mod)
 
     # Progress of the KV cache and of the client
 
@@ -315,7 +343,8 @@ class RequestState:
         length = self.prompt_len + num_completion
         self.edits.record(num_completion, (), forced=True, mod=mod)
         self.num_edits += 1
-        self.num_forced -= self.forced[num_completion:].count(1)
+        self.num_forced -= self.forced[max(num_completion, self.num_given) :].count(1)
+        self.dropped = ()
         del self.token_ids[length:]
         del self.forced[num_completion:]
         del self.forced_by[num_completion:]

@@ -62,7 +62,7 @@ def test_each_field_says_what_it_means(name, field):
         ({}, True),
         ({"temperature": 0.5, "stop": ["a"], "mods": ["m", {"name": "n"}]}, True),
         ({"temperature": 3}, False),
-        ({"messages": []}, False),
+        ({"messages": "hi"}, False),
         ({"messages": [{"role": "user", "content": 5}]}, False),
     ],
 )

@@ -163,6 +163,7 @@ class RowControl:
     def _end(self) -> Outcome:
         """End the completion as `actions.stop()` does, or at once if no token can end it."""
         row, step = self._row, self._row.state.num_completion
+        row.is_ended_by_hand = True
         # A token of `stop_token_ids` would be reported as the one at which the completion stopped.
         if ends := row.state.forced_eos_ids.difference(row.request.stop_token_ids):
             preferred = end_token_id(self._tokenizer)

@@ -88,10 +88,10 @@ class LoopGuard:
     # Edits of the completion
 
     def extend(self, token_ids: Sequence[int]) -> None:
-        """Follow appended tokens, all of which were sampled, or forced."""
-        is_sampled = not self._state.forced[-1:].count(1)
-        for token_id in token_ids:
-            self._detector.add(self._content.add(token_id), is_sampled=is_sampled)
+        """Follow appended tokens."""
+        forced = self._state.forced[len(self._state.forced) - len(token_ids) :]
+        for token_id, is_forced in zip(token_ids, forced, strict=True):
+            self._detector.add(self._content.add(token_id), is_sampled=not is_forced)
 
     def cut(self, length: int) -> None:
         """Follow a cut; tokens that are banned beyond it followed other tokens."""

@@ -11,6 +11,8 @@ from concordance_inference.generation import TokenLogprobs
 class CompletionLogprobs:
     """One entry per token of the completion, from the first on and without gaps.
 
+    The tokens of a beginning that was given with the prompt have none.
+
     An entry is valid as long as its token and all tokens before it are unchanged.
     """
 
@@ -23,6 +25,7 @@ class CompletionLogprobs:
         """
         self.num_top = num_top
         self._state = state
+        self._begin = state.num_given  # the token of the first entry
         self._entries: list[TokenLogprobs] = []
         self._num_edits = 0
         self._num_sent = 0
@@ -33,19 +36,20 @@ class CompletionLogprobs:
         if self._state.num_edits != self._num_edits:
             self._num_edits = self._state.num_edits
             self._drop_changed()
-        return len(self._entries)
+        return self._begin + len(self._entries)
 
     def _drop_changed(self) -> None:
         """Drop the entries from the first changed token on."""
         completion_ids = self._state.completion_ids
         lowest_cut = self._state.edits.take_lowest_cut()
-        for i, entry in enumerate(self._entries):
+        begin = self._begin
+        for i, entry in enumerate(self._entries, begin):
             if i >= len(completion_ids) or completion_ids[i] != entry.token_id:
-                del self._entries[i:]
+                del self._entries[i - begin :]
                 return
             if i >= lowest_cut and entry.sampled_logprob is not None:
                 # The same token, but forced, or sampled in front of others that were removed.
-                self._entries[i] = msgspec.structs.replace(entry, sampled_logprob=None)
+                self._entries[i - begin] = msgspec.structs.replace(entry, sampled_logprob=None)
 
     def add(self, index: int, entry: TokenLogprobs) -> None:
         """Add the entry of token `index`, unless it is known or the token has changed."""
@@ -60,8 +64,11 @@ class CompletionLogprobs:
             self._entries.append(kept)
 
     def take_unsent(self, num_tokens: int) -> tuple[TokenLogprobs, ...]:
-        """Return the entries of the first `num_tokens` tokens that were not returned before."""
-        sent, self._num_sent = self._num_sent, max(self._num_sent, num_tokens)
+        """Return the entries of the first `num_tokens` tokens that were not returned before.
+
+        As everywhere, the tokens of the completion's beginning count, and have no entry.
+        """
+        sent, self._num_sent = self._num_sent, max(self._num_sent, num_tokens - self._begin)
         return tuple(self._entries[sent : self._num_sent])
 
     def mean(self) -> float | None:

@@ -65,19 +65,22 @@ class OutputStream:
         self._emit = emit
         skipped = frozenset(request.stop_token_ids).difference(request.kept_ids)
         shown = {"skipped": skipped, "kept": request.kept_ids}
+        given = request.beginning.token_ids if request.beginning else ()
         self._text = TextStream(
             new_decoder(**shown),
             StopStrings(request.stop),
             min_tokens=request.min_tokens,
             retracts=request.include_retractions,
             marked=request.kept_ids,
+            given=given,
+            num_shown=len(request.beginning.text) if request.beginning else 0,
         )
-        self._tokens = TokenStream(new_decoder(**shown))
+        self._tokens = TokenStream(new_decoder(**shown), given)
         self._started_at = time.monotonic()
         self._has_started = False
         self._num_prefilled = -1
         self._commands: list[dict[str, Any]] = []  # applied, and not sent yet
-        self._num_sent = 0  # tokens of the completion that deltas had
+        self._num_sent = state.num_given  # tokens of the completion that deltas had
         num_top = request.top_logprobs
         self.logprobs = None if num_top is None else CompletionLogprobs(state, num_top)
         self.read_prompt_logprobs: Callable[[], tuple[TokenLogprobs | None, ...] | None] = tuple
@@ -209,12 +212,12 @@ class OutputStream:
     def _send_progress(self) -> None:
         """Send how much of the prompt is prefilled, if it has changed."""
         state = self._state
-        processed = min(state.num_cached, state.prompt_len)
+        processed = min(state.num_cached, state.given_len)
         if processed != self._num_prefilled:
             self._num_prefilled = processed
             self._emit(
                 PrefillProgress(
-                    total=state.prompt_len,
+                    total=state.given_len,
                     cache=self.cached_tokens,
                     processed=processed,
                     time_ms=round(1e3 * (time.monotonic() - self._started_at)),
@@ -243,12 +246,14 @@ class OutputStream:
     def _start(self) -> None:
         """Send that the response begins, once its first token is decided."""
         state, entries = self._state, self.read_prompt_logprobs()
-        if entries is None or not (state.num_sampled or state.num_completion):
+        beginning = self._request.beginning
+        num_sampled = state.num_sampled - (beginning.num_sampled if beginning else 0)
+        if entries is None or not (num_sampled or state.num_completion > state.num_given):
             return
         self._has_started = True
         self._emit(
             Started(
-                prompt_tokens=state.prompt_len,
+                prompt_tokens=state.given_len,
                 cached_tokens=self.cached_tokens,
                 prompt_ids=self._prompt_ids,
                 prompt_logprobs=entries,
@@ -257,9 +262,9 @@ class OutputStream:
 
     @property
     def _prompt_ids(self) -> tuple[int, ...]:
-        """The prompt as mods left it, if requested."""
+        """The prompt as mods left it, with the completion's beginning, if requested."""
         state = self._state
-        return tuple(state.token_ids[: state.prompt_len]) if self._request.return_token_ids else ()
+        return tuple(state.token_ids[: state.given_len]) if self._request.return_token_ids else ()
 
     def _stopped_by(self) -> str | int | None:
         """The stop string or the token of `stop_token_ids` that ended the completion."""
@@ -285,29 +290,30 @@ class OutputStream:
         )
 
     def _completed(self, mods: tuple[ModUsage, ...], loops: tuple[FoundLoop, ...]) -> Completed:
-        state, text = self._state, self._text.text()
+        state, text, given = self._state, self._text.text(), self._state.num_given
         logprobs = self.logprobs.all() if self.logprobs else ()
         if not self._request.return_token_ids:
-            logprobs = logprobs[: self._text.tokens_in(len(text))]
+            logprobs = logprobs[: max(0, self._text.tokens_in(len(text)) - given)]
+        begin = len(self._request.beginning.text) if self._request.beginning else 0
         return Completed(
-            text=text,
-            token_ids=tuple(state.completion_ids),
+            text=text[begin:],
+            token_ids=tuple(state.completion_ids[given:]),
             finish_reason=state.finish_reason or FinishReason.CANCELLED,
             stopped_by=self._stopped_by(),
-            marks=self._text.marks(),
+            marks=self._text.marks(begin),
             tool_calls=state.tool_calls,
             reports=tuple(state.reports.entries),
             logprobs=logprobs,
             mean_logprob=self.logprobs.mean() if self.logprobs else None,
-            forced_by=tuple(state.forced_by),
+            forced_by=tuple(state.forced_by[given:]),
             mods=mods,
             loops=loops,
             actions=tuple(state.actions.entries),
             num_actions=state.actions.num_actions,
             prompt_ids=self._prompt_ids,
             prompt_logprobs=self.read_prompt_logprobs() or (),
-            prompt_tokens=state.prompt_len,
-            completion_tokens=state.num_completion,
+            prompt_tokens=state.given_len,
+            completion_tokens=state.num_completion - given,
             cached_tokens=self.cached_tokens,
             forced_tokens=state.num_forced,
             backtracked_tokens=state.num_backtracked,

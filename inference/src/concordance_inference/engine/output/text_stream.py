@@ -31,8 +31,10 @@ class TextStream:
         min_tokens: int = 0,
         retracts: bool = False,
         marked: Collection[int] = (),
+        given: Sequence[int] = (),
+        num_shown: int = 0,
     ) -> None:
-        """Start with an empty completion.
+        """Start with the beginning of a completion.
 
         Args:
             decoder: Detokenizes the completion.
@@ -40,6 +42,8 @@ class TextStream:
             min_tokens: Leading tokens that complete no stop string.
             retracts: Return text before its tokens are released.
             marked: Special tokens whose names are part of the text.
+            given: The beginning, in which no stop string is searched.
+            num_shown: Leading characters of its text that are not returned.
         """
         self._decoder = decoder
         self._stop = stop
@@ -49,9 +53,11 @@ class TextStream:
         self._ends: list[int] = []  # per token: length of the text up to and including it
         self._stopped_at: int | None = None  # start of the stop string, if one was found
         self._stop_string: str | None = None
-        self._num_searched = 0  # leading tokens whose text was searched for stop strings
+        self._num_searched = len(given)  # leading tokens whose text was searched for stop strings
         self._num_shown = 0  # characters returned
         self._num_retracted = 0  # characters returned and changed since the last delta
+        self._extend(given)
+        self._num_shown = num_shown
 
     def follow(
         self, unchanged: int, token_ids: Sequence[int], *, num_visible: int | None = None
@@ -155,9 +161,9 @@ class TextStream:
             return self._text_from(0)[: self._stopped_at]
         return self._decoder.text()
 
-    def marks(self) -> tuple[Mark, ...]:
-        """Return where the names of marked tokens are in the whole text."""
-        return self._marks_between(0, len(self.text())) if self._marked else ()
+    def marks(self, begin: int = 0) -> tuple[Mark, ...]:
+        """Return where the names of marked tokens are in the text from a character on."""
+        return self._marks_between(begin, len(self.text())) if self._marked else ()
 
     @property
     def num_chars(self) -> int:

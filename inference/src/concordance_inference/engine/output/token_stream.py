@@ -12,11 +12,13 @@ from concordance_inference.generation import Token, TokensDelta
 class TokenStream:
     """Converts edits of a completion to updates for the client, with the text of each token."""
 
-    def __init__(self, decoder: Detokenizer) -> None:
-        """Start with an empty completion."""
+    def __init__(self, decoder: Detokenizer, given: Sequence[int] = ()) -> None:
+        """Start with the beginning of a completion; updates count the tokens after it."""
+        decoder.extend(given)
         self._decoder = decoder
-        self._token_ids: list[int] = []
-        self._sources: list[tuple[bool, str | None]] = []  # per token: is forced, by which mod
+        self._token_ids: list[int] = list(given)
+        self._sources: list[tuple[bool, str | None]] = [(False, None)] * len(given)  # is forced, by
+        self._num_given = len(given)
 
     def deltas(self, changes: Iterable[Change]) -> list[TokensDelta]:
         """Return the updates for edits, in order."""
@@ -59,9 +61,11 @@ class TokenStream:
 
     def _update(self, kept: int, texts: Sequence[str]) -> TokensDelta:
         """Create the update for the tokens from `kept` on."""
+        skipped = max(0, self._num_given - kept)
+        kept, texts = kept + skipped, texts[skipped:]
         tokens = zip(self._token_ids[kept:], texts, self._sources[kept:], strict=True)
         return TokensDelta(
-            kept=kept,
+            kept=kept - self._num_given,
             tokens=tuple(
                 Token(token_id=token_id, text=text, forced=forced, mod=mod)
                 for token_id, text, (forced, mod) in tokens

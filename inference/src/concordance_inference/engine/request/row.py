@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from concordance_sdk.channels import Channels
 from concordance_sdk.host.dispatch import AdjustableLogits, ModDispatch
-from concordance_sdk.host.request_state import RequestState
+from concordance_sdk.host.request_state import Given, RequestState
 from concordance_shared import (
     ConcordanceError,
     InvalidActionError,
@@ -67,7 +67,7 @@ class Row:
             request: The request.
             traits: The model's.
             emit: Called with the request's updates.
-            max_tokens: Budget of the completion.
+            max_tokens: Budget of the completion, with its beginning.
             clock: Times its tokens.
             max_recent: Number of positions whose logits are kept if mods can backtrack.
 
@@ -88,6 +88,7 @@ class Row:
             hold=self.mods.hold,
             holds=self.mods.context.holds,
             keeps_changes=request.show_tokens,
+            given=_given(request),
         )
         self.channels = None if request.channels is None else Channels(request.channels, self.state)
         if self.channels is not None:
@@ -103,6 +104,9 @@ class Row:
         rules = request.token_rules
         self.rules = None if rules is None else RuleTracker(rules, self.state)
         self.loops = _loop_guard(request, self.state, traits)
+        if request.beginning:
+            for follower in self.state.followers:
+                follower.extend(request.beginning.token_ids)
         self.output = OutputStream(request, self.state, traits.new_decoder, emit)
         if self.dispatch.can_backtrack:
             num_recent = max(max_recent, 1)
@@ -118,8 +122,10 @@ class Row:
         self.speculation = Speculation(
             self.state, max_recent=num_recent, logits_needed_from=self._logits_needed_from
         )
+        self.speculation.rewound(0, self.state.num_given and len(self.state.token_ids))
         self.clock = clock
         self.control: RowControl | None = None  # from the first command on
+        self.is_ended_by_hand = False  # by a command
         self.stops: set[int] = set()  # lengths at which the prefill pauses
         #: The mods at `ForwardPass`, if they changed the logits of the next position.
         self.adjusted_by: tuple[str, ...] = ()
@@ -211,13 +217,16 @@ class Row:
     # Transitions
 
     def begin(self) -> None:
-        """Dispatch the prompt to the mods."""
-        self._guard(self.dispatch.prefilled)
+        """Dispatch the prompt to the mods, and the beginning of the completion, if there is one."""
+        if beginning := self.request.beginning:
+            self._guard(self.dispatch.resume, beginning.dropped, beginning.dropped_by)
+        else:
+            self._guard(self.dispatch.prefilled)
 
     def admit(self, num_cached: int) -> None:
         """Enter the batch, with the first `num_cached` tokens of the prompt in the KV cache."""
         if self.admitted_length is None:
-            self.output.cached_tokens = min(num_cached, self.state.prompt_len)
+            self.output.cached_tokens = min(num_cached, self.state.given_len)
         self.state.mark_processed(num_cached)
         self.admitted_length = self.state.max_length
 
@@ -315,6 +324,13 @@ def _leave_loop(row: Row) -> None:
     """End or rewind a completion that loops."""
     if row.loops and not row.state.is_finished:
         row.loops.act(row.dispatch, min_tokens=row.request.min_tokens)
+
+
+def _given(request: GenerationRequest) -> Given:
+    """Return the beginning of a completion that the request continues."""
+    if (beginning := request.beginning) is None:
+        return Given()
+    return Given(beginning.token_ids, beginning.forced_by, beginning.num_sampled)
 
 
 def _no_token(row: Row) -> ConcordanceError:

@@ -23,6 +23,7 @@ from concordance_inference.engine.metrics import Metrics
 from concordance_inference.engine.model.memory import MemoryPolicy
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.output_stream import Emit
+from concordance_inference.engine.request.ended import OnEnd, ended_completion
 from concordance_inference.engine.request.recent_logits import positions_that_fit
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.scheduling.prefix_reuse import PrefixReuse
@@ -45,9 +46,15 @@ class Admission:
     """
 
     def __init__(
-        self, runner: ModelRunner, traits: ModelTraits, config: EngineConfig, metrics: Metrics
+        self,
+        runner: ModelRunner,
+        traits: ModelTraits,
+        config: EngineConfig,
+        metrics: Metrics,
+        on_end: OnEnd | None = None,
     ) -> None:
-        """Start with an empty queue and an empty prefix cache."""
+        """Start with an empty queue and an empty prefix cache; see `Engine`."""
+        self._on_end = on_end
         self._cache = runner.cache
         self._metrics = metrics
         self._traits = traits
@@ -107,7 +114,7 @@ class Admission:
                 # For the requests that wait, too, so that they can join together: caches that hold
                 # something are copied to grow.
                 lengths = self.queue.with_fitting(lengths)
-                self._cache.prepare(len(lengths), batch.rows[-1].state.prompt_len)
+                self._cache.prepare(len(lengths), batch.rows[-1].state.given_len)
             self._leave_room(lengths)
             for i in range(len(keep), len(batch.rows)):
                 self._admit(i, batch.rows)
@@ -179,7 +186,7 @@ class Admission:
     def _prepare(self, rows: Sequence[Row]) -> bool:
         """Grow the buffers by one step's part; return True once there is room for the last row."""
         self._leave_room(_lengths(rows))
-        return self._cache.prepare(len(rows), rows[-1].state.prompt_len)
+        return self._cache.prepare(len(rows), rows[-1].state.given_len)
 
     def _begin(self, waiting: Waiting, rows: Sequence[Row]) -> Row | None:
         """Make a request's row; return None if the row has ended or has to wait again.
@@ -204,13 +211,14 @@ class Admission:
     def _new_row(self, waiting: Waiting) -> Row | None:
         """Make a row and let its mods see the prompt; return None if a mod's `__init__` raised."""
         request = waiting.request
-        prompt_len = len(request.prompt_ids)
+        given = request.num_given
+        budget = self.budget.length_of(given, request.max_tokens) - len(request.prompt_ids)
         try:
             row = Row(
                 request,
                 self._traits,
                 waiting.emit,
-                max_tokens=self.budget.length_of(prompt_len, request.max_tokens) - prompt_len,
+                max_tokens=budget,
                 max_recent=self._max_recent,
                 clock=self._metrics.clock(waiting.since),
             )
@@ -226,7 +234,7 @@ class Admission:
         """Fail a row that mods have made longer than memory allows; cap the others."""
         state, longest = row.state, self.budget.longest
         try:
-            self.budget.check_prompt(state.prompt_len, param="the prompt of a mod")
+            self.budget.check_prompt(state.given_len, param="the prompt of a mod")
         except ContextLengthError as exc:
             state.fail(exc)  # also where a budget of zero has ended it
             return
@@ -260,9 +268,17 @@ class Admission:
 
     def conclude(self, row: Row) -> None:
         """Notify a row's mods and its client that it has ended."""
+        if self._on_end is not None:  # first: the client may continue the completion at once
+            self._on_end(ended_completion(row))
         row.conclude()
         seconds = time.monotonic() - row.clock.submitted_at
-        self._metrics.count_end(row.state, row.mods.costs(), seconds=seconds)
+        beginning = row.request.beginning
+        self._metrics.count_end(
+            row.state,
+            row.mods.costs(),
+            seconds=seconds,
+            num_sampled_before=beginning.num_sampled if beginning else 0,
+        )
 
     def cancel(self, request_id: str) -> None:
         """End a request that waits; do nothing if it does not."""
@@ -292,7 +308,7 @@ class Admission:
         num_cached = self._prefixes.restore(i, rows)
         self._metrics.cached_tokens += num_cached
         rows[i].admit(num_cached)
-        self._cache.reserve(rows[i].state.prompt_len)
+        self._cache.reserve(rows[i].state.given_len)
 
     def _leave_room(self, lengths: Sequence[int]) -> None:
         """Evict prefixes from the memory of rows that grow to these lengths."""

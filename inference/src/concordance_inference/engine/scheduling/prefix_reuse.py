@@ -59,8 +59,11 @@ class PrefixReuse:
 
     def keep(self, i: int, row: Row) -> None:
         """Keep what a row leaves in the caches, unless its logits were NaN."""
+        state = row.state
         if row.is_sound:
-            token_ids = row.state.token_ids[: row.state.num_cached]
+            if state.num_cached == len(state.token_ids):  # a request that resumes here reads one
+                self._cache.pin(i, [state.num_cached - 1])
+            token_ids = state.token_ids[: state.num_cached]
             self._prefixes.keep(row.request.cache_salt, i, token_ids, at_least=_least(row))
 
     def in_progress(
@@ -179,5 +182,7 @@ def _least(row: Row) -> int:
 
 
 def _token_ids(row: Row) -> list[int]:
-    """Return what a row has to process: with a completion, if it was paused."""
-    return row.state.token_ids if row.control else row.prompt_ids
+    """Return what a row has to process: with a completion, if it was paused or is resumed."""
+    if row.control or row.request.beginning:
+        return row.state.token_ids
+    return row.prompt_ids

@@ -53,12 +53,11 @@ class WaitingQueue:
             InvalidRequestError: The prompt has no token from which the model could continue.
             ContextLengthError: It would need more memory than there is for caches.
         """
-        prompt_len = len(request.prompt_ids)
-        if not prompt_len:
+        if not request.prompt_ids:
             raise InvalidRequestError(
                 "the prompt has no tokens: the model needs at least one to continue from"
             )
-        self._budget.check_prompt(prompt_len)
+        self._budget.check_prompt(request.num_given)
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Add a request at the end."""
@@ -158,4 +157,4 @@ class WaitingQueue:
         if waiting.row:
             return waiting.row.state.max_length
         request = waiting.request
-        return self._budget.length_of(len(request.prompt_ids), request.max_tokens)
+        return self._budget.length_of(request.num_given, request.max_tokens)

@@ -33,8 +33,13 @@ from concordance_inference.server.anthropic.schemas import (
 )
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.openai.envelope import check_fields, fields_of
-from concordance_inference.server.openai.generation_fields import decode_request, generation_options
+from concordance_inference.server.openai.generation_fields import (
+    decode_request,
+    generation_options,
+    required_list,
+)
 from concordance_inference.server.openai.output_fields import output_format
+from concordance_inference.server.resuming import resumed_generation
 from concordance_inference.server.served_models import ServedModel
 from concordance_inference.tools.offer import ToolChoice
 
@@ -69,6 +74,11 @@ def messages_request(raw: bytes, context: ServerContext) -> MessagesExchange:
     """
     body = decode_request(check_fields(raw, _MESSAGES), MessagesRequest)
     served = context.models.named(body.model)
+    if body.resume_from is not None:
+        generation = resumed_generation(
+            body, served, context, stop=body.stop_sequences, max_tokens=body.max_tokens
+        )
+        return MessagesExchange(body=body, served=served, generation=generation)
     options = {"max_tokens": body.max_tokens}
     generation = _generation(body, served, served.info, context, options)
     return MessagesExchange(body=body, served=served, generation=generation)
@@ -95,7 +105,7 @@ def _generation(
     context: ServerContext,
     own_options: dict[str, Any],
 ) -> GenerationRequest:
-    given = decode_conversation(body.system, body.messages)
+    given = decode_conversation(body.system, required_list(body.messages, "messages"))
     options = generation_options(body, served, context)
     options["stop"] = (*options.get("stop", ()), *(body.stop_sequences or ()))
     tools = [_tool(tool, f"tools[{i}]") for i, tool in enumerate(body.tools or ())]

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from concordance_shared import FinishReason
 
+from concordance_inference.chat.about_reading import has_earlier_calls
 from concordance_inference.chat.message_reader import MessageReader, finish_reason, read_parts
 from concordance_inference.generation import (
     Completed,
@@ -21,6 +22,7 @@ from concordance_inference.server.anthropic.content import (
 )
 from concordance_inference.server.anthropic.errors import anthropic_error
 from concordance_inference.server.openai.chat_choice import ChoiceFields
+from concordance_inference.server.openai.mod_usage import with_about
 from concordance_inference.server.updates import Numbered
 
 
@@ -70,7 +72,7 @@ class MessageResponse:
             "content": content_of(events),
             **self._ended(completed),
             "usage": _usage_of(completed),
-            **self._fields.about_mods(ends, completed.reports),
+            **self._about(completed),
         }
 
     def begin(self) -> Sequence[bytes]:
@@ -120,9 +122,14 @@ class MessageResponse:
             "type": "message_delta",
             "delta": self._ended(completed),
             "usage": _usage_of(completed),
-            **self._fields.about_mods([completed], completed.reports),
+            **self._about(completed),
         }
         yield {"type": "message_stop"}
+
+    def _about(self, completed: Completed) -> Event:
+        """What mods did, and what was shown."""
+        about = self._fields.about_mods([completed], completed.reports)
+        return with_about(about, self._fields.about_reading(self._reader))
 
     def _ended(self, completed: Completed) -> Event:
         """Why the message ended."""
@@ -132,7 +139,8 @@ class MessageResponse:
         return {"stop_reason": reason, "stop_sequence": stopped_by if is_stop else None}
 
     def _reason(self, completed: Completed) -> str:
-        match finish_reason(completed, has_calls=self._blocks.has_calls):
+        has_calls = self._blocks.has_calls or has_earlier_calls(self._reader)
+        match finish_reason(completed, has_calls=has_calls):
             case FinishReason.TOOL_CALLS:
                 return "tool_use"
             case FinishReason.LENGTH:

@@ -29,7 +29,7 @@ def _read(raw: bytes, context: ServerContext) -> Exchange:
     writer = MessageResponse(
         generation,
         asked.body.model,
-        ChoiceFields.of(generation, asked.served.chat.token_bytes, ()),
+        ChoiceFields.of(generation, asked.served.chat.token_bytes, (), asked.body.resume_from),
         reader_factory(generation)(),
         context_length=asked.served.info.context_length,
         omits_thinking=asked.omits_thinking,

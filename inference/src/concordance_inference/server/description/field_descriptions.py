@@ -89,6 +89,11 @@ _FIELDS: Mapping[str, str] = {
     "return_token_ids": "Report the ids of all tokens, and the mods that forced them.",
     "return_token_strs": "Report the names of tokens in the vocabulary.",
     "echo": "The text of the response begins with the prompt.",
+    "resume_from": "The id of a response that was cut, whose completion this request continues.",
+    "truncate_thinking": "The most characters of the reasoning that are shown; none are removed "
+    "from what is generated.",
+    "truncate_response": "The most characters of the content that are shown; none are removed "
+    "from what is generated.",
     "cache_salt": "Requests share cached prefixes only with requests of the same salt.",
     "tokens": "Token ids.",
     "encoding_format": "`float`, or `base64` of 32-bit floats in little-endian order.",

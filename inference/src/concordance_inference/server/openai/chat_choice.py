@@ -7,6 +7,7 @@ import msgspec
 from concordance_shared import FinishReason, ModReport
 from msgspec import Struct
 
+from concordance_inference.chat.about_reading import about_reading, has_earlier_calls
 from concordance_inference.chat.message_parts import (
     CallArguments,
     CallBegun,
@@ -41,6 +42,7 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
         has_token_ids: Have the ids of each token, and the mod that forced it.
         token_bytes: The bytes that a token adds to a text, as `ChatFormat.token_bytes`.
         reasoning_names: The fields of a message that have its reasoning.
+        resumed_from: The completion that is continued.
     """
 
     has_mods: bool
@@ -50,6 +52,7 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
     has_token_ids: bool
     token_bytes: Callable[..., bytes]
     reasoning_names: tuple[str, ...] = ("reasoning", "reasoning_content")
+    resumed_from: str | None = None
 
     @classmethod
     def of(
@@ -57,10 +60,12 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
         request: GenerationRequest,
         token_bytes: Callable[..., bytes],
         reasoning_names: tuple[str, ...],
+        resumed_from: str | None = None,
     ) -> "ChoiceFields":
         """The fields that a request asks for; the other arguments are attributes."""
         return cls(
             reasoning_names=reasoning_names,
+            resumed_from=resumed_from,
             has_mods=bool(request.mods),
             has_logprobs=request.top_logprobs is not None,
             has_sampled_logprobs=request.sampled_logprobs,
@@ -85,6 +90,11 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
         if not self.has_token_ids:
             return {}
         return {"token_ids": token_ids, "forced_by": forced_by}
+
+    def about_reading(self, reader: MessageReader) -> dict[str, Any]:
+        """What was shown of a message that was read to its end, and what it continues."""
+        resumed = {} if self.resumed_from is None else {"resumed_from": self.resumed_from}
+        return resumed | about_reading(reader)
 
     def about_mods(
         self, ends: Sequence[Completed], reports: Sequence[ModReport] = ()
@@ -126,16 +136,22 @@ class ChatChoice:
         self._num_tokens = 0  # of the completion, received so far
         self._num_entries = 0
         self._num_logprobs = 0  # tokens whose logprobs were encoded
-        self._has_calls = False
+        self._has_calls = has_earlier_calls(reader)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What `concordance` has of the message, once it has ended."""
+        return self._fields.about_reading(self._reader)
 
     def whole(self, completed: Completed) -> dict[str, Any]:
         """The choice of a response that is not streamed."""
         read = read_message(self._reader, completed)
+        has_calls = self._has_calls or bool(read.tool_calls)
         return {
             "index": self._index,
             "message": _message(read, self._fields.reasoning_names),
             "logprobs": self._logprobs(completed.logprobs),
-            "finish_reason": finish_reason(completed, has_calls=bool(read.tool_calls)),
+            "finish_reason": finish_reason(completed, has_calls=has_calls),
             **stop_reason(completed),
             **self._fields.tokens(completed.token_ids, completed.forced_by),
         }

@@ -25,7 +25,8 @@ def _read(raw: bytes, context: ServerContext) -> Exchange:
     choices = choices_of(body.n, body.best_of, chat.served.engine, streams=bool(body.stream))
     generations = choices.generations(chat.generation)
     names = field_names(chat.body.reasoning_field or context.reasoning_field)
-    fields = ChoiceFields.of(chat.generation, chat.served.chat.token_bytes, names)
+    token_bytes = chat.served.chat.token_bytes
+    fields = ChoiceFields.of(chat.generation, token_bytes, names, body.resume_from)
     writer = ChatResponse(
         generations,
         chat.body.model,

@@ -19,6 +19,7 @@ from concordance_inference.server.openai.generation_fields import (
     decode_request,
     generation_options,
     refuse_retractions,
+    required_list,
 )
 from concordance_inference.server.openai.output_fields import output_format
 from concordance_inference.server.openai.prompt_logprobs import check_sampled_logprobs
@@ -28,6 +29,7 @@ from concordance_inference.server.openai.schemas import (
     ChatMessage,
     ChatPart,
 )
+from concordance_inference.server.resuming import resumed_generation
 from concordance_inference.server.served_models import ServedModel
 from concordance_inference.tools.choice import tool_choice
 from concordance_inference.tools.offer import ToolChoice
@@ -58,7 +60,11 @@ def chat_request(raw: bytes, context: ServerContext) -> ChatRequest:
         ModelNotLoadedError: The model has to be loaded first.
     """
     body = decode_request(check_fields(raw), ChatCompletionRequest)
-    messages = decode_messages(body.messages)
+    if body.resume_from is not None:
+        served = context.models.named(body.model)
+        generation = _resumed(body, served, context)
+        return ChatRequest(body=body, served=served, generation=generation)
+    messages = decode_messages(required_list(body.messages, "messages"))
     served = context.models.named(body.model)
     generation = _generation(body, messages, served, context)
     return ChatRequest(body=body, served=served, generation=generation)
@@ -73,6 +79,20 @@ def decode_messages(messages: Sequence[Raw]) -> tuple[Message, ...]:
     return tuple(
         _checked(decode_message(message, f"messages[{i}]"), f"messages[{i}]")
         for i, message in enumerate(messages)
+    )
+
+
+def _resumed(
+    body: ChatCompletionRequest, served: ServedModel, context: ServerContext
+) -> GenerationRequest:
+    check_sampled_logprobs(asked=body.sampled_logprobs, has_logprobs=bool(body.logprobs))
+    return resumed_generation(
+        body,
+        served,
+        context,
+        max_tokens=body.max_completion_tokens or body.max_tokens,
+        top_logprobs=_top_logprobs(body),
+        sampled_logprobs=bool(body.sampled_logprobs),
     )
 
 

@@ -20,6 +20,7 @@ from concordance_inference.generation import (
     Update,
 )
 from concordance_inference.server.openai.chat_choice import ChatChoice, ChoiceFields
+from concordance_inference.server.openai.mod_usage import with_about
 from concordance_inference.server.openai.several_choices import Choices
 from concordance_inference.server.response_writer import ChunkWriter
 
@@ -63,26 +64,33 @@ class ChatResponse(ChunkWriter):
         """The body of a response that is not streamed."""
         chosen = self._number.chosen(ends)
         choices = [
-            choice.whole(end) | self._about_choice(end, end.reports)
+            choice.whole(end) | self._about_choice(choice, end, end.reports)
             for choice, end in zip(self._choices, chosen, strict=True)
         ]
+        reports = [report for end in ends for report in end.reports]
+        about = self._choices[0].about if len(choices) == 1 else {}
         return {
             **self._head,
             "object": "chat.completion",
             "choices": choices,
             **self._fields.prompt(ends[0]),
             "usage": self._number.usage(ends),
-            **self._fields.about_mods(ends, [report for end in ends for report in end.reports]),
+            **with_about(self._fields.about_mods(ends, reports), about),
         }
 
-    def _about_choice(self, end: Completed, reports: Sequence[ModReport] = ()) -> dict[str, Any]:
-        """What mods did in one of several choices; the response has the sum.
+    def _about_choice(
+        self, choice: ChatChoice, end: Completed, reports: Sequence[ModReport] = ()
+    ) -> dict[str, Any]:
+        """What mods did in one of several choices, and how it was read; the response has the sum.
 
         Args:
-            end: The choice.
+            choice: The choice.
+            end: Its completion.
             reports: Those that were not sent before.
         """
-        return self._fields.about_mods([end], reports) if len(self._choices) > 1 else {}
+        if len(self._choices) == 1:
+            return {}
+        return with_about(self._fields.about_mods([end], reports), choice.about)
 
     def chunks(self, index: int, update: Update) -> Iterator[dict[str, Any]]:
         """The chunks of a stream that an update adds."""
@@ -124,9 +132,14 @@ class ChatResponse(ChunkWriter):
 
     def _end(self, index: int, completed: Completed) -> Iterator[dict[str, Any]]:
         """The rest of a choice; following the last one, the usage, if requested."""
-        for part in self._choices[index].end(completed):
-            is_last = part["finish_reason"] is not None
-            yield self._chunk(part | (self._about_choice(completed) if is_last else {}))
+        choice = self._choices[index]
+        for part in choice.end(completed):
+            if part["finish_reason"] is None:
+                yield self._chunk(part)
+                continue
+            about = choice.about if len(self._choices) == 1 else {}
+            part |= self._about_choice(choice, completed)  # noqa: PLW2901
+            yield self._chunk(part, **with_about({}, about))
         self._completed[index] = completed
         if self._include_usage and len(self._completed) == len(self._choices):
             ends = [self._completed[i] for i in range(len(self._choices))]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from concordance_shared import InvalidRequestError, RequestError, Schemas
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
 from concordance_inference.generation import GenerationRequest
@@ -30,6 +30,7 @@ from concordance_inference.server.openai.schemas import ChosenFormat
 from concordance_inference.server.openai.several_choices import Choices, choices_of
 from concordance_inference.server.openai.text_lists import listed
 from concordance_inference.server.openai.unsupported import FIELDS, Harmless
+from concordance_inference.server.resuming import resumed_generation
 from concordance_inference.server.served_models import ServedModel
 
 #: Limit of prompts in a request.
@@ -44,7 +45,7 @@ TokenId = Annotated[int, Meta(ge=0, le=2**53)]
 class CompletionRequest(GenerationFields, kw_only=True):
     """The body of `POST /v1/completions`."""
 
-    prompt: str | list[str | TokenId | list[TokenId]]
+    prompt: str | list[str | TokenId | list[TokenId]] | UnsetType = UNSET
     max_tokens: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     n: Count | None = None
     best_of: Count | None = None
@@ -99,8 +100,11 @@ def completions_request(raw: bytes, context: ServerContext) -> CompletionsReques
         ModelNotLoadedError: The model has to be loaded first.
     """
     body = decode_request(check_fields(raw, _FIELDS), CompletionRequest)
-    if body.logprobs is not None:
-        refuse_retractions(body, "logprobs")
+    _check(body)
+    if body.resume_from is not None:
+        return _resumed(body, context)
+    if body.prompt is UNSET:
+        raise InvalidRequestError("prompt: object missing required field `prompt`", param="prompt")
     prompts = listed(body.prompt, field="prompt", each="prompts", most=MAX_PROMPTS)
     is_list = len(prompts) > 1 or prompts[0] is not body.prompt
     served = context.models.named(body.model)
@@ -119,6 +123,35 @@ def completions_request(raw: bytes, context: ServerContext) -> CompletionsReques
         choices=choices,
         generations=tuple(one for first in generations for one in _all(first, choices)),
         prompts=tuple(texts),
+    )
+
+
+def _check(body: CompletionRequest) -> None:
+    if body.logprobs is not None:
+        refuse_retractions(body, "logprobs")
+    if body.truncate_thinking is not None:
+        raise InvalidRequestError(
+            "truncate_thinking: a text completion has no reasoning of its own; give "
+            "truncate_response, or use /v1/chat/completions",
+            param="truncate_thinking",
+        )
+
+
+def _resumed(body: CompletionRequest, context: ServerContext) -> CompletionsRequest:
+    """A request that continues a completion."""
+    served = context.models.named(body.model)
+    own = ("max_tokens", "top_logprobs", "sampled_logprobs", "return_token_ids")
+    options = _options(body, served, context)
+    generation = resumed_generation(
+        body, served, context, **{name: options.get(name) for name in own}
+    )
+    choices = choices_of(body.n, body.best_of, served.engine, streams=bool(body.stream))
+    return CompletionsRequest(
+        body=body,
+        served=served,
+        choices=choices,
+        generations=_all(generation, choices),
+        prompts=(None,),
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from concordance_inference.chat.resumed_reader import ShownTail
+from concordance_inference.chat.truncated_reader import Shortened
 from concordance_inference.generation import (
     Completed,
     ControlDelta,
@@ -19,12 +21,14 @@ from concordance_inference.generation import (
     TokensDelta,
     Update,
 )
+from concordance_inference.resume.beginning import Beginning
 from concordance_inference.server.openai.completion_request import CompletionsRequest
 from concordance_inference.server.openai.legacy_logprobs import LegacyLogprobs, num_chars
-from concordance_inference.server.openai.mod_usage import about_mods
+from concordance_inference.server.openai.mod_usage import about_mods, with_about
 from concordance_inference.server.openai.prompt_logprobs import prompt_logprobs
 from concordance_inference.server.openai.stop_reason import stop_reason
 from concordance_inference.server.response_writer import ChunkWriter
+from concordance_inference.server.resuming import about_resuming
 
 
 class CompletionResponse(ChunkWriter):
@@ -86,6 +90,8 @@ class Choice:
         self._logprobs = LegacyLogprobs(
             self._chat.token_bytes, with_sampled=bool(body.sampled_logprobs)
         )
+        self._shown = _ShownText(first.beginning, body.truncate_response)
+        self._about_resuming = about_resuming(body)
         self._length = 0  # characters of the text so far
         self._num_tokens = 0  # tokens of the completion that were sent
         self._num_entries = 0
@@ -94,8 +100,9 @@ class Choice:
     def whole(self, end: Completed) -> dict[str, Any]:
         """The choice of a response that is not streamed."""
         prompt = self._echo(end.prompt_ids, end.prompt_logprobs)
+        text = self._shown.new(end.text)
         part = self._part(
-            end.text, end.token_ids, end.forced_by, end.logprobs, finish_reason=end.finish_reason
+            text, end.token_ids, end.forced_by, end.logprobs, finish_reason=end.finish_reason
         )
         part["text"] = prompt["text"] + part["text"]
         if self._has_logprobs and self._echoes:
@@ -110,7 +117,8 @@ class Choice:
             case Started():
                 yield from self._begin(update.prompt_ids, update.prompt_logprobs)
             case TextDelta():
-                part = self._part(update.text, update.token_ids, update.forced_by, update.logprobs)
+                text = self._shown.new(update.text)
+                part = self._part(text, update.token_ids, update.forced_by, update.logprobs)
                 self._num_tokens += len(update.token_ids)
                 self._num_entries += len(update.logprobs)
                 about = {"retracted": update.retracted}
@@ -203,4 +211,22 @@ class Choice:
         fields: dict[str, Any] = {}
         if end.tool_calls:
             fields["tool_calls"] = [msgspec.to_builtins(call) for call in end.tool_calls]
-        return fields | about_mods([end], end.reports if reports else (), has_mods=self._has_mods)
+        fields |= about_mods([end], end.reports if reports else (), has_mods=self._has_mods)
+        return with_about(fields, self._about_resuming | self._shown.about())
+
+
+class _ShownText:
+    """The part of a text that a response has: after an earlier one, and not more than asked."""
+
+    def __init__(self, beginning: Beginning | None, limit: int | None) -> None:
+        tail = beginning.shown.removeprefix(beginning.text) if beginning else ""
+        self._tail, self._shortened = ShownTail(tail), Shortened(limit)
+
+    def new(self, text: str) -> str:
+        return self._shortened.shown(self._tail.new(text))
+
+    def about(self) -> dict[str, Any]:
+        """What `concordance` has of the text once it has ended."""
+        self._tail.end()
+        counts = {"replaced": self._tail.num_replaced, "truncated": self._shortened.num_hidden}
+        return {name: {"text": count} for name, count in counts.items() if count}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from concordance_shared import InvalidRequestError
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from concordance_inference.chat.request import RequestOptions, check_logit_bias
 from concordance_inference.generation import (
@@ -82,9 +82,13 @@ class GenerationFields(OutputFields, kw_only=True):
     return_progress: bool | None = None  # llama.cpp's name of `stream_options.include_progress`
     banned_strings: BannedStrings | None = None
     cache_salt: Annotated[str, Meta(max_length=256)] | None = None
+    resume_from: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    truncate_thinking: Annotated[int, Meta(ge=0, le=2**53)] | None = None  # characters
+    truncate_response: Annotated[int, Meta(ge=0, le=2**53)] | None = None
 
 
 Request = TypeVar("Request", bound=GenerationFields)
+Entry = TypeVar("Entry")
 
 
 def decode_request(raw: bytes, body_type: type[Request]) -> Request:
@@ -103,6 +107,19 @@ def decode_request(raw: bytes, body_type: type[Request]) -> Request:
             '[{"name": "name", "params": {"parameter": 1}}]',
             param=exc.param,
         ) from exc
+
+
+def required_list(given: list[Entry] | UnsetType, name: str) -> list[Entry]:
+    """Return a list that only a request with `resume_from` can leave out.
+
+    Raises:
+        InvalidRequestError: It is missing or empty.
+    """
+    if given is UNSET:
+        raise InvalidRequestError(f"{name}: object missing required field `{name}`", param=name)
+    if not given:
+        raise InvalidRequestError(f"{name}: expected `array` of length >= 1", param=name)
+    return given
 
 
 def generation_options(
@@ -131,6 +148,8 @@ def generation_options(
         show_tokens=_shows_tokens(body),
         show_progress=_shows_progress(body),
         return_token_ids=_returns_token_ids(body),
+        truncate_thinking=_truncation(body, "truncate_thinking"),
+        truncate_response=_truncation(body, "truncate_response"),
         cache_salt=body.cache_salt or "",
     )
 
@@ -188,6 +207,12 @@ def _shows_progress(body: GenerationFields) -> bool:
     options = body.stream_options
     is_requested = body.return_progress or (options and options.include_progress)
     return bool(body.stream and is_requested)
+
+
+def _truncation(body: GenerationFields, name: str) -> int | None:
+    if (value := getattr(body, name)) is not None:
+        refuse_retractions(body, name)
+    return value
 
 
 def _returns_token_ids(body: GenerationFields) -> bool:

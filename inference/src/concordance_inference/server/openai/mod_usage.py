@@ -36,6 +36,18 @@ def about_mods(
     return {"concordance": about | ({"reports": reports} if reports else {})}
 
 
+def with_about(fields: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of a response with more in `concordance`; unchanged if there is no more.
+
+    Examples:
+        >>> with_about({"concordance": {"forced_tokens": 1}}, {"resumed_from": "cmpl-1"})
+        {'concordance': {'forced_tokens': 1, 'resumed_from': 'cmpl-1'}}
+    """
+    if not about:
+        return fields
+    return {**fields, "concordance": {**fields.get("concordance", {}), **about}}
+
+
 def _merged(usages: Sequence[ModUsage]) -> list[dict[str, Any]]:
     """Add up what mods of one name did."""
     by_name: dict[str, dict[str, Any]] = {}

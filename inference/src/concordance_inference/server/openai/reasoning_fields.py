@@ -20,7 +20,7 @@ Value = TypeVar("Value", str, bool, int)
 Budget = Annotated[int, Meta(ge=-1, le=2**53)]
 
 #: Fields with the most tokens of the reasoning: vLLM's, Qwen's, llama.cpp's, and others'.
-_BUDGETS = (
+BUDGETS = (
     "thinking_token_budget",
     "thinking_budget",
     "thinking_budget_tokens",
@@ -37,7 +37,7 @@ HARMLESS: dict[str, Harmless] = {
     "reasoning": (),
     "thinking": (),
     "enable_thinking": (),
-    **dict.fromkeys(_BUDGETS, (-1,)),
+    **dict.fromkeys(BUDGETS, (-1,)),
     "include_reasoning": (True,),
     "separate_reasoning": (True, False),
     "stream_reasoning": (True, False),
@@ -123,7 +123,7 @@ def _switches(body: ReasoningFields) -> Iterator[tuple[str, bool]]:
 
 
 def _budgets(body: ReasoningFields) -> Iterator[tuple[str, int]]:
-    for name in _BUDGETS:
+    for name in BUDGETS:
         if (value := getattr(body, name)) is not None:
             yield name, value
     if isinstance(body.thinking, ThinkingObject) and body.thinking.budget_tokens is not None:

@@ -16,7 +16,7 @@ from concordance_shared import (
     ResponseFormat,
     Tool,
 )
-from msgspec import Meta, Raw, Struct, structs
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
 
 from concordance_inference.chat.given_message import GivenMessage
 from concordance_inference.generation import (
@@ -131,7 +131,7 @@ class ChatCompletionRequest(ReasoningFields, kw_only=True):
     Messages are decoded later, after the number of their parts is checked.
     """
 
-    messages: Annotated[list[RawMessage], Meta(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[RawMessage], Meta(max_length=MAX_MESSAGES)] | UnsetType = UNSET
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     n: Count | None = None

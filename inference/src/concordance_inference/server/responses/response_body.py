@@ -14,6 +14,7 @@ from concordance_inference.server.openai.usage import usage
 from concordance_inference.server.responses.items import Item
 from concordance_inference.server.responses.request_fields import ResponseRequest
 from concordance_inference.server.responses.response_request import ResponsesRequest
+from concordance_inference.server.resuming import about_resuming
 from concordance_inference.tools.choice import tool_choice
 
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
@@ -46,10 +47,17 @@ class ResponseBody:
             "completed_at": None,
             "usage": None,
         }
-        self._about = {"dropped_items": self._num_dropped} if self._num_dropped else {}
+        self._about: dict[str, Any] = about_resuming(request.body)
+        self._about |= {"dropped_items": self._num_dropped} if self._num_dropped else {}
 
-    def complete(self, completed: Completed) -> None:
-        """End with a completion."""
+    def complete(self, completed: Completed, about_reading: Mapping[str, Any]) -> None:
+        """End with a completion.
+
+        Args:
+            completed: The completion.
+            about_reading: What was shown of its message.
+        """
+        self._about |= about_reading
         is_whole = completed.finish_reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
         self.status = "completed" if is_whole else "incomplete"
         self._changing |= {

@@ -37,6 +37,7 @@ from concordance_inference.server.responses.request_fields import (
 )
 from concordance_inference.server.responses.response_store import ResponseStore
 from concordance_inference.server.responses.truncation import shortened
+from concordance_inference.server.resuming import resumed_generation
 from concordance_inference.server.served_models import ServedModel
 from concordance_inference.tools.choice import tool_choice
 
@@ -81,6 +82,8 @@ def responses_request(raw: bytes, context: ServerContext, store: ResponseStore) 
     """
     body = decode_request(check_fields(raw, _FIELDS), ResponseRequest)
     _check(body)
+    if body.resume_from is not None:
+        return _resumed(body, context)
     tools = decode_tools(body.tools or ())
     items = _conversation(body, store)
     served = context.models.named(body.model)
@@ -95,6 +98,33 @@ def responses_request(raw: bytes, context: ServerContext, store: ResponseStore) 
         tools=tools,
         context=items,
         num_dropped=num_dropped,
+        generation=generation,
+    )
+
+
+def _resumed(body: ResponseRequest, context: ServerContext) -> ResponsesRequest:
+    """A request that continues a response, and has the conversation before it."""
+    served = context.models.named(body.model)
+    has_logprobs = "message.output_text.logprobs" in (body.include or ())
+    try:
+        generation = resumed_generation(
+            body,
+            served,
+            context,
+            max_tokens=body.max_output_tokens,
+            top_logprobs=(body.top_logprobs or 0) if has_logprobs else None,
+            stream=bool(body.stream or body.background),
+        )
+    except RequestError as exc:
+        exc.param = _renamed(exc.param)
+        raise
+    earlier = context.responses.find(body.resume_from or "")
+    return ResponsesRequest(
+        body=body,
+        served=served,
+        tools=(),
+        context=earlier.context if earlier else (),
+        num_dropped=0,
         generation=generation,
     )
 

@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from concordance_inference.chat.about_reading import about_reading
 from concordance_inference.chat.message_reader import ReaderFactory, whole_text
+from concordance_inference.chat.readers import reader_factory
 from concordance_inference.generation import (
     Completed,
     ControlDelta,
@@ -17,6 +19,7 @@ from concordance_inference.generation import (
     TextDelta,
     TokensDelta,
 )
+from concordance_inference.resume.uncut import uncut
 from concordance_inference.server.responses.event_log import EventLog
 from concordance_inference.server.responses.items import Item
 from concordance_inference.server.responses.output import Event, Output, OutputFields
@@ -163,18 +166,22 @@ class ResponsesWriter:
         yield from self._output.add(self._reader.end(completed), rest)
         if self._output.is_empty:
             yield from self._output.add_empty_message()
-        self._body.complete(completed)
+        self._body.complete(completed, about_reading(self._reader))
         status = "completed" if self._body.status == "completed" else "incomplete"
         yield from self._output.end(status)
-        self._end()
+        self._end(_whole_output(self._request, completed, status))
 
     def _close_output(self) -> None:
         """Complete the last item of a response that fails; its events are of no use."""
         for _ in self._output.end("incomplete"):
             pass
 
-    def _end(self) -> None:
-        """Store the response."""
+    def _end(self, whole: Sequence[Item] | None = None) -> None:
+        """Store the response.
+
+        Args:
+            whole: The items that later requests continue from, if they are not those shown.
+        """
         self._is_over = True
         if not self._request.is_stored:
             return
@@ -188,7 +195,7 @@ class ResponsesWriter:
             num_bytes=self._num_bytes + 2 * len(body) + num_events,  # the items, and their JSON
             is_background=bool(self._request.body.background),
             context=self._request.context,
-            output=output,
+            output=output if whole is None else tuple(whole),
             log=self.log,
         )
         self._store.put(stored)
@@ -213,6 +220,29 @@ def _about(error: dict[str, Any]) -> dict[str, Any]:
     """What an error has besides the fields of the event."""
     about = about_error(error)
     return {"concordance": about} if len(about["error"]) > 1 else {}
+
+
+def _whole_output(
+    request: ResponsesRequest, completed: Completed, status: Literal["completed", "incomplete"]
+) -> Sequence[Item] | None:
+    """The items of a message of which the response has only a part; `None` if it has all of it."""
+    generation = msgspec.structs.replace(
+        request.generation, truncate_thinking=None, truncate_response=None
+    )
+    generation, completed = uncut(generation, completed)
+    if (
+        request.generation.beginning is None
+        and request.generation.truncate_thinking is None
+        and request.generation.truncate_response is None
+    ):
+        return None
+    output, reader = Output(_output_fields(request)), reader_factory(generation)()
+    for parts in (reader.add(TextDelta(text=completed.text)), reader.end(completed)):
+        for _ in output.add(parts):
+            pass
+    for _ in output.end(status):
+        pass
+    return output.items
 
 
 def _output_fields(request: ResponsesRequest) -> OutputFields:

@@ -91,7 +91,8 @@ async def count_input_tokens(request: Request) -> Response:
 
 def _read(raw: bytes, context: ServerContext) -> Exchange:
     request = responses_request(raw, context, context.responses)
-    writer = ResponsesWriter(request, reader_factory(request.generation), context.responses)
+    make_reader = reader_factory(request.generation, shows_cut_call=False)
+    writer = ResponsesWriter(request, make_reader, context.responses)
     return Exchange(
         engine=request.served.engine,
         generations=(request.generation,),

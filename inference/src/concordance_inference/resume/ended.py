@@ -1,0 +1,178 @@
+"""The completions that ended a short time ago, so that requests can continue them."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from concordance_shared import FinishReason, InvalidRequestError, RequestError
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from concordance_inference.generation import GenerationRequest
+
+#: Limits of what is kept: completions, and tokens of all of them with their prompts.
+MAX_COMPLETIONS = 1024
+MAX_TOKENS = 2**21
+
+#: The ends of a completion that can continue.
+_CUT = (FinishReason.LENGTH, FinishReason.CANCELLED)
+
+#: What the ids of responses begin with, in front of the id of the request.
+_PREFIXES = ("chatcmpl-", "cmpl-", "resp_", "msg_")
+
+
+class EndedCompletion(Struct, frozen=True, kw_only=True, eq=False):
+    """A completion that has ended, and what it takes to continue it.
+
+    Attributes:
+        request: The request.
+        token_ids: Its prompt, as mods left it, and the completion. Not copied.
+        prompt_len: Tokens of the prompt.
+        forced_by: Per token of the completion: the mod that forced it; `None`: sampled.
+        num_sampled: Draws of the sampler that the completion took.
+        seed: The seed of the draws.
+        dropped: Tokens that a mod forced at the end, beyond the budget.
+        dropped_by: The mod that forced them.
+        finish_reason: Why it ended.
+        is_ended_by_hand: A command ended it.
+    """
+
+    request: "GenerationRequest"
+    token_ids: Sequence[int]
+    prompt_len: int
+    forced_by: Sequence[str | None]
+    num_sampled: int
+    seed: int
+    finish_reason: FinishReason
+    dropped: tuple[int, ...] = ()
+    dropped_by: str | None = None
+    is_ended_by_hand: bool = False
+
+    @property
+    def can_continue(self) -> bool:
+        """True if the model had not ended it."""
+        return self.is_ended_by_hand or self.finish_reason in _CUT
+
+
+class UnknownCompletionError(RequestError):
+    """No completion of this id is kept."""
+
+    status_code: ClassVar[int] = 404
+    type: ClassVar[str] = "not_found_error"
+    code: ClassVar[str] = "completion_not_found"
+
+
+class _Kept(Struct, frozen=True, eq=False):
+    model: str
+    until: float
+    finish_reason: FinishReason
+    ended: EndedCompletion | None  # `None` if it cannot be continued
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.ended.token_ids) if self.ended else 0
+
+
+class EndedCompletions:
+    """Keeps completions for a time, by the id of their request. Thread-safe.
+
+    Of those that the model has ended, only the reason is kept, for the error of a request that
+    wants to continue them.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        *,
+        max_completions: int = MAX_COMPLETIONS,
+        max_tokens: int = MAX_TOKENS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep nothing yet.
+
+        Args:
+            seconds: How long each is kept; 0 keeps none.
+            max_completions: The most that are kept; the oldest is dropped first.
+            max_tokens: The most tokens of all of them together, prompts included.
+            now: Returns the time in seconds.
+        """
+        self._seconds = seconds
+        self._max_completions = max_completions
+        self._max_tokens = max_tokens
+        self._now = now
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._num_tokens = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def keep(self, model: str, ended: EndedCompletion) -> None:
+        """Keep a completion of a model. Takes the same time whatever its length."""
+        if not self._seconds:
+            return
+        until = self._now() + self._seconds
+        kept = _Kept(model, until, ended.finish_reason, ended if ended.can_continue else None)
+        with self._lock:
+            self._drop(ended.request.request_id)
+            self._kept[ended.request.request_id] = kept
+            self._num_tokens += kept.num_tokens
+            self._shrink()
+
+    def find(self, model: str, completion_id: str) -> EndedCompletion:
+        """Return a completion of a model.
+
+        Args:
+            model: The model's id.
+            completion_id: The id of the response or of the request.
+
+        Raises:
+            UnknownCompletionError: None is kept with this id.
+            InvalidRequestError: It is another model's, or the model has ended it.
+        """
+        with self._lock:
+            self._shrink()
+            kept = self._kept.get(_request_id(completion_id))
+        if kept is None:
+            raise UnknownCompletionError(
+                f"resume_from: no completion {completion_id!r:.80} is kept; completions can be "
+                f"resumed for {self._seconds:g} seconds, on the server that generated them. Send "
+                "the conversation with the text so far instead",
+                param="resume_from",
+            )
+        if kept.model != model:
+            raise InvalidRequestError(
+                f"resume_from: {completion_id!r:.80} is a completion of the model {kept.model!r}, "
+                f"not of {model!r}; name {kept.model!r} as the model",
+                param="resume_from",
+            )
+        if kept.ended is None:
+            raise InvalidRequestError(
+                f"resume_from: {completion_id!r:.80} ended by {str(kept.finish_reason)!r}, so "
+                "nothing is left to generate; only a completion that ended by 'length', or that "
+                "was cancelled, can be resumed",
+                param="resume_from",
+            )
+        return kept.ended
+
+    def _drop(self, request_id: str) -> None:
+        if kept := self._kept.pop(request_id, None):
+            self._num_tokens -= kept.num_tokens
+
+    def _shrink(self) -> None:
+        """Drop what has expired, and the oldest that exceed the limits."""
+        now = self._now()
+        while self._kept:
+            request_id, kept = next(iter(self._kept.items()))
+            is_full = len(self._kept) > self._max_completions or self._num_tokens > self._max_tokens
+            if kept.until > now and not is_full:
+                return
+            self._drop(request_id)
+
+
+def _request_id(completion_id: str) -> str:
+    """The id of a request, by that of its response."""
+    prefix = next((prefix for prefix in _PREFIXES if completion_id.startswith(prefix)), "")
+    return completion_id.removeprefix(prefix)
