@@ -76,7 +76,11 @@ Read = Callable[[bytes, ServerContext], Exchange]
 
 
 async def respond(
-    request: Request, read: Read, *, error_events: ErrorEvents = error_event
+    request: Request,
+    read: Read,
+    *,
+    error_events: ErrorEvents = error_event,
+    keep_alive: bytes = sse.KEEP_ALIVE,
 ) -> Response:
     """Read the body, run what it asks for, and respond, as one body or as a stream.
 
@@ -84,6 +88,7 @@ async def respond(
         request: The request.
         read: Decodes and checks the body.
         error_events: The events of a stream whose request is refused after the response started.
+        keep_alive: Sent in a stream while no event comes.
 
     Raises:
         ConcordanceError: The request is refused, or fails before its response has begun.
@@ -93,6 +98,8 @@ async def respond(
     running = context.running.begin(own_request_id(), request.scope["path"])
     try:
         response = await _response(request, read, context, running, error_events)
+        if isinstance(response, sse.EventStream):
+            response.keep_alive = keep_alive
     except ConcordanceError as exc:
         context.running.end(running)
         if (error := running.error(exc)) is not exc:

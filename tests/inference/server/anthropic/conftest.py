@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 class RecordingChat(FakeChat):
     """Also records messages and tools."""
 
-    def render(self, messages, tools=(), options=None, rendering=None):
+    def render(self, messages, tools=(), *options, **named):
         self.messages, self.tools = messages, tools
-        return super().render(messages, tools, options, rendering)
+        return super().render(messages, tools, *options, **named)
 
 
 @pytest.fixture(name="api")

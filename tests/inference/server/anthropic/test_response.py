@@ -5,7 +5,15 @@ import json
 import msgspec
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
-from concordance_inference.generation import Failed, Started, TextDelta
+from concordance_inference.generation import (
+    ControlDelta,
+    Failed,
+    PrefillProgress,
+    Started,
+    TextDelta,
+)
+from concordance_inference.server import updates
+from concordance_inference.server.transport import sse
 from concordance_sdk import FinishReason
 from concordance_shared import FunctionCall, InvalidActionError, ModReport, ToolCall
 from fake_engine import INFO, completed, says
@@ -237,3 +245,35 @@ def test_what_mods_did_is_in_the_response(api):
     sent = dict(events(post(api(updates), mods=["greeting"], stream=True)))
     assert sent["message_delta"]["concordance"] == expected
     assert "concordance" not in post(api(updates)).json()
+
+
+# Pings
+
+
+def test_pings_keep_a_stream_and_the_client_ignores_them(api, monkeypatch):
+    monkeypatch.setattr(sse, "KEEP_ALIVE_S", 0.02)
+    monkeypatch.setattr(updates, "PATIENCE_S", 0.01)
+    slow = [0.1, Started(prompt_tokens=3), TextDelta(text="Hel"), 0.1, TextDelta(text="lo")]
+    client = api([*slow, completed("Hello")])
+    names = [name for name, _ in events(post(client, stream=True))]
+
+    first = names.index("message_start")
+    assert set(names[:first]) == {"ping"}
+    assert "ping" in names[names.index("content_block_start") : names.index("content_block_stop")]
+    with client.messages.stream(**ASK) as stream:
+        assert stream.get_final_text() == "Hello"
+
+
+def test_progress_and_control_are_sent_in_pings(api):
+    progress = PrefillProgress(total=9, cache=1, processed=5, time_ms=2)
+    control = ControlDelta(commands=({"type": "pause", "step": 1}, {"type": "resume", "step": 1}))
+    said = [progress, Started(prompt_tokens=3), TextDelta(text="Hel"), control]
+    client = api([*said, TextDelta(text="lo"), completed("Hello")])
+    sent = events(post(client, stream=True, return_progress=True))
+    about = [data["concordance"] for name, data in sent if name == "ping" and len(data) > 1]
+
+    assert client.engine.requests[0].show_progress
+    assert about[0]["progress"]["processed"] == 5
+    assert about[1:] == [{"control": command} for command in control.commands]
+    with client.messages.stream(**ASK) as stream:
+        assert stream.get_final_text() == "Hello"

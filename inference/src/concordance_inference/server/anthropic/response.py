@@ -10,7 +10,9 @@ from concordance_inference.chat.about_reading import has_earlier_calls
 from concordance_inference.chat.message_reader import MessageReader, finish_reason, read_parts
 from concordance_inference.generation import (
     Completed,
+    ControlDelta,
     GenerationRequest,
+    PrefillProgress,
     Started,
     TextDelta,
 )
@@ -90,7 +92,11 @@ class MessageResponse:
             case Completed():
                 start = self._start(update.prompt_tokens, update.cached_tokens)
                 return [*start, *_encoded(self._end(update))]
-            case _:
+            case PrefillProgress():
+                return [_ping(progress=update)]
+            case ControlDelta():
+                return [_ping(control=command) for command in update.commands]
+            case _:  # reports are in the last event
                 return []
 
     def failed(self, error: dict[str, Any]) -> Sequence[bytes]:
@@ -173,9 +179,19 @@ def _usage(prompt: int, cached: int, completion: int, reasoning: int) -> dict[st
     }
 
 
+def _ping(**about: Any) -> bytes:
+    """An event that clients of this API ignore, with what Concordance says beside the message."""
+    [event] = _encoded([{"type": "ping", "concordance": about}])
+    return event
+
+
 def _encoded(events: Iterable[Event]) -> list[bytes]:
     """Events of a stream; each has its type as its name."""
     return [
         b"event: " + event["type"].encode() + b"\ndata: " + msgspec.json.encode(event) + b"\n\n"
         for event in events
     ]
+
+
+#: Keeps the connection of a stream.
+PING = _encoded([{"type": "ping"}])[0]

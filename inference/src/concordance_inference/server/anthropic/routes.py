@@ -6,7 +6,7 @@ from starlette.responses import Response
 from concordance_inference.chat.readers import reader_factory
 from concordance_inference.server.anthropic.errors import error_events
 from concordance_inference.server.anthropic.request import messages_request, num_prompt_tokens
-from concordance_inference.server.anthropic.response import MessageResponse
+from concordance_inference.server.anthropic.response import PING, MessageResponse
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.exchange import Exchange, respond
 from concordance_inference.server.openai.chat_choice import ChoiceFields
@@ -15,7 +15,7 @@ from concordance_inference.server.openai.tokenization_routes import respond_with
 
 async def messages(request: Request) -> Response:
     """Complete a conversation in the shape of Anthropic's API, as one response or as a stream."""
-    return await respond(request, _read, error_events=error_events)
+    return await respond(request, _read, error_events=error_events, keep_alive=PING)
 
 
 async def count_tokens(request: Request) -> Response:

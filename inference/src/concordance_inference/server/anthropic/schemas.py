@@ -120,7 +120,6 @@ UNSUPPORTED: dict[str, Harmless] = {
     "mcp_servers": ([],),
     "stream_options": ({},),
     "return_token_ids": (False,),
-    "return_progress": (False,),
     "logprobs": (False,),
     "top_logprobs": (0,),
     "response_format": (),

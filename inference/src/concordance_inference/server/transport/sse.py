@@ -22,7 +22,9 @@ from starlette.types import Receive, Scope, Send
 KEEP_ALIVE_S = 10.0
 
 DONE = b"data: [DONE]\n\n"
-_PING = b": keep-alive\n\n"
+
+#: What keeps a connection of OpenAI's APIs: a comment.
+KEEP_ALIVE = b": keep-alive\n\n"
 
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
@@ -38,12 +40,17 @@ def named_event(name: str, data: Any) -> bytes:
 
 
 class EventStream(StreamingResponse):
-    """A response that sends events as they come, and comments while none does."""
+    """A response that sends events as they come.
+
+    Attributes:
+        keep_alive: Sent while no event comes.
+    """
 
     def __init__(self, events: AsyncGenerator[bytes]) -> None:
         """Send events, each of which may be several in one."""
         super().__init__(events, media_type="text/event-stream; charset=utf-8", headers=_HEADERS)
         self._events = events
+        self.keep_alive = KEEP_ALIVE
         self._sent_at = 0.0
         self._on_end: list[Callable[[], object]] = []
 
@@ -81,10 +88,12 @@ class EventStream(StreamingResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _ping(self, send: Send) -> None:
-        """Send a comment after each `KEEP_ALIVE_S` without an event."""
+        """Keep the connection after each `KEEP_ALIVE_S` without an event."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(max(0.0, self._sent_at + KEEP_ALIVE_S - loop.time()))
             if loop.time() >= self._sent_at + KEEP_ALIVE_S:
                 self._sent_at = loop.time()
-                await send({"type": "http.response.body", "body": _PING, "more_body": True})
+                await send(
+                    {"type": "http.response.body", "body": self.keep_alive, "more_body": True}
+                )
