@@ -234,3 +234,37 @@ def test_positions_differ_by_what_precedes_them():
     assert one.before(message) == two.before(message) != three.before(message)
     one.add(message)
     assert one.before(message) != two.before(message)
+
+
+STRUCTURE = TOKENS.all
+
+
+def doubled(token_ids):
+    return [a for a, b in itertools.pairwise(token_ids) if a == b and a in STRUCTURE]
+
+
+def test_saved_turns_have_each_marker_once(chatting):
+    """Also after the text of a prompt is decoded and encoded."""
+    for k in range(3):
+        one_turn(chatting, k)
+    prompt = chatting.prompt()
+    again = chatting.tokenizer.encode(chatting.chat.decode(prompt))
+    for token_ids in (prompt, again):
+        assert doubled(token_ids) == []
+        counts = [token_ids.count(i) for i in (TOKENS.start, TOKENS.message)]
+        assert counts[0] == counts[1] + 1  # the prompt ends after `<|start|>assistant`
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ("<|channel|>", *FINAL, "Answer.", "<|return|>"),
+        (*FINAL, "<|message|>", "Answer.", "<|return|>"),
+        (*FINAL, "Answer.", "<|end|>", "<|end|>", "<|return|>"),
+        (*FINAL, "Answer.", "<|end|>", "<|start|>", "<|start|>", "assistant", *FINAL, "<|return|>"),
+    ],
+)
+def test_markers_that_a_model_doubles_are_not_saved(chatting, pieces):
+    chatting.says("user", "A question?")
+    chatting.answers(*pieces, read=ANSWER)
+    assert doubled(chatting.prompt()) == []

@@ -11,6 +11,7 @@ from concordance_inference.bench.cases import (
     edits,
     http,
     latency,
+    loops,
     memory,
     mods,
     overlap,
@@ -38,6 +39,7 @@ GROUPS: dict[str, Measure] = {
     "batches": batches.figures,
     "choices": choices.figures,
     "sharing": sharing.figures,
+    "loops": loops.figures,
 }
 
 #: Groups that need no model.

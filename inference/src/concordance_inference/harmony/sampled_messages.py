@@ -60,7 +60,8 @@ def _following(
         "between": (tokens.start,),
     }
     if token_id in tokens.all:
-        if token_id not in allowed[place.kind]:
+        is_twice = place.written[-1:] == (token_id,)
+        if token_id not in allowed[place.kind] or is_twice:
             return None
         if token_id == tokens.message and not _is_usual(place, tokens):
             return None

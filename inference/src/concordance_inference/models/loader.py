@@ -20,6 +20,7 @@ from concordance_inference.harmony.vocabulary import harmony_tokens_of
 from concordance_inference.models.adapters import replaces_weights
 from concordance_inference.models.bare_names import classes_in
 from concordance_inference.models.context_length import context_length
+from concordance_inference.models.control_ids import control_ids, header_ids
 from concordance_inference.models.converted import SMALL, is_converted
 from concordance_inference.models.gguf import Progress
 from concordance_inference.models.options import ModelOptions
@@ -58,7 +59,8 @@ class LoadedModel(Struct, frozen=True, kw_only=True, eq=False):
             eos_ids=tokenizer.eos_token_ids,
             missing_ids=tokenizer.missing_ids,
             context_length=self.info.context_length,
-            control_ids=tokenizer.special_token_ids,
+            control_ids=control_ids(tokenizer),
+            header_ids=header_ids(tokenizer),
             format_ids=tokenizer.eos_token_ids | {*tokenizer.encode("\n")},
         )
 

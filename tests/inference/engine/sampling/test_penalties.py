@@ -166,3 +166,13 @@ def test_default_parameters_change_nothing():
     assert Penalties([SamplingParams()]).change_nothing
     assert not Penalties([SamplingParams(logit_bias={1: 1.0})]).change_nothing
     assert not Penalties([SamplingParams(repetition_penalty=1.1)]).change_nothing
+
+
+def test_control_tokens_keep_their_logits_however_often_they_occurred():
+    params = SamplingParams(repetition_penalty=2.0, presence_penalty=1.0, frequency_penalty=1.0)
+    penalties = Penalties([params], exempt=[3])
+
+    [after] = applied(penalties, Completion([3, 1, 3, 3]), pending=[3])
+
+    assert after[3] == LOGITS[3]
+    assert after[1] < LOGITS[1]
