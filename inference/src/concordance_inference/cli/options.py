@@ -168,6 +168,16 @@ class Serve(LoadArgs):
     port: Annotated[
         int, typer.Option(help="The port; 0 for any that is free.", min=0, max=65535)
     ] = 8000
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads of a matrix product on a Linux CPU; 1 or 2 beside other busy processes. "
+            "[default: OPENBLAS_NUM_THREADS, or one per core]",
+            min=1,
+            max=1024,
+            show_default=False,
+        ),
+    ] = None
     max_rows: Annotated[
         int, typer.Option(help="Requests that run together; others wait.", min=1, max=4096)
     ] = 8

@@ -35,7 +35,7 @@ def run(options: Serve) -> None:
     _refuse_public(options.host)
     catalog = ModCatalog(options.mods)
     with _bind(options.host, options.port) as listener, captured_output(log_line):
-        preload_blas()
+        preload_blas(num_threads=options.threads)
         _serve(console, listener, catalog, options)
 
 

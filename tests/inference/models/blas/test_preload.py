@@ -47,6 +47,27 @@ def test_preload_makes_mlx_call_openblas():
     assert ["libblas" in library for library in theirs] == [True]
 
 
+COUNT = """
+import ctypes
+from concordance_inference.models.blas import preload_blas
+library = preload_blas(num_threads={num_threads})
+print(ctypes.CDLL(str(library)).scipy_openblas_get_num_threads())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the preload is for Linux")
+@pytest.mark.parametrize(("num_threads", "variable", "found"), [(1, "2", "1"), (None, "1", "1")])
+def test_the_number_of_threads_is_the_option_or_that_of_openblas(num_threads, variable, found):
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT.format(num_threads=num_threads)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": variable},
+    )
+    assert done.stdout.strip() == found
+
+
 def test_preload_does_nothing_after_mlx_is_imported():
     code = (
         "import mlx.core\n"

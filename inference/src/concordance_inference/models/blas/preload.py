@@ -9,6 +9,7 @@ a prefix (`scipy_cblas_sgemm`); aliases make them available without it.
 
 import importlib.util
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -22,8 +23,11 @@ _NAMES = {f"cblas_{kind}gemm": f"scipy_cblas_{kind}gemm" for kind in "sdc"}
 _loaded: Path | None = None
 
 
-def preload_blas() -> Path | None:
+def preload_blas(*, num_threads: int | None = None) -> Path | None:
     """Load OpenBLAS on Linux, unless mlx is already imported, and log its path.
+
+    Args:
+        num_threads: Threads of a matrix product; `None`: `OPENBLAS_NUM_THREADS`, or one per core.
 
     Returns:
         The library's path; `None` if it is not installed or not needed.
@@ -31,6 +35,8 @@ def preload_blas() -> Path | None:
     global _loaded  # noqa: PLW0603  # loaded once per process
     if sys.platform != "linux" or "mlx.core" in sys.modules or _loaded:
         return _loaded
+    if num_threads is not None:
+        os.environ["OPENBLAS_NUM_THREADS"] = str(num_threads)  # read once, when it is loaded
     try:
         _loaded = _packaged()
         load_aliases(_loaded, _NAMES)
