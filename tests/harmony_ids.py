@@ -50,7 +50,7 @@ def piece_of(token_id):
 def text_stream(**options):
     """The stream of a completion's text, in which the structural tokens are marked."""
     decoder = BytesDecoder(piece_of, skipped=TOKENS.stop_ids)
-    return TextStream(decoder, StopStrings(()), marked=TURN.kept_ids, **options)
+    return TextStream(decoder, StopStrings(()), marked=TURN.kept_ids(), **options)
 
 
 def completed_of(ids, **fields):

@@ -32,6 +32,14 @@ def test_a_budget_ends_the_reasoning_alone_and_in_a_batch(llm, prompts):
         assert forced(completion) == ["reasoning_budget"]
 
 
+def test_a_completion_has_its_reasoning_and_its_content_apart(llm):
+    completion = llm.chat("hi", thinking_token_budget=5, **OPTIONS)
+
+    assert completion.reasoning
+    assert completion.reasoning in completion.text
+    assert completion.text.endswith(f"</think>{completion.content}")
+
+
 def test_no_effort_ends_the_reasoning_at_once(llm):
     completion = llm.chat("hi", reasoning_effort="none", **OPTIONS)
 

@@ -56,7 +56,10 @@ class Completion(Struct, frozen=True, kw_only=True):
     """The result of one request. A notebook shows it coloured by provenance.
 
     Attributes:
-        text: The text, up to the stop string if one was found.
+        text: The text as the model wrote it, up to the stop string if one was found: with its
+            reasoning and its calls, and the special tokens around them by name.
+        content: The content of the message, without reasoning and calls.
+        reasoning: The reasoning of the message.
         token_ids: The completion's tokens.
         prompt_ids: The prompt's tokens, as the request gave them.
         trace: Every token in order of the text, also the backtracked ones.
@@ -79,6 +82,8 @@ class Completion(Struct, frozen=True, kw_only=True):
     trace: tuple[TracedToken, ...]
     finish_reason: FinishReason
     usage: Usage
+    content: str = ""
+    reasoning: str = ""
     logprobs: tuple[TokenLogprobs, ...] = ()
     mean_logprob: float | None = None
     prompt_logprobs: tuple[TokenLogprobs | None, ...] = ()
@@ -134,9 +139,12 @@ class CompletionBuilder:
         return None
 
     def _completion(self, completed: Completed) -> Completion:
-        calls = read_message(reader_factory(self._request)(), completed).tool_calls
+        message = read_message(reader_factory(self._request)(), completed)
+        calls = message.tool_calls
         return Completion(
             text=completed.text,
+            content=message.content,
+            reasoning=message.reasoning,
             token_ids=completed.token_ids,
             prompt_ids=self._request.prompt_ids,
             trace=self._trace.tokens,

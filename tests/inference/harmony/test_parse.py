@@ -108,7 +108,7 @@ def completed_of(ids, token_bytes, text=None):
 
 def stream_of(token_bytes):
     decoder = BytesDecoder(token_bytes, skipped=TOKENS.stop_ids)
-    return TextStream(decoder, StopStrings(()), marked=TURN.kept_ids)
+    return TextStream(decoder, StopStrings(()), marked=TURN.kept_ids())
 
 
 def streamed(ids, token_bytes):
@@ -180,6 +180,13 @@ def test_what_the_library_refuses_and_long_completions_are_not_compared(
     checked.check(request_of(), refused)
     long = ids_of(encoding, "<|channel|>final<|message|>") + [220] * MAX_TOKENS
     checked.check(request_of(), completed_of(long, token_bytes, "other"))
+    assert not caplog.records
+
+
+def test_a_text_that_a_stop_string_cuts_is_not_compared(checked, encoding, token_bytes, caplog):
+    ids = ids_of(encoding, "<|channel|>final<|message|>one two")
+    done = completed_of(ids, token_bytes, "<|channel|>final<|message|>one")
+    checked.check(request_of(), msgspec.structs.replace(done, stopped_by=" two"))
     assert not caplog.records
 
 

@@ -11,12 +11,15 @@ from concordance_inference.chat.message_parts import (
     ReasoningText,
 )
 from concordance_inference.chat.message_reader import read_message
+from concordance_inference.completion import CompletionBuilder
+from concordance_inference.generation import GenerationRequest
 from concordance_inference.harmony.place import Header, Place
 from concordance_shared import FinishReason, FunctionCall, ToolCall
 from harmony_ids import (
     IDS,
     OFFER,
     RESERVED,
+    TURN,
     completed_of,
     ids_of,
     offer_of,
@@ -273,6 +276,19 @@ def test_reasoning_in_the_content_leaves_calls_apart():
 def test_calls_of_mods_follow_those_of_the_model():
     made = ToolCall(id="x", function=FunctionCall(name="g", arguments="[]"))
     assert read(f"{CALL}{{}}<|call|>", tool_calls=(made,))[2] == [("f", "{}"), ("g", "[]")]
+
+
+def test_a_completion_in_python_has_the_parts_of_its_message():
+    request = GenerationRequest(request_id="r", prompt_ids=(1,), harmony=TURN, offer=OFFER)
+    builder = CompletionBuilder(request)
+    written = f"{ANALYSIS}a{NEXT}{PREAMBLE}b{NEXT}{CALL}{{}}<|call|>"
+    builder.add(completed_of(ids_of(written)))
+    completion = builder.completion
+
+    assert completion.text == written.removesuffix("<|call|>")
+    assert (completion.reasoning, completion.content) == ("a", "b")
+    assert [call.function.name for call in completion.tool_calls] == ["f"]
+    assert completion.finish_reason is FinishReason.TOOL_CALLS
 
 
 # Everything

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import openai
 import pytest
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
@@ -19,7 +20,7 @@ TOOLS = [{"type": "function", "function": FUNCTION}]
 THOUGHT = "<|channel|>analysis<|message|>They ask.<|end|><|start|>assistant"
 SAID = f"{THOUGHT}<|channel|>final<|message|>It rains: 🌧.<|return|>"
 PREAMBLE = f"{THOUGHT}<|channel|>commentary<|message|>I look.<|end|><|start|>assistant"
-ARGUMENTS = '{"city":"Zürich"}'
+ARGUMENTS = '{"city": "Zürich"}'
 CALL = "<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>" + ARGUMENTS
 CALLED = f"{PREAMBLE}{CALL}<|call|>"
 
@@ -28,7 +29,12 @@ CALLED = f"{PREAMBLE}{CALL}<|call|>"
 def _scripted(gpt_oss):
     """A client of a server with a gpt-oss that says what requests have it say."""
     context = ServerContext(models=OneModel(gpt_oss, gpt_oss.chat), mods=ModCatalog([MODS]))
-    return TestClient(create_app(context), base_url="http://127.0.0.1:8000")
+    client = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
+    body = {"model": "gpt-oss", "messages": USER, "tools": TOOLS, "max_tokens": 1}
+    for _ in range(5):  # compiling the grammar of the tools has a time limit
+        if client.post("/v1/chat/completions", json=body).status_code == 200:
+            break
+    return client
 
 
 def says(script):
@@ -273,3 +279,27 @@ def test_a_completion_with_several_messages_stops_at_the_first_action(scripted):
     body = chat(scripted, script, tools=TOOLS, return_token_ids=True)["choices"][0]
     assert body["token_ids"][-1] == 200012
     assert body["message"]["content"] == "I look."
+
+
+def test_without_stops_what_follows_an_action_is_read_too(scripted):
+    script = f"{SAID}<|start|>assistant<|channel|>final<|message|>More.<|return|>"
+    choice = chat(scripted, script, ignore_eos=True, max_tokens=26, return_token_ids=True)
+    message = choice["choices"][0]["message"]
+    assert message["content"].startswith("It rains: 🌧.\n\nMore.")
+
+
+def test_openais_client_reads_a_call_of_a_stream(scripted):
+    client = openai.OpenAI(
+        base_url="http://127.0.0.1:8000/v1", api_key="none", http_client=scripted, max_retries=0
+    )
+    fields = {"messages": USER, "tools": TOOLS, "extra_body": {"mods": says(CALLED)["mods"]}}
+    with client.chat.completions.stream(model="gpt-oss", **fields) as stream:
+        kinds = [event.type for event in stream]
+        choice = stream.get_final_completion().choices[0]
+
+    assert "tool_calls.function.arguments.done" in kinds
+    assert choice.message.content == "I look."
+    assert choice.message.model_extra["reasoning_content"] == "They ask."
+    (call,) = choice.message.tool_calls
+    assert (call.function.name, call.function.arguments) == ("get_weather", ARGUMENTS)
+    assert choice.finish_reason == "tool_calls"

@@ -40,4 +40,4 @@ def test_prompts_that_end_with_a_whole_message_open_nothing(tokenizer):
 
 def test_only_tokens_that_do_not_end_a_completion_are_kept():
     turn = turn_after([], TOKENS, lambda i: b"")
-    assert set(turn.kept_ids) == {200003, 200005, 200006, 200007, 200008}
+    assert set(turn.kept_ids()) == {200003, 200005, 200006, 200007, 200008}

@@ -10,6 +10,7 @@ from concordance_sdk.host import definition_of
 from concordance_shared import ConstraintError, EngineError, FunctionCall, FunctionSchema, Tool
 from concordance_shared import ToolCall as Call
 from fake_engine import completed
+from harmony_ids import OFFER, TURN, completed_of, ids_of
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 TOOLS = [Tool(function=FunctionSchema(name="f", parameters=SCHEMA))]
@@ -67,3 +68,12 @@ def test_calls_of_mods_are_not_checked():
     made = Call(id="call_1", function=FunctionCall(name="other", arguments="{}"))
 
     assert fault("", tool_calls=(made,)) is None
+
+
+@pytest.mark.parametrize(("rules", "error"), [(None, type(None)), (object(), EngineError)])
+def test_calls_in_harmony_are_checked_where_the_header_guard_enforces_them(rules, error):
+    ids = ids_of("<|channel|>commentary to=functions.f<|message|>{1}<|call|>")
+    request = GenerationRequest(
+        request_id="r", prompt_ids=(1,), harmony=TURN, offer=OFFER, token_rules=rules
+    )
+    assert isinstance(call_fault(request, completed_of(ids)), error)

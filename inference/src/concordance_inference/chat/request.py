@@ -157,7 +157,8 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     may_reason = reasoning.reasons is not False
     rules = chat.token_rules(offer, may_reason=may_reason) if turn else None
     kept_ids = (*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else ()
-    kept_ids = turn.kept_ids if turn else kept_ids
+    if turn is not None:
+        kept_ids = turn.kept_ids(continues=options.get("ignore_eos", False))
     enforced = enforced_output(
         output or format_of(schemas.response_format), offer, may_reason=tagged is not None
     )

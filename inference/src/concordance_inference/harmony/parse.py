@@ -53,7 +53,8 @@ class ParseCheck:
         if self._encoding is None:
             self._load()
             return
-        if len(completed.token_ids) > MAX_TOKENS:
+        is_cut_text = isinstance(completed.stopped_by, str)  # the tokens have more text
+        if is_cut_text or len(completed.token_ids) > MAX_TOKENS:
             return
         expected = parsed(self._encoding, request, completed)
         if expected is None:

@@ -19,10 +19,13 @@ class HarmonyTurn(Struct, frozen=True, kw_only=True):
     tokens: HarmonyTokens
     opened: Place = START
 
-    @property
-    def kept_ids(self) -> tuple[int, ...]:
-        """The structural tokens that the text of a completion has by name: those within it."""
-        return tuple(sorted(self.tokens.all - self.tokens.stop_ids))
+    def kept_ids(self, *, continues: bool = False) -> tuple[int, ...]:
+        """Return the structural tokens that the text of a completion has by name.
+
+        Args:
+            continues: Tokens that would stop the completion are within it (`ignore_eos`).
+        """
+        return tuple(sorted(self.tokens.all - (set() if continues else self.tokens.stop_ids)))
 
 
 def turn_after(
