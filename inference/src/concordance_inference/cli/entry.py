@@ -9,8 +9,14 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line; exit quietly on Ctrl-C before a command has started."""
     try:
-        from concordance_inference.cli.main import main as run
+        from concordance_inference.cli.collection import collect_as_usual, collect_rarely
 
-        run()
+        collect_rarely()
+        try:
+            from concordance_inference.cli.main import main as run
+
+            run()
+        finally:
+            collect_as_usual()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

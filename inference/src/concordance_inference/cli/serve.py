@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.console import Console
 
+from concordance_inference.cli.collection import collect_as_usual
 from concordance_inference.cli.last_resort import exit_later, exit_now
 from concordance_inference.cli.listener import cannot_listen, is_loopback, listen, not_loopback
 from concordance_inference.cli.options import Serve
@@ -60,6 +61,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
     from concordance_inference.server.startup import Startup
     from concordance_inference.server.transport.http_server import http_server
 
+    collect_as_usual()
     startup = Startup(is_over=False)
 
     def progress(what: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from concordance_shared import InvalidRequestError
 
+from concordance_inference.cli.collection import collect_as_usual
 from concordance_inference.cli.last_resort import exit_now
 from concordance_inference.cli.options import ModelArgs
 from concordance_inference.generation import ModCall
@@ -51,6 +52,7 @@ def running(
         runtime = Runtime(
             options.model, catalog, options=options.model_options, progress=progress
         ).start()
+    collect_as_usual()
     try:
         with captured_output(_print_line(sys.stderr)):
             yield runtime, calls

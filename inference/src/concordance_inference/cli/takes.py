@@ -4,6 +4,7 @@ The values of its options come from the command line, from variables and from a 
 """
 
 import inspect
+import math
 import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -67,6 +68,7 @@ def takes(
             if names_file:
                 values["config_file"] = config_file
             with _settings_errors():
+                _refuse_nan(values)
                 function(options(**_server_or_model(values, given, options)))
 
         command.__name__, command.__doc__ = function.__name__, function.__doc__
@@ -95,6 +97,17 @@ def _set_values(command: str, config_file: Path | None) -> "dict[str, Value]":
     check_names(file)
     found = values_of(command, file) if command in COMMANDS else {}
     return {name: value for name, value in found.items() if value.is_set}
+
+
+def _refuse_nan(values: Mapping[str, Any]) -> None:
+    """Refuse a number that is none, which is within all bounds.
+
+    Raises:
+        SettingsError: There is one.
+    """
+    for name, value in values.items():
+        if isinstance(value, float) and math.isnan(value):
+            raise SettingsError(f"--{name.replace('_', '-')}: nan is not a number; write one")
 
 
 @contextmanager

@@ -1,10 +1,13 @@
-"""Start-up times: importing the SDK, and `concordance --help`."""
+"""Start-up times: importing the SDK, `concordance --help`, and commands up to the first token."""
 
 import statistics
 from collections.abc import Iterator
+from functools import partial
 
 from concordance_inference.bench import processes
-from concordance_inference.bench.figures import Figure, alternate, measured
+from concordance_inference.bench.figures import Figure, alternate, compared, measured
+from concordance_inference.models.converted import converted_folder
+from concordance_inference.models.embedded import embedded_gguf
 
 _SDK = "concordance_sdk"
 
@@ -25,3 +28,19 @@ def figures() -> Iterator[Figure]:
         (values,) = alternate([measure], rounds=7)
         median = statistics.median(values)
         yield measured(name, "", "ms", median, target=target, at_most=True)
+    yield from _first_tokens()
+
+
+def _first_tokens() -> Iterator[Figure]:
+    """Measure the time to the first token against mlx-lm, with the embedded model."""
+    gguf = embedded_gguf()
+    folder = converted_folder(gguf) if gguf else None
+    if folder is None or not folder.is_dir():  # it is made when the model is first loaded
+        return
+    commands = ("mlx_lm.generate", "generate", "chat")
+    baseline, *values = alternate(
+        [partial(processes.first_token_ms, command, str(folder)) for command in commands], rounds=5
+    )
+    for command, of_command in zip(commands[1:], values, strict=True):
+        name = f"concordance {command}, to the first token"
+        yield compared(name, folder.name, "ms", of_command, baseline, target=1.1, at_most=True)
