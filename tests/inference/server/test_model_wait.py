@@ -52,8 +52,12 @@ def ask(app, path=CHAT, **fields):
     return Call(app, "POST", path, {"model": "fake", **BODIES[path], **fields})
 
 
+PING = b'event: ping\ndata: {"type":"ping"}\n\n'
+
+
 def has_comments(call):
-    return call.raw.count(b": keep-alive\n\n") >= 2
+    """True after two comments; Anthropic's API has pings in their place."""
+    return call.raw.count(b": keep-alive\n\n") + call.raw.count(PING) >= 2
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -61,7 +65,8 @@ async def test_a_stream_sends_comments_while_its_model_is_loaded(source, path):
     call = ask(app_of(source), path, stream=True)
     await call.until(has_comments)
     assert call.status == 200
-    assert b"data:" not in call.raw
+    assert b"data:" not in call.raw.replace(PING, b"")
+    assert (PING in call.raw) == (path == "/v1/messages")
     source.may_load.set()
     await call.end()
 
@@ -99,6 +104,26 @@ async def test_an_error_of_the_load_is_an_event_of_a_stream_that_started(source,
     else:
         assert data["error"]["code"] == "model_load_failed"
         assert call.raw.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("is_failing", [True, False])
+async def test_the_id_of_a_request_is_free_once_its_last_event_is_sent(source, is_failing):
+    source.failing = {"fake"} if is_failing else set()
+    app = app_of(source)
+    at_the_end = []
+
+    class Watched(Call):
+        async def _send(self, message):
+            await super()._send(message)
+            if b"[DONE]" in message.get("body", b""):
+                at_the_end.append(app.state.context.running.all())
+
+    call = Watched(app, "POST", CHAT, {"model": "fake", "stream": True, **BODIES[CHAT]})
+    await call.until(has_comments)
+    source.may_load.set()
+    await call.end()
+
+    assert at_the_end == [[]]
 
 
 async def test_an_error_before_the_stream_started_has_its_status(source, monkeypatch):

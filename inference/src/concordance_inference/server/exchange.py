@@ -126,7 +126,8 @@ async def _response(
 ) -> Response:
     exchange = await _prepared(request, read, context)
     if isinstance(exchange, asyncio.Future):
-        stream = sse.EventStream(_late_events(exchange, context, running, error_events))
+        opened = partial(_opened_late, exchange, running)
+        stream = sse.EventStream(_events(opened, context, running, error_events))
         stream.on_end(exchange.cancel)
         return stream
     request.state.request_id = exchange.generations[0].request_id  # for `handle_ours`
@@ -140,7 +141,7 @@ async def _response(
         encode = partial(_encoded_whole, exchange.writer, ends)
         return Response(await context.workers.encode(encode), media_type="application/json")
     batches = await unless_disconnected(request, begun(merged(updates)))
-    return sse.EventStream(_events(batches, exchange, context, running))
+    return sse.EventStream(_events(partial(_opened, exchange, batches), context, running))
 
 
 def _begun(exchange: Exchange, running: RunningRequest) -> list[AsyncIterator[Update]]:
@@ -166,7 +167,8 @@ async def _detached(
 
     running.is_detached = True
     try:
-        return await exchange.detach(_events(batches, exchange, context, running), end)
+        opened = partial(_opened, exchange, batches)
+        return await exchange.detach(_events(opened, context, running), end)
     except Exception:  # it has not started
         end()
         raise
@@ -214,57 +216,77 @@ def _with_mods(exchange: Exchange) -> Exchange:
     return msgspec.structs.replace(exchange, generations=prepared)
 
 
-async def _late_events(
-    preparing: "asyncio.Future[Exchange]",
-    context: ServerContext,
-    running: RunningRequest,
-    error_events: ErrorEvents,
-) -> AsyncGenerator[bytes]:
-    """The events of a stream that started while its model was loaded."""
-    try:
-        exchange = await preparing
-        updates = _begun(exchange, running)
-    except Exception as exc:
-        if not isinstance(exc, ConcordanceError):
-            logger.exception("reading the request failed")
-        error = running.error(exc) if isinstance(exc, ConcordanceError) else unexpected(exc)
-        yield error_events(_failed(error, running.id, context), running.id)
-        return
-    async with aclosing(_events(merged(updates), exchange, context, running)) as events:
-        async for data in events:
-            yield data
+async def _opened_late(
+    preparing: "asyncio.Future[Exchange]", running: RunningRequest
+) -> tuple[Exchange, AsyncGenerator[Batch]]:
+    """Start the generations of a stream that started while its model was loaded."""
+    exchange = await preparing
+    return exchange, merged(_begun(exchange, running))
+
+
+async def _opened(
+    exchange: Exchange, batches: AsyncGenerator[Batch]
+) -> tuple[Exchange, AsyncGenerator[Batch]]:
+    """The generations of a stream, which have started."""
+    return exchange, batches
 
 
 async def _events(
+    opened: Callable[[], Awaitable[tuple[Exchange, AsyncGenerator[Batch]]]],
+    context: ServerContext,
+    running: RunningRequest,
+    error_events: ErrorEvents = error_event,
+) -> AsyncGenerator[bytes]:
+    """The events of a stream, those that are there already together.
+
+    An error is one of them, since the status was sent before. Closing it cancels what still runs.
+    The request ends before its last event, after which its client may use the id again.
+
+    Args:
+        opened: Returns the exchange and its updates.
+        context: The context of the application.
+        running: The request.
+        error_events: The events of a stream that fails before it is opened.
+    """
+    writer, last = None, b""
+    try:
+        exchange, batches = await opened()
+        writer = exchange.writer
+        async with aclosing(_written(batches, exchange, context, running)) as events:
+            async for data in events:
+                yield data
+    except Exception as exc:
+        if not isinstance(exc, ConcordanceError):
+            logger.exception("the response of a stream failed")
+        error = running.error(exc) if isinstance(exc, ConcordanceError) else unexpected(exc)
+        if writer is None:
+            last = error_events(_failed(error, running.id, context), running.id)
+        else:
+            yield b"".join(writer.failed(error_body(error)))
+    finally:
+        context.running.end(running)
+    if last := last or b"".join(writer.end() if writer else ()):
+        yield last
+
+
+async def _written(
     batches: AsyncGenerator[Batch],
     exchange: Exchange,
     context: ServerContext,
     running: RunningRequest,
 ) -> AsyncGenerator[bytes]:
-    """The events of a stream, those that are there already together.
-
-    An error is one of them, since the status was sent before. Closing it cancels what still runs.
-    """
-    writer = exchange.writer
-    try:
-        async with aclosing(batches):
-            if first := b"".join(writer.begin()):
-                yield first
-            async for batch in batches:
-                if running.is_cancelled:
-                    batch[:] = [Numbered(each.index, running.seen(each.update)) for each in batch]
-                if any(map(_is_large, batch)):
-                    encode = partial(_encoded, batch, exchange, context)
-                    yield await context.workers.encode(encode)
-                else:
-                    yield _encoded(batch, exchange, context)
-    except Exception as exc:
-        logger.exception("writing the response failed")
-        yield b"".join(writer.failed(error_body(unexpected(exc))))
-    finally:
-        context.running.end(running)
-    if last := b"".join(writer.end()):
-        yield last
+    """The events of updates."""
+    async with aclosing(batches):
+        if first := b"".join(exchange.writer.begin()):
+            yield first
+        async for batch in batches:
+            if running.is_cancelled:
+                batch[:] = [Numbered(each.index, running.seen(each.update)) for each in batch]
+            if any(map(_is_large, batch)):
+                encode = partial(_encoded, batch, exchange, context)
+                yield await context.workers.encode(encode)
+            else:
+                yield _encoded(batch, exchange, context)
 
 
 def _encoded(batch: Batch, exchange: Exchange, context: ServerContext) -> bytes:
