@@ -192,7 +192,10 @@ class Engine:
     def _rewind(self) -> None:
         """Rewind the KV cache of rows whose last tokens changed or have to be processed again."""
         for i, row in enumerate(self._batch.rows):
-            self._logprobs.deliver_remembered(row)  # first: more tokens are reusable after it
+            if row.output.logprobs:
+                self._logprobs.deliver_remembered(row)  # first: more tokens are reusable after it
+            if row.speculation.is_in_step or row.output.is_concluded:
+                continue
             reusable = row.speculation.reusable_len
             num_cached = self._runner.cache.rewind(i, reusable)
             if num_cached != row.state.num_cached:
@@ -276,8 +279,9 @@ class Engine:
         self._notify_watcher(Phase.WAITED)
         for row, token_id in zip(rows, token_ids, strict=True):
             if row.speculation.is_pending:
-                index = row.state.num_completion
-                row.take_sampled(token_id, partial(sampled.read_logprob, row, token_id))
+                index, reads = row.state.num_completion, row.dispatch.listens_to_sampled
+                read_logprob = partial(sampled.read_logprob, row, token_id) if reads else None
+                row.take_sampled(token_id, read_logprob)
                 if row.output.logprobs and (entry := sampled.logprobs_of(row)):
                     row.output.take_logprobs(index, entry)
         self._notify_watcher(Phase.DISPATCHED)
@@ -348,12 +352,13 @@ class Engine:
         now = time.monotonic()
         ended: list[Row] = []
         for row in self._batch.rows:
-            num_new = row.state.num_completion - row.state.num_given
-            row.clock.see(num_new + row.state.num_backtracked, now)
-            if row.is_over and not row.output.is_concluded:
-                ended.append(row)
-            elif not row.state.is_finished:
+            state = row.state
+            num_new = state.num_completion - state.num_given
+            row.clock.see(num_new + state.num_backtracked, now)
+            if not state.is_finished:
                 row.output.report()
+            elif not row.output.is_concluded and row.is_over:
+                ended.append(row)
         # Of choices of one request that fail in one step, the client gets the error of the first.
         for row in sorted(ended, key=lambda row: row.clock.submitted_at):
             self._admission.conclude(row)

@@ -1,6 +1,7 @@
 """Plans a step: which tokens each row processes, and which rows share a forward pass."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 
 from concordance_inference.engine.plan import Pass, PassCost, RowDemand, RowRead, Sharing, StepPlan
@@ -32,7 +33,9 @@ def plan_step(
     """
     lengths = [row.num_cached for row in rows]
     passes: list[Pass] = []
-    for group in _group(_reads(rows, chunk, sharing, cost), sharing, cost):
+    reads = _reads(rows, chunk, sharing, cost)
+    groups = [reads] if _are_neighbours(reads, sharing) else _group(reads, sharing, cost)
+    for group in groups:
         first, last = group[0].row, group[-1].row
         # The lengths of idle rows in the slice count what earlier passes of the step have added.
         passes.append(Pass(first, tuple(lengths[first : last + 1]), tuple(group)))
@@ -110,21 +113,30 @@ def _pays_whole(
     return rate >= num_active / one_each
 
 
+def _are_neighbours(reads: Sequence[RowRead], sharing: Sharing) -> bool:
+    """True if all rows share a pass without an idle row or padding, as in most steps."""
+    if not reads or sharing is Sharing.ALONE:
+        return False
+    is_slice = reads[-1].row - reads[0].row == len(reads) - 1
+    return is_slice and len({_shape(sharing, read) for read in reads}) == 1
+
+
+def _shape(sharing: Sharing, read: RowRead) -> tuple[int, int]:
+    """Return what rows have in common that share a pass without padding."""
+    if sharing is Sharing.PADDED:
+        return read.num_tokens, 0
+    if sharing is Sharing.RAGGED:
+        return read.num_tokens, min(read.start, _WARM_LENGTH)
+    return read.num_tokens, read.start
+
+
 def _group(reads: Sequence[RowRead], sharing: Sharing, cost: PassCost) -> list[list[RowRead]]:
     """Partition the reads into passes, those with the fewest tokens first.
 
     Neighbouring rows of one shape always share a pass, since it computes no idle row and no padding
     for them. Whether other rows share one is a question of cost.
     """
-
-    def shape(read: RowRead) -> tuple[int, int]:
-        """What rows have in common that share a pass without padding."""
-        if sharing is Sharing.PADDED:
-            return read.num_tokens, 0
-        if sharing is Sharing.RAGGED:
-            return read.num_tokens, min(read.start, _WARM_LENGTH)
-        return read.num_tokens, read.start
-
+    shape = partial(_shape, sharing)
     groups: list[list[RowRead]] = []
     for read in sorted(reads, key=lambda read: (shape(read), read.row)):
         last = groups[-1][-1] if groups and sharing is not Sharing.ALONE else None

@@ -134,6 +134,10 @@ class ModDispatch:
             event: tuple(mod for mod in self.mods if mod.listens_to(event)) for event in EVENTS
         }
         self._num_seen = [seen.get(id(mod), 0) for mod in self._listeners[Added]]
+        #: True if a mod handles `ForwardPass`, so that sampling has to wait for it.
+        self.listens_to_logits = bool(self._listeners[ForwardPass])
+        #: True if a mod handles `Sampled`, and so may read the logprob of a token.
+        self.listens_to_sampled = bool(self._listeners[Sampled])
 
     def introduce(self, mods: Sequence[ModInstance]) -> None:
         """Dispatch the events that mods have missed, which were added to a running request.
@@ -199,16 +203,6 @@ class ModDispatch:
         added = self._apply(mod, event, action)
         self._dispatch_added(added, forced=True)
         return added
-
-    @property
-    def listens_to_logits(self) -> bool:
-        """True if a mod handles `ForwardPass`, so that sampling has to wait for it."""
-        return bool(self._listeners[ForwardPass])
-
-    @property
-    def listens_to_sampled(self) -> bool:
-        """True if a mod handles `Sampled`, and so may read the logprob of a token."""
-        return bool(self._listeners[Sampled])
 
     @property
     def can_backtrack(self) -> bool:
@@ -354,8 +348,11 @@ class ModDispatch:
         keep the request alive.
         """
         state = self.state
-        while not state.is_finished and (
-            added or any(seen < state.num_completion for seen in self._num_seen)
+        # `_num_seen` is empty without listeners, the usual case: no event is made.
+        while (
+            self._num_seen
+            and not state.is_finished
+            and (added or min(self._num_seen) < state.num_completion)
         ):
             decision = self._notify_added(added, forced=forced)
             if decision is None:

@@ -157,6 +157,8 @@ class RequestState:
         self.max_tokens = max_tokens
         self.eos_ids = frozenset(eos_ids)
         self.forced_eos_ids = self.eos_ids.union(forced_eos_ids)
+        #: Length of the completion; also the `step` of the next position.
+        self.num_completion = self.num_given
         self.num_cached = 0
         self.wants_prompt_logprobs = False  # a mod asked for them
         self.num_released = self.num_given  # leading completion tokens that can no longer change
@@ -168,6 +170,7 @@ class RequestState:
         self.forced = bytearray(mod is not None for mod in given.forced_by)
         self.forced_by = list(given.forced_by)  # per token: the mod that forced it, if any
         self.finish_reason: FinishReason | None = None
+        self.is_finished = False  # True once the request has a finish reason
         self.tool_calls: tuple[ToolCall, ...] = ()
         self.error: ConcordanceError | None = None
         self.edits = EditLog(keeps_changes=keeps_changes)
@@ -179,11 +182,6 @@ class RequestState:
         self.dropped_by: str | None = None  # the mod that forced them
         self.holds = Holds() if holds is None else holds
         self.holds.hold_trailing(hold)
-
-    @property
-    def num_completion(self) -> int:
-        """Length of the completion; also the `step` of the next position."""
-        return len(self.token_ids) - self.prompt_len
 
     @property
     def completion_ids(self) -> list[int]:
@@ -202,11 +200,6 @@ class RequestState:
     def room(self) -> int:
         """Remaining token budget."""
         return max(self.max_tokens - self.num_completion, 0)
-
-    @property
-    def is_finished(self) -> bool:
-        """True once the request has a finish reason."""
-        return self.finish_reason is not None
 
     # Edits of the tokens
 
@@ -281,13 +274,13 @@ class RequestState:
     def finish(self, reason: FinishReason, tool_calls: Sequence[ToolCall] = ()) -> None:
         """End the request; a later reason does not replace an earlier one."""
         self.tool_calls = self.tool_calls or tuple(tool_calls)
-        self.finish_reason = self.finish_reason or reason
+        self._set_reason(self.finish_reason or reason)
 
     def finish_if_complete(self) -> None:
         """End the request if its last token ends the sequence or its budget is spent."""
         if has_ended(self):
             self.finish(FinishReason.STOP)
-        elif not self.room:
+        elif self.num_completion >= self.max_tokens:
             self.finish(FinishReason.LENGTH)
 
     def stop_at_string(self, num_tokens: int) -> None:
@@ -301,7 +294,7 @@ class RequestState:
             num_tokens: Number of leading tokens up to the one that completes the string.
         """
         if self.finish_reason in (None, FinishReason.LENGTH):
-            self.finish_reason = FinishReason.STOP
+            self._set_reason(FinishReason.STOP)
             self.remove_hidden()
         if num_tokens < self.num_completion:
             self._cut(num_tokens, mod=None)
@@ -327,15 +320,21 @@ class RequestState:
     def fail(self, error: ConcordanceError) -> None:
         """End the request with an error, even if it has already finished."""
         self.error = self.error or error
-        self.finish_reason = FinishReason.ERROR
+        self._set_reason(FinishReason.ERROR)
+
+    def _set_reason(self, reason: FinishReason) -> None:
+        self.finish_reason = reason
+        self.is_finished = True
 
     def _extend(self, token_ids: tuple[int, ...], *, forced: bool, mod: str | None) -> None:
         self.edits.record(self.num_completion, token_ids, forced=forced, mod=mod)
         self.token_ids.extend(token_ids)
         self.forced.extend((b"\1" if forced else b"\0") * len(token_ids))
         self.forced_by.extend([mod if forced else None] * len(token_ids))
-        self.num_forced += len(token_ids) if forced else 0
-        self.num_edits += forced
+        self.num_completion += len(token_ids)
+        if forced:
+            self.num_forced += len(token_ids)
+            self.num_edits += 1
         for follower in self.followers:
             follower.extend(token_ids)
 
@@ -348,6 +347,7 @@ class RequestState:
         del self.token_ids[length:]
         del self.forced[num_completion:]
         del self.forced_by[num_completion:]
+        self.num_completion = num_completion
         self.num_cached = min(self.num_cached, length)
         for follower in self.followers:
             follower.cut(num_completion)

@@ -2,7 +2,10 @@
 
 import msgspec
 import pytest
+from concordance_inference.engine.caches import prefix_cache
+from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.model.runner import ModelRunner
+from concordance_inference.generation import Completed
 from concordance_sdk import Prefilled, mod
 from families import EVERY_FAMILY, model_named
 from tiny import TRAITS, ask, finish, make_engine, run, submit
@@ -187,3 +190,35 @@ def test_requests_that_waited_for_a_prefill_are_equally_long(prompt):
 
     assert len({row.state.num_cached for row in engine.rows}) == 1
     assert len(engine.rows) == 8
+
+
+def test_a_long_prefix_is_copied_in_parts_while_other_rows_decode(monkeypatch):
+    sizes, plain = [], BatchCache.segment
+
+    def segment(self, row, begin, end):
+        sizes.append(end - begin)
+        return plain(self, row, begin, end)
+
+    engine = make_engine(traits=ENDLESS, latency_target_s=60.0)
+    monkeypatch.setattr(BatchCache, "segment", segment)
+    token_bytes = engine.inspect().profile.footprint.per_token
+    monkeypatch.setattr(prefix_cache, "resize_bytes", lambda: 40 * token_bytes)
+    submit(engine, ask("short", max_tokens=60))
+    long = submit(engine, ask(SYSTEM * 2, max_tokens=4))
+    while not long.updates or not isinstance(long.end, Completed):
+        engine.step()
+    decoded = []
+    while len(engine.rows) == 2:
+        decoded.append(engine.rows[0].state.num_completion)
+        engine.step()
+
+    assert sizes == [40, 40, 40, 40, 23]
+    assert decoded == list(range(decoded[0], decoded[0] + len(sizes)))
+    assert run(engine, ask(SYSTEM * 2, max_tokens=4)).end.cached_tokens == 179
+
+
+def test_a_prefix_that_does_not_fit_is_not_copied(monkeypatch):
+    token_bytes = make_engine().inspect().profile.footprint.per_token
+    engine = make_engine(traits=ENDLESS, prefix_bytes=50 * token_bytes)
+    monkeypatch.setattr(BatchCache, "segment", None)
+    assert run(engine, ask(SYSTEM, max_tokens=4)).end.completion_tokens == 4

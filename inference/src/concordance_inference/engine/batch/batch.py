@@ -106,13 +106,13 @@ class BatchState:
         """
         if self._has_rules:
             logits = only_legal(logits, [_legal(self.rows[row]) for row in rows])
-        keys: list[int] = []
+        if self.sampler.is_greedy and not temperatures and not self._asked:
+            return self.sampler.best(logits), None
         xtc_draws: list[float] = []
-        if temperatures or not self.sampler.is_greedy:
-            in_batch = [self.rows[row] for row in rows]
-            keys = [draw_key(row.seed, row.draw_index) for row in in_batch]
-            if self.sampler.has_xtc:
-                xtc_draws = [uniform(row.seed ^ XTC_SERIES, row.draw_index) for row in in_batch]
+        in_batch = [self.rows[row] for row in rows]
+        keys = [draw_key(row.seed, row.draw_index) for row in in_batch]
+        if self.sampler.has_xtc:
+            xtc_draws = [uniform(row.seed ^ XTC_SERIES, row.draw_index) for row in in_batch]
         sort_all = [row for row in rows if self.rows[row].sorts_all_tokens]
         return self.sampler.sample_with_logprobs(
             logits, rows, keys, xtc_draws, temperatures, sort_all, self._asked

@@ -79,7 +79,8 @@ def sort_logits(
         ]
         for i in following:
             row, length = pass_.positions[i]
-            rows[row].speculation.remember(length, RecentPosition(pass_, i))
+            if rows[row].speculation.remembers:
+                rows[row].speculation.remember(length, RecentPosition(pass_, i))
         if len(following) < len(pass_.positions):
             known.append(_known(rows, pass_, following))
         elif len(passes) == 1 and not by_row:  # the usual case, which needs no slices
@@ -92,6 +93,8 @@ def _recalled(rows: Sequence[Row]) -> dict[int, mx.array]:
     """Return the remembered logits of rows that backtracked to a recent position."""
     recalled: dict[int, mx.array] = {}
     for i, row in enumerate(rows):
+        if not row.speculation.remembers:
+            continue
         if recent := cast(RecentPosition | None, row.speculation.recall_next()):
             recalled[i] = recent.logits
     return recalled

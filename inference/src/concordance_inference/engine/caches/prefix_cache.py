@@ -7,6 +7,7 @@ from msgspec import Struct
 from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.caches.prefix_tree import Match, PrefixTree
 from concordance_inference.engine.caches.segments import Segment, Snapshot
+from concordance_inference.engine.model.device import resize_bytes
 
 #: A shorter prefix is not worth the copy.
 MIN_TOKENS = 16
@@ -34,14 +35,16 @@ class PrefixCache:
         used             ------------->                            up to a snapshot
     """
 
-    def __init__(self, cache: BatchCache, *, max_bytes: int) -> None:
+    def __init__(self, cache: BatchCache, *, max_bytes: int, token_bytes: int = 0) -> None:
         """Make an empty cache.
 
         Args:
             cache: The batch's caches.
+            token_bytes: The bytes of a token of a prefix, without snapshots.
             max_bytes: The memory for prefixes; 0 keeps none.
         """
         self._cache = cache
+        self._token_bytes = token_bytes
         self._tree: PrefixTree[Segment, Snapshot] = PrefixTree()
         self._max_bytes = max_bytes
         self._limit = max_bytes
@@ -85,6 +88,21 @@ class PrefixCache:
         segments = [(start, segment.first(prefix.length - start)) for start, segment in spans]
         self._cache.restore(row, prefix.length, segments, prefix.snapshot)
 
+    def next_part(self, salt: str, token_ids: Sequence[int], begin: int) -> int | None:
+        """Return where the next part of a prefix ends; `None` if the rest can be kept at once.
+
+        Args:
+            salt: The prefix's salt.
+            token_ids: The prefix, which a row holds.
+            begin: Where the part before ended.
+        """
+        size = resize_bytes() // max(1, self._token_bytes)
+        is_small = len(token_ids) - begin <= size
+        if is_small or self._cache.needs_snapshots or not self._fits(len(token_ids)):
+            return None
+        end = size + max(begin, self._tree.match(salt, token_ids).length)
+        return end if end < len(token_ids) else None
+
     def keep(
         self, salt: str, row: int, token_ids: Sequence[int], *, at_least: int = MIN_TOKENS
     ) -> None:
@@ -97,6 +115,8 @@ class PrefixCache:
             token_ids = token_ids[: max(snapshots, default=0)]
         if len(token_ids) < at_least:
             return
+        if not self._fits(len(token_ids)):
+            return  # it would be evicted as soon as it is copied
         match = self._tree.match(salt, token_ids)
         self._tree.use(match)
         if self._tree.add(salt, token_ids, match):
@@ -105,3 +125,6 @@ class PrefixCache:
         for position, snapshot in snapshots.items():
             self._tree.mark(match, position, snapshot)
         self._tree.shrink(self._limit)
+
+    def _fits(self, num_tokens: int) -> bool:
+        return num_tokens * self._token_bytes <= self._limit

@@ -60,13 +60,14 @@ class ModelRunner:
         results: list[PassLogits] = []
         logits: mx.array | None = None
         for pass_ in plan.passes:
-            logits = run_pass(self.head, self.cache, pass_, _inputs(pass_, sampled))
-            if pass_.needs_logits:
-                results.append(PassLogits(logits, tuple(_prefix_lengths(pass_))))
+            positions = _logit_positions(pass_)
+            logits = run_pass(self.head, self.cache, pass_, _inputs(pass_, sampled), positions)
+            if positions:
+                results.append(PassLogits(logits, tuple(_prefix_lengths(pass_, positions))))
             if len(plan.passes) > 1:
                 # Launch it before the next pass is built: while the graph of this one refers to the
                 # caches, the next would write into copies of them.
-                mx.async_eval(logits if pass_.needs_logits else self.cache.arrays())
+                mx.async_eval(logits if positions else self.cache.arrays())
         if not results and logits is not None:
             self._launch(logits)
         return results
@@ -91,7 +92,13 @@ class ModelRunner:
             mx.eval(before)
 
 
-def run_pass(head: SelectiveHead, cache: BatchCache, pass_: Pass, tokens: mx.array) -> mx.array:
+def run_pass(
+    head: SelectiveHead,
+    cache: BatchCache,
+    pass_: Pass,
+    tokens: mx.array,
+    positions: Sequence[tuple[int, int]] | None = None,
+) -> mx.array:
     """Build one forward pass.
 
     Args:
@@ -99,12 +106,14 @@ def run_pass(head: SelectiveHead, cache: BatchCache, pass_: Pass, tokens: mx.arr
         cache: The caches of the batch.
         pass_: The rows and their tokens.
         tokens: (rows, tokens) int32
+        positions: Those with logits, as (row, position) in the pass; `None` for the pass's own.
 
     Returns:
         The requested logits in order.  (positions, vocab) float32
     """
     cache.begin(pass_)
-    logits = head(tokens, cache.layers, list(_logit_positions(pass_)))
+    positions = _logit_positions(pass_) if positions is None else positions
+    logits = head(tokens, cache.layers, positions)
     cache.end()
     return logits
 
@@ -118,12 +127,11 @@ def _logit_positions(pass_: Pass) -> Sequence[tuple[int, int]]:
     ]
 
 
-def _prefix_lengths(pass_: Pass) -> Sequence[tuple[int, int]]:
+def _prefix_lengths(pass_: Pass, positions: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
     """List the same positions as (row of the batch, length of the prefix that logits follow)."""
     starts = {read.row: read.start for read in pass_.reads}
     return [
-        (pass_.first + row, starts[pass_.first + row] + position + 1)
-        for row, position in _logit_positions(pass_)
+        (pass_.first + row, starts[pass_.first + row] + position + 1) for row, position in positions
     ]
 
 
@@ -133,6 +141,9 @@ def _inputs(pass_: Pass, sampled: mx.array | None) -> mx.array:
     Known ids come from the plan, and pending ones from `sampled`, without waiting for the device.
     """
     rows, num_tokens = len(pass_.starts), pass_.num_tokens
+    are_pending = [read.token_ids is None for read in pass_.reads]
+    if sampled is not None and len(are_pending) == rows and all(are_pending):
+        return sampled[pass_.rows, None]
     known = [[0] * num_tokens for _ in range(rows)]
     from_device = [False] * rows
     for read in pass_.reads:
@@ -143,8 +154,5 @@ def _inputs(pass_: Pass, sampled: mx.array | None) -> mx.array:
     if not any(from_device):
         return mx.array(known, mx.int32)
     assert sampled is not None
-    pending = sampled[pass_.rows, None]
-    if all(from_device):
-        return pending
-    pending = mx.pad(pending, [(0, 0), (0, num_tokens - 1)])
+    pending = mx.pad(sampled[pass_.rows, None], [(0, 0), (0, num_tokens - 1)])
     return mx.where(mx.array(from_device)[:, None], pending, mx.array(known, mx.int32))

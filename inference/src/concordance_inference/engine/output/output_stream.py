@@ -166,8 +166,9 @@ class OutputStream:
             if self.logprobs:  # text is sent together with its logprobs
                 num_final = min(num_final, self.logprobs.num_known)
             self._send(self._text.delta(num_final))
-        for tokens in self._tokens.deltas(state.edits.take_changes()):
-            self._emit(tokens)
+        if self._request.show_tokens:
+            for tokens in self._tokens.deltas(state.edits.take_changes()):
+                self._emit(tokens)
 
     def conclude(self, mods: tuple[ModUsage, ...] = (), loops: tuple[FoundLoop, ...] = ()) -> None:
         """Send the rest of the output and the end.

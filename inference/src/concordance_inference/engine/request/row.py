@@ -132,6 +132,7 @@ class Row:
         self.reads_logprobs = False  # a mod has read the logprob of a sampled token
         self._sorting_backoff = SpeculationBackoff()
         self.admitted_length: int | None = None  # `max_length` when it entered the batch
+        self.num_kept = 0  # tokens copied to the prefix cache after its end
         seed = request.sampling.seed
         self.seed = secrets.randbits(64) if seed is None else seed
 
@@ -205,14 +206,22 @@ class Row:
         return self.control is not None and self.control.is_paused and not self.state.is_finished
 
     @property
-    def can_leave(self) -> bool:
-        """True if it is paused and no sampled token is on its way."""
-        return self.is_paused and not self.speculation.is_pending
+    def leaves_batch(self) -> bool:
+        """True if it has ended, has to wait for more memory, or is paused.
+
+        A paused row leaves once no sampled token is on its way.
+        """
+        if self.state.is_finished and self.is_over:
+            return True
+        can_pause = self.control is not None and not self.speculation.is_pending
+        return self.has_outgrown or (can_pause and self.is_paused)
 
     @property
     def accepts_logits(self) -> bool:
         """True if the next token may be sampled from the logits that were returned last."""
-        return self.speculation.logits_are_current and not self.is_paused
+        if self.control and self.is_paused:
+            return False
+        return self.speculation.logits_are_current
 
     # Transitions
 

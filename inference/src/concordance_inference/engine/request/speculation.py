@@ -56,6 +56,7 @@ class Speculation:
         self._state = state
         self._logits_needed_from = logits_needed_from
         self._recent = RecentLogits(max_recent)
+        self.remembers = max_recent > 0
         self.backoff = SpeculationBackoff()
         self.is_pending = False  # a sampled token is on the device, and not in `token_ids` yet
         self._is_ahead = False  # a launched pass processes the pending token
@@ -147,6 +148,14 @@ class Speculation:
         The last token may have been processed ahead, and its logits not used: one is tolerated.
         """
         return self._max_processed > self._finite_length + 1
+
+    @property
+    def is_in_step(self) -> bool:
+        """True if the KV cache holds what the pending token follows, and nothing after it.
+
+        The usual case: no token was wasted, so there is nothing to rewind.
+        """
+        return self.is_pending and self._state.num_cached == self._logits_at
 
     # Transitions
 

@@ -52,18 +52,18 @@ class Sampler:
             num_candidates: Highest logits to sort for top-k and top-p; `None`: by device.
         """
         self._params = list(params)
+        self.is_greedy = not any(p.temperature >= MIN_TEMPERATURE for p in params)  # no row draws
         self._exempt = list(exempt)
         self._num_candidates = num_candidates
-
-    @property
-    def is_greedy(self) -> bool:
-        """True if no row draws."""
-        return not any(p.temperature >= MIN_TEMPERATURE for p in self._params)
 
     @property
     def has_xtc(self) -> bool:
         """True if any row needs a second draw."""
         return any(p.xtc_probability for p in self._params)
+
+    def best(self, logits: mx.array) -> mx.array:
+        """Return the most probable token of each row, or `NO_TOKEN`.  (n,) int32"""
+        return _best(logits)
 
     def sample(
         self,

@@ -68,7 +68,11 @@ class Admission:
         )
         self._cache.limit_past(self.budget.past_bytes)
         prefix_bytes = kv_bytes // 4 if config.prefix_bytes is None else config.prefix_bytes
-        self._prefixes = PrefixReuse(runner.cache, max_bytes=prefix_bytes)
+        self._prefixes = PrefixReuse(
+            runner.cache,
+            max_bytes=prefix_bytes,
+            token_bytes=runner.profile.footprint.per_token,
+        )
         self._max_recent = positions_that_fit(config.max_rows, 4 * traits.vocab_size)
         self.queue = WaitingQueue(self.budget, max_rows=config.max_rows)
 
@@ -127,16 +131,26 @@ class Admission:
         return batch
 
     def _retire(self, rows: Sequence[Row]) -> list[int]:
-        """Keep the prefixes of rows that leave; return the rows that stay, as `compacted` does."""
-        stays = [not (row.is_over or row.has_outgrown or row.can_leave) for row in rows]
+        """Keep the prefixes of rows that leave; return the rows that stay, as `compacted` does.
+
+        A row that has ended beside others stays until its prefix is copied, a part in each step.
+        """
+        stays = [not row.leaves_batch for row in rows]
+        if all(stays):
+            return list(range(len(rows)))
+        is_alone = not any(stays)
         for i, row in enumerate(rows):
-            if not stays[i]:
+            if stays[i]:
+                continue
+            if not is_alone and row.is_over and self._prefixes.keep_part(i, row):
+                stays[i] = True
+            else:
                 self._prefixes.keep(i, row)
                 if row.may_hold_nan:
                     self._cache.clean(i)
             if row.has_outgrown:
                 self._wait_again(row)
-            elif row.can_leave:
+            elif not row.is_over:
                 row.speculation.evicted()
                 self.queue.pause(row)
         return compacted(stays)

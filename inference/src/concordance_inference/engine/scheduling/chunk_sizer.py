@@ -46,6 +46,9 @@ class ChunkSizer:
 
     def chunk(self, rows: Sequence[RowDemand]) -> int:
         """Return the number of known tokens to process in a step, of prompts and forced spans."""
+        self._is_shared = False
+        if all(len(row.token_ids) <= 1 for row in rows):
+            return self._max_chunk
         active = [row for row in rows if row.is_active]
         decoding = [row.num_cached for row in active if len(row.token_ids) <= 1]
         prefilling = [row.num_cached for row in active if len(row.token_ids) > 1]

@@ -34,15 +34,16 @@ class PrefixReuse:
         rows 1-7    wait       wait          admitted with 299 tokens; 1 each, in the pass of row 0
     """
 
-    def __init__(self, cache: BatchCache, *, max_bytes: int) -> None:
+    def __init__(self, cache: BatchCache, *, max_bytes: int, token_bytes: int) -> None:
         """Start with an empty prefix cache.
 
         Args:
             cache: The caches of the running rows.
             max_bytes: The memory for prefixes; 0 turns all reuse off.
+            token_bytes: The bytes of a token of a prefix, without snapshots.
         """
         self._cache = cache
-        self._prefixes = PrefixCache(cache, max_bytes=max_bytes)
+        self._prefixes = PrefixCache(cache, max_bytes=max_bytes, token_bytes=token_bytes)
 
     @property
     def num_bytes(self) -> int:
@@ -65,6 +66,19 @@ class PrefixReuse:
                 self._cache.pin(i, [state.num_cached - 1])
             token_ids = state.token_ids[: state.num_cached]
             self._prefixes.keep(row.request.cache_salt, i, token_ids, at_least=_least(row))
+
+    def keep_part(self, i: int, row: Row) -> bool:
+        """Copy the next part of what a row leaves; return False once `keep` can copy the rest.
+
+        A CPU copies 6,500 tokens of a small model in 0.2 s, in which no row would get a token.
+        """
+        salt, token_ids = row.request.cache_salt, row.state.token_ids[: row.state.num_cached]
+        end = self._prefixes.next_part(salt, token_ids, row.num_kept) if row.is_sound else None
+        if end is None:
+            return False
+        self._prefixes.keep(salt, i, token_ids[:end])
+        row.num_kept = end
+        return True
 
     def in_progress(
         self,
