@@ -301,8 +301,11 @@ class Engine:
         rows = self._batch.rows
         if any(rows[i].prompt_logprobs.is_needed for i in logits.rows):
             self._logprobs.deliver()  # those of the prompt's last chunk
+        unread = self._given.unread(penalized)
         after_mods = {  # by index into `logits`
             i: rows[row].dispatch_logits(self._given.give(penalized, i))
+            if rows[row].dispatch.listens_to_logits
+            else unread
             for i, row in enumerate(logits.rows)
             if rows[row].accepts_logits
         }
@@ -313,7 +316,7 @@ class Engine:
         temperatures = {
             row: adjusted_row.token_temp
             for row, adjusted_row in zip(remaining.rows, to_sample.values(), strict=True)
-            if adjusted_row.token_temp is not None
+            if adjusted_row.actions and adjusted_row.token_temp is not None
         }
         adjusted_logits = apply_actions(
             take_rows(penalized, list(to_sample)), [given.actions for given in to_sample.values()]

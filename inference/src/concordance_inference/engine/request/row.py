@@ -33,6 +33,8 @@ from concordance_inference.engine.sampling.rng import NO_TOKEN, TOO_FEW
 from concordance_inference.generation import GenerationRequest, TokenLogprobs
 
 if TYPE_CHECKING:
+    from concordance_sdk.host.instance import ModInstance
+
     from concordance_inference.engine.control.row_control import RowControl
 
 #: Positions whose logits are kept if no mod can backtrack: the pending one, and the one before it,
@@ -128,7 +130,7 @@ class Row:
         self.is_ended_by_hand = False  # by a command
         self.stops: set[int] = set()  # lengths at which the prefill pauses
         #: The mods at `ForwardPass`, if they changed the logits of the next position.
-        self.adjusted_by: tuple[str, ...] = ()
+        self.adjusted_by: tuple[ModInstance, ...] = ()
         self.reads_logprobs = False  # a mod has read the logprob of a sampled token
         self._sorting_backoff = SpeculationBackoff()
         self.admitted_length: int | None = None  # `max_length` when it entered the batch
@@ -250,7 +252,7 @@ class Row:
         prompt_logprobs = self.prompt_logprobs.take()
         adjusted = self._guard(self.dispatch.forward_pass, logits, prompt_logprobs)
         is_changed = adjusted is not None and adjusted is not logits
-        self.adjusted_by = tuple(mod.name for mod in self.dispatch.mods) if is_changed else ()
+        self.adjusted_by = self.dispatch.mods if is_changed else ()
         if adjusted is None:
             self.output.follow()
             self._guard(_leave_loop, self)
@@ -347,7 +349,7 @@ def _no_token(row: Row) -> ConcordanceError:
     step = row.state.num_completion
     if not row.adjusted_by:
         return NumericalError(f"the model's logits at step {step} are not numbers")
-    names = ", ".join(map(repr, row.adjusted_by))
+    names = ", ".join(repr(mod.name) for mod in row.adjusted_by)
     is_early = step < row.request.min_tokens
     ban = f", and min_tokens={row.request.min_tokens} bans those that end it" if is_early else ""
     return InvalidActionError(
@@ -355,5 +357,5 @@ def _no_token(row: Row) -> ConcordanceError:
         f"token to sample{ban}; leave at least one finite logit",
         event="ForwardPass",
         step=step,
-        mod=row.adjusted_by[-1],
+        mod=row.adjusted_by[-1].name,
     )

@@ -9,7 +9,7 @@ evicted from the processor's cache between two steps, so that the first call of 
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, cast
 
@@ -47,11 +47,12 @@ def apply_actions(logits: mx.array, by_row: Sequence[RowActions]) -> mx.array:
     Returns:
         (rows, vocab) float32
     """
-    given = {i: row for i, actions in enumerate(by_row) if (row := _last_row(actions)) is not None}
+    acting = {i: actions for i, actions in enumerate(by_row) if actions}
+    given = {i: row for i, actions in acting.items() if (row := _last_row(actions)) is not None}
     if given:
         logits = put_rows(logits, list(given), mx.stack(list(given.values())))
-    remaining = [_from_last_row(actions) for actions in by_row]
-    return _masked(_biased(_shifted(logits, remaining), remaining), remaining)
+        acting.update({i: _from_last_row(acting[i]) for i in given})
+    return _masked(_biased(_shifted(logits, acting), acting), acting)
 
 
 def given_row(values: Any) -> mx.array:
@@ -126,22 +127,22 @@ def _from_last_row(actions: RowActions) -> RowActions:
     return actions[last[-1] :] if last else actions
 
 
-def _shifted(logits: mx.array, by_row: Sequence[RowActions]) -> mx.array:
+def _shifted(logits: mx.array, by_row: Mapping[int, RowActions]) -> mx.array:
     """Add arrays of biases.  (rows, vocab) float32"""
     sums: dict[int, mx.array] = {}
-    for i, actions in enumerate(by_row):
+    for i, actions in by_row.items():
         for action in actions:
             if isinstance(action.bias, mx.array):
                 sums[i] = sums[i] + action.bias if i in sums else action.bias
     return add_to_rows(logits, list(sums), mx.stack(list(sums.values()))) if sums else logits
 
 
-def _biased(logits: mx.array, by_row: Sequence[RowActions]) -> mx.array:
+def _biased(logits: mx.array, by_row: Mapping[int, RowActions]) -> mx.array:
     """Add to the logits of single tokens; -inf for the banned ones.  (rows, vocab) float32"""
     rows: list[int] = []
     token_ids: list[int] = []
     biases: list[float] = []
-    for i, actions in enumerate(by_row):
+    for i, actions in by_row.items():
         for action in actions:
             bias = action.bias if isinstance(action.bias, dict) else {}
             banned = _few_banned(action)
@@ -158,16 +159,16 @@ def _few_banned(action: AdjustedLogits) -> Sequence[int]:
     return banned if len(banned) <= _FEW else ()
 
 
-def _masked(logits: mx.array, by_row: Sequence[RowActions]) -> mx.array:
+def _masked(logits: mx.array, by_row: Mapping[int, RowActions]) -> mx.array:
     """Apply masks, allow-lists and long ban lists as one mask a row.  (rows, vocab) float32"""
     vocab_size = logits.shape[-1]
-    masks = [_mask_of(actions, vocab_size) for actions in by_row]
-    rows = [i for i, mask in enumerate(masks) if mask is not None]
-    if not rows:
+    all_masks = {i: _mask_of(actions, vocab_size) for i, actions in by_row.items()}
+    masks = {i: mask for i, mask in all_masks.items() if mask is not None}
+    if not masks:
         return logits
-    dropped = [_ROWS.of(mask, vocab_size) for mask in masks if mask is not None]
+    dropped = [_ROWS.of(mask, vocab_size) for mask in masks.values()]
     added = dropped[0] if len(dropped) == 1 else mx.concatenate(dropped)
-    return add_to_rows(logits, rows, added)
+    return add_to_rows(logits, list(masks), added)
 
 
 class _MaskRows(threading.local):

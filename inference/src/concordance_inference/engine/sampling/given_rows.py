@@ -40,6 +40,14 @@ class GivenRows:
         self._sources.append(weakref.ref(source))
         return LogitsRow(source, existing=self._existing)
 
+    def unread(self, logits: mx.array) -> LogitsRow:
+        """Return a row without actions, for all requests whose mods do not handle `ForwardPass`.
+
+        Args:
+            logits: The logits of all rows of the step.  (rows, vocab) float32
+        """
+        return LogitsRow(RowSource(logits, 0))
+
     def separate_kept(self) -> None:
         """Copy the rows of earlier steps that mods have kept."""
         for reference in self._sources:
