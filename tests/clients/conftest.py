@@ -1,4 +1,4 @@
-"""A server with the embedded model and a scripted mod, for clients in environments of their own."""
+"""Servers with a scripted mod, for clients in environments of their own."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from servers import Server
+from tiny_gpt_oss import write_tiny_gpt_oss
 
 FOLDER = Path(__file__).parent
 CLIENT_S = 300
@@ -19,9 +20,29 @@ def _server():
     assert server.stop() == 0
 
 
+@pytest.fixture(name="gpt_oss_server", scope="session")
+def _gpt_oss_server(tmp_path_factory):
+    """A server with a tiny gpt-oss, whose mod has it write Harmony."""
+    folder = write_tiny_gpt_oss(tmp_path_factory.mktemp("model") / "gpt-oss")
+    server = Server("--model", folder, "--mods", FOLDER / "gpt_oss_mods")
+    yield server
+    assert server.stop() == 0
+
+
 @pytest.fixture(name="run_client")
 def _run_client(server, tmp_path):
     """Run a program against the server; fail with what it printed."""
+    return runner(server, tmp_path)
+
+
+@pytest.fixture(name="run_gpt_oss_client")
+def _run_gpt_oss_client(gpt_oss_server, tmp_path):
+    """Run a program against the server with gpt-oss; fail with what it printed."""
+    return runner(gpt_oss_server, tmp_path)
+
+
+def runner(server, tmp_path):
+    """A function that runs a program against a server."""
 
     def run_client(*command, cwd=None):
         environment = {

@@ -29,6 +29,16 @@ def test_a_client_in_javascript_works_with_the_server(run_client, tool, project,
     assert "# fail 0" in printed
 
 
+def test_a_client_in_javascript_runs_a_loop_with_tools_on_gpt_oss(
+    run_gpt_oss_client, tool, project
+):
+    loops = ("--test", "--test-name-pattern", "loop", "openai.test.js")
+    printed = run_gpt_oss_client(tool("node"), *loops, cwd=project)
+
+    assert "# fail 0" in printed
+    assert "# pass 1" in printed
+
+
 def test_a_scanner_of_openais_api_finds_no_fault(run_client, server, tool, project):
     address = ("--base-url", f"{server.url}/v1", "--model", server.model, "--timeout", 120)
     scan = ("compatcanary", "scan", *address, "--format", "json", "--fail-on", "any")

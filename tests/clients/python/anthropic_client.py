@@ -77,7 +77,7 @@ def test_a_loop_with_a_tool():
     second = create("agent", tools=[TOOL], messages=messages)
 
     assert call.input == {"city": "Paris"}
-    assert second.content[0].text == "The tool says: rain"
+    assert second.content[-1].text == "The tool says: rain"
 
 
 def test_a_count_of_tokens():
