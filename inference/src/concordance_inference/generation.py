@@ -121,6 +121,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     mods: tuple[ModCall, ...] = ()
     instances: tuple[InProcessMod, ...] | None = None  # of the mods, if they exist already
     conversation: Conversation = Conversation()
+    truncated_messages: int = 0  # the oldest ones, left out since they do not fit
     offer: ToolOffer | None = None  # the tools that the model may call
     stream: bool = False  # send text as it is generated, not only at the end
     include_retractions: bool = False  # hold no text back; report retracted characters

@@ -187,6 +187,7 @@ def _request(
         rendering=options.rendering,
         reasoning=options.reasoning,
         tool_choice=options.tool_use,
+        truncation=options.truncation,
         max_tokens=options.max_tokens,
         sampling=sampling,
         stop=options.stop_strings,

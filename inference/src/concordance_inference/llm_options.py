@@ -15,6 +15,7 @@ from concordance_inference.chat.given_message import GivenMessage
 from concordance_inference.chat.reasoning_choice import ReasoningChoice
 from concordance_inference.chat.rendering import Rendering, rendering_of
 from concordance_inference.chat.request import Prompt
+from concordance_inference.chat.truncation import Truncation
 from concordance_inference.generation import (
     MAX_TOP_LOGPROBS,
     ModCall,
@@ -65,6 +66,7 @@ class GenerateOptions(TypedDict, total=False):
     reasoning_effort: str | None  # "none", or a level of the chat template, such as "low"
     thinking_token_budget: int | None  # the most tokens of the reasoning; -1 is no limit
     chat_template_kwargs: Mapping[str, Any]  # variables of the chat template
+    truncation: Truncation  # "auto": leave out the oldest turns of a chat that does not fit
     continue_final_message: bool  # the completion continues the last message
     add_generation_prompt: bool  # end the prompt with the beginning of an assistant message
     allow_control_tokens: bool  # names of control tokens in messages become the tokens
@@ -106,6 +108,7 @@ class CheckedOptions(SamplingParams, frozen=True, kw_only=True, forbid_unknown_f
     reasoning_effort: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
     thinking_token_budget: Annotated[int, Meta(ge=-1)] | None = None
     chat_template_kwargs: Mapping[str, Any] = {}
+    truncation: Truncation = "disabled"
     continue_final_message: bool | None = None
     add_generation_prompt: bool | None = None
     allow_control_tokens: bool | None = None

@@ -18,6 +18,7 @@ from concordance_inference.chat.formats import chat_format_of
 from concordance_inference.chat.reasoning_choice import FREE, ReasoningChoice
 from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
+from concordance_inference.chat.truncation import Truncation
 from concordance_inference.embedder import TextEmbedder, embedder_of
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.control.client import EngineControl
@@ -202,6 +203,7 @@ class Runtime:
         output: OutputFormat | None = None,
         reasoning: ReasoningChoice = FREE,
         tool_choice: ToolChoice = AUTO,
+        truncation: Truncation = "disabled",
         **options: Unpack[RequestOptions],
     ) -> GenerationRequest:
         """Make a request for this model; see `build_request`.
@@ -220,6 +222,7 @@ class Runtime:
             output=output,
             reasoning=reasoning,
             tool_choice=tool_choice,
+            truncation=truncation,
             **options,
         )
 

@@ -4,6 +4,7 @@ Used by the server, the command line and the Python API, so that each refuses th
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, TypedDict, Unpack, cast
 
 from concordance_shared import (
@@ -25,6 +26,7 @@ from concordance_inference.chat.reasoning_choice import (
 )
 from concordance_inference.chat.rendering import FIELDS as RENDERING_FIELDS
 from concordance_inference.chat.rendering import USUAL, Rendering
+from concordance_inference.chat.truncation import Truncation, room_for_prompt, shortened
 from concordance_inference.generation import (
     GenerationRequest,
     ModCall,
@@ -84,6 +86,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     output: OutputFormat | None = None,
     reasoning: ReasoningChoice = FREE,
     tool_choice: ToolChoice = AUTO,
+    truncation: Truncation = "disabled",
     **options: Unpack[RequestOptions],
 ) -> GenerationRequest:
     """Check the options, render the prompt, and make a request.
@@ -98,6 +101,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         output: A format that is not a response format, enforced in its place.
         reasoning: How much the model reasons.
         tool_choice: How the model may call the tools.
+        truncation: `auto`: the oldest turns are left out where the messages do not fit.
         options: The request's other fields.
 
     Raises:
@@ -138,8 +142,22 @@ def build_request(  # noqa: PLR0913  # the parts of a request
             reasoning, template_options or {}, chat.options, can_reason=chat.can_reason
         )
         tools = () if offer is None else schemas.tools
-        prompt_ids = chat.render(
-            messages, tools, variables, rendering, response_format=schemas.response_format
+        render = partial(
+            chat.render,
+            tools=tools,
+            options=variables,
+            rendering=rendering,
+            response_format=schemas.response_format,
+        )
+        messages, prompt_ids = (
+            shortened(
+                messages,
+                render,
+                lambda text: len(chat.tokenize(text)),
+                room_for_prompt(model.context_length, options.get("max_tokens")),
+            )
+            if truncation == "auto"
+            else (messages, render(messages))
         )
     else:
         prompt_ids = cast(Sequence[int], prompt)
@@ -179,6 +197,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         request_id=new_request_id(),
         prompt_ids=tuple(prompt_ids),
         conversation=Conversation(messages=messages, schemas=schemas),
+        truncated_messages=len(prompt) - len(messages) if messages else 0,
         reasoning=tagged,
         channels=channels_of(chat, tagged, prompt_ids),
         kept_ids=kept_ids,

@@ -277,6 +277,13 @@ class Serve(LoadArgs):
     mlock: Annotated[
         bool, typer.Option("--mlock", help="Keep the weights from being swapped out.")
     ] = False
+    truncation: Annotated[
+        Literal["disabled", "auto"],
+        typer.Option(
+            help="Refuse a conversation that does not fit into the context, or leave out its "
+            "oldest turns (auto), unless a request says."
+        ),
+    ] = "disabled"
     reasoning_field: Annotated[
         Literal["both", "reasoning", "reasoning_content"],
         typer.Option(

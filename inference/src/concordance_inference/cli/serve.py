@@ -76,6 +76,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
             hosts=frozenset({listener.getsockname()[0]}),
             sends_tracebacks=options.send_tracebacks,
             reasoning_field=options.reasoning_field,
+            truncation=options.truncation,
             loop_detection=LoopDetection(mode=options.loop_detection, action=options.loop_action),
             startup=startup,
             responses=ResponseStore(

@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 from starlette.requests import Request
 
+from concordance_inference.chat.truncation import Truncation
 from concordance_inference.loop_detection import USUAL, LoopDetection
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.control.running_requests import RunningRequests
@@ -33,6 +34,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     sends_tracebacks: bool = False  # of the operator's mods, to clients
     reasoning_field: ReasoningField = "both"  # the fields of messages that have the reasoning
     loop_detection: LoopDetection = USUAL  # of requests that do not choose
+    truncation: Truncation = "disabled"  # of conversations in requests that do not choose
     workers: Workers = msgspec.field(default_factory=Workers)
     responses: ResponseStore = msgspec.field(default_factory=ResponseStore)
     background: BackgroundRuns = msgspec.field(default_factory=BackgroundRuns)

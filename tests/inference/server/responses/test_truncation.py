@@ -23,6 +23,10 @@ TURN = (
 CONVERSATION = (message("system"), *TURN * 10, message("user"))
 
 
+def size(item):
+    return 10
+
+
 class Builder:
     """Makes requests of ten tokens an item, and counts them."""
 
@@ -41,29 +45,24 @@ class Builder:
 
 def test_a_conversation_that_fits_is_whole_and_rendered_once():
     build = Builder()
-    num_dropped, request = shortened(CONVERSATION, build, 10_000, 1)
+    num_dropped, request = shortened(CONVERSATION, build, 9_999, size)
 
     assert (num_dropped, len(request.prompt_ids), build.num_built) == (0, 420, 1)
 
 
 @pytest.mark.parametrize("context", [100, 150, 200, 300, 419, 420, 421])
-def test_the_oldest_turns_are_dropped_and_the_system_message_remains(context):
-    num_dropped, request = shortened(CONVERSATION, Builder(context), context, 1)
+def test_blocks_of_the_oldest_turns_are_dropped_and_the_system_message_remains(context):
+    num_dropped, request = shortened(CONVERSATION, Builder(context), context - 1, size)
 
     assert num_dropped % 4 == 0
     assert len(request.prompt_ids) == 420 - 10 * num_dropped
-    assert len(request.prompt_ids) < context <= len(request.prompt_ids) + 40
-
-
-def test_room_is_left_for_the_completion_up_to_half_of_the_context():
-    assert len(shortened(CONVERSATION, Builder(400), 400, 150)[1].prompt_ids) <= 250
-    assert len(shortened(CONVERSATION, Builder(400), 400, 10_000)[1].prompt_ids) <= 200
+    assert len(request.prompt_ids) < context <= len(request.prompt_ids) + context // 4 + 40
 
 
 def test_a_last_turn_that_does_not_fit_is_refused():
     with pytest.raises(ContextLengthError):
-        shortened(CONVERSATION, Builder(15), 15, 1)
+        shortened(CONVERSATION, Builder(15), 14, size)
 
 
 def test_the_request_has_the_id_of_the_first_one_made():
-    assert shortened(CONVERSATION, Builder(), 300, 1)[1].request_id == "r1"
+    assert shortened(CONVERSATION, Builder(), 299, size)[1].request_id == "r1"

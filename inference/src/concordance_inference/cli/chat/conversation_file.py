@@ -37,6 +37,7 @@ class ReplyStats(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tokens_per_s: float | None = None  # after it
     prompt_tokens: int = 0
     cached_tokens: int = 0  # of the prompt
+    truncated_messages: int = 0  # the oldest ones, which did not fit into the prompt
     completion_tokens: int = 0
 
 

@@ -124,6 +124,7 @@ class LocalModel:
                 param="--reasoning-effort",
             ),
             rendering=rendering,
+            truncation="auto",
             stream=True,
             return_token_ids=True,
             **ends_of(options),
@@ -239,5 +240,6 @@ class LocalReply:
             finish=str(finish),
             prompt_tokens=self._started.prompt_tokens - self._num_before,
             cached_tokens=self._started.cached_tokens,
+            truncated_messages=self._request.truncated_messages,
             completion_tokens=len(self._token_ids) - self._num_before,
         )

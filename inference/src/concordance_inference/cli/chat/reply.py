@@ -25,6 +25,7 @@ class ReplyEnd(Struct, frozen=True, kw_only=True):
     finish: str
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    truncated_messages: int = 0
     completion_tokens: int | None = None  # `None`: not known
 
 
@@ -185,6 +186,7 @@ class ReplyRecord:
                 tokens_per_s=round(self._num_decoded / self._decode_s, 2) if is_measured else None,
                 prompt_tokens=self._end.prompt_tokens,
                 cached_tokens=self._end.cached_tokens,
+                truncated_messages=self._end.truncated_messages,
                 completion_tokens=self._completion_tokens,
             ),
         )

@@ -66,6 +66,7 @@ class ServerModel:
             **{name: value for name, value in asked.items() if value is not None},
             **more,
             "reasoning_field": "reasoning_content",
+            "truncation": "auto",
             "stream": True,
             "stream_options": {"include_usage": True},
         }
@@ -136,11 +137,14 @@ class ServerReply:
         self, chunks: Iterator[dict[str, Any]], mods: RemoteMods
     ) -> Iterator[ReplyUpdate]:
         usage: dict[str, Any] = {}
+        num_truncated = 0
         for chunk in chunks:
             if error := chunk.get("error"):
                 raise refusal(error)
             usage = chunk.get("usage") or usage
-            if reports := (chunk.get("concordance") or {}).get("reports"):
+            about = chunk.get("concordance") or {}
+            num_truncated = about.get("truncated_messages", num_truncated)
+            if reports := about.get("reports"):
                 reported: tuple[ModReport, ...] = mods.own_reports(reports_of(reports))
                 yield ReportsDelta(reports=reported)
             for choice in chunk["choices"]:
@@ -153,6 +157,7 @@ class ServerReply:
             finish=self._finish,
             prompt_tokens=usage.get("prompt_tokens", 0),
             cached_tokens=details.get("cached_tokens", 0),
+            truncated_messages=num_truncated,
             completion_tokens=usage.get("completion_tokens"),
         )
 

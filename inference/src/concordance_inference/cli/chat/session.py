@@ -180,6 +180,8 @@ class Session:
                 notes.append(f"{stats.tokens_per_s:.1f} tokens/s")
             if stats.completion_tokens:
                 notes.append(f"{stats.completion_tokens} tokens")
+        if stats.truncated_messages:
+            notes.append(f"the oldest {stats.truncated_messages} messages no longer fit")
         if reply.finish == INTERRUPTED:
             notes.append("stopped; /resume continues")
         elif reply.finish == "length":

@@ -122,6 +122,7 @@ def _generation(
         rendering=_rendering(given.messages),
         tool_choice=_tool_choice(body),
         reasoning=_reasoning(body, served),
+        truncation=context.truncation if isinstance(body, MessagesRequest) else "disabled",
         **options,
         **own_options,
     )

@@ -36,6 +36,7 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         has_mods: Say what mods did.
+        num_truncated: Messages that were left out of the prompt.
         has_logprobs: Have the logprobs of each token.
         has_sampled_logprobs: Have those under the distribution that was sampled from, too.
         has_prompt_logprobs: Have those of the prompt.
@@ -46,6 +47,7 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
     """
 
     has_mods: bool
+    num_truncated: int = 0
     has_logprobs: bool
     has_sampled_logprobs: bool = False
     has_prompt_logprobs: bool = False
@@ -67,6 +69,7 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
             reasoning_names=reasoning_names,
             resumed_from=resumed_from,
             has_mods=bool(request.mods),
+            num_truncated=request.truncated_messages,
             has_logprobs=request.top_logprobs is not None,
             has_sampled_logprobs=request.sampled_logprobs,
             has_prompt_logprobs=request.prompt_logprobs is not None,
@@ -96,11 +99,16 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
         resumed = {} if self.resumed_from is None else {"resumed_from": self.resumed_from}
         return resumed | about_reading(reader)
 
+    def truncated(self) -> dict[str, Any]:
+        """How many messages were left out, for the first chunk of a stream."""
+        return about_mods((), has_mods=False, num_truncated=self.num_truncated)
+
     def about_mods(
         self, ends: Sequence[Completed], reports: Sequence[ModReport] = ()
     ) -> dict[str, Any]:
         """What mods did, for requests with mods."""
-        return about_mods(ends, reports, has_mods=self.has_mods)
+        num_truncated = self.num_truncated
+        return about_mods(ends, reports, has_mods=self.has_mods, num_truncated=num_truncated)
 
 
 class _Tokens(Struct):

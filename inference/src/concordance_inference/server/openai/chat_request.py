@@ -119,6 +119,7 @@ def _generation(
         template_options=_template_options(body, served),
         rendering=rendering_of(body),
         reasoning=reasoning_choice(body),
+        truncation=body.truncation or context.truncation,
         **options,
     )
 

@@ -128,7 +128,8 @@ class ChatResponse(ChunkWriter):
         choice.has_role = True
         only_calls = isinstance(update, Completed) and bool(update.tool_calls)
         delta = {"role": "assistant", "content": None if only_calls else ""}
-        yield self._chunk(choice.delta(delta), **self._fields.prompt(choice.prompt))
+        fields = self._fields.prompt(choice.prompt) | self._fields.truncated()
+        yield self._chunk(choice.delta(delta), **fields)
 
     def _end(self, index: int, completed: Completed) -> Iterator[dict[str, Any]]:
         """The rest of a choice; following the last one, the usage, if requested."""

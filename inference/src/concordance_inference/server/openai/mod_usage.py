@@ -10,7 +10,11 @@ from concordance_inference.generation import Completed, ModUsage
 
 
 def about_mods(
-    ends: Sequence[Completed], reports: Sequence[ModReport] = (), *, has_mods: bool
+    ends: Sequence[Completed],
+    reports: Sequence[ModReport] = (),
+    *,
+    has_mods: bool,
+    num_truncated: int = 0,
 ) -> dict[str, Any]:
     """Return the field `concordance`: counts, what each mod did, and what was reported or found.
 
@@ -20,12 +24,15 @@ def about_mods(
         ends: The completions of a request.
         reports: Of its mods.
         has_mods: True if the request names mods.
+        num_truncated: Messages that were left out of the prompt.
     """
     usages = _merged([usage for end in ends for usage in end.mods])
     loops = [loop for end in ends for loop in end.loops]
+    truncated = {"truncated_messages": num_truncated} if num_truncated else {}
     if not has_mods and not usages and not loops:
-        return {}
+        return {"concordance": truncated} if truncated else {}
     about: dict[str, Any] = {
+        **truncated,
         "forced_tokens": sum(end.forced_tokens for end in ends),
         "backtracked_tokens": sum(end.backtracked_tokens for end in ends),
     }

@@ -19,6 +19,7 @@ from concordance_shared import (
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
 
 from concordance_inference.chat.given_message import GivenMessage
+from concordance_inference.chat.truncation import Truncation
 from concordance_inference.generation import (
     MAX_TOP_LOGPROBS,
 )
@@ -145,6 +146,7 @@ class ChatCompletionRequest(ReasoningFields, kw_only=True):
     parallel_tool_calls: bool | None = None
     response_format: ChosenFormat | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    truncation: Truncation | None = None
     verbosity: Literal["low", "medium", "high"] | None = None  # for templates that read it
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None

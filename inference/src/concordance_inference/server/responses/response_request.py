@@ -14,10 +14,12 @@ from concordance_shared import (
     Schemas,
 )
 from msgspec import Struct, structs
+from msgspec.json import encode
 
 from concordance_inference.chat.reasoning_choice import ReasoningChoice
 from concordance_inference.chat.rendering import Rendering
 from concordance_inference.chat.request import build_request
+from concordance_inference.chat.truncation import room_for_prompt
 from concordance_inference.generation import GenerationRequest
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.server.context import ServerContext
@@ -243,10 +245,14 @@ def _generation(
             **options,
         )
 
-    if body.truncation == "auto":
-        room = body.max_output_tokens or 1
-        return shortened(items, build, served.info.context_length, room)
+    if (body.truncation or context.truncation) == "auto":
+        most = room_for_prompt(served.info.context_length, body.max_output_tokens)
+        return shortened(items, build, most, lambda item: _size(item, served))
     return 0, build(items)
+
+
+def _size(item: Item, served: ServedModel) -> int:
+    return len(served.chat.tokenize(encode(item).decode()))
 
 
 def _at_text_format(output: OutputFormat | None) -> OutputFormat | None:

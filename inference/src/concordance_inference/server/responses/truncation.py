@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concordance_shared import ContextLengthError
 from msgspec import structs
 
+from concordance_inference.chat.truncation import NUM_BLOCKS, first_fitting
 from concordance_inference.generation import GenerationRequest
 from concordance_inference.server.responses.items import Item, MessageItem
 
@@ -12,18 +13,19 @@ Build = Callable[[Sequence[Item]], GenerationRequest]
 
 
 def shortened(
-    items: Sequence[Item], build: Build, context_length: int, room: int
+    items: Sequence[Item], build: Build, most: int, count: Callable[[Item], int]
 ) -> tuple[int, GenerationRequest]:
     """Make the request with as much of a conversation as fits.
 
     Messages of the system and the developer at its beginning remain, and so does the last turn.
-    What is left out ends before a message of the user, so that no call loses its output.
+    What is left out are whole blocks of turns, and ends before a message of the user, so that no
+    call loses its output.
 
     Args:
         items: The conversation.
         build: Makes the request of items.
-        context_length: The tokens of prompt and completion together.
-        room: The tokens to leave for the completion, if that is possible.
+        most: The tokens that the prompt may have.
+        count: Counts the tokens of an item, roughly.
 
     Returns:
         The number of items that are left out, and the request.
@@ -31,20 +33,14 @@ def shortened(
     Raises:
         ContextLengthError: Not even the last turn fits.
     """
-    room = min(room, context_length // 2)
     head = next((i for i, item in enumerate(items) if not _is_head(item)), len(items))
     turns = [i for i in range(head + 1, len(items)) if _is_users(items[i])]
-    trials = _Trials(items, head, build, context_length - room)
+    trials = _Trials(items, head, build, most)
     if trials.fits(head) or not turns:
         return 0, trials.built(head)
-    first, last = 0, len(turns) - 1
-    while first < last:  # the first turn that fits with those after it
-        middle = (first + last) // 2
-        if trials.fits(turns[middle]):
-            last = middle
-        else:
-            first = middle + 1
-    return turns[first] - head, trials.built(turns[first])
+    sizes = [count(item) for item in items]
+    cut = first_fitting(turns, sizes, head, most // NUM_BLOCKS, trials.fits)
+    return cut - head, trials.built(cut)
 
 
 class _Trials:
