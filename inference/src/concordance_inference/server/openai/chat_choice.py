@@ -100,7 +100,7 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
         return resumed | about_reading(reader)
 
     def truncated(self) -> dict[str, Any]:
-        """How many messages were left out, for the first chunk of a stream."""
+        """The number of messages that were left out, for the first chunk of a stream."""
         return about_mods((), has_mods=False, num_truncated=self.num_truncated)
 
     def about_mods(
