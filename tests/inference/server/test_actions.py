@@ -24,6 +24,7 @@ ASK = {
     "max_tokens": 4000,
     "temperature": 0,
     "logit_bias": LETTERS,
+    "loop_detection": "off",
 }
 CHAT = "/v1/chat/completions"
 
