@@ -5,6 +5,7 @@ import pytest
 from concordance_inference.engine.loops import guard
 from concordance_inference.generation import SamplingParams
 from concordance_inference.loop_detection import FoundLoop, LoopDetection
+from concordance_inference.resume.beginning import Beginning
 from concordance_sdk import Added, ForwardPass, mod
 from concordance_shared import FinishReason
 from tiny import GREEDY, TRAITS, ask, finish, make_engine, submit
@@ -256,3 +257,23 @@ def test_other_rows_are_not_affected():
     submit(engine, ask("Hello", max_tokens=40, sampling=ALWAYS_A, loop_detection=REWIND))
     finish(engine)
     assert answers.ids == alone.token_ids
+
+
+def test_completion_that_is_resumed_continues_its_loop():
+    """Tokens that an earlier request generated count, and are never removed."""
+    beginning = Beginning(
+        completion_id="r", token_ids=(X, *[A] * 7), forced_by=(None,) * 8, num_sampled=8
+    )
+    fields = {"sampling": ALWAYS_A, "beginning": beginning}
+    end = completed(loop_detection=END, **fields)
+    assert end.loops == (FoundLoop(begin=1, period=1, repeats=9, outcome="ended"),)
+    assert completed(loop_detection=REWIND, **fields).loops == end.loops
+
+
+def test_penalties_count_the_tokens_of_a_completion_that_is_resumed():
+    given = {"token_ids": (A,) * 60, "forced_by": (None,) * 60, "num_sampled": 60}
+    beginning = Beginning(completion_id="r", **given)
+    likes = {"temperature": 0.0, "logit_bias": {A: 100.0, B: 50.0}}
+    sampling = SamplingParams(frequency_penalty=2.0, **likes)
+    end = completed(sampling=sampling, max_tokens=1, beginning=beginning)
+    assert end.token_ids == (B,)

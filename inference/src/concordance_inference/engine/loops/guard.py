@@ -89,8 +89,8 @@ class LoopGuard:
 
     def extend(self, token_ids: Sequence[int]) -> None:
         """Follow appended tokens."""
-        forced = self._state.forced[len(self._state.forced) - len(token_ids) :]
-        for token_id, is_forced in zip(token_ids, forced, strict=True):
+        forced = self._state.forced[-len(token_ids) :]
+        for token_id, is_forced in zip(token_ids, forced, strict=bool(token_ids)):
             self._detector.add(self._content.add(token_id), is_sampled=not is_forced)
 
     def cut(self, length: int) -> None:
