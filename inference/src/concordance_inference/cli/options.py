@@ -598,6 +598,24 @@ class Chat(OutputArgs):
             show_default=False,
         ),
     ] = None
+    truncate_thinking: Annotated[
+        int | None,
+        typer.Option(
+            help="Show this many characters of the reasoning. [default: all]",
+            min=0,
+            max=_MAX_INT,
+            show_default=False,
+        ),
+    ] = None
+    truncate_response: Annotated[
+        int | None,
+        typer.Option(
+            help="Show this many characters of the content. [default: all]",
+            min=0,
+            max=_MAX_INT,
+            show_default=False,
+        ),
+    ] = None
     markdown: Annotated[bool, typer.Option(help="Render Markdown in replies, in a terminal.")] = (
         True
     )

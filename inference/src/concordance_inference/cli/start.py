@@ -29,7 +29,11 @@ _PARAMETER = re.compile(r",(?=[A-Za-z_]\w*=)")
 
 @contextmanager
 def running(
-    options: ModelArgs, mods: Sequence[str] = (), mod_paths: Sequence[Path] = ()
+    options: ModelArgs,
+    mods: Sequence[str] = (),
+    mod_paths: Sequence[Path] = (),
+    *,
+    resume_seconds: float = 0.0,
 ) -> Generator[tuple["Runtime", tuple[ModCall, ...]]]:
     """Run a model until the block ends; yield it with the mods that were named.
 
@@ -39,6 +43,7 @@ def running(
         options: The model, and how to load it.
         mods: Mods as `NAME` or `NAME:key=value,key=value`.
         mod_paths: Files and folders of mods.
+        resume_seconds: How long completions that were cut can be resumed; 0: never.
 
     Raises:
         ConcordanceError: The model or a mod cannot be found or loaded.
@@ -47,10 +52,15 @@ def running(
     calls = catalog.resolve([parse_mod(mod) for mod in mods], strict=False)
     preload_blas()
     with _status() as progress:
+        from concordance_inference.engine.config import EngineConfig
         from concordance_inference.runtime import Runtime
 
         runtime = Runtime(
-            options.model, catalog, options=options.model_options, progress=progress
+            options.model,
+            catalog,
+            config=EngineConfig(resume_s=resume_seconds),
+            options=options.model_options,
+            progress=progress,
         ).start()
     collect_as_usual()
     try:

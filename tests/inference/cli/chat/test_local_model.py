@@ -1,18 +1,25 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
-from concordance_inference.chat.message_parts import joined
-from concordance_inference.cli.chat.local_model import LocalCut, LocalModel
+from concordance_inference.chat.message_parts import ContentText, joined
+from concordance_inference.cli.chat import local_model
+from concordance_inference.cli.chat.local_model import LocalModel, LocalReply
 from concordance_inference.cli.chat.reply import ReplyEnd, Restated
 from concordance_inference.cli.options import Chat
-from concordance_inference.generation import Started
+from concordance_inference.generation import GenerationRequest, Started
+from concordance_inference.loop_detection import FoundLoop
 from concordance_shared import ConcordanceError, Message
+from fake_engine import says
 from tiny_folder import write_thinking_folder, write_tiny_folder
 
 HI = [Message(role="user", content="hi")]
 THINK = """
-from concordance_sdk import Prefilled, mod
-@mod(on=[Prefilled])
+from concordance_sdk import ForwardPass, mod
+@mod(on=[ForwardPass])
 def think(event, actions, tokenizer):
-    return actions.force_output(tokenizer.encode("<think>hmm</think>4"))
+    if event.step == 0:
+        return actions.force_tokens(tokenizer.encode("<think>hmm</think>4"))
 """
 
 
@@ -45,56 +52,83 @@ def run(reply):
     return joined(parts), end, reply.cut
 
 
+def said(message):
+    content = Message(
+        role="assistant", content=message.content, reasoning_content=message.reasoning or None
+    )
+    return [*HI, content]
+
+
 def test_reply_has_parts_and_an_end(model, folder):
-    message, end, cut = run(model.reply(HI, options_of(folder)))
+    message, end, _ = run(model.reply(HI, options_of(folder)))
 
     assert message.content
-    assert (end.finish, end.completion_tokens, len(cut.token_ids)) == ("length", 12, 12)
+    assert (end.finish, end.completion_tokens) == ("length", 12)
     assert end.prompt_tokens == len("u:hi|a:")
 
 
 @pytest.mark.parametrize("num_tokens", range(1, 12))
 def test_resumed_reply_is_the_one_without_a_cut(model, folder, num_tokens):
-    whole, _, uncut = run(model.reply(HI, options_of(folder)))
+    whole, _, _ = run(model.reply(HI, options_of(folder)))
     first, _, cut = run(model.reply(HI, options_of(folder, max_tokens=num_tokens)))
-    said = [*HI, Message(role="assistant", content=first.content)]
     rest = options_of(folder, max_tokens=12 - num_tokens)
-    resumed, end, again = run(model.resume(said, rest, cut))
+    resumed, end, _ = run(model.resume(said(first), rest, cut))
 
-    assert again.token_ids == uncut.token_ids
-    assert resumed.content == whole.content
-    assert (end.completion_tokens, end.prompt_tokens) == (12 - num_tokens, len("u:hi|a:"))
+    assert resumed == whole
+    assert end.completion_tokens == 12 - num_tokens
 
 
 def test_reply_is_resumed_twice(model, folder):
-    _, _, uncut = run(model.reply(HI, options_of(folder)))
-    _, _, cut = run(model.reply(HI, options_of(folder, max_tokens=4)))
+    whole, _, _ = run(model.reply(HI, options_of(folder)))
+    part, _, cut = run(model.reply(HI, options_of(folder, max_tokens=4)))
     for _ in range(2):
-        _, _, cut = run(model.resume(HI, options_of(folder, max_tokens=4), cut))
+        part, _, cut = run(model.resume(said(part), options_of(folder, max_tokens=4), cut))
 
-    assert cut.token_ids == uncut.token_ids
+    assert part == whole
 
 
 def test_loaded_reply_is_resumed_from_its_text(model, folder):
-    said = [*HI, Message(role="assistant", content="Hello")]
-    _, end, cut = run(model.resume(said, options_of(folder, max_tokens=3), None))
+    before = [*HI, Message(role="assistant", content="Hello")]
+    reply = model.resume(before, options_of(folder, max_tokens=3), None)
+    _, end, _ = run(reply)
 
-    assert cut.request.prompt_ids == tuple(model.runtime.chat.encode("u:hi|a:Hello"))
-    assert end.completion_tokens == 3
+    assert (end.prompt_tokens, end.completion_tokens) == (len("u:hi|a:Hello"), 3)
 
 
-def test_stopped_reply_can_be_resumed(model, folder):
+def test_reply_that_is_not_kept_is_resumed_from_its_text(model, folder, monkeypatch):
+    monkeypatch.setattr(local_model, "_CANCEL_S", 0.0)
+    before = [*HI, Message(role="assistant", content="Hello")]
+    _, end, _ = run(model.resume(before, options_of(folder, max_tokens=3), "nosuch"))
+
+    assert end.prompt_tokens == len("u:hi|a:Hello")
+
+
+def test_stopped_reply_is_resumed_with_all_that_was_generated(model, folder):
+    whole, _, _ = run(model.reply(HI, options_of(folder, max_tokens=60)))
     reply = model.reply(HI, options_of(folder, max_tokens=60))
     updates = iter(reply)
-    while not reply.cut.token_ids:
-        next(updates)
+    shown = ""
+    while not shown:
+        part = next(updates)
+        shown = part.text if isinstance(part, ContentText) else ""
     ended = reply.stop()[-1]
-    assert (ended.finish, ended.completion_tokens) == ("interrupted", len(reply.cut.token_ids))
+    assert (ended.finish, ended.completion_tokens > 0) == ("interrupted", True)
 
-    num_rest = 60 - len(reply.cut.token_ids)
-    _, _, whole = run(model.reply(HI, options_of(folder, max_tokens=60)))
-    _, _, again = run(model.resume(HI, options_of(folder, max_tokens=num_rest), reply.cut))
-    assert again.token_ids == whole.token_ids
+    before = [*HI, Message(role="assistant", content=shown)]
+    again, _, _ = run(model.resume(before, options_of(folder, max_tokens=60), reply.cut))
+    num_common = min(len(again.content), len(whole.content))
+    assert again.content[:num_common] == whole.content[:num_common]
+    assert num_common > len(shown)
+
+
+def test_loop_is_the_end_of_a_reply():
+    loop = FoundLoop(begin=1, period=1, repeats=30, outcome="ended")
+    runtime = SimpleNamespace(
+        prepare=lambda request: request, submit=lambda request: says("aaa", loops=(loop,))
+    )
+    reply = LocalReply(runtime, GenerationRequest(request_id="r", prompt_ids=(1,)))
+
+    assert run(reply)[1].finish == "loop"
 
 
 def test_mods_are_listed_checked_and_used(model, folder):
@@ -131,30 +165,25 @@ def _thinking(tmp_path_factory):
 
 def test_reasoning_is_apart_at_every_cut(thinking):
     model, options = thinking
-    whole, _, uncut = run(model.reply(HI, options))
-    assert (whole.reasoning, whole.content) == ("hmm", "4")
-    for i in range(1, len(uncut.token_ids)):
-        text = model.runtime.chat.decode(uncut.token_ids[:i])
-        before = LocalCut(uncut.request, uncut.token_ids[:i], text)
-        reply = model.resume(HI, options, before)
-        reply.stop()
-        restated = next(iter(reply))
-        read = joined(restated.parts)
-        assert whole.reasoning.startswith(read.reasoning)
-        assert whole.content.startswith(read.content)
+    whole, _, _ = run(model.reply(HI, options))
+    assert (whole.reasoning, whole.content[:1]) == ("hmm", "4")
+    for num_tokens in range(1, 8):  # the first are <think> h m m </think> 4
+        first, _, cut = run(model.reply(HI, replace(options, max_tokens=num_tokens)))
+        rest = replace(options, max_tokens=12 - num_tokens)
+
+        assert run(model.resume(said(first), rest, cut))[0] == whole, num_tokens
 
 
 def test_reasoning_that_was_cut_and_saved_is_opened_again(thinking):
     model, _ = thinking
-    said = [*HI, Message(role="assistant", content="", reasoning_content="hm")]
-    reply = model.resume(said, Chat(max_tokens=2, temperature=0.0), None)
-    _, _, cut = run(reply)
+    before = [*HI, Message(role="assistant", content="", reasoning_content="hm")]
+    reply = model.resume(before, Chat(max_tokens=2, temperature=0.0), None)
+    _, end, _ = run(reply)
 
-    assert model.runtime.chat.decode(cut.request.prompt_ids).endswith("a:<think>\nhm")
-    assert cut.request.reasoning.opened == ("<think>", "</think>")
+    assert end.prompt_tokens == len([*"u:hi|a:", "<think>", *"\nhm"])
 
 
 def test_reasoning_cannot_be_resumed_by_a_model_without_tags(model, folder):
-    said = [*HI, Message(role="assistant", content="", reasoning_content="hm")]
+    before = [*HI, Message(role="assistant", content="", reasoning_content="hm")]
     with pytest.raises(ConcordanceError, match="/resume: .*no tags"):
-        model.resume(said, options_of(folder), None)
+        model.resume(before, options_of(folder), None)

@@ -1,6 +1,6 @@
 from concordance_inference.chat.message_parts import ContentText, ReasoningText
 from concordance_inference.cli.chat.conversation_file import ReplyEntry
-from concordance_inference.cli.chat.reply import ReplyEnd, ReplyRecord, Restated
+from concordance_inference.cli.chat.reply import Replaced, ReplyEnd, ReplyRecord, Restated
 from concordance_inference.generation import Started
 
 
@@ -52,3 +52,11 @@ def test_parts_that_are_read_again_replace_those_before():
     record_of(Restated([ReasoningText("a")]), ContentText("b"), END, record=record)
 
     assert (record.entry.reasoning, record.entry.content) == ("a", "b")
+
+
+def test_replaced_characters_are_removed_from_what_was_there():
+    record = ReplyRecord()
+    record.resumed(ReplyEntry(content="ab <", reasoning="r", resumed=1))
+    record_of(ContentText("c"), Replaced(content=2), END, record=record)
+
+    assert (record.entry.reasoning, record.entry.content) == ("r", "abc")

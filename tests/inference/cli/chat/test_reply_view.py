@@ -66,12 +66,22 @@ def test_calls_of_tools_are_shown_on_lines_of_their_own():
 def test_cut_reply_is_repeated_from_its_last_block():
     screen = TerminalScreen()
     view = TerminalView(Chat(), screen.size, screen.write, has_colour=False)
-    view.repeat("one\n\ntwo **thr")
+    view.repeat("hmm", "one\n\ntwo **thr")
     view.prepare()
     view.add(ContentText("ee**"))
     view.end()
 
     assert screen.text == "two three"
+
+
+def test_reply_that_was_cut_in_its_reasoning_is_repeated_from_its_last_line():
+    screen = TerminalScreen()
+    view = TerminalView(Chat(), screen.size, screen.write)
+    view.repeat("one\ntw", "")
+    view.add(ReasoningText("o"))
+    view.end()
+
+    assert screen.text == "two"
 
 
 def test_reports_follow_the_reply():

@@ -1,6 +1,6 @@
 import pytest
-from concordance_inference.chat.message_parts import joined
-from concordance_inference.cli.chat.reply import ReplyEnd
+from concordance_inference.chat.message_parts import ContentText, joined
+from concordance_inference.cli.chat.reply import Replaced, ReplyEnd
 from concordance_inference.cli.chat.server_model import ServerModel
 from concordance_inference.cli.options import Chat
 from concordance_inference.cli.server_client import ServerRefusedError
@@ -88,15 +88,74 @@ def test_chunks_become_parts_and_an_end(model):
     assert "reasoning_effort" not in body
 
 
-def test_resumption_asks_to_continue_the_last_message(model):
+SAID = [*HI, Message(role="assistant", content="Hel")]
+OPEN = [*HI, Message(role="assistant", content="", reasoning_content="hm")]
+
+
+def test_resumption_without_a_response_continues_the_text(model):
     served, server = model(chunk(content="lo"), chunk("stop"), USAGE)
-    said = [*HI, Message(role="assistant", content="Hel")]
-    *parts, _ = served.resume(said, Chat(), None)
+    *parts, _ = served.resume(SAID, Chat(), None)
 
     assert joined(parts).content == "lo"
     assert server.bodies[0]["continue_final_message"] is True
     assert server.bodies[0]["add_generation_prompt"] is False
-    assert server.bodies[0]["messages"] == said
+    assert server.bodies[0]["messages"] == SAID
+
+
+def test_resumption_of_a_response_names_it(model):
+    served, server = model({"id": "chatcmpl-1", **chunk(content="Hel")}, chunk("length"), USAGE)
+    first = served.reply(HI, Chat())
+    list(first)
+    replaced = {"concordance": {"replaced": {"content": 1}}}
+    server.chunks = ({"id": "chatcmpl-2", **chunk(content="lo")}, {**chunk("stop"), **replaced})
+    *_, changed, end = second = [*served.resume(SAID, Chat(temperature=0.5), first.cut)]
+
+    body = server.bodies[1]
+    assert (body["resume_from"], body["temperature"], body["model"]) == (
+        "chatcmpl-1",
+        0.5,
+        "served",
+    )
+    assert not {"messages", "continue_final_message", "reasoning_effort"} & body.keys()
+    assert (second[0], changed, end.finish) == (ContentText("lo"), Replaced(content=1), "stop")
+
+
+def test_response_that_is_not_kept_continues_after_its_text(model):
+    served, server = model({"id": "chatcmpl-1", **chunk("length", content="Hel")}, USAGE)
+    first = served.reply(HI, Chat())
+    list(first)
+
+    def events(path, body):
+        server.bodies.append(body)
+        if "resume_from" in body:
+            raise ServerRefusedError("not kept", status=404)
+        yield from ({"id": "chatcmpl-2", **chunk("stop", content="lo")}, USAGE)
+
+    server.events = events
+    second = served.resume(SAID, Chat(), first.cut)
+    *parts, _ = second
+
+    assert joined(parts).content == "lo"
+    assert server.bodies[-1]["continue_final_message"] is True
+    assert second.cut.response_id == "chatcmpl-2"
+
+
+@pytest.mark.parametrize(("messages", "names_it"), [(SAID, False), (OPEN, True)])
+def test_stopped_response_continues_after_what_was_received(model, messages, names_it):
+    served, server = model({"id": "chatcmpl-1", **chunk(content="Hel")}, chunk(content="lo"))
+    first = served.reply(HI, Chat())
+    next(iter(first))
+    first.stop()
+    list(served.resume(messages, Chat(), first.cut))
+
+    assert ("resume_from" in server.bodies[1]) == names_it
+
+
+def test_loop_is_the_end_of_a_reply(model):
+    looped = {"choices": [{"delta": {}, "finish_reason": "stop", "stop_reason": "loop"}]}
+    served, _ = model(chunk(content="aaa"), looped, USAGE)
+
+    assert [*served.reply(HI, Chat())][-1].finish == "loop"
 
 
 def test_stop_closes_the_connection(model):

@@ -17,9 +17,10 @@ from concordance_inference.cli.chat.conversation_file import (
     read,
     write,
 )
+from concordance_inference.loop_detection import LOOP
 
 #: Ends of a reply after which it can be resumed.
-CUT = ("length", INTERRUPTED)
+CUT = ("length", LOOP, INTERRUPTED)
 
 
 class Conversation:

@@ -1,13 +1,20 @@
 """A model of this process, as the chat uses it."""
 
+import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
-from concordance_shared import ConcordanceError, FinishReason, InvalidRequestError, Message
-from msgspec import Struct
+from concordance_shared import (
+    ConcordanceError,
+    FinishReason,
+    InvalidRequestError,
+    Message,
+    RequestError,
+)
 
 from concordance_inference.chat.message_parts import MessagePart
 from concordance_inference.chat.readers import reader_factory
@@ -21,22 +28,26 @@ from concordance_inference.cli.start import parse_mod, running
 from concordance_inference.generation import (
     Completed,
     GenerationRequest,
+    ModCall,
     ReportsDelta,
     Started,
     TextDelta,
-    new_request_id,
 )
+from concordance_inference.loop_detection import LOOP, ends_in_loop
+from concordance_inference.resume.ended import UnknownCompletionError
+from concordance_inference.resume.uncut import uncut
 
 if TYPE_CHECKING:
     from concordance_inference.runtime import Runtime
 
 
-class LocalCut(Struct, frozen=True, eq=False):
-    """Where a reply was cut: its request, and what was generated."""
+logger = logging.getLogger(__name__)
 
-    request: GenerationRequest
-    token_ids: tuple[int, ...]
-    text: str
+#: Seconds for which a reply can be resumed exactly; the engine limits how many are kept.
+_RESUME_S = 86400.0
+
+#: Seconds until the engine has surely ended a request that was cancelled.
+_CANCEL_S = 2.0
 
 
 class LocalModel:
@@ -58,7 +69,7 @@ class LocalModel:
         self._stack.close()
 
     def _load(self, options: Chat) -> None:
-        loading = running(options, options.mod, options.mods)
+        loading = running(options, options.mod, options.mods, resume_seconds=_RESUME_S)
         self._runtime, _ = self._stack.enter_context(loading)
         self._options = options
 
@@ -83,17 +94,32 @@ class LocalModel:
         return LocalReply(self.runtime, self._request(messages, options, USUAL))
 
     def resume(self, messages: Sequence[Message], options: Chat, cut: object) -> "LocalReply":
-        """Resume the last message: after its own tokens, or if they are not known, its text."""
-        if isinstance(cut, LocalCut) and cut.token_ids:
-            request = msgspec.structs.replace(
-                cut.request,
-                request_id=new_request_id(),
-                prompt_ids=(*cut.request.prompt_ids, *cut.token_ids),
-                max_tokens=options.max_tokens,
-            )
-            return LocalReply(self.runtime, request, before=cut)
+        """Resume the last message: after its own tokens, or if they are not kept, its text."""
+        if isinstance(cut, str):
+            try:
+                return LocalReply(self.runtime, self._kept(cut, options))
+            except RequestError as exc:
+                logger.info("the reply continues after its text: %s", exc)
         rendering = Rendering(adds_generation_prompt=False, continues_final_message=True)
         return LocalReply(self.runtime, self._request(self._as_text(messages), options, rendering))
+
+    def _kept(self, cut: str, options: Chat) -> GenerationRequest:
+        """The request that continues a completion, which the engine may still have to end."""
+        changes = {
+            **ends_of(options),
+            "sampling": options.sampling,
+            "mods": self._mods(options),
+            "stream": True,
+            "return_token_ids": True,
+        }
+        until = time.monotonic() + _CANCEL_S
+        while True:
+            try:
+                return self.runtime.resume(cut, changes)
+            except UnknownCompletionError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
 
     def _as_text(self, messages: Sequence[Message]) -> list[Message]:
         """The messages, with an open reasoning of the last one as its text."""
@@ -115,7 +141,7 @@ class LocalModel:
         runtime = self.runtime
         return runtime.request(
             messages,
-            mods=runtime.mods.resolve([parse_mod(mod) for mod in options.mod], strict=False),
+            mods=self._mods(options),
             output=output_of(options),
             sampling=runtime.model.sampling.params(options.sampling),
             reasoning=ReasoningChoice(
@@ -148,7 +174,10 @@ class LocalModel:
 
     def check_mods(self, options: Chat) -> None:
         """Refuse mods that cannot be used."""
-        self.runtime.mods.resolve([parse_mod(mod) for mod in options.mod], strict=False)
+        self._mods(options)
+
+    def _mods(self, options: Chat) -> tuple[ModCall, ...]:
+        return self.runtime.mods.resolve([parse_mod(mod) for mod in options.mod], strict=False)
 
     def model_names(self) -> list[str]:
         """Return the models that can be loaded without a download."""
@@ -171,35 +200,24 @@ def _summary(text: str) -> str:
 class LocalReply:
     """A reply of a model of this process, split into parts as its completion is generated."""
 
-    def __init__(
-        self, runtime: "Runtime", request: GenerationRequest, *, before: LocalCut | None = None
-    ) -> None:
-        """Submit the request.
-
-        Args:
-            runtime: The model.
-            request: The request.
-            before: The reply so far, which the prompt of the request ends with.
-        """
-        self._request = before.request if before else request
-        self._before = before
-        self._reader = reader_factory(request)()
-        self._text: list[str] = [before.text] if before else []
-        self._token_ids = [*before.token_ids] if before else []
-        self._num_before = len(self._token_ids)
+    def __init__(self, runtime: "Runtime", request: GenerationRequest) -> None:
+        """Submit the request."""
+        self._request = request
+        self._reader = reader_factory(msgspec.structs.replace(request, beginning=None))()
+        self._text: list[str] = []
+        self._num_tokens = 0
         self._started = Started(prompt_tokens=len(request.prompt_ids))
         self._updates = runtime.submit(runtime.prepare(request))
 
     def __iter__(self) -> Iterator[ReplyUpdate]:
         """Yield the updates."""
-        if self._before:
-            text = TextDelta(text=self._before.text, token_ids=self._before.token_ids)
-            yield Restated(self._reader.add(text))
+        if before := self._request.beginning:
+            yield Restated(self._reader.add(TextDelta(text=before.text, marks=before.marks)))
         for update in self._updates:
             match update:
                 case TextDelta():
                     self._text.append(update.text)
-                    self._token_ids += update.token_ids
+                    self._num_tokens += len(update.token_ids)
                     yield from self._reader.add(update)
                 case Started():
                     self._started = update
@@ -207,39 +225,35 @@ class LocalReply:
                 case ReportsDelta():
                     yield update
                 case Completed():
-                    self._token_ids[self._num_before :] = update.token_ids
-                    yield from self._reader.end(update)
-                    yield self._end(update.finish_reason)
+                    self._num_tokens = update.completion_tokens
+                    yield from self._reader.end(uncut(self._request, update)[1])
+                    yield self._end(LOOP if ends_in_loop(update.loops) else update.finish_reason)
                 case _:
                     pass
 
     def stop(self) -> Sequence[MessagePart | ReplyEnd]:
         """Cancel the request; return the parts that were held back, and the end."""
         self._updates.close()
-        held = self._reader.end(
-            Completed(
-                text="".join(self._text),
-                token_ids=tuple(self._token_ids),
-                finish_reason=FinishReason.LENGTH,
-                prompt_tokens=self._started.prompt_tokens,
-                completion_tokens=len(self._token_ids) - self._num_before,
-            )
+        cut = Completed(
+            text="".join(self._text),
+            token_ids=(),
+            finish_reason=FinishReason.CANCELLED,
+            prompt_tokens=self._started.prompt_tokens,
+            completion_tokens=self._num_tokens,
         )
+        held = self._reader.end(uncut(self._request, cut)[1])
         return [*held, self._end(INTERRUPTED)]
 
     @property
-    def cut(self) -> LocalCut:
-        """The request, and what was generated so far."""
-        request = self._request
-        if self._before is None and self._started.prompt_ids:  # as mods left it
-            request = msgspec.structs.replace(request, prompt_ids=self._started.prompt_ids)
-        return LocalCut(request, tuple(self._token_ids), "".join(self._text))
+    def cut(self) -> str:
+        """The id of the request."""
+        return self._request.request_id
 
     def _end(self, finish: str) -> ReplyEnd:
         return ReplyEnd(
             finish=str(finish),
-            prompt_tokens=self._started.prompt_tokens - self._num_before,
+            prompt_tokens=self._started.prompt_tokens,
             cached_tokens=self._started.cached_tokens,
             truncated_messages=self._request.truncated_messages,
-            completion_tokens=len(self._token_ids) - self._num_before,
+            completion_tokens=self._num_tokens,
         )

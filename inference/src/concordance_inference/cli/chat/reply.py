@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from concordance_shared import Message
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from concordance_inference.chat.message_parts import MessagePart, joined
 from concordance_inference.cli.chat.conversation_file import INTERRUPTED, ReplyEntry, ReplyStats
@@ -19,6 +19,13 @@ class Restated(Struct, frozen=True):
     parts: Sequence[MessagePart]
 
 
+class Replaced(Struct, frozen=True, kw_only=True):
+    """The end of the reply before its resumption was not final: characters to remove from it."""
+
+    reasoning: int = 0
+    content: int = 0
+
+
 class ReplyEnd(Struct, frozen=True, kw_only=True):
     """The end of a reply."""
 
@@ -29,7 +36,7 @@ class ReplyEnd(Struct, frozen=True, kw_only=True):
     completion_tokens: int | None = None  # `None`: not known
 
 
-ReplyUpdate = Started | MessagePart | ReportsDelta | Restated | ReplyEnd
+ReplyUpdate = Started | MessagePart | ReportsDelta | Restated | Replaced | ReplyEnd
 
 
 class RunningReply(Protocol):
@@ -43,7 +50,7 @@ class RunningReply(Protocol):
 
     @property
     def cut(self) -> object | None:
-        """What the model needs to resume the reply exactly; `None`: only its text."""
+        """Names the reply for the model that resumes it; `None`: only its text is known."""
         ...
 
 
@@ -146,6 +153,12 @@ class ReplyRecord:
             case Restated():
                 self._parts = [*update.parts]
                 self._before = ReplyEntry(content="", resumed=self._before.resumed)
+            case Replaced():
+                self._before = structs.replace(
+                    self._before,
+                    reasoning=_without(self._before.reasoning, update.reasoning),
+                    content=_without(self._before.content, update.content),
+                )
             case ReplyEnd():
                 self._ended(update)
             case _:
@@ -190,3 +203,7 @@ class ReplyRecord:
                 completion_tokens=self._completion_tokens,
             ),
         )
+
+
+def _without(text: str, num_last: int) -> str:
+    return text[: len(text) - num_last]

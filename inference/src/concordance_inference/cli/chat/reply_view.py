@@ -48,8 +48,8 @@ class ReplyView(Protocol):
         """Import what showing needs, while the model works."""
         ...
 
-    def repeat(self, content: str) -> None:
-        """Show the end of a content again, which the following parts continue."""
+    def repeat(self, reasoning: str, content: str) -> None:
+        """Show the end of a reply again, which the following parts continue."""
         ...
 
     def end(self) -> None:
@@ -104,7 +104,7 @@ class PlainView:
     def prepare(self) -> None:
         """Import nothing."""
 
-    def repeat(self, content: str) -> None:
+    def repeat(self, reasoning: str, content: str) -> None:
         """Show nothing again: what follows is written after what was written."""
 
     def _put(self, text: str) -> None:
@@ -174,8 +174,11 @@ class TerminalView:
                 self._write(f" …{_PLAIN}\n")
                 self._open = ""
 
-    def repeat(self, content: str) -> None:
-        """Show the last block of a content again, or its last line without Markdown."""
+    def repeat(self, reasoning: str, content: str) -> None:
+        """Show the last block of the content again; its last line without Markdown."""
+        if not content and reasoning:
+            self._add_reasoning(visible(reasoning.rpartition("\n")[2]))
+            return
         last = content.rpartition("\n")[2]
         if self._options.markdown:
             from concordance_inference.cli.chat.markdown_stream import last_block

@@ -7,7 +7,6 @@ from pathlib import Path
 from concordance_shared import ConcordanceError, InvalidRequestError
 from msgspec import structs
 
-from concordance_inference.chat.message_parts import MessagePart
 from concordance_inference.cli.chat.conversation import Conversation, first_words
 from concordance_inference.cli.chat.conversation_file import (
     INTERRUPTED,
@@ -24,9 +23,10 @@ from concordance_inference.cli.chat.reply import ChatModel, ReplyRecord, Running
 from concordance_inference.cli.chat.reply_view import ReplyView
 from concordance_inference.cli.chat.screen import Screen
 from concordance_inference.cli.chat.settings import hyperparameters, with_recorded
+from concordance_inference.cli.chat.shown_parts import ShownParts
 from concordance_inference.cli.generate import check_text
 from concordance_inference.cli.options import Chat
-from concordance_inference.generation import ReportsDelta
+from concordance_inference.loop_detection import LOOP
 
 #: Resumptions without a command, in a terminal, unless `--auto-resume` says.
 AUTO_RESUME = 2
@@ -77,7 +77,7 @@ class Session:
         conversation.add_user(text, self._settings())
         self._cut, self.unanswered = None, text
         try:
-            self._run(ReplyRecord(), self.screen.view(self.options))
+            self._run()
         finally:
             if conversation.reply is None:
                 del conversation.entries[num_entries:]
@@ -96,10 +96,8 @@ class Session:
                 "/resume: the last reply was not cut, so there is nothing to resume; /retry "
                 "generates it again"
             )
-        view = self.screen.view(self.options)
-        view.repeat(reply.content)
         self.conversation.record(self._settings())
-        self._run(ReplyRecord(), view, resumed=reply)
+        self._run(resumed=reply)
 
     def retry(self) -> None:
         """Generate the last reply again.
@@ -117,17 +115,20 @@ class Session:
             if self.unanswered is not None:
                 self.conversation.entries = before
 
-    def _run(
-        self, record: ReplyRecord, view: ReplyView, *, resumed: ReplyEntry | None = None
-    ) -> None:
+    def _run(self, resumed: ReplyEntry | None = None) -> None:
         """Generate a reply and show it; resume it as often as `auto_resume` allows."""
+        record, view = ReplyRecord(), self.screen.view(self.options)
+        shown = ShownParts(view, self.options)
+        if resumed is not None:
+            shown.resume(resumed, repeats=True)
         with reply_keyboard() as keyboard:
             try:
-                self._generate(record, view, keyboard, resumed)
+                self._generate(record, view, shown, keyboard, resumed)
                 for _ in range(self._num_resumes):
                     if record.finish != "length":
                         break
-                    self._generate(record, view, keyboard, record.entry)
+                    shown.resume(record.entry, repeats=False)
+                    self._generate(record, view, shown, keyboard, record.entry)
             finally:
                 view.end()
             self._show_end(record.entry)
@@ -141,7 +142,12 @@ class Session:
         return AUTO_RESUME if self.screen.is_terminal else 0
 
     def _generate(
-        self, record: ReplyRecord, view: ReplyView, keyboard: CtrlC, resumed: ReplyEntry | None
+        self,
+        record: ReplyRecord,
+        view: ReplyView,
+        shown: ShownParts,
+        keyboard: CtrlC,
+        resumed: ReplyEntry | None,
     ) -> None:
         """Generate a reply up to its end, its cut, or Ctrl-C, and keep it."""
         running = self._begun(record, resumed)
@@ -149,11 +155,11 @@ class Session:
         try:
             for update in keyboard.interruptible(running):
                 record.add(update)
-                show(view, update)
+                shown.add(update)
         except KeyboardInterrupt:
             for update in running.stop():
                 record.add(update)
-                show(view, update)
+                shown.add(update)
         except ConcordanceError as exc:
             view.set_reports(exc.reports)
             raise
@@ -186,6 +192,8 @@ class Session:
             notes.append("stopped; /resume continues")
         elif reply.finish == "length":
             notes.append("cut at max_tokens; /resume continues")
+        elif reply.finish == LOOP:
+            notes.append("ended in a loop; /set loop_action rewind, then /retry, continues without")
         if notes:
             self.screen.hint(" · ".join(notes))
         self.screen.hint("")
@@ -252,7 +260,7 @@ class Session:
             )
         if reply := loaded.reply:
             view = self.screen.view(self.options)
-            view.repeat(reply.content)
+            view.repeat(reply.reasoning, reply.content)
             view.end()
 
     def use_profile(self, name: str) -> None:
@@ -285,11 +293,3 @@ class Session:
         options = replace(self.options, mod=[*mods])
         self.model.check_mods(options)
         self.options = options
-
-
-def show(view: ReplyView, update: object) -> None:
-    """Show an update of a reply, if there is something to show."""
-    if isinstance(update, ReportsDelta):
-        view.add_reports(update.reports)
-    elif isinstance(update, MessagePart):
-        view.add(update)

@@ -26,12 +26,22 @@ HYPERPARAMETERS = (
     "min_p",
     "seed",
     "ignore_eos",
+    "loop_detection",
+    "loop_action",
     "reasoning_effort",
     "thinking_token_budget",
 )
 
 #: What is shown and saved.
-DISPLAY = ("reasoning", "markdown", "stats", "auto_resume", "autosave")
+DISPLAY = (
+    "reasoning",
+    "truncate_thinking",
+    "truncate_response",
+    "markdown",
+    "stats",
+    "auto_resume",
+    "autosave",
+)
 
 _SPOKEN = {"on": "true", "yes": "true", "off": "false", "no": "false"}
 
