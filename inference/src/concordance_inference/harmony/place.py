@@ -46,6 +46,8 @@ class Header(Struct, frozen=True, kw_only=True):
     @property
     def is_of_other(self) -> bool:
         """True if the author is the user, a tool, or another one but the assistant."""
+        if self.role == "assistant":
+            return False
         return re.split("[.:]", self.role)[0] in _OTHER_ROLES
 
 

@@ -180,6 +180,8 @@ def _of_header(text: str, place: Place) -> str:
     """The beginning of a text that is part of a header: all of it, or what a header may have."""
     begin = len(text) - len(text.lstrip(_SPACE)) if place.kind == "between" else 0
     length = sum(len(part) for part in place.written if isinstance(part, bytes))
+    if length + 4 * len(text) <= MAX_HEADER:  # nearly always; 4 bytes are the longest character
+        return text
     for i in range(begin, len(text)):
         length += len(text[i].encode(errors="replace"))
         if length > MAX_HEADER:

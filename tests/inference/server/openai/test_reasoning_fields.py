@@ -22,6 +22,7 @@ class EffortChat(FakeChat):
 class PlainChat(FakeChat):
     options = frozenset()
     reasoning_tags = ()
+    can_reason = False
 
 
 class SwitchlessChat(FakeChat):
