@@ -10,6 +10,7 @@ from concordance_inference import LLM, Completion
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.generation import TextDelta
 from concordance_inference.models.options import ModelOptions
+from concordance_inference.resume.ended import UnknownCompletionError
 from concordance_sdk import (
     Added,
     Finished,
@@ -31,6 +32,7 @@ from concordance_shared import (
     ModelLoadError,
     UnknownModError,
 )
+from msgspec.structs import replace
 from tiny_folder import write_tiny_folder
 
 USER = {"role": "user", "content": "Hello"}
@@ -45,6 +47,11 @@ def _folder(tmp_path_factory):
 def _llm(folder):
     with LLM(folder, config=EngineConfig(max_rows=4)) as llm:
         yield llm
+
+
+def unnamed(completion):
+    """A completion without its id."""
+    return replace(completion, id="")
 
 
 @mod(registered=False)
@@ -310,7 +317,7 @@ def test_a_stream_gives_the_text_in_pieces_and_then_the_completion(llm):
 
     assert all(isinstance(piece, TextDelta) for piece in pieces)
     assert "".join(piece.text for piece in pieces) == stream.result().text
-    assert stream.result() == llm.generate("Hello", max_tokens=12, seed=3)
+    assert unnamed(stream.result()) == unnamed(llm.generate("Hello", max_tokens=12, seed=3))
 
 
 @pytest.mark.parametrize("how", ["closed", "dropped"])
@@ -388,7 +395,7 @@ def test_async_twins_give_what_the_others_give(llm):
         )
 
     one, batch = asyncio.run(results())
-    assert one == llm.generate("Hello", **options)
+    assert unnamed(one) == unnamed(llm.generate("Hello", **options))
     assert [done.text for done in batch] == [llm.chat("Hello", **options).text] * 2
 
 
@@ -647,3 +654,55 @@ def test_the_embedded_model_answers_and_reuses_its_own_completion():
             max_tokens=4,
         )
     assert second.usage.cached_tokens >= first.usage.prompt_tokens
+
+
+# Resuming
+
+
+OPEN = {"temperature": 1.0, "seed": 4, "ignore_eos": True}
+
+
+def test_a_completion_is_resumed_as_if_it_had_not_been_cut(llm):
+    whole = llm.generate("A prompt to resume", max_tokens=12, **OPEN)
+    first = llm.generate("A prompt to resume", max_tokens=5, **OPEN)
+    second = llm.resume(first, max_tokens=7)
+
+    assert first.token_ids + second.token_ids == whole.token_ids
+    assert first.text[: len(first.text) - second.replaced] + second.text == whole.text
+    assert second.prompt_ids == first.prompt_ids + first.token_ids
+    assert second.usage.prompt_tokens == first.usage.prompt_tokens + 5
+    assert [token.token_id for token in second.tokens] == list(second.token_ids)
+
+
+def test_a_resumed_completion_is_streamed(llm):
+    first = llm.generate("A prompt to resume", max_tokens=5, **OPEN)
+    plain = llm.resume(first, max_tokens=7)
+    stream = llm.resume(first.id, max_tokens=7, stream=True)
+
+    assert "".join(delta.text for delta in stream) == plain.text == stream.result().text
+
+
+def test_options_that_made_the_prompt_are_refused_for_a_resumed_completion(llm):
+    first = llm.generate("A prompt", max_tokens=2, **OPEN)
+
+    with pytest.raises(InvalidRequestError, match="there is no option 'tools'"):
+        llm.resume(first, tools=[])
+    with pytest.raises(InvalidRequestError, match="is not the id"):
+        llm.resume(first, stop_token_ids=[10**6])
+
+
+def test_mods_of_a_resumed_completion_are_those_given(llm):
+    first = llm.generate("A prompt", max_tokens=2, mods=[Begin], **OPEN)
+    assert first.text == "Hi"
+
+    assert llm.resume(first, max_tokens=2, mods=[]).usage.forced_tokens == 0
+
+
+def test_an_unknown_or_finished_completion_is_not_resumed(llm):
+    ended = llm.generate("A prompt", max_tokens=9, logit_bias={256: 100}, temperature=0)
+    assert ended.finish_reason == "stop"
+
+    with pytest.raises(InvalidRequestError, match="ended by 'stop'"):
+        llm.resume(ended)
+    with pytest.raises(UnknownCompletionError):
+        llm.resume("none")

@@ -4,9 +4,11 @@ from html import escape
 
 from concordance_shared import FinishReason, ModReport, ToolCall
 from msgspec import Struct
+from msgspec.structs import replace
 
 from concordance_inference.chat.message_reader import finish_reason, read_message
 from concordance_inference.chat.readers import reader_factory
+from concordance_inference.chat.resumed_reader import ShownTail
 from concordance_inference.generation import (
     Completed,
     GenerationRequest,
@@ -56,10 +58,14 @@ class Completion(Struct, frozen=True, kw_only=True):
     """The result of one request. A notebook shows it coloured by provenance.
 
     Attributes:
+        id: Names it in `LLM.resume`.
         text: The text as the model wrote it, up to the stop string if one was found: with its
-            reasoning and its calls, and the special tokens around them by name.
+            reasoning and its calls, and the special tokens around them by name. Of a resumed
+            completion, what follows the earlier text.
         content: The content of the message, without reasoning and calls.
         reasoning: The reasoning of the message.
+        replaced: Of a resumed completion: characters at the end of the earlier text that are not
+            part of the whole one, such as half of a character.
         token_ids: The completion's tokens.
         prompt_ids: The prompt's tokens, as the request gave them.
         trace: Every token in order of the text, also the backtracked ones.
@@ -79,6 +85,8 @@ class Completion(Struct, frozen=True, kw_only=True):
     text: str
     token_ids: tuple[int, ...]
     prompt_ids: tuple[int, ...]
+    id: str = ""
+    replaced: int = 0
     trace: tuple[TracedToken, ...]
     finish_reason: FinishReason
     usage: Usage
@@ -119,6 +127,9 @@ class CompletionBuilder:
     def __init__(self, request: GenerationRequest) -> None:
         """Collect the updates of `request`, which has `show_tokens`."""
         self._request = request
+        beginning = request.beginning
+        tail = beginning.shown.removeprefix(beginning.text) if beginning else ""
+        self._tail, self._whole_tail = ShownTail(tail), ShownTail(tail)  # of the stream, of all
         self._trace = TokenTrace()
         self.completion: Completion | None = None
         self.reports: list[ModReport] = []  # so far
@@ -127,7 +138,8 @@ class CompletionBuilder:
         """Take an update; return it if it is text."""
         match update:
             case TextDelta():
-                return update
+                text = self._tail.new(update.text)
+                return update if text == update.text else replace(update, text=text)
             case TokensDelta():
                 self._trace.apply(update)
             case ReportsDelta():
@@ -138,15 +150,22 @@ class CompletionBuilder:
                 pass
         return None
 
+    def _num_replaced(self) -> int:
+        self._whole_tail.end()
+        return self._whole_tail.num_replaced
+
     def _completion(self, completed: Completed) -> Completion:
+        beginning = self._request.beginning
         message = read_message(reader_factory(self._request)(), completed)
         calls = message.tool_calls
         return Completion(
-            text=completed.text,
+            id=self._request.request_id,
+            text=self._whole_tail.new(completed.text),
+            replaced=self._num_replaced(),
             content=message.content,
             reasoning=message.reasoning,
             token_ids=completed.token_ids,
-            prompt_ids=self._request.prompt_ids,
+            prompt_ids=self._request.prompt_ids + (beginning.token_ids if beginning else ()),
             trace=self._trace.tokens,
             finish_reason=finish_reason(completed, has_calls=bool(calls)),
             usage=Usage(

@@ -27,6 +27,7 @@ from concordance_inference.llm_options import (
     sampling_params,
     split_prompts,
 )
+from concordance_inference.llm_resume import ResumeOptions, resumed
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.models.options import ModelOptions
 from concordance_inference.mods.catalog import ModCatalog
@@ -245,6 +246,51 @@ class LLM:
         """
         return self._generate(messages, {**options}, n, stream=stream, as_chat=True)
 
+    @overload
+    def resume(
+        self,
+        completion: Completion | str,
+        *,
+        stream: Literal[False] = False,
+        **options: Unpack[ResumeOptions],
+    ) -> Completion: ...
+    @overload
+    def resume(
+        self,
+        completion: Completion | str,
+        *,
+        stream: Literal[True],
+        **options: Unpack[ResumeOptions],
+    ) -> CompletionStream: ...
+    def resume(
+        self,
+        completion: Completion | str,
+        *,
+        stream: bool = False,
+        **options: Unpack[ResumeOptions],
+    ) -> Completion | CompletionStream:
+        """Continue a completion that ended by `length`, or was cancelled, as if it had not ended.
+
+        Args:
+            completion: The completion, or its id.
+            stream: Return an iterator over the new text instead.
+            options: See `ResumeOptions`.
+
+        Returns:
+            What follows the completion: its text, tokens and calls.
+
+        Raises:
+            UnknownCompletionError: It ended more than `EngineConfig.resume_s` seconds ago.
+            InvalidRequestError: The model has ended it, or an option is not valid.
+            ConcordanceError: As `generate`.
+        """
+        given: dict[str, object] = {**options}
+        mods = resolve_mods(given.pop("mods"), self._catalog) if "mods" in given else None
+        runtime = self._running()
+        completion_id = completion if isinstance(completion, str) else completion.id
+        streamed = CompletionStream(self, runtime, resumed(runtime, completion_id, given, mods))
+        return streamed if stream else streamed.result()
+
     async def agenerate(
         self,
         prompts: Prompts,
@@ -284,7 +330,9 @@ class LLM:
         stream: bool,
         as_chat: bool,
     ) -> Shaped[Result] | Shaped[CompletionStream]:
-        batch = self._batch(prompts, given, n, stream=stream, as_chat=as_chat)
+        batch = _batch(
+            self._catalog, self._running, prompts, given, n, stream=stream, as_chat=as_chat
+        )
         streams = [CompletionStream(self, self._running(), request) for request in batch.requests]
         if stream:
             return batch.streams(streams)
@@ -304,7 +352,9 @@ class LLM:
         as_chat: bool,
     ) -> Shaped[Result] | Shaped[AsyncCompletionStream]:
         # Loading, tokenizing and preparing mods would block the event loop.
-        make = partial(self._batch, prompts, given, n, stream=stream, as_chat=as_chat)
+        make = partial(
+            _batch, self._catalog, self._running, prompts, given, n, stream=stream, as_chat=as_chat
+        )
         batch = await asyncio.to_thread(make)
         runtime = self._running()
         streams = [AsyncCompletionStream(self, runtime, request) for request in batch.requests]
@@ -315,25 +365,6 @@ class LLM:
         finally:
             for one in streams:
                 await one.aclose()
-
-    def _batch(
-        self,
-        prompts: object,
-        given: dict[str, object],
-        n: int | None,
-        *,
-        stream: bool,
-        as_chat: bool,
-    ) -> Batch:
-        mods = resolve_mods(given.pop("mods", ()), self._catalog)
-        options = checked_options(given)
-        choices = Choices(n, options, stream=stream)
-        split, is_list = split_prompts(prompts, as_chat=as_chat)
-        runtime = self._running()
-        sampling = sampling_params(options, given, runtime.model.sampling)
-        return make_batch(
-            runtime, split, options, choices, sampling=sampling, mods=mods, is_list=is_list
-        )
 
 
 def _outcome(stream: CompletionStream) -> Result:
@@ -348,3 +379,24 @@ async def _aoutcome(stream: AsyncCompletionStream) -> Result:
         return await stream.result()
     except ConcordanceError as exc:
         return exc
+
+
+def _batch(
+    catalog: ModCatalog,
+    running: "Callable[[], Runtime]",
+    prompts: object,
+    given: dict[str, object],
+    n: int | None,
+    *,
+    stream: bool,
+    as_chat: bool,
+) -> Batch:
+    mods = resolve_mods(given.pop("mods", ()), catalog)
+    options = checked_options(given)
+    choices = Choices(n, options, stream=stream)
+    split, is_list = split_prompts(prompts, as_chat=as_chat)
+    runtime = running()
+    sampling = sampling_params(options, given, runtime.model.sampling)
+    return make_batch(
+        runtime, split, options, choices, sampling=sampling, mods=mods, is_list=is_list
+    )

@@ -8,6 +8,7 @@ from concordance_inference.runtime import Runtime
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
+from resuming import assert_equal, chat, post
 from starlette.testclient import TestClient
 from tiny_folder import write_tiny_folder
 from tool_folders import TOOLS as LISTED
@@ -57,75 +58,6 @@ def _client(tmp_path_factory):
         client.model = runtime.model.id
         client.runtime = runtime
         yield client
-
-
-def post(client, path, **body):
-    got = client.post(path, json={"model": client.model, **body})
-    assert got.status_code == 200, got.text
-    return got
-
-
-class Message:
-    """A chat completion as a client assembles it."""
-
-    def __init__(self, body=None):
-        self.content = self.reasoning = ""
-        self.calls = {}
-        self.about = {}
-        if body:
-            (choice,) = body["choices"]
-            self.id, self.usage = body["id"], body["usage"]
-            self._take(choice["message"])
-            self.reason = choice["finish_reason"]
-            self.about = body.get("concordance", {})
-
-    def _take(self, message):
-        self.content += message.get("content") or ""
-        self.reasoning += message.get("reasoning") or ""
-        for i, call in enumerate(message.get("tool_calls") or ()):
-            known = self.calls.setdefault(call.get("index", i), {"name": "", "arguments": ""})
-            for key, text in call["function"].items():
-                known[key] += text
-
-    @classmethod
-    def streamed(cls, lines):
-        message = cls()
-        for line in lines:
-            if not line.startswith("data: {"):
-                continue
-            chunk = json.loads(line[6:])
-            assert "error" not in chunk, chunk
-            message.id = chunk["id"]
-            for choice in chunk["choices"]:
-                message._take(choice["delta"])
-                message.reason = choice["finish_reason"]
-            message.about |= chunk.get("concordance", {})
-            message.usage = chunk.get("usage")
-        return message
-
-    def then(self, other):
-        """The message that a client has after the rest of it."""
-        replaced = other.about.get("replaced", {})
-        joined = Message()
-        for name in ("content", "reasoning"):
-            text = getattr(self, name)
-            text = text[: len(text) - replaced.get(name, 0)] + getattr(other, name)
-            setattr(joined, name, text)
-        calls = [*self.calls.values()]
-        calls = calls[: len(calls) - replaced.get("tool_calls", 0)]
-        joined.calls = dict(enumerate([*calls, *other.calls.values()]))
-        return joined
-
-
-def chat(client, *, stream=False, **body):
-    body = {"messages": [{"role": "user", "content": "A question to ask"}], **body}
-    if body["messages"] is None:
-        del body["messages"]
-    if not stream:
-        return Message(post(client, "/v1/chat/completions", **body).json())
-    options = {"stream": True, "stream_options": {"include_usage": True}}
-    got = post(client, "/v1/chat/completions", **options, **body)
-    return Message.streamed(got.text.splitlines())
 
 
 def speaks(text):
@@ -181,11 +113,6 @@ def test_a_message_cut_at_any_token_and_resumed_is_the_uncut_one(client, name, s
         assert second.usage["prompt_tokens"] - cached <= 1
 
 
-def assert_equal(message, whole):
-    assert (message.content, message.reasoning) == (whole.content, whole.reasoning)
-    assert [*message.calls.values()] == [*whole.calls.values()]
-
-
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", SAID)
 def test_a_message_resumed_after_each_token_is_the_uncut_one(client, name, stream):
@@ -200,3 +127,162 @@ def test_a_message_resumed_after_each_token_is_the_uncut_one(client, name, strea
 
     assert_equal(message, whole)
     assert part.reason == whole.reason
+
+
+# Other APIs
+
+
+def test_a_text_completion_is_resumed_at_any_byte(client):
+    text = "Plain é€😀 END more"
+    body = {"prompt": "A question to ask", "stop": ["END"], **speaks(text)}
+    whole = post(client, "/v1/completions", max_tokens=99, **body).json()
+    for cut in range(1, len(b"Plain ") + 9 + 4):
+        first = post(client, "/v1/completions", max_tokens=cut, **body).json()
+        rest = {"resume_from": first["id"], "max_tokens": 99}
+        second = post(client, "/v1/completions", **rest).json()
+        known = first["choices"][0]["text"]
+        about = second["choices"][0]["concordance"]
+        known = known[: len(known) - about.get("replaced", {}).get("text", 0)]
+
+        assert known + second["choices"][0]["text"] == whole["choices"][0]["text"]
+        assert second["choices"][0]["finish_reason"] == "stop"
+        assert about["resumed_from"] == first["id"]
+
+
+def test_a_stream_of_a_text_completion_has_what_follows(client):
+    body = {"prompt": "A question to ask", **speaks("abcdef")}
+    first = post(client, "/v1/completions", max_tokens=2, **body).json()
+    got = post(client, "/v1/completions", resume_from=first["id"], max_tokens=9, stream=True)
+    chunks = [json.loads(line[6:]) for line in got.text.splitlines() if line.startswith("data: {")]
+
+    assert "".join(chunk["choices"][0]["text"] for chunk in chunks) == "cdef"
+
+
+@pytest.mark.parametrize("cut", [3, 9, 14, 20])
+def test_a_response_is_resumed_and_continued_as_one_message(client, cut):
+    said = "<think>Hm, so</think>The answer is 4."
+    body = {"input": "A question to ask", **speaks(said)}
+    first = post(client, "/v1/responses", max_output_tokens=cut, **body).json()
+    assert first["status"] == "incomplete"
+    rest = {"resume_from": first["id"], "max_output_tokens": 99}
+    second = post(client, "/v1/responses", **rest).json()
+
+    assert second["status"] == "completed"
+    assert second["concordance"]["resumed_from"] == first["id"]
+    assert text_of(first, second)[:2] == ("Hm, so", "The answer is 4.")
+    whole = post(client, "/v1/responses", **body).json()
+    turns = [
+        post(client, "/v1/responses", input="Next", previous_response_id=each["id"], **speaks("x"))
+        for each in (second, whole)
+    ]
+    tokens = [turn.json()["usage"]["input_tokens"] for turn in turns]
+    assert tokens[0] == tokens[1]
+
+
+def text_of(*responses):
+    """The reasoning and the content of responses, joined."""
+    found = {"reasoning": "", "message": ""}
+    for response in responses:
+        replaced = response.get("concordance", {}).get("replaced", {})
+        for kind, name in (("reasoning", "reasoning"), ("message", "content")):
+            found[kind] = found[kind][: len(found[kind]) - replaced.get(name, 0)]
+        for item in response["output"]:
+            found[item["type"]] += "".join(part["text"] for part in item["content"])
+    return tuple(found.values())
+
+
+@pytest.mark.parametrize("cut", [3, 9, 16, 30])
+def test_a_message_of_anthropics_api_is_resumed(client, cut):
+    said = f"<think>Hm</think>{CALL}"
+    tool = {"name": "add", "input_schema": SCHEMA}
+    asked = [{"role": "user", "content": "A question"}]
+    body = {"messages": asked, "tools": [tool], **speaks(said)}
+    first = post(client, "/v1/messages", max_tokens=cut, **body).json()
+    assert first["stop_reason"] == "max_tokens"
+    second = post(
+        client, "/v1/messages", resume_from=first["id"], messages=[], max_tokens=99
+    ).json()
+
+    assert second["stop_reason"] == "tool_use"
+    assert second["content"][-1]["input"] == {"a": 12}
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({"resume_from": "chatcmpl-none"}, 404, "resume_from"),
+        ({"resume_from": ""}, 400, "resume_from"),
+        ({"resume_from": "{id}", "tools": [TOOL]}, 400, "tools"),
+        ({"resume_from": "{id}", "messages": [{"role": "user", "content": "a"}]}, 400, "messages"),
+        ({"resume_from": "{id}", "response_format": {"type": "text"}}, 400, "response_format"),
+        ({"resume_from": "{id}", "regex": "a"}, 400, "regex"),
+        ({"resume_from": "{id}", "reasoning_effort": "low"}, 400, "reasoning_effort"),
+        ({"resume_from": "{id}", "cache_salt": "other"}, 404, "resume_from"),
+        ({"resume_from": "{id}", "stop_token_ids": [10**6]}, 400, "stop_token_ids[0]"),
+        ({"resume_from": "{id}", "temperature": 3}, 400, "temperature"),
+        ({"messages": []}, 400, "messages"),
+        ({}, 400, "messages"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused_by_name(client, fields, status, param):
+    first = chat(client, max_tokens=2, **speaks("abcd"))
+    body = json.loads(json.dumps({"model": client.model, **fields}).replace("{id}", first.id))
+    got = client.post("/v1/chat/completions", json=body)
+
+    assert (got.status_code, got.json()["error"]["param"]) == (status, param), got.text
+    assert chat(client, messages=None, resume_from=first.id, max_tokens=9).content == "cd"
+
+
+def test_a_completion_that_ended_by_itself_is_not_resumed(client):
+    first = chat(client, max_tokens=9, **speaks("ab"))
+    body = {"model": client.model, "resume_from": first.id}
+    got = client.post("/v1/chat/completions", json=body)
+
+    assert got.status_code == 400
+    assert "ended by 'stop'" in got.json()["error"]["message"]
+
+
+# Showing less
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_message_is_shown_up_to_a_number_of_characters(client, stream):
+    limits = {"truncate_thinking": 4, "truncate_response": 6}
+    said = "<think>A long thought</think>A long answer"
+    got = chat(client, stream=stream, **limits, **speaks(said))
+    whole = chat(client, **speaks(said))
+
+    assert (got.reasoning, got.content) == ("A lo…", "A long…")
+    assert got.about["truncated"] == {"reasoning": 10, "content": 7}
+    assert got.usage["completion_tokens"] == whole.usage["completion_tokens"]
+    assert got.reason == "stop"
+
+
+def test_a_shortened_response_is_continued_from_the_whole_one(client):
+    body = {"input": "A question to ask", **speaks("A long answer")}
+    short = post(client, "/v1/responses", truncate_response=3, **body).json()
+    whole = post(client, "/v1/responses", **body).json()
+    turns = [
+        post(client, "/v1/responses", input="Next", previous_response_id=each["id"], **speaks("x"))
+        for each in (short, whole)
+    ]
+
+    assert text_of(short)[1] == "A l…"
+    assert short["concordance"]["truncated"] == {"content": 10}
+    tokens = [turn.json()["usage"]["input_tokens"] for turn in turns]
+    assert tokens[0] == tokens[1]
+
+
+def test_a_text_completion_is_shown_up_to_a_number_of_characters(client):
+    body = {"prompt": "A question to ask", **speaks("abcdef")}
+    (choice,) = post(client, "/v1/completions", truncate_response=2, **body).json()["choices"]
+    got = client.post(
+        "/v1/completions", json={"model": client.model, "truncate_thinking": 1, **body}
+    )
+
+    assert choice["text"] == "ab…"
+    assert choice["concordance"]["truncated"] == {"text": 4}
+    assert (got.status_code, got.json()["error"]["param"]) == (400, "truncate_thinking")
