@@ -4,8 +4,9 @@ import time
 
 import pytest
 from concordance_inference.cli import start
-from concordance_inference.cli.start import parse_mod
-from concordance_shared import InvalidRequestError
+from concordance_inference.cli.options import Chat
+from concordance_inference.cli.start import parse_mod, running
+from concordance_shared import InvalidRequestError, ModelLoadError
 
 
 def test_slow_step_is_reported_on_a_pipe_while_it_runs(monkeypatch, capsys):
@@ -38,3 +39,16 @@ def test_comma_splits_parameters_only_before_a_key():
     assert parse_mod("greeting").params == {}
     with pytest.raises(InvalidRequestError, match="key=value"):
         parse_mod("replace:x")
+
+
+def test_mlock_reaches_the_model(monkeypatch):
+    given = {}
+
+    def runtime(model, mods, **options):
+        given.update(options)
+        raise ModelLoadError("far enough")
+
+    monkeypatch.setattr("concordance_inference.runtime.Runtime", runtime)
+    with pytest.raises(ModelLoadError), running(Chat(mlock=True)):
+        pass
+    assert given["locks_memory"] is True

@@ -79,6 +79,10 @@ class LoadArgs:
         ),
     ] = True
 
+    mlock: Annotated[
+        bool, typer.Option("--mlock", help="Keep the weights from being swapped out.")
+    ] = False
+
     @property
     def model_options(self) -> "ModelOptions":
         """How to load the model."""
@@ -274,9 +278,6 @@ class Serve(LoadArgs):
     stored_response_memory: Annotated[
         float, typer.Option(help="Memory for them, in GB.", min=0, max=1e6)
     ] = 0.25
-    mlock: Annotated[
-        bool, typer.Option("--mlock", help="Keep the weights from being swapped out.")
-    ] = False
     truncation: Annotated[
         Literal["disabled", "auto"],
         typer.Option(

@@ -60,6 +60,7 @@ def running(
             catalog,
             config=EngineConfig(resume_s=resume_seconds),
             options=options.model_options,
+            locks_memory=options.mlock,
             progress=progress,
         ).start()
     collect_as_usual()
