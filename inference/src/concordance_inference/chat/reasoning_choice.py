@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from concordance_sdk.builtin import ReasoningBudget
+from concordance_sdk.channels import ChannelFormat
 from concordance_sdk.host import definition_of
 from concordance_shared import InvalidRequestError
 from msgspec import Struct
@@ -87,17 +88,25 @@ def template_variables(
 
 
 def budget_mods(
-    choice: ReasoningChoice, reasoning: Reasoning | None, known: Collection[str]
+    choice: ReasoningChoice,
+    reasoning: Reasoning | None,
+    known: Collection[str],
+    channels: ChannelFormat | None = None,
 ) -> tuple[ModCall, ...]:
     """Return the mods that end the reasoning of a completion once it has its most tokens.
 
-    A model whose template cannot switch the reasoning off has it ended at once.
+    A model whose template cannot switch the reasoning off has it ended at once; one that writes
+    messages with headers does not begin it.
 
     Args:
         choice: The choice.
         reasoning: How the reasoning is marked.
         known: The variables that the template reads.
+        channels: How tokens divide the completion into channels.
     """
+    if channels is not None and channels.has_headers:
+        limit = 0 if choice.reasons is False else choice.max_tokens
+        return () if limit is None else (_budget({"max_tokens": limit}),)
     max_tokens = choice.max_tokens
     if choice.reasons is False and not any(name in known for name in (*SWITCHES, _EFFORT)):
         max_tokens = 0
@@ -105,17 +114,15 @@ def budget_mods(
         return ()
     tags = (reasoning.opened,) if reasoning.opened else reasoning.tags
     return tuple(
-        ModCall(
-            definition=_DEFINITION,
-            parameters={
-                "max_tokens": max_tokens,
-                "open_tag": opening,
-                "close_tag": closing,
-                "closing": "",
-            },
-            name="reasoning_budget",
-        )
+        _budget({"max_tokens": max_tokens, "open_tag": opening, "close_tag": closing})
         for opening, closing in tags
+    )
+
+
+def _budget(parameters: Mapping[str, Any]) -> ModCall:
+    defaults = {"open_tag": "", "close_tag": "", "closing": ""}
+    return ModCall(
+        definition=_DEFINITION, parameters={**defaults, **parameters}, name="reasoning_budget"
     )
 
 

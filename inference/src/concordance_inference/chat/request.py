@@ -166,6 +166,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     last = messages[-1].text if messages else ""
     continued = last if rendering.continues_final_message else None
     tagged = _reasoning(chat, opened, continued)
+    channels = channels_of(chat, tagged, prompt_ids)
     offer = offer if messages else None
     turn = (
         turn_after(prompt_ids, chat.harmony, chat.token_bytes)
@@ -181,7 +182,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         output or format_of(schemas.response_format), offer, may_reason=tagged is not None
     )
     num_named = len(options.get("mods", ()))
-    mods = (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options))
+    mods = (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options, channels))
     stop_ids = options.get("stop_token_ids", ())
     options.setdefault("loop_detection", chosen(None, ignores_eos=options.get("ignore_eos", False)))
     if turn is not None:
@@ -199,7 +200,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         conversation=Conversation(messages=messages, schemas=schemas),
         truncated_messages=len(prompt) - len(messages) if messages else 0,
         reasoning=tagged,
-        channels=channels_of(chat, tagged, prompt_ids),
+        channels=channels,
         kept_ids=kept_ids,
         offer=offer,
         harmony=turn,

@@ -138,21 +138,27 @@ class Channels:
         ids = self.format.to_final(self._last().state)
         return None if ids is None else list(ids)
 
-    def end_reasoning(self, actions: Actions, *, may_call: bool = False) -> Action | None:
-        """Return the action that ends the reasoning; `None` if the model is not reasoning.
+    def to_header(self) -> list[int] | None:
+        """The tokens that end the current message and begin the header of the next one.
 
-        Also `None` inside a character, whose last token is awaited.
+        The model then names the channel: it can still call a tool. To keep it from reasoning again,
+        ban `format.reopening()` at that position. The same as `to_final()` for a model without
+        headers.
+        """
+        ids = self.format.to_header(self._last().state)
+        return None if ids is None else list(ids)
+
+    def end_reasoning(self, actions: Actions) -> Action | None:
+        """Return the action that ends the reasoning and opens `final`.
+
+        `None` if the model is not reasoning, or is inside a character, whose last token is awaited.
 
         Args:
             actions: The builder that the handler was given.
-            may_call: True to let the model choose between `final` and a call of a tool, where its
-                format has headers; then ban `format.reopening()` at the next position.
         """
-        last = self._last()
-        if not last.place.is_reasoning or not self.is_whole:
+        if not self.place.is_reasoning or not self.is_whole:
             return None
-        ids = self.format.to_header(last.state) if may_call else self.format.to_final(last.state)
-        return actions.force_tokens(list(ids)) if ids else None
+        return actions.force_tokens(self.to_final() or [])
 
     # For hosts
 

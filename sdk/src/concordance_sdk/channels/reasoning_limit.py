@@ -1,0 +1,78 @@
+"""A limit on the tokens of the reasoning of a completion with channels."""
+
+from concordance_shared import Action, ForwardPass
+
+from concordance_sdk.action_builder import Actions
+from concordance_sdk.channels.completion_channels import Channels
+from concordance_sdk.tokenizer import Tokenizer
+
+
+class ReasoningLimit:
+    """Ends the reasoning once it has its most tokens, all of its messages together.
+
+    A model that may call tools then chooses the channel of its next message itself, but not
+    `analysis`; if it reasons in spite of that, `final` is opened. The arguments of a call are never
+    cut.
+    """
+
+    def __init__(self, max_tokens: int, *, closing: str = "", may_call: bool = False) -> None:
+        """Limit the reasoning of one completion.
+
+        Args:
+            max_tokens: The most tokens of reasoning.
+            closing: A text that ends it.
+            may_call: The request has tools.
+        """
+        self._max_tokens = max_tokens
+        self._closing = closing
+        self._may_call = may_call
+        self._header: int | None = None  # the step of the channel's name in the header it opened
+
+    def forward_pass(
+        self, event: ForwardPass, channels: Channels, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
+        """Keep the model from reasoning: at its first token, and in a header that this opened."""
+        if event.step == self._header:
+            banned = channels.format.reopening()
+            return actions.adjust_logits(ban=list(banned)) if banned else None
+        is_due = not event.step and not self._max_tokens
+        if not is_due or not (channels.format.has_headers or channels.place.is_reasoning):
+            return None
+        return self._end(channels, actions, tokenizer, event.step)
+
+    def added(
+        self, length: int, channels: Channels, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
+        """End the reasoning if its tokens are spent, between two characters.
+
+        Args:
+            length: Of the completion, in tokens.
+            channels: Its channels.
+            actions: The action builder.
+            tokenizer: The model's.
+        """
+        if self._header is not None and length < self._header:
+            self._header = None  # a mod has removed the tokens
+        is_spent = channels.place.is_reasoning and channels.num_reasoning >= self._max_tokens
+        if not is_spent or not channels.is_whole:
+            return None
+        return self._end(channels, actions, tokenizer, length)
+
+    def _end(
+        self, channels: Channels, actions: Actions, tokenizer: Tokenizer, length: int
+    ) -> Action | None:
+        may_call = self._may_call and self._header is None and channels.format.has_headers
+        ids = channels.to_header() if may_call else channels.to_final()
+        if not ids:
+            return None
+        if self._closing and channels.place.is_reasoning:
+            ids = self._with_closing(ids, channels, tokenizer)
+        if may_call:
+            self._header = length + len(ids)
+        return actions.force_tokens(ids)
+
+    def _with_closing(self, ids: list[int], channels: Channels, tokenizer: Tokenizer) -> list[int]:
+        """The closing text, then what ends the reasoning unless the text does."""
+        closing, end = self._closing, channels.format.reasoning_end
+        is_end = bool(end) and end in closing and not channels.format.has_headers
+        return tokenizer.encode(closing) + ([] if is_end else ids)
