@@ -1,0 +1,83 @@
+"""Limits of the reasoning of gpt-oss."""
+
+import pytest
+from concordance_inference.chat.reasoning_choice import ReasoningChoice
+from concordance_inference.generation import SamplingParams
+from concordance_inference.harmony.channels import HarmonyChannels
+from concordance_inference.harmony.place import Header, Place
+from concordance_sdk.builtin import ReasoningBudget
+from concordance_shared import Message
+from families import build_model
+from harmony_bytes import TOKENIZER, TOKENS, TRAITS, VOCAB, named
+from tiny import ask, call, make_engine, run
+
+ANALYSIS = Place(kind="content", header=Header(channel="analysis"))
+FINAL = tuple(named("<|end|><|start|>assistant<|channel|>final<|message|>"))
+
+
+def channels(opened=ANALYSIS):
+    return HarmonyChannels(
+        TOKENS, opened=opened, token_bytes=TOKENIZER.token_bytes, encode=TOKENIZER.encode
+    )
+
+
+def request(budget, seed, **fields):
+    bias = dict.fromkeys(range(256, VOCAB), -30.0)  # text, so that the budget ends it
+    sampling = SamplingParams(temperature=1.0, seed=seed, logit_bias=bias)
+    mod = call(ReasoningBudget, max_tokens=budget)
+    return ask("Hi", mod, max_tokens=30, sampling=sampling, channels=channels(), **fields)
+
+
+@pytest.fixture(name="model", scope="module")
+def _model():
+    return build_model("gpt_oss", vocab_size=VOCAB)
+
+
+def test_budget_is_exact_alone_in_a_batch_and_in_a_stream(model):
+    cases = [(budget, seed, {"stream": seed % 2 == 0}) for budget in (1, 4) for seed in range(2)]
+    together = run(make_engine(model, traits=TRAITS), *[request(b, s, **f) for b, s, f in cases])
+    alone = [run(make_engine(model, traits=TRAITS), request(b, s)) for b, s, _ in cases]
+
+    assert [each.ids for each in together] == [each.ids for each in alone]
+    for (budget, _, _), each in zip(cases, alone, strict=True):
+        at = next(i for i in range(len(each.ids)) if each.ids[i : i + len(FINAL)] == FINAL)
+        assert budget <= at <= budget + 3  # the rest of a character
+        assert each.end.forced_by[at] == "reasoning_budget"
+
+
+def test_budget_waits_for_the_end_of_a_character(model):
+    bias = dict.fromkeys("日".encode(), 100.0)
+    sampling = SamplingParams(temperature=0.0, logit_bias=bias, frequency_penalty=2.0)
+    mod = call(ReasoningBudget, max_tokens=1)
+    for first in range(2):
+        done = run(
+            make_engine(model, traits=TRAITS),
+            ask([*range(first + 1)], mod, max_tokens=30, sampling=sampling, channels=channels()),
+        )
+        at = next(i for i in range(len(done.ids)) if done.ids[i : i + len(FINAL)] == FINAL)
+        cut = bytes(done.ids[:at])
+        assert cut.decode(errors="replace") == (cut + b"a").decode(errors="replace")[:-1]
+
+
+def test_effort_none_opens_final_at_the_first_token(gpt_oss, client):
+    body = {
+        "model": gpt_oss.model.id,
+        "messages": [{"role": "user", "content": "Hi"}],
+        "reasoning_effort": "none",
+        "max_tokens": 6,
+        "return_token_ids": True,
+    }
+    choice = client.post("/v1/chat/completions", json=body).json()["choices"][0]
+
+    assert choice["token_ids"][:3] == [200005, 17196, 200008]
+    assert not choice["message"].get("reasoning")
+
+
+def test_budget_of_a_request_ends_the_reasoning_of_gpt_oss(gpt_oss):
+    request = gpt_oss.request(
+        (Message(role="user", content="Hi"),), reasoning=ReasoningChoice(max_tokens=7)
+    )
+
+    (budget,) = [mod for mod in request.mods if mod.name == "reasoning_budget"]
+    assert budget.parameters["max_tokens"] == 7
+    assert request.channels.to_final(request.channels.opened) == (200005, 17196, 200008)
