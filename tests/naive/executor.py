@@ -9,6 +9,7 @@ import codecs
 import numpy as np
 from concordance_sdk.holds import Holds
 
+from naive.channels import content_of, place_of
 from naive.legal import is_legal, size_of
 from naive.loops import BANNED, Loops
 from naive.outcome import Event, Fault, Outcome
@@ -105,6 +106,7 @@ class Executor:
         temperature = self.request.sampling.temperature
         for mod in self.listeners("ForwardPass"):
             event = Event("ForwardPass", len(self.ids), logits=row, prompt_logprobs=prompt_logprobs)
+            event.place = self.place()
             action = self.ask(mod, event)
             if action[0] == "logits":
                 row = adjusted(row, action[1])
@@ -137,6 +139,7 @@ class Executor:
 
     def dispatch_sampled(self, token_id, logprob):
         event = Event("Sampled", len(self.ids), tokens=(token_id,), logprob=logprob)
+        event.place = self.place()
         for mod in self.listeners("Sampled"):
             action = self.ask(mod, event)
             if action[0] != "noop":
@@ -194,7 +197,7 @@ class Executor:
             if known < len(self.ids):
                 self.notified[mod] = len(self.ids)
                 tokens, forced = tuple(self.ids[known:]), any(self.forced[known:])
-                event = Event("Added", known, tokens=tokens, forced=forced)
+                event = Event("Added", known, tokens=tokens, forced=forced, place=self.place())
                 action = self.ask(mod, event)
                 if action[0] != "noop" and not self.ends_again(action):
                     return mod, event, action
@@ -335,6 +338,10 @@ class Executor:
 
     # Text
 
+    def place(self):
+        """Where the next token is: its channel and recipient, and if a header is next."""
+        return place_of(self.world.channels, self.ids, self.world)
+
     def text_of(self, ids, *, final=False):
         shown = [token_id for token_id in ids if token_id not in self.request.stop_ids]
         data = b"".join(self.world.piece(token_id) for token_id in shown)
@@ -345,8 +352,22 @@ class Executor:
         starts = [(stop, max(0, known - len(stop) + 1)) for stop in self.request.stop if stop]
         if num_tokens <= self.request.min_tokens:
             return -1
+        if self.world.channels:
+            return self.stop_in_content(text, content_of(self.world.channels, self.ids, self.world))
         found = [at for stop, start in starts if (at := text.find(stop, start)) >= 0]
         return min(found, default=-1)
+
+    def stop_in_content(self, text, content):
+        """Where the stop string begins that the content completes first; -1 for none."""
+        known = len(self.text_of(self.ids[: self.request.min_tokens]))
+        found = [
+            (at + len(stop), at)
+            for begin, end in content
+            for stop in self.request.stop
+            if stop
+            and (at := text.find(stop, max(begin, known - len(stop) + 1), min(end, len(text)))) >= 0
+        ]
+        return min(found, default=(0, -1))[1]
 
     def outcome(self):
         at = self.stop_at(self.text_of(self.ids), len(self.ids))

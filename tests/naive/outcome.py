@@ -17,9 +17,18 @@ class Event:
     logits: Any = None  # the row, or None if the mod does not read it
     prompt_logprobs: Any = None  # of all tokens of the prompt but the first, if a mod asked
     logprob: float | None = None  # of the sampled token, or None if the mod does not read it
+    place: tuple = (None, None, False)  # channel, recipient, if a header is next
 
     def without_logits(self):
-        return (self.name, self.step, self.tokens, self.forced, self.max_steps, self.reason)
+        return (
+            self.name,
+            self.step,
+            self.tokens,
+            self.forced,
+            self.max_steps,
+            self.reason,
+            self.place,
+        )
 
 
 class Fault(Exception):  # noqa: N818  # not an error of the comparison

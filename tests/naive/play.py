@@ -22,11 +22,12 @@ from concordance_sdk.host import definition_of
 from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import EVENTS as EVENT_TYPES
 
+from naive.channels import format_of, piece
 from naive.models import model_named, profile_named, vocab_of
 from naive.outcome import Event
 from naive.programs import EOS, PIECES, sampling_params
 from naive.sampling import seed_of_choice
-from naive.script import parts_of, scripts_of
+from naive.script import AT_TOKENS, parts_of, scripts_of
 from naive.steps import script_of
 
 #: Steps after which an engine counts as one that never ends.
@@ -53,11 +54,15 @@ class World:
         self.header_ids = frozenset(program.headers)
         self.loop_repeats = program.loop_repeats
         self._short = program.alphabet == "short"
+        self.channels = program.channels
+        self.format = format_of(program.channels, self)
 
     def piece(self, token_id):
         """Return the bytes of a token; none for one that ends the completion."""
         if token_id in self.eos_ids or token_id == EOS:
             return b""
+        if self.channels:
+            return piece(self.channels, token_id)
         return PIECES[token_id % len(PIECES)] if self._short else bytes([token_id % 256])
 
     def traits(self):
@@ -95,7 +100,7 @@ class Played:
         last = self.updates[-1] if self.updates else None
         return last if isinstance(last, Completed | Failed) else None
 
-    def generation_request(self):
+    def generation_request(self, world):
         """Return the request for the engine."""
         request = self.request
         first = GenerationRequest(
@@ -115,6 +120,8 @@ class Played:
             sampled_logprobs=request.sampled_logprobs,
             loop_detection=LoopDetection(**request.loops) if request.loops else None,
             cache_salt=request.salt,
+            channels=world.format,
+            stops_in_content=True,
         )
         choice = requests_of_choices(first, self.choice + 1)[self.choice]
         return msgspec.structs.replace(choice, request_id=self.name)
@@ -135,13 +142,14 @@ def play(program):
             for i, request in requests
             for choice in range(1, request.choices)
         ]
-        problem = _run(_engine(program, world), played, world.kv_bytes)
+        problem = _run(_engine(program, world), played, world)
     return played, world, problem
 
 
-def _run(engine, played, kv_bytes):
+def _run(engine, played, world):
+    kv_bytes = world.kv_bytes
     for step in range(MAX_STEPS):
-        _submit_and_cancel(engine, played, step)
+        _submit_and_cancel(engine, played, step, world)
         if not engine.has_work and all(one.end for one in played):
             return None
         try:
@@ -155,7 +163,7 @@ def _run(engine, played, kv_bytes):
     return "the engine does not come to an end"
 
 
-def _submit_and_cancel(engine, played, step):
+def _submit_and_cancel(engine, played, step, world):
     for one in played:
         request = one.request
         if one.began_at is None and _is_due(played, request, step):
@@ -166,7 +174,7 @@ def _submit_and_cancel(engine, played, step):
                 completion = list(getattr(end, "token_ids", ()))
                 request.prompt = [*before, *completion, *request.prompt]
                 request.goes_on = False
-            engine.submit(one.generation_request(), one.updates.append)
+            engine.submit(one.generation_request(world), one.updates.append)
         elif one.began_at is not None and request.cancel == step - one.began_at and not one.end:
             one.was_cancelled = True
             engine.cancel(one.name)
@@ -315,6 +323,8 @@ def _event(script, event):
         max_steps=getattr(event, "max_steps", 0),
         reason=getattr(event, "finish_reason", ""),
     )
+    if name in AT_TOKENS:
+        seen.place = (event.channel, event.recipient, event.in_header)
     if name == "ForwardPass":
         seen.logits = event.logits.to_numpy() if script.reads else event.logits.to_numpy
         if event.prompt_logprobs is not None:

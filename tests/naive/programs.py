@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from concordance_inference.generation import SamplingParams
 
+from naive.channels import KINDS
 from naive.models import vocab_of, window_of
 from naive.steps import random_steps
 
@@ -26,7 +27,7 @@ class Rule:
     """A condition at which a mod acts, and its action."""
 
     on: str  # the event
-    when: list  # ["nth", k], ["every", k], ["length", k], ["token", m, r], ["full"] or ["always"]
+    when: list  # ["nth", k], ["every", k], ["length", k], ["token", m, r], ["channel", name], ...
     do: list  # the action and its values
     times: int | None = 1  # acts so often; None for ever
 
@@ -91,6 +92,7 @@ class Program:
     control: list[int] = field(default_factory=list)  # tokens that are never penalized, nor loop
     headers: list[int] = field(default_factory=list)  # those of them that open a header
     loop_repeats: int = 4  # repeated tokens that are a loop; of longer periods, two of each
+    channels: str = ""  # how the model marks them, one of `channels.KINDS`; empty for none
 
     def to_json(self):
         """Return one line for `from_json`, without fields that have their default."""
@@ -150,6 +152,7 @@ def random_program(dice, model):
         context=context,
         eos=[EOS, *dice.sample(range(VOCAB), dice.choice([0, 0, 4, 20]))],
         alphabet=dice.choice(["bytes", "short", "short"]),
+        channels=dice.choice(["", "", "", *KINDS]),
     )
     if wide.memory:
         wide.context = 200  # or requests without `max_tokens` are as long as memory allows
@@ -159,6 +162,7 @@ def random_program(dice, model):
         + [_ask_for_choices, _run_in_loops]
     )
     if habit:
+        wide.channels = "" if habit is _run_scripts else wide.channels
         habit(dice, wide, edges)
         return wide
     prompts = _prompts(dice, edges, context)
@@ -424,6 +428,7 @@ def _rule(dice, request, edges):
             ["every", dice.choice([2, 3])],
             ["full"],
             ["always"],
+            ["channel", dice.choice(["analysis", "final", "commentary", None])],
         ]
     )
     times = dice.choice([1, 1, 1, 2, 5, None])

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+#: Events at a token, which have a channel.
+AT_TOKENS = ("ForwardPass", "Sampled", "Added")
+
 
 class Script:
     """A mod of one request; records every event that it receives."""
@@ -55,9 +58,9 @@ class Script:
         if kind == "token":
             last = event.tokens[-1] if event.tokens else 0
             return last % values[0] == values[1]
-        if kind == "full":
-            return self._budget is not None and length_at(event) >= self._budget
-        return True
+        if kind == "channel":
+            return event.name in AT_TOKENS and event.place[0] == values[0]
+        return kind != "full" or (self._budget is not None and length_at(event) >= self._budget)
 
 
 def length_at(event):

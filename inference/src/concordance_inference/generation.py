@@ -140,6 +140,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     reasoning: Reasoning | None = None  # how it is marked in the text, if the model may reason
     harmony: HarmonyTurn | None = None  # of a model that writes messages in Harmony
     channels: ChannelFormat | None = None  # how tokens divide the completion into channels
+    stops_in_content: bool = False  # stop strings count in the content only, if there are channels
     num_named_mods: int = 0  # leading mods that the client chose
     beginning: Beginning | None = None  # of the completion, if an earlier request generated it
 

@@ -88,7 +88,7 @@ def test_reasoning_of_several_messages_is_counted_together():
 
     assert channels.num_reasoning == 5
     state.backtrack(3)
-    assert (channels.num_reasoning, channels.in_header) == (3, True)
+    assert (channels.num_reasoning, channels.place.in_header) == (3, True)
 
 
 def test_content_begins_after_the_header():

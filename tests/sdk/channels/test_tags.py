@@ -40,7 +40,7 @@ def test_text_that_begins_with_no_tag_is_content_from_its_first_token():
     tags, seen = states(["\n", "<th", "at"])
 
     assert tags.place(seen[-1]).channel == "final"
-    assert tags.lead(seen[-1]) == 2
+    assert tags.lead(seen[-1]) == 3
 
 
 def test_reasoning_that_the_prompt_opened_begins_at_once():

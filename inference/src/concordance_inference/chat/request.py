@@ -201,6 +201,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         truncated_messages=len(prompt) - len(messages) if messages else 0,
         reasoning=tagged,
         channels=channels,
+        stops_in_content=bool(messages),
         kept_ids=kept_ids,
         offer=offer,
         harmony=turn,

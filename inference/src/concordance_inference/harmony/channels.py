@@ -51,8 +51,11 @@ class HarmonyChannels:
         return after_text(state, self.token_bytes(token_id), self.tokens)
 
     def place(self, state: Place) -> ChannelPlace:
-        """The channel and the recipient of a message, as far as its header is well-formed."""
-        if state.kind != "content":
+        """The channel and the recipient of a message, as far as its header is well-formed.
+
+        A message in the name of another author, which no client receives, counts as a header.
+        """
+        if state.kind != "content" or state.header.is_of_other:
             return ChannelPlace(in_header=True)
         return ChannelPlace(channel=state.header.channel, recipient=state.header.recipient)
 

@@ -80,16 +80,6 @@ class Channels:
         return self.place.channel
 
     @property
-    def recipient(self) -> str | None:
-        """The tool that the current message is sent to; `None` for none."""
-        return self.place.recipient
-
-    @property
-    def in_header(self) -> bool:
-        """True if the next token belongs to the header of a message, or precedes one."""
-        return self.place.in_header
-
-    @property
     def begin(self) -> int:
         """The step of the first token of the current message, after its header or tag."""
         last = self._last()
@@ -110,7 +100,7 @@ class Channels:
     def is_whole(self) -> bool:
         """True unless the completion ends inside a character."""
         length = self._length
-        begin = max(self.begin, length - _CHARACTER) if not self.in_header else length
+        begin = max(self.begin, length - _CHARACTER) if not self.place.in_header else length
         ids = self._ids(begin, length)
         return not _ends_inside_character(b"".join(map(self.format.token_bytes, ids)))
 

@@ -27,8 +27,8 @@ class TagState(Struct, frozen=True):
         kind: `start`: it is not decided yet, since all so far may be the beginning of a tag.
         closing: In the reasoning, the tag that ends it.
         tail: The last bytes, if they may be the beginning of a tag.
-        num_tail: The number of tokens of the tail; in the content, of what of it precedes this
-            state.
+        num_tail: The number of tokens of the tail, at the start with the white space before it; in
+            the content, of what of it precedes this state.
         num_mark: In the content, the number of tokens of the tag that ended the reasoning.
         rest: The content in the token that ended the reasoning.
     """
@@ -113,13 +113,11 @@ class TagFormat:
 
     def _at_start(self, state: TagState, data: bytes) -> TagState:
         text = (state.tail + data).lstrip()
-        num_tail = state.num_tail + bool(text)
+        num_tail = state.num_tail + 1
         for opening, closing in self._tags:
             if text.startswith(opening):
                 begun = TagState("reasoning", closing)
                 return self._in_reasoning(begun, text[len(opening) :])
-        if not text:
-            return state
         if any(opening.startswith(text) for opening, _ in self._tags):
             return TagState("start", tail=text, num_tail=num_tail)
         return TagState("content", num_tail=num_tail)

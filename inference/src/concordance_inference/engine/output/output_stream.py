@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from concordance_sdk.channels import Channels
 from concordance_sdk.detokenizer import Detokenizer
 from concordance_sdk.host.request_state import RequestState
 from concordance_shared import FinishReason
 
+from concordance_inference.engine.output.content_scope import ContentScope
 from concordance_inference.engine.output.logprobs import CompletionLogprobs
 from concordance_inference.engine.output.stop import StopStrings
 from concordance_inference.engine.output.text_stream import TextStream
@@ -50,6 +52,7 @@ class OutputStream:
         state: RequestState,
         new_decoder: Callable[..., Detokenizer],
         emit: Emit,
+        channels: Channels | None = None,
     ) -> None:
         """Follow a request with an empty completion.
 
@@ -59,6 +62,7 @@ class OutputStream:
             new_decoder: Creates a detokenizer, without the text of the tokens in `skipped` and
                 with the names of the special tokens in `kept`.
             emit: Called with the updates.
+            channels: Those of the completion, if the model has channels.
         """
         self._request = request
         self._state = state
@@ -74,6 +78,7 @@ class OutputStream:
             marked=request.kept_ids,
             given=given,
             num_shown=len(request.beginning.text) if request.beginning else 0,
+            content=ContentScope(channels) if channels and request.stops_in_content else None,
         )
         self._tokens = TokenStream(new_decoder(**shown), given)
         self._started_at = time.monotonic()

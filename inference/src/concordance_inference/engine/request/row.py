@@ -109,7 +109,7 @@ class Row:
         if request.beginning:
             for follower in self.state.followers:
                 follower.extend(request.beginning.token_ids)
-        self.output = OutputStream(request, self.state, traits.new_decoder, emit)
+        self.output = OutputStream(request, self.state, traits.new_decoder, emit, self.channels)
         if self.dispatch.can_backtrack:
             num_recent = max(max_recent, 1)
         else:
