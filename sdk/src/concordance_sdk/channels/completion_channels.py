@@ -22,7 +22,7 @@ class Tokens(Protocol):
     prompt_len: int
 
 
-class _Stretch(Struct, frozen=True):
+class Stretch(Struct, frozen=True):
     """A part of the completion within which the state does not change."""
 
     begin: int  # number of tokens before it
@@ -63,7 +63,7 @@ class Channels:
         self.format = format
         self._tokens = tokens
         state = format.opened
-        self._stretches = [_Stretch(0, state, format.place(state), 0)]
+        self._stretches = [Stretch(0, state, format.place(state), 0)]
         self._num_followed = 0
         self._num_cuts = 0
 
@@ -185,7 +185,7 @@ class Channels:
         while self._stretches[-1].begin > length:
             self._stretches.pop()
 
-    def stretch_at(self, length: int) -> _Stretch:
+    def stretch_at(self, length: int) -> Stretch:
         """Return what the token after the first `length` tokens is a part of."""
         if length >= self._num_followed:
             self._follow(min(length, self._length))
@@ -193,7 +193,7 @@ class Channels:
         begins = bisect_right(self._stretches, length, key=lambda stretch: stretch.begin)
         return self._stretches[begins - 1]
 
-    def _last(self) -> _Stretch:
+    def _last(self) -> Stretch:
         return self.stretch_at(self._length)
 
     @property
@@ -224,7 +224,7 @@ class Channels:
         if last.place.is_reasoning:
             num_mark = 0 if place.is_reasoning else self.format.num_mark(state)
             num_reasoning += begin - last.begin - num_mark
-        self._stretches.append(_Stretch(begin, state, place, num_reasoning))
+        self._stretches.append(Stretch(begin, state, place, num_reasoning))
 
 
 def get_channels() -> Channels | None:

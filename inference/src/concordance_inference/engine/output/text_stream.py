@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 from concordance_sdk.detokenizer import Detokenizer
 
-from concordance_inference.engine.output.content_scope import MAX_SPACE, ContentScope
+from concordance_inference.engine.output.content_scope import ContentScope
 from concordance_inference.engine.output.stop import StopStrings
 from concordance_inference.generation import TextDelta
 from concordance_inference.mark import Mark, MarkedTokens
@@ -100,34 +100,17 @@ class TextStream:
             return
         unsearched = max(0, begin - self._stop.longest + 1)
         if self._content is not None:
-            content = self._content_begin(self._num_searched - 1, unsearched)
-            if content is None or content >= end:
+            index = self._num_searched - 1
+            span = self._content.unsearched(
+                index, (unsearched, begin), self._ends, self._decoder.pieces
+            )
+            if span is None or span[0] >= end:
                 return
-            is_new = self._content.is_decided_at(self._num_searched - 1)
-            begin = content if is_new else max(begin, content)
-            unsearched = content if is_new else max(unsearched, content)
+            unsearched, begin = span
         text = self._text_from(unsearched)[: end - unsearched]
         found = self._stop.find(text, after=begin - unsearched)
         self._stopped_at = None if found is None else unsearched + found
         self._stop_string = None if found is None else self._stop.string_at(text, found)
-
-    def _content_begin(self, index: int, unsearched: int) -> int | None:
-        """The character at which the content of a token begins; `None` if it is none.
-
-        Args:
-            index: The token.
-            unsearched: The character from which a stop string may begin.
-        """
-        assert self._content is not None
-        begin = self._content.begin(index, self._ends)
-        is_near = begin is not None and unsearched < begin + MAX_SPACE
-        if begin is None or not is_near or not self._content.follows_reasoning(index):
-            return begin
-        last = bisect_left(self._ends, begin + MAX_SPACE) + 1
-        first = bisect_right(self._ends, begin)
-        text = "".join(self._decoder.pieces[first:last])
-        text = text[begin - (self._ends[first - 1] if first else 0) :][:MAX_SPACE]
-        return begin + len(text) - len(text.lstrip())
 
     @property
     def stop_string(self) -> str | None:
