@@ -117,10 +117,32 @@ def set_current_request(request: RequestContext) -> None:
     _current.set(request)
 
 
-def may_write(step: int, *, by: Writer | None = None, beside: type[Writer] | None = None) -> bool:
-    """`RequestContext.may_write` of the current request; always True outside of a mod."""
+def may_write(
+    step: int,
+    *,
+    by: Writer | None = None,
+    beside: type[Writer] | None = None,
+    channel: str | None = None,
+) -> bool:
+    """`RequestContext.may_write` of the current request; always True outside of a mod.
+
+    Where messages have headers, a span begins within the content of a message only.
+
+    Args:
+        step: The position.
+        by: The writer that would begin.
+        beside: Writers of this type do not exclude it.
+        channel: The channel in which it begins, in place of the content.
+    """
     request = _current.get()
-    return request is None or request.may_write(step, by=by, beside=beside)
+    if request is None:
+        return True
+    may_begin = request.may_write(step, by=by, beside=beside)  # also makes it known as a writer
+    channels = request.channels
+    if channels is None or not channels.format.has_headers:
+        return may_begin
+    place = channels.at(step)
+    return may_begin and (place.is_content if channel is None else place.channel == channel)
 
 
 def ends_hidden(length: int) -> bool:

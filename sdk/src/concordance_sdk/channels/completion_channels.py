@@ -117,6 +117,10 @@ class Channels:
         """
         return self.stretch_at(length).place
 
+    def token_ids(self, begin: int, end: int) -> list[int]:
+        """The tokens of the completion from one step to another."""
+        return list(self._ids(begin, end))
+
     # What mods do
 
     def to_final(self) -> list[int] | None:

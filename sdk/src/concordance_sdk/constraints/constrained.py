@@ -6,6 +6,7 @@ from typing import Any
 from concordance_shared import Action, Added, ConstraintError, ForwardPass
 
 from concordance_sdk.action_builder import Actions
+from concordance_sdk.constraints.channel_start import MAX_SPLIT, ChannelStart
 from concordance_sdk.constraints.compiled import compile_constraint
 from concordance_sdk.constraints.constraint import Constraint, require_constraint
 from concordance_sdk.constraints.span import ConstrainedSpan
@@ -16,9 +17,6 @@ from concordance_sdk.one_request import OneRequest
 from concordance_sdk.request_context import current_request, may_write
 from concordance_sdk.text import CompletionText, Cut, PhraseWatch
 from concordance_sdk.tokenizer import Tokenizer
-
-#: Tokens of the completion that may be retokenized where `after` ends inside a token.
-MAX_SPLIT = 4
 
 
 class Constrained(Follower):
@@ -64,15 +62,24 @@ class Constrained(Follower):
             ends: True if the completion ends with the span; False to continue freely.
             end_id: The token that ends the completion, instead of the model's end of sequence.
             argmax_sampling: Take the top allowed token, whatever the temperature.
+            channel: The span begins where this channel does, such as `final`: after the reasoning.
+                By default `final` for a model whose messages have headers, and no channel for
+                others. A model without channels has `final` only.
 
         Raises:
-            ConstraintError: It is not a constraint, or `after` is empty.
+            ConstraintError: It is not a constraint, `after` is empty, or both `after` and `channel`
+                are given.
         """
         require_constraint(constraint, "the constraint of Constrained")
         if after is not None and not after:
             raise ConstraintError(
                 "`after` is empty; give the text that the constrained span follows, or None"
             )
+        if after is not None and channel is not None:
+            raise ConstraintError(
+                "give either `after` or `channel`: a span begins after a text, or with a channel"
+            )
+        self._start = ChannelStart(channel)
         self._request = OneRequest("Constrained")
         self._constraint = constraint
         self._text = CompletionText(keeps_special=True)
@@ -88,7 +95,7 @@ class Constrained(Follower):
     @property
     def max_backtrack(self) -> int:
         """Tokens that a stream holds back: a split token, or an end-of-sequence token."""
-        return MAX_SPLIT if self._phrase else int(not self._ends)
+        return MAX_SPLIT if self._phrase or self._start.channel else int(not self._ends)
 
     @property
     def is_begun(self) -> bool:
@@ -163,7 +170,8 @@ class Constrained(Follower):
         self._go_to(event, tokenizer)
         self._join(event, tokenizer)
         if self._span is None:
-            if self._due is None or not self._may_begin(event.step):
+            is_open = self._due is not None and self._start.is_open(event.step)
+            if not is_open or not self._may_begin(event.step):
                 return None
             self._span = self._begun_at(event.step, tokenizer)
         if self.is_complete:
@@ -188,12 +196,36 @@ class Constrained(Follower):
             if found.before:
                 return _split(found, self._text, actions)
             self._span = self._begun_at(found.kept, tokenizer)
+        if self._span is None and self._phrase is None:
+            return self._begin_in_channel(event, actions, tokenizer)
         if self._span is None or self.is_complete:
             return None
         step = max(event.step, self._span.begin)
         self._span.follow(step, event.added_tokens[step - event.step :])
         self._check_end(event)
         return self._following(self._span, actions)
+
+    def _begin_in_channel(
+        self, event: Added, actions: Actions, tokenizer: Tokenizer
+    ) -> Action | None:
+        """Begin where the added tokens have opened the channel, or show that it was open.
+
+        Tokens that the model sampled before the channel was known are removed if the constraint
+        does not allow them.
+        """
+        length = event.step + len(event.added_tokens)
+        begin = self._start.opened_by(event.step, length)
+        if begin is None or not self._may_begin(length):
+            return None
+        if split := self._start.split(length, actions, tokenizer):
+            return split
+        span, written = self._begun_at(begin, tokenizer), self._start.token_ids(begin, length)
+        if not event.forced and span.matcher.accepts(written) < len(written):
+            self._start.begin_at(begin)
+            return actions.backtrack(length - begin)
+        span.follow(begin, written)
+        self._span = span
+        return self._following(span, actions)
 
     def _join(self, event: ForwardPass | Added, tokenizer: Tokenizer) -> None:
         """Begin where a constraint on the same text has begun.
@@ -207,7 +239,8 @@ class Constrained(Follower):
             return
         for other in self._others():
             span = other._span  # noqa: SLF001
-            if span is None or span.begin > event.step or other._phrase:  # noqa: SLF001
+            is_elsewhere = other._phrase or other._start.channel != self._start.channel  # noqa: SLF001
+            if span is None or span.begin > event.step or is_elsewhere:
                 continue
             written = span.matcher.token_ids[: event.step - span.begin]
             if span.begin + len(written) == event.step:
@@ -242,7 +275,7 @@ class Constrained(Follower):
 
     def _may_begin(self, step: int) -> bool:
         """True if no self-prompt or flow is being written; constraints may hold together."""
-        return may_write(step, by=self, beside=Constrained)
+        return may_write(step, by=self, beside=Constrained, channel=self._start.channel)
 
     def _end_of_phrase(self) -> Cut | None:
         match = self._phrase.find() if self._phrase else None
@@ -275,6 +308,7 @@ class Constrained(Follower):
             self._text.follow(event, tokenizer)
             if self._due is not None and event.step < self._due:
                 self._due = None
+        self._start.go_to(event.step)
         if self._span and not self._span.go_to(event.step):
             self._span = None
 
@@ -286,6 +320,7 @@ def constrain(
     after: str | None = None,
     ends: bool = True,
     argmax_sampling: bool = False,
+    channel: str | None = None,
 ) -> type[Any]:
     """Make a mod that enforces a constraint.
 
@@ -296,9 +331,10 @@ def constrain(
             default, at the start.
         ends: True if the completion ends with the span; False to continue freely.
         argmax_sampling: Take the top allowed token, whatever the temperature.
+        channel: The span begins where this channel does, such as `final`; see `Constrained`.
 
     Raises:
-        ConstraintError: It is not a constraint, or `after` is empty.
+        ConstraintError: It is not a constraint, or where it begins is not clear.
         ModDefinitionError: The name is not one that requests can use.
 
     Examples:
@@ -308,7 +344,9 @@ def constrain(
         >>> play(flag, script="false!").text
         'false'
     """
-    Constrained(constraint, after=after)  # raises here what it would raise in a request
+    Constrained(
+        constraint, after=after, channel=channel
+    )  # raises here what it would raise in a request
 
     @mod(name=name, max_backtrack=0)
     class Mod:
@@ -316,7 +354,13 @@ def constrain(
 
         def parts(self) -> list[Constrained]:
             return [
-                Constrained(constraint, after=after, ends=ends, argmax_sampling=argmax_sampling)
+                Constrained(
+                    constraint,
+                    after=after,
+                    ends=ends,
+                    argmax_sampling=argmax_sampling,
+                    channel=channel,
+                )
             ]
 
     return Mod
