@@ -123,6 +123,7 @@ def may_write(
     by: Writer | None = None,
     beside: type[Writer] | None = None,
     channel: str | None = None,
+    anywhere: bool = False,
 ) -> bool:
     """`RequestContext.may_write` of the current request; always True outside of a mod.
 
@@ -133,13 +134,14 @@ def may_write(
         by: The writer that would begin.
         beside: Writers of this type do not exclude it.
         channel: The channel in which it begins, in place of the content.
+        anywhere: It may begin in a call of a tool, too.
     """
     request = _current.get()
     if request is None:
         return True
     may_begin = request.may_write(step, by=by, beside=beside)  # also makes it known as a writer
     channels = request.channels
-    if channels is None or not channels.format.has_headers:
+    if channels is None or not channels.format.has_headers or anywhere:
         return may_begin
     place = channels.at(step)
     return may_begin and (place.is_content if channel is None else place.channel == channel)

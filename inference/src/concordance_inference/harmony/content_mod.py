@@ -58,7 +58,7 @@ class HarmonyContentMod:
         """Keep the beginning of a message that the completion continues."""
         del actions
         channels = get_channels()
-        if channels and not channels.in_header:
+        if channels and not channels.place.in_header:
             ids = event.context_info.tokens
             begin = len(ids)
             while begin and ids[begin - 1] != self.tokens.message:
@@ -116,7 +116,7 @@ class HarmonyContentMod:
             self._is_call = place.recipient is not None
             end_id = self.tokens.return_ if place.recipient is None else self.tokens.call
             constrained = Constrained(constraint, end_id=end_id)
-            if not may_write(max(begin, step), by=constrained, beside=Constrained):
+            if not may_write(max(begin, step), by=constrained, beside=Constrained, anywhere=True):
                 return None
             earlier = [] if begin else self._before
             known = self._ids[begin:step] if begin <= step else self._ids[begin:]

@@ -16,7 +16,7 @@ _PARAM = "response_format.json_schema.schema"
 
 @mod(name="json_schema", max_backtrack=0)
 class JsonSchemaMod:
-    """Enforces the request's `response_format` with options: `after`, `any_space`.
+    """Enforces the request's `response_format` with options: `after`, `channel`, `any_space`.
 
     A `response_format` is enforced without it too. Beside this mod, it is not enforced twice.
 
@@ -24,11 +24,14 @@ class JsonSchemaMod:
         after (str, at most 512 characters, default ""): The document begins after the first
             occurrence of this text, such as `</think>` for a reasoning model; at the start if it is
             empty.
+        channel (str, at most 64 characters, default ""): The document begins where this channel
+            does, such as `final`; see Channels. By default `final` for gpt-oss.
         any_space (bool, default False): Allows white space wherever JSON does, and not only in the
             usual places.
     """
 
     after: Annotated[str, Meta(max_length=512)] = ""
+    channel: Annotated[str, Meta(max_length=64)] = ""
     any_space: bool = False
 
     enforces_response_format = True
@@ -60,7 +63,7 @@ class JsonSchemaMod:
 
     def _compile(self, schema: dict[str, object], tokenizer: Tokenizer) -> None:
         document = JsonSchema(schema, any_space=self.any_space)
-        constrained = Constrained(document, after=self.after or None)
+        constrained = Constrained(document, after=self.after or None, channel=self.channel or None)
         constrained.prepare(tokenizer)
         self._parts = [constrained]
 

@@ -51,6 +51,7 @@ class Constrained(Follower):
         ends: bool = True,
         end_id: int | None = None,
         argmax_sampling: bool = False,
+        channel: str | None = None,
     ) -> None:
         """Constrain a span.
 

@@ -45,6 +45,7 @@ class GenerateOptions(Struct, frozen=True, kw_only=True, eq=False):
     sentences: int | None = None
     tokens: int | None = None
     constraint: Constraint | None = None
+    channel: str | None = None
     temperature: Temperature | None = None
     bias: Bias | None = None
     ban: Sequence[str] = ()
@@ -61,7 +62,9 @@ class Generate(Step):
         super().__init__()
         self._options = options
         self._constrained = (
-            None if options.constraint is None else Constrained(options.constraint, ends=False)
+            None
+            if options.constraint is None
+            else Constrained(options.constraint, ends=False, channel=options.channel)
         )
         self._logprobs = SampledLogprobs() if options.logprobs else None
         self._biases = _Biases(options.bias) if isinstance(options.bias, Mapping) else None
@@ -106,10 +109,10 @@ class Generate(Step):
         mask = None
         if self._constrained:
             action = self._constrained.forward_pass(event, actions, scene.tokenizer)
-            if not isinstance(action, AdjustedLogits):
+            if action is not None and not isinstance(action, AdjustedLogits):
                 self._apply(action, actions)
                 return None
-            mask = action.mask
+            mask = action and action.mask
         banned = self._banned(self._ban, event, actions) if self._ban else None
         bias, temperature = self._bias(event), options.temperature
         if callable(temperature):

@@ -15,7 +15,17 @@ from concordance_sdk.script.ask import Ask
 from concordance_sdk.script.choose import Choose
 from concordance_sdk.script.generate import Bias, Generate, GenerateOptions, Temperature
 from concordance_sdk.script.mark import Guard, Mark
-from concordance_sdk.script.step import End, Force, Look, Rewind, Scene, SendReport, Step, Stop
+from concordance_sdk.script.step import (
+    End,
+    Force,
+    Look,
+    Rewind,
+    Scene,
+    SendReport,
+    Step,
+    Stop,
+    ToFinal,
+)
 from concordance_sdk.self_prompt.edit import EraseMode
 
 if TYPE_CHECKING:
@@ -68,6 +78,7 @@ class ScriptRun:
         sentences: int | None = None,
         tokens: int | None = None,
         constraint: Constraint | None = None,
+        channel: str | None = None,
         temperature: Temperature | None = None,
         bias: Bias | None = None,
         ban: str | Sequence[str] = (),
@@ -85,6 +96,8 @@ class ScriptRun:
             sentences: The number of sentences.
             tokens: The maximum number of tokens.
             constraint: The texts that are allowed; the step ends with the constrained text.
+            channel: The constrained text begins where this channel does, such as `final`; the model
+                writes freely before.
             temperature: The temperature of these tokens; 0 takes the top token. A function of the
                 logits is called at each position; it may return `None` for the request's.
             bias: Token id, or word -> the amount added to its logit, in nats. Or an array, which
@@ -95,11 +108,14 @@ class ScriptRun:
 
         Raises:
             TypeError: An argument is of a wrong type.
-            ValueError: A number is negative, a text is empty, or `keeps_until` is without `until`.
+            ValueError: A number is negative, a text is empty, `keeps_until` is without `until`, or
+                `channel` without `constraint`.
             ConstraintError: `constraint` is not one.
         """
         if keeps_until and until is None:
             raise ValueError("`keeps_until` of run.generate has no effect without `until`")
+        if channel is not None and constraint is None:
+            raise ValueError("`channel` of run.generate has no effect without `constraint`")
         if constraint is not None:
             require_constraint(constraint, "the constraint of run.generate")
         predicate = until if callable(until) else None
@@ -116,6 +132,7 @@ class ScriptRun:
             sentences=sentences,
             tokens=tokens,
             constraint=constraint,
+            channel=channel,
             temperature=temperature,
             bias=bias,
             ban=_texts("ban", ban),
@@ -188,6 +205,25 @@ class ScriptRun:
         if not isinstance(text, str):
             text = _token_ids(text, self.tokenizer.vocab_size)
         return self.step(Force(text))
+
+    def to_final(self) -> Step:
+        """End the reasoning, and open the channel `final`, if the model has channels.
+
+        In a call of a tool, or a header that names another channel, the step waits for its end.
+
+        Examples:
+            >>> from concordance_sdk import mod
+            >>> from concordance_sdk.testing import play, tag_channels
+            >>> @mod
+            ... def brief(run):
+            ...     yield run.generate(tokens=9)
+            ...     yield run.to_final()
+            ...     yield run.force("So: ")
+            ...     yield run.generate()
+            >>> play(brief, says="<think>hm4", channels=tag_channels()).text
+            '<think>hm</think>So: 4'
+        """
+        return self.step(ToFinal())
 
     def rewind(self, mark: Mark) -> Step:
         """Remove the text after a mark.
@@ -312,6 +348,12 @@ class ScriptRun:
     def position(self) -> int:
         """The number of tokens of the completion so far."""
         return len(self._scene.draft)
+
+    @property
+    def channel(self) -> str | None:
+        """The channel at the end of the completion; `None` in a header, or without channels."""
+        channels = self._scene.request.channels
+        return channels and channels.channel
 
     @property
     def max_tokens(self) -> int:
