@@ -2,6 +2,7 @@
 
 import pytest
 from concordance_sdk import mod
+from concordance_sdk.channels import get_channels
 from concordance_sdk.constraints import ChoicesStrat
 from concordance_sdk.testing import MessageTokenizer, message_channels, play, tag_channels
 
@@ -18,8 +19,7 @@ def messages(script, **options):
 def test_script_opens_final_at_the_first_token():
     @mod
     def greet(run):
-        yield run.to_final()
-        yield run.force("Hi,")
+        yield run.force("Hi,", channel="final")
         yield run.generate()
 
     assert messages(greet, says=" you").startswith(f"{FINAL}Hi, you")
@@ -30,8 +30,8 @@ def test_script_waits_for_the_end_of_a_header_of_another_channel():
     @mod
     def skip(run):
         yield run.generate(tokens=5)
-        yield run.to_final()
-        yield run.force("4")
+        text = yield run.force("4", channel="final")
+        assert text == "4"
 
     assert messages(skip, says=f"{ANALYSIS}").startswith(
         f"{ANALYSIS}<|end|><|start|>assistant{FINAL}4"
@@ -57,7 +57,7 @@ def test_script_reads_the_channel():
     def watch(run):
         for _ in range(12):
             yield run.generate(tokens=1)
-            seen.append(run.channel)
+            seen.append(get_channels().channel)
 
     play(watch, says="<think>ab</think>c", channels=tag_channels())
 
@@ -70,4 +70,13 @@ def test_channel_without_a_constraint_is_an_error():
         yield run.generate(channel="final")
 
     with pytest.raises(Exception, match="no effect without `constraint`"):
+        play(wrong, says="")
+
+
+def test_only_final_can_be_opened():
+    @mod
+    def wrong(run):
+        yield run.force("", channel="analysis")
+
+    with pytest.raises(Exception, match="opens the channel 'final', not 'analysis'"):
         play(wrong, says="")

@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from concordance_shared import ToolCall
+from concordance_shared.channels import FINAL
 from concordance_shared.legality import MAX_TEMPERATURE
 
 from concordance_sdk.constraints import Constraint
@@ -18,13 +19,13 @@ from concordance_sdk.script.mark import Guard, Mark
 from concordance_sdk.script.step import (
     End,
     Force,
+    ForceInFinal,
     Look,
     Rewind,
     Scene,
     SendReport,
     Step,
     Stop,
-    ToFinal,
 )
 from concordance_sdk.self_prompt.edit import EraseMode
 
@@ -195,21 +196,17 @@ class ScriptRun:
             raise ValueError(f"run.choose takes at least two different texts, not {texts!r:.60}")
         return self.step(Choose(chosen))
 
-    def force(self, text: str | Sequence[int]) -> Step:
+    def force(self, text: str | Sequence[int], *, channel: str | None = None) -> Step:
         """Append a text, or token ids, without sampling. The result is the text.
 
+        Args:
+            text: The text, or the token ids.
+            channel: `final` to append it there: the step ends the reasoning and opens the channel
+                if it has to, once the model has finished a call of a tool or a header.
+
         Raises:
-            TypeError: It is neither.
-            ValueError: A token id is outside the vocabulary.
-        """
-        if not isinstance(text, str):
-            text = _token_ids(text, self.tokenizer.vocab_size)
-        return self.step(Force(text))
-
-    def to_final(self) -> Step:
-        """End the reasoning, and open the channel `final`, if the model has channels.
-
-        In a call of a tool, or a header that names another channel, the step waits for its end.
+            TypeError: The text is neither.
+            ValueError: A token id is outside the vocabulary, or the channel is not `final`.
 
         Examples:
             >>> from concordance_sdk import mod
@@ -217,13 +214,16 @@ class ScriptRun:
             >>> @mod
             ... def brief(run):
             ...     yield run.generate(tokens=9)
-            ...     yield run.to_final()
-            ...     yield run.force("So: ")
+            ...     yield run.force("So: ", channel="final")
             ...     yield run.generate()
             >>> play(brief, says="<think>hm4", channels=tag_channels()).text
             '<think>hm</think>So: 4'
         """
-        return self.step(ToFinal())
+        if channel not in (None, FINAL):
+            raise ValueError(f"run.force opens the channel 'final', not {channel!r:.60}")
+        if not isinstance(text, str):
+            text = _token_ids(text, self.tokenizer.vocab_size)
+        return self.step(Force(text) if channel is None else ForceInFinal(text))
 
     def rewind(self, mark: Mark) -> Step:
         """Remove the text after a mark.
@@ -348,12 +348,6 @@ class ScriptRun:
     def position(self) -> int:
         """The number of tokens of the completion so far."""
         return len(self._scene.draft)
-
-    @property
-    def channel(self) -> str | None:
-        """The channel at the end of the completion; `None` in a header, or without channels."""
-        channels = self._scene.request.channels
-        return channels and channels.channel
 
     @property
     def max_tokens(self) -> int:

@@ -127,6 +127,25 @@ class Force(Step):
         self.finish(Text(text, token_ids=draft.token_ids[begin:end]))
 
 
+class ForceInFinal(Force):
+    """Appends text in the channel `final`, which it opens if it has to."""
+
+    def start(self, scene: Scene) -> None:
+        """Wait for an event at which no edit is pending; a model without channels needs none."""
+        self._scene = scene
+        if scene.request.channels is None:
+            super().start(scene)
+
+    def forward_pass(self, event: ForwardPass, actions: Actions) -> None:
+        """End the message, unless it is a call of a tool, or ends inside a character."""
+        del event, actions
+        channels = self._scene.request.channels
+        ids = channels.to_final() if channels and channels.is_whole else None
+        if ids is not None:
+            self._scene.draft.append(ids)
+            super().start(self._scene)
+
+
 class Rewind(Step):
     """Removes the text after a mark."""
 
@@ -144,27 +163,6 @@ class Rewind(Step):
             mark.rewound(self._mark.position)
         scene.draft.append(self._mark.end_ids)
         self.finish(None)
-
-
-class ToFinal(Step):
-    """Opens the channel `final`."""
-
-    name = "run.to_final()"
-
-    def start(self, scene: Scene) -> None:
-        """Wait for an event at which no edit is pending; a model without channels needs none."""
-        self._scene = scene
-        if scene.request.channels is None:
-            self.finish(None)
-
-    def forward_pass(self, event: ForwardPass, actions: Actions) -> None:
-        """End the message, unless it is a call of a tool, or ends inside a character."""
-        del event, actions
-        channels = self._scene.request.channels
-        ids = channels.to_final() if channels and channels.is_whole else None
-        if ids is not None:
-            self._scene.draft.append(ids)
-            self.finish(None)
 
 
 class SendReport(Step):
