@@ -15,7 +15,6 @@ class HarmonyChannels:
     """The state machine of `place`, over the token ids of a model."""
 
     has_headers = True
-    reasoning_end = NAMES["end"]
 
     def __init__(
         self,
@@ -73,6 +72,11 @@ class HarmonyChannels:
         """Nothing: a header ends at a token of its own."""
         del state
         return b""
+
+    def reasoning_ends(self, state: Place) -> tuple[str, ...]:
+        """The structural tokens that end a message."""
+        del state
+        return tuple(NAMES[name] for name in ("end", "start", "channel", "return_", "call"))
 
     def to_final(self, state: Place) -> Sequence[int] | None:
         """The tokens that end a message and open `final`; in its header, the rest of that."""

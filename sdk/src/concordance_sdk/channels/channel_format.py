@@ -30,11 +30,6 @@ class ChannelFormat(Protocol):
         """True if each message has a header, so that text at the very beginning is none."""
         ...
 
-    @property
-    def reasoning_end(self) -> str:
-        """The text that ends the reasoning, special tokens by name; empty if there are several."""
-        ...
-
     def watched(self, state: Any) -> Collection[int] | None:
         """The only tokens that may change a state; `None` if any may."""
         ...
@@ -57,6 +52,10 @@ class ChannelFormat(Protocol):
 
     def rest(self, state: Any) -> bytes:
         """What the token that led to a state adds to the channel, after the mark in it."""
+        ...
+
+    def reasoning_ends(self, state: Any) -> tuple[str, ...]:
+        """The texts of which any would end the reasoning that a state is in, tokens by name."""
         ...
 
     def to_final(self, state: Any) -> Sequence[int] | None:

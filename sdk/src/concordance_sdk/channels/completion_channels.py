@@ -231,6 +231,18 @@ class Channels:
         self._stretches.append(Stretch(begin, state, place, num_reasoning))
 
 
+class _Given(Struct):
+    """A completion that does not change."""
+
+    token_ids: list[int]
+    prompt_len: int = 0
+
+
+def channels_after(format: ChannelFormat, token_ids: Sequence[int]) -> Channels:  # noqa: A002
+    """The channels at the end of a completion that does not change."""
+    return Channels(format, _Given(list(token_ids)))
+
+
 def get_channels() -> Channels | None:
     """The channels of the current request; `None` if its model has none.
 

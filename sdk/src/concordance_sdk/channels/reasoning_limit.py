@@ -66,13 +66,16 @@ class ReasoningLimit:
         if not ids:
             return None
         if self._closing and channels.place.is_reasoning:
-            ids = self._with_closing(ids, channels, tokenizer)
+            ids = self._with_closing(ids, channels, tokenizer, length)
         if may_call:
             self._header = length + len(ids)
         return actions.force_tokens(ids)
 
-    def _with_closing(self, ids: list[int], channels: Channels, tokenizer: Tokenizer) -> list[int]:
+    def _with_closing(
+        self, ids: list[int], channels: Channels, tokenizer: Tokenizer, length: int
+    ) -> list[int]:
         """The closing text, then what ends the reasoning unless the text does."""
-        closing, end = self._closing, channels.format.reasoning_end
-        is_end = bool(end) and end in closing and not channels.format.has_headers
-        return tokenizer.encode(closing) + ([] if is_end else ids)
+        state = channels.stretch_at(length).state
+        is_tag = not channels.format.has_headers
+        is_ended = any(end in self._closing for end in channels.format.reasoning_ends(state))
+        return tokenizer.encode(self._closing) + ([] if is_tag and is_ended else ids)

@@ -81,8 +81,6 @@ class TagFormat:
         self._encode = encode
         self._empty = "".join(tags[0])
         self._tags = [(opening.encode(), closing.encode()) for opening, closing in tags]
-        is_one = len({closing for _, closing in tags}) == 1
-        self.reasoning_end = opened[1] if opened else tags[0][1] if is_one else ""
         self.opened = TagState("reasoning", opened[1].encode()) if opened else TagState("start")
 
     def watched(self, state: TagState) -> Collection[int] | None:
@@ -137,6 +135,10 @@ class TagFormat:
     def rest(self, state: TagState) -> bytes:
         """The content in the token that ended the reasoning."""
         return state.rest
+
+    def reasoning_ends(self, state: TagState) -> tuple[str, ...]:
+        """The closing tag."""
+        return (state.closing.decode(),) if state.closing else ()
 
     def to_final(self, state: TagState) -> Sequence[int] | None:
         """The closing tag, or what it lacks; at the start, after the opening one."""

@@ -149,7 +149,6 @@ class MessageFormat:
     """
 
     has_headers = True
-    reasoning_end = "<|end|>"
     opened = _State("<|start|>assistant")
 
     @cached_property
@@ -192,6 +191,11 @@ class MessageFormat:
         """Nothing."""
         del state
         return b""
+
+    def reasoning_ends(self, state: _State) -> tuple[str, ...]:
+        """The special tokens."""
+        del state
+        return _NAMES
 
     def to_final(self, state: _State) -> Sequence[int] | None:
         """The tokens that end a message and open `final`."""

@@ -117,7 +117,7 @@ async def _command(
         return await _attached(body, control, generation, context)
     if isinstance(body, ReasonBody | EndReasoningBody):
         view = await control.view(generation.request_id)
-        make = partial(reasoning_command, body, view, generation.reasoning, control)
+        make = partial(reasoning_command, body, view, generation.channels, control)
         return await context.workers.command(make)
     if isinstance(body, RemoveModBody):
         _check_removable(body.name, generation)
