@@ -173,8 +173,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         if chat.harmony and messages
         else None
     )
-    may_reason = reasoning.reasons is not False
-    rules = chat.token_rules(offer, may_reason=may_reason) if turn else None
+    rules = chat.token_rules(offer, may_reason=reasoning.reasons is not False) if turn else None
     kept_ids = (*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else ()
     if turn is not None:
         kept_ids = turn.kept_ids(continues=options.get("ignore_eos", False))
