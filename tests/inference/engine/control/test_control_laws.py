@@ -60,7 +60,8 @@ def recorder(log):
     @mod(name="recorder")
     def record(event, actions):
         fields = {k: v for k in event.__struct_fields__ if (v := getattr(event, k)) is not None}
-        fields.pop("request_id"), fields.pop("logits", None)
+        for name in ("request_id", "logits", "known_place"):
+            fields.pop(name, None)
         log.append((type(event).__name__, fields))
 
     return record
