@@ -154,6 +154,9 @@ class FakeChat:
     def tokenize(self, text, *, adds_special=True):
         return [1, *text.encode()] if adds_special else list(text.encode())
 
+    def count(self, text):
+        return len(text.encode())
+
     def decode(self, token_ids):
         return bytes(token_id % 256 for token_id in token_ids).decode(errors="replace")
 

@@ -706,3 +706,13 @@ def test_an_unknown_or_finished_completion_is_not_resumed(llm):
         llm.resume(ended)
     with pytest.raises(UnknownCompletionError):
         llm.resume("none")
+
+
+def test_chats_that_do_not_fit_are_truncated_if_asked(folder):
+    long = [USER, {"role": "assistant", "content": "Hi"}] * 40 + [USER]
+    with LLM(folder, options=ModelOptions(context_length=128)) as llm:
+        with pytest.raises(ContextLengthError):
+            llm.chat(long, max_tokens=2)
+        completion = llm.chat(long, max_tokens=2, truncation="auto")
+        assert 60 < completion.usage.prompt_tokens <= 126
+        assert llm.chat([USER], max_tokens=2, truncation="auto").text

@@ -76,12 +76,12 @@ def test_a_last_turn_longer_than_the_room_leaves_the_decision_to_the_request():
 
 def test_turns_larger_than_a_block_are_left_out_one_by_one():
     turns = [3, 6, 9]
-    assert first_fitting(turns, [50] * 12, 0, 10, lambda cut: cut >= 6) == 6
+    assert first_fitting(turns, [50] * 12, 0, 400, lambda cut: cut >= 6) == 6
 
 
 def test_single_turns_are_left_out_where_no_block_fits():
     turns = [1, 2, 3, 4]
-    assert first_fitting(turns, [3] * 5, 0, 10, lambda cut: cut >= 4) == 4
+    assert first_fitting(turns, [3] * 5, 0, 40, lambda cut: cut >= 4) == 4
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,14 @@ def test_single_turns_are_left_out_where_no_block_fits():
 )
 def test_room_is_left_for_the_completion_up_to_half_of_the_context(max_tokens, room):
     assert room_for_prompt(100, max_tokens) == room
+
+
+def test_few_prompts_of_a_long_conversation_are_rendered():
+    rendered = []
+
+    def counting(messages):
+        rendered.append(messages)
+        return render(messages)
+
+    shortened(conversation(300), counting, count, 400)
+    assert len(rendered) <= 2

@@ -97,6 +97,10 @@ class ChatFormat(Protocol):
         """
         ...
 
+    def count(self, text: str) -> int:
+        """The number of tokens of a text, which is kept: conversations repeat their messages."""
+        ...
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of token ids, with the names of special tokens."""
         ...

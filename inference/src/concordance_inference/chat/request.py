@@ -153,7 +153,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
             shortened(
                 messages,
                 render,
-                lambda text: len(chat.tokenize(text)),
+                chat.count,
                 room_for_prompt(model.context_length, options.get("max_tokens")),
             )
             if truncation == "auto"

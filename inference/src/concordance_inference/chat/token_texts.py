@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from concordance_inference.chat.length_limit import LengthLimit
+from concordance_inference.chat.token_counts import TokenCounts
 from concordance_inference.models.tokenizer import ModelTokenizer
 
 
@@ -23,6 +24,7 @@ class TokenTexts:
         """
         self.tokenizer = tokenizer
         self.limit = LengthLimit(tokenizer, context_length)
+        self._counts = TokenCounts(lambda text: len(self.tokenize(text, adds_special=False)))
 
     @property
     def special_ids(self) -> frozenset[int]:
@@ -41,6 +43,10 @@ class TokenTexts:
     def tokenize(self, text: str, *, adds_special: bool = True) -> list[int]:
         """The token ids of a text of any length, with BOS if the tokenizer prepends it."""
         return self.tokenizer.encode_prompt(text, adds_bos=adds_special)
+
+    def count(self, text: str) -> int:
+        """The number of tokens of a text."""
+        return self._counts.of(text)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of token ids, with the names of special tokens."""

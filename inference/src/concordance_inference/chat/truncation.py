@@ -20,7 +20,10 @@ from concordance_shared import ContextLengthError, Message
 Truncation = Literal["auto", "disabled"]
 
 #: Blocks in the room for the prompt.
-NUM_BLOCKS = 4
+_NUM_BLOCKS = 4
+
+#: A conversation with sizes above this part of the room does not fit.
+_SURE = 1.5
 
 #: Tokens that a chat format writes around a message, roughly.
 _AROUND = 6
@@ -73,11 +76,12 @@ def shortened(
             return False
         return len(rendered[cut]) <= most
 
-    if fits(head) or not turns:
+    sizes = [_size(message, count) for message in messages]
+    is_too_long = sum(sizes) > _SURE * most  # without rendering it
+    if not turns or (not is_too_long and fits(head)):
         cut = head
     else:
-        sizes = [_size(message, count) for message in messages]
-        cut = first_fitting(turns, sizes, head, most // NUM_BLOCKS, fits)
+        cut = first_fitting(turns, sizes, head, most, fits)
     left = (*messages[:head], *messages[cut:])
     return left, rendered[cut] if cut in rendered else render(left)
 
@@ -86,7 +90,7 @@ def first_fitting(
     turns: Sequence[int],
     sizes: Sequence[int],
     head: int,
-    block: int,
+    most: int,
     fits: Callable[[int], bool],
 ) -> int:
     """Return the turn that a conversation begins with after whole blocks are left out.
@@ -95,22 +99,24 @@ def first_fitting(
 
     Args:
         turns: The indices at which turns begin, without the first turn.
-        sizes: The size of each message.
+        sizes: The size of each message, roughly.
         head: Where the first turn begins.
-        block: The size of a block.
+        most: The size that fits, roughly; a block is a part of it.
         fits: True if the conversation fits from a turn on.
     """
-    for cuts in (_ends_of_blocks(turns, sizes, head, block), turns):
-        first, last = 0, len(cuts) - 1
-        while first < last:
-            middle = (first + last) // 2
-            if fits(cuts[middle]):
-                last = middle
-            else:
-                first = middle + 1
-        if cuts and fits(cuts[first]):
-            return cuts[first]
-    return turns[-1]
+    after = [*itertools.accumulate(reversed(sizes), initial=0)][::-1]
+    room = most - sum(sizes[:head])
+    for cut in _ends_of_blocks(turns, sizes, head, most // _NUM_BLOCKS):
+        if after[cut] <= room and fits(cut):  # few are rendered
+            return cut
+    first, last = 0, len(turns) - 1
+    while first < last:
+        middle = (first + last) // 2
+        if fits(turns[middle]):
+            last = middle
+        else:
+            first = middle + 1
+    return turns[first]
 
 
 def _ends_of_blocks(turns: Sequence[int], sizes: Sequence[int], head: int, block: int) -> list[int]:

@@ -88,6 +88,14 @@ def test_chunks_become_parts_and_an_end(model):
     assert "reasoning_effort" not in body
 
 
+def test_the_oldest_messages_may_be_left_out(model):
+    first = {"concordance": {"truncated_messages": 6}, **chunk(role="assistant", content="")}
+    served, server = model(first, chunk(content="4"), chunk("stop"), USAGE)
+    *_, end = served.reply(HI, Chat())
+    assert server.bodies[0]["truncation"] == "auto"
+    assert end.truncated_messages == 6
+
+
 SAID = [*HI, Message(role="assistant", content="Hel")]
 OPEN = [*HI, Message(role="assistant", content="", reasoning_content="hm")]
 

@@ -3,6 +3,7 @@ import json
 import pytest
 from concordance_inference.chat.message_parts import ContentText, ReasoningText
 from concordance_inference.cli.chat.conversation_file import ConversationFileError
+from concordance_inference.cli.chat.reply import ReplyEnd
 from concordance_inference.cli.chat.screen import Screen
 from concordance_inference.cli.chat.session import AUTO_RESUME, Session
 from concordance_inference.cli.options import Chat
@@ -232,3 +233,10 @@ def test_speed_is_shown_in_a_terminal(session, capsys):
         session("a", is_terminal=True, stats=stats, markdown=False).send("Hi")
 
         assert ("s to the first token" in capsys.readouterr().out) == stats
+
+
+def test_messages_that_no_longer_fit_are_noted(session, capsys, monkeypatch):
+    end = ReplyEnd(finish="stop", truncated_messages=6)
+    monkeypatch.setattr(ScriptedReply, "_end", lambda self, finish: end)
+    session("a", is_terminal=True, markdown=False).send("Hi")
+    assert "the oldest 6 messages no longer fit" in capsys.readouterr().out

@@ -252,7 +252,7 @@ def _generation(
 
 
 def _size(item: Item, served: ServedModel) -> int:
-    return len(served.chat.tokenize(encode(item).decode()))
+    return served.chat.count(encode(item).decode())
 
 
 def _at_text_format(output: OutputFormat | None) -> OutputFormat | None:

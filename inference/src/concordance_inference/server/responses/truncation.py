@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concordance_shared import ContextLengthError
 from msgspec import structs
 
-from concordance_inference.chat.truncation import NUM_BLOCKS, first_fitting
+from concordance_inference.chat.truncation import first_fitting
 from concordance_inference.generation import GenerationRequest
 from concordance_inference.server.responses.items import Item, MessageItem
 
@@ -39,7 +39,7 @@ def shortened(
     if trials.fits(head) or not turns:
         return 0, trials.built(head)
     sizes = [count(item) for item in items]
-    cut = first_fitting(turns, sizes, head, most // NUM_BLOCKS, trials.fits)
+    cut = first_fitting(turns, sizes, head, most, trials.fits)
     return cut - head, trials.built(cut)
 
 
