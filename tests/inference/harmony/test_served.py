@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import o200k
 import openai
 import pytest
 from concordance_inference.mods.catalog import ModCatalog
@@ -272,6 +273,7 @@ def test_the_tokens_of_assistant_actions_and_the_end_of_text_stop(scripted, toke
 def test_the_end_of_a_message_and_of_a_header_stops_nothing(scripted, token_id):
     choice = completion(scripted, token_id)
     assert (choice["finish_reason"], choice["token_ids"]) == ("length", [token_id] * 3)
+    assert choice["text"] == o200k.SPECIAL[token_id] * 3
 
 
 def test_a_completion_with_several_messages_stops_at_the_first_action(scripted):

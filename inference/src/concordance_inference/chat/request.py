@@ -35,7 +35,7 @@ from concordance_inference.generation import (
     new_request_id,
 )
 from concordance_inference.harmony.content_mod import with_contents
-from concordance_inference.harmony.turn import turn_after
+from concordance_inference.harmony.turn import HarmonyTurn, turn_after
 from concordance_inference.loop_detection import LoopDetection, chosen
 from concordance_inference.mods.call_mod import with_calls
 from concordance_inference.mods.format_mod import with_format
@@ -175,8 +175,10 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     )
     rules = chat.token_rules(offer, may_reason=reasoning.reasons is not False) if turn else None
     kept_ids = (*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else ()
-    if turn is not None:
-        kept_ids = turn.kept_ids(continues=options.get("ignore_eos", False))
+    if chat.harmony is not None:  # also for prompts as text, whose clients read the channels
+        kept_ids = HarmonyTurn(tokens=chat.harmony).kept_ids(
+            continues=options.get("ignore_eos", False)
+        )
     enforced = enforced_output(
         output or format_of(schemas.response_format), offer, may_reason=tagged is not None
     )
