@@ -2,6 +2,7 @@ from concordance_inference.chat.message_parts import ContentText, ReasoningText
 from concordance_inference.cli.chat.conversation_file import ReplyEntry
 from concordance_inference.cli.chat.reply import Replaced, ReplyEnd, ReplyRecord, Restated
 from concordance_inference.generation import Started
+from msgspec import structs
 
 
 def record_of(*updates, record=None):
@@ -39,7 +40,7 @@ def test_speed_is_unknown_without_a_count_of_tokens():
 
 def test_resumption_follows_what_was_there():
     record = record_of(ContentText("ab"), ReplyEnd(finish="length", completion_tokens=2))
-    record.resumed(ReplyEntry(content="ab", resumed=1))
+    record.resumed(structs.replace(record.entry, resumed=1))
     record_of(ContentText("cd"), END, record=record)
 
     assert (record.entry.content, record.entry.finish, record.entry.resumed) == ("abcd", "stop", 1)

@@ -46,3 +46,10 @@ def test_pipe_is_no_terminal(monkeypatch, term):
     monkeypatch.setenv("TERM", term)
 
     assert not Screen().is_terminal
+
+
+def test_long_hint_is_wrapped_between_words(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "12")
+    Screen(is_terminal=True).hint("one two three four")
+
+    assert "one two\nthree four" in capsys.readouterr().out

@@ -101,8 +101,8 @@ def _help(session: Session, name: str) -> None:
 
 
 _KEYS = """
-Enter sends a message, Alt+Enter begins a new line; so does Enter after \\ at the end of a line.
-A message between lines of \"\"\" has several lines. Tab completes, Ctrl-R searches earlier lines.
+Enter sends a message. Alt+Enter begins a new line, and so does Enter after \\.
+A message between \"\"\" has several lines. Tab completes, Ctrl-R searches.
 Ctrl-C stops a reply, Ctrl-D leaves."""
 
 
@@ -117,7 +117,10 @@ def _set(session: Session, rest: str) -> None:
     if not name:
         rows = [(each, shown_value(options, each)) for each in changeable()]
         width = max(len(value) for _, value in rows)
-        help_of = {each: setting.option.help or "" for each, setting in changeable().items()}
+        help_of = {
+            each: (setting.option.help or "").partition(" [default")[0]
+            for each, setting in changeable().items()
+        }
         session.screen.rows((each, f"{value:{width}}  {help_of[each]}") for each, value in rows)
         return
     if text:

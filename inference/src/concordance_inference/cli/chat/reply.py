@@ -141,6 +141,7 @@ class ReplyRecord:
         """Continue a reply from here: what is collected follows what the entry has."""
         self._before = entry
         self._parts = []
+        self._completion_tokens = entry.stats.completion_tokens
         self._begun, self._first_at = self._clock(), None
 
     def add(self, update: ReplyUpdate) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -42,9 +43,10 @@ class Screen:
             write_to_stdout(f"{_BOLD}{visible(text)}{_PLAIN}\n")
 
     def hint(self, text: str) -> None:
-        """Print a dimmed line, in a terminal only."""
+        """Print dimmed text, in a terminal only."""
         if self.is_terminal:
-            write_to_stdout(f"{_DIM}{visible(text)}{_PLAIN}\n")
+            width = shutil.get_terminal_size().columns
+            write_to_stdout(f"{_DIM}{textwrap.fill(visible(text), width)}{_PLAIN}\n")
 
     def print(self, text: str = "") -> None:
         """Print what a command was asked for."""
