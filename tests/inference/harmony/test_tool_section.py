@@ -1,8 +1,9 @@
 import o200k
 import pytest
+from concordance_inference.harmony import tool_section as module
 from concordance_inference.harmony.tool_section import ToolSections
 from concordance_inference.models.tokenizer import ModelTokenizer
-from concordance_shared import FunctionSchema, Tool
+from concordance_shared import FunctionSchema, InvalidRequestError, Tool
 from transformers import PreTrainedTokenizerFast
 
 
@@ -67,3 +68,12 @@ def test_runs_without_spaces_take_no_time_of_their_square(sections, monkeypatch)
     hostile = "a" * 300_000
     sections.of([tool("f", hostile, **{hostile: {"enum": [hostile], "default": hostile}})])
     assert max(encoded) < 2000
+
+
+def test_tools_of_a_model_with_other_tokens_are_refused(sections, monkeypatch):
+    monkeypatch.setattr(module, "harmony_encoding", lambda vocabulary: None)
+    other = ToolSections(sections._tokenizer)
+    other.prepare()
+    with pytest.raises(InvalidRequestError, match="differs from that of gpt-oss") as caught:
+        other.of([tool()])
+    assert caught.value.param == "tools"

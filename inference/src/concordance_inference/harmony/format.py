@@ -190,4 +190,5 @@ class HarmonyFormat(TokenTexts):
         return HeaderGuard(headers, self.harmony, self.tokenizer.encode_prompt, special)
 
     def prepare(self) -> None:
-        """Nothing has to be made before the first request."""
+        """Load what describes tools."""
+        self._tools.prepare()

@@ -8,10 +8,11 @@ import functools
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
-from concordance_shared import Tool
+from concordance_shared import InvalidRequestError, Tool
 
 from concordance_inference.harmony.encoding import harmony_encoding
 from concordance_inference.harmony.tool_schema import mapped_texts, normalized
@@ -35,6 +36,11 @@ class ToolSections:
         """Return the section of some tools; empty without tools."""
         return self._section(msgspec.json.encode(tools)) if tools else ""
 
+    def prepare(self) -> None:
+        """Load the library, which takes about a second."""
+        with suppress(InvalidRequestError):
+            _ = self._encoding
+
     @functools.lru_cache(maxsize=64)  # noqa: B019  # as long as the model
     def _section(self, tools: bytes) -> str:
         import openai_harmony as library  # noqa: PLC0415  # slow to import
@@ -52,7 +58,14 @@ class ToolSections:
 
     @functools.cached_property
     def _encoding(self) -> Any:
-        return harmony_encoding(self._tokenizer.hf.get_vocab())
+        found = harmony_encoding(self._tokenizer.hf.get_vocab())
+        if found is None:
+            raise InvalidRequestError(
+                "tools: the vocabulary of this model differs from that of gpt-oss in some tokens, "
+                "so its tools cannot be described; leave tools out, or set tool_choice to none",
+                param="tools",
+            )
+        return found
 
 
 def _description(tool: Tool, long: "_LongTexts") -> tuple[str, str, dict[str, Any] | None]:
