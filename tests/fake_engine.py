@@ -130,6 +130,7 @@ class FakeChat:
     tool_format = GENERIC
     can_reason = True
     harmony = None
+    hosted_tools = None
 
     def token_rules(self, offer, *, may_reason=True):
         return None

@@ -14,6 +14,7 @@ from concordance_sdk.host import ModDefinition
 from concordance_sdk.host.action_log import ModAction
 from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_sdk.host.instance import InProcessMod
+from concordance_sdk.hosted_tool import HostedTool
 from concordance_shared import (
     ConcordanceError,
     Conversation,
@@ -138,6 +139,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     kept_ids: tuple[int, ...] = ()  # special tokens whose names are part of the text
     token_rules: TokenRules[Any] | None = None  # which tokens may be next; a mod may force others
     reasoning: Reasoning | None = None  # how it is marked in the text, if the model may reason
+    hosted: tuple[HostedTool, ...] = ()  # tools that the server runs for it
     harmony: HarmonyTurn | None = None  # of a model that writes messages in Harmony
     channels: ChannelFormat | None = None  # how tokens divide the completion into channels
     stops_in_content: bool = False  # stop strings count in the content only, if there are channels
@@ -245,6 +247,22 @@ class ModUsage(Struct, frozen=True, kw_only=True):
     microseconds: int = 0  # in its code
 
 
+class HostedUse(Struct, frozen=True, kw_only=True):
+    """A call of a tool that the server ran.
+
+    Attributes:
+        tool: The tool, with its function, such as `browser.search`.
+        seconds: How long it took.
+        is_error: It failed, or took too long; the model read why.
+        result_tokens: Of its result, which the model read.
+    """
+
+    tool: str
+    seconds: float
+    is_error: bool
+    result_tokens: int
+
+
 class Completed(Struct, frozen=True, kw_only=True):
     """The request ended without an error. The last update, unless `Failed` is."""
 
@@ -260,6 +278,7 @@ class Completed(Struct, frozen=True, kw_only=True):
     mean_logprob: float | None = None  # of all tokens, if logprobs are requested
     forced_by: tuple[str | None, ...] = ()  # per token: the mod that forced it; `None`: sampled
     mods: tuple[ModUsage, ...] = ()  # those that acted by hand included
+    hosted: tuple[HostedUse, ...] = ()  # tools that the server ran, in order
     loops: tuple[FoundLoop, ...] = ()  # that loop detection found, in order
     actions: tuple[ModAction, ...] = ()  # of mods, the first ones, for traces
     num_actions: int = 0

@@ -18,6 +18,7 @@ from concordance_shared import (
 from concordance_inference.completion import Completion
 from concordance_inference.completion_stream import AsyncCompletionStream, CompletionStream
 from concordance_inference.engine.config import EngineConfig
+from concordance_inference.hosted_tools import HostedTools
 from concordance_inference.llm_batch import Batch, Choices, Result, Shaped, make_batch
 from concordance_inference.llm_options import (
     GenerateOptions,
@@ -33,6 +34,8 @@ from concordance_inference.models.options import ModelOptions
 from concordance_inference.mods.catalog import ModCatalog
 
 if TYPE_CHECKING:
+    from concordance_sdk.hosted_tool import HostedTool
+
     from concordance_inference.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class LLM:
         model: str | Path | None = None,
         *,
         mod_paths: Sequence[str | Path] = (),
+        hosted_tools: Sequence["HostedTool"] = (),
         options: ModelOptions | None = None,
         config: EngineConfig | None = None,
         progress: Callable[[str], None] = logger.info,
@@ -63,13 +67,15 @@ class LLM:
             model: A folder in mlx-lm's format, a GGUF file, or an id on the Hugging Face hub;
                 `None` for the embedded default.
             mod_paths: Files and folders whose mods requests can name, beside the installed ones.
+            hosted_tools: Tools that are run for a gpt-oss that calls them.
             options: How to load the model.
             config: Limits of the engine. `max_waiting` is ignored: any number of requests waits.
             progress: Called with a description of each step of loading.
 
         Raises:
-            ModLoadError: A file of mods cannot be loaded.
+            ModLoadError: A file of mods cannot be loaded, or a hosted tool is wrong.
         """
+        self._hosted_tools = HostedTools(hosted_tools)
         self._model = None if model is None else str(model)
         self._catalog = ModCatalog([Path(path) for path in mod_paths])
         self._options = options
@@ -116,6 +122,7 @@ class LLM:
                     self._catalog,
                     config=self._config,
                     options=self._options,
+                    hosted_tools=self._hosted_tools,
                     progress=self._progress,
                 ).start()
                 # A process that exits while the engine's thread runs would be aborted by mlx.

@@ -3,9 +3,7 @@
 The command line, the server and the Python API all run requests through `Runtime`.
 """
 
-import asyncio
-import queue
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Self, Unpack
 
@@ -33,11 +31,11 @@ from concordance_inference.generation import (
     Failed,
     GenerationRequest,
     ModelInfo,
-    Update,
 )
 from concordance_inference.harmony.content_fault import content_fault
 from concordance_inference.harmony.counts import num_analysis_tokens
 from concordance_inference.harmony.parse import ParseCheck
+from concordance_inference.hosted_tools import HostedTools
 from concordance_inference.metrics_snapshot import MetricsSnapshot
 from concordance_inference.models.loader import LoadedModel, explained, load_model
 from concordance_inference.models.options import ModelOptions
@@ -49,6 +47,7 @@ from concordance_inference.reasoning import num_reasoning_tokens
 from concordance_inference.resume.ended import EndedCompletions
 from concordance_inference.resume.request import resumed_request
 from concordance_inference.resume.uncut import uncut
+from concordance_inference.running_request import RunningRequest, RuntimeUpdates
 from concordance_inference.tools.judge import call_fault
 from concordance_inference.tools.offer import AUTO, ToolChoice
 
@@ -69,6 +68,7 @@ class Runtime:
         options: ModelOptions | None = None,
         locks_memory: bool = False,
         ended: EndedCompletions | None = None,
+        hosted_tools: HostedTools | None = None,
         progress: Callable[[str], None],
     ) -> None:
         """Configure the runtime; `start` loads the model.
@@ -80,6 +80,7 @@ class Runtime:
             options: How to load the model.
             locks_memory: Keep the weights from being swapped out.
             ended: Keeps completions to resume, also those of other models; its own by default.
+            hosted_tools: Tools that are run for models that can call them.
             progress: Called with a description of each step of loading.
         """
         self.mods = mods
@@ -87,6 +88,7 @@ class Runtime:
         self._options = options
         self._config = config or EngineConfig()
         self._locks_memory = locks_memory
+        self._hosted_tools = hosted_tools
         self._ended = EndedCompletions(self._config.resume_s) if ended is None else ended
         self._progress = progress
         self._loaded: LoadedModel | None = None
@@ -153,6 +155,7 @@ class Runtime:
             self.loaded.tokenizer,
             context_length=length,
             header_guard=self._options is None or self._options.header_guard,
+            hosted_tools=self._hosted_tools,
         )
         self.embedder = embedder_of(self.loaded, self.engine, lambda: self.loaded.model)
         return self
@@ -193,7 +196,7 @@ class Runtime:
         self._progress("calibrating the model, once: the result is kept for later runs")
         return profile_of(model)
 
-    def request(
+    def request(  # noqa: PLR0913  # the parts of a request
         self,
         prompt: Prompt,
         *,
@@ -204,6 +207,7 @@ class Runtime:
         reasoning: ReasoningChoice = FREE,
         tool_choice: ToolChoice = AUTO,
         truncation: Truncation = "disabled",
+        hosted_tools: Sequence[str] | None = None,
         **options: Unpack[RequestOptions],
     ) -> GenerationRequest:
         """Make a request for this model; see `build_request`.
@@ -223,6 +227,7 @@ class Runtime:
             reasoning=reasoning,
             tool_choice=tool_choice,
             truncation=truncation,
+            hosted_tools=hosted_tools,
             **options,
         )
 
@@ -256,7 +261,7 @@ class Runtime:
         """
         return self.engine.prepare(request)
 
-    def submit(self, request: GenerationRequest) -> "RunningRequest":
+    def submit(self, request: GenerationRequest) -> RunningRequest:
         """Start a request; iterate over the result for its updates.
 
         Raises:
@@ -265,7 +270,7 @@ class Runtime:
         """
         return RunningRequest(self, request)
 
-    def generate(self, request: GenerationRequest) -> "RuntimeUpdates":
+    def generate(self, request: GenerationRequest) -> RuntimeUpdates:
         """Run a request from an event loop; `Completed` or `Failed` is the last update.
 
         Iterating raises `EngineOverloadedError` if too many requests are waiting, and
@@ -299,77 +304,6 @@ class Runtime:
 def _vocabulary(loaded: LoadedModel) -> Mapping[str, int]:
     """The ids of all tokens by name."""
     return loaded.tokenizer.hf.get_vocab()
-
-
-class RuntimeUpdates:
-    """The updates of a request, for an event loop. Closing or dropping it cancels the request."""
-
-    def __init__(self, runtime: Runtime, request: GenerationRequest) -> None:
-        """Make the updates of a request, which the first `anext` submits."""
-        self._runtime = runtime
-        self._request = request
-        self._updates = runtime.engine.generate(request)
-
-    def __aiter__(self) -> Self:
-        """Iterate over the updates."""
-        return self
-
-    async def __anext__(self) -> Update:
-        """Wait for the next update."""
-        update = await self._updates.__anext__()
-        if isinstance(update, Completed):  # hashes the prompt, decodes the completion
-            return await asyncio.to_thread(self._runtime.ended, self._request, update)
-        return update
-
-    def take(self) -> Sequence[Update]:
-        """Return the updates that are there already, without the last one."""
-        return self._updates.take()
-
-    async def aclose(self) -> None:
-        """Cancel the request unless it is over."""
-        await self._updates.aclose()
-
-
-class RunningRequest:
-    """The updates of a submitted request. Closing or dropping it cancels the request."""
-
-    def __init__(self, runtime: Runtime, request: GenerationRequest) -> None:
-        """Submit the request."""
-        self._runtime = runtime
-        self._request = request
-        self._updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
-        self._is_over = True  # until it is accepted
-        runtime.engine.submit(request, self._updates.put)
-        self._is_over = False
-
-    def __iter__(self) -> Iterator[Update]:
-        return self
-
-    def __next__(self) -> Update:
-        """Wait for the next update.
-
-        Raises:
-            ConcordanceError: The request failed.
-        """
-        if self._is_over:
-            raise StopIteration
-        update = self._updates.get()
-        self._is_over = isinstance(update, Completed | Failed)
-        if isinstance(update, Completed):
-            update = self._runtime.ended(self._request, update)
-        if isinstance(update, Failed):
-            raise update.error
-        return update
-
-    def close(self) -> None:
-        """Cancel the request unless it has ended."""
-        if not self._is_over:
-            self._is_over = True
-            self._runtime.engine.cancel(self._request.request_id)
-
-    def __del__(self) -> None:
-        """Cancel a request whose updates can no longer be read, as a generator would."""
-        self.close()
 
 
 def _with_counts(

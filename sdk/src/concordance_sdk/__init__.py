@@ -54,6 +54,7 @@ from concordance_sdk.context import (
     tool_call_pairs,
 )
 from concordance_sdk.follower import Follower
+from concordance_sdk.hosted_tool import HostedCall, HostedTool
 from concordance_sdk.mod import mod
 from concordance_sdk.serialize import ModPayload, serialize_mod
 from concordance_sdk.tokenizer import Tokenizer
@@ -76,6 +77,8 @@ __all__ = [
     "ForwardPass",
     "FunctionCall",
     "FunctionSchema",
+    "HostedCall",
+    "HostedTool",
     "InvalidActionError",
     "JsonSchemaFormat",
     "Message",

@@ -37,13 +37,13 @@ FINAL = "<|channel|>final<|message|>"
 )
 def test_final_messages_are_found(written, texts):
     turn = HarmonyTurn(tokens=TOKENS)
-    assert list(final_texts(named(written), turn, TOKENIZER.token_bytes)) == texts
+    assert final_texts(named(written), turn, TOKENIZER.token_bytes) == texts
 
 
 def test_a_message_that_the_prompt_begins_is_not_checked_by_its_rest():
     opened = Place(kind="content", header=Header(channel="final"), num_messages=1)
     turn = HarmonyTurn(tokens=TOKENS, opened=opened)
-    assert list(final_texts(named('": 1}<|return|>'), turn, TOKENIZER.token_bytes)) == []
+    assert final_texts(named('": 1}<|return|>'), turn, TOKENIZER.token_bytes) == []
 
 
 def run(runtime, *mods, **options):

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from concordance_sdk.hosted_tool import HostedTool
 from concordance_shared import Message, ResponseFormat, Tool
 
 from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.generation import Completed, GenerationRequest
 from concordance_inference.harmony.vocabulary import HarmonyTokens
+from concordance_inference.hosted_tools import HostedTools
 from concordance_inference.reasoning import Tags
 from concordance_inference.token_rules import TokenRules
 from concordance_inference.tools.offer import ToolOffer
@@ -59,6 +61,7 @@ class ChatFormat(Protocol):
         options: Mapping[str, Any] | None = None,
         rendering: Rendering = USUAL,
         response_format: ResponseFormat | None = None,
+        hosted: Sequence[HostedTool] = (),
     ) -> list[int]:
         """Render the prompt for the next assistant message.
 
@@ -69,6 +72,7 @@ class ChatFormat(Protocol):
             rendering: How the prompt ends, and what may be control tokens in it.
             response_format: The format that the model is asked for, if the format of its messages
                 has a place for that.
+            hosted: The tools that the server runs.
 
         Raises:
             InvalidRequestError: The format refuses these messages.
@@ -122,14 +126,24 @@ class ChatFormat(Protocol):
         """
         ...
 
+    @property
+    def hosted_tools(self) -> HostedTools | None:
+        """The tools that the server can run; `None` if the model knows no such tools."""
+        ...
+
     def token_rules(
-        self, offer: ToolOffer | None, *, may_reason: bool = True
+        self,
+        offer: ToolOffer | None,
+        *,
+        may_reason: bool = True,
+        hosted: Sequence[HostedTool] = (),
     ) -> TokenRules[Any] | None:
         """Return which tokens may be next in a completion; `None` if all may.
 
         Args:
             offer: The tools that the model may call.
             may_reason: It may reason before.
+            hosted: The tools that the server runs.
         """
         ...
 

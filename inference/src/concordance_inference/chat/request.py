@@ -3,7 +3,7 @@
 Used by the server, the command line and the Python API, so that each refuses the same prompts.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, TypedDict, Unpack, cast
 
@@ -16,12 +16,12 @@ from concordance_shared import (
 from concordance_shared.prompt_length import check_prompt_length
 from concordance_shared.surrogates import surrogate_fault
 
-from concordance_inference.chat.channels import channels_of
+from concordance_inference.chat.enforcement import enforced_request
 from concordance_inference.chat.format import ChatFormat
+from concordance_inference.chat.hosted_choice import hosted_of
 from concordance_inference.chat.reasoning_choice import (
     FREE,
     ReasoningChoice,
-    budget_mods,
     template_variables,
 )
 from concordance_inference.chat.rendering import FIELDS as RENDERING_FIELDS
@@ -34,18 +34,9 @@ from concordance_inference.generation import (
     SamplingParams,
     new_request_id,
 )
-from concordance_inference.harmony.content_mod import with_contents
-from concordance_inference.harmony.turn import HarmonyTurn, turn_after
 from concordance_inference.loop_detection import LoopDetection, chosen
-from concordance_inference.mods.call_mod import with_calls
-from concordance_inference.mods.format_mod import with_format
 from concordance_inference.output_format import OutputFormat, format_of
-from concordance_inference.reasoning import Reasoning, Tags, opened_tag, opened_within
-from concordance_inference.tools.call_output import enforced_output
 from concordance_inference.tools.offer import AUTO, ToolChoice, tool_offer
-
-#: The prompt's tokens in which the tag that opens a reasoning is searched.
-_PROMPT_TAIL = 32
 
 #: Messages are rendered by the chat template; text and token ids are continued as they are.
 Prompt = str | Sequence[int] | Sequence[Message]
@@ -87,6 +78,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
     reasoning: ReasoningChoice = FREE,
     tool_choice: ToolChoice = AUTO,
     truncation: Truncation = "disabled",
+    hosted_tools: Sequence[str] | None = None,
     **options: Unpack[RequestOptions],
 ) -> GenerationRequest:
     """Check the options, render the prompt, and make a request.
@@ -102,6 +94,7 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         reasoning: How much the model reasons.
         tool_choice: How the model may call the tools.
         truncation: `auto`: the oldest turns are left out where the messages do not fit.
+        hosted_tools: The tools that the server runs for the model; `None` for all that it has.
         options: The request's other fields.
 
     Raises:
@@ -109,126 +102,115 @@ def build_request(  # noqa: PLR0913  # the parts of a request
         ContextLengthError: The prompt leaves no room for a completion.
     """
     schemas = schemas or Schemas()
+    _check_options(options, template_options or {}, schemas, chat, model)
+    is_chat = _is_chat(prompt)
+    _check_prompt_kind(rendering, reasoning, is_chat=is_chat)
+    offer = tool_offer(schemas.tools, tool_choice, chat.tool_format)
+    hosted = hosted_of(hosted_tools, chat.hosted_tools, offer, options)
+    # Rendering comes last: it takes far longer than the checks.
+    messages: tuple[Message, ...] = ()
+    if is_chat:
+        messages = _checked_messages(cast(Sequence[Message], prompt))
+        variables = template_variables(
+            reasoning, template_options or {}, chat.options, can_reason=chat.can_reason
+        )
+        render = partial(
+            chat.render,
+            tools=() if offer is None else schemas.tools,
+            options=variables,
+            rendering=rendering,
+            response_format=schemas.response_format,
+            hosted=hosted,
+        )
+        messages, prompt_ids = _rendered(
+            messages, render, chat, model, options.get("max_tokens"), truncation
+        )
+    else:
+        prompt_ids = _encoded(cast(str | Sequence[int], prompt), chat)
+    _check_length(prompt_ids, model, is_rendered=is_chat)
+    request = GenerationRequest(
+        request_id=new_request_id(),
+        prompt_ids=tuple(prompt_ids),
+        conversation=Conversation(messages=messages, schemas=schemas),
+        truncated_messages=len(prompt) - len(messages) if messages else 0,
+        offer=offer if is_chat else None,
+        stops_in_content=is_chat,
+        num_named_mods=len(options.get("mods", ())),
+        **options,
+    )
+    return enforced_request(
+        request,
+        chat,
+        output or format_of(schemas.response_format),
+        reasoning,
+        hosted,
+        continues=rendering.continues_final_message,
+    )
+
+
+def _check_options(
+    options: RequestOptions,
+    template_options: Mapping[str, Any],
+    schemas: Schemas,
+    chat: ChatFormat,
+    model: ModelInfo,
+) -> None:
+    """Refuse options that do not fit the model, and set those that depend on others."""
     check_logit_bias(options.get("sampling", SamplingParams()).logit_bias, model.vocab_size)
     check_ends(options, model.vocab_size)
-    for name in template_options or ():
+    for name in template_options:
         check_template_option(name, f"chat_template_kwargs.{name:.80}", chat.options)
     _check_unicode(template_options, "chat_template_kwargs")
     _check_unicode(schemas.tools, "tools")
     _check_unicode(schemas.response_format, "response_format")
-    offer = tool_offer(schemas.tools, tool_choice, chat.tool_format)
-    if rendering != USUAL and (isinstance(prompt, str) or not _is_chat(prompt)):
+    options.setdefault("loop_detection", chosen(None, ignores_eos=options.get("ignore_eos", False)))
+
+
+def _check_prompt_kind(rendering: Rendering, reasoning: ReasoningChoice, *, is_chat: bool) -> None:
+    """Refuse what only messages have, for a prompt of another kind."""
+    if rendering != USUAL and not is_chat:
         raise InvalidRequestError(
             f"{', '.join(RENDERING_FIELDS)}: they belong to messages, which a chat template "
             "renders; a text or token ids are continued as they are",
             param="prompt",
         )
-    if reasoning.effort is not None and (isinstance(prompt, str) or not _is_chat(prompt)):
+    if reasoning.effort is not None and not is_chat:
         raise InvalidRequestError(
             f"{reasoning.param}: the chat template reads it, and a text or token ids are continued "
             "as they are; leave it out, or give messages",
             param=reasoning.param,
         )
-    # Rendering comes last: it takes far longer than the checks.
-    messages: tuple[Message, ...] = ()
-    if isinstance(prompt, str):
-        _check_unicode(prompt, "prompt")
-        prompt_ids = chat.encode(prompt)
-    elif _is_chat(prompt):
-        messages = tuple(cast(Sequence[Message], prompt))
-        for i, message in enumerate(messages):
-            _check_message(message, f"messages[{i}]")
-        variables = template_variables(
-            reasoning, template_options or {}, chat.options, can_reason=chat.can_reason
-        )
-        tools = () if offer is None else schemas.tools
-        render = partial(
-            chat.render,
-            tools=tools,
-            options=variables,
-            rendering=rendering,
-            response_format=schemas.response_format,
-        )
-        messages, prompt_ids = (
-            shortened(
-                messages,
-                render,
-                chat.count,
-                room_for_prompt(model.context_length, options.get("max_tokens")),
-            )
-            if truncation == "auto"
-            else (messages, render(messages))
-        )
-    else:
-        prompt_ids = cast(Sequence[int], prompt)
-    _check_length(prompt_ids, model, is_rendered=bool(messages))
-    opened = opened_tag(_end(prompt_ids, chat))
-    last = messages[-1].text if messages else ""
-    continued = last if rendering.continues_final_message else None
-    tagged = _reasoning(chat, opened, continued)
-    channels = channels_of(chat, tagged, prompt_ids)
-    offer = offer if messages else None
-    turn = (
-        turn_after(prompt_ids, chat.harmony, chat.token_bytes)
-        if chat.harmony and messages
-        else None
-    )
-    rules = chat.token_rules(offer, may_reason=reasoning.reasons is not False) if turn else None
-    kept_ids = (*chat.marker_ids, *(offer.shown_ids if offer else ())) if messages else ()
-    if chat.harmony is not None:  # also for prompts as text, whose clients read the channels
-        kept_ids = HarmonyTurn(tokens=chat.harmony).kept_ids(
-            continues=options.get("ignore_eos", False)
-        )
-    enforced = enforced_output(
-        output or format_of(schemas.response_format), offer, may_reason=tagged is not None
-    )
-    num_named = len(options.get("mods", ()))
-    mods = (*options.get("mods", ()), *budget_mods(reasoning, tagged, chat.options, channels))
-    stop_ids = options.get("stop_token_ids", ())
-    options.setdefault("loop_detection", chosen(None, ignores_eos=options.get("ignore_eos", False)))
-    if turn is not None:
-        final = output or format_of(schemas.response_format)
-        options["mods"] = with_contents(mods, turn.tokens, final, offer, stop_ids)
-    else:
-        options["mods"] = with_format(
-            mods, enforced, opens=opened is not None, stop_token_ids=stop_ids
-        )
-    if turn is None and offer and options["mods"] == mods:
-        options["mods"] = with_calls(mods, offer, tagged, kept_ids, stop_ids)
-    return GenerationRequest(
-        request_id=new_request_id(),
-        prompt_ids=tuple(prompt_ids),
-        conversation=Conversation(messages=messages, schemas=schemas),
-        truncated_messages=len(prompt) - len(messages) if messages else 0,
-        reasoning=tagged,
-        channels=channels,
-        stops_in_content=bool(messages),
-        kept_ids=kept_ids,
-        offer=offer,
-        harmony=turn,
-        token_rules=rules,
-        num_named_mods=num_named,
-        **options,
-    )
 
 
-def _reasoning(chat: ChatFormat, opened: Tags | None, continued: str | None) -> Reasoning | None:
-    """How the reasoning of a completion is marked; `None` if it has none.
-
-    Args:
-        chat: The model's tags.
-        opened: The tags that the prompt ends with.
-        continued: The message that the completion continues, if any.
-    """
-    if continued is not None:
-        opened = opened or opened_within(continued, chat.reasoning_tags)
-        if opened is None:
-            return None
-    tags = tuple(dict.fromkeys(([opened] if opened else []) + [*chat.reasoning_tags]))
-    return Reasoning(tags=tags, opened=opened) if tags else None
+def _checked_messages(messages: Sequence[Message]) -> tuple[Message, ...]:
+    for i, message in enumerate(messages):
+        _check_message(message, f"messages[{i}]")
+    return tuple(messages)
 
 
-def _is_chat(prompt: Sequence[int] | Sequence[Message]) -> bool:
+def _rendered(
+    messages: tuple[Message, ...],
+    render: Callable[[Sequence[Message]], list[int]],
+    chat: ChatFormat,
+    model: ModelInfo,
+    max_tokens: int | None,
+    truncation: Truncation,
+) -> tuple[tuple[Message, ...], list[int]]:
+    """The messages that fit into the context, and their prompt."""
+    if truncation != "auto":
+        return messages, render(messages)
+    room = room_for_prompt(model.context_length, max_tokens)
+    return shortened(messages, render, chat.count, room)
+
+
+def _encoded(prompt: str | Sequence[int], chat: ChatFormat) -> Sequence[int]:
+    if not isinstance(prompt, str):
+        return prompt
+    _check_unicode(prompt, "prompt")
+    return chat.encode(prompt)
+
+
+def _is_chat(prompt: Prompt) -> bool:
     return bool(prompt) and isinstance(prompt[0], Message)
 
 
@@ -298,12 +280,6 @@ def _check_message(message: Message, at: str) -> None:
     if surrogate_fault(message):
         for name in message.__struct_fields__:
             _check_unicode(getattr(message, name), f"{at}.{name}")
-
-
-def _end(prompt_ids: Sequence[int], chat: ChatFormat) -> str:
-    """The end of a prompt as text, special tokens by name."""
-    end = b"".join(map(chat.token_bytes, prompt_ids[-_PROMPT_TAIL:]))
-    return end.decode(errors="replace")
 
 
 def _check_length(prompt_ids: Sequence[int], model: ModelInfo, *, is_rendered: bool) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
+from concordance_sdk.hosted_tool import HostedTool
 from concordance_shared import InvalidRequestError, Message, ResponseFormat, Tool
 
 from concordance_inference.chat.control_tokens import Spans
@@ -49,6 +50,7 @@ class ChatTemplate(TokenTexts):
     """
 
     harmony = None
+    hosted_tools = None
 
     def __init__(self, tokenizer: ModelTokenizer, *, context_length: int | None = None) -> None:
         """Use the template of a tokenizer.
@@ -104,6 +106,7 @@ class ChatTemplate(TokenTexts):
         options: Mapping[str, Any] | None = None,
         rendering: Rendering = USUAL,
         response_format: ResponseFormat | None = None,  # noqa: ARG002  # templates have no place
+        hosted: Sequence[HostedTool] = (),  # noqa: ARG002
     ) -> list[int]:
         """Render the prompt for the next assistant message.
 
@@ -187,7 +190,13 @@ class ChatTemplate(TokenTexts):
         names = {role: token for role, token in special.items() if isinstance(token, str)}
         return {**names, "chat_template": self._sources.get("default")}
 
-    def token_rules(self, offer: ToolOffer | None, *, may_reason: bool = True) -> None:
+    def token_rules(
+        self,
+        offer: ToolOffer | None,
+        *,
+        may_reason: bool = True,
+        hosted: Sequence[HostedTool] = (),
+    ) -> None:
         """None: grammars find the calls of these formats by their text."""
 
     def remember(self, request: GenerationRequest, completed: Completed) -> None:

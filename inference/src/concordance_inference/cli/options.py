@@ -278,6 +278,20 @@ class Serve(LoadArgs):
     stored_response_memory: Annotated[
         float, typer.Option(help="Memory for them, in GB.", min=0, max=1e6)
     ] = 0.25
+    tools: Annotated[
+        list[Path],
+        typer.Option(
+            help="A Python file with tools that the server runs for gpt-oss, such as python or "
+            "browser. Repeatable.",
+            show_default=False,
+        ),
+    ] = field(default_factory=list[Path])
+    tool_calls: Annotated[
+        int, typer.Option(help="Calls of these tools in one request.", min=1, max=1000)
+    ] = 8
+    tool_seconds: Annotated[
+        float, typer.Option(help="Time limit of such a call, in seconds.", min=0.1, max=3600)
+    ] = 30
     truncation: Annotated[
         Literal["disabled", "auto"],
         typer.Option(

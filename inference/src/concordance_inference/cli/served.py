@@ -6,6 +6,7 @@ from concordance_shared import InvalidRequestError
 
 from concordance_inference.cli.options import Serve
 from concordance_inference.engine.model.memory import default_kv_bytes
+from concordance_inference.hosted_tools import HostedLimits, load_hosted_tools
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.pool.memory import MemoryBudget
 from concordance_inference.pool.pool import ModelPool
@@ -40,6 +41,9 @@ def model_pool(options: Serve, mods: ModCatalog, *, progress: Callable[[str], No
         config=options.config,
         options=options.model_options,
         locks_memory=options.mlock,
+        hosted_tools=load_hosted_tools(
+            options.tools, HostedLimits(calls=options.tool_calls, seconds=options.tool_seconds)
+        ),
         progress=progress,
     )
     names = [spec.name for spec in specs]

@@ -1,13 +1,13 @@
 """Checks the final messages of a completion that mods made, against the format of the request."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from concordance_shared import ConstraintError, FinishReason
 
 from concordance_inference.generation import Completed, GenerationRequest
 from concordance_inference.harmony.content_mod import output_of
-from concordance_inference.harmony.place import after_text, after_token
 from concordance_inference.harmony.turn import HarmonyTurn
+from concordance_inference.harmony.written_messages import written_messages
 
 
 def content_fault(
@@ -43,30 +43,16 @@ def content_fault(
 
 def final_texts(
     token_ids: Sequence[int], turn: HarmonyTurn, token_bytes: Callable[[int], bytes]
-) -> Iterator[str]:
-    """Iterate over the final messages that a completion has from their first token on.
+) -> list[str]:
+    """Return the final messages that a completion has from their first token on.
 
     Args:
         token_ids: The completion.
         turn: Where it begins.
         token_bytes: The bytes of a token.
     """
-    tokens, structural = turn.tokens, turn.tokens.all
-    place, data = turn.opened, bytearray()
-    is_final = False
-    for token_id in token_ids:
-        before = place
-        if token_id in structural:
-            place = after_token(place, token_id, tokens)
-        elif place.kind == "content":
-            data += token_bytes(token_id)
-            continue
-        else:
-            place = after_text(place, token_bytes(token_id), tokens)
-        if before.kind == "content" and is_final and place is not before:
-            yield data.decode(errors="replace")
-        if place.kind == "content" and place is not before:
-            is_final = place.header.channel == "final" and place.header.recipient is None
-            data = bytearray(place.salvaged.encode())
-    if place.kind == "content" and is_final:
-        yield data.decode(errors="replace")
+    return [
+        message.text
+        for message in written_messages(token_ids, turn, token_bytes)
+        if message.is_whole and message.header.channel == "final" and not message.header.recipient
+    ]

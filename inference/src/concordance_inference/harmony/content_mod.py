@@ -20,11 +20,8 @@ from concordance_inference.mods.format_mod import enforces_itself
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.tools.offer import ToolOffer
 
-#: The name in messages and reports.
-NAME = "harmony_content"
 
-
-@mod(name=NAME, registered=False, max_backtrack=0)
+@mod(name="harmony_content", registered=False, max_backtrack=0)
 class HarmonyContentMod:
     """Enforces a format from the first token of a message on, and forces the token that ends it.
 
@@ -161,7 +158,8 @@ def with_contents(
         "offer": offer,
         "stop_token_ids": stop_token_ids,
     }
-    return (*mods, ModCall(definition=_DEFINITION, parameters=parameters, name=NAME))
+    name = "tools" if output is None else output.field
+    return (*mods, ModCall(definition=_DEFINITION, parameters=parameters, name=name))
 
 
 def output_of(mods: Sequence[ModCall]) -> OutputFormat | None:

@@ -4,6 +4,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+from concordance_sdk.hosted_tool import HostedTool
 from concordance_shared import Message, ResponseFormat, Tool
 
 from concordance_inference.chat.message_reader import read_message
@@ -12,7 +14,9 @@ from concordance_inference.chat.rendering import USUAL, Rendering, check_renderi
 from concordance_inference.chat.token_texts import TokenTexts
 from concordance_inference.generation import Completed, GenerationRequest
 from concordance_inference.harmony.header_guard import HeaderGuard
-from concordance_inference.harmony.message import end_id, header_ids, plain_ids
+from concordance_inference.harmony.headers import LegalHeaders
+from concordance_inference.harmony.hosted_section import HostedSections
+from concordance_inference.harmony.message import HarmonyMessage, end_id, header_ids, plain_ids
 from concordance_inference.harmony.message_ids import MessageIds, MessageKey
 from concordance_inference.harmony.messages import (
     OPTIONS,
@@ -32,6 +36,7 @@ from concordance_inference.harmony.sampled_messages import sampled_messages
 from concordance_inference.harmony.sampled_turns import Position, SampledTurn, SampledTurns
 from concordance_inference.harmony.tool_section import ToolSections
 from concordance_inference.harmony.vocabulary import HarmonyTokens
+from concordance_inference.hosted_tools import HostedTools, recipients_of
 from concordance_inference.models.tokenizer import ModelTokenizer
 from concordance_inference.reasoning import Tags
 from concordance_inference.tools.layout import Layout
@@ -55,6 +60,7 @@ class HarmonyFormat(TokenTexts):
 
     Attributes:
         harmony: The structural tokens.
+        hosted_tools: The tools that the server can run.
     """
 
     options: frozenset[str] = OPTIONS
@@ -70,6 +76,7 @@ class HarmonyFormat(TokenTexts):
         *,
         context_length: int | None = None,
         header_guard: bool = True,
+        hosted_tools: HostedTools | None = None,
     ) -> None:
         """Use the vocabulary of gpt-oss.
 
@@ -78,11 +85,14 @@ class HarmonyFormat(TokenTexts):
             tokens: Its structural tokens.
             context_length: Limit of a prompt, in tokens; `None` for no limit.
             header_guard: Let completions have only legal headers.
+            hosted_tools: The tools that the server can run.
         """
         super().__init__(tokenizer, context_length)
         self._guards = header_guard
         self.harmony = tokens
+        self.hosted_tools = hosted_tools or HostedTools()
         self._tools = ToolSections(tokenizer)
+        self._hosted_sections = HostedSections(tokenizer)
         self._ids = MessageIds(self._made)
         self._sampled = SampledTurns()
 
@@ -93,6 +103,7 @@ class HarmonyFormat(TokenTexts):
         options: Mapping[str, Any] | None = None,
         rendering: Rendering = USUAL,
         response_format: ResponseFormat | None = None,
+        hosted: Sequence[HostedTool] = (),
     ) -> list[int]:
         """Render the prompt for the next assistant message.
 
@@ -103,7 +114,10 @@ class HarmonyFormat(TokenTexts):
         check_rendering(messages, rendering)
         prompt = PromptIds(self._ids, self.limit, rendering)
         instructions = Instructions(
-            options=options or {}, tools=self._tools.of(tools), response_format=response_format
+            options=options or {},
+            tools=self._tools.of(tools),
+            hosted=self._hosted_sections.of(hosted),
+            response_format=response_format,
         )
         text = instruction_text(messages)
         prompt.add(system_message(instructions))
@@ -180,14 +194,36 @@ class HarmonyFormat(TokenTexts):
         return {**names, "chat_template": None, "chat_format": "harmony"}
 
     def token_rules(
-        self, offer: ToolOffer | None, *, may_reason: bool = True
+        self,
+        offer: ToolOffer | None,
+        *,
+        may_reason: bool = True,
+        hosted: Sequence[HostedTool] = (),
     ) -> HeaderGuard | None:
         """Return the header guard; without it only where calls depend on it."""
         if not self._guards and (offer is None or not offer.is_required):
             return None
-        headers = legal_headers(offer, may_reason=may_reason)
+        return self._guard(legal_headers(offer, may_reason=may_reason, hosted=hosted))
+
+    def _guard(self, headers: LegalHeaders) -> HeaderGuard:
         special = self.tokenizer.special_token_ids
         return HeaderGuard(headers, self.harmony, self.tokenizer.encode_prompt, special)
+
+    def result_ids(self, recipient: str, text: str) -> list[int]:
+        """The tokens of a hosted tool's result, and of the beginning of the next message."""
+        message = HarmonyMessage(
+            author=recipient, recipient="assistant", channel="analysis", content=text
+        )
+        return [*self._made(MessageKey(message=message, allows_control_tokens=False)), *self._begin]
+
+    def rules_without_hosted(self, request: GenerationRequest) -> HeaderGuard | None:
+        """The rules of a request whose model may call no hosted tool any more."""
+        rules = request.token_rules
+        if not isinstance(rules, HeaderGuard):
+            return None
+        names = {name for tool in request.hosted for name in recipients_of(tool)}
+        left = tuple(each for each in rules.headers.recipients if each.name not in names)
+        return self._guard(msgspec.structs.replace(rules.headers, recipients=left))
 
     def prepare(self) -> None:
         """Load what describes tools."""

@@ -20,6 +20,9 @@ class HeaderGuard:
     """The `TokenRules` of Harmony completions. Its states are places in a graph.
 
     A mod may force other tokens; the rules hold again from the next message on.
+
+    Attributes:
+        headers: What the header of a message may say.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class HeaderGuard:
             encode: Tokenizes text.
             special_ids: All special tokens of the vocabulary.
         """
+        self.headers = headers
         self._tokens = tokens
         self._special = frozenset(special_ids)
         self._between = Node({})  # after a message

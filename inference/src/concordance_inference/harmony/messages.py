@@ -42,10 +42,12 @@ class Instructions(Struct, frozen=True, kw_only=True):
         options: The variables of `OPTIONS` that the request sets.
         tools: The section with the tools; empty if there are none.
         response_format: The format that is asked for.
+        hosted: The section with the tools that the server runs; empty if there are none.
     """
 
     options: Mapping[str, Any] = {}
     tools: str = ""
+    hosted: str = ""
     response_format: ResponseFormat | None = None
 
 
@@ -69,9 +71,11 @@ def system_message(instructions: Instructions) -> HarmonyMessage:
     ]
     if texts["conversation_start_date"]:
         lines.append(f"Current date: {texts['conversation_start_date']}")
-    channels = "analysis, commentary, final" if instructions.tools else "analysis, final"
+    has_tools = bool(instructions.tools or instructions.hosted)
+    channels = "analysis, commentary, final" if has_tools else "analysis, final"
     lines += [
         f"\nReasoning: {EFFORTS[effort]}",
+        *([f"\n{instructions.hosted}"] if instructions.hosted else []),
         f"\n# Valid channels: {channels}. Channel must be included for every message.",
     ]
     if instructions.tools:

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+from concordance_sdk.hosted_tool import HostedTool
+
 from concordance_inference.harmony.headers import FUNCTIONS, LegalHeaders, Recipient
+from concordance_inference.hosted_tools import recipients_of
 from concordance_inference.tools.offer import ToolOffer
 
 
 def legal_headers(
-    offer: ToolOffer | None, *, may_reason: bool = True, builtin: Sequence[Recipient] = ()
+    offer: ToolOffer | None, *, may_reason: bool = True, hosted: Sequence[HostedTool] = ()
 ) -> LegalHeaders:
     """Return the headers of messages that a request allows.
 
@@ -17,18 +20,22 @@ def legal_headers(
     Args:
         offer: The tools that may be called.
         may_reason: There may be an analysis.
-        builtin: Tools of the operator, which the server runs.
+        hosted: Tools that the server runs.
     """
     functions = [
         Recipient(name=FUNCTIONS + tool.function.name) for tool in (offer.tools if offer else ())
     ]
-    recipients = (*functions, *builtin)
+    run_here = [
+        Recipient(name=name, channel="analysis", content_types=(tool.content,))
+        for tool in hosted
+        for name in recipients_of(tool)
+    ]
     is_required = offer is not None and offer.is_required
     return LegalHeaders(
         channels=(
             *(("analysis",) if may_reason else ()),
-            *(("commentary",) if recipients else ()),
+            *(("commentary",) if functions else ()),
             *(() if is_required else ("final",)),
         ),
-        recipients=recipients,
+        recipients=(*functions, *run_here),
     )

@@ -48,7 +48,8 @@ class Header(Struct, frozen=True, kw_only=True):
         """True if the author is the user, a tool, or another one but the assistant."""
         if self.role == "assistant":
             return False
-        return re.split("[.:]", self.role)[0] in _OTHER_ROLES
+        is_result = self.recipient == "assistant"
+        return is_result or re.split("[.:]", self.role)[0] in _OTHER_ROLES
 
 
 class Place(Struct, frozen=True, kw_only=True):

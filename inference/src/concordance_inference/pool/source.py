@@ -12,6 +12,7 @@ from concordance_shared import ModelLoadError
 
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.generation import ModelInfo
+from concordance_inference.hosted_tools import HostedTools
 from concordance_inference.models.adapters import replaces_weights
 from concordance_inference.models.loader import locate_model, sampling_of
 from concordance_inference.models.options import ModelOptions
@@ -46,6 +47,7 @@ class RuntimeSource:
         config: EngineConfig,
         options: ModelOptions,
         locks_memory: bool,
+        hosted_tools: HostedTools | None = None,
         progress: Callable[[str], None],
     ) -> None:
         """Keep the options; see `Runtime`."""
@@ -53,6 +55,7 @@ class RuntimeSource:
         self._config = config
         self._options = options
         self._locks_memory = locks_memory
+        self._hosted_tools = hosted_tools
         self._progress = progress
         self._ended = EndedCompletions(config.resume_s)
 
@@ -120,6 +123,7 @@ class RuntimeSource:
             config=config,
             options=msgspec.structs.replace(options, shares_base=shares, base=base),
             locks_memory=self._locks_memory,
+            hosted_tools=self._hosted_tools,
             ended=self._ended,
             progress=self._progress,
         ).start()

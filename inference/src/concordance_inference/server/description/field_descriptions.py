@@ -49,6 +49,7 @@ _FIELDS: Mapping[str, str] = {
     "stop": "Texts that end the completion, and are not part of it.",
     "stop_token_ids": "Tokens that end the completion as an end-of-sequence token does.",
     "ignore_eos": "End-of-sequence tokens end the completion only if a mod forces them.",
+    "hosted_tools": "The tools of the server that the model may call; all that it has by default.",
     "loop_detection": "Which loops end or rewind the completion: a mode, or `{mode, action}`.",
     # Sampling
     "temperature": "Divides the logits; 0 is greedy. The model's default if absent.",

@@ -116,6 +116,7 @@ def _generation(
         schemas=Schemas(tools=tuple(body.tools or ()), response_format=response_format),
         output=output_format(body, response_format),
         tool_choice=_tool_choice(body),
+        hosted_tools=body.hosted_tools,
         template_options=_template_options(body, served),
         rendering=rendering_of(body),
         reasoning=reasoning_choice(body),

@@ -18,7 +18,8 @@ def about_mods(
 ) -> dict[str, Any]:
     """Return the field `concordance`: counts, what each mod did, and what was reported or found.
 
-    Empty for a request without mods, unless actions by hand changed it or it has a loop.
+    Empty for a request without mods, unless actions by hand changed it, it has a loop, or the
+    server ran a tool for it.
 
     Args:
         ends: The completions of a request.
@@ -28,8 +29,9 @@ def about_mods(
     """
     usages = _merged([usage for end in ends for usage in end.mods])
     loops = [loop for end in ends for loop in end.loops]
+    hosted = [use for end in ends for use in end.hosted]
     truncated = {"truncated_messages": num_truncated} if num_truncated else {}
-    if not has_mods and not usages and not loops:
+    if not has_mods and not usages and not loops and not hosted:
         return {"concordance": truncated} if truncated else {}
     about: dict[str, Any] = {
         **truncated,
@@ -40,6 +42,8 @@ def about_mods(
         about["mods"] = usages
     if loops:
         about["loops"] = loops
+    if hosted:
+        about["hosted_tools"] = hosted
     return {"concordance": about | ({"reports": reports} if reports else {})}
 
 

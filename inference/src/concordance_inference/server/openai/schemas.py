@@ -126,6 +126,9 @@ def _lacks_schema(where: str) -> InvalidRequestError:
     )
 
 
+ToolName = Annotated[str, Meta(max_length=64)]
+
+
 class ChatCompletionRequest(ReasoningFields, kw_only=True):
     """The body of `POST /v1/chat/completions`.
 
@@ -144,6 +147,7 @@ class ChatCompletionRequest(ReasoningFields, kw_only=True):
     tools: Annotated[list[Tool], Meta(max_length=128)] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    hosted_tools: Annotated[list[ToolName], Meta(max_length=16)] | None = None
     response_format: ChosenFormat | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     truncation: Truncation | None = None
