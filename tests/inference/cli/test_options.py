@@ -31,6 +31,7 @@ def test_serve_has_an_option_for_each_limit_of_the_engine():
         max_paused=2,
         pause_limit=5.0,
         end_paused=True,
+        resume_seconds=60,
     ).config
 
     defaults = EngineConfig()
