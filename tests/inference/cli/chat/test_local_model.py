@@ -12,6 +12,7 @@ from concordance_inference.loop_detection import FoundLoop
 from concordance_shared import ConcordanceError, Message
 from fake_engine import says
 from tiny_folder import write_thinking_folder, write_tiny_folder
+from tiny_gpt_oss import write_tiny_gpt_oss
 
 HI = [Message(role="user", content="hi")]
 THINK = """
@@ -187,3 +188,25 @@ def test_reasoning_cannot_be_resumed_by_a_model_without_tags(model, folder):
     before = [*HI, Message(role="assistant", content="", reasoning_content="hm")]
     with pytest.raises(ConcordanceError, match="/resume: .*no tags"):
         model.resume(before, options_of(folder), None)
+
+
+HARMONY = (
+    "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>It is 4"
+)
+
+
+@pytest.mark.slow
+def test_reply_of_gpt_oss_is_resumed_at_every_cut(tmp_path):
+    write_tiny_gpt_oss(tmp_path / "gpt-oss")
+    (tmp_path / "think.py").write_text(THINK.replace("<think>hmm</think>4", HARMONY))
+    options = options_of(
+        tmp_path / "gpt-oss", mods=[tmp_path / "think.py"], mod=["think"], max_tokens=16
+    )
+    with LocalModel(options) as model:
+        whole, _, _ = run(model.reply(HI, options))
+        assert (whole.reasoning, whole.content[:7]) == ("hm", "It is 4")
+        for num_tokens in (1, 4, 9):  # in a header, in the reasoning, in a header
+            first, _, cut = run(model.reply(HI, replace(options, max_tokens=num_tokens)))
+            rest = replace(options, max_tokens=16 - num_tokens)
+
+            assert run(model.resume(said(first), rest, cut))[0] == whole, num_tokens

@@ -78,6 +78,15 @@ def test_reply_stopped_before_its_first_token_is_generated_by_resume(session):
     assert texts(chat)[-1] == ("assistant", "Hello")
 
 
+def test_reply_cut_in_a_header_is_resumed_although_it_has_no_text(session):
+    chat = session(cut(ContentText("")), "Hello")
+    chat.send("Hi")
+    chat.resume()
+
+    assert chat.model.resumed == [[ContentText("")]]
+    assert texts(chat)[-1] == ("assistant", "Hello")
+
+
 def test_complete_reply_is_not_resumed(session):
     chat = session("Hello")
     with pytest.raises(InvalidRequestError, match="nothing to resume"):

@@ -172,7 +172,7 @@ class Session:
         if resumed is None:
             return self.model.reply(messages, self.options)
         record.resumed(structs.replace(resumed, resumed=resumed.resumed + 1))
-        if not resumed.content and not resumed.reasoning:  # stopped before its first token
+        if not (resumed.content or resumed.reasoning or resumed.stats.completion_tokens):
             return self.model.reply(messages[:-1], self.options)
         return self.model.resume(messages, self.options, self._cut)
 
