@@ -38,8 +38,38 @@ def added(when, do, times=1):
     return {"on": ["Added"], "rules": [rule]}
 
 
+def in_channel(kind, begin, name, do):
+    """A mod that reads the channel beside one that opens the reasoning."""
+    first = {"on": "ForwardPass", "when": ["nth", 0], "do": ["force", begin], "times": 1}
+    rule = {"on": "Added", "when": ["channel", name], "do": do, "times": 3}
+    mods = [
+        {"on": ["ForwardPass"], "rules": [first]},
+        {"on": ["Added", "Sampled"], "rules": [rule]},
+    ]
+    return {
+        "model": "gpt_oss",
+        "channels": kind,
+        "requests": [
+            {
+                "prompt": A[:n],
+                "max_tokens": 30,
+                "mods": mods,
+                "stream": n > 5,
+                "stop": ["sis", "ab"],
+            }
+            for n in (3, 5, 7)
+        ],
+    }
+
+
 #: Fixed bugs, and programs that reproduce them.
 REGRESSIONS = {
+    "a mod removes a header of which another one has read the channel": in_channel(
+        "harmony", [6, 97, 7], "analysis", ["backtrack", 2, [7, 97, 40, 5, 6, 8, 7]]
+    ),
+    "a mod removes the tag of which another one has read the channel": in_channel(
+        "tags", [5, 8, 6], "final", ["backtrack", 2, [8, 7, 40, 9]]
+    ),
     "a window snapshot extends past the common prefix of two prompts": {
         "model": "gpt_oss",
         "margin": 128,
