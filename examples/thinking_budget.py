@@ -1,4 +1,6 @@
-"""Limit the reasoning of a model, more for a short question.
+"""Limit the reasoning of a model by the length of the question.
+
+The same mod works for models that reason between two tags and for gpt-oss.
 
 Run it with a scripted model, and with a real one:
 
@@ -9,7 +11,7 @@ Run it with a scripted model, and with a real one:
 
 from concordance_sdk import Message, get_conversation, mod, use
 from concordance_sdk.builtin import ReasoningBudget
-from concordance_sdk.testing import play
+from concordance_sdk.testing import message_channels, play, tag_channels
 
 
 @mod
@@ -20,17 +22,16 @@ class ShortThoughts:
     most: int = 512
 
     def mods(self):
-        """The budget of this request; the tags are those of the model's chat format."""
+        """The budget of this request; how the reasoning ends is the model's own way."""
         letters = sum(len(message.text) for message in get_conversation())
         budget = max(self.least, min(letters, self.most))
         return [use(ReasoningBudget, max_tokens=budget)]
 
 
 if __name__ == "__main__":
-    played = play(
-        ShortThoughts,
-        says="<think>Hm, 2 and 2. Let me see, that would be... 4.",
-        messages=[Message(role="user", content="2 + 2?")],
-    )
-    print(played.text)
-    played.expect_events("added 23 '</think>' (forced)")
+    tagged = "<think>Hm, 2 and 2. Let me see, that would be... 4."
+    channeled = tagged.replace("<think>", "<|channel|>analysis<|message|>")  # as gpt-oss writes it
+    for says, channels in ((tagged, tag_channels()), (channeled, message_channels())):
+        question = Message(role="user", content="2 + 2?")
+        played = play(ShortThoughts, says=says, channels=channels, messages=[question])
+        print(played.tokenizer.decode(played.token_ids[:-1]))

@@ -38,7 +38,9 @@ OUTPUT = {
     "profanity_guard.py": "Good day to you.\n"
     "I would rather not say that.\nI would rather not say that.\n",
     "tool_routing.py": 'weather {"city":"Paris"}\nHello!\n',
-    "thinking_budget.py": "<think>Hm, 2 and 2. Let</think> me see, that would be... 4.\n",
+    "thinking_budget.py": "<think>Hm, 2 and 2. Let</think> me see, that would be... 4.\n"
+    "<|channel|>analysis<|message|>Hm, 2 and 2. Let<|end|>"
+    "<|start|>assistant<|channel|>final<|message|> me see, that would be... 4.\n",
 }
 
 
