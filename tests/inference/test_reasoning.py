@@ -155,10 +155,28 @@ def test_tags_that_are_special_tokens_are_part_of_the_text(opening):
 def test_a_model_without_a_switch_has_its_reasoning_ended_at_once(thinking):
     opening, closing = thinking.loaded.tokenizer.encode("<think></think>")
     bias = {**ascii_only(thinking), opening: 100.0}
-    end = end_of(submit(thinking, budget=0, bias=bias, stop=("<think><",)))
+    end = end_of(submit(thinking, budget=0, bias=bias))
 
     assert end.token_ids[:2] == (opening, closing)
     assert end.reasoning_tokens == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_stop_strings_of_a_chat_count_in_its_content_only(opening, stream):
+    bias = {**ascii_only(opening), opening.loaded.tokenizer.encode("a")[0]: 100.0}
+    end = end_of(submit(opening, budget=3, bias=bias, stop=("a",), stream=stream))
+
+    assert (end.text, end.stopped_by) == ("aaa[/THINK]", "a")
+    assert end.completion_tokens == 5
+
+
+def test_stop_strings_of_a_text_prompt_count_everywhere(opening):
+    bias = {**ascii_only(opening), opening.loaded.tokenizer.encode("a")[0]: 100.0}
+    sampling = SamplingParams(temperature=0.0, logit_bias=bias)
+    request = opening.request("hi[THINK]", sampling=sampling, max_tokens=9, stop=("a",))
+    end = end_of(opening.submit(opening.prepare(request)))
+
+    assert (end.text, end.completion_tokens) == ("", 1)
 
 
 def test_reasoning_that_a_mod_prolongs_is_counted_without_what_it_backtracked(opening):

@@ -1,12 +1,18 @@
 """Limits of the reasoning of gpt-oss."""
 
+import msgspec
 import pytest
 from concordance_inference.chat.reasoning_choice import ReasoningChoice
 from concordance_inference.generation import SamplingParams
 from concordance_inference.harmony.channels import HarmonyChannels
-from concordance_inference.harmony.place import Header, Place
+from concordance_inference.harmony.format import HarmonyFormat
+from concordance_inference.harmony.header_guard import HeaderGuard
+from concordance_inference.harmony.offered_headers import legal_headers
+from concordance_inference.harmony.place import START, Header, Place
+from concordance_inference.tools.offer import ToolChoice, tool_offer
 from concordance_sdk.builtin import ReasoningBudget
-from concordance_shared import Message
+from concordance_sdk.constraints import ChoicesStrat, constrain
+from concordance_shared import Conversation, FunctionSchema, Message, Schemas, Tool
 from families import build_model
 from harmony_bytes import TOKENIZER, TOKENS, TRAITS, VOCAB, named
 from tiny import ask, call, make_engine, run
@@ -57,6 +63,46 @@ def test_budget_waits_for_the_end_of_a_character(model):
         at = next(i for i in range(len(done.ids)) if done.ids[i : i + len(FINAL)] == FINAL)
         cut = bytes(done.ids[:at])
         assert cut.decode(errors="replace") == (cut + b"a").decode(errors="replace")[:-1]
+
+
+def test_constraint_of_final_holds_after_the_budget_alone_in_a_batch_and_in_a_stream(model):
+    verdict = call(constrain(ChoicesStrat(["yes", "no"]), channel="final"))
+
+    def asked(seed, **fields):
+        first = request(2, seed, **fields)
+        return msgspec.structs.replace(first, mods=(*first.mods, verdict))
+
+    requests = [asked(0), asked(1, stream=True), asked(2)]
+    together = run(make_engine(model, traits=TRAITS), *requests)
+    alone = [run(make_engine(model, traits=TRAITS), asked(seed)) for seed in range(3)]
+
+    assert [each.ids for each in together] == [each.ids for each in alone]
+    for each in alone:
+        text = TOKENIZER.decode(each.ids)
+        assert text.partition("final<|message|>")[2].partition("<|")[0] in ("yes", "no")
+
+
+@pytest.mark.parametrize("budget", [0, 2])
+def test_header_guard_and_budget_agree_on_the_channels_of_a_request_with_tools(model, budget):
+    tool = Tool(function=FunctionSchema(name="look"))
+    offer = tool_offer([tool], ToolChoice(), HarmonyFormat.tool_format)
+    guard = HeaderGuard(legal_headers(offer), TOKENS, TOKENIZER.encode, TOKENIZER.special_token_ids)
+    prompt = named("<|start|>user<|message|>Hi<|end|><|start|>assistant")
+    for seed in range(3):
+        done = run(
+            make_engine(model, traits=TRAITS),
+            ask(
+                [*prompt, *named("<|channel|>analysis<|message|>")] if budget else prompt,
+                call(ReasoningBudget, max_tokens=budget),
+                max_tokens=40,
+                sampling=SamplingParams(seed=seed),
+                channels=channels(ANALYSIS if budget else START),
+                conversation=Conversation(schemas=Schemas(tools=(tool,))),
+                token_rules=guard,
+            ),
+        )
+        text = TOKENIZER.decode(done.ids)
+        assert text.partition("<|channel|>")[2].startswith(("final<|message|>", "commentary"))
 
 
 def test_effort_none_opens_final_at_the_first_token(gpt_oss, client):

@@ -64,6 +64,7 @@ class Channels:
         self._tokens = tokens
         state = format.opened
         self._stretches = [Stretch(0, state, format.place(state), 0)]
+        self._watched = format.watched(state)  # tokens that may change the last state
         self._num_followed = 0
         self._num_cuts = 0
 
@@ -188,9 +189,16 @@ class Channels:
         self._num_followed = length
         while self._stretches[-1].begin > length:
             self._stretches.pop()
+        self._watched = self.format.watched(self._stretches[-1].state)
 
     def stretch_at(self, length: int) -> Stretch:
         """Return what the token after the first `length` tokens is a part of."""
+        if length == self._num_followed + 1 and self._watched is not None:
+            # Fast for a token of content that follows the last one: the usual case.
+            ids, index = self._tokens.token_ids, self._tokens.prompt_len + length - 1
+            if index < len(ids) and ids[index] not in self._watched:
+                self._num_followed = length
+                return self._stretches[-1]
         if length >= self._num_followed:
             self._follow(min(length, self._length))
             return self._stretches[-1]
@@ -210,15 +218,14 @@ class Channels:
 
     def _follow(self, length: int) -> None:
         """Look at the tokens up to a length; most change nothing."""
-        state = self._stretches[-1].state
-        watched = self.format.watched(state)
+        state, watched = self._stretches[-1].state, self._watched
         for i, token_id in enumerate(self._ids(self._num_followed, length), self._num_followed):
             if watched is not None and token_id not in watched:
                 continue
             after = self.format.after(state, token_id)
             if after is not state:
                 self._begin_stretch(i + 1, after)
-                state, watched = after, self.format.watched(after)
+                state, watched = after, self._watched
         self._num_followed = length
 
     def _begin_stretch(self, begin: int, state: Any) -> None:
@@ -229,6 +236,7 @@ class Channels:
             num_mark = 0 if place.is_reasoning else self.format.num_mark(state)
             num_reasoning += begin - last.begin - num_mark
         self._stretches.append(Stretch(begin, state, place, num_reasoning))
+        self._watched = self.format.watched(state)
 
 
 class _Given(Struct):
