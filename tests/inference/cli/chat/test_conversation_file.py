@@ -116,3 +116,15 @@ def test_last_changed_conversation_is_listed_first(tmp_path):
 
     assert names_in(tmp_path) == ["new", "old"]
     assert names_in(tmp_path / "nowhere") == []
+
+
+def test_folder_needs_a_home(monkeypatch):
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(conversation_file.sys, "platform", "linux")
+    monkeypatch.setattr(Path, "home", lambda: Path("~"))
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+
+    with pytest.raises(ConversationFileError, match="--conversations"):
+        conversation_file.default_folder()
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    assert conversation_file.default_folder() == Path("/data/concordance/conversations")

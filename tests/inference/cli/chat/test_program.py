@@ -35,7 +35,7 @@ def _program(tmp_path):
         code = CODE.format(
             replies=", ".join(replies), folder=str(tmp_path / "saved"), options=options
         )
-        return PtyProgram(code, **window)
+        return PtyProgram(code, XDG_DATA_HOME=str(tmp_path / "data"), **window)
 
     return program
 

@@ -4,10 +4,13 @@ import sys
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from concordance_inference.cli.chat.commands import completions
 from concordance_inference.cli.chat.conversation_file import (
+    ConversationFileError,
     SettingsEntry,
+    data_folder,
     default_folder,
     path_of,
     read,
@@ -93,5 +96,13 @@ def _model(options: Chat) -> Generator[ChatModel]:
 def _input(session: Session) -> Input:
     if not (sys.stdin.isatty() and session.screen.is_terminal):
         return PipeInput()
-    history = session.folder.parent / "chat_history" if session.options.history else None
+    history = _history() if session.options.history else None
     return TerminalInput(lambda text: completions(session, text), history)
+
+
+def _history() -> Path | None:
+    """The file of earlier messages; `None` without a home folder."""
+    try:
+        return data_folder() / "chat_history"
+    except ConversationFileError:
+        return None

@@ -89,12 +89,30 @@ class _Header(Struct):
     version: int = 0
 
 
+def data_folder() -> Path:
+    """Return the user's folder of data.
+
+    Raises:
+        ConversationFileError: There is no home folder.
+    """
+    try:
+        if sys.platform == "darwin":
+            return Path("~/Library/Application Support/concordance").expanduser()
+        data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+        return Path(data).expanduser() / "concordance"
+    except RuntimeError as exc:
+        raise ConversationFileError(
+            "there is no home folder for conversations; name a folder with --conversations"
+        ) from exc
+
+
 def default_folder() -> Path:
-    """Return the folder of saved conversations, unless `--conversations` names one."""
-    if sys.platform == "darwin":
-        return Path("~/Library/Application Support/concordance/conversations").expanduser()
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data).expanduser() / "concordance" / "conversations"
+    """Return the folder of saved conversations, unless `--conversations` names one.
+
+    Raises:
+        ConversationFileError: There is no home folder.
+    """
+    return data_folder() / "conversations"
 
 
 def now() -> datetime:
