@@ -353,7 +353,8 @@ class Executor:
         if num_tokens <= self.request.min_tokens:
             return -1
         if self.world.channels:
-            return self.stop_in_content(text, content_of(self.world.channels, self.ids, self.world))
+            content = content_of(self.world.channels, self.ids[:num_tokens], self.world)
+            return self.stop_in_content(text, content)
         found = [at for stop, start in starts if (at := text.find(stop, start)) >= 0]
         return min(found, default=-1)
 

@@ -64,6 +64,19 @@ def in_channel(kind, begin, name, do):
 
 #: Fixed bugs, and programs that reproduce them.
 REGRESSIONS = {
+    "white space before the content completes a stop string once it is known to be content": {
+        "model": "llama",
+        "channels": "tags",
+        "requests": [
+            {
+                "prompt": [0, 0, 0],
+                "max_tokens": 30,
+                "mods": [added(["nth", 0], ["force", [3]])],
+                "sampling": {"temperature": 0, "seed": 0, "logit_bias": {"256": 3.0, "97": 2.5}},
+                "stop": [" "],
+            }
+        ],
+    },
     "a mod removes a header of which another one has read the channel": in_channel(
         "harmony", [6, 97, 7, 12, 13], "analysis", ["backtrack", 2, [7, 97, 40, 5, 6, 8, 7]]
     ),
