@@ -155,6 +155,19 @@ def test_model_that_cannot_be_loaded_leaves_the_one_before(folder, tmp_path):
     assert "default" in model.model_names()
 
 
+def test_ctrl_c_while_a_model_is_loaded_leaves_the_one_before(folder, monkeypatch):
+    def interrupted(*args, **options):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with LocalModel(options_of(folder)) as model:
+        monkeypatch.setattr(local_model, "running", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.switch("default")
+
+        assert model.id == "tiny-llama"
+
+
 @pytest.fixture(name="thinking", scope="module")
 def _thinking(tmp_path_factory):
     folder = write_thinking_folder(tmp_path_factory.mktemp("thinking") / "tiny")

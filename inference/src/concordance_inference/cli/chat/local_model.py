@@ -162,7 +162,7 @@ class LocalModel:
         self._unload()
         try:
             self._load(replace(before, model=None if name == "default" else name))
-        except ConcordanceError:
+        except (ConcordanceError, KeyboardInterrupt):
             self._load(before)
             raise
 
