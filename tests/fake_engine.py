@@ -135,7 +135,9 @@ class FakeChat:
     def token_rules(self, offer, *, may_reason=True):
         return None
 
-    def render(self, messages, tools=(), options=None, rendering=None, response_format=None):
+    def render(
+        self, messages, tools=(), options=None, rendering=None, response_format=None, hosted=()
+    ):
         self.rendered.append(options)
         self.renderings.append(rendering)
         text = messages[-1].text

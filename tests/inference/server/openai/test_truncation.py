@@ -18,7 +18,9 @@ LONG = [{"role": "system", "content": "s"}, *TURN * 12, {"role": "user", "conten
 class WholeChat(FakeChat):
     """Renders all messages."""
 
-    def render(self, messages, tools=(), options=None, rendering=None, response_format=None):
+    def render(
+        self, messages, tools=(), options=None, rendering=None, response_format=None, hosted=()
+    ):
         return list("".join(message.text for message in messages).encode())
 
 
