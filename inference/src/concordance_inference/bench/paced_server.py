@@ -94,9 +94,13 @@ class PacedChat:
     options = frozenset[str]()
     reasoning_tags = ()
     marker_ids = ()
+    special_ids = frozenset[int]()
     tool_format = GENERIC
+    can_reason = False
+    harmony = None
+    hosted_tools = None
 
-    def render(self, messages: Sequence[Any], *_: object) -> list[int]:
+    def render(self, messages: Sequence[Any], *_: object, **__: object) -> list[int]:
         """Return the bytes of the last message."""
         return list(messages[-1].text.encode())
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from concordance_sdk import Action, Actions, Added, ForwardPass, Prefilled, Tokenizer, mod
 from concordance_sdk.constraints import Constrained, Constraint, compile_constraint
-from concordance_sdk.constraints.constrained import MAX_SPLIT
+from concordance_sdk.constraints.channel_start import MAX_SPLIT
 from concordance_sdk.host import definition_of
 from concordance_sdk.request_context import may_write
 from concordance_shared import ConstraintError, FinishReason, InvalidRequestError, SchemaError
