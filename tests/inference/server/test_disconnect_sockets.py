@@ -38,6 +38,8 @@ def forces(event, actions):
 class TinyRuntime(Runtime):
     """The real runtime with a tiny model, which prefills in small chunks."""
 
+    chat = FakeChat()
+
     def _build(self):
         return make_engine(build_model("llama"), max_rows=1, chunk=4), INFO
 
@@ -52,7 +54,7 @@ def _server(tmp_path_factory):
     mods.write_text(FORCES)
     runtime = TinyRuntime(None, ModCatalog([mods]), config=CONFIG, progress=lambda _: None)
     with runtime.engine as engine:
-        context = ServerContext(models=OneModel(runtime, FakeChat()), mods=runtime.mods)
+        context = ServerContext(models=OneModel(runtime, runtime.chat), mods=runtime.mods)
         server = http_server(create_app(context), runtime.stop, grace_s=0.2)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

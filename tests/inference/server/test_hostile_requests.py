@@ -145,7 +145,8 @@ def test_no_value_of_a_field_causes_a_server_error(serve, caplog, field):
     client = serve()
     for value in VALUES:
         body = body_of(f'"{field}": @', value)
-        check(client.post(URL, content=body.encode(), headers=JSON), caplog, param=field)
+        param = "" if field == "resume_from" else field  # it excludes `messages`
+        check(client.post(URL, content=body.encode(), headers=JSON), caplog, param=param)
 
 
 @pytest.mark.parametrize("field", sorted(FIELDS))

@@ -110,7 +110,8 @@ def test_a_message_cut_at_any_token_and_resumed_is_the_uncut_one(client, name, s
         ends = first.usage["completion_tokens"] + second.usage["completion_tokens"]
         assert ends == whole.usage["completion_tokens"]
         cached = second.usage["prompt_tokens_details"]["cached_tokens"]
-        assert second.usage["prompt_tokens"] - cached <= 1
+        generates = second.usage["completion_tokens_details"]["sampled_tokens"]
+        assert second.usage["prompt_tokens"] - cached <= 1 or not generates
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -56,7 +56,7 @@ def test_a_mistyped_option_of_a_stream_is_refused(client, field):
 EXTRAS = """
     user store metadata service_tier prediction safety_identifier prompt_cache_key priority
     request_id cache_prompt id_slot timings_per_token keep_alive provider route
-    usage include background truncation text instructions input mode chat_id session_id id features
+    usage include background text instructions input mode chat_id session_id id features
     files variables model_item background_tasks character instruction_template preset prompt timeout
     max_retries api_key base_url tags fallbacks num_retries caching ttl draft_model language
     stream_chunk_size return_logprob top_logprobs_num rid params
