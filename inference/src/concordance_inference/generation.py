@@ -224,6 +224,13 @@ class TokensDelta(Struct, frozen=True, kw_only=True):
     mod: str | None = None  # the mod that removed them
 
 
+class LogprobsDelta(Struct, frozen=True, kw_only=True):
+    """Logprobs of tokens that were sent as they happened, from token `first` on."""
+
+    first: int
+    entries: tuple[TokenLogprobs, ...]
+
+
 class ReportsDelta(Struct, frozen=True, kw_only=True):
     """Mods reported data. Sent in streams, also while text is held back."""
 
@@ -306,6 +313,7 @@ Update = (
     | Started
     | TextDelta
     | TokensDelta
+    | LogprobsDelta
     | ReportsDelta
     | ControlDelta
     | Completed

@@ -114,3 +114,16 @@ def test_an_equal_token_that_moves_to_the_place_of_a_hidden_one_has_no_sampled_l
 
     assert state.completion_ids == [5, 6]
     assert sampled_logprobs(logprobs) == [-1.0, None]
+
+
+def test_take_new_returns_entries_once_and_those_that_replace_dropped_ones_again():
+    state, logprobs = logprobs_of(5, 6, 7)
+    assert logprobs.take_new()[1] == logprobs.all()
+    assert logprobs.take_new() == (3, ())
+
+    state.backtrack(2)
+    state.append([8], forced=True)
+    logprobs.add(1, entry(8))
+
+    first, entries = logprobs.take_new()
+    assert (first, [e.token_id for e in entries]) == (1, [8])

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from concordance_inference.generation import (
     Failed,
+    LogprobsDelta,
     ReportsDelta,
     SamplingDefaults,
     SamplingParams,
@@ -288,6 +289,19 @@ def test_changes_of_tokens_are_chunks_without_text(serve):
     assert engine.requests[0].show_tokens
     stream(serve(engine))
     assert not engine.requests[1].show_tokens
+
+
+def test_logprobs_of_tokens_sent_as_they_happen_are_chunks_without_text(serve):
+    entry = TokenLogprobs(token_id=98, logprob=-0.5, top=((98, -0.5), (97, -1.5)))
+    engine = FakeEngine([LogprobsDelta(first=1, entries=(entry,)), completed("ab")])
+    options = {"include_tokens": True, "include_retractions": True}
+    chunks = stream(serve(engine), logprobs=True, top_logprobs=2, stream_options=options)
+
+    sent = chunks[1]["concordance"]["logprobs"]
+    assert sent["first"] == 1
+    assert sent["content"][0]["logprob"] == -0.5
+    assert [each["token"] for each in sent["content"][0]["top_logprobs"]] == ["b", "a"]
+    assert chunks[1]["choices"][0]["delta"] == {}
 
 
 def test_an_error_before_the_first_token_has_its_status(serve):

@@ -29,6 +29,7 @@ class CompletionLogprobs:
         self._entries: list[TokenLogprobs] = []
         self._num_edits = 0
         self._num_sent = 0
+        self._num_taken = 0  # by `take_new`
 
     @property
     def num_known(self) -> int:
@@ -46,6 +47,7 @@ class CompletionLogprobs:
         for i, entry in enumerate(self._entries, begin):
             if i >= len(completion_ids) or completion_ids[i] != entry.token_id:
                 del self._entries[i - begin :]
+                self._num_taken = min(self._num_taken, i - begin)
                 return
             if i >= lowest_cut and entry.sampled_logprob is not None:
                 # The same token, but forced, or sampled in front of others that were removed.
@@ -70,6 +72,15 @@ class CompletionLogprobs:
         """
         sent, self._num_sent = self._num_sent, max(self._num_sent, num_tokens - self._begin)
         return tuple(self._entries[sent : self._num_sent])
+
+    def take_new(self) -> tuple[int, tuple[TokenLogprobs, ...]]:
+        """Return the entries that are new or changed, and the index of the first one's token.
+
+        Tokens count from the end of the completion's beginning, as in `TokensDelta`.
+        """
+        known = self.num_known - self._begin
+        first, self._num_taken = self._num_taken, known
+        return first, tuple(self._entries[first:known])
 
     def mean(self) -> float | None:
         """Return the mean log-probability of the tokens; `None` without tokens."""

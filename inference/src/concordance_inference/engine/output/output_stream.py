@@ -21,6 +21,7 @@ from concordance_inference.generation import (
     ControlDelta,
     Failed,
     GenerationRequest,
+    LogprobsDelta,
     ModUsage,
     PrefillProgress,
     ReportsDelta,
@@ -84,6 +85,7 @@ class OutputStream:
         self._started_at = time.monotonic()
         self._has_started = False
         self._num_prefilled = -1
+        self._retracts = request.stream and request.include_retractions
         self._commands: list[dict[str, Any]] = []  # applied, and not sent yet
         self._num_sent = state.num_given  # tokens of the completion that deltas had
         num_top = request.top_logprobs
@@ -168,12 +170,14 @@ class OutputStream:
             self._start()
         if self._request.stream and self._has_started:
             num_final = state.num_released
-            if self.logprobs:  # text is sent together with its logprobs
+            if self.logprobs and not self._retracts:  # text is sent together with its logprobs
                 num_final = min(num_final, self.logprobs.num_known)
             self._send(self._text.delta(num_final))
         if self._request.show_tokens:
             for tokens in self._tokens.deltas(state.edits.take_changes()):
                 self._emit(tokens)
+            if self._has_started:
+                self._send_logprobs()
 
     def conclude(self, mods: tuple[ModUsage, ...] = (), loops: tuple[FoundLoop, ...] = ()) -> None:
         """Send the rest of the output and the end.
@@ -215,6 +219,14 @@ class OutputStream:
             self._emit(ControlDelta(commands=tuple(self._commands)))
             self._commands.clear()
 
+    def _send_logprobs(self) -> None:
+        """Send new logprobs beside the tokens, for streams whose text has none."""
+        if not (self.logprobs and self._retracts):
+            return
+        first, entries = self.logprobs.take_new()
+        if entries:
+            self._emit(LogprobsDelta(first=first, entries=entries))
+
     def _send_progress(self) -> None:
         """Send how much of the prompt is prefilled, if it has changed."""
         state = self._state
@@ -231,7 +243,7 @@ class OutputStream:
             )
 
     def _send(self, delta: TextDelta | None) -> None:
-        if delta and self.logprobs:
+        if delta and self.logprobs and not self._retracts:
             entries = self.logprobs.take_unsent(self._text.num_shown_tokens)
             delta = msgspec.structs.replace(delta, logprobs=entries)
         if delta and self._request.return_token_ids:

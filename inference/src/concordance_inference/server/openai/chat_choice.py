@@ -22,6 +22,7 @@ from concordance_inference.chat.message_reader import MessageReader, finish_reas
 from concordance_inference.generation import (
     Completed,
     GenerationRequest,
+    LogprobsDelta,
     Started,
     TextDelta,
     TokenLogprobs,
@@ -222,6 +223,11 @@ class ChatChoice:
         if not self._fields.has_logprobs:
             return None
         return {"content": [self._position(entry) for entry in entries], "refusal": None}
+
+    def logprobs_of(self, delta: LogprobsDelta) -> dict[str, Any]:
+        """The logprobs of tokens that were sent as they happened."""
+        self._num_logprobs = delta.first
+        return {"first": delta.first, **(self._logprobs(delta.entries) or {})}
 
     def _position(self, entry: TokenLogprobs) -> dict[str, Any]:
         """A token and its alternatives; the first token is decoded as the start of a text."""

@@ -198,6 +198,6 @@ def _top_logprobs(body: ChatCompletionRequest) -> int | None:
     """The number of alternatives to each token; `None` for no logprobs at all."""
     if body.top_logprobs and not body.logprobs:
         raise InvalidRequestError("top_logprobs needs logprobs=true", param="top_logprobs")
-    if body.logprobs:
+    if body.logprobs and not (body.stream_options and body.stream_options.include_tokens):
         refuse_retractions(body, "logprobs")
     return (body.top_logprobs or 0) if body.logprobs else None

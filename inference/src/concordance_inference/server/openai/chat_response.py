@@ -12,6 +12,7 @@ from concordance_inference.generation import (
     ControlDelta,
     Failed,
     GenerationRequest,
+    LogprobsDelta,
     PrefillProgress,
     ReportsDelta,
     Started,
@@ -111,6 +112,9 @@ class ChatResponse(ChunkWriter):
                 yield self._chunk(choice.delta({}), concordance={"reports": update.reports})
             case TokensDelta():
                 yield self._chunk(choice.delta({}), concordance={"tokens": update})
+            case LogprobsDelta():
+                logprobs = choice.logprobs_of(update)
+                yield self._chunk(choice.delta({}), concordance={"logprobs": logprobs})
             case ControlDelta():
                 for command in update.commands:
                     yield self._chunk(choice.delta({}), concordance={"control": command})

@@ -13,6 +13,7 @@ from concordance_inference.generation import (
     Completed,
     ControlDelta,
     Failed,
+    LogprobsDelta,
     PrefillProgress,
     ReportsDelta,
     Started,
@@ -127,6 +128,8 @@ class Choice:
                 yield self._part("") | {"concordance": {"reports": update.reports}}
             case TokensDelta():
                 yield self._part("") | {"concordance": {"tokens": msgspec.to_builtins(update)}}
+            case LogprobsDelta():
+                pass  # `logprobs` is refused with `include_retractions`
             case ControlDelta():
                 for command in update.commands:
                     yield self._part("") | {"concordance": {"control": command}}

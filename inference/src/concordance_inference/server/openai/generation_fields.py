@@ -155,7 +155,7 @@ def generation_options(
 
 
 def refuse_retractions(body: GenerationFields, name: str) -> None:
-    """Refuse a field that a stream with retractions cannot have.
+    """Refuse a field that a stream of text with retractions cannot have.
 
     Raises:
         InvalidRequestError: The stream has retractions; `param` is the field.

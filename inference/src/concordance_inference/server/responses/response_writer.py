@@ -13,6 +13,7 @@ from concordance_inference.generation import (
     Completed,
     ControlDelta,
     Failed,
+    LogprobsDelta,
     PrefillProgress,
     ReportsDelta,
     Started,
@@ -116,7 +117,7 @@ class ResponsesWriter:
                 case PrefillProgress():
                     self._about["progress"] = update
                     events = events or [self._lifecycle("in_progress")]
-                case Started() | TokensDelta() | Failed():
+                case Started() | TokensDelta() | LogprobsDelta() | Failed():
                     pass
             return self._sent(events)
 
