@@ -8,7 +8,9 @@ from concordance_sdk.channels import TagFormat
 #: Harmony's tokens, of which the first ones are often forced; the last are rare.
 HARMONY = {5: "start", 6: "channel", 7: "message", 40: "end", 41: "constrain"}
 HARMONY |= {253: "return_", 254: "call", 255: "end_of_text"}
-_WORDS = ["final", "analysis", "commentary", " to=f", "a", "b", " ", "assistant"]
+
+#: The texts of other tokens.
+WORDS = ["final", "analysis", "commentary", " to=f", "a", "b", " ", "assistant"]
 
 #: Tags as one token, and in parts.
 _TAG_PARTS = {5: "<think>", 6: "</think>", 7: "</th", 40: "ink>", 41: "<", 97: "think>\n"}
@@ -24,7 +26,7 @@ def piece(kind, token_id):
     """The bytes of a token."""
     if kind == "harmony":
         name = HARMONY.get(token_id)
-        return (f"<|{name.rstrip('_')}|>" if name else _WORDS[token_id % len(_WORDS)]).encode()
+        return (f"<|{name.rstrip('_')}|>" if name else WORDS[token_id % len(WORDS)]).encode()
     return _TAG_PARTS.get(token_id, _TEXTS[token_id % len(_TEXTS)]).encode()
 
 

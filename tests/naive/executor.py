@@ -10,6 +10,7 @@ import numpy as np
 from concordance_sdk.holds import Holds
 
 from naive.channels import content_of, place_of
+from naive.guard import masked
 from naive.legal import is_legal, size_of
 from naive.loops import BANNED, Loops
 from naive.outcome import Event, Fault, Outcome
@@ -120,6 +121,7 @@ class Executor:
 
     def draw(self, row, temperature):
         """Sample a token."""
+        row = masked(row, self.request.guard, self.prompt, self.ids)
         token_id, margin, drawn = sample(row, temperature, self.request.sampling, self.draws)
         self.margins.append(margin)
         if self.nudge:

@@ -23,6 +23,7 @@ from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import EVENTS as EVENT_TYPES
 
 from naive.channels import format_of, piece
+from naive.guard import rules_of
 from naive.models import model_named, profile_named, vocab_of
 from naive.outcome import Event
 from naive.programs import EOS, PIECES, sampling_params
@@ -121,6 +122,7 @@ class Played:
             loop_detection=LoopDetection(**request.loops) if request.loops else None,
             cache_salt=request.salt,
             channels=world.format,
+            token_rules=rules_of(request.guard, world),
             stops_in_content=True,
         )
         choice = requests_of_choices(first, self.choice + 1)[self.choice]

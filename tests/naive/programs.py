@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from concordance_inference.generation import SamplingParams
 
-from naive.channels import KINDS
+from naive.channels import HARMONY, KINDS
 from naive.models import vocab_of, window_of
 from naive.steps import random_steps
 
@@ -56,6 +56,7 @@ class Request:
     stop_ids: list[int] = field(default_factory=list)
     ignore_eos: bool = False
     min_tokens: int = 0
+    guard: dict = field(default_factory=dict)  # channels and recipients of legal headers, if any
     loops: dict = field(default_factory=dict)  # what it asks of loop detection, if anything
     stream: bool = False
     retractions: bool = False
@@ -159,7 +160,7 @@ def random_program(dice, model):
     habit = dice.choice(
         [None] * 6
         + [_run_scripts, _run_scripts, _share_prefixes, _force_beside_others, _go_and_come]
-        + [_ask_for_choices, _run_in_loops]
+        + [_ask_for_choices, _run_in_loops, _guard_headers, _guard_headers]
     )
     if habit:
         wide.channels = "" if habit is _run_scripts else wide.channels
@@ -229,6 +230,65 @@ def _run_in_loops(dice, program, edges):
             rule = Rule(on="Added", when=["every", dice.choice([2, 3])], do=do, times=None)
             request.mods = [Mod(on=["Added"], rules=[rule])]
         program.requests.append(request)
+
+
+def _guard_headers(dice, program, edges):
+    """Requests with legal headers, and mods that write others and remove parts of headers."""
+    program.channels, program.alphabet = "harmony", "short"
+    program.eos = [253, 254, 255]
+    program.context, program.memory = 4096, None
+    program.control = dice.choice([[], [*HARMONY]])
+    program.headers = [5, 6] if program.control else []
+    program.loop_repeats = dice.choice([2, 4])
+    for i in range(dice.choice([1, 2, 3, 4])):
+        prompts = [_tokens(dice, 12) + dice.choice(_BEGUN) for _ in range(2)]
+        request = _request(dice, program, prompts, i, edges)
+        request.max_tokens = dice.choice([5, 12, 25, 40])
+        if request.goes_on:
+            request.prompt += dice.choice(_BEGUN)
+        names = dice.choice([[], ["f"], ["f", "fa"], ["f", "fa", "fab"]])
+        channels = [["analysis", "final"], ["final"], ["analysis", "commentary", "final"]]
+        request.guard = {"channels": dice.choice(channels), "recipients": names}
+        if dice.random() < 0.1:
+            request.guard = {}
+        likes = {t: dice.choice([2.0, 6.0, 20.0]) for t in [*HARMONY] if dice.random() < 0.5}
+        if dice.random() < 0.4:
+            likes |= {dice.choice([16, 20, 21]): 20.0}
+        request.sampling["logit_bias"] = {str(token_id): bias for token_id, bias in likes.items()}
+        if dice.random() < 0.3:
+            action = dice.choice(["end", "rewind", "rewind"])
+            request.loops = {"mode": dice.choice(["cheap", "full"]), "action": action}
+        if dice.random() < 0.3:
+            request.stop = [dice.choice(["ab", "fin", "a", "bb", " ", "assistant", "final", "|>"])]
+        if dice.random() < 0.6:
+            forced = dice.choice(_FORCED)
+            do = dice.choice([["force", forced], ["backtrack", dice.choice([1, 2, 4, 9]), forced]])
+            do = dice.choice([do, do, ["backtrack", dice.choice([1, 2, 5]), None]])
+            channel = ["channel", dice.choice([None, "final", "analysis"])]
+            when = dice.choice(
+                [channel, channel, ["length", dice.choice([1, 3, 5, 8])], ["every", 3]]
+            )
+            on = dice.choice(["ForwardPass", "Sampled", "Added"])
+            rule = Rule(on=on, when=when, do=do, times=dice.choice([1, 2, 3, None]))
+            most = dice.choice([0, 3, 32, None])
+            request.mods = [*request.mods[:1], Mod(on=[on], rules=[rule], max_backtrack=most)]
+        program.requests.append(request)
+
+
+#: Beginnings of messages at the end of a prompt, and texts of mods: legal and other headers.
+_BEGUN = [[], [5], [5, 23], [5, 23], [5, 23], [5, 23, 6], [5, 23, 6, 17, 7], [5, 23, 6, 16, 7, 20]]
+_BEGUN += [[5, 23, 20], [5, 23, 6, 18, 19], [5, 23, 6, 20, 7], [40]]
+_FORCED = [[5], [6], [7], [40], [40, 5], [40, 5, 23], [40, 5, 23, 6, 16, 7], [6, 16, 7], [6, 17]]
+_FORCED += [
+    [5, 23, 6, 20, 7],
+    [40, 7],
+    [40, 20],
+    [41],
+    [20, 21],
+    [253],
+    [40, 254],
+    [5, 23, 6, 18, 19],
+]
 
 
 def _run_scripts(dice, program, edges):
