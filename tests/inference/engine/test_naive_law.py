@@ -83,6 +83,14 @@ REGRESSIONS = {
     "a mod removes the tag of which another one has read the channel": in_channel(
         "tags", [5, 14, 15, 6], "final", ["backtrack", 2, [8, 7, 40, 9]]
     ),
+    "buffers lose rows that have not moved yet where two end and a longer prompt is admitted": {
+        "model": "llama",
+        "max_rows": 5,
+        "requests": [
+            *({"prompt": [6, 5, i], "max_tokens": 4 if i < 2 else 12} for i in range(5)),
+            {"prompt": [*range(40)], "max_tokens": 4},
+        ],
+    },
     "a window snapshot extends past the common prefix of two prompts": {
         "model": "gpt_oss",
         "margin": 128,

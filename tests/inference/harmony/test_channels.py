@@ -87,7 +87,8 @@ def test_reasoning_is_ended_up_to_the_name_of_the_next_channel():
     state = after("<|channel|>analysis<|message|>hm")
 
     assert TOKENIZER.decode(CHANNELS.to_header(state)) == "<|end|><|start|>assistant<|channel|>"
-    assert CHANNELS.reopening() == (ord("a"),)
+    assert CHANNELS.reopening(state) == ()
+    assert CHANNELS.reopening(after("<|channel|>")) == (ord("a"),)
 
 
 @pytest.mark.parametrize("seed", range(20))

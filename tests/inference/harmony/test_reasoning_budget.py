@@ -3,19 +3,24 @@
 import msgspec
 import pytest
 from concordance_inference.chat.reasoning_choice import ReasoningChoice
+from concordance_inference.engine.config import EngineConfig
+from concordance_inference.engine.engine import Engine
 from concordance_inference.generation import SamplingParams
 from concordance_inference.harmony.channels import HarmonyChannels
 from concordance_inference.harmony.format import HarmonyFormat
 from concordance_inference.harmony.header_guard import HeaderGuard
 from concordance_inference.harmony.offered_headers import legal_headers
 from concordance_inference.harmony.place import START, Header, Place
+from concordance_inference.resume.ended import EndedCompletions
+from concordance_inference.resume.request import resumed_request
 from concordance_inference.tools.offer import ToolChoice, tool_offer
 from concordance_sdk.builtin import ReasoningBudget
 from concordance_sdk.constraints import ChoicesStrat, constrain
 from concordance_shared import Conversation, FunctionSchema, Message, Schemas, Tool
 from families import build_model
 from harmony_bytes import TOKENIZER, TOKENS, TRAITS, VOCAB, named
-from tiny import ask, call, make_engine, run
+from msgspec.structs import replace
+from tiny import ask, call, make_engine, run, runner_of
 
 ANALYSIS = Place(kind="content", header=Header(channel="analysis"))
 FINAL = tuple(named("<|end|><|start|>assistant<|channel|>final<|message|>"))
@@ -49,6 +54,32 @@ def test_budget_is_exact_alone_in_a_batch_and_in_a_stream(model):
         at = next(i for i in range(len(each.ids)) if each.ids[i : i + len(FINAL)] == FINAL)
         assert budget <= at <= budget + 3  # the rest of a character
         assert each.end.forced_by[at] == "reasoning_budget"
+
+
+def test_budget_with_tools_holds_where_a_completion_is_resumed(model):
+    ended = EndedCompletions(300)
+    engine = Engine(
+        runner_of(model), TRAITS, EngineConfig(), lambda one: ended.keep("gpt-oss", one)
+    )
+    tools = (Tool(function=FunctionSchema(name="f")),)
+    fields = {"conversation": Conversation(schemas=Schemas(tools=tools)), "stream": False}
+    whole = request(2, 3, **fields)
+    likes = {**whole.sampling.logit_bias, **dict.fromkeys(b"an", 30.0)}
+    whole = replace(whole, sampling=replace(whole.sampling, logit_bias=likes))
+    ids = run(engine, whole).ids
+    named_channel = ids.index(TOKENS.channel) + 1
+    assert ids[named_channel] == ord("n")  # `a` would be `analysis`
+
+    for cut in range(1, named_channel + 2):
+        first = replace(whole, request_id=f"cut{cut}", max_tokens=cut)
+        begun = run(engine, first).ids
+        rest = resumed_request(
+            ended.find("gpt-oss", first.request_id),
+            {"max_tokens": whole.max_tokens - cut},
+            new_decoder=TRAITS.new_decoder,
+            context_length=4096,
+        )
+        assert begun + run(engine, rest).ids == ids, cut
 
 
 def test_budget_waits_for_the_end_of_a_character(model):

@@ -122,6 +122,7 @@ class HarmonyChannels:
             rest += self._encode(part.decode()) if isinstance(part, bytes) else [part]
         return (*rest, self.tokens.message)
 
-    def reopening(self) -> Collection[int]:
-        """The tokens with which `analysis` begins in a header."""
-        return tuple(self._encode("analysis")[:1])
+    def reopening(self, state: Place) -> Collection[int]:
+        """The token with which `analysis` begins, after `<|channel|>` in a header."""
+        is_next = state.written[-1:] == (self.tokens.channel,)
+        return tuple(self._encode("analysis")[:1]) if is_next else ()

@@ -73,8 +73,8 @@ class ChannelFormat(Protocol):
         """
         ...
 
-    def reopening(self) -> Collection[int]:
-        """The tokens that would choose the reasoning again after `to_header`."""
+    def reopening(self, state: Any) -> Collection[int]:
+        """The tokens that would choose the reasoning, where a header names its channel next."""
         ...
 
     def token_bytes(self, token_id: int, /) -> bytes:

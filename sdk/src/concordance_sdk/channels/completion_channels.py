@@ -137,7 +137,7 @@ class Channels:
         """The tokens that end the current message and begin the header of the next one.
 
         The model then names the channel: it can still call a tool. To keep it from reasoning again,
-        ban `format.reopening()` at that position. The same as `to_final()` for a model without
+        ban `format.reopening(state)` at that position. The same as `to_final()` for a model without
         headers.
         """
         ids = self.format.to_header(self._last().state)

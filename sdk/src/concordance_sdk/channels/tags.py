@@ -152,8 +152,9 @@ class TagFormat:
         """The same: nothing but the tag decides where the reasoning ends."""
         return self.to_final(state)
 
-    def reopening(self) -> Collection[int]:
+    def reopening(self, state: TagState) -> Collection[int]:
         """No token."""
+        del state
         return ()
 
 

@@ -213,9 +213,9 @@ class MessageFormat:
         name = self.tokenizer.encode("final<|message|>")
         return ids and ids[: max(0, len(ids) - len(name))]
 
-    def reopening(self) -> Collection[int]:
-        """The first byte of `analysis`."""
-        return (ord("a"),)
+    def reopening(self, state: _State) -> Collection[int]:
+        """The first byte of `analysis`, after `<|channel|>`."""
+        return (ord("a"),) if state.header.endswith("<|channel|>") else ()
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of a token; the name of a special one."""

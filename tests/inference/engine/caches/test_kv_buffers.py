@@ -55,6 +55,18 @@ def test_rows_move_between_layers_that_are_resized_and_layers_that_are_not(monke
     assert [keys.flatten().tolist() for keys, _ in held] == [[3, 4]] * 2
 
 
+def test_longer_buffers_wait_for_rows_to_move_to_lower_slots():
+    group = with_rows(AttentionGroup(), 5)
+    write_all_layers(group, mx.arange(10.0).reshape(5, 1, 2, 1))
+
+    assert not group.prepare(4, 50)  # two rows have ended, and one is to be admitted
+    group.rebuild([4, 2, 3], 0, 99)
+    assert group.prepare(4, 50)
+    group.rebuild([0, 1, 2], 1, 99)
+    held = [group.buffers.read(row, slice(0, 2))[0][0].flatten().tolist() for row in range(3)]
+    assert held == [[8, 9], [4, 5], [6, 7]]
+
+
 def test_buffers_start_to_grow_before_a_row_has_filled_them(monkeypatch):
     monkeypatch.setattr(kv_buffers, "_AHEAD", 2)
     group = after(2, AttentionGroup())

@@ -51,6 +51,7 @@ class KVBuffers:
         self.geometry = geometry
         self.layers: list[AttentionCache] = []
         self.num_rows = 0
+        self._num_held = 0  # rows of the batch that have slots
         self.num_slots = 0  # rows that every layer has room for
         self.capacity = 0  # positions that every layer has room for
         self._target = (0, 0)  # slots and capacity of the resize in progress, or of the last one
@@ -84,7 +85,7 @@ class KVBuffers:
             num_rows: Rows of the batch.
             longest: Tokens that any row can grow to; None if rows keep only a window.
         """
-        self.num_rows, self._longest = num_rows, longest
+        self.num_rows, self._num_held, self._longest = num_rows, num_rows, longest
         slots, capacity = num_slots(num_rows), self.capacity if num_rows else 0
         if longest is not None:
             capacity = min(capacity, rounded(longest))
@@ -99,10 +100,18 @@ class KVBuffers:
             self._resize(num_slots(self.num_rows), self._grown(length))
 
     def prepare(self, num_rows: int, length: int) -> bool:
-        """Resize the next layers; return True once there is room for these rows."""
+        """Resize the next layers; return True once there is room for these rows.
+
+        There is none as long as rows that stay are in slots that longer buffers would not have:
+
+            row 0, ended    row 1, ended    row 2    row 3    row 4
+            four rows with the next one, but row 4 has to move to a lower slot first
+        """
         self.num_rows = max(self.num_rows, num_rows)
         slots, capacity = num_slots(num_rows), self.capacity
         if length > capacity:
+            if slots < num_slots(self._num_held):
+                return False
             capacity = rounded(length)
         else:
             slots = max(slots, self.num_slots)
