@@ -85,7 +85,8 @@ def test_a_class_of_the_reference_has_its_constructor_and_its_methods():
 
 def test_a_struct_of_the_reference_has_its_fields_inherited_ones_first():
     assert (
-        "class Sampled(Event):\n    request_id: str\n    step: int\n    sampled_token: int\n"
+        "class Sampled(TokenEvent):\n    request_id: str\n    step: int\n"
+        "    known_place: ChannelPlace | UnsetType = ...\n    sampled_token: int\n"
         in written()["events.md"]
     )
 
