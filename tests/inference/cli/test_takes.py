@@ -1,5 +1,6 @@
 """A command's options come from the command line, then from variables, then from a file."""
 
+import concordance_inference.cli.main  # noqa: F401  # declares the settings of all commands
 import pytest
 import typer
 from concordance_inference.cli.options import Generate, Serve, WatchMod
