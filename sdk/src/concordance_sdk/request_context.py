@@ -16,6 +16,7 @@ from concordance_sdk.holds import Holds
 
 if TYPE_CHECKING:
     from concordance_sdk.channels.completion_channels import Channels
+    from concordance_sdk.host.request_state import Given
 
 _current: ContextVar["RequestContext | None"] = ContextVar("concordance_request", default=None)
 
@@ -46,6 +47,7 @@ class RequestContext:
         holds: Text that a stream holds back, or that is never shown.
         channels: The channels of the completion; `None` if the model has none. Set by the host once
             the request has a completion.
+        given: The beginning of the completion, if an earlier request generated it. Set by the host.
 
     Examples:
         >>> class Part:
@@ -65,6 +67,7 @@ class RequestContext:
         self.values: list[object] = []
         self.holds = Holds()
         self.channels: Channels | None = None
+        self.given: Given | None = None
         # Weak: a writer that its owner replaces by another one no longer excludes anyone.
         self._writers: WeakSet[Writer] = WeakSet()
         self._has_writers = False  # iterating over a `WeakSet` is slow

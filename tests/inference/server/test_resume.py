@@ -130,6 +130,37 @@ def test_a_message_resumed_after_each_token_is_the_uncut_one(client, name, strea
     assert part.reason == whole.reason
 
 
+BUILTIN = {
+    "greeting": [{"name": "greeting"}],
+    "greetings": [{"name": "greeting"}, {"name": "greeting", "params": {"text": " Hi"}}],
+    "greeting that is edited": [
+        {"name": "greeting"},
+        {"name": "replace", "params": {"find": "Ahoy", "replacement": "Oh"}},
+    ],
+    "replace": [{"name": "replace", "params": {"find": "a", "replacement": "bb"}}],
+    "avoid": [{"name": "greeting"}, {"name": "avoid", "params": {"words": ["e", "t"]}}],
+    "sentences": [{"name": "stop_after_sentences", "params": {"count": 2}}],
+    "budget": [{"name": "reasoning_budget", "params": {"max_tokens": 3}}],
+}
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_a_completion_with_a_builtin_mod_is_resumed_at_any_token(client, name):
+    body = {"prompt": "A question to ask", "mods": BUILTIN[name], "seed": 4, "temperature": 0.7}
+    body |= {"return_token_ids": True, "logit_bias": {"65": 9, "70": 9, "14": 9, "220": 9}}
+    whole = post(client, "/v1/completions", max_tokens=24, **body).json()["choices"][0]
+    for cut in range(1, 24):
+        first = post(client, "/v1/completions", max_tokens=cut, **body).json()
+        known = first["choices"][0]
+        if known["finish_reason"] != "length":
+            break
+        rest = {"resume_from": first["id"], "max_tokens": 24 - cut, "return_token_ids": True}
+        second = post(client, "/v1/completions", **rest).json()["choices"][0]
+
+        assert known["token_ids"] + second["token_ids"] == whole["token_ids"]
+        assert second["finish_reason"] == whole["finish_reason"]
+
+
 # Other APIs
 
 

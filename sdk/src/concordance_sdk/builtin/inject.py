@@ -1,5 +1,6 @@
 """Texts that are forced into the completion, once: at its start or at a later point."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from concordance_shared import Action, Added, ForwardPass, Prefilled
@@ -9,7 +10,7 @@ from concordance_sdk.action_builder import Actions
 from concordance_sdk.builtin.parameters import Count, Phrase, Text
 from concordance_sdk.follower import Follower
 from concordance_sdk.mod import mod
-from concordance_sdk.request_context import ends_hidden, may_write
+from concordance_sdk.request_context import current_request, ends_hidden, may_write
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import max_backtrack_for
 from concordance_sdk.text.reasoning import ReasoningSpan
@@ -38,9 +39,24 @@ class StartText(Follower):
             return None
         self._is_done = True
         token_ids = self._token_ids
-        return actions.force_tokens(
-            tokenizer.encode(self._text) if token_ids is None else token_ids
-        )
+        if token_ids is None:
+            token_ids = tokenizer.encode(self._text)
+        return None if _was_forced(token_ids) else actions.force_tokens(token_ids)
+
+
+def _was_forced(token_ids: Sequence[int]) -> bool:
+    """True if the request continues a completion that is past the start: the text is in it."""
+    request = current_request()
+    given = request.given if request else None
+    if given is None:
+        return False
+    for step, mod_name in enumerate(given.forced_by):
+        if mod_name is None and may_write(step):
+            return True
+        begun = given.token_ids[step : step + len(token_ids)]
+        if mod_name is not None and begun == tuple(token_ids[: len(begun)]):
+            return True  # in whole, or cut; then the rest follows
+    return False
 
 
 @mod(max_backtrack=0, logits="none", registered=False)

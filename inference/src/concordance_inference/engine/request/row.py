@@ -96,6 +96,7 @@ class Row:
         if self.channels is not None:
             self.state.followers.append(self.channels)
         self.mods.context.channels = self.channels
+        self.mods.context.given = _given(request)
         self.dispatch = ModDispatch(
             self.state,
             mods,
