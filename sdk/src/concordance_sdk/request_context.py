@@ -163,3 +163,9 @@ def ends_hidden(length: int) -> bool:
         return False
     hidden = request.holds.first_hidden()
     return hidden is not None and hidden < length
+
+
+def num_given() -> int:
+    """The tokens of the completion that an earlier request generated, which no mod can change."""
+    request = _current.get()
+    return len(request.given.token_ids) if request and request.given else 0

@@ -51,7 +51,8 @@ def _client(tmp_path_factory):
         path = model / name
         path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
     (folder / "speaks.py").write_text(SPEAKS)
-    catalog = ModCatalog([folder / "speaks.py"])
+    (folder / "letters.py").write_text(LETTERS)
+    catalog = ModCatalog([folder / "speaks.py", folder / "letters.py"])
     with Runtime(str(model), catalog, progress=lambda _: None) as runtime:
         context = ServerContext(models=OneModel(runtime, runtime.chat), mods=catalog)
         client = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
@@ -133,10 +134,6 @@ def test_a_message_resumed_after_each_token_is_the_uncut_one(client, name, strea
 BUILTIN = {
     "greeting": [{"name": "greeting"}],
     "greetings": [{"name": "greeting"}, {"name": "greeting", "params": {"text": " Hi"}}],
-    "greeting that is edited": [
-        {"name": "greeting"},
-        {"name": "replace", "params": {"find": "Ahoy", "replacement": "Oh"}},
-    ],
     "replace": [{"name": "replace", "params": {"find": "a", "replacement": "bb"}}],
     "avoid": [{"name": "greeting"}, {"name": "avoid", "params": {"words": ["e", "t"]}}],
     "sentences": [{"name": "stop_after_sentences", "params": {"count": 2}}],
@@ -318,3 +315,60 @@ def test_a_text_completion_is_shown_up_to_a_number_of_characters(client):
     assert choice["text"] == "ab…"
     assert choice["concordance"]["truncated"] == {"text": 4}
     assert (got.status_code, got.json()["error"]["param"]) == (400, "truncate_thinking")
+
+
+# Phrases that the cut divides
+
+
+LETTERS = """
+from concordance_sdk import mod
+
+
+@mod(name="letters", max_backtrack=0)
+class Letters:
+    \"\"\"Prefers the tokens of a text, and allows others.\"\"\"
+
+    text: str
+
+    def forward_pass(self, event, actions, tokenizer):
+        ids = tokenizer.encode(self.text)
+        return actions.adjust_logits(bias={ids[min(event.step, len(ids) - 1)]: 99.0})
+"""
+PHRASE = {"name": "letters", "params": {"text": "one two abc def ghi. and so on"}}
+
+
+def divided(client, mods, cut, **fields):
+    """The text of a completion that is cut within "abc def", and of the rest."""
+    body = {"prompt": "A question to ask", "mods": mods, "temperature": 0, **fields}
+    first = post(client, "/v1/completions", max_tokens=cut, **body).json()
+    assert first["choices"][0]["finish_reason"] == "length"
+    rest = post(client, "/v1/completions", resume_from=first["id"], max_tokens=12).json()
+    return first["choices"][0]["text"], rest["choices"][0]["text"]
+
+
+@pytest.mark.parametrize("cut", range(9, 15))
+def test_a_banned_phrase_that_the_cut_divides_is_not_completed(client, cut):
+    for mods, fields in (
+        ([{"name": "avoid", "params": {"words": ["abc def"]}}], {}),
+        ([], {"banned_strings": ["abc def"]}),
+    ):
+        first, rest = divided(client, [PHRASE, *mods], cut, **fields)
+        assert first == "one two abc def"[:cut]
+        assert "abc def" not in first + rest
+        assert len(rest.encode()) >= 3
+
+
+@pytest.mark.parametrize("cut", range(9, 15))
+def test_a_phrase_that_the_cut_divides_is_replaced_from_the_cut_on(client, cut):
+    replace = {"name": "replace", "params": {"find": "abc def", "replacement": "X"}}
+    first, rest = divided(client, [replace, PHRASE], cut)
+
+    assert first == "one two abc def"[:cut]
+    assert rest.startswith("X")
+
+
+@pytest.mark.parametrize("cut", range(9, 15))
+def test_a_phrase_that_the_cut_divides_ends_the_completion_at_the_cut(client, cut):
+    stop = {"name": "stop_at", "params": {"phrases": ["abc def"]}}
+
+    assert divided(client, [stop, PHRASE], cut) == ("one two abc def"[:cut], "")

@@ -15,6 +15,7 @@ from msgspec import Struct
 from concordance_sdk.action_builder import Actions, end_token_id
 from concordance_sdk.composed import ComposingEncoder
 from concordance_sdk.one_request import OneRequest
+from concordance_sdk.request_context import num_given
 from concordance_sdk.tokenizer import Tokenizer, detokenizer_of
 
 if TYPE_CHECKING:
@@ -210,14 +211,17 @@ class CompletionText:
     def rewrite(self, at: int, text: str, actions: Actions) -> Backtrack | None:
         """Return the action that replaces the text from character `at` on by `text`.
 
-        For handlers of `Added`. `None` if that changes nothing.
+        For handlers of `Added`. `None` if that changes nothing. In a completion that the request
+        continues, the text of the earlier request is kept, also after `at`.
 
         Args:
             at: The number of characters to keep.
             text: The replacement.
             actions: The `actions` that the mod received.
         """
-        cut = self.cut(at)
+        cut = self._changeable(at)
+        if cut.at > at:
+            text = text.removeprefix(self.tail(at)[: cut.at - at])
         if text == cut.after:
             return None
         return actions.backtrack(cut.num_tokens, self.encode(cut.before + text, kept=cut.kept))
@@ -225,13 +229,24 @@ class CompletionText:
     def end(self, at: int, actions: Actions) -> Backtrack:
         """Return the action that ends the completion after `at` characters.
 
+        In a completion that the request continues, the text of the earlier request is kept.
+
         Args:
             at: The number of characters to keep.
             actions: The `actions` that the mod received.
         """
-        cut = self.cut(at)
+        cut = self._changeable(at)
         tokens = self.encode(cut.before, kept=cut.kept)
         return actions.backtrack(cut.num_tokens, [*tokens, end_token_id(self.tokenizer)])
+
+    def _changeable(self, at: int) -> Cut:
+        """Return the cut at character `at`, or after the text of an earlier request."""
+        cut, given = self.cut(at), num_given()
+        if cut.kept >= given:
+            return cut
+        while given < len(self._ends) and self._whole(given) < given:
+            given += 1  # it ends inside a character
+        return self.cut(max(at, self._ends[given - 1]))
 
     def encode(self, text: str, *, kept: int | None = None) -> list[int]:
         """Return token ids that add exactly `text` to the completion.

@@ -7,6 +7,7 @@ from concordance_shared import Added, AdjustedLogits, Backtrack, ForwardPass, Pr
 from concordance_sdk.action_builder import Actions
 from concordance_sdk.follower import Follower
 from concordance_sdk.one_request import OneRequest
+from concordance_sdk.request_context import num_given
 from concordance_sdk.text.completion_text import CompletionText
 from concordance_sdk.text.phrases import PhraseWatch, max_backtrack_for
 from concordance_sdk.tokenizer import Tokenizer
@@ -91,9 +92,11 @@ class PhraseBan(Follower):
         match = self._watch.find()
         if match is None:
             return None
-        first = self.text.token_ids[match.cut.kept]
-        self._masked.setdefault(match.cut.kept, set()).add(first)
-        return actions.backtrack(match.cut.num_tokens)
+        token_ids, kept = self.text.token_ids, max(match.cut.kept, num_given())
+        if kept >= len(token_ids):
+            return None  # an earlier request generated all of it
+        self._masked.setdefault(kept, set()).add(token_ids[kept])
+        return actions.backtrack(len(token_ids) - kept)
 
     def close(self) -> None:
         """Stop following the text."""
