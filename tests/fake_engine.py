@@ -132,7 +132,7 @@ class FakeChat:
     harmony = None
     hosted_tools = None
 
-    def token_rules(self, offer, *, may_reason=True):
+    def token_rules(self, offer, *, may_reason=True, has_format=False):
         return None
 
     def render(

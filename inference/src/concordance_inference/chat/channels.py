@@ -9,10 +9,14 @@ from concordance_inference.chat.format import ChatFormat
 from concordance_inference.harmony.channels import HarmonyChannels
 from concordance_inference.harmony.turn import turn_after
 from concordance_inference.reasoning import Reasoning
+from concordance_inference.tools.offer import ToolOffer
 
 
 def channels_of(
-    chat: ChatFormat, reasoning: Reasoning | None, prompt_ids: Sequence[int]
+    chat: ChatFormat,
+    reasoning: Reasoning | None,
+    prompt_ids: Sequence[int],
+    offer: ToolOffer | None = None,
 ) -> ChannelFormat | None:
     """Return how a completion is divided into channels; `None` for a model that does not reason.
 
@@ -22,6 +26,7 @@ def channels_of(
         chat: The chat format.
         reasoning: How the reasoning is marked in the text.
         prompt_ids: The prompt.
+        offer: The tools that the model may call.
     """
     if chat.harmony is not None:
         if chat.harmony.start not in prompt_ids:
@@ -31,6 +36,7 @@ def channels_of(
             opened=turn_after(prompt_ids, chat.harmony, chat.token_bytes).opened,
             token_bytes=chat.token_bytes,
             encode=composing(chat).encode,
+            may_answer=offer is None or not offer.is_required,
         )
     if reasoning is None:
         return None

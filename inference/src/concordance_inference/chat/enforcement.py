@@ -48,7 +48,7 @@ def enforced_request(
     last = request.conversation.messages[-1:]
     continued = last[0].text if continues and last else None
     tagged = _reasoning(chat, opened, continued)
-    channels = channels_of(chat, tagged, request.prompt_ids)
+    channels = channels_of(chat, tagged, request.prompt_ids, request.offer)
     budgets = budget_mods(choice, tagged, chat.options, channels)
     request = msgspec.structs.replace(
         request,
@@ -78,7 +78,9 @@ def _in_harmony(
         request,
         harmony=turn,
         hosted=tuple(hosted),
-        token_rules=chat.token_rules(offer, may_reason=may_reason, hosted=hosted),
+        token_rules=chat.token_rules(
+            offer, may_reason=may_reason, has_format=output is not None, hosted=hosted
+        ),
         kept_ids=turn.kept_ids(continues=request.ignore_eos),
         mods=with_contents(request.mods, tokens, output, offer, stop_ids),
     )

@@ -136,6 +136,7 @@ class ChatFormat(Protocol):
         offer: ToolOffer | None,
         *,
         may_reason: bool = True,
+        has_format: bool = False,
         hosted: Sequence[HostedTool] = (),
     ) -> TokenRules[Any] | None:
         """Return which tokens may be next in a completion; `None` if all may.
@@ -143,6 +144,7 @@ class ChatFormat(Protocol):
         Args:
             offer: The tools that the model may call.
             may_reason: It may reason before.
+            has_format: The content follows a format.
             hosted: The tools that the server runs.
         """
         ...

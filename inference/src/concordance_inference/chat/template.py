@@ -195,6 +195,7 @@ class ChatTemplate(TokenTexts):
         offer: ToolOffer | None,
         *,
         may_reason: bool = True,
+        has_format: bool = False,
         hosted: Sequence[HostedTool] = (),
     ) -> None:
         """None: grammars find the calls of these formats by their text."""

@@ -23,6 +23,7 @@ class HarmonyChannels:
         opened: Place = START,
         token_bytes: Callable[[int], bytes],
         encode: Callable[[str], Sequence[int]],
+        may_answer: bool = True,
     ) -> None:
         """Describe the channels of a completion.
 
@@ -31,11 +32,13 @@ class HarmonyChannels:
             opened: The place at which the completion begins.
             token_bytes: The bytes of a token; the name of a special one.
             encode: Encodes plain text.
+            may_answer: There may be a message in `final`; else a tool must be called.
         """
         self.tokens = tokens
         self.opened = opened
         self.token_bytes = token_bytes
         self._encode = encode
+        self._may_answer = may_answer
         self._in_content = frozenset({tokens.start, tokens.channel}) | tokens.closing
         self._structural = tokens.all
 
@@ -82,6 +85,8 @@ class HarmonyChannels:
         """The tokens that end a message and open `final`; in its header, the rest of that."""
         if self.place(state).channel == FINAL:
             return ()
+        if not self._may_answer:
+            return None
         begun = self.to_header(state)
         if begun is None:
             return self._rest_of_final(state)

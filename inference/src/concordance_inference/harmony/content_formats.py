@@ -34,8 +34,9 @@ class ContentFormats(Struct, frozen=True, eq=False):
 
     def of(self, place: ChannelPlace) -> Constraint | None:
         """Return the constraint of a message; `None` if its content is free."""
-        if place.recipient is not None:
-            return self.arguments.get(place.recipient)
+        if place.recipient is not None and place.is_to_tool:
+            name = place.recipient.removeprefix(FUNCTIONS)
+            return self.arguments.get(FUNCTIONS + name)
         return self.final if place.channel == "final" else None
 
 

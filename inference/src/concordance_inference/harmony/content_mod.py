@@ -110,8 +110,8 @@ class HarmonyContentMod:
             return None
         begin = channels.stretch_at(length).begin
         if self._constrained is None or begin != self._begin:
-            self._is_call = place.recipient is not None
-            end_id = self.tokens.return_ if place.recipient is None else self.tokens.call
+            self._is_call = place.is_to_tool
+            end_id = self.tokens.call if place.is_to_tool else self.tokens.return_
             constrained = Constrained(constraint, end_id=end_id)
             if not may_write(max(begin, step), by=constrained, beside=Constrained, anywhere=True):
                 return None

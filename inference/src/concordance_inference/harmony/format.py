@@ -198,12 +198,15 @@ class HarmonyFormat(TokenTexts):
         offer: ToolOffer | None,
         *,
         may_reason: bool = True,
+        has_format: bool = False,
         hosted: Sequence[HostedTool] = (),
     ) -> HeaderGuard | None:
         """Return the header guard; without it only where calls depend on it."""
         if not self._guards and (offer is None or not offer.is_required):
             return None
-        return self._guard(legal_headers(offer, may_reason=may_reason, hosted=hosted))
+        return self._guard(
+            legal_headers(offer, may_reason=may_reason, has_format=has_format, hosted=hosted)
+        )
 
     def _guard(self, headers: LegalHeaders) -> HeaderGuard:
         special = self.tokenizer.special_token_ids

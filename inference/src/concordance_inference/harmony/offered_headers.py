@@ -10,16 +10,22 @@ from concordance_inference.tools.offer import ToolOffer
 
 
 def legal_headers(
-    offer: ToolOffer | None, *, may_reason: bool = True, hosted: Sequence[HostedTool] = ()
+    offer: ToolOffer | None,
+    *,
+    may_reason: bool = True,
+    has_format: bool = False,
+    hosted: Sequence[HostedTool] = (),
 ) -> LegalHeaders:
     """Return the headers of messages that a request allows.
 
     Without tools there is no commentary: clients would show it as if it were the answer. A model
-    that must call a tool may announce it, and cannot answer instead.
+    that must call a tool may announce it, and cannot answer instead. Beside a format of the content
+    it announces nothing: that would be content too.
 
     Args:
         offer: The tools that may be called.
         may_reason: There may be an analysis.
+        has_format: The content follows a format.
         hosted: Tools that the server runs.
     """
     functions = [
@@ -34,7 +40,7 @@ def legal_headers(
     return LegalHeaders(
         channels=(
             *(("analysis",) if may_reason else ()),
-            *(("commentary",) if functions else ()),
+            *(("commentary",) if functions and not has_format else ()),
             *(() if is_required else ("final",)),
         ),
         recipients=(*functions, *run_here),

@@ -62,7 +62,7 @@ class ChannelFormat(Protocol):
         """The tokens that end a message and open the channel `final`.
 
         None in `final`. `None` where it cannot be opened: in a header that names another channel,
-        and in a tool call.
+        in a tool call, and where a tool must be called.
         """
         ...
 

@@ -128,7 +128,7 @@ class Channels:
         """The tokens that end the current message and open the channel `final`.
 
         An empty list in `final`. `None` where it cannot be opened: in a header that names another
-        channel, and in a tool call. Wait for the next token then.
+        channel, in a tool call, and where a tool must be called. Wait for the next token then.
         """
         ids = self.format.to_final(self._last().state)
         return None if ids is None else list(ids)
@@ -146,6 +146,8 @@ class Channels:
     def end_reasoning(self, actions: Actions) -> Action | None:
         """Return the action that ends the reasoning and opens `final`.
 
+        Where a tool must be called, the model names the channel of the next message itself.
+
         `None` if the model is not reasoning, or is inside a character, whose last token is awaited.
 
         Args:
@@ -153,7 +155,8 @@ class Channels:
         """
         if not self.place.is_reasoning or not self.is_whole:
             return None
-        return actions.force_tokens(self.to_final() or [])
+        ids = self.to_final()
+        return actions.force_tokens((self.to_header() or []) if ids is None else ids)
 
     # For hosts
 

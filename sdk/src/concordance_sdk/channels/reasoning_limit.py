@@ -66,7 +66,8 @@ class ReasoningLimit:
         may_call = self._may_call and channels.format.has_headers
         if may_call and channels.place.is_reasoning and channels.begin:
             may_call = self._num_before(channels, length) < self._max_tokens
-        ids = channels.to_header() if may_call else channels.to_final()
+        ids = None if may_call else channels.to_final()
+        ids = channels.to_header() if ids is None else ids
         if not ids:
             return None
         if self._closing and channels.place.is_reasoning:

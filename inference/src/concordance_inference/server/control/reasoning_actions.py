@@ -36,7 +36,9 @@ def reasoning_command(
     text, ends = body.text or "", channels.reasoning_ends(stretch.state)
     tokens = control.encode(text) if text else ()
     if isinstance(body, EndReasoningBody) and not any(end in text for end in ends):
-        tokens = (*tokens, *(channels_after(channels, [*ids, *tokens]).to_final() or ()))
+        after = channels_after(channels, [*ids, *tokens])
+        to_final = after.to_final()
+        tokens = (*tokens, *((after.to_header() or ()) if to_final is None else to_final))
     return Act(
         action=ForceTokens(tokens),
         expected=Expected(num_edits=view.num_edits, num_tokens=len(ids), without=ends),
