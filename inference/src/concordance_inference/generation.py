@@ -32,6 +32,8 @@ from concordance_inference.reasoning import Reasoning
 from concordance_inference.resume.beginning import Beginning
 from concordance_inference.token_rules import TokenRules
 from concordance_inference.tools.offer import ToolOffer
+from concordance_inference.traces.recorder import TraceRecorder
+from concordance_inference.traces.schema import Level
 
 if TYPE_CHECKING:
     from concordance_inference.control import ControlClient
@@ -106,6 +108,7 @@ class ModCall(Struct, frozen=True, kw_only=True, eq=False):
     definition: ModDefinition
     parameters: Mapping[str, Any]
     name: str
+    version: str = ""  # the first digits of its content's hash, if it comes from a file
 
 
 class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
@@ -145,6 +148,8 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     stops_in_content: bool = False  # stop strings count in the content only, if there are channels
     num_named_mods: int = 0  # leading mods that the client chose
     beginning: Beginning | None = None  # of the completion, if an earlier request generated it
+    trace: Level | None = None  # how much is traced; `None`: as the server is configured
+    recorder: TraceRecorder | None = None  # of the trace
 
     @property
     def num_given(self) -> int:

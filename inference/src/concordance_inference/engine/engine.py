@@ -17,6 +17,7 @@ from concordance_inference.engine.batch.sampled_tokens import (
     launch_logprobs,
 )
 from concordance_inference.engine.batch.step_logits import StepLogits, sort_logits
+from concordance_inference.engine.batch.trace_queue import TraceQueue, launch_traced
 from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.control.live import LiveControl
@@ -29,6 +30,7 @@ from concordance_inference.engine.plan import StepPlan
 from concordance_inference.engine.planner import plan_step
 from concordance_inference.engine.request.ended import OnEnd
 from concordance_inference.engine.request.row import Row
+from concordance_inference.engine.request.row_trace import record_pass
 from concordance_inference.engine.sampling.adjustments import apply_actions
 from concordance_inference.engine.sampling.given_rows import GivenRows
 from concordance_inference.engine.sampling.missing import without_missing
@@ -90,6 +92,7 @@ class Engine:
         self._kv_limit_bytes = config.kv_bytes
         self._batch = BatchState(traits, num_candidates=config.num_candidates)
         self._logprobs = LogprobQueue()
+        self._traces = TraceQueue()
         self._given = GivenRows(
             partial(without_missing, vocab_size=traits.vocab_size, missing=traits.missing_ids)
         )
@@ -171,6 +174,7 @@ class Engine:
         rows = self._batch.rows
         self._batch = BatchState(self.traits, num_candidates=self._num_candidates)
         self._logprobs = LogprobQueue()
+        self._traces = TraceQueue()
         self._runner.reset()
         self._admission.fail_all(error)
         for row in rows:
@@ -220,6 +224,9 @@ class Engine:
                 row = self._batch.rows[read.row]
                 row.speculation.processed(read.num_tokens)
                 self._metrics.count_read(row.state, read.start, read.num_tokens)
+                if row.tracer is not None:
+                    rows = len(self._batch.rows)
+                    record_pass(row, read, step=self._metrics.steps, rows=rows)
         self._metrics.steps += 1
         self._metrics.passes += len(plan.passes)
         logits, known = sort_logits(self._batch.rows, pass_logits)
@@ -277,6 +284,9 @@ class Engine:
         self._notify_watcher(Phase.LAUNCHED)
         token_ids = sampled.read()  # the only wait of a step, unless a mod reads logits
         self._notify_watcher(Phase.WAITED)
+        self._traces.deliver()
+        traced = sampled.traced
+        num_draws = traced.num_draws if traced else ()
         for row, token_id in zip(rows, token_ids, strict=True):
             if row.speculation.is_pending:
                 index, reads = row.state.num_completion, row.dispatch.listens_to_sampled
@@ -284,6 +294,8 @@ class Engine:
                 row.take_sampled(token_id, read_logprob)
                 if row.output.logprobs and (entry := sampled.logprobs_of(row)):
                     row.output.take_logprobs(index, entry)
+        if traced:
+            self._traces.take(traced, num_draws)
         self._notify_watcher(Phase.DISPATCHED)
 
     def _notify_watcher(self, phase: Phase) -> None:
@@ -338,7 +350,8 @@ class Engine:
             temperatures: By row of the batch, where a mod set one.
         """
         batch = self._batch
-        token_ids, sampled_logprobs = batch.sample(adjusted_logits, logits.rows, temperatures)
+        legal = batch.legal(adjusted_logits, logits.rows)
+        token_ids, sampled_logprobs = batch.sample(legal, logits.rows, temperatures)
         in_batch_order = batch.in_batch_order(token_ids, logits.rows)
         mx.async_eval(in_batch_order)
         rows = [batch.rows[row] for row in logits.rows]
@@ -348,6 +361,7 @@ class Engine:
             in_batch_order,
             *launch_logprobs(source, token_ids, sampled_logprobs),
             source=source if is_kept else None,
+            traced=launch_traced(logits.logits, legal, token_ids, rows),
         )
 
     def _report(self) -> None:
@@ -362,6 +376,8 @@ class Engine:
                 row.output.report()
             elif not row.output.is_concluded and row.is_over:
                 ended.append(row)
+        if any(row.tracer is not None for row in ended):
+            self._traces.deliver()
         # Of choices of one request that fail in one step, the client gets the error of the first.
         for row in sorted(ended, key=lambda row: row.clock.submitted_at):
             self._admission.conclude(row)

@@ -321,7 +321,9 @@ def call_of(entry: ModEntry, mod: NamedMod, *, strict: bool = True) -> ModCall:
         strict=strict,
         param=f"{mod.where}.params",
     )
-    return ModCall(definition=entry.definition, parameters=values, name=entry.name)
+    return ModCall(
+        definition=entry.definition, parameters=values, name=entry.name, version=entry.version
+    )
 
 
 def _is_builtin(definition: ModDefinition) -> bool:

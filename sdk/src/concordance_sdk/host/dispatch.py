@@ -200,6 +200,8 @@ class ModDispatch:
         Returns:
             The tokens that it appended, before other mods acted on them.
         """
+        if self.state.tracer is not None:
+            self.state.tracer.acted(mod.name, event, action)
         added = self._apply(mod, event, action)
         self._dispatch_added(added, forced=True)
         return added
@@ -305,6 +307,12 @@ class ModDispatch:
             raise errors[0]
 
     def _ask(self, mod: ModInstance, event: Event) -> AnyAction:
+        tracer = self.state.tracer
+        if tracer is None:
+            return self._action_of(mod, event)
+        return tracer.ask(mod, event, self._action_of)
+
+    def _action_of(self, mod: ModInstance, event: Event) -> AnyAction:
         """Call a mod, record its reports, validate its action. No other method calls mods."""
         returned = mod.ask(event)
         if returned is None or type(returned) is Noop:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from concordance_sdk.holds import Holds
 from concordance_sdk.host.action_log import ActionLog
 from concordance_sdk.host.report_log import ReportLog
+from concordance_sdk.host.tracer import Tracer
 
 #: A length that no completion is cut to.
 _NEVER = 2**62
@@ -175,6 +176,7 @@ class RequestState:
         self.error: ConcordanceError | None = None
         self.edits = EditLog(keeps_changes=keeps_changes)
         self.followers: list[TokenFollower] = []
+        self.tracer: Tracer | None = None  # if the request is traced token by token
         self.edits.take_unchanged(self.num_given)
         self.reports = ReportLog()
         self.actions = ActionLog()
@@ -335,6 +337,9 @@ class RequestState:
         if forced:
             self.num_forced += len(token_ids)
             self.num_edits += 1
+        if self.tracer is not None:
+            kept = self.num_completion - len(token_ids)
+            self.tracer.edited(kept, token_ids, mod, forced=forced)
         for follower in self.followers:
             follower.extend(token_ids)
 
@@ -349,6 +354,8 @@ class RequestState:
         del self.forced_by[num_completion:]
         self.num_completion = num_completion
         self.num_cached = min(self.num_cached, length)
+        if self.tracer is not None:
+            self.tracer.edited(num_completion, (), mod, forced=True)
         for follower in self.followers:
             follower.cut(num_completion)
 

@@ -87,6 +87,12 @@ class BatchState:
         """Set the logits of ids without a token to -inf.  (n, vocab) float32"""
         return without_missing(logits, self._traits.vocab_size, self._traits.missing_ids)
 
+    def legal(self, logits: mx.array, rows: Sequence[int]) -> mx.array:
+        """Mask the tokens that the rules of n rows forbid. Before `sample`.  (n, vocab) float32"""
+        if not self._has_rules:
+            return logits
+        return only_legal(logits, [_legal(self.rows[row]) for row in rows])
+
     def sample(
         self,
         logits: mx.array,
@@ -96,7 +102,7 @@ class BatchState:
         """Sample a token for each of n rows.
 
         Args:
-            logits: (n, vocab) float32
+            logits: After `legal`.  (n, vocab) float32
             rows: Their n indices in the batch.
             temperatures: By index in the batch, where a mod set one.
 
@@ -104,8 +110,6 @@ class BatchState:
             (n,) int32, and (n,) float32: their log-probabilities under the distributions that they
             were sampled from, NaN for rows without `sampled_logprobs`; `None` if none has it.
         """
-        if self._has_rules:
-            logits = only_legal(logits, [_legal(self.rows[row]) for row in rows])
         if self.sampler.is_greedy and not temperatures and not self._asked:
             return self.sampler.best(logits), None
         xtc_draws: list[float] = []

@@ -6,6 +6,7 @@ from typing import cast
 import mlx.core as mx
 from msgspec import Struct
 
+from concordance_inference.engine.batch.trace_queue import TracedSample
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.sampling.logprobs import Logprobs
 from concordance_inference.generation import TokenLogprobs
@@ -37,6 +38,7 @@ class SampledTokens:
         logprobs: Logprobs | None = None,
         logprob_rows: Sequence[Row] = (),
         source: SampledFrom | None = None,
+        traced: TracedSample | None = None,
     ) -> None:
         """Hold tokens.
 
@@ -45,8 +47,10 @@ class SampledTokens:
             logprobs: Of the rows that requested them.
             logprob_rows: These rows.
             source: What they were sampled from; `None` if no mod can read more logprobs.
+            traced: The values of the rows that are traced.
         """
         self.token_ids = token_ids
+        self.traced = traced
         self._logprobs = logprobs
         self._logprob_rows = tuple(logprob_rows)
         self.source = source
@@ -55,7 +59,9 @@ class SampledTokens:
         """Return the tokens of another batch: the rows `keep`, followed by `num_new` new ones."""
         kept = self.token_ids[mx.array(list(keep), mx.int32)]
         token_ids = mx.concatenate([kept, mx.zeros((num_new,), mx.int32)])
-        return SampledTokens(token_ids, self._logprobs, self._logprob_rows, self.source)
+        return SampledTokens(
+            token_ids, self._logprobs, self._logprob_rows, self.source, self.traced
+        )
 
     def read(self) -> list[int]:
         """Return the token ids. Waits for the device."""

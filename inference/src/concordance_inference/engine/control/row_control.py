@@ -221,7 +221,10 @@ class RowControl:
     def note(self, kind: str, outcome: Outcome | None = None, **details: str | None) -> None:
         """Tell the client of a stream what was applied."""
         outcome = outcome or self._outcome(self._row.state.num_completion)
-        self._row.output.add_control(event_of_outcome(kind, outcome, **details))
+        event = event_of_outcome(kind, outcome, **details)
+        self._row.output.add_control(event)
+        if self._row.tracer is not None:
+            self._row.tracer.commanded(event)
 
     @property
     def state(self) -> State:

@@ -27,6 +27,7 @@ from concordance_inference.engine.request.endings import ending_ids
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.engine.request.recent_logits import MAX_POSITIONS
 from concordance_inference.engine.request.request_mods import RequestMods
+from concordance_inference.engine.request.row_trace import begin_trace, end_trace
 from concordance_inference.engine.request.rule_tracker import RuleTracker
 from concordance_inference.engine.request.speculation import Speculation
 from concordance_inference.engine.sampling.rng import NO_TOKEN, TOO_FEW
@@ -138,6 +139,7 @@ class Row:
         self.num_kept = 0  # tokens copied to the prefix cache after its end
         seed = request.sampling.seed
         self.seed = secrets.randbits(64) if seed is None else seed
+        self.tracer = self.state.tracer = begin_trace(self)  # of every token, or None
 
     # Queries
 
@@ -279,6 +281,8 @@ class Row:
         if token_id == NO_TOKEN:
             self.state.fail(_no_token(self))
         elif token_id != TOO_FEW and not self.state.is_finished:
+            if self.tracer is not None:
+                self.tracer.drew(token_id, self.state.num_completion)
             self._guard(self.dispatch.sampled, token_id, read_logprob)
             self.output.follow()
             self._guard(_leave_loop, self)
@@ -287,7 +291,9 @@ class Row:
                 self.output.follow()
         # Adjusted logits may be finite where the model's were not.
         is_finite = token_id != NO_TOKEN and not self.adjusted_by
-        self.speculation.resolve(known, token_id, is_finite=is_finite)
+        was_wasted = self.speculation.resolve(known, token_id, is_finite=is_finite)
+        if was_wasted and self.tracer is not None:
+            self.tracer.wasted()
         self.adjusted_by = ()
 
     def take_logprobs(self, length: int, entry: TokenLogprobs) -> None:
@@ -303,7 +309,9 @@ class Row:
             self.output.follow()
         self._guard(self.dispatch.finished)
         loops = self.loops.found if self.loops else ()
-        self.output.conclude(self.mods.usage(self.dispatch.tallies), tuple(loops))
+        usage = self.mods.usage(self.dispatch.tallies)
+        self.output.conclude(usage, tuple(loops))
+        end_trace(self, usage)
         if self.control:
             self.control.close()
 

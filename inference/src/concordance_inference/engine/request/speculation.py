@@ -207,13 +207,16 @@ class Speculation:
         """Drop remembered logits whose prefix has changed."""
         self._recent.drop_after(self._state.num_cached)
 
-    def resolve(self, known: int, token_id: int, *, is_finite: bool) -> None:
+    def resolve(self, known: int, token_id: int, *, is_finite: bool) -> bool:
         """Record what became of the pending token. See the table of the class.
 
         Args:
             known: Length of `token_ids` before the token arrived.
             token_id: The token; negative if none was sampled.
             is_finite: True if it shows that the model's logits after `known` tokens are finite.
+
+        Returns:
+            True if a pass was launched whose result is discarded.
         """
         state = self._state
         # Kept if no mod cut into the first `known` tokens and the token is the one after them.
@@ -223,8 +226,10 @@ class Speculation:
         )
         if self._is_ahead and is_kept:
             state.mark_processed(known + 1)
-        self.backoff.note(was_wasted=self._is_ahead and not is_kept)
+        was_wasted = self._is_ahead and not is_kept
+        self.backoff.note(was_wasted=was_wasted)
         if is_finite:
             self._finite_length = max(self._finite_length, known)
         self.drop_stale_logits()
         self.is_pending = self._is_ahead = False
+        return was_wasted
