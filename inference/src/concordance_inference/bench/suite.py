@@ -20,6 +20,7 @@ from concordance_inference.bench.cases import (
     scripts,
     sharing,
     start,
+    traces,
 )
 from concordance_inference.bench.drive import Subject
 from concordance_inference.bench.figures import Effort, Figure
@@ -40,6 +41,7 @@ GROUPS: dict[str, Measure] = {
     "choices": choices.figures,
     "sharing": sharing.figures,
     "loops": loops.figures,
+    "traces": traces.figures,
 }
 
 #: Groups that need no model.

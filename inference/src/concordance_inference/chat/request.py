@@ -37,6 +37,7 @@ from concordance_inference.generation import (
 from concordance_inference.loop_detection import LoopDetection, chosen
 from concordance_inference.output_format import OutputFormat, format_of
 from concordance_inference.tools.offer import AUTO, ToolChoice, tool_offer
+from concordance_inference.traces.schema import Level
 
 #: Messages are rendered by the chat template; text and token ids are continued as they are.
 Prompt = str | Sequence[int] | Sequence[Message]
@@ -64,6 +65,7 @@ class RequestOptions(TypedDict, total=False):
     truncate_thinking: int | None
     truncate_response: int | None
     cache_salt: str
+    trace: Level | None
 
 
 def build_request(  # noqa: PLR0913  # the parts of a request

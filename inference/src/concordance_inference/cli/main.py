@@ -15,18 +15,23 @@ from concordance_inference.cli.options import (
     CheckMods,
     Config,
     ConfigFile,
+    DeleteTraces,
     Demo,
     Doctor,
     DownloadModel,
+    ExportTraces,
     Generate,
+    ImportTraces,
     ListModels,
     ListMods,
     ListRequests,
+    ListTraces,
     NewMod,
     PushMod,
     RemoveMod,
     RemoveModel,
     Serve,
+    ShowTrace,
     WatchMod,
 )
 from concordance_inference.cli.takes import takes
@@ -51,6 +56,12 @@ requests_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(requests_app, name="requests")
+traces_app = typer.Typer(
+    help="List, show, export, import and delete traces of requests.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(traces_app, name="traces")
 models_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(models_app, name="models")
 
@@ -231,6 +242,51 @@ def requests_act(options: ActOnRequest) -> None:
     from concordance_inference.cli import requests as command
 
     command.act(options)
+
+
+@traces_app.command("list")
+@takes(ListTraces)
+def traces_list(options: ListTraces) -> None:
+    """List the traces that are kept, the newest first."""
+    from concordance_inference.cli import traces as command
+
+    command.list_(options)
+
+
+@traces_app.command("show")
+@takes(ShowTrace)
+def traces_show(options: ShowTrace) -> None:
+    """Print a trace: every token, who decided it, and what mods did."""
+    from concordance_inference.cli import traces as command
+
+    command.show(options)
+
+
+@traces_app.command("export")
+@takes(ExportTraces)
+def traces_export(options: ExportTraces) -> None:
+    """Write traces as JSON Lines."""
+    from concordance_inference.cli import traces as command
+
+    command.export(options)
+
+
+@traces_app.command("import")
+@takes(ImportTraces)
+def traces_import(options: ImportTraces) -> None:
+    """Add the traces of a file of JSON Lines."""
+    from concordance_inference.cli import traces as command
+
+    command.import_(options)
+
+
+@traces_app.command("delete")
+@takes(DeleteTraces)
+def traces_delete(options: DeleteTraces) -> None:
+    """Delete traces."""
+    from concordance_inference.cli import traces as command
+
+    command.delete(options)
 
 
 def main() -> None:

@@ -326,6 +326,35 @@ class Serve(LoadArgs):
             help="Send clients the traceback of a mod that fails, with lines of its source.",
         ),
     ] = False
+    trace: Annotated[
+        Literal["off", "requests", "tokens"],
+        typer.Option(
+            help="Trace requests that do not choose: the request with the actions of its mods, or "
+            "every token too."
+        ),
+    ] = "off"
+    trace_store: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file that keeps traces. [default: traces.db in the cache folder]",
+            show_default=False,
+        ),
+    ] = None
+    trace_prompts: Annotated[
+        bool | None,
+        typer.Option(
+            help="Traces have the prompts of requests. [default: unless other machines can "
+            "connect]",
+            show_default=False,
+        ),
+    ] = None
+    trace_memory: Annotated[
+        float,
+        typer.Option(help="The most bytes of traces that are kept, in GB.", min=0.001, max=1e6),
+    ] = 0.5
+    trace_days: Annotated[
+        float, typer.Option(help="Days for which a trace is kept.", min=0.001, max=1e5)
+    ] = 30.0
     verbose: Annotated[
         bool,
         typer.Option(
@@ -857,3 +886,72 @@ class Config:
     ] = None
     json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False
     config_file: ConfigFile = None
+
+
+TraceStorePath = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        help="The file that keeps traces. [default: traces.db in the cache folder]",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListTraces:
+    """The options of `concordance traces list`."""
+
+    store: TraceStorePath = None
+    model: Annotated[
+        str | None, typer.Option(help="Only traces of this model.", show_default=False)
+    ] = None
+    mod: Annotated[
+        str | None, typer.Option(help="Only traces of requests with this mod.", show_default=False)
+    ] = None
+    status: Annotated[
+        Literal["ended", "failed"] | None,
+        typer.Option(help="Only traces of requests that ended so.", show_default=False),
+    ] = None
+    search: Annotated[
+        str | None,
+        typer.Option(help="A text in the prompt or the completion.", show_default=False),
+    ] = None
+    limit: Annotated[int, typer.Option(help="The most traces.", min=1, max=1000)] = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowTrace:
+    """The options of `concordance traces show`."""
+
+    name: Annotated[str, typer.Argument(metavar="TRACE", help="The id of the trace.")]
+    store: TraceStorePath = None
+    json: Annotated[bool, typer.Option("--json", help="Print the trace as JSON.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportTraces(ListTraces):
+    """The options of `concordance traces export`."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The file. [default: standard output]", show_default=False
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportTraces:
+    """The options of `concordance traces import`."""
+
+    file: Annotated[Path, typer.Argument(help="A file of JSON Lines, as `export` writes it.")]
+    store: TraceStorePath = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteTraces:
+    """The options of `concordance traces delete`."""
+
+    names: Annotated[list[str], typer.Argument(metavar="TRACE...", help="The ids of the traces.")]
+    store: TraceStorePath = None

@@ -17,13 +17,16 @@ from concordance_inference.cli.last_resort import exit_later, exit_now
 from concordance_inference.cli.listener import cannot_listen, is_loopback, listen, not_loopback
 from concordance_inference.cli.options import Serve
 from concordance_inference.cli.server_log import set_up_log
+from concordance_inference.cli.traces import closing_traces, trace_hub
 from concordance_inference.loop_detection import LoopDetection
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.mod_output import captured_output, log_line
+from concordance_inference.traces.mod_lines import ModLines, logged_lines
 
 if TYPE_CHECKING:
     from concordance_inference.server.context import ServerContext
+    from concordance_inference.traces.hub import TraceHub
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +38,16 @@ def run(options: Serve) -> None:
     set_up_log(level=options.least_level, form=options.log_format, has_prompts=options.debug)
     _refuse_public(options.host)
     catalog = ModCatalog(options.mods)
-    with _bind(options.host, options.port) as listener, captured_output(log_line):
+    hub = trace_hub(options)
+    lines = ModLines(hub)
+    with (
+        _bind(options.host, options.port) as listener,
+        captured_output(lines.sink(log_line)),
+        logged_lines(lines),
+        closing_traces(hub),
+    ):
         preload_blas(num_threads=options.threads)
-        _serve(console, listener, catalog, options)
+        _serve(console, listener, catalog, hub, options)
 
 
 def _exit_on_interrupt() -> None:
@@ -50,7 +60,13 @@ def _exit_on_interrupt() -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
 
 
-def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, options: Serve) -> None:
+def _serve(
+    console: Console,
+    listener: socket.socket,
+    catalog: ModCatalog,
+    hub: "TraceHub",
+    options: Serve,
+) -> None:
     """Listen, load the first model, announce the server, and serve until a signal."""
     from concordance_inference.cli.served import model_pool
     from concordance_inference.pool.idle import unloading_idle
@@ -79,6 +95,7 @@ def _serve(console: Console, listener: socket.socket, catalog: ModCatalog, optio
             truncation=options.truncation,
             loop_detection=LoopDetection(mode=options.loop_detection, action=options.loop_action),
             startup=startup,
+            traces=hub,
             responses=ResponseStore(
                 max_responses=options.stored_responses,
                 max_bytes=int(options.stored_response_memory * 1e9),

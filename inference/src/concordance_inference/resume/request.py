@@ -30,6 +30,8 @@ _NOT_KEPT: Mapping[str, Any] = {
     "prompt_logprobs": None,
     "truncate_thinking": None,
     "truncate_response": None,
+    "trace": None,
+    "recorder": None,
 }
 
 

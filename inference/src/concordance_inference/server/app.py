@@ -64,6 +64,15 @@ from concordance_inference.server.responses.routes import (
     get_response,
     list_input_items,
 )
+from concordance_inference.server.traces.routes import (
+    FILTERS,
+    FORMAT,
+    delete_trace,
+    export_traces,
+    get_trace,
+    list_traces,
+    watch_traces,
+)
 from concordance_inference.server.transport.errors import handlers
 from concordance_inference.server.transport.guard import LOOPBACK_NAMES, RequestGuard
 from concordance_inference.server.transport.request_id import RequestIds
@@ -110,6 +119,11 @@ ROUTES = (
     Endpoint("/v1/requests/{id}", get_request),
     Endpoint("/v1/requests/{id}", cancel_request, method="DELETE"),
     Endpoint("/v1/requests/{id}/cancel", cancel_request, method="POST"),
+    Endpoint("/v1/traces", list_traces, query=FILTERS),
+    Endpoint("/v1/traces/live", watch_traces, streams=True, query={"id": "Only this trace."}),
+    Endpoint("/v1/traces/export", export_traces, media_type="application/jsonl", query=FILTERS),
+    Endpoint("/v1/traces/{id}", get_trace, query=FORMAT),
+    Endpoint("/v1/traces/{id}", delete_trace, method="DELETE"),
     Endpoint("/v1/embeddings", embeddings, method="POST", body=EmbeddingRequest),
     Endpoint("/v1/models", list_models),
     Endpoint("/v1/models/load", load_model, method="POST", body=ModelName),

@@ -21,6 +21,7 @@ from concordance_inference.server.served_models import (
 )
 from concordance_inference.server.startup import Startup
 from concordance_inference.server.work import Workers
+from concordance_inference.traces.hub import TraceHub
 
 Result = TypeVar("Result")
 
@@ -41,6 +42,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     draining: threading.Event = msgspec.field(default_factory=threading.Event)  # set by a signal
     startup: Startup = msgspec.field(default_factory=Startup)
     running: RunningRequests = msgspec.field(default_factory=RunningRequests)
+    traces: TraceHub = msgspec.field(default_factory=TraceHub)
 
     async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:
         """Run a function that decodes a request of `num_bytes`, on a worker thread.

@@ -33,6 +33,7 @@ from concordance_inference.server.model_wait import (
 from concordance_inference.server.operations.request_record import current_record
 from concordance_inference.server.response_writer import ResponseWriter
 from concordance_inference.server.served_models import ModelNotLoadedError
+from concordance_inference.server.traces.begin import traced
 from concordance_inference.server.transport import sse
 from concordance_inference.server.transport.body import read_raw
 from concordance_inference.server.transport.disconnect import unless_disconnected
@@ -126,12 +127,12 @@ async def _response(
 ) -> Response:
     exchange = await _prepared(request, read, context)
     if isinstance(exchange, asyncio.Future):
-        opened = partial(_opened_late, exchange, running)
+        opened = partial(_opened_late, exchange, running, context)
         stream = sse.EventStream(_events(opened, context, running, error_events))
         stream.on_end(exchange.cancel)
         return stream
     request.state.request_id = exchange.generations[0].request_id  # for `handle_ours`
-    updates = _begun(exchange, running)
+    updates = _begun(exchange, running, context)
     if exchange.detach is not None:
         return await _detached(exchange, merged(updates), context, running)
     if not exchange.streams:
@@ -144,11 +145,14 @@ async def _response(
     return sse.EventStream(_events(partial(_opened, exchange, batches), context, running))
 
 
-def _begun(exchange: Exchange, running: RunningRequest) -> list[AsyncIterator[Update]]:
+def _begun(
+    exchange: Exchange, running: RunningRequest, context: ServerContext
+) -> list[AsyncIterator[Update]]:
     """Start the generations of a request."""
     running.run(exchange.engine, exchange.generations)
+    running.generations = traced(exchange.engine, exchange.generations, running.path, context)
     current_record().begin(exchange.generations, exchange.engine.model.id, streams=exchange.streams)
-    return [exchange.engine.generate(generation) for generation in exchange.generations]
+    return [exchange.engine.generate(generation) for generation in running.generations]
 
 
 async def _detached(
@@ -217,11 +221,11 @@ def _with_mods(exchange: Exchange) -> Exchange:
 
 
 async def _opened_late(
-    preparing: "asyncio.Future[Exchange]", running: RunningRequest
+    preparing: "asyncio.Future[Exchange]", running: RunningRequest, context: ServerContext
 ) -> tuple[Exchange, AsyncGenerator[Batch]]:
     """Start the generations of a stream that started while its model was loaded."""
     exchange = await preparing
-    return exchange, merged(_begun(exchange, running))
+    return exchange, merged(_begun(exchange, running, context))
 
 
 async def _opened(

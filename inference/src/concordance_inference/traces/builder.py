@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from concordance_shared import Backtrack, ToolCalls
+from concordance_shared import AdjustedPrefill, Backtrack, ToolCalls
 
 from concordance_inference.traces.end import set_end
 from concordance_inference.traces.recorder import Kind
@@ -25,8 +25,6 @@ MAX_LOGS = 10_000
 
 #: Token ids of an action that an event has.
 _MAX_IDS = 256
-
-TextOf = Callable[[int], str]
 
 
 class TraceBuilder:
@@ -146,8 +144,8 @@ class TraceBuilder:
             error=error,
             at_ms=at / 1e6,
         )
-        if made is not None and name == "AdjustedPrefill":
-            self._replace_prompt(action.tokens)
+        if isinstance(action, AdjustedPrefill) and self.trace.prompt_ids is not None:
+            self.trace.prompt_ids = list(action.tokens)
         is_decision = made is not None and action is not None and name != "AdjustedLogits"
         self._deciding = made.index if made is not None and is_decision else None
 
@@ -258,10 +256,6 @@ class TraceBuilder:
         total.calls += 1
         total.microseconds += elapsed / 1e3
 
-    def _replace_prompt(self, token_ids: Sequence[int]) -> None:
-        if self.trace.prompt_ids is not None:
-            self.trace.prompt_ids = list(token_ids)
-
 
 def _details(action: Any) -> dict[str, Any]:
     """Return the fields of an action as plain data; long lists of tokens are cut."""
@@ -278,4 +272,3 @@ def _details(action: Any) -> dict[str, Any]:
     if err := getattr(action, "err_str", None):
         found["error"] = err
     return found
-

@@ -6,7 +6,7 @@ It lives in the SDK so that the engine and the test harness share one implementa
 from collections.abc import Collection, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from concordance_shared import ConcordanceError, FinishReason, ToolCall
 from msgspec import Struct
@@ -14,7 +14,9 @@ from msgspec import Struct
 from concordance_sdk.holds import Holds
 from concordance_sdk.host.action_log import ActionLog
 from concordance_sdk.host.report_log import ReportLog
-from concordance_sdk.host.tracer import Tracer
+
+if TYPE_CHECKING:
+    from concordance_sdk.host.tracer import Tracer
 
 #: A length that no completion is cut to.
 _NEVER = 2**62

@@ -1,6 +1,7 @@
 """The probabilities of sampled tokens of traced rows, on their way to the recorders."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
@@ -8,7 +9,9 @@ from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.request.row_trace import adjusts_logits
 from concordance_inference.engine.sampling.row_ops import take_rows
 from concordance_inference.engine.sampling.trace_values import TraceValues
-from concordance_inference.traces.recorder import TraceRecorder
+
+if TYPE_CHECKING:
+    from concordance_inference.traces.recorder import TraceRecorder
 
 
 class TracedSample:

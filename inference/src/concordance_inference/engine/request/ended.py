@@ -23,7 +23,7 @@ def ended_completion(row: "Row") -> EndedCompletion:
     if row.is_ended_by_hand and forced_by[-1:] == [CONTROL]:  # by an end-of-sequence token
         token_ids, forced_by = token_ids[:-1], forced_by[:-1]
     return EndedCompletion(
-        request=msgspec.structs.replace(row.request, instances=None),
+        request=msgspec.structs.replace(row.request, instances=None, recorder=None),
         token_ids=token_ids,
         prompt_len=state.prompt_len,
         forced_by=forced_by,

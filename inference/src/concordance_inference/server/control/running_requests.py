@@ -122,6 +122,9 @@ class RunningRequests:
 
     def end(self, running: RunningRequest) -> None:
         """Remove a request."""
+        for generation in running.generations:
+            if generation.recorder is not None:
+                generation.recorder.close()
         if self._by_id.get(running.id) is running:
             del self._by_id[running.id]
 

@@ -95,6 +95,7 @@ _FIELDS: Mapping[str, str] = {
     "from what is generated.",
     "truncate_response": "The most characters of the content that are shown; none are removed "
     "from what is generated.",
+    "trace": "Trace the request: `requests`, `tokens` (or true), `off` (or false).",
     "cache_salt": "Requests share cached prefixes only with requests of the same salt.",
     "tokens": "Token ids.",
     "encoding_format": "`float`, or `base64` of 32-bit floats in little-endian order.",

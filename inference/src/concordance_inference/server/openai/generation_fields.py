@@ -23,6 +23,7 @@ from concordance_inference.server.context import ServerContext
 from concordance_inference.server.openai.output_fields import OutputFields
 from concordance_inference.server.served_models import ServedModel
 from concordance_inference.server.transport.body import decode_body
+from concordance_inference.traces.schema import Level
 
 _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}")
 
@@ -85,6 +86,7 @@ class GenerationFields(OutputFields, kw_only=True):
     resume_from: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
     truncate_thinking: Annotated[int, Meta(ge=0, le=2**53)] | None = None  # characters
     truncate_response: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    trace: bool | Level | None = None
 
 
 Request = TypeVar("Request", bound=GenerationFields)
@@ -151,6 +153,7 @@ def generation_options(
         truncate_thinking=_truncation(body, "truncate_thinking"),
         truncate_response=_truncation(body, "truncate_response"),
         cache_salt=body.cache_salt or "",
+        trace=_trace_level(body.trace),
     )
 
 
@@ -197,6 +200,13 @@ def _logit_bias(given: Mapping[str, float], vocab_size: int) -> dict[int, float]
     """The biases by token id; JSON has them by text."""
     check_logit_bias([int(key) if _TOKEN_ID.fullmatch(key) else key for key in given], vocab_size)
     return {int(key): bias for key, bias in given.items()}
+
+
+def _trace_level(given: bool | Level | None) -> Level | None:  # noqa: FBT001
+    """The level of a trace; `true` is `tokens`."""
+    if isinstance(given, bool):
+        return "tokens" if given else "off"
+    return given
 
 
 def _shows_tokens(body: GenerationFields) -> bool:

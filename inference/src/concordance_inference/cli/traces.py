@@ -1,0 +1,158 @@
+"""`concordance traces`, and the traces of `concordance serve`."""
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from concordance_shared import InvalidRequestError
+
+from concordance_inference.cli.listener import is_loopback
+from concordance_inference.cli.options import (
+    DeleteTraces,
+    ExportTraces,
+    ImportTraces,
+    ListTraces,
+    Serve,
+    ShowTrace,
+)
+from concordance_inference.models.cache_folder import cache_folder
+
+if TYPE_CHECKING:
+    from concordance_inference.traces.hub import TraceHub
+    from concordance_inference.traces.store import Query, TraceStore
+
+#: Traces that an import stores in one transaction.
+_BATCH = 100
+
+
+def store_path(given: Path | None) -> Path:
+    """Return the file of the store."""
+    return cache_folder() / "traces.db" if given is None else given
+
+
+def trace_hub(options: Serve) -> "TraceHub":
+    """Return what traces the requests of a server."""
+    from concordance_inference.traces.hub import TraceHub
+    from concordance_inference.traces.store import Limits, TraceStore
+
+    limits = Limits(
+        max_bytes=int(options.trace_memory * 1e9), max_age_s=options.trace_days * 86_400
+    )
+    is_private = is_loopback(options.host)
+    return TraceHub(
+        options.trace,
+        TraceStore(store_path(options.trace_store), limits),
+        keeps_prompts=is_private if options.trace_prompts is None else options.trace_prompts,
+    )
+
+
+@contextmanager
+def closing_traces(hub: "TraceHub") -> Generator[None]:
+    """Store the traces that have ended when the server ends."""
+    try:
+        yield
+    finally:
+        hub.stop()
+
+
+def list_(options: ListTraces) -> None:
+    """Print one line for each trace, the newest first."""
+    from concordance_inference.traces.text import lines_of_list
+
+    found = _opened(options.store).list(_query(options))
+    for line in lines_of_list(found):
+        print(line)
+    if not found:
+        print("no traces; `concordance serve --trace tokens` makes some", file=sys.stderr)
+
+
+def show(options: ShowTrace) -> None:
+    """Print a trace.
+
+    Raises:
+        UnknownTraceError: There is none of this id.
+    """
+    from concordance_inference.traces.text import text_of_trace
+
+    trace = _opened(options.store).get(options.name)
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode(trace), indent=2).decode())
+    else:
+        print(text_of_trace(trace), end="")
+
+
+def export(options: ExportTraces) -> None:
+    """Write traces as JSON Lines."""
+    lines = _opened(options.store).export(_query(options))
+    if options.output is None:
+        for line in lines:
+            sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+        return
+    with options.output.open("wb") as file:
+        file.writelines(lines)
+
+
+def import_(options: ImportTraces) -> None:
+    """Store the traces of a file, and print their number.
+
+    Raises:
+        StoreError: A line is no trace.
+    """
+    from concordance_inference.traces.store import decode_line
+
+    with options.file.open("rb") as file:
+        traces = [
+            decode_line(line, where=f"{options.file}, line {i}")
+            for i, line in enumerate(file, start=1)
+            if line.strip()
+        ]
+    store = _opened(options.store, creates=True)
+    for start in range(0, len(traces), _BATCH):
+        store.add(traces[start : start + _BATCH])
+    print(f"imported {len(traces)} traces")
+
+
+def delete(options: DeleteTraces) -> None:
+    """Delete traces.
+
+    Raises:
+        UnknownTraceError: There is none of an id.
+    """
+    store = _opened(options.store)
+    for name in options.names:
+        store.delete(name)
+        print(f"deleted {name}")
+
+
+def _opened(given: Path | None, *, creates: bool = False) -> "TraceStore":
+    """Open the store.
+
+    Raises:
+        InvalidRequestError: There is no such file.
+    """
+    from concordance_inference.traces.store import Limits, TraceStore
+
+    path = store_path(given)
+    if not creates and not path.exists():
+        raise InvalidRequestError(
+            f"{path}: there is no store of traces yet; `concordance serve --trace tokens` makes "
+            "one, or --store names another"
+        )
+    # Limits are those of the server: a command deletes nothing by age or size.
+    return TraceStore(path, Limits(max_bytes=2**62, max_age_s=1e12))
+
+
+def _query(options: ListTraces) -> "Query":
+    from concordance_inference.traces.store import Query
+
+    return Query(
+        model=options.model,
+        mod=options.mod,
+        status=options.status,
+        search=options.search,
+        limit=options.limit,
+    )
