@@ -184,7 +184,7 @@ def test_level_requests_records_the_actions_and_no_tokens():
     assert trace.mods[0].calls > 0
 
 
-def test_a_recorder_that_nobody_reads_is_bounded_and_keeps_a_prefix():
+def test_a_recorder_without_a_reader_is_bounded_and_keeps_a_prefix():
     recorder = TraceRecorder(max_waiting=20)
     answers = run(make_engine(), ask("Hello", Meddler, max_tokens=40, recorder=recorder))
 
