@@ -22,6 +22,7 @@ from concordance_shared import (
     ToolCalls,
 )
 
+from concordance_sdk.request_context import current_request
 from concordance_sdk.tokenizer import Tokenizer
 
 Made = TypeVar("Made", bound=Action)
@@ -202,8 +203,15 @@ class Actions:
 
 
 def end_token_id(tokenizer: Tokenizer) -> int:
-    """The token that ends a completion when it is forced: the lowest end-of-sequence id."""
-    return min(tokenizer.eos_token_ids)
+    """The token that ends a completion when it is forced.
+
+    The one that ends the current message, if the model's messages have headers; otherwise the
+    lowest end-of-sequence id.
+    """
+    request = current_request()
+    channels = request and request.channels
+    own = channels.format.end_id(channels.place) if channels else None
+    return min(tokenizer.eos_token_ids) if own is None else own
 
 
 def method_for(action: Action) -> str:

@@ -127,6 +127,10 @@ class HarmonyChannels:
             rest += self._encode(part.decode()) if isinstance(part, bytes) else [part]
         return (*rest, self.tokens.message)
 
+    def end_id(self, place: ChannelPlace) -> int:
+        """`<|call|>` in a message to a tool, `<|return|>` elsewhere."""
+        return self.tokens.return_ if place.recipient is None else self.tokens.call
+
     def reopening(self, state: Place) -> Collection[int]:
         """The token with which `analysis` begins, after `<|channel|>` in a header."""
         is_next = state.written[-1:] == (self.tokens.channel,)

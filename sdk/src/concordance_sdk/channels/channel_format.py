@@ -77,6 +77,10 @@ class ChannelFormat(Protocol):
         """The tokens that would choose the reasoning, where a header names its channel next."""
         ...
 
+    def end_id(self, place: ChannelPlace) -> int | None:
+        """The token that ends a completion at a place; `None` if all tokens that do are alike."""
+        ...
+
     def token_bytes(self, token_id: int, /) -> bytes:
         """The bytes of a token; the name of a special one."""
         ...

@@ -157,6 +157,9 @@ class TagFormat:
         del state
         return ()
 
+    def end_id(self, place: ChannelPlace) -> None:
+        """None: such a model has one way to end."""
+
 
 def _num_tokens(state: TagState, begin: int) -> int:
     """The number of tokens of a tag that begins at a byte of a tail and the token after it.

@@ -217,6 +217,11 @@ class MessageFormat:
         """The first byte of `analysis`, after `<|channel|>`."""
         return (ord("a"),) if state.header.endswith("<|channel|>") else ()
 
+    def end_id(self, place: ChannelPlace) -> int:
+        """`<|call|>` in a message to a tool, `<|return|>` elsewhere."""
+        (end,) = MessageTokenizer().encode("<|return|>" if place.recipient is None else "<|call|>")
+        return end
+
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of a token; the name of a special one."""
         return MessageTokenizer().token_bytes(token_id)
