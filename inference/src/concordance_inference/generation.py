@@ -146,6 +146,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     harmony: HarmonyTurn | None = None  # of a model that writes messages in Harmony
     channels: ChannelFormat | None = None  # how tokens divide the completion into channels
     stops_in_content: bool = False  # stop strings count in the content only, if there are channels
+    is_candidate: bool = False  # for `best_of`: the response may have other completions
     num_named_mods: int = 0  # leading mods that the client chose
     beginning: Beginning | None = None  # of the completion, if an earlier request generated it
     trace: Level | None = None  # how much is traced; `None`: as the server is configured

@@ -13,7 +13,7 @@ from concordance_shared import FinishReason, InvalidRequestError
 
 def ended(name, *, num_tokens=3, reason=FinishReason.LENGTH, **fields):
     return EndedCompletion(
-        request=SimpleNamespace(request_id=name),
+        request=SimpleNamespace(request_id=name, is_candidate=False),
         token_ids=[0] * num_tokens,
         prompt_len=1,
         forced_by=[None] * (num_tokens - 1),

@@ -372,3 +372,45 @@ def test_a_phrase_that_the_cut_divides_ends_the_completion_at_the_cut(client, cu
     stop = {"name": "stop_at", "params": {"phrases": ["abc def"]}}
 
     assert divided(client, [stop, PHRASE], cut) == ("one two abc def"[:cut], "")
+
+
+# Several choices
+
+
+@pytest.mark.parametrize("prompt", ["A question", ["A question", "Another", "Third"]])
+@pytest.mark.parametrize("n", [1, 3])
+def test_each_choice_is_resumed_by_its_number(client, n, prompt):
+    body = {"prompt": prompt, "n": n, "seed": 3, "ignore_eos": True, "return_token_ids": True}
+    whole = post(client, "/v1/completions", max_tokens=9, **body).json()["choices"]
+    first = post(client, "/v1/completions", max_tokens=4, **body).json()
+    for i, choice in enumerate(first["choices"]):
+        rest = {"resume_from": f"{first['id']}:{i}" if i else first["id"], "max_tokens": 5}
+        second = post(client, "/v1/completions", return_token_ids=True, **rest).json()
+
+        tokens = choice["token_ids"] + second["choices"][0]["token_ids"]
+        assert tokens == whole[i]["token_ids"]
+
+
+def test_a_choice_of_best_of_is_not_kept(client):
+    body = {"prompt": "A question", "best_of": 2, "ignore_eos": True, "max_tokens": 4}
+    first = post(client, "/v1/completions", **body).json()
+    rest = {"model": client.model, "resume_from": first["id"], "max_tokens": 5}
+
+    assert client.post("/v1/completions", json=rest).status_code == 404
+
+
+def test_a_completion_is_resumed_by_the_longest_id_that_a_client_may_choose(client):
+    asked = [{"role": "user", "content": "hi"}]
+    body = {"model": client.model, "messages": asked, "ignore_eos": True, "n": 2, "max_tokens": 2}
+    headers = {"X-Request-Id": "x" * 512}
+    first = client.post("/v1/chat/completions", json=body, headers=headers).json()
+    for end in ("", ":1"):
+        chat(client, messages=None, resume_from=first["id"] + end, max_tokens=2)
+
+
+def test_hosted_tools_cannot_change_at_a_cut(client):
+    first = chat(client, max_tokens=1)
+    body = {"model": client.model, "resume_from": first.id, "hosted_tools": ["python"]}
+    got = client.post("/v1/chat/completions", json=body)
+
+    assert (got.status_code, got.json()["error"]["param"]) == (400, "hosted_tools")

@@ -1,5 +1,6 @@
 """The completions that ended a short time ago, so that requests can continue them."""
 
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -21,6 +22,9 @@ _CUT = (FinishReason.LENGTH, FinishReason.CANCELLED)
 
 #: What the ids of responses begin with, in front of the id of the request.
 _PREFIXES = ("chatcmpl-", "cmpl-", "resp_", "msg_")
+
+#: The id of a further choice, as clients write it.
+_CHOICE = re.compile(r"(.+):([1-9]\d*)", re.ASCII)
 
 
 class EndedCompletion(Struct, frozen=True, kw_only=True, eq=False):
@@ -111,7 +115,7 @@ class EndedCompletions:
 
     def keep(self, model: str, ended: EndedCompletion) -> None:
         """Keep a completion of a model. Takes the same time whatever its length."""
-        if not self._seconds:
+        if not self._seconds or ended.request.is_candidate:
             return
         until = self._now() + self._seconds
         kept = _Kept(model, until, ended.finish_reason, ended if ended.can_continue else None)
@@ -134,7 +138,8 @@ class EndedCompletions:
         """
         with self._lock:
             self._shrink()
-            kept = self._kept.get(_request_id(completion_id))
+            request_id = _request_id(completion_id)
+            kept = self._kept.get(request_id) or self._kept.get(_id_of_choice(request_id))
         if kept is None:
             raise UnknownCompletionError(
                 f"resume_from: no completion {completion_id!r:.80} is kept; completions can be "
@@ -176,3 +181,8 @@ def _request_id(completion_id: str) -> str:
     """The id of a request, by that of its response."""
     prefix = next((prefix for prefix in _PREFIXES if completion_id.startswith(prefix)), "")
     return completion_id.removeprefix(prefix)
+
+
+def _id_of_choice(request_id: str) -> str:
+    """The id of the request for a further choice: `ID:2` has the one that is named `ID 2`."""
+    return _CHOICE.sub(r"\1 \2", request_id) if _CHOICE.fullmatch(request_id) else request_id

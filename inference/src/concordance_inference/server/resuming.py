@@ -27,6 +27,7 @@ _FIXED = (
     *("enable_thinking", *BUDGETS, *OutputFields.__struct_fields__, "banned_strings"),
     *("chat_template_kwargs", "verbosity", "add_generation_prompt", "continue_final_message"),
     *("allow_control_tokens", "add_special_tokens", "prompt_logprobs", "echo", "truncation"),
+    "hosted_tools",
 )
 
 #: Fields that hold from the cut on, and are those of the earlier request if they are left out.

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from concordance_shared import InvalidRequestError, RequestError, Schemas
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
 from concordance_inference.generation import GenerationRequest
@@ -121,8 +122,27 @@ def completions_request(raw: bytes, context: ServerContext) -> CompletionsReques
         body=body,
         served=served,
         choices=choices,
-        generations=tuple(one for first in generations for one in _all(first, choices)),
+        generations=_numbered(
+            [one for first in generations for one in _all(first, choices)], choices.count
+        ),
         prompts=tuple(texts),
+    )
+
+
+def _numbered(
+    generations: Sequence[GenerationRequest], count: int
+) -> tuple[GenerationRequest, ...]:
+    """Give the generations the same ids, in the order of the response's choices.
+
+    Args:
+        generations: Those of one prompt after another. The first ones have the first ids.
+        count: Those of each prompt.
+    """
+    later = (each for i, each in enumerate(generations) if i % count)
+    ids = [each.request_id for each in (*generations[::count], *later)]
+    return tuple(
+        replace(each, request_id=request_id)
+        for each, request_id in zip(generations, ids, strict=True)
     )
 
 

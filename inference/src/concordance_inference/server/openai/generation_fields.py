@@ -83,7 +83,7 @@ class GenerationFields(OutputFields, kw_only=True):
     return_progress: bool | None = None  # llama.cpp's name of `stream_options.include_progress`
     banned_strings: BannedStrings | None = None
     cache_salt: Annotated[str, Meta(max_length=256)] | None = None
-    resume_from: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    resume_from: Annotated[str, Meta(min_length=1, max_length=544)] | None = None
     truncate_thinking: Annotated[int, Meta(ge=0, le=2**53)] | None = None  # characters
     truncate_response: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     trace: bool | Level | None = None

@@ -37,7 +37,7 @@ class Choices(Struct, frozen=True, kw_only=True):
     ) -> tuple[GenerationRequest, ...]:
         """Return what the engine runs for one prompt; see `requests_of_choices`."""
         return requests_of_choices(
-            to_rank(request) if self.are_ranked else request,
+            replace(to_rank(request), is_candidate=True) if self.are_ranked else request,
             self.count,
             all_with_prompt_logprobs=all_with_prompt_logprobs,
         )
