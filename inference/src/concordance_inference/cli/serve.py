@@ -168,6 +168,7 @@ def _announce(console: Console, url: str, models: Sequence[str], mods: Sequence[
     console.print(f"\n[bold]Concordance[/] listens on [bold]{url}[/]")
     console.print(f"  {'models' if len(models) > 1 else 'model '} {', '.join(models)}")
     console.print(f"  mods   {', '.join(mods) or 'none'}")
+    console.print(f"  page   {url}/ [dim](every token, in a browser)[/]")
     console.print("\nTry it:", style="dim")
     data = shlex.quote(msgspec.json.encode(body).decode())
     console.print(

@@ -23,6 +23,7 @@ from concordance_inference.server.control.requests_routes import (
 from concordance_inference.server.description.api_page import api_page, api_page_file
 from concordance_inference.server.description.endpoint import Endpoint
 from concordance_inference.server.description.openapi import openapi
+from concordance_inference.server.inspector.inspector_page import inspector_file, inspector_page
 from concordance_inference.server.model_use import HoldModels
 from concordance_inference.server.models_routes import (
     ModelName,
@@ -158,6 +159,8 @@ ROUTES = (
         )
         for root in ("/v1", "")
     ),
+    Endpoint("/", inspector_page, media_type="text/html"),
+    Endpoint("/inspector/{name}", inspector_file, media_type="text/javascript"),
     Endpoint("/healthz", healthz),
     *(Endpoint(path, readyz) for path in ("/readyz", "/health")),
     Endpoint("/metrics", metrics, media_type="text/plain"),

@@ -1,0 +1,1 @@
+"""The inspector: the page at `/`."""

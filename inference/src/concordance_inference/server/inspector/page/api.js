@@ -1,0 +1,64 @@
+// Requests to the server that sent this page.
+
+/** An error of the server, as its body has it. */
+export class ApiError extends Error {
+  /** @param {{message?: string, traceback?: string, mod?: string}} body */
+  constructor(body) {
+    super(body.message ?? "the server sent no reason");
+    this.traceback = body.traceback ?? "";
+    this.mod = body.mod ?? null;
+  }
+}
+
+/**
+ * Send a request; return the JSON of its response.
+ * @param {string} path
+ * @param {object} [body] Sent by POST, if any.
+ * @returns {Promise<any>}
+ */
+export async function call(path, body) {
+  const response = await fetch(path, body && post(body));
+  if (!response.ok) throw await errorOf(response);
+  return response.json();
+}
+
+/**
+ * Send a request whose response is a stream; yield the JSON of its events.
+ * @param {string} path
+ * @param {object} body
+ * @param {string} id The request's id, by which actions name it.
+ * @returns {AsyncGenerator<any>}
+ */
+export async function* stream(path, body, id) {
+  const response = await fetch(path, post(body, { "X-Request-Id": id }));
+  if (!response.ok || !response.body) throw await errorOf(response);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      if (!line.startsWith("data: ") || line === "data: [DONE]") continue;
+      const event = JSON.parse(line.slice(6));
+      if (event.error) throw new ApiError(event.error);
+      yield event;
+    }
+  }
+}
+
+/** @param {object} body @param {Record<string, string>} [headers] @returns {RequestInit} */
+function post(body, headers = {}) {
+  const json = { "Content-Type": "application/json" };
+  return { method: "POST", headers: { ...json, ...headers }, body: JSON.stringify(body) };
+}
+
+/** @param {Response} response */
+async function errorOf(response) {
+  try {
+    return new ApiError((await response.json()).error);
+  } catch {
+    return new ApiError({ message: `the server sent status ${response.status}` });
+  }
+}

@@ -1,0 +1,105 @@
+// The inspector: sends requests, shows every token of them, and acts on them.
+
+import { call } from "./api.js";
+import { element } from "./element.js";
+import "./mod_editor.js";
+import "./prompt_form.js";
+import "./run_panel.js";
+import { firstDifference } from "./token_timeline.js";
+
+/** @typedef {import("./run_panel.js").RunPanel} RunPanel */
+
+const find = (/** @type {string} */ selector) => /** @type {any} */ (document.querySelector(selector));
+const [model, runs, form, editor] = ["#model", "#runs", "prompt-form", "mod-editor"].map(find);
+
+/** @type {RunPanel[]} The completions that are shown. */
+let panels = [];
+/** @type {RunPanel | undefined} The one that keys act on. */
+let current;
+
+/** Start completions beside each other. @param {[string, Record<string, any>][]} requests */
+function start(requests) {
+  for (const panel of panels) if (panel.source && ["running", "paused"].includes(panel.timeline.state)) panel.source.act({ type: "end" }).catch(() => {});
+  panels = requests.map(() => element("run-panel"));
+  runs.replaceChildren(...panels);
+  runs.dataset.count = String(panels.length);
+  [current] = panels;
+  requests.forEach(([title, fields], i) => follow(panels[i], title, { model: model.value, ...fields }));
+}
+
+/** @param {RunPanel} panel @param {string} title @param {Record<string, any>} fields */
+async function follow(panel, title, fields) {
+  panel.addEventListener("focusin", () => { current = panel; });
+  panel.addEventListener("pointerdown", () => { current = panel; });
+  panel.addEventListener("grown", compare);
+  await panel.start(title, fields);
+  if (panel.source?.error) editor.showError(panel.source.error);
+}
+
+/** Mark the first token in which two completions differ. */
+function compare() {
+  if (panels.length !== 2) return;
+  const position = firstDifference(panels[0].timeline, panels[1].timeline);
+  for (const panel of panels) panel.markDifference(position);
+}
+
+/** @param {string} [selected] */
+async function loadMods(selected) {
+  form.offer((await call("v1/mods")).data);
+  if (selected) form.add(selected);
+}
+
+/** The models, without their names with mods. */
+async function loadModels() {
+  const { data } = await call("v1/models");
+  const plain = data.filter((each) => each.root === each.id || !each.root);
+  model.replaceChildren(...plain.map(({ id }) => element("option", { value: id }, id)));
+}
+
+/** True if a key is for the element that has the focus. @param {EventTarget | null} target @param {string} key */
+function isTyped(target, key) {
+  if (!(target instanceof HTMLElement)) return false;
+  if (target.matches("textarea, select, input:not([type=range])")) return true;
+  return target.matches("button, summary, a") && (key === " " || key === "Enter");
+}
+
+/** Colour tokens by what is chosen, and remember the theme. */
+function listen() {
+  form.addEventListener("run", ({ detail }) => start([["Completion", detail]]));
+  form.addEventListener("compare", ({ detail }) => start([["With mods", detail], ["Without mods", { ...detail, mods: [] }]]));
+  editor.addEventListener("uploaded", async ({ detail: { name, run } }) => {
+    await loadMods(name);
+    if (run) form.submit();
+  });
+  find("#colours").addEventListener("change", ({ target }) => { document.body.dataset.colour = target.value; });
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyped(event.target, event.key)) return;
+    if (current?.key(event.key)) event.preventDefault();
+  });
+}
+
+/** Dark or light: as the system, until the button is pressed. */
+function theme() {
+  const root = document.documentElement;
+  const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const show = () => { find("#theme").textContent = isDark() ? "Light" : "Dark"; };
+  const kept = localStorage.getItem("concordance-theme");
+  if (kept) root.dataset.theme = kept;
+  find("#theme").addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    localStorage.setItem("concordance-theme", root.dataset.theme);
+    show();
+  });
+  show();
+}
+
+document.body.dataset.colour = "origin";
+theme();
+listen();
+try {
+  await Promise.all([loadModels(), loadMods()]);
+  if (form.isNew) form.submit(); // something to see, before anything is set
+} catch (error) {
+  runs.replaceChildren(element("p", { role: "alert", className: "error" }, error.message));
+}
+document.body.dataset.ready = "true";

@@ -1,0 +1,108 @@
+// <steering-bar>: acts on a running request by hand.
+
+import { button, element } from "./element.js";
+
+/** @typedef {import("./chat_source.js").ChatSource} ChatSource */
+/** @typedef {import("./token_timeline.js").Cell} Cell */
+
+/** Buttons for the actions of live control. */
+export class SteeringBar extends HTMLElement {
+  /** @type {ChatSource | null} */ #source = null;
+  /** @type {() => Cell | null} The token that actions are about. */ #selected = () => null;
+  #status = element("span", { role: "status", className: "quiet" });
+  #error = element("p", { role: "alert", className: "error" });
+  #text = element("input", { placeholder: "text to force", "aria-label": "Text to force", autocomplete: "off", spellcheck: false });
+  #buttons = {
+    pause: button("Pause", () => this.pause(), { title: "space", "aria-keyshortcuts": "Space" }),
+    step: button("Step", () => this.#act({ type: "step" }), { title: "s: one token, then pause", "aria-keyshortcuts": "s" }),
+    back: button("Take back", () => this.takeBack(), { title: "x: the selected token and all after it", "aria-keyshortcuts": "x" }),
+    force: button("Force", () => this.force(), { title: "Force the text here" }),
+    reasoning: button("End reasoning", () => this.#act({ type: "end_reasoning" }), { title: "r", "aria-keyshortcuts": "r" }),
+    end: button("End", () => this.#act({ type: "end" }), { title: "e", "aria-keyshortcuts": "e" }),
+  };
+
+  connectedCallback() {
+    const { force, ...others } = this.#buttons;
+    const form = element("form", { className: "force" }, this.#text, force);
+    form.addEventListener("submit", (event) => { event.preventDefault(); this.force(); });
+    this.append(element("div", { role: "toolbar", "aria-label": "Steer by hand" }, ...Object.values(others), form), this.#status, this.#error);
+  }
+
+  /** @param {ChatSource} source @param {() => Cell | null} selected */
+  open(source, selected) {
+    this.#source = source;
+    this.#selected = selected;
+  }
+
+  /** True if the request can be acted on. */
+  get canAct() {
+    return ["running", "paused"].includes(this.#source?.timeline.state ?? "");
+  }
+
+  /** Show the state of the request. */
+  update() {
+    const timeline = this.#source?.timeline;
+    if (!timeline) return;
+    for (const each of Object.values(this.#buttons)) each.disabled = !this.canAct;
+    this.#buttons.pause.textContent = timeline.state === "paused" ? "Resume" : "Pause";
+    const ends = { ended: `ended: ${timeline.end}`, failed: "failed" };
+    const text = ends[timeline.state] ?? timeline.state;
+    if (this.#status.textContent !== text) this.#status.textContent = text;
+    this.dataset.state = timeline.state;
+    const error = this.#source?.error;
+    if (error) this.#error.textContent = error.message;
+  }
+
+  /** Pause, or resume. */
+  pause() {
+    return this.#act({ type: this.#source?.timeline.state === "paused" ? "resume" : "pause" });
+  }
+
+  /** Remove the selected token and all after it; the last token if none is selected. */
+  takeBack() {
+    return this.#act(this.#cut());
+  }
+
+  /** Put a token in the place of another. @param {Cell} cell @param {string} text */
+  choose(cell, text) {
+    return this.#act({ type: "backtrack", to_token: cell.position, text });
+  }
+
+  /** Force the typed text: in the place of the selected token and all after it, or next. */
+  async force() {
+    const text = this.#text.value;
+    if (!text) return this.#text.focus();
+    const cell = this.#selected();
+    await this.#act(cell?.removed === null ? { ...this.#cut(), text } : { type: "force", text });
+    this.#text.value = "";
+  }
+
+  /** Handle a key of the page; return true if it is one of ours. @param {string} key */
+  key(key) {
+    const actions = {
+      " ": () => this.pause(), x: () => this.takeBack(), s: () => this.#buttons.step.click(),
+      f: () => this.#text.focus(), r: () => this.#buttons.reasoning.click(), e: () => this.#buttons.end.click(),
+    };
+    if (!this.canAct || !actions[key]) return false;
+    actions[key]();
+    return true;
+  }
+
+  #cut() {
+    const cell = this.#selected();
+    const isThere = cell?.removed === null;
+    return isThere ? { type: "backtrack", to_token: cell.position } : { type: "backtrack", num_tokens: 1 };
+  }
+
+  /** @param {object} action */
+  async #act(action) {
+    this.#error.textContent = "";
+    try {
+      await this.#source?.act(action);
+    } catch (error) {
+      this.#error.textContent = error.message;
+    }
+  }
+}
+
+customElements.define("steering-bar", SteeringBar);

@@ -1,0 +1,154 @@
+// <token-list>: the tokens of a timeline as they were after an event, removed ones struck through.
+
+import { element } from "./element.js";
+import { BY_HAND, entropyOf } from "./token_timeline.js";
+
+/** @typedef {import("./token_timeline.js").Cell} Cell */
+/** @typedef {import("./token_timeline.js").TokenTimeline} TokenTimeline */
+
+/** Tokens of a block, which the browser lays out only if it is in view. It ends at a line's end. */
+const BLOCK = [128, 512];
+/** Colours of mods. */
+const NUM_COLOURS = 5;
+let numLists = 0;
+
+/** Shows tokens. Sends `select` (a token was chosen) and `point` (the pointer is over one, or null). */
+export class TokenList extends HTMLElement {
+  /** @type {TokenTimeline | null} */ #timeline = null;
+  /** @type {HTMLElement[]} The element of each cell. */ #shown = [];
+  /** @type {string[]} Mods in the order of their colours. */ #mods = [];
+  #block = element("div");
+  #count = 0; // of the events that are shown
+  #id = `tokens-${numLists++}`;
+  /** @type {Cell | null} */ selected = null;
+
+  connectedCallback() {
+    this.tabIndex = 0;
+    this.setAttribute("role", "listbox");
+    this.setAttribute("aria-label", "Tokens");
+    this.addEventListener("pointerover", (event) => this.#point(this.#cellOf(event.target)));
+    this.addEventListener("pointerleave", () => this.#point(null));
+    this.addEventListener("click", (event) => this.select(this.#cellOf(event.target)));
+    this.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  /** @param {TokenTimeline} timeline @param {string[]} mods Those of the request. */
+  open(timeline, mods) {
+    this.#timeline = timeline;
+    this.#mods = [...mods];
+  }
+
+  /** Show the tokens as they were after the first `count` events. @param {number} count */
+  show(count) {
+    const timeline = this.#timeline;
+    if (!timeline) return;
+    for (; this.#count < count; this.#count++) this.#forward(timeline.events[this.#count]);
+    for (; this.#count > count; this.#count--) this.#backward(timeline.events[this.#count - 1]);
+    for (const cell of timeline.changed) this.#describe(cell);
+    timeline.changed.clear();
+  }
+
+  /** Select a token. @param {Cell | null | undefined} cell */
+  select(cell) {
+    const before = this.selected && this.#shown[this.selected.index];
+    before?.setAttribute("aria-selected", "false");
+    this.selected = cell ?? null;
+    const shown = cell && this.#shown[cell.index];
+    if (shown) {
+      shown.setAttribute("aria-selected", "true");
+      this.setAttribute("aria-activedescendant", shown.id);
+      shown.scrollIntoView({ block: "nearest" });
+    } else {
+      this.removeAttribute("aria-activedescendant");
+    }
+    this.dispatchEvent(new CustomEvent("select", { detail: this.selected }));
+  }
+
+  /** Mark the first token that differs from another completion. @param {Cell | undefined} cell */
+  markDifference(cell) {
+    const marked = this.querySelector(".differs");
+    const shown = cell && this.#shown[cell.index];
+    if (marked === shown) return;
+    marked?.classList.remove("differs");
+    shown?.classList.add("differs");
+  }
+
+  /** The number of a mod's colour. @param {string} mod */
+  colourOf(mod) {
+    if (mod === BY_HAND) return "hand";
+    if (!this.#mods.includes(mod)) this.#mods.push(mod);
+    return String(this.#mods.indexOf(mod) % NUM_COLOURS);
+  }
+
+  /** @param {import("./token_timeline.js").TimelineEvent} event */
+  #forward({ removed, added }) {
+    for (const cell of removed) this.#shown[cell.index].classList.add("removed");
+    for (const cell of added) {
+      if (this.#shown[cell.index]) this.#shown[cell.index].hidden = false;
+      else this.#append(cell);
+    }
+  }
+
+  /** @param {import("./token_timeline.js").TimelineEvent} event */
+  #backward({ removed, added }) {
+    for (const cell of added) this.#shown[cell.index].hidden = true;
+    for (const cell of removed) this.#shown[cell.index].classList.remove("removed");
+  }
+
+  /** @param {Cell} cell */
+  #append(cell) {
+    const [least, most] = BLOCK;
+    const length = this.#block.childElementCount;
+    const isFull = length >= most || (length >= least && this.#shown.at(-1)?.textContent?.endsWith("\n"));
+    if (isFull || !this.#block.isConnected) {
+      this.#block = element("div", { className: "block", role: "group", "aria-label": "Tokens" });
+      this.append(this.#block);
+    }
+    const shown = element("span", { id: `${this.#id}-${cell.index}`, role: "option", "aria-selected": "false" });
+    this.#shown[cell.index] = shown;
+    this.#describe(cell);
+    this.#block.append(shown);
+  }
+
+  /** Show what is known of a token. @param {Cell} cell */
+  #describe(cell) {
+    const shown = this.#shown[cell.index];
+    if (!shown) return;
+    shown.textContent = cell.text;
+    if (!cell.text.trim()) shown.setAttribute("aria-label", nameOf(cell));
+    if (cell.mod) shown.dataset.mod = this.colourOf(cell.mod);
+    if (!cell.top.length) return;
+    shown.dataset.p = String(Math.min(5, Math.floor(Math.exp(cell.logprob ?? -99) * 6)));
+    shown.dataset.e = String(Math.min(5, Math.floor(entropyOf(cell.top) ?? 0)));
+  }
+
+  /** @param {EventTarget | null} target @returns {Cell | undefined} */
+  #cellOf(target) {
+    const shown = target instanceof Element && target.closest("[role=option]");
+    return shown ? this.#timeline?.cells[Number(shown.id.split("-").at(-1))] : undefined;
+  }
+
+  /** @param {Cell | null | undefined} cell */
+  #point(cell) {
+    this.dispatchEvent(new CustomEvent("point", { detail: cell ?? null }));
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const cells = this.#timeline?.cells ?? [];
+    const visible = cells.filter(({ index }) => this.#shown[index] && !this.#shown[index].hidden);
+    const at = this.selected ? visible.indexOf(this.selected) : visible.length;
+    const to = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: visible.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    this.select(visible[Math.max(0, Math.min(to, visible.length - 1))]);
+  }
+}
+
+/** A token's text, in words if it has none that can be seen. @param {Cell} cell */
+export function nameOf({ text, tokenId }) {
+  if (!text) return `token ${tokenId}, without text`;
+  return text.trim() ? text : text.replaceAll("\n", "newline ").replaceAll(" ", "space ").trim() || "white space";
+}
+
+customElements.define("token-list", TokenList);

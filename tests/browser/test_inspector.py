@@ -1,0 +1,237 @@
+"""The flows of the inspector at `/`, one by one, with the embedded model."""
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.process]
+
+ENDED = "run-panel [role=status]:has-text('ended')"
+
+
+def open_quietly(page):
+    """Open the page as one who was here before: nothing runs by itself."""
+    page.add_init_script(
+        """localStorage.getItem("concordance-request") ??
+        localStorage.setItem("concordance-request", JSON.stringify(
+            {prompt: "Count to twenty in words.", mods: [], max_tokens: 24, temperature: 0}))"""
+    )
+    page.goto("/")
+    page.wait_for_selector("body[data-ready]")
+
+
+def run(page):
+    page.get_by_role("button", name="Run", exact=True).click()
+
+
+def run_long(page):
+    page.get_by_label("Prompt").fill("Write a long story about the sea.")
+    page.get_by_label("Max tokens").fill("100")
+    run(page)
+
+
+def has_count(page, selector, count):
+    from playwright.sync_api import expect
+
+    expect(page.locator(selector)).to_have_count(count, timeout=60_000)
+
+
+def faults_of_access(page):
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
+
+
+def text_of(page, panel=0):
+    """The completion: the tokens that are there and not struck through."""
+    tokens = page.locator("token-list").nth(panel).locator("[role=option]:not(.removed)")
+    return "".join(tokens.all_text_contents())
+
+
+def test_a_new_user_sees_forced_and_backtracked_tokens_without_a_setting(page, picture):
+    page.goto("/")
+
+    page.wait_for_selector("token-list [role=option][data-mod]")
+    page.wait_for_selector("token-list .removed")
+    page.wait_for_selector(ENDED)
+    assert text_of(page).startswith("Ahoy!")
+    assert "Lyon" in text_of(page)
+    assert "Paris" not in text_of(page)
+    page.locator("token-list .removed").first.click()
+    assert "Backtracked by mod replace" in page.locator("token-card").inner_text()
+    assert page.locator("token-card .chosen").inner_text().startswith("␣Paris")
+    picture("first-prompt")
+    assert not faults_of_access(page)
+
+
+def test_a_token_explains_itself_under_the_pointer_and_by_keyboard(page):
+    open_quietly(page)
+    run(page)
+    page.wait_for_selector(ENDED)
+
+    page.locator("token-list [role=option]").nth(3).hover()
+    assert "Sampled from the model" in page.locator("token-card").inner_text()
+    assert page.locator("token-card li").count() == 8
+    page.locator("token-list").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    assert "position 1," in page.locator("token-card").inner_text()
+
+
+def test_left_and_right_step_through_the_events(page):
+    open_quietly(page)
+    run(page)
+    page.wait_for_selector(ENDED)
+    whole = text_of(page)
+
+    page.locator("token-list").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    shown = page.locator("token-list [role=option]:not([hidden])").count()
+    assert shown == page.locator("token-list [role=option]").count() - 3
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert page.locator("token-list [role=option]:not([hidden])").count() == shown + 3
+    assert text_of(page) == whole
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_colours_and_themes_are_readable(page, picture, theme):
+    page.emulate_media(color_scheme=theme)
+    open_quietly(page)
+    run(page)
+    page.wait_for_selector(ENDED)
+
+    for colour in ("origin", "probability", "entropy"):
+        page.get_by_text(colour, exact=True).click()
+        assert not faults_of_access(page)
+        picture(f"{theme}-{colour}")
+
+
+def test_a_mod_has_a_form_of_its_parameters(page, picture):
+    open_quietly(page)
+    page.get_by_label("Add a mod").select_option("inject_after_tokens")
+    run(page)
+    assert page.locator("token-list").count() == 0  # `text` and `count` are required
+
+    page.get_by_label("text *", exact=True).fill(" BANANA")
+    page.get_by_label("count *").fill("3")
+    run(page)
+    page.wait_for_selector(ENDED)
+    assert " BANANA" in text_of(page)
+    assert page.locator("run-panel table tbody tr").inner_text().startswith("inject_after_tokens")
+    picture("mod-parameters")
+
+
+def test_an_upload_shows_its_error_at_its_line_and_runs_once_it_is_right(page, picture):
+    open_quietly(page)
+    page.get_by_text("Write a mod").click()
+    source = page.get_by_label("Source")
+    right = source.input_value()
+    source.fill(right.replace("def added(self,", "def added(self"))
+    page.get_by_role("button", name="Upload", exact=True).click()
+
+    page.wait_for_selector("mod-editor .marked")
+    line = right[: right.index("def added")].count("\n") + 1
+    assert page.locator("mod-editor .marked").inner_text().strip() == str(line)
+    assert page.locator("#mod-error").inner_text().startswith(f"Line {line}: ")
+    assert not faults_of_access(page)
+    picture("upload-error")
+
+    source.fill(right)
+    page.get_by_label("Prompt").fill("What is the capital of France?")
+    page.get_by_role("button", name="Upload and run").click()
+    page.wait_for_selector("token-list .removed")
+    page.wait_for_selector(ENDED)
+    assert "Lyon" in text_of(page)
+
+
+def test_a_run_is_paused_taken_back_forced_and_resumed_by_hand(page, picture):
+    open_quietly(page)
+    run_long(page)
+    page.wait_for_selector("token-list [role=option]:nth-child(9)")
+    page.locator("token-list").focus()
+    page.keyboard.press("Space")
+    page.wait_for_selector("[data-state=paused]")
+
+    page.locator("token-list [role=option]").nth(4).click()
+    page.keyboard.press("x")
+    page.wait_for_selector("token-list [role=option]:nth-child(5).removed")
+    has_count(page, "token-list [role=option]:not(.removed)", 4)
+    page.keyboard.press("s")
+    has_count(page, "token-list [role=option]:not(.removed)", 5)
+    page.get_by_label("Text to force").fill(" HELLO")
+    page.get_by_role("button", name="Force", exact=True).click()
+    page.wait_for_selector("[role=option][data-mod=hand]")
+    assert not faults_of_access(page)
+    picture("steered")
+    page.get_by_role("button", name="Resume").click()
+    page.wait_for_selector(ENDED)
+    assert " HELLO" in text_of(page)
+
+
+def test_an_alternative_takes_the_place_of_a_token(page):
+    open_quietly(page)
+    run_long(page)
+    page.wait_for_selector("token-list [role=option]:nth-child(6)")
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_selector("[data-state=paused]")
+
+    page.locator("token-list [role=option]").nth(2).click()
+    page.locator("token-card li button").first.click()
+    page.wait_for_selector("[role=option][data-mod=hand]")
+    page.get_by_role("button", name="End", exact=True).click()
+    page.wait_for_selector(ENDED)
+
+
+def test_the_same_prompt_with_and_without_mods_marks_the_first_difference(page, picture):
+    open_quietly(page)
+    page.get_by_label("Add a mod").select_option("inject_after_tokens")
+    page.get_by_label("text *", exact=True).fill(" BANANA")
+    page.get_by_label("count *").fill("4")
+    page.get_by_role("button", name="Compare").click()
+
+    has_count(page, "[data-state=ended]", 2)
+    assert page.locator("token-list .differs").count() == 2
+    assert page.locator("token-list").first.locator(".differs").get_attribute("data-mod")
+    assert not faults_of_access(page)
+    picture("compared")
+
+
+def test_a_narrow_window_has_no_scroll_bar_at_its_bottom(page, picture):
+    page.set_viewport_size({"width": 380, "height": 800})
+    open_quietly(page)
+    run(page)
+    page.wait_for_selector(ENDED)
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    picture("narrow")
+
+
+def test_ten_thousand_tokens_stay_fluid(page, record_property):
+    open_quietly(page)
+    took = page.evaluate(
+        """async () => {  // milliseconds until they are shown, and of a frame while they scroll
+          const { TokenTimeline } = await import("/inspector/token_timeline.js");
+          const timeline = new TokenTimeline();
+          const list = document.createElement("token-list");
+          document.body.prepend(list);
+          list.open(timeline, []);
+          const text = (i) => (i % 40 ? " word" : "\\n");
+          const token = (i) => ({ token_id: i, text: text(i), forced: false, mod: null });
+          const added = { num_backtracked: 0, mod: null };
+          const began = performance.now();
+          for (let i = 0; i < 10000; i++)
+            timeline.changeTokens({ ...added, kept: i, tokens: [token(i)] });
+          list.show(10000);
+          list.getBoundingClientRect();
+          const opened = performance.now() - began;
+          const frame = () => new Promise(requestAnimationFrame);
+          await frame();
+          const scrolled = performance.now();
+          for (let i = 0; i < 60; i++) { list.scrollTop += 150; await frame(); }
+          return { opened, frame: (performance.now() - scrolled) / 60 };
+        }"""
+    )
+    record_property("milliseconds", took)
+    print(took)  # noqa: T201  # `pytest -s` shows it
+    assert page.locator("token-list [role=option]").count() == 10_000
