@@ -145,6 +145,20 @@ def test_an_upload_shows_its_error_at_its_line_and_runs_once_it_is_right(page, p
     assert "Lyon" in text_of(page)
 
 
+def test_an_error_while_a_mod_runs_is_shown_at_its_line(page):
+    open_quietly(page)
+    page.get_by_text("Write a mod").click()
+    page.get_by_label("Name", exact=True).fill("breaks")
+    page.get_by_label("Source").fill(
+        "from concordance_sdk import mod\n\n@mod\ndef breaks(event, actions):\n    return 1 / 0\n"
+    )
+    page.get_by_role("button", name="Upload and run").click()
+
+    page.wait_for_selector("[data-state=failed]")
+    assert page.locator("mod-editor .marked").inner_text().strip() == "5"
+    assert "ZeroDivisionError" in page.locator("steering-bar [role=alert]").inner_text()
+
+
 def test_a_run_is_paused_taken_back_forced_and_resumed_by_hand(page, picture):
     open_quietly(page)
     run_long(page)
@@ -193,6 +207,8 @@ def test_the_same_prompt_with_and_without_mods_marks_the_first_difference(page, 
     has_count(page, "[data-state=ended]", 2)
     assert page.locator("token-list .differs").count() == 2
     assert page.locator("token-list").first.locator(".differs").get_attribute("data-mod")
+    is_wide = "(panels) => panels.some((panel) => panel.scrollWidth > panel.clientWidth)"
+    assert not page.locator("run-panel").evaluate_all(is_wide)
     assert not faults_of_access(page)
     picture("compared")
 
