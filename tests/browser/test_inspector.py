@@ -159,7 +159,7 @@ def test_an_error_while_a_mod_runs_is_shown_at_its_line(page):
     assert "ZeroDivisionError" in page.locator("steering-bar [role=alert]").inner_text()
 
 
-def test_a_run_is_paused_taken_back_forced_and_resumed_by_hand(page, picture):
+def test_a_run_is_paused_backtracked_forced_and_resumed_by_hand(page, picture):
     open_quietly(page)
     run_long(page)
     page.wait_for_selector("token-list [role=option]:nth-child(9)")

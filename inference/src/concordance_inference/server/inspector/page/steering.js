@@ -15,7 +15,7 @@ export class SteeringBar extends HTMLElement {
   #buttons = {
     pause: button("Pause", () => this.pause(), { title: "space", "aria-keyshortcuts": "Space" }),
     step: button("Step", () => this.#act({ type: "step" }), { title: "s: one token, then pause", "aria-keyshortcuts": "s" }),
-    back: button("Take back", () => this.takeBack(), { title: "x: the selected token and all after it", "aria-keyshortcuts": "x" }),
+    back: button("Backtrack", () => this.backtrack(), { title: "x: the selected token and all after it", "aria-keyshortcuts": "x" }),
     force: button("Force", () => this.force(), { title: "Force the text here" }),
     reasoning: button("End reasoning", () => this.#act({ type: "end_reasoning" }), { title: "r", "aria-keyshortcuts": "r" }),
     end: button("End", () => this.#act({ type: "end" }), { title: "e", "aria-keyshortcuts": "e" }),
@@ -59,7 +59,7 @@ export class SteeringBar extends HTMLElement {
   }
 
   /** Remove the selected token and all after it; the last token if none is selected. */
-  takeBack() {
+  backtrack() {
     return this.#act(this.#cut());
   }
 
@@ -80,7 +80,7 @@ export class SteeringBar extends HTMLElement {
   /** Handle a key of the page; return true if it is one of ours. @param {string} key */
   key(key) {
     const actions = {
-      " ": () => this.pause(), x: () => this.takeBack(), s: () => this.#buttons.step.click(),
+      " ": () => this.pause(), x: () => this.backtrack(), s: () => this.#buttons.step.click(),
       f: () => this.#text.focus(), r: () => this.#buttons.reasoning.click(), e: () => this.#buttons.end.click(),
     };
     if (!this.canAct || !actions[key]) return false;
