@@ -64,6 +64,29 @@ def in_channel(kind, begin, name, do):
 
 #: Fixed bugs, and programs that reproduce them.
 REGRESSIONS = {
+    "a mod ends the request with an error at forced tokens that contain a stop string": {
+        "model": "llama",
+        "requests": [
+            {
+                "prompt": [1],
+                "max_tokens": 20,
+                "stop": ["a"],
+                "mods": [
+                    {
+                        "on": ["ForwardPass", "Added", "Finished"],
+                        "rules": [
+                            {
+                                "on": "ForwardPass",
+                                "when": ["nth", 0],
+                                "do": ["force", [98, 97, 98]],
+                            },
+                            {"on": "Added", "when": ["nth", 0], "do": ["error", "no more"]},
+                        ],
+                    }
+                ],
+            }
+        ],
+    },
     "white space before the content completes a stop string once it is known to be content": {
         "model": "llama",
         "channels": "tags",

@@ -135,7 +135,8 @@ class OutputStream:
         unchanged = min(state.edits.take_unchanged(length), length)
         tokens = state.token_ids[state.prompt_len + unchanged : state.prompt_len + length]
         self._text.follow(unchanged, tokens, num_visible=num_visible)
-        if (num_tokens := self._text.num_before_end) is not None:
+        num_tokens = self._text.num_before_end
+        if num_tokens is not None and state.error is None:
             state.stop_at_string(num_tokens)
 
     def add_control(self, event: dict[str, Any]) -> None:
