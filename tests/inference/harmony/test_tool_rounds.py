@@ -118,6 +118,20 @@ def test_calls_are_bounded_and_the_model_answers_then(runtime):
     assert rules.headers.recipients == ()
 
 
+@pytest.mark.parametrize(
+    "text", ["<|call|>", "<|channel|>analysis to=python code<|message|>6 * 7<|end|><|call|>"]
+)
+def test_a_call_token_that_ends_no_message_runs_no_tool(runtime, text):
+    @mod(name="odd")
+    class Odd:
+        def forward_pass(self, event: ForwardPass, actions, tokenizer):
+            return actions.force_tokens(tokenizer.encode(text)) if event.step == 0 else None
+
+    completed = [*runtime.submit(request_of(runtime, Odd, max_tokens=30))][-1]
+    assert isinstance(completed, Completed)
+    assert completed.hosted == ()
+
+
 def test_the_budget_is_that_of_all_rounds(runtime):
     completed = [*runtime.submit(request_of(runtime, max_tokens=10))][-1]
     assert completed.completion_tokens <= 10

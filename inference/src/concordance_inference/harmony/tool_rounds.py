@@ -86,7 +86,10 @@ class ToolRounds:
             return None
         if self.number >= self._tools.limits.calls:  # a mod forced one more call
             return None
-        *_, last = written_messages(completed.token_ids, turn, self._chat.token_bytes)
+        messages = [*written_messages(completed.token_ids, turn, self._chat.token_bytes)]
+        if not messages or messages[-1].end != turn.tokens.call:  # the token ends no message
+            return None
+        last = messages[-1]
         recipient = last.header.recipient or ""
         tool = next((tool for tool in self._first.hosted if recipient in recipients_of(tool)), None)
         if tool is None:
