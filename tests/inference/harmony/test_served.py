@@ -305,3 +305,22 @@ def test_openais_client_reads_a_call_of_a_stream(scripted):
     (call,) = choice.message.tool_calls
     assert (call.function.name, call.function.arguments) == ("get_weather", ARGUMENTS)
     assert choice.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("stop", ["ask", "assistant", "analysis", "final", "They"])
+def test_a_stop_string_counts_in_the_answer_only(scripted, stop):
+    message = chat(scripted, SAID, stop=[stop])["choices"][0]["message"]
+
+    assert (message["reasoning"], message["content"]) == ("They ask.", "It rains: 🌧.")
+
+
+@pytest.mark.parametrize("stop", ["rains", " rains:", "🌧"])
+def test_a_stop_string_in_the_answer_ends_it(scripted, stop):
+    choice = chat(scripted, SAID, stop=[stop])["choices"][0]
+    found, finish = deltas(scripted, SAID, stop=[stop])
+
+    assert choice["message"]["content"] == "It rains: 🌧.".partition(stop)[0]
+    assert choice["message"]["reasoning"] == "They ask."
+    assert texts(found, "content") == choice["message"]["content"]
+    assert choice["finish_reason"] == finish == "stop"
+    assert choice["stop_reason"] == stop
