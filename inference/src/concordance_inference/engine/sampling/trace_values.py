@@ -5,10 +5,14 @@ from typing import cast
 
 import mlx.core as mx
 
+from concordance_inference.engine.sampling.fused import fused
 from concordance_inference.engine.sampling.log_softmax import in_blocks, normalizer
 from concordance_inference.engine.sampling.row_ops import put_rows, take_rows
 from concordance_inference.engine.sampling.top_tokens import top_tokens
 from concordance_inference.traces.token_history import NUM_TOP
+
+#: In place of minus infinity, which times a probability of 0 would be NaN.
+_LEAST = -1e30
 
 
 class TraceValues:
@@ -36,31 +40,14 @@ class TraceValues:
             is_adjusted: Rows for which they may differ; the columns of others are not meaningful.
         """
         self.is_adjusted = tuple(is_adjusted)
-        at = mx.maximum(token_ids, 0)[:, None]
-        ids, _ = top_tokens(logits, min(NUM_TOP, logits.shape[-1]))
-        columns = mx.concatenate([at, ids.astype(mx.int32)], axis=-1)
-        before, entropy = _logprobs(logits, columns)
+        before, columns = _before(logits, mx.maximum(token_ids, 0)[:, None])
         some = [i for i, is_on in enumerate(is_adjusted) if is_on]
-        after, num_allowed = mx.zeros_like(before), mx.zeros_like(entropy)
+        after = mx.zeros((logits.shape[0], columns.shape[1] + 1))
         if some:
-            left = take_rows(adjusted, some)
-            reference, log_sum = normalizer(left)
-            found = mx.take_along_axis(left, take_rows(columns, some), axis=-1)
-            after = put_rows(after, some, found - reference - log_sum)
-            count = (left > -mx.inf).sum(axis=-1, keepdims=True).astype(mx.float32)
-            num_allowed = put_rows(num_allowed, some, count)
-        self._values = mx.concatenate(
-            [
-                before[:, :1],
-                after[:, :1],
-                entropy,
-                num_allowed,
-                ids.astype(mx.float32),
-                before[:, 1:],
-                after[:, 1:],
-            ],
-            axis=-1,
-        )
+            after = put_rows(
+                after, some, _after(take_rows(adjusted, some), take_rows(columns, some))
+            )
+        self._values = _in_order(before, after, columns)
         mx.async_eval(self._values)
 
     def read(self) -> list[list[float]]:
@@ -68,18 +55,58 @@ class TraceValues:
         return cast(list[list[float]], self._values.tolist())
 
 
-def _logprobs(logits: mx.array, columns: mx.array) -> tuple[mx.array, mx.array]:
-    """Return the log-probabilities of some tokens of each row, and the row's entropy in nats.
+@fused
+def _before(logits: mx.array, token_ids: mx.array) -> tuple[mx.array, mx.array]:
+    """Return the model's probabilities, with one exponential of each logit.
+
+    With z = logit - maximum and s = sum(exp(z)), a log-probability is z - log(s), and the entropy
+    log(s) - sum(exp(z) z) / s. Sums are of blocks, as in `log_softmax`.
+
+    Args:
+        logits: (rows, vocab) float32
+        token_ids: (rows, 1) int32
+
+    Returns:
+        (rows, 2 + n) float32: the log-probability of the token, the entropy, the log-probabilities
+        of the n most probable tokens; and (rows, 1 + n) int32: the token and these tokens.
+    """
+    ids, top = top_tokens(logits, min(NUM_TOP, logits.shape[-1]))
+    shifted = mx.maximum(logits - top[:, :1], _LEAST)
+    exponentials = mx.exp(shifted)
+    total, weighted = _sum(exponentials), _sum(exponentials * shifted)
+    log_sum = mx.log(total)
+    chosen = mx.take_along_axis(logits, token_ids, axis=-1)
+    entropy = mx.maximum(log_sum - weighted / total, 0.0)
+    logprobs = mx.concatenate([chosen, top], axis=-1) - top[:, :1] - log_sum
+    before = mx.concatenate([logprobs[:, :1], entropy, logprobs[:, 1:]], axis=-1)
+    return before, mx.concatenate([token_ids.astype(mx.int32), ids.astype(mx.int32)], axis=-1)
+
+
+@fused
+def _after(logits: mx.array, columns: mx.array) -> mx.array:
+    """Return the log-probabilities of some tokens, and the number of tokens that are possible.
 
     Args:
         logits: (rows, vocab) float32
         columns: Token ids.  (rows, n) int32
 
     Returns:
-        (rows, n) float32 and (rows, 1) float32
+        (rows, n + 1) float32
     """
     reference, log_sum = normalizer(logits)
-    logprobs = logits - reference - log_sum
-    weighted = mx.where(mx.isinf(logprobs), 0.0, mx.exp(logprobs) * logprobs)
-    entropy = -in_blocks(weighted, fill=0.0).sum(axis=-1).sum(axis=-1, keepdims=True)
-    return mx.take_along_axis(logprobs, columns, axis=-1), entropy
+    found = mx.take_along_axis(logits, columns, axis=-1) - reference - log_sum
+    count = (logits > -mx.inf).sum(axis=-1, keepdims=True).astype(mx.float32)
+    return mx.concatenate([found, count], axis=-1)
+
+
+@fused
+def _in_order(before: mx.array, after: mx.array, columns: mx.array) -> mx.array:
+    """Put the columns into the order that `TraceValues` describes."""
+    parts = [before[:, :1], after[:, :1], before[:, 1:2], after[:, -1:]]
+    top = [columns[:, 1:].astype(mx.float32), before[:, 2:], after[:, 1:-1]]
+    return mx.concatenate([*parts, *top], axis=-1)
+
+
+def _sum(values: mx.array) -> mx.array:
+    """Sum each row.  (rows, n) -> (rows, 1)"""
+    return in_blocks(values, fill=0.0).sum(axis=-1).sum(axis=-1, keepdims=True)
