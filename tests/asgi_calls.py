@@ -46,6 +46,10 @@ class Call:
             self._changed.clear()
             await asyncio.wait_for(self._changed.wait(), 20)
 
+    def leave(self):
+        """Disconnect."""
+        self._inbox.put_nowait({"type": "http.disconnect"})
+
     async def end(self):
         """Wait for the end of the response."""
         await asyncio.wait_for(self.task, 30)

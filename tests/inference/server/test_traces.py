@@ -1,9 +1,11 @@
 """`/v1/traces` over an engine that records what it says."""
 
+import asyncio
 import json
 import threading
 
 import pytest
+from asgi_calls import Call
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
@@ -230,3 +232,21 @@ def test_the_thread_of_a_hub_ends_with_its_traces(api, hub):
             thread.join(5)
 
     assert not any(thread.name == "traces" for thread in threading.enumerate())
+
+
+def test_a_live_stream_has_the_trace_of_a_request_and_ends_with_its_client(hub):
+    async def watch():
+        engine = FakeEngine(record)
+        context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog(), traces=hub)
+        app = create_app(context)
+        live = Call(app, "GET", "/v1/traces/live")
+        await live.until(lambda call: b"watching" in call.raw)
+        await Call(app, "POST", "/v1/chat/completions", HI).end()
+        await live.until(lambda call: b'"type":"end"' in call.raw)
+        assert live.headers["content-type"].startswith("text/event-stream")
+        live.leave()
+        await live.end()
+
+    asyncio.run(watch())
+
+    assert not hub.watchers

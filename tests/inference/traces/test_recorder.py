@@ -1,11 +1,13 @@
 """Laws of traces: they change nothing, and they say what happened."""
 
 import pytest
+from concordance_inference.control import Act, Pause, Resume
 from concordance_inference.generation import Failed, SamplingParams
 from concordance_inference.traces.builder import TraceBuilder
 from concordance_inference.traces.recorder import Kind, TraceRecorder
 from concordance_inference.traces.schema import Trace
 from concordance_sdk import AdjustedLogits, Backtrack, ForceTokens, mod
+from controlled import send, step_until
 from families import FAMILIES, model_named
 from tiny import ask, finish, make_engine, run, submit
 
@@ -206,3 +208,28 @@ def test_an_untraced_request_has_no_tracer():
 
     assert row.tracer is None
     assert row.state.tracer is None
+
+
+def test_actions_by_hand_are_in_the_trace_as_such():
+    engine, recorder = make_engine(), TraceRecorder()
+    request = ask("Hello", max_tokens=12, recorder=recorder)
+    answers = submit(engine, request)
+    step_until(engine, request, 4)
+
+    send(engine, request, Act(action=Backtrack(2, [65, 66])))
+    send(engine, request, Pause())
+    send(engine, request, Resume())
+    finish(engine)
+
+    trace = built(recorder)
+    by_hand = [event for event in trace.events if event.by_hand]
+    commands = [event.action for event in by_hand if event.event == "command"]
+    assert commands == ["backtrack", "pause", "resume"]
+    (action,) = [event for event in by_hand if event.event != "command"]
+    assert (action.mod, action.action) == ("@control", "Backtrack")
+    assert (action.forced_tokens, action.backtracked_tokens) == (2, 2)
+    forced = [token for token in trace.tokens if token.origin == "forced"]
+    removed = [token for token in trace.tokens if token.status == "backtracked"]
+    assert [(token.mod, token.event) for token in forced] == [("@control", action.index)] * 2
+    assert [token.removed_at for token in removed] == [action.index] * 2
+    assert tuple(trace.completion_ids) == answers.ids

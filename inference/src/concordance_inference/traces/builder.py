@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from concordance_shared import AdjustedPrefill, Backtrack, ToolCalls
 
+from concordance_inference.control import CONTROL
 from concordance_inference.traces.end import set_end
 from concordance_inference.traces.recorder import Kind
 from concordance_inference.traces.schema import (
@@ -139,7 +140,7 @@ class TraceBuilder:
             action="" if action is None else name,
             position=position,
             details=_details(action),
-            by_hand=elapsed is None,
+            by_hand=elapsed is None and mod == CONTROL,
             microseconds=(elapsed or 0) / 1e3,
             error=error,
             at_ms=at / 1e6,
@@ -201,7 +202,7 @@ class TraceBuilder:
     def _commanded(self, command: dict[str, Any], at: int) -> None:
         details = {key: value for key, value in command.items() if value is not None}
         self._new_event(
-            mod=str(details.pop("mod", None) or "control"),
+            mod=str(details.pop("mod", None) or CONTROL),
             event="command",
             action=str(details.pop("type", "")),
             position=int(command.get("step") or 0),

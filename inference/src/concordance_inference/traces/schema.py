@@ -80,7 +80,7 @@ class TraceEvent(Struct, kw_only=True, omit_defaults=True):
 
     Attributes:
         index: Its index in the list of events.
-        mod: The mod; `control` for an action by hand.
+        mod: The mod; `@control` for an action by hand.
         event: The type of the event; `command` for a command.
         action: The type of the action; the command's name for a command.
         position: Length of the completion at the event.
