@@ -9,8 +9,12 @@ from concordance_inference.bench.figures import (
     bars,
     compared,
     measured,
+    read_json,
+    unmeasured,
+    with_before,
     write_json,
 )
+from concordance_shared import InvalidRequestError
 
 
 def test_measures_alternate_and_the_warm_up_round_is_discarded():
@@ -69,3 +73,29 @@ def test_ratios_are_drawn_as_bars():
     assert "m: speed" in drawn
     assert "1.5" in drawn
     assert "bare" not in drawn
+
+
+def test_a_figure_that_cannot_be_measured_says_why():
+    figure = unmeasured("x", "m", "%", "there is no GPU")
+
+    assert (figure.value, figure.missing, figure.meets_target) == (None, "there is no GPU", None)
+
+
+def test_figures_of_an_earlier_run_are_shown_beside_those_of_this_one(tmp_path):
+    file = tmp_path / "before.json"
+    write_json([measured("x", "m", "s", 3.0), unmeasured("y", "m", "s", "why")], file)
+    earlier = read_json(file)
+
+    assert with_before(measured("x", "m", "s", 2.0), earlier).before == 3.0
+    assert with_before(measured("x", "other", "s", 2.0), earlier).before is None
+    assert with_before(measured("y", "m", "s", 2.0), earlier).before is None
+
+
+@pytest.mark.parametrize("content", [None, "no json", '[{"name": 1}]'])
+def test_a_file_without_figures_is_refused(tmp_path, content):
+    file = tmp_path / "before.json"
+    if content is not None:
+        file.write_text(content)
+
+    with pytest.raises(InvalidRequestError, match=r"before\.json: it has no figures"):
+        read_json(file)

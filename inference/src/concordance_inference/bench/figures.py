@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import plotext
+from concordance_shared import InvalidRequestError
 
 #: Width of the plot, and of a figure's label in it, in characters.
 _PLOT_WIDTH = 100
@@ -29,12 +30,14 @@ class Figure(msgspec.Struct, kw_only=True):
 
     name: str
     model: str
-    value: float
+    value: float | None  # `None` if it cannot be measured here
     unit: str
     baseline: float | None = None  # in the same unit
     ratio: float | None = None  # value / baseline, the median of the ratios of each round
     target: float | None = None  # of the ratio, or of the value if there is no ratio
     at_most: bool = False  # the target is an upper bound
+    missing: str | None = None  # why there is no value
+    before: float | None = None  # the value of an earlier run
 
     @property
     def meets_target(self) -> bool | None:
@@ -42,6 +45,8 @@ class Figure(msgspec.Struct, kw_only=True):
         if self.target is None:
             return None
         reached = self.value if self.ratio is None else self.ratio
+        if reached is None:
+            return None
         return reached <= self.target if self.at_most else reached >= self.target
 
 
@@ -109,6 +114,36 @@ def measured(
         target=target,
         at_most=at_most,
     )
+
+
+def unmeasured(name: str, model: str, unit: str, why: str) -> Figure:
+    """Return a figure without a value.
+
+    Args:
+        name: The figure.
+        model: What was to be measured.
+        unit: Of the value.
+        why: Why it cannot be measured here.
+    """
+    return Figure(name=name, model=model, value=None, unit=unit, missing=why)
+
+
+def read_json(path: Path) -> list[Figure]:
+    """Read the figures that `write_json` wrote.
+
+    Raises:
+        InvalidRequestError: The file cannot be read, or has something else.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[Figure])
+    except (OSError, msgspec.MsgspecError) as exc:
+        raise InvalidRequestError(f"{path}: it has no figures of a benchmark: {exc}") from exc
+
+
+def with_before(figure: Figure, earlier: Sequence[Figure]) -> Figure:
+    """Return a figure with the value that an earlier run had of it, if any."""
+    same = (one.value for one in earlier if (one.name, one.model) == (figure.name, figure.model))
+    return msgspec.structs.replace(figure, before=next(same, None))
 
 
 def write_json(figures: Sequence[Figure], path: Path) -> None:

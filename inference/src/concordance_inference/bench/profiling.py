@@ -2,6 +2,7 @@
 
 import cProfile
 import pstats
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -25,8 +26,13 @@ def hottest(subject: Subject, num_tokens: int, *, count: int = 20) -> list[HotFu
     """
     engine, prompt = subject.engine(), subject.prompt(24)
     drive.run(engine, request(prompt, 8, silent))
+    return hottest_of(lambda: drive.run(engine, request(prompt, num_tokens, silent)), count=count)
+
+
+def hottest_of(run: Callable[[], object], *, count: int = 20) -> list[HotFunction]:
+    """Profile a call; return the functions with the most time first."""
     profiler = cProfile.Profile()
-    profiler.runcall(drive.run, engine, request(prompt, num_tokens, silent))
+    profiler.runcall(run)
     rows = [
         HotFunction(where=_where(*function), calls=calls, seconds=seconds)
         for function, (_, calls, seconds, _, _) in _stats(profiler).items()

@@ -9,6 +9,7 @@ from concordance_inference.bench.cases import (
     conversation,
     decode,
     edits,
+    harmony,
     http,
     latency,
     loops,
@@ -24,6 +25,7 @@ from concordance_inference.bench.cases import (
 )
 from concordance_inference.bench.drive import Subject
 from concordance_inference.bench.figures import Effort, Figure
+from concordance_inference.bench.profiling import HotFunction
 
 Measure = Callable[[Subject, Effort], Iterator[Figure]]
 
@@ -51,7 +53,11 @@ MODEL_FREE: dict[str, Callable[[], Iterator[Figure]]] = {
     "o200k": constraints.large_vocabulary_figures,
     "pauses": pauses.figures,
     "http": http.figures,
+    "harmony": harmony.figures,
 }
+
+#: Groups with a profile of their own.
+PROFILES: dict[str, Callable[[], list[HotFunction]]] = {"harmony": harmony.hottest_functions}
 
 
 def names() -> list[str]:

@@ -16,6 +16,7 @@ from concordance_inference.models.blas import preload_blas
 if TYPE_CHECKING:
     from concordance_inference.bench.drive import Subject
     from concordance_inference.bench.figures import Effort, Figure
+    from concordance_inference.bench.profiling import HotFunction
 
 
 def run(options: Bench) -> None:
@@ -23,6 +24,7 @@ def run(options: Bench) -> None:
     preload_blas()
     try:
         from concordance_inference.bench import suite
+        from concordance_inference.bench.figures import read_json, with_before, write_json
     except ModuleNotFoundError as exc:
         raise MissingExtraError(
             f"the benchmark needs {exc.name}; install it with "
@@ -32,17 +34,17 @@ def run(options: Bench) -> None:
     _check_folders(options.json, options.trace)
     console = Console(highlight=False)
     subjects: list[tuple[Subject, Effort]] = []
-    if suite.needs_model(options.only) or options.trace or options.profile:
+    profiled = [name for name in options.only if name in suite.PROFILES]
+    if suite.needs_model(options.only) or options.trace or (options.profile and not profiled):
         subjects = _subjects(options)
+    earlier = read_json(options.before) if options.before else []
     figures: list[Figure] = []
     with Console(stderr=True).status("measuring"):
         for figure in suite.figures(subjects, options.only):
-            figures.append(figure)
+            figures.append(with_before(figure, earlier))
             console.print(f"{figure.model:24}{figure.name}: {_value(figure.value, figure.unit)}")
     console.print(_table(figures))
     if options.json:
-        from concordance_inference.bench.figures import write_json
-
         write_json(figures, options.json)
     if options.plot:
         from concordance_inference.bench.figures import bars
@@ -53,7 +55,11 @@ def run(options: Bench) -> None:
 
         traced(*subjects[-1]).write(options.trace)
     if options.profile:
-        _print_profile(console, *subjects[0])
+        if subjects:
+            _print_profile(console, *subjects[0])
+        for name in profiled:
+            title = f"{name}: where its tokens spend their time"
+            console.print(_profile_table(title, suite.PROFILES[name]()))
 
 
 class MissingExtraError(ConcordanceError):
@@ -90,26 +96,35 @@ def _print_profile(console: Console, subject: "Subject", effort: "Effort") -> No
     """Print the twenty functions that take most of a decoding step, from a separate run."""
     from concordance_inference.bench.profiling import hottest
 
-    table = Table(title=f"{subject.name}: where {effort.decode_tokens} tokens spend their time")
+    title = f"{subject.name}: where {effort.decode_tokens} tokens spend their time"
+    console.print(_profile_table(title, hottest(subject, effort.decode_tokens)))
+
+
+def _profile_table(title: str, functions: "Sequence[HotFunction]") -> Table:
+    table = Table(title=title)
     for column, side in (("function", "left"), ("calls", "right"), ("ms", "right")):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
-    for hot in hottest(subject, effort.decode_tokens):
+    for hot in functions:
         table.add_row(hot.where, f"{hot.calls:,}", f"{1e3 * hot.seconds:.1f}")
-    console.print(table)
+    return table
 
 
 def _table(figures: Sequence["Figure"]) -> Table:
     table = Table(title=f"{platform.machine()} {platform.system()}, medians of alternating rounds")
-    for column in ("model", "figure", "value", "baseline", "ratio", "target"):
+    has_before = any(figure.before is not None for figure in figures)
+    columns = ("value", "before") if has_before else ("value",)
+    for column in ("model", "figure", *columns, "baseline", "ratio", "target"):
         table.add_column(column, justify="left" if column in ("model", "figure") else "right")
     for figure in figures:
-        baseline = "" if figure.baseline is None else _value(figure.baseline, figure.unit)
+        unit = figure.unit
+        before = (_optional(figure.before, unit),) if has_before else ()
         ratio = "" if figure.ratio is None else f"{figure.ratio:.2f} x"
         table.add_row(
             figure.model,
             figure.name,
-            _value(figure.value, figure.unit),
-            baseline,
+            _value(figure.value, unit),
+            *before,
+            _optional(figure.baseline, unit),
             ratio,
             _target(figure),
             style={True: "green", False: "red", None: None}[figure.meets_target],
@@ -117,13 +132,17 @@ def _table(figures: Sequence["Figure"]) -> Table:
     return table
 
 
-def _value(value: float, unit: str) -> str:
-    return f"{value:,.1f} {unit}"
+def _optional(value: float | None, unit: str) -> str:
+    return "" if value is None else _value(value, unit)
+
+
+def _value(value: float | None, unit: str) -> str:
+    return "not measured" if value is None else f"{value:,.1f} {unit}"
 
 
 def _target(figure: "Figure") -> str:
     if figure.target is None:
-        return ""
+        return figure.missing or ""
     sign = "<=" if figure.at_most else ">="
     number = f"{figure.target:g}" if figure.ratio is None else f"{figure.target:.2f} x"
     return f"{sign} {number}"

@@ -722,7 +722,8 @@ class Bench(ModelArgs):
         list[str],
         typer.Option(
             help="A group of figures: start, o200k, decode, mods, edits, constraints, prefill, "
-            "latency, overlap, conversation, memory, batches, choices, sharing, pauses or http. "
+            "latency, overlap, conversation, memory, batches, choices, sharing, loops, pauses, "
+            "http or harmony. "
             "Repeatable. [default: all]",
             show_default=False,
         ),
@@ -737,6 +738,10 @@ class Bench(ModelArgs):
         bool, typer.Option("--quick", help="Only the tiny model: the engine's own cost.")
     ] = False
     json: Annotated[Path | None, typer.Option(help="Also write the figures to this file.")] = None
+    before: Annotated[
+        Path | None,
+        typer.Option(help="Also show the values of an earlier run, which --json wrote."),
+    ] = None
     plot: Annotated[bool, typer.Option("--plot", help="Also draw the ratios.")] = False
     trace: Annotated[
         Path | None,

@@ -91,7 +91,10 @@ class BatchState:
         """Mask the tokens that the rules of n rows forbid. Before `sample`.  (n, vocab) float32"""
         if not self._has_rules:
             return logits
-        return only_legal(logits, [_legal(self.rows[row]) for row in rows])
+        in_batch = [self.rows[row] for row in rows]
+        may_be_empty = any(row.mods.instances or row.request.min_tokens for row in in_batch)
+        legal = [_legal(row) for row in in_batch]
+        return only_legal(logits, legal, may_be_empty=may_be_empty)
 
     def sample(
         self,

@@ -25,23 +25,26 @@ class RuleTracker:
     def __init__(self, rules: TokenRules[Any], state: RequestState) -> None:
         """Follow a request with an empty completion."""
         self._rules = rules
+        self._after = rules.after
         self._request = state
         self._prompt: Sequence[int] | None = None  # of which the first state was computed
         self._first: Any = None
         self._changes: list[tuple[int, Any]] = []  # lengths from which a state holds
         self._num_seen = 0
-        self._masks: dict[int, LegalTokens | None] = {}  # of the positions that were sampled last
+        # Of the position that was sampled last and of the one before: a length, and its mask.
+        self._mask: tuple[int, LegalTokens | None] = (-1, None)
+        self._mask_before = self._mask
         state.followers.append(self)
 
     def extend(self, token_ids: Sequence[int]) -> None:
         """Follow appended tokens."""
         state = self._state
-        for i, token_id in enumerate(token_ids, self._num_seen + 1):
-            after = self._rules.after(state, token_id)
+        for token_id in token_ids:
+            self._num_seen += 1
+            after = self._after(state, token_id)
             if after is not state:
-                self._changes.append((i, after))
+                self._changes.append((self._num_seen, after))
                 state = after
-        self._num_seen += len(token_ids)
 
     def cut(self, length: int) -> None:
         """Follow a completion that was cut to a length."""
@@ -60,16 +63,24 @@ class RuleTracker:
         Args:
             is_pending: The token in front of the position is sampled and not known yet.
         """
-        length = self._num_seen + is_pending
-        state = self._rules.usual(self._state) if is_pending else self._state
+        length, state = self._num_seen + is_pending, self._state
+        if is_pending:
+            state = self._rules.usual(state)
         mask = None if state is None else self._rules.legal(state)
-        self._masks = {at: used for at, used in self._masks.items() if at == length - 1}
-        self._masks[length] = mask
+        if self._mask[0] == length - 1:
+            self._mask_before = self._mask
+        elif self._mask_before[0] != length - 1:
+            self._mask_before = (-1, None)
+        self._mask = (length, mask)
         return mask
 
     def is_right(self) -> bool:
         """True if the next position was sampled from the tokens that may be next."""
-        used, legal = self._masks.get(self._num_seen), self.legal
+        at, used = self._mask
+        if at != self._num_seen:
+            at, used = self._mask_before
+            used = used if at == self._num_seen else None
+        legal = self._rules.legal(self._state)
         return used is legal or used == legal
 
     @property
