@@ -54,7 +54,7 @@ class ScriptedModel:
     """The model, its tokenizer and its chat format.
 
     The next token of the script is the most probable one at each position; the model computes
-    all of its layers nevertheless.
+    all of its layers nevertheless. Without a script it is random.
     """
 
     name = "tiny gpt-oss"
@@ -76,7 +76,7 @@ class ScriptedModel:
         # Before the engine replaces the class in its turn, to select positions of what it returns.
         model.model.__class__ = type("ScriptedBody", (_Scripted, type(model.model)), {})
         self._body, self._rows = model.model, model.lm_head.weight
-        self.say(())
+        object.__setattr__(self._body, "concordance_script", None)
         self._profile = profile_of(model)
         self._model = model
         self.tokenizer = _tokenizer()
@@ -89,10 +89,10 @@ class ScriptedModel:
             vocab_size=self.tokenizer.vocab_size,
         )
 
-    def engine(self, **config: Any) -> Engine:
-        """Build an engine that runs one request at a time."""
+    def engine(self, *, max_rows: int = 1, **config: Any) -> Engine:
+        """Build an engine, which runs one request at a time unless `max_rows` is given."""
         runner = ModelRunner(self._model, self._profile)
-        return Engine(runner, self.traits, EngineConfig(max_rows=1, **config))
+        return Engine(runner, self.traits, EngineConfig(max_rows=max_rows, **config))
 
     def say(self, token_ids: Sequence[int]) -> None:
         """Have the next request generate tokens.
@@ -124,10 +124,13 @@ class _Scripted:
     """A mixin before the class of a model's body: adds the row of the next token of the script."""
 
     def __call__(self, inputs: mx.array, cache: Any = None, *args: Any) -> mx.array:
-        script, rows = self.concordance_script  # type: ignore[attr-defined]
-        begin = 0 if cache is None else cache[0].offset
-        nexts = mx.arange(1, inputs.shape[1] + 1) + begin
+        before = 0 if cache is None else cache[0].offset  # the pass adds to it
         hidden = super().__call__(inputs, cache, *args)  # type: ignore[misc]
+        said = self.concordance_script  # type: ignore[attr-defined]
+        if said is None:
+            return hidden
+        script, rows = said
+        nexts = mx.arange(1, inputs.shape[1] + 1) + before
         token_ids = script[mx.minimum(nexts, script.size - 1)]
         return hidden + _EMPHASIS * rows[token_ids]
 
