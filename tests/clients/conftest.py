@@ -38,20 +38,25 @@ def _run_client(server, tmp_path):
 @pytest.fixture(name="run_gpt_oss_client")
 def _run_gpt_oss_client(gpt_oss_server, tmp_path):
     """Run a program against the server with gpt-oss; fail with what it printed."""
-    return runner(gpt_oss_server, tmp_path)
+    agent = f"{gpt_oss_server.model}/agent"
+    return runner(
+        gpt_oss_server, tmp_path, CONCORDANCE_MODEL=agent, CONCORDANCE_REASONING="I know."
+    )
 
 
-def runner(server, tmp_path):
-    """A function that runs a program against a server."""
+def runner(server, tmp_path, **variables):
+    """A function that runs a program against a server, with some environment variables."""
 
     def run_client(*command, cwd=None):
         environment = {
             "CONCORDANCE_URL": server.url,
             "CONCORDANCE_MODEL": server.model,
+            "CONCORDANCE_AGENT": f"{server.model}/agent",
             "OPENAI_BASE_URL": f"{server.url}/v1",
             "OPENAI_API_KEY": "none",
             "NO_PROXY": "127.0.0.1,localhost",
             "TMPDIR": str(tmp_path),
+            **variables,
         }
         done = subprocess.run(
             [*map(str, command)],

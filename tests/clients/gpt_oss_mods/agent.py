@@ -1,16 +1,12 @@
-"""A gpt-oss that reasons, calls the first tool, and then quotes the result."""
+"""A gpt-oss that reasons, and then calls the first tool, quotes its result, or answers."""
+
+import json
 
 from concordance_sdk import get_conversation, get_schemas, mod
 
-CALL = (
-    "<|channel|>analysis<|message|>A tool knows.<|end|><|start|>assistant"
-    "<|channel|>commentary to=functions.{name} <|constrain|>json<|message|>"
-    '{{"city": "Paris"}}<|call|>'
-)
-ANSWER = (
-    "<|channel|>analysis<|message|>It said so.<|end|><|start|>assistant"
-    "<|channel|>final<|message|>The tool says: {text}<|return|>"
-)
+MESSAGE = "<|channel|>analysis<|message|>I know.<|end|><|start|>assistant<|channel|>"
+CALL = MESSAGE + "commentary to=functions.{name} <|constrain|>json<|message|>{arguments}<|call|>"
+ANSWER = MESSAGE + "final<|message|>{text}<|return|>"
 
 
 @mod(max_backtrack=0)
@@ -30,7 +26,20 @@ class Agent:
 
 
 def _answer():
-    last = get_conversation()[-1]
+    last, schemas = get_conversation()[-1], get_schemas()
     if last.role == "tool":
-        return ANSWER.format(text=last.text)
-    return CALL.format(name=get_schemas().tools[0].function.name)
+        return ANSWER.format(text=f"The tool says: {last.text}")
+    if schemas.tools:
+        function = schemas.tools[0].function
+        return CALL.format(name=function.name, arguments=_example(function.parameters))
+    if schemas.response_format and schemas.response_format.json_schema:
+        return ANSWER.format(text=_example(schemas.response_format.json_schema.schema))
+    return ANSWER.format(text="The capital of France is Paris.")
+
+
+def _example(schema):
+    """An object with all properties of a schema, in their order."""
+    properties = schema.get("properties", {})
+    return json.dumps(
+        {name: True if of.get("type") == "boolean" else "Paris" for name, of in properties.items()}
+    )

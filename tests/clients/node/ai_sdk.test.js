@@ -9,6 +9,7 @@ import { z } from "zod";
 const name = process.env.CONCORDANCE_MODEL;
 const baseURL = `${process.env.CONCORDANCE_URL}/v1`;
 const prompt = "What is the capital of France?";
+const reasoning = process.env.CONCORDANCE_REASONING; // of gpt-oss
 const answer = "The capital of France is Paris.";
 const compatible = createOpenAICompatible({
   name: "concordance",
@@ -39,6 +40,12 @@ for (const [api, provider] of Object.entries(providers)) {
     assert.equal(text, answer);
   });
 
+  test(`${api}: reasoning`, { skip: !reasoning }, async () => {
+    const { reasoningText, text } = await generateText({ model: provider(name), prompt, ...limits });
+    assert.equal(text, answer);
+    if (api === "compatible") assert.equal(reasoningText, reasoning); // OpenAI has none in chat
+  });
+
   test(`${api}: structured output`, async () => {
     const schema = z.object({ name: z.string().max(20), is_capital: z.boolean() });
     const { object } = await generateObject({ model: provider(name), prompt: "Describe Paris.", schema, ...limits });
@@ -47,7 +54,7 @@ for (const [api, provider] of Object.entries(providers)) {
 
   test(`${api}: a loop with a tool, in a stream`, async () => {
     const { text } = streamText({
-      model: provider(`${name}/agent`),
+      model: provider(process.env.CONCORDANCE_AGENT),
       prompt,
       tools: { get_weather: weather },
       stopWhen: stepCountIs(3),

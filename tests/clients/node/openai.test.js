@@ -52,7 +52,7 @@ test("a tool that the model has to call, whole and in a stream", async () => {
 
 test("a loop with a tool", async () => {
   const runner = client.chat.completions.runTools({
-    model: `${model}/agent`,
+    model: process.env.CONCORDANCE_AGENT,
     messages,
     tools: [
       {

@@ -10,6 +10,8 @@ import anthropic
 import pytest
 
 URL, MODEL = os.environ["CONCORDANCE_URL"], os.environ["CONCORDANCE_MODEL"]
+AGENT = os.environ["CONCORDANCE_AGENT"]  # a model that calls tools
+REASONING = os.environ.get("CONCORDANCE_REASONING")  # of gpt-oss
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 TOOL = {
     "name": "get_weather",
@@ -24,7 +26,7 @@ client = anthropic.Anthropic(base_url=URL, api_key="none", max_retries=0, timeou
 
 
 def create(mod="", **fields):
-    name = f"{MODEL}/{mod}" if mod else MODEL
+    name = AGENT if mod else MODEL
     base = {"messages": QUESTION, "temperature": 0, "max_tokens": 96}
     return client.messages.create(model=name, **{**base, **fields})
 
@@ -32,7 +34,7 @@ def create(mod="", **fields):
 def test_text():
     message = create()
 
-    assert message.content[0].text == "The capital of France is Paris."
+    assert message.content[-1].text == "The capital of France is Paris."
     assert message.stop_reason == "end_turn"
     assert message.usage.output_tokens > 0
 
@@ -44,7 +46,15 @@ def test_a_stream():
         text = "".join(stream.text_stream)
         final = stream.get_final_message()
 
-    assert text == final.content[0].text == "The capital of France is Paris."
+    assert text == final.content[-1].text == "The capital of France is Paris."
+
+
+@pytest.mark.skipif(not REASONING, reason="the model does not reason")
+def test_thinking():
+    thinking, text = create().content
+
+    assert thinking.thinking == REASONING
+    assert text.text == "The capital of France is Paris."
 
 
 @pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "get_weather"}])
@@ -100,4 +110,4 @@ def test_a_client_that_leaves():
     ) as stream:
         next(iter(stream.text_stream))
 
-    assert create().content[0].text == "The capital of France is Paris."
+    assert create().content[-1].text == "The capital of France is Paris."

@@ -15,6 +15,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 URL, MODEL = os.environ["CONCORDANCE_URL"], os.environ["CONCORDANCE_MODEL"]
+AGENT = os.environ["CONCORDANCE_AGENT"]  # a model that calls tools
 QUESTION = "What is the capital of France?"
 
 
@@ -32,7 +33,7 @@ def get_weather(city: str) -> str:
 
 
 def model(mod="", **fields):
-    name = f"{MODEL}/{mod}" if mod else MODEL
+    name = AGENT if mod else MODEL
     fields = {"temperature": 0, "max_tokens": 48, **fields}
     return ChatOpenAI(model=name, base_url=f"{URL}/v1", api_key="none", max_retries=0, **fields)
 

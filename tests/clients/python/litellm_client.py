@@ -15,6 +15,8 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 import litellm  # reads the variable
 
 URL, MODEL = os.environ["CONCORDANCE_URL"], os.environ["CONCORDANCE_MODEL"]
+AGENT = os.environ["CONCORDANCE_AGENT"]  # a model that calls tools
+REASONING = os.environ.get("CONCORDANCE_REASONING")  # of gpt-oss
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 TOOL = {
     "type": "function",
@@ -35,7 +37,7 @@ class City(pydantic.BaseModel, extra="forbid"):
 
 
 def fields(provider="openai", mod="", **given):
-    name = f"{MODEL}/{mod}" if mod else MODEL
+    name = AGENT if mod else MODEL
     address = {"api_base": f"{URL}/v1", "api_key": "none", "num_retries": 0}
     base = {"messages": QUESTION, "temperature": 0, "max_tokens": 64}
     return {"model": f"{provider}/{name}", **address, **base, **given}
@@ -55,6 +57,14 @@ def test_a_stream():
 
     assert whole.choices[0].message.content == "The capital of France is Paris."
     assert whole.choices[0].finish_reason == "stop"
+
+
+@pytest.mark.skipif(not REASONING, reason="the model does not reason")
+def test_reasoning():
+    message = litellm.completion(**fields()).choices[0].message
+
+    assert message.reasoning_content == REASONING
+    assert message.content == "The capital of France is Paris."
 
 
 def test_structured_output():

@@ -14,6 +14,7 @@ import time
 import pytest
 
 URL, MODEL = os.environ["CONCORDANCE_URL"], os.environ["CONCORDANCE_MODEL"]
+AGENT = os.environ["CONCORDANCE_AGENT"]  # a model that calls tools
 WEATHER = """
 def get_weather(city: str) -> str:
     'The weather of a city.'
@@ -32,7 +33,7 @@ def _llm(tmp_path_factory):
             "supports_schema": True,
             "supports_tools": True,
         }
-        for name, served in (("local", MODEL), ("local-agent", f"{MODEL}/agent"))
+        for name, served in (("local", MODEL), ("local-agent", AGENT))
     ]
     (home / "extra-openai-models.yaml").write_text(json.dumps(models))
     environment = {**os.environ, "LLM_USER_PATH": str(home)}

@@ -22,6 +22,7 @@ from agents import (
 )
 
 URL, MODEL = os.environ["CONCORDANCE_URL"], os.environ["CONCORDANCE_MODEL"]
+AGENT = os.environ["CONCORDANCE_AGENT"]  # a model that calls tools
 QUESTION = "What is the capital of France?"
 
 pytestmark = pytest.mark.parametrize("api", [OpenAIChatCompletionsModel, OpenAIResponsesModel])
@@ -40,7 +41,7 @@ def get_weather(city: str) -> str:
 
 def agent(api, mod="", temperature=0.0, **fields):
     client = openai.AsyncOpenAI(base_url=f"{URL}/v1", api_key="none", max_retries=0)
-    model = api(f"{MODEL}/{mod}" if mod else MODEL, client)
+    model = api(AGENT if mod else MODEL, client)
     settings = ModelSettings(temperature=temperature, max_tokens=96)
     return Agent("helper", model=model, model_settings=settings, **fields)
 

@@ -14,7 +14,10 @@ import pydantic
 import pytest
 
 URL, MODEL = os.environ["CONCORDANCE_URL"], os.environ["CONCORDANCE_MODEL"]
+AGENT = os.environ["CONCORDANCE_AGENT"]  # a model that calls tools
+REASONING = os.environ.get("CONCORDANCE_REASONING")  # of gpt-oss
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+ANSWER = "The capital of France is Paris."
 TOOLS = [
     {
         "type": "function",
@@ -56,6 +59,20 @@ def test_a_stream_with_the_clients_helper():
     assert final.choices[0].message.content == "The capital of France is Paris."
 
 
+@pytest.mark.skipif(not REASONING, reason="the model does not reason")
+def test_reasoning_whole_in_a_stream_and_in_responses():
+    message = chat.create(model=MODEL, messages=QUESTION).choices[0].message
+    stream = chat.create(model=MODEL, messages=QUESTION, stream=True)
+    deltas = [chunk.choices[0].delta for chunk in stream if chunk.choices]
+    response = client.responses.create(model=MODEL, input="What is the capital of France?")
+
+    assert (message.reasoning_content, message.content) == (REASONING, ANSWER)
+    assert "".join(getattr(delta, "reasoning_content", "") or "" for delta in deltas) == REASONING
+    assert "".join(delta.content or "" for delta in deltas) == ANSWER
+    assert response.output[0].content[0].text == REASONING
+    assert response.output_text == ANSWER
+
+
 def test_structured_output():
     messages = [{"role": "user", "content": "Describe Paris as JSON."}]
     completion = chat.parse(model=MODEL, messages=messages, response_format=City, max_tokens=64)
@@ -90,7 +107,7 @@ def test_a_stream_of_a_tool_call_with_the_clients_helper():
 
 
 def test_a_loop_with_a_tool():
-    model = f"{MODEL}/agent"
+    model = AGENT
     first = chat.create(model=model, messages=QUESTION, tools=TOOLS).choices[0]
     call = first.message.tool_calls[0]
     result = {"role": "tool", "tool_call_id": call.id, "content": "rain"}

@@ -15,6 +15,8 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 URL, MODEL = os.environ["CONCORDANCE_URL"], os.environ["CONCORDANCE_MODEL"]
+AGENT = os.environ["CONCORDANCE_AGENT"]  # a model that calls tools
+REASONING = os.environ.get("CONCORDANCE_REASONING")  # of gpt-oss
 QUESTION = "What is the capital of France?"
 SETTINGS = {"temperature": 0, "max_tokens": 96}
 
@@ -25,7 +27,7 @@ class City(pydantic.BaseModel, extra="forbid"):
 
 
 def model(mod=""):
-    name = f"{MODEL}/{mod}" if mod else MODEL
+    name = AGENT if mod else MODEL
     provider = OpenAIProvider(base_url=f"{URL}/v1", api_key="none")
     return OpenAIChatModel(name, provider=provider)
 
@@ -42,6 +44,14 @@ def test_a_stream():
             return [text async for text in stream.stream_text(delta=True)]
 
     assert "".join(asyncio.run(read())) == "The capital of France is Paris."
+
+
+@pytest.mark.skipif(not REASONING, reason="the model does not reason")
+def test_reasoning():
+    result = Agent(model()).run_sync(QUESTION)
+
+    assert result.response.thinking == REASONING
+    assert result.output == "The capital of France is Paris."
 
 
 def test_an_agent_with_a_tool():
