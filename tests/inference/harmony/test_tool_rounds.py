@@ -132,6 +132,30 @@ def test_a_call_token_that_ends_no_message_runs_no_tool(runtime, text):
     assert completed.hosted == ()
 
 
+@mod(name="saying", max_backtrack=0)
+class Saying:
+    """Samples a call of python, and an answer after its result."""
+
+    def prefilled(self, event: Prefilled, actions, tokenizer):
+        prompt = tokenizer.decode(event.context_info.tokens)
+        has_called = CALL in prompt and "<|start|>python to=assistant" in prompt
+        text = "<|channel|>final<|message|>It is 42.<|return|>" if has_called else CALL
+        self.ids = tokenizer.encode(text)
+
+    def forward_pass(self, event: ForwardPass, actions):
+        return actions.adjust_logits(allow=[self.ids[event.step]])
+
+
+@pytest.mark.parametrize("cut", [2, 5, 8])
+def test_a_call_that_was_cut_is_resumed_and_run(runtime, cut):
+    request = request_of(runtime, Saying, max_tokens=cut)
+    assert [*runtime.submit(request)][-1].finish_reason is FinishReason.LENGTH
+    resumed = runtime.resume(request.request_id, {"max_tokens": 60})
+    completed = [*runtime.submit(runtime.prepare(resumed))][-1]
+    assert [use.tool for use in completed.hosted] == ["python"]
+    assert runtime.chat.decode(completed.token_ids).endswith("It is 42.<|return|>")
+
+
 def test_the_budget_is_that_of_all_rounds(runtime):
     completed = [*runtime.submit(request_of(runtime, max_tokens=10))][-1]
     assert completed.completion_tokens <= 10

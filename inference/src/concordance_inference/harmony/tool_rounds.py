@@ -86,7 +86,8 @@ class ToolRounds:
             return None
         if self.number >= self._tools.limits.calls:  # a mod forced one more call
             return None
-        messages = [*written_messages(completed.token_ids, turn, self._chat.token_bytes)]
+        token_ids = self._written(completed)
+        messages = [*written_messages(token_ids, turn, self._chat.token_bytes)]
         if not messages or messages[-1].end != turn.tokens.call:  # the token ends no message
             return None
         last = messages[-1]
@@ -114,7 +115,7 @@ class ToolRounds:
         recipient = f"{running.tool.name}.{function}" if function else running.tool.name
         between = self._chat.result_ids(recipient, result.text)
         request = self.request
-        prompt_ids = (*request.prompt_ids, *completed.token_ids, *between)
+        prompt_ids = (*request.prompt_ids, *self._written(completed), *between)
         max_tokens = request.max_tokens
         if max_tokens is not None:
             max_tokens -= completed.completion_tokens
@@ -148,9 +149,15 @@ class ToolRounds:
             max_tokens=max_tokens,
             min_tokens=0,
             instances=None,
+            beginning=None,
             token_rules=rules,
             harmony=msgspec.structs.replace(request.harmony, opened=START),
         )
+
+    def _written(self, completed: Completed) -> tuple[int, ...]:
+        """The tokens of the current round, with those that an earlier request generated."""
+        beginning = self.request.beginning
+        return (*(beginning.token_ids if beginning else ()), *completed.token_ids)
 
     def whole(self, last: Completed | None = None) -> Completed:
         """Return the completion of all rounds.
