@@ -220,6 +220,10 @@ class RequestState:
         self.given_len = self.prompt_len + self.num_given
         self.num_cached = 0
 
+    def trace_with(self, tracer: "Tracer | None") -> None:
+        """Record every event and edit from here on; `None` for none."""
+        self.tracer = tracer
+
     def limit_tokens(self, max_tokens: int) -> None:
         """Lower the budget to `max_tokens`, if it is higher."""
         self.max_tokens = min(self.max_tokens, max_tokens)

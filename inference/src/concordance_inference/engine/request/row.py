@@ -139,7 +139,8 @@ class Row:
         self.num_kept = 0  # tokens copied to the prefix cache after its end
         seed = request.sampling.seed
         self.seed = secrets.randbits(64) if seed is None else seed
-        self.tracer = self.state.tracer = begin_trace(self)  # of every token, or None
+        self.tracer = begin_trace(self)  # of every token, or None
+        self.state.trace_with(self.tracer)
 
     # Queries
 
