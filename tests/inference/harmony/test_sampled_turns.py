@@ -196,6 +196,13 @@ ANSWER = ReadMessage(content="Answer.")
         (("final", "<|message|>", "Answer.", "<|return|>"), {}),
         (("<|start|>", "assistantassistant", *FINAL, "Answer.", "<|return|>"), {}),
         (("<|channel|>", "other", "<|message|>", "Answer.", "<|return|>"), {}),
+        ((*FINAL[:2], *FINAL, "Answer.", "<|return|>"), {}),
+        (("<|channel|>", "final", "<|constrain|>", "<|message|>", "Answer.", "<|return|>"), {}),
+        (
+            (" to", "<|constrain|>", "=functions.f", "<|channel|>", "final", "<|message|>",
+             "Answer.", "<|return|>"),
+            {},
+        ),
         ((*FINAL, "<|reserved_200100|>", "<|return|>"), {}),
         (("<|channel|>", "analysis", "<|message|>", "Hm"), {}),
         (("<|channel|>", "commentary to=functions.f", "<|message|>", "{"), {}),

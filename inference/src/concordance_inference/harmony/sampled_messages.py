@@ -11,6 +11,9 @@ from concordance_inference.harmony.vocabulary import HarmonyTokens
 #: The channels of messages that are kept as they were sampled.
 _CHANNELS = frozenset({"analysis", "commentary", "final"})
 
+#: What follows `<|constrain|>` in their headers.
+_TYPES = (b"json", b"code")
+
 
 def sampled_messages(
     token_ids: Sequence[int],
@@ -75,10 +78,16 @@ def _following(
 
 
 def _is_usual(place: Place, tokens: HarmonyTokens) -> bool:
-    """True if a header has its channel after `<|channel|>`, and its author alone."""
-    first, *_ = place.written or (b"",)
+    """True if a header has one channel after `<|channel|>`, its author alone, and one type."""
+    written = place.written
+    first, *_ = written or (b"",)
     has_author = isinstance(first, bytes) and first.split()[:1] == [b"assistant"]
-    return tokens.channel in place.written and (has_author or not place.names_role)
+    if written.count(tokens.channel) != 1 or not (has_author or not place.names_role):
+        return False
+    if tokens.constrain not in written:
+        return True
+    *_, before, last = written
+    return before == tokens.constrain and last in _TYPES
 
 
 def _is_known(place: Place) -> bool:
