@@ -366,7 +366,7 @@ def test_adding_a_command_touches_the_listed_files_only(copy):
     cli = "inference/src/concordance_inference/cli"
     copy.add(f"{cli}/hello.py", COMMAND)
     copy.append(f"{cli}/options.py", f"\n\n{COMMAND_OPTIONS.rstrip()}\n")
-    copy.before_line(f"{cli}/main.py", "    ListModels,", "    Hello,\n")
+    copy.before_line(f"{cli}/main.py", "    ImportTraces,", "    Hello,\n")
     copy.before_line(f"{cli}/main.py", '@mods_app.command("new")', COMMAND_ENTRY)
     copy.add("tests/inference/cli/test_hello.py", COMMAND_TEST)
     copy.before_line(

@@ -38,7 +38,7 @@ def test_every_completion_is_remembered_for_the_next_prompt(runtime, monkeypatch
         updates = list(runtime.submit(request))
 
     assert isinstance(updates[-1], Completed)
-    assert remembered == [(request.prompt_ids, updates[-1])]
+    assert remembered == [(request, updates[-1])]
 
 
 def test_a_dropped_request_is_cancelled(runtime):

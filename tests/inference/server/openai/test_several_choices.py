@@ -125,7 +125,7 @@ def test_prompts_have_n_choices_each_one_prompt_after_another(serve):
     answer = serve(engine).post("/v1/completions", json={**PLAIN, "prompt": ["a", "b"], "n": 2})
 
     choices = answer.json()["choices"]
-    assert [choice["text"] for choice in choices] == ["zero", "two", "one", "three"]
+    assert [choice["text"] for choice in choices] == ["zero", "one", "two", "three"]
     assert [choice["index"] for choice in choices] == [0, 1, 2, 3]
     assert [request.prompt_ids[1:] for request in engine.requests] == [(97,)] * 2 + [(98,)] * 2
     assert len({request.request_id for request in engine.requests}) == 4

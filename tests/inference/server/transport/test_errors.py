@@ -116,7 +116,7 @@ def test_a_bug_in_a_handler_is_a_500_as_json_and_logged_once(serve, monkeypatch,
 @pytest.mark.parametrize(
     ("method", "path", "status", "type_", "code"),
     [
-        ("GET", "/", 404, "not_found_error", "route_not_found"),
+        ("GET", "/nowhere", 404, "not_found_error", "route_not_found"),
         ("POST", "/v1/nowhere", 404, "not_found_error", "route_not_found"),
         ("POST", "/v1/chat/completions/", 404, "not_found_error", "route_not_found"),
         ("GET", CHAT, 405, "invalid_request_error", "method_not_allowed"),

@@ -15,7 +15,16 @@ from concordance_shared.suggestions import did_you_mean, similar_names
 _CUTOFF = 0.83
 
 #: Fields of other servers that resemble ours and do not change the completion.
-_OTHERS = frozenset({"mode", "model_id", "temperature_last", "top_logprobs_num", "reasoning_split"})
+_OTHERS = frozenset(
+    {
+        "mode",
+        "model_id",
+        "reasoning_split",
+        "temperature_last",
+        "top_logprobs_num",
+        "trace_id",
+    }
+)
 
 #: At most this many unknown fields, of at most this length, are compared.
 _MAX_UNKNOWN = 64
