@@ -33,7 +33,7 @@ def test_a_client_in_javascript_works_with_the_server(run_client, tool, project,
 def test_a_client_in_javascript_reads_reasoning_text_and_calls_of_gpt_oss(
     run_gpt_oss_client, tool, project, program
 ):
-    some = ("--test-name-pattern", "text|stream|reasoning|structured|tool|responses")
+    some = ("--test-name-pattern", "text|stream|reasoning|structured|tool")
     printed = run_gpt_oss_client(tool("node"), "--test", *some, program.name, cwd=project)
 
     assert "# fail 0" in printed

@@ -214,10 +214,10 @@ class ScriptRun:
             >>> @mod
             ... def brief(run):
             ...     yield run.generate(tokens=9)
-            ...     yield run.force("So: ", channel="final")
+            ...     yield run.force("So:", channel="final")
             ...     yield run.generate()
             >>> play(brief, says="<think>hm4", channels=tag_channels()).text
-            '<think>hm</think>So: 4'
+            '<think>hm</think>So:4'
         """
         if channel not in (None, FINAL):
             raise ValueError(f"run.force opens the channel 'final', not {channel!r:.60}")
