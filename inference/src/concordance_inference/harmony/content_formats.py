@@ -7,14 +7,13 @@ from concordance_sdk.constraints import Constraint, JsonSchema, compile_constrai
 from concordance_shared import (
     ChannelPlace,
     ConstraintError,
-    InvalidRequestError,
-    SchemaError,
     Tool,
 )
 from msgspec import Struct
 
 from concordance_inference.harmony.headers import FUNCTIONS
 from concordance_inference.mods.compiling import COMPILE_S, compile_within
+from concordance_inference.mods.enforcement_errors import refusal
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.time_limit import TimeLimitError
 from concordance_inference.tools.call_grammar import located_error
@@ -63,7 +62,7 @@ def compiled_formats(
         try:
             final = _compiled(output.constraint, tokenizer)
         except (ConstraintError, TimeLimitError) as exc:
-            raise _refusal(output, exc) from exc
+            raise refusal(output, exc) from exc
     return ContentFormats(final, arguments)
 
 
@@ -85,10 +84,3 @@ def _compiled(make: Callable[[], Constraint], tokenizer: Tokenizer) -> Constrain
 
     compile_within(COMPILE_S, compile_)
     return made[0]
-
-
-def _refusal(output: OutputFormat, exc: Exception) -> SchemaError | InvalidRequestError:
-    message, param = f"{output.param}: {exc}", output.param
-    if not output.is_json:
-        return InvalidRequestError(message, param=param)
-    return SchemaError(message, param=param, mod=output.field, event="prepare", step=0)

@@ -16,6 +16,7 @@ from concordance_shared import ConstraintError
 from concordance_inference.generation import ModCall
 from concordance_inference.harmony.content_formats import compiled_formats
 from concordance_inference.harmony.vocabulary import HarmonyTokens
+from concordance_inference.mods.enforcement_errors import violation
 from concordance_inference.mods.format_mod import enforces_itself
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.tools.offer import ToolOffer
@@ -86,7 +87,7 @@ class HarmonyContentMod:
             is_new = self._begin > event.step  # it has seen the tokens of this event
             action = None if now is None or is_new else now.added(event, actions, tokenizer)
         except ConstraintError as exc:
-            raise self._violation(exc, event) from exc
+            raise violation(exc, event, self._field) from exc
         return actions.noop() if event.added_tokens[-1] in self.stop_token_ids else action
 
     def _cut(self, length: int) -> None:
@@ -122,15 +123,10 @@ class HarmonyContentMod:
             self._begin, self._constrained = begin, constrained
         return self._constrained
 
-    def _violation(self, exc: ConstraintError, event: Added) -> ConstraintError:
-        field = self.output.field if self.output and not self._is_call else "tools"
-        what = exc.message
-        if event.forced:
-            what, _, _ = what.partition("; a mod that forces")
-            what += f"; a mod of the request forced it: leave out that mod, or {field}"
-        return ConstraintError(
-            f"{field}: {what}", param=field, mod=field, event="Added", step=event.step
-        )
+    @property
+    def _field(self) -> str:
+        """The field of the request that has the format of the message."""
+        return self.output.field if self.output and not self._is_call else "tools"
 
 
 def with_contents(

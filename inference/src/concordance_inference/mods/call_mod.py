@@ -11,6 +11,7 @@ from concordance_shared import ConstraintError, SchemaError
 
 from concordance_inference.generation import ModCall
 from concordance_inference.mods.compiling import COMPILE_S, compile_within
+from concordance_inference.mods.enforcement_errors import violation
 from concordance_inference.reasoning import Reasoning
 from concordance_inference.time_limit import TimeLimitError
 from concordance_inference.tools.call_grammar import CallGrammar
@@ -78,7 +79,7 @@ class CallMod:
         try:
             action = self._following(event, actions, tokenizer)
         except ConstraintError as exc:
-            raise _violation(exc, event) from exc
+            raise violation(exc, event, NAME) from exc
         return actions.noop() if event.added_tokens[-1] in self.stop_token_ids else action
 
     def _following(self, event: Added, actions: Actions, tokenizer: Tokenizer) -> Action | None:
@@ -115,14 +116,6 @@ def _refusal(exc: Exception) -> SchemaError:
     if isinstance(exc, SchemaError) and exc.param:
         return exc
     return SchemaError(f"{NAME}: {exc}", param=NAME, mod=NAME, event="prepare", step=0)
-
-
-def _violation(exc: ConstraintError, event: Added) -> ConstraintError:
-    what = exc.message
-    if event.forced:
-        what, _, _ = what.partition("; a mod that forces")
-        what += f"; a mod of the request forced it: leave out that mod, or {NAME}"
-    return ConstraintError(f"{NAME}: {what}", param=NAME, mod=NAME, event="Added", step=event.step)
 
 
 def with_calls(

@@ -8,10 +8,11 @@ from concordance_sdk.constraints import Constrained, Constraint, compile_constra
 from concordance_sdk.constraints.channel_start import MAX_SPLIT
 from concordance_sdk.host import definition_of
 from concordance_sdk.request_context import may_write
-from concordance_shared import ConstraintError, FinishReason, InvalidRequestError, SchemaError
+from concordance_shared import ConstraintError, FinishReason
 
 from concordance_inference.generation import Completed, GenerationRequest, ModCall
 from concordance_inference.mods.compiling import COMPILE_S, compile_within
+from concordance_inference.mods.enforcement_errors import refusal, violation
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.reasoning import (
     REASONING_TAGS,
@@ -66,19 +67,11 @@ class FormatMod:
         try:
             compile_within(COMPILE_S, self._compile)
         except (ConstraintError, TimeLimitError) as exc:
-            raise self._refusal(exc) from exc
+            raise refusal(self.output, exc) from exc
 
     def _compile(self) -> None:
         self._constraint: Constraint = self.output.constraint()
         compile_constraint(self._constraint, self._tokenizer)
-
-    def _refusal(self, exc: Exception) -> SchemaError | InvalidRequestError:
-        if isinstance(exc, SchemaError) and exc.param:
-            return exc
-        message, param = f"{self.output.param}: {exc}", self.output.param
-        if not self.output.is_json:
-            return InvalidRequestError(message, param=param)
-        return SchemaError(message, param=param, mod=self.output.field, event="prepare", step=0)
 
     @cached_property
     def _thought(self) -> tuple[int, str] | None:
@@ -122,21 +115,8 @@ class FormatMod:
             constrained = self._chosen(event.step, tokenizer)
             action = constrained and constrained.added(event, actions, tokenizer)
         except ConstraintError as exc:
-            raise self._violation(exc, event) from exc
+            raise violation(exc, event, self.output.field) from exc
         return actions.noop() if event.added_tokens[-1] in self.stop_token_ids else action
-
-    def _violation(self, exc: ConstraintError, event: Added) -> ConstraintError:
-        what = exc.message
-        if event.forced:
-            what, _, _ = what.partition("; a mod that forces")
-            what += f"; a mod of the request forced it: leave out that mod, or {self.output.field}"
-        return ConstraintError(
-            f"{self.output.field}: {what}",
-            param=self.output.field,
-            mod=self.output.field,
-            event="Added",
-            step=event.step,
-        )
 
     def _follow(self, step: int, added: Sequence[int]) -> None:
         del self._token_ids[step:]
