@@ -16,6 +16,10 @@ class Mark(Struct, frozen=True):
     end: int
     token_id: int
 
+    def moved(self, length: int) -> "Mark":
+        """Return the mark in a text that `length` more characters precede."""
+        return Mark(self.begin + length, self.end + length, self.token_id)
+
 
 class MarkedTokens:
     """Which tokens of a completion are marked, and where their names are in its text.

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from concordance_inference.generation import Completed, ModUsage, TextDelta
+from concordance_inference.generation import Completed, TextDelta
 from concordance_inference.mark import Mark
+from concordance_inference.usage_sums import summed
 
 
 def joined(before: Completed | None, after: Completed) -> Completed:
@@ -26,7 +27,7 @@ def joined(before: Completed | None, after: Completed) -> Completed:
         logprobs=before.logprobs + after.logprobs,
         mean_logprob=_mean(before, after),
         reports=before.reports + after.reports,
-        mods=_summed([*before.mods, *after.mods]),
+        mods=summed([*before.mods, *after.mods]),
         loops=before.loops + after.loops,
         actions=before.actions + after.actions,
         num_actions=before.num_actions + after.num_actions,
@@ -62,7 +63,7 @@ def followed(
 
 
 def _moved(marks: Iterable[Mark], by: int) -> tuple[Mark, ...]:
-    return tuple(Mark(mark.begin + by, mark.end + by, mark.token_id) for mark in marks)
+    return tuple(mark.moved(by) for mark in marks)
 
 
 def _mean(before: Completed, after: Completed) -> float | None:
@@ -71,15 +72,3 @@ def _mean(before: Completed, after: Completed) -> float | None:
     counts = before.completion_tokens, after.completion_tokens
     total = before.mean_logprob * counts[0] + after.mean_logprob * counts[1]
     return total / max(sum(counts), 1)
-
-
-def _summed(usages: Iterable[ModUsage]) -> tuple[ModUsage, ...]:
-    """One usage for each mod."""
-    by_mod: dict[str, dict[str, int]] = {}
-    for usage in usages:
-        counts = msgspec.structs.asdict(usage)
-        mod = counts.pop("mod")
-        known = by_mod.setdefault(mod, dict.fromkeys(counts, 0))
-        for name, count in counts.items():
-            known[name] += count
-    return tuple(ModUsage(mod=mod, **counts) for mod, counts in by_mod.items())

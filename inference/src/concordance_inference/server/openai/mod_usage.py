@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from concordance_shared import ModReport
 
-from concordance_inference.generation import Completed, ModUsage
+from concordance_inference.generation import Completed
+from concordance_inference.usage_sums import summed
 
 
 def about_mods(
@@ -27,7 +27,7 @@ def about_mods(
         has_mods: True if the request names mods.
         num_truncated: Messages that were left out of the prompt.
     """
-    usages = _merged([usage for end in ends for usage in end.mods])
+    usages = summed(usage for end in ends for usage in end.mods)
     loops = [loop for end in ends for loop in end.loops]
     hosted = [use for end in ends for use in end.hosted]
     truncated = {"truncated_messages": num_truncated} if num_truncated else {}
@@ -57,15 +57,3 @@ def with_about(fields: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     if not about:
         return fields
     return {**fields, "concordance": {**fields.get("concordance", {}), **about}}
-
-
-def _merged(usages: Sequence[ModUsage]) -> list[dict[str, Any]]:
-    """Add up what mods of one name did."""
-    by_name: dict[str, dict[str, Any]] = {}
-    for usage in usages:
-        fields = msgspec.structs.asdict(usage)
-        name = fields.pop("mod")
-        sums = by_name.setdefault(name, {"mod": name})
-        for key, value in fields.items():
-            sums[key] = sums.get(key, 0) + value
-    return list(by_name.values())
