@@ -70,7 +70,7 @@ def completed_of(ids, **fields):
 
 
 def parts_of(ids, sizes=(1,), *, reader=None, **fields):
-    """The parts of a completion that is streamed, so many tokens at a time."""
+    """The parts of a completion that is streamed, up to a number of tokens at a time."""
     reader = reader or HarmonyReader(TURN, OFFER)
     stream, parts, count, i = text_stream(), [], 0, 0
     while count < len(ids):

@@ -274,11 +274,12 @@ def _byte_alphabet() -> dict[int, int]:
     return {byte: byte for byte in plain} | {256 + i: byte for i, byte in enumerate(others)}
 
 
-_ALPHABET = _byte_alphabet()
+#: The byte of each character, by code point, in the names of byte-level BPE.
+BYTE_ALPHABET = _byte_alphabet()
 
 
 def _byte_level(name: str) -> bytes:
     """Return the bytes that a name encodes; the UTF-8 of the name if it is not an encoding."""
-    if all(ord(char) in _ALPHABET for char in name):
-        return name.translate(_ALPHABET).encode("latin-1")
+    if all(ord(char) in BYTE_ALPHABET for char in name):
+        return name.translate(BYTE_ALPHABET).encode("latin-1")
     return name.encode()

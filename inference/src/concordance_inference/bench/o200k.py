@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from concordance_sdk.token_bytes import BYTE_ALPHABET
 from concordance_shared import ModelLoadError
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
@@ -111,9 +112,9 @@ def _merge(text: bytes, rank: int, ranks: dict[bytes, int]) -> tuple[bytes, byte
 
 
 def _names() -> list[str]:
-    shown = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    hidden = iter(range(256, 512))
-    return [chr(byte) if byte in shown else chr(next(hidden)) for byte in range(256)]
+    """The character of each byte in the names of tokens."""
+    chars = {byte: chr(char) for char, byte in BYTE_ALPHABET.items()}
+    return [chars[byte] for byte in range(256)]
 
 
 def vocabulary() -> dict[str, int]:

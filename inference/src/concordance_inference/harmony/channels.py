@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from concordance_shared import ChannelPlace
 from concordance_shared.channels import FINAL
 
-from concordance_inference.harmony.place import START, Place, Written, after_text, after_token
+from concordance_inference.harmony.place import START, Place, Written, after
 from concordance_inference.harmony.vocabulary import NAMES, HarmonyTokens
 
 _ROLE = b"assistant"
@@ -48,9 +48,7 @@ class HarmonyChannels:
 
     def after(self, state: Place, token_id: int) -> Place:
         """Return the place after a token; the same object if the token does not change it."""
-        if token_id in self._structural:
-            return after_token(state, token_id, self.tokens)
-        return after_text(state, self.token_bytes(token_id), self.tokens)
+        return after(state, token_id, self.tokens, self.token_bytes)
 
     def place(self, state: Place) -> ChannelPlace:
         """The channel and the recipient of a message, as far as its header is well-formed.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from concordance_inference.harmony.message_kind import kind_of
-from concordance_inference.harmony.place import after_text, after_token
+from concordance_inference.harmony.place import after
 from concordance_inference.harmony.turn import HarmonyTurn
 from concordance_inference.tools.offer import ToolOffer
 
@@ -22,17 +22,13 @@ def num_analysis_tokens(
         offer: The tools that it may call.
         token_bytes: The bytes of a token.
     """
-    tokens, structural = turn.tokens, turn.tokens.all
+    tokens = turn.tokens
     place, count = turn.opened, 0
     is_reasoning = kind_of(place.header, offer) == "reasoning"
     for token_id in token_ids:
-        if token_id in structural:
-            place = after_token(place, token_id, tokens)
-        elif place.kind == "content":
-            count += is_reasoning
-            continue
-        else:
-            place = after_text(place, token_bytes(token_id), tokens)
-        if place.kind == "content":
+        before, place = place, after(place, token_id, tokens, token_bytes)
+        if place is not before and place.kind == "content":
             is_reasoning = kind_of(place.header, offer) == "reasoning"
+        elif place.kind == "content" and token_id not in tokens.all:
+            count += is_reasoning
     return count

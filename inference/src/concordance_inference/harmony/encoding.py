@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from concordance_sdk.token_bytes import BYTE_ALPHABET
+
 from concordance_inference.harmony.vocabulary import HarmonyTokens
 from concordance_inference.models.cache_folder import cache_folder
 
@@ -114,18 +116,8 @@ def tiktoken_file(vocabulary: Mapping[str, int]) -> bytes:
     Args:
         vocabulary: The ids of the tokens by name, as byte-level BPE names bytes.
     """
-    byte_of = _bytes_by_name()
     lines: list[tuple[int, bytes]] = []
     for name, token_id in vocabulary.items():
-        if token_id < NUM_TEXT_IDS and all(char in byte_of for char in name):
-            lines.append((token_id, bytes(byte_of[char] for char in name)))
+        if token_id < NUM_TEXT_IDS and all(ord(char) in BYTE_ALPHABET for char in name):
+            lines.append((token_id, name.translate(BYTE_ALPHABET).encode("latin-1")))
     return b"".join(b"%s %d\n" % (base64.b64encode(data), i) for i, data in sorted(lines))
-
-
-def _bytes_by_name() -> dict[str, int]:
-    """The byte that each character stands for in the names of byte-level BPE, as in GPT-2."""
-    shown = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in shown]
-    return {chr(byte): byte for byte in shown} | {
-        chr(256 + i): byte for i, byte in enumerate(hidden)
-    }

@@ -5,6 +5,7 @@ headers are read as far as possible, and their text becomes content otherwise.
 """
 
 import re
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -104,6 +105,27 @@ def _in_header(place: Place, token_id: int, tokens: HarmonyTokens) -> Place:
     if token_id in (tokens.channel, tokens.constrain):
         return msgspec.structs.replace(place, written=(*place.written, token_id))
     return place
+
+
+def after(
+    place: Place,
+    token_id: int,
+    tokens: HarmonyTokens,
+    token_bytes: Callable[[int], bytes],
+) -> Place:
+    """Return the place after a token; the same object if the token does not change it.
+
+    Args:
+        place: The place before it.
+        token_id: The token.
+        tokens: The structural tokens.
+        token_bytes: The bytes of a token of text.
+    """
+    if token_id in tokens.all:
+        return after_token(place, token_id, tokens)
+    if place.kind == "content":  # nearly always
+        return place
+    return after_text(place, token_bytes(token_id), tokens)
 
 
 def after_text(place: Place, data: bytes, tokens: HarmonyTokens) -> Place:

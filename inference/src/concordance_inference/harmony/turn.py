@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from concordance_inference.harmony.place import START, Place, after_text, after_token
+from concordance_inference.harmony.place import START, Place, after, after_token
 from concordance_inference.harmony.vocabulary import HarmonyTokens
 
 
@@ -45,9 +45,6 @@ def turn_after(
         return HarmonyTurn(tokens=tokens)
     place = after_token(START, tokens.start, tokens)
     for token_id in prompt_ids[begin:]:
-        if token_id in tokens.all:
-            place = after_token(place, token_id, tokens)
-        elif place.kind != "content":
-            place = after_text(place, token_bytes(token_id), tokens)
+        place = after(place, token_id, tokens, token_bytes)
     is_usual = place.kind == "header" and place.written == (b"assistant",)
     return HarmonyTurn(tokens=tokens, opened=START if is_usual else place)

@@ -1,13 +1,14 @@
 """The tokens that structure messages in Harmony."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 
-class HarmonyTokens(Struct, frozen=True, kw_only=True):
+class HarmonyTokens(Struct, frozen=True, kw_only=True, dict=True):
     """The ids of Harmony's structural tokens in a model's vocabulary.
 
         <|start|>assistant<|channel|>commentary to=functions.NAME <|constrain|>json<|message|>...
@@ -32,17 +33,17 @@ class HarmonyTokens(Struct, frozen=True, kw_only=True):
     call: int
     end_of_text: int
 
-    @property
+    @cached_property
     def stop_ids(self) -> frozenset[int]:
         """The tokens that end a completion: those of assistant actions, and the end of text."""
         return frozenset({self.return_, self.call, self.end_of_text})
 
-    @property
+    @cached_property
     def closing(self) -> frozenset[int]:
         """The tokens that end a message."""
         return self.stop_ids | {self.end}
 
-    @property
+    @cached_property
     def all(self) -> frozenset[int]:
         """The ids of all of them."""
         return frozenset(msgspec.structs.astuple(self))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
-from concordance_inference.harmony.place import Header, Place, after_text, after_token
+from concordance_inference.harmony.place import Header, Place, after
 from concordance_inference.harmony.turn import HarmonyTurn
 
 
@@ -37,15 +37,10 @@ def written_messages(
     structural = turn.tokens.all
     place, data, is_whole = turn.opened, bytearray(), turn.opened.kind != "content"
     for token_id in token_ids:
-        before = place
-        if token_id in structural:
-            place = after_token(place, token_id, turn.tokens)
-        elif place.kind == "content":
-            data += token_bytes(token_id)
-            continue
-        else:
-            place = after_text(place, token_bytes(token_id), turn.tokens)
+        before, place = place, after(place, token_id, turn.tokens, token_bytes)
         if place is before:
+            if place.kind == "content" and token_id not in structural:
+                data += token_bytes(token_id)
             continue
         if before.kind == "content":
             yield _message(before, data, is_whole=is_whole, end=token_id)

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 _SLASH = re.compile("%2f", re.IGNORECASE)
 
-#: Stands for a percent-encoded slash in a path; Unicode assigns it to no character.
+#: Replaces a percent-encoded slash while a path is matched; Unicode assigns it to no character.
 _PLACE = "\ufdd0"
 
 Handler = Callable[[Request], Awaitable[Response]]
