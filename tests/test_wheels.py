@@ -143,6 +143,15 @@ def test_every_wheel_has_py_typed_licence_and_readme(wheels):
         assert f"# concordance-{package}" in metadata
 
 
+def test_wheel_of_the_engine_has_the_page_and_no_file_of_its_checks(wheels):
+    (wheel,) = wheels.glob("concordance_inference-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if "/inspector/" in name]
+
+    assert any(name.endswith("page/main.js") for name in names)
+    assert not [name for name in names if name.endswith(".json")]
+
+
 def test_all_packages_have_the_same_version():
     import tomllib
     from pathlib import Path

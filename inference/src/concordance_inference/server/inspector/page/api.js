@@ -54,6 +54,11 @@ function post(body, headers = {}) {
   return { method: "POST", headers: { ...json, ...headers }, body: JSON.stringify(body) };
 }
 
+/** What an error says, of any kind. @param {unknown} error */
+export function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** @param {Response} response */
 async function errorOf(response) {
   try {

@@ -8,7 +8,7 @@
  * @returns {any}
  */
 export function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
+  /** @type {any} */ const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.includes("-") || name === "role" || name === "for") made.setAttribute(name, value);
     else made[name] = value;

@@ -1,6 +1,6 @@
 // The inspector: sends requests, shows every token of them, and acts on them.
 
-import { call } from "./api.js";
+import { call, messageOf } from "./api.js";
 import { element } from "./element.js";
 import "./mod_editor.js";
 import "./prompt_form.js";
@@ -51,7 +51,7 @@ async function loadMods(selected) {
 
 /** The models, without their names with mods. */
 async function loadModels() {
-  const { data } = await call("v1/models");
+  /** @type {{data: {id: string, root?: string}[]}} */ const { data } = await call("v1/models");
   const plain = data.filter((each) => each.root === each.id || !each.root);
   model.replaceChildren(...plain.map(({ id }) => element("option", { value: id }, id)));
 }
@@ -65,13 +65,13 @@ function isTyped(target, key) {
 
 /** Colour tokens by what is chosen, and remember the theme. */
 function listen() {
-  form.addEventListener("run", ({ detail }) => start([["Completion", detail]]));
-  form.addEventListener("compare", ({ detail }) => start([["With mods", detail], ["Without mods", { ...detail, mods: [] }]]));
-  editor.addEventListener("uploaded", async ({ detail: { name, run } }) => {
+  form.addEventListener("run", (/** @type {CustomEvent} */ { detail }) => start([["Completion", detail]]));
+  form.addEventListener("compare", (/** @type {CustomEvent} */ { detail }) => start([["With mods", detail], ["Without mods", { ...detail, mods: [] }]]));
+  editor.addEventListener("uploaded", async (/** @type {CustomEvent} */ { detail: { name, run } }) => {
     await loadMods(name);
     if (run) form.submit();
   });
-  find("#colours").addEventListener("change", ({ target }) => { document.body.dataset.colour = target.value; });
+  find("#colours").addEventListener("change", (/** @type {any} */ { target }) => { document.body.dataset.colour = target.value; });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyped(event.target, event.key)) return;
     if (current?.key(event.key)) event.preventDefault();
@@ -100,6 +100,6 @@ try {
   await Promise.all([loadModels(), loadMods()]);
   if (form.isNew) form.submit(); // something to see, before anything is set
 } catch (error) {
-  runs.replaceChildren(element("p", { role: "alert", className: "error" }, error.message));
+  runs.replaceChildren(element("p", { role: "alert", className: "error" }, messageOf(error)));
 }
 document.body.dataset.ready = "true";

@@ -53,7 +53,7 @@ export class ModEditor extends HTMLElement {
     try {
       await call("v1/mods", { name, source, entrypoint: entrypointOf(source) });
     } catch (error) {
-      return this.#fail(error);
+      return this.#fail(/** @type {import("./api.js").ApiError} */ (error));
     }
     this.#mark(null);
     this.#say(`Uploaded ${name}.`, "good");

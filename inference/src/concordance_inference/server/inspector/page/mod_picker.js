@@ -81,7 +81,7 @@ function field(name, schema, isRequired, params) {
 /** @param {Schema} schema @returns {{control: any, write: (value: any) => void, read: () => any}} */
 function controlOf(schema) {
   if (schema.enum) {
-    const control = element("select", {}, ...schema.enum.map((value) => element("option", { value }, String(value))));
+    const control = element("select", {}, ...schema.enum.map((/** @type {any} */ value) => element("option", { value }, String(value))));
     return { control, write: (value) => { control.value = value; }, read: () => schema.enum[control.selectedIndex] };
   }
   if (schema.type === "boolean") {
@@ -98,7 +98,7 @@ function controlOf(schema) {
   }
   if (schema.type === "array" && schema.items?.type === "string") {
     const control = element("input", { type: "text", placeholder: "one, two, three" });
-    const read = () => control.value.split(",").map((each) => each.trim()).filter(Boolean);
+    const read = () => control.value.split(",").map((/** @type {string} */ each) => each.trim()).filter(Boolean);
     return { control, write: (value) => { control.value = value.join(", "); }, read };
   }
   const control = element("textarea", { rows: 2, placeholder: "JSON" });

@@ -32,8 +32,8 @@ export class PromptForm extends HTMLElement {
       element("div", { className: "row" }, element("label", {}, "Max tokens", this.#maxTokens),
         element("label", {}, "Temperature", this.#temperature), element("label", {}, "Seed", this.#seed)),
       element("div", { className: "row" }, element("button", { className: "primary", title: "Ctrl Enter" }, "Run"), compare));
-    this.#form.addEventListener("submit", (event) => { event.preventDefault(); this.#send("run"); });
-    this.#form.addEventListener("keydown", (event) => {
+    this.#form.addEventListener("submit", (/** @type {Event} */ event) => { event.preventDefault(); this.#send("run"); });
+    this.#form.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
     });
     this.append(this.#form);
@@ -49,7 +49,7 @@ export class PromptForm extends HTMLElement {
 
   /** Choose one more mod. @param {string} name */
   add(name) {
-    if (this.#mods.choices.every((mod) => mod.name !== name)) this.#mods.choose([...this.#mods.choices, { name }]);
+    if (this.#mods.choices.every((/** @type {{name: string}} */ mod) => mod.name !== name)) this.#mods.choose([...this.#mods.choices, { name }]);
   }
 
   /** Run as if the button was pressed. */

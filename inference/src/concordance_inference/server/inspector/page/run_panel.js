@@ -28,13 +28,13 @@ export class RunPanel extends HTMLElement {
     this.setAttribute("aria-label", title);
     this.append(element("header", {}, element("h2", {}, title), this.#legend), this.#steering, this.#list, this.#slider, this.#card, this.#figures, this.#mods);
     this.source = new ChatSource(fields, this.timeline);
-    this.#list.open(this.timeline, (fields.mods ?? []).map((mod) => mod.name));
+    this.#list.open(this.timeline, (fields.mods ?? []).map((/** @type {{name: string}} */ mod) => mod.name));
     this.#slider.open(this.timeline);
     this.#steering.open(this.source, () => this.#list.selected);
     this.#list.addEventListener("select", () => { this.#pointed = null; this.#explain(); });
-    this.#list.addEventListener("point", ({ detail }) => { this.#pointed = detail; this.#explain(); });
+    this.#list.addEventListener("point", (/** @type {CustomEvent} */ { detail }) => { this.#pointed = detail; this.#explain(); });
     this.#slider.addEventListener("step", () => this.#stepped());
-    this.#card.addEventListener("choose", ({ detail: { cell, text } }) => this.#steering.choose(cell, text));
+    this.#card.addEventListener("choose", (/** @type {CustomEvent} */ { detail: { cell, text } }) => this.#steering.choose(cell, text));
     this.timeline.addEventListener("change", () => this.#soon());
     this.#explain();
     this.#update();

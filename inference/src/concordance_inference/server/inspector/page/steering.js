@@ -1,5 +1,6 @@
 // <steering-bar>: acts on a running request by hand.
 
+import { messageOf } from "./api.js";
 import { button, element } from "./element.js";
 
 /** @typedef {import("./chat_source.js").ChatSource} ChatSource */
@@ -24,7 +25,7 @@ export class SteeringBar extends HTMLElement {
   connectedCallback() {
     const { force, ...others } = this.#buttons;
     const form = element("form", { className: "force" }, this.#text, force);
-    form.addEventListener("submit", (event) => { event.preventDefault(); this.force(); });
+    form.addEventListener("submit", (/** @type {Event} */ event) => { event.preventDefault(); this.force(); });
     this.append(element("div", { role: "toolbar", "aria-label": "Steer by hand" }, ...Object.values(others), form), this.#status, this.#error);
   }
 
@@ -45,7 +46,7 @@ export class SteeringBar extends HTMLElement {
     if (!timeline) return;
     for (const each of Object.values(this.#buttons)) each.disabled = !this.canAct;
     this.#buttons.pause.textContent = timeline.state === "paused" ? "Resume" : "Pause";
-    const ends = { ended: `ended: ${timeline.end}`, failed: "failed" };
+    /** @type {Record<string, string>} */ const ends = { ended: `ended: ${timeline.end}`, failed: "failed" };
     const text = ends[timeline.state] ?? timeline.state;
     if (this.#status.textContent !== text) this.#status.textContent = text;
     this.dataset.state = timeline.state;
@@ -79,7 +80,7 @@ export class SteeringBar extends HTMLElement {
 
   /** Handle a key of the page; return true if it is one of ours. @param {string} key */
   key(key) {
-    const actions = {
+    /** @type {Record<string, () => void>} */ const actions = {
       " ": () => this.pause(), x: () => this.backtrack(), s: () => this.#buttons.step.click(),
       f: () => this.#text.focus(), r: () => this.#buttons.reasoning.click(), e: () => this.#buttons.end.click(),
     };
@@ -100,7 +101,7 @@ export class SteeringBar extends HTMLElement {
     try {
       await this.#source?.act(action);
     } catch (error) {
-      this.#error.textContent = error.message;
+      this.#error.textContent = messageOf(error);
     }
   }
 }

@@ -51,7 +51,7 @@ export class TokenTimeline extends EventTarget {
    *   tokens: {token_id: number, text: string, forced: boolean, mod: string | null}[]}} change
    */
   changeTokens({ kept, tokens, num_backtracked: count, mod }) {
-    const event = { kind: "sampled", mod, added: [], removed: [] };
+    /** @type {TimelineEvent} */ const event = { kind: "sampled", mod, added: [], removed: [] };
     if (count) event.removed = this.completion.splice(this.completion.length - count);
     for (const cell of event.removed) {
       Object.assign(cell, { removed: this.events.length, removedBy: mod });
