@@ -110,6 +110,51 @@ def test_a_sampled_token_has_probabilities_before_and_after_adjustments():
     assert first.alternatives[0].logprob == pytest.approx(first.logprob)
 
 
+@mod
+class Listener:
+    """Reads logits, and changes nothing."""
+
+    def forward_pass(self, event, actions):
+        return AdjustedLogits(bias={}) if event.step == 1 else None
+
+
+def test_a_mod_that_only_listens_restricts_no_position():
+    _, trace = traced(make_engine(), "Hello", Listener, max_tokens=4)
+
+    assert [token.allowed for token in trace.tokens] == [None] * 4
+    assert trace.tokens[0].adjusted_logprob == pytest.approx(trace.tokens[0].logprob, abs=1e-6)
+
+
+@mod
+class Digits:
+    """Allows digits only."""
+
+    def forward_pass(self, event, actions):
+        return AdjustedLogits(allow=range(48, 58))
+
+
+def test_the_most_probable_allowed_tokens_are_among_the_alternatives():
+    _, trace = traced(make_engine(), "Hello", Digits, max_tokens=4)
+
+    for token in trace.tokens:
+        legal = [each for each in token.alternatives if each.adjusted_logprob is not None]
+        assert token.allowed == 10
+        assert len(legal) >= 5
+        assert {each.token_id for each in legal} <= set(range(48, 58))
+        assert all(each.logprob is not None for each in legal)
+
+
+def test_forced_tokens_have_the_logprobs_that_the_request_asks_for():
+    answers, trace = traced(make_engine(), "Hello", Meddler, max_tokens=20, top_logprobs=3)
+
+    logprobs = {entry.token_id: entry.logprob for entry in answers.end.logprobs}
+    forced = [each for each in trace.tokens if (each.origin, each.status) == ("forced", "kept")]
+    assert len(forced) == 5
+    for token in forced:
+        assert token.logprob == pytest.approx(logprobs[token.token_id])
+        assert len(token.alternatives) == 3
+
+
 def test_the_probability_before_adjustments_is_the_reported_logprob():
     answers, trace = traced(make_engine(), "Hello", sampling=SEEDED, top_logprobs=5)
 

@@ -58,6 +58,7 @@ class TraceBuilder:
             Kind.BEGIN: self._begin,
             Kind.DRAW: self._drew,
             Kind.VALUES: self._values,
+            Kind.LOGPROBS: self.tokens.set_logprobs,
             Kind.EDIT: self._edited,
             Kind.EVENT: self._asked,
             Kind.CALL: self._called,

@@ -13,6 +13,8 @@ from concordance_inference.traces.schema import Level
 if TYPE_CHECKING:
     from concordance_sdk.host.instance import ModInstance
 
+    from concordance_inference.generation import TokenLogprobs
+
 #: Records that may wait for the thread that reads them. A request that has more is truncated.
 MAX_WAITING = 50_000
 
@@ -32,6 +34,7 @@ class Kind(IntEnum):
     COMMAND = 9
     END = 10
     CLOSED = 11
+    LOGPROBS = 12
 
 
 class TraceRecorder:
@@ -81,6 +84,10 @@ class TraceRecorder:
     def values(self, draw: int, values: Sequence[float], *, is_adjusted: bool) -> None:
         """Record the probabilities of a draw, in the layout of `engine.sampling.trace_values`."""
         self._add((Kind.VALUES, draw, values, is_adjusted))
+
+    def logprobs(self, position: int, entry: "TokenLogprobs") -> None:
+        """Record the probabilities of a token that was not drawn, of a request with `logprobs`."""
+        self._add((Kind.LOGPROBS, position, entry.token_id, entry.logprob, entry.top))
 
     def ask(
         self,

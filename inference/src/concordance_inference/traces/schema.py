@@ -49,9 +49,9 @@ class TraceToken(Struct, kw_only=True, omit_defaults=True):
         adjusted_logprob: After bias, penalties, constraints and mods, before temperature and
             filters. Equal to `logprob` where nothing adjusts.
         entropy: Of the model's distribution, in nats.
-        allowed: Tokens that a constraint, a mod or a penalty left possible; `None`: not counted,
-            since nothing restricts the position.
-        alternatives: The model's most probable tokens, best first.
+        allowed: Tokens that a constraint, a mod or a penalty left possible; `None`: all.
+        alternatives: The model's most probable tokens, best first; then others that are among the
+            most probable after adjustments.
         at_ms: Time since the request got its row.
     """
 

@@ -100,14 +100,31 @@ class TokenHistory:
         token.logprob = _finite(logprob)
         token.adjusted_logprob = _finite(adjusted) if is_adjusted else token.logprob
         token.entropy = _finite(entropy)
-        token.allowed = int(allowed) if is_adjusted else None
-        num_top = (len(values) - 4) // 3
-        ids, before, after = (values[4 + i * num_top : 4 + (i + 1) * num_top] for i in range(3))
+        token.allowed = int(allowed) or None if is_adjusted else None
+        n = (len(values) - 4) // 6
+        ids, before, after, *others = (values[4 + i * n : 4 + (i + 1) * n] for i in range(6))
         later = after if is_adjusted else before
-        token.alternatives = [
-            self._alternative(*fields) for fields in zip(ids, before, later, strict=True)
-        ]
+        found = list(zip(ids, before, later, strict=True))
+        if is_adjusted:
+            found += [each for each in zip(*others, strict=True) if each[0] not in ids]
+        token.alternatives = [self._alternative(*fields) for fields in found]
         self.changed.add(index)
+
+    def set_logprobs(
+        self, position: int, token_id: int, logprob: float, top: Sequence[tuple[int, float]]
+    ) -> None:
+        """Set the model's probabilities of a token that was not drawn, as the request has them."""
+        index = self._current[position] if position < len(self._current) else None
+        if index is None:
+            return
+        token = self._trace.tokens[index]
+        if token.token_id == token_id and token.origin == "forced":
+            token.logprob = _finite(logprob)
+            token.alternatives = [
+                Alternative(token_id=each, text=self._text_of(each), logprob=_finite(value))
+                for each, value in top
+            ]
+            self.changed.add(index)
 
     def _alternative(self, token_id: float, logprob: float, adjusted: float) -> Alternative:
         return Alternative(

@@ -32,6 +32,10 @@ def test_probabilities_and_entropy_equal_those_of_numpy(size, scale):
     assert values[1][1] == pytest.approx(after[5], abs=1e-4)
     assert values[1][3] == size - 3
     assert values[0][1] == values[0][3] == 0
+    best = np.argsort(-adjusted[1], kind="stable")[:5]
+    assert values[1][19:24] == best.tolist()
+    assert values[1][24:29] == pytest.approx(reference(logits[1])[best], abs=1e-4)
+    assert values[1][29:34] == pytest.approx(after[best], abs=1e-4)
 
 
 def test_a_banned_token_has_no_entropy_and_is_no_alternative_after_adjustments():
@@ -40,5 +44,12 @@ def test_a_banned_token_has_no_entropy_and_is_no_alternative_after_adjustments()
     (row,) = TraceValues(logits, mx.array([4]), logits, [True]).read()
 
     assert math.isfinite(row[2])
-    assert row[3] == 5
     assert row[0] == pytest.approx(row[1], abs=1e-6)
+
+
+def test_adjustments_that_leave_all_tokens_possible_have_no_allowed_set():
+    logits = mx.array([[0.0, 1.0, -math.inf, 2.0, 3.0, 0.5]])
+
+    (row,) = TraceValues(logits, mx.array([4]), logits + 1, [True]).read()
+
+    assert row[3] == 0

@@ -301,8 +301,10 @@ class Row:
         """Receive the logprobs of the token after `length` tokens; it may have changed since."""
         if length < self.state.prompt_len:
             self.prompt_logprobs.add(length, entry)
-        else:
-            self.output.take_logprobs(length - self.state.prompt_len, entry)
+            return
+        self.output.take_logprobs(length - self.state.prompt_len, entry)
+        if self.tracer is not None:
+            self.tracer.logprobs(length - self.state.prompt_len, entry)
 
     def conclude(self) -> None:
         """Notify the mods and the client of the end."""

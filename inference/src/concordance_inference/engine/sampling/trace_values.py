@@ -19,8 +19,10 @@ class TraceValues:
     """One row of numbers for each sampled token, on the device until it is read.
 
     The columns: the log-probability of the token under the model, the one after adjustments, the
-    entropy of the model's distribution, the number of tokens that are possible after adjustments;
-    then the ids of the most probable tokens, their log-probabilities, and those after adjustments.
+    entropy of the model's distribution, the number of tokens that are possible after adjustments
+    (0 if adjustments leave all possible); the ids of the model's most probable tokens, their
+    log-probabilities, and those after adjustments; the same three of the tokens that are most
+    probable after adjustments.
     One array, since each read of an array has a cost. float32 holds token ids below 2^24 exactly.
     """
 
@@ -40,13 +42,12 @@ class TraceValues:
             is_adjusted: Rows for which they may differ; the columns of others are not meaningful.
         """
         self.is_adjusted = tuple(is_adjusted)
-        before, columns = _before(logits, mx.maximum(token_ids, 0)[:, None])
+        before, columns, log_sum = _before(logits, mx.maximum(token_ids, 0)[:, None])
         some = [i for i, is_on in enumerate(is_adjusted) if is_on]
-        after = mx.zeros((logits.shape[0], columns.shape[1] + 1))
+        after = mx.zeros((logits.shape[0], 2 + 4 * (columns.shape[1] - 1)))
         if some:
-            after = put_rows(
-                after, some, _after(take_rows(adjusted, some), take_rows(columns, some))
-            )
+            given = (take_rows(each, some) for each in (logits, log_sum, adjusted, columns))
+            after = put_rows(after, some, _after(*given))
         self._values = _in_order(before, after, columns)
         mx.async_eval(self._values)
 
@@ -56,7 +57,7 @@ class TraceValues:
 
 
 @fused
-def _before(logits: mx.array, token_ids: mx.array) -> tuple[mx.array, mx.array]:
+def _before(logits: mx.array, token_ids: mx.array) -> tuple[mx.array, mx.array, mx.array]:
     """Return the model's probabilities, with one exponential of each logit.
 
     With z = logit - maximum and s = sum(exp(z)), a log-probability is z - log(s), and the entropy
@@ -68,7 +69,8 @@ def _before(logits: mx.array, token_ids: mx.array) -> tuple[mx.array, mx.array]:
 
     Returns:
         (rows, 2 + n) float32: the log-probability of the token, the entropy, the log-probabilities
-        of the n most probable tokens; and (rows, 1 + n) int32: the token and these tokens.
+        of the n most probable tokens; (rows, 1 + n) int32: the token and these tokens; and
+        (rows, 1) float32: the logarithm of the sum of exponentials of the logits.
     """
     ids, top = top_tokens(logits, min(NUM_TOP, logits.shape[-1]))
     shifted = mx.maximum(logits - top[:, :1], _LEAST)
@@ -79,32 +81,42 @@ def _before(logits: mx.array, token_ids: mx.array) -> tuple[mx.array, mx.array]:
     entropy = mx.maximum(log_sum - weighted / total, 0.0)
     logprobs = mx.concatenate([chosen, top], axis=-1) - top[:, :1] - log_sum
     before = mx.concatenate([logprobs[:, :1], entropy, logprobs[:, 1:]], axis=-1)
-    return before, mx.concatenate([token_ids.astype(mx.int32), ids.astype(mx.int32)], axis=-1)
+    columns = mx.concatenate([token_ids.astype(mx.int32), ids.astype(mx.int32)], axis=-1)
+    return before, columns, top[:, :1] + log_sum
 
 
 @fused
-def _after(logits: mx.array, columns: mx.array) -> mx.array:
-    """Return the log-probabilities of some tokens, and the number of tokens that are possible.
+def _after(logits: mx.array, log_sum: mx.array, adjusted: mx.array, columns: mx.array) -> mx.array:
+    """Return what adjustments made of some tokens, and which tokens they made most probable.
 
     Args:
-        logits: (rows, vocab) float32
-        columns: Token ids.  (rows, n) int32
+        logits: The model's.  (rows, vocab) float32
+        log_sum: The logarithm of the sum of their exponentials.  (rows, 1) float32
+        adjusted: The logits after adjustments.  (rows, vocab) float32
+        columns: Token ids.  (rows, 1 + n) int32
 
     Returns:
-        (rows, n + 1) float32
+        (rows, 2 + 4 n) float32: the log-probabilities of the columns after adjustments, the number
+        of tokens that are possible; then ids of the n most probable tokens, and their
+        log-probabilities before and after adjustments.
     """
-    reference, log_sum = normalizer(logits)
-    found = mx.take_along_axis(logits, columns, axis=-1) - reference - log_sum
-    count = (logits > -mx.inf).sum(axis=-1, keepdims=True).astype(mx.float32)
-    return mx.concatenate([found, count], axis=-1)
+    reference, adjusted_log_sum = normalizer(adjusted)
+    found = mx.take_along_axis(adjusted, columns, axis=-1) - reference - adjusted_log_sum
+    count, possible = ((each > -mx.inf).sum(axis=-1, keepdims=True) for each in (adjusted, logits))
+    count = mx.where(count < possible, count, 0).astype(mx.float32)
+    ids, top = top_tokens(adjusted, columns.shape[-1] - 1)
+    before = mx.take_along_axis(logits, ids, axis=-1) - log_sum
+    after = top - reference - adjusted_log_sum
+    return mx.concatenate([found, count, ids.astype(mx.float32), before, after], axis=-1)
 
 
 @fused
 def _in_order(before: mx.array, after: mx.array, columns: mx.array) -> mx.array:
     """Put the columns into the order that `TraceValues` describes."""
-    parts = [before[:, :1], after[:, :1], before[:, 1:2], after[:, -1:]]
-    top = [columns[:, 1:].astype(mx.float32), before[:, 2:], after[:, 1:-1]]
-    return mx.concatenate([*parts, *top], axis=-1)
+    n = columns.shape[-1] - 1
+    parts = [before[:, :1], after[:, :1], before[:, 1:2], after[:, n + 1 : n + 2]]
+    top = [columns[:, 1:].astype(mx.float32), before[:, 2:], after[:, 1 : n + 1]]
+    return mx.concatenate([*parts, *top, after[:, n + 2 :]], axis=-1)
 
 
 def _sum(values: mx.array) -> mx.array:
