@@ -1,0 +1,112 @@
+// <timeline-view>: the tokens of a timeline, its events, and what mods did. It only shows.
+
+import { element } from "./element.js";
+import "./event_slider.js";
+import "./token_card.js";
+import "./token_list.js";
+
+/** @typedef {import("./token_timeline.js").TokenTimeline} TokenTimeline */
+
+/** Shows a timeline while it grows. Sends `grown` after each update, and `choose` of an alternative. */
+export class TimelineView extends HTMLElement {
+  /** @type {TokenTimeline | null} */ #timeline = null;
+  #list = element("token-list");
+  #card = element("token-card");
+  #slider = element("event-slider");
+  #figures = element("p", { className: "quiet figures" });
+  #mods = element("div");
+  /** @type {import("./token_timeline.js").Cell | null} */ #pointed = null;
+  #isWaiting = false; // for the next frame
+  /** @type {HTMLElement} The names of who forced tokens, in their colours. */
+  legend = element("ul", { className: "legend", "aria-label": "Origins" });
+  /** @type {() => boolean} True if an alternative can be chosen. */ canChoose = () => false;
+
+  /** @param {TokenTimeline} timeline @param {string[]} mods Those of the request. */
+  open(timeline, mods) {
+    this.#timeline = timeline;
+    this.append(this.#list, this.#slider, this.#card, this.#figures, this.#mods);
+    this.#list.open(timeline, mods);
+    this.#slider.open(timeline);
+    this.#list.addEventListener("select", () => { this.#pointed = null; this.#explain(); });
+    this.#list.addEventListener("point", (/** @type {CustomEvent} */ { detail }) => { this.#pointed = detail; this.#explain(); });
+    this.#slider.addEventListener("step", () => this.#stepped());
+    this.#card.addEventListener("choose", (/** @type {CustomEvent} */ { detail }) => this.dispatchEvent(new CustomEvent("choose", { detail })));
+    timeline.addEventListener("change", () => this.#soon());
+    this.update();
+  }
+
+  /** The token that was selected. */
+  get selected() {
+    return this.#list.selected;
+  }
+
+  /** Move by a number of events. @param {number} by */
+  step(by) {
+    this.#slider.step(by);
+  }
+
+  /** Mark the first token that differs from another completion. @param {number | null} position */
+  markDifference(position) {
+    this.#list.markDifference(position === null ? undefined : this.#timeline?.completion[position]);
+  }
+
+  /** Show what is new. */
+  update() {
+    const isAtEnd = this.#list.scrollHeight - this.#list.scrollTop - this.#list.clientHeight < 40;
+    this.#slider.update();
+    this.#list.show(this.#slider.count);
+    if (isAtEnd) this.#list.scrollTop = this.#list.scrollHeight;
+    this.#showFigures();
+    this.#explain();
+    this.dispatchEvent(new Event("grown"));
+  }
+
+  /** Update once a frame, however many tokens come. */
+  #soon() {
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    requestAnimationFrame(() => { this.#isWaiting = false; this.update(); });
+  }
+
+  #stepped() {
+    this.#list.show(this.#slider.count);
+    const event = this.#timeline?.events[this.#slider.count - 1];
+    this.#list.select(event?.added[0] ?? event?.removed[0]);
+  }
+
+  /** Explain the token under the pointer, the selected one, or the newest. */
+  #explain() {
+    const newest = this.#timeline?.completion.findLast(({ text }) => text);
+    this.#card.show(this.#pointed ?? this.#list.selected ?? newest ?? null, this.canChoose());
+  }
+
+  #showFigures() {
+    if (!this.#timeline) return;
+    const { completion, cells, usage, mods } = this.#timeline;
+    const forced = completion.filter(({ mod }) => mod).length;
+    const prompt = usage ? `${usage.prompt_tokens} prompt tokens, ` : "";
+    this.#figures.textContent = `${prompt}${completion.length} tokens: ${completion.length - forced} sampled, ${forced} forced; ${cells.length - completion.length} backtracked`;
+    const names = [...new Set(cells.flatMap(({ mod }) => (mod ? [mod] : [])))];
+    if (names.length !== this.legend.childElementCount) {
+      this.legend.replaceChildren(...names.map((name) => element("li", { "data-mod": this.#list.colourOf(name) }, name)));
+    }
+    if (mods.length && !this.#mods.childElementCount) this.#mods.append(table(mods));
+  }
+}
+
+/** What each mod did, and its time. @param {import("./token_timeline.js").ModUse[]} mods */
+function table(mods) {
+  const most = Math.max(1, ...mods.map(({ microseconds }) => microseconds));
+  const columns = ["mod", "calls", "forced", "backtracked", "adjusted", "time"];
+  const rows = mods.map((each) => {
+    const numbers = [each.calls, each.forced_tokens, each.backtracked_tokens, each.adjusted_steps];
+    const time = `${(each.microseconds / 1000).toFixed(1)} ms`;
+    const bar = element("meter", { min: 0, max: most, value: each.microseconds, "aria-label": `Time of ${each.mod}` });
+    return element("tr", {}, element("th", { scope: "row" }, each.mod), ...numbers.map((n) => element("td", {}, String(n))), element("td", {}, bar, time));
+  });
+  return element("table", {}, element("caption", {}, "Mods"),
+    element("thead", {}, element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)))),
+    element("tbody", {}, ...rows));
+}
+
+customElements.define("timeline-view", TimelineView);
