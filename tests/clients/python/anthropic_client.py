@@ -68,7 +68,12 @@ def test_a_tool_that_the_model_has_to_call(choice):
 
 def test_a_stream_of_a_tool_call():
     with client.messages.stream(
-        model=MODEL, messages=QUESTION, max_tokens=96, tools=[TOOL], tool_choice={"type": "any"}
+        model=MODEL,
+        messages=QUESTION,
+        max_tokens=96,
+        temperature=0,
+        tools=[TOOL],
+        tool_choice={"type": "any"},
     ) as stream:
         block = stream.get_final_message().content[-1]
 

@@ -2,6 +2,7 @@
 
 import random
 
+import msgspec
 import pytest
 from concordance_inference.chat.message_parts import (
     CallArguments,
@@ -14,6 +15,7 @@ from concordance_inference.chat.message_reader import read_message
 from concordance_inference.completion import CompletionBuilder
 from concordance_inference.generation import GenerationRequest
 from concordance_inference.harmony.place import Header, Place
+from concordance_inference.harmony.reader import HarmonyReader
 from concordance_shared import FinishReason, FunctionCall, ToolCall
 from harmony_ids import (
     IDS,
@@ -214,6 +216,15 @@ def test_a_cut_text_without_a_header_is_content():
 def test_a_cut_call_is_no_call(end):
     assert read(f'{CALL}{{"a": 1', **end) == ("", '{"a": 1', [])
     assert read(f'{CALL}{{}}{NEXT}{CALL}{{"a"', **end) == ("", '{"a"', [("f", "{}")])
+
+
+def test_a_required_call_that_is_cut_leaves_no_content():
+    required = msgspec.structs.replace(OFFER, is_required=True)
+    ids = ids_of(f'{ANALYSIS}hm{NEXT}{CALL}{{"a": 1')
+
+    for cut in range(len(ids) + 1):
+        message = read_message(HarmonyReader(TURN, required), completed_of(ids[:cut]))
+        assert (message.content, message.tool_calls) == ("", ())
 
 
 def test_a_stop_without_a_token_of_the_model_ends_a_call():

@@ -5,7 +5,7 @@ import json
 import pytest
 from concordance_inference.tools.choice import tool_choice
 from concordance_inference.tools.offer import ToolChoice
-from concordance_shared import InvalidRequestError
+from concordance_shared import FinishReason, InvalidRequestError
 from fake_engine import FakeEngine, says
 
 TOOLS = [
@@ -167,3 +167,48 @@ def test_flat_shapes_of_the_responses_api_are_read():
     )
     with pytest.raises(InvalidRequestError):
         tool_choice([], has_tools=True, parallel=None)
+
+
+# Calls that are cut, in every API
+
+OPENED = '<tool_call>\n{"'
+CUTS = [
+    *(CALL[:size] for size in (1, 5, 11, 14, 40)),
+    *(f"{CALL}\n{OPENED}"[: len(CALL) + size] for size in (1, 2, 6, 12, 14)),
+]
+APIS = {
+    "/v1/chat/completions": {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "tools": TOOLS,
+        "tool_choice": "required",
+    },
+    "/v1/messages": {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "max_tokens": 50,
+        "tools": [{"name": "now", "input_schema": {"type": "object"}}],
+        "tool_choice": {"type": "any"},
+    },
+    "/v1/responses": {
+        "input": "Hi",
+        "tools": [{"type": "function", "name": "now", "parameters": {"type": "object"}}],
+        "tool_choice": "required",
+    },
+}
+
+
+@pytest.mark.parametrize("path", APIS)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("text", CUTS)
+def test_required_calls_that_are_cut_leave_no_content(serve, path, stream, text):
+    pieces = [text[i : i + 5] for i in range(0, len(text), 5)]
+    client = serve(FakeEngine(says(*pieces, finish_reason=FinishReason.LENGTH)))
+    response = client.post(path, json={"model": "fake", **APIS[path], "stream": stream})
+
+    assert response.status_code == 200
+    assert "tool_call>" not in response.text
+    assert '"<' not in response.text
+    assert "\\n" not in response.text
+    assert response.text.count("text_delta") == 0
+    assert response.text.count("output_text.delta") == 0
+    if text.startswith(CALL):
+        assert "CET" in response.text

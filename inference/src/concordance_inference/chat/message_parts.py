@@ -40,10 +40,10 @@ class CallEnded(Struct, frozen=True):
 
 
 class CallCut(Struct, frozen=True):
-    """The completion ended within a call that has begun, which is no call then."""
+    """The completion ended within a call, which is no call then, and may not have begun."""
 
     index: int
-    text: str  # of the call, as the model wrote it
+    text: str  # of the call, as the model wrote it; empty where only calls were allowed
 
 
 MessagePart = ReasoningText | ContentText | CallBegun | CallArguments | CallEnded | CallCut
@@ -81,7 +81,7 @@ def joined(parts: Iterable[MessagePart]) -> ReadMessage:
             case CallEnded():
                 pass
             case CallCut():
-                del begun[part.index]
+                begun.pop(part.index, None)
                 content.append(part.text)
     calls = tuple(
         ToolCall(

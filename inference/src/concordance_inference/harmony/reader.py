@@ -165,7 +165,8 @@ class HarmonyReader:
             place = after_token(self._at, self._tokens.return_, self._tokens)
             yield from self._move(place, "")
         elif is_call:
-            yield CallCut(self._num_calls, "".join(self._arguments))
+            only_calls = self._offer is not None and self._offer.is_required
+            yield CallCut(self._num_calls, "" if only_calls else "".join(self._arguments))
             self._num_calls += 1
         if self._raw:
             yield ContentText(self._raw)

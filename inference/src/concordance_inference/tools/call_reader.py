@@ -22,6 +22,9 @@ from concordance_inference.tools.offer import MAX_NAME, ToolOffer
 _NAME = re.compile(r"[A-Za-z0-9_./-]+")
 _ID = re.compile(r"[A-Za-z0-9]+")
 
+#: The text of the bytes of an incomplete character.
+_HALF = "\ufffd"
+
 #: Parts that the text adds; `None` where more text is needed.
 _Steps = Generator[MessagePart | None]
 
@@ -36,6 +39,9 @@ class CallReader:
     A name is reported when it is complete; arguments that are JSON, as they come; others, when the
     call is complete. Space before a marker is no content. After a marker, what does not follow the
     format is content if no call was reported, and otherwise cuts the call.
+
+    A completion that ends within a call leaves no content where only calls are allowed: if the
+    request must call, or after a complete call.
     """
 
     def __init__(self, offer: ToolOffer) -> None:
@@ -43,9 +49,11 @@ class CallReader:
         self._offer = offer
         self._layout = offer.format.layout
         self._text = ""  # that was not read
+        self._half = ""  # follows it: a character that may not be complete
         self._call = ""  # the text of the current call, as far as it was read
         self._num_begun = 0  # calls
         self._num_ended = 0
+        self._is_broken = False  # the text does not follow the format
         self._ids: set[str] = set()  # that the model wrote
         self._steps = self._message()
 
@@ -56,7 +64,9 @@ class CallReader:
 
     def add(self, delta: TextDelta) -> Sequence[MessagePart]:
         """Return the parts that more text adds."""
-        self._text += delta.text
+        text = self._half + delta.text
+        whole = text.rstrip(_HALF)
+        self._text, self._half = self._text + whole, text[len(whole) :]
         parts: list[MessagePart] = []
         for part in self._steps:
             if part is None:
@@ -66,19 +76,35 @@ class CallReader:
 
     def end(self, completed: Completed) -> Sequence[MessagePart]:
         """Return what was held back, and the calls that mods made."""
-        text = self._call + self._text
-        parts: list[MessagePart] = []
-        if self._num_begun > self._num_ended:
-            parts.append(CallCut(self._num_ended, text))
-        elif text.strip() or (text and not self._num_begun):
-            parts.append(ContentText(text))
-        return [*parts, *calls_of_mods(completed.tool_calls, self._num_begun)]
+        return [*self._rest(), *calls_of_mods(completed.tool_calls, self._num_begun)]
+
+    def _rest(self) -> Sequence[MessagePart]:
+        """What was held back: content, or the beginning of a call."""
+        text = self._call + self._text + self._half
+        if self._num_begun > self._num_ended or (self._call and not self._is_broken):
+            return [CallCut(self._num_ended, text if self._may_be_text else "")]
+        if not self._is_broken and not self._may_be_text and self._is_held(text):
+            return []
+        return [ContentText(text)] if text.strip() or (text and not self._num_begun) else []
+
+    @property
+    def _may_be_text(self) -> bool:
+        """True if the request allows text in place of the current call."""
+        return not self._offer.is_required and not self._num_ended
+
+    def _is_held(self, text: str) -> bool:
+        """True if a text is the beginning of what opens or closes calls."""
+        layout, text = self._layout, text.rstrip(_HALF)
+        if not self._num_ended:
+            return layout.marker.startswith(text.lstrip())
+        return (layout.again or "").startswith(text) or layout.close.startswith(text)
 
     def _message(self) -> _Steps:
         yield from self._content()
         try:
             yield from self._calls()
         except BrokenCallError:
+            self._is_broken = True
             while True:  # the rest is reported by `end`
                 yield None
         while True:  # a mod added text after the calls

@@ -116,7 +116,8 @@ class Output:
             case CallEnded():
                 yield from self._close("completed")
             case CallCut():
-                yield from self._close("incomplete")
+                if isinstance(self._open, GrowingCall):
+                    yield from self._close("incomplete")
 
     def _grow(
         self,
