@@ -210,6 +210,12 @@ def test_a_cut_within_a_header_adds_nothing():
 
 def test_a_cut_text_without_a_header_is_content():
     assert read("I can't hel") == ("", "I can't hel", [])
+    assert read("t") == ("", "t", [])
+
+
+@pytest.mark.parametrize("recipient", [" ", " t", " to", " to="])
+def test_a_cut_recipient_is_of_a_header(recipient):
+    assert read(recipient) == ("", "", [])
 
 
 @pytest.mark.parametrize("end", [{}, {"finish_reason": FinishReason.STOP, "stopped_by": "x"}])

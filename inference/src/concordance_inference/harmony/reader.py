@@ -191,6 +191,11 @@ def _of_header(text: str, place: Place) -> str:
 
 
 def _is_only_text(place: Place) -> bool:
-    """True if what is written of a header has nothing of one: it is content without a header."""
+    """True if what is written of a header has nothing of one: it is content without a header.
+
+    The beginning of a recipient, such as ` t`, is of a header.
+    """
+    text = b"".join(part for part in place.written if isinstance(part, bytes))
     is_text = all(isinstance(part, bytes) for part in place.written)
-    return place.kind == "header" and is_text and not place.names_role
+    has_header = place.names_role or b" to=".startswith(text)
+    return place.kind == "header" and is_text and not has_header
