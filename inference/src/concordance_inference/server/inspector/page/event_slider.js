@@ -1,13 +1,13 @@
 // <event-slider>: steps through the events of a timeline.
 
 import { element } from "./element.js";
-import { named } from "./token_card.js";
+import { handler, named } from "./token_card.js";
 import { nameOf } from "./token_list.js";
 
 /** @typedef {import("./token_timeline.js").TokenTimeline} TokenTimeline */
 
 /** The rows of the strip by kind of event. */
-const ROWS = ["sampled", "forced", "backtracked", "control"];
+const ROWS = ["sampled", "adjusted", "forced", "backtracked", "control"];
 
 /** A slider and a strip of events. Sends `step` with the number of events to show. */
 export class EventSlider extends HTMLElement {
@@ -70,12 +70,19 @@ export class EventSlider extends HTMLElement {
   }
 }
 
-/** An event in words. @param {import("./token_timeline.js").TimelineEvent} event */
-function describe({ kind, mod, added, removed, action }) {
-  if (kind === "control") return `by hand: ${action?.replace("_", " ")}`;
-  const [gone, come] = [removed, added].map((cells) => textOf(cells));
-  if (kind === "backtracked") return `${named(mod)} backtracked ${gone}${added.length ? `, then ${come}` : ""}`;
-  return kind === "forced" ? `${named(mod)} forced ${come}` : `sampled ${come}`;
+/** A step in words: the mod, its handler, its action, its time and what it printed. @param {import("./token_timeline.js").TimelineEvent} step */
+function describe({ kind, mod, added, removed, event }) {
+  if (kind === "control") return `by hand: ${event?.action.replaceAll("_", " ")}`;
+  if (kind === "sampled") return `sampled ${textOf(added)}`;
+  const acts = [removed.length && `${kind === "backtracked" ? "backtracked" : "replaced"} ${textOf(removed)}`, added.length && `forced ${textOf(added)}`];
+  const what = acts.filter(Boolean).join(", then ") || `${event?.action === "Noop" ? "printed" : event?.action || "failed"} ${detailsOf(event)}`;
+  const said = [...(event?.logs ?? []).map(({ text }) => text), event?.error].filter(Boolean).join(" · ");
+  return `${named(mod)}${handler(event ?? undefined)}: ${what}${said ? ` · ${said}` : ""}`;
+}
+
+/** What an adjustment says. @param {import("./token_timeline.js").TraceEvent | null} event */
+function detailsOf(event) {
+  return Object.entries(event?.details ?? {}).map(([name, value]) => (value === true ? name : `${name} ${JSON.stringify(value)}`)).join(", ");
 }
 
 /** @param {import("./token_timeline.js").Cell[]} cells */

@@ -5,13 +5,15 @@ import { element } from "./element.js";
 import "./mod_editor.js";
 import "./prompt_form.js";
 import "./run_panel.js";
-import { firstDifference } from "./token_timeline.js";
+import { firstDifference } from "./first_difference.js";
+import { TraceFeed } from "./trace_feed.js";
 
 /** @typedef {import("./run_panel.js").RunPanel} RunPanel */
 
 const find = (/** @type {string} */ selector) => /** @type {any} */ (document.querySelector(selector));
 const [model, runs, form, editor] = ["#model", "#runs", "prompt-form", "mod-editor"].map(find);
 
+const feed = new TraceFeed();
 /** @type {RunPanel[]} The completions that are shown. */
 let panels = [];
 /** @type {RunPanel | undefined} The one that keys act on. */
@@ -32,7 +34,7 @@ async function follow(panel, title, fields) {
   panel.addEventListener("focusin", () => { current = panel; });
   panel.addEventListener("pointerdown", () => { current = panel; });
   panel.addEventListener("grown", compare);
-  await panel.start(title, fields);
+  await panel.start(title, fields, feed);
   if (panel.source?.error) editor.showError(panel.source.error);
 }
 

@@ -8,6 +8,7 @@ import { button, element } from "./element.js";
 
 /** Buttons for the actions of live control. */
 export class SteeringBar extends HTMLElement {
+  /** @type {import("./token_timeline.js").TokenTimeline | null} */ #timeline = null;
   /** @type {ChatSource | null} */ #source = null;
   /** @type {() => Cell | null} The token that actions are about. */ #selected = () => null;
   #status = element("span", { role: "status", className: "quiet" });
@@ -29,20 +30,26 @@ export class SteeringBar extends HTMLElement {
     this.append(element("div", { role: "toolbar", "aria-label": "Steer by hand" }, ...Object.values(others), form), this.#status, this.#error);
   }
 
-  /** @param {ChatSource} source @param {() => Cell | null} selected */
-  open(source, selected) {
+  /**
+   * @param {import("./token_timeline.js").TokenTimeline} timeline
+   * @param {ChatSource | null} source Null for a stored trace.
+   * @param {() => Cell | null} selected
+   */
+  open(timeline, source, selected) {
+    this.#timeline = timeline;
     this.#source = source;
     this.#selected = selected;
+    this.firstElementChild?.toggleAttribute("hidden", !source);
   }
 
   /** True if the request can be acted on. */
   get canAct() {
-    return ["running", "paused"].includes(this.#source?.timeline.state ?? "");
+    return this.#source !== null && ["running", "paused"].includes(this.#timeline?.state ?? "");
   }
 
   /** Show the state of the request. */
   update() {
-    const timeline = this.#source?.timeline;
+    const timeline = this.#timeline;
     if (!timeline) return;
     for (const each of Object.values(this.#buttons)) each.disabled = !this.canAct;
     this.#buttons.pause.textContent = timeline.state === "paused" ? "Resume" : "Pause";
@@ -50,13 +57,12 @@ export class SteeringBar extends HTMLElement {
     const text = ends[timeline.state] ?? timeline.state;
     if (this.#status.textContent !== text) this.#status.textContent = text;
     this.dataset.state = timeline.state;
-    const error = this.#source?.error;
-    if (error) this.#error.textContent = error.message;
+    if (timeline.state === "failed") this.#error.textContent = timeline.end;
   }
 
   /** Pause, or resume. */
   pause() {
-    return this.#act({ type: this.#source?.timeline.state === "paused" ? "resume" : "pause" });
+    return this.#act({ type: this.#timeline?.state === "paused" ? "resume" : "pause" });
   }
 
   /** Remove the selected token and all after it; the last token if none is selected. */
@@ -64,9 +70,9 @@ export class SteeringBar extends HTMLElement {
     return this.#act(this.#cut());
   }
 
-  /** Put a token in the place of another. @param {Cell} cell @param {string} text */
-  choose(cell, text) {
-    return this.#act({ type: "backtrack", to_token: cell.position, text });
+  /** Put a token in the place of another. @param {Cell} cell @param {number} id */
+  choose(cell, id) {
+    return this.#act({ type: "backtrack", to_token: cell.position, token_ids: [id] });
   }
 
   /** Force the typed text: in the place of the selected token and all after it, or next. */

@@ -1,45 +1,46 @@
-// <token-card>: who wrote a token, how probable it was, and what else could have been there.
+// <token-card>: who wrote a token and why, how probable it was, and what else could have been there.
 
 import { button, element } from "./element.js";
-import { nameOf } from "./token_list.js";
-import { BY_HAND, entropyOf } from "./token_timeline.js";
+import { bits, nameOf } from "./token_list.js";
+import { BY_HAND } from "./token_timeline.js";
 
 /** @typedef {import("./token_timeline.js").Cell} Cell */
+/** @typedef {import("./token_timeline.js").TraceEvent} TraceEvent */
+/** @typedef {import("./token_timeline.js").Alternative} Alternative */
 
-/** Explains a token. Sends `choose` with the text of an alternative. */
+/** Explains a token. Sends `choose` with an alternative. */
 export class TokenCard extends HTMLElement {
-  /** @param {Cell | null} cell @param {boolean} canChoose The request can be acted on. */
-  show(cell, canChoose) {
+  /** @param {Cell | null} cell @param {TraceEvent[]} calls Of the trace. @param {boolean} canChoose */
+  show(cell, calls, canChoose) {
     if (!cell) return this.replaceChildren(element("p", { className: "quiet" }, "Point at a token, or select one, and it explains itself."));
     const facts = [
       element("p", { className: "token-name" }, element("q", {}, visible(cell.text) || nameOf(cell)),
-        element("span", { className: "quiet" }, ` position ${cell.position}, id ${cell.tokenId}`)),
-      ...lines(cell).map((line) => element("p", {}, line)),
+        element("span", { className: "quiet" }, ` position ${cell.position}, id ${cell.token_id}`)),
+      ...who(cell, calls), ...probabilities(cell).map((line) => element("p", {}, line)),
     ];
-    const list = element("ol", { className: "alternatives", "aria-label": "The model's alternatives" },
-      ...cell.top.map((each) => this.#alternative(cell, each, canChoose)));
+    const list = element("ol", { className: "alternatives", "aria-label": "Alternatives" },
+      ...(cell.alternatives ?? []).map((each) => this.#alternative(cell, each, canChoose)));
     this.replaceChildren(element("div", {}, ...facts), list);
   }
 
-  /**
-   * @param {Cell} cell
-   * @param {import("./token_timeline.js").Alternative} alternative
-   * @param {boolean} canChoose
-   */
-  #alternative(cell, { text, logprob }, canChoose) {
-    const probability = Math.exp(logprob);
-    const isChosen = logprob === cell.logprob && text.trim() === cell.text.trim();
-    const choose = () => this.dispatchEvent(new CustomEvent("choose", { detail: { cell, text } }));
-    const name = canChoose && !isChosen && cell.removed === null
+  /** @param {Cell} cell @param {Alternative} alternative @param {boolean} canChoose */
+  #alternative(cell, alternative, canChoose) {
+    const { text, logprob, adjusted_logprob: adjusted } = alternative;
+    const [before, after] = [Math.exp(logprob ?? -Infinity), Math.exp(adjusted ?? -Infinity)];
+    const isChosen = alternative.token_id === cell.token_id;
+    const choose = () => this.dispatchEvent(new CustomEvent("choose", { detail: { cell, alternative } }));
+    const name = canChoose && !isChosen
       ? button(visible(text), choose, { title: "Continue with this token instead" })
       : element("span", {}, visible(text));
-    const bar = element("meter", { min: 0, max: 1, value: probability, "aria-label": `Probability of ${visible(text)}` });
-    return element("li", { className: isChosen ? "chosen" : "" }, name, bar, percent(probability));
+    const isAdjusted = !cell.origin && (adjusted == null || Math.abs(after - before) > 0.0005);
+    const then = adjusted == null ? "not allowed" : `→ ${percent(after)}`;
+    const bar = element("meter", { min: 0, max: 1, value: isAdjusted ? after : before, "aria-label": `Probability of ${visible(text)}` });
+    return element("li", { className: isChosen ? "chosen" : "" }, name, bar, percent(before), element("span", {}, isAdjusted ? then : ""));
   }
 }
 
 /** Text with its white space visible. @param {string} text */
-function visible(text) {
+export function visible(text) {
   return text.replaceAll("\n", "⏎").replaceAll(" ", "␣");
 }
 
@@ -48,20 +49,42 @@ function percent(p) {
   return p > 0 && p < 0.001 ? "< 0.1 %" : `${(100 * p).toFixed(1)} %`;
 }
 
-/** Sentences about a token. @param {Cell} cell */
-function lines(cell) {
-  const found = [cell.mod ? `Forced by ${named(cell.mod)}.` : "Sampled from the model."];
-  if (cell.removed !== null) found.push(`Backtracked by ${named(cell.removedBy)}, at event ${cell.removed + 1}.`);
-  if (!cell.top.length) return [...found, "Its probabilities are not known yet."];
-  const given = cell.logprob === null ? "less than to the alternatives here" : percent(Math.exp(cell.logprob));
-  found.push(`The model gave it ${given}.`);
-  if (cell.sampledLogprob !== null) found.push(`After temperature and mods: ${percent(Math.exp(cell.sampledLogprob))}.`);
-  return [...found, `Entropy here: at least ${(entropyOf(cell.top) ?? 0).toFixed(2)} bits.`];
+/** Which mod acted on a token, in which handler, and what it printed. @param {Cell} cell @param {TraceEvent[]} calls */
+function who(cell, calls) {
+  const { origin, status, mod, event, removed_by: by, removed_at: at } = cell;
+  const lines = [];
+  if (!origin) lines.push("Sampled from the model.");
+  if (origin === "given") lines.push("Given with the request.");
+  if (origin === "forced") lines.push(`Forced by ${named(mod)}${handler(calls[event ?? -1])}.`);
+  if (status === "backtracked") lines.push(`Backtracked by ${named(by)}${handler(calls[at ?? -1])}.`);
+  if (status === "replaced" && by) lines.push(`Replaced before it was added, by ${named(by)}${handler(calls[at ?? -1])}.`);
+  for (const call of cell.before.filter(({ action }) => action === "AdjustedLogits")) lines.push(`Logits adjusted by ${named(call.mod)}${handler(call)}.`);
+  const logs = [...cell.before, calls[event ?? -1], calls[at ?? -1]].flatMap((call) => call?.logs ?? []);
+  return [...lines.map((line) => element("p", {}, line)),
+    ...new Set(logs.map(({ mod: name, text }) => `${name}: ${text}`))].map((line) => typeof line === "string" ? element("p", { className: "log" }, line) : line);
 }
 
-/** @param {string | null} mod */
+/** The handler of a call and its time, if it is known. @param {TraceEvent | undefined} call */
+export function handler(call) {
+  if (!call || call.event === "command") return "";
+  return ` in ${call.event}${call.microseconds ? `, ${(call.microseconds / 1000).toFixed(2)} ms` : ""}`;
+}
+
+/** Sentences about the probabilities of a token. @param {Cell} cell */
+function probabilities({ alternatives, logprob, adjusted_logprob: adjusted, entropy, allowed, origin }) {
+  if (!alternatives) return origin ? ["Its probability was not computed."] : ["Its probabilities are not known yet."];
+  const found = [`The model gave it ${percent(Math.exp(logprob ?? -Infinity))}.`];
+  if (adjusted != null && adjusted !== logprob) found.push(`After mods and constraints: ${percent(Math.exp(adjusted))}.`);
+  if (entropy !== undefined) found.push(`Entropy: ${bits(entropy).toFixed(2)} bits.`);
+  if (allowed === undefined) return found;
+  const legal = alternatives.filter(({ adjusted_logprob: value }) => value != null).map(({ text }) => visible(text));
+  const names = legal.slice(0, allowed).join(" ");
+  return [...found, `Allowed here: ${allowed.toLocaleString("en")} ${allowed === 1 ? "token" : "tokens"}: ${names}${legal.length < allowed ? " …" : ""}`];
+}
+
+/** @param {string | null | undefined} mod */
 export function named(mod) {
-  return mod === BY_HAND ? "hand" : `mod ${mod ?? "unknown"}`;
+  return mod === BY_HAND ? "hand" : mod ? `mod ${mod}` : "the engine";
 }
 
 customElements.define("token-card", TokenCard);

@@ -1,7 +1,7 @@
 // <token-list>: the tokens of a timeline as they were after an event, removed ones struck through.
 
 import { element } from "./element.js";
-import { BY_HAND, entropyOf } from "./token_timeline.js";
+import { BY_HAND } from "./token_timeline.js";
 
 /** @typedef {import("./token_timeline.js").Cell} Cell */
 /** @typedef {import("./token_timeline.js").TokenTimeline} TokenTimeline */
@@ -16,9 +16,9 @@ let numLists = 0;
 export class TokenList extends HTMLElement {
   /** @type {TokenTimeline | null} */ #timeline = null;
   /** @type {HTMLElement[]} The element of each cell. */ #shown = [];
+  /** @type {string[]} Is each token shown: "", "kept" or "removed". */ #states = [];
   /** @type {string[]} Mods in the order of their colours. */ #mods = [];
   #block = element("div");
-  #count = 0; // of the events that are shown
   #id = `tokens-${numLists++}`;
   /** @type {Cell | null} */ selected = null;
 
@@ -32,20 +32,32 @@ export class TokenList extends HTMLElement {
     this.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  /** @param {TokenTimeline} timeline @param {string[]} mods Those of the request. */
-  open(timeline, mods) {
+  /** @param {TokenTimeline} timeline */
+  open(timeline) {
     this.#timeline = timeline;
-    this.#mods = [...mods];
   }
 
-  /** Show the tokens as they were after the first `count` events. @param {number} count */
+  /** Show the tokens as they were after the first `count` steps. @param {number} count */
   show(count) {
     const timeline = this.#timeline;
     if (!timeline) return;
-    for (; this.#count < count; this.#count++) this.#forward(timeline.events[this.#count]);
-    for (; this.#count > count; this.#count--) this.#backward(timeline.events[this.#count - 1]);
+    if (!this.#mods.length) this.#mods = timeline.mods;
+    const isLive = count === timeline.events.length; // builds the steps
     for (const cell of timeline.changed) this.#describe(cell);
     timeline.changed.clear();
+    for (const cell of timeline.cells) {
+      const isRemoved = cell.removed !== null && cell.removed < count;
+      this.#put(cell, !isLive && cell.added >= count ? "" : isRemoved ? "removed" : "kept");
+    }
+  }
+
+  /** Show one token. @param {Cell} cell @param {string} state */
+  #put(cell, state) {
+    if (this.#states[cell.index] === state) return;
+    this.#states[cell.index] = state;
+    const shown = this.#shown[cell.index] ?? this.#append(cell);
+    shown.hidden = !state;
+    shown.classList.toggle("removed", state === "removed");
   }
 
   /** Select a token. @param {Cell | null | undefined} cell */
@@ -80,21 +92,6 @@ export class TokenList extends HTMLElement {
     return String(this.#mods.indexOf(mod) % NUM_COLOURS);
   }
 
-  /** @param {import("./token_timeline.js").TimelineEvent} event */
-  #forward({ removed, added }) {
-    for (const cell of removed) this.#shown[cell.index].classList.add("removed");
-    for (const cell of added) {
-      if (this.#shown[cell.index]) this.#shown[cell.index].hidden = false;
-      else this.#append(cell);
-    }
-  }
-
-  /** @param {import("./token_timeline.js").TimelineEvent} event */
-  #backward({ removed, added }) {
-    for (const cell of added) this.#shown[cell.index].hidden = true;
-    for (const cell of removed) this.#shown[cell.index].classList.remove("removed");
-  }
-
   /** @param {Cell} cell */
   #append(cell) {
     const [least, most] = BLOCK;
@@ -108,6 +105,7 @@ export class TokenList extends HTMLElement {
     this.#shown[cell.index] = shown;
     this.#describe(cell);
     this.#block.append(shown);
+    return shown;
   }
 
   /** Show what is known of a token. @param {Cell} cell */
@@ -117,9 +115,8 @@ export class TokenList extends HTMLElement {
     shown.textContent = cell.text;
     if (!cell.text.trim()) shown.setAttribute("aria-label", nameOf(cell));
     if (cell.mod) shown.dataset.mod = this.colourOf(cell.mod);
-    if (!cell.top.length) return;
-    shown.dataset.p = String(Math.min(5, Math.floor(Math.exp(cell.logprob ?? -99) * 6)));
-    shown.dataset.e = String(Math.min(5, Math.floor(entropyOf(cell.top) ?? 0)));
+    if (cell.alternatives) shown.dataset.p = String(Math.min(5, Math.floor(Math.exp(cell.logprob ?? -99) * 6)));
+    if (cell.entropy !== undefined) shown.dataset.e = String(Math.min(5, Math.floor(bits(cell.entropy))));
   }
 
   /** @param {EventTarget | null} target @returns {Cell | undefined} */
@@ -146,9 +143,14 @@ export class TokenList extends HTMLElement {
 }
 
 /** A token's text, in words if it has none that can be seen. @param {Cell} cell */
-export function nameOf({ text, tokenId }) {
-  if (!text) return `token ${tokenId}, without text`;
+export function nameOf({ text, token_id: id }) {
+  if (!text) return `token ${id}, without text`;
   return text.trim() ? text : text.replaceAll("\n", "newline ").replaceAll(" ", "space ").trim() || "white space";
+}
+
+/** An entropy in bits. @param {number} nats */
+export function bits(nats) {
+  return nats / Math.LN2;
 }
 
 customElements.define("token-list", TokenList);

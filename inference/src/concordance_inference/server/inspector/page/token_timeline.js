@@ -1,170 +1,191 @@
-// What happened to each token of a completion, event by event. Any source may feed it.
+// What happened to each token of a completion, step by step, made of its trace: live or stored.
 
 /**
- * @typedef {{text: string, logprob: number}} Alternative
+ * @typedef {{token_id: number, text: string, logprob?: number | null, adjusted_logprob?: number | null}} Alternative
  *
- * @typedef {object} Cell A token that was added, whether or not it was removed later.
+ * @typedef {object} Cell A token of the trace, whether or not it was removed later; see docs/traces.md.
  * @property {number} index In the order of time, which is also that of the text.
  * @property {number} position In the completion.
- * @property {number} after The index of the token before it; -1 for the first.
- * @property {number} tokenId
+ * @property {number} token_id
  * @property {string} text
- * @property {string | null} mod The mod that forced it; null for a sampled token.
- * @property {number} added The event that added it.
- * @property {number | null} removed The event that removed it.
- * @property {string | null} removedBy
- * @property {number | null} logprob The model's own.
- * @property {number | null} sampledLogprob Under the distribution it was sampled from.
- * @property {Alternative[]} top The model's own most probable tokens.
+ * @property {string} [origin] `sampled` if missing, `forced` or `given`.
+ * @property {string} [status] `kept` if missing, `backtracked` or `replaced`.
+ * @property {string} [mod] The mod that forced it.
+ * @property {number} [event] The event of the trace that forced it.
+ * @property {string} [removed_by]
+ * @property {number} [removed_at] The event of the trace that removed it.
+ * @property {number | null} [logprob] The model's own.
+ * @property {number | null} [adjusted_logprob]
+ * @property {number} [entropy] In nats.
+ * @property {number} [allowed] Tokens that a constraint left possible; missing if it left all.
+ * @property {Alternative[]} [alternatives]
+ * @property {number} [at_ms]
+ * @property {number} added The step that added it.
+ * @property {number | null} removed The step that removed it.
+ * @property {TraceEvent[]} before Calls of mods that adjusted or logged before it was sampled.
  *
- * @typedef {object} TimelineEvent
- * @property {string} kind `sampled`, `forced`, `backtracked` or `control`.
+ * @typedef {object} TraceEvent
+ * @property {number} index
+ * @property {string} mod
+ * @property {string} event
+ * @property {string} action
+ * @property {number} position
+ * @property {Record<string, any>} [details]
+ * @property {boolean} [by_hand]
+ * @property {number} [microseconds]
+ * @property {number} [forced_tokens]
+ * @property {number} [backtracked_tokens]
+ * @property {{mod: string, text: string}[]} [logs]
+ * @property {string} [error]
+ * @property {number} [at_ms]
+ *
+ * @typedef {object} TimelineEvent A step: a token was sampled, or a mod acted.
+ * @property {string} kind `sampled`, `forced`, `backtracked`, `adjusted` or `control`.
  * @property {string | null} mod
  * @property {Cell[]} added
  * @property {Cell[]} removed
- * @property {string} [action] The action by hand.
+ * @property {TraceEvent | null} event
  *
- * @typedef {{mod: string, calls: number, forced_tokens: number, backtracked_tokens: number,
- *   adjusted_steps: number, microseconds: number}} ModUse
+ * @typedef {{index: number, step: number, rows: number, row: number, tokens: number, is_prefill?: boolean,
+ *   saved?: number, is_wasted?: boolean, at_ms?: number}} Pass
  */
 
 /** The name of actions by hand among the mods. */
 export const BY_HAND = "@control";
 
-/** The tokens of one completion, and the events that made it. Sends `change` when it grows. */
+/** The tokens of one completion, and the steps that made it. Sends `change` when it grows. */
 export class TokenTimeline extends EventTarget {
-  constructor() {
-    super();
-    /** @type {Cell[]} */ this.cells = [];
-    /** @type {TimelineEvent[]} */ this.events = [];
-    /** @type {Cell[]} The completion as it is now. */ this.completion = [];
-    /** @type {ModUse[]} */ this.mods = [];
-    /** @type {Set<Cell>} Changed since the last `change` was handled. */ this.changed = new Set();
-    /** @type {Record<string, any> | null} */ this.usage = null;
-    this.state = "waiting";
-    /** @type {string} Why it ended. */ this.end = "";
+  /** @type {Record<string, any>} The fields of the trace, without its lists. */ trace = { status: "waiting" };
+  /** @type {Cell[]} */ cells = [];
+  /** @type {TraceEvent[]} */ calls = [];
+  /** @type {Pass[]} */ passes = [];
+  /** @type {Set<Cell>} Changed since the last `change` was handled. */ changed = new Set();
+  /** @type {string | null} Why the request could not be sent. */ failure = null;
+  /** @type {TimelineEvent[]} */ #steps = [];
+  /** @type {Cell[]} */ #completion = [];
+  #isStale = false;
+
+  /** The timeline of a stored trace. @param {Record<string, any>} trace */
+  static of(trace) {
+    const timeline = new TokenTimeline();
+    timeline.take(trace);
+    return timeline;
   }
 
-  /**
-   * The completion became its first `kept` tokens followed by `tokens`.
-   * @param {{kept: number, num_backtracked: number, mod: string | null,
-   *   tokens: {token_id: number, text: string, forced: boolean, mod: string | null}[]}} change
-   */
-  changeTokens({ kept, tokens, num_backtracked: count, mod }) {
-    /** @type {TimelineEvent} */ const event = { kind: "sampled", mod, added: [], removed: [] };
-    if (count) event.removed = this.completion.splice(this.completion.length - count);
-    for (const cell of event.removed) {
-      Object.assign(cell, { removed: this.events.length, removedBy: mod });
+  /** Take a whole trace, or what is new of one. @param {Record<string, any>} trace */
+  take({ tokens = [], events = [], steps = [], ...head }) {
+    Object.assign(this.trace, head);
+    for (const token of tokens) {
+      const cell = this.cells[token.index] ?? {};
+      this.cells[token.index] = Object.assign(cell, { text: "", added: 0, removed: null, before: [] }, token);
       this.changed.add(cell);
     }
-    const repeated = this.completion.length - kept;
-    tokens.slice(0, repeated).forEach((token, i) => this.#rewrite(this.completion[kept + i], token.text));
-    event.added = tokens.slice(repeated).map((token) => this.#add(token));
-    if (!event.added.length && !event.removed.length) return this.#notify();
-    const forced = event.added.find((cell) => cell.mod);
-    if (forced) Object.assign(event, { kind: "forced", mod: forced.mod });
-    if (count) Object.assign(event, { kind: "backtracked", mod });
-    this.events.push(event);
-    this.state = this.state === "paused" ? "paused" : "running";
-    this.#notify();
-  }
-
-  /**
-   * The probabilities of tokens from index `first` on.
-   * @param {number} first
-   * @param {{logprob: number, sampled_logprob?: number | null,
-   *   top_logprobs: {token: string, logprob: number}[]}[]} entries
-   */
-  addProbabilities(first, entries) {
-    entries.forEach((entry, i) => {
-      const cell = this.completion[first + i];
-      if (!cell) return;
-      cell.logprob = entry.logprob;
-      cell.sampledLogprob = entry.sampled_logprob ?? null;
-      cell.top = entry.top_logprobs.map(({ token, logprob }) => ({ text: token, logprob }));
-      this.changed.add(cell);
-      this.#share(cell);
-    });
-    this.#notify();
-  }
-
-  /** Tokens that were removed from the same prefix had the same probabilities. @param {Cell} cell */
-  #share({ index, after, top }) {
-    for (let i = index - 1; i > after; i--) {
-      const other = this.cells[i];
-      if (other.after !== after || other.top.length) continue;
-      other.top = top;
-      other.logprob = top.find(({ text }) => text === other.text)?.logprob ?? null;
-      this.changed.add(other);
-    }
-  }
-
-  /** An action by hand was applied. @param {{type: string, state: string}} control */
-  addControl({ type, state }) {
-    this.events.push({ kind: "control", mod: BY_HAND, added: [], removed: [], action: type });
-    this.setState(state);
-  }
-
-  /** @param {string} state `waiting`, `running`, `paused`, `ended` or `failed` @param {string} [why] */
-  setState(state, why = "") {
-    this.state = state;
-    this.end = why;
-    this.#notify();
-  }
-
-  /** @param {Record<string, any>} usage @param {ModUse[]} mods */
-  setUsage(usage, mods) {
-    this.usage = usage;
-    this.mods = mods;
-    this.#notify();
-  }
-
-  /** @param {{token_id: number, text: string, mod: string | null}} token @returns {Cell} */
-  #add({ token_id: tokenId, text, mod }) {
-    const cell = {
-      index: this.cells.length, position: this.completion.length, after: this.completion.at(-1)?.index ?? -1, tokenId, text, mod,
-      added: this.events.length, removed: null, removedBy: null,
-      logprob: null, sampledLogprob: null, top: [],
-    };
-    this.cells.push(cell);
-    this.completion.push(cell);
-    return cell;
-  }
-
-  /** @param {Cell} cell @param {string} text */
-  #rewrite(cell, text) {
-    if (!cell || cell.text === text) return;
-    cell.text = text;
-    this.changed.add(cell);
-  }
-
-  #notify() {
+    for (const event of events) this.calls[event.index] = event;
+    for (const pass of steps) this.passes[pass.index] = pass;
+    this.#isStale = true;
     this.dispatchEvent(new Event("change"));
   }
-}
 
-/**
- * The entropy of the next token in bits, at least: of the known alternatives, and the rest as one.
- * @param {Alternative[]} top
- * @returns {number | null}
- */
-export function entropyOf(top) {
-  if (!top.length) return null;
-  const known = top.map(({ logprob }) => Math.exp(logprob));
-  const rest = Math.max(0, 1 - known.reduce((sum, p) => sum + p, 0));
-  return [...known, rest].reduce((sum, p) => (p > 1e-9 ? sum - p * Math.log2(p) : sum), 0);
-}
-
-/**
- * The position of the first token that two completions do not share; null if none.
- * @param {TokenTimeline} one
- * @param {TokenTimeline} other
- */
-export function firstDifference(one, other) {
-  const length = Math.min(one.completion.length, other.completion.length);
-  for (let i = 0; i < length; i++) {
-    if (one.completion[i].tokenId !== other.completion[i].tokenId) return i;
+  /** Note that the request failed. @param {string} why */
+  fail(why) {
+    this.failure = why;
+    this.dispatchEvent(new Event("change"));
   }
-  const isOver = [one, other].every(({ state }) => state === "ended" || state === "failed");
-  return isOver && one.completion.length !== other.completion.length ? length : null;
+
+  /** The steps, oldest first. */
+  get events() {
+    if (this.#isStale) this.#build();
+    return this.#steps;
+  }
+
+  /** The completion as it is now. */
+  get completion() {
+    if (this.#isStale) this.#build();
+    return this.#completion;
+  }
+
+  /** `waiting`, `running`, `paused`, `ended` or `failed`. */
+  get state() {
+    const { status } = this.trace;
+    if (this.failure !== null) return "failed";
+    const last = status === "running" && this.calls.findLast(({ details }) => details?.state);
+    return last && last.details?.state === "paused" ? "paused" : status;
+  }
+
+  /** Why it ended. */
+  get end() {
+    return this.failure ?? this.trace.error ?? this.trace.finish_reason ?? "";
+  }
+
+  /** The mods that forced tokens, in the order of the request, then by hand. */
+  get mods() {
+    return (this.trace.mods ?? []).filter((/** @type {{name: string}} */ { name }) => name !== BY_HAND).map((/** @type {{name: string}} */ { name }) => name);
+  }
+
+  /** Put tokens and calls of mods into the order in which they happened. */
+  #build() {
+    this.#isStale = false;
+    this.#steps = [];
+    this.#completion = [];
+    const removed = Map.groupBy(this.cells, ({ removed_at: at }) => at ?? -1);
+    /** @type {TraceEvent[]} */ let before = [];
+    let next = 0; // call
+    const callUntil = (/** @type {Cell | null} */ cell) => {
+      while (next < this.calls.length && (!cell || isBefore(this.calls[next], cell))) {
+        const call = this.calls[next++];
+        this.#step(call, removed.get(call.index) ?? []);
+        before.push(call);
+      }
+    };
+    for (const cell of this.cells) {
+      callUntil(cell);
+      this.#cut(cell.position);
+      cell.before = cell.origin ? [] : before.filter(({ position, action }) => position === cell.position && !isEdit(action));
+      before = [];
+      this.#add(cell);
+    }
+    callUntil(null);
+    const isPending = (/** @type {Cell} */ cell) => this.trace.status === "running" && cell === this.cells.at(-1);
+    const gone = this.#completion.findIndex((cell) => cell.status && !isPending(cell));
+    if (gone >= 0) this.#cut(gone);
+  }
+
+  /** A call of a mod, or a command. @param {TraceEvent} call @param {Cell[]} removed */
+  #step(call, removed) {
+    const kind = removed.some(({ status }) => status === "backtracked") ? "backtracked" : isEdit(call.action) ? "forced" : "adjusted";
+    this.#push({ kind: call.event === "command" ? "control" : kind, mod: call.mod, added: [], removed, event: call });
+    if (removed.length) this.#completion = this.#completion.filter((cell) => !removed.includes(cell));
+  }
+
+  /** @param {Cell} cell */
+  #add(cell) {
+    const last = this.#steps.at(-1);
+    const call = cell.event === undefined ? null : this.calls[cell.event];
+    if (call && last?.event === call || !call && cell.mod && last?.mod === cell.mod && !last.event) last?.added.push(cell);
+    else this.#push({ kind: cell.origin === "forced" ? "forced" : "sampled", mod: cell.mod ?? null, added: [cell], removed: [], event: null });
+    cell.added = this.#steps.length - 1;
+    this.#completion.push(cell);
+  }
+
+  /** Tokens from a position on were removed by the engine, at a stop string for example. @param {number} position */
+  #cut(position) {
+    const removed = this.#completion.splice(position);
+    if (removed.length) this.#push({ kind: "backtracked", mod: removed[0].removed_by ?? null, added: [], removed, event: null });
+  }
+
+  /** @param {TimelineEvent} step */
+  #push(step) {
+    for (const cell of step.removed) cell.removed = this.#steps.length;
+    this.#steps.push(step);
+  }
+}
+
+/** True if a call was made before a token was added. @param {TraceEvent} call @param {Cell} cell */
+function isBefore(call, cell) {
+  return cell.event === undefined ? (call.at_ms ?? 0) <= (cell.at_ms ?? 0) && cell.origin !== "given" : call.index <= cell.event;
+}
+
+/** True if an action changes the completion. @param {string} action */
+function isEdit(action) {
+  return !["", "Noop", "AdjustedLogits", "AdjustedPrefill"].includes(action);
 }
