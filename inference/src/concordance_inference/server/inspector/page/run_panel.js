@@ -6,25 +6,36 @@ import "./steering.js";
 import "./timeline_view.js";
 import { TokenTimeline } from "./token_timeline.js";
 
-/** Runs a request and shows it. Sends `grown` when there is something new. */
+/** Shows a trace: of a request that it runs, or a stored one. Sends `grown` when there is something new. */
 export class RunPanel extends HTMLElement {
   timeline = new TokenTimeline();
   /** @type {ChatSource | null} */ source = null;
   #view = element("timeline-view");
   #steering = element("steering-bar");
 
-  /** Start a request. @param {string} title @param {Record<string, any>} fields */
-  start(title, fields) {
+  /**
+   * Start a request.
+   * @param {string} title
+   * @param {Record<string, any>} fields
+   * @param {import("./trace_feed.js").TraceFeed} feed
+   */
+  start(title, fields, feed) {
+    this.source = new ChatSource(fields, feed);
+    this.open(title, this.source.timeline);
+    return this.source.run();
+  }
+
+  /** Show a trace. @param {string} title @param {TokenTimeline} timeline */
+  open(title, timeline) {
+    this.timeline = timeline;
     this.setAttribute("role", "region");
     this.setAttribute("aria-label", title);
     this.append(element("header", {}, element("h2", {}, title), this.#view.legend), this.#steering, this.#view);
-    this.source = new ChatSource(fields, this.timeline);
-    this.#steering.open(this.source, () => this.#view.selected);
+    this.#steering.open(timeline, this.source, () => this.#view.selected);
     this.#view.canChoose = () => this.#steering.canAct;
-    this.#view.addEventListener("choose", (/** @type {CustomEvent} */ { detail: { cell, text } }) => this.#steering.choose(cell, text));
+    this.#view.addEventListener("choose", (/** @type {CustomEvent} */ { detail: { cell, alternative } }) => this.#steering.choose(cell, alternative.token_id));
     this.#view.addEventListener("grown", () => { this.#steering.update(); this.dispatchEvent(new Event("grown")); });
-    this.#view.open(this.timeline, (fields.mods ?? []).map((/** @type {{name: string}} */ mod) => mod.name));
-    return this.source.run();
+    this.#view.open(timeline);
   }
 
   /** Handle a key of the page; return true if it is one of ours. @param {string} key */

@@ -2,6 +2,7 @@
 
 import { element } from "./element.js";
 import "./event_slider.js";
+import { modTable } from "./mod_table.js";
 import "./token_card.js";
 import "./token_list.js";
 
@@ -21,11 +22,11 @@ export class TimelineView extends HTMLElement {
   legend = element("ul", { className: "legend", "aria-label": "Origins" });
   /** @type {() => boolean} True if an alternative can be chosen. */ canChoose = () => false;
 
-  /** @param {TokenTimeline} timeline @param {string[]} mods Those of the request. */
-  open(timeline, mods) {
+  /** @param {TokenTimeline} timeline */
+  open(timeline) {
     this.#timeline = timeline;
     this.append(this.#list, this.#slider, this.#card, this.#figures, this.#mods);
-    this.#list.open(timeline, mods);
+    this.#list.open(timeline);
     this.#slider.open(timeline);
     this.#list.addEventListener("select", () => { this.#pointed = null; this.#explain(); });
     this.#list.addEventListener("point", (/** @type {CustomEvent} */ { detail }) => { this.#pointed = detail; this.#explain(); });
@@ -77,36 +78,22 @@ export class TimelineView extends HTMLElement {
   /** Explain the token under the pointer, the selected one, or the newest. */
   #explain() {
     const newest = this.#timeline?.completion.findLast(({ text }) => text);
-    this.#card.show(this.#pointed ?? this.#list.selected ?? newest ?? null, this.canChoose());
+    this.#card.show(this.#pointed ?? this.#list.selected ?? newest ?? null, this.#timeline?.calls ?? [], this.canChoose());
   }
 
   #showFigures() {
     if (!this.#timeline) return;
-    const { completion, cells, usage, mods } = this.#timeline;
-    const forced = completion.filter(({ mod }) => mod).length;
-    const prompt = usage ? `${usage.prompt_tokens} prompt tokens, ` : "";
-    this.#figures.textContent = `${prompt}${completion.length} tokens: ${completion.length - forced} sampled, ${forced} forced; ${cells.length - completion.length} backtracked`;
+    const { completion, cells, trace } = this.#timeline;
+    const forced = completion.filter(({ origin }) => origin === "forced").length;
+    const prompt = trace.prompt_tokens ? `${trace.prompt_tokens} prompt tokens, ${trace.cached_tokens} of them cached; ` : "";
+    const passes = trace.passes ? `; ${trace.passes} passes, ${trace.passes_saved} saved by forced spans, ${trace.passes_wasted} wasted` : "";
+    this.#figures.textContent = `${prompt}${completion.length} tokens: ${completion.length - forced} sampled, ${forced} forced; ${cells.length - completion.length} removed${passes}`;
     const names = [...new Set(cells.flatMap(({ mod }) => (mod ? [mod] : [])))];
     if (names.length !== this.legend.childElementCount) {
       this.legend.replaceChildren(...names.map((name) => element("li", { "data-mod": this.#list.colourOf(name) }, name)));
     }
-    if (mods.length && !this.#mods.childElementCount) this.#mods.append(table(mods));
+    if (trace.handlers?.length && !this.#mods.childElementCount) this.#mods.append(modTable(trace));
   }
-}
-
-/** What each mod did, and its time. @param {import("./token_timeline.js").ModUse[]} mods */
-function table(mods) {
-  const most = Math.max(1, ...mods.map(({ microseconds }) => microseconds));
-  const columns = ["mod", "calls", "forced", "backtracked", "adjusted", "time"];
-  const rows = mods.map((each) => {
-    const numbers = [each.calls, each.forced_tokens, each.backtracked_tokens, each.adjusted_steps];
-    const time = `${(each.microseconds / 1000).toFixed(1)} ms`;
-    const bar = element("meter", { min: 0, max: most, value: each.microseconds, "aria-label": `Time of ${each.mod}` });
-    return element("tr", {}, element("th", { scope: "row" }, each.mod), ...numbers.map((n) => element("td", {}, String(n))), element("td", {}, bar, time));
-  });
-  return element("table", {}, element("caption", {}, "Mods"),
-    element("thead", {}, element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)))),
-    element("tbody", {}, ...rows));
 }
 
 customElements.define("timeline-view", TimelineView);
