@@ -6,7 +6,7 @@ const COLUMNS = ["mod", "calls", "forced", "backtracked", "adjusted", "time"];
 
 /** A table of mods and their handlers. @param {Record<string, any>} trace One that has ended. */
 export function modTable({ mods, handlers }) {
-  const most = Math.max(1, ...mods.map((/** @type {any} */ each) => each.microseconds));
+  const most = Math.max(1, ...[...mods, ...handlers].map((/** @type {any} */ each) => each.microseconds ?? 0));
   const rows = mods.flatMap((/** @type {any} */ each) => {
     const numbers = [each.calls, each.forced_tokens, each.backtracked_tokens, each.adjusted_steps].map((n) => n ?? 0);
     const own = handlers.filter((/** @type {any} */ { mod }) => mod === each.name);

@@ -5,6 +5,7 @@ import "./event_slider.js";
 import { modTable } from "./mod_table.js";
 import "./token_card.js";
 import "./token_list.js";
+import { BY_HAND } from "./token_timeline.js";
 
 /** @typedef {import("./token_timeline.js").TokenTimeline} TokenTimeline */
 
@@ -83,14 +84,15 @@ export class TimelineView extends HTMLElement {
 
   #showFigures() {
     if (!this.#timeline) return;
-    const { completion, cells, trace } = this.#timeline;
+    const { completion, cells, passes, trace } = this.#timeline;
     const forced = completion.filter(({ origin }) => origin === "forced").length;
     const prompt = trace.prompt_tokens ? `${trace.prompt_tokens} prompt tokens, ${trace.cached_tokens} of them cached; ` : "";
-    const passes = trace.passes ? `; ${trace.passes} passes, ${trace.passes_saved} saved by forced spans, ${trace.passes_wasted} wasted` : "";
-    this.#figures.textContent = `${prompt}${completion.length} tokens: ${completion.length - forced} sampled, ${forced} forced; ${cells.length - completion.length} removed${passes}`;
+    const saved = passes.reduce((sum, pass) => sum + (pass.saved ?? 0), 0);
+    const ran = passes.length ? `; ${passes.length} passes, ${saved} saved by forced spans, ${passes.filter((pass) => pass.is_wasted).length} wasted` : "";
+    this.#figures.textContent = `${prompt}${completion.length} tokens: ${completion.length - forced} sampled, ${forced} forced; ${cells.length - completion.length} removed${ran}`;
     const names = [...new Set(cells.flatMap(({ mod }) => (mod ? [mod] : [])))];
     if (names.length !== this.legend.childElementCount) {
-      this.legend.replaceChildren(...names.map((name) => element("li", { "data-mod": this.#list.colourOf(name) }, name)));
+      this.legend.replaceChildren(...names.map((name) => element("li", { "data-mod": this.#list.colourOf(name) }, name === BY_HAND ? "by hand" : name)));
     }
     if (trace.handlers?.length && !this.#mods.childElementCount) this.#mods.append(modTable(trace));
   }

@@ -29,7 +29,7 @@ export class TokenCard extends HTMLElement {
     const [before, after] = [Math.exp(logprob ?? -Infinity), Math.exp(adjusted ?? -Infinity)];
     const isChosen = alternative.token_id === cell.token_id;
     const choose = () => this.dispatchEvent(new CustomEvent("choose", { detail: { cell, alternative } }));
-    const name = canChoose && !isChosen
+    const name = canChoose && !isChosen && cell.removed === null
       ? button(visible(text), choose, { title: "Continue with this token instead" })
       : element("span", {}, visible(text));
     const isAdjusted = !cell.origin && (adjusted == null || Math.abs(after - before) > 0.0005);
