@@ -118,7 +118,11 @@ def test_a_mod_has_a_form_of_its_parameters(page, picture):
     run(page)
     page.wait_for_selector(ENDED)
     assert " BANANA" in text_of(page)
-    assert page.locator("run-panel table tbody tr").first.inner_text().startswith("inject_after_tokens")
+    assert (
+        page.locator("run-panel table tbody tr")
+        .first.inner_text()
+        .startswith("inject_after_tokens")
+    )
     picture("mod-parameters")
 
 
