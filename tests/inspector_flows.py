@@ -1,0 +1,44 @@
+"""What tests of the inspector do with its page."""
+
+import pytest
+
+expect = pytest.importorskip("playwright.sync_api", reason="needs playwright").expect
+Axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe").Axe
+
+ENDED = "run-panel [role=status]:has-text('ended')"
+
+
+def open_quietly(page):
+    """Open the page as one who was here before: nothing runs by itself."""
+    page.add_init_script(
+        """localStorage.getItem("concordance-request") ??
+        localStorage.setItem("concordance-request", JSON.stringify(
+            {prompt: "Count to twenty in words.", mods: [], max_tokens: 24, temperature: 0}))"""
+    )
+    page.goto("/")
+    page.wait_for_selector("body[data-ready]")
+
+
+def run(page):
+    page.get_by_role("button", name="Run", exact=True).click()
+
+
+def run_long(page):
+    page.get_by_label("Prompt").fill("Write a long story about the sea.")
+    page.get_by_label("Max tokens").fill("100")
+    run(page)
+
+
+def has_count(page, selector, count):
+    expect(page.locator(selector)).to_have_count(count, timeout=60_000)
+
+
+def faults_of_access(page):
+    found = Axe().run(page).response["violations"]
+    return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]
+
+
+def text_of(page, panel=0):
+    """The completion: the tokens that are there and not struck through."""
+    tokens = page.locator("token-list").nth(panel).locator("[role=option]:not(.removed)")
+    return "".join(tokens.all_text_contents())
