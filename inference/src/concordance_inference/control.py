@@ -5,7 +5,7 @@ list, that returns the same action at `ForwardPass` of step k.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from concordance_sdk.host.instance import InProcessMod
 from concordance_sdk.request_context import RequestContext
@@ -115,10 +115,17 @@ class Adjust(Struct, frozen=True, kw_only=True):
 
 
 class AttachMod(Struct, frozen=True, kw_only=True, eq=False):
-    """Add an instance of a mod, after the others or in place of one of them."""
+    """Add an instance of a mod, after the others or in place of one of them.
+
+    Attributes:
+        instance: The instance.
+        replaces: The mod that it replaces.
+        call: What the instance was made from, for traces.
+    """
 
     instance: InProcessMod
     replaces: str | None = None
+    call: ModCall | None = None
 
 
 class DetachMod(Struct, frozen=True):
@@ -128,6 +135,34 @@ class DetachMod(Struct, frozen=True):
 
 
 Command = Act | BacktrackTo | End | Pause | Resume | Step | Adjust | AttachMod | DetachMod
+
+
+class AttachCall(Struct, frozen=True, kw_only=True, eq=False):
+    """An `AttachMod` whose instance is made when it is applied."""
+
+    call: ModCall
+    replaces: str | None = None
+
+
+class Moment(NamedTuple):
+    """A point between two decisions of a request, which occurs once.
+
+    Attributes:
+        num_sampled: Draws of the sampler that a mod or the completion saw.
+        num_completion: Length of the completion.
+        num_backtracked: Tokens that were removed from it.
+    """
+
+    num_sampled: int
+    num_completion: int
+    num_backtracked: int
+
+
+class Scheduled(Struct, frozen=True, kw_only=True, eq=False):
+    """A command that is applied at a moment of its request, as in the replay of a trace."""
+
+    at: Moment
+    command: Act | End | Adjust | DetachMod | AttachCall
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

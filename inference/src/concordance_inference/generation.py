@@ -36,7 +36,7 @@ from concordance_inference.traces.recorder import TraceRecorder
 from concordance_inference.traces.schema import Level
 
 if TYPE_CHECKING:
-    from concordance_inference.control import ControlClient
+    from concordance_inference.control import ControlClient, Scheduled
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -151,6 +151,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     beginning: Beginning | None = None  # of the completion, if an earlier request generated it
     trace: Level | None = None  # how much is traced; `None`: as the server is configured
     recorder: TraceRecorder | None = None  # of the trace
+    scheduled: "tuple[Scheduled, ...]" = ()  # commands, in order, as a trace has them
 
     @property
     def num_given(self) -> int:
@@ -335,6 +336,7 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     context_length: int  # tokens of prompt and completion together
     vocab_size: int
     sampling: SamplingDefaults = SamplingDefaults()
+    build: Mapping[str, str] = {}  # what computes it: `models.build`
 
 
 class SlowStep(Struct, frozen=True, kw_only=True):

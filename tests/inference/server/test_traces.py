@@ -80,6 +80,8 @@ def test_a_request_that_asks_for_it_is_traced(api, given, level):
     assert trace["status"] == "ended"
     assert trace["path"] == "/v1/chat/completions"
     assert (trace["prompt"], trace["text"], trace["seed"]) == ("hi", "Hi", 7)
+    assert trace["source"] == HI | {"trace": given, "temperature": 0.5}
+    assert trace["settings"]["loop_detection"]["mode"] == "cheap"
     assert trace["parameters"]["temperature"] == 0.5
     texts = [token["text"] for token in trace["tokens"]]
     assert texts == (["H", "i"] if level == "tokens" else [])
@@ -150,7 +152,7 @@ def test_prompts_are_left_out_where_the_server_keeps_none(api, hub):
     api.post("/v1/chat/completions", json=HI | {"trace": True})
 
     trace = only(api)
-    assert (trace["prompt"], trace["prompt_ids"]) == (None, None)
+    assert (trace["prompt"], trace["prompt_ids"], trace["source"]) == (None, None, None)
     assert trace["prompt_tokens"] == 2
 
 

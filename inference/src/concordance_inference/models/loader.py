@@ -19,6 +19,7 @@ from concordance_inference.generation import ModelInfo, SamplingDefaults
 from concordance_inference.harmony.vocabulary import harmony_tokens_of
 from concordance_inference.models.adapters import replaces_weights
 from concordance_inference.models.bare_names import classes_in
+from concordance_inference.models.build import build_of
 from concordance_inference.models.context_length import context_length
 from concordance_inference.models.control_ids import control_ids, header_ids
 from concordance_inference.models.converted import SMALL, is_converted
@@ -149,6 +150,7 @@ def _load(model_id: str, folder: Path, options: ModelOptions) -> LoadedModel:
         vocab_size=_vocab_size(config),
     )
     mx.eval(model.parameters())
+    folders = (folder, *([options.adapter_path] if options.adapter_path else []))
     return LoadedModel(
         model=model,
         tokenizer=wrapped,
@@ -158,9 +160,10 @@ def _load(model_id: str, folder: Path, options: ModelOptions) -> LoadedModel:
             context_length=length,
             vocab_size=wrapped.vocab_size,
             sampling=sampling_of(model_id, folder, options),
+            build=build_of(folders),
         ),
         place=str(folder),
-        folders=(folder, *([options.adapter_path] if options.adapter_path else [])),
+        folders=folders,
         base=base,
     )
 

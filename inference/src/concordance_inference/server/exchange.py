@@ -70,6 +70,7 @@ class Exchange(Struct, frozen=True, kw_only=True, eq=False):
     writer: ResponseWriter
     streams: bool
     detach: Detach | None = None  # runs in the background
+    body: bytes | None = None  # of a request that is traced
 
 
 #: Decodes and checks a body. Runs on a worker thread.
@@ -150,7 +151,9 @@ def _begun(
 ) -> list[AsyncIterator[Update]]:
     """Start the generations of a request."""
     running.run(exchange.engine, exchange.generations)
-    running.generations = traced(exchange.engine, exchange.generations, running.path, context)
+    running.generations = traced(
+        exchange.engine, exchange.generations, running.path, context, exchange.body
+    )
     current_record().begin(exchange.generations, exchange.engine.model.id, streams=exchange.streams)
     return [exchange.engine.generate(generation) for generation in running.generations]
 
@@ -191,7 +194,7 @@ async def _prepared(
     raw = await read_raw(request, max_bytes=MAX_BODY)
     if bodies.isEnabledFor(logging.DEBUG):
         bodies.debug("%s", raw[:_MAX_LOGGED].decode(errors="replace"))
-    read_body = partial(read, raw, context)
+    read_body = partial(_read, read, raw, context)
     try:
         reading = context.workers.read(read_body, num_bytes=len(raw))
         exchange = await unless_disconnected(request, reading)
@@ -200,6 +203,14 @@ async def _prepared(
         streams = await unless_disconnected(request, asks)
         return await wait_or_start(request, _loaded(read_body, raw, context), streams=streams)
     return await unless_disconnected(request, _modded(exchange, context))
+
+
+def _read(read: Read, raw: bytes, context: ServerContext) -> Exchange:
+    """Decode a body, and keep it if the trace of its request has it."""
+    exchange, hub = read(raw, context), context.traces
+    if not hub.keeps_prompts or hub.level_of(exchange.generations[0].trace) == "off":
+        return exchange
+    return msgspec.structs.replace(exchange, body=raw)
 
 
 async def _loaded(

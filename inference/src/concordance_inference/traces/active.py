@@ -1,7 +1,7 @@
 """A trace that grows: the recorder of a request, and the builder that follows it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from concordance_inference.generation import GenerationRequest
 from concordance_inference.traces.builder import TraceBuilder
+from concordance_inference.traces.plain import plain
 from concordance_inference.traces.recorder import TraceRecorder
 from concordance_inference.traces.schema import Trace, TraceMod
 
@@ -37,6 +38,9 @@ class Origin(Struct, frozen=True, kw_only=True):
     model: str
     path: str
     choice: int = 0
+    build: Mapping[str, str] = {}
+    settings: Mapping[str, Any] = {}
+    body: bytes | None = None  # of the HTTP request
 
 
 class ActiveTrace:
@@ -65,6 +69,7 @@ class ActiveTrace:
         self._closed_at: float | None = None
         self._token_texts: dict[int, str] = {}
         self._prompt_ids = request.prompt_ids if keeps_prompt else None
+        self._body = origin.body if keeps_prompt else None
         self.is_announced = False  # to those who watch
         trace = Trace(
             id=request.request_id,
@@ -73,7 +78,11 @@ class ActiveTrace:
             parameters=parameters_of(request),
             mods=[mod_of(call) for call in request.mods],
             prompt_tokens=len(request.prompt_ids),
-            **msgspec.structs.asdict(origin),
+            model=origin.model,
+            path=origin.path,
+            choice=origin.choice,
+            build=dict(origin.build),
+            settings=dict(origin.settings),
         )
         self.builder = TraceBuilder(trace, self._text_of)
 
@@ -86,6 +95,8 @@ class ActiveTrace:
         """Follow the recorder; return True if anything changed."""
         if self._prompt_ids is not None:  # here, since this grows with the request
             self.trace.prompt_ids, self._prompt_ids = list(self._prompt_ids), None
+        if self._body is not None:
+            self.trace.source, self._body = _decoded(self._body), None
         records = self.recorder.take()
         self.builder.apply(records)
         if self.recorder.is_full:
@@ -116,6 +127,14 @@ class ActiveTrace:
         return text
 
 
+def _decoded(body: bytes) -> dict[str, Any] | None:
+    """Decode the body of a request, which the server has decoded before."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
 def parameters_of(request: GenerationRequest) -> dict[str, Any]:
     """Return the parameters of a request as plain data."""
     sampling = msgspec.to_builtins(request.sampling, str_keys=True)
@@ -127,20 +146,12 @@ def parameters_of(request: GenerationRequest) -> dict[str, Any]:
         "stop_token_ids": list(request.stop_token_ids),
         "ignore_eos": request.ignore_eos,
         "stream": request.stream,
+        "loop_detection": msgspec.to_builtins(request.loop_detection),
     }
 
 
 def mod_of(call: Any) -> TraceMod:
     """Return a mod of a request; its parameters as JSON can have them."""
-    values = {name: _plain(value) for name, value in call.parameters.items()}
+    values = {name: plain(value) for name, value in call.parameters.items()}
     digits = f"sha256:{call.version}" if call.version else None
     return TraceMod(name=call.name, hash=digits, parameters=values)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as plain data; what JSON cannot have is shown as Python writes it."""
-    to_plain: Callable[[Any], Any] = msgspec.to_builtins
-    try:
-        return to_plain(value, str_keys=True)  # type: ignore[call-arg]
-    except (TypeError, ValueError, OverflowError):
-        return repr(value)[:1000]

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 from concordance_shared import AdjustedPrefill, Backtrack, ToolCalls
 
-from concordance_inference.control import CONTROL
+from concordance_inference.control import CONTROL, Command, Moment
+from concordance_inference.traces.commands import encoded
 from concordance_inference.traces.end import set_end
 from concordance_inference.traces.recorder import Kind
 from concordance_inference.traces.schema import (
@@ -53,6 +54,8 @@ class TraceBuilder:
         self._logs: list[TraceLog] = []  # since the last call
         self._num_logs = 0
         self._handlers: dict[tuple[str, str], HandlerTotal] = {}
+        self._num_draws = 0
+        self._num_removed = 0
         self._num_seen = [0, 0]  # events and steps that `take_changes` has returned
         self._apply: dict[Kind, Callable[..., None]] = {
             Kind.BEGIN: self._begin,
@@ -89,13 +92,23 @@ class TraceBuilder:
 
     # One method for each kind of record
 
-    def _begin(self, given: Sequence[int], given_by: Sequence[str | None], seed: int) -> None:
-        self.trace.seed = seed
+    def _begin(
+        self,
+        given: Sequence[int],
+        given_by: Sequence[str | None],
+        seed: int,
+        prompt_ids: Sequence[int],
+        limits: Mapping[str, Any],
+    ) -> None:
+        trace = self.trace
+        trace.seed, trace.limits = seed, dict(limits)
+        if trace.prompt_ids is not None and prompt_ids:  # it has the tokens of earlier messages
+            trace.prompt_ids = list(prompt_ids)
         for token_id, mod in zip(given, given_by, strict=True):
             self.tokens.put(token_id, "given", mod)
 
     def _drew(self, draw: int, token_id: int, position: int, at: int) -> None:
-        self._deciding = None
+        self._deciding, self._num_draws = None, draw + 1
         self.tokens.draw(draw, token_id, position, at)
 
     def _values(self, draw: int, values: Sequence[float], is_adjusted: bool) -> None:  # noqa: FBT001
@@ -111,6 +124,7 @@ class TraceBuilder:
     ) -> None:
         event, tokens = self._event_of(mod), self.tokens
         num_cut = tokens.cut(kept, mod, event)
+        self._num_removed += num_cut
         if not forced and len(added) == 1 and tokens.awaits_drawn:
             tokens.add_drawn()
             return
@@ -147,9 +161,14 @@ class TraceBuilder:
             at_ms=at / 1e6,
         )
         if isinstance(action, AdjustedPrefill) and self.trace.prompt_ids is not None:
-            self.trace.prompt_ids = list(action.tokens)
+            self._replace_prompt(action.tokens)
         is_decision = made is not None and action is not None and name != "AdjustedLogits"
         self._deciding = made.index if made is not None and is_decision else None
+
+    def _replace_prompt(self, prompt_ids: Sequence[int]) -> None:
+        trace = self.trace
+        trace.given_prompt_ids = trace.given_prompt_ids or trace.prompt_ids
+        trace.prompt_ids = list(prompt_ids)
 
     def _called(self, mod: str, event: str, position: int, elapsed: int, at: int) -> None:
         self._count(mod, event, elapsed)
@@ -200,16 +219,23 @@ class TraceBuilder:
         if self.trace.steps:
             self.trace.steps[-1].is_wasted = True
 
-    def _commanded(self, command: dict[str, Any], at: int) -> None:
-        details = {key: value for key, value in command.items() if value is not None}
+    def _commanded(
+        self, described: dict[str, Any], at: Moment | None, command: Command | None, at_ns: int
+    ) -> None:
+        details = {key: value for key, value in described.items() if value is not None}
+        step = int(described.get("step") or 0)
+        draws, position, removed = at or (self._num_draws, step, self._num_removed)
         self._new_event(
             mod=str(details.pop("mod", None) or CONTROL),
             event="command",
             action=str(details.pop("type", "")),
-            position=int(command.get("step") or 0),
+            position=position,
+            draws=draws,
+            removed=removed,
             details=details,
             by_hand=True,
-            at_ms=at / 1e6,
+            command=encoded(command),
+            at_ms=at_ns / 1e6,
         )
 
     def _end(self, facts: Mapping[str, Any], at: int) -> None:
@@ -247,6 +273,8 @@ class TraceBuilder:
         own = [log for log in self._logs if log.mod == fields["mod"]]
         self.trace.logs += [log for log in self._logs if log.mod != fields["mod"]]
         self._logs = []
+        fields.setdefault("draws", self._num_draws)
+        fields.setdefault("removed", self._num_removed)
         made = TraceEvent(index=len(events), logs=own, **fields)
         events.append(made)
         return made
@@ -271,6 +299,8 @@ def _details(action: Any) -> dict[str, Any]:
     if tokens := getattr(action, "tokens", None):
         found["token_ids"] = list(tokens[:_MAX_IDS])
         found["num_tokens"] = len(tokens)
+    if max_steps := getattr(action, "max_steps", 0):
+        found["max_steps"] = max_steps
     if err := getattr(action, "err_str", None):
         found["error"] = err
     return found

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from concordance_sdk.host.action_log import ModAction
+from msgspec.structs import replace
 
 from concordance_inference.traces.schema import Trace, TraceEvent, TraceMod
 
@@ -36,7 +37,14 @@ def set_end(trace: Trace, facts: Mapping[str, Any]) -> None:
     trace.status = "ended" if trace.error is None else "failed"
     _set_usage(trace, facts["usage"])
     if trace.level == "requests":
-        trace.events = _events_of(facts["actions"], since_ns=int(trace.created * 1e9))
+        since_ns = int(trace.created * 1e9)
+        trace.events = _merged(trace.events, _events_of(facts["actions"], since_ns))
+
+
+def _merged(commands: Sequence[TraceEvent], actions: Sequence[TraceEvent]) -> list[TraceEvent]:
+    """Return commands and actions in order of time."""
+    merged = sorted((*commands, *actions), key=lambda event: event.at_ms)
+    return [replace(event, index=i) for i, event in enumerate(merged)]
 
 
 def _set_usage(trace: Trace, usages: Sequence[Any]) -> None:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -81,6 +81,9 @@ class TraceHub:
         model: str,
         path: str,
         texts: Texts,
+        body: bytes | None = None,
+        build: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> tuple[GenerationRequest, ...]:
         """Begin the traces of the completions of one HTTP request.
 
@@ -89,12 +92,18 @@ class TraceHub:
             model: The model's name.
             path: The route.
             texts: Decodes tokens.
+            body: Of the HTTP request.
+            build: What computes the completion; see `ModelInfo`.
+            settings: Those of the server that the request depends on.
 
         Returns:
             The requests, with recorders.
         """
+        origin = Origin(
+            model=model, path=path, body=body, build=build or {}, settings=settings or {}
+        )
         return tuple(
-            self._begun(request, Origin(model=model, path=path, choice=i), texts)
+            self._begun(request, replace(origin, choice=i), texts)
             for i, request in enumerate(requests)
         )
 

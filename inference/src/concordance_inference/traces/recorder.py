@@ -13,6 +13,7 @@ from concordance_inference.traces.schema import Level
 if TYPE_CHECKING:
     from concordance_sdk.host.instance import ModInstance
 
+    from concordance_inference.control import Command, Moment
     from concordance_inference.generation import TokenLogprobs
 
 #: Records that may wait for the thread that reads them. A request that has more is truncated.
@@ -65,16 +66,26 @@ class TraceRecorder:
         """True if the level is `tokens`."""
         return self.level == "tokens"
 
-    def begin(self, given: Sequence[int], given_by: Sequence[str | None], seed: int) -> None:
+    def begin(
+        self,
+        given: Sequence[int],
+        given_by: Sequence[str | None],
+        seed: int,
+        prompt_ids: Sequence[int] = (),
+        limits: Mapping[str, Any] | None = None,
+    ) -> None:
         """Record that the request got its row.
 
         Args:
             given: The tokens that the completion begins with.
             given_by: The mod that forced each of them, if any.
             seed: Of its draws.
+            prompt_ids: The prompt, before mods saw it.
+            limits: Of the completion; see `Trace.limits`.
         """
         self._started_ns = time.monotonic_ns()
-        self._records.append((Kind.BEGIN, tuple(given), tuple(given_by), seed))
+        facts = (tuple(given), tuple(given_by), seed, prompt_ids, limits or {})
+        self._records.append((Kind.BEGIN, *facts))
 
     def drew(self, token_id: int, position: int) -> None:
         """Record a token that was sampled, before the mods see it."""
@@ -127,9 +138,20 @@ class TraceRecorder:
         """Record that the result of the last pass was discarded."""
         self._add((Kind.WASTED,))
 
-    def commanded(self, command: Mapping[str, Any]) -> None:
-        """Record a command of live control that was applied."""
-        self._add((Kind.COMMAND, dict(command), self._now()))
+    def commanded(
+        self,
+        described: Mapping[str, Any],
+        at: "Moment | None" = None,
+        command: "Command | None" = None,
+    ) -> None:
+        """Record a command of live control that was applied.
+
+        Args:
+            described: As `event_of_outcome` describes it.
+            at: When it was applied.
+            command: The command.
+        """
+        self._add((Kind.COMMAND, dict(described), at, command, self._now()))
 
     def log(self, mod: str, level: str, text: str) -> None:
         """Record a line that a mod printed or logged."""

@@ -84,10 +84,13 @@ class TraceEvent(Struct, kw_only=True, omit_defaults=True):
         event: The type of the event; `command` for a command.
         action: The type of the action; the command's name for a command.
         position: Length of the completion at the event.
+        draws: Tokens that the sampler had drawn before, the one of a `Sampled` event included.
+        removed: Tokens that had been removed from the completion before.
         details: What the action says: token ids, a number of tokens, a bias.
         forced_tokens: Tokens that it added.
         backtracked_tokens: Tokens that it removed.
         by_hand: True for an action of live control.
+        command: Of a command: what it takes to apply it again, as `traces.commands` encodes it.
         microseconds: The time of the call.
         logs: What the mod printed and logged in the call.
         error: The error that it raised.
@@ -99,10 +102,13 @@ class TraceEvent(Struct, kw_only=True, omit_defaults=True):
     event: str
     action: str
     position: int
+    draws: int = 0
+    removed: int = 0
     details: dict[str, Any] = {}
     forced_tokens: int = 0
     backtracked_tokens: int = 0
     by_hand: bool = False
+    command: dict[str, Any] | None = None
     microseconds: float = 0.0
     logs: list[TraceLog] = []
     error: str | None = None
@@ -165,6 +171,12 @@ class Trace(Struct, kw_only=True):
         choice: Index among the completions of the HTTP request.
         status: `running`, `ended` or `failed`.
         prompt: Its text; `None` if the server keeps no prompts.
+        prompt_ids: The prompt, as mods left it.
+        given_prompt_ids: The prompt before mods replaced it; `None` if none did.
+        source: The body of the HTTP request, as it was sent; `None` if the server keeps no prompts.
+        settings: Those of the server that the request depends on.
+        build: What computed it: the model's hash, the versions, the device.
+        limits: Of the completion: its budget, the vocabulary, the context, the tokens that end it.
         completion_ids: The completion, without what was removed.
         is_truncated: True if there was more to record than a trace may hold.
         passes: Forward passes that processed tokens of the request.
@@ -184,6 +196,11 @@ class Trace(Struct, kw_only=True):
     error: str | None = None
     prompt_ids: list[int] | None = None
     prompt: str | None = None
+    given_prompt_ids: list[int] | None = None
+    source: dict[str, Any] | None = None
+    settings: dict[str, Any] = {}
+    build: dict[str, str] = {}
+    limits: dict[str, Any] = {}
     parameters: dict[str, Any] = {}
     seed: int | None = None
     mods: list[TraceMod] = []

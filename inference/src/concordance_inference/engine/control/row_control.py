@@ -1,7 +1,7 @@
 """Applies commands to one request, between the decisions of two positions. No arrays."""
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from concordance_sdk.action_builder import end_token_id
 from concordance_sdk.tokenizer import Tokenizer
@@ -16,6 +16,7 @@ from concordance_inference.control import (
     Command,
     DetachMod,
     End,
+    Moment,
     Outcome,
     Pause,
     RefusedCommandError,
@@ -40,7 +41,10 @@ from concordance_inference.engine.control.pauses import Pauses
 from concordance_inference.engine.control.ticket import Ticket
 
 if TYPE_CHECKING:
+    from concordance_inference.engine.control.schedule import Schedule
     from concordance_inference.engine.request.row import Row
+
+_Resolved = Act | End | Pause | Resume | Step | Adjust | AttachMod | DetachMod
 
 
 class RowControl:
@@ -64,6 +68,7 @@ class RowControl:
         self._tickets: deque[Ticket] = deque()
         self._stepping: tuple[Ticket, Outcome, int] | None = None  # the end, in decided tokens
         self._is_adjusting = False
+        self.schedule: Schedule | None = None  # of commands, for a replay
         self.hand = Hand()
         self.is_paused = False
 
@@ -80,6 +85,7 @@ class RowControl:
 
     def apply(self) -> None:
         """Apply the queued commands in order, until the request ends."""
+        self._apply_scheduled()
         while self._tickets and not self._row.state.is_finished:
             ticket = self._tickets.popleft()
             if ticket.claim():
@@ -112,20 +118,28 @@ class RowControl:
     # Commands
 
     def _apply(self, ticket: Ticket) -> None:
-        command = ticket.command
+        command, now = ticket.command, _now(self._row)
         try:
+            command = self._resolved(command)
             outcome = self._outcome_of(command)
         except ConcordanceError as exc:
             ticket.reply(exc)
             return
-        self.note(kind_of(command), outcome, mod=mod_of(command))
+        described = self._described(kind_of(command), outcome, mod=mod_of(command))
+        self._record(described, now, command)
         if isinstance(command, Step) and not self._row.state.is_finished:
             self._stepping = ticket, outcome, self._num_decided + command.num_tokens
             ticket.begun = outcome
         else:
             ticket.reply(outcome)
 
-    def _outcome_of(self, command: Command) -> Outcome:
+    def _resolved(self, command: Command) -> _Resolved:
+        """Return a command whose positions are counts of tokens."""
+        if isinstance(command, BacktrackTo):
+            return Act(action=backtrack_to(self._row, command, self._tokenizer))
+        return command
+
+    def _outcome_of(self, command: _Resolved) -> Outcome:
         """Apply a command.
 
         Raises:
@@ -136,8 +150,6 @@ class RowControl:
             case Act(action=action, expected=expected):
                 check_expected(row, expected, self._tokenizer)
                 return self._act(action)
-            case BacktrackTo():
-                return self._act(backtrack_to(row, command, self._tokenizer))
             case End():
                 return self._end()
             case Pause() | Resume() | Step():
@@ -218,13 +230,29 @@ class RowControl:
 
     # Replies
 
-    def note(self, kind: str, outcome: Outcome | None = None, **details: str | None) -> None:
-        """Tell the client of a stream what was applied."""
-        outcome = outcome or self._outcome(self._row.state.num_completion)
-        event = event_of_outcome(kind, outcome, **details)
-        self._row.output.add_control(event)
-        if self._row.tracer is not None:
-            self._row.tracer.commanded(event)
+    def note(self, kind: str, **details: str | None) -> None:
+        """Notify the client of a stream, and the trace, of a change that no command makes now."""
+        outcome = self._outcome(self._row.state.num_completion)
+        self._record(self._described(kind, outcome, **details))
+
+    def _described(self, kind: str, outcome: Outcome, **details: str | None) -> dict[str, Any]:
+        """Describe what was applied, and send it to the client of a stream."""
+        described = event_of_outcome(kind, outcome, **details)
+        self._row.output.add_control(described)
+        return described
+
+    def _record(
+        self, described: dict[str, Any], at: Moment | None = None, command: Command | None = None
+    ) -> None:
+        if self._row.request.recorder is not None:
+            self._row.request.recorder.commanded(described, at, command)
+
+    def _apply_scheduled(self) -> None:
+        while self.schedule and not self._row.state.is_finished:
+            command = self.schedule.take(_now(self._row))
+            if command is None:
+                return
+            self._apply(Ticket(command, lambda _: None))
 
     @property
     def state(self) -> State:
@@ -255,3 +283,8 @@ class RowControl:
             state=self.state,
             finish_reason=state.finish_reason and state.finish_reason.value,
         )
+
+
+def _now(row: "Row") -> Moment:
+    state = row.state
+    return Moment(state.num_sampled, state.num_completion, state.num_backtracked)

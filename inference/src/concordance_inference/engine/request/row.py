@@ -15,6 +15,7 @@ from concordance_shared import (
 )
 
 from concordance_inference.engine.config import ModelTraits
+from concordance_inference.engine.control.schedule import control_by_schedule
 from concordance_inference.engine.loops.content import ContentFilter
 from concordance_inference.engine.loops.guard import LoopGuard
 from concordance_inference.engine.metrics import TokenClock
@@ -139,8 +140,10 @@ class Row:
         self.num_kept = 0  # tokens copied to the prefix cache after its end
         seed = request.sampling.seed
         self.seed = secrets.randbits(64) if seed is None else seed
-        self.tracer = begin_trace(self)  # of every token, or None
+        self.tracer = begin_trace(self, traits.context_length)  # of every token, or None
         self.state.trace_with(self.tracer)
+        if request.scheduled:
+            self.control = control_by_schedule(self, request.scheduled, traits)
 
     # Queries
 
@@ -237,6 +240,7 @@ class Row:
             self._guard(self.dispatch.resume, beginning.dropped, beginning.dropped_by)
         else:
             self._guard(self.dispatch.prefilled)
+        _apply_scheduled(self)
 
     def admit(self, num_cached: int) -> None:
         """Enter the batch, with the first `num_cached` tokens of the prompt in the KV cache."""
@@ -260,6 +264,7 @@ class Row:
         if adjusted is None:
             self.output.follow()
             self._guard(_leave_loop, self)
+            _apply_scheduled(self)
             self.speculation.drop_stale_logits()
         if self.control:
             self.control.follow()
@@ -341,6 +346,13 @@ def _loop_guard(
         return None
     content = ContentFilter(traits.control_ids, traits.header_ids, request.prompt_ids)
     return LoopGuard(detection, state, content)
+
+
+def _apply_scheduled(row: Row) -> None:
+    """Apply the commands that a schedule has for this moment."""
+    if row.request.scheduled and row.control:
+        row.control.apply()
+        row.output.follow()
 
 
 def _leave_loop(row: Row) -> None:

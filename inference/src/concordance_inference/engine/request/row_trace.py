@@ -11,13 +11,20 @@ if TYPE_CHECKING:
     from concordance_inference.generation import ModUsage
 
 
-def begin_trace(row: "Row") -> TraceRecorder | None:
+def begin_trace(row: "Row", context_length: int) -> TraceRecorder | None:
     """Begin the trace of a request; return its recorder if every token is recorded."""
     recorder, beginning = row.request.recorder, row.request.beginning
     if recorder is None:
         return None
     given = (beginning.token_ids, beginning.forced_by) if beginning else ((), ())
-    recorder.begin(*given, row.seed)
+    limits = {
+        "max_tokens": row.state.max_tokens,
+        "vocab_size": row.dispatch.vocab_size,
+        "context_length": context_length,
+        "end_ids": sorted(row.state.eos_ids),
+        "forced_end_ids": sorted(row.state.forced_eos_ids),
+    }
+    recorder.begin(*given, row.seed, row.request.prompt_ids, limits)
     return recorder if recorder.traces_tokens else None
 
 

@@ -137,7 +137,8 @@ async def _attached(
 
     def attached() -> AttachMod:
         (call,) = context.mods.resolve([_named(body.mod)])
-        return AttachMod(instance=control.instance(call, view.context), replaces=replaces)
+        instance = control.instance(call, view.context)
+        return AttachMod(instance=instance, replaces=replaces, call=call)
 
     return await context.workers.prepare(attached)
 

@@ -1,7 +1,9 @@
 """Begins the traces of a request that starts to generate."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from concordance_inference.generation import EngineClient, GenerationRequest
 
@@ -14,10 +16,35 @@ def traced(
     generations: Sequence[GenerationRequest],
     path: str,
     context: "ServerContext",
+    body: bytes | None = None,
 ) -> tuple[GenerationRequest, ...]:
-    """Return generations, with recorders if they are traced."""
+    """Return generations, with recorders if they are traced.
+
+    Args:
+        engine: Runs them.
+        generations: Those of one HTTP request.
+        path: Its route.
+        context: The context of the application.
+        body: Its body.
+    """
     hub = context.traces
     if all(hub.level_of(generation.trace) == "off" for generation in generations):
         return tuple(generations)
     chat = next(served.chat for served in context.models.loaded if served.engine is engine)
-    return hub.begin(generations, model=engine.model.id, path=path, texts=chat)
+    return hub.begin(
+        generations,
+        model=engine.model.id,
+        path=path,
+        texts=chat,
+        body=body,
+        build=engine.model.build,
+        settings=settings_of(context),
+    )
+
+
+def settings_of(context: "ServerContext") -> dict[str, Any]:
+    """Return the settings of a server that its requests depend on."""
+    return {
+        "loop_detection": msgspec.to_builtins(context.loop_detection),
+        "truncation": context.truncation,
+    }
