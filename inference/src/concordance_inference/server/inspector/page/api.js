@@ -14,10 +14,11 @@ export class ApiError extends Error {
  * Send a request; return the JSON of its response.
  * @param {string} path
  * @param {object} [body] Sent by POST, if any.
+ * @param {string} [method]
  * @returns {Promise<any>}
  */
-export async function call(path, body) {
-  const response = await fetch(path, body && post(body));
+export async function call(path, body, method) {
+  const response = await fetch(path, body ? post(body) : { method });
   if (!response.ok) throw await errorOf(response);
   return response.json();
 }

@@ -5,20 +5,33 @@ import { ApiError, call, stream } from "./api.js";
 /** Alternatives of forced tokens. */
 const NUM_TOP = 5;
 
-/** One request for a chat completion, which can be steered. */
-export class ChatSource {
+/** A request that runs, which can be steered. */
+export class RequestSource {
+  /** @param {string} id */
+  constructor(id) {
+    this.id = id;
+  }
+
+  /** Act on the running request. @param {object} action */
+  act(action) {
+    return call(`v1/requests/${encodeURIComponent(this.id)}/actions`, action);
+  }
+}
+
+/** A request for a chat completion that the page sends. */
+export class ChatSource extends RequestSource {
   /**
    * @param {Record<string, any>} fields Of the request: its model, messages, mods and sampling.
    * @param {import("./trace_feed.js").TraceFeed} feed
    */
   constructor(fields, feed) {
-    this.id = `inspector-${crypto.randomUUID()}`;
+    super(`inspector-${crypto.randomUUID()}`);
     this.fields = fields;
     this.timeline = feed.follow(this.id);
     /** @type {ApiError | null} */ this.error = null;
   }
 
-  /** Send the request, and wait for its end. Its trace has the rest. */
+  /** Send the request, and wait for its end; return its error, if it fails. Its trace has the rest. */
   async run() {
     try {
       for await (const chunk of stream("v1/chat/completions", this.#body(), this.id)) this.usage = chunk.usage;
@@ -26,11 +39,7 @@ export class ChatSource {
       this.error = error instanceof ApiError ? error : new ApiError({ message: String(error) });
       this.timeline.fail(this.error.message);
     }
-  }
-
-  /** Act on the running request. @param {object} action */
-  act(action) {
-    return call(`v1/chat/completions/${this.id}/actions`, action);
+    return this.error;
   }
 
   /** A stream whose text may change, so that an action by hand can reach each token. */

@@ -1,17 +1,21 @@
 // The inspector: sends requests, shows every token of them, and acts on them.
 
 import { call, messageOf } from "./api.js";
+import { ChatSource, RequestSource } from "./chat_source.js";
 import { element } from "./element.js";
+import { firstDifference } from "./first_difference.js";
+import "./lane_view.js";
 import "./mod_editor.js";
 import "./prompt_form.js";
 import "./run_panel.js";
-import { firstDifference } from "./first_difference.js";
+import { TokenTimeline } from "./token_timeline.js";
 import { TraceFeed } from "./trace_feed.js";
+import "./trace_list.js";
 
 /** @typedef {import("./run_panel.js").RunPanel} RunPanel */
 
 const find = (/** @type {string} */ selector) => /** @type {any} */ (document.querySelector(selector));
-const [model, runs, form, editor] = ["#model", "#runs", "prompt-form", "mod-editor"].map(find);
+const [model, runs, form, editor, traces, lanes] = ["#model", "#runs", "prompt-form", "mod-editor", "trace-list", "lane-view"].map(find);
 
 const feed = new TraceFeed();
 /** @type {RunPanel[]} The completions that are shown. */
@@ -19,23 +23,44 @@ let panels = [];
 /** @type {RunPanel | undefined} The one that keys act on. */
 let current;
 
-/** Start completions beside each other. @param {[string, Record<string, any>][]} requests */
-function start(requests) {
-  for (const panel of panels) if (panel.source && ["running", "paused"].includes(panel.timeline.state)) panel.source.act({ type: "end" }).catch(() => {});
-  panels = requests.map(() => element("run-panel"));
+/** Show completions beside each other, in the place of others, which end. @param {number} count @returns {RunPanel[]} */
+function place(count) {
+  for (const { source, timeline } of panels) if (source instanceof ChatSource && ["running", "paused"].includes(timeline.state)) source.act({ type: "end" }).catch(() => {});
+  panels = Array.from({ length: count }, () => element("run-panel"));
+  for (const panel of panels) {
+    for (const type of ["focusin", "pointerdown"]) panel.addEventListener(type, () => { current = panel; });
+    panel.addEventListener("grown", compare);
+  }
   runs.replaceChildren(...panels);
-  runs.dataset.count = String(panels.length);
+  runs.dataset.count = String(count);
   [current] = panels;
-  requests.forEach(([title, fields], i) => follow(panels[i], title, { model: model.value, ...fields }));
+  return panels;
 }
 
-/** @param {RunPanel} panel @param {string} title @param {Record<string, any>} fields */
-async function follow(panel, title, fields) {
-  panel.addEventListener("focusin", () => { current = panel; });
-  panel.addEventListener("pointerdown", () => { current = panel; });
-  panel.addEventListener("grown", compare);
-  await panel.start(title, fields, feed);
-  if (panel.source?.error) editor.showError(panel.source.error);
+/** Start completions. @param {[string, Record<string, any>][]} requests */
+function start(requests) {
+  place(requests.length).forEach(async (panel, i) => {
+    const [title, fields] = requests[i];
+    const error = await panel.start(title, { model: model.value, ...fields }, feed);
+    if (error) editor.showError(error);
+  });
+}
+
+/** Show a trace: of a request that runs, which can be steered, or a stored one. @param {string} id */
+async function open(id) {
+  const live = feed.timelines.get(id);
+  try {
+    const timeline = live ?? TokenTimeline.of(await call(`v1/traces/${encodeURIComponent(id)}`));
+    place(1)[0].open("Trace", timeline, live ? new RequestSource(id) : null);
+    runs.focus();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/** @param {unknown} error */
+function fail(error) {
+  runs.replaceChildren(element("p", { role: "alert", className: "error" }, messageOf(error)));
 }
 
 /** Mark the first token in which two completions differ. */
@@ -47,7 +72,9 @@ function compare() {
 
 /** @param {string} [selected] */
 async function loadMods(selected) {
-  form.offer((await call("v1/mods")).data);
+  const { data } = await call("v1/mods");
+  form.offer(data);
+  traces.offer(data);
   if (selected) form.add(selected);
 }
 
@@ -73,6 +100,8 @@ function listen() {
     await loadMods(name);
     if (run) form.submit();
   });
+  for (const view of [traces, lanes]) view.addEventListener("open", (/** @type {CustomEvent} */ { detail }) => open(detail));
+  feed.addEventListener("ended", () => traces.refresh());
   find("#colours").addEventListener("change", (/** @type {any} */ { target }) => { document.body.dataset.colour = target.value; });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyped(event.target, event.key)) return;
@@ -98,10 +127,11 @@ function theme() {
 document.body.dataset.colour = "origin";
 theme();
 listen();
+lanes.open(feed);
 try {
   await Promise.all([loadModels(), loadMods()]);
   if (form.isNew) form.submit(); // something to see, before anything is set
 } catch (error) {
-  runs.replaceChildren(element("p", { role: "alert", className: "error" }, messageOf(error)));
+  fail(error);
 }
 document.body.dataset.ready = "true";

@@ -1,6 +1,6 @@
 // <run-panel>: one request: its completion, and actions by hand.
 
-import { ChatSource } from "./chat_source.js";
+import { ChatSource, RequestSource } from "./chat_source.js";
 import { element } from "./element.js";
 import "./steering.js";
 import "./timeline_view.js";
@@ -9,7 +9,7 @@ import { TokenTimeline } from "./token_timeline.js";
 /** Shows a trace: of a request that it runs, or a stored one. Sends `grown` when there is something new. */
 export class RunPanel extends HTMLElement {
   timeline = new TokenTimeline();
-  /** @type {ChatSource | null} */ source = null;
+  /** @type {RequestSource | null} Null for a stored trace. */ source = null;
   #view = element("timeline-view");
   #steering = element("steering-bar");
 
@@ -20,14 +20,15 @@ export class RunPanel extends HTMLElement {
    * @param {import("./trace_feed.js").TraceFeed} feed
    */
   start(title, fields, feed) {
-    this.source = new ChatSource(fields, feed);
-    this.open(title, this.source.timeline);
-    return this.source.run();
+    const source = new ChatSource(fields, feed);
+    this.open(title, source.timeline, source);
+    return source.run();
   }
 
-  /** Show a trace. @param {string} title @param {TokenTimeline} timeline */
-  open(title, timeline) {
+  /** Show a trace. @param {string} title @param {TokenTimeline} timeline @param {RequestSource | null} [source] */
+  open(title, timeline, source = null) {
     this.timeline = timeline;
+    this.source = source;
     this.setAttribute("role", "region");
     this.setAttribute("aria-label", title);
     this.append(element("header", {}, element("h2", {}, title), this.#view.legend), this.#steering, this.#view);

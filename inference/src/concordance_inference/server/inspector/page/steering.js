@@ -3,13 +3,13 @@
 import { messageOf } from "./api.js";
 import { button, element } from "./element.js";
 
-/** @typedef {import("./chat_source.js").ChatSource} ChatSource */
+/** @typedef {import("./chat_source.js").RequestSource} RequestSource */
 /** @typedef {import("./token_timeline.js").Cell} Cell */
 
 /** Buttons for the actions of live control. */
 export class SteeringBar extends HTMLElement {
   /** @type {import("./token_timeline.js").TokenTimeline | null} */ #timeline = null;
-  /** @type {ChatSource | null} */ #source = null;
+  /** @type {RequestSource | null} */ #source = null;
   /** @type {() => Cell | null} The token that actions are about. */ #selected = () => null;
   #status = element("span", { role: "status", className: "quiet" });
   #error = element("p", { role: "alert", className: "error" });
@@ -32,7 +32,7 @@ export class SteeringBar extends HTMLElement {
 
   /**
    * @param {import("./token_timeline.js").TokenTimeline} timeline
-   * @param {ChatSource | null} source Null for a stored trace.
+   * @param {RequestSource | null} source Null for a stored trace.
    * @param {() => Cell | null} selected
    */
   open(timeline, source, selected) {

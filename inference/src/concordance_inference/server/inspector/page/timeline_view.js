@@ -17,6 +17,7 @@ export class TimelineView extends HTMLElement {
   #slider = element("event-slider");
   #figures = element("p", { className: "quiet figures" });
   #mods = element("div");
+  #prompt = element("details", { hidden: true }, element("summary", {}, "Prompt"), element("pre", { className: "prompt" }));
   /** @type {import("./token_timeline.js").Cell | null} */ #pointed = null;
   #isWaiting = false; // for the next frame
   /** @type {HTMLElement} The names of who forced tokens, in their colours. */
@@ -26,7 +27,7 @@ export class TimelineView extends HTMLElement {
   /** @param {TokenTimeline} timeline */
   open(timeline) {
     this.#timeline = timeline;
-    this.append(this.#list, this.#slider, this.#card, this.#figures, this.#mods);
+    this.append(this.#prompt, this.#list, this.#slider, this.#card, this.#figures, this.#mods);
     this.#list.open(timeline);
     this.#slider.open(timeline);
     this.#list.addEventListener("select", () => { this.#pointed = null; this.#explain(); });
@@ -94,6 +95,8 @@ export class TimelineView extends HTMLElement {
     if (names.length !== this.legend.childElementCount) {
       this.legend.replaceChildren(...names.map((name) => element("li", { "data-mod": this.#list.colourOf(name) }, name === BY_HAND ? "by hand" : name)));
     }
+    this.#prompt.hidden = !trace.prompt;
+    if (trace.prompt) this.#prompt.lastElementChild.textContent = trace.prompt;
     if (trace.handlers?.length && !this.#mods.childElementCount) this.#mods.append(modTable(trace));
   }
 }

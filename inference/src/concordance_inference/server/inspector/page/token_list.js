@@ -17,6 +17,7 @@ export class TokenList extends HTMLElement {
   /** @type {TokenTimeline | null} */ #timeline = null;
   /** @type {HTMLElement[]} The element of each cell. */ #shown = [];
   /** @type {string[]} Is each token shown: "", "kept" or "removed". */ #states = [];
+  /** @type {number[]} The version of each token that is shown. */ #versions = [];
   /** @type {string[]} Mods in the order of their colours. */ #mods = [];
   #block = element("div");
   #id = `tokens-${numLists++}`;
@@ -43,8 +44,6 @@ export class TokenList extends HTMLElement {
     if (!timeline) return;
     if (!this.#mods.length) this.#mods = timeline.mods;
     const isLive = count === timeline.events.length; // builds the steps
-    for (const cell of timeline.changed) this.#describe(cell);
-    timeline.changed.clear();
     for (const cell of timeline.cells) {
       const isRemoved = cell.removed !== null && cell.removed < count;
       this.#put(cell, !isLive && cell.added >= count ? "" : isRemoved ? "removed" : "kept");
@@ -53,9 +52,12 @@ export class TokenList extends HTMLElement {
 
   /** Show one token. @param {Cell} cell @param {string} state */
   #put(cell, state) {
-    if (this.#states[cell.index] === state) return;
-    this.#states[cell.index] = state;
-    const shown = this.#shown[cell.index] ?? this.#append(cell);
+    const { index, version } = cell;
+    const shown = this.#shown[index] ?? this.#append(index);
+    if (this.#versions[index] !== version) this.#describe(cell, shown);
+    this.#versions[index] = version;
+    if (this.#states[index] === state) return;
+    this.#states[index] = state;
     shown.hidden = !state;
     shown.classList.toggle("removed", state === "removed");
   }
@@ -92,8 +94,8 @@ export class TokenList extends HTMLElement {
     return String(this.#mods.indexOf(mod) % NUM_COLOURS);
   }
 
-  /** @param {Cell} cell */
-  #append(cell) {
+  /** @param {number} index */
+  #append(index) {
     const [least, most] = BLOCK;
     const length = this.#block.childElementCount;
     const isFull = length >= most || (length >= least && this.#shown.at(-1)?.textContent?.endsWith("\n"));
@@ -101,17 +103,14 @@ export class TokenList extends HTMLElement {
       this.#block = element("div", { className: "block", role: "group", "aria-label": "Tokens" });
       this.append(this.#block);
     }
-    const shown = element("span", { id: `${this.#id}-${cell.index}`, role: "option", "aria-selected": "false" });
-    this.#shown[cell.index] = shown;
-    this.#describe(cell);
+    const shown = element("span", { id: `${this.#id}-${index}`, role: "option", "aria-selected": "false" });
+    this.#shown[index] = shown;
     this.#block.append(shown);
     return shown;
   }
 
-  /** Show what is known of a token. @param {Cell} cell */
-  #describe(cell) {
-    const shown = this.#shown[cell.index];
-    if (!shown) return;
+  /** Show what is known of a token. @param {Cell} cell @param {HTMLElement} shown */
+  #describe(cell, shown) {
     shown.textContent = cell.text;
     if (!cell.text.trim()) shown.setAttribute("aria-label", nameOf(cell));
     if (cell.mod) shown.dataset.mod = this.colourOf(cell.mod);

@@ -22,6 +22,7 @@
  * @property {number} [at_ms]
  * @property {number} added The step that added it.
  * @property {number | null} removed The step that removed it.
+ * @property {number} version Grows with each change.
  * @property {TraceEvent[]} before Calls of mods that adjusted or logged before it was sampled.
  *
  * @typedef {object} TraceEvent
@@ -59,7 +60,6 @@ export class TokenTimeline extends EventTarget {
   /** @type {Cell[]} */ cells = [];
   /** @type {TraceEvent[]} */ calls = [];
   /** @type {Pass[]} */ passes = [];
-  /** @type {Set<Cell>} Changed since the last `change` was handled. */ changed = new Set();
   /** @type {string | null} Why the request could not be sent. */ failure = null;
   /** @type {TimelineEvent[]} */ #steps = [];
   /** @type {Cell[]} */ #completion = [];
@@ -76,9 +76,8 @@ export class TokenTimeline extends EventTarget {
   take({ tokens = [], events = [], steps = [], ...head }) {
     Object.assign(this.trace, head);
     for (const token of tokens) {
-      const cell = this.cells[token.index] ?? {};
-      this.cells[token.index] = Object.assign(cell, { text: "", added: 0, removed: null, before: [] }, token);
-      this.changed.add(cell);
+      const cell = this.cells[token.index] ?? { version: 0 };
+      this.cells[token.index] = Object.assign(cell, { text: "", added: 0, removed: null, before: [] }, token, { version: cell.version + 1 });
     }
     for (const event of events) this.calls[event.index] = event;
     for (const pass of steps) this.passes[pass.index] = pass;
