@@ -32,8 +32,8 @@ def _browser():
 
 
 @pytest.fixture(name="server", scope="session")
-def _server(browser):
-    server = Server()
+def _server(browser, tmp_path_factory):
+    server = Server("--trace-store", tmp_path_factory.mktemp("traces") / "traces.db")
     yield server
     assert server.stop() == 0
 

@@ -18,8 +18,9 @@ export class TokenCard extends HTMLElement {
         element("span", { className: "quiet" }, ` position ${cell.position}, id ${cell.token_id}`)),
       ...who(cell, calls), ...probabilities(cell).map((line) => element("p", {}, line)),
     ];
-    const list = element("ol", { className: "alternatives", "aria-label": "Alternatives" },
-      ...(cell.alternatives ?? []).map((each) => this.#alternative(cell, each, canChoose)));
+    const all = cell.alternatives ?? [];
+    const className = `alternatives${all.some((each) => isAdjusted(cell, each)) ? " adjusted" : ""}`;
+    const list = element("ol", { className, "aria-label": "Alternatives" }, ...all.map((each) => this.#alternative(cell, each, canChoose)));
     this.replaceChildren(element("div", {}, ...facts), list);
   }
 
@@ -32,11 +33,17 @@ export class TokenCard extends HTMLElement {
     const name = canChoose && !isChosen && cell.removed === null
       ? button(visible(text), choose, { title: "Continue with this token instead" })
       : element("span", {}, visible(text));
-    const isAdjusted = !cell.origin && (adjusted == null || Math.abs(after - before) > 0.0005);
+    const hasChanged = isAdjusted(cell, alternative);
     const then = adjusted == null ? "not allowed" : `→ ${percent(after)}`;
-    const bar = element("meter", { min: 0, max: 1, value: isAdjusted ? after : before, "aria-label": `Probability of ${visible(text)}` });
-    return element("li", { className: isChosen ? "chosen" : "" }, name, bar, percent(before), element("span", {}, isAdjusted ? then : ""));
+    const bar = element("meter", { min: 0, max: 1, value: hasChanged ? after : before, "aria-label": `Probability of ${visible(text)}` });
+    return element("li", { className: isChosen ? "chosen" : "" }, name, bar, percent(before), element("span", {}, hasChanged ? then : ""));
   }
+}
+
+/** True if mods or constraints changed the probability of a token that could have been sampled. @param {Cell} cell @param {Alternative | Cell} token */
+function isAdjusted({ origin }, { logprob, adjusted_logprob: adjusted }) {
+  if (origin) return false;
+  return adjusted == null || Math.abs(Math.exp(adjusted) - Math.exp(logprob ?? -Infinity)) > 0.0005;
 }
 
 /** Text with its white space visible. @param {string} text */
@@ -71,10 +78,11 @@ export function handler(call) {
 }
 
 /** Sentences about the probabilities of a token. @param {Cell} cell */
-function probabilities({ alternatives, logprob, adjusted_logprob: adjusted, entropy, allowed, origin }) {
+function probabilities(cell) {
+  const { alternatives, logprob, adjusted_logprob: adjusted, entropy, allowed, origin } = cell;
   if (!alternatives) return origin ? ["Its probability was not computed."] : ["Its probabilities are not known yet."];
   const found = [`The model gave it ${percent(Math.exp(logprob ?? -Infinity))}.`];
-  if (adjusted != null && adjusted !== logprob) found.push(`After mods and constraints: ${percent(Math.exp(adjusted))}.`);
+  if (adjusted != null && isAdjusted(cell, cell)) found.push(`After mods and constraints: ${percent(Math.exp(adjusted))}.`);
   if (entropy !== undefined) found.push(`Entropy: ${bits(entropy).toFixed(2)} bits.`);
   if (allowed === undefined) return found;
   const legal = alternatives.filter(({ adjusted_logprob: value }) => value != null).map(({ text }) => visible(text));
