@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 if sys.dont_write_bytecode:
@@ -11,6 +12,10 @@ if sys.dont_write_bytecode:
     sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+# Servers that tests start make keys here, and not in the user's folder.
+os.environ["CONCORDANCE_STATE"] = tempfile.mkdtemp(prefix="concordance-state-")
+os.environ.pop("CONCORDANCE_API_KEY", None)
 
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.models.precision import disable_tf32

@@ -1,7 +1,13 @@
 """Requests to servers, also to those that are none or of another kind."""
 
 import pytest
-from concordance_inference.cli.server_client import ServerClient, ServerRefusedError, quoted
+from concordance_inference.cli.server_client import (
+    ServerClient,
+    ServerRefusedError,
+    key_for,
+    quoted,
+)
+from concordance_inference.keys.upload_key import made_upload_key
 from concordance_shared import InvalidRequestError
 from scripted_server import scripted_server
 
@@ -87,3 +93,44 @@ def test_stream_that_ends_early_is_an_error():
 
 def test_names_are_quoted_in_paths():
     assert quoted("a/b?c") == "a%2Fb%3Fc"
+
+
+# Keys
+
+
+@pytest.fixture(name="upload_key")
+def _upload_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONCORDANCE_STATE", str(tmp_path))
+    return made_upload_key()
+
+
+def test_a_server_on_this_machine_is_sent_the_upload_key(upload_key):
+    for url in ("http://127.0.0.1:8000", "http://localhost", "http://[::1]:1", "http://127.0.0.2"):
+        assert key_for(url) == upload_key
+
+
+def test_other_servers_are_not_sent_the_upload_key(upload_key):
+    assert upload_key
+    for url in ("http://192.0.2.1", "https://llm.example", "http://127.0.0.1.example", "http://"):
+        assert key_for(url) is None
+
+
+def test_the_key_of_the_variable_is_sent_in_its_header(upload_key, monkeypatch):
+    monkeypatch.setenv("CONCORDANCE_API_KEY", "ck_infer_x")
+    routes = {("GET", "/v1/mods"): (200, {})}
+    with scripted_server(routes) as (url, _):
+        assert key_for(url) == "ck_infer_x" != upload_key
+        ServerClient(url).call("GET", "/v1/mods")
+
+
+def test_a_server_that_needs_a_key_says_so_and_where_commands_find_one():
+    error = {"error": {"message": "this server needs a key", "type": "authentication_error"}}
+    routes = {
+        ("GET", "/healthz"): (200, {"status": "ok"}),
+        ("GET", "/v1/models"): (401, error),
+    }
+    with (
+        scripted_server(routes) as (url, _),
+        pytest.raises(ServerRefusedError, match="needs a key; .* CONCORDANCE_API_KEY"),
+    ):
+        ServerClient(url).model()

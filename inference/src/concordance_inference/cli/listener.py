@@ -15,12 +15,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def not_loopback(host: str) -> str:
-    """Return why the server does not listen on an address."""
-    return (
-        f"--host {host} is not a loopback address, and this server does not authenticate callers; "
-        "listen on 127.0.0.1, and let a reverse proxy do it"
-    )
+def is_wildcard(host: str) -> bool:
+    """True for addresses that stand for all addresses of the machine."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def listen(host: str, port: int) -> socket.socket:

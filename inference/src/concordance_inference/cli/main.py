@@ -22,16 +22,20 @@ from concordance_inference.cli.options import (
     ExportTraces,
     Generate,
     ImportTraces,
+    ListKeys,
     ListModels,
     ListMods,
     ListRequests,
     ListTraces,
+    NewKey,
     NewMod,
     PushMod,
     RemoveMod,
     RemoveModel,
+    RevokeKeys,
     Serve,
     ShowTrace,
+    UploadKey,
     WatchMod,
 )
 from concordance_inference.cli.takes import takes
@@ -62,6 +66,12 @@ traces_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(traces_app, name="traces")
+keys_app = typer.Typer(
+    help="Make, list and revoke the keys that callers of a server need.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(keys_app, name="keys")
 models_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(models_app, name="models")
 
@@ -287,6 +297,42 @@ def traces_delete(options: DeleteTraces) -> None:
     from concordance_inference.cli import traces as command
 
     command.delete(options)
+
+
+@keys_app.command("new")
+@takes(NewKey)
+def keys_new(options: NewKey) -> None:
+    """Make a key, and print it once: only its SHA-256 is kept."""
+    from concordance_inference.cli import keys as command
+
+    command.new(options)
+
+
+@keys_app.command("list")
+@takes(ListKeys)
+def keys_list(options: ListKeys) -> None:
+    """List the keys: their ids, not the keys themselves."""
+    from concordance_inference.cli import keys as command
+
+    command.list_(options)
+
+
+@keys_app.command("revoke")
+@takes(RevokeKeys)
+def keys_revoke(options: RevokeKeys) -> None:
+    """Revoke keys. A running server refuses them at once."""
+    from concordance_inference.cli import keys as command
+
+    command.revoke(options)
+
+
+@keys_app.command("upload")
+@takes(UploadKey, settings_of="")
+def keys_upload(_: UploadKey) -> None:
+    """Print the key of uploads to a server on this machine that has no keys."""
+    from concordance_inference.cli import keys as command
+
+    command.upload()
 
 
 def main() -> None:

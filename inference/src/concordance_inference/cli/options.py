@@ -40,6 +40,16 @@ ConfigFile = Annotated[
 ]
 
 
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        help="The file of keys. [default: keys.json in the state folder]",
+        show_default=False,
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadArgs:
     """How models are loaded."""
@@ -167,11 +177,45 @@ class Serve(LoadArgs):
     ] = None
     mods: ModPaths = field(default_factory=list[Path])
     host: Annotated[
-        str, typer.Option(help="The address to listen on. Must be a loopback address.")
+        str,
+        typer.Option(help="The address to listen on. Others than loopback addresses need keys."),
     ] = "127.0.0.1"
     port: Annotated[
         int, typer.Option(help="The port; 0 for any that is free.", min=0, max=65535)
     ] = 8000
+    key_file: KeyFile = None
+    allowed_hosts: Annotated[
+        list[str],
+        typer.Option(
+            help="A name by which clients reach the server, besides loopback names and the address "
+            "it listens on. Repeatable.",
+            show_default=False,
+        ),
+    ] = field(default_factory=list[str])
+    cors_origins: Annotated[
+        list[str],
+        typer.Option(
+            help="The origin of a web page that may use the server, such as https://example.com. "
+            "Repeatable. [default: pages of this server only]",
+            show_default=False,
+        ),
+    ] = field(default_factory=list[str])
+    public_pages: Annotated[
+        bool,
+        typer.Option(
+            "--public-pages",
+            help="Send the inspector and the page of the API, which have no data, also to callers "
+            "without a key. They ask for one.",
+        ),
+    ] = False
+    share_prefixes: Annotated[
+        bool,
+        typer.Option(
+            "--share-prefixes",
+            help="Requests of all keys share cached prefixes. A caller can then measure which "
+            "prompts others have sent.",
+        ),
+    ] = False
     threads: Annotated[
         int | None,
         typer.Option(
@@ -960,3 +1004,56 @@ class DeleteTraces:
 
     names: Annotated[list[str], typer.Argument(metavar="TRACE...", help="The ids of the traces.")]
     store: TraceStorePath = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewKey:
+    """The options of `concordance keys new`."""
+
+    role: Annotated[
+        Literal["infer", "mods:write", "admin", "metrics"],
+        typer.Argument(
+            help="infer: generate. mods:write: also upload mods. admin: everything. metrics: only "
+            "read /metrics."
+        ),
+    ]
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            help="Who owns what its requests make. Keys of one owner see the same. [default: this "
+            "key alone]",
+            show_default=False,
+        ),
+    ] = None
+    label: Annotated[str, typer.Option(help="What to call it in lists.", show_default=False)] = ""
+    days: Annotated[
+        float | None,
+        typer.Option(
+            help="Days after which it expires. [default: never]",
+            min=0.001,
+            max=36500,
+            show_default=False,
+        ),
+    ] = None
+    key_file: KeyFile = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListKeys:
+    """The options of `concordance keys list`."""
+
+    json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False
+    key_file: KeyFile = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevokeKeys:
+    """The options of `concordance keys revoke`."""
+
+    ids: Annotated[list[str], typer.Argument(metavar="KEY...", help="The ids of the keys.")]
+    key_file: KeyFile = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadKey:
+    """The options of `concordance keys upload`: none of its own."""

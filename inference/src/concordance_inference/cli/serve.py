@@ -14,10 +14,18 @@ from rich.console import Console
 
 from concordance_inference.cli.collection import collect_as_usual
 from concordance_inference.cli.last_resort import exit_later, exit_now
-from concordance_inference.cli.listener import cannot_listen, is_loopback, listen, not_loopback
+from concordance_inference.cli.listener import cannot_listen, is_wildcard, listen
 from concordance_inference.cli.options import Serve
+from concordance_inference.cli.serve_access import (
+    access_of,
+    described_access,
+    hosts_of,
+    keyring_of,
+    origins_of,
+)
 from concordance_inference.cli.server_log import set_up_log
 from concordance_inference.cli.traces import closing_traces, trace_hub
+from concordance_inference.keys.keyring import Keyring
 from concordance_inference.loop_detection import LoopDetection
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.mods.catalog import ModCatalog
@@ -36,7 +44,7 @@ def run(options: Serve) -> None:
     _exit_on_interrupt()
     console = Console(stderr=True, highlight=False)
     set_up_log(level=options.least_level, form=options.log_format, has_prompts=options.debug)
-    _refuse_public(options.host)
+    keyring = keyring_of(options)
     catalog = ModCatalog(options.mods)
     hub = trace_hub(options)
     lines = ModLines(hub)
@@ -47,7 +55,7 @@ def run(options: Serve) -> None:
         closing_traces(hub),
     ):
         preload_blas(num_threads=options.threads)
-        _serve(console, listener, catalog, hub, options)
+        _serve(console, listener, catalog, hub, options, keyring)
 
 
 def _exit_on_interrupt() -> None:
@@ -66,6 +74,7 @@ def _serve(
     catalog: ModCatalog,
     hub: "TraceHub",
     options: Serve,
+    keyring: Keyring,
 ) -> None:
     """Listen, load the first model, announce the server, and serve until a signal."""
     from concordance_inference.cli.served import model_pool
@@ -89,7 +98,10 @@ def _serve(
         context = ServerContext(
             models=pool,
             mods=catalog,
-            hosts=frozenset({listener.getsockname()[0]}),
+            hosts=hosts_of(options, listener.getsockname()[0]),
+            listens_on_all=is_wildcard(listener.getsockname()[0]),
+            cors_origins=origins_of(options),
+            access=access_of(options, keyring),
             sends_tracebacks=options.send_tracebacks,
             reasoning_field=options.reasoning_field,
             truncation=options.truncation,
@@ -107,7 +119,8 @@ def _serve(
             await pool.load(pool.default)
             startup.is_over = True
             names = [entry.name for entry in catalog.entries()]
-            _announce(console, _url(listener), [card.name for card in pool.cards()], names)
+            models = [card.name for card in pool.cards()]
+            _announce(console, _url(listener), models, names, keyring)
 
         server = http_server(
             create_app(context),
@@ -135,13 +148,6 @@ def _end_soon(context: "ServerContext", number: int) -> None:
     exit_later()
 
 
-def _refuse_public(host: str) -> None:
-    """Exit if the address is not a loopback one, since the server does not authenticate callers."""
-    if not is_loopback(host):
-        print(f"concordance: {not_loopback(host)}", file=sys.stderr)
-        sys.exit(2)
-
-
 def _bind(host: str, port: int) -> socket.socket:
     """Bind the address before the model is loaded, so that a failure is immediate."""
     try:
@@ -156,8 +162,10 @@ def _url(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _announce(console: Console, url: str, models: Sequence[str], mods: Sequence[str]) -> None:
-    """Print the URL, the models, the mods, and a command to try."""
+def _announce(
+    console: Console, url: str, models: Sequence[str], mods: Sequence[str], keyring: Keyring
+) -> None:
+    """Print the URL, the models, the mods, who may use them, and a command to try."""
     model = models[0]
     body = {
         "model": model,
@@ -169,10 +177,12 @@ def _announce(console: Console, url: str, models: Sequence[str], mods: Sequence[
     console.print(f"  {'models' if len(models) > 1 else 'model '} {', '.join(models)}")
     console.print(f"  mods   {', '.join(mods) or 'none'}")
     console.print(f"  page   {url}/ [dim](every token, in a browser)[/]")
+    console.print(f"  {described_access(keyring)}", soft_wrap=True, highlight=False)
     console.print("\nTry it:", style="dim")
     data = shlex.quote(msgspec.json.encode(body).decode())
+    key = ' -H "Authorization: Bearer $CONCORDANCE_API_KEY"' if keyring.is_needed else ""
     console.print(
-        f"  curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d {data}\n",
+        f"  curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' -d {data}\n",
         soft_wrap=True,
         markup=False,
     )

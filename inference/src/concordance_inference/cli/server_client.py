@@ -1,6 +1,7 @@
 """Requests to a running server, for commands that use one."""
 
 import http.client
+import os
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -11,8 +12,14 @@ from typing import Any, cast
 import msgspec
 from concordance_shared import ConcordanceError, InvalidRequestError, ModReport
 
+from concordance_inference.cli.listener import is_loopback
+from concordance_inference.keys.upload_key import found_upload_key
+
 #: Seconds without a byte after which a server is given up. Streams send comments while they wait.
 _TIMEOUT_S = 60
+
+#: Statuses of servers that need a key.
+_WITHOUT_KEY = (401, 429)
 
 _Response = http.client.HTTPResponse
 
@@ -64,6 +71,8 @@ class ServerClient:
             if exc.status is None:
                 raise
             health = exc.body
+        if isinstance(health, dict) and "status" in health and "model" not in health:
+            self._refuse_without_key()
         model = cast(dict[str, Any], health).get("model") if isinstance(health, dict) else None
         if not isinstance(model, str):
             raise ServerRefusedError(
@@ -71,6 +80,18 @@ class ServerClient:
                 "name a model; start one with `concordance serve`"
             )
         return model
+
+    def _refuse_without_key(self) -> None:
+        """Raise what a server responds that names its model to callers with a key only.
+
+        Raises:
+            ServerRefusedError: It is one.
+        """
+        try:
+            self.call("GET", "/v1/models")
+        except ServerRefusedError as exc:
+            if exc.status in _WITHOUT_KEY:
+                raise
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Send a request and decode the response.
@@ -104,6 +125,8 @@ class ServerClient:
         try:
             request = urllib.request.Request(f"{self.url}{path}", data, method=method)  # noqa: S310
             request.add_header("Content-Type", "application/json")
+            if key := key_for(self.url):
+                request.add_unredirected_header("Authorization", f"Bearer {key}")
         except ValueError as exc:
             raise InvalidRequestError(f"--url {self.url}: {exc}") from exc
         try:
@@ -115,6 +138,20 @@ class ServerClient:
             raise ServerRefusedError(
                 f"no Concordance server at {self.url} ({exc}); start one with `concordance serve`"
             ) from exc
+
+
+def key_for(url: str) -> str | None:
+    """Return the key that a server is sent: that of CONCORDANCE_API_KEY.
+
+    Without the variable, a server on this machine is sent the upload key that it has made.
+
+    Args:
+        url: The server's URL.
+    """
+    if given := os.environ.get("CONCORDANCE_API_KEY"):
+        return given
+    host = urllib.parse.urlsplit(url).hostname
+    return found_upload_key() if host and is_loopback(host) else None
 
 
 def quoted(name: str) -> str:
@@ -141,6 +178,8 @@ def _refused(error: urllib.error.HTTPError) -> ServerRefusedError:
     raw, body = error.read(), None
     try:
         body = msgspec.json.decode(raw)
+        if error.code == 401:
+            body["error"]["message"] += "; commands send the key in CONCORDANCE_API_KEY"
         return refusal(body["error"], status=error.code, body=body)
     except (msgspec.DecodeError, msgspec.ValidationError, LookupError, TypeError):
         message = f"{error.code} {raw[:200].decode(errors='replace')}"

@@ -18,8 +18,10 @@ PREFIX = "CONCORDANCE_"
 
 #: Variables that are no options.
 OTHER_VARIABLES = {
+    "CONCORDANCE_API_KEY": "the key that commands send to a server",
     "CONCORDANCE_CACHE": "the cache folder",
     "CONCORDANCE_CONFIG": "the file of settings",
+    "CONCORDANCE_STATE": "the folder of keys",
     "CONCORDANCE_STORE": "the folder of downloaded models",
 }
 

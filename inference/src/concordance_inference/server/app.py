@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from concordance_inference.mods.dry_run import DryRun
+from concordance_inference.server.access.authentication import Authentication
 from concordance_inference.server.anthropic.middleware import AnthropicShapes
 from concordance_inference.server.anthropic.routes import count_tokens, messages
 from concordance_inference.server.anthropic.schemas import CountTokensRequest, MessagesRequest
@@ -74,8 +75,9 @@ from concordance_inference.server.traces.routes import (
     list_traces,
     watch_traces,
 )
+from concordance_inference.server.transport.cors import cors
 from concordance_inference.server.transport.errors import handlers
-from concordance_inference.server.transport.guard import LOOPBACK_NAMES, RequestGuard
+from concordance_inference.server.transport.guard import LOOPBACK_NAMES, JsonBodies, RequestGuard
 from concordance_inference.server.transport.request_id import RequestIds
 from concordance_inference.server.transport.startup_guard import RefuseUntilStarted
 
@@ -127,8 +129,8 @@ ROUTES = (
     Endpoint("/v1/traces/{id}", delete_trace, method="DELETE"),
     Endpoint("/v1/embeddings", embeddings, method="POST", body=EmbeddingRequest),
     Endpoint("/v1/models", list_models),
-    Endpoint("/v1/models/load", load_model, method="POST", body=ModelName),
-    Endpoint("/v1/models/unload", unload_model, method="POST", body=ModelName),
+    Endpoint("/v1/models/load", load_model, method="POST", body=ModelName).needs("admin"),
+    Endpoint("/v1/models/unload", unload_model, method="POST", body=ModelName).needs("admin"),
     Endpoint("/v1/models/{name:path}", get_model),
     Endpoint("/v1/mods", list_mods),
     Endpoint(
@@ -138,10 +140,10 @@ ROUTES = (
         body=ModPayload,
         status=201,
         query={"dry_run": "`true`: play the mod instead of adding it."},
-    ),
+    ).needs("mods:write"),
     Endpoint("/v1/mods/{name}/dry_run", dry_run_mod, method="POST", body=DryRun),
     Endpoint("/v1/mods/{name}", get_mod),
-    Endpoint("/v1/mods/{name}", delete_mod, method="DELETE"),
+    Endpoint("/v1/mods/{name}", delete_mod, method="DELETE").needs("mods:write"),
     Endpoint("/v1/chat/completions/render", render, method="POST", body=ChatCompletionRequest),
     *(
         Endpoint(f"{root}/tokenize", tokenize, method="POST", body=TokenizeRequest)
@@ -159,14 +161,14 @@ ROUTES = (
         )
         for root in ("/v1", "")
     ),
-    Endpoint("/", inspector_page, media_type="text/html"),
-    Endpoint("/inspector/{name}", inspector_file, media_type="text/javascript"),
-    Endpoint("/healthz", healthz),
-    *(Endpoint(path, readyz) for path in ("/readyz", "/health")),
-    Endpoint("/metrics", metrics, media_type="text/plain"),
+    Endpoint("/", inspector_page, media_type="text/html").needs("page"),
+    Endpoint("/inspector/{name}", inspector_file, media_type="text/javascript").needs("page"),
+    Endpoint("/healthz", healthz).needs(None),
+    *(Endpoint(path, readyz).needs(None) for path in ("/readyz", "/health")),
+    Endpoint("/metrics", metrics, media_type="text/plain").needs("metrics"),
     Endpoint("/openapi.json", openapi),
-    Endpoint("/docs", api_page, media_type="text/html"),
-    Endpoint("/docs/{name}", api_page_file, media_type="text/javascript"),
+    Endpoint("/docs", api_page, media_type="text/html").needs("page"),
+    Endpoint("/docs/{name}", api_page_file, media_type="text/javascript").needs("page"),
 )
 
 
@@ -179,7 +181,15 @@ def create_app(context: ServerContext) -> Starlette:
             Middleware(RequestRecords, observers=[http_metrics, RequestLog(), *tracers()]),
             Middleware(AnthropicShapes),
             Middleware(RequestIds),
-            Middleware(RequestGuard, hosts=LOOPBACK_NAMES | context.hosts),
+            Middleware(
+                RequestGuard,
+                hosts=LOOPBACK_NAMES | context.hosts,
+                origins=context.cors_origins,
+                listens_on_all=context.listens_on_all,
+            ),
+            *cors(context.cors_origins),
+            Middleware(Authentication, access=context.access),
+            Middleware(JsonBodies),
             Middleware(RefuseUntilStarted, startup=context.startup),
             Middleware(HoldModels),
         ],

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from concordance_inference.chat.truncation import Truncation
 from concordance_inference.loop_detection import USUAL, LoopDetection
 from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.server.access.access import Access
 from concordance_inference.server.control.running_requests import RunningRequests
 from concordance_inference.server.openai.reasoning_names import ReasoningField
 from concordance_inference.server.responses.background import BackgroundRuns
@@ -32,6 +33,9 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     models: ServedModels
     mods: ModCatalog
     hosts: frozenset[str] = frozenset()  # its addresses besides the usual loopback names
+    listens_on_all: bool = False  # addresses of the machine
+    cors_origins: frozenset[str] = frozenset()  # of pages that may use it
+    access: Access = msgspec.field(default_factory=Access)
     sends_tracebacks: bool = False  # of the operator's mods, to clients
     reasoning_field: ReasoningField = "both"  # the fields of messages that have the reasoning
     loop_detection: LoopDetection = USUAL  # of requests that do not choose

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from concordance_inference.cli.doctor.finding import Finding, gigabytes, note, ok, problem
-from concordance_inference.cli.listener import cannot_listen, is_loopback, listen, not_loopback
+from concordance_inference.cli.listener import cannot_listen, listen
 from concordance_inference.cli.options import Doctor
+from concordance_inference.cli.serve_access import keyring_of
 from concordance_inference.cli.server_client import ServerClient, ServerRefusedError
-from concordance_inference.cli.settings_file import find_file
+from concordance_inference.cli.settings_file import SettingsError, find_file
 from concordance_inference.cli.settings_values import values_of
 from concordance_inference.models.cache_folder import cache_folder
 from concordance_inference.models.embedded import DEFAULT_MODEL
@@ -91,8 +92,8 @@ def hub(_: Doctor) -> Iterator[Finding]:
 def address(options: Doctor) -> Iterator[Finding]:
     """The address to listen on."""
     host, port = options.host, options.port
-    if not is_loopback(host):
-        yield problem("address", not_loopback(host))
+    if fault := _fault_of_keys(options):
+        yield problem("address", fault)
         return
     try:
         listen(host, port).close()
@@ -100,6 +101,15 @@ def address(options: Doctor) -> Iterator[Finding]:
         yield problem("address", cannot_listen(host, port, exc) + _running(host, port))
     else:
         yield ok("address", f"{host}:{port} is free", host=host, port=port)
+
+
+def _fault_of_keys(options: Doctor) -> str | None:
+    """Why the keys do not allow the address."""
+    try:
+        keyring_of(options)
+    except SettingsError as exc:
+        return str(exc)
+    return None
 
 
 def _running(host: str, port: int) -> str:

@@ -8,7 +8,10 @@ from urllib.parse import unquote
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+
+from concordance_inference import caller as callers
+from concordance_inference.server.access.authentication import check_scope
 
 _SLASH = re.compile("%2f", re.IGNORECASE)
 
@@ -29,6 +32,7 @@ class Endpoint(Route):
         status: The status of a response that is not an error.
         media_type: The media type of a response that is not a stream.
         query: Query parameters and their descriptions.
+        scope: What a caller must be allowed to do; `None` if nothing. See `needs`.
     """
 
     def __init__(
@@ -51,6 +55,22 @@ class Endpoint(Route):
         self.status = status
         self.media_type = media_type
         self.query = query or {}
+        self.scope: callers.Scope | None = "infer"
+
+    def needs(self, scope: callers.Scope | None) -> "Endpoint":
+        """Set what a caller must be allowed to do, in place of `infer`; return the endpoint."""
+        self.scope = scope
+        return self
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, unless its caller may not do this.
+
+        Raises:
+            RequestError: It may not.
+        """
+        if self.scope is not None:
+            check_scope(scope, self.scope)
+        await super().handle(scope, receive, send)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match a request, and decode its path parameters.

@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from concordance_inference.caller import current_caller
 from concordance_inference.generation import EngineHealth
 from concordance_inference.server.context import ServerContext, context_of
 
@@ -30,14 +31,20 @@ async def readyz(request: Request) -> Response:
 
 
 def _described(context: ServerContext) -> dict[str, Any]:
-    """The state of the server: the worst of its engines'."""
+    """The state of the server: the worst of its engines'. Callers without a key get no more."""
     found = [served.engine.health for served in context.models.loaded]
     if context.draining.is_set():
         found.append(EngineHealth(status="draining"))
     elif not context.startup.is_over:
         found.append(EngineHealth(status="loading"))
     health = max(found, key=lambda health: _ORDER.index(health.status), default=EngineHealth())
-    body: dict[str, Any] = {"status": health.status, "model": next(iter(context.models.names))}
+    caller = current_caller()
+    body: dict[str, Any] = {"status": health.status}
+    if not caller.scopes:  # without a key
+        return body
+    body["model"] = next(iter(context.models.names))
+    if "admin" not in caller.scopes:  # it would name the request of another caller
+        return body
     if call := health.call:
         body |= {"mod": call.mod, "event": call.event, "step": call.step}
         body |= {"request_id": call.request_id, "seconds": round(call.seconds, 1)}

@@ -30,6 +30,7 @@ def log_fields(record: RequestRecord) -> dict[str, Any]:
         "method": record.method,
         "route": record.route,
         "status": record.status,
+        "key": record.key,
         "model": record.model,
         "mods": record.mods,
         "stream": record.streams,
@@ -74,6 +75,8 @@ def _line(fields: dict[str, Any]) -> str:
     parts.append(f"{fields['duration_s']:.2f} s")
     if "tokens_per_s" in fields:
         parts.append(f"{fields['tokens_per_s']} tokens/s")
+    if "key" in fields:
+        parts.append(f"key {fields['key']}")
     if "model" in fields:
         parts.append(f"model {fields['model']}")
     return f"{what}: {', '.join(parts)}"

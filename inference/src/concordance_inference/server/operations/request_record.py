@@ -13,6 +13,9 @@ from concordance_inference.generation import Completed, Failed, GenerationReques
 
 _ID_HEADER = b"x-request-id"
 
+#: Headers that observers read: those of a trace that the request is part of.
+_KEPT_HEADERS = frozenset({b"traceparent", b"tracestate"})
+
 #: Routes that probes request every few seconds, which are logged for debugging only.
 PROBES = frozenset({"/healthz", "/readyz", "/health", "/metrics"})
 
@@ -23,6 +26,7 @@ class RequestRecord(Struct, kw_only=True):
     Attributes:
         route: The path as the application declares it; of bounded number.
         status: Of the response; 499 if the client disconnected before it began, 0 before.
+        key: The id of the key of its caller.
         model: The name of the model that runs the request.
         mods: The names of the request's mods.
         error: The code and the type of the error that ended it.
@@ -38,6 +42,7 @@ class RequestRecord(Struct, kw_only=True):
     started_at: float = field(default_factory=time.monotonic)
     ended_at: float = 0.0
     first_at: float | None = None
+    key: str | None = None
     model: str | None = None
     mods: tuple[str, ...] = ()
     streams: bool = False
@@ -140,7 +145,7 @@ class RequestRecords:
             await self._app(scope, receive, send)
             return
         record = RequestRecord(
-            method=scope["method"], headers=dict(scope["headers"]), _observers=self._observers
+            method=scope["method"], headers=_kept_headers(scope), _observers=self._observers
         )
         _record.set(record)
 
@@ -158,3 +163,7 @@ class RequestRecords:
             if route := scope.get("route"):
                 record.route = route.path
             record.close()
+
+
+def _kept_headers(scope: Scope) -> dict[bytes, bytes]:
+    return {name: value for name, value in scope["headers"] if name in _KEPT_HEADERS}

@@ -4,7 +4,7 @@ import itertools
 import logging
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -26,6 +26,9 @@ MAX_ID = 512
 _ID = re.compile(rf"[!-~]{{1,{MAX_ID}}}")
 
 _current: ContextVar[str | None] = ContextVar("http_request_id", default=None)
+
+#: The id that the client of this request has chosen.
+_chosen: ContextVar[str | None] = ContextVar("chosen_request_id", default=None)
 
 
 def current_request_id() -> str | None:
@@ -51,8 +54,8 @@ class RequestIds:
         chosen = Headers(scope=scope).get(HEADER) or None
         error = None if chosen is None or _ID.fullmatch(chosen) else _malformed(chosen)
         request_id = chosen if chosen is not None and not error else uuid.uuid4().hex
-        _current.set(request_id)  # each request runs in a task, which has a context of its own
-        request_ids.set(_ids(request_id))
+        _chosen.set(chosen)
+        _use(request_id)
         header = (HEADER.lower().encode(), request_id.encode())
         has_started = False
 
@@ -76,9 +79,36 @@ class RequestIds:
             await error_response(unexpected(exc))(scope, receive, send_with_id)
 
 
+def own_ids(owner: str) -> None:
+    """Make the id that a client has chosen one that no other owner can choose.
+
+    Two keys may both call a request `1`. Of the owner `ann`, it is `1@ann` from here on; an id
+    that the server has made is no other owner's already.
+    """
+    chosen = _chosen.get()
+    if owner and chosen is not None:
+        _use(f"{chosen}@{owner}")
+
+
+def ids_of(name: str, owner: str) -> Sequence[str]:
+    """Return the ids that an owner's request may have, by a name that its client may use.
+
+    Examples:
+        >>> ids_of("1", "ann"), ids_of("1", "")
+        (('1', '1@ann'), ('1',))
+    """
+    return (name, f"{name}@{owner}") if owner else (name,)
+
+
 def own_request_id() -> str:
     """Return the id of the HTTP request; a new one outside of requests."""
     return current_request_id() or uuid.uuid4().hex
+
+
+def _use(request_id: str) -> None:
+    """Set the id of this request, which runs in a task with a context of its own."""
+    _current.set(request_id)
+    request_ids.set(_ids(request_id))
 
 
 def _malformed(chosen: str) -> InvalidRequestError:

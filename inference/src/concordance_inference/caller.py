@@ -1,0 +1,78 @@
+"""Who the present request is for: what it makes is theirs, and it finds nothing that is not."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal
+
+from msgspec import Struct
+
+#: What a caller may do.
+#:
+#:     page        load the pages, which have no data
+#:     infer       generate, and see and control what is their own
+#:     mods:write  upload and delete mods
+#:     metrics     read the metrics of the whole server
+#:     admin       load models, share mods, and see and control what others own
+Scope = Literal["page", "infer", "mods:write", "metrics", "admin"]
+
+ALL_SCOPES: frozenset[Scope] = frozenset({"page", "infer", "mods:write", "metrics", "admin"})
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who a request is for. By default the process itself, which may do and see everything.
+
+    Attributes:
+        owner: Owns what the request makes: the owner of its key; empty without keys.
+        key_id: The id of its key, for logs.
+        scopes: What it may do.
+        sees_all: It also finds what others own.
+        prefix_space: Cached prefixes are shared within it.
+    """
+
+    owner: str = ""
+    key_id: str | None = None
+    scopes: frozenset[Scope] = ALL_SCOPES
+    sees_all: bool = True
+    prefix_space: str = ""
+
+
+_PROCESS = Caller()
+
+_CALLER: ContextVar[Caller] = ContextVar("caller", default=_PROCESS)
+
+
+def current_caller() -> Caller:
+    """Return who the present request is for, also on its worker threads."""
+    return _CALLER.get()
+
+
+def current_owner() -> str:
+    """Return the owner of what the present request makes."""
+    return _CALLER.get().owner
+
+
+def current_prefix_space() -> str:
+    """Return where the present request finds cached prefixes."""
+    return _CALLER.get().prefix_space
+
+
+def may_see(owner: str) -> bool:
+    """True if the present request may find what an owner has."""
+    caller = _CALLER.get()
+    return caller.sees_all or caller.owner == owner
+
+
+def set_caller(caller: Caller) -> None:
+    """Set who the present request is for. Each request has a context of its own."""
+    _CALLER.set(caller)
+
+
+@contextmanager
+def calling(caller: Caller) -> Generator[None]:
+    """Run the block for a caller."""
+    token = _CALLER.set(caller)
+    try:
+        yield
+    finally:
+        _CALLER.reset(token)
