@@ -1,7 +1,10 @@
 """An engine without a model, which sends given updates."""
 
 import asyncio
+from types import SimpleNamespace
 
+from concordance_inference.branching.errors import unknown_parent
+from concordance_inference.branching.request import branched_request
 from concordance_inference.engine.output.decoder import BytesDecoder
 from concordance_inference.generation import (
     Completed,
@@ -16,6 +19,7 @@ from concordance_inference.resume.ended import EndedCompletion, EndedCompletions
 from concordance_inference.resume.request import resumed_request
 from concordance_inference.tools.tool_format import GENERIC
 from concordance_sdk import FinishReason
+from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import ContextLengthError
 
 INFO = ModelInfo(id="fake", created=1700000000, context_length=100, vocab_size=257)
@@ -86,6 +90,18 @@ class FakeEngine:
             ),
             context_length=self.model.context_length,
         )
+
+    def branch(self, point, changes):
+        parent = self.ended.kept(self.model.id, point.id, field="branch_from.id")
+        if parent is None:
+            raise unknown_parent(point.id)
+        traits = SimpleNamespace(
+            tokenizer=ByteTokenizer(),
+            vocab_size=self.model.vocab_size,
+            context_length=self.model.context_length,
+            eos_ids=frozenset({256}),
+        )
+        return branched_request(parent, point, changes, traits)
 
     def cut(self, request, text, **fields):
         """Keep a completion of a request that ended by its budget."""

@@ -24,6 +24,7 @@ from concordance_shared import (
 )
 from msgspec import Meta, Struct
 
+from concordance_inference.branching.branch import Branch, BranchPoint
 from concordance_inference.harmony.turn import HarmonyTurn
 from concordance_inference.loop_detection import FoundLoop, LoopDetection
 from concordance_inference.mark import Mark
@@ -116,7 +117,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
 
     request_id: str
     prompt_ids: tuple[int, ...]
-    max_tokens: int | None = None  # `None`: all that fit into the context
+    max_tokens: int | None = None  # after what is given; `None`: all that fit into the context
     sampling: SamplingParams = SamplingParams()
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()  # end the completion as end-of-sequence tokens do
@@ -149,6 +150,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     is_candidate: bool = False  # for `best_of`: the response may have other completions
     num_named_mods: int = 0  # leading mods that the client chose
     beginning: Beginning | None = None  # of the completion, if an earlier request generated it
+    branch: Branch | None = None  # tokens of another completion, with which this one begins
     trace: Level | None = None  # how much is traced; `None`: as the server is configured
     recorder: TraceRecorder | None = None  # of the trace
     scheduled: "tuple[Scheduled, ...]" = ()  # commands, in order, as a trace has them
@@ -156,7 +158,15 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     @property
     def num_given(self) -> int:
         """Tokens of the prompt, and of the beginning of the completion."""
-        return len(self.prompt_ids) + (self.beginning.num_tokens if self.beginning else 0)
+        beginning = self.beginning.num_tokens if self.beginning else 0
+        return len(self.prompt_ids) + beginning + (self.branch.position if self.branch else 0)
+
+    @property
+    def max_completion(self) -> int | None:
+        """The most tokens of the completion with its beginning; `None`: all that fit."""
+        if self.max_tokens is None:
+            return None
+        return self.max_tokens + self.num_given - len(self.prompt_ids)
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -164,6 +174,7 @@ class Started(Struct, frozen=True, kw_only=True):
 
     prompt_tokens: int
     cached_tokens: int = 0  # of the prompt, found in the prefix cache
+    read_tokens: int = 0  # of a branch: processed before its first new token
     prompt_ids: tuple[int, ...] = ()  # as mods left it, if requested
     prompt_logprobs: "tuple[TokenLogprobs | None, ...]" = ()  # as in `Completed`
 
@@ -302,6 +313,7 @@ class Completed(Struct, frozen=True, kw_only=True):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0  # of the prompt, found in the prefix cache
+    read_tokens: int = 0  # of a branch: processed before its first new token
     forced_tokens: int = 0
     backtracked_tokens: int = 0
     reasoning_tokens: int = 0  # of the completion, inside the tags of its reasoning
@@ -431,6 +443,18 @@ class EngineClient(Protocol):
             UnknownCompletionError: It is not kept, or not any more.
             InvalidRequestError: The model has ended it, or it is another model's.
             ContextLengthError: It fills the context.
+        """
+        ...
+
+    def branch(self, point: BranchPoint, changes: Mapping[str, Any]) -> GenerationRequest:
+        """Return the request for a completion that branches off another; see `branched_request`.
+
+        Blocks until the engine's thread has read a completion that runs.
+
+        Raises:
+            UnknownCompletionError: It neither runs nor is kept.
+            InvalidRequestError: It is another model's, or the branch is out of range.
+            ContextLengthError: The branch fills the context.
         """
         ...
 

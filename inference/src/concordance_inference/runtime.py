@@ -11,6 +11,9 @@ import msgspec
 from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_shared import Schemas
 
+from concordance_inference.branching.branch import BranchPoint
+from concordance_inference.branching.parent import find_parent
+from concordance_inference.branching.request import branched_request
 from concordance_inference.chat.format import ChatFormat
 from concordance_inference.chat.formats import chat_format_of
 from concordance_inference.chat.reasoning_choice import FREE, ReasoningChoice
@@ -252,6 +255,23 @@ class Runtime:
             context_length=traits.context_length,
         )
 
+    def branch(self, point: BranchPoint, changes: Mapping[str, Any]) -> GenerationRequest:
+        """Return the request for a completion that branches off another; see `branched_request`.
+
+        Args:
+            point: Where the branch begins.
+            changes: Fields of the request that differ from those of the other one.
+
+        Raises:
+            UnknownCompletionError: The other one neither runs nor is kept.
+            InvalidRequestError: It is another model's, or the branch is out of range.
+            ContextLengthError: The branch fills the context.
+        """
+        traits = self.engine.traits
+        assert traits is not None, "started"
+        parent = find_parent(self.engine, self._ended, self.model.id, point.id)
+        return branched_request(parent, point, changes, traits)
+
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
         """Make the instances of a request's mods, on the calling thread.
 
@@ -284,7 +304,7 @@ class Runtime:
         self.chat.remember(asked, whole)
         self._parse_check.check(asked, whole)
         error = (
-            format_fault(asked, whole, self._decode)
+            format_fault(asked, whole, partial(_decode, self.loaded))
             or content_fault(asked, whole, self.chat.token_bytes)
             or call_fault(asked, whole)
         )
@@ -294,11 +314,12 @@ class Runtime:
         error.reports = completed.reports
         return Failed(error=error)
 
-    def _decode(self, token_ids: Sequence[int]) -> str:
-        """The text of a completion without its end-of-sequence token."""
-        tokenizer = self.loaded.tokenizer
-        ends = bool(token_ids) and token_ids[-1] in tokenizer.eos_token_ids
-        return tokenizer.decode(token_ids[: len(token_ids) - ends])
+
+def _decode(loaded: LoadedModel, token_ids: Sequence[int]) -> str:
+    """The text of a completion without its end-of-sequence token."""
+    tokenizer = loaded.tokenizer
+    ends = bool(token_ids) and token_ids[-1] in tokenizer.eos_token_ids
+    return tokenizer.decode(token_ids[: len(token_ids) - ends])
 
 
 def _vocabulary(loaded: LoadedModel) -> Mapping[str, int]:

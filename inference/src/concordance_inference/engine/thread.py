@@ -132,6 +132,11 @@ class EngineThread:
         call, step = self.stuck_call, self._loop.steps.slow_step
         return EngineHealth(status="stuck" if call or step else "ok", call=call, step=step)
 
+    @property
+    def is_current(self) -> bool:
+        """True on the engine's thread."""
+        return threading.current_thread() is self._thread
+
     def metrics(self) -> MetricsSnapshot:
         """Return a copy of the engine's metrics."""
         return msgspec.structs.replace(self._loop.metrics(), restarts=self.num_restarts)
@@ -159,20 +164,17 @@ class EngineThread:
         self._loop.inbox.put(None)
         self._watchdog.stop()
         # A mod, or the garbage collector while a mod runs, may call this on the engine's thread.
-        if self.is_abandoned or threading.current_thread() is self._thread:
+        if self.is_abandoned or self.is_current:
             return
         if call := wait_unless_stuck(self._thread, longer_than_s=STUCK_S):
-            self._abandon(call)
+            # All requests end although the thread is in a mod's code.
+            self.is_abandoned = True
+            logger.error("the engine is stopped without its thread: %s", call)
+            self._unfinished.end_all(EngineStoppedError(f"the engine is stopping, and {call}"))
 
     def release(self) -> None:
         """Drop the engine, with its weights and caches, after `stop`."""
         self._loop.release()
-
-    def _abandon(self, call: CallInProgress) -> None:
-        """End all requests although the engine's thread is in a mod's code."""
-        self.is_abandoned = True
-        logger.error("the engine is stopped without its thread: %s", call)
-        self._unfinished.end_all(EngineStoppedError(f"the engine is stopping, and {call}"))
 
     def __enter__(self) -> Self:
         return self.start()
@@ -188,7 +190,7 @@ class EngineThread:
             EngineStoppedError: The engine has stopped, or is being restarted.
             EngineError: A handler of a mod calls this: the engine would wait for itself.
         """
-        if threading.current_thread() is self._thread:
+        if self.is_current:
             raise EngineError(
                 "a mod's handler runs on the engine's thread and cannot generate with this model: "
                 "the engine would wait for itself; use a self-prompt or a flow, or generate before "

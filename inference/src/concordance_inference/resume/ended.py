@@ -71,20 +71,15 @@ class UnknownCompletionError(RequestError):
 class _Kept(Struct, frozen=True, eq=False):
     model: str
     until: float
-    finish_reason: FinishReason
-    ended: EndedCompletion | None  # `None` if it cannot be continued
+    ended: EndedCompletion
 
     @property
     def num_tokens(self) -> int:
-        return len(self.ended.token_ids) if self.ended else 0
+        return len(self.ended.token_ids)
 
 
 class EndedCompletions:
-    """Keeps completions for a time, by the id of their request. Thread-safe.
-
-    Of those that the model has ended, only the reason is kept, for the error of a request that
-    wants to continue them.
-    """
+    """Keeps completions for a time, by the id of their request. Thread-safe."""
 
     def __init__(
         self,
@@ -118,7 +113,7 @@ class EndedCompletions:
         if not self._seconds or ended.request.is_candidate:
             return
         until = self._now() + self._seconds
-        kept = _Kept(model, until, ended.finish_reason, ended if ended.can_continue else None)
+        kept = _Kept(model, until, ended)
         with self._lock:
             self._drop(ended.request.request_id)
             self._kept[ended.request.request_id] = kept
@@ -126,7 +121,7 @@ class EndedCompletions:
             self._shrink()
 
     def find(self, model: str, completion_id: str) -> EndedCompletion:
-        """Return a completion of a model.
+        """Return a completion of a model that can be continued.
 
         Args:
             model: The model's id.
@@ -136,31 +131,41 @@ class EndedCompletions:
             UnknownCompletionError: None is kept with this id.
             InvalidRequestError: It is another model's, or the model has ended it.
         """
-        with self._lock:
-            self._shrink()
-            request_id = _request_id(completion_id)
-            kept = self._kept.get(request_id) or self._kept.get(_id_of_choice(request_id))
-        if kept is None:
+        ended = self.kept(model, completion_id, field="resume_from")
+        if ended is None:
             raise UnknownCompletionError(
                 f"resume_from: no completion {completion_id!r:.80} is kept; completions can be "
                 f"resumed for {self._seconds:g} seconds, on the server that generated them. Send "
                 "the conversation with the text so far instead",
                 param="resume_from",
             )
-        if kept.model != model:
+        if not ended.can_continue:
             raise InvalidRequestError(
-                f"resume_from: {completion_id!r:.80} is a completion of the model {kept.model!r}, "
-                f"not of {model!r}; name {kept.model!r} as the model",
-                param="resume_from",
-            )
-        if kept.ended is None:
-            raise InvalidRequestError(
-                f"resume_from: {completion_id!r:.80} ended by {str(kept.finish_reason)!r}, so "
+                f"resume_from: {completion_id!r:.80} ended by {str(ended.finish_reason)!r}, so "
                 "nothing is left to generate; only a completion that ended by 'length', or that "
                 "was cancelled, can be resumed",
                 param="resume_from",
             )
-        return kept.ended
+        return ended
+
+    def kept(self, model: str, completion_id: str, *, field: str) -> EndedCompletion | None:
+        """Return a completion of a model; `None` if none is kept with this id.
+
+        Args:
+            model: The model's id.
+            completion_id: The id of the response or of the request.
+            field: The field of the request that names it.
+
+        Raises:
+            InvalidRequestError: It is another model's.
+        """
+        with self._lock:
+            self._shrink()
+            found = (self._kept.get(request_id) for request_id in request_ids_of(completion_id))
+            kept = next((each for each in found if each is not None), None)
+        if kept is not None and kept.model != model:
+            raise another_model(field, completion_id, kept.model, model)
+        return kept and kept.ended
 
     def _drop(self, request_id: str) -> None:
         if kept := self._kept.pop(request_id, None):
@@ -177,12 +182,27 @@ class EndedCompletions:
             self._drop(request_id)
 
 
-def _request_id(completion_id: str) -> str:
-    """The id of a request, by that of its response."""
+def request_ids_of(completion_id: str) -> tuple[str, ...]:
+    """Return the ids that a request may have, by that of its response.
+
+    The request for a further choice, which clients name `ID:2`, is `ID 2`.
+    """
     prefix = next((prefix for prefix in _PREFIXES if completion_id.startswith(prefix)), "")
-    return completion_id.removeprefix(prefix)
+    name = completion_id.removeprefix(prefix)
+    return (name, _CHOICE.sub(r"\1 \2", name)) if _CHOICE.fullmatch(name) else (name,)
 
 
-def _id_of_choice(request_id: str) -> str:
-    """The id of the request for a further choice: `ID:2` has the one that is named `ID 2`."""
-    return _CHOICE.sub(r"\1 \2", request_id) if _CHOICE.fullmatch(request_id) else request_id
+def another_model(field: str, completion_id: str, model: str, named: str) -> InvalidRequestError:
+    """Return the error for a completion of another model than the request names.
+
+    Args:
+        field: The field of the request that names the completion.
+        completion_id: The completion.
+        model: Its model.
+        named: The model that the request names.
+    """
+    return InvalidRequestError(
+        f"{field}: {completion_id!r:.80} is a completion of the model {model!r}, not of "
+        f"{named!r}; name {model!r} as the model",
+        param=field,
+    )

@@ -54,21 +54,7 @@ def resumed_request(
     Raises:
         ContextLengthError: The completion fills the context.
     """
-    request, changes = ended.request, dict(changes)
-    sampling = {"seed": ended.seed, **changes.pop("sampling", {})}
-    if "mods" in changes:
-        named = changes["mods"]
-        changes["mods"] = (*named, *_own_mods(request))
-        changes["num_named_mods"] = len(named)
-    changes = {**_NOT_KEPT, **changes}
-    resumed = replace(
-        request,
-        request_id=new_request_id(),
-        prompt_ids=tuple(ended.token_ids[: ended.prompt_len]),
-        sampling=replace(request.sampling, **sampling),
-        instances=None,
-        **changes,
-    )
+    resumed = replace(changed_request(ended, changes), request_id=new_request_id(), branch=None)
     beginning = _beginning(ended, resumed, new_decoder)
     resumed = replace(resumed, beginning=beginning)
     check_prompt_length(
@@ -78,6 +64,28 @@ def resumed_request(
         remedy="start a shorter conversation",
     )
     return resumed
+
+
+def changed_request(ended: EndedCompletion, changes: Mapping[str, Any]) -> GenerationRequest:
+    """Return the request of a completion with changes, its prompt as mods left it.
+
+    Args:
+        ended: The completion.
+        changes: As those of `resumed_request`.
+    """
+    request, changes = ended.request, dict(changes)
+    sampling = {"seed": ended.seed, **changes.pop("sampling", {})}
+    if "mods" in changes:
+        named = changes["mods"]
+        changes["mods"] = (*named, *_own_mods(request))
+        changes["num_named_mods"] = len(named)
+    return replace(
+        request,
+        prompt_ids=tuple(ended.token_ids[: ended.prompt_len]),
+        sampling=replace(request.sampling, **sampling),
+        instances=None,
+        **{**_NOT_KEPT, **changes},
+    )
 
 
 def _own_mods(request: GenerationRequest) -> Sequence[ModCall]:

@@ -55,12 +55,9 @@ def resumed_generation(
         ConcordanceError: There is no such completion, it cannot be continued, or a field is wrong.
     """
     assert body.resume_from is not None
-    _refuse_fixed(body)
+    refuse_fixed(body, "resume_from")
     refuse_retractions(body, "resume_from")
-    changes = {**_changes(body, served, context), **options}
-    if stop is not None:
-        changes["stop"] = tuple(stop)
-    check_ends({"stop_token_ids": changes.get("stop_token_ids", ())}, served.info.vocab_size)
+    changes = changes_of(body, served, context, stop=stop, **options)
     request = served.engine.resume(body.resume_from, changes)
     if body.cache_salt is not None and body.cache_salt != request.cache_salt:
         raise UnknownCompletionError(
@@ -70,22 +67,47 @@ def resumed_generation(
     return request
 
 
-def _refuse_fixed(body: GenerationFields) -> None:
+def refuse_fixed(body: GenerationFields, field: str) -> None:
+    """Refuse the fields that made the prompt of an earlier completion.
+
+    Args:
+        body: The body.
+        field: Its field that names the completion.
+
+    Raises:
+        InvalidRequestError: It has one of them; `param` is its name.
+    """
     for name in _FIXED:
         value = getattr(body, name, None)
         if value is None or value is UNSET or value in ([], "", {}):
             continue
         raise InvalidRequestError(
-            f"{name}: a request with resume_from continues a completion, with the {name} that it "
+            f"{name}: a request with {field} continues a completion, with the {name} that it "
             "has begun with; leave it out",
             param=name,
         )
 
 
-def _changes(
-    body: GenerationFields, served: ServedModel, context: ServerContext
+def changes_of(
+    body: GenerationFields,
+    served: ServedModel,
+    context: ServerContext,
+    *,
+    stop: Iterable[str] | None = None,
+    **own: Any,
 ) -> Mapping[str, Any]:
-    """The fields of the request that differ from those of the earlier one."""
+    """Return the fields of the request that differ from those of the earlier one.
+
+    Args:
+        body: The body.
+        served: The model that it names.
+        context: The server's.
+        stop: Stop strings, if the API has another field for them.
+        own: The fields that each API names in its own way, such as `max_tokens`.
+
+    Raises:
+        ConcordanceError: A field is wrong, or names a mod that is not there.
+    """
     options: dict[str, Any] = {**generation_options(body, served, context)}
     params = options.pop("sampling")
     given = [name for name in SamplingParams.__struct_fields__ if getattr(body, name) is not None]
@@ -95,7 +117,11 @@ def _changes(
     if body.mods is None and not served.mods:
         del options["mods"]
     del options["cache_salt"]
-    return {**options, "sampling": {name: getattr(params, name) for name in given}}
+    changes = {**options, "sampling": {name: getattr(params, name) for name in given}, **own}
+    if stop is not None:
+        changes["stop"] = tuple(stop)
+    check_ends({"stop_token_ids": changes.get("stop_token_ids", ())}, served.info.vocab_size)
+    return changes
 
 
 def about_resuming(body: GenerationFields) -> dict[str, Any]:

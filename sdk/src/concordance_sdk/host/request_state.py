@@ -32,17 +32,20 @@ class Change(Struct, frozen=True):
 
 
 class Given(Struct, frozen=True):
-    """The beginning of a completion, which an earlier request generated.
+    """The beginning of a completion, which another request generated.
 
     Attributes:
         token_ids: Its tokens.
         forced_by: Per token: the mod that forced it, if any.
         num_sampled: Draws of the sampler that it took.
+        is_sent: The client has them: they count as released, and no mod can backtrack over them.
+            If not, they are tokens of this request like others.
     """
 
     token_ids: tuple[int, ...] = ()
     forced_by: tuple[str | None, ...] = ()
     num_sampled: int = 0
+    is_sent: bool = True
 
 
 class EditLog:
@@ -149,24 +152,26 @@ class RequestState:
                 still backtrack over them; `None` releases nothing before the end.
             holds: What its mods hold back beyond that, while they run.
             keeps_changes: Record every edit of the completion in `edits`.
-            given: The beginning of the completion, which counts as released.
+            given: The beginning of the completion.
         """
         self.request_id = request_id
         self.token_ids = list(prompt_ids)
         self.prompt_len = len(self.token_ids)
         self.token_ids += given.token_ids
-        self.num_given = len(given.token_ids)  # leading completion tokens of an earlier request
-        self.given_len = len(self.token_ids)  # of the prompt with them
+        #: Leading completion tokens that an earlier request generated and sent.
+        self.num_given = len(given.token_ids) if given.is_sent else 0
+        self.given_len = self.prompt_len + self.num_given
         self.max_tokens = max_tokens
         self.eos_ids = frozenset(eos_ids)
         self.forced_eos_ids = self.eos_ids.union(forced_eos_ids)
         #: Length of the completion; also the `step` of the next position.
-        self.num_completion = self.num_given
+        self.num_completion = len(given.token_ids)
         self.num_cached = 0
         self.wants_prompt_logprobs = False  # a mod asked for them
         self.num_released = self.num_given  # leading completion tokens that can no longer change
         self.num_sampled = given.num_sampled  # draws that a mod or the completion saw
-        self.num_forced = 0  # tokens of the completion, but for those given
+        #: Tokens of the completion that mods forced, but for those of `num_given`.
+        self.num_forced = sum(mod is not None for mod in given.forced_by[self.num_given :])
         self.num_backtracked = 0
         self.num_edits = 0  # changes of the completion other than appending a sampled token
         #: Per token of the completion: 1 if a mod forced it.
@@ -180,6 +185,8 @@ class RequestState:
         self.followers: list[TokenFollower] = []
         self.tracer: Tracer | None = None  # if the request is traced token by token
         self.edits.take_unchanged(self.num_given)
+        if not given.is_sent:
+            _record(given, self.edits)
         self.reports = ReportLog()
         self.actions = ActionLog()
         self.dropped: tuple[int, ...] = ()  # tokens forced at the end, beyond the budget
@@ -364,6 +371,16 @@ class RequestState:
             self.tracer.edited(num_completion, (), mod, forced=True)
         for follower in self.followers:
             follower.cut(num_completion)
+
+
+def _record(given: Given, edits: EditLog) -> None:
+    """Record that tokens were added, those of one source together."""
+    kept = 0
+    sources = zip(given.forced_by, given.token_ids, strict=True)
+    for mod, tokens in groupby(sources, key=itemgetter(0)):
+        added = tuple(token_id for _, token_id in tokens)
+        edits.record(kept, added, forced=mod is not None, mod=mod)
+        kept += len(added)
 
 
 def has_ended(state: RequestState) -> bool:

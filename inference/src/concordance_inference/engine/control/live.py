@@ -16,8 +16,10 @@ from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.control.pauses import Pauses
 from concordance_inference.engine.control.row_control import RowControl
 from concordance_inference.engine.control.ticket import Ticket
+from concordance_inference.engine.request.ended import completion_so_far
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.scheduling.admission import Admission
+from concordance_inference.resume.ended import EndedCompletion
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,11 @@ class LiveControl:
             context=row.mods.context,
             mods=row.mods.names,
         )
+
+    def completion(self, request_id: str, rows: Sequence[Row]) -> EndedCompletion | None:
+        """Copy what it takes to branch off a request; `None` if it does not run."""
+        row = self._find(request_id, rows)
+        return row and completion_so_far(row)
 
     def statuses(self, rows: Sequence[Row]) -> Mapping[str, RequestStatus]:
         """Describe every request that has not ended."""

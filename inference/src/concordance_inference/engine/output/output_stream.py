@@ -92,6 +92,8 @@ class OutputStream:
         self.logprobs = None if num_top is None else CompletionLogprobs(state, num_top)
         self.read_prompt_logprobs: Callable[[], tuple[TokenLogprobs | None, ...] | None] = tuple
         self.cached_tokens = 0  # prompt tokens that were reused from the prefix cache
+        self.count_read: Callable[[], int] = int  # tokens processed so far
+        self._read_tokens = 0  # before the first new token
         self.is_concluded = False  # the client was notified of the end
 
     def logits_needed_from(self) -> int:
@@ -265,15 +267,15 @@ class OutputStream:
     def _start(self) -> None:
         """Send that the response begins, once its first token is decided."""
         state, entries = self._state, self.read_prompt_logprobs()
-        beginning = self._request.beginning
-        num_sampled = state.num_sampled - (beginning.num_sampled if beginning else 0)
-        if entries is None or not (num_sampled or state.num_completion > state.num_given):
+        if entries is None or not _has_new_token(self._request, state):
             return
         self._has_started = True
+        self._read_tokens = self.count_read() if self._request.branch else 0
         self._emit(
             Started(
                 prompt_tokens=state.given_len,
                 cached_tokens=self.cached_tokens,
+                read_tokens=self._read_tokens,
                 prompt_ids=self._prompt_ids,
                 prompt_logprobs=entries,
             )
@@ -334,6 +336,7 @@ class OutputStream:
             prompt_tokens=state.given_len,
             completion_tokens=state.num_completion - given,
             cached_tokens=self.cached_tokens,
+            read_tokens=self._read_tokens,
             forced_tokens=state.num_forced,
             backtracked_tokens=state.num_backtracked,
         )
@@ -343,3 +346,13 @@ def _with_mods(request: GenerationRequest) -> str:
     """Name the mods of a request for the log."""
     names = ", ".join(call.name for call in request.mods)
     return f" with {names}" if names else ""
+
+
+def _has_new_token(request: GenerationRequest, state: RequestState) -> bool:
+    """True if a token was decided, besides those that a request begins with."""
+    branch = request.branch
+    begins = request.beginning or branch
+    num_sampled = state.num_sampled - (begins.num_sampled if begins else 0)
+    num_begun = branch.num_tokens if branch else state.num_given
+    is_whole = branch is not None and state.is_finished  # and nothing follows it
+    return bool(num_sampled) or state.num_completion > num_begun or is_whole

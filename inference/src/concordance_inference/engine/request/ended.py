@@ -34,3 +34,11 @@ def ended_completion(row: "Row") -> EndedCompletion:
         finish_reason=state.finish_reason or FinishReason.CANCELLED,
         is_ended_by_hand=row.is_ended_by_hand and state.error is None,
     )
+
+
+def completion_so_far(row: "Row") -> EndedCompletion:
+    """Return the same of a row that runs, with copies of what changes."""
+    state, so_far = row.state, ended_completion(row)
+    return msgspec.structs.replace(
+        so_far, token_ids=tuple(state.token_ids), forced_by=tuple(state.forced_by)
+    )

@@ -14,6 +14,7 @@ from concordance_shared import (
     NumericalError,
 )
 
+from concordance_inference.branching.branch import BRANCH
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.control.schedule import control_by_schedule
 from concordance_inference.engine.loops.content import ContentFilter
@@ -80,8 +81,8 @@ class Row:
         """
         self.request = request
         self.emit = emit
-        given = request.instances
-        mods = make_instances(request, traits) if given is None else given
+        given, made = _given(request), request.instances
+        mods = make_instances(request, traits) if made is None else made
         self.mods = RequestMods(mods, request)
         self.state = RequestState(
             request.request_id,
@@ -92,13 +93,13 @@ class Row:
             hold=self.mods.hold,
             holds=self.mods.context.holds,
             keeps_changes=request.show_tokens,
-            given=_given(request),
+            given=given,
         )
         self.channels = None if request.channels is None else Channels(request.channels, self.state)
         if self.channels is not None:
             self.state.followers.append(self.channels)
         self.mods.context.channels = self.channels
-        self.mods.context.given = _given(request)
+        self.mods.context.given = given
         self.dispatch = ModDispatch(
             self.state,
             mods,
@@ -109,9 +110,9 @@ class Row:
         rules = request.token_rules
         self.rules = None if rules is None else RuleTracker(rules, self.state)
         self.loops = _loop_guard(request, self.state, traits)
-        if request.beginning:
+        if given.token_ids:
             for follower in self.state.followers:
-                follower.extend(request.beginning.token_ids)
+                follower.extend(given.token_ids)
         self.output = OutputStream(request, self.state, traits.new_decoder, emit, self.channels)
         if self.dispatch.can_backtrack:
             num_recent = max(max_recent, 1)
@@ -127,7 +128,8 @@ class Row:
         self.speculation = Speculation(
             self.state, max_recent=num_recent, logits_needed_from=self._logits_needed_from
         )
-        self.speculation.rewound(0, self.state.num_given and len(self.state.token_ids))
+        self.speculation.rewound(0, self.state.num_completion and len(self.state.token_ids))
+        self.output.count_read = lambda: self.speculation.num_read
         self.clock = clock
         self.control: RowControl | None = None  # from the first command on
         self.is_ended_by_hand = False  # by a command
@@ -238,6 +240,8 @@ class Row:
         """Dispatch the prompt to the mods, and the beginning of the completion, if there is one."""
         if beginning := self.request.beginning:
             self._guard(self.dispatch.resume, beginning.dropped, beginning.dropped_by)
+        elif branch := self.request.branch:
+            self._guard(self.dispatch.resume, branch.added, BRANCH)
         else:
             self._guard(self.dispatch.prefilled)
         _apply_scheduled(self)
@@ -246,6 +250,7 @@ class Row:
         """Enter the batch, with the first `num_cached` tokens of the prompt in the KV cache."""
         if self.admitted_length is None:
             self.output.cached_tokens = min(num_cached, self.state.given_len)
+            self.speculation.num_read = len(self.state.token_ids) - num_cached
         self.state.mark_processed(num_cached)
         self.admitted_length = self.state.max_length
 
@@ -362,10 +367,12 @@ def _leave_loop(row: Row) -> None:
 
 
 def _given(request: GenerationRequest) -> Given:
-    """Return the beginning of a completion that the request continues."""
-    if (beginning := request.beginning) is None:
+    """Return the tokens of another request with which the completion begins."""
+    begins = request.beginning or request.branch
+    if begins is None:
         return Given()
-    return Given(beginning.token_ids, beginning.forced_by, beginning.num_sampled)
+    is_sent = request.branch is None
+    return Given(begins.token_ids, begins.forced_by, begins.num_sampled, is_sent)
 
 
 def _no_token(row: Row) -> ConcordanceError:

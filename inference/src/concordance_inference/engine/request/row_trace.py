@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def begin_trace(row: "Row", context_length: int) -> TraceRecorder | None:
     """Begin the trace of a request; return its recorder if every token is recorded."""
-    recorder, beginning = row.request.recorder, row.request.beginning
+    recorder = row.request.recorder
+    beginning = row.request.beginning or row.request.branch
     if recorder is None:
         return None
     given = (beginning.token_ids, beginning.forced_by) if beginning else ((), ())

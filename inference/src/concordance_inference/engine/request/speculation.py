@@ -61,6 +61,7 @@ class Speculation:
         self.is_pending = False  # a sampled token is on the device, and not in `token_ids` yet
         self._is_ahead = False  # a launched pass processes the pending token
         self._logits_at = 0  # length that the logits returned last follow
+        self.num_read = 0  # tokens that it had when it got its row, and that passes process
         self._reprocess_to = 0  # tokens below were processed before: again in chunks, as a prompt
         self._max_processed = 0  # greatest length that a pass has processed
         self._finite_length = 0  # greatest length known to be followed by finite logits
@@ -172,6 +173,7 @@ class Speculation:
                 from a snapshot, so `num_cached` may be less.
         """
         self._reprocess_to = max(self._reprocess_to, reusable)
+        self.num_read += self._state.num_cached - num_cached
         self._state.mark_processed(num_cached)
 
     def evicted(self) -> None:

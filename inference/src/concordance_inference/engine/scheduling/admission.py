@@ -286,7 +286,7 @@ class Admission:
             self._on_end(ended_completion(row))
         row.conclude()
         seconds = time.monotonic() - row.clock.submitted_at
-        beginning = row.request.beginning
+        beginning = row.request.beginning or row.request.branch
         self._metrics.count_end(
             row.state,
             row.mods.costs(),

@@ -143,7 +143,7 @@ class PrefixReuse:
         """Copy the longest prefix into a row; return its length, and what the cache holds now."""
         row = rows[i]
         j, common = self._longest_running(i, rows)
-        if common >= prefix.length + MIN_TOKENS:
+        if common >= prefix.length + _least(row):
             self._prefixes.keep(row.request.cache_salt, j, _token_ids(row)[:common])
             prefix = self._prefixes.find(row.request.cache_salt, _token_ids(row))
             if prefix.length < common and self._cache.copy(i, j, common):
@@ -190,13 +190,17 @@ def _share_salt(one: GenerationRequest, other: GenerationRequest) -> bool:
 def _least(row: Row) -> int:
     """Return the length of the shortest prefix that a row keeps and restores.
 
-    A request that is paused again and again, after a few tokens each time, resumes where it was.
+    A request that is paused again and again, after a few tokens each time, resumes where it was,
+    and a branch reads none of its parent's tokens again.
     """
-    return 1 if row.control else MIN_TOKENS
+    return 1 if row.control or row.request.branch else MIN_TOKENS
 
 
 def _token_ids(row: Row) -> list[int]:
-    """Return what a row has to process: with a completion, if it was paused or is resumed."""
-    if row.control or row.request.beginning:
+    """Return what a row has to process: with a completion, if it has one before it is admitted.
+
+    That is one which was paused, is resumed, or is a branch.
+    """
+    if row.control or row.request.beginning or row.request.branch:
         return row.state.token_ids
     return row.prompt_ids

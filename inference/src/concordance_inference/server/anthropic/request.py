@@ -31,6 +31,7 @@ from concordance_inference.server.anthropic.schemas import (
     MessagesRequest,
     ToolParam,
 )
+from concordance_inference.server.branching import begins_elsewhere, generation_from
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.openai.envelope import check_fields, fields_of
 from concordance_inference.server.openai.generation_fields import (
@@ -39,7 +40,6 @@ from concordance_inference.server.openai.generation_fields import (
     required_list,
 )
 from concordance_inference.server.openai.output_fields import output_format
-from concordance_inference.server.resuming import resumed_generation
 from concordance_inference.server.served_models import ServedModel
 from concordance_inference.tools.offer import ToolChoice
 
@@ -74,8 +74,8 @@ def messages_request(raw: bytes, context: ServerContext) -> MessagesExchange:
     """
     body = decode_request(check_fields(raw, _MESSAGES), MessagesRequest)
     served = context.models.named(body.model)
-    if body.resume_from is not None:
-        generation = resumed_generation(
+    if begins_elsewhere(body):
+        generation = generation_from(
             body, served, context, stop=body.stop_sequences, max_tokens=body.max_tokens
         )
         return MessagesExchange(body=body, served=served, generation=generation)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from concordance_shared import FinishReason
 
+from concordance_inference.branching.about import about_branch
 from concordance_inference.chat.about_reading import has_earlier_calls
 from concordance_inference.chat.message_reader import MessageReader, finish_reason, read_parts
 from concordance_inference.generation import (
@@ -135,7 +136,8 @@ class MessageResponse:
     def _about(self, completed: Completed) -> Event:
         """What mods did, and what was shown."""
         about = self._fields.about_mods([completed], completed.reports)
-        return with_about(about, self._fields.about_reading(self._reader))
+        branch = about_branch(self._fields.branch, self._head["id"], completed)
+        return with_about(about, branch | self._fields.about_reading(self._reader))
 
     def _ended(self, completed: Completed) -> Event:
         """Why the message ended."""
@@ -152,8 +154,9 @@ class MessageResponse:
             case FinishReason.LENGTH:
                 length = completed.prompt_tokens + completed.completion_tokens
                 is_full = length >= self._context_length
-                asked = self._generation.max_tokens
-                is_cut = asked is None or completed.completion_tokens < asked
+                asked, branch = self._generation.max_tokens, self._generation.branch
+                num_begun = branch.position if branch else 0
+                is_cut = asked is None or completed.completion_tokens - num_begun < asked
                 return "model_context_window_exceeded" if is_full and is_cut else "max_tokens"
             case _:
                 return "stop_sequence" if isinstance(completed.stopped_by, str) else "end_turn"

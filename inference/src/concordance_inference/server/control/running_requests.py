@@ -132,6 +132,10 @@ class RunningRequests:
         """All requests, oldest first."""
         return list(self._by_id.values())
 
+    def find(self, request_id: str) -> RunningRequest | None:
+        """Return the request of an id, if it runs. Any thread may call this."""
+        return self._by_id.get(request_id)
+
     def named(self, name: str) -> RunningRequest:
         """Return the request of an id, or of the id of its completion.
 

@@ -91,6 +91,7 @@ _FIELDS: Mapping[str, str] = {
     "return_token_strs": "Report the names of tokens in the vocabulary.",
     "echo": "The text of the response begins with the prompt.",
     "resume_from": "The id of a response that was cut, whose completion this request continues.",
+    "branch_from": "A token of another completion, from which this one continues otherwise.",
     "truncate_thinking": "The most characters of the reasoning that are shown; none are removed "
     "from what is generated.",
     "truncate_response": "The most characters of the content that are shown; none are removed "
@@ -202,6 +203,10 @@ _OF_A_TYPE: Mapping[str, str] = {
     "DryRun.params": "The mod's parameters.",
     "DryRun.max_tokens": "The most tokens of the completion.",
     "DryRun.stream": "Refuse to backtrack over text that a stream would have shown.",
+    "BranchPoint.id": "The completion: the id of a response that runs or was kept.",
+    "BranchPoint.position": "Index into its tokens, of which those before are kept.",
+    "BranchPoint.token_ids": "The tokens to put there; none: the model chooses again.",
+    "BranchPoint.text": "A text to put there, in place of `token_ids`.",
     # Loop detection
     "LoopDetection.mode": "`cheap`: one token; `full`: up to 64 tokens; `off`: none.",
     "LoopDetection.action": "`end` the completion, or `rewind` it to where the loop began.",

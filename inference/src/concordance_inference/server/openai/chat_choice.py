@@ -7,6 +7,8 @@ import msgspec
 from concordance_shared import FinishReason, ModReport
 from msgspec import Struct
 
+from concordance_inference.branching.about import about_branch
+from concordance_inference.branching.branch import Branch
 from concordance_inference.chat.about_reading import about_reading, has_earlier_calls
 from concordance_inference.chat.message_parts import (
     CallArguments,
@@ -27,7 +29,7 @@ from concordance_inference.generation import (
     TextDelta,
     TokenLogprobs,
 )
-from concordance_inference.server.openai.mod_usage import about_mods
+from concordance_inference.server.openai.mod_usage import about_mods, with_about
 from concordance_inference.server.openai.prompt_logprobs import IMPOSSIBLE, prompt_logprobs
 from concordance_inference.server.openai.stop_reason import stop_reason
 
@@ -45,6 +47,7 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
         token_bytes: The bytes that a token adds to a text, as `ChatFormat.token_bytes`.
         reasoning_names: The fields of a message that have its reasoning.
         resumed_from: The completion that is continued.
+        branch: Tokens of another completion, with which this one begins.
     """
 
     has_mods: bool
@@ -56,6 +59,7 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
     token_bytes: Callable[..., bytes]
     reasoning_names: tuple[str, ...] = ("reasoning", "reasoning_content")
     resumed_from: str | None = None
+    branch: Branch | None = None
 
     @classmethod
     def of(
@@ -69,6 +73,7 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
         return cls(
             reasoning_names=reasoning_names,
             resumed_from=resumed_from,
+            branch=request.branch,
             has_mods=bool(request.mods),
             num_truncated=request.truncated_messages,
             has_logprobs=request.top_logprobs is not None,
@@ -100,9 +105,15 @@ class ChoiceFields(Struct, frozen=True, kw_only=True, eq=False):
         resumed = {} if self.resumed_from is None else {"resumed_from": self.resumed_from}
         return resumed | about_reading(reader)
 
-    def truncated(self) -> dict[str, Any]:
-        """The number of messages that were left out, for the first chunk of a stream."""
-        return about_mods((), has_mods=False, num_truncated=self.num_truncated)
+    def about_begin(self, completion_id: str, update: Started | Completed | None) -> dict[str, Any]:
+        """What the first chunk of a stream says: what was left out of the prompt, and the branch.
+
+        Args:
+            completion_id: The id of the response.
+            update: The first update, if it has the counts of tokens.
+        """
+        truncated = about_mods((), has_mods=False, num_truncated=self.num_truncated)
+        return with_about(truncated, about_branch(self.branch, completion_id, update))
 
     def about_mods(
         self, ends: Sequence[Completed], reports: Sequence[ModReport] = ()

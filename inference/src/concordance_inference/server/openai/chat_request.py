@@ -13,6 +13,7 @@ from msgspec.json import decode
 from concordance_inference.chat.rendering import rendering_of
 from concordance_inference.chat.request import build_request
 from concordance_inference.generation import GenerationRequest
+from concordance_inference.server.branching import begins_elsewhere, generation_from
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.openai.envelope import check_depth, check_fields, decode_message
 from concordance_inference.server.openai.generation_fields import (
@@ -29,7 +30,6 @@ from concordance_inference.server.openai.schemas import (
     ChatMessage,
     ChatPart,
 )
-from concordance_inference.server.resuming import resumed_generation
 from concordance_inference.server.served_models import ServedModel
 from concordance_inference.tools.choice import tool_choice
 from concordance_inference.tools.offer import ToolChoice
@@ -60,7 +60,7 @@ def chat_request(raw: bytes, context: ServerContext) -> ChatRequest:
         ModelNotLoadedError: The model has to be loaded first.
     """
     body = decode_request(check_fields(raw), ChatCompletionRequest)
-    if body.resume_from is not None:
+    if begins_elsewhere(body):
         served = context.models.named(body.model)
         generation = _resumed(body, served, context)
         return ChatRequest(body=body, served=served, generation=generation)
@@ -86,7 +86,7 @@ def _resumed(
     body: ChatCompletionRequest, served: ServedModel, context: ServerContext
 ) -> GenerationRequest:
     check_sampled_logprobs(asked=body.sampled_logprobs, has_logprobs=bool(body.logprobs))
-    return resumed_generation(
+    return generation_from(
         body,
         served,
         context,

@@ -6,6 +6,7 @@ from typing import Any
 
 from concordance_shared import ModReport
 
+from concordance_inference.branching.about import about_branch
 from concordance_inference.chat.message_reader import ReaderFactory
 from concordance_inference.generation import (
     Completed,
@@ -69,7 +70,7 @@ class ChatResponse(ChunkWriter):
             for choice, end in zip(self._choices, chosen, strict=True)
         ]
         reports = [report for end in ends for report in end.reports]
-        about = self._choices[0].about if len(choices) == 1 else {}
+        about = self._about_only(ends[0])
         return {
             **self._head,
             "object": "chat.completion",
@@ -92,6 +93,13 @@ class ChatResponse(ChunkWriter):
         if len(self._choices) == 1:
             return {}
         return with_about(self._fields.about_mods([end], reports), choice.about)
+
+    def _about_only(self, end: Completed) -> dict[str, Any]:
+        """What `concordance` has of the message, for a response with one choice."""
+        if len(self._choices) > 1:
+            return {}
+        branch = about_branch(self._fields.branch, self._head["id"], end)
+        return branch | self._choices[0].about
 
     def chunks(self, index: int, update: Update) -> Iterator[dict[str, Any]]:
         """The chunks of a stream that an update adds."""
@@ -132,7 +140,8 @@ class ChatResponse(ChunkWriter):
         choice.has_role = True
         only_calls = isinstance(update, Completed) and bool(update.tool_calls)
         delta = {"role": "assistant", "content": None if only_calls else ""}
-        fields = self._fields.prompt(choice.prompt) | self._fields.truncated()
+        begin = self._fields.about_begin(self._head["id"], choice.prompt)
+        fields = self._fields.prompt(choice.prompt) | begin
         yield self._chunk(choice.delta(delta), **fields)
 
     def _end(self, index: int, completed: Completed) -> Iterator[dict[str, Any]]:
@@ -142,7 +151,7 @@ class ChatResponse(ChunkWriter):
             if part["finish_reason"] is None:
                 yield self._chunk(part)
                 continue
-            about = choice.about if len(self._choices) == 1 else {}
+            about = self._about_only(completed)
             part |= self._about_choice(choice, completed)  # noqa: PLW2901
             yield self._chunk(part, **with_about({}, about))
         self._completed[index] = completed

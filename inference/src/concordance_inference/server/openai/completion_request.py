@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
 from concordance_inference.generation import GenerationRequest
+from concordance_inference.server.branching import begins_elsewhere, generation_from
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.openai.envelope import check_fields, fields_of
 from concordance_inference.server.openai.generation_fields import (
@@ -31,7 +32,6 @@ from concordance_inference.server.openai.schemas import ChosenFormat
 from concordance_inference.server.openai.several_choices import Choices, choices_of
 from concordance_inference.server.openai.text_lists import listed
 from concordance_inference.server.openai.unsupported import FIELDS, Harmless
-from concordance_inference.server.resuming import resumed_generation
 from concordance_inference.server.served_models import ServedModel
 
 #: Limit of prompts in a request.
@@ -102,7 +102,7 @@ def completions_request(raw: bytes, context: ServerContext) -> CompletionsReques
     """
     body = decode_request(check_fields(raw, _FIELDS), CompletionRequest)
     _check(body)
-    if body.resume_from is not None:
+    if begins_elsewhere(body):
         return _resumed(body, context)
     if body.prompt is UNSET:
         raise InvalidRequestError("prompt: object missing required field `prompt`", param="prompt")
@@ -158,13 +158,14 @@ def _check(body: CompletionRequest) -> None:
 
 
 def _resumed(body: CompletionRequest, context: ServerContext) -> CompletionsRequest:
-    """A request that continues a completion."""
+    """A request that continues a completion, or branches off one."""
     served = context.models.named(body.model)
     own = ("max_tokens", "top_logprobs", "sampled_logprobs", "return_token_ids")
     options = _options(body, served, context)
-    generation = resumed_generation(
-        body, served, context, **{name: options.get(name) for name in own}
-    )
+    given = {name: options.get(name) for name in own}
+    if body.branch_from is not None:  # the limit of its parent unless the body says
+        given["max_tokens"] = body.max_tokens
+    generation = generation_from(body, served, context, **given)
     choices = choices_of(body.n, body.best_of, served.engine, streams=bool(body.stream))
     return CompletionsRequest(
         body=body,

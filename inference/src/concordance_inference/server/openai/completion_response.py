@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from concordance_inference.branching.about import about_branch
 from concordance_inference.chat.resumed_reader import ShownTail
 from concordance_inference.chat.truncated_reader import Shortened
 from concordance_inference.generation import (
@@ -45,7 +46,7 @@ class CompletionResponse(ChunkWriter):
         }
         self._number = request.choices
         num_choices = len(request.prompts) * request.choices.n
-        self.choices = [Choice(i, request) for i in range(num_choices)]
+        self.choices = [Choice(i, request, self._head["id"]) for i in range(num_choices)]
         self._usage_field: dict[str, Any] = {"usage": None} if request.includes_usage else {}
         self._includes_usage = request.includes_usage
         self._completed: dict[int, Completed] = {}  # by index
@@ -73,7 +74,7 @@ class CompletionResponse(ChunkWriter):
 class Choice:
     """The completion of one prompt, whole or in parts."""
 
-    def __init__(self, index: int, request: CompletionsRequest) -> None:
+    def __init__(self, index: int, request: CompletionsRequest, response_id: str) -> None:
         """Start with the prompt if the request echoes it."""
         body = request.body
         self._index = index
@@ -93,6 +94,7 @@ class Choice:
         )
         self._shown = _ShownText(first.beginning, body.truncate_response)
         self._about_resuming = about_resuming(body)
+        self._branch, self._id = first.branch, response_id
         self._length = 0  # characters of the text so far
         self._num_tokens = 0  # tokens of the completion that were sent
         self._num_entries = 0
@@ -116,7 +118,7 @@ class Choice:
         """The choices of chunks of a stream."""
         match update:
             case Started():
-                yield from self._begin(update.prompt_ids, update.prompt_logprobs)
+                yield from self._begin(update)
             case TextDelta():
                 text = self._shown.new(update.text)
                 part = self._part(text, update.token_ids, update.forced_by, update.logprobs)
@@ -138,18 +140,21 @@ class Choice:
             case PrefillProgress() | Failed():
                 pass
 
-    def _begin(
-        self, prompt_ids: Sequence[int], entries: Sequence[TokenLogprobs | None]
-    ) -> Iterator[dict[str, Any]]:
-        """The part with the prompt, if the request asks for it in text or in ids."""
+    def _begin(self, update: Started | Completed) -> Iterator[dict[str, Any]]:
+        """The part with the prompt, if the request asks for it in text or in ids.
+
+        That of a branch says what it branches off.
+        """
         self._has_begun = True
-        if self._echoes or self._has_token_ids or self._has_prompt_logprobs:
-            yield self._echo(prompt_ids, entries) | self._about_prompt(prompt_ids, entries)
+        given = update.prompt_ids, update.prompt_logprobs
+        about = about_branch(self._branch, self._id, update)
+        if about or self._echoes or self._has_token_ids or self._has_prompt_logprobs:
+            yield with_about(self._echo(*given) | self._about_prompt(*given), about)
 
     def _end(self, end: Completed) -> Iterator[dict[str, Any]]:
         """What the stream has not sent yet: all, if there is no completion."""
         if not self._has_begun:
-            yield from self._begin(end.prompt_ids, end.prompt_logprobs)
+            yield from self._begin(end)
         begin, first = self._num_tokens, self._num_entries
         part = self._part(
             "",
@@ -215,7 +220,8 @@ class Choice:
         if end.tool_calls:
             fields["tool_calls"] = [msgspec.to_builtins(call) for call in end.tool_calls]
         fields |= about_mods([end], end.reports if reports else (), has_mods=self._has_mods)
-        return with_about(fields, self._about_resuming | self._shown.about())
+        branch = about_branch(self._branch, self._id, end)
+        return with_about(fields, self._about_resuming | branch | self._shown.about())
 
 
 class _ShownText:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from concordance_shared import InvalidRequestError
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from concordance_inference.branching.branch import BranchPoint
 from concordance_inference.chat.request import RequestOptions, check_logit_bias
 from concordance_inference.generation import (
     Fraction,
@@ -84,6 +85,7 @@ class GenerationFields(OutputFields, kw_only=True):
     banned_strings: BannedStrings | None = None
     cache_salt: Annotated[str, Meta(max_length=256)] | None = None
     resume_from: Annotated[str, Meta(min_length=1, max_length=544)] | None = None
+    branch_from: BranchPoint | None = None
     truncate_thinking: Annotated[int, Meta(ge=0, le=2**53)] | None = None  # characters
     truncate_response: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     trace: bool | Level | None = None
@@ -112,7 +114,7 @@ def decode_request(raw: bytes, body_type: type[Request]) -> Request:
 
 
 def required_list(given: list[Entry] | UnsetType, name: str) -> list[Entry]:
-    """Return a list that only a request with `resume_from` can leave out.
+    """Return a list that only a request with `resume_from` or `branch_from` can leave out.
 
     Raises:
         InvalidRequestError: It is missing or empty.

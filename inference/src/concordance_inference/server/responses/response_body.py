@@ -8,6 +8,7 @@ import msgspec
 from concordance_shared import FinishReason
 from msgspec import Raw
 
+from concordance_inference.branching.about import about_branch
 from concordance_inference.generation import Completed
 from concordance_inference.server.openai.mod_usage import about_mods
 from concordance_inference.server.openai.usage import usage
@@ -48,6 +49,7 @@ class ResponseBody:
             "usage": None,
         }
         self._about: dict[str, Any] = about_resuming(request.body)
+        self._branch = request.generation.branch
         self._about |= {"dropped_items": self._num_dropped} if self._num_dropped else {}
 
     def complete(self, completed: Completed, about_reading: Mapping[str, Any]) -> None:
@@ -57,7 +59,7 @@ class ResponseBody:
             completed: The completion.
             about_reading: What was shown of its message.
         """
-        self._about |= about_reading
+        self._about |= {**about_branch(self._branch, self.id, completed), **about_reading}
         is_whole = completed.finish_reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
         self.status = "completed" if is_whole else "incomplete"
         self._changing |= {

@@ -22,6 +22,7 @@ from concordance_inference.chat.request import build_request
 from concordance_inference.chat.truncation import room_for_prompt
 from concordance_inference.generation import GenerationRequest
 from concordance_inference.output_format import OutputFormat
+from concordance_inference.server.branching import begins_elsewhere, generation_from
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.openai.envelope import check_fields, fields_of
 from concordance_inference.server.openai.generation_fields import decode_request, generation_options
@@ -39,7 +40,6 @@ from concordance_inference.server.responses.request_fields import (
 )
 from concordance_inference.server.responses.response_store import ResponseStore
 from concordance_inference.server.responses.truncation import shortened
-from concordance_inference.server.resuming import resumed_generation
 from concordance_inference.server.served_models import ServedModel
 from concordance_inference.tools.choice import tool_choice
 
@@ -84,7 +84,7 @@ def responses_request(raw: bytes, context: ServerContext, store: ResponseStore) 
     """
     body = decode_request(check_fields(raw, _FIELDS), ResponseRequest)
     _check(body)
-    if body.resume_from is not None:
+    if begins_elsewhere(body):
         return _resumed(body, context)
     tools = decode_tools(body.tools or ())
     items = _conversation(body, store)
@@ -105,11 +105,11 @@ def responses_request(raw: bytes, context: ServerContext, store: ResponseStore) 
 
 
 def _resumed(body: ResponseRequest, context: ServerContext) -> ResponsesRequest:
-    """A request that continues a response, and has the conversation before it."""
+    """A request that continues or branches off a response, with the conversation before it."""
     served = context.models.named(body.model)
     has_logprobs = "message.output_text.logprobs" in (body.include or ())
     try:
-        generation = resumed_generation(
+        generation = generation_from(
             body,
             served,
             context,
@@ -120,7 +120,8 @@ def _resumed(body: ResponseRequest, context: ServerContext) -> ResponsesRequest:
     except RequestError as exc:
         exc.param = _renamed(exc.param)
         raise
-    earlier = context.responses.find(body.resume_from or "")
+    branch = body.branch_from
+    earlier = context.responses.find(branch.id if branch else body.resume_from or "")
     return ResponsesRequest(
         body=body,
         served=served,
