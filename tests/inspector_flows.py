@@ -1,5 +1,8 @@
 """What tests of the inspector do with its page."""
 
+import json
+import urllib.request
+
 import pytest
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs playwright").expect
@@ -42,3 +45,11 @@ def text_of(page, panel=0):
     """The completion: the tokens that are there and not struck through."""
     tokens = page.locator("token-list").nth(panel).locator("[role=option]:not(.removed)")
     return "".join(tokens.all_text_contents())
+
+
+def trace_of_newest(server):
+    """The trace that was stored last."""
+    with urllib.request.urlopen(f"{server.url}/v1/traces?limit=1") as response:
+        (summary,) = json.load(response)["data"]
+    with urllib.request.urlopen(f"{server.url}/v1/traces/{summary['id']}") as response:
+        return json.load(response)

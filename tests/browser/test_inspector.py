@@ -1,7 +1,17 @@
 """The flows of the inspector at `/`, one by one, with the embedded model."""
 
 import pytest
-from inspector_flows import ENDED, faults_of_access, has_count, open_quietly, run, run_long, text_of
+from inspector_flows import (
+    ENDED,
+    expect,
+    faults_of_access,
+    has_count,
+    open_quietly,
+    run,
+    run_long,
+    text_of,
+    trace_of_newest,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -122,7 +132,7 @@ def test_an_error_while_a_mod_runs_is_shown_at_its_line(page):
     assert "ZeroDivisionError" in page.locator("steering-bar [role=alert]").inner_text()
 
 
-def test_a_run_is_paused_backtracked_forced_and_resumed_by_hand(page, picture):
+def test_a_run_is_paused_backtracked_forced_and_resumed_by_hand(page, picture, server):
     open_quietly(page)
     run_long(page)
     page.wait_for_selector("token-list [role=option]:nth-child(9)")
@@ -144,6 +154,55 @@ def test_a_run_is_paused_backtracked_forced_and_resumed_by_hand(page, picture):
     page.get_by_role("button", name="Resume").click()
     page.wait_for_selector(ENDED)
     assert " HELLO" in text_of(page)
+    by_hand = [each["action"] for each in trace_of_newest(server)["events"] if each.get("by_hand")]
+    assert {"pause", "backtrack", "step", "force", "resume"} <= set(by_hand)
+    assert {"Backtrack", "ForceTokens"} <= set(by_hand)
+
+
+def test_mods_are_swapped_while_a_request_runs(page, server):
+    open_quietly(page)
+    page.get_by_label("Add a mod").select_option("greeting")
+    run_long(page)
+    page.wait_for_selector("token-list [role=option]:nth-child(6)")
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_selector("[data-state=paused]")
+
+    page.get_by_role("button", name="Remove greeting").click()
+    page.get_by_label("Add a mod").select_option("inject_after_tokens")
+    page.get_by_label("text *", exact=True).fill(" BANANA")
+    page.get_by_label("count *").fill("40")
+    page.get_by_role("button", name="Apply mods").click()
+    expect(page.locator("event-slider output")).to_contain_text("by hand: add mod")
+    page.get_by_role("button", name="Resume").click()
+    page.wait_for_selector(ENDED)
+    assert "BANANA" in text_of(page)
+    commands = [each for each in trace_of_newest(server)["events"] if each["event"] == "command"]
+    assert [each["action"] for each in commands] == ["pause", "remove_mod", "add_mod", "resume"]
+    assert all(each["by_hand"] for each in commands)
+
+
+def test_a_mod_that_cannot_be_added_is_refused_and_the_request_continues(page):
+    open_quietly(page)
+    page.get_by_text("Write a mod").click()
+    page.get_by_label("Name", exact=True).fill("fails")
+    page.get_by_label("Source").fill(
+        "from concordance_sdk import mod\n\n\n@mod\nclass Fails:\n    def __init__(self):\n"
+        "        1 / 0\n\n    def added(self, event, actions):\n        return None\n"
+    )
+    page.get_by_role("button", name="Upload", exact=True).click()
+    expect(page.locator("#mod-error")).to_have_text("Uploaded fails.")
+    page.get_by_role("button", name="Remove fails").click()
+    run_long(page)
+    page.wait_for_selector("token-list [role=option]:nth-child(3)")
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_selector("[data-state=paused]")
+    page.get_by_label("Add a mod").select_option("fails")
+    page.get_by_role("button", name="Apply mods").click()
+
+    expect(page.locator("steering-bar [role=alert]")).to_contain_text("ZeroDivisionError")
+    assert page.locator("mod-editor .marked").inner_text().strip() == "7"
+    page.get_by_role("button", name="End", exact=True).click()
+    page.wait_for_selector(ENDED)
 
 
 def test_an_alternative_takes_the_place_of_a_token(page):

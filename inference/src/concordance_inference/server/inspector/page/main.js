@@ -30,6 +30,7 @@ function place(count) {
   for (const panel of panels) {
     for (const type of ["focusin", "pointerdown"]) panel.addEventListener(type, () => { current = panel; });
     panel.addEventListener("grown", compare);
+    panel.chosenMods = () => form.mods;
   }
   runs.replaceChildren(...panels);
   runs.dataset.count = String(count);
@@ -101,6 +102,7 @@ function listen() {
     if (run) form.submit();
   });
   for (const view of [traces, lanes]) view.addEventListener("open", (/** @type {CustomEvent} */ { detail }) => open(detail));
+  runs.addEventListener("refused", (/** @type {CustomEvent} */ { detail }) => editor.showError(detail));
   feed.addEventListener("ended", () => traces.refresh());
   find("#colours").addEventListener("change", (/** @type {any} */ { target }) => { document.body.dataset.colour = target.value; });
   document.addEventListener("keydown", (event) => {

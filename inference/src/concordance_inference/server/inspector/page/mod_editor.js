@@ -1,6 +1,6 @@
 // <mod-editor>: writes a mod, uploads it and shows its error at its line.
 
-import { call } from "./api.js";
+import { ApiError, call } from "./api.js";
 import { button, element } from "./element.js";
 
 const TEMPLATE = `from concordance_sdk import mod
@@ -41,9 +41,9 @@ export class ModEditor extends HTMLElement {
     this.#mark(null);
   }
 
-  /** Show an error of the mod that is being edited. @param {import("./api.js").ApiError} error */
+  /** Show an error of the mod that is being edited. @param {unknown} error */
   showError(error) {
-    if (error.mod === this.#name.value) this.#fail(error);
+    if (error instanceof ApiError && error.mod === this.#name.value) this.#fail(error);
   }
 
   /** @param {boolean} run */

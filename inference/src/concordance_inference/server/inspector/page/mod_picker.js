@@ -28,6 +28,11 @@ export class ModPicker extends HTMLElement {
     return [...this.#chosen].map(([name, params]) => ({ name, params }));
   }
 
+  /** The chosen mods with the hashes of their sources. */
+  get versions() {
+    return this.choices.map((mod) => ({ ...mod, hash: this.#mods.find(({ id }) => id === mod.name)?.hash ?? null }));
+  }
+
   #show() {
     const options = this.#mods.filter((mod) => !this.#chosen.has(mod.id)).map((mod) => element("option", { value: mod.id }, mod.id));
     const select = element("select", { "aria-label": "Add a mod" }, element("option", { value: "" }, "Add a mod …"), ...options);

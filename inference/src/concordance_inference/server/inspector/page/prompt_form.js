@@ -57,6 +57,11 @@ export class PromptForm extends HTMLElement {
     this.#form.requestSubmit();
   }
 
+  /** The chosen mods with the hashes of their sources. */
+  get mods() {
+    return this.#mods.versions;
+  }
+
   /** The fields of the request, without a model. */
   get fields() {
     const seed = this.#seed.value || String(Math.floor(Math.random() * 2 ** 31));

@@ -10,6 +10,7 @@ import { TokenTimeline } from "./token_timeline.js";
 export class RunPanel extends HTMLElement {
   timeline = new TokenTimeline();
   /** @type {RequestSource | null} Null for a stored trace. */ source = null;
+  /** @type {() => import("./mod_changes.js").ChosenMod[]} The mods that are chosen in the form. */ chosenMods = () => [];
   #view = element("timeline-view");
   #steering = element("steering-bar");
 
@@ -32,6 +33,7 @@ export class RunPanel extends HTMLElement {
     this.setAttribute("role", "region");
     this.setAttribute("aria-label", title);
     this.append(element("header", {}, element("h2", {}, title), this.#view.legend), this.#steering, this.#view);
+    this.#steering.chosenMods = () => this.chosenMods();
     this.#steering.open(timeline, this.source, () => this.#view.selected);
     this.#view.canChoose = () => this.#steering.canAct;
     this.#view.addEventListener("choose", (/** @type {CustomEvent} */ { detail: { cell, alternative } }) => this.#steering.choose(cell, alternative.token_id));

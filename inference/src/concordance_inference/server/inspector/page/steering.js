@@ -2,12 +2,16 @@
 
 import { messageOf } from "./api.js";
 import { button, element } from "./element.js";
+import { changesOf } from "./mod_changes.js";
+import { BY_HAND } from "./token_timeline.js";
 
 /** @typedef {import("./chat_source.js").RequestSource} RequestSource */
 /** @typedef {import("./token_timeline.js").Cell} Cell */
 
-/** Buttons for the actions of live control. */
+/** Buttons for the actions of live control. Sends `refused` with the error of an action. */
 export class SteeringBar extends HTMLElement {
+  /** @type {() => import("./mod_changes.js").ChosenMod[]} The mods that are chosen in the form. */ chosenMods = () => [];
+  /** @type {import("./mod_changes.js").ChosenMod[] | null} Those that the request has, if they were changed. */ #mods = null;
   /** @type {import("./token_timeline.js").TokenTimeline | null} */ #timeline = null;
   /** @type {RequestSource | null} */ #source = null;
   /** @type {() => Cell | null} The token that actions are about. */ #selected = () => null;
@@ -20,6 +24,7 @@ export class SteeringBar extends HTMLElement {
     back: button("Backtrack", () => this.backtrack(), { title: "x: the selected token and all after it", "aria-keyshortcuts": "x" }),
     force: button("Force", () => this.force(), { title: "Force the text here" }),
     reasoning: button("End reasoning", () => this.#act({ type: "end_reasoning" }), { title: "r", "aria-keyshortcuts": "r" }),
+    mods: button("Apply mods", () => this.applyMods(), { title: "m: the mods that are chosen for the next prompt", "aria-keyshortcuts": "m" }),
     end: button("End", () => this.#act({ type: "end" }), { title: "e", "aria-keyshortcuts": "e" }),
   };
 
@@ -84,11 +89,21 @@ export class SteeringBar extends HTMLElement {
     this.#text.value = "";
   }
 
+  /** Make the mods of the request those that are chosen. */
+  async applyMods() {
+    /** @type {any[]} */ const begun = this.#timeline?.trace.mods ?? [];
+    const own = begun.filter(({ name }) => name !== BY_HAND).map(({ name, hash, parameters }) => ({ name, hash, params: parameters }));
+    const chosen = this.chosenMods();
+    const changes = changesOf(this.#mods ?? own, chosen);
+    for (const action of changes) if (!(await this.#act(action))) return;
+    this.#mods = chosen;
+  }
+
   /** Handle a key of the page; return true if it is one of ours. @param {string} key */
   key(key) {
     /** @type {Record<string, () => void>} */ const actions = {
       " ": () => this.pause(), x: () => this.backtrack(), s: () => this.#buttons.step.click(),
-      f: () => this.#text.focus(), r: () => this.#buttons.reasoning.click(), e: () => this.#buttons.end.click(),
+      f: () => this.#text.focus(), r: () => this.#buttons.reasoning.click(), m: () => this.applyMods(), e: () => this.#buttons.end.click(),
     };
     if (!this.canAct || !actions[key]) return false;
     actions[key]();
@@ -101,13 +116,16 @@ export class SteeringBar extends HTMLElement {
     return isThere ? { type: "backtrack", to_token: cell.position } : { type: "backtrack", num_tokens: 1 };
   }
 
-  /** @param {object} action */
+  /** Act; return true if the action was applied. @param {object} action */
   async #act(action) {
     this.#error.textContent = "";
     try {
       await this.#source?.act(action);
+      return true;
     } catch (error) {
       this.#error.textContent = messageOf(error);
+      this.dispatchEvent(new CustomEvent("refused", { detail: error, bubbles: true }));
+      return false;
     }
   }
 }
