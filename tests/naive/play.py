@@ -14,13 +14,16 @@ from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.loops import guard
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.decoder import BytesDecoder
+from concordance_inference.engine.parking import calls
 from concordance_inference.engine.plan import PassCost, Sharing
+from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.generation import Completed, Failed, GenerationRequest, ModCall
 from concordance_inference.loop_detection import LoopDetection
 from concordance_sdk import Prefilled, mod
 from concordance_sdk.host import definition_of
 from concordance_sdk.testing import ByteTokenizer
 from concordance_shared import EVENTS as EVENT_TYPES
+from late_mods import LateMod
 
 from naive.channels import format_of, piece
 from naive.guard import rules_of
@@ -126,7 +129,12 @@ class Played:
             stops_in_content=True,
         )
         choice = requests_of_choices(first, self.choice + 1)[self.choice]
-        return msgspec.structs.replace(choice, request_id=self.name)
+        choice = msgspec.structs.replace(choice, request_id=self.name)
+        if not request.late:
+            return choice
+        mods = make_instances(choice, world.traits())
+        late = tuple(LateMod(mod, request.late + i) for i, mod in enumerate(mods))
+        return msgspec.structs.replace(choice, instances=late)
 
 
 def play(program):
@@ -191,7 +199,8 @@ def _is_due(played, request, step):
 @contextmanager
 def _constants(program):
     """Set small constants, so that short texts reach the cases of long ones."""
-    growth, enough = kv_buffers.GROWTH, guard.enough_repeats
+    growth, enough, patience = kv_buffers.GROWTH, guard.enough_repeats, calls.PATIENCE_S
+    calls.PATIENCE_S = 0.0  # each step asks for a late answer once
     resize_bytes = kv_buffers.resize_bytes
     kv_buffers.GROWTH = program.growth
     guard.enough_repeats = lambda period: max(program.loop_repeats, 2 * period - 2)
@@ -200,7 +209,7 @@ def _constants(program):
     try:
         yield
     finally:
-        guard.enough_repeats = enough
+        guard.enough_repeats, calls.PATIENCE_S = enough, patience
         kv_buffers.GROWTH, kv_buffers.resize_bytes = growth, resize_bytes
 
 

@@ -69,6 +69,7 @@ class Request:
     goes_on: bool = False  # its prompt begins with all tokens of that request
     cancel: int | None = None  # cancelled this many steps after submission
     salt: str = ""
+    late: int = 0  # seed of how late the answers of its mods are, as from other processes; 0: never
 
 
 @dataclass
@@ -407,6 +408,8 @@ def _request(dice, program, prompts, i, edges):
         _cut_by_rank(dice, request, most)
     if vocab_of(program.model) > VOCAB and dice.random() < 0.6:
         request.sampling |= {"temperature": 4, **dice.choice(_WIDE_CUTS)}
+    if request.mods and request.cancel is None and dice.random() < 0.3:
+        request.late = dice.randrange(1, 1_000_000)
     return request
 
 

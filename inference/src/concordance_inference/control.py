@@ -7,7 +7,7 @@ list, that returns the same action at `ForwardPass` of step k.
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
-from concordance_sdk.host.instance import InProcessMod
+from concordance_sdk.host.instance import RequestMod
 from concordance_sdk.request_context import RequestContext
 from concordance_shared import (
     AdjustedLogits,
@@ -123,7 +123,7 @@ class AttachMod(Struct, frozen=True, kw_only=True, eq=False):
         call: What the instance was made from, for traces.
     """
 
-    instance: InProcessMod
+    instance: RequestMod
     replaces: str | None = None
     call: ModCall | None = None
 
@@ -218,7 +218,7 @@ class ControlClient(Protocol):
         """Decode tokens, special ones by name. May be called on any thread."""
         ...
 
-    def instance(self, call: ModCall, context: RequestContext) -> InProcessMod:
+    def instance(self, call: ModCall, context: RequestContext) -> RequestMod:
         """Make an instance of a mod for a running request, on the calling thread.
 
         Raises:

@@ -13,7 +13,7 @@ from concordance_sdk.channels import ChannelFormat
 from concordance_sdk.host import ModDefinition
 from concordance_sdk.host.action_log import ModAction
 from concordance_sdk.host.call_in_progress import CallInProgress
-from concordance_sdk.host.instance import InProcessMod
+from concordance_sdk.host.instance import RequestMod
 from concordance_sdk.hosted_tool import HostedTool
 from concordance_shared import (
     ConcordanceError,
@@ -124,7 +124,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     ignore_eos: bool = False  # sampled end-of-sequence tokens do not end the completion
     min_tokens: int = 0  # of the completion, before a sampled token or a stop string may end it
     mods: tuple[ModCall, ...] = ()
-    instances: tuple[InProcessMod, ...] | None = None  # of the mods, if they exist already
+    instances: tuple[RequestMod, ...] | None = None  # of the mods, if they exist already
     conversation: Conversation = Conversation()
     truncated_messages: int = 0  # the oldest ones, left out since they do not fit
     offer: ToolOffer | None = None  # the tools that the model may call

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
+from typing import cast
 
 import mlx.core as mx
 from concordance_shared import EngineError, FinishReason
@@ -26,6 +27,7 @@ from concordance_inference.engine.model.calibration.profile import ModelProfile
 from concordance_inference.engine.model.device import default_chunk
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.output_stream import Emit
+from concordance_inference.engine.parking.parking import Parking
 from concordance_inference.engine.plan import StepPlan
 from concordance_inference.engine.planner import plan_step
 from concordance_inference.engine.request.ended import OnEnd
@@ -33,6 +35,7 @@ from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.request.row_trace import record_pass
 from concordance_inference.engine.sampling.adjustments import apply_actions
 from concordance_inference.engine.sampling.given_rows import GivenRows
+from concordance_inference.engine.sampling.logits_row import LogitsRow
 from concordance_inference.engine.sampling.missing import without_missing
 from concordance_inference.engine.sampling.row_ops import take_rows
 from concordance_inference.engine.scheduling.admission import Admission, own_copy
@@ -97,7 +100,8 @@ class Engine:
             partial(without_missing, vocab_size=traits.vocab_size, missing=traits.missing_ids)
         )
         self._metrics = Metrics()
-        self._admission = Admission(runner, traits, config, self._metrics, on_end)
+        self._parking = Parking()
+        self._admission = Admission(runner, traits, config, self._metrics, self._parking, on_end)
         self.control = LiveControl(self._admission, traits.tokenizer, config)
         self.watcher: Watcher | None = None  # called at each phase of a step
         self._learns_chunk_size = runner.profile.is_timed and _adapts(runner, config)
@@ -111,7 +115,7 @@ class Engine:
     @property
     def has_work(self) -> bool:
         """True if requests wait or run."""
-        return bool(self._admission.num_waiting or self._batch.rows)
+        return bool(self._admission.num_waiting or self._batch.rows or self._parking)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -152,6 +156,7 @@ class Engine:
 
     def step(self) -> None:
         """Run one step."""
+        self._parking.collect(is_idle=all(row.calls.is_parked for row in self._batch.rows))
         start = time.monotonic()
         self._batch = self._admission.update(self._batch)
         if self._batch.rows:
@@ -172,6 +177,7 @@ class Engine:
         computed before is used again.
         """
         rows = self._batch.rows
+        self._parking.close()
         self._batch = BatchState(self.traits, num_candidates=self._num_candidates)
         self._logprobs = LogprobQueue()
         self._traces = TraceQueue()
@@ -179,6 +185,7 @@ class Engine:
         self._admission.fail_all(error)
         for row in rows:
             if not row.output.is_concluded:
+                row.mods.close()  # those in other processes are not waited for
                 row.state.fail(own_copy(error))
                 self._admission.conclude(row)
 
@@ -190,12 +197,14 @@ class Engine:
         Launching first keeps the device busy for all rows; waiting saves the passes of rows whose
         mods often act. The majority of the rows decides, since they share the pass.
         """
-        pending = [row.speculation for row in self._batch.rows if row.speculation.is_pending]
+        pending = [row.speculation for row in self._batch.rows if _takes_token(row)]
         return 2 * sum(speculation.backoff.is_on for speculation in pending) > len(pending)
 
     def _rewind(self) -> None:
         """Rewind the KV cache of rows whose last tokens changed or have to be processed again."""
         for i, row in enumerate(self._batch.rows):
+            if row.calls.is_parked:
+                continue
             if row.output.logprobs:
                 self._logprobs.deliver_remembered(row)  # first: more tokens are reusable after it
             if row.speculation.is_in_step or row.output.is_concluded:
@@ -210,7 +219,7 @@ class Engine:
         rows, profile = self._batch.rows, self._runner.profile
         demands = [row.demand for row in rows]
         for row, demand in zip(rows, demands, strict=True):
-            if row.speculation.is_stuck(demand):
+            if not row.calls.is_parked and row.speculation.is_stuck(demand):
                 row.state.fail(_stuck(row))
         chunk = self._chunk_sizer.chunk(demands)
         return plan_step(demands, chunk=chunk, sharing=profile.sharing, cost=profile.cost)
@@ -279,7 +288,7 @@ class Engine:
     def _dispatch_sampled(self) -> None:
         """Wait for the last step's tokens and dispatch them to the mods."""
         rows, sampled = self._batch.rows, self._batch.sampled
-        if sampled is None or not any(row.speculation.is_pending for row in rows):
+        if sampled is None or not any(map(_takes_token, rows)):
             return
         self._notify_watcher(Phase.LAUNCHED)
         token_ids = sampled.read()  # the only wait of a step, unless a mod reads logits
@@ -288,12 +297,12 @@ class Engine:
         traced = sampled.traced
         num_draws = traced.num_draws if traced else ()
         for row, token_id in zip(rows, token_ids, strict=True):
-            if row.speculation.is_pending:
-                index, reads = row.state.num_completion, row.dispatch.listens_to_sampled
+            if _takes_token(row):
+                reads = row.dispatch.listens_to_sampled
                 read_logprob = partial(sampled.read_logprob, row, token_id) if reads else None
-                row.take_sampled(token_id, read_logprob)
-                if row.output.logprobs and (entry := sampled.logprobs_of(row)):
-                    row.output.take_logprobs(index, entry)
+                entry = sampled.logprobs_of(row) if row.output.logprobs else None
+                row.calls.run(row.take_sampled, token_id, read_logprob, entry)
+        self._parking.collect()
         if traced:
             self._traces.take(traced, num_draws)
         self._notify_watcher(Phase.DISPATCHED)
@@ -315,12 +324,17 @@ class Engine:
             self._logprobs.deliver()  # those of the prompt's last chunk
         unread = self._given.unread(penalized)
         after_mods = {  # by index into `logits`
-            i: rows[row].dispatch_logits(self._given.give(penalized, i))
+            i: rows[row].calls.ask(rows[row].dispatch_logits, self._given.give(penalized, i))
             if rows[row].dispatch.listens_to_logits
             else unread
             for i, row in enumerate(logits.rows)
             if rows[row].accepts_logits
         }
+        self._parking.collect()
+        for i in after_mods:
+            row = rows[logits.rows[i]]
+            if row.mods.may_park and row.dispatch.listens_to_logits:
+                after_mods[i] = cast(LogitsRow | None, row.calls.take_answer())
         to_sample = {i: given for i, given in after_mods.items() if given is not None}
         if not to_sample:
             return None, ()
@@ -374,7 +388,7 @@ class Engine:
             row.clock.see(num_new + state.num_backtracked, now)
             if not state.is_finished:
                 row.output.report()
-            elif not row.output.is_concluded and row.is_over:
+            elif not row.output.is_concluded and row.is_over and not row.calls.is_parked:
                 ended.append(row)
         if any(row.tracer is not None for row in ended):
             self._traces.deliver()
@@ -391,6 +405,11 @@ def _adapts(runner: ModelRunner, config: EngineConfig) -> bool:
     if config.adaptive_chunks is None:
         return not runner.computes_in_16_bit
     return config.adaptive_chunks
+
+
+def _takes_token(row: Row) -> bool:
+    """True if the token that the last step sampled can be dispatched to a row's mods."""
+    return row.speculation.is_pending and not row.calls.is_parked
 
 
 def _stuck(row: Row) -> EngineError:

@@ -83,8 +83,36 @@ class ModInstance(Protocol):
         ...
 
 
+class RequestMod(ModInstance, Protocol):
+    """A mod that a request names, with its parts and the mods that it contains.
+
+    Attributes:
+        request: The context that it shares with the request's other mods.
+        contained: The mods that it contains.
+        num_calls: Calls of its handlers, and of those of its parts.
+        seconds: Time that they took.
+        may_park: True if its answers may be late: it runs in another process.
+    """
+
+    request: RequestContext
+    num_calls: int
+    seconds: float
+    may_park: bool
+
+    @property
+    def contained(self) -> "Sequence[RequestMod]":
+        """The mods that it contains."""
+        ...
+
+    def close(self) -> None:
+        """Release what it holds; no event follows."""
+        ...
+
+
 class InProcessMod:
     """An instance of a mod in this process."""
+
+    may_park = False
 
     def __init__(
         self,
@@ -144,6 +172,9 @@ class InProcessMod:
             self,
             *(instance for mod in contained for instance in mod.instances),
         )
+
+    def close(self) -> None:
+        """Do nothing: it holds nothing outside of this process."""
 
     def listens_to(self, event_type: type[Event]) -> bool:
         """True if the mod has a handler of its own for events of this type."""

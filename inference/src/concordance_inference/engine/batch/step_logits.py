@@ -93,7 +93,7 @@ def _recalled(rows: Sequence[Row]) -> dict[int, mx.array]:
     """Return the remembered logits of rows that backtracked to a recent position."""
     recalled: dict[int, mx.array] = {}
     for i, row in enumerate(rows):
-        if not row.speculation.remembers:
+        if not row.speculation.remembers or row.calls.is_parked:
             continue
         if recent := cast(RecentPosition | None, row.speculation.recall_next()):
             recalled[i] = recent.logits

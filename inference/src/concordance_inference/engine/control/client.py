@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from concordance_sdk.host.instance import InProcessMod
+from concordance_sdk.host.instance import RequestMod
 from concordance_sdk.request_context import RequestContext
 from concordance_shared import (
     ConcordanceError,
@@ -51,7 +51,7 @@ class EngineControl:
         """Decode tokens, special ones by name."""
         return self._traits.tokenizer.decode(token_ids)
 
-    def instance(self, call: ModCall, context: RequestContext) -> InProcessMod:
+    def instance(self, call: ModCall, context: RequestContext) -> RequestMod:
         """Make an instance of a mod for a running request, on the calling thread."""
         return instance_within(READY_S, call, context, self._traits)
 

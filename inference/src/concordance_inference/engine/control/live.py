@@ -57,8 +57,8 @@ class LiveControl:
         if row.control is None:
             row.control = RowControl(row, self._tokenizer, self._pauses)
         row.control.add(ticket)
-        if not row.speculation.is_pending:
-            self._apply(row, row.control, is_in_batch=row in rows)
+        if not (row.speculation.is_pending or row.calls.is_busy):
+            row.calls.start(self._apply, row, row.control, is_in_batch=row in rows)
 
     def view(self, request_id: str, rows: Sequence[Row]) -> RequestView | UnknownRequestError:
         """Copy what a request has so far."""

@@ -3,7 +3,7 @@
 import logging
 from typing import TYPE_CHECKING
 
-from concordance_sdk.host.instance import InProcessMod
+from concordance_sdk.host.instance import RequestMod
 from concordance_shared import EmittedError, Finished, FinishReason, ModBudgetError, ModError
 
 from concordance_inference.control import RefusedCommandError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def attach(row: "Row", hand: Hand, mod: InProcessMod, replaces: str | None) -> None:
+def attach(row: "Row", hand: Hand, mod: RequestMod, replaces: str | None) -> None:
     """Add a mod to a request, after the others or in place of one, and let it catch up.
 
     An error of the mod while it catches up leaves the request without it.
@@ -62,7 +62,7 @@ def update_mods(row: "Row", hand: Hand) -> None:
     row.state.holds.hold_trailing(row.mods.hold)
 
 
-def _removable(row: "Row", name: str) -> InProcessMod:
+def _removable(row: "Row", name: str) -> RequestMod:
     mod = row.mods.named(name)
     if any(hold.hides for hold in row.state.holds):
         raise RefusedCommandError(
@@ -72,7 +72,7 @@ def _removable(row: "Row", name: str) -> InProcessMod:
     return mod
 
 
-def _finish(row: "Row", mod: InProcessMod) -> None:
+def _finish(row: "Row", mod: RequestMod) -> None:
     """Notify a mod that it was removed. Its errors no longer end the request."""
     event = Finished(
         request_id=row.state.request_id,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from concordance_sdk.action_builder import end_token_id
 from concordance_sdk.tokenizer import Tokenizer
 from concordance_shared import AnyAction, ConcordanceError, FinishReason, ForceTokens
+from greenlet import GreenletExit
 
 from concordance_inference.control import (
     MAX_QUEUED,
@@ -125,6 +126,9 @@ class RowControl:
         except ConcordanceError as exc:
             ticket.reply(exc)
             return
+        except GreenletExit:  # while a mod's answer to the command was awaited
+            ticket.reply(UnknownRequestError("the request has ended; a mod had not answered yet"))
+            raise
         described = self._described(kind_of(command), outcome, mod=mod_of(command))
         self._record(described, now, command)
         if isinstance(command, Step) and not self._row.state.is_finished:

@@ -1,6 +1,6 @@
 """Creates the instances of a request's mods."""
 
-from concordance_sdk.host.instance import InProcessMod
+from concordance_sdk.host.instance import InProcessMod, RequestMod
 from concordance_sdk.request_context import RequestContext
 from concordance_shared import ModTimeoutError
 
@@ -12,7 +12,7 @@ from concordance_inference.time_limit import TimeLimitError, run_within
 READY_S = 10.0
 
 
-def make_instances(request: GenerationRequest, traits: ModelTraits) -> tuple[InProcessMod, ...]:
+def make_instances(request: GenerationRequest, traits: ModelTraits) -> tuple[RequestMod, ...]:
     """Create an instance of each mod, on the calling thread.
 
     Raises:
@@ -25,7 +25,7 @@ def make_instances(request: GenerationRequest, traits: ModelTraits) -> tuple[InP
 
 def make_instances_within(
     seconds: float, request: GenerationRequest, traits: ModelTraits
-) -> tuple[InProcessMod, ...]:
+) -> tuple[RequestMod, ...]:
     """Create an instance of each mod, on a thread with a time limit.
 
     Args:
@@ -47,7 +47,7 @@ def _context_of(request: GenerationRequest) -> RequestContext:
 
 def instance_within(
     seconds: float, call: ModCall, shared: RequestContext, traits: ModelTraits
-) -> InProcessMod:
+) -> RequestMod:
     """Create an instance of a mod, on a thread with a time limit.
 
     Raises:
@@ -62,7 +62,7 @@ def instance_within(
         ) from exc
 
 
-def _instance(call: ModCall, shared: RequestContext, traits: ModelTraits) -> InProcessMod:
+def _instance(call: ModCall, shared: RequestContext, traits: ModelTraits) -> RequestMod:
     return InProcessMod(
         call.definition,
         call.parameters,

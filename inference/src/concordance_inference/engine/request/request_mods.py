@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from concordance_sdk.definition import longest_hold
 from concordance_sdk.host.dispatch import ModTally
-from concordance_sdk.host.instance import InProcessMod
+from concordance_sdk.host.instance import RequestMod
 from concordance_sdk.request_context import RequestContext
 
 from concordance_inference.control import RefusedCommandError
@@ -15,16 +15,22 @@ from concordance_inference.metrics_snapshot import ModCost
 class RequestMods:
     """The mods of a request in the order in which they act, and what they share."""
 
-    def __init__(self, instances: Sequence[InProcessMod], request: GenerationRequest) -> None:
+    def __init__(self, instances: Sequence[RequestMod], request: GenerationRequest) -> None:
         """Start with the mods that the request names."""
         self.instances = list(instances)
         self._request = request
-        self._removed: list[InProcessMod] = []
+        self._removed: list[RequestMod] = []
+        self.may_park = any(mod.may_park for mod in instances)  # a mod's answers may be late
         self.context = (
             instances[0].request
             if instances
             else RequestContext(request.conversation, request_id=request.request_id)
         )
+
+    def close(self) -> None:
+        """Release what mods in other processes hold, once no event follows."""
+        for mod in self._all():
+            mod.close()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,7 +58,7 @@ class RequestMods:
                 cost.seconds += each.seconds
         return costs
 
-    def named(self, name: str) -> InProcessMod:
+    def named(self, name: str) -> RequestMod:
         """Return the mod of a name.
 
         Raises:
@@ -66,20 +72,21 @@ class RequestMods:
         listed = ", ".join(self.names) or "none"
         raise RefusedCommandError(f"the request has no mod {name!r:.80}; it has: {listed}")
 
-    def insert(self, instance: InProcessMod, replaced: InProcessMod | None = None) -> None:
+    def insert(self, instance: RequestMod, replaced: RequestMod | None = None) -> None:
         """Add a mod at the end, before the one that enforces a format, or in place of another."""
         if replaced is None:
             self.instances.insert(len(self.instances) - self._ends_in_format, instance)
         else:
             self.instances[self.instances.index(replaced)] = instance
             self._removed.append(replaced)
+        self.may_park = self.may_park or instance.may_park
 
     @property
     def _ends_in_format(self) -> bool:
         calls = self._request.mods
         return bool(calls) and calls[-1].definition.name == "output_format"
 
-    def remove(self, instance: InProcessMod) -> None:
+    def remove(self, instance: RequestMod) -> None:
         """Remove a mod."""
         self.instances.remove(instance)
         self._removed.append(instance)
@@ -105,12 +112,12 @@ class RequestMods:
             )
         return tuple(by_name.values())
 
-    def _all(self) -> Iterator[InProcessMod]:
+    def _all(self) -> Iterator[RequestMod]:
         yield from self.instances
         yield from self._removed
 
 
-def _whole(mod: InProcessMod) -> Iterator[InProcessMod]:
+def _whole(mod: RequestMod) -> Iterator[RequestMod]:
     """A mod, and the mods that it contains."""
     yield mod
     for contained in mod.contained:

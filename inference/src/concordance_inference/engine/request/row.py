@@ -13,6 +13,7 @@ from concordance_shared import (
     ModError,
     NumericalError,
 )
+from greenlet import GreenletExit
 
 from concordance_inference.branching.branch import BRANCH
 from concordance_inference.engine.config import ModelTraits
@@ -23,6 +24,8 @@ from concordance_inference.engine.metrics import TokenClock
 from concordance_inference.engine.output.output_stream import Emit, OutputStream
 from concordance_inference.engine.output.prompt_logprobs import MAX_POSITIONS as MAX_PER_PASS
 from concordance_inference.engine.output.prompt_logprobs import PromptLogprobs
+from concordance_inference.engine.parking.calls import RequestCalls
+from concordance_inference.engine.parking.parking import Parking
 from concordance_inference.engine.plan import RowDemand
 from concordance_inference.engine.request.backoff import SpeculationBackoff
 from concordance_inference.engine.request.endings import ending_ids
@@ -65,6 +68,7 @@ class Row:
         max_tokens: int,
         clock: TokenClock,
         max_recent: int = MAX_POSITIONS,
+        parking: Parking | None = None,
     ) -> None:
         """Create the row of a request, with instances of its mods.
 
@@ -75,6 +79,7 @@ class Row:
             max_tokens: Budget of the completion, with its beginning.
             clock: Times its tokens.
             max_recent: Number of positions whose logits are kept if mods can backtrack.
+            parking: Continues calls of mods that wait for an answer of another process.
 
         Raises:
             ModError: A mod's `__init__` raised.
@@ -84,6 +89,8 @@ class Row:
         given, made = _given(request), request.instances
         mods = make_instances(request, traits) if made is None else made
         self.mods = RequestMods(mods, request)
+        #: Runs the methods below that call mods.
+        self.calls = RequestCalls(self.mods, Parking() if parking is None else parking)
         self.state = RequestState(
             request.request_id,
             request.prompt_ids,
@@ -118,6 +125,7 @@ class Row:
             num_recent = max(max_recent, 1)
         else:
             samples_again = self.rules is not None or request.sampling.top_p < 1
+            samples_again = samples_again or self.mods.may_park  # after a late answer
             num_recent = _MIN_RECENT if self.output.logprobs or samples_again else 0
         self.prompt_logprobs = PromptLogprobs(
             self.state,
@@ -152,6 +160,8 @@ class Row:
     @property
     def demand(self) -> RowDemand:
         """The tokens to process next."""
+        if self.calls.is_parked:
+            return RowDemand(self.state.num_cached, is_waiting=True)
         if self.prompt_logprobs.is_needed:
             return self.speculation.demand({*self.stops, self.state.num_cached + MAX_PER_PASS})
         return self.speculation.demand(self.stops)
@@ -222,15 +232,17 @@ class Row:
 
         A paused row leaves once no sampled token is on its way.
         """
-        if self.state.is_finished and self.is_over:
-            return True
+        if self.calls.is_parked:
+            return False
+        if self.is_over:
+            return self.output.is_concluded
         can_pause = self.control is not None and not self.speculation.is_pending
         return self.has_outgrown or (can_pause and self.is_paused)
 
     @property
     def accepts_logits(self) -> bool:
         """True if the next token may be sampled from the logits that were returned last."""
-        if self.control and self.is_paused:
+        if self.calls.is_parked or (self.control and self.is_paused):
             return False
         return self.speculation.logits_are_current
 
@@ -244,7 +256,9 @@ class Row:
             self._guard(self.dispatch.resume, branch.added, BRANCH)
         else:
             self._guard(self.dispatch.prefilled)
-        _apply_scheduled(self)
+        if self.control:  # of a schedule, or commands that came while the mods were asked
+            self.control.apply()
+            self.output.follow()
 
     def admit(self, num_cached: int) -> None:
         """Enter the batch, with the first `num_cached` tokens of the prompt in the KV cache."""
@@ -275,15 +289,21 @@ class Row:
             self.control.follow()
         return adjusted
 
-    def take_sampled(self, token_id: int, read_logprob: Callable[[], float] | None = None) -> None:
+    def take_sampled(
+        self,
+        token_id: int,
+        read_logprob: Callable[[], float] | None = None,
+        entry: TokenLogprobs | None = None,
+    ) -> None:
         """Dispatch the token that was sampled, and record what the mods made of it.
 
         Args:
             token_id: The token; `TOO_FEW` to sample again from the same logits; `NO_TOKEN` if no
                 token can be sampled.
             read_logprob: Computes the token's log-probability, if a mod reads it.
+            entry: The token's logprobs, if the client requested them.
         """
-        known = len(self.state.token_ids)
+        known, index = len(self.state.token_ids), self.state.num_completion
         if self.rules and not self.rules.is_right():
             self.speculation.resolve(known, TOO_FEW, is_finite=False)  # to be sampled again
             self.adjusted_by = ()
@@ -306,6 +326,8 @@ class Row:
         if was_wasted and self.tracer is not None:
             self.tracer.wasted()
         self.adjusted_by = ()
+        if entry is not None:
+            self.output.take_logprobs(index, entry)
 
     def take_logprobs(self, length: int, entry: TokenLogprobs) -> None:
         """Receive the logprobs of the token after `length` tokens; it may have changed since."""
@@ -327,6 +349,7 @@ class Row:
         end_trace(self, usage)
         if self.control:
             self.control.close()
+        self.mods.close()
 
     def _logits_needed_from(self) -> int:
         """Return the length of the shortest prefix whose following logits are still needed."""
@@ -339,7 +362,9 @@ class Row:
             return call(*args, **kwargs)
         except ModError as exc:
             self.state.fail(exc)
-            return None
+        except GreenletExit:  # the request has ended while the call was parked
+            pass
+        return None
 
 
 def _loop_guard(

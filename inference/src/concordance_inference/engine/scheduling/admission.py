@@ -23,6 +23,7 @@ from concordance_inference.engine.metrics import Metrics
 from concordance_inference.engine.model.memory import MemoryPolicy
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.output_stream import Emit
+from concordance_inference.engine.parking.parking import Parking
 from concordance_inference.engine.request.ended import OnEnd, ended_completion
 from concordance_inference.engine.request.recent_logits import positions_that_fit
 from concordance_inference.engine.request.row import Row
@@ -51,9 +52,11 @@ class Admission:
         traits: ModelTraits,
         config: EngineConfig,
         metrics: Metrics,
+        parking: Parking,
         on_end: OnEnd | None = None,
     ) -> None:
         """Start with an empty queue and an empty prefix cache; see `Engine`."""
+        self._parking = parking
         self._on_end = on_end
         self._cache = runner.cache
         self._metrics = metrics
@@ -211,10 +214,16 @@ class Admission:
         row = waiting.row or self._new_row(waiting)
         if row is None:
             return None
+        again = replace(waiting, row=row)
+        if row.calls.is_parked:
+            self.queue.wait_again(again)
+            return None
+        if row.is_paused:  # by a command that came while its mods were asked
+            self.queue.pause(row)
+            return None
         if row.is_over:
             self.conclude(row)
             return None
-        again = replace(waiting, row=row)
         lengths = [other.state.max_length for other in [*rows, row]]
         may_differ = waiting.row is None and bool(row.dispatch.mods)
         if not self.budget.fits(lengths) or (may_differ and self._waits_for_prefill(again, rows)):
@@ -235,29 +244,14 @@ class Admission:
                 max_tokens=budget,
                 max_recent=self._max_recent,
                 clock=self._metrics.clock(waiting.since),
+                parking=self._parking,
             )
         except ConcordanceError as exc:
             waiting.emit(Failed(error=exc))
             return None
         self._metrics.count_admission(time.monotonic() - waiting.since)
-        row.begin()
-        self._cap(row)
+        row.calls.run(_begin, row, self.budget)
         return row
-
-    def _cap(self, row: Row) -> None:
-        """Fail a row that mods have made longer than memory allows; cap the others."""
-        state, longest = row.state, self.budget.longest
-        try:
-            self.budget.check_prompt(state.given_len, param="the prompt of a mod")
-        except ContextLengthError as exc:
-            state.fail(exc)  # also where a budget of zero has ended it
-            return
-        if row.is_over:
-            return
-        if len(state.token_ids) > longest:
-            state.fail(_output_too_long(row, longest))
-        else:
-            state.limit_tokens(longest - state.prompt_len)
 
     def _wait_again(self, row: Row) -> None:
         """Put back a row that has outgrown the memory it was admitted for, or end it."""
@@ -282,17 +276,10 @@ class Admission:
 
     def conclude(self, row: Row) -> None:
         """Notify a row's mods and its client that it has ended."""
+        row.calls.abandon()
         if self._on_end is not None:  # first: the client may continue the completion at once
             self._on_end(ended_completion(row))
-        row.conclude()
-        seconds = time.monotonic() - row.clock.submitted_at
-        beginning = row.request.beginning or row.request.branch
-        self._metrics.count_end(
-            row.state,
-            row.mods.costs(),
-            seconds=seconds,
-            num_sampled_before=beginning.num_sampled if beginning else 0,
-        )
+        row.calls.run(_conclude, row, self._metrics)
 
     def cancel(self, request_id: str) -> None:
         """End a request that waits; do nothing if it does not."""
@@ -314,6 +301,7 @@ class Admission:
         if is_cancelled:
             row.state.finish(FinishReason.CANCELLED)
         else:
+            row.mods.close()
             row.state.fail(own_copy(error))
         self.conclude(row)
 
@@ -329,6 +317,35 @@ class Admission:
         grown = self.budget.bytes_of(lengths)
         taken = max(grown, self._cache.num_bytes)
         self._prefixes.limit(max(0, self.budget.max_bytes - taken))
+
+
+def _begin(row: Row, budget: KvBudget) -> None:
+    """Let a row's mods see the prompt. Fail a row that they make longer than memory allows."""
+    row.begin()
+    state, longest = row.state, budget.longest
+    try:
+        budget.check_prompt(state.given_len, param="the prompt of a mod")
+    except ContextLengthError as exc:
+        state.fail(exc)  # also where a budget of zero has ended it
+        return
+    if row.is_over:
+        return
+    if len(state.token_ids) > longest:
+        state.fail(_output_too_long(row, longest))
+    else:
+        state.limit_tokens(longest - state.prompt_len)
+
+
+def _conclude(row: Row, metrics: Metrics) -> None:
+    row.conclude()
+    seconds = time.monotonic() - row.clock.submitted_at
+    beginning = row.request.beginning or row.request.branch
+    metrics.count_end(
+        row.state,
+        row.mods.costs(),
+        seconds=seconds,
+        num_sampled_before=beginning.num_sampled if beginning else 0,
+    )
 
 
 def _lengths(rows: Sequence[Row]) -> list[int]:

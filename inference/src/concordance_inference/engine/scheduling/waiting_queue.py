@@ -120,15 +120,17 @@ class WaitingQueue:
         """Yield the requests that could run beside rows that grow to `lengths`, in order.
 
         Stops at the first that does not fit: a large request is never overtaken for lack of
-        memory, or small ones could keep it waiting forever. The caller may skip a candidate, and
-        removes the one that it takes, which ends the iteration.
+        memory, or small ones could keep it waiting forever. One whose mods still have to answer
+        is overtaken. The caller may skip a candidate, and removes the one that it takes, which
+        ends the iteration.
         """
         if len(lengths) >= self._max_rows:
             return
         for waiting in self._waiting:
             if not self._budget.fits([*lengths, self._max_length(waiting)]):
                 return
-            yield waiting
+            if waiting.row is None or not waiting.row.calls.is_parked:
+                yield waiting
 
     def with_fitting(self, lengths: Sequence[int]) -> list[int]:
         """Return the lengths of rows, and of all that could run beside them together, in order."""

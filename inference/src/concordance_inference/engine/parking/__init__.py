@@ -1,0 +1,1 @@
+"""Calls of mods that wait for an answer of another process, while the batch continues."""

@@ -1,0 +1,169 @@
+"""Runs the calls of one request's mods so that they can stop in the middle and continue later."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, cast
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+if TYPE_CHECKING:
+    from concordance_inference.engine.parking.parking import Parking
+    from concordance_inference.engine.request.request_mods import RequestMods
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Time that the steps of the batch wait for late answers of one request, in seconds in total.
+PATIENCE_S = 0.05
+
+
+class _Call(greenlet):
+    """The stack of one call."""
+
+
+class Awaited(Protocol):
+    """An answer of another process that a call waits for."""
+
+    @property
+    def deadline(self) -> float:
+        """When the call is continued without the answer, by `time.monotonic`."""
+        ...
+
+    def fileno(self) -> int:
+        """Return the file descriptor that becomes readable when the answer arrives.
+
+        Negative if there is none: the call is continued in each step, and may wait again.
+        """
+        ...
+
+
+class RequestCalls:
+    """The calls of one request's mods, one at a time.
+
+    Mods are called deep inside the rules of a position (`ModDispatch`): one mod's action decides
+    if the next mod is called. A mod in another process answers later, so the whole call runs on a
+    stack of its own, a greenlet. `await_answer` leaves this stack as it is and returns to the
+    engine, which continues the batch; `proceed` goes back to where the call stopped.
+
+        engine     run(take_sampled) ┐                    ┌ other rows ┐ proceed() ┐
+        greenlet                     └ ask, await_answer  ┘            └───────────┘ action
+
+    A request whose mods are all in this process is called directly, which costs nothing.
+    """
+
+    def __init__(self, mods: "RequestMods", parking: "Parking") -> None:
+        """Start without a call.
+
+        Args:
+            mods: The mods.
+            parking: Continues the calls of this request when their answers arrive.
+        """
+        self._mods = mods
+        self._parking = parking
+        self._answer: object = None  # of `ask`
+        self._greenlet: _Call | None = None
+        self.is_parked = False  # True if a call waits for an answer; nothing is decided until then
+        self.awaited: Awaited | None = None  # what it waits for
+        self.patience_s = PATIENCE_S
+
+    @property
+    def is_busy(self) -> bool:
+        """True if a call is parked, or if its answer has not been taken yet."""
+        return self.is_parked or self._answer is not None
+
+    def ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Run a call that returns something; `None` if a mod may answer late: `take_answer`."""
+        if not self._mods.may_park:
+            return call(*args, **kwargs)
+        if self._answer is None:
+            self.start(self._keep, call, *args, **kwargs)
+        return None
+
+    def take_answer(self) -> object:
+        """Return what the call of `ask` returned, once; `None` while it is parked."""
+        answer, self._answer = self._answer, None
+        return answer
+
+    def _keep(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        self._answer = call(*args, **kwargs)
+
+    def run(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run a call until it returns or waits for an answer.
+
+        Args:
+            call: The call.
+            args: Its arguments.
+            kwargs: Its arguments by name.
+
+        Raises:
+            Exception: What the call raised.
+        """
+        if self._mods.may_park:
+            self.start(call, *args, **kwargs)
+        else:
+            call(*args, **kwargs)
+
+    def start(self, call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Run a call that may be parked even if none of the mods may: it adds such a mod."""
+        if self._greenlet is not None and getcurrent() is self._greenlet:
+            call(*args, **kwargs)  # a part of the call that runs
+            return
+        assert self._greenlet is None, "one call at a time"
+        self._greenlet = _Call(lambda: call(*args, **kwargs))
+        if not self._switch():
+            self._parking.add(self)
+
+    def proceed(self) -> bool:
+        """Continue the parked call, whose answer has arrived or is overdue.
+
+        Returns:
+            True if it has returned, False if it waits for another answer.
+
+        Raises:
+            Exception: What the call raised.
+        """
+        is_over = self._switch()
+        if is_over:
+            self._parking.discard(self)
+        return is_over
+
+    def abandon(self) -> None:
+        """End the parked call, since the request ends: it raises `GreenletExit` where it waits."""
+        if self.is_parked:
+            self._mods.close()
+            parked = cast(_Call, self._greenlet)
+            self._parking.discard(self)
+            self.is_parked, self.awaited = False, None
+            parked.throw(GreenletExit)
+            self._greenlet = None
+
+    def _switch(self) -> bool:
+        running = cast(_Call, self._greenlet)
+        self.is_parked, self.awaited = False, None
+        try:
+            awaited = running.switch()
+        except BaseException:
+            self._greenlet = None
+            self._parking.discard(self)
+            raise
+        if running.dead:
+            self._greenlet = None
+            return True
+        self.is_parked, self.awaited = True, awaited
+        return False
+
+
+def can_wait() -> bool:
+    """True if the running code belongs to a call that can be parked."""
+    return isinstance(getcurrent(), _Call)
+
+
+def await_answer(awaited: Awaited) -> None:
+    """Park the running call until an answer has arrived or is overdue.
+
+    Only where `can_wait()`.
+
+    Raises:
+        GreenletExit: The request ends.
+    """
+    assert can_wait(), "in a call of `RequestCalls`"
+    cast(greenlet, getcurrent().parent).switch(awaited)
