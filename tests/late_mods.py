@@ -2,7 +2,6 @@
 
 import math
 import random
-import time
 
 from concordance_inference.engine.parking.calls import await_answer, can_wait
 

@@ -1,0 +1,217 @@
+"""Requests whose mods answer late: they wait alone, and end like all others."""
+
+import math
+
+import msgspec
+import pytest
+from concordance_inference.control import Act, Pause, Resume
+from concordance_inference.engine.parking.calls import await_answer, can_wait
+from concordance_inference.engine.request.instances import make_instances
+from concordance_inference.generation import Completed, SamplingParams
+from concordance_sdk import Added, mod
+from concordance_shared import (
+    EVENTS,
+    EngineStoppedError,
+    FinishReason,
+    ForceTokens,
+    ModTimeoutError,
+)
+from controlled import send
+from late_mods import LateMod
+from tiny import TRAITS, ask, finish, make_engine, run, submit
+
+PHASES = {event.__name__: event for event in EVENTS}
+PLAIN = {"max_tokens": 14, "sampling": SamplingParams(temperature=1.0, seed=3)}
+
+
+class Stuck:
+    """An answer that does not arrive before `is_there`."""
+
+    deadline = math.inf
+
+    def __init__(self, error=None):
+        self.is_there, self.error, self.num_waits = False, error, 0
+
+    def fileno(self):
+        return -1
+
+    def wait(self):
+        while not self.is_there:
+            self.num_waits += 1
+            await_answer(self)
+        if self.error:
+            raise self.error
+
+
+class StuckAt(LateMod):
+    """A mod that gets stuck at the n-th event of a type."""
+
+    def __init__(self, instance, event_type, answer, nth):
+        super().__init__(instance, 0)
+        self._events, self._answer, self._left = event_type, answer, nth
+        self.instances = (self,)
+
+    def ask(self, event):
+        action = self._mod.ask(event)
+        if type(event) is self._events and can_wait():
+            self._left -= 1
+            if not self._left:
+                self._answer.wait()
+        return action
+
+
+@mod
+def listener(event, actions):
+    """Handles every event and does nothing."""
+
+
+def stuck(event_type, answer, nth=1, **fields):
+    """A request whose mod gets stuck."""
+    request = ask("Hello", listener, **{**PLAIN, **fields})
+    (instance,) = make_instances(request, TRAITS)
+    late = StuckAt(instance, event_type, answer, nth)
+    return msgspec.structs.replace(request, instances=(late,)), late
+
+
+def steps(engine, n=30):
+    for _ in range(n):
+        engine.step()
+
+
+@pytest.mark.parametrize("phase", ["Prefilled", "ForwardPass", "Sampled", "Added"])
+def test_others_continue_while_a_mod_does_not_answer_and_all_results_are_the_same(phase):
+    expected = run(make_engine(), ask("Hello", listener, **PLAIN)).ids
+    others = [run(make_engine(), ask(f"Other {i}", **PLAIN)).ids for i in range(3)]
+    engine, answer = make_engine(), Stuck()
+    request, _ = stuck(PHASES[phase], answer, nth=1 if phase == "Prefilled" else 4)
+    answers = submit(engine, request)
+    beside = [submit(engine, ask(f"Other {i}", **PLAIN)) for i in range(3)]
+
+    steps(engine, 60)
+    assert [each.ids for each in beside] == others
+    assert not any(isinstance(update, Completed) for update in answers.updates)
+    assert answer.num_waits
+
+    answer.is_there = True
+    finish(engine)
+    assert answers.ids == expected
+
+
+def test_the_end_waits_for_the_answer_to_finished():
+    engine, answer = make_engine(), Stuck()
+    request, _ = stuck(PHASES["Finished"], answer)
+    answers = submit(engine, request)
+
+    steps(engine, 40)
+    assert not answers.updates or not isinstance(answers.end, Completed)
+    answer.is_there = True
+    finish(engine)
+
+    assert answers.end.finish_reason is FinishReason.LENGTH
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_request_that_waits_for_an_answer_can_be_cancelled(phase):
+    engine = make_engine()
+    request, late = stuck(PHASES[phase], Stuck())
+    answers = submit(engine, request)
+    other = submit(engine, ask("Other", **PLAIN))
+    steps(engine, 40)
+
+    engine.cancel(request.request_id)
+    finish(engine) if phase != "Finished" else steps(engine, 2)
+
+    assert late.is_closed or phase == "Finished"
+    assert other.ids == run(make_engine(), ask("Other", **PLAIN)).ids
+    if phase not in ("Prefilled", "Finished"):
+        assert answers.end.finish_reason is FinishReason.CANCELLED
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_request_whose_mod_is_too_late_fails_alone(phase):
+    engine, answer = make_engine(), Stuck(ModTimeoutError("no answer", mod="listener"))
+    request, _ = stuck(PHASES[phase], answer)
+    answers = submit(engine, request)
+    other = submit(engine, ask("Other", **PLAIN))
+    steps(engine, 30)
+
+    answer.is_there = True
+    finish(engine)
+
+    assert answers.error is answer.error
+    assert other.ids == run(make_engine(), ask("Other", **PLAIN)).ids
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_an_engine_that_fails_ends_requests_that_wait_for_an_answer(phase):
+    engine = make_engine()
+    request, late = stuck(PHASES[phase], Stuck())
+    answers = submit(engine, request)
+    steps(engine, 40)
+
+    engine.fail_all(EngineStoppedError("the engine is stopping"))
+
+    assert not engine.has_work
+    assert late.is_closed
+    if phase == "Finished":  # the completion was there already
+        assert answers.end.finish_reason is FinishReason.LENGTH
+    else:
+        assert isinstance(answers.error, EngineStoppedError)
+    assert run(engine, ask("Other", **PLAIN)).ids == run(make_engine(), ask("Other", **PLAIN)).ids
+
+
+@pytest.mark.parametrize("phase", ["Prefilled", "ForwardPass", "Sampled", "Added"])
+def test_a_command_waits_for_the_answer_of_a_mod(phase):
+    engine, answer = make_engine(), Stuck()
+    request, _ = stuck(PHASES[phase], answer)
+    answers = submit(engine, request)
+    steps(engine, 20)
+
+    sent = send(engine, request, Act(action=ForceTokens([65, 66])))
+    assert not sent.replies
+    answer.is_there = True
+    finish(engine)
+
+    assert sent.outcome.forced_tokens == 2
+    assert b"AB" in bytes(token for token in answers.ids if token < 256)
+
+
+def test_a_request_is_paused_and_resumed_while_its_mod_reads_the_prompt():
+    engine, answer = make_engine(), Stuck()
+    request, _ = stuck(PHASES["Prefilled"], answer)
+    answers = submit(engine, request)
+    steps(engine, 5)
+
+    paused = send(engine, request, Pause())
+    answer.is_there = True
+    steps(engine, 20)
+    assert paused.outcome.state == "paused"
+    assert not answers.updates or not isinstance(answers.end, Completed)
+    send(engine, request, Resume())
+    finish(engine)
+
+    assert answers.ids == run(make_engine(), ask("Hello", listener, **PLAIN)).ids
+
+
+def test_a_late_mod_that_acts_gives_the_tokens_of_one_that_does_not_wait():
+    @mod(on=[Added], max_backtrack=4)
+    def edits(event, actions):
+        if event.step % 5 == 3:
+            return actions.backtrack(2, [65, 66, 67])
+        return None
+
+    def requests():
+        made = [ask(f"Hello {i}", edits, **PLAIN) for i in range(5)]
+        return [msgspec.structs.replace(each, top_logprobs=2) for each in made]
+
+    engine = make_engine()
+    late = [
+        msgspec.structs.replace(each, instances=(LateMod(make_instances(each, TRAITS)[0], seed),))
+        for seed, each in enumerate(requests(), 1)
+    ]
+
+    answers = run(engine, *late)
+    expected = run(make_engine(), *requests())
+
+    assert [each.ids for each in answers] == [each.ids for each in expected]
+    assert [len(each.end.logprobs) for each in answers] == [len(e.end.logprobs) for e in expected]
