@@ -31,7 +31,7 @@ from concordance_inference.engine.parking.parking import Parking
 from concordance_inference.engine.plan import StepPlan
 from concordance_inference.engine.planner import plan_step
 from concordance_inference.engine.request.ended import OnEnd
-from concordance_inference.engine.request.row import Row
+from concordance_inference.engine.request.row import Row, takes_token
 from concordance_inference.engine.request.row_trace import record_pass
 from concordance_inference.engine.sampling.adjustments import apply_actions
 from concordance_inference.engine.sampling.given_rows import GivenRows
@@ -197,7 +197,7 @@ class Engine:
         Launching first keeps the device busy for all rows; waiting saves the passes of rows whose
         mods often act. The majority of the rows decides, since they share the pass.
         """
-        pending = [row.speculation for row in self._batch.rows if _takes_token(row)]
+        pending = [row.speculation for row in self._batch.rows if takes_token(row)]
         return 2 * sum(speculation.backoff.is_on for speculation in pending) > len(pending)
 
     def _rewind(self) -> None:
@@ -288,7 +288,7 @@ class Engine:
     def _dispatch_sampled(self) -> None:
         """Wait for the last step's tokens and dispatch them to the mods."""
         rows, sampled = self._batch.rows, self._batch.sampled
-        if sampled is None or not any(map(_takes_token, rows)):
+        if sampled is None or not any(map(takes_token, rows)):
             return
         self._notify_watcher(Phase.LAUNCHED)
         token_ids = sampled.read()  # the only wait of a step, unless a mod reads logits
@@ -297,7 +297,7 @@ class Engine:
         traced = sampled.traced
         num_draws = traced.num_draws if traced else ()
         for row, token_id in zip(rows, token_ids, strict=True):
-            if _takes_token(row):
+            if takes_token(row):
                 reads = row.dispatch.listens_to_sampled
                 read_logprob = partial(sampled.read_logprob, row, token_id) if reads else None
                 entry = sampled.logprobs_of(row) if row.output.logprobs else None
@@ -405,11 +405,6 @@ def _adapts(runner: ModelRunner, config: EngineConfig) -> bool:
     if config.adaptive_chunks is None:
         return not runner.computes_in_16_bit
     return config.adaptive_chunks
-
-
-def _takes_token(row: Row) -> bool:
-    """True if the token that the last step sampled can be dispatched to a row's mods."""
-    return row.speculation.is_pending and not row.calls.is_parked
 
 
 def _stuck(row: Row) -> EngineError:

@@ -5,6 +5,7 @@ import math
 import msgspec
 import pytest
 from concordance_inference.control import Act, Pause, Resume
+from concordance_inference.engine.parking import calls
 from concordance_inference.engine.parking.calls import await_answer, can_wait
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.generation import Completed, SamplingParams
@@ -22,6 +23,12 @@ from tiny import TRAITS, ask, finish, make_engine, run, submit
 
 PHASES = {event.__name__: event for event in EVENTS}
 PLAIN = {"max_tokens": 14, "sampling": SamplingParams(temperature=1.0, seed=3)}
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    """Steps do not wait for late answers, so that they come in later steps."""
+    monkeypatch.setattr(calls, "PATIENCE_S", 0.0)
 
 
 class Stuck:
@@ -191,6 +198,22 @@ def test_a_request_is_paused_and_resumed_while_its_mod_reads_the_prompt():
     finish(engine)
 
     assert answers.ids == run(make_engine(), ask("Hello", listener, **PLAIN)).ids
+
+
+def test_penalties_count_the_tokens_of_a_row_once_that_waits_for_answers():
+    likes = SamplingParams(temperature=0, frequency_penalty=0.5, repetition_penalty=1.3)
+    engine = make_engine()
+    asked = [ask(f"Hello {i}", listener, max_tokens=20, sampling=likes) for i in range(4)]
+    late = [
+        msgspec.structs.replace(each, instances=(LateMod(make_instances(each, TRAITS)[0], i),))
+        for i, each in enumerate(asked)
+    ]
+
+    answers = run(engine, *late)
+
+    fields = {"max_tokens": 20, "sampling": likes}
+    expected = run(make_engine(), *(ask(f"Hello {i}", listener, **fields) for i in range(4)))
+    assert [each.ids for each in answers] == [each.ids for each in expected]
 
 
 def test_a_late_mod_that_acts_gives_the_tokens_of_one_that_does_not_wait():

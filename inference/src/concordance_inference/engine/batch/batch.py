@@ -6,7 +6,7 @@ import mlx.core as mx
 
 from concordance_inference.engine.batch.sampled_tokens import SampledTokens
 from concordance_inference.engine.config import ModelTraits
-from concordance_inference.engine.request.row import Row
+from concordance_inference.engine.request.row import Row, takes_token
 from concordance_inference.engine.sampling.banned import without_banned
 from concordance_inference.engine.sampling.early_ends import Ending, without_early_ends
 from concordance_inference.engine.sampling.legal import only_legal
@@ -80,7 +80,7 @@ class BatchState:
             return logits
         sampled = self.sampled and self.sampled.token_ids
         in_batch = [self.rows[row] for row in penalties.rows]
-        counted = [Counted(row.state, row.speculation.is_pending) for row in in_batch]
+        counted = [Counted(row.state, takes_token(row)) for row in in_batch]
         return penalties.apply(logits, rows, counted, sampled)
 
     def without_missing_ids(self, logits: mx.array) -> mx.array:

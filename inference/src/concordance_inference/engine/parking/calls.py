@@ -42,7 +42,7 @@ class RequestCalls:
     Mods are called deep inside the rules of a position (`ModDispatch`): one mod's action decides
     if the next mod is called. A mod in another process answers later, so the whole call runs on a
     stack of its own, a greenlet. `await_answer` leaves this stack as it is and returns to the
-    engine, which continues the batch; `proceed` goes back to where the call stopped.
+    engine, which continues the batch; `proceed` continues the call where it stopped.
 
         engine     run(take_sampled) ┐                    ┌ other rows ┐ proceed() ┐
         greenlet                     └ ask, await_answer  ┘            └───────────┘ action

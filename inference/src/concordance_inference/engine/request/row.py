@@ -161,7 +161,7 @@ class Row:
     def demand(self) -> RowDemand:
         """The tokens to process next."""
         if self.calls.is_parked:
-            return RowDemand(self.state.num_cached, is_waiting=True)
+            return RowDemand(self.speculation.cache_length, is_waiting=True)
         if self.prompt_logprobs.is_needed:
             return self.speculation.demand({*self.stops, self.state.num_cached + MAX_PER_PASS})
         return self.speculation.demand(self.stops)
@@ -365,6 +365,11 @@ class Row:
         except GreenletExit:  # the request has ended while the call was parked
             pass
         return None
+
+
+def takes_token(row: Row) -> bool:
+    """True if the last step sampled a token for a row, which can be dispatched to its mods now."""
+    return row.speculation.is_pending and not row.calls.is_parked
 
 
 def _loop_guard(

@@ -111,6 +111,11 @@ class Speculation:
         return min(self._state.num_cached, self._logits_needed_from() - 1)
 
     @property
+    def cache_length(self) -> int:
+        """Number of tokens in the KV cache, the pending one included if a pass has processed it."""
+        return self._logits_at if self._is_ahead else self._state.num_cached
+
+    @property
     def recalls_next(self) -> bool:
         """True if the next token can be sampled from remembered logits, without a pass."""
         state = self._state
