@@ -96,6 +96,11 @@ class RequestContext:
         self._add(writer)
         return [w for w in self._writers if w is not writer and isinstance(w, type(writer))]
 
+    @property
+    def writers(self) -> list[Writer]:
+        """The writers that exclude each other. For hosts."""
+        return list(self._writers) if self._has_writers else []
+
     def _add(self, writer: Writer) -> None:
         self._writers.add(writer)
         self._has_writers = True

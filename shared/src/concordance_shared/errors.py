@@ -6,6 +6,9 @@
     │   ├── ModLoadError               a file, folder or package of mods cannot be loaded
     │   ├── ModRaisedError             the mod's own code raised; the cause is chained
     │   ├── ModTimeoutError            the mod exceeded its time limit
+    │   ├── ModDiedError               the worker of an uploaded mod ended: it exited or crashed
+    │   ├── ModMemoryError             an uploaded mod ran out of memory
+    │   ├── ModProtocolError           the worker of an uploaded mod broke the protocol
     │   ├── InvalidActionError         the action is not allowed there, or its values are invalid
     │   ├── UndeclaredLogitsError      the mod accessed more logits than it declared
     │   ├── ModBudgetError             mods prevent the completion from making progress
@@ -26,7 +29,8 @@
         ├── ModelLoadError        500
         ├── NumericalError        500
         ├── EngineOverloadedError 429
-        └── EngineStoppedError    503
+        ├── EngineStoppedError    503
+        └── SandboxUnavailableError 503    uploaded mods cannot run
 
 Each class carries its HTTP status and `code`, so that one exception handler serves the whole
 tree. Errors of mods are 422, since clients of the OpenAI API retry 408, 409, 429 and 5xx, and a
@@ -178,6 +182,39 @@ class ModTimeoutError(ModError):
     """
 
     code = "mod_timeout"
+
+
+class ModDiedError(ModError):
+    """The worker process of an uploaded mod ended: it exited, crashed or used up its CPU time.
+
+    Examples:
+        >>> ModDiedError.status_code, ModDiedError.code
+        (422, 'mod_died')
+    """
+
+    code = "mod_died"
+
+
+class ModMemoryError(ModError):
+    """An uploaded mod ran out of memory.
+
+    Examples:
+        >>> ModMemoryError.status_code, ModMemoryError.code
+        (422, 'mod_memory')
+    """
+
+    code = "mod_memory"
+
+
+class ModProtocolError(ModError):
+    """The worker process of an uploaded mod sent something that no worker sends, and was killed.
+
+    Examples:
+        >>> ModProtocolError.status_code, ModProtocolError.code
+        (422, 'mod_protocol')
+    """
+
+    code = "mod_protocol"
 
 
 class InvalidActionError(ModError):
@@ -462,6 +499,18 @@ class EngineStoppedError(EngineError):
     status_code = 503
     type = "overloaded"
     code = "engine_stopped"
+
+
+class SandboxUnavailableError(EngineError):
+    """Uploaded mods cannot run: this system does not confine their workers.
+
+    Examples:
+        >>> SandboxUnavailableError.status_code, SandboxUnavailableError.code
+        (503, 'sandbox_unavailable')
+    """
+
+    status_code = 503
+    code = "sandbox_unavailable"
 
 
 def message_of(error: BaseException) -> str:

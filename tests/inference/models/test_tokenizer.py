@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from concordance_inference.models.tokenizer import ModelTokenizer, without_token_maps
+from concordance_inference.models.token_maps import without_token_maps
+from concordance_inference.models.tokenizer import ModelTokenizer
 from concordance_sdk.detokenizer import PieceDetokenizer, WholeDetokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -29,7 +29,8 @@ from concordance_inference.models.places import default_id, model_folder
 from concordance_inference.models.precision import disable_tf32
 from concordance_inference.models.sampling_defaults import sampling_defaults
 from concordance_inference.models.store import store_folder
-from concordance_inference.models.tokenizer import ModelTokenizer, without_token_maps
+from concordance_inference.models.token_maps import without_token_maps
+from concordance_inference.models.tokenizer import ModelTokenizer
 
 logger = logging.getLogger(__name__)
 

@@ -1,9 +1,8 @@
 """The model's tokenizer, as mods, chat templates and the engine use it."""
 
-import contextlib
 import functools
 import logging
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
 from concordance_sdk.composed import ComposingEncoder
@@ -19,26 +18,6 @@ _NUM_CHECKED = 512
 #: Texts of at least this many characters are tokenized as a batch of one: `tokenizers` releases the
 #: GIL for batches only.
 _LONG = 2048
-
-
-@contextlib.contextmanager
-def without_token_maps() -> Generator[None]:
-    """Load tokenizers without mlx-lm's token maps, which Concordance does not use.
-
-    Building them is slow for large vocabularies and fails for vocabularies with unused ids.
-    """
-    from mlx_lm import tokenizer_utils  # noqa: PLC0415  # slow to import
-
-    names = ("SPMStreamingDetokenizer", "BPEStreamingDetokenizer")
-    naive = tokenizer_utils.NaiveStreamingDetokenizer
-    own = {name: getattr(tokenizer_utils, name) for name in names}
-    for name in names:
-        setattr(tokenizer_utils, name, lambda tokenizer, **_: naive(tokenizer))
-    try:
-        yield
-    finally:
-        for name, detokenizer in own.items():
-            setattr(tokenizer_utils, name, detokenizer)
 
 
 class ModelTokenizer:

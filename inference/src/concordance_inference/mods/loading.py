@@ -22,7 +22,7 @@ from concordance_inference.mods.module_names import module_name
 from concordance_inference.mods.module_space import ModuleSpace
 from concordance_inference.mods.raw_callable import raw_definition_of
 from concordance_inference.mods.source_folder import source_folder
-from concordance_inference.mods.upload_payload import MAX_SOURCE_LENGTH, upload_of
+from concordance_inference.mods.upload_payload import MAX_SOURCE_LENGTH, Upload, upload_of
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -30,6 +30,7 @@ __all__ = [
     "load_entry_points",
     "load_path",
     "load_payload",
+    "load_upload",
     "python_files",
 ]
 
@@ -207,7 +208,16 @@ def load_payload(payload: ModPayload) -> tuple[ModDefinition, str]:
         InvalidRequestError: The payload is malformed, or has no such entry point.
         ModLoadError: Loading it raised, or the entry point is not a mod.
     """
-    upload = upload_of(payload)
+    return load_upload(upload_of(payload))
+
+
+def load_upload(upload: Upload) -> tuple[ModDefinition, str]:
+    """Return the mod of a validated upload, under the upload's name, and its version.
+
+    Raises:
+        InvalidRequestError: It has no such entry point.
+        ModLoadError: Loading it raised, or the entry point is not a mod.
+    """
     space = ModuleSpace(upload.files, place=f"<mod {upload.name}>", home=upload.home)
     where = f"mod {upload.name!r}"
     with collecting() as collected:

@@ -147,7 +147,7 @@ class InProcessMod:
         self.request = RequestContext() if request is None else request
         self.seconds = 0.0  # spent in the author's code
         self.num_calls = 0  # of its handlers, and those of its parts
-        self._definition = definition
+        self.definition = definition
         self._tokenizer = tokenizer
         self._actions = Actions(tokenizer)
         self.scope = ModScope(self.name, self.request.request_id)
@@ -200,7 +200,7 @@ class InProcessMod:
         event_type = type(event)
         self.num_calls += 1
         if isinstance(event, ForwardPass):
-            event = held_to(self._definition.logits, event, mod=self.name)
+            event = held_to(self.definition.logits, event, mod=self.name)
         actions = self._actions
         actions.made = None
         if actions.reports:
@@ -235,7 +235,7 @@ class InProcessMod:
 
     def _construct(self, parameters: Mapping[str, Any]) -> object | None:
         """The object whose methods handle events; `None` for a function."""
-        definition, cls = self._definition, self._definition.target
+        definition, cls = self.definition, self.definition.target
         if definition.is_script:
             return Script(cls, parameters, tokenizer=self._tokenizer, request=self.request)
         if not definition.is_class:
@@ -264,7 +264,7 @@ class InProcessMod:
 
     def _own_max_backtrack(self, target: Any) -> int | None:
         """The declared number of tokens, or that of the instance's attribute or property."""
-        definition = self._definition
+        definition = self.definition
         struct = definition.parameters
         if struct is None or _MAX_BACKTRACK in struct.__struct_fields__:
             return definition.max_backtrack
@@ -287,7 +287,7 @@ class InProcessMod:
         return value
 
     def _parts(self, target: Any) -> list[PartInstance]:
-        if not self._definition.has_parts:
+        if not self.definition.has_parts:
             return []
         returned: object = self.call(target.parts, PARTS, 0)
         if not isinstance(returned, Iterable) or isinstance(returned, str | bytes):
@@ -308,10 +308,10 @@ class InProcessMod:
         return [PartInstance(self, part, self._actions, self._tokenizer) for part in parts]
 
     def _contained(self, target: Any, within: Sequence[ModDefinition]) -> list["InProcessMod"]:
-        if not self._definition.is_container:
+        if not self.definition.is_container:
             return []
-        within = (*within, self._definition)
-        if any(outer.target is self._definition.target for outer in within[:-1]):
+        within = (*within, self.definition)
+        if any(outer.target is self.definition.target for outer in within[:-1]):
             chain = " > ".join(definition.name for definition in within)
             raise ModDefinitionError(f"mod {self.name!r} contains itself: {chain}", mod=self.name)
         return [

@@ -1,0 +1,1 @@
+"""Takes every right from the current process, by the kernel's own means and without root."""

@@ -1,0 +1,162 @@
+"""The workers of a zygote: those that wait for a mod, and those that have one."""
+
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from concordance_shared import EngineOverloadedError, SandboxUnavailableError
+
+from concordance_inference.sandbox.memory import SharedMemory, sealed_file
+from concordance_inference.sandbox.models import SandboxModel
+from concordance_inference.sandbox.options import SandboxOptions
+from concordance_inference.sandbox.protocol import control
+from concordance_inference.sandbox.protocol.framing import Layout
+from concordance_inference.sandbox.worker_handle import WorkerHandle
+from concordance_inference.sandbox.zygote_link import ZygoteLink
+
+
+class WorkerPool:
+    """Workers by number. Thread-safe."""
+
+    def __init__(self, options: SandboxOptions) -> None:
+        """Start empty, without a zygote."""
+        self._options = options
+        self._lock = threading.RLock()
+        self._link: ZygoteLink | None = None
+        self._workers: dict[int, WorkerHandle] = {}  # all that have not ended
+        self._warm: deque[WorkerHandle] = deque()
+        self._models: dict[str, SandboxModel] = {}
+        self._last = 0  # number of the last worker
+
+    @property
+    def num_warm(self) -> int:
+        """Workers that wait for a mod."""
+        return len(self._warm)
+
+    @property
+    def num_leased(self) -> int:
+        """Workers that have, or had, a mod and have not ended."""
+        with self._lock:
+            return len(self._workers) - len(self._warm)
+
+    # The zygote
+
+    def connect(self, link: ZygoteLink) -> None:
+        """Use a zygote that has just been started: it gets the models, and forks workers."""
+        with self._lock:
+            self._link = link
+            for model in self._models.values():
+                self._send_model(model)
+        self.refill()
+
+    def disconnect(self) -> None:
+        """Forget a zygote that has ended: its workers have ended with it."""
+        with self._lock:
+            self._link = None
+            workers = list(self._workers.values())
+            self._workers.clear()
+            warm = list(self._warm)
+            self._warm.clear()
+        for worker in workers:
+            worker.kill()  # the kernel does, too, unless the zygote was killed too early
+            worker.exited(None)
+        _close(warm)
+
+    def add_model(self, model: SandboxModel) -> None:
+        """Add a model; workers that are warm do not know it and are replaced."""
+        with self._lock:
+            self._models[model.id] = model
+            if self._link is not None:
+                self._send_model(model)
+            warm = list(self._warm)
+            self._warm.clear()
+        for worker in warm:
+            worker.kill()
+        _close(warm)
+        self.refill()
+
+    def _send_model(self, model: SandboxModel) -> None:
+        assert self._link is not None
+        fd = sealed_file("concordance-tokenizer", len(model.state), model.state)
+        try:
+            message = control.AddModel(model.id, model.kind, model.eos_ids, model.width)
+            self._link.send(message, [fd])
+        finally:
+            os.close(fd)
+
+    # Workers
+
+    def refill(self) -> None:
+        """Fork workers until enough are warm."""
+        with self._lock:
+            while self._link is not None and len(self._warm) < self._options.num_warm:
+                self._warm.append(self._fork())
+
+    def take(self) -> WorkerHandle:
+        """Return a worker for a mod: a warm one, or one that is being forked.
+
+        Raises:
+            SandboxUnavailableError: There is no zygote.
+            EngineOverloadedError: Too many workers have a mod.
+        """
+        with self._lock:
+            if self._link is None:
+                raise SandboxUnavailableError(
+                    "uploaded mods cannot run at the moment: the process that starts their workers "
+                    "is being started"
+                )
+            if self.num_leased >= self._options.max_workers:
+                raise EngineOverloadedError(
+                    f"{self._options.max_workers} uploaded mods are running, which is the limit; "
+                    "try again later"
+                )
+            return self._warm.popleft() if self._warm else self._fork()
+
+    def _fork(self) -> WorkerHandle:
+        assert self._link is not None
+        self._last += 1
+        width = max((model.width for model in self._models.values()), default=0)
+        layout = Layout(width=width)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.setblocking(False)  # noqa: FBT003  # its only argument
+        memory = SharedMemory(layout)
+        worker = WorkerHandle(self._last, ours, memory, self._ask_to_kill)
+        self._workers[worker.number] = worker
+        options = self._options
+        message = control.Fork(worker.number, layout, options.memory, options.cpu_s)
+        with theirs:
+            self._link.send(message, [theirs.fileno(), memory.fd])
+        memory.close_fd()
+        return worker
+
+    def _ask_to_kill(self, number: int) -> None:
+        if (link := self._link) is not None:
+            link.send(control.Kill(number))
+
+    # Reports of the zygote
+
+    def forked(self, number: int, pid: int, pidfd: int) -> None:
+        """Take over the descriptor of a worker's process."""
+        with self._lock:
+            worker = self._workers.get(number)
+        if worker is not None:
+            worker.forked(pid, pidfd)
+        elif pidfd >= 0:
+            os.close(pidfd)
+
+    def exited(self, number: int, status: int, error: str) -> None:
+        """Record the end of a worker."""
+        with self._lock:
+            worker = self._workers.pop(number, None)
+            if worker in self._warm:
+                self._warm.remove(worker)
+                _close([worker])
+        if worker is not None:
+            worker.exited(status, error=error)
+
+
+def _close(workers: Iterable[WorkerHandle]) -> None:
+    for worker in workers:
+        worker.close()

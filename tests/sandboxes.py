@@ -1,0 +1,67 @@
+"""Leases of isolated mods, for tests: a source, events, outcomes."""
+
+import textwrap
+
+from concordance_inference.sandbox.outcomes import Ask
+from concordance_inference.sandbox.protocol.events import ModSource
+from concordance_inference.sandbox.supervisor import LeaseRequest, wait_for
+from concordance_shared import Added, Finished, FinishReason, ForwardPass, Prefilled, Sampled
+from concordance_shared.events import ContextInfo
+
+
+def source_of(text, *, name="tested", entrypoint="tested"):
+    """Return the source of a mod; `tested` is its function or class."""
+    text = textwrap.dedent(text)
+    return ModSource(name=name, files={"m.py": text}, module="m", entrypoint=entrypoint)
+
+
+def handler(body, *, event="Added"):
+    """Return the source of a mod whose handler has this body."""
+    indented = textwrap.indent(textwrap.dedent(body), "    ")
+    return source_of(
+        "from concordance_sdk import *\n"
+        f"@mod(on=[{event}])\ndef tested(event, actions, tokenizer):\n{indented}\n"
+    )
+
+
+def leased(sandbox, source, **request):
+    """Lease a worker; wait for its first outcome, and return both."""
+    lease = sandbox.lease(LeaseRequest(source=source, **request))
+    return lease, wait_for(lease)
+
+
+def outcome_of(sandbox, source, *asks, **request):
+    """Return the outcome of events, or of loading; the lease is ended."""
+    lease, outcome = leased(sandbox, source, **request)
+    try:
+        if lease.is_idle:
+            lease.send(asks or [added(0, b"a")])
+            outcome = wait_for(lease)
+        return outcome
+    finally:
+        lease.kill()
+
+
+def prefilled(tokens=b"prompt", *, max_steps=16, instance=0):
+    prompt = ContextInfo(tokens=tuple(tokens))
+    return Ask(
+        instance, Prefilled(request_id="r", step=0, max_steps=max_steps, context_info=prompt)
+    )
+
+
+def forward_pass(step, logits, sent=None, *, instance=0):
+    return Ask(instance, ForwardPass(request_id="r", step=step, logits=logits), sent)
+
+
+def sampled(step, token_id, *, instance=0):
+    return Ask(instance, Sampled(request_id="r", step=step, sampled_token=token_id))
+
+
+def added(step, tokens, *, forced=False, instance=0):
+    event = Added(request_id="r", step=step, added_tokens=tuple(tokens), forced=forced)
+    return Ask(instance, event)
+
+
+def finished(step, *, instance=0):
+    event = Finished(request_id="r", step=step, finish_reason=FinishReason.STOP)
+    return Ask(instance, event)
