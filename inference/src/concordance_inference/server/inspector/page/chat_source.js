@@ -34,7 +34,9 @@ export class ChatSource extends RequestSource {
   /** Send the request, and wait for its end; return its error, if it fails. Its trace has the rest. */
   async run() {
     try {
-      for await (const chunk of stream("v1/chat/completions", this.#body(), this.id)) this.usage = chunk.usage;
+      for await (const chunk of stream("v1/chat/completions", this.#body(), this.id)) {
+        if (chunk.concordance?.branch) this.timeline.take({ branched: chunk.concordance.branch });
+      }
     } catch (error) {
       this.error = error instanceof ApiError ? error : new ApiError({ message: String(error) });
       this.timeline.fail(this.error.message);

@@ -27,7 +27,7 @@ export class LaneView extends HTMLElement {
       element("table", { "aria-label": "Requests of the batch" }, element("thead", {}, element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)))), this.#rows));
     this.#details.addEventListener("toggle", () => this.#soon());
     this.append(this.#details);
-    for (const type of ["change", "ended"]) feed.addEventListener(type, () => this.#soon());
+    for (const type of ["begin", "update", "end"]) feed.addEventListener(type, () => this.#soon());
     this.#update();
   }
 

@@ -1,6 +1,7 @@
 // The inspector: sends requests, shows every token of them, and acts on them.
 
 import { call, messageOf } from "./api.js";
+import "./branch_tree.js";
 import { ChatSource, RequestSource } from "./chat_source.js";
 import { element } from "./element.js";
 import { firstDifference } from "./first_difference.js";
@@ -15,7 +16,7 @@ import "./trace_list.js";
 /** @typedef {import("./run_panel.js").RunPanel} RunPanel */
 
 const find = (/** @type {string} */ selector) => /** @type {any} */ (document.querySelector(selector));
-const [model, runs, form, editor, traces, lanes] = ["#model", "#runs", "prompt-form", "mod-editor", "trace-list", "lane-view"].map(find);
+const [model, runs, form, editor, traces, lanes, tree] = ["#model", "#runs", "prompt-form", "mod-editor", "trace-list", "lane-view", "branch-tree"].map(find);
 
 const feed = new TraceFeed();
 /** @type {RunPanel[]} The completions that are shown. */
@@ -23,28 +24,42 @@ let panels = [];
 /** @type {RunPanel | undefined} The one that keys act on. */
 let current;
 
-/** Show completions beside each other, in the place of others, which end. @param {number} count @returns {RunPanel[]} */
-function place(count) {
-  for (const { source, timeline } of panels) if (source instanceof ChatSource && ["running", "paused"].includes(timeline.state)) source.act({ type: "end" }).catch(() => {});
-  panels = Array.from({ length: count }, () => element("run-panel"));
-  for (const panel of panels) {
+/** Show completions beside each other, in the place of others, which end. @param {number} count @param {RunPanel} [kept] @returns {RunPanel[]} */
+function place(count, kept) {
+  for (const panel of panels) if (panel !== kept) leave(panel);
+  const made = Array.from({ length: count }, () => element("run-panel"));
+  for (const panel of made) {
     for (const type of ["focusin", "pointerdown"]) panel.addEventListener(type, () => { current = panel; });
     panel.addEventListener("grown", compare);
     panel.chosenMods = () => form.mods;
   }
-  runs.replaceChildren(...panels);
-  runs.dataset.count = String(count);
-  [current] = panels;
-  return panels;
+  panels = kept ? [kept, ...made] : made;
+  if (kept) runs.append(...made);
+  else runs.replaceChildren(...made);
+  runs.dataset.count = String(panels.length);
+  current = made[0];
+  return made;
 }
 
-/** Start completions. @param {[string, Record<string, any>][]} requests */
-function start(requests) {
-  place(requests.length).forEach(async (panel, i) => {
+/** @param {RunPanel} panel */
+function leave({ source, timeline }) {
+  if (source instanceof ChatSource && ["running", "paused"].includes(timeline.state)) source.act({ type: "end" }).catch(() => {});
+}
+
+/** Start completions. @param {[string, Record<string, any>][]} requests @param {RunPanel} [kept] */
+function start(requests, kept) {
+  place(requests.length, kept).forEach(async (panel, i) => {
     const [title, fields] = requests[i];
     const error = await panel.start(title, { model: model.value, ...fields }, feed);
     if (error) editor.showError(error);
   });
+}
+
+/** Continue from a token beside the completion that has it. @param {CustomEvent} event */
+function branch({ target, detail }) {
+  /** @type {RunPanel} */ const panel = /** @type {any} */ (target).closest("run-panel");
+  for (const other of panels) if (other !== panel) { leave(other); other.remove(); }
+  start([[`Branch at ${detail.branch_from.position}`, { model: panel.timeline.trace.model, ...detail }]], panel);
 }
 
 /** Show a trace: of a request that runs, which can be steered, or a stored one. @param {string} id */
@@ -53,6 +68,7 @@ async function open(id) {
   try {
     const timeline = live ?? TokenTimeline.of(await call(`v1/traces/${encodeURIComponent(id)}`));
     place(1)[0].open("Trace", timeline, live ? new RequestSource(id) : null);
+    tree.show(id);
     runs.focus();
   } catch (error) {
     fail(error);
@@ -101,9 +117,11 @@ function listen() {
     await loadMods(name);
     if (run) form.submit();
   });
-  for (const view of [traces, lanes]) view.addEventListener("open", (/** @type {CustomEvent} */ { detail }) => open(detail));
+  for (const view of [traces, lanes, tree]) view.addEventListener("open", (/** @type {CustomEvent} */ { detail }) => open(detail));
   runs.addEventListener("refused", (/** @type {CustomEvent} */ { detail }) => editor.showError(detail));
-  feed.addEventListener("ended", () => traces.refresh());
+  runs.addEventListener("branch", branch);
+  feed.addEventListener("end", () => traces.refresh());
+  for (const type of ["begin", "end"]) feed.addEventListener(type, (/** @type {any} */ { detail }) => { if (feed.timelines.get(detail)?.trace.branch) tree.show(detail); });
   find("#colours").addEventListener("change", (/** @type {any} */ { target }) => { document.body.dataset.colour = target.value; });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyped(event.target, event.key)) return;

@@ -35,7 +35,7 @@ export class RunPanel extends HTMLElement {
     this.append(element("header", {}, element("h2", {}, title), this.#view.legend), this.#steering, this.#view);
     this.#steering.chosenMods = () => this.chosenMods();
     this.#steering.open(timeline, this.source, () => this.#view.selected);
-    this.#view.canChoose = () => this.#steering.canAct;
+    this.#view.canChoose = () => this.#steering.canAct || this.#steering.canBranch;
     this.#view.addEventListener("choose", (/** @type {CustomEvent} */ { detail: { cell, alternative } }) => this.#steering.choose(cell, alternative.token_id));
     this.#view.addEventListener("grown", () => { this.#steering.update(); this.dispatchEvent(new Event("grown")); });
     this.#view.open(timeline);

@@ -90,7 +90,8 @@ export class TimelineView extends HTMLElement {
     const prompt = trace.prompt_tokens ? `${trace.prompt_tokens} prompt tokens, ${trace.cached_tokens} of them cached; ` : "";
     const saved = passes.reduce((sum, pass) => sum + (pass.saved ?? 0), 0);
     const ran = passes.length ? `; ${passes.length} passes, ${saved} saved by forced spans, ${passes.filter((pass) => pass.is_wasted).length} wasted` : "";
-    this.#figures.textContent = `${prompt}${completion.length} tokens: ${completion.length - forced} sampled, ${forced} forced; ${cells.length - completion.length} removed${ran}`;
+    const branch = trace.branched ? `Branched at ${trace.branched.position}: ${trace.branched.read_tokens} tokens read, ${trace.branched.cached_tokens} from the KV cache. ` : "";
+    this.#figures.textContent = `${branch}${prompt}${completion.length} tokens: ${completion.length - forced} sampled, ${forced} forced; ${cells.length - completion.length} removed${ran}`;
     const names = [...new Set(cells.flatMap(({ mod }) => (mod ? [mod] : [])))];
     if (names.length !== this.legend.childElementCount) {
       this.legend.replaceChildren(...names.map((name) => element("li", { "data-mod": this.#list.colourOf(name) }, name === BY_HAND ? "by hand" : name)));

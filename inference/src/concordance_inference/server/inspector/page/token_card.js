@@ -10,8 +10,13 @@ import { BY_HAND } from "./token_timeline.js";
 
 /** Explains a token. Sends `choose` with an alternative. */
 export class TokenCard extends HTMLElement {
+  #shown = ""; // what it shows: unchanged elements keep the focus
+
   /** @param {Cell | null} cell @param {TraceEvent[]} calls Of the trace. @param {boolean} canChoose */
   show(cell, calls, canChoose) {
+    const key = `${cell?.index} ${cell?.version} ${cell?.removed} ${canChoose}`;
+    if (key === this.#shown) return;
+    this.#shown = key;
     if (!cell) return this.replaceChildren(element("p", { className: "quiet" }, "Point at a token, or select one, and it explains itself."));
     const facts = [
       element("p", { className: "token-name" }, element("q", {}, visible(cell.text) || nameOf(cell)),

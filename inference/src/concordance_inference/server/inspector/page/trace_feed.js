@@ -6,7 +6,7 @@ import { TokenTimeline } from "./token_timeline.js";
 /** Ended traces that stay in the view of the batch. */
 const NUM_ENDED = 6;
 
-/** The timelines of running requests by their ids. Sends `change`, with the id, and `ended`. */
+/** The timelines of running requests by their ids. Sends `begin`, `update` and `end` with an id. */
 export class TraceFeed extends EventTarget {
   /** @type {Map<string, TokenTimeline>} */ timelines = new Map();
   /** @type {Set<string>} Those that someone waits for. */ #followed = new Set();
@@ -43,7 +43,7 @@ export class TraceFeed extends EventTarget {
     if (type === "begin") this.#forget();
     timeline.take({ ...trace, ...lists });
     if (type === "end") this.#followed.delete(id);
-    this.dispatchEvent(new CustomEvent(type === "end" ? "ended" : "change", { detail: id }));
+    this.dispatchEvent(new CustomEvent(type, { detail: id }));
   }
 
   /** Read what was missed of the traces that someone waits for. */
