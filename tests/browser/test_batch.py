@@ -32,7 +32,7 @@ def test_each_request_of_the_batch_has_a_lane_and_can_be_opened_and_steered(page
     expect(running.first).to_be_visible()
     running.get_by_role("button").first.click()
     page.get_by_role("button", name="Pause").click()
-    page.wait_for_selector("[data-state=paused]")
+    page.wait_for_selector("steering-bar[data-state=paused]")
     page.wait_for_timeout(400)  # others go on
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("lane-view tr[data-state=ended]")).to_have_count(3, timeout=60_000)

@@ -127,7 +127,7 @@ def test_an_error_while_a_mod_runs_is_shown_at_its_line(page):
     )
     page.get_by_role("button", name="Upload and run").click()
 
-    page.wait_for_selector("[data-state=failed]")
+    page.wait_for_selector("steering-bar[data-state=failed]")
     assert page.locator("mod-editor .marked").inner_text().strip() == "5"
     assert "ZeroDivisionError" in page.locator("steering-bar [role=alert]").inner_text()
 
@@ -138,7 +138,7 @@ def test_a_run_is_paused_backtracked_forced_and_resumed_by_hand(page, picture, s
     page.wait_for_selector("token-list [role=option]:nth-child(9)")
     page.locator("token-list").focus()
     page.keyboard.press("Space")
-    page.wait_for_selector("[data-state=paused]")
+    page.wait_for_selector("steering-bar[data-state=paused]")
 
     page.locator("token-list [role=option]").nth(4).click()
     page.keyboard.press("x")
@@ -165,7 +165,7 @@ def test_mods_are_swapped_while_a_request_runs(page, server):
     run_long(page)
     page.wait_for_selector("token-list [role=option]:nth-child(6)")
     page.get_by_role("button", name="Pause").click()
-    page.wait_for_selector("[data-state=paused]")
+    page.wait_for_selector("steering-bar[data-state=paused]")
 
     page.get_by_role("button", name="Remove greeting").click()
     page.get_by_label("Add a mod").select_option("inject_after_tokens")
@@ -195,7 +195,7 @@ def test_a_mod_that_cannot_be_added_is_refused_and_the_request_continues(page):
     run_long(page)
     page.wait_for_selector("token-list [role=option]:nth-child(3)")
     page.get_by_role("button", name="Pause").click()
-    page.wait_for_selector("[data-state=paused]")
+    page.wait_for_selector("steering-bar[data-state=paused]")
     page.get_by_label("Add a mod").select_option("fails")
     page.get_by_role("button", name="Apply mods").click()
 
@@ -210,7 +210,7 @@ def test_an_alternative_takes_the_place_of_a_token(page):
     run_long(page)
     page.wait_for_selector("token-list [role=option]:nth-child(6)")
     page.get_by_role("button", name="Pause").click()
-    page.wait_for_selector("[data-state=paused]")
+    page.wait_for_selector("steering-bar[data-state=paused]")
 
     page.locator("token-list [role=option]").nth(2).click()
     page.locator("token-card li button").first.click()
@@ -226,7 +226,7 @@ def test_the_same_prompt_with_and_without_mods_marks_the_first_difference(page, 
     page.get_by_label("count *").fill("4")
     page.get_by_role("button", name="Compare").click()
 
-    has_count(page, "[data-state=ended]", 2)
+    has_count(page, "steering-bar[data-state=ended]", 2)
     assert page.locator("token-list .differs").count() == 2
     assert page.locator("token-list").first.locator(".differs").get_attribute("data-mod")
     is_wide = "(panels) => panels.some((panel) => panel.scrollWidth > panel.clientWidth)"

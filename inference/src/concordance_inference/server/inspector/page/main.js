@@ -62,6 +62,12 @@ function branch({ target, detail }) {
   start([[`Branch at ${detail.branch_from.position}`, { model: panel.timeline.trace.model, ...detail }]], panel);
 }
 
+/** True if a request is a branch. @param {string} id */
+function isBranch(id) {
+  const { branch: origin, branched } = feed.timelines.get(id)?.trace ?? {};
+  return Boolean(origin ?? branched);
+}
+
 /** Show a trace: of a request that runs, which can be steered, or a stored one. @param {string} id */
 async function open(id) {
   const live = feed.timelines.get(id);
@@ -121,7 +127,7 @@ function listen() {
   runs.addEventListener("refused", (/** @type {CustomEvent} */ { detail }) => editor.showError(detail));
   runs.addEventListener("branch", branch);
   feed.addEventListener("end", () => traces.refresh());
-  for (const type of ["begin", "end"]) feed.addEventListener(type, (/** @type {any} */ { detail }) => { if (feed.timelines.get(detail)?.trace.branch) tree.show(detail); });
+  for (const type of ["begin", "end"]) feed.addEventListener(type, (/** @type {any} */ { detail }) => { if (isBranch(detail)) tree.show(detail); });
   find("#colours").addEventListener("change", (/** @type {any} */ { target }) => { document.body.dataset.colour = target.value; });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyped(event.target, event.key)) return;
