@@ -91,6 +91,10 @@ class FakeEngine:
             context_length=self.model.context_length,
         )
 
+    @property
+    def ended_completions(self):
+        return self.ended
+
     def branch(self, point, changes):
         parent = self.ended.kept(self.model.id, point.id, field="branch_from.id")
         if parent is None:

@@ -31,12 +31,14 @@ from concordance_inference.mark import Mark
 from concordance_inference.metrics_snapshot import MetricsSnapshot
 from concordance_inference.reasoning import Reasoning
 from concordance_inference.resume.beginning import Beginning
+from concordance_inference.resume.ended import EndedCompletions
 from concordance_inference.token_rules import TokenRules
 from concordance_inference.tools.offer import ToolOffer
 from concordance_inference.traces.recorder import TraceRecorder
 from concordance_inference.traces.schema import Level
 
 if TYPE_CHECKING:
+    from concordance_inference.branching.written import WrittenCompletion
     from concordance_inference.control import ControlClient, Scheduled
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -455,6 +457,21 @@ class EngineClient(Protocol):
             UnknownCompletionError: It neither runs nor is kept.
             InvalidRequestError: It is another model's, or the branch is out of range.
             ContextLengthError: The branch fills the context.
+        """
+        ...
+
+    @property
+    def ended_completions(self) -> EndedCompletions:
+        """The completions that ended a short time ago, also those of other models."""
+        ...
+
+    def written(self, completion_id: str) -> "WrittenCompletion | None":
+        """Return what a completion says; `None` if it neither runs nor is kept.
+
+        Blocks until the engine's thread has read a completion that runs.
+
+        Raises:
+            InvalidRequestError: It is another model's.
         """
         ...
 

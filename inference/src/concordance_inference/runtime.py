@@ -12,8 +12,11 @@ from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_shared import Schemas
 
 from concordance_inference.branching.branch import BranchPoint
-from concordance_inference.branching.parent import find_parent
+from concordance_inference.branching.errors import unknown_parent
+from concordance_inference.branching.parent import find_completion
 from concordance_inference.branching.request import branched_request
+from concordance_inference.branching.writing import written
+from concordance_inference.branching.written import WrittenCompletion
 from concordance_inference.chat.format import ChatFormat
 from concordance_inference.chat.formats import chat_format_of
 from concordance_inference.chat.reasoning_choice import FREE, ReasoningChoice
@@ -92,7 +95,7 @@ class Runtime:
         self._config = config or EngineConfig()
         self._locks_memory = locks_memory
         self._hosted_tools = hosted_tools
-        self._ended = EndedCompletions(self._config.resume_s) if ended is None else ended
+        self.ended_completions = EndedCompletions(self._config.resume_s) if ended is None else ended
         self._progress = progress
         self._loaded: LoadedModel | None = None
         self._chat: ChatFormat | None = None
@@ -192,7 +195,7 @@ class Runtime:
         with explained(f"model {loaded.info.id!r} cannot be run"):
             profile = cached_profile(loaded.folders, lambda: self._profile(loaded.model))
             runner = ModelRunner(loaded.model, profile)
-        keep = partial(self._ended.keep, loaded.info.id)
+        keep = partial(self.ended_completions.keep, loaded.info.id)
         return Engine(runner, loaded.traits(), config, keep), loaded.info
 
     def _profile(self, model: Any) -> ModelProfile:
@@ -249,7 +252,7 @@ class Runtime:
         traits = self.engine.traits
         assert traits is not None, "started"
         return resumed_request(
-            self._ended.find(self.model.id, completion_id),
+            self.ended_completions.find(self.model.id, completion_id),
             changes,
             new_decoder=traits.new_decoder,
             context_length=traits.context_length,
@@ -269,8 +272,24 @@ class Runtime:
         """
         traits = self.engine.traits
         assert traits is not None, "started"
-        parent = find_parent(self.engine, self._ended, self.model.id, point.id)
+        parent = find_completion(self.engine, self.ended_completions, self.model.id, point.id)
+        if parent is None:
+            raise unknown_parent(point.id)
         return branched_request(parent, point, changes, traits)
+
+    def written(self, completion_id: str) -> WrittenCompletion | None:
+        """Return what a completion of this model says; `None` if it neither runs nor is kept.
+
+        Args:
+            completion_id: The id of the response, or of the request.
+
+        Raises:
+            InvalidRequestError: It is another model's.
+        """
+        traits = self.engine.traits
+        assert traits is not None, "started"
+        found = find_completion(self.engine, self.ended_completions, self.model.id, completion_id)
+        return found and written(found, traits.new_decoder)
 
     def prepare(self, request: GenerationRequest) -> GenerationRequest:
         """Make the instances of a request's mods, on the calling thread.

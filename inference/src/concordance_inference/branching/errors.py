@@ -18,3 +18,11 @@ def unknown_parent(completion_id: str, where: str = "") -> UnknownCompletionErro
         "can be branched from for the time of --resume-seconds, on the server that generated it",
         param=FIELD,
     )
+
+
+def unknown_completion(completion_id: str) -> UnknownCompletionError:
+    """Return the error for an id in a path of which no completion is known."""
+    return UnknownCompletionError(
+        f"no completion {completion_id!r:.80} runs or is kept; one that has ended is kept for the "
+        "time of --resume-seconds, on the server that generated it"
+    )

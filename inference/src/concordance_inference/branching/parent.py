@@ -1,19 +1,15 @@
-"""Finds the completion that a branch begins from, which runs or has ended."""
+"""Finds a completion that runs, or that ended a short time ago."""
 
-from concordance_inference.branching.errors import FIELD, unknown_parent
+from concordance_inference.branching.errors import FIELD
 from concordance_inference.engine.control.so_far import completion_so_far
 from concordance_inference.engine.thread import EngineThread
-from concordance_inference.resume.ended import (
-    EndedCompletion,
-    EndedCompletions,
-    request_ids_of,
-)
+from concordance_inference.resume.ended import EndedCompletion, EndedCompletions, request_ids_of
 
 
-def find_parent(
+def find_completion(
     engine: EngineThread, ended: EndedCompletions, model: str, completion_id: str
-) -> EndedCompletion:
-    """Return the completion of an id. Blocks while the engine is within a step.
+) -> EndedCompletion | None:
+    """Return the completion of an id, or `None`. Blocks while the engine is within a step.
 
     Args:
         engine: Runs the completions of the model.
@@ -22,7 +18,6 @@ def find_parent(
         completion_id: The id of the response or of the request.
 
     Raises:
-        UnknownCompletionError: It neither runs nor is kept.
         InvalidRequestError: It is another model's.
         EngineError: The engine has stopped, or does not respond.
     """
@@ -30,6 +25,4 @@ def find_parent(
     found = found or completion_so_far(engine, request_ids_of(completion_id))
     # It may have ended meanwhile.
     found = found or ended.kept(model, completion_id, field=FIELD)
-    if found is None or found.request.is_candidate:
-        raise unknown_parent(completion_id)
-    return found
+    return None if found is None or found.request.is_candidate else found

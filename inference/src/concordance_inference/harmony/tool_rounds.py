@@ -150,6 +150,7 @@ class ToolRounds:
             min_tokens=0,
             instances=None,
             beginning=None,
+            branch=None,
             token_rules=rules,
             harmony=msgspec.structs.replace(request.harmony, opened=START),
         )

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from concordance_shared import FinishReason, InvalidRequestError, RequestError
+from concordance_shared import FinishReason, InvalidRequestError, RequestError, ToolCall
 from msgspec import Struct
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class EndedCompletion(Struct, frozen=True, kw_only=True, eq=False):
         dropped: Tokens that a mod forced at the end, beyond the budget.
         dropped_by: The mod that forced them.
         finish_reason: Why it ended.
+        tool_calls: The calls that mods made.
         is_ended_by_hand: A command ended it.
     """
 
@@ -50,6 +51,7 @@ class EndedCompletion(Struct, frozen=True, kw_only=True, eq=False):
     num_sampled: int
     seed: int
     finish_reason: FinishReason
+    tool_calls: tuple[ToolCall, ...] = ()
     dropped: tuple[int, ...] = ()
     dropped_by: str | None = None
     is_ended_by_hand: bool = False
@@ -68,13 +70,22 @@ class UnknownCompletionError(RequestError):
     code: ClassVar[str] = "completion_not_found"
 
 
-class _Kept(Struct, frozen=True, eq=False):
+class KeptCompletion(Struct, frozen=True, eq=False):
+    """A completion, and how long it is kept.
+
+    Attributes:
+        model: The id of its model.
+        until: The end, by `time.monotonic`.
+        ended: The completion.
+    """
+
     model: str
     until: float
     ended: EndedCompletion
 
     @property
     def num_tokens(self) -> int:
+        """Tokens of prompt and completion."""
         return len(self.ended.token_ids)
 
 
@@ -101,7 +112,7 @@ class EndedCompletions:
         self._max_completions = max_completions
         self._max_tokens = max_tokens
         self._now = now
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, KeptCompletion] = OrderedDict()
         self._num_tokens = 0
         self._lock = threading.Lock()
 
@@ -113,7 +124,7 @@ class EndedCompletions:
         if not self._seconds or ended.request.is_candidate:
             return
         until = self._now() + self._seconds
-        kept = _Kept(model, until, ended)
+        kept = KeptCompletion(model, until, ended)
         with self._lock:
             self._drop(ended.request.request_id)
             self._kept[ended.request.request_id] = kept
@@ -166,6 +177,12 @@ class EndedCompletions:
         if kept is not None and kept.model != model:
             raise another_model(field, completion_id, kept.model, model)
         return kept and kept.ended
+
+    def of_request(self, request_id: str) -> KeptCompletion | None:
+        """Return the completion of a request, of any model; `None` if none is kept."""
+        with self._lock:
+            self._shrink()
+            return self._kept.get(request_id)
 
     def _drop(self, request_id: str) -> None:
         if kept := self._kept.pop(request_id, None):

@@ -13,6 +13,7 @@ from concordance_inference.server.access.authentication import Authentication
 from concordance_inference.server.anthropic.middleware import AnthropicShapes
 from concordance_inference.server.anthropic.routes import count_tokens, messages
 from concordance_inference.server.anthropic.schemas import CountTokensRequest, MessagesRequest
+from concordance_inference.server.branches.routes import get_branches, get_conversation
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.control.action_body import AnyActionBody
 from concordance_inference.server.control.action_routes import act
@@ -122,6 +123,8 @@ ROUTES = (
     Endpoint("/v1/requests/{id}", get_request),
     Endpoint("/v1/requests/{id}", cancel_request, method="DELETE"),
     Endpoint("/v1/requests/{id}/cancel", cancel_request, method="POST"),
+    Endpoint("/v1/branches/{id}", get_branches),
+    Endpoint("/v1/branches/{id}/conversation", get_conversation),
     Endpoint("/v1/traces", list_traces, query=FILTERS),
     Endpoint("/v1/traces/live", watch_traces, streams=True, query={"id": "Only this trace."}),
     Endpoint("/v1/traces/export", export_traces, media_type="application/jsonl", query=FILTERS),

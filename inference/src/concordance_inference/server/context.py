@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 from starlette.requests import Request
 
+from concordance_inference.branching.tree import BranchTree
 from concordance_inference.chat.truncation import Truncation
 from concordance_inference.loop_detection import USUAL, LoopDetection
 from concordance_inference.mods.catalog import ModCatalog
@@ -46,6 +47,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     draining: threading.Event = msgspec.field(default_factory=threading.Event)  # set by a signal
     startup: Startup = msgspec.field(default_factory=Startup)
     running: RunningRequests = msgspec.field(default_factory=RunningRequests)
+    branches: BranchTree = msgspec.field(default_factory=BranchTree)
     traces: TraceHub = msgspec.field(default_factory=TraceHub)
 
     async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:

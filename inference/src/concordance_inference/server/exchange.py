@@ -13,6 +13,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from concordance_inference.caller import current_owner
 from concordance_inference.generation import (
     Completed,
     EngineClient,
@@ -154,6 +155,15 @@ def _begun(
     running.generations = traced(
         exchange.engine, exchange.generations, running.path, context, exchange.body
     )
+    for generation in exchange.generations:
+        if generation.branch is not None:
+            context.branches.add(
+                generation.request_id,
+                generation.branch,
+                model=exchange.engine.model.id,
+                path=running.path,
+                owner=current_owner(),
+            )
     current_record().begin(exchange.generations, exchange.engine.model.id, streams=exchange.streams)
     return [exchange.engine.generate(generation) for generation in running.generations]
 

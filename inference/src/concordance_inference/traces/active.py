@@ -83,6 +83,7 @@ class ActiveTrace:
             choice=origin.choice,
             build=dict(origin.build),
             settings=dict(origin.settings),
+            branch=_branch_of(request),
         )
         self.builder = TraceBuilder(trace, self._text_of)
 
@@ -125,6 +126,13 @@ class ActiveTrace:
             text = self._texts.token_bytes(token_id).decode(errors="replace")
             self._token_texts[token_id] = text
         return text
+
+
+def _branch_of(request: GenerationRequest) -> dict[str, Any] | None:
+    """What a completion branches off, and where."""
+    if (branch := request.branch) is None:
+        return None
+    return {"parent": branch.parent, "position": branch.position}
 
 
 def _decoded(body: bytes) -> dict[str, Any] | None:

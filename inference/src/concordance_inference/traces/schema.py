@@ -180,6 +180,7 @@ class Trace(Struct, kw_only=True):
         completion_ids: The completion, without what was removed.
         is_truncated: True if there was more to record than a trace may hold.
         passes: Forward passes that processed tokens of the request.
+        branch: `parent` and `position`, if the completion branches off another one.
     """
 
     id: str
@@ -206,6 +207,7 @@ class Trace(Struct, kw_only=True):
     mods: list[TraceMod] = []
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    branch: dict[str, Any] | None = None
     completion_tokens: int = 0
     forced_tokens: int = 0
     backtracked_tokens: int = 0

@@ -29,6 +29,7 @@ def ended_completion(row: "Row") -> EndedCompletion:
         forced_by=forced_by,
         num_sampled=state.num_sampled,
         seed=row.seed,
+        tool_calls=state.tool_calls,
         dropped=state.dropped,
         dropped_by=state.dropped_by,
         finish_reason=state.finish_reason or FinishReason.CANCELLED,

@@ -31,7 +31,7 @@ from concordance_inference.server.anthropic.schemas import (
     MessagesRequest,
     ToolParam,
 )
-from concordance_inference.server.branching import begins_elsewhere, generation_from
+from concordance_inference.server.branches.branch_from import begins_elsewhere, generation_from
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.openai.envelope import check_fields, fields_of
 from concordance_inference.server.openai.generation_fields import (

@@ -1,7 +1,7 @@
 """`/v1/requests`: lists and cancels the requests that run or wait."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from concordance_inference.control import RequestStatus
+from concordance_inference.generation import EngineClient
 from concordance_inference.server.context import context_of
 from concordance_inference.server.control.running_requests import RunningRequest
 
@@ -37,8 +38,13 @@ async def cancel_request(request: Request) -> Response:
 async def _statuses(running: list[RunningRequest]) -> Mapping[str, RequestStatus]:
     """How far the generations of requests are, by id."""
     engines = {id(each.engine): each.engine for each in running if each.engine is not None}
+    return await statuses_of(engines.values())
+
+
+async def statuses_of(engines: Iterable[EngineClient]) -> Mapping[str, RequestStatus]:
+    """Return how far the requests of engines are, by id."""
     found: dict[str, RequestStatus] = {}
-    for engine in engines.values():
+    for engine in engines:
         found |= await engine.control.statuses()
     return found
 

@@ -13,7 +13,7 @@ from msgspec.json import decode
 from concordance_inference.chat.rendering import rendering_of
 from concordance_inference.chat.request import build_request
 from concordance_inference.generation import GenerationRequest
-from concordance_inference.server.branching import begins_elsewhere, generation_from
+from concordance_inference.server.branches.branch_from import begins_elsewhere, generation_from
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.openai.envelope import check_depth, check_fields, decode_message
 from concordance_inference.server.openai.generation_fields import (

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
 from concordance_inference.generation import GenerationRequest
-from concordance_inference.server.branching import begins_elsewhere, generation_from
+from concordance_inference.server.branches.branch_from import begins_elsewhere, generation_from
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.openai.envelope import check_fields, fields_of
 from concordance_inference.server.openai.generation_fields import (

@@ -1,0 +1,1 @@
+"""Branches: the field `branch_from`, and `/v1/branches`."""
