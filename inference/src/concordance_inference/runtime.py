@@ -193,14 +193,12 @@ class Runtime:
         if self._locks_memory:
             lock_memory()
         with explained(f"model {loaded.info.id!r} cannot be run"):
-            profile = cached_profile(loaded.folders, lambda: self._profile(loaded.model))
+            profile = cached_profile(
+                loaded.folders, partial(_profile, loaded.model, self._progress)
+            )
             runner = ModelRunner(loaded.model, profile)
         keep = partial(self.ended_completions.keep, loaded.info.id)
         return Engine(runner, loaded.traits(), config, keep), loaded.info
-
-    def _profile(self, model: Any) -> ModelProfile:
-        self._progress("calibrating the model, once: the result is kept for later runs")
-        return profile_of(model)
 
     def request(  # noqa: PLR0913  # the parts of a request
         self,
@@ -332,6 +330,11 @@ class Runtime:
             return _with_counts(request, completed, self.chat.token_bytes, ends)
         error.reports = completed.reports
         return Failed(error=error)
+
+
+def _profile(model: Any, progress: Callable[[str], None]) -> ModelProfile:
+    progress("calibrating the model, once: the result is kept for later runs")
+    return profile_of(model)
 
 
 def _decode(loaded: LoadedModel, token_ids: Sequence[int]) -> str:
