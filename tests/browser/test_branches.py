@@ -45,7 +45,7 @@ def test_a_text_is_branched_with_by_keyboard_while_the_request_is_paused(page):
     has_count(page, "steering-bar[data-state=ended]", 1)
     assert page.locator("steering-bar[data-state=paused]").count() == 1  # the old one
     assert "".join(tokens(page, 1).all_text_contents()[2:]).startswith(" BANANA")
-    assert page.locator("run-panel").nth(1).locator(".legend").inner_text() == "@branch"
+    assert page.locator("run-panel").nth(1).locator(".legend").inner_text() == "the branch"
 
 
 def test_a_branch_needs_a_token(page):

@@ -3,9 +3,8 @@
 import { element } from "./element.js";
 import "./event_slider.js";
 import { modTable } from "./mod_table.js";
-import "./token_card.js";
+import { named } from "./token_card.js";
 import "./token_list.js";
-import { BY_HAND } from "./token_timeline.js";
 
 /** @typedef {import("./token_timeline.js").TokenTimeline} TokenTimeline */
 
@@ -94,7 +93,7 @@ export class TimelineView extends HTMLElement {
     this.#figures.textContent = `${branch}${prompt}${completion.length} tokens: ${completion.length - forced} sampled, ${forced} forced; ${cells.length - completion.length} removed${ran}`;
     const names = [...new Set(cells.flatMap(({ mod }) => (mod ? [mod] : [])))];
     if (names.length !== this.legend.childElementCount) {
-      this.legend.replaceChildren(...names.map((name) => element("li", { "data-mod": this.#list.colourOf(name) }, name === BY_HAND ? "by hand" : name)));
+      this.legend.replaceChildren(...names.map((name) => element("li", { "data-mod": this.#list.colourOf(name) }, name.startsWith("@") ? named(name) : name)));
     }
     this.#prompt.hidden = !trace.prompt;
     if (trace.prompt) this.#prompt.lastElementChild.textContent = trace.prompt;

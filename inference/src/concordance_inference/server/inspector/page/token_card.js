@@ -2,7 +2,7 @@
 
 import { button, element } from "./element.js";
 import { bits, nameOf } from "./token_list.js";
-import { BY_HAND } from "./token_timeline.js";
+import { BRANCH, BY_HAND } from "./token_timeline.js";
 
 /** @typedef {import("./token_timeline.js").Cell} Cell */
 /** @typedef {import("./token_timeline.js").TraceEvent} TraceEvent */
@@ -97,7 +97,7 @@ function probabilities(cell) {
 
 /** @param {string | null | undefined} mod */
 export function named(mod) {
-  return mod === BY_HAND ? "hand" : mod ? `mod ${mod}` : "the engine";
+  return mod === BY_HAND ? "hand" : mod === BRANCH ? "the branch" : mod ? `mod ${mod}` : "the engine";
 }
 
 customElements.define("token-card", TokenCard);

@@ -51,8 +51,8 @@
  *   saved?: number, is_wasted?: boolean, at_ms?: number}} Pass
  */
 
-/** The name of actions by hand among the mods. */
-export const BY_HAND = "@control";
+/** The name of actions by hand among the mods, and of tokens that a branch begins with. */
+export const [BY_HAND, BRANCH] = ["@control", "@branch"];
 
 /** The tokens of one completion, and the steps that made it. Sends `change` when it grows. */
 export class TokenTimeline extends EventTarget {
