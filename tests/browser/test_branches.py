@@ -1,5 +1,8 @@
 """Branches in the inspector: from any token, with an alternative or a text, and their tree."""
 
+import json
+import urllib.request
+
 import pytest
 from inspector_flows import expect, faults_of_access, has_count, open_quietly, run, text_of
 
@@ -10,7 +13,7 @@ def tokens(page, panel):
     return page.locator("token-list").nth(panel).locator("[role=option]:not(.removed)")
 
 
-def test_an_alternative_of_an_ended_completion_continues_beside_it(page, picture):
+def test_an_alternative_of_an_ended_completion_continues_beside_it(page, picture, server):
     open_quietly(page)
     run(page)
     has_count(page, "steering-bar[data-state=ended]", 1)
@@ -26,8 +29,20 @@ def test_an_alternative_of_an_ended_completion_continues_beside_it(page, picture
     figures = page.locator("run-panel").nth(1).locator(".figures").inner_text()
     assert figures.startswith("Branched at 4: ")
 
+    tree = page.locator("branch-tree li")
+    expect(tree).to_have_count(2)
+    assert "at 4:" in tree.nth(1).inner_text()
     assert not faults_of_access(page)
     picture("branched")
+    conversation = tree.nth(1).get_by_role("link", name="conversation").get_attribute("href")
+    with urllib.request.urlopen(f"{server.url}/{conversation}") as response:
+        said = json.load(response)["messages"]
+    assert said[-1]["role"] == "assistant"
+    assert after.startswith(said[-1]["content"])
+
+    tree.first.get_by_role("button").first.click()
+    has_count(page, "run-panel", 1)
+    assert text_of(page) == before
 
 
 def test_a_text_is_branched_with_by_keyboard_while_the_request_is_paused(page):
