@@ -4,7 +4,8 @@ import textwrap
 
 from concordance_inference.sandbox.outcomes import Ask
 from concordance_inference.sandbox.protocol.events import ModSource
-from concordance_inference.sandbox.supervisor import LeaseRequest, wait_for
+from concordance_inference.sandbox.requests import LeaseRequest
+from concordance_inference.sandbox.waiting import wait_for
 from concordance_shared import Added, Finished, FinishReason, ForwardPass, Prefilled, Sampled
 from concordance_shared.events import ContextInfo
 

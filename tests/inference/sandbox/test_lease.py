@@ -1,5 +1,5 @@
 from concordance_inference.sandbox.outcomes import Answered, LeaseFailed, Ready
-from concordance_inference.sandbox.supervisor import wait_for
+from concordance_inference.sandbox.waiting import wait_for
 from concordance_shared import Added, ForceTokens, Report
 from sandboxes import added, handler, leased, outcome_of, sampled, source_of
 

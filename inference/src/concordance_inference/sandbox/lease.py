@@ -2,6 +2,7 @@
 
 import math
 import random
+import signal
 import time
 from collections.abc import Sequence
 
@@ -75,6 +76,7 @@ class Lease:
         self._is_up = False
         self._is_over = False  # killed, or failed
         self._closed_at: float | None = None  # when the worker closed the channel
+        self._is_closing = False  # killed since it closed the channel and did not end
         self._mirror: SharedMirror | None = None
         self._logs: list[str] = []
         self._num_logged = 0
@@ -267,13 +269,14 @@ class Lease:
             return self._over(_not_started(self.mod, worker.error))
         if worker.is_lost:
             return self._over(failures.lost(self.mod))
-        if worker.status is not None:
-            return self._over(failures.death(self.mod, worker.status, *self._where()))
-        if closed_s > _STATUS_S:
-            return self._over(failures.death(self.mod, None, *self._where()))
-        if closed_s > _CLOSING_S:
+        if worker.status is None and closed_s < _STATUS_S:
+            if closed_s > _CLOSING_S and not self._is_closing:
+                self._is_closing = True
+                worker.kill()
+            return None
+        if self._is_closing and worker.status in (None, -signal.SIGKILL):
             return self._over(failures.violation(self.mod, "closed its channel", *self._where()))
-        return None
+        return self._over(failures.death(self.mod, worker.status, *self._where()))
 
     def _where(self) -> tuple[str, int | None]:
         """Return the event that the mod handles, and its step; `None` while it is loaded."""

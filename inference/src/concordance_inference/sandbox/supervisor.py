@@ -8,10 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from concordance_sdk.testing import ByteTokenizer
-from concordance_shared import Conversation, SandboxUnavailableError
-from msgspec import Raw, Struct
+from concordance_shared import SandboxUnavailableError
+from msgspec import Struct
 
 from concordance_inference.sandbox.lease import Lease
 from concordance_inference.sandbox.models import SandboxModel, sandbox_model
@@ -19,7 +18,10 @@ from concordance_inference.sandbox.options import SandboxOptions
 from concordance_inference.sandbox.outcomes import Described, LeaseFailed
 from concordance_inference.sandbox.pool import WorkerPool
 from concordance_inference.sandbox.protocol import control
-from concordance_inference.sandbox.protocol.events import Begin, ModSource, TagsSpec
+from concordance_inference.sandbox.protocol.events import ModSource
+from concordance_inference.sandbox.requests import NO_MODEL, LeaseRequest, begin_of
+from concordance_inference.sandbox.self_test import faults_of
+from concordance_inference.sandbox.waiting import wait_for
 from concordance_inference.sandbox.zygote_link import ZygoteLink
 
 logger = logging.getLogger(__name__)
@@ -27,37 +29,13 @@ logger = logging.getLogger(__name__)
 #: Seconds before a zygote is started again, the first time and at most.
 _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 1.0, 30.0
 
+#: Seconds until a self-test that failed is repeated.
+_RETEST_S = 10.0
+
+_UNTESTED = "the self-test of the sandbox has not finished"
+
 #: A zygote that has run for this long is started again without a delay.
 _HEALTHY_S = 30.0
-
-#: The model of workers that only describe a mod, or test the sandbox.
-NO_MODEL = ""
-
-
-class LeaseRequest(Struct, frozen=True, kw_only=True, eq=False):
-    """A mod of a request.
-
-    Attributes:
-        source: The mod.
-        parameters: As the client sent them; the worker validates them.
-        strict: False accepts strings for numbers.
-        param: The request's field with the mod, for messages.
-        model: The id of the model.
-        request_id: The request.
-        conversation: Its messages, tools and response format.
-        given: The beginning of the completion, if an earlier request generated it.
-        channels: How the model marks channels.
-    """
-
-    source: ModSource
-    parameters: Mapping[str, Any] = {}
-    strict: bool = True
-    param: str = "mods[0]"
-    model: str = NO_MODEL
-    request_id: str = ""
-    conversation: Conversation = Conversation()
-    given: tuple[int, ...] = ()
-    channels: TagsSpec | None = None
 
 
 class SandboxStatus(Struct, frozen=True, kw_only=True):
@@ -86,7 +64,10 @@ class Supervisor:
         self.pool.add_model(sandbox_model(NO_MODEL, ByteTokenizer(), width=257))
         self._models: dict[str, str] = {NO_MODEL: ""}  # id -> why workers cannot load it
         self._reason = "the sandbox has not been started"
+        self._faults: str = _UNTESTED  # of the last self-test; empty if it passed
         self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+        self._tester = threading.Thread(target=self._test, name="sandbox-test", daemon=True)
+        self._is_up = threading.Event()  # a zygote runs
         self._is_stopping = threading.Event()
         self._wakes, self._waker = -1, -1
 
@@ -96,14 +77,17 @@ class Supervisor:
         """Start the zygote and a thread that watches it; return at once."""
         self._wakes, self._waker = os.pipe()
         self._thread.start()
+        self._tester.start()
 
     def stop(self) -> None:
         """End every worker and the zygote."""
         if self._waker < 0:
             return
         self._is_stopping.set()
+        self._is_up.set()
         self._notify()
         self._thread.join()
+        self._tester.join()
         os.close(self._wakes)
         os.close(self._waker)
         self._waker = -1
@@ -116,9 +100,10 @@ class Supervisor:
     @property
     def status(self) -> SandboxStatus:
         """The state of the sandbox."""
+        reason = self._why_not()
         return SandboxStatus(
-            is_available=not self._reason,
-            reason=self._reason,
+            is_available=not reason,
+            reason=reason,
             num_leased=self.pool.num_leased,
             num_warm=self.pool.num_warm,
         )
@@ -130,8 +115,7 @@ class Supervisor:
             SandboxUnavailableError: Uploaded mods cannot run.
             EngineOverloadedError: Too many workers have a mod.
         """
-        if self._reason:
-            raise SandboxUnavailableError(f"uploaded mods cannot run: {self._reason}")
+        self._check_available()
         if error := self._models.get(request.model, "it is not known to the sandbox"):
             raise SandboxUnavailableError(
                 f"uploaded mods cannot run with model {request.model!r}: {error}"
@@ -140,21 +124,9 @@ class Supervisor:
 
     def lease_untested(self, request: LeaseRequest, *, describes: bool = False) -> Lease:
         """Do what `lease` does, even if the sandbox has not been tested."""
-        begin = Begin(
-            source=request.source,
-            parameters=Raw(msgspec.msgpack.encode(request.parameters)),
-            strict=request.strict,
-            param=request.param,
-            model=request.model,
-            request_id=request.request_id,
-            conversation=request.conversation,
-            given=request.given,
-            channels=request.channels,
-            describes=describes,
-        )
         worker = self.pool.take()
         self._notify()
-        return Lease(worker, begin, self.options)
+        return Lease(worker, begin_of(request, describes=describes), self.options)
 
     def describe(self, source: ModSource, about: Mapping[str, Any]) -> Described:
         """Load a mod in a worker, and describe it. Waits for it, at most some seconds.
@@ -168,8 +140,7 @@ class Supervisor:
             EngineOverloadedError: Too many workers have a mod.
             ConcordanceError: The mod cannot be loaded.
         """
-        if self._reason:
-            raise SandboxUnavailableError(f"uploaded mods cannot run: {self._reason}")
+        self._check_available()
         lease = self.lease_untested(LeaseRequest(source=source, parameters=about), describes=True)
         try:
             outcome = wait_for(lease)
@@ -180,7 +151,27 @@ class Supervisor:
         assert isinstance(outcome, Described)
         return outcome
 
-    # The thread
+    def _why_not(self) -> str:
+        """Return why uploaded mods cannot run; empty if they can."""
+        return self._reason or self._faults
+
+    def _check_available(self) -> None:
+        if reason := self._why_not():
+            raise SandboxUnavailableError(f"uploaded mods cannot run: {reason}")
+
+    # The threads
+
+    def _test(self) -> None:
+        """Test the sandbox as soon as a zygote runs, and from time to time."""
+        while not self._is_stopping.is_set():
+            self._is_up.wait()
+            faults = faults_of(self.lease_untested)
+            if self._is_stopping.is_set():
+                return
+            self._faults = "; ".join(faults)
+            if faults:
+                logger.error("the self-test of the sandbox failed: %s", self._faults)
+            self._is_stopping.wait(self.options.test_every_s if not faults else _RETEST_S)
 
     def _notify(self) -> None:
         os.write(self._waker, b"x")
@@ -204,9 +195,11 @@ class Supervisor:
             return
         self.pool.connect(link)
         self._reason = ""
+        self._is_up.set()
         try:
             self._serve(link)
         finally:
+            self._is_up.clear()
             self._reason = "the process that starts workers is being started"
             link.end()
             self.pool.disconnect()
@@ -242,14 +235,3 @@ class Supervisor:
 
 def _next(backoff: float) -> float:
     return min(max(2 * backoff, _FIRST_BACKOFF_S), _MAX_BACKOFF_S)
-
-
-def wait_for(lease: Lease) -> Any:
-    """Wait for the next outcome of a lease: for tests, and threads that may wait."""
-    while (outcome := lease.poll()) is None:
-        seconds = max(0.0, min(lease.deadline - time.monotonic(), 1.0))
-        if lease.fileno() >= 0:
-            select.select([lease.fileno()], [], [], seconds)
-        else:
-            time.sleep(0.0005)
-    return outcome

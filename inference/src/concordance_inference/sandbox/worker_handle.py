@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from concordance_inference.sandbox.memory import SharedMemory
 
@@ -64,7 +65,8 @@ class WorkerHandle:
             if self.has_exited:
                 return
             if self._pidfd >= 0:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has ended, and its report is on its way
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
                 return
         self._ask_to_kill(self.number)
 

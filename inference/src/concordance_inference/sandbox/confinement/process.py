@@ -70,7 +70,6 @@ def set_limits(limits: Limits) -> None:
     memory = _address_space() + limits.memory
     for kind, limit in (
         (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, limits.cpu_s),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NPROC, 0),
@@ -78,6 +77,8 @@ def set_limits(limits: Limits) -> None:
         (resource.RLIMIT_MEMLOCK, 0),
     ):
         resource.setrlimit(kind, (limit, limit))
+    # At the soft limit SIGXCPU, which says why; at the hard one SIGKILL.
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
 
 
 def _address_space() -> int:

@@ -2,13 +2,17 @@
 
 import traceback
 
+from concordance_sdk.host.handler_errors import raised
 from concordance_sdk.host.own_frames import formatted, own_frames
-from concordance_shared import ConcordanceError
+from concordance_shared import (
+    ConcordanceError,
+    ModLoadError,
+    ModMemoryError,
+    ModRaisedError,
+)
 from concordance_shared.errors import message_of
 
 from concordance_inference.sandbox.protocol.replies import SentFailure
-
-MEMORY = "mod_memory"
 
 #: Characters of a message and of a traceback.
 _MAX_MESSAGE, _MAX_TRACEBACK = 4000, 12_000
@@ -16,25 +20,28 @@ _MAX_MESSAGE, _MAX_TRACEBACK = 4000, 12_000
 _MAX_NAME = 200
 
 
-def failure_of(error: BaseException, *, mod: str, memory: int) -> SentFailure:
+def failure_of(
+    error: BaseException, *, mod: str, memory: int, place: tuple[str, int] | None
+) -> SentFailure:
     """Describe an error of a mod.
 
     Args:
-        error: What the host of the mod raised.
+        error: What the mod raised, or its host.
         mod: The mod's name.
         memory: Bytes that it may allocate, for the message.
+        place: The event that it handles, and the step; `None` while it is loaded.
     """
-    cause = error.__cause__ if isinstance(error.__cause__, BaseException) else error
-    code = error.code if isinstance(error, ConcordanceError) else "mod_raised"
-    message = message_of(error)
-    event, step = getattr(error, "event", None), getattr(error, "step", None)
-    if isinstance(cause, MemoryError) and code == "mod_raised":
-        code = MEMORY
+    known = error if isinstance(error, ConcordanceError) else _raised(error, mod, place)
+    cause = known.__cause__ or error
+    code, message = known.code, message_of(known)
+    event, step = getattr(known, "event", None), getattr(known, "step", None)
+    if isinstance(cause, MemoryError) and code == ModRaisedError.code:
+        code = ModMemoryError.code
         message = (
-            f"mod {mod!r} ran out of memory at {event or 'its start'} (step {step or 0}): a mod "
-            f"may allocate {memory >> 20} MB"
+            f"mod {mod!r} ran out of memory at {event} (step {step}): a mod may allocate "
+            f"{memory >> 20} MB"
         )
-    param = getattr(error, "param", None)
+    param = known.param
     return SentFailure(
         code=clean(code, _MAX_NAME),
         message=clean(message, _MAX_MESSAGE),
@@ -43,6 +50,17 @@ def failure_of(error: BaseException, *, mod: str, memory: int) -> SentFailure:
         param=None if param is None else clean(param, _MAX_NAME),
         traceback=clean(_traceback(cause), _MAX_TRACEBACK),
     )
+
+
+def _raised(error: BaseException, mod: str, place: tuple[str, int] | None) -> ConcordanceError:
+    """Build the error for an exception that the SDK's host does not take as the mod's."""
+    if place is not None:
+        known: ConcordanceError = raised(mod, *place, error)
+    else:
+        what = f"{type(error).__name__}: {message_of(error)}"
+        known = ModLoadError(f"mod {mod!r} cannot be loaded: {what}", mod=mod)
+    known.__cause__ = error
+    return known
 
 
 def _traceback(cause: BaseException) -> str:

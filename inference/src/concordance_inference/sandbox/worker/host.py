@@ -75,6 +75,7 @@ class ModHost:
         self._seq = 0
         self._index = 0  # of the event, in its message
         self._name = ""
+        self._place: tuple[str, int] | None = None  # the last event and its step
         self._instances: tuple[ModInstance, ...] = ()
         self._kept: weakref.ref[WorkerLogits] | None = None
 
@@ -88,7 +89,7 @@ class ModHost:
         self._mirror = SharedMirror(self._context)
         try:
             reply = self._described(begin) if begin.describes else self._ready(begin)
-        except Exception as exc:
+        except BaseException as exc:  # the mod's own, such as a `KeyboardInterrupt`
             self._channel.send(replies.SentUnready(self._failure(exc), self._output.take()))
             return False
         self._channel.send(reply)
@@ -142,12 +143,14 @@ class ModHost:
         length = len(self._completion.token_ids)
         try:
             for self._index, ask in enumerate(message.asks):
-                length = ask.event.step if not isinstance(ask.event, events.SentPrefilled) else 0
-                self._ask(self._instances[ask.instance], self._event(ask), results)
+                event = self._event(ask)
+                length, self._place = event.step, (type(event).__name__, event.step)
+                self._ask(self._instances[ask.instance], event, results)
+                del event
                 self._keep_logits()
                 if results[-1].action is not None:
                     break
-        except Exception as exc:
+        except BaseException as exc:  # the mod's own, such as a `KeyboardInterrupt`
             failure = self._failure(exc)
         micros = int(1e6 * (time.perf_counter() - started))
         logs, shared = self._output.take(), self._shared(length)
@@ -273,8 +276,8 @@ class ModHost:
         state = self._mirror.changes(length)
         return state and replies.SentShared(state.holds, state.writing)
 
-    def _failure(self, error: Exception) -> SentFailure:
-        return failure_of(error, mod=self._name, memory=self._memory)
+    def _failure(self, error: BaseException) -> SentFailure:
+        return failure_of(error, mod=self._name, memory=self._memory, place=self._place)
 
 
 def _loaded(source: ModSource) -> ModDefinition:

@@ -87,6 +87,8 @@ def _start_clean() -> CappedOutput:
     """Leave nothing of the zygote that a mod could read, or that two workers share."""
     imports.close()
     os.environ.clear()
+    # Messages with a file's name need it, and its system call has no path but is refused.
+    os.getcwd, os.getcwdb = lambda: "/", lambda: b"/"
     sys.argv[:] = ["mod"]
     random.seed()
     if numpy := sys.modules.get("numpy"):
