@@ -54,8 +54,14 @@ def _page(browser, server):
     assert not [fault for fault in faults if "status of 4" not in fault]  # refused, and shown
 
 
-@pytest.fixture(name="picture")
-def _picture(page):
-    """Take a picture of the page."""
+@pytest.fixture(name="shot")
+def _shot():
+    """Take a picture of a page."""
     SCREENSHOTS.mkdir(exist_ok=True)
-    return lambda name: page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+    return lambda page, name: page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+@pytest.fixture(name="picture")
+def _picture(page, shot):
+    """Take a picture of the page of the server."""
+    return lambda name: shot(page, name)

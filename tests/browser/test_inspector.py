@@ -219,22 +219,6 @@ def test_an_alternative_takes_the_place_of_a_token(page):
     page.wait_for_selector(ENDED)
 
 
-def test_the_same_prompt_with_and_without_mods_marks_the_first_difference(page, picture):
-    open_quietly(page)
-    page.get_by_label("Add a mod").select_option("inject_after_tokens")
-    page.get_by_label("text *", exact=True).fill(" BANANA")
-    page.get_by_label("count *").fill("4")
-    page.get_by_role("button", name="Compare").click()
-
-    has_count(page, "steering-bar[data-state=ended]", 2)
-    assert page.locator("token-list .differs").count() == 2
-    assert page.locator("token-list").first.locator(".differs").get_attribute("data-mod")
-    is_wide = "(panels) => panels.some((panel) => panel.scrollWidth > panel.clientWidth)"
-    assert not page.locator("run-panel").evaluate_all(is_wide)
-    assert not faults_of_access(page)
-    picture("compared")
-
-
 def test_a_narrow_window_has_no_scroll_bar_at_its_bottom(page, picture):
     page.set_viewport_size({"width": 380, "height": 800})
     open_quietly(page)

@@ -54,6 +54,20 @@ def test_an_export_can_be_imported_into_another_store(command, path, tmp_path):
     assert command("export", "--store", other)[0] == 0
 
 
+def test_named_traces_are_exported_as_lines_and_one_or_two_as_a_page(command, path, tmp_path):
+    page = tmp_path / "t.html"
+    line = command("export", "a", "--store", path)[1]
+    assert json.loads(line)["id"] == "a"
+
+    assert command("export", "a", "--html", page, "--store", path)[1] == f"wrote {page}\n"
+
+    assert "<trace-page>" in page.read_text()
+    status, _, err = command("export", "--html", page, "--store", path)
+    assert (status, "one trace or two; got 0" in err) == (1, True)
+    status, _, err = command("export", "b", "--html", page, "--store", path)
+    assert (status, "there is no trace 'b'" in err) == (1, True)
+
+
 def test_a_missing_store_and_a_wrong_file_are_errors_that_name_them(command, path, tmp_path):
     status, _, err = command("list", "--store", tmp_path / "none.db")
     assert (status, "none.db" in err) == (1, True)

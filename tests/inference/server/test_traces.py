@@ -186,6 +186,28 @@ def test_a_trace_is_also_a_text(api):
     assert "completion: 'Hi'" in text
 
 
+def test_a_trace_is_also_a_page_to_keep(api):
+    api.post("/v1/chat/completions", json=HI | {"trace": True})
+
+    got = api.get(f"/v1/traces/{only(api)['id']}?format=html")
+
+    assert got.headers["content-type"].startswith("text/html")
+    assert got.headers["content-disposition"] == "attachment; filename=trace.html"
+    assert "<trace-page>" in got.text
+
+
+def test_a_page_can_have_another_trace_beside_it(api):
+    for _ in range(2):
+        api.post("/v1/chat/completions", json=HI | {"trace": True})
+    one, other = (each["id"] for each in api.get("/v1/traces").json()["data"])
+
+    text = api.get(f"/v1/traces/{one}?format=html&beside={other}").text
+
+    assert f"Trace {one} and {other}" in text
+    assert api.get(f"/v1/traces/{one}?beside={other}").json()["error"]["param"] == "beside"
+    assert api.get(f"/v1/traces/{one}?format=html&beside=x").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("query", "param"),
     [
@@ -206,8 +228,9 @@ def test_a_wrong_filter_is_refused_by_name(api, query, param):
 
 
 def test_an_unknown_format_is_refused(api):
-    got = api.get("/v1/traces/x?format=html")
+    got = api.get("/v1/traces/x?format=pdf")
 
+    assert "expected one of json, text, html" in got.json()["error"]["message"]
     assert got.json()["error"]["param"] == "format"
 
 

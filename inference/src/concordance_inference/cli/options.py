@@ -982,6 +982,21 @@ class ShowTrace:
 class ExportTraces(ListTraces):
     """The options of `concordance traces export`."""
 
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TRACE...]",
+            help="The ids of traces, instead of those that the options select.",
+            show_default=False,
+        ),
+    ] = None
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write one trace, or two beside each other, as a page in this file.",
+            show_default=False,
+        ),
+    ] = None
     output: Annotated[
         Path | None,
         typer.Option(

@@ -85,8 +85,23 @@ def show(options: ShowTrace) -> None:
 
 
 def export(options: ExportTraces) -> None:
-    """Write traces as JSON Lines."""
-    lines = _opened(options.store).export(_query(options))
+    """Write traces as JSON Lines, or as a page.
+
+    Raises:
+        UnknownTraceError: There is none of an id.
+        InvalidRequestError: A page is to have no trace, or more than two.
+    """
+    store = _opened(options.store)
+    if options.html is not None:
+        from concordance_inference.traces.trace_page import TracePage
+
+        TracePage(*map(store.get, options.names or ())).write(options.html)
+        print(f"wrote {options.html}")
+        return
+    if options.names:
+        lines = iter([msgspec.json.encode(store.get(name)) + b"\n" for name in options.names])
+    else:
+        lines = store.export(_query(options))
     if options.output is None:
         for line in lines:
             sys.stdout.buffer.write(line)
@@ -102,14 +117,9 @@ def import_(options: ImportTraces) -> None:
     Raises:
         StoreError: A line is no trace.
     """
-    from concordance_inference.traces.store import decode_line
+    from concordance_inference.traces.files import read_traces
 
-    with options.file.open("rb") as file:
-        traces = [
-            decode_line(line, where=f"{options.file}, line {i}")
-            for i, line in enumerate(file, start=1)
-            if line.strip()
-        ]
+    traces = read_traces(options.file)
     store = _opened(options.store, creates=True)
     for start in range(0, len(traces), _BATCH):
         store.add(traces[start : start + _BATCH])

@@ -1,7 +1,7 @@
 """`/v1/traces`: lists, returns, exports and deletes traces, and sends them while they grow."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
 
 import msgspec
@@ -14,6 +14,7 @@ from concordance_inference.server.transport import sse
 from concordance_inference.traces.live import Watcher
 from concordance_inference.traces.store import MAX_LIMIT, Query
 from concordance_inference.traces.text import text_of_trace
+from concordance_inference.traces.trace_page import TracePage
 
 #: Query parameters of a list, and of an export.
 FILTERS = {
@@ -27,9 +28,21 @@ FILTERS = {
 }
 
 #: Query parameters of one trace.
-FORMAT = {"format": "`json`, or `text` for a terminal."}
+FORMAT = {
+    "format": "`json`; `text` for a terminal; `html` for a file that shows it.",
+    "beside": "With `html`: the id of a trace that the file shows beside it.",
+}
 
 _STATUSES = ("ended", "failed")
+
+#: Encoders of each format of a trace. Only a page may have two.
+_FORMATS: dict[str, Callable[..., bytes]] = {
+    "json": msgspec.json.encode,
+    "text": lambda trace: text_of_trace(trace).encode(),
+    "html": lambda *traces: TracePage(*traces).html.encode(),
+}
+
+_MEDIA_TYPES = {"json": "application/json", "text": "text/plain", "html": "text/html"}
 
 
 async def list_traces(request: Request) -> Response:
@@ -48,15 +61,23 @@ async def get_trace(request: Request) -> Response:
     """One trace, as far as it is if its request runs."""
     context, trace_id = context_of(request), request.path_params["id"]
     form = request.query_params.get("format", "json")
-    if form not in ("json", "text"):
-        raise InvalidRequestError(f"format: {form!r:.80}; expected json or text", param="format")
+    if form not in _FORMATS:
+        expected = ", ".join(_FORMATS)
+        raise InvalidRequestError(
+            f"format: {form!r:.80}; expected one of {expected}", param="format"
+        )
+    beside = request.query_params.get("beside")
+    if beside is not None and form != "html":
+        raise InvalidRequestError("beside: expected only with format=html", param="beside")
 
     def got() -> bytes:
-        trace = context.traces.get(trace_id)
-        return text_of_trace(trace).encode() if form == "text" else msgspec.json.encode(trace)
+        ids = [trace_id] if beside is None else [trace_id, beside]
+        return _FORMATS[form](*map(context.traces.get, ids))
 
     data = await context.workers.encode(got)
-    return _json(data) if form == "json" else Response(data, media_type="text/plain")
+    # A page is a file to keep or to send; shown here, it would be a part of this server.
+    headers = {"Content-Disposition": "attachment; filename=trace.html"} if form == "html" else {}
+    return Response(data, media_type=_MEDIA_TYPES[form], headers=headers)
 
 
 async def delete_trace(request: Request) -> Response:

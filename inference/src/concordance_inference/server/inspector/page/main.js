@@ -4,10 +4,10 @@ import { call, messageOf } from "./api.js";
 import "./branch_tree.js";
 import { ChatSource, RequestSource } from "./chat_source.js";
 import { element } from "./element.js";
-import { firstDifference } from "./first_difference.js";
 import "./lane_view.js";
 import "./mod_editor.js";
 import "./prompt_form.js";
+import "./run_comparison.js";
 import "./run_panel.js";
 import { TokenTimeline } from "./token_timeline.js";
 import { TraceFeed } from "./trace_feed.js";
@@ -23,27 +23,39 @@ const feed = new TraceFeed();
 let panels = [];
 /** @type {RunPanel | undefined} The one that keys act on. */
 let current;
+/** @type {any} What aligns the two completions that are shown. */
+let comparison = null;
 
-/** Show completions beside each other, in the place of others, which end. @param {number} count @param {RunPanel} [kept] @returns {RunPanel[]} */
+/** Show completions beside each other, in the place of all others but one; the others end. @param {number} count @param {RunPanel} [kept] @returns {RunPanel[]} */
 function place(count, kept) {
   for (const panel of panels) if (panel !== kept) leave(panel);
+  if (!kept) runs.replaceChildren();
   const made = Array.from({ length: count }, () => element("run-panel"));
   for (const panel of made) {
     for (const type of ["focusin", "pointerdown"]) panel.addEventListener(type, () => { current = panel; });
-    panel.addEventListener("grown", compare);
     panel.chosenMods = () => form.mods;
   }
   panels = kept ? [kept, ...made] : made;
-  if (kept) runs.append(...made);
-  else runs.replaceChildren(...made);
+  runs.append(...made);
   runs.dataset.count = String(panels.length);
   current = made[0];
   return made;
 }
 
-/** @param {RunPanel} panel */
-function leave({ source, timeline }) {
-  if (source instanceof ChatSource && ["running", "paused"].includes(timeline.state)) source.act({ type: "end" }).catch(() => {});
+/** Align the completions, if two are shown. */
+function align() {
+  comparison?.remove();
+  comparison = panels.length === 2 ? element("run-comparison", { canExport: true }) : null;
+  if (!comparison) return;
+  runs.prepend(comparison);
+  comparison.open(...panels);
+}
+
+/** Remove a completion, and end it if it runs. @param {RunPanel} panel */
+function leave(panel) {
+  const { source, timeline: { state } } = panel;
+  if (source instanceof ChatSource && ["running", "paused"].includes(state)) source.act({ type: "end" }).catch(() => {});
+  panel.remove();
 }
 
 /** Start completions. @param {[string, Record<string, any>][]} requests @param {RunPanel} [kept] */
@@ -53,12 +65,12 @@ function start(requests, kept) {
     const error = await panel.start(title, { model: model.value, ...fields }, feed);
     if (error) editor.showError(error);
   });
+  align();
 }
 
 /** Continue from a token beside the completion that has it. @param {CustomEvent} event */
 function branch({ target, detail }) {
   /** @type {RunPanel} */ const panel = /** @type {any} */ (target).closest("run-panel");
-  for (const other of panels) if (other !== panel) { leave(other); other.remove(); }
   start([[`Branch at ${detail.branch_from.position}`, { model: panel.timeline.trace.model, ...detail }]], panel);
 }
 
@@ -68,12 +80,18 @@ function isBranch(id) {
   return Boolean(origin ?? branched);
 }
 
-/** Show a trace: of a request that runs, which can be steered, or a stored one. @param {string} id */
-async function open(id) {
+/**
+ * Show a trace: of a request that runs, which can be steered, or a stored one.
+ * @param {string} id
+ * @param {RunPanel} [kept] What it is compared with.
+ */
+async function open(id, kept) {
   const live = feed.timelines.get(id);
   try {
     const timeline = live ?? TokenTimeline.of(await call(`v1/traces/${encodeURIComponent(id)}`));
-    place(1)[0].open("Trace", timeline, live ? new RequestSource(id) : null);
+    const title = kept ? `Trace of ${new Date(timeline.trace.created * 1000).toLocaleString()}` : "Trace";
+    place(1, kept)[0].open(title, timeline, live ? new RequestSource(id) : null);
+    align();
     tree.show(id);
     runs.focus();
   } catch (error) {
@@ -84,13 +102,6 @@ async function open(id) {
 /** @param {unknown} error */
 function fail(error) {
   runs.replaceChildren(element("p", { role: "alert", className: "error" }, messageOf(error)));
-}
-
-/** Mark the first token in which two completions differ. */
-function compare() {
-  if (panels.length !== 2) return;
-  const position = firstDifference(panels[0].timeline, panels[1].timeline);
-  for (const panel of panels) panel.markDifference(position);
 }
 
 /** @param {string} [selected] */
@@ -124,6 +135,7 @@ function listen() {
     if (run) form.submit();
   });
   for (const view of [traces, lanes, tree]) view.addEventListener("open", (/** @type {CustomEvent} */ { detail }) => open(detail));
+  traces.addEventListener("compare", (/** @type {CustomEvent} */ { detail }) => open(detail, panels[0]));
   runs.addEventListener("refused", (/** @type {CustomEvent} */ { detail }) => editor.showError(detail));
   runs.addEventListener("branch", branch);
   feed.addEventListener("end", () => traces.refresh());
@@ -131,7 +143,7 @@ function listen() {
   find("#colours").addEventListener("change", (/** @type {any} */ { target }) => { document.body.dataset.colour = target.value; });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyped(event.target, event.key)) return;
-    if (current?.key(event.key)) event.preventDefault();
+    if (comparison?.key(event.key) || current?.key(event.key)) event.preventDefault();
   });
 }
 

@@ -16,7 +16,7 @@ export class TimelineView extends HTMLElement {
   #slider = element("event-slider");
   #figures = element("p", { className: "quiet figures" });
   #mods = element("div");
-  #prompt = element("details", { hidden: true }, element("summary", {}, "Prompt"), element("pre", { className: "prompt" }));
+  #prompt = element("details", { hidden: true }, element("summary", {}, "Prompt"), element("pre", { className: "prompt", tabIndex: 0 }));
   /** @type {import("./token_timeline.js").Cell | null} */ #pointed = null;
   #isWaiting = false; // for the next frame
   /** @type {HTMLElement} The names of who forced tokens, in their colours. */
@@ -42,14 +42,24 @@ export class TimelineView extends HTMLElement {
     return this.#list.selected;
   }
 
+  /** Select a token. @param {import("./token_timeline.js").Cell | null} cell */
+  select(cell) {
+    this.#list.select(cell);
+  }
+
+  /** The number of a mod's colour. @param {string} mod @returns {string} */
+  colourOf(mod) {
+    return this.#list.colourOf(mod);
+  }
+
   /** Move by a number of events. @param {number} by */
   step(by) {
     this.#slider.step(by);
   }
 
-  /** Mark the first token that differs from another completion. @param {number | null} position */
-  markDifference(position) {
-    this.#list.markDifference(position === null ? undefined : this.#timeline?.completion[position]);
+  /** Mark the first token that differs from another completion. @param {import("./token_timeline.js").Cell | null} cell */
+  markDifference(cell) {
+    this.#list.markDifference(cell ?? undefined);
   }
 
   /** Show what is new. */

@@ -54,7 +54,7 @@ export class TokenList extends HTMLElement {
   #put(cell, state) {
     const { index, version } = cell;
     const shown = this.#shown[index] ?? this.#append(index);
-    if (this.#versions[index] !== version) this.#describe(cell, shown);
+    if (this.#versions[index] !== version) dress(shown, cell, this.colourOf);
     this.#versions[index] = version;
     if (this.#states[index] === state) return;
     this.#states[index] = state;
@@ -88,18 +88,18 @@ export class TokenList extends HTMLElement {
   }
 
   /** The number of a mod's colour. @param {string} mod */
-  colourOf(mod) {
+  colourOf = (mod) => {
     if (mod === BY_HAND) return "hand";
     if (!this.#mods.includes(mod)) this.#mods.push(mod);
     return String(this.#mods.indexOf(mod) % NUM_COLOURS);
-  }
+  };
 
   /** @param {number} index */
   #append(index) {
     const [least, most] = BLOCK;
     const length = this.#block.childElementCount;
     const isFull = length >= most || (length >= least && this.#shown.at(-1)?.textContent?.endsWith("\n"));
-    if (isFull || !this.#block.isConnected) {
+    if (isFull || !this.#block.parentNode) {
       this.#block = element("div", { className: "block", role: "group", "aria-label": "Tokens" });
       this.append(this.#block);
     }
@@ -107,15 +107,6 @@ export class TokenList extends HTMLElement {
     this.#shown[index] = shown;
     this.#block.append(shown);
     return shown;
-  }
-
-  /** Show what is known of a token. @param {Cell} cell @param {HTMLElement} shown */
-  #describe(cell, shown) {
-    shown.textContent = cell.text;
-    if (!cell.text.trim()) shown.setAttribute("aria-label", nameOf(cell));
-    if (cell.mod) shown.dataset.mod = this.colourOf(cell.mod);
-    if (cell.alternatives) shown.dataset.p = String(Math.min(5, Math.floor(Math.exp(cell.logprob ?? -99) * 6)));
-    if (cell.entropy !== undefined) shown.dataset.e = String(Math.min(5, Math.floor(bits(cell.entropy))));
   }
 
   /** @param {EventTarget | null} target @returns {Cell | undefined} */
@@ -139,6 +130,20 @@ export class TokenList extends HTMLElement {
     event.preventDefault();
     this.select(visible[Math.max(0, Math.min(to, visible.length - 1))]);
   }
+}
+
+/**
+ * Show a token in an element.
+ * @param {HTMLElement} shown
+ * @param {Cell} cell
+ * @param {(mod: string) => string} colourOf
+ */
+export function dress(shown, cell, colourOf) {
+  shown.textContent = cell.text;
+  if (!cell.text.trim()) shown.setAttribute("aria-label", nameOf(cell));
+  if (cell.mod) shown.dataset.mod = colourOf(cell.mod);
+  if (cell.alternatives) shown.dataset.p = String(Math.min(5, Math.floor(Math.exp(cell.logprob ?? -99) * 6)));
+  if (cell.entropy !== undefined) shown.dataset.e = String(Math.min(5, Math.floor(bits(cell.entropy))));
 }
 
 /** A token's text, in words if it has none that can be seen. @param {Cell} cell */

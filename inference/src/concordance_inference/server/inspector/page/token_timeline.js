@@ -52,7 +52,8 @@
  */
 
 /** The name of actions by hand among the mods, and of tokens that a branch begins with. */
-export const [BY_HAND, BRANCH] = ["@control", "@branch"];
+export const BY_HAND = "@control";
+export const BRANCH = "@branch";
 
 /** The tokens of one completion, and the steps that made it. Sends `change` when it grows. */
 export class TokenTimeline extends EventTarget {

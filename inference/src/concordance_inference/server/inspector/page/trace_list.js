@@ -8,7 +8,7 @@ import { button, element } from "./element.js";
 /** Traces of a page. */
 const LIMIT = 30;
 
-/** A list of stored traces. Sends `open` with the id of one. */
+/** A list of stored traces. Sends `open` with the id of one, and `compare` to see it beside what is shown. */
 export class TraceList extends HTMLElement {
   #search = element("input", { type: "search", name: "search", placeholder: "in prompts and completions" });
   #mod = element("select", { name: "mod" });
@@ -73,10 +73,12 @@ export class TraceList extends HTMLElement {
   #entry(trace) {
     const { id, created, mods, completion_tokens: count, status, text_preview: text } = trace;
     const facts = [new Date(1000 * created).toLocaleString(), `${count} tokens`, ...mods, ...(status === "failed" ? ["failed"] : [])];
+    const name = text.trim().slice(0, 40) || id;
     const open = button("", () => this.dispatchEvent(new CustomEvent("open", { detail: id })), { className: "entry" });
     open.append(element("span", {}, text.trim() || trace.error || "no text"), element("span", { className: "quiet" }, facts.join(" · ")));
-    const remove = button("×", () => this.#delete(id, entry), { className: "quiet", "aria-label": `Delete the trace of ${text.trim().slice(0, 40) || id}` });
-    /** @type {HTMLElement} */ const entry = element("li", {}, open, remove);
+    const compare = button("≠", () => this.dispatchEvent(new CustomEvent("compare", { detail: id })), { className: "quiet", title: "Compare with the completion that is shown", "aria-label": `Compare with the trace of ${name}` });
+    const remove = button("×", () => this.#delete(id, entry), { className: "quiet", "aria-label": `Delete the trace of ${name}` });
+    /** @type {HTMLElement} */ const entry = element("li", {}, open, compare, remove);
     return entry;
   }
 
