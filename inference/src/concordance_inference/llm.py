@@ -374,6 +374,16 @@ class LLM:
                 await one.aclose()
 
 
+def runtime_of(llm: LLM) -> "Runtime":
+    """Return the runtime of an LLM; the model is loaded unless it is.
+
+    Raises:
+        ModelLoadError: It cannot be found or loaded.
+        EngineStoppedError: The LLM was closed.
+    """
+    return llm._running()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
 def _outcome(stream: CompletionStream) -> Result:
     try:
         return stream.result()

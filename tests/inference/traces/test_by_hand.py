@@ -64,6 +64,7 @@ COMMANDS = {
     "pause and resume": [Pause(), Act(action=ForceTokens((65,))), Resume()],
     "step": [Pause(), Step(1), Resume()],
     "adjust": [Adjust(action=AdjustedLogits(allow=[97, 98, 99], token_temp=0.0), num_steps=3)],
+    "bias": [Adjust(action=AdjustedLogits(bias={97: 9.0}, ban=[98]), num_steps=2)],
     "add mod": [AttachMod],
     "replace mod": [AttachMod, "busy"],
     "remove mod": [DetachMod("busy")],

@@ -32,6 +32,7 @@ from concordance_inference.cli.options import (
     PushMod,
     RemoveMod,
     RemoveModel,
+    Replay,
     RevokeKeys,
     Serve,
     ShowTrace,
@@ -171,6 +172,15 @@ def models_remove(options: RemoveModel) -> None:
     from concordance_inference.cli import models as command
 
     command.remove(options.name)
+
+
+@app.command()
+@takes(Replay)
+def replay(options: Replay) -> None:
+    """Run the request of a trace again; exit with 1 at the first token that differs."""
+    from concordance_inference.cli import replay as command
+
+    command.run(options)
 
 
 @mods_app.command("new")

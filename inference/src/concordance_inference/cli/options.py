@@ -1014,6 +1014,50 @@ class ImportTraces:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Replay(ModelArgs):
+    """The options of `concordance replay`."""
+
+    trace: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRACE",
+            help="The id of a trace, or a file of JSON Lines as `traces export` writes it.",
+        ),
+    ]
+    mod: Annotated[
+        list[Path],
+        typer.Option(
+            help="A file of mods that replace those of the trace with the same names. Repeatable.",
+            show_default=False,
+        ),
+    ] = field(default_factory=list[Path])
+    mods: ModPaths = field(default_factory=list[Path])
+    start: Annotated[
+        int,
+        typer.Option(
+            "--from",
+            help="Tokens of the completion that are given; those after are generated.",
+            min=0,
+        ),
+    ] = 0
+    other_model: Annotated[
+        bool, typer.Option("--other-model", help="Accept a model with another hash.")
+    ] = False
+    store: TraceStorePath = None
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="A running server to read the trace from, instead of the store. The replay runs "
+            "here.",
+            show_default=False,
+        ),
+    ] = None
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the trace of the replay as a line of JSON.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeleteTraces:
     """The options of `concordance traces delete`."""
 

@@ -62,7 +62,7 @@ def list_(options: ListTraces) -> None:
     """Print one line for each trace, the newest first."""
     from concordance_inference.traces.text import lines_of_list
 
-    found = _opened(options.store).list(_query(options))
+    found = opened_store(options.store).list(_query(options))
     for line in lines_of_list(found):
         print(line)
     if not found:
@@ -77,7 +77,7 @@ def show(options: ShowTrace) -> None:
     """
     from concordance_inference.traces.text import text_of_trace
 
-    trace = _opened(options.store).get(options.name)
+    trace = opened_store(options.store).get(options.name)
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(trace), indent=2).decode())
     else:
@@ -91,7 +91,7 @@ def export(options: ExportTraces) -> None:
         UnknownTraceError: There is none of an id.
         InvalidRequestError: A page is to have no trace, or more than two.
     """
-    store = _opened(options.store)
+    store = opened_store(options.store)
     if options.html is not None:
         from concordance_inference.traces.trace_page import TracePage
 
@@ -120,7 +120,7 @@ def import_(options: ImportTraces) -> None:
     from concordance_inference.traces.files import read_traces
 
     traces = read_traces(options.file)
-    store = _opened(options.store, creates=True)
+    store = opened_store(options.store, creates=True)
     for start in range(0, len(traces), _BATCH):
         store.add(traces[start : start + _BATCH])
     print(f"imported {len(traces)} traces")
@@ -132,13 +132,13 @@ def delete(options: DeleteTraces) -> None:
     Raises:
         UnknownTraceError: There is none of an id.
     """
-    store = _opened(options.store)
+    store = opened_store(options.store)
     for name in options.names:
         store.delete(name)
         print(f"deleted {name}")
 
 
-def _opened(given: Path | None, *, creates: bool = False) -> "TraceStore":
+def opened_store(given: Path | None, *, creates: bool = False) -> "TraceStore":
     """Open the store.
 
     Raises:

@@ -1,5 +1,6 @@
 """The catalog of mods that requests can name: installed, from files and folders, and uploaded."""
 
+import copy
 import hashlib
 import logging
 import threading
@@ -165,6 +166,21 @@ class ModCatalog:
         check_names(loaded, "paths")
         others = [d for d in packaged if not _is_builtin(d)]  # a path may replace a built-in mod
         check_names((*others, *loaded), "packages or paths")
+
+    def with_files(self, paths: Iterable[Path]) -> "ModCatalog":
+        """Return a catalog in which the mods of files replace others of their names.
+
+        Raises:
+            ModLoadError: A file cannot be loaded.
+        """
+        first = [_WatchedPath(path) for path in paths]
+        for watched in first:
+            watched.refresh()
+            if watched.error:
+                raise watched.error
+        made = copy.copy(self)
+        made._paths = [*first, *self._paths]  # noqa: SLF001  # of its own class
+        return made
 
     def entries(self) -> list[ModEntry]:
         """Return all mods, sorted by name."""

@@ -55,7 +55,7 @@ def resumed_request(
         ContextLengthError: The completion fills the context.
     """
     resumed = replace(changed_request(ended, changes), request_id=new_request_id(), branch=None)
-    beginning = _beginning(ended, resumed, new_decoder)
+    beginning = beginning_of(ended, resumed, new_decoder)
     resumed = replace(resumed, beginning=beginning)
     check_prompt_length(
         resumed.num_given,
@@ -98,11 +98,18 @@ def _is_field(call: ModCall) -> bool:
     return call.definition.name == "banned_strings"
 
 
-def _beginning(
+def beginning_of(
     ended: EndedCompletion,
     request: GenerationRequest,
     new_decoder: Callable[..., Detokenizer],
 ) -> Beginning:
+    """Return the beginning of the request that continues a completion.
+
+    Args:
+        ended: The completion.
+        request: The request.
+        new_decoder: Makes a detokenizer, as `ModelTraits.new_decoder`.
+    """
     token_ids = tuple(ended.token_ids[ended.prompt_len :])
     return Beginning(
         completion_id=ended.request.request_id,

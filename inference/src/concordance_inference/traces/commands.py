@@ -88,7 +88,7 @@ def scheduled(
     """
     if event.command is None:
         return None
-    data = msgspec.convert(event.command, EncodedCommand)
+    data = msgspec.convert(event.command, EncodedCommand, str_keys=True)
     at = Moment(event.draws, event.position, event.removed)
     command: Act | End | Adjust | DetachMod | AttachCall
     if data.act is not None:
