@@ -27,6 +27,7 @@ from concordance_sdk import (
 from concordance_shared import (
     ConcordanceError,
     ContextLengthError,
+    EngineError,
     EngineStoppedError,
     InvalidRequestError,
     ModelLoadError,
@@ -706,6 +707,65 @@ def test_an_unknown_or_finished_completion_is_not_resumed(llm):
         llm.resume(ended)
     with pytest.raises(UnknownCompletionError):
         llm.resume("none")
+
+
+def test_a_branch_is_the_whole_completion_and_says_what_it_read(llm):
+    parent = llm.generate("A prompt to branch from", max_tokens=8, **OPEN)
+    same = llm.branch(parent, 3, token_ids=parent.token_ids[3:4])
+    other = llm.branch(parent.id, 3, text="ab", max_tokens=12, seed=9)
+
+    assert same.token_ids == parent.token_ids
+    assert (same.text, same.prompt_ids) == (parent.text, parent.prompt_ids)
+    assert (same.branch.parent, same.branch.position) == (parent.id, 3)
+    assert (same.branch.id, same.branch.read_tokens) == (same.id, 1)
+    assert other.token_ids[:3] == parent.token_ids[:3]
+    assert other.usage.completion_tokens == len(other.tokens) == 12
+    assert [token.forced_by for token in other.tokens[3:6]] == ["@branch", "@branch", None]
+    assert parent.branch is None
+
+
+def test_a_branch_is_streamed_from_its_beginning(llm):
+    parent = llm.generate("A prompt to branch from", max_tokens=8, **OPEN)
+    stream = llm.branch(parent, 4, stream=True)
+
+    assert "".join(delta.text for delta in stream) == parent.text == stream.result().text
+
+
+def test_a_branch_that_cannot_be_is_refused(llm):
+    parent = llm.generate("A prompt to branch from", max_tokens=4, **OPEN)
+
+    for position, fields, message in (
+        (9, {}, "give 0 to 4"),
+        (-1, {}, "position"),
+        (1, {"token_ids": [10**6]}, "is not the id"),
+        (1, {"tools": []}, "LLM.branch: there is no option 'tools'"),
+    ):
+        with pytest.raises(InvalidRequestError, match=message):
+            llm.branch(parent, position, **fields)
+    with pytest.raises(UnknownCompletionError, match="branch_from.id"):
+        llm.branch("none", 0)
+
+
+def test_a_handler_of_a_mod_cannot_branch_off_a_completion(llm):
+    @mod(registered=False, on=[ForwardPass])
+    def branches(event, actions):
+        with pytest.raises(EngineError, match="the engine's thread"):
+            llm.branch("none", 0)
+        return actions.noop()
+
+    assert llm.generate("A prompt", max_tokens=1, mods=[branches], **OPEN)
+
+
+def test_a_completion_is_a_conversation_to_continue(llm):
+    reply = llm.chat([USER], max_tokens=4, **OPEN)
+    plain = llm.generate("A prompt", max_tokens=4, **OPEN)
+
+    messages = llm.conversation(reply)["messages"]
+    assert messages == [USER, {"role": "assistant", "content": reply.content}]
+    assert llm.chat([*messages, USER], max_tokens=1, **OPEN)
+    assert llm.conversation(plain.id)["prompt"] == [*plain.prompt_ids, *plain.token_ids]
+    with pytest.raises(UnknownCompletionError):
+        llm.conversation("none")
 
 
 def test_chats_that_do_not_fit_are_truncated_if_asked(folder):

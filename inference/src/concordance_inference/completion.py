@@ -6,6 +6,7 @@ from concordance_shared import FinishReason, ModReport, ToolCall
 from msgspec import Struct
 from msgspec.structs import replace
 
+from concordance_inference.branching.about import BranchedFrom, branched_from
 from concordance_inference.chat.message_reader import finish_reason, read_message
 from concordance_inference.chat.readers import reader_factory
 from concordance_inference.chat.resumed_reader import ShownTail
@@ -66,6 +67,7 @@ class Completion(Struct, frozen=True, kw_only=True):
         reasoning: The reasoning of the message.
         replaced: Of a resumed completion: characters at the end of the earlier text that are not
             part of the whole one, such as half of a character.
+        branch: Where the completion branched off another one, if it is a branch.
         token_ids: The completion's tokens.
         prompt_ids: The prompt's tokens, as the request gave them.
         trace: Every token in order of the text, also the backtracked ones.
@@ -87,6 +89,7 @@ class Completion(Struct, frozen=True, kw_only=True):
     prompt_ids: tuple[int, ...]
     id: str = ""
     replaced: int = 0
+    branch: BranchedFrom | None = None
     trace: tuple[TracedToken, ...]
     finish_reason: FinishReason
     usage: Usage
@@ -162,6 +165,7 @@ class CompletionBuilder:
             id=self._request.request_id,
             text=self._whole_tail.new(completed.text),
             replaced=self._num_replaced(),
+            branch=branched_from(self._request.branch, self._request.request_id, completed),
             content=message.content,
             reasoning=message.reasoning,
             token_ids=completed.token_ids,

@@ -20,6 +20,7 @@ from concordance_inference.completion_stream import AsyncCompletionStream, Compl
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.hosted_tools import HostedTools
 from concordance_inference.llm_batch import Batch, Choices, Result, Shaped, make_batch
+from concordance_inference.llm_branch import Branching
 from concordance_inference.llm_options import (
     GenerateOptions,
     Prompts,
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 _MAX_WAITING = 2**40
 
 
-class LLM:
+class LLM(Branching):
     """A model that generates with mods, in this process.
 
     A context manager; without `with`, the model is loaded on first use and `close` releases it.

@@ -63,11 +63,32 @@ def resumed(
     Raises:
         ConcordanceError: The completion cannot be continued, or an option is wrong.
     """
+    changes = changes_of(runtime, given, mods, "LLM.resume")
+    return runtime.prepare(runtime.resume(completion_id, changes))
+
+
+def changes_of(
+    runtime: "Runtime",
+    given: Mapping[str, object],
+    mods: tuple[ModCall, ...] | None,
+    method: str,
+) -> dict[str, Any]:
+    """Return the fields of a request that differ from those of the completion it begins with.
+
+    Args:
+        runtime: Runs it.
+        given: The options, without mods.
+        mods: Its mods; `None` for those of the completion.
+        method: The method that has the options, for messages.
+
+    Raises:
+        InvalidRequestError: An option is wrong.
+    """
     known = ResumeOptions.__annotations__
     for name in given:
         if name not in known:
             raise InvalidRequestError(
-                f"LLM.resume: there is no option {name!r}; the options are: "
+                f"{method}: there is no option {name!r}; the options are: "
                 f"{', '.join(sorted(known))}. A completion continues with the prompt, the tools "
                 "and the format that it has begun with",
                 param=name,
@@ -90,4 +111,4 @@ def resumed(
         changes["stop"] = options.stop_strings
     if mods is not None:
         changes["mods"] = mods
-    return runtime.prepare(runtime.resume(completion_id, changes))
+    return changes

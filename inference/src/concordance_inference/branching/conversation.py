@@ -23,9 +23,9 @@ def conversation_of(written: WrittenCompletion) -> dict[str, Any]:
     if not given.messages:
         return {"prompt": [*request.prompt_ids, *written.completed.token_ids]}
     message = read_message(reader_factory(request)(), written.completed)
-    fields: dict[str, Any] = {"messages": _with_reply(given.messages, message)}
+    fields: dict[str, Any] = {"messages": [*_with_reply(given.messages, message)]}
     if given.schemas.tools:
-        fields["tools"] = given.schemas.tools
+        fields["tools"] = [*given.schemas.tools]
     return msgspec.to_builtins(fields)
 
 
