@@ -10,6 +10,7 @@ import typer
 from concordance_inference.cli.options import (
     ActOnRequest,
     Bench,
+    BranchRequest,
     CancelRequest,
     Chat,
     CheckMods,
@@ -35,6 +36,7 @@ from concordance_inference.cli.options import (
     Replay,
     RevokeKeys,
     Serve,
+    ShowBranches,
     ShowTrace,
     UploadKey,
     WatchMod,
@@ -56,7 +58,7 @@ mods_app = typer.Typer(
 )
 app.add_typer(mods_app, name="mods")
 requests_app = typer.Typer(
-    help="List, cancel and act on the requests of a running server.",
+    help="List, cancel, act on and branch off the requests of a running server.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -262,6 +264,24 @@ def requests_act(options: ActOnRequest) -> None:
     from concordance_inference.cli import requests as command
 
     command.act(options)
+
+
+@requests_app.command("branch")
+@takes(BranchRequest)
+def requests_branch(options: BranchRequest) -> None:
+    """Generate another completion from a token of one that runs, or has ended, on."""
+    from concordance_inference.cli import branches as command
+
+    command.branch(options)
+
+
+@requests_app.command("tree")
+@takes(ShowBranches)
+def requests_tree(options: ShowBranches) -> None:
+    """Print the tree of branches in which a completion is."""
+    from concordance_inference.cli import branches as command
+
+    command.tree(options)
 
 
 @traces_app.command("list")

@@ -874,6 +874,44 @@ class ActOnRequest:
     url: Url = DEFAULT_URL
 
 
+CompletionId = Annotated[str, typer.Argument(help="The id of the completion, or its request.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchRequest:
+    """The options of `concordance requests branch`."""
+
+    id: CompletionId
+    at: Annotated[
+        int, typer.Option(help="The index of the token that is replaced; those before are kept.")
+    ]
+    text: Annotated[str | None, typer.Option(help="The text to put there.")] = None
+    token_ids: Annotated[
+        str | None, typer.Option(help="The tokens to put there, such as 11,2602.")
+    ] = None
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Of the whole completion. [default: those of the other one]")
+    ] = None
+    temperature: Annotated[float | None, typer.Option(help="From there on.")] = None
+    seed: Annotated[int | None, typer.Option(help="From there on.")] = None
+    mod: Annotated[
+        list[str], typer.Option(help="A mod of the server, in place of those of the other one.")
+    ] = field(default_factory=list[str])
+    json: Annotated[bool, typer.Option("--json", help="Print the response as JSON.")] = False
+    url: Url = DEFAULT_URL
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowBranches:
+    """The options of `concordance requests tree`."""
+
+    id: CompletionId
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the server's description as JSON.")
+    ] = False
+    url: Url = DEFAULT_URL
+
+
 @dataclass(frozen=True, kw_only=True)
 class PushMod:
     """The options of `concordance mods push`."""
