@@ -38,7 +38,7 @@ class HarmonyChannels:
         self.opened = opened
         self.token_bytes = token_bytes
         self._encode = encode
-        self._may_answer = may_answer
+        self.may_answer = may_answer
         self._in_content = frozenset({tokens.start, tokens.channel}) | tokens.closing
         self._structural = tokens.all
 
@@ -83,7 +83,7 @@ class HarmonyChannels:
         """The tokens that end a message and open `final`; in its header, the rest of that."""
         if self.place(state).channel == FINAL:
             return ()
-        if not self._may_answer:
+        if not self.may_answer:
             return None
         begun = self.to_header(state)
         if begun is None:

@@ -10,6 +10,7 @@ from concordance_sdk.request_context import RequestContext
 from concordance_shared import ConcordanceError, Prefilled, SandboxUnavailableError
 
 from concordance_inference.sandbox import failures
+from concordance_inference.sandbox.completion_edits import CompletionEdits
 from concordance_inference.sandbox.lease_events import sent_asks
 from concordance_inference.sandbox.lease_replies import (
     described,
@@ -52,6 +53,7 @@ class Lease:
     Attributes:
         mod: The name of the mod.
         info: What it is, once it is loaded.
+        edits: Follows the completion of a request with channels, as one of its followers.
         deadline: When `poll` fails what is outstanding, by `time.monotonic`.
     """
 
@@ -65,6 +67,7 @@ class Lease:
         """
         self.mod = begin.source.name
         self.info: WorkerInfo | None = None
+        self.edits = CompletionEdits()
         self.deadline = time.monotonic() + options.up_s
         self._worker = worker
         self._options = options
@@ -124,7 +127,9 @@ class Lease:
         self.deadline = time.monotonic() + _seconds_for(asks, self._options)
         self._seq, self._asks, self._num_reads = random.getrandbits(31), asks, 0
         shared = None if self._mirror is None else self._mirror.changes(asks[0].event.step)
-        message = Handle(self._seq, sent_asks(asks, self._stream.write_row), shared)
+        kept, added = self.edits.take()
+        sent = sent_asks(asks, self._stream.write_row)
+        message = Handle(self._seq, sent, shared, kept, added)
         self._deliver(message)
 
     def answer(self, value: ReadValue = None, *, error: str | None = None) -> None:

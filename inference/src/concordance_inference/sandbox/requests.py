@@ -7,7 +7,7 @@ import msgspec
 from concordance_shared import Conversation
 from msgspec import Raw, Struct
 
-from concordance_inference.sandbox.protocol.events import Begin, ModSource, TagsSpec
+from concordance_inference.sandbox.protocol.events import Begin, ChannelsSpec, ModSource
 
 #: The model of workers that only describe a mod, or test the sandbox.
 NO_MODEL = ""
@@ -36,7 +36,7 @@ class LeaseRequest(Struct, frozen=True, kw_only=True, eq=False):
     request_id: str = ""
     conversation: Conversation = Conversation()
     given: tuple[int, ...] = ()
-    channels: TagsSpec | None = None
+    channels: ChannelsSpec | None = None
 
 
 def begin_of(request: LeaseRequest, *, describes: bool = False) -> Begin:

@@ -78,6 +78,7 @@ class TagFormat:
             encode: Encodes a text, with special tokens by name.
         """
         self.token_bytes = token_bytes
+        self.tags, self.opened_tags = tuple(tags), opened
         self._encode = encode
         self._empty = "".join(tags[0])
         self._tags = [(opening.encode(), closing.encode()) for opening, closing in tags]

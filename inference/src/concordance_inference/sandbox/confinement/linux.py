@@ -1,7 +1,24 @@
 """Confines a worker on Linux: rlimits, no new privileges, Landlock without rules, seccomp."""
 
+from contextlib import suppress
+from functools import lru_cache
+
 from concordance_inference.sandbox.confinement import landlock, process, seccomp
 from concordance_inference.sandbox.confinement.process import Limits
+
+
+def prepare() -> None:
+    """Build the filter, which workers share.
+
+    A machine without a table of system calls has none; `confine` then fails.
+    """
+    with suppress(seccomp.UnsupportedMachineError):
+        _program()
+
+
+@lru_cache(1)
+def _program() -> list[seccomp.Instruction]:
+    return seccomp.filter_for(seccomp.architecture())
 
 
 def confine(channel: int, parent: int, limits: Limits) -> dict[str, str]:
@@ -26,5 +43,5 @@ def confine(channel: int, parent: int, limits: Limits) -> dict[str, str]:
     process.die_with(parent)  # a change of the user cancels it
     process.forbid_new_privileges()
     version = landlock.restrict()
-    seccomp.install(seccomp.filter_for(seccomp.architecture()))
+    seccomp.install(_program())
     return {"landlock": f"ABI {version}" if version else "none", "seccomp": "filter"}

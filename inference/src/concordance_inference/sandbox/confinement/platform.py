@@ -5,6 +5,14 @@ import sys
 from concordance_inference.sandbox.confinement.process import Limits
 
 
+def prepare() -> None:
+    """Load what `confine` needs, before the zygote forks."""
+    if sys.platform == "linux":
+        from concordance_inference.sandbox.confinement import linux  # noqa: PLC0415  # one platform
+
+        linux.prepare()
+
+
 def confine(channel: int, parent: int, limits: Limits) -> dict[str, str]:
     """Confine this process, for ever; return the layers, by name.
 

@@ -6,6 +6,9 @@ import msgspec
 from concordance_shared import ChannelPlace, Conversation
 from msgspec import Raw, Struct
 
+from concordance_inference.harmony.place import Place
+from concordance_inference.harmony.vocabulary import HarmonyTokens
+
 #: A hold on the completion: step, True if it is never shown, end.
 HoldState = tuple[int, bool, int | None]
 
@@ -49,6 +52,17 @@ class TagsSpec(Struct, frozen=True, tag="tags"):
     opened: tuple[str, str] | None = None
 
 
+class HarmonySpec(Struct, frozen=True, tag="harmony"):
+    """Channels of Harmony: the arguments of `HarmonyChannels`."""
+
+    tokens: HarmonyTokens
+    opened: Place
+    may_answer: bool
+
+
+ChannelsSpec = TagsSpec | HarmonySpec
+
+
 class Begin(Struct, frozen=True, array_like=True, tag="b"):
     """The mod of a worker, and the request that it works for.
 
@@ -73,7 +87,7 @@ class Begin(Struct, frozen=True, array_like=True, tag="b"):
     request_id: str
     conversation: Conversation
     given: tuple[int, ...] = ()
-    channels: TagsSpec | None = None
+    channels: ChannelsSpec | None = None
     describes: bool = False
 
 

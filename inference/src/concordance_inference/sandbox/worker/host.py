@@ -5,7 +5,7 @@ import weakref
 from typing import Any
 
 import msgspec
-from concordance_sdk.channels import Channels, TagFormat
+from concordance_sdk.channels import Channels
 from concordance_sdk.host import ModDefinition
 from concordance_sdk.host.instance import InProcessMod, ModInstance
 from concordance_sdk.host.request_state import Given
@@ -30,6 +30,7 @@ from concordance_shared.legality import split_reports
 from concordance_inference.mods.description import description_of
 from concordance_inference.mods.loading import load_upload
 from concordance_inference.mods.upload_payload import Upload
+from concordance_inference.sandbox.channel_specs import format_of
 from concordance_inference.sandbox.protocol import events, replies
 from concordance_inference.sandbox.protocol.actions import sent
 from concordance_inference.sandbox.protocol.events import Begin, Handle, ModSource, SentAsk
@@ -290,13 +291,7 @@ def _context_of(begin: Begin, model: WorkerModel, completion: Completion) -> Req
     if begin.given:
         context.given = Given(token_ids=begin.given)
     if begin.channels is not None:
-        tokenizer: Any = model.tokenizer
-        marks = TagFormat(
-            begin.channels.tags,
-            opened=begin.channels.opened,
-            token_bytes=tokenizer.token_bytes,
-            encode=tokenizer.encode,
-        )
+        marks = format_of(begin.channels, model.tokenizer)
         context.channels = Channels(marks, completion)
     return context
 

@@ -161,13 +161,17 @@ def _preload_older_sdk() -> None:
                 importlib.import_module(name)
 
 
+def forget_folders() -> None:
+    """Drop the lists of files that importing has cached: workers read no folder."""
+    sys.path_importer_cache.clear()
+
+
 def close() -> None:
     """Refuse to import what is not loaded, with a list of what is."""
     kept = (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter)
     sys.meta_path[:] = [*kept, _Closed()]
-    sys.path.clear()
-    sys.path_hooks.clear()
-    sys.path_importer_cache.clear()
+    sys.path = []
+    sys.path_hooks = []
 
 
 class _Closed(importlib.abc.MetaPathFinder):

@@ -12,7 +12,7 @@ from concordance_inference.models.tokenizer import ModelTokenizer
 from concordance_inference.sandbox.protocol.control import AddModel
 
 #: Read by the package `tokenizers`: a worker cannot start the threads of a batch.
-_PARALLELISM = "TOKENIZERS_PARALLELISM"
+NO_THREADS = "TOKENIZERS_PARALLELISM"
 
 
 class WorkerModel(Struct, frozen=True, eq=False):
@@ -39,7 +39,7 @@ def load_model(spec: AddModel, state: bytes) -> WorkerModel:
     """
     if spec.kind == "bytes":
         return WorkerModel(ByteTokenizer(), spec.width)
-    os.environ[_PARALLELISM] = "false"
+    os.putenv(NO_THREADS, "false")
     tokenizer = ModelTokenizer(_Backend(state), eos_token_ids=spec.eos_ids, vocab_size=spec.width)
     _prepare(tokenizer)
     return WorkerModel(tokenizer, spec.width)

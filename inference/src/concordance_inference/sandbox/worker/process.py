@@ -16,8 +16,8 @@ from concordance_inference.sandbox.protocol.framing import Layout
 from concordance_inference.sandbox.worker import imports
 from concordance_inference.sandbox.worker.channel import Channel
 from concordance_inference.sandbox.worker.host import ModHost
-from concordance_inference.sandbox.worker.models import WorkerModel
-from concordance_inference.sandbox.worker.output import CappedOutput, capture
+from concordance_inference.sandbox.worker.models import NO_THREADS, WorkerModel
+from concordance_inference.sandbox.worker.output import CappedOutput
 
 #: The only descriptor of a worker beside the standard streams.
 CHANNEL_FD = 3
@@ -44,15 +44,21 @@ class WorkerSetup(Struct, frozen=True):
     parent: int
 
 
-def run_worker(setup: WorkerSetup, models: Mapping[str, WorkerModel]) -> None:
-    """Be a worker, until the engine closes the channel or kills the process."""
+def run_worker(setup: WorkerSetup, models: Mapping[str, WorkerModel], output: CappedOutput) -> None:
+    """Be a worker, until the engine closes the channel or kills the process.
+
+    Args:
+        setup: What the zygote gives to it.
+        models: The models by id.
+        output: What is printed.
+    """
     try:
         memory = mmap(setup.memory, setup.layout.size)
         os.dup2(setup.channel, CHANNEL_FD)
         channel = Channel(CHANNEL_FD, memory, setup.layout)
         try:
             layers = confine(CHANNEL_FD, setup.parent, setup.limits)
-            output = _start_clean()
+            _start_clean()
         except Exception as exc:
             channel.send(replies.SentUnready(_unconfined(exc), ""))
             raise
@@ -83,10 +89,11 @@ def _handle_events(channel: Channel, handle: Callable[[events.Handle], None]) ->
         handle(message)
 
 
-def _start_clean() -> CappedOutput:
+def _start_clean() -> None:
     """Leave nothing of the zygote that a mod could read, or that two workers share."""
     imports.close()
     os.environ.clear()
+    os.putenv(NO_THREADS, "false")  # read by native code; not in `os.environ`
     # Messages with a file's name need it, and its system call has no path but is refused.
     os.getcwd, os.getcwdb = lambda: "/", lambda: b"/"
     sys.argv[:] = ["mod"]
@@ -94,4 +101,3 @@ def _start_clean() -> CappedOutput:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
     gc.enable()
-    return capture()

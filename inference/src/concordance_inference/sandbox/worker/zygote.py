@@ -17,7 +17,9 @@ from concordance_inference.sandbox.protocol import control
 from concordance_inference.sandbox.protocol.framing import HEADER
 from concordance_inference.sandbox.worker import imports
 from concordance_inference.sandbox.worker.models import WorkerModel, load_model
+from concordance_inference.sandbox.worker.output import CappedOutput, capture
 from concordance_inference.sandbox.worker.process import WorkerSetup, run_worker
+from concordance_inference.sandbox.worker.warm_up import warm_up
 
 _CHUNK, _MAX_FDS = 64 * 1024, 64
 
@@ -28,8 +30,14 @@ _MAX_STATE = 1 << 30
 class Zygote:
     """Forks workers, kills them, and reports their ends."""
 
-    def __init__(self, control_socket: socket.socket) -> None:
-        """Obey the engine at the other end of a socket."""
+    def __init__(self, control_socket: socket.socket, output: CappedOutput) -> None:
+        """Obey the engine.
+
+        Args:
+            control_socket: The engine is at its other end.
+            output: What is printed in this process and its workers.
+        """
+        self._output = output
         self._socket = control_socket
         self._models: dict[str, WorkerModel] = {}
         self._workers: dict[int, tuple[int, int]] = {}  # by pidfd: number, process id
@@ -94,7 +102,7 @@ class Zygote:
                 os.close(memory)
         if pid == 0:
             setup = WorkerSetup(channel, memory, message.layout, limits, parent)
-            run_worker(setup, self._models)
+            run_worker(setup, self._models, self._output)
         pidfd = os.pidfd_open(pid)
         self._workers[pidfd] = (message.worker, pid)
         self._poll.register(pidfd, select.POLLIN)
@@ -133,7 +141,7 @@ class Zygote:
 
 def _freeze() -> None:
     """Keep the garbage collector of workers from writing to pages that they share."""
-    gc.collect()
+    imports.forget_folders()
     gc.freeze()
 
 
@@ -142,8 +150,11 @@ def main() -> None:
     gc.disable()
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     imports.preload()
+    output = capture()
+    warm_up(output)
+    output.take()
     _freeze()
-    Zygote(socket.socket(fileno=int(sys.argv[1]))).run()
+    Zygote(socket.socket(fileno=int(sys.argv[1])), output).run()
 
 
 if __name__ == "__main__":
