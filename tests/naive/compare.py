@@ -15,6 +15,7 @@ from concordance_inference.generation import (
 )
 from concordance_sdk.request_context import RequestContext
 
+from naive.contents import Contents
 from naive.executor import Executor
 from naive.hosted import Hosted
 from naive.models import Oracle
@@ -101,7 +102,11 @@ def _expected(one, world, oracle, nudge=None):
     else:
         context = RequestContext()
         mods = [Hosted(each, context) if each.steps else each for each in parts_of(scripts)]
-        outcome = Executor(request, mods, oracle, world, nudge, context.holds).run()
+        contents = [Contents(request, world)] if request.formats else []
+        executor = Executor(request, [*mods, *contents], oracle, world, nudge, context.holds)
+        for each in contents:
+            each.executor = executor
+        outcome = executor.run()
     outcome.events = [script.events for script in parts_of(scripts)]
     return outcome
 

@@ -26,6 +26,7 @@ from concordance_shared import EVENTS as EVENT_TYPES
 from late_mods import LateMod
 
 from naive.channels import format_of, piece
+from naive.contents import with_formats
 from naive.guard import rules_of
 from naive.models import model_named, profile_named, vocab_of
 from naive.outcome import Event
@@ -116,7 +117,7 @@ class Played:
             stop_token_ids=tuple(request.stop_ids),
             ignore_eos=request.ignore_eos,
             min_tokens=request.min_tokens,
-            mods=tuple(_mod_call(script) for script in self.mods),
+            mods=with_formats([_mod_call(script) for script in self.mods], request, world),
             stream=request.stream,
             include_retractions=request.retractions,
             show_tokens=request.show_tokens,

@@ -57,6 +57,7 @@ class Request:
     ignore_eos: bool = False
     min_tokens: int = 0
     guard: dict = field(default_factory=dict)  # channels and recipients of legal headers, if any
+    formats: dict = field(default_factory=dict)  # a regex of `final`, schemas by recipient
     loops: dict = field(default_factory=dict)  # what it asks of loop detection, if anything
     stream: bool = False
     retractions: bool = False
@@ -252,9 +253,14 @@ def _guard_headers(dice, program, edges):
         request.guard = {"channels": dice.choice(channels), "recipients": names}
         if dice.random() < 0.1:
             request.guard = {}
+        if dice.random() < 0.6:
+            final = dice.choice([None, *_REGEXES])
+            request.formats = {"final": final, "tools": {n: dice.choice(_SCHEMAS) for n in names}}
         likes = {t: dice.choice([2.0, 6.0, 20.0]) for t in [*HARMONY] if dice.random() < 0.5}
         if dice.random() < 0.4:
             likes |= {dice.choice([16, 20, 21]): 20.0}
+        if request.formats:  # a grammar stays ended where a mod removes its own end
+            likes |= {EOS: -1000.0}
         request.sampling["logit_bias"] = {str(token_id): bias for token_id, bias in likes.items()}
         if dice.random() < 0.3:
             action = dice.choice(["end", "rewind", "rewind"])
@@ -275,6 +281,14 @@ def _guard_headers(dice, program, edges):
             request.mods = [*request.mods[:1], Mod(on=[on], rules=[rule], max_backtrack=most)]
         program.requests.append(request)
 
+
+#: The texts of `final`, and the arguments of calls.
+_REGEXES = ["[ab]{2,5}", "ab(ba)*", "a+b?", "(ab|ba|abab) ?"]
+_SCHEMAS = [
+    {"type": "object", "additionalProperties": False},
+    {"type": "object", "properties": {"a": {"enum": [1, 12, 3]}}, "required": ["a"]},
+    {"type": "object", "properties": {"ab": {"type": "string"}}, "additionalProperties": False},
+]
 
 #: Beginnings of messages at the end of a prompt, and texts of mods: legal and other headers.
 _BEGUN = [[], [5], [5, 23], [5, 23], [5, 23], [5, 23, 6], [5, 23, 6, 17, 7], [5, 23, 6, 16, 7, 20]]

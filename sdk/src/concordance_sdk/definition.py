@@ -14,6 +14,7 @@ import msgspec
 from concordance_shared import (
     EVENTS,
     Added,
+    ChannelPlace,
     Event,
     Finished,
     ForwardPass,
@@ -100,6 +101,8 @@ class ModDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         declares_max_backtrack: True if `@mod` was given `max_backtrack`, or a class has an
             attribute or property of that name.
         logits: The logits that it declares to read; `None` if it declares nothing.
+        acts_in: Takes an instance and a place; False in a message in which `ForwardPass` and
+            `Added` are not dispatched to it, since it would do nothing. For mods of the host.
         doc: Its docstring.
         where: The file and line of its definition, for messages.
 
@@ -118,6 +121,7 @@ class ModDefinition(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     max_backtrack: int | None
     declares_max_backtrack: bool = True
     logits: LogitsNeed | None = None
+    acts_in: Callable[[Any, ChannelPlace], bool] | None = None
     doc: str
     where: str
 

@@ -1,22 +1,27 @@
 """Formats hold in `final` messages and in the arguments of calls, and only there."""
 
 import json
+import random
 
 import jsonschema
+import msgspec
 import pytest
 from concordance_inference.generation import Completed, SamplingParams
+from concordance_inference.harmony import content_mod
 from concordance_inference.harmony.channels import HarmonyChannels
 from concordance_inference.harmony.content_mod import with_contents
 from concordance_inference.harmony.format import HarmonyFormat
 from concordance_inference.harmony.header_guard import HeaderGuard
 from concordance_inference.harmony.offered_headers import legal_headers
-from concordance_inference.harmony.place import START, Place, after_text, after_token
+from concordance_inference.harmony.place import START, Header, Place, after_text, after_token
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.tools.offer import ToolChoice, tool_offer
 from concordance_sdk import Added, ForwardPass, Prefilled, mod
+from concordance_sdk.host import definition_of
 from concordance_shared import FunctionSchema, InvalidRequestError, SchemaError, Tool
 from families import build_model
 from harmony_bytes import IDS, TOKENIZER, TOKENS, TRAITS, VOCAB, named
+from harmony_masks import naive_ids
 from tiny import ask, call, finish, make_engine, run, submit
 
 PROMPT = named("<|start|>user<|message|>Hi<|end|><|start|>assistant")
@@ -37,15 +42,22 @@ ANSWER = OutputFormat(
 )  # fmt: skip
 
 
-def request(*mods, tools=TOOLS, choice=None, output=None, prompt=PROMPT, opened=START, **fields):
-    offer = tool_offer(tools, ToolChoice(**(choice or {})), HarmonyFormat.tool_format)
+def request(
+    *mods, tools=TOOLS, choice=None, output=None, prompt=PROMPT, opened=START, guard=True, **fields
+):
+    offer = offer_of(tools, choice)
     channels = HarmonyChannels(
         TOKENS, opened=opened, token_bytes=TOKENIZER.token_bytes, encode=TOKENIZER.encode
     )
-    guard = HeaderGuard(legal_headers(offer), TOKENS, TOKENIZER.encode, TOKENIZER.special_token_ids)
+    rules = HeaderGuard(legal_headers(offer), TOKENS, TOKENIZER.encode, TOKENIZER.special_token_ids)
     calls = with_contents([call(m) for m in mods], TOKENS, output, offer)
-    fields = {"token_rules": guard, "channels": channels, "max_tokens": 200, **fields}
+    rules = rules if guard else None
+    fields = {"token_rules": rules, "channels": channels, "max_tokens": 200, **fields}
     return ask(prompt, *calls, **fields)
+
+
+def offer_of(tools=TOOLS, choice=None):
+    return tool_offer(tools, ToolChoice(**(choice or {})), HarmonyFormat.tool_format)
 
 
 def messages_of(token_ids, place=START):
@@ -100,15 +112,133 @@ def test_every_answer_and_every_call_of_a_random_model_follows_its_schema(model)
     assert {("functions.look_up", True), ("analysis", True)} <= seen
 
 
-def test_the_same_tokens_alone_in_a_batch_and_in_a_stream():
-    engine = engine_of()
-    alone = [run(engine, request(output=ANSWER, sampling=sampling(i))).ids for i in range(4)]
-    answers = [
-        submit(engine, request(output=ANSWER, sampling=sampling(i), stream=i % 2 == 0))
-        for i in range(4)
-    ]
+@pytest.fixture(name="gpt_oss", scope="module")
+def _gpt_oss():
+    return build_model("gpt_oss", vocab_size=VOCAB)
+
+
+#: What a request asks for, for `request`; with these, models often begin messages with a format.
+ASKED = {
+    "auto": {"output": ANSWER},
+    "tools": {},
+    "required": {"choice": {"mode": "required"}},
+    "named": {"output": ANSWER, "choice": {"mode": "required", "names": ("look_up",)}},
+    "no guard": {"output": ANSWER, "guard": False},
+}
+
+
+def drawn(i):
+    """Sampling that is greedy, or cuts the distribution, so that some positions are drawn again."""
+    cuts = [{"temperature": 0.0}, {}, {"top_p": 0.7}, {"top_k": 5, "repetition_penalty": 1.2}]
+    return msgspec.structs.replace(sampling(i, ends=8.0), **cuts[i % 4])
+
+
+def limited(asked, i, **fields):
+    return request(**ASKED[asked], sampling=drawn(i), max_tokens=40, **fields)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_tokens_with_formats_are_those_of_masks_that_are_always_known(gpt_oss, asked):
+    offer = offer_of(choice=ASKED[asked].get("choice"))
+    engine = make_engine(gpt_oss, traits=TRAITS, num_candidates=4)
+    streams = [submit(engine, limited(asked, i, stream=i % 2 == 1)) for i in range(4)]
     finish(engine)
-    assert [answer.ids for answer in answers] == alone
+    for i, answers in enumerate(streams):
+        known = naive_ids(
+            gpt_oss, limited(asked, i), TOKENIZER, output=ASKED[asked].get("output"), offer=offer
+        )
+        assert answers.ids == known
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_the_same_tokens_alone_in_a_batch_and_in_a_stream(gpt_oss, asked):
+    engine = make_engine(gpt_oss, traits=TRAITS)
+    alone = [run(engine, limited(asked, i)).ids for i in range(4)]
+    together = [submit(engine, limited(asked, i, stream=i % 2 == 0)) for i in range(4)]
+    submit(engine, ask(PROMPT, reads_logits, max_tokens=20))
+    finish(engine)
+    assert [answers.ids for answers in together] == alone
+
+
+@mod(name="reads_logits", on=[ForwardPass])
+def reads_logits(event, actions):
+    """Keep the engine from sampling ahead."""
+    assert event.logits.top_k(1)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_the_tokens_are_those_of_a_mod_that_never_sleeps(gpt_oss, asked, monkeypatch):
+    engine = make_engine(gpt_oss, traits=TRAITS)
+    asleep = [answers.ids for answers in run(engine, *(limited(asked, i) for i in range(4)))]
+    monkeypatch.setattr(content_mod, "_DEFINITION", definition_of(content_mod.HarmonyContentMod))
+    awake = [answers.ids for answers in run(engine, *(limited(asked, i) for i in range(4)))]
+    assert awake == asleep
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_mods_that_force_and_backtrack_over_the_beginning_of_a_message_meet_its_format(
+    gpt_oss, seed, monkeypatch
+):
+    def answers_of(num):
+        meddlers = [meddling(random.Random(f"{seed}/{i}")) for i in range(num)]
+        asked = [
+            request(meddler, output=ANSWER, sampling=drawn(seed), max_tokens=50, stream=i % 2 == 1)
+            for i, meddler in enumerate(meddlers)
+        ]
+        engine = make_engine(gpt_oss, traits=TRAITS)
+        ends = [answers.end for answers in run(engine, *asked)]
+        return [end.token_ids if isinstance(end, Completed) else str(end.error) for end in ends]
+
+    asleep = answers_of(3)
+    monkeypatch.setattr(content_mod, "_DEFINITION", definition_of(content_mod.HarmonyContentMod))
+    assert answers_of(3) == asleep
+
+
+def meddling(dice):
+    """A mod that writes headers, parts of messages with a format, and removes them again."""
+    header = "<|channel|>commentary to=functions.look_up <|constrain|>json<|message|>"
+    texts = [
+        "<|channel|>final<|message|>",
+        "<|end|><|start|>assistant" + header,
+        header[:20],
+        header + '{"word": "ti',
+        "<|end|><|start|>assistant<|channel|>analysis<|message|>Hm",
+        "<|end|>",
+    ]
+
+    @mod(name="meddling", max_backtrack=None)
+    class Meddling:
+        def forward_pass(self, event: ForwardPass, actions):
+            if event.step == 0 or dice.random() < 0.05:
+                return actions.force_tokens(named(dice.choice(texts)))
+            return None
+
+        def added(self, event: Added, actions):
+            length = event.step + len(event.added_tokens)
+            if dice.random() < 0.15:
+                some = dice.choice([None, named("<|message|>"), named(dice.choice(texts))])
+                return actions.backtrack(min(length, dice.choice([1, 2, 6, 30])), some)
+            return None
+
+    return Meddling
+
+
+def test_the_mod_is_called_in_messages_with_a_format_only_and_tokens_are_sampled_ahead(gpt_oss):
+    thinks = named("<|channel|>analysis<|message|>")
+    likes = dict.fromkeys(range(256, VOCAB), -100.0)
+    free = SamplingParams(seed=1, logit_bias=likes)
+    prompt, opened = [*PROMPT, *thinks], Place(kind="content", header=Header(channel="analysis"))
+    asked = request(output=ANSWER, prompt=prompt, opened=opened, sampling=free, max_tokens=40)
+    engine = make_engine(gpt_oss, traits=TRAITS)
+    answers = submit(engine, asked)
+    ahead = 0
+    while engine.has_work:
+        engine.step()
+        ahead += any(row.speculation.is_pending for row in engine.rows)
+    (usage,) = answers.end.mods
+    assert (usage.mod, usage.calls) == ("response_format", 1)  # `Prefilled`
+    assert len(answers.ids) == 40
+    assert ahead == 40
 
 
 def forcing(text):

@@ -50,14 +50,14 @@ def row_times(
     row.admit(len(request.prompt_ids))
     logits: Any = _Logits(traits.vocab_size)
     array = mx.zeros((1, traits.vocab_size))
-    masks: list[Any] = []
+    masks: list[tuple[Any, bool]] = []  # and if a mod may leave none of its tokens
     speculation, rules = row.speculation, row.rules
     start = time.thread_time()
     for token_id in token_ids:
         if row.dispatch.listens_to_logits:
             row.dispatch_logits(logits)
         if rules is not None:
-            masks.append(rules.mask(is_pending=False))
+            masks.append((rules.mask(is_pending=False), row.dispatch.listens_to_logits))
         speculation.mark_pending()
         row.take_sampled(token_id)
         speculation.processed(1)
@@ -65,8 +65,8 @@ def row_times(
     host = time.thread_time() - start
     assert row.state.error is None, row.state.error
     start = time.thread_time()
-    for mask in masks:
-        only_legal(array, (mask,), may_be_empty=bool(request.mods))
+    for mask, may_be_empty in masks:
+        only_legal(array, (mask,), may_be_empty=may_be_empty)
     masked = time.thread_time() - start
     count = len(token_ids)
     return RowTimes(host=1e6 * host / count, mask=1e6 * masked / count)

@@ -6,12 +6,14 @@ calls: there, and only there. The header guard decides which messages there are.
 
 from collections.abc import Sequence
 
+import msgspec
 from concordance_sdk import Action, Actions, Added, ForwardPass, Prefilled, Tokenizer, mod
 from concordance_sdk.channels import get_channels
+from concordance_sdk.channels.completion_channels import Stretch
 from concordance_sdk.constraints import Constrained
 from concordance_sdk.host import definition_of
 from concordance_sdk.request_context import may_write
-from concordance_shared import ConstraintError
+from concordance_shared import ChannelPlace, ConstraintError
 
 from concordance_inference.generation import ModCall
 from concordance_inference.harmony.content_formats import compiled_formats
@@ -37,9 +39,8 @@ class HarmonyContentMod:
 
     def __init__(self) -> None:
         """Constrain nothing before a message begins."""
-        self._ids: list[int] = []
         self._before: list[int] = []  # of the message in which the prompt ends
-        self._begin = 0  # of the message that is constrained
+        self._message: Stretch | None = None  # that is constrained
         self._constrained: Constrained | None = None
         self._is_call = False  # of a tool
 
@@ -67,7 +68,6 @@ class HarmonyContentMod:
         self, event: ForwardPass, actions: Actions, tokenizer: Tokenizer
     ) -> Action | None:
         """Force or mask the next token of a message with a format."""
-        self._cut(event.step)
         constrained = self._constrained_at(event.step, event.step, tokenizer)
         return constrained and constrained.forward_pass(event, actions, tokenizer)
 
@@ -77,27 +77,27 @@ class HarmonyContentMod:
         Raises:
             ConstraintError: Another mod forced tokens that the format does not allow.
         """
-        self._cut(event.step)
         before = self._constrained_at(event.step, event.step, tokenizer)
-        self._ids += event.added_tokens
         try:
             # A message that these tokens end is checked, unless they begin another one with a
             # format.
-            now = self._constrained_at(len(self._ids), event.step, tokenizer) or before
-            is_new = self._begin > event.step  # it has seen the tokens of this event
-            action = None if now is None or is_new else now.added(event, actions, tokenizer)
+            length = event.step + len(event.added_tokens)
+            now = self._constrained_at(length, event.step, tokenizer) or before
+            # Otherwise it has seen the tokens of this event.
+            is_old = self._message is not None and self._message.begin <= event.step
+            action = now.added(event, actions, tokenizer) if now and is_old else None
         except ConstraintError as exc:
             raise violation(exc, event, self._field) from exc
         return actions.noop() if event.added_tokens[-1] in self.stop_token_ids else action
 
-    def _cut(self, length: int) -> None:
-        """Forget the tokens that mods removed."""
-        del self._ids[length:]
-        if length < self._begin:
-            self._constrained, self._begin = None, 0
+    def acts_in(self, place: ChannelPlace) -> bool:
+        """True in a message with a format. Elsewhere the mod sleeps, and is not called."""
+        return self._formats.of(place) is not None
 
     def _constrained_at(self, length: int, step: int, tokenizer: Tokenizer) -> Constrained | None:
         """The constraint after the first tokens of the completion; `None` where text is free.
+
+        A message whose header was removed and written again is another one.
 
         Args:
             length: The number of these tokens.
@@ -105,22 +105,20 @@ class HarmonyContentMod:
             tokenizer: The model's.
         """
         channels = get_channels()
-        place = channels and channels.at(length)
-        constraint = place and self._formats.of(place)
-        if channels is None or place is None or constraint is None:
+        message = channels and channels.stretch_at(length)
+        constraint = message and self._formats.of(message.place)
+        if channels is None or message is None or constraint is None:
             return None
-        begin = channels.stretch_at(length).begin
-        if self._constrained is None or begin != self._begin:
-            self._is_call = place.is_to_tool
-            end_id = self.tokens.call if place.is_to_tool else self.tokens.return_
+        if message is not self._message:
+            begin, self._is_call = message.begin, message.place.is_to_tool
+            end_id = self.tokens.call if self._is_call else self.tokens.return_
             constrained = Constrained(constraint, end_id=end_id)
             if not may_write(max(begin, step), by=constrained, beside=Constrained, anywhere=True):
                 return None
             earlier = [] if begin else self._before
-            known = self._ids[begin:step] if begin <= step else self._ids[begin:]
-            seen = [*earlier, *known]
+            seen = [*earlier, *channels.token_ids(begin, step if begin <= step else length)]
             constrained.begin(begin - len(earlier), seen, tokenizer)
-            self._begin, self._constrained = begin, constrained
+            self._message, self._constrained = message, constrained
         return self._constrained
 
     @property
@@ -166,4 +164,6 @@ def output_of(mods: Sequence[ModCall]) -> OutputFormat | None:
     return last.parameters["output"]
 
 
-_DEFINITION = definition_of(HarmonyContentMod)
+_DEFINITION = msgspec.structs.replace(
+    definition_of(HarmonyContentMod), acts_in=HarmonyContentMod.acts_in
+)

@@ -50,6 +50,7 @@ from concordance_sdk.channels import Channels
 from concordance_sdk.host.instance import ModInstance
 from concordance_sdk.host.progress import ProgressGuard
 from concordance_sdk.host.request_state import RequestState, has_ended, until_end
+from concordance_sdk.host.sleepers import Sleepers
 
 #: Types of return values that can have reports.
 _MAY_REPORT = frozenset({Report, list, tuple})
@@ -134,10 +135,15 @@ class ModDispatch:
             event: tuple(mod for mod in self.mods if mod.listens_to(event)) for event in EVENTS
         }
         self._num_seen = [seen.get(id(mod), 0) for mod in self._listeners[Added]]
-        #: True if a mod handles `ForwardPass`, so that sampling has to wait for it.
-        self.listens_to_logits = bool(self._listeners[ForwardPass])
+        #: Those that handle `ForwardPass` and act at the next position.
+        self._at_logits = self._listeners[ForwardPass]
+        #: True if there are any, so that sampling has to wait for them.
+        self.listens_to_logits = bool(self._at_logits)
         #: True if a mod handles `Sampled`, and so may read the logprob of a token.
         self.listens_to_sampled = bool(self._listeners[Sampled])
+        sleepers = None if self.channels is None else Sleepers(self.mods, self.channels)
+        self._sleepers = sleepers or None
+        self._wake()
 
     def introduce(self, mods: Sequence[ModInstance]) -> None:
         """Dispatch the events that mods have missed, which were added to a running request.
@@ -183,6 +189,7 @@ class ModDispatch:
             for mod in self._listeners[Added]:
                 _raise_error(self._ask(mod, added), mod, added)
         self._num_seen = [state.num_completion] * len(self._num_seen)
+        self._wake()
         state.reports.clear()  # the earlier request has made them
         if dropped:
             self._dispatch_added(state.append(dropped, forced=True, mod=dropped_by), forced=True)
@@ -248,7 +255,7 @@ class ModDispatch:
         )
         if self.channels is not None:
             event.set_place_reader(self.channels.reader(event.step))
-        for mod in self._listeners[ForwardPass]:
+        for mod in self._at_logits:
             action = self._ask(mod, event)
             if isinstance(action, AdjustedLogits):
                 event = event.with_logits(_adjust(event, action, mod))
@@ -356,7 +363,18 @@ class ModDispatch:
         keep the request alive.
         """
         state = self.state
-        # `_num_seen` is empty without listeners, the usual case: no event is made.
+        if self._sleepers is not None and self._sleepers.sleep_until(state.num_completion):
+            self._num_seen = [state.num_completion] * len(self._num_seen)  # nearly always
+        elif self._num_seen or self._sleepers is not None:
+            self._notify(added, forced=forced)
+        state.finish_if_complete()
+        if state.is_finished:
+            state.remove_hidden()
+        state.release()
+
+    def _notify(self, added: tuple[int, ...], *, forced: bool) -> None:
+        """Run rounds of `Added`, until no mod acts."""
+        state = self.state
         while (
             self._num_seen
             and not state.is_finished
@@ -366,10 +384,19 @@ class ModDispatch:
             if decision is None:
                 break
             added, forced = self._apply(*decision), True
-        state.finish_if_complete()
-        if state.is_finished:
-            state.remove_hidden()
-        state.release()
+        if self._sleepers is not None:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Find the mods that act at the next position, if some act in some messages only."""
+        if self._sleepers is None:
+            return
+        length = self.state.num_completion
+        if self._sleepers.move(length, self._listeners[Added]):
+            at_logits = self._listeners[ForwardPass]
+            awake = [mod for mod in at_logits if not self._sleepers.sleeps(mod, length, length)]
+            self._at_logits = tuple(awake)
+            self.listens_to_logits = bool(self._at_logits)
 
     def _notify_added(
         self, added: tuple[int, ...], *, forced: bool
@@ -377,7 +404,7 @@ class ModDispatch:
         """Run one round of `Added`: notify the mods in order, until one decides.
 
         Each mod gets all tokens that it has not seen, which are more than `added` if an earlier
-        mod decided in the round before. A mod that has seen them all is not called.
+        mod decided in the round before. A mod that has seen them all, or sleeps, is not called.
 
         Returns:
             The mod that decided, the event and its action; `None` if no mod acted.
@@ -388,11 +415,13 @@ class ModDispatch:
             seen = self._num_seen[i]
             if seen == length:
                 continue
+            self._num_seen[i] = length
+            if self._sleepers is not None and self._sleepers.sleeps(mod, seen, length):
+                continue
             if seen == event.step:
                 own_event = event
             else:
                 own_event = _added(state, seen, self.channels, forced=1 in state.forced[seen:])
-            self._num_seen[i] = length
             action = self._ask(mod, own_event)
             if not isinstance(action, Noop) and not _ends_again(state, action):
                 return mod, own_event, action

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from concordance_shared import (
@@ -153,6 +154,9 @@ class InProcessMod:
         self.scope = ModScope(self.name, self.request.request_id)
         self._context = _context_of(self.scope, self.request)
         self._target = target = self._construct(copied(parameters))
+        acts_in = definition.acts_in
+        #: True in a message in which it acts; `None` if it acts everywhere.
+        self.acts_in = None if acts_in is None else partial(acts_in, target)
         self._handlers = {
             event: self._bound(event, handler, target)
             for event, handler in definition.handlers.items()

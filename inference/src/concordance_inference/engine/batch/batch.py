@@ -92,7 +92,9 @@ class BatchState:
         if not self._has_rules:
             return logits
         in_batch = [self.rows[row] for row in rows]
-        may_be_empty = any(row.mods.instances or row.request.min_tokens for row in in_batch)
+        may_be_empty = any(
+            row.dispatch.listens_to_logits or row.request.min_tokens for row in in_batch
+        )
         legal = [_legal(row) for row in in_batch]
         return only_legal(logits, legal, may_be_empty=may_be_empty)
 
