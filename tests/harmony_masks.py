@@ -1,7 +1,7 @@
 """The completion of a request in Harmony whose masks are always known, one position at a time.
 
-Without engine, caches, mods and speculation: the rules and the grammar of a message are given all of
-its tokens again at each position.
+Without engine, caches, mods and speculation: at each position, the rules and the grammar of a
+message are given all of its tokens again.
 """
 
 import numpy as np

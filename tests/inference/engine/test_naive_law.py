@@ -420,3 +420,45 @@ def test_penalties_are_those_of_the_naive_executor_which_leave_out_control_token
     requests = [{"prompt": [6, 40], "max_tokens": 12, "sampling": likes}]
 
     assert_same(from_json({"model": "llama", "requests": requests, "control": [8]}))
+
+
+FORMATS = {
+    "final": "[ab]{2,5}",
+    "tools": {"f": {"type": "object", "properties": {"a": {"enum": [1, 12, 3]}}}},
+}
+
+#: The header of a message to the tool `f`.
+CALLS_F = [6, 18, 19, 7]
+
+
+@pytest.mark.parametrize("channel", ["final", "commentary"])
+def test_formats_of_messages_are_those_of_masks_that_are_always_known(channel):
+    writes = {"on": "ForwardPass", "when": ["length", 3], "times": 1}
+    opens = [40, 5, 23, 6, 16, 7] if channel == "final" else [40, 5, 23, *CALLS_F]
+    cut = {"on": "Added", "when": ["channel", channel], "times": 2}
+    edits = [
+        [{**writes, "do": ["force", opens]}],
+        [{**writes, "do": ["force", opens[:-1]]}],
+        [{**writes, "do": ["force", [*opens, 97]]}],
+        [{**writes, "do": ["force", opens]}, {**cut, "do": ["backtrack", 2, None]}],
+        [{**writes, "do": ["force", opens]}, {**cut, "do": ["backtrack", 3, [*opens[-2:], 123]]}],
+    ]
+    mods = [[{"on": ["ForwardPass", "Added"], "rules": rules}] for rules in edits]
+    likes = {"5": 20.0, "7": 20.0, "16": 8.0, "19": 8.0, "40": 4.0, "256": -1000.0}
+    guard = {"channels": ["analysis", "commentary", "final"], "recipients": ["f"]}
+    requests = [
+        {
+            "prompt": [1, 2, 5, 23],
+            "max_tokens": 24,
+            "mods": each,
+            "formats": FORMATS,
+            "guard": guard if i % 3 else {},
+            "stream": i % 2 == 1,
+            "sampling": {"temperature": i % 2, "seed": i, "top_p": 0.8, "logit_bias": likes},
+        }
+        for i, each in enumerate([[], [], *mods])
+    ]
+    program = {"requests": requests, "channels": "harmony", "eos": [253, 254, 255]}
+
+    for model in ("llama", "gpt_oss"):
+        assert_same(from_json({"model": model, "alphabet": "short", "candidates": 6, **program}))

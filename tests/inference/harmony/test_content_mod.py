@@ -299,6 +299,33 @@ def test_a_mod_that_goes_back_over_a_header_begins_the_format_again():
     assert isinstance(answers.end, Completed), answers.end
 
 
+def test_a_message_that_was_written_again_while_the_mod_slept_is_not_taken_for_the_one_before():
+    header = named("<|channel|>commentary to=functions.look_up <|constrain|>json<|message|>")
+    whole = named('{"word": "time", "many": 12}<|end|><|start|>assistant<|channel|>analysis')
+    kept = '{"word": "time", "man'
+
+    @mod(name="again", max_backtrack=None)
+    class Again:
+        def __init__(self):
+            self.num_events = 0
+
+        def forward_pass(self, event: ForwardPass, actions):
+            return actions.force_tokens([*header, *named('{"wo')]) if event.step == 0 else None
+
+        def added(self, event: Added, actions):
+            self.num_events += 1
+            length = event.step + len(event.added_tokens)
+            if self.num_events == 2:
+                return actions.backtrack(length, [*header, *whole, *named("<|message|>")])
+            cut = length - len(header) - len(kept)
+            return actions.backtrack(cut) if self.num_events == 3 else None
+
+    answers = run(engine_of(), request(Again, sampling=sampling(1)))
+    assert isinstance(answers.end, Completed), answers.end
+    ((_, text, _),) = messages_of(answers.ids)
+    assert text.startswith(kept + 'y": ')
+
+
 @pytest.mark.parametrize("cut", range(1, 14))
 def test_a_message_that_the_prompt_begins_is_continued_within_its_format(cut):
     begun = '{"ok": false}'[:cut]

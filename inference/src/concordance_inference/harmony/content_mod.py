@@ -5,11 +5,11 @@ calls: there, and only there. The header guard decides which messages there are.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from concordance_sdk import Action, Actions, Added, ForwardPass, Prefilled, Tokenizer, mod
 from concordance_sdk.channels import get_channels
-from concordance_sdk.channels.completion_channels import Stretch
 from concordance_sdk.constraints import Constrained
 from concordance_sdk.host import definition_of
 from concordance_sdk.request_context import may_write
@@ -23,10 +23,15 @@ from concordance_inference.mods.format_mod import enforces_itself
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.tools.offer import ToolOffer
 
+if TYPE_CHECKING:
+    from concordance_sdk.channels.completion_channels import Stretch
+
 
 @mod(name="harmony_content", registered=False, max_backtrack=0)
 class HarmonyContentMod:
     """Enforces a format from the first token of a message on, and forces the token that ends it.
+
+    Sleeps in messages without a format: there it is not called, and tokens are sampled ahead.
 
     The last of the request's mods, so it sees what they force: a text that the format does not
     allow is an error.

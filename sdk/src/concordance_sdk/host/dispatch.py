@@ -365,27 +365,23 @@ class ModDispatch:
         state = self.state
         if self._sleepers is not None and self._sleepers.sleep_until(state.num_completion):
             self._num_seen = [state.num_completion] * len(self._num_seen)  # nearly always
-        elif self._num_seen or self._sleepers is not None:
-            self._notify(added, forced=forced)
+        else:
+            # `_num_seen` is empty without listeners, the usual case: no event is made.
+            while (
+                self._num_seen
+                and not state.is_finished
+                and (added or min(self._num_seen) < state.num_completion)
+            ):
+                decision = self._notify_added(added, forced=forced)
+                if decision is None:
+                    break
+                added, forced = self._apply(*decision), True
+            if self._sleepers is not None:
+                self._wake()
         state.finish_if_complete()
         if state.is_finished:
             state.remove_hidden()
         state.release()
-
-    def _notify(self, added: tuple[int, ...], *, forced: bool) -> None:
-        """Run rounds of `Added`, until no mod acts."""
-        state = self.state
-        while (
-            self._num_seen
-            and not state.is_finished
-            and (added or min(self._num_seen) < state.num_completion)
-        ):
-            decision = self._notify_added(added, forced=forced)
-            if decision is None:
-                break
-            added, forced = self._apply(*decision), True
-        if self._sleepers is not None:
-            self._wake()
 
     def _wake(self) -> None:
         """Find the mods that act at the next position, if some act in some messages only."""
