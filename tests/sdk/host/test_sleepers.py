@@ -121,6 +121,15 @@ def test_a_mod_wakes_where_another_one_backtracks_into_its_message():
     assert analysis.seen == [("ForwardPass", OPENED + 2, b""), ("Added", OPENED + 2, b"!")]
 
 
+def test_a_mod_is_called_where_its_message_was_cut_and_ended_in_one_action():
+    back = Recorder(actions={("Added", CLOSED): Backtrack(len(b"m</think>y"), tuple(b"!</think>"))})
+    analysis = Recorder("analysis")
+    dispatch = dispatch_of(back, analysis)
+    generate(dispatch, TEXT[: CLOSED + 1])
+
+    assert analysis.seen[-1] == ("Added", CLOSED - len(b"m</think>"), b"!</think>")
+
+
 def test_a_mod_that_is_added_to_a_running_request_acts_in_its_messages_only():
     dispatch, final = dispatch_of(), Recorder("final")
     generate(dispatch, TEXT[:OPENED])

@@ -39,6 +39,7 @@ class Channels:
 
     Attributes:
         format: How the model marks its channels.
+        num_cuts: The number of times that tokens were removed.
 
     Examples:
         >>> from concordance_sdk import mod
@@ -66,7 +67,7 @@ class Channels:
         self._stretches = [Stretch(0, state, format.place(state), 0)]
         self._watched = format.watched(state)  # tokens that may change the last state
         self._num_followed = 0
-        self._num_cuts = 0
+        self.num_cuts = 0
 
     # What mods read
 
@@ -169,10 +170,10 @@ class Channels:
         Raises:
             ValueError: By the function, once tokens were removed.
         """
-        num_cuts = self._num_cuts
+        num_cuts = self.num_cuts
 
         def read() -> ChannelPlace:
-            if self._num_cuts != num_cuts:
+            if self.num_cuts != num_cuts:
                 raise ValueError(
                     f"the channel after {length} tokens can be read only until tokens are removed; "
                     "read it in the handler of the event, and keep the value"
@@ -186,7 +187,7 @@ class Channels:
 
     def cut(self, length: int) -> None:
         """Forget what follows the first `length` tokens of the completion."""
-        self._num_cuts += 1
+        self.num_cuts += 1
         if length >= self._num_followed:
             return
         self._num_followed = length

@@ -141,8 +141,9 @@ class ModDispatch:
         self.listens_to_logits = bool(self._at_logits)
         #: True if a mod handles `Sampled`, and so may read the logprob of a token.
         self.listens_to_sampled = bool(self._listeners[Sampled])
-        sleepers = None if self.channels is None else Sleepers(self.mods, self.channels)
-        self._sleepers = sleepers or None
+        self._sleepers = None
+        if self.channels is not None:
+            self._sleepers = Sleepers(self.mods, self._listeners[Added], self.channels) or None
         self._wake()
 
     def introduce(self, mods: Sequence[ModInstance]) -> None:
@@ -363,7 +364,7 @@ class ModDispatch:
         keep the request alive.
         """
         state = self.state
-        if self._sleepers is not None and self._sleepers.sleep_until(state.num_completion):
+        if self._sleepers is not None and self._sleepers.sleep_on(state.num_completion):
             self._num_seen = [state.num_completion] * len(self._num_seen)  # nearly always
         else:
             # `_num_seen` is empty without listeners, the usual case: no event is made.
@@ -388,7 +389,7 @@ class ModDispatch:
         if self._sleepers is None:
             return
         length = self.state.num_completion
-        if self._sleepers.move(length, self._listeners[Added]):
+        if self._sleepers.move(length):
             at_logits = self._listeners[ForwardPass]
             awake = [mod for mod in at_logits if not self._sleepers.sleeps(mod, length, length)]
             self._at_logits = tuple(awake)
@@ -406,7 +407,7 @@ class ModDispatch:
             The mod that decided, the event and its action; `None` if no mod acted.
         """
         state, length = self.state, self.state.num_completion
-        event = _added(state, length - len(added), self.channels, forced=forced)
+        step, event = length - len(added), None
         for i, mod in enumerate(self._listeners[Added]):
             seen = self._num_seen[i]
             if seen == length:
@@ -414,10 +415,10 @@ class ModDispatch:
             self._num_seen[i] = length
             if self._sleepers is not None and self._sleepers.sleeps(mod, seen, length):
                 continue
-            if seen == event.step:
-                own_event = event
-            else:
+            if seen != step:
                 own_event = _added(state, seen, self.channels, forced=1 in state.forced[seen:])
+            else:
+                event = own_event = event or _added(state, step, self.channels, forced=forced)
             action = self._ask(mod, own_event)
             if not isinstance(action, Noop) and not _ends_again(state, action):
                 return mod, own_event, action

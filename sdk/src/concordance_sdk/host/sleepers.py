@@ -24,17 +24,25 @@ class Sleepers:
     `Added` is dispatched if the mod acts before or after the tokens.
     """
 
-    def __init__(self, mods: Sequence["ModInstance"], channels: Channels) -> None:
+    def __init__(
+        self,
+        mods: Sequence["ModInstance"],
+        following: Sequence["ModInstance"],
+        channels: Channels,
+    ) -> None:
         """Start before the first position.
 
         Args:
             mods: All mods of the request.
-            channels: Those of its completion.
+            following: Those that handle `Added`.
+            channels: The channels of its completion.
         """
         self._channels = channels
         self._acts_in = {id(mod): acts_in for mod in mods if (acts_in := _acts_in(mod))}
-        self._stretch: Stretch | None = None  # of the last position
-        self._all_sleep = False  # all of those that follow the completion
+        self._may_all_sleep = all(id(mod) in self._acts_in for mod in following)
+        self._all_sleep = False  # at the last position
+        self._stretch: Stretch | None = None  # that it is a part of
+        self._num_cuts = 0
 
     def __bool__(self) -> bool:
         """True if a mod may sleep."""
@@ -48,23 +56,38 @@ class Sleepers:
         last, first = self._channels.stretch_at(end), self._channels.stretch_at(begin)
         return not acts_in(last.place) and (first is last or not acts_in(first.place))
 
-    def move(self, length: int, following: Sequence["ModInstance"]) -> bool:
+    def move(self, length: int) -> bool:
         """Move to a position; return False if it is in the message of the last one.
 
         Args:
             length: Tokens before the position.
-            following: The mods that handle `Added`.
         """
         stretch = self._channels.stretch_at(length)
+        self._num_cuts = self._channels.num_cuts
         if stretch is self._stretch:
             return False
         self._stretch = stretch
-        self._all_sleep = all(self.sleeps(mod, length, length) for mod in following)
+        self._all_sleep = self._may_all_sleep and not self._is_any_awake(stretch.place)
         return True
 
-    def sleep_until(self, length: int) -> bool:
-        """True if no mod that handles `Added` acts from the last position to another one."""
-        return self._all_sleep and self._channels.stretch_at(length) is self._stretch
+    def sleep_on(self, length: int) -> bool:
+        """Move to a position, if no mod that handles `Added` acts there or at the last one.
+
+        Args:
+            length: Tokens before the position.
+        """
+        if not self._all_sleep:
+            return False
+        stretch = self._channels.stretch_at(length)
+        if stretch is not self._stretch:
+            # Tokens that were removed may have been in a message in which a mod acts.
+            if self._channels.num_cuts != self._num_cuts or self._is_any_awake(stretch.place):
+                return False
+            self._stretch = stretch
+        return True
+
+    def _is_any_awake(self, place: ChannelPlace) -> bool:
+        return any(acts_in(place) for acts_in in self._acts_in.values())
 
 
 def _acts_in(mod: "ModInstance") -> Callable[[ChannelPlace], bool] | None:
