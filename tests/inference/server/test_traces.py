@@ -275,3 +275,45 @@ def test_a_live_stream_has_the_trace_of_a_request_and_ends_with_its_client(hub):
     asyncio.run(watch())
 
     assert not hub.watchers
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (True, "├──[Sampled] Sampled:"),
+        ("trace", "├──[Added] 1 token(s), tokens:"),
+        ({"type": "trace", "ansi_color": True}, "\x1b[36m[Added]"),
+    ],
+)
+def test_the_field_of_the_older_server_returns_the_tree_of_what_mods_did(api, given, shown):
+    got = api.post("/v1/chat/completions", json=HI | {"mod_debug_logs": given}).json()
+
+    assert got["choices"][0]["message"]["content"] == "Hi"
+    assert got["mod_debug_logs"].startswith("GenStart\n")
+    assert shown in got["mod_debug_logs"]
+
+
+def test_the_field_of_the_older_server_returns_entries_as_json(api):
+    got = api.post("/v1/chat/completions", json=HI | {"mod_debug_logs": "json"}).json()
+
+    kinds = [entry["event_type"] for entry in got["mod_debug_logs"]]
+    assert kinds == ["Prefilled", *["ForwardPass", "Sampled", "Added"] * 2]
+    plain = api.post("/v1/chat/completions", json=HI | {"mod_debug_logs": False}).json()
+    assert "mod_debug_logs" not in plain
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"mod_debug_logs": "text"}, "mod_debug_logs"),
+        ({"mod_debug_logs": {"type": "xml"}}, "mod_debug_logs.type"),
+        ({"mod_debug_logs": True, "stream": True}, "mod_debug_logs"),
+        ({"mod_debug_logs": True, "n": 2}, "mod_debug_logs"),
+        ({"mod_debug_logs": True, "trace": "off"}, "trace"),
+    ],
+)
+def test_the_field_of_the_older_server_is_refused_where_it_cannot_be_honoured(api, fields, param):
+    got = api.post("/v1/chat/completions", json=HI | fields)
+
+    assert got.status_code == 400
+    assert got.json()["error"]["param"] == param

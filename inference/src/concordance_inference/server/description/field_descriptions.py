@@ -97,6 +97,9 @@ _FIELDS: Mapping[str, str] = {
     "truncate_response": "The most characters of the content that are shown; none are removed "
     "from what is generated.",
     "trace": "Trace the request: `requests`, `tokens` (or true), `off` (or false).",
+    "mod_debug_logs": "Return what the mods did, in the older server's format: true or `trace` for "
+    "a tree, `json` for entries.",
+    "ansi_color": "Colour the tree for a terminal.",
     "cache_salt": "Requests share cached prefixes only with requests of the same salt.",
     "tokens": "Token ids.",
     "encoding_format": "`float`, or `base64` of 32-bit floats in little-endian order.",

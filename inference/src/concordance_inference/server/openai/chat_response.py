@@ -22,6 +22,7 @@ from concordance_inference.generation import (
     Update,
 )
 from concordance_inference.server.openai.chat_choice import ChatChoice, ChoiceFields
+from concordance_inference.server.openai.mod_debug_logs import DebugLogs
 from concordance_inference.server.openai.mod_usage import with_about
 from concordance_inference.server.openai.several_choices import Choices
 from concordance_inference.server.response_writer import ChunkWriter
@@ -39,6 +40,7 @@ class ChatResponse(ChunkWriter):
         *,
         include_usage: bool,
         choices: Choices = Choices(),  # noqa: B008  # frozen
+        debug_logs: DebugLogs | None = None,
     ) -> None:
         """Start a response.
 
@@ -49,7 +51,9 @@ class ChatResponse(ChunkWriter):
             make_reader: Makes the reader of a choice's text.
             include_usage: End a stream with a chunk that has the usage.
             choices: How many choices the response has.
+            debug_logs: What the mods did, for clients of the older server.
         """
+        self._debug_logs = debug_logs
         self._number = choices
         self._choices = [ChatChoice(i, fields, make_reader()) for i in range(choices.n)]
         self._fields = fields
@@ -78,6 +82,7 @@ class ChatResponse(ChunkWriter):
             **self._fields.prompt(ends[0]),
             "usage": self._number.usage(ends),
             **with_about(self._fields.about_mods(ends, reports), about),
+            **(self._debug_logs.fields() if self._debug_logs else {}),
         }
 
     def _about_choice(

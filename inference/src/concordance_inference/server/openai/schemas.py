@@ -24,6 +24,7 @@ from concordance_inference.generation import (
     MAX_TOP_LOGPROBS,
 )
 from concordance_inference.server.openai.generation_fields import Count
+from concordance_inference.server.openai.mod_debug_logs import GivenDebugLogs
 from concordance_inference.server.openai.prompt_logprobs import NumAlternatives
 from concordance_inference.server.openai.reasoning_fields import ReasoningFields
 
@@ -154,4 +155,5 @@ class ChatCompletionRequest(ReasoningFields, kw_only=True):
     verbosity: Literal["low", "medium", "high"] | None = None  # for templates that read it
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
+    mod_debug_logs: GivenDebugLogs | None = None  # of the older server
     allow_control_tokens: bool | None = None  # names of control tokens in messages become tokens

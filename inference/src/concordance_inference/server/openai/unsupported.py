@@ -165,9 +165,6 @@ _SAMPLERS: dict[str, Harmless] = {
     "num_return_sequences": (1,),
 }
 
-#: Of the server for mods of the older SDK: it returned the mods' logs.
-_OLDER: dict[str, Harmless] = {"mod_debug_logs": (False,)}
-
 #: Fields of the body.
 FIELDS: Mapping[str, Harmless] = {
     **_OPENAI,
@@ -177,7 +174,6 @@ FIELDS: Mapping[str, Harmless] = {
     **_LLAMA_CPP,
     **_LOCAL,
     **_SAMPLERS,
-    **_OLDER,
 }
 
 #: What a request can have instead.

@@ -88,7 +88,7 @@ def test_trace_functions_are_import_errors_by_name(module, name):
     with pytest.raises(ModLoadError) as caught:
         upload(f"{HEADER}from {module} import {name}\n@mod\ndef m(event, actions): ...")
 
-    for word in (f"{module}.{name} is not supported", "no traces", "line 2"):
+    for word in (f"{module}.{name} is not supported", "write traces here", "line 2"):
         assert word in caught.value.message
 
 

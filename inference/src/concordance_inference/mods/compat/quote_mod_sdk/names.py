@@ -145,8 +145,8 @@ ALIASES: dict[str, dict[str, str]] = (
 )
 
 _NO_TRACES = (
-    "this version keeps no traces or debug logs of mods; a mod's prints and logs go to the "
-    "server's output"
+    "mods neither read nor write traces here: the server records what they do, print and log; "
+    "requests with `trace: true` or `mod_debug_logs: true` return it"
 )
 _TRACES = (
     "append_debug_logs",
