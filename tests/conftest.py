@@ -17,9 +17,12 @@ if sys.dont_write_bytecode:
 os.environ["CONCORDANCE_STATE"] = tempfile.mkdtemp(prefix="concordance-state-")
 os.environ.pop("CONCORDANCE_API_KEY", None)
 
+import anyio.from_thread
+import pytest
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.models.precision import disable_tf32
 from hypothesis import settings
+from starlette.testclient import TestClient
 
 preload_blas()
 disable_tf32()  # tests compare float32 logits; on CUDA and the M5, mlx would round them to TF32
@@ -27,3 +30,12 @@ disable_tf32()  # tests compare float32 logits; on CUDA and the M5, mlx would ro
 # No test depends on how fast the machine is.
 settings.register_profile("concordance", deadline=None)
 settings.load_profile("concordance")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_event_loop():
+    """Let all clients of applications share a loop; each request would start one, with a thread."""
+    with anyio.from_thread.start_blocking_portal() as portal:
+        TestClient.portal = portal
+        yield
+        TestClient.portal = None

@@ -108,3 +108,67 @@ def test_a_file_without_tools_is_refused(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(ModLoadError, match=message):
         load_hosted_tools([file])
+
+
+class Hostile(HostedTool):
+    name = "python"
+
+    def run(self, call):
+        if call.text == "exit":
+            raise SystemExit(3)
+        if call.text == "unprintable":
+            raise type("Odd", (Exception,), {"__str__": lambda _: 1 / 0})
+        if call.text == "timeout":
+            raise TimeoutError("no route to host")
+        if call.text == "surrogate":
+            return "\ud800"
+        return object()
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("exit", "Error: SystemExit: 3"),
+        ("unprintable", "Error: Odd"),
+        ("timeout", "Error: TimeoutError: no route to host"),
+        ("surrogate", "?"),
+    ],
+)
+def test_what_a_tool_does_to_the_server_is_a_result(text, result):
+    tools = HostedTools([Hostile()])
+    assert wait(tools, text).text == result
+    running = tools.start(Hostile(), HostedCall(text=text))
+    assert asyncio.run(running.wait_async()).text == result
+
+
+def test_a_call_that_does_not_begin_in_time_says_so():
+    release = threading.Event()
+
+    class Stuck(HostedTool):
+        name = "python"
+
+        def run(self, call):
+            release.wait(30)
+            return "done"
+
+    tools = HostedTools([Stuck()], HostedLimits(seconds=0.2))
+    running = [tools.start(Stuck(), HostedCall(text="")) for _ in range(9)]
+    texts = [each.wait().text for each in running]
+    release.set()
+    assert sum("did not answer" in text for text in texts) == 8
+    assert sum("did not begin within 0.2 s, since 8 other calls run" in text for text in texts) == 1
+
+
+def test_the_threads_of_calls_do_not_keep_the_process():
+    release = threading.Event()
+
+    class Waiting(HostedTool):
+        name = "python"
+
+        def run(self, call):
+            release.wait(30)
+            return threading.current_thread().daemon
+
+    running = HostedTools([Waiting()]).start(Waiting(), HostedCall(text=""))
+    release.set()
+    assert running.wait().text == "True"

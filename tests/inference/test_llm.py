@@ -683,6 +683,23 @@ def test_a_resumed_completion_is_streamed(llm):
     assert "".join(delta.text for delta in stream) == plain.text == stream.result().text
 
 
+def test_a_completion_is_resumed_from_an_event_loop(llm):
+    first = llm.generate("A prompt to resume", max_tokens=5, **OPEN)
+    plain = llm.resume(first, max_tokens=7)
+
+    async def resumed():
+        stream = await llm.aresume(first.id, max_tokens=7, stream=True)
+        texts = [delta.text async for delta in stream]
+        return await llm.aresume(first, max_tokens=7), "".join(texts), await stream.result()
+
+    whole, text, of_stream = asyncio.run(resumed())
+
+    assert whole.text == text == of_stream.text == plain.text
+    assert whole.token_ids == plain.token_ids
+    with pytest.raises(UnknownCompletionError):
+        asyncio.run(llm.aresume("nothing"))
+
+
 def test_options_that_made_the_prompt_are_refused_for_a_resumed_completion(llm):
     first = llm.generate("A prompt", max_tokens=2, **OPEN)
 

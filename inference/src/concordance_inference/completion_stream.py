@@ -89,7 +89,7 @@ class AsyncCompletionStream:
         if isinstance(request, GenerationRequest):
             self._builder = CompletionBuilder(request)
             self.reports = self._builder.reports
-            self._cancel = lambda: runtime.engine.cancel(request.request_id)
+            self._cancel = lambda: runtime.control.cancel(request.request_id)
             self._updates = runtime.generate(request)
             # An async generator runs, and so submits, only once it is awaited.
             self._first = asyncio.ensure_future(anext(self._updates))

@@ -5,9 +5,11 @@ import importlib.metadata
 import logging
 import re
 import runpy
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +74,8 @@ class HostedTools:
         self._tools: dict[str, HostedTool] = {}
         for tool in tools:
             self._add(tool)
-        self._pool = ThreadPoolExecutor(_MAX_RUNNING, thread_name_prefix="hosted-tool")
+        self._running = threading.BoundedSemaphore(_MAX_RUNNING)
+        self._calls: dict[str, RunningCall] = {}  # the last one of each request that runs
 
     def _add(self, tool: HostedTool) -> None:
         kind = type(tool).__qualname__
@@ -115,8 +118,40 @@ class HostedTools:
         return tuple(tool for name, tool in self._tools.items() if names is None or name in names)
 
     def start(self, tool: HostedTool, call: HostedCall) -> "RunningCall":
-        """Start a call on a thread of its own."""
-        return RunningCall(tool, call, self._pool.submit(tool.run, call), self.limits)
+        """Start a call on a thread of its own, which does not keep the process from exiting."""
+        future: Future[str] = Future()
+        thread = threading.Thread(
+            target=self._run, args=(tool, call, future), name="hosted-tool", daemon=True
+        )
+        running = RunningCall(tool, call, future, self.limits)
+        self._calls[call.request_id] = running
+        thread.start()
+        return running
+
+    def end(self, running: "RunningCall") -> bool:
+        """Forget a call whose result was used; return false if its request was cancelled."""
+        self._calls.pop(running.call.request_id, None)
+        return not running.is_cancelled
+
+    def cancel(self, request_id: str) -> None:
+        """End the wait for a call of a request, if one is waited for. Any thread may call this."""
+        if running := self._calls.get(request_id):
+            running.cancel()
+
+    def _run(self, tool: HostedTool, call: HostedCall, future: Future[str]) -> None:
+        """Run a call once fewer than `_MAX_RUNNING` others run."""
+        if not self._running.acquire(timeout=self.limits.seconds):
+            return
+        try:
+            if future.set_running_or_notify_cancel():
+                text = _text_of(tool.run(call), self.limits.characters)
+                with suppress(InvalidStateError):  # it was cancelled
+                    future.set_result(text)
+        except BaseException as exc:  # also `exit()` in the operator's code
+            with suppress(InvalidStateError):
+                future.set_exception(_ToolError(exc))
+        finally:
+            self._running.release()
 
 
 class RunningCall:
@@ -125,6 +160,7 @@ class RunningCall:
     Attributes:
         tool: The tool.
         call: What it was sent.
+        is_cancelled: Its request was cancelled.
     """
 
     def __init__(
@@ -133,6 +169,7 @@ class RunningCall:
         """Measure the time from here on."""
         self.tool = tool
         self.call = call
+        self.is_cancelled = False
         self._future = future
         self._limits = limits
         self._started_at = time.monotonic()
@@ -141,7 +178,7 @@ class RunningCall:
         """Wait for the result, up to the time limit."""
         try:
             return self._result(self._future.result(self._limits.seconds))
-        except Exception as exc:  # the operator's code may raise anything
+        except (Exception, CancelledError) as exc:  # the operator's code may raise anything
             return self._error(exc)
 
     async def wait_async(self) -> HostedResult:
@@ -152,22 +189,57 @@ class RunningCall:
         except Exception as exc:  # the operator's code may raise anything
             return self._error(exc)
 
-    def _result(self, value: object) -> HostedResult:
-        limit, text = self._limits.characters, str(value)
-        if len(text) > limit:
-            text = f"{text[:limit]}\n[cut after {limit} characters]"
+    def cancel(self) -> None:
+        """End the wait for the result; the code of the tool continues on its thread."""
+        self.is_cancelled = True
+        if not self._future.cancel():
+            with suppress(InvalidStateError):  # it has ended
+                self._future.set_exception(CallCancelledError())
+
+    def _result(self, text: str) -> HostedResult:
         return HostedResult(text=text, seconds=time.monotonic() - self._started_at)
 
     def _error(self, exc: Exception) -> HostedResult:
-        self._future.cancel()
-        name = self.tool.name
-        if isinstance(exc, TimeoutError):
+        if self.is_cancelled:
+            return HostedResult(text="", is_error=True)
+        has_begun, name = not self._future.cancel(), self.tool.name
+        if isinstance(exc, _ToolError):
+            text = f"Error: {exc}"
+        elif has_begun:
             text = f"Error: {name} did not answer within {self._limits.seconds:g} s"
         else:
-            text = f"Error: {type(exc).__name__}: {exc}"[:2000]
-        logger.warning("hosted tool %s failed: %s", name, text, exc_info=exc)
+            text = (
+                f"Error: {name} did not begin within {self._limits.seconds:g} s, since "
+                f"{_MAX_RUNNING} other calls run; try again later"
+            )
+        logger.warning("hosted tool %s failed: %s", name, text, exc_info=exc.__cause__)
         seconds = time.monotonic() - self._started_at
         return HostedResult(text=text, is_error=True, seconds=seconds)
+
+
+class CallCancelledError(Exception):
+    """The request of a call was cancelled."""
+
+
+class _ToolError(Exception):
+    """What the code of a tool raised, which may be an exit of the process."""
+
+    def __init__(self, exc: BaseException) -> None:
+        """Describe an exception, whose own description may raise."""
+        try:
+            text = f"{type(exc).__name__}: {exc}"
+        except Exception:  # the operator's code
+            text = type(exc).__name__
+        super().__init__(_text_of(text[:2000], 2000))
+        self.__cause__ = exc
+
+
+def _text_of(value: object, limit: int) -> str:
+    """The text of a result, cut at a limit, without what UTF-8 cannot encode."""
+    text = str(value)
+    if len(text) > limit:
+        text = f"{text[:limit]}\n[cut after {limit} characters]"
+    return text.encode(errors="replace").decode()
 
 
 def recipients_of(tool: HostedTool) -> tuple[str, ...]:

@@ -292,12 +292,33 @@ class LLM(Branching):
             InvalidRequestError: The model has ended it, or an option is not valid.
             ConcordanceError: As `generate`.
         """
-        given: dict[str, object] = {**options}
-        mods = resolve_mods(given.pop("mods"), self._catalog) if "mods" in given else None
-        runtime = self._running()
-        completion_id = completion if isinstance(completion, str) else completion.id
-        streamed = CompletionStream(self, runtime, resumed(runtime, completion_id, given, mods))
+        runtime, request = resumed(self._running(), self._catalog, completion, {**options})
+        streamed = CompletionStream(self, runtime, request)
         return streamed if stream else streamed.result()
+
+    async def aresume(
+        self,
+        completion: Completion | str,
+        *,
+        stream: bool = False,
+        **options: Unpack[ResumeOptions],
+    ) -> Completion | AsyncCompletionStream:
+        """As `resume`, from an event loop. Cancelling it cancels its request.
+
+        Raises:
+            ConcordanceError: As `resume`.
+        """
+        # Preparing mods, and decoding the completion, would block the event loop.
+        runtime, request = await asyncio.to_thread(
+            lambda: resumed(self._running(), self._catalog, completion, {**options})
+        )
+        streamed = AsyncCompletionStream(self, runtime, request)
+        if stream:
+            return streamed
+        try:
+            return await streamed.result()
+        finally:
+            await streamed.aclose()
 
     async def agenerate(
         self,
@@ -312,7 +333,16 @@ class LLM(Branching):
         Raises:
             ConcordanceError: As `generate`.
         """
-        return await self._agenerate(prompts, {**options}, n, stream=stream, as_chat=False)
+        return await _agenerate(
+            self,
+            self._catalog,
+            self._running,
+            prompts,
+            {**options},
+            n,
+            stream=stream,
+            as_chat=False,
+        )
 
     async def achat(
         self,
@@ -327,7 +357,16 @@ class LLM(Branching):
         Raises:
             ConcordanceError: As `generate`.
         """
-        return await self._agenerate(messages, {**options}, n, stream=stream, as_chat=True)
+        return await _agenerate(
+            self,
+            self._catalog,
+            self._running,
+            messages,
+            {**options},
+            n,
+            stream=stream,
+            as_chat=True,
+        )
 
     def _generate(
         self,
@@ -350,30 +389,6 @@ class LLM(Branching):
             for one in streams:
                 one.close()
 
-    async def _agenerate(
-        self,
-        prompts: object,
-        given: dict[str, object],
-        n: int | None,
-        *,
-        stream: bool,
-        as_chat: bool,
-    ) -> Shaped[Result] | Shaped[AsyncCompletionStream]:
-        # Loading, tokenizing and preparing mods would block the event loop.
-        make = partial(
-            _batch, self._catalog, self._running, prompts, given, n, stream=stream, as_chat=as_chat
-        )
-        batch = await asyncio.to_thread(make)
-        runtime = self._running()
-        streams = [AsyncCompletionStream(self, runtime, request) for request in batch.requests]
-        if stream:
-            return batch.streams(streams)
-        try:
-            return batch.results(await asyncio.gather(*map(_aoutcome, streams)))
-        finally:
-            for one in streams:
-                await one.aclose()
-
 
 def runtime_of(llm: LLM) -> "Runtime":
     """Return the runtime of an LLM; the model is loaded unless it is.
@@ -390,6 +405,31 @@ def _outcome(stream: CompletionStream) -> Result:
         return stream.result()
     except ConcordanceError as exc:
         return exc
+
+
+async def _agenerate(
+    owner: object,
+    catalog: ModCatalog,
+    running: "Callable[[], Runtime]",
+    prompts: object,
+    given: dict[str, object],
+    n: int | None,
+    *,
+    stream: bool,
+    as_chat: bool,
+) -> Shaped[Result] | Shaped[AsyncCompletionStream]:
+    # Loading, tokenizing and preparing mods would block the event loop.
+    make = partial(_batch, catalog, running, prompts, given, n, stream=stream, as_chat=as_chat)
+    batch = await asyncio.to_thread(make)
+    runtime = running()
+    streams = [AsyncCompletionStream(owner, runtime, request) for request in batch.requests]
+    if stream:
+        return batch.streams(streams)
+    try:
+        return batch.results(await asyncio.gather(*map(_aoutcome, streams)))
+    finally:
+        for one in streams:
+            await one.aclose()
 
 
 async def _aoutcome(stream: AsyncCompletionStream) -> Result:

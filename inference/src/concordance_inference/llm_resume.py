@@ -7,11 +7,13 @@ from concordance_shared import InvalidRequestError
 
 from concordance_inference.chat.request import check_ends, check_logit_bias
 from concordance_inference.generation import GenerationRequest, ModCall, SamplingParams
-from concordance_inference.llm_options import Mod, checked_options
+from concordance_inference.llm_options import Mod, checked_options, resolve_mods
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from concordance_inference.completion import Completion
+    from concordance_inference.mods.catalog import ModCatalog
     from concordance_inference.runtime import Runtime
 
 #: Options that are those of the completion unless they are given.
@@ -48,23 +50,26 @@ class ResumeOptions(TypedDict, total=False):
 
 def resumed(
     runtime: "Runtime",
-    completion_id: str,
-    given: Mapping[str, object],
-    mods: tuple[ModCall, ...] | None,
-) -> GenerationRequest:
-    """Return the request that continues a completion.
+    catalog: "ModCatalog",
+    completion: "Completion | str",
+    options: Mapping[str, object],
+) -> "tuple[Runtime, GenerationRequest]":
+    """Return the request that continues a completion, and what runs it.
 
     Args:
         runtime: Runs it.
-        completion_id: The id of the completion.
-        given: The options, without mods.
-        mods: Its mods; `None` for those of the completion.
+        catalog: The mods that the options can name.
+        completion: The completion, or its id.
+        options: The options.
 
     Raises:
         ConcordanceError: The completion cannot be continued, or an option is wrong.
     """
+    given = {**options}
+    mods = resolve_mods(given.pop("mods"), catalog) if "mods" in given else None
+    completion_id = completion if isinstance(completion, str) else completion.id
     changes = changes_of(runtime, given, mods, "LLM.resume")
-    return runtime.prepare(runtime.resume(completion_id, changes))
+    return runtime, runtime.prepare(runtime.resume(completion_id, changes))
 
 
 def changes_of(

@@ -8,7 +8,7 @@ import queue
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Self
 
-from concordance_shared import ConcordanceError
+from concordance_shared import ConcordanceError, FinishReason
 
 from concordance_inference.generation import (
     Completed,
@@ -55,7 +55,41 @@ class _Rounds:
         self._last = end = self._runtime.ended(self.request, completed)
         if self._rounds is None or isinstance(end, Failed):
             return end
-        return self._rounds.start_call(end) or self._rounds.whole(end)
+        called = self._rounds.called(end)
+        if called is None:
+            return self._rounds.whole(end)
+        self._runtime.ended_completions.reopen(self.request.request_id)
+        if not self._rounds.has_budget(end):
+            return self._rounds.whole(end, is_cut=True)
+        return self._rounds.start(*called)
+
+    def given(self) -> tuple[Update, ...]:
+        """The updates of a request that continues after the call of a tool, which is run first.
+
+        Such a request begins with a round without new tokens; all others with none of these.
+        """
+        if self._rounds is None or not self._rounds.is_at_call:
+            return ()
+        request, beginning = self._request, self._request.beginning
+        assert beginning is not None, "the call is in it"
+        ids = (*request.prompt_ids, *beginning.token_ids) if request.return_token_ids else ()
+        number = request.num_given
+        return (
+            Started(prompt_tokens=number, prompt_ids=ids),
+            Completed(
+                text="",
+                token_ids=(),
+                finish_reason=FinishReason.STOP,
+                prompt_ids=ids,
+                prompt_tokens=number,
+                completion_tokens=0,
+            ),
+        )
+
+    def after(self, running: RunningCall, update: Update) -> Update:
+        """Return what follows a call: the text of its result, or the end of the request."""
+        assert self._rounds is not None, "a hosted tool was called"
+        return update if self._rounds.end_call(running) else self._rounds.cancelled()
 
     def next(self, running: RunningCall, result: HostedResult) -> TextDelta | Completed | Failed:
         """Begin the next round with a result; return its text, or the end if there is none."""
@@ -87,6 +121,7 @@ class RuntimeUpdates:
         """Make the updates of a request, which the first `anext` submits."""
         self._engine = runtime.engine
         self._rounds = _Rounds(runtime, request)
+        self._given = [*self._rounds.given()]
         self._updates = self._engine.generate(request)
 
     def __aiter__(self) -> Self:
@@ -96,7 +131,7 @@ class RuntimeUpdates:
     async def __anext__(self) -> Update:
         """Wait for the next update."""
         while True:
-            update = await self._updates.__anext__()
+            update = self._given.pop(0) if self._given else await self._updates.__anext__()
             if isinstance(update, Completed):
                 update = await self._end(update)
             if not self._rounds.hides(update):
@@ -109,6 +144,7 @@ class RuntimeUpdates:
             return end
         result = await end.wait_async()
         update = await asyncio.to_thread(self._rounds.next, end, result)
+        update = self._rounds.after(end, update)
         if isinstance(update, TextDelta):
             self._updates = self._engine.generate(self._rounds.request)
         return update
@@ -131,7 +167,10 @@ class RunningRequest:
         self._rounds = _Rounds(runtime, request)
         self._updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
         self._is_over = True  # until it is accepted
-        self._engine.submit(request, self._updates.put)
+        for update in (given := self._rounds.given()):
+            self._updates.put(update)
+        if not given:
+            self._engine.submit(request, self._updates.put)
         self._is_over = False
 
     def __iter__(self) -> Iterator[Update]:
@@ -159,7 +198,7 @@ class RunningRequest:
         end = self._rounds.end(completed)
         if not isinstance(end, RunningCall):
             return end
-        update = self._rounds.next(end, end.wait())
+        update = self._rounds.after(end, self._rounds.next(end, end.wait()))
         if isinstance(update, TextDelta):
             self._engine.submit(self._rounds.request, self._updates.put)
             self._is_over = False

@@ -94,7 +94,7 @@ class Runtime:
         self._options = options
         self._config = config or EngineConfig()
         self._locks_memory = locks_memory
-        self._hosted_tools = hosted_tools
+        self.hosted_tools = HostedTools() if hosted_tools is None else hosted_tools
         self.ended_completions = EndedCompletions(self._config.resume_s) if ended is None else ended
         self._progress = progress
         self._loaded: LoadedModel | None = None
@@ -106,7 +106,7 @@ class Runtime:
             max_unfinished=self.max_requests,
             step_limit_s=self._config.step_limit_s,
         )
-        self.control = EngineControl(self.engine)
+        self.control = EngineControl(self.engine, self.hosted_tools.cancel)
 
     @property
     def loaded(self) -> LoadedModel:
@@ -161,7 +161,7 @@ class Runtime:
             self.loaded.tokenizer,
             context_length=length,
             header_guard=self._options is None or self._options.header_guard,
-            hosted_tools=self._hosted_tools,
+            hosted_tools=self.hosted_tools,
         )
         self.embedder = embedder_of(self.loaded, self.engine, lambda: self.loaded.model)
         return self
@@ -332,16 +332,16 @@ class Runtime:
         return Failed(error=error)
 
 
-def _profile(model: Any, progress: Callable[[str], None]) -> ModelProfile:
-    progress("calibrating the model, once: the result is kept for later runs")
-    return profile_of(model)
-
-
 def _decode(loaded: LoadedModel, token_ids: Sequence[int]) -> str:
     """The text of a completion without its end-of-sequence token."""
     tokenizer = loaded.tokenizer
     ends = bool(token_ids) and token_ids[-1] in tokenizer.eos_token_ids
     return tokenizer.decode(token_ids[: len(token_ids) - ends])
+
+
+def _profile(model: Any, progress: Callable[[str], None]) -> ModelProfile:
+    progress("calibrating the model, once: the result is kept for later runs")
+    return profile_of(model)
 
 
 def _vocabulary(loaded: LoadedModel) -> Mapping[str, int]:

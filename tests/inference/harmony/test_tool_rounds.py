@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
-from concordance_inference.chat.message_reader import read_message
+from concordance_inference.chat.message_parts import joined
+from concordance_inference.chat.message_reader import read_message, whole_text
 from concordance_inference.chat.readers import reader_factory
 from concordance_inference.generation import Completed, Started, TextDelta
-from concordance_inference.hosted_tools import HostedLimits, HostedTools
+from concordance_inference.hosted_tools import HostedLimits
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
@@ -20,19 +22,25 @@ USER = [Message(role="user", content="What is six times seven?")]
 CALL = "<|channel|>analysis to=python code<|message|>6 * 7<|call|>"
 
 
+STARTED, RELEASED = threading.Event(), threading.Event()
+
+
 class Python(HostedTool):
     name = "python"
 
     def run(self, call):
+        STARTED.set()
+        if "wait" in call.text:
+            RELEASED.wait(30)
         return str(eval(call.text))
 
 
 @pytest.fixture(name="runtime", scope="module")
 def _runtime(gpt_oss):
-    tools = gpt_oss.chat.hosted_tools
-    gpt_oss.chat.hosted_tools = HostedTools([Python()], HostedLimits(calls=2))
+    tools = gpt_oss.hosted_tools
+    tools.__init__([Python()], HostedLimits(calls=2))
     yield gpt_oss
-    gpt_oss.chat.hosted_tools = tools
+    tools.__init__()
 
 
 @mod(name="calling")
@@ -154,6 +162,123 @@ def test_a_call_that_was_cut_is_resumed_and_run(runtime, cut):
     completed = [*runtime.submit(runtime.prepare(resumed))][-1]
     assert [use.tool for use in completed.hosted] == ["python"]
     assert runtime.chat.decode(completed.token_ids).endswith("It is 42.<|return|>")
+
+
+THOUGHT = "<|channel|>analysis<|message|>I compute.<|end|><|start|>assistant"
+ANSWER = (
+    "<|channel|>analysis<|message|>So 42.<|end|><|start|>assistant<|channel|>final<|message|>42"
+)
+
+
+@mod(name="thinking", max_backtrack=0)
+class Thinking:
+    """Samples a thought and a call of python, then another thought and an answer."""
+
+    def prefilled(self, event: Prefilled, actions, tokenizer):
+        prompt = tokenizer.decode(event.context_info.tokens)
+        has_called = "<|start|>python to=assistant" in prompt
+        text = f"{ANSWER}<|return|>" if has_called else f"{THOUGHT}{CALL}"
+        self.ids = tokenizer.encode(text)
+        self.begun = None
+
+    def added(self, event, actions):
+        if self.begun is None:  # what a resumed completion has
+            self.begun = event.step
+
+    def forward_pass(self, event: ForwardPass, actions):
+        return actions.adjust_logits(allow=[self.ids[event.step]])
+
+
+def read_of(runtime, request):
+    """Return what a client has of a request, as reasoning and content, and its tokens."""
+    parts, reader = [], reader_factory(request)()
+    for update in runtime.submit(request):
+        if isinstance(update, TextDelta):
+            parts += reader.add(update)
+        if isinstance(update, Completed):
+            parts += reader.add(whole_text(update)) if not request.stream else []
+            parts += reader.end(update)
+            return joined(parts), update, reader
+    raise AssertionError("it has no end")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_completion_cut_after_any_token_of_any_round_is_resumed_as_one(runtime, stream):
+    whole, uncut, _ = read_of(runtime, request_of(runtime, Thinking, max_tokens=100))
+    num_first = uncut.token_ids.index(runtime.chat.harmony.call) + 1
+    cuts = [3, num_first - 1, num_first, num_first + 2, num_first + 4, num_first + 6]
+    for cut in [*cuts, uncut.completion_tokens - 2]:
+        request = request_of(runtime, Thinking, max_tokens=cut, stream=stream)
+        first, begun, _ = read_of(runtime, request)
+        resumed = runtime.resume(request.request_id, {"max_tokens": 100, "stream": stream})
+        rest, ended, reader = read_of(runtime, runtime.prepare(resumed))
+
+        assert (cut, begun.finish_reason) == (cut, FinishReason.LENGTH)
+        assert (cut, begun.token_ids + ended.token_ids) == (cut, uncut.token_ids)
+        replaced = reader.about().get("replaced", {})
+        kept = first.reasoning[: len(first.reasoning) - replaced.get("reasoning", 0)]
+        assert kept + rest.reasoning == whole.reasoning == "I compute.\n\n6 * 7\n\nSo 42."
+        assert first.content + rest.content == whole.content == "42"
+        assert len(begun.hosted) + len(ended.hosted) == 1
+        assert begun.completion_tokens + ended.completion_tokens == uncut.completion_tokens
+
+
+def test_calls_before_a_cut_count_in_the_limit(runtime):
+    request = request_of(runtime, Insisting, max_tokens=300)
+    length = len(runtime.chat.tokenizer.encode_prompt(CALL))
+    uncut = [*runtime.submit(request)][-1]
+    cut = request_of(runtime, Insisting, max_tokens=length)
+    assert [*runtime.submit(cut)][-1].finish_reason is FinishReason.LENGTH
+    resumed = [*runtime.submit(runtime.prepare(runtime.resume(cut.request_id, {})))][-1]
+    assert len(resumed.hosted) == len(uncut.hosted) == 2
+
+
+def test_a_call_is_resumed_from_an_event_loop(runtime):
+    length = len(runtime.chat.tokenizer.encode_prompt(CALL))
+    request = request_of(runtime, Calling, max_tokens=length)
+    first = [*runtime.submit(request)][-1]
+    resumed = runtime.prepare(runtime.resume(request.request_id, {"stream": True}))
+
+    async def collect():
+        return [update async for update in runtime.generate(resumed)]
+
+    updates = asyncio.run(collect())
+    assert first.token_ids[-1] == runtime.chat.harmony.call
+    assert isinstance(updates[0], Started)
+    assert updates[0].prompt_tokens == len(request.prompt_ids) + length
+    assert runtime.chat.decode(updates[-1].token_ids).endswith("It is 42.<|return|>")
+
+
+@mod(name="waiting")
+class Waiting:
+    """Calls python, which waits."""
+
+    def forward_pass(self, event: ForwardPass, actions, tokenizer):
+        text = CALL.replace("6 * 7", "6 * 7 # wait")
+        return actions.force_tokens(tokenizer.encode(text)) if event.step == 0 else None
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_request_is_cancelled_while_its_tool_runs(runtime, is_async):
+    STARTED.clear()
+    RELEASED.clear()
+    request = request_of(runtime, Waiting, max_tokens=80)
+
+    def cancel():
+        STARTED.wait(30)
+        runtime.control.cancel(request.request_id)
+
+    async def collect():
+        return [update async for update in runtime.generate(request)]
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
+    updates = asyncio.run(collect()) if is_async else [*runtime.submit(request)]
+    canceller.join()
+    RELEASED.set()
+
+    assert updates[-1].finish_reason is FinishReason.CANCELLED
+    assert runtime.resume(request.request_id, {}).beginning is not None
 
 
 def test_the_budget_is_that_of_all_rounds(runtime):

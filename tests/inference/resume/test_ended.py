@@ -86,3 +86,15 @@ def test_a_completion_that_a_command_ended_can_continue():
     store.keep("m", ended("a", reason=FinishReason.STOP, is_ended_by_hand=True))
 
     assert store.find("m", "a")
+
+
+def test_a_call_of_a_hosted_tool_can_be_continued_once_it_is_reopened():
+    kept = EndedCompletions(60)
+    calling = ended("a", reason=FinishReason.STOP)
+    kept.keep("m", calling)
+
+    with pytest.raises(InvalidRequestError, match="ended by 'stop'"):
+        kept.find("m", "a")
+    kept.reopen("a")
+    kept.reopen("unknown")
+    assert kept.find("m", "a").is_at_call

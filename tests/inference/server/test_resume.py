@@ -236,6 +236,30 @@ def test_a_message_of_anthropics_api_is_resumed(client, cut):
     assert second["content"][-1]["input"] == {"a": 12}
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/v1/chat/completions", {"messages": None, "max_tokens": 9}),
+        ("/v1/completions", {"prompt": None, "max_tokens": 9}),
+        ("/v1/messages", {"messages": None, "system": None, "max_tokens": 9}),
+        ("/v1/responses", {"input": None, "instructions": None, "max_output_tokens": 9}),
+    ],
+)
+def test_null_is_as_if_the_field_was_left_out(client, path, fields):
+    budget = "max_output_tokens" if "input" in fields else "max_tokens"
+    asked = {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "prompt": "A question",
+        "input": "A question",
+    }
+    given = {name: asked[name] for name in fields if name in asked}
+    first = post(client, path, **given, **{budget: 2}, **speaks("abcd"))
+    rest = post(client, path, resume_from=first.json()["id"], **fields)
+
+    assert (rest.status_code, first.status_code) == (200, 200), rest.text
+    assert "cd" in rest.text
+
+
 # Errors
 
 
@@ -253,6 +277,7 @@ def test_a_message_of_anthropics_api_is_resumed(client, cut):
         ({"resume_from": "{id}", "stop_token_ids": [10**6]}, 400, "stop_token_ids[0]"),
         ({"resume_from": "{id}", "temperature": 3}, 400, "temperature"),
         ({"messages": []}, 400, "messages"),
+        ({"messages": None}, 400, "messages"),
         ({}, 400, "messages"),
     ],
 )

@@ -90,7 +90,7 @@ class HarmonyFormat(TokenTexts):
         super().__init__(tokenizer, context_length)
         self._guards = header_guard
         self.harmony = tokens
-        self.hosted_tools = hosted_tools or HostedTools()
+        self.hosted_tools = HostedTools() if hosted_tools is None else hosted_tools
         self._tools = ToolSections(tokenizer)
         self._hosted_sections = HostedSections(tokenizer)
         self._ids = MessageIds(self._made)

@@ -59,7 +59,7 @@ class HarmonyReader:
         self._raw = ""  # what is between messages, as the model wrote it
         self._kind: MessageKind = "content"  # of the current message
         self._separator = ""  # before more of its text
-        self._has_text: set[MessageKind] = set()
+        self._has_text: set[MessageKind] = set(turn.has_text)
         self._arguments: list[str] = []  # of the current call
         self._num_calls = 0
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from concordance_sdk.hosted_tool import HostedCall
+from concordance_sdk.hosted_tool import HostedCall, HostedTool
 from concordance_shared import FinishReason
 
 from concordance_inference.generation import Completed, GenerationRequest, HostedUse, TextDelta
 from concordance_inference.harmony.joined_rounds import followed, joined
+from concordance_inference.harmony.message_kind import MessageKind, kind_of
 from concordance_inference.harmony.place import START
 from concordance_inference.harmony.written_messages import written_messages
 from concordance_inference.hosted_tools import (
@@ -78,15 +79,23 @@ class ToolRounds:
         self._ended: Completed | None = None  # the rounds before, as one
         self._uses: list[HostedUse] = []
 
-    def start_call(self, completed: Completed) -> RunningCall | None:
-        """Start the call of a hosted tool that ended a round; `None` if it ended otherwise."""
+    @property
+    def is_at_call(self) -> bool:
+        """True if the tokens that the request continues end with a call, which was not run."""
+        turn, beginning = self.request.harmony, self.request.beginning
+        if turn is None or beginning is None:
+            return False
+        return beginning.token_ids[-1:] == (turn.tokens.call,)
+
+    def called(self, completed: Completed) -> tuple[HostedTool, HostedCall] | None:
+        """Return the call of a hosted tool that ended a round; `None` if it ended otherwise."""
         turn = self.request.harmony
         is_call = completed.finish_reason is FinishReason.STOP and completed.stopped_by is None
-        if turn is None or not is_call or completed.token_ids[-1:] != (turn.tokens.call,):
-            return None
-        if self.number >= self._tools.limits.calls:  # a mod forced one more call
+        if turn is None or not is_call:
             return None
         token_ids = self._written(completed)
+        if token_ids[-1:] != (turn.tokens.call,) or not self._has_calls_left:
+            return None
         messages = [*written_messages(token_ids, turn, self._chat.token_bytes)]
         if not messages or messages[-1].end != turn.tokens.call:  # the token ends no message
             return None
@@ -97,7 +106,27 @@ class ToolRounds:
             return None
         function = recipient.partition(".")[2]
         call = HostedCall(text=last.text, function=function, request_id=self._first.request_id)
+        return tool, call
+
+    @property
+    def _has_calls_left(self) -> bool:
+        """False after the last call, if a mod forces one more."""
+        turn = self._first.harmony
+        before = turn.num_calls if turn else 0
+        return before + self.number < self._tools.limits.calls
+
+    def start(self, tool: HostedTool, call: HostedCall) -> RunningCall:
+        """Start a call."""
         return self._tools.start(tool, call)
+
+    def end_call(self, running: RunningCall) -> bool:
+        """Forget a call whose result was used; return false if the request was cancelled."""
+        return self._tools.end(running)
+
+    def has_budget(self, completed: Completed) -> bool:
+        """True if the model may write more after a round."""
+        max_tokens = self.request.max_tokens
+        return max_tokens is None or completed.completion_tokens < max_tokens
 
     def advance(
         self, completed: Completed, running: RunningCall, result: HostedResult
@@ -134,15 +163,30 @@ class ToolRounds:
             return None
         self._ended = followed(self._ended, text, between, running.tool.name)
         self.number += 1
-        self.request = self._next(request, prompt_ids, max_tokens)
+        kinds = self._kinds(completed)
+        self.request = self._next(request, prompt_ids, max_tokens, kinds)
         return text
 
+    def _kinds(self, completed: Completed) -> frozenset[MessageKind]:
+        """The kinds of messages of which the current round has text."""
+        turn, token_bytes = self.request.harmony, self._chat.token_bytes
+        assert turn is not None, "it called a tool"
+        messages = written_messages(self._written(completed), turn, token_bytes)
+        offer = self.request.offer
+        return frozenset(kind_of(message.header, offer) for message in messages if message.text)
+
     def _next(
-        self, request: GenerationRequest, prompt_ids: tuple[int, ...], max_tokens: int | None
+        self,
+        request: GenerationRequest,
+        prompt_ids: tuple[int, ...],
+        max_tokens: int | None,
+        kinds: frozenset[MessageKind],
     ) -> GenerationRequest:
-        assert request.harmony is not None, "it called a tool"
-        has_calls_left = self.number < self._tools.limits.calls
-        rules = request.token_rules if has_calls_left else self._chat.rules_without_hosted(request)
+        turn = request.harmony
+        assert turn is not None, "it called a tool"
+        rules = request.token_rules
+        if not self._has_calls_left:
+            rules = self._chat.rules_without_hosted(request)
         return msgspec.structs.replace(
             request,
             prompt_ids=prompt_ids,
@@ -152,7 +196,9 @@ class ToolRounds:
             beginning=None,
             branch=None,
             token_rules=rules,
-            harmony=msgspec.structs.replace(request.harmony, opened=START),
+            harmony=msgspec.structs.replace(
+                turn, opened=START, num_calls=turn.num_calls + 1, has_text=turn.has_text | kinds
+            ),
         )
 
     def _written(self, completed: Completed) -> tuple[int, ...]:
@@ -160,12 +206,20 @@ class ToolRounds:
         beginning = self.request.beginning
         return (*(beginning.token_ids if beginning else ()), *completed.token_ids)
 
-    def whole(self, last: Completed | None = None) -> Completed:
+    def cancelled(self) -> Completed:
+        """Return the completion of a request that was cancelled during a call."""
+        assert self._ended is not None, "a round has ended"
+        return msgspec.structs.replace(self._ended, finish_reason=FinishReason.CANCELLED)
+
+    def whole(self, last: Completed | None = None, *, is_cut: bool = False) -> Completed:
         """Return the completion of all rounds.
 
         Args:
             last: The last round; `None` if there was no room for it.
+            is_cut: It ends with a call that the budget leaves to a request that resumes it.
         """
+        if last is not None and is_cut:
+            last = msgspec.structs.replace(last, finish_reason=FinishReason.LENGTH)
         if last is not None:
             ended = joined(self._ended, last)
         else:

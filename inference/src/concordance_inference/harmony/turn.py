@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from concordance_inference.harmony.message_kind import MessageKind
 from concordance_inference.harmony.place import START, Place, after, after_token
 from concordance_inference.harmony.vocabulary import HarmonyTokens
 
@@ -14,10 +15,14 @@ class HarmonyTurn(Struct, frozen=True, kw_only=True):
     Attributes:
         tokens: The structural tokens.
         opened: The place at which the completion begins.
+        num_calls: Calls of hosted tools in earlier rounds, whose messages the prompt has.
+        has_text: The kinds of messages of which these rounds have text.
     """
 
     tokens: HarmonyTokens
     opened: Place = START
+    num_calls: int = 0
+    has_text: frozenset[MessageKind] = frozenset()
 
     def kept_ids(self, *, continues: bool = False) -> tuple[int, ...]:
         """Return the structural tokens that the text of a completion has by name.

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
 from concordance_shared import FinishReason, InvalidRequestError, RequestError, ToolCall
 from msgspec import Struct
 
@@ -42,6 +43,7 @@ class EndedCompletion(Struct, frozen=True, kw_only=True, eq=False):
         finish_reason: Why it ended.
         tool_calls: The calls that mods made.
         is_ended_by_hand: A command ended it.
+        is_at_call: It ended with the call of a hosted tool.
     """
 
     request: "GenerationRequest"
@@ -55,11 +57,12 @@ class EndedCompletion(Struct, frozen=True, kw_only=True, eq=False):
     dropped: tuple[int, ...] = ()
     dropped_by: str | None = None
     is_ended_by_hand: bool = False
+    is_at_call: bool = False
 
     @property
     def can_continue(self) -> bool:
         """True if the model had not ended it."""
-        return self.is_ended_by_hand or self.finish_reason in _CUT
+        return self.is_ended_by_hand or self.is_at_call or self.finish_reason in _CUT
 
 
 class UnknownCompletionError(RequestError):
@@ -130,6 +133,13 @@ class EndedCompletions:
             self._kept[ended.request.request_id] = kept
             self._num_tokens += kept.num_tokens
             self._shrink()
+
+    def reopen(self, request_id: str) -> None:
+        """Let a completion that ended with the call of a hosted tool be continued after it."""
+        with self._lock:
+            if kept := self._kept.get(request_id):
+                ended = msgspec.structs.replace(kept.ended, is_at_call=True)
+                self._kept[request_id] = msgspec.structs.replace(kept, ended=ended)
 
     def find(self, model: str, completion_id: str) -> EndedCompletion:
         """Return a completion of a model that can be continued.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from concordance_shared import InvalidRequestError
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from concordance_inference.chat.request import check_ends
 from concordance_inference.generation import GenerationRequest, SamplingParams
@@ -29,6 +29,9 @@ _FIXED = (
     *("allow_control_tokens", "add_special_tokens", "prompt_logprobs", "echo", "truncation"),
     "hosted_tools",
 )
+
+#: A field that is decoded later, and is null.
+_NULL = Raw(b"null")
 
 #: Fields that hold from the cut on, and are those of the earlier request if they are left out.
 _KEPT = ("stop", "stop_token_ids", "ignore_eos", "min_tokens", "loop_detection")
@@ -79,7 +82,7 @@ def refuse_fixed(body: GenerationFields, field: str) -> None:
     """
     for name in _FIXED:
         value = getattr(body, name, None)
-        if value is None or value is UNSET or value in ([], "", {}):
+        if value is None or value is UNSET or value in ([], "", {}, _NULL):
             continue
         raise InvalidRequestError(
             f"{name}: a request with {field} continues a completion, with the {name} that it "

@@ -34,9 +34,18 @@ _READ_S = 2.0
 class EngineControl:
     """The running requests of an `EngineThread`. A `ControlClient`."""
 
-    def __init__(self, thread: EngineThread) -> None:
-        """Use an engine."""
+    def __init__(
+        self, thread: EngineThread, on_cancel: Callable[[str], None] | None = None
+    ) -> None:
+        """Use an engine.
+
+        Args:
+            thread: The engine.
+            on_cancel: Called with the id of a request that is cancelled, which may be between two
+                rounds of the engine.
+        """
         self._thread = thread
+        self._on_cancel = on_cancel
 
     @property
     def _traits(self) -> ModelTraits:
@@ -91,6 +100,8 @@ class EngineControl:
 
     def cancel(self, request_id: str) -> None:
         """End a request, which then sends its last update."""
+        if self._on_cancel is not None:
+            self._on_cancel(request_id)
         self._thread.cancel(request_id)
 
     async def _read(self, read: Callable[[Engine], T]) -> T | None:

@@ -94,7 +94,7 @@ class OutputConfig(Struct, kw_only=True):
 class CountTokensRequest(GenerationFields, kw_only=True):
     """The body of `POST /v1/messages/count_tokens`."""
 
-    messages: Annotated[list[Raw], Meta(max_length=MAX_MESSAGES)] | UnsetType = UNSET
+    messages: Annotated[list[Raw], Meta(max_length=MAX_MESSAGES)] | UnsetType | None = UNSET
     system: Raw | UnsetType = UNSET  # a text, or blocks
     tools: Annotated[list[ToolParam], Meta(max_length=MAX_TOOLS)] | None = None
     tool_choice: ToolChoiceParam | None = None

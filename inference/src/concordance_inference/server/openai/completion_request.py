@@ -46,7 +46,7 @@ TokenId = Annotated[int, Meta(ge=0, le=2**53)]
 class CompletionRequest(GenerationFields, kw_only=True):
     """The body of `POST /v1/completions`."""
 
-    prompt: str | list[str | TokenId | list[TokenId]] | UnsetType = UNSET
+    prompt: str | list[str | TokenId | list[TokenId]] | UnsetType | None = UNSET
     max_tokens: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     n: Count | None = None
     best_of: Count | None = None
@@ -106,6 +106,8 @@ def completions_request(raw: bytes, context: ServerContext) -> CompletionsReques
         return _resumed(body, context)
     if body.prompt is UNSET:
         raise InvalidRequestError("prompt: object missing required field `prompt`", param="prompt")
+    if body.prompt is None:
+        raise InvalidRequestError("prompt: expected `str | array`, got `null`", param="prompt")
     prompts = listed(body.prompt, field="prompt", each="prompts", most=MAX_PROMPTS)
     is_list = len(prompts) > 1 or prompts[0] is not body.prompt
     served = context.models.named(body.model)

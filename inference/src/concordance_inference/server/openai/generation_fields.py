@@ -113,14 +113,16 @@ def decode_request(raw: bytes, body_type: type[Request]) -> Request:
         ) from exc
 
 
-def required_list(given: list[Entry] | UnsetType, name: str) -> list[Entry]:
+def required_list(given: list[Entry] | UnsetType | None, name: str) -> list[Entry]:
     """Return a list that only a request with `resume_from` or `branch_from` can leave out.
 
     Raises:
-        InvalidRequestError: It is missing or empty.
+        InvalidRequestError: It is missing, null or empty.
     """
     if given is UNSET:
         raise InvalidRequestError(f"{name}: object missing required field `{name}`", param=name)
+    if given is None:
+        raise InvalidRequestError(f"{name}: expected `array`, got `null`", param=name)
     if not given:
         raise InvalidRequestError(f"{name}: expected `array` of length >= 1", param=name)
     return given

@@ -136,7 +136,7 @@ class ChatCompletionRequest(ReasoningFields, kw_only=True):
     Messages are decoded later, after the number of their parts is checked.
     """
 
-    messages: Annotated[list[RawMessage], Meta(max_length=MAX_MESSAGES)] | UnsetType = UNSET
+    messages: Annotated[list[RawMessage], Meta(max_length=MAX_MESSAGES)] | UnsetType | None = UNSET
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     n: Count | None = None
