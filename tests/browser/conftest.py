@@ -31,9 +31,15 @@ def _browser():
         browser.close()
 
 
+@pytest.fixture(name="store", scope="session")
+def _store(tmp_path_factory):
+    """The file in which the server keeps traces."""
+    return tmp_path_factory.mktemp("traces") / "traces.db"
+
+
 @pytest.fixture(name="server", scope="session")
-def _server(browser, tmp_path_factory):
-    server = Server("--trace-store", tmp_path_factory.mktemp("traces") / "traces.db")
+def _server(browser, store):
+    server = Server("--trace-store", store)
     yield server
     assert server.stop() == 0
 

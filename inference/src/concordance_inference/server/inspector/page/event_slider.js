@@ -7,7 +7,7 @@ import { nameOf } from "./token_list.js";
 /** @typedef {import("./token_timeline.js").TokenTimeline} TokenTimeline */
 
 /** The rows of the strip by kind of event. */
-const ROWS = ["sampled", "adjusted", "forced", "backtracked", "control"];
+const ROWS = ["given", "sampled", "adjusted", "forced", "backtracked", "control"];
 
 /** A slider and a strip of events. Sends `step` with the number of events to show. */
 export class EventSlider extends HTMLElement {
@@ -73,7 +73,7 @@ export class EventSlider extends HTMLElement {
 /** A step in words: the mod, its handler, its action, its time and what it printed. @param {import("./token_timeline.js").TimelineEvent} step */
 function describe({ kind, mod, added, removed, event }) {
   if (kind === "control") return `by hand: ${event?.action.replaceAll("_", " ")}`;
-  if (kind === "sampled") return `sampled ${textOf(added)}`;
+  if (kind === "sampled" || kind === "given") return `${kind} ${textOf(added)}`;
   const acts = [removed.length && `${kind === "backtracked" ? "backtracked" : "replaced"} ${textOf(removed)}`, added.length && `forced ${textOf(added)}`];
   const what = acts.filter(Boolean).join(", then ") || `${event?.action === "Noop" ? "printed" : event?.action || "failed"} ${detailsOf(event)}`;
   const said = [...(event?.logs ?? []).map(({ text }) => text), event?.error].filter(Boolean).join(" · ");

@@ -41,7 +41,7 @@
  * @property {number} [at_ms]
  *
  * @typedef {object} TimelineEvent A step: a token was sampled, or a mod acted.
- * @property {string} kind `sampled`, `forced`, `backtracked`, `adjusted` or `control`.
+ * @property {string} kind `given`, `sampled`, `forced`, `backtracked`, `adjusted` or `control`.
  * @property {string | null} mod
  * @property {Cell[]} added
  * @property {Cell[]} removed
@@ -161,8 +161,10 @@ export class TokenTimeline extends EventTarget {
   #add(cell) {
     const last = this.#steps.at(-1);
     const call = cell.event === undefined ? null : this.calls[cell.event];
-    if (call && last?.event === call || !call && cell.mod && last?.mod === cell.mod && !last.event) last?.added.push(cell);
-    else this.#push({ kind: cell.origin === "forced" ? "forced" : "sampled", mod: cell.mod ?? null, added: [cell], removed: [], event: null });
+    const kind = cell.origin ?? "sampled";
+    const isSame = call ? last?.event === call : kind !== "sampled" && last?.kind === kind && last.mod === (cell.mod ?? null) && !last.event;
+    if (isSame) last?.added.push(cell);
+    else this.#push({ kind, mod: cell.mod ?? null, added: [cell], removed: [], event: null });
     cell.added = this.#steps.length - 1;
     this.#completion.push(cell);
   }
