@@ -128,6 +128,16 @@ class TraceHub:
             return trace
         return self.store.get(trace_id)
 
+    def encoded(self, trace_id: str) -> bytes:
+        """Return a trace as JSON, so far if its request runs.
+
+        Raises:
+            UnknownTraceError: There is none of this id.
+        """
+        if trace := self.running(trace_id):
+            return msgspec.json.encode(trace)
+        return self.store.encoded(trace_id)
+
     def running(self, trace_id: str) -> Trace | None:
         """Return a copy of the trace of a request that runs; None if there is none."""
         with self._following:

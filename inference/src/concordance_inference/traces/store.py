@@ -119,11 +119,19 @@ class TraceStore:
         Raises:
             UnknownTraceError: There is none of this id.
         """
+        return _decoder.decode(self.encoded(trace_id))
+
+    def encoded(self, trace_id: str) -> bytes:
+        """Return a trace as JSON.
+
+        Raises:
+            UnknownTraceError: There is none of this id.
+        """
         with self._lock:
             row = self._db.execute("SELECT body FROM traces WHERE id = ?", (trace_id,)).fetchone()
         if row is None:
             raise unknown(trace_id)
-        return _decoder.decode(zlib.decompress(row[0]))
+        return zlib.decompress(row[0])
 
     def delete(self, trace_id: str) -> None:
         """Delete a trace.
@@ -140,7 +148,7 @@ class TraceStore:
         """Yield the traces that a query selects as lines of JSON, the newest first."""
         for summary in self.list(query):
             try:
-                yield msgspec.json.encode(self.get(summary.id)) + b"\n"
+                yield self.encoded(summary.id) + b"\n"
             except UnknownTraceError:  # deleted meanwhile
                 continue
 

@@ -71,6 +71,8 @@ async def get_trace(request: Request) -> Response:
         raise InvalidRequestError("beside: expected only with format=html", param="beside")
 
     def got() -> bytes:
+        if form == "json":
+            return context.traces.encoded(trace_id)
         ids = [trace_id] if beside is None else [trace_id, beside]
         return _FORMATS[form](*map(context.traces.get, ids))
 

@@ -11,6 +11,8 @@ const BLOCK = [128, 512];
 /** Colours of mods. */
 const NUM_COLOURS = 5;
 let numLists = 0;
+/** A token without its text. */
+const TOKEN = element("span", { role: "option", "aria-selected": "false" });
 
 /** Shows tokens. Sends `select` (a token was chosen) and `point` (the pointer is over one, or null). */
 export class TokenList extends HTMLElement {
@@ -103,7 +105,8 @@ export class TokenList extends HTMLElement {
       this.#block = element("div", { className: "block", role: "group", "aria-label": "Tokens" });
       this.append(this.#block);
     }
-    const shown = element("span", { id: `${this.#id}-${index}`, role: "option", "aria-selected": "false" });
+    const shown = TOKEN.cloneNode();
+    shown.id = `${this.#id}-${index}`;
     this.#shown[index] = shown;
     this.#block.append(shown);
     return shown;

@@ -55,6 +55,10 @@
 export const BY_HAND = "@control";
 export const BRANCH = "@branch";
 
+/** Fields that a trace leaves out of a token once it is kept. */
+const KEPT = { status: undefined, removed_by: undefined, removed_at: undefined };
+/** @type {TraceEvent[]} */ const NONE = [];
+
 /** The tokens of one completion, and the steps that made it. Sends `change` when it grows. */
 export class TokenTimeline extends EventTarget {
   /** @type {Record<string, any>} The fields of the trace, without its lists. */ trace = { status: "waiting" };
@@ -77,8 +81,9 @@ export class TokenTimeline extends EventTarget {
   take({ tokens = [], events = [], steps = [], ...head }) {
     Object.assign(this.trace, head);
     for (const token of tokens) {
-      const cell = this.cells[token.index] ?? { version: 0 };
-      this.cells[token.index] = Object.assign(cell, { text: "", added: 0, removed: null, before: [] }, token, { version: cell.version + 1 });
+      const cell = this.cells[token.index];
+      if (cell) Object.assign(cell, KEPT, token, { version: cell.version + 1 });
+      else this.cells[token.index] = Object.assign(token, { text: token.text ?? "", added: 0, removed: null, before: NONE, version: 0 });
     }
     for (const event of events) this.calls[event.index] = event;
     for (const pass of steps) this.passes[pass.index] = pass;
@@ -128,20 +133,21 @@ export class TokenTimeline extends EventTarget {
     this.#steps = [];
     this.#completion = [];
     const removed = Map.groupBy(this.cells, ({ removed_at: at }) => at ?? -1);
-    /** @type {TraceEvent[]} */ let before = [];
+    let before = NONE; // calls since the last token
     let next = 0; // call
     const callUntil = (/** @type {Cell | null} */ cell) => {
       while (next < this.calls.length && (!cell || isBefore(this.calls[next], cell))) {
         const call = this.calls[next++];
         this.#step(call, removed.get(call.index) ?? []);
+        if (before === NONE) before = [];
         before.push(call);
       }
     };
     for (const cell of this.cells) {
       callUntil(cell);
       this.#cut(cell.position);
-      cell.before = cell.origin ? [] : before.filter(({ position, action }) => position === cell.position && !isEdit(action));
-      before = [];
+      cell.before = cell.origin || !before.length ? NONE : before.filter(({ position, action }) => position === cell.position && !isEdit(action));
+      before = NONE;
       this.#add(cell);
     }
     callUntil(null);
@@ -166,6 +172,7 @@ export class TokenTimeline extends EventTarget {
     if (isSame) last?.added.push(cell);
     else this.#push({ kind, mod: cell.mod ?? null, added: [cell], removed: [], event: null });
     cell.added = this.#steps.length - 1;
+    cell.removed = null;
     this.#completion.push(cell);
   }
 
