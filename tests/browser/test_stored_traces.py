@@ -45,7 +45,8 @@ def test_stored_traces_are_searched_opened_exported_and_deleted(page, picture, s
     entries.locator(".entry").click()
     page.wait_for_selector(ENDED)
     assert text_of(page).startswith(stored[1])
-    assert page.locator("[role=toolbar]").is_hidden()
+    assert page.get_by_role("button", name="Pause").is_hidden()
+    assert page.get_by_role("button", name="Branch").is_enabled()
     page.locator("token-list [data-mod]").first.hover()
     card = page.locator("token-card").inner_text()
     assert "Forced by mod greeting in ForwardPass" in card
