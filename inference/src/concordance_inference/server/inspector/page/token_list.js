@@ -56,7 +56,10 @@ export class TokenList extends HTMLElement {
   #put(cell, state) {
     const { index, version } = cell;
     const shown = this.#shown[index] ?? this.#append(index);
-    if (this.#versions[index] !== version) dress(shown, cell, this.colourOf);
+    if (this.#versions[index] !== version) {
+      dress(shown, cell, this.colourOf);
+      if (!cell.text.trim()) shown.setAttribute("aria-label", nameOf(cell));
+    }
     this.#versions[index] = version;
     if (this.#states[index] === state) return;
     this.#states[index] = state;
@@ -143,7 +146,6 @@ export class TokenList extends HTMLElement {
  */
 export function dress(shown, cell, colourOf) {
   shown.textContent = cell.text;
-  if (!cell.text.trim()) shown.setAttribute("aria-label", nameOf(cell));
   if (cell.mod) shown.dataset.mod = colourOf(cell.mod);
   if (cell.alternatives) shown.dataset.p = String(Math.min(5, Math.floor(Math.exp(cell.logprob ?? -99) * 6)));
   if (cell.entropy !== undefined) shown.dataset.e = String(Math.min(5, Math.floor(bits(cell.entropy))));
