@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-from concordance_shared import AdjustedPrefill, Backtrack, ToolCalls
+from concordance_sdk.host.action_details import action_details
+from concordance_shared import AdjustedPrefill
 
 from concordance_inference.control import CONTROL, Command, Moment
 from concordance_inference.traces.commands import encoded
@@ -24,9 +24,6 @@ from concordance_inference.traces.token_history import TextOf, TokenHistory
 MAX_EVENTS = 50_000
 MAX_STEPS = 100_000
 MAX_LOGS = 10_000
-
-#: Token ids of an action that an event has.
-_MAX_IDS = 256
 
 
 class TraceBuilder:
@@ -154,7 +151,7 @@ class TraceBuilder:
             event=event,
             action="" if action is None else name,
             position=position,
-            details=_details(action),
+            details=action_details(action),
             by_hand=elapsed is None and mod == CONTROL,
             microseconds=(elapsed or 0) / 1e3,
             error=error,
@@ -285,22 +282,3 @@ class TraceBuilder:
             total = self._handlers[mod, event] = HandlerTotal(mod=mod, event=event)
         total.calls += 1
         total.microseconds += elapsed / 1e3
-
-
-def _details(action: Any) -> dict[str, Any]:
-    """Return the fields of an action as plain data; long lists of tokens are cut."""
-    if action is None or isinstance(action, dict):
-        return action or {}
-    if isinstance(action, ToolCalls):
-        return {"tool_calls": [msgspec.to_builtins(call) for call in action.tool_calls]}
-    found: dict[str, Any] = {}
-    if isinstance(action, Backtrack):
-        found["n"] = action.n
-    if tokens := getattr(action, "tokens", None):
-        found["token_ids"] = list(tokens[:_MAX_IDS])
-        found["num_tokens"] = len(tokens)
-    if max_steps := getattr(action, "max_steps", 0):
-        found["max_steps"] = max_steps
-    if err := getattr(action, "err_str", None):
-        found["error"] = err
-    return found

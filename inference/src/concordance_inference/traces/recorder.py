@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from concordance_sdk.host.action_details import adjustment
 from concordance_shared import AdjustedLogits, AnyAction, Event, Noop
 
 from concordance_inference.traces.schema import Level
@@ -193,21 +194,3 @@ class TraceRecorder:
 
     def _now(self) -> int:
         return time.monotonic_ns() - self._started_ns
-
-
-def adjustment(action: AdjustedLogits) -> dict[str, Any]:
-    """Describe an adjustment without its arrays, which belong to the engine's thread."""
-    found: dict[str, Any] = {}
-    if action.logits is not None:
-        found["logits"] = True
-    if action.bias is not None:
-        found["bias"] = len(action.bias)
-    if action.allow is not None:
-        found["allow"] = len(action.allow)
-    if action.ban is not None:
-        found["ban"] = len(action.ban)
-    if action.mask is not None:
-        found["mask"] = True
-    if action.token_temp is not None:
-        found["token_temp"] = action.token_temp
-    return found

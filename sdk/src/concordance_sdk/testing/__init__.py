@@ -13,6 +13,8 @@ from concordance_sdk.testing.folder_tokenizer import FolderTokenizer
 from concordance_sdk.testing.play import play
 from concordance_sdk.testing.played import Played
 from concordance_sdk.testing.playing import Playing, Scene
+from concordance_sdk.testing.recorded_logits import UnrecordedError
+from concordance_sdk.testing.replay import ReplayedMods, replay
 from concordance_sdk.testing.scripted_logits import ScriptedLogits
 from concordance_sdk.testing.scripted_model import ScriptedModel
 
@@ -24,11 +26,14 @@ __all__ = [
     "MessageTokenizer",
     "Played",
     "Playing",
+    "ReplayedMods",
     "Scene",
     "ScriptedLogits",
     "ScriptedModel",
+    "UnrecordedError",
     "check_conformance",
     "message_channels",
     "play",
+    "replay",
     "tag_channels",
 ]
