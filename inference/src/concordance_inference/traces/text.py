@@ -1,12 +1,22 @@
 """A trace as text for a terminal."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from math import exp
 
-from concordance_inference.traces.schema import Trace, TraceEvent, TraceSummary, TraceToken
+from concordance_inference.traces.schema import (
+    Alternative,
+    Trace,
+    TraceEvent,
+    TraceSummary,
+    TraceToken,
+)
 
 #: Characters of a token's text in a line.
 _TEXT_WIDTH = 20
+
+#: Alternatives in a token's line.
+_NUM_OTHERS = 3
 
 
 def text_of_trace(trace: Trace) -> str:
@@ -35,9 +45,9 @@ def _head(trace: Trace) -> Iterator[str]:
         f"{trace.backtracked_tokens} backtracked, {trace.seconds:.2f} s"
     )
     if trace.error:
-        yield f"error: {trace.error}"
+        yield f"error: {_plain(trace.error)}"
     given = {name: value for name, value in trace.parameters.items() if value not in (None, [], {})}
-    yield "parameters: " + ", ".join(f"{name}={value}" for name, value in given.items())
+    yield "parameters: " + ", ".join(f"{name}={value!r}" for name, value in given.items())
     yield f"seed: {trace.seed}"
     if trace.prompt is not None:
         yield f"prompt: {_shown(trace.prompt, 2000)}"
@@ -56,17 +66,17 @@ def _mods(trace: Trace) -> Iterator[str]:
 def _body(trace: Trace) -> Iterator[str]:
     """Yield tokens and events, in order of time."""
     lines: list[tuple[float, int, str]] = []
-    lines += [(token.at_ms, 1, _token(token)) for token in trace.tokens]
+    lines += [(token.at_ms, 1, _token(token, trace.events)) for token in trace.tokens]
     for event in trace.events:
         lines.append((event.at_ms, 0, _event(event)))
-        lines += [(event.at_ms, 0, f"         | {log.text}") for log in event.logs]
+        lines += [(event.at_ms, 0, f"         | {_plain(log.text)}") for log in event.logs]
     lines.sort(key=lambda line: line[:2])
     yield from (line for _, _, line in lines)
 
 
 def _tail(trace: Trace) -> Iterator[str]:
     for log in trace.logs:
-        yield f"log {log.mod}: {log.text}"
+        yield f"log {log.mod}: {_plain(log.text)}"
     if trace.level == "tokens":
         yield (
             f"passes: {trace.passes}, saved by forced spans: {trace.passes_saved}, "
@@ -77,34 +87,68 @@ def _tail(trace: Trace) -> Iterator[str]:
     yield f"completion: {_shown(trace.text, 4000)}"
 
 
-def _token(token: TraceToken) -> str:
+def _token(token: TraceToken, events: Sequence[TraceEvent]) -> str:
     mark = {"kept": " ", "backtracked": "-", "replaced": "x"}[token.status]
-    origin = f"forced by {token.mod}" if token.origin == "forced" else token.origin
-    removed = f", {token.status} by {token.removed_by or 'the engine'}"
     text = _shown(token.text, _TEXT_WIDTH)
-    numbers = "".join(
-        f"  {name}={value:.3f}"
-        for name, value in (
-            ("logprob", token.logprob),
-            ("adjusted", token.adjusted_logprob),
-            ("entropy", token.entropy),
-        )
-        if value is not None
-    )
-    allowed = "" if token.allowed is None else f"  allowed={token.allowed}"
-    what = origin if token.status == "kept" else origin + removed
     shown = f"{mark}{token.position:6}  {token.token_id:7}  {text:{_TEXT_WIDTH}}"
-    return f"{shown}  {what}{numbers}{allowed}"
+    return f"{shown}  {_why(token, events)}{_numbers(token)}{_others(token)}"
+
+
+def _why(token: TraceToken, events: Sequence[TraceEvent]) -> str:
+    """Say where a token comes from, and what became of it: by which mod, in which handler."""
+    origin: str = token.origin
+    if token.mod is not None:
+        origin += f" by {token.mod}{_handler(token.event, events)}"
+    if token.status == "kept":
+        return origin
+    by = token.removed_by or "the engine"
+    return f"{origin}, {token.status} by {by}{_handler(token.removed_at, events)}"
+
+
+def _handler(index: int | None, events: Sequence[TraceEvent]) -> str:
+    return f" at {events[index].event}" if index is not None and index < len(events) else ""
+
+
+def _numbers(token: TraceToken) -> str:
+    values = {
+        "logprob": token.logprob,
+        "adjusted": token.adjusted_logprob,
+        "entropy": token.entropy,
+    }
+    known = [f"  {name}={value:.3f}" for name, value in values.items() if value is not None]
+    return "".join(known) + ("" if token.allowed is None else f"  allowed={token.allowed}")
+
+
+def _others(token: TraceToken) -> str:
+    """Name the most probable tokens that could have been in its place."""
+    others = [each for each in token.alternatives if each.token_id != token.token_id]
+    if not others:
+        return ""
+    return "  others: " + ", ".join(map(_alternative, others[:_NUM_OTHERS]))
+
+
+def _alternative(other: Alternative) -> str:
+    before = 0.0 if other.logprob is None else exp(other.logprob)
+    shown = f"{_shown(other.text, _TEXT_WIDTH)} {before:.1%}"
+    if other.adjusted_logprob is None:
+        return f"{shown} not allowed"
+    after = exp(other.adjusted_logprob)
+    return shown if abs(after - before) < 0.0005 else f"{shown} -> {after:.1%}"
 
 
 def _event(event: TraceEvent) -> str:
     by = f"{event.mod} by hand" if event.by_hand else event.mod
     details = f" {event.details}" if event.details else ""
-    error = f" raised {event.error}" if event.error else ""
+    error = f" raised {_plain(event.error)}" if event.error else ""
     return (
         f"@{event.position:6}  {by}: {event.event} -> {event.action or 'no action'}"
         f"{_shown(details, 200)[1:-1]}{error}  {event.microseconds / 1e3:.2f} ms"
     )
+
+
+def _plain(text: str) -> str:
+    """Return a text without characters that change a terminal."""
+    return repr(text)[1:-1]
 
 
 def _shown(text: str, width: int) -> str:
