@@ -7,6 +7,8 @@ import { button, element } from "./element.js";
 
 /** Steps of the engine that are shown. */
 const WIDTH = 120;
+/** Time between two updates. */
+const INTERVAL_MS = 150;
 /** What a lane shows, in the order of the legend. */
 const KINDS = { prefill: "prompt", decode: "one token", saved: "forced span", wasted: "discarded", rewind: "rewind", paused: "paused" };
 
@@ -16,7 +18,7 @@ export class LaneView extends HTMLElement {
   #details = element("details", { open: true });
   #rows = element("tbody");
   /** @type {Map<string, {row: HTMLElement, cells: HTMLElement[], strip: SVGElement}>} */ #lanes = new Map();
-  #isWaiting = false; // for the next frame
+  #isWaiting = false; // for the next update
 
   /** @param {import("./trace_feed.js").TraceFeed} feed */
   open(feed) {
@@ -34,7 +36,7 @@ export class LaneView extends HTMLElement {
   #soon() {
     if (this.#isWaiting || !this.#details.open) return;
     this.#isWaiting = true;
-    requestAnimationFrame(() => { this.#isWaiting = false; this.#update(); });
+    setTimeout(() => { this.#isWaiting = false; this.#update(); }, INTERVAL_MS);
   }
 
   #update() {
@@ -54,7 +56,7 @@ export class LaneView extends HTMLElement {
     const saved = passes.reduce((sum, pass) => sum + (pass.saved ?? 0), 0);
     const numbers = [tokens.length, passes.length, saved, passes.filter((pass) => pass.is_wasted).length];
     numbers.forEach((number, i) => { cells[i].textContent = String(number); });
-    const name = `${timeline.state}, ${timeline.completion.slice(0, 6).map(({ text }) => text).join("").trim() || "no token yet"} …`;
+    const name = `${timeline.state}, ${tokens.slice(0, 8).map(({ text, status }) => (status ? "" : text)).join("").trim() || "no token yet"} …`;
     const [open] = row.querySelectorAll("button");
     if (open.textContent !== name) open.textContent = name;
     const marks = marksOf(timeline, last);
@@ -87,7 +89,9 @@ function marksOf({ passes, calls, state }, last) {
   };
   for (let i = passes.length - 1; i >= 0 && passes[i].step > last - WIDTH; i--) put(kindOf(passes[i]), passes[i].step);
   const stepAt = (/** @type {number} */ time) => passes.findLast(({ at_ms: at }) => (at ?? 0) <= time)?.step ?? 0;
+  const since = passes.at(-WIDTH)?.at_ms ?? 0;
   for (const { action, at_ms: at = 0, backtracked_tokens: count, event } of calls) {
+    if (at < since) continue;
     if (count) put("rewind", stepAt(at), 0, 4, 0.4);
     if (event !== "command" || action !== "pause") continue;
     const [from, to] = [stepAt(at) + 1, passes.find((pass) => (pass.at_ms ?? 0) > at)?.step ?? (state === "paused" ? last + 1 : 0)];

@@ -18,7 +18,8 @@ export class TimelineView extends HTMLElement {
   #mods = element("div");
   #prompt = element("details", { hidden: true }, element("summary", {}, "Prompt"), element("pre", { className: "prompt", tabIndex: 0 }));
   /** @type {import("./token_timeline.js").Cell | null} */ #pointed = null;
-  #isWaiting = false; // for the next frame
+  #isWaiting = false; // for the next update
+  #rest = 0; // ms until then
   /** @type {HTMLElement} The names of who forced tokens, in their colours. */
   legend = element("ul", { className: "legend", "aria-label": "Origins" });
   /** @type {() => boolean} True if an alternative can be chosen. */ canChoose = () => false;
@@ -73,11 +74,16 @@ export class TimelineView extends HTMLElement {
     this.dispatchEvent(new Event("grown"));
   }
 
-  /** Update once a frame, however many tokens come. */
+  /** Update in a frame, however many tokens come: the longer an update takes, the later is the next one. */
   #soon() {
     if (this.#isWaiting) return;
     this.#isWaiting = true;
-    requestAnimationFrame(() => { this.#isWaiting = false; this.update(); });
+    setTimeout(() => requestAnimationFrame(() => {
+      this.#isWaiting = false;
+      const began = performance.now();
+      this.update();
+      this.#rest = 4 * (performance.now() - began);
+    }), this.#rest);
   }
 
   #stepped() {
@@ -100,7 +106,8 @@ export class TimelineView extends HTMLElement {
     const saved = passes.reduce((sum, pass) => sum + (pass.saved ?? 0), 0);
     const ran = passes.length ? `; ${passes.length} passes, ${saved} saved by forced spans, ${passes.filter((pass) => pass.is_wasted).length} wasted` : "";
     const branch = trace.branched ? `Branched at ${trace.branched.position}: ${trace.branched.read_tokens} tokens read, ${trace.branched.cached_tokens} from the KV cache. ` : "";
-    this.#figures.textContent = `${branch}${prompt}${completion.length} tokens: ${completion.length - forced} sampled, ${forced} forced; ${cells.length - completion.length} removed${ran}`;
+    const level = trace.level === "requests" ? `Recorded without tokens: ${trace.text}. ` : "";
+    this.#figures.textContent = `${level}${branch}${prompt}${completion.length} tokens: ${completion.length - forced} sampled, ${forced} forced; ${cells.length - completion.length} removed${ran}`;
     const names = [...new Set(cells.flatMap(({ mod }) => (mod ? [mod] : [])))];
     if (names.length !== this.legend.childElementCount) {
       this.legend.replaceChildren(...names.map((name) => element("li", { "data-mod": this.#list.colourOf(name) }, name.startsWith("@") ? named(name) : name)));

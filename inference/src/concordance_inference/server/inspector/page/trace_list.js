@@ -26,7 +26,7 @@ export class TraceList extends HTMLElement {
     this.#form.append(element("label", {}, "Search", this.#search),
       element("div", { className: "row" }, element("label", {}, "Mod", this.#mod), element("label", {}, "Status", this.#status)));
     this.#form.addEventListener("submit", (/** @type {Event} */ event) => event.preventDefault());
-    this.#form.addEventListener("input", () => { clearTimeout(this.#timer); this.#timer = setTimeout(() => this.#load(null), 200); });
+    this.#form.addEventListener("input", () => this.refresh());
     this.#details.append(element("summary", {}, "Stored traces"), this.#form, this.#list, element("div", { className: "row" }, this.#more, this.#export), this.#message);
     this.#details.addEventListener("toggle", () => this.refresh());
     this.append(this.#details);
@@ -40,9 +40,10 @@ export class TraceList extends HTMLElement {
     this.#mod.value = value;
   }
 
-  /** Show what was stored meanwhile, if the list is open. */
+  /** Show what matches and was stored meanwhile, if the list is open. */
   refresh() {
-    if (this.#details.open) this.#load(null);
+    clearTimeout(this.#timer);
+    if (this.#details.open) this.#timer = setTimeout(() => this.#load(null), 200);
   }
 
   /** Load the newest, or those that began before a time. @param {number | null} before */
