@@ -62,9 +62,14 @@ def _page(browser, server):
 
 @pytest.fixture(name="shot")
 def _shot():
-    """Take a picture of a page."""
+    """Take a picture of a page, or of an element."""
     SCREENSHOTS.mkdir(exist_ok=True)
-    return lambda page, name: page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+    def shot(of, name):
+        whole = {"full_page": True} if hasattr(of, "goto") else {}
+        of.screenshot(path=SCREENSHOTS / f"{name}.png", **whole)
+
+    return shot
 
 
 @pytest.fixture(name="picture")

@@ -17,7 +17,9 @@ def choose_mod(page):
     page.get_by_label("Add a mod").select_option("greeting")
 
 
-def test_the_same_prompt_with_and_without_mods_is_aligned_at_the_first_difference(page, picture):
+def test_the_same_prompt_with_and_without_mods_is_aligned_at_the_first_difference(
+    page, picture, shot
+):
     open_quietly(page)
     choose_mod(page)
     page.get_by_role("button", name="Compare", exact=True).click()
@@ -40,6 +42,7 @@ def test_the_same_prompt_with_and_without_mods_is_aligned_at_the_first_differenc
     assert not page.locator("run-panel").evaluate_all(is_wide)
     assert not faults_of_access(page)
     picture("compared")
+    shot(page.locator("run-comparison"), "comparison")  # the picture in docs/pictures
 
     with page.expect_download() as download:
         page.locator("run-comparison").get_by_text("Export").click()

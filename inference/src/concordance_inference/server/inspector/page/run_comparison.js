@@ -13,8 +13,8 @@ import { dress, nameOf } from "./token_list.js";
 
 /** Tokens of a row: the browser lays out only the rows in view. */
 const ROW = 120;
-/** Milliseconds between two alignments of completions that grow. */
-const PAUSE = 400;
+/** Milliseconds between two alignments of completions that grow, at least; and how much longer it is than an alignment. */
+const [PAUSE, REST] = [400, 10];
 /** What a row is, in words. */
 const KINDS = { same: "same", different: "different", backtracked: "backtracked", pending: "not compared yet" };
 
@@ -24,6 +24,7 @@ export class RunComparison extends HTMLElement {
   /** @type {Part[]} The parts that are not the same. */ #differences = [];
   #current = -1; // of the differences
   #isWaiting = false;
+  #pause = PAUSE;
   #body = element("div", { role: "rowgroup" });
   #export = element("a", { download: "traces.html", title: "One file that shows both, anywhere", hidden: true }, "Export");
   /** True if a server sends the traces as a file. */ canExport = false;
@@ -83,7 +84,12 @@ export class RunComparison extends HTMLElement {
   #soon() {
     if (this.#isWaiting) return;
     this.#isWaiting = true;
-    setTimeout(() => { this.#isWaiting = false; this.update(); }, PAUSE);
+    setTimeout(() => {
+      this.#isWaiting = false;
+      const began = performance.now();
+      this.update();
+      this.#pause = Math.max(PAUSE, REST * (performance.now() - began));
+    }, this.#pause);
   }
 
   /** @param {Part} part */
