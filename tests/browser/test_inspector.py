@@ -226,4 +226,5 @@ def test_a_narrow_window_has_no_scroll_bar_at_its_bottom(page, picture):
     page.wait_for_selector(ENDED)
 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("token-list").scroll_into_view_if_needed()
     picture("narrow")
