@@ -25,6 +25,7 @@ from concordance_shared import (
 from msgspec import Meta, Struct
 
 from concordance_inference.branching.branch import Branch, BranchPoint
+from concordance_inference.caller import current_owner
 from concordance_inference.harmony.turn import HarmonyTurn
 from concordance_inference.loop_detection import FoundLoop, LoopDetection
 from concordance_inference.mark import Mark
@@ -153,6 +154,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     num_named_mods: int = 0  # leading mods that the client chose
     beginning: Beginning | None = None  # of the completion, if an earlier request generated it
     branch: Branch | None = None  # tokens of another completion, with which this one begins
+    owner: str = msgspec.field(default_factory=current_owner)  # who may continue what it generates
     trace: Level | None = None  # how much is traced; `None`: as the server is configured
     recorder: TraceRecorder | None = None  # of the trace
     scheduled: "tuple[Scheduled, ...]" = ()  # commands, in order, as a trace has them
@@ -162,6 +164,14 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
         """Tokens of the prompt, and of the beginning of the completion."""
         beginning = self.beginning.num_tokens if self.beginning else 0
         return len(self.prompt_ids) + beginning + (self.branch.position if self.branch else 0)
+
+    @property
+    def num_counted(self) -> int:
+        """Tokens after which the limit of the completion counts: without one, all but a branch's.
+
+        So a branch may become as long as its parent.
+        """
+        return len(self.prompt_ids) if self.branch and self.max_tokens is None else self.num_given
 
     @property
     def max_completion(self) -> int | None:

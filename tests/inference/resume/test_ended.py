@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from concordance_inference.caller import Caller, calling
 from concordance_inference.resume.ended import (
     EndedCompletion,
     EndedCompletions,
@@ -11,9 +12,9 @@ from concordance_inference.resume.ended import (
 from concordance_shared import FinishReason, InvalidRequestError
 
 
-def ended(name, *, num_tokens=3, reason=FinishReason.LENGTH, **fields):
+def ended(name, *, num_tokens=3, reason=FinishReason.LENGTH, owner="", **fields):
     return EndedCompletion(
-        request=SimpleNamespace(request_id=name, is_candidate=False),
+        request=SimpleNamespace(request_id=name, is_candidate=False, owner=owner),
         token_ids=[0] * num_tokens,
         prompt_len=1,
         forced_by=[None] * (num_tokens - 1),
@@ -98,3 +99,19 @@ def test_a_call_of_a_hosted_tool_can_be_continued_once_it_is_reopened():
     kept.reopen("a")
     kept.reopen("unknown")
     assert kept.find("m", "a").is_at_call
+
+
+def test_a_completion_is_found_by_its_owner_and_by_those_who_see_all():
+    store = EndedCompletions(10)
+    store.keep("m", one := ended("a", owner="ann"))
+
+    with calling(Caller(owner="ann", sees_all=False)):
+        assert store.find("m", "a") is one
+    with calling(Caller(owner="bob", sees_all=True)):
+        assert store.find("m", "a") is one
+    with calling(Caller(owner="bob", sees_all=False)):
+        assert store.of_request("a") is None
+        with pytest.raises(UnknownCompletionError):
+            store.find("m", "a")
+        with pytest.raises(UnknownCompletionError):
+            store.find("other", "a")

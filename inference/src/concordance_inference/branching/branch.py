@@ -59,6 +59,11 @@ class Branch(Struct, frozen=True, kw_only=True, eq=False):
         return len(self.token_ids)
 
     @property
+    def num_forced(self) -> int:
+        """Tokens of the other completion that its mods forced."""
+        return len(self.forced_by) - self.forced_by.count(None)
+
+    @property
     def num_tokens(self) -> int:
         """Tokens with which the completion begins."""
         return len(self.token_ids) + len(self.added)

@@ -34,6 +34,7 @@ def branched_request(
         InvalidRequestError: The position or a token is out of range, or there is no room.
         ContextLengthError: The tokens fill the context.
     """
+    _check_rounds(parent, point)
     _check_position(parent, point.position)
     added = _added(point, traits)
     token_ids = parent.token_ids[parent.prompt_len :][: point.position]
@@ -61,6 +62,18 @@ def branched_request(
         remedy="branch at an earlier token",
     )
     return request
+
+
+def _check_rounds(parent: EndedCompletion, point: BranchPoint) -> None:
+    """Refuse a completion of several rounds, of which only the last one is kept."""
+    turn = parent.request.harmony
+    if turn is not None and turn.num_calls:
+        raise InvalidRequestError(
+            f"branch_from.id: {point.id!r:.80} has called tools that the server runs, and such a "
+            "completion cannot be branched from after its first call; send its conversation as "
+            "messages, or branch off one with hosted_tools=[]",
+            param="branch_from.id",
+        )
 
 
 def _check_position(parent: EndedCompletion, position: int) -> None:

@@ -384,7 +384,7 @@ class Engine:
         ended: list[Row] = []
         for row in self._batch.rows:
             state = row.state
-            num_new = state.num_completion - state.num_given
+            num_new = state.num_completion - state.num_begun
             row.clock.see(num_new + state.num_backtracked, now)
             if not state.is_finished:
                 row.output.report()

@@ -82,6 +82,7 @@ class Metrics:
         *,
         seconds: float,
         num_sampled_before: int = 0,
+        num_forced_before: int = 0,
     ) -> None:
         """Count an ended request.
 
@@ -90,14 +91,15 @@ class Metrics:
             costs: What its mods took, by name.
             seconds: Time since its submission.
             num_sampled_before: Draws that an earlier request took, whose completion it continued.
+            num_forced_before: Tokens of the completion that mods of another request forced.
         """
         reason = state.finish_reason or FinishReason.ERROR
         self._requests[reason] = self._requests.get(reason, 0) + 1
         self._sampled += state.num_sampled - num_sampled_before
-        self._forced += state.num_forced
+        self._forced += max(0, state.num_forced - num_forced_before)
         self._backtracked += state.num_backtracked
         self._prompt += state.given_len
-        self._completion += state.num_completion - state.num_given
+        self._completion += max(0, state.num_completion - state.num_begun)
         self._latency.observe(seconds)
         if costs:
             self._mods.observe(sum(cost.seconds for cost in costs.values()))

@@ -11,6 +11,8 @@ import msgspec
 from concordance_shared import FinishReason, InvalidRequestError, RequestError, ToolCall
 from msgspec import Struct
 
+from concordance_inference.caller import may_see
+
 if TYPE_CHECKING:
     from concordance_inference.generation import GenerationRequest
 
@@ -182,7 +184,7 @@ class EndedCompletions:
         """
         with self._lock:
             self._shrink()
-            found = (self._kept.get(request_id) for request_id in request_ids_of(completion_id))
+            found = (self._visible(request_id) for request_id in request_ids_of(completion_id))
             kept = next((each for each in found if each is not None), None)
         if kept is not None and kept.model != model:
             raise another_model(field, completion_id, kept.model, model)
@@ -192,7 +194,12 @@ class EndedCompletions:
         """Return the completion of a request, of any model; `None` if none is kept."""
         with self._lock:
             self._shrink()
-            return self._kept.get(request_id)
+            return self._visible(request_id)
+
+    def _visible(self, request_id: str) -> KeptCompletion | None:
+        """Return the completion of a request, if the caller may see it."""
+        kept = self._kept.get(request_id)
+        return kept if kept is not None and may_see(kept.ended.request.owner) else None
 
     def _drop(self, request_id: str) -> None:
         if kept := self._kept.pop(request_id, None):

@@ -7,6 +7,7 @@ from concordance_sdk.detokenizer import Detokenizer
 from concordance_shared.prompt_length import check_prompt_length
 from msgspec.structs import replace
 
+from concordance_inference.caller import current_owner
 from concordance_inference.engine.output.stop import StopStrings
 from concordance_inference.engine.output.text_stream import TextStream
 from concordance_inference.generation import (
@@ -84,6 +85,7 @@ def changed_request(ended: EndedCompletion, changes: Mapping[str, Any]) -> Gener
         prompt_ids=tuple(ended.token_ids[: ended.prompt_len]),
         sampling=replace(request.sampling, **sampling),
         instances=None,
+        owner=current_owner(),
         **{**_NOT_KEPT, **changes},
     )
 

@@ -13,7 +13,6 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from concordance_inference.caller import current_owner
 from concordance_inference.generation import (
     Completed,
     EngineClient,
@@ -162,7 +161,7 @@ def _begun(
                 generation.branch,
                 model=exchange.engine.model.id,
                 path=running.path,
-                owner=current_owner(),
+                owner=generation.owner,
             )
     current_record().begin(exchange.generations, exchange.engine.model.id, streams=exchange.streams)
     return [exchange.engine.generate(generation) for generation in running.generations]

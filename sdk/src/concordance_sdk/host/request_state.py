@@ -165,7 +165,8 @@ class RequestState:
         self.eos_ids = frozenset(eos_ids)
         self.forced_eos_ids = self.eos_ids.union(forced_eos_ids)
         #: Length of the completion; also the `step` of the next position.
-        self.num_completion = len(given.token_ids)
+        self.num_begun = len(given.token_ids)  # of another request, sent or not
+        self.num_completion = self.num_begun
         self.num_cached = 0
         self.wants_prompt_logprobs = False  # a mod asked for them
         self.num_released = self.num_given  # leading completion tokens that can no longer change

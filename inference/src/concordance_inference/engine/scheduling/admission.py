@@ -234,8 +234,8 @@ class Admission:
     def _new_row(self, waiting: Waiting) -> Row | None:
         """Make a row and let its mods see the prompt; return None if a mod's `__init__` raised."""
         request = waiting.request
-        given = request.num_given
-        budget = self.budget.length_of(given, request.max_tokens) - len(request.prompt_ids)
+        length = self.budget.length_of(request.num_counted, request.max_tokens)
+        budget = length - len(request.prompt_ids)
         try:
             row = Row(
                 request,
@@ -345,6 +345,7 @@ def _conclude(row: Row, metrics: Metrics) -> None:
         row.mods.costs(),
         seconds=seconds,
         num_sampled_before=beginning.num_sampled if beginning else 0,
+        num_forced_before=row.request.branch.num_forced if row.request.branch else 0,
     )
 
 

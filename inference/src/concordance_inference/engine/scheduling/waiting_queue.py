@@ -159,4 +159,4 @@ class WaitingQueue:
         if waiting.row:
             return waiting.row.state.max_length
         request = waiting.request
-        return self._budget.length_of(request.num_given, request.max_tokens)
+        return self._budget.length_of(request.num_counted, request.max_tokens)

@@ -11,7 +11,7 @@ from concordance_inference.branching.errors import unknown_completion
 from concordance_inference.branching.tree import BranchNode
 from concordance_inference.branching.written import WrittenCompletion
 from concordance_inference.caller import may_see
-from concordance_inference.generation import EngineClient
+from concordance_inference.generation import EngineClient, GenerationRequest
 from concordance_inference.resume.ended import request_ids_of
 from concordance_inference.server.branches.described import TreeView, completion_id
 from concordance_inference.server.context import ServerContext, context_of
@@ -73,12 +73,17 @@ def _alone(name: str, context: ServerContext, view: TreeView) -> BranchNode | No
     """Return a completion without branches."""
     for request_id in request_ids_of(name):
         running = context.running.find(request_id.partition(" ")[0])
-        if running is not None and running.engine is not None:
+        is_visible = running is not None and all(map(_may_see, running.generations))
+        if running is not None and running.engine is not None and is_visible:
             model, path, created = running.engine.model.id, running.path, running.created
             return BranchNode(request_id=request_id, model=model, path=path, created=created)
         if kept := view.kept(request_id):
             return BranchNode(request_id=request_id, model=kept.model, path="")
     return None
+
+
+def _may_see(generation: GenerationRequest) -> bool:
+    return may_see(generation.owner)
 
 
 def _json(data: bytes) -> Response:
