@@ -5,6 +5,7 @@ import json
 import threading
 
 import pytest
+from concordance_inference.branching.branch import BranchPoint
 from concordance_inference.chat.message_parts import joined
 from concordance_inference.chat.message_reader import read_message, whole_text
 from concordance_inference.chat.readers import reader_factory
@@ -59,6 +60,22 @@ class Calling:
             return actions.force_tokens(tokenizer.encode(CALL))
         text = f"<|channel|>final<|message|>It is {self.answer}.<|return|>"
         return actions.force_tokens(tokenizer.encode(text))
+
+
+@mod(name="answering")
+class Answering:
+    """Answers without a call, or with what it reads."""
+
+    def prefilled(self, event: Prefilled, actions, tokenizer):
+        self.is_read = "python to=assistant" in tokenizer.decode(event.context_info.tokens)
+
+    def forward_pass(self, event: ForwardPass, actions, tokenizer):
+        if event.step:
+            return None
+        text = "It is 42." if self.is_read else "I know."
+        return actions.force_tokens(
+            tokenizer.encode(f"<|channel|>final<|message|>{text}<|return|>")
+        )
 
 
 @mod(name="insisting")
@@ -305,3 +322,24 @@ def test_what_cannot_be_combined_is_refused_by_name(runtime):
     with pytest.raises(InvalidRequestError, match="hosted_tools and stream_options"):
         request_of(runtime, hosted_tools=["python"], stream=True, show_tokens=True)
     assert request_of(runtime, stream=True, show_tokens=True).hosted == ()
+
+
+def test_a_branch_calls_tools_that_the_server_runs(runtime):
+    parent = request_of(runtime, Answering)
+    for _ in runtime.submit(parent):
+        pass
+    point = BranchPoint(id=parent.request_id, position=0, text=CALL)
+    *_, end = runtime.submit(runtime.prepare(runtime.branch(point, {})))
+
+    assert [use.tool for use in end.hosted] == ["python"]
+    assert "It is 42." in end.text
+    assert end.text.startswith("<|channel|>analysis to=python")
+
+
+def test_a_completion_that_called_such_tools_is_not_branched_from(runtime):
+    parent = request_of(runtime)
+    for _ in runtime.submit(parent):
+        pass
+
+    with pytest.raises(InvalidRequestError, match="send its conversation as messages"):
+        runtime.branch(BranchPoint(id=parent.request_id, position=1), {})

@@ -69,9 +69,8 @@ def _check_rounds(parent: EndedCompletion, point: BranchPoint) -> None:
     turn = parent.request.harmony
     if turn is not None and turn.num_calls:
         raise InvalidRequestError(
-            f"branch_from.id: {point.id!r:.80} has called tools that the server runs, and such a "
-            "completion cannot be branched from after its first call; send its conversation as "
-            "messages, or branch off one with hosted_tools=[]",
+            f"branch_from.id: {point.id!r:.80} has called tools that the server ran, and cannot be "
+            "branched from; send its conversation as messages instead",
             param="branch_from.id",
         )
 

@@ -4,7 +4,14 @@ import json
 
 import pytest
 from branching_client import branch_client
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.server.app import create_app
+from concordance_inference.server.context import ServerContext
+from concordance_inference.server.served_models import OneModel
+from fake_engine import FakeChat, FakeEngine
+from msgspec.structs import replace
 from resuming import assert_equal, chat, post
+from starlette.testclient import TestClient
 
 SPOKEN = "<think>\nLet me see. \n</think>\n\nIt is 4."
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 12}}\n</tool_call>'
@@ -190,3 +197,28 @@ def test_retractions_are_refused_for_a_branch_with_tools(client):
     )
 
     assert (got.status_code, got.json()["error"]["param"]) == (400, "branch_from")
+
+
+def test_a_format_refuses_tokens_that_it_does_not_allow(client):
+    parent = chat(client, regex="[ab]+", max_tokens=6, **speaks("aabbab"))
+    allowed = branch(client, parent.id, 2, text="b", **speaks("aabbab"))
+    point = {"id": parent.id, "position": 2, "text": "x"}
+    got = client.post("/v1/chat/completions", json={"model": client.model, "branch_from": point})
+
+    assert allowed.content == "aabbab"
+    assert (got.status_code, got.json()["error"]["code"]) == (422, "constraint_error")
+
+
+def test_a_completion_that_another_model_generates_is_refused_with_its_name():
+    engine = FakeEngine()
+    other = FakeEngine()
+    other.model = replace(engine.model, id="other")
+    context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog([]))
+    running = context.running.begin("abc", "/v1/chat/completions")
+    running.run(other, ())
+    client = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
+    body = {"model": engine.model.id, "branch_from": {"id": "chatcmpl-abc", "position": 1}}
+    got = client.post("/v1/chat/completions", json=body)
+
+    assert (got.status_code, got.json()["error"]["param"]) == (400, "branch_from.id")
+    assert "name 'other' as the model" in got.json()["error"]["message"]

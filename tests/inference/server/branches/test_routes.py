@@ -5,6 +5,8 @@ import time
 
 import pytest
 from branching_client import branch_client
+from concordance_inference.caller import Caller
+from concordance_inference.server.access.access import Access
 from resuming import chat, post
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 12}}\n</tool_call>'
@@ -118,6 +120,23 @@ def test_a_completion_that_was_paused_is_branched_from_and_seen_as_running(clien
     assert (root["state"], root["completion_tokens"] >= 9) == ("running", True)
     alone = post(client, "/v1/completions", **new).json()
     assert alone["choices"][0]["token_ids"] == other["choices"][0]["token_ids"]
+
+
+def test_what_another_owner_has_is_not_found(client, monkeypatch):
+    parent = chat(client, **speaks("It is fine."))
+    branch(client, parent.id, 6, "bad.", "It is bad.")
+    paths = [f"/v1/branches/{parent.id}{end}" for end in ("", "/conversation")]
+
+    with monkeypatch.context() as patched:
+        bob = Caller(owner="bob", sees_all=False)
+        patched.setattr(Access, "caller", lambda *_: bob)
+        for path in paths:
+            got(client, path, 404)
+        point = {"id": parent.id, "position": 1}
+        body = {"model": client.model, "branch_from": point}
+        assert client.post("/v1/chat/completions", json=body).status_code == 404
+    for path in paths:
+        got(client, path)
 
 
 # Conversations
