@@ -10,11 +10,18 @@ from concordance_inference.token_rules import follow
 from concordance_sdk.channels.completion_channels import channels_after
 from concordance_sdk.constraints import compile_constraint
 from naive.sampling import penalized, sample
-from tiny import fresh_logits
 
 
-def naive_ids(model, request, tokenizer, *, output=None, offer=None):
-    """The tokens of a request without mods of its own."""
+def naive_ids(logits_after, request, tokenizer, *, output=None, offer=None):
+    """The tokens of a request without mods of its own.
+
+    Args:
+        logits_after: Returns the logits that follow tokens.
+        request: The request.
+        tokenizer: The model's.
+        output: The format of its content.
+        offer: Its tools.
+    """
     formats = compiled_formats(output, offer, tokenizer)
     prompt, ids, num_drawn = list(request.prompt_ids), [], 0
     ends = request.channels.tokens.stop_ids
@@ -23,7 +30,7 @@ def naive_ids(model, request, tokenizer, *, output=None, offer=None):
         return len(ids) >= request.max_tokens or (ids and ids[-1] in ends)
 
     while not full():
-        row = np.asarray(fresh_logits(model, [*prompt, *ids]), np.float64)
+        row = np.asarray(logits_after([*prompt, *ids]), np.float64)
         row = penalized(row, ids, request.sampling)
         matcher, end_id = _matcher(request, formats, tokenizer, ids)
         if matcher is not None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import partial
 
 import jsonschema
 import msgspec
@@ -22,7 +23,7 @@ from concordance_shared import FunctionSchema, InvalidRequestError, SchemaError,
 from families import build_model
 from harmony_bytes import IDS, TOKENIZER, TOKENS, TRAITS, VOCAB, named
 from harmony_masks import naive_ids
-from tiny import ask, call, finish, make_engine, run, submit
+from tiny import ask, call, finish, fresh_logits, make_engine, run, submit
 
 PROMPT = named("<|start|>user<|message|>Hi<|end|><|start|>assistant")
 WORD = {
@@ -145,7 +146,11 @@ def test_tokens_with_formats_are_those_of_masks_that_are_always_known(gpt_oss, a
     finish(engine)
     for i, answers in enumerate(streams):
         known = naive_ids(
-            gpt_oss, limited(asked, i), TOKENIZER, output=ASKED[asked].get("output"), offer=offer
+            partial(fresh_logits, gpt_oss),
+            limited(asked, i),
+            TOKENIZER,
+            output=ASKED[asked].get("output"),
+            offer=offer,
         )
         assert answers.ids == known
 

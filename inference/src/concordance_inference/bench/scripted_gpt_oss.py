@@ -16,8 +16,8 @@ from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.generation import ModelInfo
 from concordance_inference.harmony.encoding import TOKENS
 from concordance_inference.harmony.format import HarmonyFormat
-from concordance_inference.models.control_ids import control_ids, header_ids
 from concordance_inference.models.tokenizer import ModelTokenizer
+from concordance_inference.models.traits import traits_of
 from concordance_inference.mods.compiling import prepare_constraints
 
 #: Layers with sliding windows of 128 tokens and with full attention in turn, as in gpt-oss.
@@ -107,17 +107,7 @@ class ScriptedModel:
     @functools.cached_property
     def traits(self) -> ModelTraits:
         """What the engine needs of the model besides its weights."""
-        tokenizer = self.tokenizer
-        return ModelTraits(
-            tokenizer=tokenizer,
-            new_decoder=tokenizer.new_decoder,
-            vocab_size=tokenizer.vocab_size,
-            eos_ids=tokenizer.eos_token_ids,
-            missing_ids=tokenizer.missing_ids,
-            context_length=_CONTEXT_LENGTH,
-            control_ids=control_ids(tokenizer),
-            header_ids=header_ids(tokenizer),
-        )
+        return traits_of(self.tokenizer, context_length=_CONTEXT_LENGTH)
 
 
 class _Scripted:

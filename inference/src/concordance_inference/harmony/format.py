@@ -201,8 +201,9 @@ class HarmonyFormat(TokenTexts):
         has_format: bool = False,
         hosted: Sequence[HostedTool] = (),
     ) -> HeaderGuard | None:
-        """Return the header guard; without it only where calls depend on it."""
-        if not self._guards and (offer is None or not offer.is_required):
+        """Return the header guard; if it is off, only where calls or a format depend on it."""
+        is_needed = has_format or (offer is not None and offer.is_required)
+        if not self._guards and not is_needed:
             return None
         return self._guard(
             legal_headers(offer, may_reason=may_reason, has_format=has_format, hosted=hosted)

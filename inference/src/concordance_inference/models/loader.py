@@ -21,7 +21,6 @@ from concordance_inference.models.adapters import replaces_weights
 from concordance_inference.models.bare_names import classes_in
 from concordance_inference.models.build import build_of
 from concordance_inference.models.context_length import context_length
-from concordance_inference.models.control_ids import control_ids, header_ids
 from concordance_inference.models.converted import SMALL, is_converted
 from concordance_inference.models.gguf import Progress
 from concordance_inference.models.options import ModelOptions
@@ -31,6 +30,7 @@ from concordance_inference.models.sampling_defaults import sampling_defaults
 from concordance_inference.models.store import store_folder
 from concordance_inference.models.token_maps import without_token_maps
 from concordance_inference.models.tokenizer import ModelTokenizer
+from concordance_inference.models.traits import traits_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,18 +53,7 @@ class LoadedModel(Struct, frozen=True, kw_only=True, eq=False):
 
     def traits(self) -> ModelTraits:
         """Return what the engine needs besides the weights."""
-        tokenizer = self.tokenizer
-        return ModelTraits(
-            tokenizer=tokenizer,
-            new_decoder=tokenizer.new_decoder,
-            vocab_size=tokenizer.vocab_size,
-            eos_ids=tokenizer.eos_token_ids,
-            missing_ids=tokenizer.missing_ids,
-            context_length=self.info.context_length,
-            control_ids=control_ids(tokenizer),
-            header_ids=header_ids(tokenizer),
-            format_ids=tokenizer.eos_token_ids | {*tokenizer.encode("\n")},
-        )
+        return traits_of(self.tokenizer, context_length=self.info.context_length)
 
 
 def load_model(
