@@ -6,7 +6,7 @@ from concordance_inference.generation import Failed, SamplingParams
 from concordance_inference.traces.builder import TraceBuilder
 from concordance_inference.traces.recorder import Kind, TraceRecorder
 from concordance_inference.traces.schema import Trace
-from concordance_sdk import AdjustedLogits, Backtrack, ForceTokens, mod
+from concordance_sdk import AdjustedLogits, Backtrack, ForceTokens, ForwardPass, Sampled, mod
 from controlled import send, step_until
 from families import FAMILIES, model_named
 from tiny import ask, finish, make_engine, run, submit
@@ -238,7 +238,7 @@ def test_a_recorder_without_a_reader_is_bounded_and_keeps_a_prefix():
     records = recorder.take()
     trace = built(recorder, records=records)
 
-    assert recorder.is_full
+    assert recorder.num_dropped > 20
     assert len(records) <= 21  # and the end
     assert tuple(trace.completion_ids) == answers.ids
     assert trace.tokens
@@ -278,3 +278,54 @@ def test_actions_by_hand_are_in_the_trace_as_such():
     assert [(token.mod, token.event) for token in forced] == [("@control", action.index)] * 2
     assert [token.removed_at for token in removed] == [action.index] * 2
     assert tuple(trace.completion_ids) == answers.ids
+
+
+def forcing(event_type, n=2):
+    """A mod that forces tokens once, at an event of position 3."""
+
+    @mod(name="forcer", on=[event_type], max_backtrack=None)
+    def forcer(event, actions):
+        return ForceTokens([65] * n) if event.step == 3 else None
+
+    return forcer
+
+
+def test_a_token_that_is_forced_in_place_of_sampling_has_its_probabilities():
+    answers, trace = traced(
+        make_engine(), "Hello", forcing(ForwardPass), max_tokens=8, top_logprobs=5
+    )
+    _, bare = traced(make_engine(), "Hello", forcing(ForwardPass), max_tokens=8)
+
+    forced = [token for token in bare.tokens if token.origin == "forced"]
+    assert [token.position for token in forced] == [3, 4]
+    assert forced[0].logprob == pytest.approx(answers.end.logprobs[3].logprob, abs=1e-4)
+    assert [each.token_id for each in forced[0].alternatives] == [
+        token_id for token_id, _ in answers.end.logprobs[3].top
+    ]
+    assert forced[1].logprob is None  # its logits are not computed
+    assert trace.completion_ids == bare.completion_ids
+
+
+def test_a_token_that_replaces_a_sampled_one_has_the_alternatives_of_its_position():
+    _, trace = traced(make_engine(), "Hello", forcing(Sampled), max_tokens=8)
+
+    replaced, forced = trace.tokens[3:5]
+    assert (replaced.status, forced.origin, forced.position) == ("replaced", "forced", 3)
+    assert forced.alternatives == replaced.alternatives
+    assert forced.entropy == replaced.entropy
+
+
+def test_logits_before_a_backtrack_are_not_those_of_the_tokens_after_it():
+    @mod(name="back", max_backtrack=None)
+    class Back:
+        def __init__(self):
+            self.left = 1
+
+        def forward_pass(self, event, actions):
+            if event.step == 3 and self.left:
+                self.left = 0
+                return Backtrack(1, [65, 66])
+
+    _, trace = traced(make_engine(), "Hello", Back, max_tokens=8)
+
+    assert [token.logprob for token in trace.tokens if token.origin == "forced"] == [None, None]

@@ -323,6 +323,11 @@ class Engine:
         if any(rows[i].prompt_logprobs.is_needed for i in logits.rows):
             self._logprobs.deliver()  # those of the prompt's last chunk
         unread = self._given.unread(penalized)
+        traced = {
+            i: (rows[row], rows[row].state.num_completion, rows[row].state.num_backtracked)
+            for i, row in enumerate(logits.rows)
+            if rows[row].tracer is not None
+        }
         after_mods = {  # by index into `logits`
             i: rows[row].calls.ask(rows[row].dispatch_logits, self._given.give(penalized, i))
             if rows[row].dispatch.listens_to_logits
@@ -336,6 +341,9 @@ class Engine:
             if row.mods.may_park and row.dispatch.listens_to_logits:
                 after_mods[i] = cast(LogitsRow | None, row.calls.take_answer())
         to_sample = {i: given for i, given in after_mods.items() if given is not None}
+        if traced:
+            decided = {i: traced[i] for i in traced if i in after_mods and i not in to_sample}
+            self._traces.take_forced(logits.logits, decided)
         if not to_sample:
             return None, ()
         remaining = logits.select(list(to_sample))

@@ -100,8 +100,8 @@ class ActiveTrace:
             self.trace.source, self._body = _decoded(self._body), None
         records = self.recorder.take()
         self.builder.apply(records)
-        if self.recorder.is_full:
-            self.trace.is_truncated = True
+        if self.recorder.num_dropped:
+            self.trace.is_truncated, self.trace.dropped_records = True, self.recorder.num_dropped
         if self.builder.is_closed and not self.builder.is_over:
             self._give_up_later()
         if self.builder.is_over:

@@ -48,14 +48,14 @@ class TraceRecorder:
     Attributes:
         level: `requests` or `tokens`.
         num_draws: Tokens that the sampler drew.
-        is_full: True once a record was dropped.
+        num_dropped: Records that were dropped.
     """
 
     def __init__(self, level: Level = "tokens", *, max_waiting: int = MAX_WAITING) -> None:
         """Start without records."""
         self.level: Level = level
         self.num_draws = 0
-        self.is_full = False
+        self.num_dropped = 0
         self._max_waiting = max_waiting
         self._records: deque[tuple[Any, ...]] = deque()
         self._started_ns = time.monotonic_ns()
@@ -187,8 +187,8 @@ class TraceRecorder:
         self._add((Kind.EVENT, mod, name, event.step, shown, elapsed, error, self._now()))
 
     def _add(self, record: tuple[Any, ...]) -> None:
-        if self.is_full or len(self._records) >= self._max_waiting:
-            self.is_full = True
+        if self.num_dropped or len(self._records) >= self._max_waiting:
+            self.num_dropped += 1
         else:
             self._records.append(record)
 

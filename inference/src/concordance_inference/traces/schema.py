@@ -179,6 +179,7 @@ class Trace(Struct, kw_only=True):
         limits: Of the completion: its budget, the vocabulary, the context, the tokens that end it.
         completion_ids: The completion, without what was removed.
         is_truncated: True if there was more to record than a trace may hold.
+        dropped_records: Records that the engine dropped, since too many waited to be read.
         passes: Forward passes that processed tokens of the request.
         branch: `parent` and `position`, if the completion branches off another one.
     """
@@ -217,6 +218,7 @@ class Trace(Struct, kw_only=True):
     passes_saved: int = 0
     passes_wasted: int = 0
     is_truncated: bool = False
+    dropped_records: int = 0
     tokens: list[TraceToken] = []
     events: list[TraceEvent] = []
     steps: list[TraceStep] = []

@@ -109,6 +109,22 @@ class TokenHistory:
             found += [each for each in zip(*others, strict=True) if each[0] not in ids]
         token.alternatives = [self._alternative(*fields) for fields in found]
         self.changed.add(index)
+        if token.status == "replaced":
+            self._copy_values(token)
+
+    def _copy_values(self, drawn: TraceToken) -> None:
+        """Set the probabilities of a token that was forced in place of a drawn one."""
+        later = self._trace.tokens[drawn.index + 1 : drawn.index + 2]
+        if not later or later[0].origin != "forced" or later[0].position != drawn.position:
+            return
+        (forced,) = later
+        if forced.logprob is not None:  # the request has its own
+            return
+        forced.entropy, forced.alternatives = drawn.entropy, drawn.alternatives
+        same = [each for each in drawn.alternatives if each.token_id == forced.token_id]
+        if same:
+            forced.logprob = same[0].logprob
+        self.changed.add(forced.index)
 
     def set_logprobs(
         self, position: int, token_id: int, logprob: float, top: Sequence[tuple[int, float]]

@@ -1,14 +1,16 @@
 """The probabilities of sampled tokens of traced rows, on their way to the recorders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import mlx.core as mx
+from msgspec import Struct
 
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.request.row_trace import adjusts_logits
 from concordance_inference.engine.sampling.row_ops import take_rows
 from concordance_inference.engine.sampling.trace_values import TraceValues
+from concordance_inference.generation import TokenLogprobs
 
 if TYPE_CHECKING:
     from concordance_inference.traces.recorder import TraceRecorder
@@ -28,6 +30,21 @@ class TracedSample:
         return tuple(row.tracer.num_draws if row.tracer else 0 for row in self.rows)
 
 
+class ForcedTokens(Struct, frozen=True, eq=False):
+    """The values of tokens that mods forced at `ForwardPass`, whose logits were there."""
+
+    values: TraceValues
+    tokens: tuple[tuple["TraceRecorder", int, int], ...]  # the recorder, position and token of each
+
+    def deliver(self) -> None:
+        """Record the log-probabilities."""
+        rows = self.values.read()
+        for (recorder, position, token_id), row in zip(self.tokens, rows, strict=True):
+            n = (len(row) - 4) // 6
+            top = tuple(zip(map(int, row[4 : 4 + n]), row[4 + n : 4 + 2 * n], strict=True))
+            recorder.logprobs(position, TokenLogprobs(token_id=token_id, logprob=row[0], top=top))
+
+
 class TraceQueue:
     """Delivers values one step after the tokens, when the device has long computed them.
 
@@ -41,6 +58,7 @@ class TraceQueue:
     def __init__(self) -> None:
         """Create an empty queue."""
         self._taken: list[tuple[TracedSample, list[tuple[TraceRecorder, int, int]]]] = []
+        self._forced: list[ForcedTokens] = []
 
     def take(self, sample: TracedSample, num_draws: Sequence[int]) -> None:
         """Queue the values of rows whose tokens were just dispatched.
@@ -57,8 +75,33 @@ class TraceQueue:
         if drawn:
             self._taken.append((sample, drawn))
 
+    def take_forced(self, logits: mx.array, before: Mapping[int, tuple[Row, int, int]]) -> None:
+        """Launch and queue the values of tokens that mods forced instead of sampling.
+
+        Args:
+            logits: The model's.  (rows, vocab) float32
+            before: By row of `logits`: the request, its length and the tokens removed from it,
+                before its mods decided.
+        """
+        forced = {
+            i: (row.tracer, length, row.state.token_ids[row.state.prompt_len + length])
+            for i, (row, length, num_removed) in before.items()
+            if row.tracer is not None
+            and not row.output.logprobs  # they are recorded as well
+            and row.state.num_completion > length
+            and row.state.num_backtracked == num_removed
+        }
+        if forced:
+            some = take_rows(logits, list(forced))
+            ids = mx.array([token_id for _, _, token_id in forced.values()], mx.int32)
+            values = TraceValues(some, ids, some, [False] * len(forced))
+            self._forced.append(ForcedTokens(values, tuple(forced.values())))
+
     def deliver(self) -> None:
         """Record all values that are queued."""
+        for forced in self._forced:
+            forced.deliver()
+        self._forced.clear()
         for sample, drawn in self._taken:
             values = sample.values.read()
             for recorder, draw, i in drawn:
