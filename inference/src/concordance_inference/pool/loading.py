@@ -1,16 +1,19 @@
 """Loads models one at a time, and evicts others for their memory."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Protocol, TypeVar
 
-from concordance_shared import EngineOverloadedError
+from concordance_shared import EngineOverloadedError, ModelLoadError
 
 from concordance_inference.pool.entry import Entry, RunningModel
 from concordance_inference.pool.memory import MemoryBudget, ModelFacts, in_gb
 from concordance_inference.pool.spec import ModelSpec
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -109,8 +112,10 @@ class ModelLoader:
             kv_bytes = await self._reserve(entry)
             try:
                 running = await self._blocking(lambda: self._start(entry, kv_bytes))
-            except BaseException:
+            except BaseException as exc:
                 entry.reserved = 0
+                if isinstance(exc, ModelLoadError):  # clients receive it without paths
+                    logger.warning("%s: %s", entry.spec.name, exc)
                 raise
             entry.put(running)
             if self.is_stopping:

@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw
 from concordance_inference.chat.request import check_ends
 from concordance_inference.generation import GenerationRequest, SamplingParams
 from concordance_inference.resume.ended import UnknownCompletionError
+from concordance_inference.server.completion_ids import check_api
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.openai.generation_fields import (
     GenerationFields,
@@ -58,6 +59,7 @@ def resumed_generation(
         ConcordanceError: There is no such completion, it cannot be continued, or a field is wrong.
     """
     assert body.resume_from is not None
+    check_api(body.resume_from, body.id_prefix)
     refuse_fixed(body, "resume_from")
     refuse_retractions(body, "resume_from")
     changes = changes_of(body, served, context, stop=stop, **options)

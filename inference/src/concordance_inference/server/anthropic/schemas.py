@@ -1,6 +1,6 @@
 """The bodies of Anthropic's Messages API: its fields, and ours for sampling, formats and mods."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
@@ -107,6 +107,8 @@ class CountTokensRequest(GenerationFields, kw_only=True):
 
 class MessagesRequest(CountTokensRequest, kw_only=True):
     """The body of `POST /v1/messages`."""
+
+    id_prefix: ClassVar[str] = "msg_"
 
     max_tokens: MaxTokens  # type: ignore[assignment]  # required here
 

@@ -4,7 +4,7 @@ The work grows with the size of the body, so it runs on a worker thread.
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from concordance_shared import InvalidRequestError, RequestError, Schemas
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -45,6 +45,8 @@ TokenId = Annotated[int, Meta(ge=0, le=2**53)]
 
 class CompletionRequest(GenerationFields, kw_only=True):
     """The body of `POST /v1/completions`."""
+
+    id_prefix: ClassVar[str] = "cmpl-"
 
     prompt: str | list[str | TokenId | list[TokenId]] | UnsetType | None = UNSET
     max_tokens: Annotated[int, Meta(ge=0, le=2**53)] | None = None

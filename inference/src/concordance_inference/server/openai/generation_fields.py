@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from concordance_shared import InvalidRequestError
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -59,6 +59,8 @@ class ModChoice(Struct, kw_only=True, forbid_unknown_fields=True):
 
 class GenerationFields(OutputFields, kw_only=True):
     """The fields of a request besides its prompt. `null` is the default of all but `model`."""
+
+    id_prefix: ClassVar[str]  # what the ids of responses begin with
 
     model: Annotated[str, Meta(max_length=2048)]
     mods: Annotated[list[ModChoice | ModName], Meta(max_length=MAX_MODS)] | None = None

@@ -6,7 +6,7 @@ output and is not implemented is refused by its name (`unsupported`). `null` is 
 field except `model` and `messages`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from concordance_shared import (
     ContentPart,
@@ -135,6 +135,8 @@ class ChatCompletionRequest(ReasoningFields, kw_only=True):
 
     Messages are decoded later, after the number of their parts is checked.
     """
+
+    id_prefix: ClassVar[str] = "chatcmpl-"
 
     messages: Annotated[list[RawMessage], Meta(max_length=MAX_MESSAGES)] | UnsetType | None = UNSET
     max_tokens: Count | None = None

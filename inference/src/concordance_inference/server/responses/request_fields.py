@@ -1,7 +1,7 @@
 """The body of `POST /v1/responses`, and of `POST /v1/responses/input_tokens`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from msgspec import Meta, Raw, Struct
 
@@ -90,6 +90,8 @@ Include = Literal[
 
 class ResponseRequest(GenerationFields, kw_only=True):
     """The body of `POST /v1/responses`. Items and tools are decoded later."""
+
+    id_prefix: ClassVar[str] = "resp_"
 
     input: str | Annotated[list[RawItem], Meta(max_length=MAX_ITEMS)] | None = None
     instructions: str | None = None

@@ -22,6 +22,7 @@ from starlette.routing import Match
 
 from concordance_inference.server.context import context_of
 from concordance_inference.server.operations.request_record import current_record
+from concordance_inference.server.transport.file_paths import without_folders
 from concordance_inference.server.transport.mod_failures import log_failure, own_traceback
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def error_body(
         sends_tracebacks: True to send the source lines of the operator's mods.
     """
     fields: dict[str, Any] = {
-        "message": _clipped(error.message, _MAX_MESSAGE),
+        "message": _clipped(_for_clients(error), _MAX_MESSAGE),
         "type": error.type,
         "param": error.param,
         "code": error.code,
@@ -66,6 +67,12 @@ def error_body(
     if error.reports:
         fields["reports"] = error.reports
     return {"error": fields}
+
+
+def _for_clients(error: ConcordanceError) -> str:
+    """The message: the folders of the server's models are for its log only."""
+    is_of_files = isinstance(error, ModelLoadError)
+    return without_folders(error.message) if is_of_files else error.message
 
 
 def _clipped(text: str, max_length: int) -> str:
