@@ -30,7 +30,8 @@ class _Entries:
         self._trace = trace
         self._open = ("", -1)  # type and step of the last event
         self._pending: list[TraceToken] = []  # those whose `Added` comes next
-        self._texts = [trace.prompt or ""]  # of the prompt, and of each token of the completion
+        #: Of the end of the prompt, and of each token of the completion.
+        self._texts = [(trace.prompt or "")[-_INPUT:]]
 
     def all(self) -> Iterator[Entry]:
         yield self._event("Prefilled", 0, prompt_length=self._trace.prompt_tokens)
