@@ -36,6 +36,14 @@ def has_count(page, selector, count):
     expect(page.locator(selector)).to_have_count(count, timeout=60_000)
 
 
+def faults_in_both_themes(page):
+    found = faults_of_access(page)
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")  # no colour in between
+    found += faults_of_access(page)
+    page.emulate_media(color_scheme="light")
+    return found
+
+
 def faults_of_access(page):
     found = Axe().run(page).response["violations"]
     return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found]

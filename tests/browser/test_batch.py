@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from inspector_flows import expect, faults_of_access, open_quietly
+from inspector_flows import expect, faults_in_both_themes, open_quietly
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -39,7 +39,7 @@ def test_each_request_of_the_batch_has_a_lane_and_can_be_opened_and_steered(page
     for kind in ("prefill", "decode", "saved", "wasted", "rewind", "paused"):
         drawn = page.locator(f"lane-view path.{kind}[d^=M]")
         assert drawn.count(), kind
-    assert not faults_of_access(page)
+    assert not faults_in_both_themes(page)
     picture("batch")
     for client in clients:
         client.join()

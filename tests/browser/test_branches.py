@@ -4,7 +4,7 @@ import json
 import urllib.request
 
 import pytest
-from inspector_flows import expect, faults_of_access, has_count, open_quietly, run, text_of
+from inspector_flows import expect, faults_in_both_themes, has_count, open_quietly, run, text_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -32,7 +32,7 @@ def test_an_alternative_of_an_ended_completion_continues_beside_it(page, picture
     tree = page.locator("branch-tree li")
     expect(tree).to_have_count(2)
     assert "at 4:" in tree.nth(1).inner_text()
-    assert not faults_of_access(page)
+    assert not faults_in_both_themes(page)
     picture("branched")
     conversation = tree.nth(1).get_by_role("link", name="conversation").get_attribute("href")
     with urllib.request.urlopen(f"{server.url}/{conversation}") as response:

@@ -4,7 +4,7 @@ import json
 import urllib.request
 
 import pytest
-from inspector_flows import ENDED, expect, faults_of_access, open_quietly, text_of
+from inspector_flows import ENDED, expect, faults_in_both_themes, open_quietly, text_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
@@ -51,7 +51,7 @@ def test_stored_traces_are_searched_opened_exported_and_deleted(page, picture, s
     card = page.locator("token-card").inner_text()
     assert "Forced by mod greeting in ForwardPass" in card
     assert "was not computed" in card  # the request did not ask for logprobs
-    assert not faults_of_access(page)
+    assert not faults_in_both_themes(page)
     picture("stored-trace")
 
     entries.get_by_role("button", name="Delete").click()

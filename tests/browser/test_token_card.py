@@ -2,7 +2,7 @@
 
 import pytest
 from concordance_inference.traces.store import TraceStore
-from inspector_flows import expect, faults_of_access, open_quietly
+from inspector_flows import expect, faults_in_both_themes, open_quietly
 from inspector_traces import short_trace
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
@@ -34,7 +34,7 @@ def test_a_restricted_token_has_its_allowed_set_and_both_probabilities(page, exp
     rows = page.locator("token-card li")
     assert "not allowed" in rows.first.inner_text()
     assert "→ 81.9 %" in rows.nth(1).inner_text()
-    assert not faults_of_access(page)
+    assert not faults_in_both_themes(page)
     picture("allowed-set")
 
 
