@@ -78,3 +78,40 @@ def test_a_completion_that_ended_is_exported_by_its_link(page):
     with page.expect_download() as download:
         page.locator("run-panel").get_by_text("Export").click()
     assert "<trace-page>" in download.value.path().read_text()
+
+
+def test_an_alignment_has_every_token_once_in_order_and_equal_ones_beside_each_other(page):
+    open_quietly(page)
+    faults = page.evaluate(
+        """async () => {
+          const { aligned } = await import("/inspector/alignment.js");
+          let seed = 1;
+          const dice = (n) => (seed = (seed * 48271) % 2147483647) % n;
+          const timeline = (ids) => {
+            const cells = ids.map((token_id, index) => ({
+              token_id, index, removed: dice(6) ? null : 1,
+            }));
+            const completion = cells.filter(({ removed }) => removed === null);
+            return { cells, completion, state: "ended" };
+          };
+          const faults = [];
+          for (let trial = 0; trial < 300; trial++) {
+            const ids = Array.from({ length: dice(400) }, () => dice(9));
+            const other = ids.flatMap((id) => [[id], [id], [id], [], [id, dice(9)]][dice(5)]);
+            const [left, right] = [timeline(ids), timeline(other)];
+            const parts = aligned(left, right);
+            const all = (side) => parts.flatMap((part) => part[side]);
+            const same = parts.filter(({ kind }) => kind === "same");
+            const key = ({ token_id: id, removed }) => `${id}${removed}`;
+            const keys = (cells) => cells.map(key).join();
+            if (all("left").some((cell, i) => cell !== left.cells[i])) faults.push("left");
+            if (all("right").some((cell, i) => cell !== right.cells[i])) faults.push("right");
+            if (all("left").length !== left.cells.length) faults.push("left is not whole");
+            if (all("right").length !== right.cells.length) faults.push("right is not whole");
+            if (same.some((part) => keys(part.left) !== keys(part.right))) faults.push("same");
+          }
+          return faults;
+        }"""
+    )
+
+    assert not faults
