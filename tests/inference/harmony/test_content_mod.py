@@ -7,6 +7,10 @@ from functools import partial
 import jsonschema
 import msgspec
 import pytest
+from concordance_inference.control import Act, AttachMod
+from concordance_inference.engine.config import EngineConfig
+from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.request.instances import instance_within
 from concordance_inference.generation import Completed, SamplingParams
 from concordance_inference.harmony import content_mod
 from concordance_inference.harmony.channels import HarmonyChannels
@@ -16,14 +20,25 @@ from concordance_inference.harmony.header_guard import HeaderGuard
 from concordance_inference.harmony.offered_headers import legal_headers
 from concordance_inference.harmony.place import START, Header, Place, after_text, after_token
 from concordance_inference.output_format import OutputFormat
+from concordance_inference.resume.ended import EndedCompletions
+from concordance_inference.resume.request import resumed_request
 from concordance_inference.tools.offer import ToolChoice, tool_offer
 from concordance_sdk import Added, ForwardPass, Prefilled, mod
 from concordance_sdk.host import definition_of
-from concordance_shared import FunctionSchema, InvalidRequestError, SchemaError, Tool
+from concordance_shared import (
+    Conversation,
+    ForceTokens,
+    FunctionSchema,
+    InvalidRequestError,
+    SchemaError,
+    Schemas,
+    Tool,
+)
+from controlled import send, step_until
 from families import build_model
 from harmony_bytes import IDS, TOKENIZER, TOKENS, TRAITS, VOCAB, named
 from harmony_masks import naive_ids
-from tiny import ask, call, finish, fresh_logits, make_engine, run, submit
+from tiny import ask, call, finish, fresh_logits, make_engine, run, runner_of, submit
 
 PROMPT = named("<|start|>user<|message|>Hi<|end|><|start|>assistant")
 WORD = {
@@ -353,6 +368,66 @@ def test_a_prompt_that_a_mod_replaces_is_followed():
         engine_of(), request(Replacing, prompt=prompt, output=ANSWER, sampling=sampling(2))
     )
     assert replaced.ids == plain.ids
+
+
+CALLS = "<|channel|>commentary to=functions.look_up <|constrain|>json<|message|>"
+
+
+def test_a_completion_with_a_call_resumed_after_any_token_is_the_uncut_one(gpt_oss):
+    ended = EndedCompletions(300)
+    engine = Engine(
+        runner_of(gpt_oss), TRAITS, EngineConfig(), lambda one: ended.keep("gpt-oss", one)
+    )
+    conversation = Conversation(schemas=Schemas(tools=tuple(TOOLS)))
+    headers = msgspec.structs.replace(legal_headers(offer_of()), channels=())
+    rules = HeaderGuard(headers, TOKENS, TOKENIZER.encode, TOKENIZER.special_token_ids)
+    whole = request(sampling=sampling(3), conversation=conversation, token_rules=rules)
+    ids = run(engine, whole).ids
+    assert ids[-1] == TOKENS.call
+    for cut in range(1, len(ids), 9):
+        first = msgspec.structs.replace(whole, request_id=f"cut{cut}", max_tokens=cut)
+        begun = run(engine, first).ids
+        rest = resumed_request(
+            ended.find("gpt-oss", first.request_id),
+            {"max_tokens": 200 - cut},
+            new_decoder=TRAITS.new_decoder,
+            context_length=4096,
+        )
+        assert begun + run(engine, rest).ids == ids, cut
+
+
+@pytest.mark.parametrize("text", [CALLS, CALLS[:-11], CALLS + '{"word": "ti'])
+@pytest.mark.parametrize("step", [0, 3])
+def test_tokens_forced_by_hand_meet_the_format_of_their_message_as_those_of_a_mod(
+    gpt_oss, text, step
+):
+    engine = make_engine(gpt_oss, traits=TRAITS)
+    asked = request(sampling=sampling(3), max_tokens=60)
+    answers = submit(engine, asked)
+    engine.step()
+    step_until(engine, asked, step)
+    sent = send(engine, asked, Act(action=ForceTokens(named(text))))
+    finish(engine)
+
+    @mod(name="hand", on=[ForwardPass])
+    def hand(event, actions):
+        is_there = event.step == sent.outcome.step
+        return actions.force_tokens(named(text)) if is_there else None
+
+    assert answers.ids == run(engine, request(hand, sampling=sampling(3), max_tokens=60)).ids
+
+
+def test_a_mod_that_is_attached_by_hand_acts_before_the_formats_of_messages(gpt_oss):
+    engine, asked = make_engine(gpt_oss, traits=TRAITS), request(max_tokens=9)
+    submit(engine, asked)
+    engine.step()
+    (row,) = engine.rows
+    instance = instance_within(5, call(forcing(CALLS)), row.mods.context, TRAITS)
+    send(engine, asked, AttachMod(instance=instance))
+    engine.step()
+    assert row.mods.names == ("forcing", "tools")
+    assert row.dispatch.listens_to_logits  # of the mod that was attached
+    finish(engine)
 
 
 def test_a_schema_that_cannot_be_enforced_is_refused_with_its_place():

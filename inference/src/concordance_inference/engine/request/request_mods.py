@@ -11,6 +11,9 @@ from concordance_inference.control import RefusedCommandError
 from concordance_inference.generation import GenerationRequest, ModUsage
 from concordance_inference.metrics_snapshot import ModCost
 
+#: The mods that enforce what a request asks for: its format, its calls, both in gpt-oss's messages.
+_ENFORCING = frozenset({"output_format", "tools", "harmony_content"})
+
 
 class RequestMods:
     """The mods of a request in the order in which they act, and what they share."""
@@ -84,7 +87,7 @@ class RequestMods:
     @property
     def _ends_in_format(self) -> bool:
         calls = self._request.mods
-        return bool(calls) and calls[-1].definition.name == "output_format"
+        return bool(calls) and calls[-1].definition.name in _ENFORCING
 
     def remove(self, instance: RequestMod) -> None:
         """Remove a mod."""
