@@ -61,3 +61,9 @@ def trace_of_newest(server):
         (summary,) = json.load(response)["data"]
     with urllib.request.urlopen(f"{server.url}/v1/traces/{summary['id']}") as response:
         return json.load(response)
+
+
+def enter_key(page, key):
+    """Enter the key that the page asks for."""
+    page.get_by_label("Key", exact=True).locator("input").fill(key)
+    page.get_by_role("button", name="Use the key").click()

@@ -1,8 +1,10 @@
 """The flows of the inspector at `/`, one by one, with the embedded model."""
 
 import pytest
+from concordance_inference.keys.upload_key import found_upload_key
 from inspector_flows import (
     ENDED,
+    enter_key,
     expect,
     faults_of_access,
     has_count,
@@ -11,6 +13,7 @@ from inspector_flows import (
     run_long,
     text_of,
     trace_of_newest,
+)
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
@@ -102,6 +105,11 @@ def test_an_upload_shows_its_error_at_its_line_and_runs_once_it_is_right(page, p
     right = source.input_value()
     source.fill(right.replace("def added(self,", "def added(self"))
     page.get_by_role("button", name="Upload", exact=True).click()
+    enter_key(page, "wrong")
+    page.get_by_text("is not this server's upload key").wait_for()
+    assert not faults_of_access(page)
+    picture("upload-key")
+    enter_key(page, found_upload_key())
 
     page.wait_for_selector("mod-editor .marked")
     line = right[: right.index("def added")].count("\n") + 1
@@ -126,6 +134,7 @@ def test_an_error_while_a_mod_runs_is_shown_at_its_line(page):
         "from concordance_sdk import mod\n\n@mod\ndef breaks(event, actions):\n    return 1 / 0\n"
     )
     page.get_by_role("button", name="Upload and run").click()
+    enter_key(page, found_upload_key())
 
     page.wait_for_selector("steering-bar[data-state=failed]")
     assert page.locator("mod-editor .marked").inner_text().strip() == "5"

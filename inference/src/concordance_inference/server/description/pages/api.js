@@ -1,5 +1,7 @@
 // Shows /openapi.json: each endpoint with its fields, and a form that sends a request.
 
+import { send as sendWithKey } from "/inspector/key.js";
+
 /** The most characters of a response that are shown. */
 const MAX_SHOWN = 100_000;
 
@@ -85,7 +87,7 @@ async function send(method, path, body, output) {
   output.textContent = "Waiting for the response.";
   const init = body === null ? { method } : { method, body, headers: { "Content-Type": "application/json" } };
   try {
-    const response = await fetch(path, init);
+    const response = await sendWithKey(path, init);
     output.textContent = `${response.status} ${response.statusText}\n\n`;
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
@@ -131,7 +133,7 @@ function endpoint(method, path, operation, spec, model) {
 async function main() {
   const about = document.querySelector("#about");
   const list = document.querySelector("#endpoints");
-  const [spec, models] = await Promise.all(["/openapi.json", "/v1/models"].map(async (path) => (await fetch(path)).json()));
+  const [spec, models] = await Promise.all(["/openapi.json", "/v1/models"].map(async (path) => (await sendWithKey(path)).json()));
   about.textContent = `${spec.info.description} Version ${spec.info.version}.`;
   for (const [path, methods] of Object.entries(spec.paths)) {
     for (const [method, operation] of Object.entries(methods)) {

@@ -1,5 +1,10 @@
 // Requests to the server that sent this page.
 
+import { send } from "./key.js";
+
+/** Time until a stream that ended is requested again, in ms. */
+const RETRY_MS = 3000;
+
 /** An error of the server, as its body has it. */
 export class ApiError extends Error {
   /** @param {{message?: string, traceback?: string, mod?: string}} body */
@@ -18,7 +23,7 @@ export class ApiError extends Error {
  * @returns {Promise<any>}
  */
 export async function call(path, body, method) {
-  const response = await fetch(path, body ? post(body) : { method });
+  const response = await send(path, body ? post(body) : { method });
   if (!response.ok) throw await errorOf(response);
   return response.json();
 }
@@ -31,9 +36,35 @@ export async function call(path, body, method) {
  * @returns {AsyncGenerator<any>}
  */
 export async function* stream(path, body, id) {
-  const response = await fetch(path, post(body, { "X-Request-Id": id }));
+  const response = await send(path, post(body, { "X-Request-Id": id }));
   if (!response.ok || !response.body) throw await errorOf(response);
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  yield* eventsOf(response.body);
+}
+
+/**
+ * Follow a stream of events, which is requested again when it ends.
+ * @param {string} path
+ * @param {(event: any) => void} take
+ * @returns {() => void} Ends it.
+ */
+export function follow(path, take) {
+  const ending = new AbortController();
+  const isOver = () => ending.signal.aborted;
+  (async () => {
+    while (!isOver()) {
+      try {
+        const { ok, body } = await send(path, { signal: ending.signal }, false);
+        if (ok && body) for await (const event of eventsOf(body)) if (!isOver()) take(event);
+      } catch { /* the connection ended */ }
+      if (!isOver()) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  })();
+  return () => ending.abort();
+}
+
+/** The JSON of the events in a body. @param {ReadableStream<BufferSource>} body @returns {AsyncGenerator<any>} */
+async function* eventsOf(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
     const { value, done } = await reader.read();

@@ -1,6 +1,6 @@
 // Follows the traces of all requests that run, while the page is visible.
 
-import { call } from "./api.js";
+import { call, follow } from "./api.js";
 import { TokenTimeline } from "./token_timeline.js";
 
 /** Ended traces that stay in the view of the batch. */
@@ -10,7 +10,7 @@ const NUM_ENDED = 6;
 export class TraceFeed extends EventTarget {
   /** @type {Map<string, TokenTimeline>} */ timelines = new Map();
   /** @type {Set<string>} Those that someone waits for. */ #followed = new Set();
-  /** @type {EventSource | null} */ #source = null;
+  /** @type {(() => void) | null} Ends the stream. */ #leave = null;
 
   constructor() {
     super();
@@ -28,11 +28,8 @@ export class TraceFeed extends EventTarget {
 
   /** A hidden page leaves its connection to others. */
   #connect() {
-    this.#source?.close();
-    this.#source = null;
-    if (document.hidden) return;
-    this.#source = new EventSource("v1/traces/live");
-    this.#source.onmessage = ({ data }) => this.#take(JSON.parse(data));
+    this.#leave?.();
+    this.#leave = document.hidden ? null : follow("v1/traces/live", (message) => this.#take(message));
   }
 
   /** @param {Record<string, any>} message */
