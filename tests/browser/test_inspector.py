@@ -14,7 +14,6 @@ from inspector_flows import (
     text_of,
     trace_of_newest,
 )
-)
 
 pytestmark = [pytest.mark.browser, pytest.mark.process]
 
