@@ -1,6 +1,6 @@
 """Who the present request is for: what it makes is theirs, and it finds nothing that is not."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
@@ -36,6 +36,10 @@ class Caller(Struct, frozen=True, kw_only=True):
     sees_all: bool = True
     prefix_space: str = ""
 
+    def sees(self, owner: str) -> bool:
+        """True if it finds what an owner has."""
+        return self.sees_all or self.owner == owner
+
 
 _PROCESS = Caller()
 
@@ -59,8 +63,16 @@ def current_prefix_space() -> str:
 
 def may_see(owner: str) -> bool:
     """True if the present request may find what an owner has."""
-    caller = _CALLER.get()
-    return caller.sees_all or caller.owner == owner
+    return _CALLER.get().sees(owner)
+
+
+def owned_ids(name: str) -> Sequence[str]:
+    """Return the ids that a request of the present owner may have, by a name for it.
+
+    An id that a client has chosen ends with `@` and its owner; one that the server made does not.
+    """
+    owner = current_owner()
+    return (name, f"{name}@{owner}") if owner else (name,)
 
 
 def set_caller(caller: Caller) -> None:

@@ -22,10 +22,10 @@ from concordance_shared import (
     ModReport,
     ToolCall,
 )
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from concordance_inference.branching.branch import Branch, BranchPoint
-from concordance_inference.caller import current_owner
+from concordance_inference.caller import current_owner, current_prefix_space
 from concordance_inference.harmony.turn import HarmonyTurn
 from concordance_inference.loop_detection import FoundLoop, LoopDetection
 from concordance_inference.mark import Mark
@@ -143,6 +143,8 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     truncate_thinking: int | None = None  # characters of the reasoning that are shown; None: all
     truncate_response: int | None = None  # of the content
     cache_salt: str = ""  # cached prefixes are shared by requests with equal salts only
+    prefix_space: str = field(default_factory=current_prefix_space)  # and within this space only
+    owner: str = field(default_factory=current_owner)  # who may continue the completion
     kept_ids: tuple[int, ...] = ()  # special tokens whose names are part of the text
     token_rules: TokenRules[Any] | None = None  # which tokens may be next; a mod may force others
     reasoning: Reasoning | None = None  # how it is marked in the text, if the model may reason
@@ -158,6 +160,11 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     trace: Level | None = None  # how much is traced; `None`: as the server is configured
     recorder: TraceRecorder | None = None  # of the trace
     scheduled: "tuple[Scheduled, ...]" = ()  # commands, in order, as a trace has them
+
+    @property
+    def prefix_salt(self) -> str:
+        """The name of the cached prefixes that it shares; no client can choose another space."""
+        return f"{self.prefix_space}\0{self.cache_salt}"
 
     @property
     def num_given(self) -> int:

@@ -1,7 +1,7 @@
 """Finds a completion that runs, or that ended a short time ago."""
 
 from concordance_inference.branching.errors import FIELD
-from concordance_inference.caller import may_see
+from concordance_inference.caller import current_owner
 from concordance_inference.engine.control.so_far import completion_so_far
 from concordance_inference.engine.thread import EngineThread
 from concordance_inference.resume.ended import EndedCompletion, EndedCompletions, request_ids_of
@@ -26,6 +26,5 @@ def find_completion(
     found = found or completion_so_far(engine, request_ids_of(completion_id))
     # It may have ended meanwhile.
     found = found or ended.kept(model, completion_id, field=FIELD)
-    if found is None or found.request.is_candidate or not may_see(found.request.owner):
-        return None
-    return found
+    is_own = found is not None and found.request.owner == current_owner()
+    return found if found is not None and is_own and not found.request.is_candidate else None

@@ -30,14 +30,17 @@ class SampledCalls:
         self._lengths: list[int] = []  # of their prompts, in order
         self._lock = threading.Lock()
 
-    def remember(self, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> None:
+    def remember(
+        self, prompt_ids: Sequence[int], token_ids: Sequence[int], *, space: str = ""
+    ) -> None:
         """Keep the tokens of a message.
 
         Args:
             prompt_ids: The prompt.
             token_ids: The sampled tokens, without the end-of-sequence token.
+            space: That of the digest of the prompt.
         """
-        key = PromptDigest(prompt_ids).digest()
+        key = PromptDigest(prompt_ids, space=space).digest()
         with self._lock:
             self._forget(key)
             self._messages[key] = (len(prompt_ids), tuple(token_ids))

@@ -28,9 +28,14 @@ class PromptDigest:
     extending one digest keeps that linear in the length of the conversation.
     """
 
-    def __init__(self, token_ids: Sequence[int] = ()) -> None:
-        """Digest `token_ids`."""
-        self._hash = hashlib.blake2b(digest_size=16)
+    def __init__(self, token_ids: Sequence[int] = (), *, space: str = "") -> None:
+        """Digest `token_ids`.
+
+        Args:
+            token_ids: The first token ids.
+            space: Digests are equal within one space only; see `GenerationRequest.prefix_space`.
+        """
+        self._hash = hashlib.blake2b(digest_size=16, key=space.encode())
         self.extend(token_ids)
 
     def extend(self, token_ids: Sequence[int]) -> None:

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
+from concordance_inference.caller import current_prefix_space
 from concordance_inference.chat.sampled_calls import SampledCalls
 from concordance_inference.chat.sampled_messages import PromptDigest, SampledMessages
 
@@ -33,7 +34,7 @@ class Splice:
         self._token_ids = token_ids
         self._begins = begins
         self._data_of = data_of
-        self._prompt = PromptDigest()
+        self._prompt = PromptDigest(space=current_prefix_space())
         self._spliced: list[int] = []
         self._num_done = 0  # tokens of the whole prompt
 

@@ -204,10 +204,16 @@ class ChatTemplate(TokenTexts):
         """Keep the sampled tokens of a completion, unless its text was cut at a stop string."""
         offer = request.offer
         has_calls = offer is not None and offer.format.layout.marker in completed.text
-        self.keep(request.prompt_ids, completed, has_calls=has_calls)
+        space = request.prefix_space
+        self.keep(request.prompt_ids, completed, has_calls=has_calls, space=space)
 
     def keep(
-        self, prompt_ids: Sequence[int], completed: Completed, *, has_calls: bool = False
+        self,
+        prompt_ids: Sequence[int],
+        completed: Completed,
+        *,
+        has_calls: bool = False,
+        space: str = "",
     ) -> None:
         """Keep the sampled tokens of the completion of a prompt.
 
@@ -215,14 +221,16 @@ class ChatTemplate(TokenTexts):
             prompt_ids: The prompt.
             completed: The completion.
             has_calls: It calls tools, which the template writes in a place of their own.
+            space: Only requests of this space find them.
         """
         ends = self.tokenizer.eos_token_ids
         token_ids = completed.token_ids
         token_ids = token_ids[:-1] if token_ids and token_ids[-1] in ends else token_ids
         if completed.text and self.tokenizer.decode(token_ids) == completed.text:
-            self._sampled.remember(PromptDigest(prompt_ids), completed.text, token_ids)
+            prompt = PromptDigest(prompt_ids, space=space)
+            self._sampled.remember(prompt, completed.text, token_ids)
             if has_calls:
-                self._calls.remember(prompt_ids, token_ids)
+                self._calls.remember(prompt_ids, token_ids, space=space)
 
     def prepare(self) -> None:
         """Copy the tokenizer, which names of control tokens in messages need."""

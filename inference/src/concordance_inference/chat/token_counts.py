@@ -5,6 +5,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from concordance_inference.caller import current_prefix_space
+
 #: Limit of texts whose lengths are kept; the least recently used one is evicted first.
 MAX_TEXTS = 65536
 
@@ -31,7 +33,8 @@ class TokenCounts:
         """Return the number of tokens of a text."""
         if len(text) < _SHORT:
             return self._count(text)
-        key = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        space = current_prefix_space()
+        key = hashlib.blake2b(text.encode(), digest_size=16, key=space.encode()).digest()
         with self._lock:
             if key in self._counts:
                 self._counts.move_to_end(key)

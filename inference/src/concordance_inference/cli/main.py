@@ -36,6 +36,7 @@ from concordance_inference.cli.options import (
     Replay,
     RevokeKeys,
     Serve,
+    ShareMod,
     ShowBranches,
     ShowTrace,
     UploadKey,
@@ -236,7 +237,16 @@ def mods_rm(options: RemoveMod) -> None:
     """Delete an uploaded mod from a running server."""
     from concordance_inference.cli import mods as command
 
-    command.remove(options.name, options.url)
+    command.remove(options)
+
+
+@mods_app.command("share")
+@takes(ShareMod)
+def mods_share(options: ShareMod) -> None:
+    """Let all callers of a server use an uploaded mod; needs an admin key."""
+    from concordance_inference.cli import mods as command
+
+    command.share(options)
 
 
 @requests_app.command("list")

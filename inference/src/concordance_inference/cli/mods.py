@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from concordance_inference.cli.options import ListMods, NewMod, PushMod
+from concordance_inference.cli.options import ListMods, NewMod, PushMod, RemoveMod, ShareMod
 from concordance_inference.cli.server_client import ServerClient, quoted
 from concordance_inference.mods.push_payload import push_payload
 
@@ -161,7 +161,20 @@ def push(options: PushMod) -> None:
     print(f"{entry['id']} {entry['version']}")
 
 
-def remove(name: str, url: str) -> None:
+def remove(options: RemoveMod) -> None:
     """Delete an uploaded mod."""
-    ServerClient(url).call("DELETE", f"/v1/mods/{quoted(name)}")
-    print(f"deleted {name}")
+    query = "" if options.owner is None else f"?owner={quoted(options.owner)}"
+    ServerClient(options.url).call("DELETE", f"/v1/mods/{quoted(options.name)}{query}")
+    print(f"deleted {options.name}")
+
+
+def share(options: ShareMod) -> None:
+    """Let all callers of a server use an uploaded mod, or its owner only."""
+    body = {
+        "shared": not options.stop_sharing,
+        **({"owner": options.owner} if options.owner else {}),
+    }
+    path = f"/v1/mods/{quoted(options.name)}/share"
+    entry = ServerClient(options.url).call("POST", path, body)
+    what = "its owner may use" if options.stop_sharing else "all callers may use"
+    print(f"{what} {entry['id']} {entry['version']}")

@@ -29,6 +29,10 @@ ModPaths = Annotated[
 ]
 Url = Annotated[str, typer.Option(help="The server's URL.")]
 DEFAULT_URL = "http://127.0.0.1:8000"
+ModOwner = Annotated[
+    str | None,
+    typer.Option(help="Who has uploaded it. [default: the caller]", show_default=False),
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
@@ -934,6 +938,19 @@ class RemoveMod:
     """The options of `concordance mods rm`."""
 
     name: Annotated[str, typer.Argument(help="The mod's name.")]
+    owner: ModOwner = None
+    url: Url = DEFAULT_URL
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareMod:
+    """The options of `concordance mods share`."""
+
+    name: Annotated[str, typer.Argument(help="The mod's name.")]
+    owner: ModOwner = None
+    stop_sharing: Annotated[
+        bool, typer.Option("--stop-sharing", help="Let only its owner use it from now on.")
+    ] = False
     url: Url = DEFAULT_URL
 
 

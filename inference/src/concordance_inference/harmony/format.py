@@ -8,6 +8,7 @@ import msgspec
 from concordance_sdk.hosted_tool import HostedTool
 from concordance_shared import Message, ResponseFormat, Tool
 
+from concordance_inference.caller import current_prefix_space
 from concordance_inference.chat.message_reader import read_message
 from concordance_inference.chat.readers import reader_factory
 from concordance_inference.chat.rendering import USUAL, Rendering, check_rendering
@@ -123,7 +124,7 @@ class HarmonyFormat(TokenTexts):
         prompt.add(system_message(instructions))
         if developer := developer_message(text, instructions):
             prompt.add(developer)
-        self._add_turns(prompt, messages, Position(text), rendering)
+        self._add_turns(prompt, messages, Position(text, space=current_prefix_space()), rendering)
         if rendering.continues_final_message:
             return prompt.ids[:-1]
         return prompt.ids + (self._begin if rendering.adds_generation_prompt else [])
@@ -174,7 +175,7 @@ class HarmonyFormat(TokenTexts):
             return
         read = read_message(reader_factory(request)(), completed)
         before = request.conversation.messages
-        position = Position(instruction_text(before))
+        position = Position(instruction_text(before), space=request.prefix_space)
         for message in before[num_instructions(before) :]:
             position.add(message)
         answer = Message(role="assistant", content=read.content, tool_calls=read.tool_calls)

@@ -8,8 +8,9 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from concordance_inference.caller import current_prefix_space
 from concordance_inference.harmony.message import HarmonyMessage
 
 #: Limit of token ids that are kept; the least recently used message is evicted first.
@@ -21,6 +22,7 @@ class MessageKey(Struct, frozen=True):
 
     message: HarmonyMessage
     allows_control_tokens: bool
+    space: str = field(default_factory=current_prefix_space)  # what is known there, is not here
 
 
 class MessageIds:

@@ -46,9 +46,14 @@ class SampledTurn(Struct, frozen=True, kw_only=True):
 class Position:
     """A position in a conversation: a digest of the messages before it."""
 
-    def __init__(self, instructions: str = "") -> None:
-        """Begin a conversation after its instructions."""
-        self._hash = hashlib.blake2b(instructions.encode(), digest_size=16)
+    def __init__(self, instructions: str = "", *, space: str = "") -> None:
+        """Begin a conversation after its instructions.
+
+        Args:
+            instructions: The instructions.
+            space: Digests are equal within one space only; see `GenerationRequest.prefix_space`.
+        """
+        self._hash = hashlib.blake2b(instructions.encode(), digest_size=16, key=space.encode())
 
     def add(self, message: Message) -> None:
         """Continue after a message."""

@@ -7,17 +7,24 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from concordance_sdk import ModPayload
 from concordance_sdk.host import ModDefinition, registry
 from concordance_sdk.parameters import parse_parameters
-from concordance_shared import ConcordanceError, ConflictError, ModLoadError, UnknownModError
+from concordance_shared import (
+    ConcordanceError,
+    ConflictError,
+    ForbiddenError,
+    ModLoadError,
+    UnknownModError,
+)
 from concordance_shared.suggestions import did_you_mean, similar_names
 
+from concordance_inference.caller import current_owner
 from concordance_inference.generation import ModCall
-from concordance_inference.mods.description import description_of
+from concordance_inference.mods.entry import ModEntry, mod_entry
 from concordance_inference.mods.loading import (
     check_names,
     load_entry_points,
@@ -25,36 +32,17 @@ from concordance_inference.mods.loading import (
     load_payload,
     python_files,
 )
-from concordance_inference.mods.mod_versions import ModVersions, is_version, split_version
+from concordance_inference.mods.mod_versions import is_version, split_version
+from concordance_inference.mods.uploads import Uploads
 from concordance_inference.time_limit import TimeLimitError, run_within
 
 logger = logging.getLogger(__name__)
-
-Source = Literal["installed", "path", "uploaded"]
-
-#: Maximum number of uploaded mods.
-MAX_UPLOADS = 64
 
 #: Time limit for loading an upload or a file that has changed, in seconds.
 LOAD_S = 10.0
 
 #: Minimum time between two checks of the files for changes, in seconds.
 _RECHECK_S = 0.5
-
-
-class ModEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A mod in the catalog. A running request keeps the entry that it started with."""
-
-    definition: ModDefinition
-    source: Source
-    version: str
-    created: int  # Unix time in seconds
-    description: msgspec.Raw  # JSON for clients
-
-    @property
-    def name(self) -> str:
-        """Its name in requests."""
-        return self.definition.name
 
 
 class NamedMod(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +101,7 @@ class _WatchedPath:
                 logger.warning("%s", exc)
             return
         self.error = None
-        self.entries = {d.name: _entry(d, "path", version) for d in definitions}
+        self.entries = {d.name: mod_entry(d, "path", version) for d in definitions}
 
     def _load(self, *, is_first: bool) -> tuple[list[ModDefinition], str]:
         """Load the mods; with a time limit when a server is running, which waits for it.
@@ -154,10 +142,9 @@ class ModCatalog:
         """
         self._lock = threading.RLock()
         packaged = load_entry_points()
-        self._installed = {d.name: _entry(d, "installed", "") for d in (*registry, *packaged)}
+        self._installed = {d.name: mod_entry(d, "installed", "") for d in (*registry, *packaged)}
         self._paths = [_WatchedPath(path) for path in paths]
-        self._uploaded: dict[str, ModEntry] = {}
-        self._versions = ModVersions[ModEntry]()
+        self._uploads = Uploads()
         for watched in self._paths:
             watched.refresh()
             if watched.error:
@@ -183,13 +170,18 @@ class ModCatalog:
         return made
 
     def entries(self) -> list[ModEntry]:
-        """Return all mods, sorted by name."""
+        """Return all mods that the present caller may use, sorted by name."""
         with self._lock:
             self._refresh()
-            merged = {**self._uploaded, **self._installed}
+            merged = {**self._uploads.visible(), **self._installed}
             for watched in reversed(self._paths):  # the first has priority, as in `get`
                 merged.update(watched.entries)
         return sorted(merged.values(), key=lambda entry: entry.name)
+
+    def of_others(self) -> list[ModEntry]:
+        """Return the uploads of other owners, for a caller that sees all."""
+        with self._lock:
+            return self._uploads.of_others()
 
     def get(self, name: str, *, param: str = "mods") -> ModEntry:
         """Return a mod by name, or a version of it by `name@sha256:<digits>`.
@@ -203,7 +195,7 @@ class ModCatalog:
         if digits is None or is_version(current.version, digits):
             return current
         with self._lock:
-            selected = self._versions.selected(name, digits)
+            selected = self._uploads.selected(name, digits)
         if selected is None:
             known = ", ".join(self.versions(name)) or "none"
             raise UnknownModError(
@@ -219,7 +211,7 @@ class ModCatalog:
         """
         current = self._current(name, param="name")
         with self._lock:
-            versions = [each.version for each in self._versions.of(name)]
+            versions = self._uploads.versions(name)
         listed = [each for each in versions if each != current.version]
         return [f"sha256:{each}" for each in (*listed, current.version) if each]
 
@@ -231,7 +223,7 @@ class ModCatalog:
                     if watched.error:
                         raise watched.error
                     return watched.entries[name]
-            entry = self._installed.get(name) or self._uploaded.get(name)
+            entry = self._installed.get(name) or self._uploads.get(name)
         if entry is None:
             known = [entry.name for entry in self.entries()]
             listed = did_you_mean(
@@ -270,7 +262,9 @@ class ModCatalog:
         return _loaded_within(max_seconds, payload)
 
     def upload(self, payload: ModPayload, *, max_seconds: float = LOAD_S) -> ModEntry:
-        """Load an upload and add it; it replaces an earlier upload of the same name.
+        """Load an upload and add it to those of the present owner.
+
+        It replaces the owner's earlier upload of the same name.
 
         Args:
             payload: The upload.
@@ -285,8 +279,7 @@ class ModCatalog:
         entry = _loaded_within(max_seconds, payload)
         with self._lock:
             self._check_upload(payload)
-            self._uploaded[entry.name] = entry
-            self._versions.add(entry.name, entry)
+            self._uploads.add(entry)
         return entry
 
     def _check_upload(self, payload: ModPayload) -> None:
@@ -300,24 +293,42 @@ class ModCatalog:
                     "name",
                     param="name",
                 )
-            if payload.name not in self._uploaded and len(self._uploaded) >= MAX_UPLOADS:
-                raise ConflictError(
-                    f"{MAX_UPLOADS} mods are already uploaded, which is the limit; delete one first"
-                )
+            self._uploads.check_room(payload.name)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, owner: str | None = None) -> None:
         """Remove an upload; running requests keep it.
+
+        Args:
+            name: The mod.
+            owner: Who has uploaded it; by default, the present caller.
 
         Raises:
             UnknownModError: There is no such mod.
             ConflictError: It belongs to the operator.
+            ForbiddenError: Another owner shares it.
         """
+        with self._lock:
+            if self._uploads.remove(name, current_owner() if owner is None else owner):
+                return
         entry = self._current(name, param="name")
         if entry.source != "uploaded":
             raise ConflictError(f"mod {name!r:.80} belongs to this server's operator")
+        raise ForbiddenError(
+            f"the mod {name!r:.80} is one of {entry.owner!r}, who shares it with you; its owner "
+            "and the server's admin may delete it"
+        )
+
+    def share(self, name: str, owner: str, *, is_shared: bool = True) -> ModEntry:
+        """Let all callers use the present version of an upload, or its owner only.
+
+        Later uploads of the owner do not replace what others use.
+
+        Raises:
+            UnknownModError: The owner has no such mod.
+            ConflictError: Another owner's mod of the name is shared.
+        """
         with self._lock:
-            self._uploaded.pop(name, None)
-            self._versions.remove(name)
+            return self._uploads.share(name, owner, is_shared=is_shared)
 
     def _refresh(self) -> None:
         for watched in self._paths:
@@ -352,9 +363,9 @@ def _loaded_within(seconds: float, payload: ModPayload) -> ModEntry:
     Raises:
         ConcordanceError: It cannot be loaded, or not in time.
     """
-    what = f"mod {payload.name!r:.80}"
+    what, owner = f"mod {payload.name!r:.80}", current_owner()  # the loader has no context
     try:
-        return run_within(seconds, lambda: _entry_of(payload))
+        return run_within(seconds, lambda: _entry_of(payload, owner))
     except ConcordanceError:
         raise
     except TimeLimitError as exc:
@@ -369,20 +380,8 @@ def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _entry_of(payload: ModPayload) -> ModEntry:
+def _entry_of(payload: ModPayload, owner: str) -> ModEntry:
     definition, version = load_payload(payload)
     content = f"{version} {payload.module} {payload.entrypoint}"
-    return _entry(definition, "uploaded", hashlib.sha256(content.encode()).hexdigest()[:12])
-
-
-def _entry(definition: ModDefinition, source: Source, version: str) -> ModEntry:
-    created = int(time.time())
-    content = f"sha256:{version}" if version else None
-    about = {"created": created, "source": source, "version": version, "hash": content}
-    return ModEntry(
-        definition=definition,
-        source=source,
-        version=version,
-        created=created,
-        description=description_of(definition, about),
-    )
+    digits = hashlib.sha256(content.encode()).hexdigest()[:12]
+    return mod_entry(definition, "uploaded", digits, owner=owner)

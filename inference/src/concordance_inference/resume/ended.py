@@ -11,7 +11,7 @@ import msgspec
 from concordance_shared import FinishReason, InvalidRequestError, RequestError, ToolCall
 from msgspec import Struct
 
-from concordance_inference.caller import may_see
+from concordance_inference.caller import current_owner, owned_ids
 
 if TYPE_CHECKING:
     from concordance_inference.generation import GenerationRequest
@@ -191,15 +191,19 @@ class EndedCompletions:
         return kept and kept.ended
 
     def of_request(self, request_id: str) -> KeptCompletion | None:
-        """Return the completion of a request, of any model; `None` if none is kept."""
+        """Return the completion of a request of the present owner, of any model.
+
+        `None` if none is kept.
+        """
         with self._lock:
             self._shrink()
             return self._visible(request_id)
 
     def _visible(self, request_id: str) -> KeptCompletion | None:
-        """Return the completion of a request, if the caller may see it."""
+        """Return the completion of a request, if it is the present owner's."""
         kept = self._kept.get(request_id)
-        return kept if kept is not None and may_see(kept.ended.request.owner) else None
+        is_own = kept is not None and kept.ended.request.owner == current_owner()
+        return kept if is_own else None
 
     def _drop(self, request_id: str) -> None:
         if kept := self._kept.pop(request_id, None):
@@ -223,7 +227,9 @@ def request_ids_of(completion_id: str) -> tuple[str, ...]:
     """
     prefix = next((prefix for prefix in _PREFIXES if completion_id.startswith(prefix)), "")
     name = completion_id.removeprefix(prefix)
-    return (name, _CHOICE.sub(r"\1 \2", name)) if _CHOICE.fullmatch(name) else (name,)
+    choice = _CHOICE.fullmatch(name)
+    of_choices = [f"{each} {choice[2]}" for each in owned_ids(choice[1])] if choice else []
+    return (*owned_ids(name), *of_choices)
 
 
 def another_model(field: str, completion_id: str, model: str, named: str) -> InvalidRequestError:

@@ -35,10 +35,12 @@ from concordance_inference.server.models_routes import (
     unload_model,
 )
 from concordance_inference.server.mods_routes import (
+    ShareMod,
     delete_mod,
     dry_run_mod,
     get_mod,
     list_mods,
+    share_mod,
     upload_mod,
 )
 from concordance_inference.server.openai.chat_completions import chat_completions
@@ -145,8 +147,14 @@ ROUTES = (
         query={"dry_run": "`true`: play the mod instead of adding it."},
     ).needs("mods:write"),
     Endpoint("/v1/mods/{name}/dry_run", dry_run_mod, method="POST", body=DryRun),
+    Endpoint("/v1/mods/{name}/share", share_mod, method="POST", body=ShareMod).needs("admin"),
     Endpoint("/v1/mods/{name}", get_mod),
-    Endpoint("/v1/mods/{name}", delete_mod, method="DELETE").needs("mods:write"),
+    Endpoint(
+        "/v1/mods/{name}",
+        delete_mod,
+        method="DELETE",
+        query={"owner": "Who has uploaded it; the caller if absent."},
+    ).needs("mods:write"),
     Endpoint("/v1/chat/completions/render", render, method="POST", body=ChatCompletionRequest),
     *(
         Endpoint(f"{root}/tokenize", tokenize, method="POST", body=TokenizeRequest)

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from concordance_inference.mods.catalog import ModEntry
+from concordance_inference.mods.entry import ModEntry
 from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.model_name import unknown_model
 from concordance_inference.server.served_models import ModelCard

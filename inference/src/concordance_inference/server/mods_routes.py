@@ -6,15 +6,19 @@ they run at import would stall every stream.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from concordance_sdk import ModPayload
+from concordance_shared import UnknownModError
+from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from concordance_inference.mods.catalog import ModCatalog, ModEntry, NamedMod, call_of
+from concordance_inference.caller import current_owner, may_see
+from concordance_inference.mods.catalog import ModCatalog, NamedMod, call_of
 from concordance_inference.mods.dry_run import DryRun, DryRunFailure, description_of_run, played_on
+from concordance_inference.mods.entry import ModEntry
 from concordance_inference.server.context import context_of
 from concordance_inference.server.transport.body import decode_body, read_raw
 from concordance_inference.server.transport.errors import error_body
@@ -23,13 +27,21 @@ from concordance_inference.server.transport.errors import error_body
 MAX_BODY = 1024 * 1024
 
 
+class ShareMod(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/mods/{name}/share`."""
+
+    owner: Annotated[str, Meta(max_length=64)] | None = None
+    shared: bool = True
+
+
 async def list_mods(request: Request) -> Response:
-    """Every mod that requests can name."""
+    """Every mod that requests can name. An admin also gets those that others have uploaded."""
     return await _looked_up(request, partial(_listed, context_of(request).mods))
 
 
 def _listed(mods: ModCatalog) -> dict[str, object]:
-    return {"object": "list", "data": [entry.description for entry in mods.entries()]}
+    entries = [*mods.entries(), *mods.of_others()]
+    return {"object": "list", "data": [entry.description for entry in entries]}
 
 
 async def get_mod(request: Request) -> Response:
@@ -99,12 +111,28 @@ async def _played(request: Request, load: Callable[[], ModEntry], raw: bytes) ->
 async def delete_mod(request: Request) -> Response:
     """Remove an upload; requests that run with it are not affected."""
     mods, name = context_of(request).mods, request.path_params["name"]
-    return await _looked_up(request, partial(_deleted, mods, name))
+    owner = request.query_params.get("owner")
+    if owner is not None and not may_see(owner):
+        raise UnknownModError(f"{owner!r:.80} has uploaded no mod {name!r:.80}", param="owner")
+    return await _looked_up(request, partial(_deleted, mods, name, owner))
 
 
-def _deleted(mods: ModCatalog, name: str) -> dict[str, object]:
-    mods.delete(name)
+def _deleted(mods: ModCatalog, name: str, owner: str | None) -> dict[str, object]:
+    mods.delete(name, owner=owner)
     return {"id": name, "object": "mod", "deleted": True}
+
+
+async def share_mod(request: Request) -> Response:
+    """Let all callers use the present version of an upload, or its owner only."""
+    mods, name = context_of(request).mods, request.path_params["name"]
+    raw = await read_raw(request, max_bytes=MAX_BODY)
+
+    def shared() -> msgspec.Raw:
+        body = decode_body(raw, ShareMod)
+        owner = current_owner() if body.owner is None else body.owner
+        return mods.share(name, owner, is_shared=body.shared).description
+
+    return await _looked_up(request, shared)
 
 
 async def _looked_up(request: Request, look_up: Callable[[], object]) -> Response:

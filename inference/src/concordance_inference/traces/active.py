@@ -73,6 +73,7 @@ class ActiveTrace:
         self.is_announced = False  # to those who watch
         trace = Trace(
             id=request.request_id,
+            owner=request.owner,
             created=time.time(),
             level=recorder.level,
             parameters=parameters_of(request),

@@ -10,12 +10,13 @@ import msgspec
 from concordance_sdk.host.mod_scope import ModScope
 from msgspec.structs import replace
 
+from concordance_inference.caller import current_owner, may_see, owned_ids
 from concordance_inference.generation import GenerationRequest
 from concordance_inference.traces.active import ActiveTrace, Origin, Texts
 from concordance_inference.traces.live import Watcher, Watchers
 from concordance_inference.traces.recorder import TraceRecorder
 from concordance_inference.traces.schema import Level, Trace
-from concordance_inference.traces.store import TraceStore
+from concordance_inference.traces.store import TraceStore, unknown
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,8 @@ class TraceHub:
         level: Of requests that do not choose.
         store: Where ended traces are kept.
         keeps_prompts: Traces have the prompt.
-        watchers: Who gets the traces while they grow. While there is one, requests that choose
-            nothing have the level `tokens`.
+        watchers: Who gets the traces while they grow. While an owner watches, its requests that
+            choose nothing have the level `tokens`.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class TraceHub:
         """
         if chosen is not None:
             return chosen
-        return "tokens" if self.watchers else self.level
+        return "tokens" if self.watchers.has_any_of(current_owner()) else self.level
 
     def begin(
         self,
@@ -124,9 +125,10 @@ class TraceHub:
         Raises:
             UnknownTraceError: There is none of this id.
         """
-        if trace := self.running(trace_id):
-            return trace
-        return self.store.get(trace_id)
+        for name in owned_ids(trace_id):
+            if trace := self.running(name) or self.store.find(name):
+                return trace
+        raise unknown(trace_id)
 
     def encoded(self, trace_id: str) -> bytes:
         """Return a trace as JSON, so far if its request runs.
@@ -134,15 +136,18 @@ class TraceHub:
         Raises:
             UnknownTraceError: There is none of this id.
         """
-        if trace := self.running(trace_id):
-            return msgspec.json.encode(trace)
-        return self.store.encoded(trace_id)
+        for name in owned_ids(trace_id):
+            if trace := self.running(name):
+                return msgspec.json.encode(trace)
+            if (body := self.store.body(name)) is not None:
+                return body
+        raise unknown(trace_id)
 
     def running(self, trace_id: str) -> Trace | None:
-        """Return a copy of the trace of a request that runs; None if there is none."""
+        """Return a copy of the trace of a request that runs; None if the caller may see none."""
         with self._following:
             active = self._active.get(trace_id)
-            if active is None:
+            if active is None or not may_see(active.trace.owner):
                 return None
             active.follow()
             return _copied(active.trace)
@@ -154,7 +159,8 @@ class TraceHub:
             UnknownTraceError: There is none of this id.
         """
         self.flush()
-        self.store.delete(trace_id)
+        if not any(map(self.store.remove, owned_ids(trace_id))):
+            raise unknown(trace_id)
 
     def flush(self) -> None:
         """Follow all recorders now, and store the traces that have ended."""
@@ -165,7 +171,7 @@ class TraceHub:
         """Send traces that grow to one more, those that run first, as far as they are."""
         with self._following:
             for active in self._active.values():
-                if watcher.trace_id in {None, active.trace.id} and active.is_announced:
+                if watcher.wants(active.trace.id, active.trace.owner) and active.is_announced:
                     watcher.put(_whole(active))
             self.watchers.add(watcher)
 
@@ -213,7 +219,7 @@ class TraceHub:
         for active in list(self._active.values()):
             try:
                 if active.follow() and self.watchers:
-                    self.watchers.send(active.trace.id, _changes(active))
+                    self.watchers.send(active.trace.id, active.trace.owner, _changes(active))
             except Exception:
                 logger.exception("the trace of request %s failed", active.trace.id)
                 active.builder.fail("the trace could not be made; the log has the reason")

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from concordance_inference.caller import current_caller
+
 #: Messages that may wait for one watcher; the oldest are dropped.
 MAX_WAITING = 2_000
 
@@ -19,6 +21,7 @@ class Watcher:
 
     Attributes:
         trace_id: The only trace it gets; `None` for all.
+        caller: Who reads it, and sees its own only.
         num_dropped: Messages that were dropped since the last call of `take`.
     """
 
@@ -30,11 +33,20 @@ class Watcher:
             trace_id: The only trace to send.
         """
         self.trace_id = trace_id
+        self.caller = current_caller()
         self.num_dropped = 0
         self._wake = wake
         self._lock = threading.Lock()
         self._waiting: deque[bytes] = deque()
         self._num_bytes = 0
+
+    def wants(self, trace_id: str, owner: str) -> bool:
+        """True if it gets a trace of an owner."""
+        is_named = self.trace_id is None or trace_id in (
+            self.trace_id,
+            f"{self.trace_id}@{self.caller.owner}",
+        )
+        return is_named and self.caller.sees(owner)
 
     def put(self, messages: Sequence[bytes]) -> None:
         """Add messages."""
@@ -78,9 +90,13 @@ class Watchers:
         with self._lock:
             self._watchers = tuple(each for each in self._watchers if each is not watcher)
 
-    def send(self, trace_id: str, messages: Sequence[dict[str, Any]]) -> None:
-        """Encode messages about a trace once, and send them to all who watch it."""
-        watchers = [each for each in self._watchers if each.trace_id in (None, trace_id)]
+    def has_any_of(self, owner: str) -> bool:
+        """True if an owner watches."""
+        return any(each.caller.owner == owner for each in self._watchers)
+
+    def send(self, trace_id: str, owner: str, messages: Sequence[dict[str, Any]]) -> None:
+        """Encode messages about a trace of an owner once, and send them to all who watch it."""
+        watchers = [each for each in self._watchers if each.wants(trace_id, owner)]
         if not watchers:
             return
         encoded = [msgspec.json.encode(message) for message in messages]

@@ -168,6 +168,7 @@ class Trace(Struct, kw_only=True):
 
     Attributes:
         id: That of the completion's request.
+        owner: Who may see it; empty if the request needed no key.
         choice: Index among the completions of the HTTP request.
         status: `running`, `ended` or `failed`.
         prompt: Its text; `None` if the server keeps no prompts.
@@ -187,6 +188,7 @@ class Trace(Struct, kw_only=True):
     id: str
     schema: str = SCHEMA
     object: Literal["trace"] = "trace"
+    owner: str = ""
     created: float = 0.0  # Unix time
     seconds: float = 0.0
     model: str = ""
@@ -231,6 +233,7 @@ class TraceSummary(Struct, kw_only=True):
 
     id: str
     object: Literal["trace.summary"] = "trace.summary"
+    owner: str = ""
     created: float
     seconds: float
     model: str

@@ -12,6 +12,7 @@ import msgspec
 from concordance_shared import RequestError
 from msgspec import Struct
 
+from concordance_inference.caller import current_caller
 from concordance_inference.traces.schema import SCHEMA, Trace, TraceSummary, summary_of
 
 _TABLES = """
@@ -24,13 +25,17 @@ CREATE TABLE IF NOT EXISTS traces (
     words TEXT NOT NULL,
     size INTEGER NOT NULL,
     summary BLOB NOT NULL,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    owner TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS traces_by_time ON traces (created);
 """
 
 #: Version of the tables, in the file's `user_version`.
-_VERSION = 1
+_VERSION = 2
+
+#: What makes the tables of a version those of the next one.
+_CHANGES = {1: "ALTER TABLE traces ADD COLUMN owner TEXT NOT NULL DEFAULT ''"}
 
 #: The most traces that a list returns.
 MAX_LIMIT = 1000
@@ -75,6 +80,8 @@ class Query(Struct, frozen=True, kw_only=True):
 class TraceStore:
     """Traces in a file, or in memory. Thread-safe; one process writes at a time.
 
+    A caller finds its own only: see `caller`.
+
     The file is in WAL mode: a transaction is in it whole or not at all, whenever the process ends.
     """
 
@@ -102,7 +109,7 @@ class TraceStore:
         """Store traces in one transaction; one of an id that exists replaces it."""
         rows = [_row(trace) for trace in traces]
         with self._lock, self._db:
-            self._db.executemany("INSERT OR REPLACE INTO traces VALUES (?,?,?,?,?,?,?,?,?)", rows)
+            self._db.executemany("INSERT OR REPLACE INTO traces VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
             self._delete_old()
 
     def list(self, query: Query = Query()) -> "list[TraceSummary]":  # noqa: B008
@@ -119,19 +126,23 @@ class TraceStore:
         Raises:
             UnknownTraceError: There is none of this id.
         """
-        return _decoder.decode(self.encoded(trace_id))
-
-    def encoded(self, trace_id: str) -> bytes:
-        """Return a trace as JSON.
-
-        Raises:
-            UnknownTraceError: There is none of this id.
-        """
-        with self._lock:
-            row = self._db.execute("SELECT body FROM traces WHERE id = ?", (trace_id,)).fetchone()
-        if row is None:
+        found = self.find(trace_id)
+        if found is None:
             raise unknown(trace_id)
-        return zlib.decompress(row[0])
+        return found
+
+    def find(self, trace_id: str) -> Trace | None:
+        """Return a trace; `None` if there is none of this id."""
+        body = self.body(trace_id)
+        return None if body is None else _decoder.decode(body)
+
+    def body(self, trace_id: str) -> bytes | None:
+        """Return a trace as JSON; `None` if there is none that the present caller may see."""
+        caller = current_caller()
+        sql = "SELECT body FROM traces WHERE id = ? AND (owner = ? OR ?)"
+        with self._lock:
+            row = self._db.execute(sql, (trace_id, caller.owner, caller.sees_all)).fetchone()
+        return None if row is None else zlib.decompress(row[0])
 
     def delete(self, trace_id: str) -> None:
         """Delete a trace.
@@ -139,18 +150,22 @@ class TraceStore:
         Raises:
             UnknownTraceError: There is none of this id.
         """
-        with self._lock, self._db:
-            count = self._db.execute("DELETE FROM traces WHERE id = ?", (trace_id,)).rowcount
-        if not count:
+        if not self.remove(trace_id):
             raise unknown(trace_id)
+
+    def remove(self, trace_id: str) -> bool:
+        """Delete a trace; return False if there is none of this id."""
+        caller = current_caller()
+        sql = "DELETE FROM traces WHERE id = ? AND (owner = ? OR ?)"
+        values = (trace_id, caller.owner, caller.sees_all)
+        with self._lock, self._db:
+            return bool(self._db.execute(sql, values).rowcount)
 
     def export(self, query: Query) -> Iterator[bytes]:
         """Yield the traces that a query selects as lines of JSON, the newest first."""
         for summary in self.list(query):
-            try:
-                yield self.encoded(summary.id) + b"\n"
-            except UnknownTraceError:  # deleted meanwhile
-                continue
+            if (body := self.body(summary.id)) is not None:  # not deleted meanwhile
+                yield body + b"\n"
 
     def close(self) -> None:
         """Close the file."""
@@ -199,6 +214,8 @@ def _opened(path: Path | None) -> sqlite3.Connection:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > _VERSION:
         raise sqlite3.DatabaseError(f"its version is {version}, of a newer Concordance")
+    if change := _CHANGES.get(version):
+        db.execute(change)
     db.executescript(_TABLES)
     db.execute(f"PRAGMA user_version = {_VERSION}")
     db.commit()
@@ -212,7 +229,7 @@ def _row(trace: Trace) -> tuple[Any, ...]:
     words = f"{trace.prompt or ''}\n{trace.text}"[-20_000:]
     size = len(body) + len(summary) + len(words)
     fields = (trace.id, trace.created, trace.model, trace.status, mods, words)
-    return (*fields, size, summary, body)
+    return (*fields, size, summary, body, trace.owner)
 
 
 def _where(query: Query) -> tuple[str, list[Any]]:
@@ -224,5 +241,7 @@ def _where(query: Query) -> tuple[str, list[Any]]:
         "created >= ?": query.since,
         "created < ?": query.before,
     }
+    caller = current_caller()
+    conditions["owner = ?"] = None if caller.sees_all else caller.owner
     used = {sql: value for sql, value in conditions.items() if value is not None}
     return (" WHERE " + " AND ".join(used) if used else ""), list(used.values())

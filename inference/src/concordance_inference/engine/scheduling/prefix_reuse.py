@@ -65,14 +65,14 @@ class PrefixReuse:
             if state.num_cached == len(state.token_ids):  # a request that resumes here reads one
                 self._cache.pin(i, [state.num_cached - 1])
             token_ids = state.token_ids[: state.num_cached]
-            self._prefixes.keep(row.request.cache_salt, i, token_ids, at_least=_least(row))
+            self._prefixes.keep(row.request.prefix_salt, i, token_ids, at_least=_least(row))
 
     def keep_part(self, i: int, row: Row) -> bool:
         """Copy the next part of what a row leaves; return False once `keep` can copy the rest.
 
         A CPU copies 6,500 tokens of a small model in 0.2 s, in which no row would get a token.
         """
-        salt, token_ids = row.request.cache_salt, row.state.token_ids[: row.state.num_cached]
+        salt, token_ids = row.request.prefix_salt, row.state.token_ids[: row.state.num_cached]
         end = self._prefixes.next_part(salt, token_ids, row.num_kept) if row.is_sound else None
         if end is None:
             return False
@@ -107,7 +107,7 @@ class PrefixReuse:
             return None
         sharing = [other for other in rows if _share_salt(other.request, request)]
         commons = [num_common(prompt_ids[:-1], other.prompt_ids) for other in sharing]
-        held = [self._prefixes.find(request.cache_salt, prompt_ids).length]
+        held = [self._prefixes.find(request.prefix_salt, prompt_ids).length]
         for other, common in zip(sharing, commons, strict=True):
             held.append(min(common, other.state.num_cached))
         for other, common in zip(sharing, commons, strict=True):
@@ -131,7 +131,7 @@ class PrefixReuse:
         processing it.
         """
         row = rows[i]
-        prefix = self._prefixes.find(row.request.cache_salt, _token_ids(row))
+        prefix = self._prefixes.find(row.request.prefix_salt, _token_ids(row))
         num_cached = 0
         if not row.prompt_logprobs.is_needed:
             num_cached, prefix = self._copy_longest(i, rows, prefix)
@@ -144,8 +144,8 @@ class PrefixReuse:
         row = rows[i]
         j, common = self._longest_running(i, rows)
         if common >= prefix.length + _least(row):
-            self._prefixes.keep(row.request.cache_salt, j, _token_ids(row)[:common])
-            prefix = self._prefixes.find(row.request.cache_salt, _token_ids(row))
+            self._prefixes.keep(row.request.prefix_salt, j, _token_ids(row)[:common])
+            prefix = self._prefixes.find(row.request.prefix_salt, _token_ids(row))
             if prefix.length < common and self._cache.copy(i, j, common):
                 return common, prefix
         if prefix.length < _least(row):
@@ -184,7 +184,7 @@ class PrefixReuse:
 
 
 def _share_salt(one: GenerationRequest, other: GenerationRequest) -> bool:
-    return one.cache_salt == other.cache_salt
+    return one.prefix_salt == other.prefix_salt
 
 
 def _least(row: Row) -> int:

@@ -146,7 +146,7 @@ class WaitingQueue:
         """Count the requests with the prompt and the salt of a request, itself among them."""
         return sum(
             waiting.request.prompt_ids == request.prompt_ids
-            and waiting.request.cache_salt == request.cache_salt
+            and waiting.request.prefix_salt == request.prefix_salt
             for waiting in self._waiting
         )
 

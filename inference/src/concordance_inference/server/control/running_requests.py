@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from concordance_shared import ConcordanceError, ConflictError, EngineStoppedError, FinishReason
 
+from concordance_inference.caller import current_owner, may_see, owned_ids
 from concordance_inference.control import ControlClient, UnknownRequestError
 from concordance_inference.generation import (
     Completed,
@@ -34,6 +35,7 @@ class RunningRequest:
 
     Attributes:
         id: Its id, which the client may have chosen.
+        owner: Who may see and control it.
         path: Its route.
         created: When it arrived, in Unix time.
         is_cancelled: True if it was cancelled by id.
@@ -43,6 +45,7 @@ class RunningRequest:
     def __init__(self, request_id: str, path: str) -> None:
         """Start a request of which nothing is read."""
         self.id = request_id
+        self.owner = current_owner()
         self.path = path
         self.created = time.time()
         self.is_cancelled = False
@@ -129,12 +132,16 @@ class RunningRequests:
             del self._by_id[running.id]
 
     def all(self) -> list[RunningRequest]:
-        """All requests, oldest first."""
-        return list(self._by_id.values())
+        """The requests that the present caller may see, oldest first."""
+        return [each for each in self._by_id.values() if may_see(each.owner)]
 
     def find(self, request_id: str) -> RunningRequest | None:
-        """Return the request of an id, if it runs. Any thread may call this."""
-        return self._by_id.get(request_id)
+        """Return the request of an id, if it runs and the present caller may see it.
+
+        Any thread may call this.
+        """
+        found = self._by_id.get(request_id)
+        return found if found and may_see(found.owner) else None
 
     def named(self, name: str) -> RunningRequest:
         """Return the request of an id, or of the id of its completion.
@@ -142,7 +149,8 @@ class RunningRequests:
         Raises:
             UnknownRequestError: There is none.
         """
-        found = self._by_id.get(name) or self._by_id.get(_PREFIX.sub("", name, count=1))
+        names = (*owned_ids(name), *owned_ids(_PREFIX.sub("", name, count=1)))
+        found = next(filter(None, map(self.find, names)), None)
         if found is None:
             raise UnknownRequestError(
                 f"there is no running request {name!r:.140}; GET /v1/requests lists them"

@@ -210,6 +210,8 @@ _OF_A_TYPE: Mapping[str, str] = {
     "BranchPoint.position": "Index into its tokens, of which those before are kept.",
     "BranchPoint.token_ids": "The tokens to put there; none: the model chooses again.",
     "BranchPoint.text": "A text to put there, in place of `token_ids`.",
+    "ShareMod.owner": "Who has uploaded the mod; the caller if absent.",
+    "ShareMod.shared": "`false`: only its owner may use it.",
     # Loop detection
     "LoopDetection.mode": "`cheap`: one token; `full`: up to 64 tokens; `off`: none.",
     "LoopDetection.action": "`end` the completion, or `rewind` it to where the loop began.",

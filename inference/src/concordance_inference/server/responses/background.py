@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Protocol
 
+from concordance_inference.caller import current_owner
 from concordance_inference.server.responses.event_log import EventLog
 from concordance_inference.server.responses.items import Item
 
@@ -67,6 +68,7 @@ class BackgroundRuns:
         """Start without responses."""
         self._writers: dict[str, BackgroundWriter] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._owners: dict[str, str] = {}
 
     def start(
         self,
@@ -85,22 +87,25 @@ class BackgroundRuns:
         """
         task = asyncio.ensure_future(_drive(writer, events, work))
         self._writers[writer.id], self._tasks[writer.id] = writer, task
+        self._owners[writer.id] = current_owner()
         task.add_done_callback(lambda _: self._forget(writer.id, on_end))
 
     def find(self, response_id: str) -> BackgroundWriter | None:
-        """Return the writer of a response that runs."""
-        return self._writers.get(response_id)
+        """Return the writer of a response of the present owner that runs."""
+        is_own = self._owners.get(response_id) == current_owner()
+        return self._writers.get(response_id) if is_own else None
 
     async def cancel(self, response_id: str) -> None:
-        """End a response that runs; wait until it is stored."""
+        """End a response of the present owner that runs; wait until it is stored."""
         task = self._tasks.get(response_id)
-        if task is not None:
+        if task is not None and self.find(response_id) is not None:
             task.cancel()
             await asyncio.wait({task})
 
     def _forget(self, response_id: str, on_end: Callable[[], None] | None) -> None:
         task = self._tasks.pop(response_id, None)
         self._writers.pop(response_id, None)
+        self._owners.pop(response_id, None)
         if on_end is not None:
             on_end()
         if task is not None and not task.cancelled() and task.exception():

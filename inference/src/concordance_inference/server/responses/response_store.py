@@ -4,8 +4,9 @@ import threading
 from collections import OrderedDict
 
 from concordance_shared import ConcordanceError
-from msgspec import Struct
+from msgspec import Struct, field
 
+from concordance_inference.caller import current_owner
 from concordance_inference.server.responses.errors import UnknownItemError, UnknownResponseError
 from concordance_inference.server.responses.event_log import EventLog
 from concordance_inference.server.responses.items import Item
@@ -40,6 +41,7 @@ class StoredResponse(Struct, frozen=True, kw_only=True, eq=False):
     context: tuple[Item, ...]
     output: tuple[Item, ...]
     log: EventLog | None = None
+    owner: str = field(default_factory=current_owner)  # who may find it
 
 
 class _Held(Struct):
@@ -49,8 +51,18 @@ class _Held(Struct):
     num_responses: int = 0
 
 
+class _Gone(Struct, frozen=True):
+    """What happened to a response."""
+
+    reason: str
+    owner: str
+
+
 class ResponseStore:
-    """The responses of a server, the least recently used of which is evicted first. Thread-safe."""
+    """The responses of a server, the least recently used of which is evicted first. Thread-safe.
+
+    An owner finds its own only.
+    """
 
     def __init__(self, *, max_responses: int = MAX_RESPONSES, max_bytes: int = MAX_BYTES) -> None:
         """Keep up to `max_responses`, of up to `max_bytes` together.
@@ -61,8 +73,8 @@ class ResponseStore:
         self._max_bytes = max_bytes
         self._responses: OrderedDict[str, StoredResponse] = OrderedDict()
         self._num_bytes = 0
-        self._items: dict[str, _Held] = {}
-        self._gone: OrderedDict[str, str] = OrderedDict()  # id -> what happened to it
+        self._items: dict[tuple[str, str], _Held] = {}  # by owner and id
+        self._gone: OrderedDict[str, _Gone] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -81,25 +93,30 @@ class ResponseStore:
             self._responses[response.id] = response
             self._num_bytes += response.num_bytes
             for item in (*response.context, *response.output):
-                held = self._items.setdefault(item.id, _Held(item))
+                key = response.owner, item.id
+                held = self._items.setdefault(key, _Held(item))
                 held.item = item
                 held.num_responses += 1
             while self._is_full():
-                oldest = next(iter(self._responses))
-                self._remove(oldest)
-                self._note(oldest, "was evicted, since the server keeps " + self._limits())
+                oldest = next(iter(self._responses.values()))
+                self._remove(oldest.id)
+                reason = "was evicted, since the server keeps " + self._limits()
+                self._note(oldest.id, reason, oldest.owner)
 
     def expect(self, response_id: str) -> None:
         """Note that a response will be put that has not ended yet."""
         with self._lock:
-            self._note(response_id, "is still in progress; wait until it has ended")
+            reason = "is still in progress; wait until it has ended"
+            self._note(response_id, reason, current_owner())
 
     def find(self, response_id: str) -> StoredResponse | None:
-        """Return a response, which becomes the most recently used one."""
+        """Return a response of the present owner, which becomes the most recently used one."""
         with self._lock:
-            if response_id in self._responses:
-                self._responses.move_to_end(response_id)
-            return self._responses.get(response_id)
+            found = self._responses.get(response_id)
+            if found is None or found.owner != current_owner():
+                return None
+            self._responses.move_to_end(response_id)
+            return found
 
     def get(self, response_id: str) -> StoredResponse:
         """Return a response.
@@ -118,10 +135,10 @@ class ResponseStore:
         Raises:
             UnknownResponseError: There is none.
         """
+        is_there = self.find(response_id) is not None
         with self._lock:
-            is_there = self._remove(response_id)
-            if is_there:
-                self._note(response_id, "was deleted")
+            if is_there := is_there and self._remove(response_id):
+                self._note(response_id, "was deleted", current_owner())
         if not is_there:
             raise self.lack(response_id)
 
@@ -136,7 +153,7 @@ class ResponseStore:
             UnknownItemError: There is none.
         """
         with self._lock:
-            held = self._items.get(item_id)
+            held = self._items.get((current_owner(), item_id))
         if held is None:
             raise UnknownItemError(
                 f"{param}: no stored response has the item {item_id!r:.80}; it may be one of a "
@@ -152,9 +169,9 @@ class ResponseStore:
     def lack_of(self, response_id: str) -> str:
         """Say why there is no response of this id."""
         with self._lock:
-            reason = self._gone.get(response_id)
-        if reason is not None:
-            return f"the response {response_id!r:.80} {reason}"
+            gone = self._gone.get(response_id)
+        if gone is not None and gone.owner == current_owner():
+            return f"the response {response_id!r:.80} {gone.reason}"
         return (
             f"there is no response {response_id!r:.80}; those with store=false, and those of an "
             "earlier run of the server, are not kept"
@@ -175,13 +192,14 @@ class ResponseStore:
             return False
         self._num_bytes -= response.num_bytes
         for item in (*response.context, *response.output):
-            held = self._items[item.id]
+            key = response.owner, item.id
+            held = self._items[key]
             held.num_responses -= 1
             if not held.num_responses:
-                del self._items[item.id]
+                del self._items[key]
         return True
 
-    def _note(self, response_id: str, reason: str) -> None:
-        self._gone[response_id] = reason
+    def _note(self, response_id: str, reason: str, owner: str) -> None:
+        self._gone[response_id] = _Gone(reason, owner)
         if len(self._gone) > _MAX_GONE:
             self._gone.popitem(last=False)

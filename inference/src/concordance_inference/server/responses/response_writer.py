@@ -190,6 +190,7 @@ class ResponsesWriter:
         body = msgspec.json.encode(self._body.json(output))
         num_events = self.log.num_bytes if self.log else 0
         stored = StoredResponse(
+            owner=self._request.generation.owner,
             id=self.id,
             status=self._body.status,
             body=body,

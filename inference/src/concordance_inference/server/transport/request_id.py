@@ -4,7 +4,7 @@ import itertools
 import logging
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -88,16 +88,6 @@ def own_ids(owner: str) -> None:
     chosen = _chosen.get()
     if owner and chosen is not None:
         _use(f"{chosen}@{owner}")
-
-
-def ids_of(name: str, owner: str) -> Sequence[str]:
-    """Return the ids that an owner's request may have, by a name that its client may use.
-
-    Examples:
-        >>> ids_of("1", "ann"), ids_of("1", "")
-        (('1', '1@ann'), ('1',))
-    """
-    return (name, f"{name}@{owner}") if owner else (name,)
 
 
 def own_request_id() -> str:
