@@ -163,8 +163,9 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def prefix_salt(self) -> str:
-        """The name of the cached prefixes that it shares; no client can choose another space."""
-        return f"{self.prefix_space}\0{self.cache_salt}"
+        """The name of the cached prefixes that it shares. A space is no part that clients choose."""
+        space = self.prefix_space
+        return f"{space}\0{self.cache_salt}" if space else self.cache_salt
 
     @property
     def num_given(self) -> int:
