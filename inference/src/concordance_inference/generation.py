@@ -163,7 +163,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def prefix_salt(self) -> str:
-        """The name of the cached prefixes that it shares. A space is no part that clients choose."""
+        """The name of the cached prefixes that it shares, in a space that no client chooses."""
         space = self.prefix_space
         return f"{space}\0{self.cache_salt}" if space else self.cache_salt
 
