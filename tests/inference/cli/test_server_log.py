@@ -12,6 +12,7 @@ from concordance_inference.cli.server_log import (
     ModFormatter,
     RequestFilter,
 )
+from concordance_inference.keys.key import new_key
 from concordance_inference.server.transport import request_id
 from concordance_sdk import Added, mod
 from concordance_sdk.testing import play
@@ -118,3 +119,13 @@ def test_a_json_record_has_its_fields_and_its_exception(json_log):
 
     assert record["status"] == 500
     assert "ValueError: invalid literal" in record["exception"]
+
+
+def test_no_record_has_a_key(log, json_log):
+    secret = new_key("admin")[1]
+
+    author.warning("the body is %s", {"api_key": secret}, extra={"fields": {"body": secret}})
+
+    written = log.getvalue() + str(json_log())
+    assert written.count("ck_...") == 3
+    assert secret not in written

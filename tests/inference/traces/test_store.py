@@ -7,6 +7,7 @@ import time
 
 import msgspec
 import pytest
+from concordance_inference.caller import Caller, calling
 from concordance_inference.traces.schema import Trace, TraceMod
 from concordance_inference.traces.store import (
     Limits,
@@ -144,3 +145,29 @@ def test_a_killed_writer_leaves_whole_transactions(tmp_path):
     assert all(len(store.get(name).tokens) == 300 for name in names)
     check = sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone()
     assert check == ("ok",)
+
+
+def test_a_store_of_an_earlier_version_is_read_and_its_traces_have_no_owner(tmp_path):
+    path = tmp_path / "t.db"
+    store = TraceStore(path)
+    store.add([trace("old")])
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE traces DROP COLUMN owner")
+        db.execute("PRAGMA user_version = 1")
+
+    store = TraceStore(path)
+    store.add([trace("new", owner="ann")])
+
+    assert ids(store) == ["new", "old"]
+    for caller, seen in (
+        (Caller(owner="ann", sees_all=False), ["new"]),
+        (Caller(), ["new", "old"]),
+    ):
+        with calling(caller):
+            assert ids(store) == seen
+    with calling(Caller(sees_all=False)):
+        assert ids(store) == ["old"]
+        for refused in (store.get, store.delete):
+            with pytest.raises(UnknownTraceError):
+                refused("new")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 from concordance_sdk.host.mod_scope import ModScope, current_mod
 
+from concordance_inference.keys.key import without_secrets
 from concordance_inference.mods.mod_output import MAX_CHARS, logger_of
 
 #: The logger of the bodies of requests.
@@ -22,7 +23,7 @@ Format = Literal["text", "json"]
 
 
 def set_up_log(*, level: Level, form: Format = "text", has_prompts: bool = False) -> None:
-    """Log to standard error.
+    """Log to standard error. Keys that a client has put where none belong are not in it.
 
     Args:
         level: The least severe records that are logged; from `info` on, each request is.
@@ -82,7 +83,7 @@ class ModFormatter(logging.Formatter):
             record = copy.copy(record)
             record.name = record.name if mod is None else logger_of(mod).name
             record.msg, record.args = f"{request_id or ''}: {message}", ()
-        return super().format(record)
+        return without_secrets(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -102,7 +103,7 @@ class JsonFormatter(logging.Formatter):
         fields |= getattr(record, "fields", {})
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(fields, enc_hook=str).decode()
+        return without_secrets(msgspec.json.encode(fields, enc_hook=str).decode())
 
 
 def _is_printed(record: logging.LogRecord) -> bool:
