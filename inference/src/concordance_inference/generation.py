@@ -144,7 +144,6 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     truncate_response: int | None = None  # of the content
     cache_salt: str = ""  # cached prefixes are shared by requests with equal salts only
     prefix_space: str = field(default_factory=current_prefix_space)  # and within this space only
-    owner: str = field(default_factory=current_owner)  # who may continue the completion
     kept_ids: tuple[int, ...] = ()  # special tokens whose names are part of the text
     token_rules: TokenRules[Any] | None = None  # which tokens may be next; a mod may force others
     reasoning: Reasoning | None = None  # how it is marked in the text, if the model may reason
@@ -156,7 +155,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
     num_named_mods: int = 0  # leading mods that the client chose
     beginning: Beginning | None = None  # of the completion, if an earlier request generated it
     branch: Branch | None = None  # tokens of another completion, with which this one begins
-    owner: str = msgspec.field(default_factory=current_owner)  # who may continue what it generates
+    owner: str = field(default_factory=current_owner)  # who may continue what it generates
     trace: Level | None = None  # how much is traced; `None`: as the server is configured
     recorder: TraceRecorder | None = None  # of the trace
     scheduled: "tuple[Scheduled, ...]" = ()  # commands, in order, as a trace has them
