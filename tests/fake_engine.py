@@ -78,6 +78,9 @@ class FakeEngine:
     def metrics(self):
         return MetricsSnapshot()
 
+    def written(self, completion_id):
+        return None
+
     def prepare(self, request):
         return request
 
