@@ -18,6 +18,7 @@ from concordance_inference.bench.cases import (
     overlap,
     pauses,
     prefill,
+    sandbox,
     scripts,
     sharing,
     start,
@@ -53,6 +54,7 @@ MODEL_FREE: dict[str, Callable[[], Iterator[Figure]]] = {
     "o200k": constraints.large_vocabulary_figures,
     "pauses": pauses.figures,
     "http": http.figures,
+    "sandbox": sandbox.figures,
     "harmony": harmony.figures,
 }
 

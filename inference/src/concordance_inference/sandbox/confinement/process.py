@@ -1,10 +1,12 @@
-"""Gives up what a process has without a filter: descriptors, priority, user, memory, cores."""
+"""Gives up what a process has without a filter: descriptors, priority, user, memory, cores.
+
+Files are read by descriptors: `pathlib` would write to pages that workers share.
+"""
 
 import ctypes
 import os
 import resource
 import signal
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -18,7 +20,7 @@ _CAPABILITY_VERSION = 0x20080522  # two words of 32 bits
 _NOBODY = 65534
 
 #: The kernel ends processes with a higher value first when memory runs out; at most 1000.
-_OOM_SCORE = "900"
+_OOM_SCORE = b"900"
 
 
 class Limits(Struct, frozen=True):
@@ -61,7 +63,9 @@ def close_all_but(kept: int) -> None:
 
 def lower_priority(limits: Limits) -> None:
     """Be ended first when memory runs out, and run after the engine."""
-    Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, "ascii")
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(fd, _OOM_SCORE)
+    os.close(fd)
     os.nice(limits.nice)
 
 
@@ -82,7 +86,9 @@ def set_limits(limits: Limits) -> None:
 
 
 def _address_space() -> int:
-    pages = int(Path("/proc/self/statm").read_text("ascii").partition(" ")[0])
+    fd = os.open("/proc/self/statm", os.O_RDONLY)
+    pages = int(os.read(fd, 100).partition(b" ")[0])
+    os.close(fd)
     return pages * resource.getpagesize()
 
 
