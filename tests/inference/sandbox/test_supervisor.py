@@ -1,5 +1,6 @@
 import gc
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -7,14 +8,25 @@ import time
 from pathlib import Path
 
 import pytest
-from concordance_inference.sandbox import self_test, supervisor
+from concordance_inference.models.embedded_folder import embedded_folder
+from concordance_inference.sandbox import memory, self_test, supervisor
+from concordance_inference.sandbox.models import SandboxModel
 from concordance_inference.sandbox.options import SandboxOptions
 from concordance_inference.sandbox.outcomes import Answered, LeaseFailed, Ready
 from concordance_inference.sandbox.protocol import control
 from concordance_inference.sandbox.requests import LeaseRequest
+from concordance_inference.sandbox.self_test import faults_of
 from concordance_inference.sandbox.supervisor import Supervisor
 from concordance_inference.sandbox.waiting import wait_for
-from concordance_shared import EngineOverloadedError, ModLoadError, SandboxUnavailableError
+from concordance_inference.sandbox.worker import children
+from concordance_inference.sandbox.worker.children import Child, Children
+from concordance_shared import (
+    Conversation,
+    EngineOverloadedError,
+    Message,
+    ModLoadError,
+    SandboxUnavailableError,
+)
 from sandboxes import added, handler, leased, outcome_of, source_of
 
 NOOP = handler("return None")
@@ -100,6 +112,32 @@ def test_more_leases_than_workers_are_rejected_until_one_ends():
             lease.kill()
     finally:
         sandbox.stop()
+
+
+def test_number_of_workers_is_limited_by_memory():
+    assert SandboxOptions(memory_share=1.0, memory=1).num_workers == 64
+    assert SandboxOptions(memory_share=0.5, memory=1 << 50).num_workers == 2
+
+
+def test_self_test_is_not_refused_when_all_workers_are_leased():
+    sandbox = Supervisor(SandboxOptions(max_workers=1, num_warm=0))
+    sandbox.start()
+    try:
+        assert until(lambda: sandbox.status.is_available), sandbox.status
+        assert until(lambda: sandbox.status.num_leased == 0)
+        lease = sandbox.lease(LeaseRequest(source=NOOP))
+        assert faults_of(lambda request: sandbox._lease(request, is_test=True)) == []
+        lease.kill()
+    finally:
+        sandbox.stop()
+
+
+def test_request_that_is_too_long_for_a_worker_is_the_clients_error(sandbox, monkeypatch):
+    conversation = Conversation(messages=(Message(role="user", content="x" * (33 << 20)),))
+    outcome = outcome_of(sandbox, NOOP, conversation=conversation)
+    assert (outcome.error.status_code, outcome.error.code) == (400, "invalid_value")
+    conversation = Conversation(messages=(Message(role="user", content="\ud800"),))
+    assert outcome_of(sandbox, NOOP, conversation=conversation).error.status_code == 400
 
 
 def test_killed_zygote_fails_its_leases_and_is_started_again(monkeypatch):
@@ -202,6 +240,50 @@ def test_interpreter_that_cannot_start_is_the_reason_why_mods_cannot_run():
             sandbox.lease(LeaseRequest(source=NOOP))
     finally:
         sandbox.stop()
+
+
+@pytest.mark.process
+def test_workers_that_are_spawned_are_like_those_that_are_forked(tokenizer_state):
+    sandbox = Supervisor(SandboxOptions(num_warm=0, spawns=True, load_s=20, event_s=20, up_s=60))
+    sandbox.add_model(SandboxModel("smol", "fast", tokenizer_state, (2,), 49152))
+    sandbox.start()
+    try:
+        assert until(lambda: sandbox.status.is_available, seconds=60), sandbox.status
+        source = handler("return actions.force_tokens(tokenizer.encode(' Hello'))")
+        lease, ready = leased(sandbox, source, model="smol")
+        assert isinstance(ready, Ready), ready
+        lease.send([added(0, [5])])
+        assert wait_for(lease).results[0].action.tokens == (38699,)
+        lease.kill()
+        assert until(lambda: not is_running(lease.pid))
+    finally:
+        sandbox.stop()
+
+
+@pytest.fixture
+def tokenizer_state():
+    return (embedded_folder() / "tokenizer.json").read_bytes()
+
+
+def test_memory_without_a_memfd_is_a_file_without_a_name(monkeypatch):
+    monkeypatch.setattr(memory, "_HAS_MEMFD", False)
+    fd = memory.sealed_file("test", 8, b"abc")
+    assert os.pread(fd, 9, 0) == b"abc\0\0\0\0\0"
+    assert os.fstat(fd).st_nlink == 0
+    os.close(fd)
+
+
+def test_children_without_descriptors_are_polled(monkeypatch):
+    monkeypatch.setattr(children, "_HAS_PIDFD", False)
+    found = Children(select.poll())
+    assert found.timeout_ms is None
+    with subprocess.Popen(["sleep", "60"]) as process:
+        found.add(Child(7, process.pid, 1))
+        assert found.timeout_ms == 10
+        assert list(found.ended()) == []
+        found.kill(7)
+        assert until(lambda: list(found.ended())) == [(7, -9)]
+        assert found.timeout_ms is None
 
 
 def test_messages_of_the_zygote_round_trip():

@@ -7,7 +7,12 @@ import time
 from collections.abc import Sequence
 
 from concordance_sdk.request_context import RequestContext
-from concordance_shared import ConcordanceError, Prefilled, SandboxUnavailableError
+from concordance_shared import (
+    ConcordanceError,
+    InvalidRequestError,
+    Prefilled,
+    SandboxUnavailableError,
+)
 
 from concordance_inference.sandbox import failures
 from concordance_inference.sandbox.completion_edits import CompletionEdits
@@ -79,6 +84,7 @@ class Lease:
         self._is_up = False
         self._is_over = False  # killed, or failed
         self._closed_at: float | None = None  # when the worker closed the channel
+        self._unsent: ConcordanceError | None = None  # why a message could not be sent
         self._is_closing = False  # killed since it closed the channel and did not end
         self._mirror: SharedMirror | None = None
         self._logs: list[str] = []
@@ -154,6 +160,9 @@ class Lease:
         except ViolationError:
             self._closed_at = self._closed_at or time.monotonic()
             self._worker.kill()
+        except (TypeError, ValueError) as exc:
+            what = f"mod {self.mod!r}: its worker cannot be sent the request: {exc}"
+            self._unsent = InvalidRequestError(what)
 
     # Receiving
 
@@ -161,6 +170,8 @@ class Lease:
         """Return what has happened; `None` if nothing has. Enforces the deadline."""
         if self._is_over:
             return None
+        if self._unsent is not None:
+            return self._over(self._unsent)
         try:
             outcome = None if self._closed_at else self._received()
         except ViolationError as exc:

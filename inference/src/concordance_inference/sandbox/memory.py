@@ -2,12 +2,12 @@
 
 import fcntl
 import os
+import tempfile
 from mmap import mmap
 
 from concordance_inference.sandbox.protocol.framing import Layout
 
-#: Seals: no other size, and no other seals.
-_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_HAS_MEMFD = hasattr(os, "memfd_create")
 
 
 class SharedMemory:
@@ -46,19 +46,32 @@ class SharedMemory:
 def sealed_file(name: str, size: int, data: bytes = b"") -> int:
     """Return a descriptor of memory whose size cannot change.
 
+    Where the system has no seals, it is a file without a name. A worker would need its descriptor
+    to change the size, and closes that before it receives a mod.
+
     Args:
         name: Its name in `/proc`, for debugging.
         size: Its size in bytes.
         data: Its first bytes.
     """
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = _memory_file(name) if _HAS_MEMFD else _unnamed_file(name)
     try:
         os.ftruncate(fd, size)
-        if data:
-            with os.fdopen(os.dup(fd), "wb") as file:
-                file.write(data)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+        os.pwrite(fd, data, 0)
+        if _HAS_MEMFD:
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
     except OSError:
         os.close(fd)
         raise
+    return fd
+
+
+def _memory_file(name: str) -> int:
+    return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+
+def _unnamed_file(name: str) -> int:
+    fd, path = tempfile.mkstemp(prefix=name)
+    os.unlink(path)  # noqa: PTH108  # a path from `tempfile`
     return fd

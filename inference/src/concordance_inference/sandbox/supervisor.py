@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 1.0, 30.0
 
 #: Seconds until a self-test that failed is repeated.
-_RETEST_S = 10.0
+_RETEST_S = 2.0
 
 _UNTESTED = "the self-test of the sandbox has not finished"
 
@@ -120,11 +120,12 @@ class Supervisor:
             raise SandboxUnavailableError(
                 f"uploaded mods cannot run with model {request.model!r}: {error}"
             )
-        return self.lease_untested(request)
+        return self._lease(request)
 
-    def lease_untested(self, request: LeaseRequest, *, describes: bool = False) -> Lease:
-        """Do what `lease` does, even if the sandbox has not been tested."""
-        worker = self.pool.take()
+    def _lease(
+        self, request: LeaseRequest, *, describes: bool = False, is_test: bool = False
+    ) -> Lease:
+        worker = self.pool.take(is_test=is_test)
         self._notify()
         return Lease(worker, begin_of(request, describes=describes), self.options)
 
@@ -141,7 +142,7 @@ class Supervisor:
             ConcordanceError: The mod cannot be loaded.
         """
         self._check_available()
-        lease = self.lease_untested(LeaseRequest(source=source, parameters=about), describes=True)
+        lease = self._lease(LeaseRequest(source=source, parameters=about), describes=True)
         try:
             outcome = wait_for(lease)
         finally:
@@ -165,7 +166,7 @@ class Supervisor:
         """Test the sandbox as soon as a zygote runs, and from time to time."""
         while not self._is_stopping.is_set():
             self._is_up.wait()
-            faults = faults_of(self.lease_untested)
+            faults = faults_of(lambda request: self._lease(request, is_test=True))
             if self._is_stopping.is_set():
                 return
             self._faults = "; ".join(faults)
@@ -189,7 +190,7 @@ class Supervisor:
     def _run_zygote(self) -> None:
         """Start a zygote and serve it until it ends."""
         try:
-            link = ZygoteLink(self.options.python)
+            link = ZygoteLink(self.options.python, spawns=self.options.spawns)
         except OSError as exc:
             self._reason = f"the process that starts workers cannot be started: {exc}"
             return

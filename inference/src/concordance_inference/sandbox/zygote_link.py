@@ -22,18 +22,20 @@ _END_S = 2.0
 class ZygoteLink:
     """A running zygote. Any thread may send; one receives."""
 
-    def __init__(self, python: str | None = None) -> None:
+    def __init__(self, python: str | None = None, *, spawns: bool = False) -> None:
         """Start a zygote with an empty environment, in a session of its own.
 
         Args:
             python: The interpreter; by default this process's own.
+            spawns: True to execute each worker, in place of forking it.
 
         Raises:
             OSError: It cannot be started.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            command = [python or sys.executable, "-I", "-m", _MODULE, str(theirs.fileno())]
+            way = "spawn" if spawns else "fork"
+            command = [python or sys.executable, "-I", "-m", _MODULE, str(theirs.fileno()), way]
             try:
                 self._process = subprocess.Popen(  # noqa: S603  # our own module
                     command,

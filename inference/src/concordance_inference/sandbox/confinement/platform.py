@@ -28,4 +28,8 @@ def confine(channel: int, parent: int, limits: Limits) -> dict[str, str]:
         from concordance_inference.sandbox.confinement import linux  # noqa: PLC0415  # one platform
 
         return linux.confine(channel, parent, limits)
+    if sys.platform == "darwin":
+        from concordance_inference.sandbox.confinement import macos  # noqa: PLC0415  # one platform
+
+        return macos.confine(channel, parent, limits)
     raise OSError(f"there is no sandbox for {sys.platform}")

@@ -27,12 +27,22 @@ class WorkerModel(Struct, frozen=True, eq=False):
     width: int
 
 
-def load_model(spec: AddModel, state: bytes) -> WorkerModel:
+#: The state of a tokenizer is at most this long.
+_MAX_STATE = 1 << 30
+
+
+def state_of(fd: int) -> bytes:
+    """Read the state of a tokenizer from the beginning of a descriptor, which stays open."""
+    return os.pread(fd, min(os.fstat(fd).st_size, _MAX_STATE), 0)
+
+
+def load_model(spec: AddModel, state: bytes, *, prepares: bool = False) -> WorkerModel:
     """Load a tokenizer.
 
     Args:
         spec: Its description.
         state: Its serialized state.
+        prepares: Compute what several workers would compute each for itself.
 
     Raises:
         Exception: It cannot be loaded.
@@ -41,12 +51,13 @@ def load_model(spec: AddModel, state: bytes) -> WorkerModel:
         return WorkerModel(ByteTokenizer(), spec.width)
     os.putenv(NO_THREADS, "false")
     tokenizer = ModelTokenizer(_Backend(state), eos_token_ids=spec.eos_ids, vocab_size=spec.width)
-    _prepare(tokenizer)
+    if prepares:
+        _prepare(tokenizer)
     return WorkerModel(tokenizer, spec.width)
 
 
 def _prepare(tokenizer: ModelTokenizer) -> None:
-    """Compute what workers would compute each for itself: the tokens as constraints need them."""
+    """Compute the tokens as constraints need them, and run the code that encodes."""
     from concordance_sdk.constraints.vocabulary import vocabulary_of  # noqa: PLC0415
     from concordance_shared import ConstraintError  # noqa: PLC0415
 

@@ -6,6 +6,7 @@ import random
 import sys
 from collections.abc import Callable, Mapping
 from mmap import mmap
+from typing import NoReturn
 
 from msgspec import Struct
 
@@ -44,7 +45,9 @@ class WorkerSetup(Struct, frozen=True):
     parent: int
 
 
-def run_worker(setup: WorkerSetup, models: Mapping[str, WorkerModel], output: CappedOutput) -> None:
+def run_worker(
+    setup: WorkerSetup, models: Mapping[str, WorkerModel], output: CappedOutput
+) -> NoReturn:
     """Be a worker, until the engine closes the channel or kills the process.
 
     Args:

@@ -1,6 +1,6 @@
 """The zygote: loads what workers need, and forks them on request.
 
-Executed as `python -I -m concordance_inference.sandbox.worker.zygote FD`, with an empty
+Executed as `python -I -m concordance_inference.sandbox.worker.zygote FD fork`, with an empty
 environment, before the model is loaded: it has nothing that a worker could read. It has one thread
 and never runs the code of a mod.
 """
@@ -16,33 +16,37 @@ from concordance_inference.sandbox.confinement.process import Limits
 from concordance_inference.sandbox.protocol import control
 from concordance_inference.sandbox.protocol.framing import HEADER
 from concordance_inference.sandbox.worker import imports
-from concordance_inference.sandbox.worker.models import WorkerModel, load_model
+from concordance_inference.sandbox.worker.children import Child, Children
+from concordance_inference.sandbox.worker.models import WorkerModel, load_model, state_of
 from concordance_inference.sandbox.worker.output import CappedOutput, capture
 from concordance_inference.sandbox.worker.process import WorkerSetup, run_worker
+from concordance_inference.sandbox.worker.starting import SpawnSetup, spawn
 from concordance_inference.sandbox.worker.warm_up import warm_up
 
 _CHUNK, _MAX_FDS = 64 * 1024, 64
-
-#: The state of a tokenizer is at most this long.
-_MAX_STATE = 1 << 30
 
 
 class Zygote:
     """Forks workers, kills them, and reports their ends."""
 
-    def __init__(self, control_socket: socket.socket, output: CappedOutput) -> None:
+    def __init__(
+        self, control_socket: socket.socket, output: CappedOutput, *, spawns: bool
+    ) -> None:
         """Obey the engine.
 
         Args:
             control_socket: The engine is at its other end.
             output: What is printed in this process and its workers.
+            spawns: True to execute each worker, in place of forking it.
         """
+        self._spawns = spawns
         self._output = output
         self._socket = control_socket
         self._models: dict[str, WorkerModel] = {}
-        self._workers: dict[int, tuple[int, int]] = {}  # by pidfd: number, process id
+        self._states: dict[str, tuple[control.AddModel, int]] = {}  # descriptors of tokenizers
         self._poll = select.poll()
         self._poll.register(control_socket, select.POLLIN)
+        self._children = Children(self._poll)
         self._data = b""
         self._fds: deque[int] = deque()
         self._is_open = True
@@ -51,13 +55,12 @@ class Zygote:
         """Work until the engine ends."""
         self._send(control.Started(os.getpid()))
         while self._is_open:
-            for fd, _ in self._poll.poll():
-                if fd == self._socket.fileno():
-                    self._receive()
-                elif fd in self._workers:
-                    self._reap(fd)
-        for _, pid in self._workers.values():
-            os.kill(pid, 9)
+            ready = [fd for fd, _ in self._poll.poll(self._children.timeout_ms)]
+            for worker, status in self._children.ended():
+                self._send(control.Exited(worker, status))
+            if self._socket.fileno() in ready:
+                self._receive()
+        self._children.kill_all()
 
     def _receive(self) -> None:
         try:
@@ -80,50 +83,51 @@ class Zygote:
     def _obey(self, message: control.ToZygote) -> None:
         match message:
             case control.Fork():
-                self._fork(message, self._fds.popleft(), self._fds.popleft())
+                self._start(message, self._fds.popleft(), self._fds.popleft())
             case control.Kill(worker):
-                for number, pid in self._workers.values():
-                    if number == worker:
-                        os.kill(pid, 9)  # not reaped yet, so the id is still its own
+                self._children.kill(worker)
             case control.AddModel():
                 self._add_model(message, self._fds.popleft())
 
-    def _fork(self, message: control.Fork, channel: int, memory: int) -> None:
+    def _start(self, message: control.Fork, channel: int, memory: int) -> None:
         limits = Limits(memory=message.memory, cpu_s=message.cpu_s)
-        parent = os.getpid()
+        start = self._spawned if self._spawns else self._forked
         try:
-            pid = os.fork()
+            pid = start(message, limits, channel, memory)
         except OSError as exc:
-            self._send(control.Exited(message.worker, 0, error=f"cannot fork: {exc.strerror}"))
+            error = f"no process can be started: {exc.strerror}"
+            self._send(control.Exited(message.worker, 0, error))
             return
         finally:
-            if os.getpid() == parent:
-                os.close(channel)
-                os.close(memory)
-        if pid == 0:
-            setup = WorkerSetup(channel, memory, message.layout, limits, parent)
-            run_worker(setup, self._models, self._output)
-        pidfd = os.pidfd_open(pid)
-        self._workers[pidfd] = (message.worker, pid)
-        self._poll.register(pidfd, select.POLLIN)
-        self._send(control.Forked(message.worker, pid, has_pidfd=True), [pidfd])
+            os.close(channel)
+            os.close(memory)
+        child = Child(message.worker, pid, message.memory)
+        self._children.add(child)
+        has_pidfd = child.pidfd >= 0
+        forked = control.Forked(message.worker, pid, has_pidfd)
+        self._send(forked, [child.pidfd] if has_pidfd else None)
 
-    def _reap(self, pidfd: int) -> None:
-        number, pid = self._workers.pop(pidfd)
-        self._poll.unregister(pidfd)
-        os.close(pidfd)
-        _, status = os.waitpid(pid, 0)
-        self._send(control.Exited(number, os.waitstatus_to_exitcode(status)))
+    def _forked(self, message: control.Fork, limits: Limits, channel: int, memory: int) -> int:
+        parent = os.getpid()
+        if pid := os.fork():
+            return pid
+        setup = WorkerSetup(channel, memory, message.layout, limits, parent)
+        run_worker(setup, self._models, self._output)
+
+    def _spawned(self, message: control.Fork, limits: Limits, channel: int, memory: int) -> int:
+        specs = tuple(spec for spec, _ in self._states.values())
+        fds = [fd for _, fd in self._states.values()]
+        setup = SpawnSetup(message.layout, limits, os.getpid(), specs)
+        return spawn(setup, [channel, memory, *fds])
 
     def _add_model(self, message: control.AddModel, fd: int) -> None:
         error = ""
         try:
-            with os.fdopen(fd, "rb") as file:
-                file.seek(0)
-                state = file.read(_MAX_STATE)
-            self._models[message.model] = load_model(message, state)
+            model = load_model(message, state_of(fd), prepares=not self._spawns)
+            self._models[message.model] = model
         except Exception as exc:  # of a package that reads a file of the model's author
             error = f"{type(exc).__name__}: {exc}"
+        self._states[message.model] = (message, fd)  # spawned workers load it themselves
         _freeze()
         self._send(control.ModelAdded(message.model, error))
 
@@ -154,7 +158,8 @@ def main() -> None:
     warm_up(output)
     output.take()
     _freeze()
-    Zygote(socket.socket(fileno=int(sys.argv[1])), output).run()
+    _, control_fd, way = sys.argv
+    Zygote(socket.socket(fileno=int(control_fd)), output, spawns=way == "spawn").run()
 
 
 if __name__ == "__main__":
