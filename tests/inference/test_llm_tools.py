@@ -4,7 +4,8 @@ import json
 
 import jsonschema
 import pytest
-from concordance_inference import LLM
+from concordance_inference import LLM, runtime
+from concordance_inference.mods import call_mod
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
@@ -235,3 +236,21 @@ def test_an_unsupported_keyword_is_refused_with_its_place_before_anything_is_sen
 
     assert response.status_code == 400
     assert response.json()["error"]["param"] == ("tools[1].function.parameters.properties.a.$ref")
+
+
+def test_the_tables_of_constraints_are_built_once_outside_the_time_limit(tmp_path, monkeypatch):
+    built, within = [], []
+
+    def compile_within(seconds, compile_):
+        within.append(len(built))
+        return compile_()
+
+    monkeypatch.setattr(runtime, "prepare_constraints", built.append)
+    monkeypatch.setattr(call_mod, "compile_within", compile_within)
+    with LLM(write_tool_folder(tmp_path / "model", None)) as llm:
+        llm.chat("hi", max_tokens=1)
+        assert built == []
+        for _ in range(2):
+            llm.chat("hi", tools=TOOLS, max_tokens=1)
+
+    assert (len(built), within) == (1, [1, 1])

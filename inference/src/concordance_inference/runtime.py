@@ -47,6 +47,7 @@ from concordance_inference.models.loader import LoadedModel, explained, load_mod
 from concordance_inference.models.options import ModelOptions
 from concordance_inference.models.profile_cache import cached_profile
 from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.mods.compiling import prepare_constraints
 from concordance_inference.mods.format_mod import format_fault
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.reasoning import num_reasoning_tokens
@@ -98,6 +99,7 @@ class Runtime:
         self.ended_completions = EndedCompletions(self._config.resume_s) if ended is None else ended
         self._progress = progress
         self._loaded: LoadedModel | None = None
+        self._has_tables = False  # those that all constraints share
         self._chat: ChatFormat | None = None
         self._parse_check = ParseCheck(lambda: _vocabulary(self.loaded))
         self.embedder: TextEmbedder | str = "it is not loaded"  # or why there is none
@@ -296,6 +298,10 @@ class Runtime:
             ModError: A mod raised, or was not ready in time.
             RequestError: A mod rejected the request.
         """
+        if len(request.mods) > request.num_named_mods and not self._has_tables:
+            # They take seconds for 200,000 tokens, and are no part of a schema's time limit.
+            prepare_constraints(self.loaded.tokenizer)
+            self._has_tables = True
         return self.engine.prepare(request)
 
     def submit(self, request: GenerationRequest) -> RunningRequest:
