@@ -39,7 +39,7 @@ def record_pass(row: "Row", read: "RowRead", *, step: int, rows: int) -> None:
         rows: Rows in the batch.
     """
     if row.tracer is not None:
-        is_prefill = read.start < row.state.given_len
+        is_prefill = read.start < row.state.prompt_len + row.state.num_begun
         row.tracer.passed(
             step=step, rows=rows, row=read.row, tokens=read.num_tokens, prefill=is_prefill
         )

@@ -121,7 +121,7 @@ class Admission:
                 # For the requests that wait, too, so that they can join together: caches that hold
                 # something are copied to grow.
                 lengths = self.queue.with_fitting(lengths)
-                self._cache.prepare(len(lengths), batch.rows[-1].state.given_len)
+                self._cache.prepare(len(lengths), len(batch.rows[-1].state.token_ids))
             self._leave_room(lengths)
             for i in range(len(keep), len(batch.rows)):
                 self._admit(i, batch.rows)
@@ -203,7 +203,7 @@ class Admission:
     def _prepare(self, rows: Sequence[Row]) -> bool:
         """Grow the buffers by one step's part; return True once there is room for the last row."""
         self._leave_room(_lengths(rows))
-        return self._cache.prepare(len(rows), rows[-1].state.given_len)
+        return self._cache.prepare(len(rows), len(rows[-1].state.token_ids))
 
     def _begin(self, waiting: Waiting, rows: Sequence[Row]) -> Row | None:
         """Make a request's row; return None if the row has ended or has to wait again.
@@ -310,7 +310,7 @@ class Admission:
         num_cached = self._prefixes.restore(i, rows)
         self._metrics.cached_tokens += num_cached
         rows[i].admit(num_cached)
-        self._cache.reserve(rows[i].state.given_len)
+        self._cache.reserve(len(rows[i].state.token_ids))
 
     def _leave_room(self, lengths: Sequence[int]) -> None:
         """Evict prefixes from the memory of rows that grow to these lengths."""
