@@ -38,7 +38,7 @@ class ModuleNames:
         self._regular = {n for n, (path, _) in self.sources.items() if path.endswith(_INIT)}
         self._packages = self._regular | {p for name in self.sources for p in _parents(name)}
         self.uses_older_sdk = aliases.uses_older_names(files, self.is_own)
-        self.version = _digest(files)[:12]
+        self.version = digest(files)[:12]
         self._suffix = f"@{self.version[:8]}-{next(_numbers)}"
 
     @property
@@ -111,8 +111,9 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:i]) for i in range(1, len(parts))]
 
 
-def _digest(files: Mapping[str, str]) -> str:
-    digest = hashlib.sha256()
+def digest(files: Mapping[str, str]) -> str:
+    """Return a hash of files."""
+    hashed = hashlib.sha256()
     for path, text in sorted(files.items()):
-        digest.update(f"{len(path)}:{path}{len(text)}:{text}".encode())
-    return digest.hexdigest()
+        hashed.update(f"{len(path)}:{path}{len(text)}:{text}".encode())
+    return hashed.hexdigest()

@@ -58,6 +58,7 @@ class Lease:
     Attributes:
         mod: The name of the mod.
         info: What it is, once it is loaded.
+        layers: The layers of its confinement, by name, once it is up.
         edits: Follows the completion of a request with channels, as one of its followers.
         deadline: When `poll` fails what is outstanding, by `time.monotonic`.
     """
@@ -72,6 +73,7 @@ class Lease:
         """
         self.mod = begin.source.name
         self.info: WorkerInfo | None = None
+        self.layers: dict[str, str] = {}
         self.edits = CompletionEdits()
         self.deadline = time.monotonic() + options.up_s
         self._worker = worker
@@ -185,7 +187,7 @@ class Lease:
     def _received(self) -> Outcome | None:
         message = self._stream.receive()
         if isinstance(message, replies.Up) and not self._is_up:
-            self._is_up = True
+            self._is_up, self.layers = True, message.layers
             self.deadline = time.monotonic() + self._options.load_s
             message = self._stream.receive()
         if message is None:
