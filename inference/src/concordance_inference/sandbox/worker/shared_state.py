@@ -13,6 +13,8 @@ from concordance_inference.sandbox.protocol.events import SharedState
 if TYPE_CHECKING:
     from concordance_sdk.holds import Hold
 
+_NOTHING = SharedState()
+
 #: A writer whose span includes a position this far away has no end yet.
 _FAR = 1 << 30
 
@@ -67,6 +69,8 @@ class SharedMirror:
         Args:
             length: The completion's length.
         """
+        if not self._context.holds and not self._context.writers and self._last == _NOTHING:
+            return None  # as for nearly all mods
         own = [hold for hold in self._context.holds if hold not in self._holds]
         holds = tuple((hold.step, hold.hides, hold.end) for hold in own[:_MAX_SPANS])
         writers = [each for each in self._context.writers if each is not self._writer]
