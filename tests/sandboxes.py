@@ -1,13 +1,25 @@
 """Leases of isolated mods, for tests: a source, events, outcomes."""
 
 import textwrap
+import time
 
 from concordance_inference.sandbox.outcomes import Ask
 from concordance_inference.sandbox.protocol.events import ModSource
 from concordance_inference.sandbox.requests import LeaseRequest
+from concordance_inference.sandbox.supervisor import Supervisor
 from concordance_inference.sandbox.waiting import wait_for
 from concordance_shared import Added, Finished, FinishReason, ForwardPass, Prefilled, Sampled
 from concordance_shared.events import ContextInfo
+
+
+def started(options):
+    """Return a sandbox that has been tested."""
+    supervisor = Supervisor(options)
+    supervisor.start()
+    deadline = time.monotonic() + 30
+    while not supervisor.status.is_available and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return supervisor
 
 
 def source_of(text, *, name="tested", entrypoint="tested"):

@@ -1,17 +1,6 @@
-import time
-
 import pytest
 from concordance_inference.sandbox.options import SandboxOptions
-from concordance_inference.sandbox.supervisor import Supervisor
-
-
-def started(options):
-    supervisor = Supervisor(options)
-    supervisor.start()
-    deadline = time.monotonic() + 30
-    while not supervisor.status.is_available and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return supervisor
+from sandboxes import started
 
 
 @pytest.fixture(scope="session")

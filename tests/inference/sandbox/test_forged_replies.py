@@ -100,7 +100,7 @@ class Forger:
         self.was_killed = False
         worker = WorkerHandle(1, ours, self.memory, self._kill)
         begin = begin_of(LeaseRequest(source=source_of("")))
-        self.lease = Lease(worker, begin, SandboxOptions())
+        self.lease = Lease(worker, begin, SandboxOptions(), width=257)
         self.send(replies.Up({}))
         instance = replies.SentInstance("tested", ("Added",), None)
         self.send(replies.SentReady(0, (instance,), "", None))

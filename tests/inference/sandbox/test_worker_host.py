@@ -12,6 +12,7 @@ from concordance_inference.models.embedded_folder import embedded_folder
 from concordance_inference.models.tokenizer import ModelTokenizer
 from concordance_inference.sandbox.channel_specs import channels_spec, format_of
 from concordance_inference.sandbox.models import sandbox_model
+from concordance_inference.sandbox.options import SandboxOptions
 from concordance_inference.sandbox.outcomes import (
     Answered,
     LeaseFailed,
@@ -52,6 +53,7 @@ from sandboxes import (
     prefilled,
     sampled,
     source_of,
+    started,
 )
 
 WIDTH = 257
@@ -106,6 +108,22 @@ def test_whole_rows_return_by_shared_memory(sandbox, row):
     action = action_of(sandbox, source, forward_pass(0, LOGITS))
     assert isinstance(action, AdjustedLogits)
     assert action.logits == action.bias == struct.pack("<257f", *[1.0] * 257)
+
+
+def test_rows_are_of_the_models_width_beside_a_model_with_more_tokens():
+    sandbox = started(SandboxOptions(num_warm=0, load_s=20, event_s=20))
+    try:
+        sandbox.add_model(sandbox_model("wide", ByteTokenizer(), width=1000))
+        source = source_of(
+            "from concordance_sdk import *\n@mod(on=[ForwardPass], logits='full')\n"
+            "def tested(event, actions):\n"
+            "    return actions.adjust_logits(event.logits.to_numpy() + 1)\n"
+        )
+        row = struct.pack("<257f", *[1.0] * WIDTH)
+        ask = forward_pass(0, LOGITS, SentLogits(WIDTH, row=row))
+        assert action_of(sandbox, source, ask).logits == struct.pack("<257f", *[2.0] * WIDTH)
+    finally:
+        sandbox.stop()
 
 
 def test_many_biases_return_as_a_row(sandbox, monkeypatch):

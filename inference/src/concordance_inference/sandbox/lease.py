@@ -48,6 +48,9 @@ MAX_READS = 64
 #: its exit status is no longer awaited.
 _CLOSING_S, _STATUS_S = 0.02, 1.0
 
+#: Bytes of a logit.
+_FLOAT = 4
+
 #: Characters of output that are kept for the requester.
 _MAX_LOGS = 256 * 1024
 
@@ -63,13 +66,16 @@ class Lease:
         deadline: When `poll` fails what is outstanding, by `time.monotonic`.
     """
 
-    def __init__(self, worker: WorkerHandle, begin: Begin, options: SandboxOptions) -> None:
+    def __init__(
+        self, worker: WorkerHandle, begin: Begin, options: SandboxOptions, *, width: int
+    ) -> None:
         """Send a mod to a worker. Made by `Supervisor.lease`.
 
         Args:
             worker: The worker, which may still be starting.
             begin: The mod and the request.
             options: The deadlines.
+            width: Length of a row of the model's logits.
         """
         self.mod = begin.source.name
         self.info: WorkerInfo | None = None
@@ -78,6 +84,7 @@ class Lease:
         self.deadline = time.monotonic() + options.up_s
         self._worker = worker
         self._options = options
+        self._row_bytes = _FLOAT * width
         self._stream = FrameStream(worker.channel, worker.memory)
         self._asks: Sequence[Ask] = ()
         self._seq: int | None = None  # of the message that is not answered yet
@@ -218,7 +225,8 @@ class Lease:
                 raise ViolationError("sent a reply that nothing was asked for")
 
     def _replied(self, reply: replies.Reply) -> Outcome:
-        results = results_of(reply.results, len(self._asks), self._worker.memory)
+        memory = self._worker.memory
+        results = results_of(reply.results, len(self._asks), memory, self._row_bytes)
         is_short = len(results) < len(self._asks) and not (results and results[-1].action)
         if is_short and reply.failure is None:
             raise ViolationError("left out the results of events")

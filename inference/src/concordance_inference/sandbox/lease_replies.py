@@ -55,7 +55,7 @@ def described(reply: replies.SentDescription) -> Described:
 
 
 def results_of(
-    sent: Sequence[replies.SentResult], num_asks: int, memory: SharedMemory
+    sent: Sequence[replies.SentResult], num_asks: int, memory: SharedMemory, row_bytes: int
 ) -> tuple[Result, ...]:
     """Return the results of events.
 
@@ -63,6 +63,7 @@ def results_of(
         sent: As the worker sent them.
         num_asks: Number of events that it was sent.
         memory: Its memory.
+        row_bytes: The size of a row of the model's logits.
 
     Raises:
         ViolationError: There are too many, an action is followed by others, or one cannot be read.
@@ -71,8 +72,7 @@ def results_of(
         raise ViolationError("sent results that do not match the events")
 
     def read_row(index: int) -> bytes:
-        layout = memory.layout
-        return memory.copy(layout.out_row(index), layout.row_bytes)
+        return memory.copy(memory.layout.out_row(index), row_bytes)
 
     try:
         return tuple(

@@ -77,6 +77,10 @@ class WorkerPool:
         _close(warm)
         self.refill()
 
+    def width_of(self, model: str) -> int:
+        """Return the length of a row of a model's logits."""
+        return self._models[model].width
+
     def _send_model(self, model: SandboxModel) -> None:
         assert self._link is not None
         fd = sealed_file("concordance-tokenizer", len(model.state), model.state)

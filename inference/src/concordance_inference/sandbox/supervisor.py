@@ -127,7 +127,8 @@ class Supervisor:
     ) -> Lease:
         worker = self.pool.take(is_test=is_test)
         self._notify()
-        return Lease(worker, begin_of(request, describes=describes), self.options)
+        begin, width = begin_of(request, describes=describes), self.pool.width_of(request.model)
+        return Lease(worker, begin, self.options, width=width)
 
     def describe(self, source: ModSource, about: Mapping[str, Any]) -> Described:
         """Load a mod in a worker, and describe it. Waits for it, at most some seconds.

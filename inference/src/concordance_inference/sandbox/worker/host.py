@@ -44,6 +44,9 @@ from concordance_inference.sandbox.worker.shared_state import SharedMirror
 
 _NOTHING = SentResult(None)
 
+#: Bytes of a logit.
+_FLOAT = 4
+
 _MAY_REPORT = frozenset({Report, list, tuple})
 
 
@@ -257,7 +260,7 @@ class ModHost:
     # What the mod reads of the engine
 
     def _row(self) -> bytes:
-        return self._channel.memory[: self._channel.layout.row_bytes]
+        return self._channel.memory[: _FLOAT * self._model.width]
 
     def _read(self, kind: Any, k: int, tokens: bytes) -> Any:
         """Ask the engine for a value.
