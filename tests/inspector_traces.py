@@ -95,6 +95,8 @@ def short_trace():
         finish_reason="stop",
         text="Well yes",
         mods=[TraceMod(name="only"), TraceMod(name="swap")],
+        handlers=[HandlerTotal(mod="swap", event="Sampled", calls=4, microseconds=6000.0)],
+        logs=[_log("only", "I was made")],
         tokens=[
             TraceToken(index=0, position=0, token_id=9, text="Well", origin="given"),
             TraceToken(

@@ -56,6 +56,16 @@ def test_given_replaced_forced_and_cut_tokens_say_who_it_was(page, explained):
     assert page.locator("token-list .removed").count() == 2
 
 
+def test_handlers_and_lines_outside_of_events_are_shown_with_the_mods(page, explained):
+    explained(0)
+    rows = page.locator("run-panel table tbody tr").all_inner_texts()
+
+    assert [row.split()[0] for row in rows] == ["only", "swap", "Sampled"]
+    assert rows[2].split()[-2:] == ["6.0", "ms"]
+    page.get_by_text("Lines outside of events").click()
+    expect(page.locator("pre", has_text="only: I was made")).to_be_visible()
+
+
 def test_each_event_has_its_mod_handler_action_time_and_lines(page, explained):
     explained(0)
     page.locator("token-list").focus()

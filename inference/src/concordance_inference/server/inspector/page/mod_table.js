@@ -17,6 +17,12 @@ export function modTable({ mods, handlers }) {
     element("tbody", {}, ...rows));
 }
 
+/** The lines that mods wrote outside of an event, such as in `__init__`; nothing if there are none. @param {Record<string, any>} trace */
+export function otherLines({ logs = [] }) {
+  const lines = logs.map((/** @type {any} */ { mod, text }) => `${mod}: ${text}`).join("\n");
+  return lines ? [element("details", {}, element("summary", {}, "Lines outside of events"), element("pre", { className: "prompt" }, lines))] : [];
+}
+
 /** @param {string} name @param {(number | string)[]} numbers @param {number} microseconds @param {number} most @param {string} className */
 function row(name, numbers, microseconds, most, className) {
   const bar = element("meter", { min: 0, max: most, value: microseconds, "aria-label": `Time of ${name}` });

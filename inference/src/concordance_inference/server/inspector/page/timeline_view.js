@@ -2,7 +2,7 @@
 
 import { element } from "./element.js";
 import "./event_slider.js";
-import { modTable } from "./mod_table.js";
+import { modTable, otherLines } from "./mod_table.js";
 import { named } from "./token_card.js";
 import "./token_list.js";
 
@@ -114,7 +114,7 @@ export class TimelineView extends HTMLElement {
     }
     this.#prompt.hidden = !trace.prompt;
     if (trace.prompt) this.#prompt.lastElementChild.textContent = trace.prompt;
-    if (trace.handlers?.length && !this.#mods.childElementCount) this.#mods.append(modTable(trace));
+    if (trace.handlers?.length && !this.#mods.childElementCount) this.#mods.append(modTable(trace), ...otherLines(trace));
   }
 }
 
