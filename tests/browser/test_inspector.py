@@ -198,6 +198,7 @@ def test_a_mod_that_cannot_be_added_is_refused_and_the_request_continues(page):
         "        1 / 0\n\n    def added(self, event, actions):\n        return None\n"
     )
     page.get_by_role("button", name="Upload", exact=True).click()
+    enter_key(page, found_upload_key())
     expect(page.locator("#mod-error")).to_have_text("Uploaded fails.")
     page.get_by_role("button", name="Remove fails").click()
     run_long(page)

@@ -47,16 +47,28 @@ def test_stored_traces_are_searched_opened_exported_and_deleted(page, picture, s
     assert text_of(page).startswith(stored[1])
     assert page.get_by_role("button", name="Pause").is_hidden()
     assert page.get_by_role("button", name="Branch").is_enabled()
-    page.locator("token-list [data-mod]").first.hover()
+    page.locator("token-list [data-mod]").nth(1).hover()
     card = page.locator("token-card").inner_text()
     assert "Forced by mod greeting in ForwardPass" in card
-    assert "was not computed" in card  # the request did not ask for logprobs
+    assert "was not computed" in card  # of a span, without `logprobs`
     assert not faults_in_both_themes(page)
     picture("stored-trace")
 
     entries.get_by_role("button", name="Delete").click()
     expect(entries).to_have_count(0)
     assert page.locator("trace-list [role=status]").inner_text() == ""
+
+
+def test_a_link_that_saves_a_file_sends_the_key_of_the_tab(page, stored):
+    open_quietly(page)
+    page.evaluate("sessionStorage.setItem('concordance-key', 'any')")
+    page.get_by_text("Stored traces").click()
+    expect(page.locator(".traces li").first).to_be_visible()
+
+    with page.expect_request("**/v1/traces/export*") as sent, page.expect_download() as saved:
+        page.locator("trace-list").get_by_role("link", name="Export").click()
+    assert sent.value.headers["authorization"] == "Bearer any"
+    assert saved.value.suggested_filename == "traces.jsonl"
 
 
 def exported(page):

@@ -7,6 +7,11 @@ const NAME = "concordance-key";
 /** @type {Promise<boolean> | null} The question that is open. */
 let asking = null;
 
+/** True if the user has entered a key. */
+export function hasKey() {
+  return sessionStorage.getItem(NAME) !== null;
+}
+
 /**
  * Send a request with the key; ask for one if the server needs another.
  * @param {string} path

@@ -3,6 +3,7 @@
 import { call, messageOf } from "./api.js";
 import "./branch_tree.js";
 import { ChatSource, RequestSource } from "./chat_source.js";
+import "./downloads.js";
 import { element } from "./element.js";
 import "./lane_view.js";
 import "./mod_editor.js";
