@@ -179,3 +179,14 @@ def test_the_state_follows_random_edits():
         for token_id in state.completion_ids:
             expected = RULES.after(expected, token_id)
         assert tracker.legal is RULES.legal(expected)
+
+
+def test_a_wrong_guess_of_a_mask_does_not_keep_tokens_from_being_sampled_ahead():
+    engine = make_engine()
+    answers = submit(engine, ask(max_tokens=40, token_rules=RULES))
+    waits = 0
+    while engine.has_work:
+        engine.step()
+        waits += any(row.speculation.backoff.is_on for row in engine.rows)
+    assert len(answers.ids) == 40
+    assert waits == 0

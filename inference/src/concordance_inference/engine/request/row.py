@@ -305,7 +305,8 @@ class Row:
         """
         known, index = len(self.state.token_ids), self.state.num_completion
         if self.rules and not self.rules.is_right():
-            self.speculation.resolve(known, TOO_FEW, is_finite=False)  # to be sampled again
+            # To be sampled again. Rare: it says nothing of the tokens that follow.
+            self.speculation.resolve(known, TOO_FEW, is_finite=False, backs_off=False)
             self.adjusted_by = ()
             return
         self._sorting_backoff.note(was_wasted=token_id == TOO_FEW)

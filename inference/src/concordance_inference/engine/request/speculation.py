@@ -39,7 +39,7 @@ class Speculation:
                                                              even if the tokens are the same
 
     A wasted pass starts a backoff, during which the engine waits for the mods before it launches
-    the next pass.
+    the next pass; but not one that a wrong guess of a mask wasted, of which there are few.
     """
 
     def __init__(
@@ -214,13 +214,16 @@ class Speculation:
         """Drop remembered logits whose prefix has changed."""
         self._recent.drop_after(self._state.num_cached)
 
-    def resolve(self, known: int, token_id: int, *, is_finite: bool) -> bool:
+    def resolve(
+        self, known: int, token_id: int, *, is_finite: bool, backs_off: bool = True
+    ) -> bool:
         """Record what became of the pending token. See the table of the class.
 
         Args:
             known: Length of `token_ids` before the token arrived.
             token_id: The token; negative if none was sampled.
             is_finite: True if it shows that the model's logits after `known` tokens are finite.
+            backs_off: A wasted pass starts a backoff.
 
         Returns:
             True if a pass was launched whose result is discarded.
@@ -234,7 +237,8 @@ class Speculation:
         if self._is_ahead and is_kept:
             state.mark_processed(known + 1)
         was_wasted = self._is_ahead and not is_kept
-        self.backoff.note(was_wasted=was_wasted)
+        if backs_off:
+            self.backoff.note(was_wasted=was_wasted)
         if is_finite:
             self._finite_length = max(self._finite_length, known)
         self.drop_stale_logits()
