@@ -38,6 +38,9 @@ def write_private(path: Path, data: bytes, *, replaces: bool = True) -> None:
 def _write_new(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     with os.fdopen(descriptor, "wb") as file:
+        if os.geteuid() == 0:  # for the user of the server, whose folder it is
+            folder = path.parent.stat()
+            os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
