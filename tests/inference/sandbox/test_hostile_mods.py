@@ -5,9 +5,11 @@ the attack succeeded. Native system calls are those of x86-64.
 """
 
 import os
+import time
 
 import pytest
 from concordance_inference.sandbox.outcomes import Answered, LeaseFailed
+from concordance_inference.sandbox.requests import LeaseRequest
 from concordance_inference.sandbox.waiting import wait_for
 from sandboxes import added, leased, outcome_of, source_of
 
@@ -70,10 +72,16 @@ def test_endless_handler_is_killed_at_its_deadline(quick_sandbox, name):
     assert "did not answer Added within 250 ms" in error.message
 
 
-def test_mod_that_never_finishes_loading_is_killed(quick_sandbox):
-    error = failure_of(quick_sandbox, source_of(f"{IMPORTS}\nwhile True: pass"))
-    assert error.code == "mod_load_failed"
-    assert "was not loaded within" in error.message
+def test_mod_that_never_finishes_loading_is_killed(sandbox):
+    lease = sandbox.lease(LeaseRequest(source=source_of(f"{IMPORTS}\nwhile True: pass")))
+    while not lease.layers:  # the time limit begins when the worker is up
+        assert lease.poll() is None
+        time.sleep(0.001)
+    lease.deadline = time.monotonic() + 0.1
+    outcome = wait_for(lease)
+    lease.kill()
+    assert outcome.error.code == "mod_load_failed"
+    assert "was not loaded within" in outcome.error.message
 
 
 def test_cpu_time_of_a_worker_is_limited(quick_sandbox):

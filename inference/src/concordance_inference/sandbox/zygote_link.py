@@ -88,6 +88,8 @@ class ZygoteLink:
             data, fds, _, _ = socket.recv_fds(self.socket, _CHUNK, _MAX_FDS)
         except OSError:
             return None
+        for fd in fds:  # they arrive inheritable
+            os.set_inheritable(fd, False)  # noqa: FBT003  # its only argument
         self._fds.extend(fds)
         if not data:
             return None

@@ -67,6 +67,8 @@ class Zygote:
             data, fds, _, _ = socket.recv_fds(self._socket, _CHUNK, _MAX_FDS)
         except ConnectionError:
             data, fds = b"", []
+        for fd in fds:  # they arrive inheritable
+            os.set_inheritable(fd, False)  # noqa: FBT003  # its only argument
         self._fds.extend(fds)
         if not data:
             self._is_open = False
