@@ -84,26 +84,38 @@ class ModInstance(Protocol):
         ...
 
 
-class RequestMod(ModInstance, Protocol):
+class CountedMod(Protocol):
+    """A mod whose calls are counted.
+
+    Attributes:
+        num_calls: Calls of its handlers, and of those of its parts.
+        seconds: Time that they took.
+    """
+
+    num_calls: int
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """The name that the request uses; that of a contained mod begins with its container's."""
+        ...
+
+    @property
+    def contained(self) -> "Sequence[CountedMod]":
+        """The mods that it contains."""
+        ...
+
+
+class RequestMod(CountedMod, ModInstance, Protocol):
     """A mod that a request names, with its parts and the mods that it contains.
 
     Attributes:
         request: The context that it shares with the request's other mods.
-        contained: The mods that it contains.
-        num_calls: Calls of its handlers, and of those of its parts.
-        seconds: Time that they took.
         may_park: True if its answers may be late: it runs in another process.
     """
 
     request: RequestContext
-    num_calls: int
-    seconds: float
     may_park: bool
-
-    @property
-    def contained(self) -> "Sequence[RequestMod]":
-        """The mods that it contains."""
-        ...
 
     def close(self) -> None:
         """Release what it holds; no event follows."""

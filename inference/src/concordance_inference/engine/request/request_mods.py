@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from concordance_sdk.definition import longest_hold
 from concordance_sdk.host.dispatch import ModTally
-from concordance_sdk.host.instance import RequestMod
+from concordance_sdk.host.instance import CountedMod, RequestMod
 from concordance_sdk.request_context import RequestContext
 
 from concordance_inference.control import RefusedCommandError
@@ -120,7 +120,7 @@ class RequestMods:
         yield from self._removed
 
 
-def _whole(mod: RequestMod) -> Iterator[RequestMod]:
+def _whole(mod: CountedMod) -> Iterator[CountedMod]:
     """A mod, and the mods that it contains."""
     yield mod
     for contained in mod.contained:
