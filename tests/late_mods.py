@@ -3,7 +3,7 @@
 import math
 import random
 
-from concordance_inference.engine.parking.calls import await_answer, can_wait
+from concordance_inference.suspension import await_answer, can_wait
 
 
 class Answer:

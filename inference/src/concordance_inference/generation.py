@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
 from concordance_sdk.channels import ChannelFormat
-from concordance_sdk.host import ModDefinition
 from concordance_sdk.host.action_log import ModAction
 from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_sdk.host.instance import RequestMod
@@ -39,8 +38,11 @@ from concordance_inference.traces.recorder import TraceRecorder
 from concordance_inference.traces.schema import Level
 
 if TYPE_CHECKING:
+    from concordance_sdk.host import ModDefinition
+
     from concordance_inference.branching.written import WrittenCompletion
     from concordance_inference.control import ControlClient, Scheduled
+    from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -107,12 +109,17 @@ def _without_none(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ModCall(Struct, frozen=True, kw_only=True, eq=False):
-    """A mod that a request selects, with validated parameters."""
+    """A mod that a request selects, with validated parameters.
 
-    definition: ModDefinition
+    The parameters of a mod that only workers load are as the client sent them; a worker validates
+    them. `where` is the field of the request that names the mod, for messages.
+    """
+
+    definition: "ModDefinition | SandboxedMod"
     parameters: Mapping[str, Any]
     name: str
     version: str = ""  # the first digits of its content's hash, if it comes from a file
+    where: str = "mods"
 
 
 class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):

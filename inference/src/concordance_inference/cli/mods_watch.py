@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 
 from concordance_sdk.composition import ModUse
+from concordance_sdk.host import ModDefinition
 from concordance_sdk.testing import play
 from concordance_shared import ConcordanceError, InvalidRequestError, ModLoadError
 
@@ -155,6 +156,11 @@ def _calls(options: WatchMod) -> tuple[ModCall, ...]:
     return catalog.resolve([parse_mod(mod) for mod in _named(options)], strict=False)
 
 
+def _definition(call: ModCall) -> ModDefinition:
+    assert isinstance(call.definition, ModDefinition), "not an upload"
+    return call.definition
+
+
 @contextmanager
 def _playing(options: WatchMod) -> Generator[_Start]:
     """Play a text of the model, without one."""
@@ -163,7 +169,7 @@ def _playing(options: WatchMod) -> Generator[_Start]:
     def start() -> Generator[Attempt]:
         prompt = options.prompt if options.prompt is not None else _QUESTION
         played = play(
-            *(ModUse(call.definition, call.parameters) for call in _calls(options)),
+            *(ModUse(_definition(call), call.parameters) for call in _calls(options)),
             says=options.says,
             script=options.script,
             prompt=prompt,

@@ -30,6 +30,7 @@ from concordance_inference.loop_detection import LoopDetection
 from concordance_inference.models.blas import preload_blas
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.mod_output import captured_output, log_line
+from concordance_inference.sandbox.supervisor import Supervisor
 from concordance_inference.traces.mod_lines import ModLines, logged_lines
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def run(options: Serve) -> None:
     console = Console(stderr=True, highlight=False)
     set_up_log(level=options.least_level, form=options.log_format, has_prompts=options.debug)
     keyring = keyring_of(options)
-    catalog = ModCatalog(options.mods)
+    sandbox = Supervisor()
+    catalog = ModCatalog(options.mods, sandbox)
     hub = trace_hub(options)
     lines = ModLines(hub)
     with (
@@ -53,6 +55,7 @@ def run(options: Serve) -> None:
         captured_output(lines.sink(log_line)),
         logged_lines(lines),
         closing_traces(hub),
+        sandbox,  # before a model, a key or a conversation is in this process
     ):
         preload_blas(num_threads=options.threads)
         _serve(console, listener, catalog, hub, options, keyring)

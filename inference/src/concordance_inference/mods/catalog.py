@@ -1,20 +1,18 @@
 """The catalog of mods that requests can name: installed, from files and folders, and uploaded."""
 
 import copy
-import hashlib
 import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from concordance_sdk import ModPayload
 from concordance_sdk.host import ModDefinition, registry
 from concordance_sdk.parameters import parse_parameters
 from concordance_shared import (
-    ConcordanceError,
     ConflictError,
     ForbiddenError,
     ModLoadError,
@@ -24,21 +22,24 @@ from concordance_shared.suggestions import did_you_mean, similar_names
 
 from concordance_inference.caller import current_owner
 from concordance_inference.generation import ModCall
-from concordance_inference.mods.entry import ModEntry, mod_entry
+from concordance_inference.mods.entry import ModEntry, mod_entry, uploaded_entry
 from concordance_inference.mods.loading import (
     check_names,
     load_entry_points,
     load_path,
-    load_payload,
     python_files,
 )
 from concordance_inference.mods.mod_versions import is_version, split_version
 from concordance_inference.mods.uploads import Uploads
+from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
 from concordance_inference.time_limit import TimeLimitError, run_within
+
+if TYPE_CHECKING:
+    from concordance_inference.sandbox.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 
-#: Time limit for loading an upload or a file that has changed, in seconds.
+#: Time limit for loading a file that has changed, in seconds.
 LOAD_S = 10.0
 
 #: Minimum time between two checks of the files for changes, in seconds.
@@ -130,17 +131,19 @@ class _WatchedPath:
 class ModCatalog:
     """All mods of a server, by name. Thread-safe."""
 
-    def __init__(self, paths: Iterable[Path] = ()) -> None:
+    def __init__(self, paths: Iterable[Path] = (), sandbox: "Supervisor | None" = None) -> None:
         """Load the mods of installed packages, files and folders.
 
         Args:
             paths: The operator's files and folders, reloaded when they change.
+            sandbox: Runs uploaded mods; without it, uploads are refused.
 
         Raises:
             ModLoadError: One cannot be loaded, or two paths, or a path and a package, define a mod
                 of one name. A server must not start without a guardrail.
         """
         self._lock = threading.RLock()
+        self._sandbox = sandbox
         packaged = load_entry_points()
         self._installed = {d.name: mod_entry(d, "installed", "") for d in (*registry, *packaged)}
         self._paths = [_WatchedPath(path) for path in paths]
@@ -149,7 +152,7 @@ class ModCatalog:
             watched.refresh()
             if watched.error:
                 raise watched.error
-        loaded = [e.definition for watched in self._paths for e in watched.entries.values()]
+        loaded = self._in_paths()
         check_names(loaded, "paths")
         others = [d for d in packaged if not _is_builtin(d)]  # a path may replace a built-in mod
         check_names((*others, *loaded), "packages or paths")
@@ -168,6 +171,11 @@ class ModCatalog:
         made = copy.copy(self)
         made._paths = [*first, *self._paths]  # noqa: SLF001  # of its own class
         return made
+
+    def _in_paths(self) -> list[ModDefinition]:
+        """Return the mods of the operator's files and folders."""
+        entries = [entry for path in self._paths for entry in path.entries.values()]
+        return [each.definition for each in entries if isinstance(each.definition, ModDefinition)]
 
     def entries(self) -> list[ModEntry]:
         """Return all mods that the present caller may use, sorted by name."""
@@ -229,10 +237,7 @@ class ModCatalog:
             listed = did_you_mean(
                 similar_names(name[:80], known), f"known: {', '.join(known) or 'none'}"
             )
-            definitions = [
-                each.definition for path in self._paths for each in path.entries.values()
-            ]
-            file = defined_in_file(name, definitions)
+            file = defined_in_file(name, self._in_paths())
             raise UnknownModError(f"there is no mod {name!r:.80}{file}{listed}", param=param)
         return entry
 
@@ -252,31 +257,29 @@ class ModCatalog:
     def _resolved(self, mod: NamedMod, *, strict: bool) -> ModCall:
         return call_of(self.get(mod.name, param=mod.where), mod, strict=strict)
 
-    def dry_run_entry(self, payload: ModPayload, *, max_seconds: float = LOAD_S) -> ModEntry:
-        """Load an upload without adding it.
+    def dry_run_entry(self, payload: ModPayload) -> ModEntry:
+        """Load an upload in a worker, without adding it.
 
         Raises:
             InvalidRequestError: The payload is malformed.
             ModLoadError: It cannot be loaded, or not in time.
+            SandboxUnavailableError: No uploaded mod can run here.
         """
-        return _loaded_within(max_seconds, payload)
+        return uploaded_entry(payload, self._sandbox, owner=current_owner())
 
-    def upload(self, payload: ModPayload, *, max_seconds: float = LOAD_S) -> ModEntry:
-        """Load an upload and add it to those of the present owner.
+    def upload(self, payload: ModPayload) -> ModEntry:
+        """Load an upload in a worker, and add it to those of the present owner.
 
         It replaces the owner's earlier upload of the same name.
 
-        Args:
-            payload: The upload.
-            max_seconds: Time limit for loading it.
-
         Raises:
             InvalidRequestError: The payload is malformed.
             ModLoadError: It cannot be loaded, or not in time.
+            SandboxUnavailableError: No uploaded mod can run here.
             ConflictError: A mod of the operator has the name, or there are too many uploads.
         """
         self._check_upload(payload)
-        entry = _loaded_within(max_seconds, payload)
+        entry = uploaded_entry(payload, self._sandbox, owner=current_owner())
         with self._lock:
             self._check_upload(payload)
             self._uploads.add(entry)
@@ -341,47 +344,24 @@ def call_of(entry: ModEntry, mod: NamedMod, *, strict: bool = True) -> ModCall:
     Raises:
         InvalidRequestError: A parameter is missing, unknown or of the wrong type.
     """
+    definition = entry.definition
+    if isinstance(definition, SandboxedMod):
+        return ModCall(
+            definition=definition,
+            parameters=mod.params,
+            name=entry.name,
+            version=entry.version,
+            where=mod.where,
+        )
     values = parse_parameters(
-        entry.definition.parameters,
+        definition.parameters,
         mod.params,
         name=entry.name,
         strict=strict,
         param=f"{mod.where}.params",
     )
-    return ModCall(
-        definition=entry.definition, parameters=values, name=entry.name, version=entry.version
-    )
+    return ModCall(definition=definition, parameters=values, name=entry.name, version=entry.version)
 
 
 def _is_builtin(definition: ModDefinition) -> bool:
     return definition.target.__module__.startswith("concordance_sdk.builtin")
-
-
-def _loaded_within(seconds: float, payload: ModPayload) -> ModEntry:
-    """Load an upload, whose code may raise anything or never return.
-
-    Raises:
-        ConcordanceError: It cannot be loaded, or not in time.
-    """
-    what, owner = f"mod {payload.name!r:.80}", current_owner()  # the loader has no context
-    try:
-        return run_within(seconds, lambda: _entry_of(payload, owner))
-    except ConcordanceError:
-        raise
-    except TimeLimitError as exc:
-        raise ModLoadError(f"{what} did not finish loading: {exc}") from exc
-    except BaseException as exc:  # the upload's own, raised on its loader thread
-        if isinstance(exc, KeyboardInterrupt) and _is_main_thread():
-            raise
-        raise ModLoadError(f"{what} cannot be loaded: {type(exc).__name__}: {exc}") from exc
-
-
-def _is_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
-
-
-def _entry_of(payload: ModPayload, owner: str) -> ModEntry:
-    definition, version = load_payload(payload)
-    content = f"{version} {payload.module} {payload.entrypoint}"
-    digits = hashlib.sha256(content.encode()).hexdigest()[:12]
-    return mod_entry(definition, "uploaded", digits, owner=owner)

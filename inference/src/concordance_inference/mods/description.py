@@ -11,6 +11,9 @@ from typing import Any
 import msgspec
 from concordance_sdk.host import ModDefinition
 
+#: The attribute of a mod that enforces the `response_format` of requests itself.
+ENFORCES = "enforces_response_format"
+
 
 def description_of(definition: ModDefinition, about: Mapping[str, Any]) -> msgspec.Raw:
     """Encode a mod's description.
@@ -30,6 +33,7 @@ def description_of(definition: ModDefinition, about: Mapping[str, Any]) -> msgsp
         "events": [event.__name__ for event in definition.handlers],
         "has_parts": definition.has_parts,  # which handle events, too
         "max_backtrack": definition.max_backtrack,
+        ENFORCES: getattr(definition.target, ENFORCES, False) is True,
     }
     struct = definition.parameters
     if struct is None:

@@ -4,11 +4,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from concordance_sdk.composition import ModUse
+from concordance_sdk.request_context import RequestContext
 from concordance_sdk.testing import Played, play
+from concordance_sdk.testing.playing import Playing, Scene
 from concordance_shared import ConcordanceError, InvalidRequestError, ModError, ModTimeoutError
 from msgspec import Meta, Struct
 
 from concordance_inference.generation import ModCall
+from concordance_inference.sandbox.isolated_mod import IsolatedMod, isolated
+from concordance_inference.sandbox.requests import LeaseRequest
+from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
 from concordance_inference.time_limit import TimeLimitError, run_within
 
 #: Time limit of a dry run, in seconds.
@@ -72,14 +77,42 @@ def played_on(call: ModCall, run: DryRun) -> Played | DryRunFailure:
 
 
 def _played(call: ModCall, run: DryRun) -> Played:
+    definition = call.definition
+    if isinstance(definition, SandboxedMod):
+        return _played_in_worker(call, definition, run)
     return play(
-        ModUse(call.definition, call.parameters),
+        ModUse(definition, call.parameters),
         says=run.says,
         script=run.script,
         prompt=run.prompt,
         max_tokens=run.max_tokens,
         stream=run.stream,
     )
+
+
+def _played_in_worker(call: ModCall, mod: SandboxedMod, run: DryRun) -> Played:
+    request = LeaseRequest(source=mod.source, parameters=call.parameters, param=call.where)
+    made: list[IsolatedMod] = []
+
+    def make(context: RequestContext) -> IsolatedMod:
+        made.append(isolated(mod, request, context))
+        return made[0]
+
+    scene = Scene(
+        script=run.script or run.says or "",
+        resumes=run.says is not None,
+        prompt=run.prompt,
+        max_tokens=run.max_tokens,
+        is_streamed=run.stream,
+    )
+    try:
+        playing = Playing([make], scene)
+        while not playing.is_over:
+            playing.step()
+        return playing.finish()
+    finally:
+        for each in made:
+            each.close()
 
 
 def _log_of(exc: ModError) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from concordance_shared import ConstraintError, FinishReason
 
 from concordance_inference.generation import Completed, GenerationRequest, ModCall
 from concordance_inference.mods.compiling import COMPILE_S, compile_within
+from concordance_inference.mods.description import ENFORCES
 from concordance_inference.mods.enforcement_errors import refusal, violation
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.reasoning import (
@@ -22,9 +23,6 @@ from concordance_inference.reasoning import (
 )
 from concordance_inference.time_limit import TimeLimitError
 from concordance_inference.tools.call_output import CallOutput
-
-#: The attribute of a mod class that enforces the `response_format` itself.
-ENFORCES = "enforces_response_format"
 
 #: The prompt's tokens in which a tag is searched.
 _PROMPT_TAIL = 32
@@ -217,7 +215,8 @@ def format_fault(
 def enforces_itself(output: OutputFormat | CallOutput, mods: Sequence[ModCall]) -> bool:
     """True if one of the mods enforces the format: a `response_format`, as its class says."""
     return output.has_response_format and any(
-        getattr(call.definition.target, ENFORCES, False) is True for call in mods
+        getattr(getattr(call.definition, "target", call.definition), ENFORCES, False) is True
+        for call in mods
     )
 
 

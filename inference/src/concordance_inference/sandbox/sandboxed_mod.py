@@ -1,9 +1,13 @@
 """An uploaded mod, which only workers load."""
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from concordance_inference.sandbox.protocol.events import ModSource
-from concordance_inference.sandbox.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from concordance_inference.sandbox.supervisor import Supervisor
 
 
 class SandboxedMod(Struct, frozen=True, eq=False):
@@ -13,11 +17,13 @@ class SandboxedMod(Struct, frozen=True, eq=False):
         source: The source.
         sandbox: The sandbox.
         doc: What it says of itself.
+        enforces_response_format: True if it enforces the `response_format` of requests itself.
     """
 
     source: ModSource
-    sandbox: Supervisor
+    sandbox: "Supervisor"
     doc: str = ""
+    enforces_response_format: bool = False
 
     @property
     def name(self) -> str:

@@ -6,9 +6,11 @@ import select
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 from concordance_sdk.testing import ByteTokenizer
+from concordance_sdk.tokenizer import Tokenizer
 from concordance_shared import SandboxUnavailableError
 from msgspec import Struct
 
@@ -63,6 +65,8 @@ class Supervisor:
         self.pool = WorkerPool(options)
         self.pool.add_model(sandbox_model(NO_MODEL, ByteTokenizer(), width=257))
         self._models: dict[str, str] = {NO_MODEL: ""}  # id -> why workers cannot load it
+        self._ids: WeakKeyDictionary[Tokenizer, str] = WeakKeyDictionary()
+        self._lock = threading.Lock()  # of both
         self._reason = "the sandbox has not been started"
         self._faults: str = _UNTESTED  # of the last self-test; empty if it passed
         self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
@@ -92,10 +96,38 @@ class Supervisor:
         os.close(self._waker)
         self._waker = -1
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def add_model(self, model: SandboxModel) -> None:
         """Let workers work for a model, also after a restart of the zygote."""
         self._models[model.id] = ""
         self.pool.add_model(model)
+
+    def known_model(self, tokenizer: Tokenizer, *, width: int) -> str:
+        """Return the id of a model, which is added if workers do not know it.
+
+        Args:
+            tokenizer: The model's tokenizer, the same object each time.
+            width: Width of its logits.
+
+        Raises:
+            SandboxUnavailableError: Workers cannot load such a tokenizer.
+        """
+        with self._lock:
+            if (known := self._ids.get(tokenizer)) is not None:
+                return known
+            name = f"model-{len(self._models)}"
+            try:
+                self.add_model(sandbox_model(name, tokenizer, width=width))
+            except ValueError as exc:
+                raise SandboxUnavailableError(f"uploaded mods cannot run: {exc}") from exc
+            self._ids[tokenizer] = name
+            return name
 
     @property
     def status(self) -> SandboxStatus:

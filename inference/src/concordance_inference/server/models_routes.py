@@ -8,7 +8,6 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from concordance_inference.mods.entry import ModEntry
 from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.model_name import unknown_model
 from concordance_inference.server.served_models import ModelCard
@@ -80,14 +79,9 @@ def _all(context: ServerContext) -> dict[str, dict[str, Any]]:
     cards = context.models.cards()
     names = {card.name: card for card in cards}
     names |= {alias: card for card in cards for alias in card.aliases}
-    mods = [entry.name for entry in context.mods.entries() if not _needs_parameters(entry)]
+    mods = [entry.name for entry in context.mods.entries() if not entry.needs_parameters]
     with_mods = {f"{card.name}/{mod}": card for card in cards for mod in mods}
     return {name: _described(name, card) for name, card in {**names, **with_mods}.items()}
-
-
-def _needs_parameters(entry: ModEntry) -> bool:
-    struct = entry.definition.parameters
-    return struct is not None and any(f.required for f in msgspec.structs.fields(struct))
 
 
 def _described(name: str, card: ModelCard) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from concordance_sdk.channels import ChannelFormat, Channels
 from concordance_sdk.composition import ModUse, use
 from concordance_sdk.definition import longest_hold
 from concordance_sdk.host.dispatch import ModDispatch
-from concordance_sdk.host.instance import InProcessMod
+from concordance_sdk.host.instance import InProcessMod, RequestMod
 from concordance_sdk.host.request_state import RequestState
 from concordance_sdk.mod import definition_of
 from concordance_sdk.request_context import RequestContext
@@ -71,6 +71,16 @@ class Scene(Struct, frozen=True, kw_only=True, eq=False):
             )
 
 
+#: Makes a mod of a request elsewhere, for example in another process.
+MakeMod = Callable[[RequestContext], RequestMod]
+
+
+def _made(used: ModUse | MakeMod, tokenizer: Tokenizer, request: RequestContext) -> RequestMod:
+    if not isinstance(used, ModUse):
+        return used(request)
+    return InProcessMod(used.definition, used.parameters, tokenizer=tokenizer, request=request)
+
+
 class Playing:
     """One request, played step by step. Several can be interleaved, as in a batch.
 
@@ -82,11 +92,11 @@ class Playing:
         'Hi'
     """
 
-    def __init__(self, mods: Sequence[ModUse], scene: Scene) -> None:
+    def __init__(self, mods: Sequence[ModUse | MakeMod], scene: Scene) -> None:
         """Create the mods and dispatch `Prefilled`.
 
         Args:
-            mods: The mods, in the order in which they act.
+            mods: The mods, in the order in which they act, or functions that make them.
             scene: The scene.
         """
         self._scene = scene
@@ -100,10 +110,7 @@ class Playing:
         )
         request_id = f"played-{next(_numbers)}"
         request = RequestContext(scene.conversation, request_id=request_id)
-        instances = [
-            InProcessMod(used.definition, used.parameters, tokenizer=tokenizer, request=request)
-            for used in mods
-        ]
+        instances = [_made(used, tokenizer, request) for used in mods]
         hold = longest_hold(mod.max_backtrack for mod in instances)
         self.state = RequestState(
             request_id,

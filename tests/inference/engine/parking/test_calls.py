@@ -3,8 +3,9 @@
 import math
 
 import pytest
-from concordance_inference.engine.parking.calls import RequestCalls, await_answer, can_wait
+from concordance_inference.engine.parking.calls import RequestCalls
 from concordance_inference.engine.parking.parking import Parking
+from concordance_inference.suspension import await_answer, can_wait
 from greenlet import GreenletExit
 
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
-from concordance_inference.engine.parking.isolated_mod import IsolatedMod
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.generation import Completed, Failed, SamplingParams
 from concordance_inference.mods.loading import load_payload
+from concordance_inference.sandbox.isolated_mod import IsolatedMod
 from concordance_inference.sandbox.options import SandboxOptions
 from concordance_inference.sandbox.supervisor import LeaseRequest, Supervisor
 from concordance_sdk import ModPayload

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from concordance_inference.control import Act, Pause, Resume
 from concordance_inference.engine.parking import calls
-from concordance_inference.engine.parking.calls import await_answer, can_wait
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.generation import Completed, SamplingParams
+from concordance_inference.suspension import await_answer, can_wait
 from concordance_sdk import Added, mod
 from concordance_shared import (
     EVENTS,

@@ -5,8 +5,9 @@ import time
 
 import pytest
 from concordance_inference.engine.parking import parking as module
-from concordance_inference.engine.parking.calls import RequestCalls, await_answer
+from concordance_inference.engine.parking.calls import RequestCalls
 from concordance_inference.engine.parking.parking import Parking
+from concordance_inference.suspension import await_answer
 
 
 class Mods:

@@ -1,9 +1,11 @@
 """Runs the calls of one request's mods so that they can stop in the middle and continue later."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent
+
+from concordance_inference.suspension import Awaited, SuspendableCall
 
 if TYPE_CHECKING:
     from concordance_inference.engine.parking.parking import Parking
@@ -14,26 +16,6 @@ T = TypeVar("T")
 
 #: Time that the steps of the batch wait for late answers of one request, in seconds in total.
 PATIENCE_S = 0.05
-
-
-class _Call(greenlet):
-    """The stack of one call."""
-
-
-class Awaited(Protocol):
-    """An answer of another process that a call waits for."""
-
-    @property
-    def deadline(self) -> float:
-        """When the call is continued without the answer, by `time.monotonic`."""
-        ...
-
-    def fileno(self) -> int:
-        """Return the file descriptor that becomes readable when the answer arrives.
-
-        Negative if there is none: the call is continued in each step, and may wait again.
-        """
-        ...
 
 
 class RequestCalls:
@@ -60,7 +42,7 @@ class RequestCalls:
         self._mods = mods
         self._parking = parking
         self._answer: object = None  # of `ask`
-        self._greenlet: _Call | None = None
+        self._greenlet: SuspendableCall | None = None
         self.is_parked = False  # True if a call waits for an answer; nothing is decided until then
         self.awaited: Awaited | None = None  # what it waits for
         self.patience_s = PATIENCE_S
@@ -108,7 +90,7 @@ class RequestCalls:
             call(*args, **kwargs)  # a part of the call that runs
             return
         assert self._greenlet is None, "one call at a time"
-        self._greenlet = _Call(lambda: call(*args, **kwargs))
+        self._greenlet = SuspendableCall(lambda: call(*args, **kwargs))
         if not self._switch():
             self._parking.add(self)
 
@@ -130,14 +112,14 @@ class RequestCalls:
         """End the parked call, since the request ends: it raises `GreenletExit` where it waits."""
         if self.is_parked:
             self._mods.close()
-            parked = cast(_Call, self._greenlet)
+            parked = cast(SuspendableCall, self._greenlet)
             self._parking.discard(self)
             self.is_parked, self.awaited = False, None
             parked.throw(GreenletExit)
             self._greenlet = None
 
     def _switch(self) -> bool:
-        running = cast(_Call, self._greenlet)
+        running = cast(SuspendableCall, self._greenlet)
         self.is_parked, self.awaited = False, None
         try:
             awaited = running.switch()
@@ -150,20 +132,3 @@ class RequestCalls:
             return True
         self.is_parked, self.awaited = True, awaited
         return False
-
-
-def can_wait() -> bool:
-    """True if the running code belongs to a call that can be parked."""
-    return isinstance(getcurrent(), _Call)
-
-
-def await_answer(awaited: Awaited) -> None:
-    """Park the running call until an answer has arrived or is overdue.
-
-    Only where `can_wait()`.
-
-    Raises:
-        GreenletExit: The request ends.
-    """
-    assert can_wait(), "in a call of `RequestCalls`"
-    cast(greenlet, getcurrent().parent).switch(awaited)

@@ -4,7 +4,8 @@ import select
 import time
 from typing import cast
 
-from concordance_inference.engine.parking.calls import Awaited, RequestCalls
+from concordance_inference.engine.parking.calls import RequestCalls
+from concordance_inference.suspension import Awaited
 
 #: Time that a step waits for late answers, in seconds, while a request has patience left.
 GRACE_S = 0.002

@@ -1,11 +1,16 @@
 """Creates the instances of a request's mods."""
 
+from concordance_sdk.channels import ChannelFormat
 from concordance_sdk.host.instance import InProcessMod, RequestMod
 from concordance_sdk.request_context import RequestContext
 from concordance_shared import ModTimeoutError
 
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.generation import GenerationRequest, ModCall
+from concordance_inference.sandbox.channel_specs import channels_spec
+from concordance_inference.sandbox.isolated_mod import isolated
+from concordance_inference.sandbox.requests import LeaseRequest
+from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
 from concordance_inference.time_limit import TimeLimitError, run_within
 
 #: Time limit for creating one mod instance, in seconds.
@@ -20,7 +25,7 @@ def make_instances(request: GenerationRequest, traits: ModelTraits) -> tuple[Req
         RequestError: A mod rejected the request.
     """
     shared = _context_of(request)
-    return tuple(_instance(call, shared, traits) for call in request.mods)
+    return tuple(_instance(call, shared, traits, request.channels) for call in request.mods)
 
 
 def make_instances_within(
@@ -37,8 +42,15 @@ def make_instances_within(
         ModError: A mod raised, or was not ready in time.
         RequestError: A mod rejected the request.
     """
-    shared = _context_of(request)
-    return tuple(instance_within(seconds, call, shared, traits) for call in request.mods)
+    shared, made = _context_of(request), list[RequestMod]()
+    try:
+        for call in request.mods:
+            made.append(instance_within(seconds, call, shared, traits, request.channels))
+    except BaseException:
+        for mod in made:
+            mod.close()
+        raise
+    return tuple(made)
 
 
 def _context_of(request: GenerationRequest) -> RequestContext:
@@ -46,14 +58,27 @@ def _context_of(request: GenerationRequest) -> RequestContext:
 
 
 def instance_within(
-    seconds: float, call: ModCall, shared: RequestContext, traits: ModelTraits
+    seconds: float,
+    call: ModCall,
+    shared: RequestContext,
+    traits: ModelTraits,
+    channels: ChannelFormat | None = None,
 ) -> RequestMod:
     """Create an instance of a mod, on a thread with a time limit.
+
+    Args:
+        seconds: The time limit. A mod in a worker has those of the sandbox.
+        call: The mod.
+        shared: What the request's mods share.
+        traits: The model's.
+        channels: How the model marks channels.
 
     Raises:
         ModError: The mod raised, or was not ready in time.
         RequestError: The mod rejected the request.
     """
+    if isinstance(call.definition, SandboxedMod):
+        return _isolated(call, call.definition, shared, traits, channels)
     try:
         return run_within(seconds, lambda: _instance(call, shared, traits))
     except TimeLimitError as exc:
@@ -62,11 +87,39 @@ def instance_within(
         ) from exc
 
 
-def _instance(call: ModCall, shared: RequestContext, traits: ModelTraits) -> RequestMod:
+def _instance(
+    call: ModCall,
+    shared: RequestContext,
+    traits: ModelTraits,
+    channels: ChannelFormat | None = None,
+) -> RequestMod:
+    definition = call.definition
+    if isinstance(definition, SandboxedMod):
+        return _isolated(call, definition, shared, traits, channels)
     return InProcessMod(
-        call.definition,
+        definition,
         call.parameters,
         tokenizer=traits.tokenizer,
         request=shared,
         name=call.name,
     )
+
+
+def _isolated(
+    call: ModCall,
+    mod: SandboxedMod,
+    shared: RequestContext,
+    traits: ModelTraits,
+    channels: ChannelFormat | None,
+) -> RequestMod:
+    request = LeaseRequest(
+        source=mod.source,
+        parameters=call.parameters,
+        param=call.where,
+        model=mod.sandbox.known_model(traits.tokenizer, width=traits.vocab_size),
+        request_id=shared.request_id,
+        conversation=shared.conversation,
+        given=tuple(shared.given.token_ids) if shared.given else (),
+        channels=channels_spec(channels),
+    )
+    return isolated(mod, request, shared)
