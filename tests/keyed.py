@@ -3,12 +3,12 @@
 from concordance_inference.keys.key import new_key
 from concordance_inference.keys.key_file import add_key
 from concordance_inference.keys.keyring import Keyring
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.access.access import Access
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from fake_engine import FakeChat, FakeEngine
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 URL = "http://127.0.0.1:8000"
@@ -38,7 +38,7 @@ class KeyedServer:
         self.keyring = Keyring(path)
         self.context = ServerContext(
             models=OneModel(self.engine, chat or FakeChat()),
-            mods=ModCatalog(),
+            mods=mod_catalog(),
             access=access or Access(self.keyring),
             **fields,
         )

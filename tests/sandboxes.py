@@ -1,8 +1,11 @@
 """Leases of isolated mods, for tests: a source, events, outcomes."""
 
+import atexit
 import textwrap
 import time
 
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.sandbox.options import SandboxOptions
 from concordance_inference.sandbox.outcomes import Ask
 from concordance_inference.sandbox.protocol.events import ModSource
 from concordance_inference.sandbox.requests import LeaseRequest
@@ -78,3 +81,31 @@ def added(step, tokens, *, forced=False, instance=0):
 def finished(step, *, instance=0):
     event = Finished(request_id="r", step=step, finish_reason=FinishReason.STOP)
     return Ask(instance, event)
+
+
+class LazySandbox:
+    """A sandbox that all tests of a process share, started by the first that uploads a mod."""
+
+    def __init__(self):
+        self._started = None
+
+    def __getattr__(self, name):
+        """Return what the sandbox has; start it before."""
+        if self._started is None:
+            options = SandboxOptions(load_s=60, prefilled_s=60, event_s=60)
+            self._started = Supervisor(options)
+            self._started.start()
+            atexit.register(self._started.stop)
+            deadline = time.monotonic() + 60
+            while not self._started.status.is_available and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return getattr(self._started, name)
+
+
+#: For catalogs of mods in tests. Its deadlines are those that a busy machine keeps.
+SANDBOX = LazySandbox()
+
+
+def mod_catalog(paths=()):
+    """A catalog that accepts uploads."""
+    return ModCatalog(paths, SANDBOX)

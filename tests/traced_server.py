@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import uvicorn
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from concordance_inference.traces.hub import TraceHub
 from concordance_shared import Added, Backtrack
 from fake_engine import FakeChat, FakeEngine, says
+from sandboxes import mod_catalog
 
 
 def record(request):
@@ -65,7 +65,7 @@ def ended(request, text, num_forced):
 def traced_server():
     """Serve on a free port in a thread; yield the server's `url`."""
     models = OneModel(FakeEngine(record), FakeChat())
-    context = ServerContext(models=models, mods=ModCatalog(), traces=TraceHub())
+    context = ServerContext(models=models, mods=mod_catalog(), traces=TraceHub())
     config = uvicorn.Config(create_app(context), port=0, log_level="warning", lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

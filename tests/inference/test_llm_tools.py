@@ -6,12 +6,12 @@ import jsonschema
 import pytest
 from concordance_inference import LLM, runtime
 from concordance_inference.mods import call_mod
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from concordance_sdk import mod
 from concordance_shared import ConcordanceError, ConstraintError, SchemaError
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 from tool_folders import write_tool_folder
 
@@ -188,7 +188,7 @@ def test_a_mod_that_answers_in_place_of_a_required_call_is_an_error(llm):
 @pytest.fixture(name="post")
 def _post(llm):
     runtime = llm._running()
-    context = ServerContext(models=OneModel(runtime, runtime.chat), mods=ModCatalog())
+    context = ServerContext(models=OneModel(runtime, runtime.chat), mods=mod_catalog())
     client = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
 
     def post(**fields):

@@ -7,7 +7,6 @@ import re
 import pytest
 from concordance_inference import LLM
 from concordance_inference.generation import Completed, ModCall, SamplingParams
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.reasoning import after_reasoning, is_closed, opened_tag
 from concordance_inference.runtime import Runtime
@@ -15,6 +14,7 @@ from concordance_sdk import mod
 from concordance_sdk.constraints import allows
 from concordance_sdk.host import definition_of
 from concordance_shared import ConstraintError
+from sandboxes import mod_catalog
 from tiny_folder import write_thinking_folder, write_tiny_folder
 
 PERSON = {
@@ -35,7 +35,7 @@ def _folder(tmp_path_factory):
 
 @pytest.fixture(name="runtime", scope="module")
 def _runtime(folder):
-    with Runtime(str(folder), ModCatalog(), progress=lambda _: None) as runtime:
+    with Runtime(str(folder), mod_catalog(), progress=lambda _: None) as runtime:
         yield runtime
 
 
@@ -81,7 +81,7 @@ def test_the_format_begins_after_the_reasoning_of_a_random_model(runtime, stream
 def _thinking(tmp_path_factory):
     """A random model whose tokenizer has a token for each tag, in place of two unused bytes."""
     folder = write_thinking_folder(tmp_path_factory.mktemp("thinking") / "tiny")
-    with Runtime(str(folder), ModCatalog(), progress=lambda _: None) as runtime:
+    with Runtime(str(folder), mod_catalog(), progress=lambda _: None) as runtime:
         yield runtime
 
 

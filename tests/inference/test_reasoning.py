@@ -3,7 +3,6 @@
 import pytest
 from concordance_inference.chat.reasoning_choice import ReasoningChoice
 from concordance_inference.generation import Completed, SamplingParams
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.output_format import OutputFormat
 from concordance_inference.reasoning import (
     Reasoning,
@@ -14,6 +13,7 @@ from concordance_inference.reasoning import (
 from concordance_inference.runtime import Runtime
 from concordance_sdk.builtin import InjectAfterReasoning
 from concordance_shared import Message
+from sandboxes import mod_catalog
 from tiny import call
 from tiny_folder import write_thinking_folder
 
@@ -80,7 +80,7 @@ def test_special_tokens_of_tags_are_markers():
 
 
 def started(folder):
-    return Runtime(str(folder), ModCatalog(), progress=lambda _: None)
+    return Runtime(str(folder), mod_catalog(), progress=lambda _: None)
 
 
 @pytest.fixture(name="opening", scope="module")

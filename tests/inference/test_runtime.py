@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 from concordance_inference.generation import Completed, SamplingParams
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.runtime import Runtime
 from concordance_shared import Message
+from sandboxes import mod_catalog
 from tiny_folder import write_tiny_folder
 
 
 @pytest.fixture(name="runtime", scope="module")
 def _runtime(tmp_path_factory):
     folder = write_tiny_folder(tmp_path_factory.mktemp("model") / "tiny")
-    with Runtime(str(folder), ModCatalog(), progress=lambda _: None) as runtime:
+    with Runtime(str(folder), mod_catalog(), progress=lambda _: None) as runtime:
         yield runtime
 
 

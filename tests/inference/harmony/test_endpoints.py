@@ -5,11 +5,11 @@ import pytest
 from concordance_inference.harmony.encoding import TOKENS
 from concordance_inference.harmony.format import HarmonyFormat
 from concordance_inference.models.tokenizer import ModelTokenizer
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from fake_engine import INFO, FakeEngine, says
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 from transformers import PreTrainedTokenizerFast
 
@@ -41,7 +41,7 @@ def _post(chat):
     """Send a request; return its response, and the prompt that it made."""
     engine = FakeEngine(says("Hello"))
     engine.model = type(INFO)(id=INFO.id, created=0, context_length=4096, vocab_size=201088)
-    context = ServerContext(models=OneModel(engine, chat), mods=ModCatalog())
+    context = ServerContext(models=OneModel(engine, chat), mods=mod_catalog())
     http = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
 
     def post(path, **fields):

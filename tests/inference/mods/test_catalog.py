@@ -1,15 +1,26 @@
 """The catalog of mods."""
 
 import os
-import threading
+import time
 
 import pytest
+from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.mods import catalog as module
 from concordance_inference.mods import uploads
 from concordance_inference.mods.catalog import ModCatalog, NamedMod
 from concordance_inference.mods.loading import load_path
+from concordance_inference.sandbox.options import SandboxOptions
+from concordance_inference.sandbox.supervisor import Supervisor
 from concordance_sdk import ModPayload
-from concordance_shared import ConflictError, InvalidRequestError, ModLoadError, UnknownModError
+from concordance_shared import (
+    ConflictError,
+    InvalidRequestError,
+    ModLoadError,
+    SandboxUnavailableError,
+    UnknownModError,
+)
+from sandboxes import mod_catalog
+from tiny import TRAITS, ask
 
 SAY = """
 from concordance_sdk import mod
@@ -38,7 +49,7 @@ def write(path, text, *, age=0):
 
 
 def test_the_catalog_contains_the_builtin_mods():
-    assert ModCatalog().get("replace").source == "installed"
+    assert mod_catalog().get("replace").source == "installed"
 
 
 def test_the_catalog_contains_the_mods_of_a_folder(tmp_path):
@@ -116,26 +127,36 @@ def test_a_mod_of_a_path_has_priority_over_an_installed_one(tmp_path):
 
 def test_the_error_for_an_unknown_mod_lists_the_known_ones():
     with pytest.raises(UnknownModError, match=r"'nosuch'.*replace") as caught:
-        ModCatalog().resolve([NamedMod(name="nosuch", where="mods[0]")])
+        mod_catalog().resolve([NamedMod(name="nosuch", where="mods[0]")])
 
     assert caught.value.param == "mods[0]"
 
 
-def test_parameters_are_validated_and_errors_name_the_field():
-    catalog = ModCatalog()
-    catalog.upload(payload())
+def test_parameters_are_validated_and_errors_name_the_field(tmp_path):
+    write(tmp_path / "a.py", SAY)
+    catalog = ModCatalog([tmp_path])
 
-    (call,) = catalog.resolve([NamedMod(name="hello", params={"words": "x"})])
+    (call,) = catalog.resolve([NamedMod(name="say", params={"words": "x"})])
     assert call.parameters == {"words": "x", "times": 1}
-    with pytest.raises(InvalidRequestError, match="'hello'.*words") as caught:
-        catalog.resolve([NamedMod(name="hello", where="mods[2]")])
+    with pytest.raises(InvalidRequestError, match="'say'.*words") as caught:
+        catalog.resolve([NamedMod(name="say", where="mods[2]")])
     assert caught.value.param == "mods[2].params"
 
 
-def test_strings_are_accepted_for_numbers_unless_strict():
-    catalog = ModCatalog()
+def test_the_parameters_of_an_upload_are_validated_by_its_worker():
+    catalog = mod_catalog()
     catalog.upload(payload())
-    named = [NamedMod(name="hello", params={"words": "x", "times": "3"})]
+    (call,) = catalog.resolve([NamedMod(name="hello", where="mods[2]")])
+
+    with pytest.raises(InvalidRequestError, match="'hello'.*words") as caught:
+        make_instances(ask("Hello", call), TRAITS)
+    assert caught.value.param == "mods[2].params"
+
+
+def test_strings_are_accepted_for_numbers_unless_strict(tmp_path):
+    write(tmp_path / "a.py", SAY)
+    catalog = ModCatalog([tmp_path])
+    named = [NamedMod(name="say", params={"words": "x", "times": "3"})]
 
     assert catalog.resolve(named, strict=False)[0].parameters["times"] == 3
     with pytest.raises(InvalidRequestError):
@@ -143,15 +164,16 @@ def test_strings_are_accepted_for_numbers_unless_strict():
 
 
 def test_a_function_mod_takes_no_parameters():
-    catalog = ModCatalog()
+    catalog = mod_catalog()
     catalog.upload(ModPayload(name="f", entrypoint="f", source="def f(event, actions): ..."))
+    (call,) = catalog.resolve([NamedMod(name="f", params={"x": 1})])
 
     with pytest.raises(InvalidRequestError, match="parameters are: none"):
-        catalog.resolve([NamedMod(name="f", params={"x": 1})])
+        make_instances(ask("Hello", call), TRAITS)
 
 
 def test_an_upload_replaces_an_earlier_upload_of_the_same_name():
-    catalog = ModCatalog()
+    catalog = mod_catalog()
     first = catalog.upload(payload())
     second = catalog.upload(payload(source=SAY + "\n# again"))
 
@@ -169,7 +191,7 @@ def test_an_upload_cannot_replace_a_mod_of_the_operator(tmp_path):
 
 def test_the_number_of_uploads_is_limited(monkeypatch):
     monkeypatch.setattr(uploads, "MAX_UPLOADS", 2)
-    catalog = ModCatalog()
+    catalog = mod_catalog()
     catalog.upload(payload("a"))
     catalog.upload(payload("b"))
     catalog.upload(payload("a"))
@@ -179,7 +201,7 @@ def test_the_number_of_uploads_is_limited(monkeypatch):
 
 
 def test_only_uploads_can_be_deleted():
-    catalog = ModCatalog()
+    catalog = mod_catalog()
     catalog.upload(payload())
     catalog.delete("hello")
 
@@ -209,15 +231,20 @@ class say:
 
 
 def test_an_upload_that_exceeds_the_time_limit_is_not_added():
-    catalog = ModCatalog()
-    with pytest.raises(ModLoadError, match="0.1 s"):
-        catalog.upload(payload(source=STUBBORN), max_seconds=0.1)
-    for thread in threading.enumerate():
-        if thread.name == "time-limited":
-            thread.join(10)
+    with Supervisor(SandboxOptions(load_s=0.3)) as sandbox:
+        while not sandbox.status.is_available:
+            time.sleep(0.01)
+        catalog = ModCatalog(sandbox=sandbox)
+        with pytest.raises(ModLoadError, match="not loaded within 0.3 s"):
+            catalog.upload(payload(source=STUBBORN))
 
-    with pytest.raises(UnknownModError):
-        catalog.get("hello")
+        with pytest.raises(UnknownModError):
+            catalog.get("hello")
+
+
+def test_without_a_sandbox_uploads_are_refused_and_nothing_runs():
+    with pytest.raises(SandboxUnavailableError, match="there is no sandbox"):
+        ModCatalog().upload(payload(source="raise SystemExit"))
 
 
 def test_a_changed_file_that_never_finishes_loading_is_an_error_for_requests(

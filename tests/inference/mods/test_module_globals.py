@@ -8,8 +8,10 @@ import types
 
 import pytest
 from concordance_inference.mods import catalog as module
-from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.mods.catalog import ModCatalog, NamedMod
 from concordance_sdk import ModPayload
+from sandboxes import mod_catalog
+from tiny import ask, make_engine, run
 
 COUNTING = """
 from concordance_sdk import Prefilled, mod
@@ -39,10 +41,6 @@ def count(entry):
     return handler.function(None, None)
 
 
-def upload(catalog, name, source=COUNTING):
-    return catalog.upload(ModPayload(name=name, entrypoint="counting", source=source))
-
-
 def test_globals_are_kept_between_requests_and_new_after_a_reload_even_of_the_same_text(tmp_path):
     write(tmp_path / "a.py", COUNTING)
     catalog = ModCatalog([tmp_path / "a.py"])
@@ -55,14 +53,21 @@ def test_globals_are_kept_between_requests_and_new_after_a_reload_even_of_the_sa
     assert count(old) == 3  # a running request keeps its version, with its globals
 
 
-def test_an_upload_has_globals_of_its_own_and_new_ones_when_it_is_uploaded_again():
-    catalog = ModCatalog()
-    first = upload(catalog, "one")
-    counts = [count(first), count(first), count(upload(catalog, "two"))]
+def test_the_globals_of_an_upload_are_new_for_each_request():
+    catalog = mod_catalog()
+    catalog.upload(
+        ModPayload(
+            name="one",
+            entrypoint="counting",
+            source=COUNTING.replace("return COUNT[0]", "return actions.report(count=COUNT[0])"),
+        )
+    )
+    (call,) = catalog.resolve([NamedMod(name="one")])
 
-    assert counts == [1, 2, 1]
-    assert count(upload(catalog, "one")) == 1
-    assert count(first) == 3
+    for _ in range(2):
+        answers = run(make_engine(), ask("Hello", call, max_tokens=2))
+        (report,) = [r for each in answers.updates for r in getattr(each, "reports", ())]
+        assert report.data == {"count": 1}
 
 
 def test_a_module_that_is_not_of_the_source_is_not_reloaded(tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ import pytest
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.generation import SamplingParams
 from concordance_inference.models.options import ModelOptions
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.pool.memory import MemoryBudget
 from concordance_inference.pool.pool import ModelPool
 from concordance_inference.pool.source import RuntimeSource
@@ -18,6 +17,7 @@ from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_shared import InvalidRequestError
 from mlx.utils import tree_flatten
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 from tiny_adapter import write_tiny_adapter
 from tiny_folder import write_tiny_folder
@@ -35,7 +35,7 @@ def _folder(tmp_path_factory):
 
 def source_of():
     return RuntimeSource(
-        ModCatalog(),
+        mod_catalog(),
         config=EngineConfig(),
         options=ModelOptions(),
         locks_memory=False,
@@ -53,7 +53,7 @@ def _pool(folder):
 
 @pytest.fixture(name="client", scope="module")
 def _client(pool):
-    app = create_app(ServerContext(models=pool, mods=ModCatalog()))
+    app = create_app(ServerContext(models=pool, mods=mod_catalog()))
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         yield client
 
@@ -68,7 +68,7 @@ def alone(folder, adapter, place=None):
     """The completion of a model that is loaded with the adapter and nothing else."""
     options = ModelOptions(adapter_path=adapter and folder / adapter)
     place = place or folder / "tiny"
-    with Runtime(str(place), ModCatalog(), options=options, progress=lambda _: None) as runtime:
+    with Runtime(str(place), mod_catalog(), options=options, progress=lambda _: None) as runtime:
         sampling = SamplingParams(temperature=0)
         request = runtime.request(PROMPT, max_tokens=24, sampling=sampling)
         return list([*runtime.submit(request)][-1].token_ids)
@@ -130,7 +130,7 @@ def test_adapters_that_replace_the_weights_share_none_and_are_exact(folder, tmp_
     models = parse_models([str(folder / "tiny")])
     specs = [*models, *parse_adapters([f"full={full}"], models)]
     with ModelPool(specs, source_of(), budget=MemoryBudget(total=10**9)) as pool:
-        app = create_app(ServerContext(models=pool, mods=ModCatalog()))
+        app = create_app(ServerContext(models=pool, mods=mod_catalog()))
         with TestClient(app, base_url="http://127.0.0.1:8000") as client:
             adapted = completion(client, "tiny:full")
             assert pool.running[0].loaded.base is None

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.pool import entries
 from concordance_inference.pool.pool import ModelPool
 from concordance_inference.pool.spec import ModelSpec
@@ -11,6 +10,7 @@ from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_shared import UnknownModelError
 from fake_source import FakeSource
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 
@@ -39,7 +39,7 @@ def pool_of(store):
 
 @pytest.fixture(name="client")
 def _client(store):
-    context = ServerContext(models=pool_of(store), mods=ModCatalog())
+    context = ServerContext(models=pool_of(store), mods=mod_catalog())
     return TestClient(create_app(context), base_url="http://127.0.0.1:8000")
 
 

@@ -9,7 +9,6 @@ import mlx.core as mx
 import pytest
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.models.options import ModelOptions
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.pool.idle import unloading_idle
 from concordance_inference.pool.memory import MemoryBudget
 from concordance_inference.pool.pool import ModelPool
@@ -17,6 +16,7 @@ from concordance_inference.pool.source import RuntimeSource
 from concordance_inference.pool.spec import parse_models
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
+from sandboxes import mod_catalog
 from servers import eventually
 from starlette.testclient import TestClient
 from tiny_folder import write_tiny_folder
@@ -36,7 +36,7 @@ def _folders(tmp_path_factory):
 
 @pytest.fixture(name="pool")
 def _pool(folders):
-    mods = ModCatalog()
+    mods = mod_catalog()
     source = RuntimeSource(
         mods,
         config=EngineConfig(),
@@ -51,7 +51,7 @@ def _pool(folders):
 
 @pytest.fixture(name="client")
 def _client(pool):
-    app = create_app(ServerContext(models=pool, mods=ModCatalog()))
+    app = create_app(ServerContext(models=pool, mods=mod_catalog()))
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         yield client
 
@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_be_loaded_is_the_error_of_its_requests_only(tmp_pa
     shutil.copytree(folders[0], tmp_path / "broken")
     (tmp_path / "broken" / "config.json").write_text("{}")
     source = RuntimeSource(
-        ModCatalog(),
+        mod_catalog(),
         config=EngineConfig(),
         options=ModelOptions(),
         locks_memory=False,
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_loaded_is_the_error_of_its_requests_only(tmp_pa
     )
     specs = parse_models([str(folders[0]), str(tmp_path / "broken")])
     with ModelPool(specs, source, budget=MemoryBudget(total=100_000_000)) as pool:
-        app = create_app(ServerContext(models=pool, mods=ModCatalog()))
+        app = create_app(ServerContext(models=pool, mods=mod_catalog()))
         with TestClient(app, base_url="http://127.0.0.1:8000") as client:
             refused = client.post("/v1/completions", json={"model": "broken", "prompt": "a"})
             assert refused.json()["error"]["code"] == "model_load_failed"

@@ -1,9 +1,9 @@
 import pytest
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from fake_engine import FakeChat, FakeEngine
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 
@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 def _serve():
     """A client of an application over a fake engine."""
 
-    def serve(engine=None):
-        engine = engine or FakeEngine()
-        context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog())
+    def serve(engine=None, mods=None):
+        models = OneModel(engine or FakeEngine(), FakeChat())
+        context = ServerContext(models=models, mods=mods or mod_catalog())
         return TestClient(
             create_app(context), base_url="http://127.0.0.1:8000", raise_server_exceptions=False
         )

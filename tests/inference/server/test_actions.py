@@ -8,12 +8,12 @@ from asgi_calls import Call
 from concordance_inference.engine.control.client import EngineControl
 from concordance_inference.engine.thread import EngineThread
 from concordance_inference.generation import ModelInfo
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from fake_engine import FakeChat
 from families import build_model
+from sandboxes import mod_catalog
 from tiny import make_engine
 
 INFO = ModelInfo(id="tiny", created=0, context_length=4096, vocab_size=257)
@@ -41,7 +41,7 @@ class _Thread(EngineThread):
 def _app():
     build = lambda: (make_engine(build_model("llama"), max_paused=2), INFO)  # noqa: E731
     with _Thread(build, max_unfinished=16) as thread:
-        yield create_app(ServerContext(models=OneModel(thread, FakeChat()), mods=ModCatalog()))
+        yield create_app(ServerContext(models=OneModel(thread, FakeChat()), mods=mod_catalog()))
 
 
 class Client:

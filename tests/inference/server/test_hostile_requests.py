@@ -7,17 +7,17 @@ import itertools
 import json
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partialmethod
 from types import SimpleNamespace
 
-import concordance_sdk
 import msgspec
 import pytest
-from concordance_inference import time_limit
 from concordance_inference.engine.request.instances import make_instances_within
 from concordance_inference.mods import json_schema
 from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.sandbox.options import SandboxOptions
+from concordance_inference.sandbox.supervisor import Supervisor
 from concordance_inference.server.openai.schemas import ChatCompletionRequest
 from concordance_inference.server.openai.unsupported import FIELDS, MESSAGE_FIELDS
 from concordance_sdk.constraints import JsonSchema
@@ -298,27 +298,16 @@ def test_an_upload_that_raises_any_exception_is_422(serve, caplog, raised):
     assert raised in response.json()["error"]["message"]
 
 
-def test_an_upload_that_never_ends_exceeds_its_time_limit(serve, caplog, monkeypatch):
-    is_running = threading.Event()
-
-    class RunFromItsFirstLine(time_limit._Run):
-        """The limit counts from when the upload's code runs, however long loading it took."""
-
-        def __init__(self, function):
-            super().__init__(function)
-            join = self.thread.join
-            self.thread.join = lambda timeout=None: is_running.wait(60) and join(timeout)
-
-    monkeypatch.setattr(time_limit, "_Run", RunFromItsFirstLine)
-    monkeypatch.setattr(concordance_sdk, "is_running", is_running, raising=False)
-    monkeypatch.setattr(ModCatalog, "upload", partialmethod(ModCatalog.upload, max_seconds=0.2))
-    source = "import concordance_sdk\nconcordance_sdk.is_running.set()\nwhile True: pass"
-    upload = {"name": "m", "entrypoint": "say", "source": source}
-    response = serve().post("/v1/mods", json=upload)
+def test_an_upload_that_never_ends_exceeds_its_time_limit(serve, caplog):
+    with Supervisor(SandboxOptions(load_s=0.3)) as sandbox:
+        while not sandbox.status.is_available:
+            time.sleep(0.01)
+        upload = {"name": "m", "entrypoint": "say", "source": "while True: pass"}
+        response = serve(mods=ModCatalog(sandbox=sandbox)).post("/v1/mods", json=upload)
 
     check(response, caplog)
     assert response.status_code == 422
-    assert "0.2 s" in response.json()["error"]["message"]
+    assert "0.3 s" in response.json()["error"]["message"]
 
 
 #: What an author may write of a parameter, and JSON has not.

@@ -4,12 +4,12 @@ import json
 
 import pytest
 from concordance_inference.loop_detection import FoundLoop, LoopDetection
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from concordance_sdk import FinishReason
 from fake_engine import FakeChat, FakeEngine, says
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 HI = [{"role": "user", "content": "hi"}]
@@ -32,7 +32,7 @@ def asked(client, engine, path, **fields):
 @pytest.fixture(name="client_of")
 def _client_of():
     def client_of(engine, **fields):
-        context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog(), **fields)
+        context = ServerContext(models=OneModel(engine, FakeChat()), mods=mod_catalog(), **fields)
         return TestClient(create_app(context), base_url="http://127.0.0.1:8000")
 
     return client_of

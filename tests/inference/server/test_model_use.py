@@ -1,12 +1,12 @@
 import time
 
 from concordance_inference.generation import Started
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.model_use import ModelUse, current_use
 from concordance_inference.server.served_models import OneModel
 from fake_engine import FakeChat, FakeEngine
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 
@@ -44,7 +44,7 @@ def test_a_response_in_the_background_holds_its_model_until_it_has_ended():
             return super().named(name)
 
     engine = FakeEngine([Started(prompt_tokens=3), 60.0])
-    context = ServerContext(models=Models(engine, FakeChat()), mods=ModCatalog())
+    context = ServerContext(models=Models(engine, FakeChat()), mods=mod_catalog())
     with TestClient(create_app(context), base_url="http://127.0.0.1:8000") as client:
         body = {"model": "fake", "input": "hi", "background": True}
         running = client.post("/v1/responses", json=body).json()["id"]

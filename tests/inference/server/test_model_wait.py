@@ -5,7 +5,6 @@ import json
 
 import pytest
 from asgi_calls import Call
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.pool.pool import ModelPool
 from concordance_inference.pool.spec import ModelSpec
 from concordance_inference.server import updates
@@ -14,6 +13,7 @@ from concordance_inference.server.context import ServerContext
 from concordance_inference.server.model_wait import waits_for_events
 from concordance_inference.server.transport import sse
 from fake_source import FakeSource
+from sandboxes import mod_catalog
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ def _source(monkeypatch):
 
 def app_of(source):
     pool = ModelPool([ModelSpec(name="fake", place="fake")], source)
-    return create_app(ServerContext(models=pool, mods=ModCatalog()))
+    return create_app(ServerContext(models=pool, mods=mod_catalog()))
 
 
 def ask(app, path=CHAT, **fields):

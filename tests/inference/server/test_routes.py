@@ -2,7 +2,8 @@
 
 import msgspec
 import pytest
-from concordance_sdk import mod, serialize_mod
+from concordance_sdk import serialize_mod
+from concordance_sdk.builtin.greeting import Greeting
 
 SAY = """
 from concordance_sdk import mod
@@ -16,10 +17,6 @@ class say:
         return actions.force_output(tokenizer.encode(self.words))
 """
 UPLOAD = {"name": "hello", "language": "python", "module": "m", "entrypoint": "say", "source": SAY}
-
-
-@mod
-def quiet(event, actions): ...
 
 
 # Models
@@ -97,7 +94,7 @@ def test_an_upload_is_listed_and_deleted(client):
 
 def test_the_payload_of_serialize_mod_is_uploaded(client):
     headers = {"content-type": "application/json"}
-    payload = msgspec.json.encode(serialize_mod(quiet, name="quiet-too"))
+    payload = msgspec.json.encode(serialize_mod(Greeting, name="quiet-too"))
     response = client.post("/v1/mods", content=payload, headers=headers)
 
     assert response.status_code == 201, response.text

@@ -1,12 +1,12 @@
 """Models are looked up by the name that a request gives, and loaded on demand."""
 
 import pytest
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import ModelNotLoadedError, OneModel
 from concordance_shared import ModelLoadError
 from fake_engine import FakeChat, FakeEngine
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
@@ -32,7 +32,7 @@ class Lazy(OneModel):
 
 
 def client_of(models):
-    app = create_app(ServerContext(models=models, mods=ModCatalog()))
+    app = create_app(ServerContext(models=models, mods=mod_catalog()))
     return TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
 
 

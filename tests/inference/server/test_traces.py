@@ -6,13 +6,13 @@ import threading
 
 import pytest
 from asgi_calls import Call
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from concordance_inference.traces.hub import TraceHub
 from concordance_inference.traces.live import MAX_WAITING, Watcher
 from fake_engine import FakeChat, FakeEngine, says
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 HI = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
@@ -53,7 +53,7 @@ def _hub():
 @pytest.fixture(name="api")
 def _api(hub):
     engine = FakeEngine(record)
-    context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog(), traces=hub)
+    context = ServerContext(models=OneModel(engine, FakeChat()), mods=mod_catalog(), traces=hub)
     return TestClient(
         create_app(context), base_url="http://127.0.0.1:8000", raise_server_exceptions=False
     )
@@ -237,7 +237,7 @@ def test_an_unknown_format_is_refused(api):
 def test_a_request_that_never_gets_a_row_ends_its_trace(api, hub, monkeypatch):
     monkeypatch.setattr("concordance_inference.traces.active.GRACE_S", -1.0)
     engine = FakeEngine([RuntimeError("gone")])
-    context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog(), traces=hub)
+    context = ServerContext(models=OneModel(engine, FakeChat()), mods=mod_catalog(), traces=hub)
     client = TestClient(
         create_app(context), base_url="http://127.0.0.1:8000", raise_server_exceptions=False
     )
@@ -262,7 +262,7 @@ def test_the_thread_of_a_hub_ends_with_its_traces(api, hub):
 def test_a_live_stream_has_the_trace_of_a_request_and_ends_with_its_client(hub):
     async def watch():
         engine = FakeEngine(record)
-        context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog(), traces=hub)
+        context = ServerContext(models=OneModel(engine, FakeChat()), mods=mod_catalog(), traces=hub)
         app = create_app(context)
         live = Call(app, "GET", "/v1/traces/live")
         await live.until(lambda call: b"watching" in call.raw)

@@ -14,8 +14,8 @@ from concordance_inference.mods.module_names import with_plain_names
 
 T = TypeVar("T")
 
-#: The folder of the loader's own files, which are left out of tracebacks.
-_OURS = str(Path(__file__).parent)
+#: The folders of the loader's own files, which are left out of tracebacks.
+_OURS = (str(Path(__file__).parent), str(Path(__file__).parent.parent / "sandbox"))
 
 #: Syntax of newer Python versions: version, description, pattern of a source line.
 _NEWER_SYNTAX = (
@@ -70,7 +70,7 @@ def _described(exc: BaseException) -> str:
 
 
 def _is_machinery(filename: str) -> bool:
-    return filename.startswith((_OURS, "<frozen importlib")) or "/importlib/" in filename
+    return filename.startswith((*_OURS, "<frozen importlib")) or "/importlib/" in filename
 
 
 def _suggestion(exc: BaseException, beside: Path | None) -> str:
@@ -104,6 +104,8 @@ def _missing(name: str, beside: Path | None) -> str:
         return f"; {top} is in the file's folder: load the folder, {beside}, instead"
     if top in sys.stdlib_module_names or "." in name:
         return ""
+    if not sys.path:  # in a worker, which can import what it says only
+        return f"; include {top!r} in the `files` of the upload"
     return (
         f"; install {top!r} in the server's environment, or include it: load a folder, or upload "
         "`files`"

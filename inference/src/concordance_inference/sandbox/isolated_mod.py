@@ -29,7 +29,7 @@ from concordance_inference.suspension import await_answer, can_wait
 
 #: How a value that a handler reads is computed, by kind.
 _READS: dict[str, Callable[[Logits, ReadRequested], object]] = {
-    "top_k": lambda logits, read: logits.top_k(read.k),
+    "top_k": lambda logits, read: logits.top_k(min(read.k, len(logits))),
     "row": lambda logits, _: _row_of(logits),
     "logprobs": lambda logits, read: logits.logprobs(read.token_ids),
     "entropy": lambda logits, _: logits.entropy(),
@@ -212,7 +212,7 @@ def _sent(event: ForwardPass, info: InstanceInfo) -> SentLogits:
     """Return what an instance declares to read, so that it need not be requested."""
     logits, need = event.logits, info.logits
     if isinstance(need, int):
-        return SentLogits(len(logits), top=logits.top_k(need))
+        return SentLogits(len(logits), top=logits.top_k(min(need, len(logits))))
     return SentLogits(len(logits), row=_row_of(logits) if need == "full" else None)
 
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 from concordance_inference.keys.keyring import Keyring
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.runtime import Runtime
 from concordance_inference.server.access.access import Access
 from keyed import KeyedServer
+from sandboxes import mod_catalog
 from tiny_folder import write_tiny_folder
 
 SECRET = "The password of the third vault is swordfish, and the fourth one has none. "
@@ -37,7 +37,7 @@ def _runtime(tmp_path_factory):
     config = model / "config.json"
     fields = {**json.loads(config.read_text()), "max_position_embeddings": 1024}
     config.write_text(json.dumps(fields))
-    with Runtime(str(model), ModCatalog(), progress=lambda _: None) as runtime:
+    with Runtime(str(model), mod_catalog(), progress=lambda _: None) as runtime:
         yield runtime
 
 

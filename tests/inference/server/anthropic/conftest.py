@@ -1,10 +1,10 @@
 import anthropic
 import pytest
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from fake_engine import FakeChat, FakeEngine
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 
@@ -22,7 +22,7 @@ def _api():
 
     def make(updates=None, chat=None):
         engine, chat = FakeEngine(updates), chat or RecordingChat()
-        context = ServerContext(models=OneModel(engine, chat), mods=ModCatalog())
+        context = ServerContext(models=OneModel(engine, chat), mods=mod_catalog())
         app = create_app(context)
         http = TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
         client = anthropic.Anthropic(

@@ -4,11 +4,11 @@ import json
 
 import anthropic
 import pytest
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.runtime import Runtime
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 from tiny_folder import write_thinking_folder
 
@@ -22,8 +22,8 @@ def _client(tmp_path_factory):
     config = write_thinking_folder(folder, template=TEMPLATE) / "config.json"
     longer = {**json.loads(config.read_text()), "max_position_embeddings": 2048}
     config.write_text(json.dumps(longer))
-    with Runtime(str(folder), ModCatalog(), progress=lambda _: None) as runtime:
-        context = ServerContext(models=OneModel(runtime, runtime.chat), mods=ModCatalog())
+    with Runtime(str(folder), mod_catalog(), progress=lambda _: None) as runtime:
+        context = ServerContext(models=OneModel(runtime, runtime.chat), mods=mod_catalog())
         http = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
         with anthropic.Anthropic(
             base_url="http://127.0.0.1:8000", api_key="k", http_client=http, max_retries=0

@@ -1,11 +1,11 @@
 """Chat requests as the engine and the chat template get them."""
 
 import pytest
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from fake_engine import FakeChat, FakeEngine
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 BODY = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
@@ -17,7 +17,7 @@ class VerboseChat(FakeChat):
 
 def rendered(chat, **fields):
     """The options that the template gets, and the status."""
-    app = create_app(ServerContext(models=OneModel(FakeEngine(), chat), mods=ModCatalog()))
+    app = create_app(ServerContext(models=OneModel(FakeEngine(), chat), mods=mod_catalog()))
     client = TestClient(app, base_url="http://127.0.0.1:8000")
     status = client.post("/v1/chat/completions", json={**BODY, **fields}).status_code
     return (chat.rendered or [None])[-1], status
@@ -58,7 +58,7 @@ class ReadingChat(FakeChat):
 def sent(*messages):
     """The messages that the template gets, or the error."""
     chat = ReadingChat()
-    app = create_app(ServerContext(models=OneModel(FakeEngine(), chat), mods=ModCatalog()))
+    app = create_app(ServerContext(models=OneModel(FakeEngine(), chat), mods=mod_catalog()))
     client = TestClient(app, base_url="http://127.0.0.1:8000")
     response = client.post("/v1/chat/completions", json={**BODY, "messages": list(messages)})
     if response.status_code != 200:

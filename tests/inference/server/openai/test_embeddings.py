@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 import pytest
 from concordance_inference.engine import embedding
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.runtime import Runtime
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
@@ -16,6 +15,7 @@ from concordance_inference.server.served_models import OneModel, ServedModel
 from fake_engine import FakeChat, FakeEngine
 from openai import OpenAI
 from openai.types import CreateEmbeddingResponse
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 from tiny_embedder import write_tiny_embedder
 
@@ -43,7 +43,7 @@ class Embeds(OneModel):
 
 
 def client_of(models):
-    app = create_app(ServerContext(models=models, mods=ModCatalog()))
+    app = create_app(ServerContext(models=models, mods=mod_catalog()))
     return TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
 
 
@@ -136,7 +136,7 @@ def _embedder(tmp_path):
 
     def start(**settings):
         folder = write_tiny_embedder(tmp_path / f"model{len(started)}", **settings)
-        runtime = Runtime(str(folder), ModCatalog(), progress=lambda _: None).start()
+        runtime = Runtime(str(folder), mod_catalog(), progress=lambda _: None).start()
         started.append(runtime)
         served = OneModel(runtime, runtime.chat)
         if not isinstance(runtime.embedder, str):

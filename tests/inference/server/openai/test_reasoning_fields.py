@@ -4,12 +4,12 @@ import json
 
 import pytest
 from concordance_inference.generation import Started, TextDelta, TokenLogprobs
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from fake_engine import FakeChat, FakeEngine, completed, says
 from openai import OpenAI
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 SAID = ("<think>", "\nso ", "4\n", "</think>", "\n\n", "It is ", "4.")
@@ -35,7 +35,9 @@ def _thinker():
 
     def serve(chat=None, updates=None, **context):
         engine, chat = FakeEngine(updates or says(*SAID, reasoning_tokens=2)), chat or FakeChat()
-        app = create_app(ServerContext(models=OneModel(engine, chat), mods=ModCatalog(), **context))
+        app = create_app(
+            ServerContext(models=OneModel(engine, chat), mods=mod_catalog(), **context)
+        )
         client = TestClient(app, base_url="http://127.0.0.1:8000")
         client.engine, client.chat = engine, chat
         return client

@@ -6,7 +6,6 @@ import time
 import pytest
 from concordance_inference.choices import seed_of_choice
 from concordance_inference.generation import Failed, Started, TokenLogprobs
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.runtime import Runtime
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
@@ -14,6 +13,7 @@ from concordance_inference.server.served_models import OneModel
 from concordance_shared import EngineError
 from fake_engine import FakeEngine, completed, says
 from openai import OpenAI
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 from tiny_folder import write_tiny_folder
 
@@ -227,8 +227,8 @@ def test_the_openai_client_reads_the_best_of_several(serve):
 @pytest.fixture(name="tiny", scope="module")
 def _tiny(tmp_path_factory):
     folder = write_tiny_folder(tmp_path_factory.mktemp("model") / "tiny")
-    with Runtime(str(folder), ModCatalog(), progress=lambda _: None) as runtime:
-        context = ServerContext(models=OneModel(runtime, runtime.chat), mods=ModCatalog())
+    with Runtime(str(folder), mod_catalog(), progress=lambda _: None) as runtime:
+        context = ServerContext(models=OneModel(runtime, runtime.chat), mods=mod_catalog())
         client = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
         yield client, runtime.model.id
 

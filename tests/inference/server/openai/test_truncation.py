@@ -1,12 +1,12 @@
 """The field `truncation`: the oldest turns of a conversation that does not fit are left out."""
 
 import pytest
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from fake_engine import INFO, FakeChat, FakeEngine, says
 from openai import OpenAI
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 #: A conversation that is several times as long as the context.
@@ -27,7 +27,9 @@ class WholeChat(FakeChat):
 def client(truncation="disabled"):
     engine = FakeEngine(says("Hello"))
     context = ServerContext(
-        models=OneModel(engine, WholeChat()), mods=ModCatalog(), truncation=truncation
+        models=OneModel(engine, WholeChat()),
+        mods=mod_catalog(),
+        truncation=truncation,
     )
     http = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
     return http, engine

@@ -1,12 +1,12 @@
 """Stored conversations on a tiny random model: the prompts, the prefix cache, and the tokens."""
 
 import pytest
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.runtime import Runtime
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from openai_types import check_response, events_of
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 from tiny_folder import write_thinking_folder, write_tiny_folder
 
@@ -28,8 +28,8 @@ def _thinking(tmp_path_factory):
 
 
 def served(folder):
-    with Runtime(str(folder), ModCatalog(), progress=lambda _: None) as runtime:
-        context = ServerContext(models=OneModel(runtime, runtime.chat), mods=ModCatalog())
+    with Runtime(str(folder), mod_catalog(), progress=lambda _: None) as runtime:
+        context = ServerContext(models=OneModel(runtime, runtime.chat), mods=mod_catalog())
         with TestClient(create_app(context), base_url="http://127.0.0.1:8000") as client:
             client.headers["x-model"] = runtime.model.id
             (client.hidden_id,) = runtime.chat.special_ids

@@ -1,12 +1,12 @@
 """The fields of a request: what they mean to the engine, and which are refused by name."""
 
 import pytest
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.openai.unsupported import FIELDS
 from concordance_inference.server.served_models import OneModel
 from fake_engine import INFO, FakeChat, FakeEngine
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 ASK = {"model": "fake", "input": "hi"}
@@ -131,7 +131,7 @@ class WholeChat(FakeChat):
 
 def test_truncation_drops_the_oldest_turns_and_says_so():
     engine = FakeEngine()
-    context = ServerContext(models=OneModel(engine, WholeChat()), mods=ModCatalog())
+    context = ServerContext(models=OneModel(engine, WholeChat()), mods=mod_catalog())
     client = TestClient(create_app(context), base_url="http://127.0.0.1:8000")
     turn = [{"role": "user", "content": "x" * 30}, {"role": "assistant", "content": "y"}]
     items = [*turn * 5, {"role": "user", "content": "hi"}]

@@ -5,7 +5,6 @@ import socket
 import threading
 
 import pytest
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
@@ -13,6 +12,7 @@ from concordance_inference.server.transport import body
 from concordance_inference.server.transport.http_protocol import MAX_HEAD
 from concordance_inference.server.transport.http_server import http_server
 from fake_engine import FakeChat, FakeEngine
+from sandboxes import mod_catalog
 from servers import eventually
 
 POST = (
@@ -28,7 +28,7 @@ def _engine():
 @pytest.fixture(name="connect")
 def _connect(engine):
     """Connections to a server over a fake engine."""
-    context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog())
+    context = ServerContext(models=OneModel(engine, FakeChat()), mods=mod_catalog())
     server = http_server(create_app(context), lambda: None, grace_s=0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

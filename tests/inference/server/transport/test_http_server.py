@@ -9,13 +9,13 @@ import urllib.request
 
 import pytest
 from concordance_inference.generation import Failed, Started, TextDelta
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from concordance_inference.server.transport.http_server import http_server
 from concordance_shared import EngineStoppedError
 from fake_engine import FakeChat, FakeEngine
+from sandboxes import mod_catalog
 
 
 class EndlessEngine(FakeEngine):
@@ -52,7 +52,7 @@ def posted(port, *, stream):
 @pytest.mark.parametrize("stream", [True, False])
 def test_running_responses_end_with_an_error_after_the_grace_period(caplog, stream):
     engine = EndlessEngine()
-    context = ServerContext(models=OneModel(engine, FakeChat()), mods=ModCatalog())
+    context = ServerContext(models=OneModel(engine, FakeChat()), mods=mod_catalog())
     server = http_server(create_app(context), engine.is_stopped.set, grace_s=0.2)
     responses = []
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -11,6 +11,8 @@ from concordance_sdk.host.own_frames import formatted, own_frames
 from concordance_shared import ConcordanceError, ModError
 from concordance_shared.errors import message_of
 
+from concordance_inference.sandbox.failures import WorkerTracebackError
+
 logger = logging.getLogger(__name__)
 
 #: The status of an error that a mod's author has to fix; below it, the client has to.
@@ -51,6 +53,8 @@ def own_traceback(error: ModError, *, includes_operators: bool) -> str | None:
     cause = error.__cause__
     if cause is None:
         return None
+    if isinstance(cause, WorkerTracebackError):
+        return cause.text
     frames = [
         (frame, line)
         for frame, line in own_frames(traceback.walk_tb(cause.__traceback__))
