@@ -1,25 +1,17 @@
 """Mods played in a worker give the same results as mods played in process."""
 
-import select
 import textwrap
 
 import pytest
 from concordance_inference.mods.loading import load_upload
 from concordance_inference.mods.upload_payload import Upload
-from concordance_inference.sandbox.isolated_mod import IsolatedMod
+from concordance_inference.sandbox.isolated_mod import isolated
 from concordance_inference.sandbox.requests import LeaseRequest
+from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
 from concordance_sdk.composition import ModUse
-from concordance_sdk.host.instance import InProcessMod
-from concordance_sdk.testing import playing
 from concordance_sdk.testing.playing import Playing, Scene
 from concordance_shared import Conversation, Message, ModError
 from sandboxes import source_of
-
-
-def wait(lease):
-    if lease.fileno() >= 0:
-        select.select([lease.fileno()], [], [], 0.05)
-
 
 MODS = {
     "greets": """
@@ -142,14 +134,14 @@ MODS = {
 }
 
 
-def played(definition):
+def played(mod):
     scene = Scene(
         script="abcdefghij",
         prompt="> ",
         max_tokens=16,
         conversation=Conversation(messages=(Message(role="user", content="hello"),)),
     )
-    play = Playing([ModUse(definition, {})], scene)
+    play = Playing([mod], scene)
     while not play.is_over:
         play.step()
     try:
@@ -160,26 +152,20 @@ def played(definition):
 
 
 @pytest.mark.parametrize("name", MODS)
-def test_mod_in_a_worker_gives_the_result_of_a_mod_in_process(sandbox, monkeypatch, name):
+def test_mod_in_a_worker_gives_the_result_of_a_mod_in_process(sandbox, name):
     source = source_of("from concordance_sdk import *\n" + textwrap.dedent(MODS[name]))
     upload = Upload(source.name, source.module, source.entrypoint, source.files)
     definition, _ = load_upload(upload)
-    expected = played(definition)
-    closed = []
+    made = []
 
-    def isolated(definition, parameters, *, tokenizer, request):
+    def make(request):
         asked = LeaseRequest(
-            source=source,
-            parameters=parameters,
-            request_id=request.request_id,
-            conversation=request.conversation,
+            source=source, request_id=request.request_id, conversation=request.conversation
         )
-        closed.append(IsolatedMod(sandbox.lease(asked), request, wait=wait))
-        return closed[-1]
+        made.append(isolated(SandboxedMod(source, sandbox), asked, request))
+        return made[-1]
 
-    monkeypatch.setattr(playing, "InProcessMod", isolated)
-    assert playing.InProcessMod is not InProcessMod
-    found = played(definition)
-    for each in closed:
+    found = played(make)
+    for each in made:
         each.close()
-    assert found == expected
+    assert found == played(ModUse(definition, {}))

@@ -23,6 +23,7 @@ from concordance_inference.sandbox.outcomes import (
     Ready,
     SentLogits,
 )
+from concordance_inference.sandbox.protocol.actions import row_bytes
 from concordance_inference.sandbox.requests import LeaseRequest
 from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
 from concordance_inference.suspension import await_answer, can_wait
@@ -216,8 +217,8 @@ def _sent(event: ForwardPass, info: InstanceInfo) -> SentLogits:
     return SentLogits(len(logits), row=_row_of(logits) if need == "full" else None)
 
 
-def _row_of(logits: Logits) -> memoryview:
-    return memoryview(logits.to_numpy())
+def _row_of(logits: Logits) -> bytes:
+    return row_bytes(logits.to_numpy())
 
 
 def _value(read: ReadRequested, event: Event) -> object:

@@ -80,7 +80,7 @@ def test_a_request_runs_the_mod_of_its_owner(server, two):
     for client in (ann, bob):
         client.post("/v1/chat/completions", json={**CHAT, "mods": ["hello"]})
 
-    docs = [request.mods[0].definition.target.__doc__ for request in server.engine.requests]
+    docs = [request.mods[0].definition.doc for request in server.engine.requests]
     assert docs == ["of ann", "of bob"]
 
 
