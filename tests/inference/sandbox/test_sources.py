@@ -1,17 +1,16 @@
 import pytest
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.sandbox.outcomes import Ready
 from concordance_inference.sandbox.sources import mod_source
 from concordance_sdk import ModPayload
 from concordance_shared import InvalidRequestError
-from sandboxes import leased
+from sandboxes import leased, mod_catalog
 
 TEXT = "from concordance_sdk import *\n@mod(on=[Added])\ndef greet(event, actions): pass\n"
 
 
 def test_version_of_an_upload_is_that_of_the_catalog():
     payload = ModPayload(name="greet", entrypoint="greet", source=TEXT)
-    assert mod_source(payload).version == ModCatalog().upload(payload).version
+    assert mod_source(payload).version == mod_catalog().upload(payload).version
 
 
 def test_uploaded_files_are_loaded_by_a_worker(sandbox):

@@ -9,8 +9,9 @@ from concordance_sdk import ModPayload
 from concordance_sdk.host import ModDefinition
 
 from concordance_inference.mods.description import description_of
-from concordance_inference.mods.uploaded import sandboxed, source_of
+from concordance_inference.mods.uploaded import sandboxed
 from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
+from concordance_inference.sandbox.sources import mod_source
 
 if TYPE_CHECKING:
     from concordance_inference.sandbox.supervisor import Supervisor
@@ -87,7 +88,7 @@ def uploaded_entry(
     Raises:
         ConcordanceError: The payload is malformed, or the mod cannot be loaded here.
     """
-    source = source_of(payload)
+    source = mod_source(payload)
     about = _about("uploaded", source.version, owner)
     mod, description = sandboxed(source, sandbox, about)
     return ModEntry(

@@ -1,16 +1,12 @@
-"""Uploaded mods: validated here, loaded and described by a worker only."""
+"""Uploaded mods: loaded and described by a worker only."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from concordance_sdk import ModPayload
 from concordance_shared import SandboxUnavailableError
 from msgspec import Raw, Struct
 
-from concordance_inference.mods.module_space import ModuleSpace
-from concordance_inference.mods.upload_payload import Upload, upload_of
 from concordance_inference.sandbox.protocol.events import ModSource
 from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
 
@@ -23,25 +19,6 @@ class _Known(Struct):
 
     description: str = ""
     enforces_response_format: bool = False
-
-
-def source_of(payload: ModPayload) -> ModSource:
-    """Return the source of an upload, with its version. Runs none of its code.
-
-    Raises:
-        InvalidRequestError: The payload is malformed.
-        ModLoadError: A file cannot be read as Python.
-    """
-    upload = upload_of(payload)
-    content = f"{_hash_of(upload)} {upload.module} {upload.entrypoint}"
-    return ModSource(
-        name=upload.name,
-        files=upload.files,
-        module=upload.module,
-        entrypoint=upload.entrypoint,
-        home=upload.home,
-        version=hashlib.sha256(content.encode()).hexdigest()[:12],
-    )
 
 
 def sandboxed(
@@ -64,7 +41,3 @@ def sandboxed(
     known = msgspec.json.decode(description, type=_Known)
     mod = SandboxedMod(source, sandbox, known.description, known.enforces_response_format)
     return mod, Raw(description)
-
-
-def _hash_of(upload: Upload) -> str:
-    return ModuleSpace(upload.files, place=f"<mod {upload.name}>", home=upload.home).version
