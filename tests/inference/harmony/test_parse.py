@@ -8,6 +8,7 @@ import msgspec
 import o200k
 import pytest
 from concordance_inference.chat.message_parts import joined
+from concordance_inference.chat.message_reader import read_message
 from concordance_inference.engine.output.decoder import BytesDecoder
 from concordance_inference.engine.output.stop import StopStrings
 from concordance_inference.engine.output.text_stream import TextStream
@@ -130,6 +131,18 @@ def test_what_is_streamed_is_what_the_library_parses(encoding, token_bytes, seed
         ids = completions.ids()
         expected = parsed(encoding, request_of(), completed_of(ids, token_bytes))
         assert streamed(ids, token_bytes) == expected
+
+
+@pytest.mark.parametrize("is_required", [False, True])
+def test_a_cut_call_is_content_only_where_text_is_possible(encoding, token_bytes, is_required):
+    offer = msgspec.structs.replace(OFFER, is_required=is_required)
+    text = '<|channel|>commentary to=functions.f<|message|>{"x'
+    request, done = request_of(), completed_of(ids_of(encoding, text), token_bytes)
+    request = msgspec.structs.replace(request, offer=offer)
+
+    expected = ("", "" if is_required else '{"x', [])
+    assert parsed(encoding, request, done) == expected
+    assert shown(read_message(HarmonyReader(TURN, offer), done)) == expected
 
 
 def test_the_library_refuses_what_the_reader_reads(encoding, token_bytes):
