@@ -1,6 +1,10 @@
 """The table of metrics, in Markdown."""
 
-from concordance_inference.server.operations.metric_families import ENGINE_METRICS, HTTP_METRICS
+from concordance_inference.server.operations.metric_families import (
+    ENGINE_METRICS,
+    HTTP_METRICS,
+    SANDBOX_METRICS,
+)
 
 
 def metrics_table() -> str:
@@ -9,6 +13,7 @@ def metrics_table() -> str:
         (metric.name, metric.kind, ("model_name", *metric.labels), metric.help)
         for metric in ENGINE_METRICS
     ]
+    rows += [(name, kind, labels, text) for name, kind, text, labels in SANDBOX_METRICS]
     rows += [(name, "counter", labels, text) for name, text, labels in HTTP_METRICS]
     lines = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for name, kind, labels, text in sorted(rows):

@@ -59,6 +59,7 @@ class MetricsSnapshot(Struct, frozen=True, kw_only=True):
     mod_s: HistogramSnapshot = EMPTY  # in the mods of a request, for requests with mods
     running: int = 0
     waiting: int = 0
+    parked: int = 0  # requests that wait for a mod in a worker
     kv_bytes: int = 0
     prefix_bytes: int = 0
     kv_limit_bytes: int | None = None  # `None`: unlimited

@@ -220,6 +220,13 @@ class Serve(LoadArgs):
             "prompts others have sent.",
         ),
     ] = False
+    sandbox: Annotated[
+        Literal["required", "off"],
+        typer.Option(
+            help="required: uploaded mods run in confined processes, and are refused while these "
+            "cannot be confined. off: uploads are refused. The mods of --mods run in both cases.",
+        ),
+    ] = "required"
     threads: Annotated[
         int | None,
         typer.Option(

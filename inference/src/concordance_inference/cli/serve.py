@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -46,7 +47,7 @@ def run(options: Serve) -> None:
     console = Console(stderr=True, highlight=False)
     set_up_log(level=options.least_level, form=options.log_format, has_prompts=options.debug)
     keyring = keyring_of(options)
-    sandbox = Supervisor()
+    sandbox = None if options.sandbox == "off" else Supervisor()
     catalog = ModCatalog(options.mods, sandbox)
     hub = trace_hub(options)
     lines = ModLines(hub)
@@ -55,7 +56,7 @@ def run(options: Serve) -> None:
         captured_output(lines.sink(log_line)),
         logged_lines(lines),
         closing_traces(hub),
-        sandbox,  # before a model, a key or a conversation is in this process
+        sandbox or nullcontext(),  # before a model, a key or a conversation is in this process
     ):
         preload_blas(num_threads=options.threads)
         _serve(console, listener, catalog, hub, options, keyring)

@@ -127,6 +127,7 @@ class Engine:
         return self._metrics.snapshot(
             running=len(self._batch.rows),
             waiting=self._admission.num_waiting,
+            parked=len(self._parking),
             kv_bytes=self._runner.cache.num_bytes,
             prefix_bytes=self._admission.prefix_bytes,
             kv_limit_bytes=self._kv_limit_bytes,

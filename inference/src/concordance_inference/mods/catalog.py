@@ -143,7 +143,7 @@ class ModCatalog:
                 of one name. A server must not start without a guardrail.
         """
         self._lock = threading.RLock()
-        self._sandbox = sandbox
+        self.sandbox = sandbox
         packaged = load_entry_points()
         self._installed = {d.name: mod_entry(d, "installed", "") for d in (*registry, *packaged)}
         self._paths = [_WatchedPath(path) for path in paths]
@@ -265,7 +265,7 @@ class ModCatalog:
             ModLoadError: It cannot be loaded, or not in time.
             SandboxUnavailableError: No uploaded mod can run here.
         """
-        return uploaded_entry(payload, self._sandbox, owner=current_owner())
+        return uploaded_entry(payload, self.sandbox, owner=current_owner())
 
     def upload(self, payload: ModPayload) -> ModEntry:
         """Load an upload in a worker, and add it to those of the present owner.
@@ -279,7 +279,7 @@ class ModCatalog:
             ConflictError: A mod of the operator has the name, or there are too many uploads.
         """
         self._check_upload(payload)
-        entry = uploaded_entry(payload, self._sandbox, owner=current_owner())
+        entry = uploaded_entry(payload, self.sandbox, owner=current_owner())
         with self._lock:
             self._check_upload(payload)
             self._uploads.add(entry)

@@ -36,7 +36,10 @@ def sandboxed(
         ConcordanceError: The mod cannot be loaded.
     """
     if sandbox is None:
-        raise SandboxUnavailableError("uploaded mods cannot run here: there is no sandbox")
+        raise SandboxUnavailableError(
+            "uploaded mods cannot run here: there is no sandbox; `concordance serve` has one, "
+            "unless --sandbox is off"
+        )
     description = sandbox.describe(source, about).description
     known = msgspec.json.decode(description, type=_Known)
     mod = SandboxedMod(source, sandbox, known.description, known.enforces_response_format)

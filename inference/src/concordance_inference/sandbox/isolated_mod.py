@@ -10,7 +10,7 @@ from typing import Any, cast
 from concordance_sdk.host.instance import CountedMod
 from concordance_sdk.host.mod_scope import ModScope, set_current_mod
 from concordance_sdk.request_context import RequestContext
-from concordance_shared import Event, Finished, ForwardPass, Logits, Sampled
+from concordance_shared import ConcordanceError, Event, Finished, ForwardPass, Logits, Sampled
 
 from concordance_inference.sandbox.lease import Lease
 from concordance_inference.sandbox.outcomes import (
@@ -52,7 +52,7 @@ def isolated(mod: SandboxedMod, request: LeaseRequest, context: RequestContext) 
     """
     lease = mod.sandbox.lease(request)
     try:
-        return IsolatedMod(lease, context)
+        return IsolatedMod(lease, context, note_failure=mod.sandbox.failures.note)
     except BaseException:
         lease.kill()
         raise
@@ -70,18 +70,26 @@ class IsolatedMod:
 
     may_park = True
 
-    def __init__(self, lease: Lease, context: RequestContext) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        context: RequestContext,
+        *,
+        note_failure: Callable[[ConcordanceError], None] = lambda _: None,
+    ) -> None:
         """Wait until a worker has loaded the mod. Not on the engine's thread.
 
         Args:
             lease: The worker.
             context: What the request's mods share.
+            note_failure: Called with each error of the mod or its worker.
 
         Raises:
             ConcordanceError: The mod cannot be loaded, or rejects the request or its parameters.
         """
         self.name, self.request = lease.mod, context
         self.num_calls, self.seconds = 0, 0.0
+        self._note_failure = note_failure
         self._lease, self._is_closed, self._has_failed = lease, False, False
         self._printing = _printing(ModScope(self.name, context.request_id))
         lease.mirror(context)
@@ -147,6 +155,7 @@ class IsolatedMod:
             self._printing.run(sys.stdout.write, text)
         if isinstance(outcome, LeaseFailed):
             self._has_failed = True
+            self._note_failure(outcome.error)
             if not outcome.can_finish:
                 self.close()
             raise outcome.error

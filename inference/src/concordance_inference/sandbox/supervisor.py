@@ -14,6 +14,7 @@ from concordance_sdk.tokenizer import Tokenizer
 from concordance_shared import SandboxUnavailableError
 from msgspec import Struct
 
+from concordance_inference.sandbox.failure_counts import FailureCounts
 from concordance_inference.sandbox.lease import Lease
 from concordance_inference.sandbox.models import SandboxModel, sandbox_model
 from concordance_inference.sandbox.options import SandboxOptions
@@ -63,6 +64,7 @@ class Supervisor:
         """Keep the options; nothing starts before `start`."""
         self.options = options
         self.pool = WorkerPool(options)
+        self.failures = FailureCounts()  # of mods in requests
         self.pool.add_model(sandbox_model(NO_MODEL, ByteTokenizer(), width=257))
         self._models: dict[str, str] = {NO_MODEL: ""}  # id -> why workers cannot load it
         self._ids: WeakKeyDictionary[Tokenizer, str] = WeakKeyDictionary()

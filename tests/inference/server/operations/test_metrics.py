@@ -1,11 +1,15 @@
 """`/metrics`: what is counted, under which names, and with labels of bounded number."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from concordance_inference.generation import Failed
 from concordance_inference.metrics_snapshot import HistogramSnapshot, MetricsSnapshot, ModCost
-from concordance_shared import EngineError, FinishReason
+from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.sandbox.failure_counts import FailureCounts
+from concordance_inference.sandbox.supervisor import SandboxStatus
+from concordance_shared import EngineError, FinishReason, ModTimeoutError
 from fake_engine import FakeEngine
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,6 +19,7 @@ CHAT = "/v1/chat/completions"
 SNAPSHOT = MetricsSnapshot(
     running=2,
     waiting=1,
+    parked=3,
     kv_bytes=50,
     kv_limit_bytes=200,
     prompt_tokens=30,
@@ -81,6 +86,23 @@ def test_mods_that_clients_uploaded_have_one_label_together(scrape):
     assert samples["concordance:mod_seconds_total", "greeting"] == 0.5
     assert samples["concordance:mod_calls_total", "uploaded"] == 3
     assert samples["concordance:forced_tokens_total",] == 4
+
+
+def test_the_sandbox_has_its_workers_and_the_failures_of_uploads_by_code(serve):
+    status = SandboxStatus(is_available=True, reason="", num_leased=2, num_warm=4)
+    sandbox = SimpleNamespace(status=status, failures=FailureCounts())
+    sandbox.failures.note(ModTimeoutError("late", mod="m"))
+    text = serve(mods=ModCatalog(sandbox=sandbox)).get("/metrics").text
+
+    assert "concordance:sandbox_available 1.0" in text
+    assert 'concordance:sandbox_workers{state="leased"} 2.0' in text
+    assert 'concordance:sandbox_workers{state="warm"} 4.0' in text
+    assert 'concordance:uploaded_mod_failures_total{code="mod_timeout"} 1.0' in text
+    assert "sandbox" not in serve(mods=ModCatalog()).get("/metrics").text
+
+
+def test_requests_that_wait_for_a_worker_are_counted(scrape):
+    assert scrape()["concordance:parked_requests",] == 3
 
 
 def test_http_requests_are_counted_by_route_not_by_path(scrape):

@@ -45,6 +45,7 @@ def _described(context: ServerContext) -> dict[str, Any]:
     body["model"] = next(iter(context.models.names))
     if "admin" not in caller.scopes:  # it would name the request of another caller
         return body
+    body["sandbox"] = _sandbox(context)
     if call := health.call:
         body |= {"mod": call.mod, "event": call.event, "step": call.step}
         body |= {"request_id": call.request_id, "seconds": round(call.seconds, 1)}
@@ -55,6 +56,17 @@ def _described(context: ServerContext) -> dict[str, Any]:
     if health.retry_after_s:
         body["retry_after"] = round(health.retry_after_s, 1)
     return body
+
+
+def _sandbox(context: ServerContext) -> dict[str, Any]:
+    """Return if uploaded mods can run. The server is ready without: other mods do not need it."""
+    if (sandbox := context.mods.sandbox) is None:
+        return {"status": "off"}
+    status = sandbox.status
+    state = {"status": "ok" if status.is_available else "unavailable"}
+    if status.reason:
+        state["reason"] = status.reason
+    return {**state, "leased": status.num_leased, "warm": status.num_warm}
 
 
 def _response(body: dict[str, Any], *, status_code: int) -> Response:

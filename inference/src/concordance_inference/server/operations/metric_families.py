@@ -50,6 +50,12 @@ def _declared() -> Iterator[EngineMetric]:
     for name, kind, text, field in (
         ("vllm:num_requests_running", "gauge", "Requests that have a row.", "running"),
         ("vllm:num_requests_waiting", "gauge", "Requests that wait for a row.", "waiting"),
+        (
+            "concordance:parked_requests",
+            "gauge",
+            "Requests that wait for the answer of an uploaded mod.",
+            "parked",
+        ),
         ("vllm:prompt_tokens", "counter", "Prompt tokens of ended requests.", "prompt_tokens"),
         (
             "vllm:generation_tokens",
@@ -152,6 +158,23 @@ def _declared() -> Iterator[EngineMetric]:
 
 
 ENGINE_METRICS = tuple(sorted(_declared(), key=lambda metric: metric.name))
+
+#: Metrics of the sandbox: name, kind, help, label names.
+SANDBOX_METRICS = (
+    ("concordance:sandbox_available", "gauge", "1 if uploaded mods can run.", ()),
+    (
+        "concordance:sandbox_workers",
+        "gauge",
+        "Workers: `leased` run a mod, `warm` wait for one.",
+        ("state",),
+    ),
+    (
+        "concordance:uploaded_mod_failures",
+        "counter",
+        "Failures of uploaded mods in requests, also of those that requests do not require.",
+        ("code",),
+    ),
+)
 
 #: Counters of the HTTP layer: name, help, label names.
 HTTP_METRICS = (

@@ -13,6 +13,7 @@ from concordance_inference.server.context import ServerContext, context_of
 from concordance_inference.server.operations.metric_families import (
     ENGINE_METRICS,
     HTTP_METRICS,
+    SANDBOX_METRICS,
     EngineMetric,
     Labels,
     Values,
@@ -63,6 +64,7 @@ def _exposition(context: ServerContext, counters: list[Counter[Labels]]) -> byte
                 _add(metric, "counter", labels, counts)
                 yield metric
             yield from _engine_families(context)
+            yield from _sandbox_families(context)
 
     registry = CollectorRegistry()
     registry.register(Collector())  # pyright: ignore[reportArgumentType]
@@ -78,6 +80,24 @@ def _engine_families(context: ServerContext) -> Iterator[Metric]:
             values = _with_uploads_as_one(declared, declared.read(snapshot), own)
             labeled = {(model, *labels): value for labels, value in values.items()}
             _add(metric, declared.kind, ("model_name", *declared.labels), labeled)
+        yield metric
+
+
+def _sandbox_families(context: ServerContext) -> Iterator[Metric]:
+    """Yield the metrics of the sandbox; none for a server without one."""
+    if (sandbox := context.mods.sandbox) is None:
+        return
+    status = sandbox.status
+    workers = {("leased",): status.num_leased, ("warm",): status.num_warm}
+    failures = {(code,): number for code, number in sandbox.failures.counts().items()}
+    values: tuple[Mapping[Labels, float], ...] = (
+        {(): status.is_available},
+        workers,
+        failures,
+    )
+    for (name, kind, text, labels), each in zip(SANDBOX_METRICS, values, strict=True):
+        metric = Metric(name, text, kind)
+        _add(metric, kind, labels, each)
         yield metric
 
 
