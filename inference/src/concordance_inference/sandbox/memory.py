@@ -18,10 +18,17 @@ class SharedMemory:
 
         Args:
             layout: Its layout.
+
+        Raises:
+            OSError: There are too many descriptors, or too little memory.
         """
         self.layout = layout
         self.fd = sealed_file("concordance-worker", layout.size)
-        self._map = mmap(self.fd, layout.size)
+        try:
+            self._map = mmap(self.fd, layout.size)
+        except OSError:
+            self.close_fd()
+            raise
 
     def close_fd(self) -> None:
         """Close the descriptor, once it was sent to the zygote."""

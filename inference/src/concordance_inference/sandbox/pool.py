@@ -1,10 +1,12 @@
 """The workers of a zygote: those that wait for a mod, and those that have one."""
 
+import logging
 import os
 import socket
 import threading
 from collections import deque
 from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 
 from concordance_shared import EngineOverloadedError, SandboxUnavailableError
 
@@ -15,6 +17,8 @@ from concordance_inference.sandbox.protocol import control
 from concordance_inference.sandbox.protocol.framing import Layout
 from concordance_inference.sandbox.worker_handle import WorkerHandle
 from concordance_inference.sandbox.zygote_link import ZygoteLink
+
+logger = logging.getLogger(__name__)
 
 
 class WorkerPool:
@@ -41,10 +45,19 @@ class WorkerPool:
         with self._lock:
             return len(self._workers) - len(self._warm)
 
+    @property
+    def is_short(self) -> bool:
+        """True if fewer workers wait for a mod than should."""
+        return len(self._warm) < self._options.num_warm
+
     # The zygote
 
     def connect(self, link: ZygoteLink) -> None:
-        """Use a zygote that has just been started: it gets the models, and forks workers."""
+        """Use a zygote that has just been started: it gets the models, and forks workers.
+
+        Raises:
+            OSError: It cannot be sent a model.
+        """
         with self._lock:
             self._link = link
             for model in self._models.values():
@@ -65,11 +78,15 @@ class WorkerPool:
         _close(warm)
 
     def add_model(self, model: SandboxModel) -> None:
-        """Add a model; workers that are warm do not know it and are replaced."""
+        """Add a model; workers that are warm do not know it and are replaced.
+
+        Raises:
+            OSError: The zygote cannot be sent the model, which is not added.
+        """
         with self._lock:
-            self._models[model.id] = model
             if self._link is not None:
                 self._send_model(model)
+            self._models[model.id] = model
             warm = list(self._warm)
             self._warm.clear()
         for worker in warm:
@@ -93,10 +110,13 @@ class WorkerPool:
     # Workers
 
     def refill(self) -> None:
-        """Fork workers until enough are warm."""
+        """Fork workers until enough are warm, or until one cannot be forked."""
         with self._lock:
-            while self._link is not None and len(self._warm) < self._options.num_warm:
-                self._warm.append(self._fork())
+            try:
+                while self._link is not None and len(self._warm) < self._options.num_warm:
+                    self._warm.append(self._fork())
+            except OSError as exc:  # the caller tries again
+                logger.warning("no worker can be started: %s", exc)
 
     def take(self, *, is_test: bool = False) -> WorkerHandle:
         """Return a worker for a mod: a warm one, or one that is being forked.
@@ -105,7 +125,7 @@ class WorkerPool:
             is_test: True for the self-test, which a full server must not fail.
 
         Raises:
-            SandboxUnavailableError: There is no zygote.
+            SandboxUnavailableError: There is no zygote, or a worker cannot be forked.
             EngineOverloadedError: Too many workers have a mod.
         """
         with self._lock:
@@ -119,28 +139,46 @@ class WorkerPool:
                     f"{self._options.num_workers} uploaded mods are running, which is the limit; "
                     "try again later"
                 )
-            return self._warm.popleft() if self._warm else self._fork()
+            if self._warm:
+                return self._warm.popleft()
+            try:
+                return self._fork()
+            except OSError as exc:
+                raise SandboxUnavailableError(
+                    f"uploaded mods cannot run at the moment: no worker can be started: {exc}"
+                ) from exc
 
     def _fork(self) -> WorkerHandle:
+        """Ask the zygote for a worker.
+
+        Raises:
+            OSError: This process has too many descriptors or too little memory, or the zygote has
+                ended.
+        """
         assert self._link is not None
         self._last += 1
         width = max((model.width for model in self._models.values()), default=0)
         layout = Layout(width=width)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        ours.setblocking(False)  # noqa: FBT003  # its only argument
-        memory = SharedMemory(layout)
+        options = self._options
+        message = control.Fork(self._last, layout, options.memory, options.cpu_s)
+        with ExitStack() as on_error:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            on_error.callback(ours.close)
+            with theirs:
+                ours.setblocking(False)  # noqa: FBT003  # its only argument
+                memory = SharedMemory(layout)
+                on_error.callback(memory.close)
+                self._link.send(message, [theirs.fileno(), memory.fd])
+            on_error.pop_all()
+        memory.close_fd()
         worker = WorkerHandle(self._last, ours, memory, self._ask_to_kill)
         self._workers[worker.number] = worker
-        options = self._options
-        message = control.Fork(worker.number, layout, options.memory, options.cpu_s)
-        with theirs:
-            self._link.send(message, [theirs.fileno(), memory.fd])
-        memory.close_fd()
         return worker
 
     def _ask_to_kill(self, number: int) -> None:
         if (link := self._link) is not None:
-            link.send(control.Kill(number))
+            with suppress(OSError):  # it has ended, and its workers with it
+                link.send(control.Kill(number))
 
     # Reports of the zygote
 

@@ -6,6 +6,7 @@ import select
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
@@ -29,16 +30,19 @@ from concordance_inference.sandbox.zygote_link import ZygoteLink
 
 logger = logging.getLogger(__name__)
 
-#: Seconds before a zygote is started again, the first time and at most.
-_FIRST_BACKOFF_S, _MAX_BACKOFF_S = 1.0, 30.0
+#: Seconds before a zygote is started again, the first time and at most. Doubled each time.
+_FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.1, 30.0
+
+#: Milliseconds until a worker that could not be forked is tried again.
+_REFILL_MS = 500
 
 #: Seconds until a self-test that failed is repeated.
 _RETEST_S = 2.0
 
 _UNTESTED = "the self-test of the sandbox has not finished"
 
-#: A zygote that has run for this long is started again without a delay.
-_HEALTHY_S = 30.0
+#: A zygote that has run for this long is started again after the first backoff.
+_HEALTHY_S = 5.0
 
 
 class SandboxStatus(Struct, frozen=True, kw_only=True):
@@ -82,6 +86,7 @@ class Supervisor:
     def start(self) -> None:
         """Start the zygote and a thread that watches it; return at once."""
         self._wakes, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
         self._thread.start()
         self._tester.start()
 
@@ -106,9 +111,20 @@ class Supervisor:
         self.stop()
 
     def add_model(self, model: SandboxModel) -> None:
-        """Let workers work for a model, also after a restart of the zygote."""
+        """Let workers work for a model, also after a restart of the zygote.
+
+        Raises:
+            SandboxUnavailableError: The zygote cannot be sent the tokenizer.
+        """
         self._models[model.id] = ""
-        self.pool.add_model(model)
+        try:
+            self.pool.add_model(model)
+        except OSError as exc:
+            del self._models[model.id]
+            raise SandboxUnavailableError(
+                f"uploaded mods cannot run with this model: workers cannot be sent its tokenizer: "
+                f"{exc}"
+            ) from exc
 
     def known_model(self, tokenizer: Tokenizer, *, width: int) -> str:
         """Return the id of a model, which is added if workers do not know it.
@@ -201,7 +217,7 @@ class Supervisor:
         """Test the sandbox as soon as a zygote runs, and from time to time."""
         while not self._is_stopping.is_set():
             self._is_up.wait()
-            faults = faults_of(lambda request: self._lease(request, is_test=True))
+            faults = self._found_faults()
             if self._is_stopping.is_set():
                 return
             self._faults = "; ".join(faults)
@@ -209,14 +225,27 @@ class Supervisor:
                 logger.error("the self-test of the sandbox failed: %s", self._faults)
             self._is_stopping.wait(self.options.test_every_s if not faults else _RETEST_S)
 
+    def _found_faults(self) -> list[str]:
+        """Test the sandbox; a test that fails in this process is a fault, too."""
+        try:
+            return faults_of(lambda request: self._lease(request, is_test=True))
+        except Exception as exc:  # the thread must survive it: it repeats the test
+            logger.exception("the self-test of the sandbox could not be run")
+            return [f"the self-test could not be run: {exc}"]
+
     def _notify(self) -> None:
-        os.write(self._waker, b"x")
+        """Wake the thread that forks workers. A full pipe wakes it as well."""
+        with suppress(OSError):
+            os.write(self._waker, b"x")
 
     def _run(self) -> None:
         backoff = 0.0
         while not self._is_stopping.wait(backoff):
             started = time.monotonic()
-            self._run_zygote()
+            try:
+                self._run_zygote()
+            except Exception:  # the thread must survive it: nothing else starts a zygote
+                logger.exception("the sandbox failed")
             is_healthy = time.monotonic() - started > _HEALTHY_S
             backoff = _FIRST_BACKOFF_S if is_healthy else _next(backoff)
             if not self._is_stopping.is_set():
@@ -229,10 +258,10 @@ class Supervisor:
         except OSError as exc:
             self._reason = f"the process that starts workers cannot be started: {exc}"
             return
-        self.pool.connect(link)
-        self._reason = ""
-        self._is_up.set()
         try:
+            self.pool.connect(link)
+            self._reason = ""
+            self._is_up.set()
             self._serve(link)
         finally:
             self._is_up.clear()
@@ -245,9 +274,10 @@ class Supervisor:
         poll.register(link.socket, select.POLLIN)
         poll.register(self._wakes, select.POLLIN)
         while not self._is_stopping.is_set():
-            ready = [fd for fd, _ in poll.poll()]
+            ready = [fd for fd, _ in poll.poll(_REFILL_MS if self.pool.is_short else None)]
             if self._wakes in ready:
                 os.read(self._wakes, 4096)
+            if self._wakes in ready or self.pool.is_short:
                 self.pool.refill()
             if link.socket.fileno() in ready:
                 if (messages := link.receive()) is None:

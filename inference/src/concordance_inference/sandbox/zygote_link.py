@@ -15,6 +15,9 @@ _MODULE = "concordance_inference.sandbox.worker.zygote"
 
 _CHUNK, _MAX_FDS = 64 * 1024, 64
 
+#: In place of a descriptor that there is not.
+_NO_FD = -1
+
 #: Seconds that the zygote has to end after its socket is closed.
 _END_S = 2.0
 
@@ -61,22 +64,22 @@ class ZygoteLink:
         return self._process.pid
 
     def send(self, message: control.ToZygote, fds: Sequence[int] = ()) -> None:
-        """Send a command; if the zygote has ended, nothing happens.
+        """Send a command.
 
         Args:
             message: The command.
             fds: The descriptors that belong to it.
+
+        Raises:
+            OSError: The zygote has ended, or too many descriptors are on their way to it.
         """
         body = control.ENCODER.encode(message)
         data = HEADER.pack(len(body)) + body
         with self._lock:
-            try:
-                if fds:
-                    socket.send_fds(self.socket, [data], fds)
-                else:
-                    self.socket.sendall(data)
-            except OSError:
-                return  # the receiver sees the end of the stream
+            if fds:
+                socket.send_fds(self.socket, [data], fds)
+            else:
+                self.socket.sendall(data)
 
     def receive(self) -> list[tuple[control.FromZygote, int]] | None:
         """Wait for reports; return them with their descriptors, -1 for none.
@@ -85,12 +88,15 @@ class ZygoteLink:
             `None` if the zygote has ended.
         """
         try:
-            data, fds, _, _ = socket.recv_fds(self.socket, _CHUNK, _MAX_FDS)
+            data, fds, flags, _ = socket.recv_fds(self.socket, _CHUNK, _MAX_FDS)
         except OSError:
             return None
         for fd in fds:  # they arrive inheritable
             os.set_inheritable(fd, False)  # noqa: FBT003  # its only argument
-        self._fds.extend(fds)
+        # A process that cannot have more descriptors does not get the one of a new worker, and has
+        # the zygote kill it. A read ends before the next descriptor, so that it lacks at most one.
+        is_lost = flags & socket.MSG_CTRUNC and not fds
+        self._fds.extend([_NO_FD] if is_lost else fds)
         if not data:
             return None
         self._data += data
@@ -105,14 +111,15 @@ class ZygoteLink:
             body, self._data = self._data[HEADER.size : end], self._data[end:]
             message = control.FROM_ZYGOTE.decode(body)
             has_fd = isinstance(message, control.Forked) and message.has_pidfd
-            yield message, self._fds.popleft() if has_fd else -1
+            yield message, self._fds.popleft() if has_fd else _NO_FD
 
     def end(self) -> None:
         """End the zygote, which kills its workers, and wait for it."""
         with self._lock:
             self.socket.close()
         for fd in self._fds:
-            os.close(fd)
+            if fd != _NO_FD:
+                os.close(fd)
         self._fds.clear()
         try:
             self._process.wait(_END_S)

@@ -5,6 +5,7 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -47,13 +48,15 @@ class Children:
     @property
     def timeout_ms(self) -> int | None:
         """How long the parent may wait before it looks at its children; `None` for ever."""
-        return None if _HAS_PIDFD or not self._children else _POLL_MS
+        is_polled = any(child.pidfd < 0 for child in self._children.values())
+        return _POLL_MS if is_polled else None
 
     def add(self, child: Child) -> None:
         """Watch a child."""
         if _HAS_PIDFD:
-            child.pidfd = os.pidfd_open(child.pid)
-            self._poll.register(child.pidfd, select.POLLIN)
+            with suppress(OSError):  # too many descriptors: it is polled
+                child.pidfd = os.pidfd_open(child.pid)
+                self._poll.register(child.pidfd, select.POLLIN)
         self._children[child.pid] = child
 
     def kill(self, worker: int) -> None:

@@ -64,11 +64,13 @@ class Zygote:
 
     def _receive(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(self._socket, _CHUNK, _MAX_FDS)
+            data, fds, flags, _ = socket.recv_fds(self._socket, _CHUNK, _MAX_FDS)
         except ConnectionError:
-            data, fds = b"", []
+            data, fds, flags = b"", [], 0
         for fd in fds:  # they arrive inheritable
             os.set_inheritable(fd, False)  # noqa: FBT003  # its only argument
+        if flags & socket.MSG_CTRUNC:  # some did not fit: which command lacks one is unknown
+            data = b""
         self._fds.extend(fds)
         if not data:
             self._is_open = False
