@@ -18,7 +18,7 @@ from naive.executor import Executor
 from naive.models import Oracle
 from naive.play import World
 from naive.programs import from_json, sampling_params
-from tiny import EOS, TRAITS, ask, finish, run, runner_of, submit
+from tiny import EOS, TRAITS, ask, call, finish, run, runner_of, submit
 
 #: One family for each kind of cache: full attention, windows, chunks, states, both, lists of them.
 CACHES = ["llama", "gpt_oss", "llama4", "mamba", "qwen3_next", "deepseek_v3"]
@@ -187,6 +187,25 @@ def test_a_stop_string_ends_a_branch_that_contains_it():
 
     assert branch.end.stopped_by == "STOP"
     assert branch.end.text.endswith("a ")
+
+
+@pytest.mark.parametrize("put", ["in the parent", "by the branch"])
+def test_a_stop_string_within_the_tokens_of_a_branch_ends_it_before_its_mods_act(put):
+    @mod(name="erases", max_backtrack=None, registered=False, on=[ForwardPass])
+    def erases(event, actions):
+        return actions.backtrack(4) if event.step == 8 else actions.noop()
+
+    engine = Branching()
+    request = ask(PROMPT, forces(b"abc STOP"), max_tokens=9, stop=("STOP",))
+    parent = run(engine.engine, request)
+    assert (parent.end.stopped_by, len(parent.ids)) == ("STOP", 8)
+    position = 8 if put == "in the parent" else 4
+    added = parent.ids[position:]
+
+    branch = run(
+        engine.engine, engine.branch(request, position, added, mods=(call(erases),), max_tokens=9)
+    )
+    assert (branch.ids, branch.end.stopped_by) == (parent.ids, "STOP")
 
 
 def test_a_branch_changes_the_sampling_of_the_tokens_that_follow_it():

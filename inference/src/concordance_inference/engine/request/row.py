@@ -256,6 +256,7 @@ class Row:
             self._guard(self.dispatch.resume, branch.added, BRANCH)
         else:
             self._guard(self.dispatch.prefilled)
+        self.output.follow()  # the beginning may have a stop string
         if self.control:  # of a schedule, or commands that came while the mods were asked
             self.control.apply()
             self.output.follow()
