@@ -3,11 +3,11 @@
 import json
 from contextlib import contextmanager
 
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.runtime import Runtime
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 from tiny_folder import write_tiny_folder
 from tool_folders import TOOLS as LISTED
@@ -51,7 +51,7 @@ def branch_client(folder, **context):
         path = model / name
         path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
     (folder / "speaks.py").write_text(SPEAKS)
-    catalog = ModCatalog([folder / "speaks.py"])
+    catalog = mod_catalog([folder / "speaks.py"])
     with Runtime(str(model), catalog, progress=lambda _: None) as runtime:
         served = OneModel(runtime, runtime.chat)
         client = TestClient(

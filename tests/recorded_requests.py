@@ -5,13 +5,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.runtime import Runtime
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from concordance_inference.traces.hub import TraceHub
 from concordance_inference.traces.store import Limits, Query, TraceStore
+from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 from tiny_folder import write_tiny_folder
 from tool_folders import TOOLS, messages
@@ -171,7 +171,7 @@ def recorded(folder, *, level="tokens"):
             path = model / name
             path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
         (folder / "wild.py").write_text(MODS)
-    catalog = ModCatalog([folder / "wild.py"])
+    catalog = mod_catalog([folder / "wild.py"])
     with Runtime(str(model), catalog, progress=lambda _: None) as runtime:
         server = Recorded(folder, runtime, catalog, level)
         with server.client:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import os
 import re
 import shlex
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import openai
 import pytest
@@ -46,9 +48,9 @@ def source(event, body):
 
 
 def post(url, body):
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"content-type": "application/json"}
-    )
+    key = Path(os.environ["CONCORDANCE_STATE"], "upload.key").read_text().strip()
+    headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
@@ -174,8 +176,8 @@ def _is_free(server):
 def test_a_running_request_keeps_its_version_of_a_mod(tiny_server):
     slow = HEAD + (
         "import time\n@mod\ndef bad(event, actions, tokenizer):\n"
-        "    if isinstance(event, Added) and event.step == 0: time.sleep(1)\n"
-        "    if isinstance(event, ForwardPass) and event.step == 1:\n"
+        "    if isinstance(event, Added) and event.step < 10: time.sleep(0.1)\n"
+        "    if isinstance(event, ForwardPass) and event.step == 10:\n"
         "        return actions.force_output(tokenizer.encode('{}'))\n"
     )
     upload(tiny_server, "versioned", slow.format("old"))

@@ -6,7 +6,12 @@ import pytest
 
 pytestmark = pytest.mark.process
 FOLDER = Path(__file__).parents[2] / "examples" / "ten_tasks"
-FILES = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith("test_"))
+WITH_MLX = "watermark.py"  # which workers do not have, as the device is not theirs
+FILES = sorted(
+    path
+    for path in FOLDER.glob("*.py")
+    if not path.name.startswith("test_") and path.name != WITH_MLX
+)
 USER = {"role": "user", "content": "Why?"}
 
 
@@ -43,6 +48,13 @@ def test_pushed_mod_gives_the_same_text_in_a_stream(ask, path):
     shown = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
     assert shown == (whole.message.content or "")
     assert chunks[-1].choices[0].finish_reason == whole.finish_reason
+
+
+def test_a_mod_that_needs_the_device_is_for_the_operator_only(run, tiny_server):
+    done = run("mods", "push", FOLDER / WITH_MLX, "--url", tiny_server.url)
+
+    assert done.returncode == 1
+    assert "No module named 'mlx': an uploaded mod can import these: " in done.stderr
 
 
 def test_pushed_mods_act(ask):

@@ -392,12 +392,14 @@ class Engine:
         now = time.monotonic()
         ended: list[Row] = []
         for row in self._batch.rows:
+            if row.calls.is_parked:  # nothing is decided until its mods have answered
+                continue
             state = row.state
             num_new = state.num_completion - state.num_begun
             row.clock.see(num_new + state.num_backtracked, now)
             if not state.is_finished:
                 row.output.report()
-            elif not row.output.is_concluded and row.is_over and not row.calls.is_parked:
+            elif not row.output.is_concluded and row.is_over:
                 ended.append(row)
         if any(row.tracer is not None for row in ended):
             self._traces.deliver()

@@ -216,6 +216,25 @@ def test_penalties_count_the_tokens_of_a_row_once_that_waits_for_answers():
     assert [each.ids for each in answers] == [each.ids for each in expected]
 
 
+def test_a_stream_shows_no_token_to_which_a_late_mod_has_not_answered():
+    @mod(on=[Added], max_backtrack=1)
+    def edits(event, actions):
+        return actions.backtrack(1, [65]) if event.step % 3 == 2 and not event.forced else None
+
+    def request(**fields):
+        return ask("Hello", edits, stream=True, **PLAIN, **fields)
+
+    late = request()
+    (instance,) = make_instances(late, TRAITS)
+    late = msgspec.structs.replace(late, instances=(LateMod(instance, 3),))
+
+    answers, expected = run(make_engine(), late), run(make_engine(), request())
+
+    assert answers.ids == expected.ids
+    assert [d.text for d in answers.deltas if d.text] == [d.text for d in expected.deltas if d.text]
+    assert not any(delta.retracted for delta in answers.deltas)
+
+
 def test_a_late_mod_that_acts_gives_the_tokens_of_one_that_does_not_wait():
     @mod(on=[Added], max_backtrack=4)
     def edits(event, actions):

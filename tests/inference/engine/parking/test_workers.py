@@ -68,6 +68,30 @@ MODS = {
             def sampled(self, event, actions):
                 return actions.report(logprob=round(event.logprob, 4))
         """,
+    "keeps logits, and reads them later": """
+        from concordance_sdk import mod
+
+        @mod
+        class tested:
+            def forward_pass(self, event, actions):
+                self.kept = event.logits
+
+            def added(self, event, actions):
+                kept = self.kept
+                return actions.report(
+                    top=[each[0] for each in kept.top_k(3)], margin=round(kept.margin(), 3),
+                    logprob=round(kept.logprob(event.added_tokens[-1]), 3),
+                    entropy=round(kept.entropy(), 3),
+                )
+        """,
+    "generates with log-probabilities": """
+        from concordance_sdk import mod
+
+        @mod
+        def tested(run):
+            text = yield run.generate(logprobs=True, max_tokens=5)
+            yield run.report(logprobs=[round(each, 3) for each in text.logprobs])
+        """,
     "replaces logits": """
         from concordance_sdk import ForwardPass, mod
         import numpy as np

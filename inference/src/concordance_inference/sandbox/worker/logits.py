@@ -8,6 +8,7 @@ from concordance_shared import column, token_columns
 
 from concordance_inference.sandbox.protocol.actions import packed
 from concordance_inference.sandbox.protocol.events import SentForwardPass
+from concordance_inference.sandbox.worker import kept_row
 
 #: Asks the engine: the kind of value, `k`, token ids. A row comes as bytes.
 Read = Callable[[str, int, bytes], Any]
@@ -83,6 +84,8 @@ class WorkerLogits:
             return list(self._top[:k])
         if not k:
             return []
+        if self._row is not None:
+            return kept_row.top_k(self._row, k)
         return [(int(i), float(logit)) for i, logit in self._read("top_k", k, b"")]
 
     def margin(self, k: int = 2) -> float:
@@ -97,6 +100,9 @@ class WorkerLogits:
             )
         if k > self._width:
             return math.inf
+        if self._row is not None:
+            best = kept_row.top_k(self._row, k)
+            return math.inf if best[-1][1] == -math.inf else best[0][1] - best[-1][1]
         if self._top is None or k > len(self._top):
             return float(self._read("margin", k, b""))
         last = self._top[k - 1][1]
@@ -111,8 +117,12 @@ class WorkerLogits:
         ids = token_columns(token_ids, self._width)
         if not ids:
             return []
+        if self._row is not None:
+            return kept_row.logprobs(self._row, ids)
         return [float(value) for value in self._read("logprobs", 0, packed(ids))]
 
     def entropy(self) -> float:
         """Return the entropy of the distribution, in nats."""
+        if self._row is not None:
+            return kept_row.entropy(self._row)
         return float(cast(float, self._read("entropy", 0, b"")))

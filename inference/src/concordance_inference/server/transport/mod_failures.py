@@ -54,7 +54,7 @@ def own_traceback(error: ModError, *, includes_operators: bool) -> str | None:
     if cause is None:
         return None
     if isinstance(cause, WorkerTracebackError):
-        return cause.text
+        return f"Traceback (most recent call last):\n{cause.text}"
     frames = [
         (frame, line)
         for frame, line in own_frames(traceback.walk_tb(cause.__traceback__))
