@@ -21,6 +21,7 @@ from concordance_inference.cli.settings import COMMANDS
 from concordance_inference.cli.settings_values import known_variables
 from concordance_inference.cli.takes import USAGE
 from concordance_inference.models.embedded import PACKAGE, VERSION
+from concordance_inference.sandbox.options import SandboxOptions
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -156,6 +157,14 @@ def test_systemd_finds_no_fault_in_the_unit(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_systemd_lets_all_workers_run_and_survives_the_end_of_one_without_memory():
+    service = unit()["Service"]
+
+    assert int(service["TasksMax"]) > 2 * SandboxOptions().max_workers
+    assert service["OOMPolicy"] == "continue"
+    assert not {"SystemCallFilter", "MemoryDenyWriteExecute", "PrivateDevices"} & {*service}
+
+
 def test_launchd_waits_until_the_server_has_ended():
     agent = plistlib.loads((DEPLOY / "concordance.plist").read_bytes())
 
@@ -209,11 +218,12 @@ def test_version_of_the_embedded_model_is_the_same_everywhere():
     assert pinned == {f"{PACKAGE}=={VERSION}"}
 
 
-def test_commands_and_files_of_the_page_exist():
-    page = (ROOT / "docs" / "deploying.md").read_text()
+@pytest.mark.parametrize("name", ["deploying.md", "sharing.md"])
+def test_commands_and_files_of_the_page_exist(name):
+    page = (ROOT / "docs" / name).read_text()
 
     for line in re.findall(
-        r"(?:concordance|concordance:\w+) ((?:serve|config)(?: [^`\n]*)?)`", page
+        r"(?:concordance|concordance:\w+) ((?:serve|config)(?: [^`\n]*)?)[`\n]", page
     ):
         assert_command_exists(line.split())
     for path in re.findall(r"\bdeploy/[\w.]+", page):

@@ -133,6 +133,11 @@ _ENCODINGS = [
 _INTERNAL = ("concordance_inference", "concordance_sdk.host")
 
 
+def importable() -> list[str]:
+    """List the modules that errors and pages name as those a mod may import."""
+    return [name for name in PRELOADED if name[0] != "_" and not name.startswith(_INTERNAL)]
+
+
 def preload() -> None:
     """Import all that mods may import, so that workers share it."""
     for name in PRELOADED:
@@ -186,8 +191,8 @@ class _Closed(importlib.abc.MetaPathFinder):
             ModuleNotFoundError: Always.
         """
         del path, target
-        known = ", ".join(n for n in PRELOADED if n[0] != "_" and not n.startswith(_INTERNAL))
         raise ModuleNotFoundError(
-            f"No module named {fullname!r}: an uploaded mod can import these: {known}",
+            f"No module named {fullname!r}: an uploaded mod can import these: "
+            f"{', '.join(importable())}",
             name=fullname,
         )
