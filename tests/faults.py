@@ -26,13 +26,13 @@ KINDS = {
     "receive": (socket.socket, "recv", errno.ENOBUFS),
     "start a process": (subprocess, "Popen", errno.EAGAIN),
     "open": (os, "open", errno.EMFILE),
-    "open as a file": (os, "fdopen", errno.EMFILE),
     "write": (os, "write", errno.ENOSPC),
     "sync": (os, "fsync", errno.EIO),
     "rename": (os, "replace", errno.EIO),
     "rename a path": (Path, "replace", errno.EIO),
     "link": (os, "link", errno.EPERM),
     "make a folder": (Path, "mkdir", errno.EROFS),
+    "write bytes": (Path, "write_bytes", errno.ENOSPC),
     "read": (Path, "read_bytes", errno.EIO),
 }
 
@@ -62,6 +62,8 @@ class Fault:
             with self._lock:
                 self.seen += self.only()
                 fails = self.only() and self.seen == self.number
+            if fails and self.kind == "write bytes":
+                real(args[0], args[1][: len(args[1]) // 2])  # as a disk that becomes full does
             if fails:
                 raise OSError(code, f"injected: {os.strerror(code)}")
             return real(*args, **kwargs)

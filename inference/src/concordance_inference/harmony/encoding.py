@@ -11,6 +11,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,12 @@ def _write(file: Path, vocabulary: Mapping[str, int]) -> bool:
         return False
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f"{file.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(file)
+    try:
+        partial.write_bytes(data)
+        partial.replace(file)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
     return True
 
 
