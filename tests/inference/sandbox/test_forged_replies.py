@@ -263,6 +263,12 @@ BAD_REPLIES = {
     "an unknown code": lambda seq: replies.Reply(
         seq, (), "", 0, None, replies.SentFailure("internal_error", "", None, None, None, "")
     ),
+    "an error of requests at an event": lambda seq: replies.Reply(
+        seq, (), "", 0, None, replies.SentFailure("invalid_value", "", None, None, None, "")
+    ),
+    "an error of the sandbox at an event": lambda seq: replies.Reply(
+        seq, (), "", 0, None, replies.SentFailure("sandbox_unavailable", "", None, None, None, "")
+    ),
     "a second ready": lambda seq: replies.SentReady(0, (), "", None),
     "nested arrays": lambda seq: NESTED,
     "an empty body": lambda seq: b"",

@@ -1,6 +1,5 @@
 """Mods in workers, as instances that `ModDispatch` calls."""
 
-import select
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from concordance_inference.sandbox.outcomes import (
     SentLogits,
 )
 from concordance_inference.sandbox.protocol.actions import row_bytes
+from concordance_inference.sandbox.readiness import is_readable
 from concordance_inference.sandbox.requests import LeaseRequest
 from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
 from concordance_inference.suspension import await_answer, can_wait
@@ -247,6 +247,6 @@ def _block(lease: Lease) -> None:
     """Wait for a lease on a thread that may wait."""
     seconds = max(0.0, min(lease.deadline - time.monotonic(), 1.0))
     if lease.fileno() >= 0:
-        select.select([lease.fileno()], [], [], seconds)
+        is_readable(lease.fileno(), seconds)
     else:
         time.sleep(0.0005)

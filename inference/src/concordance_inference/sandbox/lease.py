@@ -10,6 +10,7 @@ from concordance_sdk.request_context import RequestContext
 from concordance_shared import (
     ConcordanceError,
     InvalidRequestError,
+    ModError,
     Prefilled,
     SandboxUnavailableError,
 )
@@ -267,7 +268,8 @@ class Lease:
         self, failure: replies.SentFailure, results: tuple[Result, ...], *, can_finish: bool = False
     ) -> LeaseFailed:
         error = failures.error_of(failure, self.mod)
-        if error is None:
+        # An event fails by the mod. A request is rejected, and a worker unfit, before the first.
+        if error is None or (can_finish and not isinstance(error, ModError)):
             raise ViolationError(f"reported an error {failure.code!r:.80}")
         if not can_finish:
             self.kill()
@@ -296,7 +298,7 @@ class Lease:
         if worker.is_lost:
             return self._over(failures.lost(self.mod))
         if worker.status is None and closed_s < _STATUS_S:
-            if closed_s > _CLOSING_S and not self._is_closing:
+            if closed_s > _CLOSING_S and not self._is_closing and not worker.is_ending:
                 self._is_closing = True
                 worker.kill()
             return None

@@ -1,10 +1,10 @@
 """Waits for a lease: for tests, and for threads that may wait."""
 
-import select
 import time
 
 from concordance_inference.sandbox.lease import Lease
 from concordance_inference.sandbox.outcomes import Outcome
+from concordance_inference.sandbox.readiness import is_readable
 
 #: Seconds between two looks at a worker that has closed its channel.
 _POLL_S = 0.0005
@@ -15,7 +15,7 @@ def wait_for(lease: Lease) -> Outcome:
     while (outcome := lease.poll()) is None:
         seconds = max(0.0, min(lease.deadline - time.monotonic(), 1.0)) + _POLL_S
         if lease.fileno() >= 0:
-            select.select([lease.fileno()], [], [], seconds)
+            is_readable(lease.fileno(), seconds)
         else:
             time.sleep(_POLL_S)
     return outcome

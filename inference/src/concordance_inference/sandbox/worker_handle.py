@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from concordance_inference.sandbox.memory import SharedMemory
+from concordance_inference.sandbox.readiness import is_readable
 
 #: Asks the zygote to kill a worker.
 AskToKill = Callable[[int], None]
@@ -58,6 +59,14 @@ class WorkerHandle:
     def has_exited(self) -> bool:
         """True once it has ended."""
         return self.status is not None or self.is_lost
+
+    @property
+    def is_ending(self) -> bool:
+        """True if its process has ended, which may not have been reported yet."""
+        with self._lock:
+            if self.has_exited or self._pidfd < 0:
+                return self.has_exited
+            return is_readable(self._pidfd, 0)
 
     def kill(self) -> None:
         """Kill it, without waiting. Does nothing if it has ended."""

@@ -21,6 +21,7 @@ from concordance_shared import (
     AdjustedPrefill,
     AnyAction,
     Backtrack,
+    ConcordanceError,
     ContextInfo,
     ContextLengthError,
     EmitError,
@@ -297,7 +298,7 @@ class ModDispatch:
         """Dispatch `Finished` to every mod, even if one of them raises.
 
         Raises:
-            ModError: The first error that was raised.
+            ConcordanceError: The first error that was raised.
         """
         state = self.state
         event = Finished(
@@ -305,11 +306,11 @@ class ModDispatch:
             step=state.num_completion,
             finish_reason=state.finish_reason or FinishReason.CANCELLED,
         )
-        errors: list[ModError] = []
+        errors: list[ConcordanceError] = []
         for mod in self._listeners[Finished]:
             try:
                 self._ask(mod, event)
-            except ModError as exc:
+            except ConcordanceError as exc:  # of the mod, or of the process that it runs in
                 errors.append(exc)
         if errors:
             raise errors[0]

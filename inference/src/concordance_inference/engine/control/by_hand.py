@@ -12,6 +12,7 @@ from concordance_shared import (
     InvalidActionError,
     InvalidRequestError,
     ModError,
+    SandboxUnavailableError,
     check_action,
 )
 from msgspec import Struct
@@ -55,7 +56,7 @@ def act(row: "Row", hand: "Hand", action: AnyAction) -> Edited:
         if exc.mod == CONTROL:
             raise _refusal(row, exc) from exc
         state.fail(exc)
-    except ModError as exc:
+    except (ModError, SandboxUnavailableError) as exc:
         state.fail(exc)
     if isinstance(checked, ForceOutput):
         return Edited(state.num_completion, step)

@@ -4,7 +4,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from concordance_sdk.host.instance import RequestMod
-from concordance_shared import EmittedError, Finished, FinishReason, ModBudgetError, ModError
+from concordance_shared import (
+    EmittedError,
+    Finished,
+    FinishReason,
+    ModBudgetError,
+    ModError,
+    SandboxUnavailableError,
+)
 
 from concordance_inference.control import RefusedCommandError
 from concordance_inference.engine.control.hand import Hand
@@ -23,6 +30,7 @@ def attach(row: "Row", hand: Hand, mod: RequestMod, replaces: str | None) -> Non
     Raises:
         RefusedCommandError: There is no such mod to replace, or it is at work.
         ModError: The new mod raised.
+        SandboxUnavailableError: Its worker has ended with the process that starts workers.
     """
     before = list(row.mods.instances)
     replaced = _removable(row, replaces) if replaces else None
@@ -32,8 +40,8 @@ def attach(row: "Row", hand: Hand, mod: RequestMod, replaces: str | None) -> Non
         row.dispatch.introduce([mod])
     except (EmittedError, ModBudgetError) as exc:
         row.state.fail(exc)
-    except ModError as exc:
-        if exc.mod != mod.name:
+    except (ModError, SandboxUnavailableError) as exc:
+        if isinstance(exc, ModError) and exc.mod != mod.name:
             row.state.fail(exc)
             return
         row.mods.instances[:] = before
@@ -84,7 +92,7 @@ def _finish(row: "Row", mod: RequestMod) -> None:
             continue
         try:
             instance.ask(event)
-        except ModError as exc:
+        except (ModError, SandboxUnavailableError) as exc:
             logger.warning("%s: a removed mod failed: %s", row.state.request_id, exc.message)
     if not row.mods.instances:
         row.state.holds.clear()

@@ -12,6 +12,7 @@ from concordance_shared import (
     InvalidActionError,
     ModError,
     NumericalError,
+    SandboxUnavailableError,
 )
 from greenlet import GreenletExit
 
@@ -359,10 +360,10 @@ class Row:
         return self.output.logits_needed_from() if in_prompt is None else in_prompt
 
     def _guard(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Call a method that calls mods; a `ModError` ends this request only."""
+        """Call a method that calls mods; an error of a mod or its worker ends this request only."""
         try:
             return call(*args, **kwargs)
-        except ModError as exc:
+        except (ModError, SandboxUnavailableError) as exc:
             self.state.fail(exc)
         except GreenletExit:  # the request has ended while the call was parked
             pass
