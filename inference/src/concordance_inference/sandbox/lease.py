@@ -47,7 +47,7 @@ MAX_READS = 64
 
 #: Seconds that a worker has to end after it has closed its channel, before it is killed; and until
 #: its exit status is no longer awaited.
-_CLOSING_S, _STATUS_S = 0.02, 1.0
+_CLOSING_S, _STATUS_S = 0.25, 1.0
 
 #: Bytes of a logit.
 _FLOAT = 4
