@@ -3,7 +3,10 @@
 import math
 import random
 
+import msgspec
+from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.suspension import await_answer, can_wait
+from tiny import TRAITS
 
 
 class Answer:
@@ -78,3 +81,46 @@ class LateMod:
     def close(self):
         """Note that no event follows."""
         self.is_closed = True
+
+
+class Stuck:
+    """An answer that does not arrive before `is_there`."""
+
+    deadline = math.inf
+
+    def __init__(self, error=None):
+        self.is_there, self.error, self.num_waits = False, error, 0
+
+    def fileno(self):
+        return -1
+
+    def wait(self):
+        while not self.is_there:
+            self.num_waits += 1
+            await_answer(self)
+        if self.error:
+            raise self.error
+
+
+class StuckAt(LateMod):
+    """A mod that gets stuck at the n-th event of a type."""
+
+    def __init__(self, instance, event_type, answer, nth):
+        super().__init__(instance, 0)
+        self._events, self._answer, self._left = event_type, answer, nth
+        self.instances = (self,)
+
+    def ask(self, event):
+        action = self._mod.ask(event)
+        if type(event) is self._events and can_wait():
+            self._left -= 1
+            if not self._left:
+                self._answer.wait()
+        return action
+
+
+def stuck_request(request, event_type, answer, nth=1):
+    """Let the one mod of a request get stuck; return the request, and the mod."""
+    (instance,) = make_instances(request, TRAITS)
+    late = StuckAt(instance, event_type, answer, nth)
+    return msgspec.structs.replace(request, instances=(late,)), late

@@ -2,11 +2,17 @@
 
 from typing import Protocol, cast
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 
 class SuspendableCall(greenlet):
-    """A call on a stack of its own, which can stop in the middle and continue later."""
+    """A call on a stack of its own, which can stop in the middle and continue later.
+
+    Attributes:
+        is_abandoned: True if it waits for nothing any more, since its request ends.
+    """
+
+    is_abandoned = False
 
 
 class Awaited(Protocol):
@@ -38,5 +44,8 @@ def await_answer(awaited: Awaited) -> None:
     Raises:
         GreenletExit: The call is abandoned.
     """
-    assert can_wait(), "in a `SuspendableCall`"
-    cast(greenlet, getcurrent().parent).switch(awaited)
+    running = getcurrent()
+    assert isinstance(running, SuspendableCall), "only where `can_wait()`"
+    if running.is_abandoned:
+        raise GreenletExit
+    cast(greenlet, running.parent).switch(awaited)

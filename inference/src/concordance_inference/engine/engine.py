@@ -151,7 +151,7 @@ class Engine:
         """End a waiting or running request; an unknown id has already ended."""
         self._admission.cancel(request_id)
         for row in self._batch.rows:
-            if row.request.request_id == request_id and not row.output.is_concluded:
+            if row.request.request_id == request_id and not row.is_concluding:
                 row.state.finish(FinishReason.CANCELLED)
                 self._admission.conclude(row)
 
@@ -178,17 +178,17 @@ class Engine:
         computed before is used again.
         """
         rows = self._batch.rows
-        self._parking.close()
         self._batch = BatchState(self.traits, num_candidates=self._num_candidates)
         self._logprobs = LogprobQueue()
         self._traces = TraceQueue()
         self._runner.reset()
         self._admission.fail_all(error)
         for row in rows:
-            if not row.output.is_concluded:
+            if not row.is_concluding:
                 row.mods.close()  # those in other processes are not waited for
                 row.state.fail(own_copy(error))
                 self._admission.conclude(row)
+        self._parking.close()  # of requests whose end is not answered yet
 
     # The phases of a step
 
@@ -267,7 +267,7 @@ class Engine:
             return
         rows = self._batch.rows
         penalized = self._batch.penalized(logits.logits, logits.rows)
-        if any(rows[i].dispatch.listens_to_logits for i in logits.rows):
+        if any(rows[i].reads_logits for i in logits.rows):
             mx.async_eval(penalized)
             self._dispatch_sampled()
             sampled, sampled_rows = self._dispatch_logits_and_sample(logits, penalized)
@@ -276,9 +276,7 @@ class Engine:
             self._dispatch_sampled()
             # A command may have added a mod that has to see the logits first, or reads logprobs.
             sampled_rows = [
-                i
-                for i in logits.rows
-                if rows[i].accepts_logits and not rows[i].dispatch.listens_to_logits
+                i for i in logits.rows if rows[i].accepts_logits and not rows[i].reads_logits
             ]
             if any(rows[i].dispatch.listens_to_sampled for i in sampled_rows):
                 sampled.source = SampledFrom(logits.logits, [rows[i] for i in logits.rows])
@@ -329,9 +327,10 @@ class Engine:
             for i, row in enumerate(logits.rows)
             if rows[row].tracer is not None
         }
+        asked = [i for i, row in enumerate(logits.rows) if rows[row].reads_logits]
         after_mods = {  # by index into `logits`
             i: rows[row].calls.ask(rows[row].dispatch_logits, self._given.give(penalized, i))
-            if rows[row].dispatch.listens_to_logits
+            if i in asked
             else unread
             for i, row in enumerate(logits.rows)
             if rows[row].accepts_logits
@@ -339,7 +338,7 @@ class Engine:
         self._parking.collect()
         for i in after_mods:
             row = rows[logits.rows[i]]
-            if row.mods.may_park and row.dispatch.listens_to_logits:
+            if row.mods.may_park and i in asked:
                 after_mods[i] = cast(LogitsRow | None, row.calls.take_answer())
         to_sample = {i: given for i, given in after_mods.items() if given is not None}
         if traced:

@@ -29,8 +29,8 @@ class Answer:
         return -1
 
 
-def calls_of(*, may_park=True):
-    return RequestCalls(Mods(may_park=may_park), Parking())
+def calls_of(*, may_park=True, fail=None):
+    return RequestCalls(Mods(may_park=may_park), Parking(), fail)
 
 
 def test_a_call_continues_where_it_waited_and_keeps_its_variables():
@@ -120,19 +120,54 @@ def test_an_abandoned_call_raises_where_it_waits_and_its_mods_are_closed():
     assert log[-1] == "next"
 
 
-def test_an_exception_of_a_continued_call_reaches_the_engine_and_the_call_is_over():
-    calls = calls_of()
+def test_an_exception_of_a_continued_call_fails_the_request_and_the_call_is_over():
+    errors = []
+    calls = calls_of(fail=errors.append)
 
     def call():
         await_answer(Answer())
         raise ValueError("kaput")
 
     calls.run(call)
-    with pytest.raises(ValueError, match="kaput"):
-        calls.proceed()
+    assert calls.proceed()
 
+    assert [str(error) for error in errors] == ["kaput"]
     assert not calls.is_parked
     assert not calls._parking
+
+
+def test_an_exception_of_an_abandoned_call_fails_the_request():
+    errors = []
+    calls = calls_of(fail=errors.append)
+
+    def call():
+        try:
+            await_answer(Answer())
+        finally:
+            raise ValueError("kaput")
+
+    calls.run(call)
+    calls.abandon()
+
+    assert [str(error) for error in errors] == ["kaput"]
+    calls.run(errors.clear)
+    assert not errors
+
+
+def test_an_abandoned_call_never_waits_again():
+    calls, log = calls_of(), []
+
+    def call():
+        for _ in range(2):
+            try:
+                await_answer(Answer())
+            except GreenletExit:
+                log.append("ended")
+
+    calls.run(call)
+    calls.abandon()
+
+    assert (log, calls.is_parked) == (["ended", "ended"], False)
 
 
 def test_mods_of_this_process_are_called_directly():

@@ -1,14 +1,11 @@
 """Requests whose mods answer late: they wait alone, and end like all others."""
 
-import math
-
 import msgspec
 import pytest
 from concordance_inference.control import Act, Pause, Resume
 from concordance_inference.engine.parking import calls
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.generation import Completed, SamplingParams
-from concordance_inference.suspension import await_answer, can_wait
 from concordance_sdk import Added, mod
 from concordance_shared import (
     EVENTS,
@@ -18,7 +15,7 @@ from concordance_shared import (
     ModTimeoutError,
 )
 from controlled import send
-from late_mods import LateMod
+from late_mods import LateMod, Stuck, stuck_request
 from tiny import TRAITS, ask, finish, make_engine, run, submit
 
 PHASES = {event.__name__: event for event in EVENTS}
@@ -31,42 +28,6 @@ def _impatient(monkeypatch):
     monkeypatch.setattr(calls, "PATIENCE_S", 0.0)
 
 
-class Stuck:
-    """An answer that does not arrive before `is_there`."""
-
-    deadline = math.inf
-
-    def __init__(self, error=None):
-        self.is_there, self.error, self.num_waits = False, error, 0
-
-    def fileno(self):
-        return -1
-
-    def wait(self):
-        while not self.is_there:
-            self.num_waits += 1
-            await_answer(self)
-        if self.error:
-            raise self.error
-
-
-class StuckAt(LateMod):
-    """A mod that gets stuck at the n-th event of a type."""
-
-    def __init__(self, instance, event_type, answer, nth):
-        super().__init__(instance, 0)
-        self._events, self._answer, self._left = event_type, answer, nth
-        self.instances = (self,)
-
-    def ask(self, event):
-        action = self._mod.ask(event)
-        if type(event) is self._events and can_wait():
-            self._left -= 1
-            if not self._left:
-                self._answer.wait()
-        return action
-
-
 @mod
 def listener(event, actions):
     """Handles every event and does nothing."""
@@ -74,10 +35,7 @@ def listener(event, actions):
 
 def stuck(event_type, answer, nth=1, **fields):
     """A request whose mod gets stuck."""
-    request = ask("Hello", listener, **{**PLAIN, **fields})
-    (instance,) = make_instances(request, TRAITS)
-    late = StuckAt(instance, event_type, answer, nth)
-    return msgspec.structs.replace(request, instances=(late,)), late
+    return stuck_request(ask("Hello", listener, **{**PLAIN, **fields}), event_type, answer, nth)
 
 
 def steps(engine, n=30):

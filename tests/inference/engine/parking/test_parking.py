@@ -66,7 +66,7 @@ def _waits(monkeypatch):
 
 
 def parked(parking, awaited, log):
-    calls = RequestCalls(Mods(), parking)
+    calls = RequestCalls(Mods(), parking, fail=None)
 
     def call():
         await_answer(awaited)

@@ -93,7 +93,7 @@ class BatchState:
             return logits
         in_batch = [self.rows[row] for row in rows]
         may_be_empty = any(
-            row.dispatch.listens_to_logits or row.request.min_tokens for row in in_batch
+            row.reads_logits or row.adjusted_by or row.request.min_tokens for row in in_batch
         )
         legal = [_legal(row) for row in in_batch]
         return only_legal(logits, legal, may_be_empty=may_be_empty)

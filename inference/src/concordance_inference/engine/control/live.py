@@ -7,6 +7,7 @@ from concordance_sdk.tokenizer import Tokenizer
 from concordance_shared import EngineError, EngineStoppedError
 
 from concordance_inference.control import (
+    AttachMod,
     RequestStatus,
     RequestView,
     State,
@@ -56,6 +57,8 @@ class LiveControl:
             return
         if row.control is None:
             row.control = RowControl(row, self._tokenizer, self._pauses)
+        if isinstance(ticket.command, AttachMod) and ticket.command.instance.may_park:
+            row.expect_late_answers()  # whenever the command is applied
         row.control.add(ticket)
         if not (row.speculation.is_pending or row.calls.is_busy):
             row.calls.start(self._apply, row, row.control, is_in_batch=row in rows)
@@ -107,7 +110,7 @@ class LiveControl:
         for row in self._pauses.expired():
             assert row.control is not None, "paused"
             row.control.resume()
-            if self._ends_paused:
+            if self._ends_paused and not row.is_concluding:
                 row.state.fail(
                     EngineStoppedError("the request was paused for longer than this server allows")
                 )

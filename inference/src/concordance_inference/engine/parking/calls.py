@@ -32,15 +32,19 @@ class RequestCalls:
     A request whose mods are all in this process is called directly, which costs nothing.
     """
 
-    def __init__(self, mods: "RequestMods", parking: "Parking") -> None:
+    def __init__(
+        self, mods: "RequestMods", parking: "Parking", fail: Callable[[Exception], None]
+    ) -> None:
         """Start without a call.
 
         Args:
             mods: The mods.
             parking: Continues the calls of this request when their answers arrive.
+            fail: Ends the request, with what a call raised that may be parked.
         """
         self._mods = mods
         self._parking = parking
+        self._fail = fail
         self._answer: object = None  # of `ask`
         self._greenlet: SuspendableCall | None = None
         self.is_parked = False  # True if a call waits for an answer; nothing is decided until then
@@ -48,9 +52,14 @@ class RequestCalls:
         self.patience_s = PATIENCE_S
 
     @property
+    def has_answer(self) -> bool:
+        """True if the answer to `ask` is there, and has not been taken yet."""
+        return self._answer is not None
+
+    @property
     def is_busy(self) -> bool:
         """True if a call is parked, or if its answer has not been taken yet."""
-        return self.is_parked or self._answer is not None
+        return self.is_parked or self.has_answer
 
     def ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Run a call that returns something; `None` if a mod may answer late: `take_answer`."""
@@ -77,7 +86,7 @@ class RequestCalls:
             kwargs: Its arguments by name.
 
         Raises:
-            Exception: What the call raised.
+            Exception: What the call raised, if all mods are in this process.
         """
         if self._mods.may_park:
             self.start(call, *args, **kwargs)
@@ -98,10 +107,7 @@ class RequestCalls:
         """Continue the parked call, whose answer has arrived or is overdue.
 
         Returns:
-            True if it has returned, False if it waits for another answer.
-
-        Raises:
-            Exception: What the call raised.
+            True if it is over, False if it waits for another answer.
         """
         is_over = self._switch()
         if is_over:
@@ -115,7 +121,11 @@ class RequestCalls:
             parked = cast(SuspendableCall, self._greenlet)
             self._parking.discard(self)
             self.is_parked, self.awaited = False, None
-            parked.throw(GreenletExit)
+            parked.is_abandoned = True
+            try:
+                parked.throw(GreenletExit)
+            except Exception as exc:
+                self._fail(exc)
             self._greenlet = None
 
     def _switch(self) -> bool:
@@ -123,10 +133,13 @@ class RequestCalls:
         self.is_parked, self.awaited = False, None
         try:
             awaited = running.switch()
-        except BaseException:
+        except BaseException as exc:
             self._greenlet = None
             self._parking.discard(self)
-            raise
+            if not isinstance(exc, Exception):
+                raise
+            self._fail(exc)
+            return True
         if running.dead:
             self._greenlet = None
             return True

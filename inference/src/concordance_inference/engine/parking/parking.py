@@ -41,9 +41,6 @@ class Parking:
 
         Args:
             is_idle: True if the step has nothing else to do.
-
-        Raises:
-            Exception: What a call raised; the others are collected by the next call.
         """
         if not self._calls:
             return

@@ -1,5 +1,6 @@
 """The instances of the mods of one request, of which some may be added or removed while it runs."""
 
+import logging
 from collections.abc import Iterator, Sequence
 
 from concordance_sdk.definition import longest_hold
@@ -10,6 +11,8 @@ from concordance_sdk.request_context import RequestContext
 from concordance_inference.control import RefusedCommandError
 from concordance_inference.generation import GenerationRequest, ModUsage
 from concordance_inference.metrics_snapshot import ModCost
+
+logger = logging.getLogger(__name__)
 
 #: The mods that enforce what a request asks for: its format, its calls, both in gpt-oss's messages.
 _ENFORCING = frozenset({"output_format", "tools", "harmony_content"})
@@ -33,7 +36,10 @@ class RequestMods:
     def close(self) -> None:
         """Release what mods in other processes hold, once no event follows."""
         for mod in self._all():
-            mod.close()
+            try:
+                mod.close()
+            except Exception:  # the request ends all the same
+                logger.exception("mod %r was not closed", mod.name)
 
     @property
     def names(self) -> tuple[str, ...]:

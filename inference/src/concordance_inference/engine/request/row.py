@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from concordance_sdk.channels import Channels
@@ -30,6 +31,7 @@ from concordance_inference.engine.parking.parking import Parking
 from concordance_inference.engine.plan import RowDemand
 from concordance_inference.engine.request.backoff import SpeculationBackoff
 from concordance_inference.engine.request.endings import ending_ids
+from concordance_inference.engine.request.failed_call import fail_call, give_up
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.engine.request.recent_logits import MAX_POSITIONS
 from concordance_inference.engine.request.request_mods import RequestMods
@@ -91,7 +93,8 @@ class Row:
         mods = make_instances(request, traits) if made is None else made
         self.mods = RequestMods(mods, request)
         #: Runs the methods below that call mods.
-        self.calls = RequestCalls(self.mods, Parking() if parking is None else parking)
+        parking = Parking() if parking is None else parking
+        self.calls = RequestCalls(self.mods, parking, partial(give_up, self))
         self.state = RequestState(
             request.request_id,
             request.prompt_ids,
@@ -142,6 +145,7 @@ class Row:
         self.clock = clock
         self.control: RowControl | None = None  # from the first command on
         self.is_ended_by_hand = False  # by a command
+        self.is_concluding = False  # its mods are notified of the end, of which each may be late
         self.stops: set[int] = set()  # lengths at which the prefill pauses
         #: The mods at `ForwardPass`, if they changed the logits of the next position.
         self.adjusted_by: tuple[ModInstance, ...] = ()
@@ -183,7 +187,12 @@ class Row:
         A row for which the top tokens were too few is sampled again from all. With a mod that
         handles `ForwardPass` this is impossible: it is called once per position.
         """
-        return self.dispatch.listens_to_logits or self._sorting_backoff.is_on
+        return self.reads_logits or bool(self.adjusted_by) or self._sorting_backoff.is_on
+
+    @property
+    def reads_logits(self) -> bool:
+        """True if its mods see the logits of the next position, or have just seen them."""
+        return self.dispatch.listens_to_logits or self.calls.has_answer
 
     @property
     def is_over(self) -> bool:
@@ -248,6 +257,11 @@ class Row:
         return self.speculation.logits_are_current
 
     # Transitions
+
+    def expect_late_answers(self) -> None:
+        """Have all calls parked that wait, since a mod in another process will be added."""
+        self.mods.may_park = True
+        self.speculation.remember_at_least(_MIN_RECENT)
 
     def begin(self) -> None:
         """Dispatch the prompt to the mods, and the beginning of the completion, if there is one."""
@@ -367,6 +381,10 @@ class Row:
             self.state.fail(exc)
         except GreenletExit:  # the request has ended while the call was parked
             pass
+        except Exception as exc:
+            if not self.mods.may_park:  # the engine is at fault, or the device
+                raise
+            fail_call(self, exc)
         return None
 
 

@@ -195,6 +195,11 @@ class Speculation:
         else:
             self._state.mark_processed(self._logits_at)
 
+    def remember_at_least(self, num_positions: int) -> None:
+        """Remember the logits of this many positions from now on, or of more."""
+        if not self.remembers:
+            self._recent, self.remembers = RecentLogits(num_positions), True
+
     def remember(self, length: int, logits: Any) -> None:
         """Keep the logits that follow `length` tokens."""
         self._recent.add(length, logits)

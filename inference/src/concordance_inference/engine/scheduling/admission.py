@@ -165,26 +165,30 @@ class Admission:
         step. What has left the queue and is not over is in `taken`.
         """
         new: list[Row] = []
-        while (waiting := self._next([*running, *new])) is not None:
+        while (found := self._next([*running, *new])) is not None:
+            waiting, place = found
             taken.append(waiting)
-            row = self._begin(waiting, [*running, *new])
+            row = self._begin(waiting, place, [*running, *new])
             if row is None:
                 taken.pop()
                 continue
             taken[-1] = replace(waiting, row=row)
             rows = [*running, *new, row]
             if len(rows) > 1 and not self._prepare(rows):
-                self.queue.wait_again(taken.pop())
+                self.queue.wait_again(taken.pop(), place)
                 break
             new.append(row)
         return new
 
-    def _next(self, rows: Sequence[Row]) -> Waiting | None:
-        """Take the first request that fits beside these rows and need not wait for one of them."""
+    def _next(self, rows: Sequence[Row]) -> tuple[Waiting, int] | None:
+        """Take the first request that fits beside these rows and need not wait for one of them.
+
+        Returns:
+            The request, and its place in the queue.
+        """
         for waiting in self.queue.candidates([row.state.max_length for row in rows]):
             if not self._waits_for_prefill(waiting, rows):
-                self.queue.take(waiting)
-                return waiting
+                return waiting, self.queue.take(waiting)
         return None
 
     def _waits_for_prefill(self, waiting: Waiting, rows: Sequence[Row]) -> bool:
@@ -205,18 +209,23 @@ class Admission:
         self._leave_room(_lengths(rows))
         return self._cache.prepare(len(rows), len(rows[-1].state.token_ids))
 
-    def _begin(self, waiting: Waiting, rows: Sequence[Row]) -> Row | None:
+    def _begin(self, waiting: Waiting, place: int, rows: Sequence[Row]) -> Row | None:
         """Make a request's row; return None if the row has ended or has to wait again.
 
         Mods see the prompt first: they may replace it by one that does not fit, or by one that
         another row prefills.
+
+        Args:
+            waiting: The request.
+            place: Its place in the queue, where it waits again.
+            rows: The rows that run beside it.
         """
         row = waiting.row or self._new_row(waiting)
         if row is None:
             return None
         again = replace(waiting, row=row)
         if row.calls.is_parked:
-            self.queue.wait_again(again)
+            self.queue.wait_again(again, place)
             return None
         if row.is_paused:  # by a command that came while its mods were asked
             self.queue.pause(row)
@@ -227,7 +236,7 @@ class Admission:
         lengths = [other.state.max_length for other in [*rows, row]]
         may_differ = waiting.row is None and bool(row.dispatch.mods)
         if not self.budget.fits(lengths) or (may_differ and self._waits_for_prefill(again, rows)):
-            self.queue.wait_again(again)
+            self.queue.wait_again(again, place)
             return None
         return row
 
@@ -275,7 +284,10 @@ class Admission:
         return row
 
     def conclude(self, row: Row) -> None:
-        """Notify a row's mods and its client that it has ended."""
+        """Notify a row's mods and its client that it has ended, once."""
+        if row.is_concluding:
+            return
+        row.is_concluding = True
         row.calls.abandon()
         if self._on_end is not None:  # first: the client may continue the completion at once
             self._on_end(ended_completion(row))

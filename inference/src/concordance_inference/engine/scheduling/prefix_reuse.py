@@ -114,6 +114,8 @@ class PrefixReuse:
             saved = common - max(held)
             if other.state.num_cached >= other.state.prompt_len or saved <= 0:
                 continue
+            if other.calls.is_parked:  # nobody knows for how long
+                continue
             if saved >= _WORTH_WAITING:
                 return other, common
             # Where the prefill pauses in any case, waiting for it costs nothing.

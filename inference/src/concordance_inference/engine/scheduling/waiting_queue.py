@@ -63,9 +63,9 @@ class WaitingQueue:
         """Add a request at the end."""
         self._waiting.append(Waiting(request, emit, time.monotonic()))
 
-    def wait_again(self, waiting: Waiting) -> None:
-        """Put a request back at the front."""
-        self._waiting.appendleft(waiting)
+    def wait_again(self, waiting: Waiting, place: int = 0) -> None:
+        """Put a request back: at the front, or at the place that `take` has returned."""
+        self._waiting.insert(place, waiting)
 
     @property
     def everything(self) -> list[Waiting]:
@@ -150,9 +150,11 @@ class WaitingQueue:
             for waiting in self._waiting
         )
 
-    def take(self, waiting: Waiting) -> None:
-        """Remove a candidate."""
-        self._waiting.remove(waiting)
+    def take(self, waiting: Waiting) -> int:
+        """Remove a candidate; return its place."""
+        place = self._waiting.index(waiting)
+        del self._waiting[place]
+        return place
 
     def _max_length(self, waiting: Waiting) -> int:
         """The length that a request can grow to, prompt and completion together."""

@@ -1,0 +1,211 @@
+"""What else happens to requests, and to those beside them, while a mod does not answer."""
+
+import msgspec
+import pytest
+from concordance_inference.control import Adjust, AttachMod, Pause, Resume
+from concordance_inference.engine.config import EngineConfig
+from concordance_inference.engine.engine import Engine
+from concordance_inference.engine.parking import calls
+from concordance_inference.engine.request.instances import make_instances
+from concordance_inference.generation import Completed, SamplingParams
+from concordance_inference.suspension import can_wait
+from concordance_sdk import Added, Prefilled, Sampled, mod
+from concordance_shared import (
+    EVENTS,
+    AdjustedLogits,
+    EngineError,
+    EngineStoppedError,
+    Finished,
+    FinishReason,
+)
+from controlled import send, step_until
+from late_mods import LateMod, Stuck, StuckAt, stuck_request
+from tiny import TRAITS, ask, finish, make_engine, model_named, run, runner_of, submit
+
+PHASES = {event.__name__: event for event in EVENTS}
+PLAIN = {"max_tokens": 14, "sampling": SamplingParams(temperature=1.0, seed=3)}
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    """Steps do not wait for late answers, so that they come in later steps."""
+    monkeypatch.setattr(calls, "PATIENCE_S", 0.0)
+
+
+@mod
+def listener(event, actions):
+    """Handles every event and does nothing."""
+
+
+@mod(on=[Added])
+def follows(event, actions):
+    """Handles no logits."""
+
+
+def stuck(event_type, answer, nth=1):
+    return stuck_request(ask("Hello", listener, **PLAIN), event_type, answer, nth)
+
+
+def instance_of(definition):
+    (instance,) = make_instances(ask("Hello", definition, **PLAIN), TRAITS)
+    return instance
+
+
+def steps(engine, n=30):
+    for _ in range(n):
+        engine.step()
+
+
+def expected_other():
+    return run(make_engine(), ask("Other", **PLAIN)).ids
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_an_error_of_the_engine_in_a_late_call_fails_its_request_alone(phase):
+    engine, answer = make_engine(), Stuck(ValueError("kaput"))
+    request, late = stuck(PHASES[phase], answer, nth=1)
+    answers, other = submit(engine, request), submit(engine, ask("Other", **PLAIN))
+    steps(engine)
+
+    answer.is_there = True
+    finish(engine)
+
+    assert isinstance(answers.error, EngineError)
+    assert "ValueError" in answers.error.message
+    assert late.is_closed
+    assert other.ids == expected_other()
+
+
+def test_a_request_that_is_cancelled_while_it_ends_ends_once():
+    ended, answer = [], Stuck()
+    engine = Engine(runner_of(model_named("llama")), TRAITS, EngineConfig(), on_end=ended.append)
+    request, _ = stuck(Finished, answer)
+    answers = submit(engine, request)
+    steps(engine, 40)
+
+    engine.cancel(request.request_id)
+    steps(engine, 3)
+    answer.is_there = True
+    finish(engine)
+
+    (end,) = [update for update in answers.updates if isinstance(update, Completed)]
+    assert end.finish_reason is FinishReason.LENGTH
+    assert len(ended) == 1
+    assert sum(engine.metrics().requests.values()) == 1
+
+
+def test_requests_with_late_mods_keep_their_places_in_the_queue():
+    engine, requests = make_engine(), []
+    for _ in range(4):
+        request, _ = stuck(Prefilled, Stuck())
+        requests.append(request.request_id)
+        submit(engine, request)
+
+    steps(engine, 3)
+
+    queue = engine._admission.queue.everything
+    assert [waiting.request.request_id for waiting in queue] == requests
+
+
+def test_a_late_error_before_the_first_token_precedes_the_response():
+    @mod(on=[Sampled])
+    def refuses(event, actions):
+        return actions.emit_error("no")
+
+    request, answer = ask("Hello", refuses, stream=True, **PLAIN), Stuck()
+    late, _ = stuck_request(request, Sampled, answer)
+    engine = make_engine()
+    answers = submit(engine, late)
+    steps(engine, 5)
+    assert not answers.updates
+
+    answer.is_there = True
+    finish(engine)
+
+    assert len(answers.updates) == 1
+    assert answers.error.message == run(make_engine(), request).error.message
+
+
+def test_a_late_mod_may_be_added_at_any_token_without_stopping_the_engine():
+    class Sees(LateMod):
+        def __init__(self):
+            super().__init__(instance_of(listener), 0)
+            self.instances, self.could_wait = (self,), set()
+
+        def ask(self, event):
+            self.could_wait.add(can_wait())
+
+    engine, added = make_engine(), Sees()
+    request = ask("Hello", **PLAIN)
+    answers = submit(engine, request)
+    step_until(engine, request, 3)  # the next token is on its way
+
+    sent = send(engine, request, AttachMod(instance=added))
+    finish(engine)
+
+    assert sent.outcome.step == 4
+    assert added.could_wait == {True}
+    assert answers.ids == run(make_engine(), ask("Hello", **PLAIN)).ids
+
+
+def test_an_added_mod_that_is_late_costs_no_second_pass_of_a_token():
+    engine = make_engine()
+    request = ask("Hello", **PLAIN)
+    answers = submit(engine, request)
+    step_until(engine, request, 3)
+
+    send(engine, request, AttachMod(instance=LateMod(instance_of(listener), 5)))
+    finish(engine)
+
+    assert answers.ids == run(make_engine(), ask("Hello", **PLAIN)).ids
+    assert engine.metrics().decode_tokens <= 14
+
+
+def test_logits_are_adjusted_by_hand_beside_a_late_mod_that_handles_none():
+    def run_adjusted(request):
+        engine = make_engine()
+        answers = submit(engine, request)
+        step_until(engine, request, 3)
+        send(engine, request, Pause())
+        steps(engine)
+        send(engine, request, Adjust(action=AdjustedLogits(bias={65: 100.0}), num_steps=1))
+        resumed = send(engine, request, Resume())
+        finish(engine)
+        assert resumed.outcome.state == "running"
+        return answers.ids
+
+    request = ask("Hello", follows, **PLAIN)
+    late = msgspec.structs.replace(request, instances=(LateMod(instance_of(follows), 1),))
+
+    assert 65 in run_adjusted(late)
+    assert run_adjusted(late) == run_adjusted(ask("Hello", follows, **PLAIN))
+
+
+def test_an_engine_that_fails_ends_requests_whose_mods_cannot_be_closed():
+    def broken():
+        raise OSError("no such process")
+
+    engine = make_engine()
+    requests = [stuck(phase, Stuck()) for phase in (Prefilled, Added, Sampled)]
+    for _, late in requests:
+        late.close = broken
+    answers = [submit(engine, request) for request, _ in requests]
+    steps(engine)
+
+    engine.fail_all(EngineStoppedError("the engine is stopping"))
+
+    assert all(isinstance(each.error, EngineStoppedError) for each in answers)
+    assert not engine.has_work
+
+
+def test_no_request_waits_for_a_prefill_that_a_late_mod_suspends():
+    engine, prompt = make_engine(chunk=16), "x" * 300
+    request = ask(prompt, **PLAIN)
+    submit(engine, request)
+    steps(engine, 2)
+    send(engine, request, AttachMod(instance=StuckAt(instance_of(listener), Prefilled, Stuck(), 1)))
+
+    other = submit(engine, ask(prompt + "y", **PLAIN))
+    steps(engine, 50)
+
+    assert other.ids == run(make_engine(), ask(prompt + "y", **PLAIN)).ids
