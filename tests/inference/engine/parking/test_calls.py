@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 from concordance_inference.engine.parking.calls import RequestCalls
 from concordance_inference.engine.parking.parking import Parking
 from concordance_inference.suspension import await_answer, can_wait
