@@ -31,6 +31,7 @@ from concordance_inference.engine.parking.parking import Parking
 from concordance_inference.engine.plan import StepPlan
 from concordance_inference.engine.planner import plan_step
 from concordance_inference.engine.request.ended import OnEnd
+from concordance_inference.engine.request.late_calls import reads_logits
 from concordance_inference.engine.request.row import Row, takes_token
 from concordance_inference.engine.request.row_trace import record_pass
 from concordance_inference.engine.sampling.adjustments import apply_actions
@@ -267,7 +268,7 @@ class Engine:
             return
         rows = self._batch.rows
         penalized = self._batch.penalized(logits.logits, logits.rows)
-        if any(rows[i].reads_logits for i in logits.rows):
+        if any(reads_logits(rows[i]) for i in logits.rows):
             mx.async_eval(penalized)
             self._dispatch_sampled()
             sampled, sampled_rows = self._dispatch_logits_and_sample(logits, penalized)
@@ -276,7 +277,7 @@ class Engine:
             self._dispatch_sampled()
             # A command may have added a mod that has to see the logits first, or reads logprobs.
             sampled_rows = [
-                i for i in logits.rows if rows[i].accepts_logits and not rows[i].reads_logits
+                i for i in logits.rows if rows[i].accepts_logits and not reads_logits(rows[i])
             ]
             if any(rows[i].dispatch.listens_to_sampled for i in sampled_rows):
                 sampled.source = SampledFrom(logits.logits, [rows[i] for i in logits.rows])
@@ -327,7 +328,7 @@ class Engine:
             for i, row in enumerate(logits.rows)
             if rows[row].tracer is not None
         }
-        asked = [i for i, row in enumerate(logits.rows) if rows[row].reads_logits]
+        asked = [i for i, row in enumerate(logits.rows) if reads_logits(rows[row])]
         after_mods = {  # by index into `logits`
             i: rows[row].calls.ask(rows[row].dispatch_logits, self._given.give(penalized, i))
             if i in asked

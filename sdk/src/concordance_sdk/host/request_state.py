@@ -255,11 +255,22 @@ class RequestState:
         self._extend(added, forced=forced, mod=mod)
         return added
 
-    def backtrack(self, n: int, *, mod: str | None = None) -> None:
-        """Remove the last `n` tokens of the completion."""
+    def backtrack(self, n: int, *, mod: str | None = None, undoes_draw: bool = False) -> None:
+        """Remove the last `n` tokens of the completion.
+
+        Args:
+            n: Their number.
+            mod: The mod that removes them.
+            undoes_draw: Uncount the last draw, whose token is removed if it was appended: the
+                request has ended before its mods had acted on it.
+        """
         assert 0 <= n <= self.num_completion
-        self._cut(self.num_completion - n, mod=mod)
-        self.num_backtracked += n
+        if undoes_draw:
+            self.num_sampled -= 1
+        else:
+            self.num_backtracked += n
+        if n or not undoes_draw:
+            self._cut(self.num_completion - n, mod=mod)
 
     def replace_completion(self, token_ids: Sequence[int], *, mod: str | None = None) -> None:
         """Replace the whole completion, regardless of the budget."""

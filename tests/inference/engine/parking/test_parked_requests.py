@@ -8,6 +8,7 @@ from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.parking import calls
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.generation import Completed, SamplingParams
+from concordance_inference.resume.request import resumed_request
 from concordance_inference.suspension import can_wait
 from concordance_sdk import Added, Prefilled, Sampled, mod
 from concordance_shared import (
@@ -209,3 +210,38 @@ def test_no_request_waits_for_a_prefill_that_a_late_mod_suspends():
     steps(engine, 50)
 
     assert other.ids == run(make_engine(), ask(prompt + "y", **PLAIN)).ids
+
+
+@pytest.mark.parametrize("phase", ["ForwardPass", "Sampled", "Added"])
+def test_a_request_that_is_cancelled_while_a_mod_is_late_resumes_as_if_it_was_not_cut(phase):
+    @mod
+    class Replaces:
+        def forward_pass(self, event, actions):
+            return actions.adjust_logits(bias={66: 3.0} if event.step % 2 else {67: 3.0})
+
+        def sampled(self, event, actions):
+            return actions.force_tokens([65]) if event.step == 6 else None
+
+        def added(self, event, actions):
+            if event.step == 4 and len(event.added_tokens) == 1 and not event.forced:
+                return actions.backtrack(1, [68, 69])
+            return None
+
+    fields = {"max_tokens": 14, "sampling": SamplingParams(temperature=1.0, seed=8)}
+    whole = run(make_engine(), ask("Hello", Replaces, **fields)).ids
+    for nth in range(1, 10):
+        kept, engine = [], make_engine()
+        engine._admission._on_end = kept.append
+        request, _ = stuck_request(ask("Hello", Replaces, **fields), PHASES[phase], Stuck(), nth)
+        cut = submit(engine, request)
+        steps(engine, 40)
+        engine.cancel(request.request_id)
+        (ended,) = kept
+        assert len(cut.ids) == len(ended.token_ids) - ended.prompt_len
+
+        left = {"max_tokens": 14 - len(cut.ids)}
+        resumed = resumed_request(
+            ended, left, new_decoder=TRAITS.new_decoder, context_length=TRAITS.context_length
+        )
+
+        assert (*cut.ids, *run(make_engine(), resumed).ids) == whole, nth

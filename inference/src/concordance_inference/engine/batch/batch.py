@@ -6,6 +6,7 @@ import mlx.core as mx
 
 from concordance_inference.engine.batch.sampled_tokens import SampledTokens
 from concordance_inference.engine.config import ModelTraits
+from concordance_inference.engine.request.late_calls import reads_logits
 from concordance_inference.engine.request.row import Row, takes_token
 from concordance_inference.engine.sampling.banned import without_banned
 from concordance_inference.engine.sampling.early_ends import Ending, without_early_ends
@@ -93,7 +94,7 @@ class BatchState:
             return logits
         in_batch = [self.rows[row] for row in rows]
         may_be_empty = any(
-            row.reads_logits or row.adjusted_by or row.request.min_tokens for row in in_batch
+            reads_logits(row) or row.adjusted_by or row.request.min_tokens for row in in_batch
         )
         legal = [_legal(row) for row in in_batch]
         return only_legal(logits, legal, may_be_empty=may_be_empty)

@@ -18,6 +18,7 @@ from concordance_inference.engine.control.pauses import Pauses
 from concordance_inference.engine.control.row_control import RowControl
 from concordance_inference.engine.control.ticket import Ticket
 from concordance_inference.engine.request.ended import completion_so_far
+from concordance_inference.engine.request.late_calls import expect_late_answers
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.scheduling.admission import Admission
 from concordance_inference.resume.ended import EndedCompletion
@@ -58,7 +59,7 @@ class LiveControl:
         if row.control is None:
             row.control = RowControl(row, self._tokenizer, self._pauses)
         if isinstance(ticket.command, AttachMod) and ticket.command.instance.may_park:
-            row.expect_late_answers()  # whenever the command is applied
+            expect_late_answers(row)  # whenever the command is applied
         row.control.add(ticket)
         if not (row.speculation.is_pending or row.calls.is_busy):
             row.calls.start(self._apply, row, row.control, is_in_batch=row in rows)

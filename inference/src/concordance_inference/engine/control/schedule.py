@@ -9,6 +9,7 @@ from concordance_inference.engine.config import ModelTraits
 from concordance_inference.engine.control.pauses import Pauses
 from concordance_inference.engine.control.row_control import RowControl
 from concordance_inference.engine.request.instances import READY_S, instance_within
+from concordance_inference.engine.request.late_calls import expect_late_answers
 from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def control_by_schedule(
     control = RowControl(row, traits.tokenizer, Pauses(max_paused=0, limit_s=0.0))
     control.schedule = Schedule(scheduled, attach)
     if any(_is_late(each.command) for each in scheduled):
-        row.expect_late_answers()
+        expect_late_answers(row)
     return control
 
 

@@ -47,6 +47,7 @@ class RequestCalls:
         self._fail = fail
         self._answer: object = None  # of `ask`
         self._greenlet: SuspendableCall | None = None
+        self.is_abandoned = False  # True if a call ended since its request does
         self.is_parked = False  # True if a call waits for an answer; nothing is decided until then
         self.awaited: Awaited | None = None  # what it waits for
         self.patience_s = PATIENCE_S
@@ -121,7 +122,7 @@ class RequestCalls:
             parked = cast(SuspendableCall, self._greenlet)
             self._parking.discard(self)
             self.is_parked, self.awaited = False, None
-            parked.is_abandoned = True
+            self.is_abandoned = parked.is_abandoned = True
             try:
                 parked.throw(GreenletExit)
             except Exception as exc:

@@ -9,6 +9,10 @@ from typing import Any
 #: Maximum number of positions per row, if they fit into `MAX_BYTES`.
 MAX_POSITIONS = 32
 
+#: Positions kept if no mod can backtrack: the pending one, and the one before it, at which a token
+#: may have to be sampled again.
+MIN_POSITIONS = 2
+
 #: Maximum size of the logits kept for a batch, in bytes.
 MAX_BYTES = 128 * 1024 * 1024
 

@@ -31,9 +31,9 @@ from concordance_inference.engine.parking.parking import Parking
 from concordance_inference.engine.plan import RowDemand
 from concordance_inference.engine.request.backoff import SpeculationBackoff
 from concordance_inference.engine.request.endings import ending_ids
-from concordance_inference.engine.request.failed_call import fail_call, give_up
 from concordance_inference.engine.request.instances import make_instances
-from concordance_inference.engine.request.recent_logits import MAX_POSITIONS
+from concordance_inference.engine.request.late_calls import fail_call, give_up, reads_logits
+from concordance_inference.engine.request.recent_logits import MAX_POSITIONS, MIN_POSITIONS
 from concordance_inference.engine.request.request_mods import RequestMods
 from concordance_inference.engine.request.row_trace import begin_trace, end_trace
 from concordance_inference.engine.request.rule_tracker import RuleTracker
@@ -45,10 +45,6 @@ if TYPE_CHECKING:
     from concordance_sdk.host.instance import ModInstance
 
     from concordance_inference.engine.control.row_control import RowControl
-
-#: Positions whose logits are kept if no mod can backtrack: the pending one, and the one before it,
-#: at which a token may have to be sampled again.
-_MIN_RECENT = 2
 
 Logits = TypeVar("Logits", bound=AdjustableLogits)
 P = ParamSpec("P")
@@ -130,7 +126,7 @@ class Row:
         else:
             samples_again = self.rules is not None or request.sampling.top_p < 1
             samples_again = samples_again or self.mods.may_park  # after a late answer
-            num_recent = _MIN_RECENT if self.output.logprobs or samples_again else 0
+            num_recent = MIN_POSITIONS if self.output.logprobs or samples_again else 0
         self.prompt_logprobs = PromptLogprobs(
             self.state,
             has_reader=self.dispatch.listens_to_logits,
@@ -187,12 +183,7 @@ class Row:
         A row for which the top tokens were too few is sampled again from all. With a mod that
         handles `ForwardPass` this is impossible: it is called once per position.
         """
-        return self.reads_logits or bool(self.adjusted_by) or self._sorting_backoff.is_on
-
-    @property
-    def reads_logits(self) -> bool:
-        """True if its mods see the logits of the next position, or have just seen them."""
-        return self.dispatch.listens_to_logits or self.calls.has_answer
+        return reads_logits(self) or bool(self.adjusted_by) or self._sorting_backoff.is_on
 
     @property
     def is_over(self) -> bool:
@@ -257,11 +248,6 @@ class Row:
         return self.speculation.logits_are_current
 
     # Transitions
-
-    def expect_late_answers(self) -> None:
-        """Have all calls parked that wait, since a mod in another process will be added."""
-        self.mods.may_park = True
-        self.speculation.remember_at_least(_MIN_RECENT)
 
     def begin(self) -> None:
         """Dispatch the prompt to the mods, and the beginning of the completion, if there is one."""
@@ -331,7 +317,10 @@ class Row:
         elif token_id != TOO_FEW and not self.state.is_finished:
             if self.tracer is not None:
                 self.tracer.drew(token_id, self.state.num_completion)
+            num_edits = self.state.num_edits
             self._guard(self.dispatch.sampled, token_id, read_logprob)
+            if self.calls.is_abandoned and self.state.num_edits == num_edits:
+                self.state.backtrack(self.state.num_completion - index, undoes_draw=True)
             self.output.follow()
             self._guard(_leave_loop, self)
             if self.control:

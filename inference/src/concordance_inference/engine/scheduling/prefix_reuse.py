@@ -114,7 +114,7 @@ class PrefixReuse:
             saved = common - max(held)
             if other.state.num_cached >= other.state.prompt_len or saved <= 0:
                 continue
-            if other.calls.is_parked:  # nobody knows for how long
+            if other.calls.is_parked:  # for as long as its mods take
                 continue
             if saved >= _WORTH_WAITING:
                 return other, common

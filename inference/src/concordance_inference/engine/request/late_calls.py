@@ -1,14 +1,27 @@
-"""What becomes of a request whose call raised an error that is not its mod's."""
+"""Requests with calls of mods that may be parked: what they need, and what becomes of errors."""
 
 import logging
 from typing import TYPE_CHECKING
 
 from concordance_shared import EngineError
 
+from concordance_inference.engine.request.recent_logits import MIN_POSITIONS
+
 if TYPE_CHECKING:
     from concordance_inference.engine.request.row import Row
 
 logger = logging.getLogger(__name__)
+
+
+def expect_late_answers(row: "Row") -> None:
+    """Prepare a running request for a mod in another process, which will be added."""
+    row.mods.may_park = True
+    row.speculation.remember_at_least(MIN_POSITIONS)
+
+
+def reads_logits(row: "Row") -> bool:
+    """True if a request's mods see the logits of the next position, or have just seen them."""
+    return row.dispatch.listens_to_logits or row.calls.has_answer
 
 
 def fail_call(row: "Row", error: Exception) -> None:
