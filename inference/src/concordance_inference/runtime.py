@@ -24,7 +24,7 @@ from concordance_inference.chat.rendering import USUAL, Rendering
 from concordance_inference.chat.request import Prompt, RequestOptions, build_request
 from concordance_inference.chat.truncation import Truncation
 from concordance_inference.embedder import TextEmbedder, embedder_of
-from concordance_inference.engine.config import EngineConfig
+from concordance_inference.engine.config import EngineConfig, ModelTraits
 from concordance_inference.engine.control.client import EngineControl
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.model.calibration.profile import ModelProfile, profile_of
@@ -55,6 +55,7 @@ from concordance_inference.resume.ended import EndedCompletions
 from concordance_inference.resume.request import resumed_request
 from concordance_inference.resume.uncut import uncut
 from concordance_inference.running_request import RunningRequest, RuntimeUpdates
+from concordance_inference.sandbox.supervisor import Supervisor
 from concordance_inference.tools.judge import call_fault
 from concordance_inference.tools.offer import AUTO, ToolChoice
 
@@ -175,6 +176,8 @@ class Runtime:
     def release(self) -> None:
         """Stop the engine and free the model's memory; nothing may use the model any more."""
         self.stop()
+        if self._loaded is not None:
+            _forget_tokenizer(self.mods.sandbox, self.engine.traits)
         self.engine.release()
         self._loaded = self._chat = None
 
@@ -188,6 +191,7 @@ class Runtime:
         """Load the model and make the engine, on the engine's thread. Repeated by a restart."""
         if self._loaded is not None:  # first, free the weights that the failed engine had
             self._loaded = msgspec.structs.replace(self._loaded, model=None)
+            _forget_tokenizer(self.mods.sandbox, self.engine.traits)
         self._loaded = loaded = load_model(self._name, self._options, progress=self._progress)
         config = self._config
         if config.kv_bytes is None:
@@ -200,7 +204,10 @@ class Runtime:
             )
             runner = ModelRunner(loaded.model, profile)
         keep = partial(self.ended_completions.keep, loaded.info.id)
-        return Engine(runner, loaded.traits(), config, keep), loaded.info
+        traits = loaded.traits()
+        if self.mods.sandbox is not None:
+            self.mods.sandbox.models.serve(traits.tokenizer, width=traits.vocab_size)
+        return Engine(runner, traits, config, keep), loaded.info
 
     def request(  # noqa: PLR0913  # the parts of a request
         self,
@@ -336,6 +343,12 @@ class Runtime:
             return _with_counts(request, completed, self.chat.token_bytes, ends)
         error.reports = completed.reports
         return Failed(error=error)
+
+
+def _forget_tokenizer(sandbox: Supervisor | None, traits: ModelTraits | None) -> None:
+    """Free the tokenizer that workers have."""
+    if sandbox is not None and traits is not None:
+        sandbox.models.release(traits.tokenizer)
 
 
 def _decode(loaded: LoadedModel, token_ids: Sequence[int]) -> str:

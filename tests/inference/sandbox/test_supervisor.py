@@ -245,7 +245,7 @@ def test_interpreter_that_cannot_start_is_the_reason_why_mods_cannot_run():
 @pytest.mark.process
 def test_workers_that_are_spawned_are_like_those_that_are_forked(tokenizer_state):
     sandbox = Supervisor(SandboxOptions(num_warm=0, spawns=True, load_s=20, event_s=20, up_s=60))
-    sandbox.add_model(SandboxModel("smol", "fast", tokenizer_state, (2,), 49152))
+    sandbox.models.add(SandboxModel("smol", "fast", tokenizer_state, (2,), 49152))
     sandbox.start()
     try:
         assert until(lambda: sandbox.status.is_available, seconds=60), sandbox.status

@@ -113,7 +113,7 @@ def test_whole_rows_return_by_shared_memory(sandbox, row):
 def test_rows_are_of_the_models_width_beside_a_model_with_more_tokens():
     sandbox = started(SandboxOptions(num_warm=0, load_s=20, event_s=20))
     try:
-        sandbox.add_model(sandbox_model("wide", ByteTokenizer(), width=1000))
+        sandbox.models.add(sandbox_model("wide", ByteTokenizer(), width=1000))
         source = source_of(
             "from concordance_sdk import *\n@mod(on=[ForwardPass], logits='full')\n"
             "def tested(event, actions):\n"
@@ -439,7 +439,7 @@ def tokenizer():
 
 
 def test_tokenizer_of_a_model_is_the_same_in_a_worker(sandbox, tokenizer):
-    sandbox.add_model(sandbox_model("smol", tokenizer, width=49152))
+    sandbox.models.add(sandbox_model("smol", tokenizer, width=49152))
     text = " Hello <|im_end|> naïve 🎈\n" * 200  # long texts take another path
     source = handler(
         "ids = tokenizer.encode(TEXT)\n"

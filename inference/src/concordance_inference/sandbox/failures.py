@@ -47,6 +47,14 @@ _REQUEST_ERRORS: dict[str, type[RequestError]] = {
 }
 
 
+class LostWorkerError(ModError):
+    """The worker of a mod has ended with the process that starts workers."""
+
+    status_code = SandboxUnavailableError.status_code
+    type = SandboxUnavailableError.type
+    code = SandboxUnavailableError.code
+
+
 class WorkerTracebackError(Exception):
     """The cause of a mod's error, as the worker has formatted it."""
 
@@ -135,9 +143,20 @@ def _ended(status: int | None) -> str:
     return f"was killed by {name}{cpu}"
 
 
-def lost(mod: str) -> ConcordanceError:
+def lost(mod: str, event: str, step: int | None) -> ModError:
     """Build the error of a worker that ended because the process that started it did."""
-    return SandboxUnavailableError(
+    return LostWorkerError(
         f"the worker of mod {mod!r} ended with the process that starts workers, which is being "
-        "started again; send the request again"
+        "started again; send the request again",
+        mod=mod,
+        event=event,
+        step=step,
     )
+
+
+def unsendable(mod: str, exc: Exception, event: str, step: int | None) -> ConcordanceError:
+    """Build the error of a message that cannot be encoded: of the request, or of an event."""
+    what = f"mod {mod!r}: its worker cannot be sent the request: {exc}"
+    if step is None:
+        return InvalidRequestError(what)
+    return ModProtocolError(what, mod=mod, event=event, step=step)

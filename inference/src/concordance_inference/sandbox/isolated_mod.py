@@ -1,41 +1,22 @@
 """Mods in workers, as instances that `ModDispatch` calls."""
 
-import sys
-import time
-from collections.abc import Callable, Sequence
-from contextvars import Context, copy_context
-from typing import Any, cast
+from collections.abc import Sequence
+from weakref import finalize
 
-from concordance_sdk.host.instance import CountedMod
-from concordance_sdk.host.mod_scope import ModScope, set_current_mod
+from concordance_sdk.host.instance import ModInstance
 from concordance_sdk.request_context import RequestContext
-from concordance_shared import ConcordanceError, Event, Finished, ForwardPass, Logits, Sampled
+from concordance_shared import Event, ForwardPass
 
 from concordance_inference.sandbox.lease import Lease
-from concordance_inference.sandbox.outcomes import (
-    Answered,
-    Ask,
-    InstanceInfo,
-    LeaseFailed,
-    Outcome,
-    ReadRequested,
-    Ready,
-    SentLogits,
-)
-from concordance_inference.sandbox.protocol.actions import row_bytes
-from concordance_inference.sandbox.readiness import is_readable
+from concordance_inference.sandbox.outcomes import Ask, InstanceInfo, SentLogits, WorkerInfo
 from concordance_inference.sandbox.requests import LeaseRequest
 from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
-from concordance_inference.suspension import await_answer, can_wait
-
-#: How a value that a handler reads is computed, by kind.
-_READS: dict[str, Callable[[Logits, ReadRequested], object]] = {
-    "top_k": lambda logits, read: logits.top_k(min(read.k, len(logits))),
-    "row": lambda logits, _: _row_of(logits),
-    "logprobs": lambda logits, read: logits.logprobs(read.token_ids),
-    "entropy": lambda logits, _: logits.entropy(),
-    "margin": lambda logits, read: logits.margin(read.k),
-}
+from concordance_inference.sandbox.worker_calls import (
+    CountedCalls,
+    NoteFailure,
+    WorkerCalls,
+    row_of,
+)
 
 
 def isolated(mod: SandboxedMod, request: LeaseRequest, context: RequestContext) -> "IsolatedMod":
@@ -59,13 +40,11 @@ def isolated(mod: SandboxedMod, request: LeaseRequest, context: RequestContext) 
 
 
 class IsolatedMod:
-    """A mod at work in a worker. A `RequestMod`.
+    """A mod at work in a worker. A `RequestMod`. The worker ends with it, at the latest.
 
     Attributes:
         name: The name that the request uses.
         request: What it shares with the request's other mods.
-        num_calls: Calls of its handlers.
-        seconds: Time that they took, as the worker says.
     """
 
     may_park = True
@@ -75,7 +54,7 @@ class IsolatedMod:
         lease: Lease,
         context: RequestContext,
         *,
-        note_failure: Callable[[ConcordanceError], None] = lambda _: None,
+        note_failure: NoteFailure = lambda _: None,
     ) -> None:
         """Wait until a worker has loaded the mod. Not on the engine's thread.
 
@@ -88,20 +67,30 @@ class IsolatedMod:
             ConcordanceError: The mod cannot be loaded, or rejects the request or its parameters.
         """
         self.name, self.request = lease.mod, context
-        self.num_calls, self.seconds = 0, 0.0
-        self._note_failure = note_failure
-        self._lease, self._is_closed, self._has_failed = lease, False, False
-        self._printing = _printing(ModScope(self.name, context.request_id))
-        lease.mirror(context)
-        ready = cast(Ready, self._outcome())
-        self.max_backtrack = ready.info.max_backtrack
-        names = dict.fromkeys(info.name for info in ready.info.instances if info.name != self.name)
-        counts = {name: ContainedMod(name) for name in names}
+        self._calls = WorkerCalls(lease, context, note_failure)
+        # No object refers to this one, so that a request that is dropped ends its workers.
+        self._end = finalize(self, self._calls.close)
+        self._end.atexit = False
+        info = self._calls.loaded()
+        self.max_backtrack = info.max_backtrack
+        self._counted = CountedCalls(self.name)
+        names = dict.fromkeys(each.name for each in info.instances if each.name != self.name)
+        counts = {name: CountedCalls(name) for name in names}
         self.contained = tuple(counts.values())
         self.instances = tuple(
-            IsolatedInstance(self, i, info, counts.get(info.name, self))
-            for i, info in enumerate(ready.info.instances)
+            IsolatedInstance(self._calls, i, info, counts.get(each.name, self._counted))
+            for i, each in enumerate(info.instances)
         )
+
+    @property
+    def num_calls(self) -> int:
+        """Calls of its handlers."""
+        return self._counted.num_calls
+
+    @property
+    def seconds(self) -> float:
+        """Time that they took, as the worker says."""
+        return self._counted.seconds
 
     def listens_to(self, event_type: type[Event]) -> bool:
         """True if an instance of it handles events of this type."""
@@ -109,100 +98,37 @@ class IsolatedMod:
 
     def close(self) -> None:
         """End the worker."""
-        self._is_closed = True
-        self._lease.kill()
+        self._calls.close()
 
     def ask(self, event: Event) -> object:
         """Have the worker call the mod's own handler of this event's type, not that of a part."""
         own = [each for each in self.instances if each.name == self.name]
         return own[-1].ask(event)
 
-    def handle(self, ask: Ask, counted: CountedMod) -> object:
-        """Send an event to the worker, and return the action and the reports of its handler.
-
-        Waits for the answer: the call is parked. A mod that has raised handles `Finished` only.
-
-        Args:
-            ask: The event.
-            counted: The mod, or the one that it contains, whose handler is called.
-
-        Raises:
-            ConcordanceError: The handler raised, or the worker has failed.
-        """
-        if self._is_closed or (self._has_failed and not isinstance(ask.event, Finished)):
-            return None
-        counted.num_calls += 1
-        self._lease.send([ask])
-        while isinstance(outcome := self._outcome(), ReadRequested):
-            self._answer(outcome, ask.event)
-        answered = cast(Answered, outcome)
-        counted.seconds += answered.micros / 1e6
-        (result,) = answered.results
-        return [*result.reports, result.action] if result.reports else result.action
-
-    def _outcome(self) -> Outcome:
-        """Wait for what happens next.
-
-        Raises:
-            ConcordanceError: The mod or its worker has failed.
-        """
-        while (outcome := self._lease.poll()) is None:
-            if can_wait():
-                await_answer(self._lease)
-            else:
-                _block(self._lease)
-        for text in self._lease.take_logs():
-            self._printing.run(sys.stdout.write, text)
-        if isinstance(outcome, LeaseFailed):
-            self._has_failed = True
-            self._note_failure(outcome.error)
-            if not outcome.can_finish:
-                self.close()
-            raise outcome.error
-        return outcome
-
-    def _answer(self, read: ReadRequested, event: Event) -> None:
-        """Send what a handler reads: logits that were not sent along, or a log-probability."""
-        try:
-            value = _value(read, event)
-        except Exception as exc:  # for example an id that the vocabulary does not have
-            self._lease.answer(error=f"{exc}")
-        else:
-            self._lease.answer(cast(Any, value))
-
-
-class ContainedMod:
-    """The counts of a mod that an isolated mod contains. A `CountedMod`."""
-
-    contained: Sequence[CountedMod] = ()
-
-    def __init__(self, name: str) -> None:
-        """Start without calls."""
-        self.name, self.num_calls, self.seconds = name, 0, 0.0
-
 
 class IsolatedInstance:
     """A mod in a worker, a part of it, or a mod that it contains. A `ModInstance`."""
 
     def __init__(
-        self, mod: IsolatedMod, index: int, info: InstanceInfo, counted: CountedMod
+        self, calls: WorkerCalls, index: int, worker: WorkerInfo, counted: CountedCalls
     ) -> None:
         """Refer to one of the worker's instances.
 
         Args:
-            mod: The mod.
+            calls: The calls of the worker.
             index: The index of the instance in the worker.
-            info: What the worker says of it.
+            worker: What the worker says of its instances.
             counted: Counts its calls.
         """
-        self.name = info.name
-        self.instances = (self,)
-        self._mod, self._index, self._info, self._counted = mod, index, info, counted
+        self._info = worker.instances[index]
+        self.name = self._info.name
+        self.max_backtrack = worker.max_backtrack  # of the whole mod
+        self._calls, self._index, self._counted = calls, index, counted
 
     @property
-    def max_backtrack(self) -> int | None:
-        """Tokens that a stream holds back for the whole mod."""
-        return self._mod.max_backtrack
+    def instances(self) -> Sequence[ModInstance]:
+        """The instance itself."""
+        return (self,)
 
     def listens_to(self, event_type: type[Event]) -> bool:
         """True if it handles events of this type."""
@@ -215,7 +141,7 @@ class IsolatedInstance:
             ConcordanceError: The handler raised, or the worker has failed.
         """
         logits = _sent(event, self._info) if isinstance(event, ForwardPass) else None
-        return self._mod.handle(Ask(self._index, event, logits), self._counted)
+        return self._calls.handle(Ask(self._index, event, logits), self._counted)
 
 
 def _sent(event: ForwardPass, info: InstanceInfo) -> SentLogits:
@@ -223,30 +149,4 @@ def _sent(event: ForwardPass, info: InstanceInfo) -> SentLogits:
     logits, need = event.logits, info.logits
     if isinstance(need, int):
         return SentLogits(len(logits), top=logits.top_k(min(need, len(logits))))
-    return SentLogits(len(logits), row=_row_of(logits) if need == "full" else None)
-
-
-def _row_of(logits: Logits) -> bytes:
-    return row_bytes(logits.to_numpy())
-
-
-def _value(read: ReadRequested, event: Event) -> object:
-    if read.kind == "logprob":
-        return cast(Sampled, event).logprob
-    return _READS[read.kind](cast(ForwardPass, event).logits, read)
-
-
-def _printing(scope: ModScope) -> Context:
-    """Return a context in which output counts as that of the mod."""
-    context = copy_context()
-    context.run(set_current_mod, scope)
-    return context
-
-
-def _block(lease: Lease) -> None:
-    """Wait for a lease on a thread that may wait."""
-    seconds = max(0.0, min(lease.deadline - time.monotonic(), 1.0))
-    if lease.fileno() >= 0:
-        is_readable(lease.fileno(), seconds)
-    else:
-        time.sleep(0.0005)
+    return SentLogits(len(logits), row=row_of(logits) if need == "full" else None)

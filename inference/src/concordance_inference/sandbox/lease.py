@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from concordance_sdk.request_context import RequestContext
 from concordance_shared import (
     ConcordanceError,
-    InvalidRequestError,
     ModError,
     Prefilled,
     SandboxUnavailableError,
@@ -171,8 +170,7 @@ class Lease:
             self._closed_at = self._closed_at or time.monotonic()
             self._worker.kill()
         except (TypeError, ValueError) as exc:
-            what = f"mod {self.mod!r}: its worker cannot be sent the request: {exc}"
-            self._unsent = InvalidRequestError(what)
+            self._unsent = failures.unsendable(self.mod, exc, *self._where())
 
     # Receiving
 
@@ -296,7 +294,7 @@ class Lease:
         if worker.error:
             return self._over(_not_started(self.mod, worker.error))
         if worker.is_lost:
-            return self._over(failures.lost(self.mod))
+            return self._over(failures.lost(self.mod, *self._where()))
         if worker.status is None and closed_s < _STATUS_S:
             if closed_s > _CLOSING_S and not self._is_closing and not worker.is_ending:
                 self._is_closing = True

@@ -94,9 +94,21 @@ class WorkerPool:
         _close(warm)
         self.refill()
 
+    def remove_model(self, model: str) -> None:
+        """Forget a model; workers that know it are not affected."""
+        with self._lock:
+            if self._models.pop(model, None) is not None and self._link is not None:
+                self._link.send(control.RemoveModel(model))
+
     def width_of(self, model: str) -> int:
-        """Return the length of a row of a model's logits."""
-        return self._models[model].width
+        """Return the length of a row of a model's logits.
+
+        Raises:
+            SandboxUnavailableError: The model is not known any more.
+        """
+        if (known := self._models.get(model)) is None:
+            raise SandboxUnavailableError(f"the model {model!r} is being unloaded")
+        return known.width
 
     def _send_model(self, model: SandboxModel) -> None:
         assert self._link is not None

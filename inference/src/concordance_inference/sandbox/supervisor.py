@@ -8,23 +8,20 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
-from weakref import WeakKeyDictionary
 
-from concordance_sdk.testing import ByteTokenizer
-from concordance_sdk.tokenizer import Tokenizer
 from concordance_shared import SandboxUnavailableError
 from msgspec import Struct
 
 from concordance_inference.sandbox.failure_counts import FailureCounts
 from concordance_inference.sandbox.lease import Lease
-from concordance_inference.sandbox.models import SandboxModel, sandbox_model
 from concordance_inference.sandbox.options import SandboxOptions
 from concordance_inference.sandbox.outcomes import Described, LeaseFailed
 from concordance_inference.sandbox.pool import WorkerPool
 from concordance_inference.sandbox.protocol import control
 from concordance_inference.sandbox.protocol.events import ModSource
-from concordance_inference.sandbox.requests import NO_MODEL, LeaseRequest, begin_of
+from concordance_inference.sandbox.requests import LeaseRequest, begin_of
 from concordance_inference.sandbox.self_test import faults_of
+from concordance_inference.sandbox.served_models import ServedModels
 from concordance_inference.sandbox.waiting import wait_for
 from concordance_inference.sandbox.zygote_link import ZygoteLink
 
@@ -69,10 +66,7 @@ class Supervisor:
         self.options = options
         self.pool = WorkerPool(options)
         self.failures = FailureCounts()  # of mods in requests
-        self.pool.add_model(sandbox_model(NO_MODEL, ByteTokenizer(), width=257))
-        self._models: dict[str, str] = {NO_MODEL: ""}  # id -> why workers cannot load it
-        self._ids: WeakKeyDictionary[Tokenizer, str] = WeakKeyDictionary()
-        self._lock = threading.Lock()  # of both
+        self.models = ServedModels(self.pool)
         self._reason = "the sandbox has not been started"
         self._faults: str = _UNTESTED  # of the last self-test; empty if it passed
         self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
@@ -110,43 +104,6 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def add_model(self, model: SandboxModel) -> None:
-        """Let workers work for a model, also after a restart of the zygote.
-
-        Raises:
-            SandboxUnavailableError: The zygote cannot be sent the tokenizer.
-        """
-        self._models[model.id] = ""
-        try:
-            self.pool.add_model(model)
-        except OSError as exc:
-            del self._models[model.id]
-            raise SandboxUnavailableError(
-                f"uploaded mods cannot run with this model: workers cannot be sent its tokenizer: "
-                f"{exc}"
-            ) from exc
-
-    def known_model(self, tokenizer: Tokenizer, *, width: int) -> str:
-        """Return the id of a model, which is added if workers do not know it.
-
-        Args:
-            tokenizer: The model's tokenizer, the same object each time.
-            width: Width of its logits.
-
-        Raises:
-            SandboxUnavailableError: Workers cannot load such a tokenizer.
-        """
-        with self._lock:
-            if (known := self._ids.get(tokenizer)) is not None:
-                return known
-            name = f"model-{len(self._models)}"
-            try:
-                self.add_model(sandbox_model(name, tokenizer, width=width))
-            except ValueError as exc:
-                raise SandboxUnavailableError(f"uploaded mods cannot run: {exc}") from exc
-            self._ids[tokenizer] = name
-            return name
-
     @property
     def status(self) -> SandboxStatus:
         """The state of the sandbox."""
@@ -166,18 +123,15 @@ class Supervisor:
             EngineOverloadedError: Too many workers have a mod.
         """
         self._check_available()
-        if error := self._models.get(request.model, "it is not known to the sandbox"):
-            raise SandboxUnavailableError(
-                f"uploaded mods cannot run with model {request.model!r}: {error}"
-            )
+        self.models.check(request.model)
         return self._lease(request)
 
     def _lease(
         self, request: LeaseRequest, *, describes: bool = False, is_test: bool = False
     ) -> Lease:
+        begin, width = begin_of(request, describes=describes), self.pool.width_of(request.model)
         worker = self.pool.take(is_test=is_test)
         self._notify()
-        begin, width = begin_of(request, describes=describes), self.pool.width_of(request.model)
         return Lease(worker, begin, self.options, width=width)
 
     def describe(self, source: ModSource, about: Mapping[str, Any]) -> Described:
@@ -292,9 +246,7 @@ class Supervisor:
             case control.Exited(worker, status, error):
                 self.pool.exited(worker, status, error)
             case control.ModelAdded(model, error):
-                self._models[model] = error
-                if error:
-                    logger.error("workers cannot load the tokenizer of %r: %s", model, error)
+                self.models.loaded(model, error)
             case control.Started():
                 pass
 

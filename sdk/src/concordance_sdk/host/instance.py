@@ -85,15 +85,17 @@ class ModInstance(Protocol):
 
 
 class CountedMod(Protocol):
-    """A mod whose calls are counted.
+    """A mod whose calls are counted."""
 
-    Attributes:
-        num_calls: Calls of its handlers, and of those of its parts.
-        seconds: Time that they took.
-    """
+    @property
+    def num_calls(self) -> int:
+        """Calls of its handlers, and of those of its parts."""
+        ...
 
-    num_calls: int
-    seconds: float
+    @property
+    def seconds(self) -> float:
+        """Time that they took."""
+        ...
 
     @property
     def name(self) -> str:

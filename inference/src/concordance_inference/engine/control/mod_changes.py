@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 from concordance_sdk.host.instance import RequestMod
 from concordance_shared import (
+    ConcordanceError,
     EmittedError,
     Finished,
     FinishReason,
     ModBudgetError,
     ModError,
-    SandboxUnavailableError,
 )
 
 from concordance_inference.control import RefusedCommandError
@@ -29,10 +29,9 @@ def attach(row: "Row", hand: Hand, mod: RequestMod, replaces: str | None) -> Non
 
     Raises:
         RefusedCommandError: There is no such mod to replace, or it is at work.
-        ModError: The new mod raised.
-        SandboxUnavailableError: Its worker has ended with the process that starts workers.
+        ConcordanceError: The new mod has failed.
     """
-    before = list(row.mods.instances)
+    before, max_tokens = list(row.mods.instances), row.state.max_tokens
     replaced = _removable(row, replaces) if replaces else None
     row.mods.insert(mod, replaced)
     update_mods(row, hand)
@@ -40,15 +39,23 @@ def attach(row: "Row", hand: Hand, mod: RequestMod, replaces: str | None) -> Non
         row.dispatch.introduce([mod])
     except (EmittedError, ModBudgetError) as exc:
         row.state.fail(exc)
-    except (ModError, SandboxUnavailableError) as exc:
-        if isinstance(exc, ModError) and exc.mod != mod.name:
+    except ConcordanceError as exc:
+        if not _is_of(exc, mod):
             row.state.fail(exc)
             return
-        row.mods.instances[:] = before
+        row.mods.restore(before)
+        row.state.max_tokens = max_tokens
         update_mods(row, hand)
+        mod.close()
         raise
     if replaced:
         _finish(row, replaced)
+
+
+def _is_of(error: ConcordanceError, mod: RequestMod) -> bool:
+    """True if an error is one of a mod, of its parts, or of the mods that it contains."""
+    names = {mod.name, *(instance.name for instance in mod.instances)}
+    return not isinstance(error, ModError) or error.mod in names
 
 
 def detach(row: "Row", hand: Hand, name: str) -> None:
@@ -92,7 +99,8 @@ def _finish(row: "Row", mod: RequestMod) -> None:
             continue
         try:
             instance.ask(event)
-        except (ModError, SandboxUnavailableError) as exc:
+        except ConcordanceError as exc:
             logger.warning("%s: a removed mod failed: %s", row.state.request_id, exc.message)
+    mod.close()
     if not row.mods.instances:
         row.state.holds.clear()

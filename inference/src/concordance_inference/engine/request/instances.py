@@ -1,5 +1,7 @@
 """Creates the instances of a request's mods."""
 
+from collections.abc import Iterable
+
 from concordance_sdk.channels import ChannelFormat
 from concordance_sdk.host.instance import InProcessMod, RequestMod
 from concordance_sdk.request_context import RequestContext
@@ -25,7 +27,7 @@ def make_instances(request: GenerationRequest, traits: ModelTraits) -> tuple[Req
         RequestError: A mod rejected the request.
     """
     shared = _context_of(request)
-    return tuple(_instance(call, shared, traits, request.channels) for call in request.mods)
+    return _all_or_none(_instance(call, shared, traits, request.channels) for call in request.mods)
 
 
 def make_instances_within(
@@ -42,15 +44,29 @@ def make_instances_within(
         ModError: A mod raised, or was not ready in time.
         RequestError: A mod rejected the request.
     """
-    shared, made = _context_of(request), list[RequestMod]()
+    shared = _context_of(request)
+    return _all_or_none(
+        instance_within(seconds, call, shared, traits, request.channels) for call in request.mods
+    )
+
+
+def _all_or_none(instances: Iterable[RequestMod]) -> tuple[RequestMod, ...]:
+    """Collect instances as they are made; if one cannot be made, close the others."""
+    made: list[RequestMod] = []
     try:
-        for call in request.mods:
-            made.append(instance_within(seconds, call, shared, traits, request.channels))
+        for instance in instances:
+            made.append(instance)  # noqa: PERF402  # those before an error are closed
     except BaseException:
         for mod in made:
             mod.close()
         raise
     return tuple(made)
+
+
+def close_instances(request: GenerationRequest) -> None:
+    """End the workers of a request that gets no row."""
+    for mod in request.instances or ():
+        mod.close()
 
 
 def _context_of(request: GenerationRequest) -> RequestContext:
@@ -116,7 +132,7 @@ def _isolated(
         source=mod.source,
         parameters=call.parameters,
         param=call.where,
-        model=mod.sandbox.known_model(traits.tokenizer, width=traits.vocab_size),
+        model=mod.sandbox.models.id_of(traits.tokenizer, width=traits.vocab_size),
         request_id=shared.request_id,
         conversation=shared.conversation,
         given=tuple(shared.given.token_ids) if shared.given else (),

@@ -90,6 +90,11 @@ class RequestMods:
             self._removed.append(replaced)
         self.may_park = self.may_park or instance.may_park
 
+    def restore(self, instances: Sequence[RequestMod]) -> None:
+        """Have the mods of an earlier time again, after one could not be added."""
+        self._removed = [mod for mod in self._removed if mod not in instances]
+        self.instances[:] = instances
+
     @property
     def _ends_in_format(self) -> bool:
         calls = self._request.mods

@@ -11,9 +11,7 @@ from concordance_sdk.host.request_state import Given, RequestState
 from concordance_shared import (
     ConcordanceError,
     InvalidActionError,
-    ModError,
     NumericalError,
-    SandboxUnavailableError,
 )
 from greenlet import GreenletExit
 
@@ -363,10 +361,10 @@ class Row:
         return self.output.logits_needed_from() if in_prompt is None else in_prompt
 
     def _guard(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Call a method that calls mods; an error of a mod or its worker ends this request only."""
+        """Call a method that calls mods; an error of theirs ends this request only."""
         try:
             return call(*args, **kwargs)
-        except (ModError, SandboxUnavailableError) as exc:
+        except ConcordanceError as exc:
             self.state.fail(exc)
         except GreenletExit:  # the request has ended while the call was parked
             pass

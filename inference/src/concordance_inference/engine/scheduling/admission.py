@@ -25,6 +25,7 @@ from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.parking.parking import Parking
 from concordance_inference.engine.request.ended import OnEnd, ended_completion
+from concordance_inference.engine.request.instances import close_instances
 from concordance_inference.engine.request.recent_logits import positions_that_fit
 from concordance_inference.engine.request.row import Row
 from concordance_inference.engine.scheduling.prefix_reuse import PrefixReuse
@@ -95,6 +96,7 @@ class Admission:
             self.queue.check(request)
             _check_ids(request.prompt_ids, self._traits.vocab_size)
         except RequestError as exc:
+            close_instances(request)
             emit(Failed(error=exc))
         else:
             self.queue.submit(request, emit)
@@ -256,6 +258,7 @@ class Admission:
                 parking=self._parking,
             )
         except ConcordanceError as exc:
+            close_instances(request)
             waiting.emit(Failed(error=exc))
             return None
         self._metrics.count_admission(time.monotonic() - waiting.since)
@@ -308,6 +311,7 @@ class Admission:
     def _end(self, waiting: Waiting, error: EngineError, *, is_cancelled: bool = False) -> None:
         row = waiting.row
         if row is None:
+            close_instances(waiting.request)
             waiting.emit(Failed(error=own_copy(error)))
             return
         if is_cancelled:

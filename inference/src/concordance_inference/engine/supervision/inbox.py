@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.output.output_stream import Emit
+from concordance_inference.engine.request.instances import close_instances
 from concordance_inference.generation import Failed, GenerationRequest
 
 #: Limit of calls between two steps.
@@ -56,4 +57,5 @@ def refuse(message: Message, error: EngineError) -> None:
     if isinstance(message, Call):
         message.refuse(error)
     elif isinstance(message, tuple):
+        close_instances(message[0])
         message[1](Failed(error=error))

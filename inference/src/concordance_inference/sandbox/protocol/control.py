@@ -49,7 +49,13 @@ class AddModel(Struct, frozen=True, array_like=True, tag="m"):
     width: int
 
 
-ToZygote = Fork | Kill | AddModel
+class RemoveModel(Struct, frozen=True, array_like=True, tag="r"):
+    """Free a tokenizer. Workers that are forked already keep it."""
+
+    model: str
+
+
+ToZygote = Fork | Kill | AddModel | RemoveModel
 
 
 class Started(Struct, frozen=True, array_like=True, tag="s"):

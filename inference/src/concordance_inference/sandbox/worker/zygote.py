@@ -92,6 +92,10 @@ class Zygote:
                 self._children.kill(worker)
             case control.AddModel():
                 self._add_model(message, self._fds.popleft())
+            case control.RemoveModel(model):
+                self._models.pop(model, None)
+                if model in self._states:
+                    os.close(self._states.pop(model)[1])
 
     def _start(self, message: control.Fork, channel: int, memory: int) -> None:
         limits = Limits(memory=message.memory, cpu_s=message.cpu_s)
