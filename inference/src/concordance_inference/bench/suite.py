@@ -16,6 +16,7 @@ from concordance_inference.bench.cases import (
     memory,
     mods,
     overlap,
+    parking,
     pauses,
     prefill,
     sandbox,
@@ -45,6 +46,7 @@ GROUPS: dict[str, Measure] = {
     "sharing": sharing.figures,
     "loops": loops.figures,
     "traces": traces.figures,
+    "parking": parking.figures,
 }
 
 #: Groups that need no model.
