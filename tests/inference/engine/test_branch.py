@@ -42,8 +42,9 @@ class Branching:
         )
 
     def parent(self, request):
-        running = self.engine.control.completion(request.request_id, self.engine.rows)
-        return running or self.ended.kept("m", request.request_id, field="branch_from.id")
+        read = []
+        self.engine.control.read_completion([request.request_id], self.engine.rows, read.append)
+        return read[0] or self.ended.kept("m", request.request_id, field="branch_from.id")
 
     def branch(self, request, position, token_ids=(), **changes):
         """The request that branches off another one."""

@@ -159,6 +159,7 @@ class Engine:
     def step(self) -> None:
         """Run one step."""
         self._parking.collect(is_idle=all(row.calls.is_parked for row in self._batch.rows))
+        self._traces.take_answered()
         start = time.monotonic()
         self._batch = self._admission.update(self._batch)
         if self._batch.rows:
@@ -344,6 +345,8 @@ class Engine:
         to_sample = {i: given for i, given in after_mods.items() if given is not None}
         if traced:
             decided = {i: traced[i] for i in traced if i in after_mods and i not in to_sample}
+            for i in [i for i in decided if rows[logits.rows[i]].calls.is_parked]:
+                self._traces.await_answer(take_rows(logits.logits, [i]), decided.pop(i))
             self._traces.take_forced(logits.logits, decided)
         if not to_sample:
             return None, ()

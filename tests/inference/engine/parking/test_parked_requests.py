@@ -2,7 +2,15 @@
 
 import msgspec
 import pytest
-from concordance_inference.control import Adjust, AttachMod, Pause, Resume
+from concordance_inference.control import (
+    Adjust,
+    AttachCall,
+    AttachMod,
+    Moment,
+    Pause,
+    Resume,
+    Scheduled,
+)
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.parking import calls
@@ -10,7 +18,8 @@ from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.generation import Completed, SamplingParams
 from concordance_inference.resume.request import resumed_request
 from concordance_inference.suspension import can_wait
-from concordance_sdk import Added, Prefilled, Sampled, mod
+from concordance_inference.traces.recorder import Kind, TraceRecorder
+from concordance_sdk import Added, ForwardPass, Prefilled, Sampled, mod
 from concordance_shared import (
     EVENTS,
     AdjustedLogits,
@@ -21,7 +30,7 @@ from concordance_shared import (
 )
 from controlled import send, step_until
 from late_mods import LateMod, Stuck, StuckAt, stuck_request
-from tiny import TRAITS, ask, finish, make_engine, model_named, run, runner_of, submit
+from tiny import TRAITS, ask, call, finish, make_engine, model_named, run, runner_of, submit
 
 PHASES = {event.__name__: event for event in EVENTS}
 PLAIN = {"max_tokens": 14, "sampling": SamplingParams(temperature=1.0, seed=3)}
@@ -245,3 +254,86 @@ def test_a_request_that_is_cancelled_while_a_mod_is_late_resumes_as_if_it_was_no
         )
 
         assert (*cut.ids, *run(make_engine(), resumed).ids) == whole, nth
+
+
+def test_a_branch_begins_with_the_tokens_that_late_mods_have_seen():
+    @mod(on=[Added], max_backtrack=8)
+    def replaces(event, actions):
+        return actions.backtrack(1, [65]) if event.step == 3 and not event.forced else None
+
+    engine, answer, read = make_engine(), Stuck(), []
+    request, _ = stuck_request(ask("Hello", replaces, **PLAIN), Added, answer, nth=4)
+    answers = submit(engine, request)
+    steps(engine)
+
+    engine.control.read_completion(["other", request.request_id], engine.rows, read.append)
+    steps(engine)
+    assert not read
+    answer.is_there = True
+    engine.step()
+
+    (parent,) = read
+    assert parent.token_ids[parent.prompt_len :][3] == 65
+    finish(engine)
+    assert answers.ids[3] == 65
+
+
+def test_a_request_that_a_late_mod_ends_at_its_prompt_needs_no_slot():
+    @mod(on=[Prefilled])
+    def answers_at_once(event, actions):
+        return actions.force_output([65, 66])
+
+    engine, answer = make_engine(max_rows=1), Stuck()
+    request, _ = stuck_request(ask("Hello", answers_at_once, **PLAIN), Prefilled, answer)
+    answers = submit(engine, request)
+    engine.step()
+    submit(engine, ask("Other", max_tokens=2000))
+    steps(engine, 5)
+
+    answer.is_there = True
+    engine.step()
+
+    assert answers.ids == (65, 66)
+    assert engine.metrics().waiting == 0
+
+
+class Unmade:
+    """A mod that cannot be made."""
+
+    def __init__(self):
+        raise ValueError("kaput")
+
+    def added(self, event, actions):
+        """Unused."""
+
+
+def test_a_replayed_command_whose_mod_cannot_be_made_fails_its_request_alone():
+    added = AttachCall(call=call(mod(Unmade)))
+    scheduled = (Scheduled(at=Moment(3, 3, 0), command=added),)
+    engine = make_engine()
+    answers = submit(engine, ask("Hello", scheduled=scheduled, **PLAIN))
+    other = submit(engine, ask("Other", **PLAIN))
+
+    finish(engine)
+
+    assert "kaput" in answers.error.message
+    assert other.ids == expected_other()
+
+
+@pytest.mark.parametrize("seed", [1, 10])
+def test_the_trace_of_late_mods_has_the_probabilities_of_tokens_that_they_force(seed):
+    @mod(on=[ForwardPass])
+    def forces(event, actions):
+        return actions.force_tokens([70, 71]) if event.step in (2, 5) else None
+
+    def positions(late):
+        recorder = TraceRecorder()
+        request = ask("Hello", forces, recorder=recorder, **PLAIN)
+        if late:
+            instances = (LateMod(make_instances(request, TRAITS)[0], seed),)
+            request = msgspec.structs.replace(request, instances=instances)
+        run(make_engine(), request)
+        return [record[1:3] for record in recorder.take() if record[0] == Kind.LOGPROBS]
+
+    assert positions(late=True) == positions(late=False)
+    assert len(positions(late=False)) == 2

@@ -59,6 +59,7 @@ class TraceQueue:
         """Create an empty queue."""
         self._taken: list[tuple[TracedSample, list[tuple[TraceRecorder, int, int]]]] = []
         self._forced: list[ForcedTokens] = []
+        self._asked: list[tuple[mx.array, tuple[Row, int, int]]] = []
 
     def take(self, sample: TracedSample, num_draws: Sequence[int]) -> None:
         """Queue the values of rows whose tokens were just dispatched.
@@ -96,6 +97,24 @@ class TraceQueue:
             ids = mx.array([token_id for _, _, token_id in forced.values()], mx.int32)
             values = TraceValues(some, ids, some, [False] * len(forced))
             self._forced.append(ForcedTokens(values, tuple(forced.values())))
+
+    def await_answer(self, logits: mx.array, before: tuple[Row, int, int]) -> None:
+        """Keep the logits of a row whose mods have not decided yet: they may force a token.
+
+        Args:
+            logits: The model's.  (1, vocab) float32
+            before: As a value of `take_forced`.
+        """
+        self._asked.append((logits, before))
+
+    def take_answered(self) -> None:
+        """Take the tokens that were forced meanwhile, as `take_forced` does."""
+        asked, self._asked = self._asked, []
+        for logits, before in asked:
+            if before[0].calls.is_parked:
+                self.await_answer(logits, before)
+            else:
+                self.take_forced(logits, {0: before})
 
     def deliver(self) -> None:
         """Record all values that are queued."""

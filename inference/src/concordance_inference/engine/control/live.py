@@ -1,7 +1,7 @@
 """Finds the request that a command is for, wherever it is: in a row, in the queue, or paused."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from concordance_sdk.tokenizer import Tokenizer
 from concordance_shared import EngineError, EngineStoppedError
@@ -78,10 +78,26 @@ class LiveControl:
             mods=row.mods.names,
         )
 
-    def completion(self, request_id: str, rows: Sequence[Row]) -> EndedCompletion | None:
-        """Copy what it takes to branch off a request; `None` if it does not run."""
-        row = self._find(request_id, rows)
-        return row and completion_so_far(row)
+    def read_completion(
+        self,
+        request_ids: Sequence[str],
+        rows: Sequence[Row],
+        receive: Callable[[EndedCompletion | None], None],
+    ) -> None:
+        """Copy what it takes to branch off a request, between two of its decisions.
+
+        Args:
+            request_ids: Ids that it may have.
+            rows: The rows of the batch.
+            receive: Called with the copy; with `None` if the request does not run. Later if one of
+                its mods is late.
+        """
+        found = (self._find(request_id, rows) for request_id in request_ids)
+        row = next((each for each in found if each is not None), None)
+        if row is None:
+            receive(None)
+        else:
+            row.calls.when_over(lambda: receive(completion_so_far(row)))
 
     def statuses(self, rows: Sequence[Row]) -> Mapping[str, RequestStatus]:
         """Describe every request that has not ended."""

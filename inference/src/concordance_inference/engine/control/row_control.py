@@ -255,7 +255,11 @@ class RowControl:
 
     def _apply_scheduled(self) -> None:
         while self.schedule and not self._row.state.is_finished:
-            command = self.schedule.take(_now(self._row))
+            try:
+                command = self.schedule.take(_now(self._row))
+            except ConcordanceError as exc:  # the mod that it adds cannot be made
+                self._row.state.fail(exc)
+                return
             if command is None:
                 return
             self._apply(Ticket(command, lambda _: None))

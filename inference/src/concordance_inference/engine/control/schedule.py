@@ -32,7 +32,11 @@ class Schedule:
         self._attach = attach
 
     def take(self, now: Moment) -> Command | None:
-        """Remove and return the next command if this is its moment."""
+        """Remove and return the next command if this is its moment.
+
+        Raises:
+            ConcordanceError: The instance of the mod that it adds cannot be made.
+        """
         if not self._left or self._left[0].at != now:
             return None
         command = self._left.popleft().command

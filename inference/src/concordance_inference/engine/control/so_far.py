@@ -36,8 +36,10 @@ def completion_so_far(
     found: list[EndedCompletion | EngineError | None] = []
 
     def read(engine: Engine) -> None:
-        completions = (engine.control.completion(each, engine.rows) for each in request_ids)
-        found.append(next((each for each in completions if each is not None), None))
+        engine.control.read_completion(request_ids, engine.rows, receive)
+
+    def receive(completion: EndedCompletion | None) -> None:
+        found.append(completion)
         done.set()
 
     def refuse(error: EngineError) -> None:

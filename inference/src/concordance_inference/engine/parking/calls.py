@@ -51,6 +51,7 @@ class RequestCalls:
         self.is_parked = False  # True if a call waits for an answer; nothing is decided until then
         self.awaited: Awaited | None = None  # what it waits for
         self.patience_s = PATIENCE_S
+        self._then: list[Callable[[], None]] = []  # called when the parked call is over
 
     @property
     def has_answer(self) -> bool:
@@ -61,6 +62,13 @@ class RequestCalls:
     def is_busy(self) -> bool:
         """True if a call is parked, or if its answer has not been taken yet."""
         return self.is_parked or self.has_answer
+
+    def when_over(self, then: Callable[[], None]) -> None:
+        """Call a function when the parked call is over; now if none is parked."""
+        if self.is_parked:
+            self._then.append(then)
+        else:
+            then()
 
     def ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Run a call that returns something; `None` if a mod may answer late: `take_answer`."""
@@ -113,6 +121,7 @@ class RequestCalls:
         is_over = self._switch()
         if is_over:
             self._parking.discard(self)
+            self._notify()
         return is_over
 
     def abandon(self) -> None:
@@ -128,6 +137,12 @@ class RequestCalls:
             except Exception as exc:
                 self._fail(exc)
             self._greenlet = None
+            self._notify()
+
+    def _notify(self) -> None:
+        waiting, self._then = self._then, []
+        for then in waiting:
+            then()
 
     def _switch(self) -> bool:
         running = cast(SuspendableCall, self._greenlet)

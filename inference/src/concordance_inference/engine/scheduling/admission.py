@@ -263,6 +263,8 @@ class Admission:
             return None
         self._metrics.count_admission(time.monotonic() - waiting.since)
         row.calls.run(_begin, row, self.budget)
+        if row.calls.is_parked:
+            row.calls.when_over(partial(self._conclude_waiting, row))
         return row
 
     def _wait_again(self, row: Row) -> None:
@@ -295,6 +297,12 @@ class Admission:
         if self._on_end is not None:  # first: the client may continue the completion at once
             self._on_end(ended_completion(row))
         row.calls.run(_conclude, row, self._metrics)
+
+    def _conclude_waiting(self, row: Row) -> None:
+        """Conclude a row that late mods have ended at its prompt, although it waits for a slot."""
+        if row.is_over and not row.is_concluding:
+            self.queue.remove(row.request.request_id)
+            self.conclude(row)
 
     def cancel(self, request_id: str) -> None:
         """End a request that waits; do nothing if it does not."""
