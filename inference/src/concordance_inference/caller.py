@@ -1,4 +1,4 @@
-"""Who the present request is for: what it makes is theirs, and it finds nothing that is not."""
+"""The caller of the present request: it owns what the request makes, and limits what it finds."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ ALL_SCOPES: frozenset[Scope] = frozenset({"page", "infer", "mods:write", "metric
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Who a request is for. By default the process itself, which may do and see everything.
+    """The client that a request is for; by default the process itself, which may do everything.
 
     Attributes:
         owner: Owns what the request makes: the owner of its key; empty without keys.
@@ -47,7 +47,7 @@ _CALLER: ContextVar[Caller] = ContextVar("caller", default=_PROCESS)
 
 
 def current_caller() -> Caller:
-    """Return who the present request is for, also on its worker threads."""
+    """Return the caller of the present request, also on background threads."""
     return _CALLER.get()
 
 
@@ -57,7 +57,7 @@ def current_owner() -> str:
 
 
 def current_prefix_space() -> str:
-    """Return where the present request finds cached prefixes."""
+    """Return the space in which the present request finds cached prefixes."""
     return _CALLER.get().prefix_space
 
 
@@ -76,7 +76,7 @@ def owned_ids(name: str) -> Sequence[str]:
 
 
 def set_caller(caller: Caller) -> None:
-    """Set who the present request is for. Each request has a context of its own."""
+    """Set the caller of the present request. Each request has a context of its own."""
     _CALLER.set(caller)
 
 

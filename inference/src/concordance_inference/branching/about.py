@@ -1,4 +1,4 @@
-"""What a response says of the branch that it is."""
+"""The fields of a response that describe its branch."""
 
 from typing import Any
 

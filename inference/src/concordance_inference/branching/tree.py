@@ -1,4 +1,4 @@
-"""Which completions branch off which: a bounded record, kept while their tokens may be gone."""
+"""The tree of branches: a bounded record that outlives the tokens of its completions."""
 
 import time
 from collections import OrderedDict

@@ -31,7 +31,7 @@ _SECONDS_PER_DAY = 86_400
 
 
 class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is kept of a key. The secret itself is not.
+    """A key as it is stored: without its secret.
 
     Attributes:
         id: Its name in logs and commands.

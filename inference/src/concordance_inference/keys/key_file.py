@@ -37,7 +37,7 @@ class _Contents(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 def read_keys(path: Path) -> list[Key]:
-    """Read the keys of a file, those that have expired included; none if it does not exist.
+    """Read the keys of a file, including expired ones; none if it does not exist.
 
     Raises:
         KeyFileError: It cannot be read, is no file of keys, or others may change it.

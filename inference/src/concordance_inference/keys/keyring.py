@@ -39,7 +39,7 @@ class Keyring:
     def is_needed(self) -> bool:
         """True if callers need a key: there is one, or was one in this run of the server.
 
-        A server whose last key is revoked is closed, and not open to all.
+        A server whose last key is revoked stays closed.
         """
         self._refresh()
         return self._is_needed

@@ -1,4 +1,4 @@
-"""The folder of what a server remembers from run to run, and cannot make again."""
+"""The folder of files that a server keeps between runs and cannot make again."""
 
 import os
 import sys

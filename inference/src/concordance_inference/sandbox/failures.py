@@ -1,4 +1,4 @@
-"""The errors of isolated mods, by what the worker reports or how it ended."""
+"""The errors of uploaded mods, by what the worker reports or how it ended."""
 
 import signal
 

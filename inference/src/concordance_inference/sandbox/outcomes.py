@@ -101,7 +101,7 @@ class Answered(Struct, frozen=True, eq=False):
 
     Attributes:
         results: In order. All but the last have no action.
-        micros: Time in the mod's code, as the worker says.
+        micros: Time in the mod's code, as the worker reports it.
     """
 
     results: tuple[Result, ...]

@@ -1,6 +1,6 @@
 """Restricts files, network and signals by Landlock, with a ruleset that has no rules.
 
-What a version of the kernel does not know yet is left out: a second wall behind seccomp.
+What a version of the kernel does not know yet is left out: a second layer beside seccomp.
 """
 
 import ctypes
@@ -36,7 +36,7 @@ def abi_version() -> int:
 
 
 def restrict() -> int:
-    """Restrict this process, for ever; return the ABI version, 0 if there is no Landlock.
+    """Restrict this process irreversibly; return the ABI version, 0 if there is no Landlock.
 
     Needs `no_new_privs`.
 

@@ -22,7 +22,7 @@ def _program() -> list[seccomp.Instruction]:
 
 
 def confine(channel: int, parent: int, limits: Limits) -> dict[str, str]:
-    """Confine this process, for ever. The order matters: each step needs what later ones take.
+    """Confine this process irreversibly. The order matters: each step needs what later ones take.
 
     Args:
         channel: The only descriptor that stays open, beside the standard streams.

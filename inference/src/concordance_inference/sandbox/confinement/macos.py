@@ -38,7 +38,7 @@ class _RusageInfo(ctypes.Structure):
 
 
 def confine(channel: int, parent: int, limits: Limits) -> dict[str, str]:
-    """Confine this process, for ever; the arguments are those of `platform.confine`.
+    """Confine this process irreversibly; the arguments are those of `platform.confine`.
 
     Raises:
         OSError: A layer cannot be put in place.

@@ -14,7 +14,7 @@ def prepare() -> None:
 
 
 def confine(channel: int, parent: int, limits: Limits) -> dict[str, str]:
-    """Confine this process, for ever; return the layers, by name.
+    """Confine this process irreversibly; return the layers, by name.
 
     Args:
         channel: The only descriptor that stays open, beside the standard streams.

@@ -1,4 +1,4 @@
-"""Gives up what a process has without a filter: descriptors, priority, user, memory, cores.
+"""Drops what needs no filter: descriptors, priority, user, memory, core dumps.
 
 Files are read by descriptors: `pathlib` would write to pages that workers share.
 """
@@ -38,7 +38,7 @@ class Limits(Struct, frozen=True):
 
 
 def die_with(parent: int) -> None:
-    """Be killed when the parent ends; exit at once if it has ended already.
+    """Have the kernel kill this process when its parent ends; exit if it has ended already.
 
     Args:
         parent: Its process id.
@@ -62,7 +62,7 @@ def close_all_but(kept: int) -> None:
 
 
 def lower_priority(limits: Limits) -> None:
-    """Be ended first when memory runs out, and run after the engine."""
+    """Raise the score of the OOM killer, and yield the processor to the engine."""
     fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
     os.write(fd, _OOM_SCORE)
     os.close(fd)

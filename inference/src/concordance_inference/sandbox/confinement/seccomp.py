@@ -91,7 +91,7 @@ def _memory_call(number: int) -> Iterator[Instruction]:
 
 
 def install(program: Sequence[Instruction]) -> None:
-    """Install a filter for this process and its children, for ever. Needs `no_new_privs`.
+    """Install a filter irreversibly for this process and its children. Needs `no_new_privs`.
 
     Raises:
         OSError: The kernel refuses it.

@@ -48,7 +48,7 @@ class WorkerSetup(Struct, frozen=True):
 def run_worker(
     setup: WorkerSetup, models: Mapping[str, WorkerModel], output: CappedOutput
 ) -> NoReturn:
-    """Be a worker, until the engine closes the channel or kills the process.
+    """Run as a worker until the engine closes the channel or kills the process.
 
     Args:
         setup: What the zygote gives to it.

@@ -32,10 +32,10 @@ class Zygote:
     def __init__(
         self, control_socket: socket.socket, output: CappedOutput, *, spawns: bool
     ) -> None:
-        """Obey the engine.
+        """Serve the engine.
 
         Args:
-            control_socket: The engine is at its other end.
+            control_socket: Connected to the engine.
             output: What is printed in this process and its workers.
             spawns: True to execute each worker, in place of forking it.
         """
