@@ -5,14 +5,12 @@ from typing import cast
 
 import mlx.core as mx
 
+from concordance_inference.engine.sampling.exponential import LEAST, exp
 from concordance_inference.engine.sampling.fused import fused
-from concordance_inference.engine.sampling.log_softmax import in_blocks, normalizer
+from concordance_inference.engine.sampling.log_softmax import in_blocks
 from concordance_inference.engine.sampling.row_ops import put_rows, take_rows
 from concordance_inference.engine.sampling.top_tokens import top_tokens
 from concordance_inference.traces.token_history import NUM_TOP
-
-#: In place of minus infinity, which times a probability of 0 would be NaN.
-_LEAST = -1e30
 
 
 class TraceValues:
@@ -73,8 +71,8 @@ def _before(logits: mx.array, token_ids: mx.array) -> tuple[mx.array, mx.array, 
         (rows, 1) float32: the logarithm of the sum of exponentials of the logits.
     """
     ids, top = top_tokens(logits, min(NUM_TOP, logits.shape[-1]))
-    shifted = mx.maximum(logits - top[:, :1], _LEAST)
-    exponentials = mx.exp(shifted)
+    shifted = mx.maximum(logits - top[:, :1], LEAST)  # minus infinity times 0 would be NaN
+    exponentials = exp(shifted)
     total, weighted = _sum(exponentials), _sum(exponentials * shifted)
     log_sum = mx.log(total)
     chosen = mx.take_along_axis(logits, token_ids, axis=-1)
@@ -100,11 +98,12 @@ def _after(logits: mx.array, log_sum: mx.array, adjusted: mx.array, columns: mx.
         of tokens that are possible; then ids of the n most probable tokens, and their
         log-probabilities before and after adjustments.
     """
-    reference, adjusted_log_sum = normalizer(adjusted)
+    ids, top = top_tokens(adjusted, columns.shape[-1] - 1)
+    reference = top[:, :1]
+    adjusted_log_sum = mx.log(_sum(exp(adjusted - reference)))
     found = mx.take_along_axis(adjusted, columns, axis=-1) - reference - adjusted_log_sum
     count, possible = ((each > -mx.inf).sum(axis=-1, keepdims=True) for each in (adjusted, logits))
     count = mx.where(count < possible, count, 0).astype(mx.float32)
-    ids, top = top_tokens(adjusted, columns.shape[-1] - 1)
     before = mx.take_along_axis(logits, ids, axis=-1) - log_sum
     after = top - reference - adjusted_log_sum
     return mx.concatenate([found, count, ids.astype(mx.float32), before, after], axis=-1)
