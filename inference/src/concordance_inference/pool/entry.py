@@ -67,7 +67,7 @@ class RunningModel(EngineClient, Protocol):
 
 
 class Entry:
-    """A model that may be loaded. Requests hold it from worker threads; the rest is the pool's.
+    """A model that may be loaded. Requests hold it from background threads; the rest is the pool's.
 
     Attributes:
         spec: The model.

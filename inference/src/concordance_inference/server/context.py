@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 
 class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The models, the mods and the worker threads of an application."""
+    """The models, the mods and the background threads of an application."""
 
     models: ServedModels
     mods: ModCatalog
@@ -51,7 +51,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     traces: TraceHub = msgspec.field(default_factory=TraceHub)
 
     async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:
-        """Run a function that decodes a request of `num_bytes`, on a worker thread.
+        """Run a function that decodes a request of `num_bytes`, on a background thread.
 
         If the request names a model that is not loaded (`ServedModels.named`), the model is loaded
         and the function runs again. Cancelling waits for the function.

@@ -73,7 +73,7 @@ class Exchange(Struct, frozen=True, kw_only=True, eq=False):
     body: bytes | None = None  # of a request that is traced
 
 
-#: Decodes and checks a body. Runs on a worker thread.
+#: Decodes and checks a body. Runs on a background thread.
 Read = Callable[[bytes, ServerContext], Exchange]
 
 
@@ -193,7 +193,7 @@ async def _detached(
 async def _prepared(
     request: Request, read: Read, context: ServerContext
 ) -> "Exchange | asyncio.Future[Exchange]":
-    """Decode the request and prepare its mods, on worker threads.
+    """Decode the request and prepare its mods, on background threads.
 
     Returns:
         The exchange; for a stream, a task that waits for its model to be loaded.
@@ -314,7 +314,7 @@ async def _written(
 
 
 def _encoded(batch: Batch, exchange: Exchange, context: ServerContext) -> bytes:
-    """The events of updates. Those that are large are encoded on a worker thread."""
+    """The events of updates. Those that are large are encoded on a background thread."""
     events: list[bytes] = []
     for numbered in batch:
         if isinstance(numbered.update, Failed):

@@ -1,7 +1,7 @@
 """`/v1/mods`: upload, list, play and delete mods.
 
-All of it runs on worker threads: the operator's changed files are loaded again, and the code that
-they run at import would stall every stream.
+All of it runs on background threads: the operator's changed files are loaded again, and the code
+that they run at import would stall every stream.
 """
 
 from collections.abc import Callable

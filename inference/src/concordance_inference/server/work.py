@@ -1,7 +1,7 @@
-"""Runs work that grows with a request's size on worker threads, a bounded number at a time.
+"""Runs work that grows with a request's size on background threads, a bounded number at a time.
 
-On the event loop it would stall every stream. On worker threads it shares the GIL with the engine's
-thread: tokenizing releases it, and Python code is switched out every few milliseconds.
+On the event loop it would stall every stream. On background threads it shares the GIL with the
+engine's thread: tokenizing releases it, and Python code is switched out every few milliseconds.
 """
 
 from collections.abc import Callable, Mapping

@@ -53,7 +53,7 @@ class ForceBody(ActionBody, tag="force"):
     token_ids: SomeTokenIds | None = None
 
     def command(self, control: ControlClient) -> Command:
-        """The command; tokenizes, so it runs on a worker thread."""
+        """The command; tokenizes, so it runs on a background thread."""
         return Act(action=ForceTokens(_tokens(self, control)))
 
 
@@ -67,7 +67,7 @@ class BacktrackBody(ActionBody, tag="backtrack"):
     token_ids: SomeTokenIds | None = None  # to force there
 
     def command(self, control: ControlClient) -> Command:
-        """The command; tokenizes, so it runs on a worker thread."""
+        """The command; tokenizes, so it runs on a background thread."""
         tokens = _tokens(self, control)
         if self.num_tokens is not None:
             return Act(action=Backtrack(self.num_tokens, tokens or None))
@@ -81,7 +81,7 @@ class OutputBody(ActionBody, tag="output"):
     token_ids: TokenIds | None = None
 
     def command(self, control: ControlClient) -> Command:
-        """The command; tokenizes, so it runs on a worker thread."""
+        """The command; tokenizes, so it runs on a background thread."""
         return Act(action=ForceOutput(_tokens(self, control)))
 
 

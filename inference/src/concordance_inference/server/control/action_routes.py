@@ -111,7 +111,7 @@ async def _command(
     generation: GenerationRequest,
     context: ServerContext,
 ) -> Command:
-    """Make the command of an action, on a worker thread."""
+    """Make the command of an action, on a background thread."""
     control = running.control
     if isinstance(body, AddModBody | ReplaceModBody):
         return await _attached(body, control, generation, context)

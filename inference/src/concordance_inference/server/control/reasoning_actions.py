@@ -20,7 +20,7 @@ def reasoning_command(
     channels: ChannelFormat | None,
     control: ControlClient,
 ) -> Act:
-    """Return the command of an action on the reasoning. Runs on a worker thread.
+    """Return the command of an action on the reasoning. Runs on a background thread.
 
     It is refused by the engine if the reasoning ends before it is applied.
 

@@ -1,6 +1,6 @@
 """The body of `POST /v1/completions`, and the requests to the engine that it becomes.
 
-The work grows with the size of the body, so it runs on a worker thread.
+The work grows with the size of the body, so it runs on a background thread.
 """
 
 from collections.abc import Sequence

@@ -65,7 +65,7 @@ def _rendered(raw: bytes, context: ServerContext) -> dict[str, Any]:
 
 
 async def respond_with(request: Request, work: Work) -> Response:
-    """Respond with what a function makes of the body, on a worker thread, encoding included."""
+    """Respond with what a function makes of the body, on a background thread, encoding included."""
     context = context_of(request)
     raw = await read_raw(request, max_bytes=MAX_BODY)
     encoded = partial(_encoded, work, raw, context)

@@ -12,7 +12,7 @@ from concordance_inference.server.responses.items import Item
 
 logger = logging.getLogger(__name__)
 
-#: Runs a function on a worker thread.
+#: Runs a function on a background thread.
 Work = Callable[[Callable[[], object]], Awaitable[object]]
 
 
@@ -82,7 +82,7 @@ class BackgroundRuns:
         Args:
             writer: Writes it.
             events: Its events, which the writer adds to its log.
-            work: Runs a function on a worker thread.
+            work: Runs a function on a background thread.
             on_end: Called when the response has ended, however it does.
         """
         task = asyncio.ensure_future(_drive(writer, events, work))

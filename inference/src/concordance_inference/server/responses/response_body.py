@@ -35,7 +35,7 @@ class ResponseBody:
     """The fields of a response beside its output."""
 
     def __init__(self, request: ResponsesRequest) -> None:
-        """Start the response to a request. Runs on a worker thread: it encodes long fields."""
+        """Start the response to a request. Runs on a background thread: it encodes long fields."""
         self.id = f"resp_{request.generation.request_id}"
         self.status: Status = "queued" if request.body.background else "in_progress"
         self._has_mods = bool(request.generation.mods)

@@ -1,6 +1,6 @@
 """Turns the body of a request into a request for the engine.
 
-The work grows with the size of the body, so it runs on a worker thread.
+The work grows with the size of the body, so it runs on a background thread.
 """
 
 from collections.abc import Mapping, Sequence

@@ -32,7 +32,7 @@ _chosen: ContextVar[str | None] = ContextVar("chosen_request_id", default=None)
 
 
 def current_request_id() -> str | None:
-    """Return the id of the HTTP request that this code runs for, also on its worker threads."""
+    """Return the id of the HTTP request that this code runs for, also on its background threads."""
     return _current.get()
 
 
