@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from concordance_inference.control import Moment, Scheduled
 from concordance_inference.engine.config import ModelTraits
 from concordance_inference.generation import GenerationRequest
-from concordance_inference.replay.request import ReplayError
+from concordance_inference.replay.recorded import ReplayError, recorded
 from concordance_inference.resume.ended import EndedCompletion
 from concordance_inference.resume.request import beginning_of
 from concordance_inference.traces.schema import Trace, TraceToken
@@ -86,7 +86,8 @@ def begun_at(
     max_tokens = request.max_tokens or cut.length
     for event in trace.events:
         if event.event == "Prefilled":
-            max_tokens = min(max_tokens, event.details.get("max_steps") or max_tokens)
+            limit = recorded(trace, "events", event.details.get("max_steps"), int | None)
+            max_tokens = min(max_tokens, limit or max_tokens)
     rest = _rest_of_span(cut, trace)
     ended = EndedCompletion(
         request=request,

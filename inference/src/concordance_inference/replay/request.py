@@ -1,15 +1,20 @@
 """Builds the request of a trace again."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
-from concordance_shared import ConcordanceError, RequestError
+from concordance_shared import ConcordanceError
 from msgspec.structs import replace
 
-from concordance_inference.generation import GenerationRequest, SamplingParams
-from concordance_inference.loop_detection import LoopDetection
+from concordance_inference.generation import GenerationRequest
 from concordance_inference.mods.catalog import ModCatalog
+from concordance_inference.replay.recorded import (
+    ReplayError,
+    parameters_of,
+    sampling_of,
+    settings_of,
+)
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.generations import generations_of
 from concordance_inference.server.served_models import OneModel
@@ -23,14 +28,6 @@ _ELSEWHERE = ("resume_from", "branch_from", "previous_response_id", "conversatio
 
 #: Fields of a body that do not change the completion, or are set from the trace.
 _LEFT_OUT = ("trace", "background", "store", "seed")
-
-_LIMITS = ("max_tokens", "min_tokens", "stop", "stop_token_ids", "ignore_eos", "stream")
-
-
-class ReplayError(RequestError):
-    """A trace does not hold what it takes to run its request again."""
-
-    code = "trace_not_replayable"
 
 
 def replay_request(
@@ -53,7 +50,7 @@ def replay_request(
     context = ServerContext(
         models=OneModel(runtime, runtime.chat),
         mods=mods,
-        **_settings(trace.settings),
+        **settings_of(trace),
     )
     try:
         generations = generations_of(trace.path, raw, context)
@@ -62,7 +59,7 @@ def replay_request(
             f"trace {trace.id}: its request cannot be made again: {exc}; a mod that was uploaded "
             "is given with --mod FILE, or in Python with mods=[FILE]"
         ) from exc
-    if trace.choice >= len(generations):
+    if not 0 <= trace.choice < len(generations):
         raise ReplayError(f"trace {trace.id}: its body has no choice {trace.choice}")
     return _as_recorded(generations[trace.choice], trace)
 
@@ -123,37 +120,16 @@ def _any_version(mod: Any, edited: Sequence[str]) -> Any:
     return {**cast(dict[str, Any], mod), "name": plain} if isinstance(mod, dict) else plain
 
 
-def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    settings = dict(given)
-    if "loop_detection" in settings:
-        settings["loop_detection"] = msgspec.convert(settings["loop_detection"], LoopDetection)
-    return settings
-
-
 def _as_recorded(request: GenerationRequest, trace: Trace) -> GenerationRequest:
     """Return the request with the prompt and the parameters of the trace.
 
     They may differ where the server had other defaults, or knew the tokens of earlier messages.
     """
-    given = trace.parameters
-    sampling = {name: given[name] for name in SamplingParams.__struct_fields__ if name in given}
-    sampling["seed"] = _signed(trace.seed or 0)
-    fields = {name: given[name] for name in _LIMITS if name in given}
-    if given.get("loop_detection") is not None:
-        fields["loop_detection"] = msgspec.convert(given["loop_detection"], LoopDetection)
-    for name in ("stop", "stop_token_ids"):
-        fields[name] = tuple(fields.get(name) or ())
-    fields["max_tokens"] = trace.limits.get("max_tokens", fields.get("max_tokens"))
     return replace(
         request,
         request_id=trace.id,
         prompt_ids=tuple(trace.given_prompt_ids or trace.prompt_ids or ()),
-        sampling=msgspec.convert(sampling, SamplingParams, strict=False, str_keys=True),
+        sampling=sampling_of(trace),
         trace="tokens",
-        **fields,
+        **parameters_of(trace),
     )
-
-
-def _signed(seed: int) -> int:
-    """Return the seed with the same random numbers that a request may have."""
-    return seed - 2**64 if seed >= 2**63 else seed

@@ -16,7 +16,8 @@ from concordance_inference.llm import LLM, runtime_of
 from concordance_inference.mods.catalog import ModCatalog, NamedMod
 from concordance_inference.replay.beginning import begun_at, cut_at
 from concordance_inference.replay.difference import Comparison, Difference
-from concordance_inference.replay.request import ReplayError, check_complete, replay_request
+from concordance_inference.replay.recorded import ReplayError
+from concordance_inference.replay.request import check_complete, replay_request
 from concordance_inference.replay.text import text_of_replay
 from concordance_inference.traces.active import GRACE_S
 from concordance_inference.traces.commands import scheduled

@@ -128,12 +128,16 @@ def _others(token: TraceToken) -> str:
 
 
 def _alternative(other: Alternative) -> str:
-    before = 0.0 if other.logprob is None else exp(other.logprob)
+    before = _probability(other.logprob)
     shown = f"{_shown(other.text, _TEXT_WIDTH)} {before:.1%}"
     if other.adjusted_logprob is None:
         return f"{shown} not allowed"
-    after = exp(other.adjusted_logprob)
+    after = _probability(other.adjusted_logprob)
     return shown if abs(after - before) < 0.0005 else f"{shown} -> {after:.1%}"
+
+
+def _probability(logprob: float | None) -> float:
+    return 0.0 if logprob is None else exp(min(logprob, 0.0))
 
 
 def _event(event: TraceEvent) -> str:
@@ -158,4 +162,7 @@ def _shown(text: str, width: int) -> str:
 
 
 def _time(created: float) -> str:
-    return datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):  # of a file
+        return f"{created:g} s"

@@ -53,7 +53,9 @@ def _tokens(event: RecordedEvent, trace: RecordedTrace) -> list[int]:
 
 _MAKERS: Mapping[str, Callable[[RecordedEvent, RecordedTrace], AnyAction]] = {
     "ForceTokens": lambda event, trace: ForceTokens(_tokens(event, trace)),
-    "Backtrack": lambda event, trace: Backtrack(event.details["n"], _tokens(event, trace) or None),
+    "Backtrack": lambda event, trace: Backtrack(
+        event.details.get("n", 0), _tokens(event, trace) or None
+    ),
     "ForceOutput": lambda event, trace: ForceOutput(_tokens(event, trace)),
     "ToolCalls": lambda event, _: ToolCalls(
         msgspec.convert(event.details["tool_calls"], list[ToolCall])

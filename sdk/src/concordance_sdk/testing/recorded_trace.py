@@ -56,6 +56,25 @@ class RecordedMod(Struct, kw_only=True):
     parameters: dict[str, Any] = {}
 
 
+class RecordedLimits(Struct, kw_only=True):
+    """Values of `RecordedTrace.limits`."""
+
+    max_tokens: int
+    vocab_size: int
+    context_length: int
+    end_ids: list[int]
+    forced_end_ids: list[int]
+
+
+class RecordedDetails(Struct, kw_only=True):
+    """Values of `RecordedEvent.details` that a replay reads."""
+
+    n: int = 0
+    token_ids: list[int] | None = None
+    num_tokens: int = 0
+    max_steps: int | None = None
+
+
 class RecordedTrace(Struct, kw_only=True):
     """A trace; `docs/traces.md` describes the fields."""
 
@@ -105,7 +124,20 @@ def recorded_trace(trace: Any) -> RecordedTrace:
     ]
     if lacks:
         raise ValueError(f"trace {found.id} cannot be replayed; it lacks {'; '.join(lacks)}")
+    _check_values(found)
     return found
+
+
+def _check_values(trace: RecordedTrace) -> None:
+    """Refuse values of other types, which a file that was edited may have."""
+    try:
+        msgspec.convert(trace.limits, RecordedLimits)
+        msgspec.convert([event.details for event in trace.events], list[RecordedDetails])
+    except msgspec.ValidationError as exc:
+        raise ValueError(
+            f"trace {trace.id} cannot be replayed; its limits or the details of its events are "
+            f"not as a server records them: {exc}"
+        ) from exc
 
 
 def conversation_of(trace: RecordedTrace) -> Conversation:
