@@ -3,6 +3,7 @@
 import atexit
 import textwrap
 import time
+from contextlib import contextmanager
 
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.sandbox.options import SandboxOptions
@@ -13,16 +14,31 @@ from concordance_inference.sandbox.supervisor import Supervisor
 from concordance_inference.sandbox.waiting import wait_for
 from concordance_shared import Added, Finished, FinishReason, ForwardPass, Prefilled, Sampled
 from concordance_shared.events import ContextInfo
+from msgspec.structs import replace
+
+#: Deadlines that a busy machine keeps.
+PATIENT = SandboxOptions(up_s=60, load_s=60, prefilled_s=60, event_s=60)
 
 
 def started(options):
     """Return a sandbox that has been tested."""
     supervisor = Supervisor(options)
     supervisor.start()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not supervisor.status.is_available and time.monotonic() < deadline:
         time.sleep(0.01)
     return supervisor
+
+
+@contextmanager
+def limited(**limits):
+    """A sandbox that was tested with the deadlines of `PATIENT`, and then has these limits."""
+    supervisor = started(PATIENT)
+    supervisor.options = replace(PATIENT, **limits)
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
 
 
 def source_of(text, *, name="tested", entrypoint="tested"):
@@ -92,13 +108,8 @@ class LazySandbox:
     def __getattr__(self, name):
         """Return what the sandbox has; start it before."""
         if self._started is None:
-            options = SandboxOptions(load_s=60, prefilled_s=60, event_s=60)
-            self._started = Supervisor(options)
-            self._started.start()
+            self._started = started(PATIENT)
             atexit.register(self._started.stop)
-            deadline = time.monotonic() + 60
-            while not self._started.status.is_available and time.monotonic() < deadline:
-                time.sleep(0.01)
         return getattr(self._started, name)
 
 

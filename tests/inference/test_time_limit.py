@@ -3,8 +3,10 @@
 import threading
 import time
 from contextvars import ContextVar
+from types import SimpleNamespace
 
 import pytest
+from concordance_inference import time_limit
 from concordance_inference.time_limit import TimeLimitError, run_watched, run_within
 
 variable = ContextVar("variable", default=0)
@@ -74,6 +76,25 @@ def test_repeated_interrupts_print_no_traceback(capsys):
             thread.join(10)
 
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_thread_does_not_end_while_it_is_interrupted(monkeypatch):
+    """Its id would be that of a thread which starts meanwhile, and which would be interrupted."""
+    may_end, were_alive = threading.Event(), []
+
+    def send(ident, error):
+        may_end.set()
+        (thread,) = threads()
+        thread.join(0.3)
+        were_alive.append(thread.is_alive())
+
+    api = SimpleNamespace(PyThreadState_SetAsyncExc=send)
+    monkeypatch.setattr(time_limit.ctypes, "pythonapi", api)
+    with pytest.raises(TimeLimitError):
+        run_within(0.01, may_end.wait)
+
+    assert were_alive == [True]
+    assert not threads()
 
 
 def test_a_watched_function_is_ended_for_the_reason_that_the_watch_returns():

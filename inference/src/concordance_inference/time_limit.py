@@ -95,6 +95,7 @@ class _Run(Generic[Result]):
         self._context = copy_context()
         self._results: list[Result] = []
         self._error: BaseException | None = None
+        self._sending = threading.Lock()  # held while an interrupt is sent
         self.is_done = False
         self.thread = threading.Thread(target=self._run, name="time-limited", daemon=True)
 
@@ -104,6 +105,16 @@ class _Run(Generic[Result]):
                 self._results.append(self._context.run(self._function))
             except BaseException as exc:  # raised again by `result`
                 self._error = exc
+        while not self.is_done:
+            with suppress(_InterruptedError):
+                self._end()
+
+    def _end(self) -> None:
+        """Wait for an interrupt that is being sent; it is the last one.
+
+        The id of a thread that has ended is soon that of another one, which would be interrupted.
+        """
+        with self._sending:
             self.is_done = True
 
     def result(self) -> Result:
@@ -115,10 +126,11 @@ class _Run(Generic[Result]):
     def interrupt(self, *, every_s: float = _RETRY_S, grace_s: float = _GRACE_S) -> None:
         """Raise inside the function until its thread ends or the grace period is over."""
         for _ in range(round(grace_s / every_s)):
-            ident = self.thread.ident
-            if ident is None or self.is_done or not self.thread.is_alive():
-                return
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(ident), ctypes.py_object(_InterruptedError)
-            )
+            with self._sending:
+                ident = self.thread.ident
+                if ident is None or self.is_done or not self.thread.is_alive():
+                    return
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(ident), ctypes.py_object(_InterruptedError)
+                )
             self.thread.join(every_s)

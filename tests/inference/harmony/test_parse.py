@@ -112,9 +112,9 @@ def stream_of(token_bytes):
     return TextStream(decoder, StopStrings(()), marked=TURN.kept_ids())
 
 
-def streamed(ids, token_bytes):
+def streamed(ids, token_bytes, offer=OFFER):
     """What a client of a stream gets, token by token."""
-    reader, stream, parts = HarmonyReader(TURN, OFFER), stream_of(token_bytes), []
+    reader, stream, parts = HarmonyReader(TURN, offer), stream_of(token_bytes), []
     for i, token_id in enumerate(ids):
         stream.follow(i, [token_id])
         if delta := stream.delta(i + 1):
@@ -124,13 +124,36 @@ def streamed(ids, token_bytes):
     return shown(joined([*parts, *reader.end(completed_of(ids, token_bytes))]))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(6))
 def test_what_is_streamed_is_what_the_library_parses(encoding, token_bytes, seed):
-    completions = Completions(encoding, seed)
+    completions, offer = (
+        Completions(encoding, seed),
+        msgspec.structs.replace(OFFER, is_required=seed % 2 == 1),
+    )
     for _ in range(400):
         ids = completions.ids()
-        expected = parsed(encoding, request_of(), completed_of(ids, token_bytes))
-        assert streamed(ids, token_bytes) == expected
+        expected = parsed(encoding, request_of(offer), completed_of(ids, token_bytes))
+        assert streamed(ids, token_bytes, offer) == expected
+
+
+CALL = "<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"
+
+
+@pytest.mark.parametrize(
+    ("before", "is_required", "content"),
+    [("", False, "{"), ("", True, ""), (CALL + "}<|end|><|start|>assistant", False, "")],
+)
+def test_a_call_that_is_cut_is_content_only_where_text_may_be(
+    encoding, token_bytes, before, is_required, content
+):
+    ids, offer = (
+        ids_of(encoding, before + CALL),
+        msgspec.structs.replace(OFFER, is_required=is_required),
+    )
+
+    expected = parsed(encoding, request_of(offer), completed_of(ids, token_bytes))
+    assert streamed(ids, token_bytes, offer) == expected
+    assert expected[1] == content
 
 
 @pytest.mark.parametrize("is_required", [False, True])

@@ -221,7 +221,7 @@ def test_a_cut_recipient_is_of_a_header(recipient):
 @pytest.mark.parametrize("end", [{}, {"finish_reason": FinishReason.STOP, "stopped_by": "x"}])
 def test_a_cut_call_is_no_call(end):
     assert read(f'{CALL}{{"a": 1', **end) == ("", '{"a": 1', [])
-    assert read(f'{CALL}{{}}{NEXT}{CALL}{{"a"', **end) == ("", '{"a"', [("f", "{}")])
+    assert read(f'{CALL}{{}}{NEXT}{CALL}{{"a"', **end) == ("", "", [("f", "{}")])
 
 
 def test_a_required_call_that_is_cut_leaves_no_content():

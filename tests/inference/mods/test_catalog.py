@@ -1,7 +1,6 @@
 """The catalog of mods."""
 
 import os
-import time
 
 import pytest
 from concordance_inference.engine.request.instances import make_instances
@@ -9,8 +8,6 @@ from concordance_inference.mods import catalog as module
 from concordance_inference.mods import uploads
 from concordance_inference.mods.catalog import ModCatalog, NamedMod
 from concordance_inference.mods.loading import load_path
-from concordance_inference.sandbox.options import SandboxOptions
-from concordance_inference.sandbox.supervisor import Supervisor
 from concordance_sdk import ModPayload
 from concordance_shared import (
     ConflictError,
@@ -19,7 +16,7 @@ from concordance_shared import (
     SandboxUnavailableError,
     UnknownModError,
 )
-from sandboxes import mod_catalog
+from sandboxes import limited, mod_catalog
 from tiny import TRAITS, ask
 
 SAY = """
@@ -231,9 +228,7 @@ class say:
 
 
 def test_an_upload_that_exceeds_the_time_limit_is_not_added():
-    with Supervisor(SandboxOptions(load_s=0.3)) as sandbox:
-        while not sandbox.status.is_available:
-            time.sleep(0.01)
+    with limited(load_s=0.3) as sandbox:
         catalog = ModCatalog(sandbox=sandbox)
         with pytest.raises(ModLoadError, match="not loaded within 0.3 s"):
             catalog.upload(payload(source=STUBBORN))

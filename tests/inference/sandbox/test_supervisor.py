@@ -27,12 +27,13 @@ from concordance_shared import (
     ModLoadError,
     SandboxUnavailableError,
 )
-from sandboxes import added, handler, leased, outcome_of, source_of
+from msgspec.structs import replace
+from sandboxes import PATIENT, added, handler, leased, outcome_of, source_of
 
 NOOP = handler("return None")
 
 
-def until(condition, seconds=20):
+def until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not (result := condition()) and time.monotonic() < end:
         time.sleep(0.005)
@@ -97,7 +98,7 @@ def test_mod_is_described_without_running_a_request(sandbox):
 
 
 def test_more_leases_than_workers_are_rejected_until_one_ends():
-    sandbox = Supervisor(SandboxOptions(max_workers=2, num_warm=1))
+    sandbox = Supervisor(replace(PATIENT, max_workers=2, num_warm=1))
     sandbox.start()
     try:
         assert until(lambda: sandbox.status.is_available), sandbox.status
@@ -120,7 +121,7 @@ def test_number_of_workers_is_limited_by_memory():
 
 
 def test_self_test_is_not_refused_when_all_workers_are_leased():
-    sandbox = Supervisor(SandboxOptions(max_workers=1, num_warm=0))
+    sandbox = Supervisor(replace(PATIENT, max_workers=1, num_warm=0))
     sandbox.start()
     try:
         assert until(lambda: sandbox.status.is_available), sandbox.status
@@ -142,7 +143,7 @@ def test_request_that_is_too_long_for_a_worker_is_the_clients_error(sandbox, mon
 
 def test_killed_zygote_fails_its_leases_and_is_started_again(monkeypatch):
     monkeypatch.setattr(supervisor, "_FIRST_BACKOFF_S", 0.01)
-    sandbox = Supervisor(SandboxOptions(num_warm=1))
+    sandbox = Supervisor(replace(PATIENT, num_warm=1))
     sandbox.start()
     try:
         assert until(lambda: sandbox.status.is_available), sandbox.status
@@ -175,7 +176,7 @@ def test_leases_leave_no_descriptor_and_no_process(sandbox):
 
 
 def test_stopping_ends_the_zygote_and_every_worker():
-    sandbox = Supervisor(SandboxOptions())
+    sandbox = Supervisor(PATIENT)
     before = set(children_of(os.getpid()))
     sandbox.start()
     assert until(lambda: sandbox.status.is_available), sandbox.status
@@ -199,7 +200,7 @@ def test_no_worker_outlives_an_engine_that_is_killed():
         "sys.path.insert(0, sys.argv[1])\n"
         "from sandboxes import *\n"
         "from concordance_inference.sandbox.supervisor import Supervisor\n"
-        "sandbox = Supervisor(); sandbox.start()\n"
+        "sandbox = Supervisor(PATIENT); sandbox.start()\n"
         "while not sandbox.status.is_available: time.sleep(.01)\n"
         "lease, _ = leased(sandbox, handler('while True: pass'))\n"
         "lease.send([added(0, b'a')])\n"
@@ -210,7 +211,7 @@ def test_no_worker_outlives_an_engine_that_is_killed():
         worker = int(engine.stdout.readline())
         assert is_running(worker)
         engine.kill()
-    assert until(lambda: not is_running(worker), seconds=5)
+    assert until(lambda: not is_running(worker))
 
 
 def test_sandbox_whose_test_fails_is_not_available(monkeypatch):
@@ -219,7 +220,7 @@ def test_sandbox_whose_test_fails_is_not_available(monkeypatch):
         name="probe", files={"p.py": probe}, module="p", entrypoint="probe"
     )
     monkeypatch.setattr(self_test, "_SOURCE", source)
-    sandbox = Supervisor(SandboxOptions(num_warm=0))
+    sandbox = Supervisor(replace(PATIENT, num_warm=0))
     sandbox.start()
     try:
         assert until(lambda: "can breathe" in sandbox.status.reason), sandbox.status
@@ -244,11 +245,11 @@ def test_interpreter_that_cannot_start_is_the_reason_why_mods_cannot_run():
 
 @pytest.mark.process
 def test_workers_that_are_spawned_are_like_those_that_are_forked(tokenizer_state):
-    sandbox = Supervisor(SandboxOptions(num_warm=0, spawns=True, load_s=20, event_s=20, up_s=60))
+    sandbox = Supervisor(replace(PATIENT, num_warm=0, spawns=True))
     sandbox.models.add(SandboxModel("smol", "fast", tokenizer_state, (2,), 49152))
     sandbox.start()
     try:
-        assert until(lambda: sandbox.status.is_available, seconds=60), sandbox.status
+        assert until(lambda: sandbox.status.is_available), sandbox.status
         source = handler("return actions.force_tokens(tokenizer.encode(' Hello'))")
         lease, ready = leased(sandbox, source, model="smol")
         assert isinstance(ready, Ready), ready

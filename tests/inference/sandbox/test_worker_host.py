@@ -12,7 +12,6 @@ from concordance_inference.models.embedded_folder import embedded_folder
 from concordance_inference.models.tokenizer import ModelTokenizer
 from concordance_inference.sandbox.channel_specs import channels_spec, format_of
 from concordance_inference.sandbox.models import sandbox_model
-from concordance_inference.sandbox.options import SandboxOptions
 from concordance_inference.sandbox.outcomes import (
     Answered,
     LeaseFailed,
@@ -43,7 +42,9 @@ from concordance_shared import (
     ToolCalls,
     check_action,
 )
+from msgspec.structs import replace
 from sandboxes import (
+    PATIENT,
     added,
     finished,
     forward_pass,
@@ -111,7 +112,7 @@ def test_whole_rows_return_by_shared_memory(sandbox, row):
 
 
 def test_rows_are_of_the_models_width_beside_a_model_with_more_tokens():
-    sandbox = started(SandboxOptions(num_warm=0, load_s=20, event_s=20))
+    sandbox = started(replace(PATIENT, num_warm=0))
     try:
         sandbox.models.add(sandbox_model("wide", ByteTokenizer(), width=1000))
         source = source_of(

@@ -7,7 +7,6 @@ import itertools
 import json
 import logging
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -16,14 +15,13 @@ import pytest
 from concordance_inference.engine.request.instances import make_instances_within
 from concordance_inference.mods import json_schema
 from concordance_inference.mods.catalog import ModCatalog
-from concordance_inference.sandbox.options import SandboxOptions
-from concordance_inference.sandbox.supervisor import Supervisor
 from concordance_inference.server.openai.schemas import ChatCompletionRequest
 from concordance_inference.server.openai.unsupported import FIELDS, MESSAGE_FIELDS
 from concordance_sdk.constraints import JsonSchema
 from concordance_sdk.testing import ByteTokenizer
 from fake_engine import FakeEngine
 from msgspec import structs
+from sandboxes import limited
 
 URL = "/v1/chat/completions"
 JSON = {"content-type": "application/json"}
@@ -299,9 +297,7 @@ def test_an_upload_that_raises_any_exception_is_422(serve, caplog, raised):
 
 
 def test_an_upload_that_never_ends_exceeds_its_time_limit(serve, caplog):
-    with Supervisor(SandboxOptions(load_s=0.3)) as sandbox:
-        while not sandbox.status.is_available:
-            time.sleep(0.01)
+    with limited(load_s=0.3) as sandbox:
         upload = {"name": "m", "entrypoint": "say", "source": "while True: pass"}
         response = serve(mods=ModCatalog(sandbox=sandbox)).post("/v1/mods", json=upload)
 

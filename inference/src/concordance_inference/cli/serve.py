@@ -8,17 +8,20 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
 
 from concordance_inference.cli.collection import collect_as_usual
+from concordance_inference.cli.given_models import GivenModels, given_models
 from concordance_inference.cli.last_resort import exit_later, exit_now
 from concordance_inference.cli.listener import cannot_listen, is_wildcard, listen
 from concordance_inference.cli.options import Serve
 from concordance_inference.cli.serve_access import (
     access_of,
+    check_names,
     described_access,
     hosts_of,
     keyring_of,
@@ -26,9 +29,10 @@ from concordance_inference.cli.serve_access import (
 )
 from concordance_inference.cli.server_log import set_up_log
 from concordance_inference.cli.traces import closing_traces, trace_hub
+from concordance_inference.hosted_tools import HostedLimits, HostedTools, load_hosted_tools
 from concordance_inference.keys.keyring import Keyring
 from concordance_inference.loop_detection import LoopDetection
-from concordance_inference.models.blas import preload_blas
+from concordance_inference.models.blas import log_blas, preload_blas
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.mod_output import captured_output, log_line
 from concordance_inference.sandbox.supervisor import Supervisor
@@ -47,6 +51,8 @@ def run(options: Serve) -> None:
     console = Console(stderr=True, highlight=False)
     set_up_log(level=options.least_level, form=options.log_format, has_prompts=options.debug)
     keyring = keyring_of(options)
+    check_names(options)
+    models = given_models(options)
     sandbox = None if options.sandbox == "off" else Supervisor()
     catalog = ModCatalog(options.mods, sandbox)
     hub = trace_hub(options)
@@ -58,8 +64,23 @@ def run(options: Serve) -> None:
         closing_traces(hub),
         sandbox or nullcontext(),  # before a model, a key or a conversation is in this process
     ):
-        preload_blas(num_threads=options.threads)
-        _serve(console, listener, catalog, hub, options, keyring)
+        preload_blas(num_threads=options.threads, is_logged=False)  # tools may import mlx
+        limits = HostedLimits(calls=options.tool_calls, seconds=options.tool_seconds)
+        tools = load_hosted_tools(options.tools, limits)
+        log_blas()  # after all that can be wrong with the options
+        _serve(console, listener, _Parts(options, keyring, models, catalog, tools, hub))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a server is made of, besides its address."""
+
+    options: Serve
+    keyring: Keyring
+    models: GivenModels
+    catalog: ModCatalog
+    tools: HostedTools
+    hub: "TraceHub"
 
 
 def _exit_on_interrupt() -> None:
@@ -72,14 +93,7 @@ def _exit_on_interrupt() -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
 
 
-def _serve(
-    console: Console,
-    listener: socket.socket,
-    catalog: ModCatalog,
-    hub: "TraceHub",
-    options: Serve,
-    keyring: Keyring,
-) -> None:
+def _serve(console: Console, listener: socket.socket, parts: _Parts) -> None:
     """Listen, load the first model, announce the server, and serve until a signal."""
     from concordance_inference.cli.served import model_pool
     from concordance_inference.pool.idle import unloading_idle
@@ -90,6 +104,7 @@ def _serve(
     from concordance_inference.server.startup import Startup
     from concordance_inference.server.transport.http_server import http_server
 
+    options, keyring, catalog = parts.options, parts.keyring, parts.catalog
     collect_as_usual()
     startup = Startup(is_over=False)
 
@@ -97,7 +112,7 @@ def _serve(
         startup.doing = what
         console.print(f"… {what}")
 
-    pool = model_pool(options, catalog, progress=progress)
+    pool = model_pool(options, parts.models, catalog, parts.tools, progress=progress)
     with pool, unloading_idle(pool, options.idle_unload):
         context = ServerContext(
             models=pool,
@@ -111,7 +126,7 @@ def _serve(
             truncation=options.truncation,
             loop_detection=LoopDetection(mode=options.loop_detection, action=options.loop_action),
             startup=startup,
-            traces=hub,
+            traces=parts.hub,
             responses=ResponseStore(
                 max_responses=options.stored_responses,
                 max_bytes=int(options.stored_response_memory * 1e9),

@@ -104,6 +104,16 @@ def hosts_of(options: Serve, address: str) -> frozenset[str]:
     return frozenset({address, *options.allowed_hosts})
 
 
+def check_names(options: Serve) -> None:
+    """Refuse wrong names of origins and hosts.
+
+    Raises:
+        SettingsError: One is wrong.
+    """
+    origins_of(options)
+    hosts_of(options, options.host)
+
+
 def described_access(keyring: Keyring) -> str:
     """Return who may use the server, for the announcement."""
     if keyring.is_needed:

@@ -2,57 +2,42 @@
 
 from collections.abc import Callable
 
-from concordance_shared import InvalidRequestError
-
+from concordance_inference.cli.given_models import GivenModels
 from concordance_inference.cli.options import Serve
 from concordance_inference.engine.model.memory import default_kv_bytes
-from concordance_inference.hosted_tools import HostedLimits, load_hosted_tools
+from concordance_inference.hosted_tools import HostedTools
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.pool.memory import MemoryBudget
 from concordance_inference.pool.pool import ModelPool
 from concordance_inference.pool.source import RuntimeSource
-from concordance_inference.pool.spec import (
-    parse_adapters,
-    parse_aliases,
-    parse_models,
-    stored_models,
-)
+from concordance_inference.pool.spec import stored_models
 
 
-def model_pool(options: Serve, mods: ModCatalog, *, progress: Callable[[str], None]) -> ModelPool:
+def model_pool(
+    options: Serve,
+    given: GivenModels,
+    mods: ModCatalog,
+    tools: HostedTools,
+    *,
+    progress: Callable[[str], None],
+) -> ModelPool:
     """Make the pool of a server's models, none of them loaded.
 
     A single model without `--model-memory` has the memory that it needs.
-
-    Raises:
-        InvalidRequestError: The names of models clash.
     """
-    models = parse_models(options.model)
-    if options.adapter_path and len(models) > 1:
-        raise InvalidRequestError(
-            "--adapter-path is for a single model; with several, name adapters with "
-            "--adapter MODEL:NAME=FOLDER"
-        )
-    specs = (*models, *parse_adapters(options.adapter, models))
-    if options.allow_stored:
-        specs = (*specs, *stored_models({spec.name for spec in specs}))
     source = RuntimeSource(
         mods,
         config=options.config,
         options=options.model_options,
         locks_memory=options.mlock,
-        hosted_tools=load_hosted_tools(
-            options.tools, HostedLimits(calls=options.tool_calls, seconds=options.tool_seconds)
-        ),
+        hosted_tools=tools,
         progress=progress,
     )
-    names = [spec.name for spec in specs]
-    aliases = parse_aliases(options.alias, names)
     return ModelPool(
-        specs,
+        given.specs,
         source,
-        aliases=aliases,
-        budget=memory_budget(options, len(specs)),
+        aliases=given.aliases,
+        budget=memory_budget(options, len(given.specs)),
         find_new=stored_models if options.allow_stored else None,
     )
 

@@ -18,6 +18,7 @@ from concordance_inference.cli.options import (
     Serve,
     ShowTrace,
 )
+from concordance_inference.cli.settings_file import SettingsError
 from concordance_inference.models.cache_folder import cache_folder
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ def store_path(given: Path | None) -> Path:
 
 
 def trace_hub(options: Serve) -> "TraceHub":
-    """Return what traces the requests of a server."""
+    """Return what traces the requests of a server.
+
+    Raises:
+        SettingsError: The file of traces cannot be written.
+        StoreError: It is something else.
+    """
     from concordance_inference.traces.hub import TraceHub
     from concordance_inference.traces.store import Limits, TraceStore
 
@@ -42,9 +48,16 @@ def trace_hub(options: Serve) -> "TraceHub":
         max_bytes=int(options.trace_memory * 1e9), max_age_s=options.trace_days * 86_400
     )
     is_private = is_loopback(options.host)
+    path = store_path(options.trace_store)
+    try:
+        store = TraceStore(path, limits)
+    except OSError as exc:
+        raise SettingsError(
+            f"--trace-store {path}: the file cannot be written ({exc}); name another one"
+        ) from exc
     return TraceHub(
         options.trace,
-        TraceStore(store_path(options.trace_store), limits),
+        store,
         keeps_prompts=is_private if options.trace_prompts is None else options.trace_prompts,
     )
 

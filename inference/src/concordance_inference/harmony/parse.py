@@ -147,8 +147,8 @@ def as_shown(
     Args:
         messages: Their headers and texts.
         offer: The tools that may be called.
-        is_cut: The last one has no end; if it is a call, its text is content, unless only calls
-            are allowed.
+        is_cut: The last one has no end. If it is a call where there may be text, its text is
+            content.
     """
     texts: dict[MessageKind, list[str]] = {"reasoning": [], "content": []}
     calls: list[tuple[str, str]] = []
@@ -156,7 +156,8 @@ def as_shown(
     for i, (header, text) in enumerate(messages):
         kind = kind_of(header, offer)
         if kind == "call" and is_cut and i == len(messages) - 1:
-            cut = "" if offer is not None and offer.is_required else text
+            only_calls = bool(calls) or (offer is not None and offer.is_required)
+            cut = "" if only_calls else text
         elif kind == "call":
             calls.append((called_tool(header, offer) or "", text))
         elif kind in texts and text:

@@ -165,7 +165,7 @@ class HarmonyReader:
             place = after_token(self._at, self._tokens.return_, self._tokens)
             yield from self._move(place, "")
         elif is_call:
-            only_calls = self._offer is not None and self._offer.is_required
+            only_calls = self._num_calls > 0 or bool(self._offer and self._offer.is_required)
             yield CallCut(self._num_calls, "" if only_calls else "".join(self._arguments))
             self._num_calls += 1
         if self._raw:

@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from concordance_shared import ModelLoadError
-from mlx_lm.utils import DEFAULT_ALLOW_PATTERNS
 
 from concordance_inference.models.store import is_hub_id, is_model_folder, store_folder
 
 #: Seconds between two reports of progress.
 _REPORT_S = 1.0
+
+
+def _allowed_files() -> list[str]:
+    """Return the patterns of the files that a model needs."""
+    from mlx_lm.utils import DEFAULT_ALLOW_PATTERNS  # noqa: PLC0415  # slow to import
+
+    return list(DEFAULT_ALLOW_PATTERNS)
 
 
 def hub_snapshot(name: str) -> Path | None:
@@ -22,9 +28,7 @@ def hub_snapshot(name: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError  # noqa: PLC0415
 
     try:
-        found = snapshot_download(
-            name, allow_patterns=list(DEFAULT_ALLOW_PATTERNS), local_files_only=True
-        )
+        found = snapshot_download(name, allow_patterns=_allowed_files(), local_files_only=True)
     except (LocalEntryNotFoundError, HFValidationError, OSError, ValueError):
         return None
     return Path(found) if is_model_folder(Path(found)) else None
@@ -68,7 +72,7 @@ def download_model(name: str, *, progress: Callable[[str], None]) -> Path:
     partial = folder.with_name(f".{folder.name}.partial")
     report = _Report(name, progress)
     options: dict[str, Any] = {
-        "allow_patterns": list(DEFAULT_ALLOW_PATTERNS),
+        "allow_patterns": _allowed_files(),
         "local_dir": partial,
         "tqdm_class": report.bar_class(),
     }

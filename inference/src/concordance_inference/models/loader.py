@@ -23,8 +23,9 @@ from concordance_inference.models.build import build_of
 from concordance_inference.models.context_length import context_length
 from concordance_inference.models.converted import SMALL, is_converted
 from concordance_inference.models.gguf import Progress
+from concordance_inference.models.given_names import default_id
 from concordance_inference.models.options import ModelOptions
-from concordance_inference.models.places import default_id, model_folder
+from concordance_inference.models.places import model_folder
 from concordance_inference.models.precision import disable_tf32
 from concordance_inference.models.sampling_defaults import sampling_defaults
 from concordance_inference.models.store import store_folder

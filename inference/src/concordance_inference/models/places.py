@@ -10,8 +10,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from concordance_shared import ModelLoadError
-
 from concordance_inference.models.converted import converted, converted_folder
 from concordance_inference.models.download import download_model, hub_snapshot
 from concordance_inference.models.embedded import (
@@ -21,20 +19,8 @@ from concordance_inference.models.embedded import (
     embedded_gguf,
 )
 from concordance_inference.models.embedded_fetch import fetch_embedded
+from concordance_inference.models.given_names import model_at
 from concordance_inference.models.store import lm_studio_model, stored_model
-
-
-def default_id(name: str | None) -> str:
-    """Return the id in requests of a model that has not been given one, without loading it."""
-    if name is None:
-        return DEFAULT_MODEL
-    try:
-        path = Path(name).expanduser()
-        if path.suffix == ".gguf":
-            return path.stem
-        return path.resolve().name if path.is_dir() else name
-    except (OSError, ValueError, RuntimeError):  # it is no path
-        return name
 
 
 def local_model(name: str | None) -> Path | None:
@@ -48,7 +34,7 @@ def local_model(name: str | None) -> Path | None:
     """
     if name is None or name == DEFAULT_MODEL:
         return embedded_gguf() or _by_id(DEFAULT_HUB_ID)
-    return _at_path(name) or _by_id(name)
+    return model_at(name) or _by_id(name)
 
 
 def model_folder(name: str | None, *, progress: Callable[[str], None]) -> Path:
@@ -86,28 +72,6 @@ def present_folder(name: str | None) -> Path | None:
         return found
     folder = converted_folder(found)
     return folder if folder.is_dir() else None
-
-
-def _at_path(name: str) -> Path | None:
-    """A folder or a GGUF file; `None` if the name can be an id on the hub.
-
-    Raises:
-        ModelLoadError: The name is a path, and there is no model.
-    """
-    path = Path(name).expanduser()
-    if path.suffix == ".gguf" and path.is_file():
-        return path
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelLoadError(
-                f"{path} has no config.json, so it is not a model in mlx-lm's format"
-            )
-        return path
-    if path.exists():
-        raise ModelLoadError(f"{path} is not a GGUF file; a model is a folder or NAME.gguf")
-    if path.suffix == ".gguf" or path.is_absolute() or name.startswith((".", "~")):
-        raise ModelLoadError(f"there is no folder or GGUF file at {path}")
-    return None
 
 
 def _by_id(hub_id: str) -> Path | None:

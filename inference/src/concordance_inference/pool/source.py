@@ -14,9 +14,10 @@ from concordance_inference.engine.config import EngineConfig
 from concordance_inference.generation import ModelInfo
 from concordance_inference.hosted_tools import HostedTools
 from concordance_inference.models.adapters import replaces_weights
+from concordance_inference.models.given_names import default_id
 from concordance_inference.models.loader import locate_model, sampling_of
 from concordance_inference.models.options import ModelOptions
-from concordance_inference.models.places import default_id, present_folder
+from concordance_inference.models.places import present_folder
 from concordance_inference.models.sizes import model_size
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.compiling import prepare_constraints

@@ -7,7 +7,7 @@ from concordance_shared import InvalidRequestError
 from msgspec import Struct
 
 from concordance_inference.models.download import hub_names
-from concordance_inference.models.places import default_id
+from concordance_inference.models.given_names import default_id
 from concordance_inference.models.store import lm_studio_names, stored_names
 
 

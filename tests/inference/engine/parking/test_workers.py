@@ -9,11 +9,10 @@ from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.generation import Completed, Failed, SamplingParams
 from concordance_inference.mods.loading import load_payload
 from concordance_inference.sandbox.isolated_mod import IsolatedMod
-from concordance_inference.sandbox.options import SandboxOptions
-from concordance_inference.sandbox.supervisor import LeaseRequest, Supervisor
+from concordance_inference.sandbox.supervisor import LeaseRequest
 from concordance_sdk import ModPayload
 from concordance_sdk.request_context import RequestContext
-from sandboxes import source_of
+from sandboxes import limited, source_of
 from tiny import TRAITS, ask, call, finish, make_engine, run, submit
 
 MODS = {
@@ -231,12 +230,8 @@ def isolated(sandbox, text, **fields):
 @pytest.fixture(name="impatient")
 def _impatient():
     """A sandbox whose mods have a second for each event."""
-    supervisor = Supervisor(SandboxOptions(load_s=60, prefilled_s=60, event_s=1.0))
-    supervisor.start()
-    while not supervisor.status.is_available:
-        time.sleep(0.01)
-    yield supervisor
-    supervisor.stop()
+    with limited(event_s=1.0) as supervisor:
+        yield supervisor
 
 
 SAMPLED = SamplingParams(temperature=1.0, seed=7)

@@ -21,35 +21,45 @@ logger = logging.getLogger(__name__)
 _NAMES = {f"cblas_{kind}gemm": f"scipy_cblas_{kind}gemm" for kind in "sdc"}
 
 _loaded: Path | None = None
+_fault: Exception | None = None
 
 
-def preload_blas(*, num_threads: int | None = None) -> Path | None:
+def preload_blas(*, num_threads: int | None = None, is_logged: bool = True) -> Path | None:
     """Load OpenBLAS on Linux, unless mlx is already imported, and log its path.
 
     Args:
         num_threads: Threads of a matrix product; `None`: `OPENBLAS_NUM_THREADS`, or one per core.
+        is_logged: False to leave the log to a later `log_blas`.
 
     Returns:
         The library's path; `None` if it is not installed or not needed.
     """
-    global _loaded  # noqa: PLW0603  # loaded once per process
+    global _loaded, _fault  # noqa: PLW0603  # loaded once per process
     if sys.platform != "linux" or "mlx.core" in sys.modules or _loaded:
         return _loaded
     if num_threads is not None:
         os.environ["OPENBLAS_NUM_THREADS"] = str(num_threads)  # read once, when it is loaded
     try:
-        _loaded = _packaged()
-        load_aliases(_loaded, _NAMES)
+        found = _packaged()
+        load_aliases(found, _NAMES)
+        _loaded, _fault = found, None
     except (OSError, AttributeError) as exc:
-        _loaded = None
+        _fault = exc
+    if is_logged:
+        log_blas()
+    return _loaded
+
+
+def log_blas() -> None:
+    """Log the path of OpenBLAS, or why it was not loaded."""
+    if _loaded:
+        logger.info("BLAS: %s", _loaded)
+    elif _fault:
         logger.warning(
             "BLAS: %s, so mlx uses its slow reference BLAS; `pip install scipy-openblas32` makes "
             "prefill on a CPU many times faster",
-            exc,
+            _fault,
         )
-        return None
-    logger.info("BLAS: %s", _loaded)
-    return _loaded
 
 
 def _packaged() -> Path:
