@@ -85,6 +85,7 @@ def test_handler_that_reads_without_end_is_a_violation(sandbox):
     lease.kill()
     assert outcome.error.code == "mod_protocol"
     assert "read more than 64 values" in outcome.error.message
+    assert "@mod(logits=8)" in outcome.error.message
 
 
 # Without a process: the test is the worker.

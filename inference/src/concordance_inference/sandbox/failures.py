@@ -106,7 +106,7 @@ def timeout(mod: str, event: str, step: int | None, seconds: float) -> ModError:
 def violation(mod: str, what: str, event: str, step: int | None) -> ModError:
     """Build the error of a worker that broke the protocol."""
     return ModProtocolError(
-        f"the worker of mod {mod!r} was stopped: it {what}, which no mod does that uses the SDK",
+        f"the worker of mod {mod!r} was stopped: it {what}",
         mod=mod,
         event=event,
         step=step,

@@ -238,7 +238,10 @@ class Lease:
     def _reading(self, read: replies.SentRead) -> ReadRequested:
         self._num_reads += 1
         if self._num_reads > MAX_READS:
-            raise ViolationError(f"read more than {MAX_READS} values at one event")
+            raise ViolationError(
+                f"read more than {MAX_READS} values at one event; declare what the mod reads, as "
+                "in @mod(logits=8) or @mod(logits='full'), and it arrives with the event"
+            )
         request = read_requested(read, len(self._asks))
         # The time that the engine takes for the value is not the mod's.
         self._paused, self.deadline = max(self.deadline - time.monotonic(), 0.0), math.inf
