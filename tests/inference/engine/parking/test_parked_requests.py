@@ -14,6 +14,7 @@ from concordance_inference.control import (
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.engine import Engine
 from concordance_inference.engine.parking import calls
+from concordance_inference.engine.request.backoff import SpeculationBackoff
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.generation import Completed, SamplingParams
 from concordance_inference.resume.request import resumed_request
@@ -27,6 +28,7 @@ from concordance_shared import (
     EngineStoppedError,
     Finished,
     FinishReason,
+    SandboxUnavailableError,
 )
 from controlled import send, step_until
 from late_mods import LateMod, Stuck, StuckAt, stuck_request
@@ -337,3 +339,47 @@ def test_the_trace_of_late_mods_has_the_probabilities_of_tokens_that_they_force(
 
     assert positions(late=True) == positions(late=False)
     assert len(positions(late=False)) == 2
+
+
+class Soon(Stuck):
+    """An answer that arrives when it has been asked for some times."""
+
+    def __init__(self, times):
+        super().__init__()
+        self._times = times
+
+    @property
+    def is_there(self):
+        return self.num_waits >= self._times
+
+    @is_there.setter
+    def is_there(self, value):
+        pass
+
+
+@pytest.mark.parametrize("times", range(2, 6))
+def test_a_token_on_its_way_is_dropped_when_a_late_mod_answers_to_a_cancellation(
+    monkeypatch, times
+):
+    monkeypatch.setattr(SpeculationBackoff, "is_on", True)  # rows wait for mods before a pass
+    engine = make_engine()
+    request, _ = stuck(Finished, Soon(times))
+    answers, other = submit(engine, request), submit(engine, ask("Other", **PLAIN))
+    step_until(engine, request, 3)
+
+    engine.cancel(request.request_id)
+    finish(engine)
+
+    assert answers.end.finish_reason is FinishReason.CANCELLED
+    assert other.ids == expected_other()
+
+
+def test_a_worker_that_cannot_be_used_fails_its_request_with_its_own_error():
+    answer = Stuck(SandboxUnavailableError("the worker was not started"))
+    engine = make_engine()
+    request, _ = stuck(Prefilled, answer)
+    answers = submit(engine, request)
+    answer.is_there = True
+    finish(engine)
+
+    assert answers.error is answer.error

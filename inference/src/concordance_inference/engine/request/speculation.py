@@ -77,8 +77,9 @@ class Speculation:
         state = self._state
         if self.is_pending:
             # The last token of the budget is not processed: no position follows it, unless a mod
-            # backtracks.
-            return RowDemand(state.num_cached, is_pending=True, is_waiting=state.room <= 1)
+            # backtracks. Nor is one that was on its way when the request was cancelled.
+            is_waiting = state.is_finished or state.room <= 1
+            return RowDemand(state.num_cached, is_pending=True, is_waiting=is_waiting)
         needed_from, length = self._logits_needed_from(), len(state.token_ids)
         is_over = state.is_finished and needed_from == length
         if is_over or self.recalls_next:
