@@ -8,8 +8,9 @@ import time
 import msgspec
 import pytest
 from concordance_inference.caller import Caller, calling
-from concordance_inference.traces.schema import Trace, TraceMod
+from concordance_inference.traces.schema import Trace, TraceMod, TraceToken
 from concordance_inference.traces.store import (
+    DamagedStoreError,
     Limits,
     Query,
     StoreError,
@@ -171,3 +172,38 @@ def test_a_store_of_an_earlier_version_is_read_and_its_traces_have_no_owner(tmp_
         for refused in (store.get, store.delete):
             with pytest.raises(UnknownTraceError):
                 refused("new")
+
+
+def test_a_file_that_was_damaged_after_its_beginning_is_named(tmp_path):
+    path = tmp_path / "t.db"
+    store = TraceStore(path)
+    store.add([trace(f"t{i}", text=os.urandom(2000).hex()) for i in range(60)])
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[8192:] = os.urandom(len(data) - 8192)
+    path.write_bytes(data)
+    store = TraceStore(path)
+
+    reads = (lambda: store.list(Query(limit=1000)), lambda: store.get("t5"))
+    for use in (*reads, lambda: store.add([trace("new")]), lambda: store.remove("t5")):
+        with pytest.raises(DamagedStoreError, match=r"t\.db, cannot be read .* move the file away"):
+            use()
+
+
+def test_a_store_on_a_full_disk_keeps_what_it_has_and_continues_when_there_is_room(tmp_path):
+    store = TraceStore(tmp_path / "t.db")
+    store.add([trace("first")])
+    store._db.execute("PRAGMA max_page_count = 12")
+    with pytest.raises(DamagedStoreError, match="disk is full"):
+        store.add([trace("large", text=os.urandom(200_000).hex())])
+    assert ids(store) == ["first"]
+
+    store._db.execute("PRAGMA max_page_count = 100000")
+    store.add([trace("second")])
+    assert sorted(ids(store)) == ["first", "second"]
+
+
+def test_an_entry_whose_index_is_not_its_place_is_no_trace():
+    token = TraceToken(index=5, position=0, token_id=1)
+    with pytest.raises(StoreError, match=r"tokens\[0\]\.index is 5; expected 0"):
+        decode_line(msgspec.json.encode(trace("a", tokens=[token])), where="f")

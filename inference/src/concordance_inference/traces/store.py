@@ -4,12 +4,13 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from concordance_shared import RequestError
+from concordance_shared import ConcordanceError, RequestError
 from msgspec import Struct
 
 from concordance_inference.caller import current_caller
@@ -58,6 +59,12 @@ class StoreError(RequestError):
     code = "trace_store_invalid"
 
 
+class DamagedStoreError(ConcordanceError):
+    """The file of a store cannot be read or written any more."""
+
+    code = "trace_store_damaged"
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """What is kept: the oldest traces are deleted first."""
 
@@ -96,6 +103,7 @@ class TraceStore:
             StoreError: The file is something else.
         """
         self._limits = limits
+        self._path = path
         self._lock = threading.Lock()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +116,7 @@ class TraceStore:
     def add(self, traces: Sequence[Trace]) -> None:
         """Store traces in one transaction; one of an id that exists replaces it."""
         rows = [_row(trace) for trace in traces]
-        with self._lock, self._db:
+        with self._opened(), self._db:
             self._db.executemany("INSERT OR REPLACE INTO traces VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
             self._delete_old()
 
@@ -116,7 +124,7 @@ class TraceStore:
         """Return summaries of the traces that a query selects, the newest first."""
         where, values = _where(query)
         sql = f"SELECT summary FROM traces{where} ORDER BY created DESC, id LIMIT ?"  # noqa: S608
-        with self._lock:
+        with self._opened():
             rows = self._db.execute(sql, (*values, min(query.limit, MAX_LIMIT))).fetchall()
         return [_summaries.decode(row[0]) for row in rows]
 
@@ -140,9 +148,9 @@ class TraceStore:
         """Return a trace as JSON; `None` if there is none that the present caller may see."""
         caller = current_caller()
         sql = "SELECT body FROM traces WHERE id = ? AND (owner = ? OR ?)"
-        with self._lock:
+        with self._opened():
             row = self._db.execute(sql, (trace_id, caller.owner, caller.sees_all)).fetchone()
-        return None if row is None else zlib.decompress(row[0])
+            return None if row is None else zlib.decompress(row[0])
 
     def delete(self, trace_id: str) -> None:
         """Delete a trace.
@@ -158,7 +166,7 @@ class TraceStore:
         caller = current_caller()
         sql = "DELETE FROM traces WHERE id = ? AND (owner = ? OR ?)"
         values = (trace_id, caller.owner, caller.sees_all)
-        with self._lock, self._db:
+        with self._opened(), self._db:
             return bool(self._db.execute(sql, values).rowcount)
 
     def export(self, query: Query) -> Iterator[bytes]:
@@ -171,6 +179,19 @@ class TraceStore:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+    @contextmanager
+    def _opened(self) -> Generator[None, None, None]:
+        """Hold the lock; raise a `DamagedStoreError` for an error of the file."""
+        with self._lock:
+            try:
+                yield
+            except (sqlite3.DatabaseError, zlib.error) as exc:
+                raise DamagedStoreError(
+                    f"the store of traces, {self._path or 'in memory'}, cannot be read or written "
+                    f"({exc}); if the disk is not full, move the file away: the next start makes "
+                    "another one"
+                ) from exc
 
     def _delete_old(self) -> None:
         db, limits = self._db, self._limits
@@ -203,6 +224,10 @@ def decode_line(line: bytes, *, where: str) -> Trace:
         raise StoreError(f"{where}: this is no trace ({exc})") from exc
     if trace.schema != SCHEMA:
         raise StoreError(f"{where}: the schema is {trace.schema!r:.80}; expected {SCHEMA!r}")
+    for name, entries in (("tokens", trace.tokens), ("events", trace.events)):
+        for i, entry in enumerate(entries):
+            if entry.index != i:
+                raise StoreError(f"{where}: {name}[{i}].index is {entry.index}; expected {i}")
     return trace
 
 
