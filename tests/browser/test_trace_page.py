@@ -160,6 +160,31 @@ def test_an_export_in_a_narrow_window_has_no_scroll_bar_at_its_bottom(opened, th
     assert not faults_of_access(page)
 
 
+def test_long_words_of_names_and_errors_break_in_a_narrow_window(opened):
+    name = "x" * 300
+    trace = with_mod()
+    trace.mods, trace.error, trace.model = [TraceMod(name=name)], name, name
+    trace.tokens[3].mod, trace.tokens[3].text = name, name
+    page = opened(TracePage(trace).html)
+    page.set_viewport_size({"width": 380, "height": 800})
+    page.locator("token-list").focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowDown")
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_direction_marks_of_a_token_are_named_and_reverse_nothing(opened):
+    trace = with_mod()
+    trace.tokens[0].text = "It\u202e\u2066"
+    page = opened(TracePage(trace).html)
+    page.locator("token-list").focus()
+    page.keyboard.press("Home")
+
+    assert page.locator("token-list").inner_text().startswith("It[U+202E][U+2066] is")
+    assert "\u202e" not in page.locator("token-card").inner_text()
+
+
 def test_a_notebook_shows_the_same_page_in_a_frame(opened):
     html = TracePage(with_mod())._repr_html_()
     page = opened(f"<!doctype html><title>A notebook</title><div>{html}</div>")

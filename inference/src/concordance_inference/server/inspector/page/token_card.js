@@ -2,7 +2,7 @@
 
 import { button, element } from "./element.js";
 import { bits, nameOf } from "./token_list.js";
-import { BRANCH, BY_HAND } from "./token_timeline.js";
+import { BRANCH, BY_HAND, withoutMarks } from "./token_timeline.js";
 
 /** @typedef {import("./token_timeline.js").Cell} Cell */
 /** @typedef {import("./token_timeline.js").TraceEvent} TraceEvent */
@@ -53,7 +53,7 @@ function isAdjusted({ origin }, { logprob, adjusted_logprob: adjusted }) {
 
 /** Text with its white space visible. @param {string} text */
 export function visible(text) {
-  return text.replaceAll("\n", "⏎").replaceAll(" ", "␣");
+  return withoutMarks(text).replaceAll("\n", "⏎").replaceAll(" ", "␣");
 }
 
 /** A probability for readers. @param {number} p */

@@ -82,8 +82,9 @@ export class TokenTimeline extends EventTarget {
     Object.assign(this.trace, head);
     for (const token of tokens) {
       const cell = this.cells[token.index];
+      token.text = withoutMarks(token.text ?? "");
       if (cell) Object.assign(cell, KEPT, token, { version: cell.version + 1 });
-      else this.cells[token.index] = Object.assign(token, { text: token.text ?? "", added: 0, removed: null, before: NONE, version: 0 });
+      else this.cells[token.index] = Object.assign(token, { added: 0, removed: null, before: NONE, version: 0 });
     }
     for (const event of events) this.calls[event.index] = event;
     for (const pass of steps) this.passes[pass.index] = pass;
@@ -187,6 +188,11 @@ export class TokenTimeline extends EventTarget {
     for (const cell of step.removed) cell.removed = this.#steps.length;
     this.#steps.push(step);
   }
+}
+
+/** Text whose direction marks are named: they would reverse the tokens, and the words, that follow. @param {string} text */
+export function withoutMarks(text) {
+  return text.replace(/[\u202a-\u202e\u2066-\u2069]/g, (mark) => `[U+${mark.charCodeAt(0).toString(16).toUpperCase()}]`);
 }
 
 /** True if a call was made before a token was added. @param {TraceEvent} call @param {Cell} cell */
