@@ -21,7 +21,7 @@ from concordance_shared import (
     ModReport,
     ToolCall,
 )
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from concordance_inference.branching.branch import Branch, BranchPoint
 from concordance_inference.caller import current_owner, current_prefix_space
@@ -112,7 +112,8 @@ class ModCall(Struct, frozen=True, kw_only=True, eq=False):
     """A mod that a request selects, with validated parameters.
 
     The parameters of a mod that only workers load are as the client sent them; a worker validates
-    them. `where` is the field of the request that names the mod, for messages.
+    them. `where` is the field of the request that names the mod, for messages. A mod that is not
+    `required` is dropped if it fails.
     """
 
     definition: "ModDefinition | SandboxedMod"
@@ -120,6 +121,7 @@ class ModCall(Struct, frozen=True, kw_only=True, eq=False):
     name: str
     version: str = ""  # the first digits of its content's hash, if it comes from a file
     where: str = "mods"
+    required: bool = True
 
 
 class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):
@@ -287,6 +289,13 @@ class ControlDelta(Struct, frozen=True, kw_only=True):
     commands: tuple[dict[str, Any], ...]
 
 
+class ModFailure(Struct, frozen=True):
+    """Why a mod was dropped that the request does not require."""
+
+    code: str
+    message: str
+
+
 class ModUsage(Struct, frozen=True, kw_only=True):
     """What one mod did in a request."""
 
@@ -296,6 +305,7 @@ class ModUsage(Struct, frozen=True, kw_only=True):
     backtracked_tokens: int = 0
     adjusted_steps: int = 0  # positions of which it changed the distribution
     microseconds: int = 0  # in its code
+    failed: ModFailure | UnsetType = UNSET  # of one that was dropped
 
 
 class HostedUse(Struct, frozen=True, kw_only=True):

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 import msgspec
+from msgspec import UNSET
 
-from concordance_inference.generation import ModUsage
+from concordance_inference.generation import ModFailure, ModUsage
 
 
 def summed(usages: Iterable[ModUsage]) -> tuple[ModUsage, ...]:
@@ -16,9 +17,16 @@ def summed(usages: Iterable[ModUsage]) -> tuple[ModUsage, ...]:
         [('a', 3)]
     """
     by_mod: dict[str, dict[str, int]] = {}
+    failures: dict[str, ModFailure] = {}
     for usage in usages:
         counts = msgspec.structs.asdict(usage)
-        known = by_mod.setdefault(counts.pop("mod"), dict.fromkeys(counts, 0))
+        mod, failed = counts.pop("mod"), counts.pop("failed")
+        if isinstance(failed, ModFailure):
+            failures.setdefault(mod, failed)
+        known = by_mod.setdefault(mod, dict.fromkeys(counts, 0))
         for name, count in counts.items():
             known[name] += count
-    return tuple(ModUsage(mod=mod, **counts) for mod, counts in by_mod.items())
+    return tuple(
+        ModUsage(mod=mod, **counts, failed=failures.get(mod, UNSET))
+        for mod, counts in by_mod.items()
+    )

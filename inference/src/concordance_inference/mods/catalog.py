@@ -51,6 +51,7 @@ class NamedMod(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     params: Mapping[str, Any] = {}
+    required: bool = True  # False: it is dropped if it fails
     where: str = "mods"  # the field of the request, for error messages
 
 
@@ -352,6 +353,7 @@ def call_of(entry: ModEntry, mod: NamedMod, *, strict: bool = True) -> ModCall:
             name=entry.name,
             version=entry.version,
             where=mod.where,
+            required=mod.required,
         )
     values = parse_parameters(
         definition.parameters,
@@ -360,7 +362,13 @@ def call_of(entry: ModEntry, mod: NamedMod, *, strict: bool = True) -> ModCall:
         strict=strict,
         param=f"{mod.where}.params",
     )
-    return ModCall(definition=definition, parameters=values, name=entry.name, version=entry.version)
+    return ModCall(
+        definition=definition,
+        parameters=values,
+        name=entry.name,
+        version=entry.version,
+        required=mod.required,
+    )
 
 
 def _is_builtin(definition: ModDefinition) -> bool:

@@ -52,6 +52,7 @@ from concordance_sdk.host.instance import ModInstance
 from concordance_sdk.host.progress import ProgressGuard
 from concordance_sdk.host.request_state import RequestState, has_ended, until_end
 from concordance_sdk.host.sleepers import Sleepers
+from concordance_sdk.host.tolerance import Tolerance
 
 #: Types of return values that can have reports.
 _MAY_REPORT = frozenset({Report, list, tuple})
@@ -118,6 +119,7 @@ class ModDispatch:
         self.vocab_size = vocab_size
         self._context_len = context_len
         self._progress = ProgressGuard(state)
+        self.tolerance = Tolerance()
         self.tallies: dict[str, ModTally] = {}  # by name, of the mods that have acted
         self._listeners: dict[type[Event], tuple[ModInstance, ...]] = {Added: ()}
         #: Per listener to `Added`: number of completion tokens that it has been notified of.
@@ -132,6 +134,7 @@ class ModDispatch:
         """
         seen = dict(zip(map(id, self._listeners[Added]), self._num_seen, strict=True))
         self.mods = tuple(instance for mod in mods for instance in mod.instances)
+        self.tolerance.keep(self.mods)
         self._listeners = {
             event: tuple(mod for mod in self.mods if mod.listens_to(event)) for event in EVENTS
         }
@@ -230,9 +233,10 @@ class ModDispatch:
             )
             action = self._ask(mod, event)
             if isinstance(action, AdjustedPrefill):
-                self._replace_prompt(mod, event, action)
-            elif not isinstance(action, Noop):
-                self._apply(mod, event, action)
+                self.tolerance.run(mod, self._replace_prompt, mod, event, action)
+                continue
+            is_decision = not isinstance(action, Noop)
+            if is_decision and self.tolerance.run(mod, self._apply, mod, event, action) is not None:
                 break
         state.finish_if_complete()
 
@@ -260,11 +264,15 @@ class ModDispatch:
         for mod in self._at_logits:
             action = self._ask(mod, event)
             if isinstance(action, AdjustedLogits):
-                event = event.with_logits(_adjust(event, action, mod))
-                self._tally(mod).adjusted_steps += 1
+                adjusted = self.tolerance.run(mod, _adjust, event, action, mod)
+                if adjusted is not None:
+                    event = event.with_logits(adjusted)
+                    self._tally(mod).adjusted_steps += 1
             elif not isinstance(action, Noop):
-                self._dispatch_added(self._apply(mod, event, action), forced=True)
-                return None
+                added = self.tolerance.run(mod, self._apply, mod, event, action)
+                if added is not None:
+                    self._dispatch_added(added, forced=True)
+                    return None
         return cast(Row, event.logits)
 
     def sampled(self, token_id: int, read_logprob: Callable[[], float] | None = None) -> None:
@@ -283,14 +291,18 @@ class ModDispatch:
             event.set_logprob_reader(read_logprob)
             if self.channels is not None:
                 event.set_place_reader(self.channels.reader(event.step))
+            added = None
             try:
-                actions = ((mod, self._ask(mod, event)) for mod in listeners)
-                decision = next((each for each in actions if not isinstance(each[1], Noop)), None)
+                for mod in listeners:
+                    action = self._ask(mod, event)
+                    if not isinstance(action, Noop):
+                        added = self.tolerance.run(mod, self._apply, mod, event, action)
+                    if added is not None:
+                        break
             finally:  # a mod that keeps the event does not keep the logits of the step
                 event.set_logprob_reader(None)
-            if decision is not None:
-                mod, action = decision
-                self._dispatch_added(self._apply(mod, event, action), forced=True)
+            if added is not None:
+                self._dispatch_added(added, forced=True)
                 return
         self._dispatch_added(state.append((token_id,), forced=False), forced=False)
 
@@ -316,10 +328,17 @@ class ModDispatch:
             raise errors[0]
 
     def _ask(self, mod: ModInstance, event: Event) -> AnyAction:
+        if mod in self.tolerance.dropped:
+            return _NOOP
         tracer = self.state.tracer
-        if tracer is None:
-            return self._action_of(mod, event)
-        return tracer.ask(mod, event, self._action_of)
+        try:
+            if tracer is None:
+                return self._action_of(mod, event)
+            return tracer.ask(mod, event, self._action_of)
+        except ModError as exc:
+            if not self.tolerance.drops(mod, exc):
+                raise
+            return _NOOP
 
     def _action_of(self, mod: ModInstance, event: Event) -> AnyAction:
         """Call a mod, record its reports, validate its action. No other method calls mods."""
@@ -377,7 +396,9 @@ class ModDispatch:
                 decision = self._notify_added(added, forced=forced)
                 if decision is None:
                     break
-                added, forced = self._apply(*decision), True
+                applied = self.tolerance.run(decision[0], self._apply, *decision)
+                if applied is not None:
+                    added, forced = applied, True
             if self._sleepers is not None:
                 self._wake()
         state.finish_if_complete()

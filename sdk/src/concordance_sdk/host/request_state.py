@@ -232,9 +232,14 @@ class RequestState:
         """Record every event and edit from here on; `None` for none."""
         self.tracer = tracer
 
-    def limit_tokens(self, max_tokens: int) -> None:
-        """Lower the budget to `max_tokens`, if it is higher."""
-        self.max_tokens = min(self.max_tokens, max_tokens)
+    def limit_tokens(self, max_tokens: int, *, restores: bool = False) -> None:
+        """Lower the budget to `max_tokens`, if it is higher.
+
+        Args:
+            max_tokens: The budget.
+            restores: True for the budget before a mod lowered it, which may be higher.
+        """
+        self.max_tokens = max_tokens if restores else min(self.max_tokens, max_tokens)
 
     def count_sampled(self) -> None:
         """Count a draw of the sampler."""

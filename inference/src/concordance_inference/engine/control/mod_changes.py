@@ -44,7 +44,7 @@ def attach(row: "Row", hand: Hand, mod: RequestMod, replaces: str | None) -> Non
             row.state.fail(exc)
             return
         row.mods.restore(before)
-        row.state.max_tokens = max_tokens
+        row.state.limit_tokens(max_tokens, restores=True)
         update_mods(row, hand)
         mod.close()
         raise
@@ -64,7 +64,11 @@ def detach(row: "Row", hand: Hand, name: str) -> None:
     Raises:
         RefusedCommandError: There is no such mod, or it is at work.
     """
-    mod = _removable(row, name)
+    drop(row, hand, _removable(row, name))
+
+
+def drop(row: "Row", hand: Hand, mod: RequestMod) -> None:
+    """Remove a mod, which gets `Finished`."""
     row.mods.remove(mod)
     update_mods(row, hand)
     _finish(row, mod)

@@ -163,8 +163,10 @@ class RowControl:
             case Adjust(action=action, num_steps=num_steps):
                 self.hand.adjust(check(row, event_of(row), action), num_steps)
                 update_mods(row, self.hand)
-            case AttachMod(instance=instance, replaces=replaces):
+            case AttachMod(instance=instance, replaces=replaces, call=call):
                 attach(row, self.hand, instance, replaces)
+                if call is not None and not call.required:
+                    row.optional.add(instance)
             case DetachMod(name=name):
                 detach(row, self.hand, name)
         return self._outcome(step)

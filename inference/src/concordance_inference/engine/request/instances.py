@@ -1,13 +1,21 @@
 """Creates the instances of a request's mods."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from concordance_sdk.channels import ChannelFormat
 from concordance_sdk.host.instance import InProcessMod, RequestMod
 from concordance_sdk.request_context import RequestContext
-from concordance_shared import ModTimeoutError
+from concordance_shared import (
+    EmittedError,
+    ModError,
+    ModTimeoutError,
+    SandboxUnavailableError,
+    SchemaError,
+)
 
 from concordance_inference.engine.config import ModelTraits
+from concordance_inference.engine.request.optional_mods import FailedMod
 from concordance_inference.generation import GenerationRequest, ModCall
 from concordance_inference.sandbox.channel_specs import channels_spec
 from concordance_inference.sandbox.isolated_mod import isolated
@@ -27,7 +35,10 @@ def make_instances(request: GenerationRequest, traits: ModelTraits) -> tuple[Req
         RequestError: A mod rejected the request.
     """
     shared = _context_of(request)
-    return _all_or_none(_instance(call, shared, traits, request.channels) for call in request.mods)
+    return _all_or_none(
+        _unless_failed(call, shared, partial(_instance, call, shared, traits, request.channels))
+        for call in request.mods
+    )
 
 
 def make_instances_within(
@@ -45,9 +56,23 @@ def make_instances_within(
         RequestError: A mod rejected the request.
     """
     shared = _context_of(request)
+    make = partial(instance_within, seconds)
     return _all_or_none(
-        instance_within(seconds, call, shared, traits, request.channels) for call in request.mods
+        _unless_failed(call, shared, partial(make, call, shared, traits, request.channels))
+        for call in request.mods
     )
+
+
+def _unless_failed(
+    call: ModCall, shared: RequestContext, make: Callable[[], RequestMod]
+) -> RequestMod:
+    """Make an instance, or what stands for one that has failed and is not required."""
+    try:
+        return make()
+    except (ModError, SandboxUnavailableError) as exc:
+        if call.required or isinstance(exc, EmittedError | SchemaError):
+            raise
+        return FailedMod(call.name, shared, exc)
 
 
 def _all_or_none(instances: Iterable[RequestMod]) -> tuple[RequestMod, ...]:

@@ -7,9 +7,10 @@ from concordance_sdk.definition import longest_hold
 from concordance_sdk.host.dispatch import ModTally
 from concordance_sdk.host.instance import CountedMod, RequestMod
 from concordance_sdk.request_context import RequestContext
+from msgspec import UNSET
 
 from concordance_inference.control import RefusedCommandError
-from concordance_inference.generation import GenerationRequest, ModUsage
+from concordance_inference.generation import GenerationRequest, ModFailure, ModUsage
 from concordance_inference.metrics_snapshot import ModCost
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class RequestMods:
         self.instances = list(instances)
         self._request = request
         self._removed: list[RequestMod] = []
+        self.failures: dict[str, ModFailure] = {}  # of mods that are not required, by name
         self.may_park = any(mod.may_park for mod in instances)  # a mod's answers may be late
         self.context = (
             instances[0].request
@@ -123,6 +125,7 @@ class RequestMods:
                 backtracked_tokens=tally.backtracked_tokens,
                 adjusted_steps=tally.adjusted_steps,
                 microseconds=round(1e6 * sum(each.seconds for each in same)),
+                failed=self.failures.get(name, UNSET),
             )
         return tuple(by_name.values())
 

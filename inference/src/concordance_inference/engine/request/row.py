@@ -31,6 +31,7 @@ from concordance_inference.engine.request.backoff import SpeculationBackoff
 from concordance_inference.engine.request.endings import ending_ids
 from concordance_inference.engine.request.instances import make_instances
 from concordance_inference.engine.request.late_calls import fail_call, give_up, reads_logits
+from concordance_inference.engine.request.optional_mods import OptionalMods
 from concordance_inference.engine.request.recent_logits import MAX_POSITIONS, MIN_POSITIONS
 from concordance_inference.engine.request.request_mods import RequestMods
 from concordance_inference.engine.request.row_trace import begin_trace, end_trace
@@ -112,6 +113,8 @@ class Row:
             context_len=traits.context_length,
             channels=self.channels,
         )
+        self.control: RowControl | None = None  # from the first command on
+        self.optional = OptionalMods(self)
         rules = request.token_rules
         self.rules = None if rules is None else RuleTracker(rules, self.state)
         self.loops = _loop_guard(request, self.state, traits)
@@ -137,7 +140,6 @@ class Row:
         self.speculation.rewound(0, self.state.num_completion and len(self.state.token_ids))
         self.output.count_read = lambda: self.speculation.num_read
         self.clock = clock
-        self.control: RowControl | None = None  # from the first command on
         self.is_ended_by_hand = False  # by a command
         self.is_concluding = False  # its mods are notified of the end, of which each may be late
         self.stops: set[int] = set()  # lengths at which the prefill pauses
@@ -363,7 +365,8 @@ class Row:
     def _guard(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call a method that calls mods; an error of theirs ends this request only."""
         try:
-            return call(*args, **kwargs)
+            returned = call(*args, **kwargs)
+            self.optional.remove_failed()
         except ConcordanceError as exc:
             self.state.fail(exc)
         except GreenletExit:  # the request has ended while the call was parked
@@ -372,6 +375,8 @@ class Row:
             if not self.mods.may_park:  # the engine is at fault, or the device
                 raise
             fail_call(self, exc)
+        else:
+            return returned
         return None
 
 

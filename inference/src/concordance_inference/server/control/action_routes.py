@@ -146,7 +146,7 @@ async def _attached(
 def _named(mod: ModChoice | str) -> NamedMod:
     if isinstance(mod, str):
         return NamedMod(name=mod, where="mod")
-    return NamedMod(name=mod.name, params=mod.params or {}, where="mod")
+    return mod.named("mod")
 
 
 def _check_removable(name: str, generation: GenerationRequest) -> None:

@@ -40,8 +40,9 @@ _FIELDS: Mapping[str, str] = {
     "exclude": "True: the response has no reasoning.",
     "summary": "Accepted; the reasoning is sent as it is.",
     # Mods
-    "mods": "Names of mods, or `{name, params}`; they run in this order.",
+    "mods": "Names of mods, or `{name, params, required}`; they run in this order.",
     "params": "The mod's parameters.",
+    "required": "False: if the mod fails, it is dropped and the request continues without it.",
     # Length and end
     "max_tokens": "The most tokens of the completion.",
     "max_completion_tokens": "The most tokens of the completion; precedes `max_tokens`.",

@@ -55,6 +55,12 @@ class ModChoice(Struct, kw_only=True, forbid_unknown_fields=True):
 
     name: ModName
     params: dict[str, Any] | None = None
+    required: bool | None = None  # False: it is dropped if it fails
+
+    def named(self, where: str) -> NamedMod:
+        """Return the mod, which a field of the request names."""
+        required = self.required is not False
+        return NamedMod(name=self.name, params=self.params or {}, required=required, where=where)
 
 
 class GenerationFields(OutputFields, kw_only=True):
@@ -182,7 +188,7 @@ def _named_mods(body: GenerationFields, served: ServedModel) -> list[NamedMod]:
     chosen = [
         NamedMod(name=choice, where=f"mods[{i}]")
         if isinstance(choice, str)
-        else NamedMod(name=choice.name, params=choice.params or {}, where=f"mods[{i}]")
+        else choice.named(f"mods[{i}]")
         for i, choice in enumerate(body.mods or ())
     ]
     named = [*served.mods, *chosen]
