@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from concordance_inference.cli.limit_options import LimitArgs
+
 if TYPE_CHECKING:
     from concordance_inference.cli.server_log import Level
     from concordance_inference.engine.config import EngineConfig
     from concordance_inference.models.options import ModelOptions
+    from concordance_inference.server.limits import Limits
 
 _MAX_INT = 2**31 - 1
 
@@ -126,7 +129,7 @@ class ModelArgs(LoadArgs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serve(LoadArgs):
+class Serve(LimitArgs, LoadArgs):
     """The options of `concordance serve`."""
 
     model: Annotated[
@@ -462,6 +465,13 @@ class Serve(LoadArgs):
             prefix_bytes=_bytes(self.prefix_memory),
             resume_s=self.resume_seconds,
         )
+
+    @property
+    def limits(self) -> "Limits":
+        """The limits of clients."""
+        from msgspec.structs import replace
+
+        return replace(super().limits, rows=self.max_rows, waiting=self.max_waiting)
 
     @property
     def model_bytes(self) -> int | None:

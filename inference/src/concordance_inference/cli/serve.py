@@ -121,6 +121,7 @@ def _serve(console: Console, listener: socket.socket, parts: _Parts) -> None:
             listens_on_all=is_wildcard(listener.getsockname()[0]),
             cors_origins=origins_of(options),
             access=access_of(options, keyring),
+            limits=options.limits,
             sends_tracebacks=options.send_tracebacks,
             reasoning_field=options.reasoning_field,
             truncation=options.truncation,
@@ -144,6 +145,7 @@ def _serve(console: Console, listener: socket.socket, parts: _Parts) -> None:
         server = http_server(
             create_app(context),
             pool.stop,
+            limits=options.limits,
             is_stuck=lambda: pool.is_stuck,
             on_start=load,
             on_signal=lambda number: _end_soon(context, number),

@@ -26,6 +26,7 @@ from concordance_inference.server.description.api_page import api_page, api_page
 from concordance_inference.server.description.endpoint import Endpoint
 from concordance_inference.server.description.openapi import openapi
 from concordance_inference.server.inspector.inspector_page import inspector_file, inspector_page
+from concordance_inference.server.limits_routes import get_limits
 from concordance_inference.server.model_use import HoldModels
 from concordance_inference.server.models_routes import (
     ModelName,
@@ -133,6 +134,7 @@ ROUTES = (
     Endpoint("/v1/traces/{id}", get_trace, query=FORMAT),
     Endpoint("/v1/traces/{id}", delete_trace, method="DELETE"),
     Endpoint("/v1/embeddings", embeddings, method="POST", body=EmbeddingRequest),
+    Endpoint("/v1/limits", get_limits),
     Endpoint("/v1/models", list_models),
     Endpoint("/v1/models/load", load_model, method="POST", body=ModelName).needs("admin"),
     Endpoint("/v1/models/unload", unload_model, method="POST", body=ModelName).needs("admin"),

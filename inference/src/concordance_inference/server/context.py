@@ -13,6 +13,7 @@ from concordance_inference.loop_detection import USUAL, LoopDetection
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.access.access import Access
 from concordance_inference.server.control.running_requests import RunningRequests
+from concordance_inference.server.limits import Limits
 from concordance_inference.server.openai.reasoning_names import ReasoningField
 from concordance_inference.server.responses.background import BackgroundRuns
 from concordance_inference.server.responses.response_store import ResponseStore
@@ -37,6 +38,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     listens_on_all: bool = False  # addresses of the machine
     cors_origins: frozenset[str] = frozenset()  # of pages that may use it
     access: Access = msgspec.field(default_factory=Access)
+    limits: Limits = Limits()
     sends_tracebacks: bool = False  # of the operator's mods, to clients
     reasoning_field: ReasoningField = "both"  # the fields of messages that have the reasoning
     loop_detection: LoopDetection = USUAL  # of requests that do not choose

@@ -50,9 +50,6 @@ bodies = logging.getLogger("concordance_inference.server.bodies")
 #: Bytes of a body that are logged.
 _MAX_LOGGED = 16 * 1024
 
-#: The largest body, in bytes.
-MAX_BODY = 4 * 1024 * 1024
-
 #: The most logprobs of one update that are encoded on the event loop.
 _FEW_LOGPROBS = 256
 
@@ -200,7 +197,7 @@ async def _prepared(
     """
     if context.draining.is_set():
         raise EngineStoppedError("the server is stopping and takes no new requests")
-    raw = await read_raw(request, max_bytes=MAX_BODY)
+    raw = await read_raw(request)
     if bodies.isEnabledFor(logging.DEBUG):
         bodies.debug("%s", raw[:_MAX_LOGGED].decode(errors="replace"))
     read_body = partial(_read, read, raw, context)

@@ -20,11 +20,9 @@ from concordance_inference.mods.catalog import ModCatalog, NamedMod, call_of
 from concordance_inference.mods.dry_run import DryRun, DryRunFailure, description_of_run, played_on
 from concordance_inference.mods.entry import ModEntry
 from concordance_inference.server.context import context_of
+from concordance_inference.server.limits import limits_of
 from concordance_inference.server.transport.body import decode_body, read_raw
 from concordance_inference.server.transport.errors import error_body
-
-#: The largest upload, in bytes.
-MAX_BODY = 1024 * 1024
 
 
 class ShareMod(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +63,7 @@ async def upload_mod(request: Request) -> Response:
     With `dry_run=true` the mod is not added, but played, on the fields of a dry run in the body.
     """
     context = context_of(request)
-    raw = await read_raw(request, max_bytes=MAX_BODY)
+    raw = await read_raw(request, max_bytes=limits_of(request).mod_body_bytes)
     if request.query_params.get("dry_run") == "true":
         return await _played(request, lambda: context.mods.dry_run_entry(_payload(raw)), raw)
     made = await context.workers.load(partial(_uploaded, context.mods, raw))
@@ -86,7 +84,7 @@ async def dry_run_mod(request: Request) -> Response:
     A mod that fails is no error of the request: the response has its error.
     """
     context, name = context_of(request), request.path_params["name"]
-    raw = await read_raw(request, max_bytes=MAX_BODY)
+    raw = await read_raw(request, max_bytes=limits_of(request).mod_body_bytes)
     return await _played(request, lambda: context.mods.get(name, param="name"), raw)
 
 
@@ -125,7 +123,7 @@ def _deleted(mods: ModCatalog, name: str, owner: str | None) -> dict[str, object
 async def share_mod(request: Request) -> Response:
     """Let all callers use the present version of an upload, or its owner only."""
     mods, name = context_of(request).mods, request.path_params["name"]
-    raw = await read_raw(request, max_bytes=MAX_BODY)
+    raw = await read_raw(request, max_bytes=limits_of(request).mod_body_bytes)
 
     def shared() -> msgspec.Raw:
         body = decode_body(raw, ShareMod)

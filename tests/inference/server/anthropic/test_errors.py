@@ -4,7 +4,7 @@ import anthropic
 import pytest
 from anthropic.types import ErrorResponse
 from concordance_inference.generation import Failed
-from concordance_inference.server.exchange import MAX_BODY
+from concordance_inference.server.limits import Limits
 from concordance_shared import (
     EngineError,
     EngineOverloadedError,
@@ -61,7 +61,7 @@ def test_a_request_that_is_refused_raises_the_class_of_its_status(api, fields, r
 
 def test_a_body_that_is_too_large_is_refused(api):
     with pytest.raises(anthropic.ContentTooLargeError) as caught:
-        api().messages.create(**{**ASK, "system": "a" * MAX_BODY})
+        api().messages.create(**{**ASK, "system": "a" * Limits().body_bytes})
 
     assert caught.value.body["error"]["type"] == "request_too_large"
 

@@ -18,6 +18,7 @@ from concordance_inference.generation import (
     TokensDelta,
 )
 from concordance_inference.server import updates
+from concordance_inference.server.limits import Limits
 from concordance_inference.server.transport import sse
 from concordance_sdk import FinishReason
 from concordance_shared import (
@@ -677,13 +678,15 @@ def test_a_body_that_is_not_a_json_object_is_400(client, raw):
     assert response.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_a_body_that_is_too_long_is_413(client, monkeypatch):
-    from concordance_inference.server import exchange
+def test_a_body_that_is_too_long_is_413(serve):
+    raw = b'{"model": "fake", "messages": [{"role": "user", "content": "hi"}]}'
+    client = serve(limits=Limits(body_bytes=len(raw)))
+    headers = {"content-type": "application/json"}
 
-    monkeypatch.setattr(exchange, "MAX_BODY", 50)
-    response = post(client)
+    def status_of(raw):
+        return client.post("/v1/chat/completions", content=raw, headers=headers).status_code
 
-    assert response.status_code == 413
+    assert (status_of(raw), status_of(raw + b" ")) == (200, 413)
 
 
 def test_an_unexpected_exception_is_500_without_its_message(serve):

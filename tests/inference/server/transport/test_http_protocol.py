@@ -7,9 +7,8 @@ import threading
 import pytest
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
+from concordance_inference.server.limits import Limits
 from concordance_inference.server.served_models import OneModel
-from concordance_inference.server.transport import body
-from concordance_inference.server.transport.http_protocol import MAX_HEAD
 from concordance_inference.server.transport.http_server import http_server
 from fake_engine import FakeChat, FakeEngine
 from sandboxes import mod_catalog
@@ -25,11 +24,17 @@ def _engine():
     return FakeEngine()
 
 
+@pytest.fixture(name="limits")
+def _limits():
+    return Limits()
+
+
 @pytest.fixture(name="connect")
-def _connect(engine):
+def _connect(engine, limits):
     """Connections to a server over a fake engine."""
-    context = ServerContext(models=OneModel(engine, FakeChat()), mods=mod_catalog())
-    server = http_server(create_app(context), lambda: None, grace_s=0.2)
+    models = OneModel(engine, FakeChat())
+    context = ServerContext(models=models, mods=mod_catalog(), limits=limits)
+    server = http_server(create_app(context), lambda: None, limits=limits, grace_s=0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         serving.start()
@@ -76,10 +81,12 @@ def test_what_is_not_http_gets_an_error_as_json(connect, sent):
 
 
 def test_a_head_without_end_is_refused(connect):
-    head, error = response_to(connect, b"GET / HTTP/1.1\r\nX-A: " + b"a" * (MAX_HEAD + 1))
+    head, error = response_to(
+        connect, b"GET / HTTP/1.1\r\nX-A: " + b"a" * (Limits().head_bytes + 1)
+    )
 
     assert head.startswith("http/1.1 431")
-    assert str(MAX_HEAD) in error["message"]
+    assert str(Limits().head_bytes) in error["message"]
 
 
 def test_a_long_body_is_not_a_long_head(connect):
@@ -98,8 +105,8 @@ def test_a_content_length_above_the_limit_is_refused_before_the_body_arrives(con
     assert error["code"] == "request_too_large"
 
 
-def test_a_body_shorter_than_its_content_length_is_refused_after_a_time(connect, monkeypatch):
-    monkeypatch.setattr(body, "PART_TIMEOUT_S", 0.1)
+@pytest.mark.parametrize("limits", [Limits(body_idle_s=0.1)])
+def test_a_body_shorter_than_its_content_length_is_refused_after_a_time(connect):
     sent = POST + b"Content-Length: 10\r\nConnection: close\r\n\r\n{}"
     head, error = response_to(connect, sent)
 

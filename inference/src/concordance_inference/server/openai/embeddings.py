@@ -15,7 +15,6 @@ from starlette.responses import Response
 
 from concordance_inference.generation import EmbeddingClient
 from concordance_inference.server.context import ServerContext, context_of
-from concordance_inference.server.exchange import MAX_BODY
 from concordance_inference.server.openai.envelope import check_fields, fields_of
 from concordance_inference.server.openai.text_lists import listed
 from concordance_inference.server.served_models import ServedModel
@@ -56,7 +55,7 @@ class Inputs(Struct, frozen=True, kw_only=True, eq=False):
 async def embeddings(request: Request) -> Response:
     """Return a vector for each text, of models that are made for it."""
     context = context_of(request)
-    raw = await read_raw(request, max_bytes=MAX_BODY)
+    raw = await read_raw(request)
     reading = context.read(partial(inputs_of, raw, context), num_bytes=len(raw))
     inputs = await unless_disconnected(request, reading)
     vectors = await unless_disconnected(request, _embedded(inputs))

@@ -58,7 +58,7 @@ _MAX_OTHER_BYTES = 16 * _KIB
 _LARGE = frozenset({"messages", "prompt", "system", "tokens", "input", "instructions"})
 
 #: Limit of nesting in a field. Templates, serializers and compilers recurse.
-MAX_DEPTH = 100
+MAX_DEPTH = 64
 
 #: Up to this many bytes, the entries of an array are not counted before it is decoded.
 _SMALL = 16 * _KIB

@@ -32,8 +32,11 @@ _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,9}")
 MAX_MODS = 16
 
 Count = Annotated[int, Meta(ge=1, le=2**53)]
-StopString = Annotated[str, Meta(max_length=1024)]
-StopStrings = Annotated[list[StopString], Meta(max_length=16)]
+#: Limits of stop strings: their number, and characters of each.
+MAX_STOPS, MAX_STOP_LENGTH = 16, 1024
+
+StopString = Annotated[str, Meta(max_length=MAX_STOP_LENGTH)]
+StopStrings = Annotated[list[StopString], Meta(max_length=MAX_STOPS)]
 StopTokenIds = Annotated[list[Annotated[int, Meta(ge=0, le=2**53)]], Meta(max_length=256)]
 BannedString = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH)]
 BannedStrings = Annotated[list[BannedString], Meta(max_length=MAX_STRINGS)]

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from concordance_inference.server.context import ServerContext, context_of
-from concordance_inference.server.exchange import MAX_BODY
 from concordance_inference.server.openai.chat_request import chat_request
 from concordance_inference.server.openai.tokenization import detokenized, tokenized
 from concordance_inference.server.served_models import ServedModel
@@ -67,7 +66,7 @@ def _rendered(raw: bytes, context: ServerContext) -> dict[str, Any]:
 async def respond_with(request: Request, work: Work) -> Response:
     """Respond with what a function makes of the body, on a background thread, encoding included."""
     context = context_of(request)
-    raw = await read_raw(request, max_bytes=MAX_BODY)
+    raw = await read_raw(request)
     encoded = partial(_encoded, work, raw, context)
     data = await unless_disconnected(request, context.read(encoded, num_bytes=len(raw)))
     return Response(data, media_type="application/json")

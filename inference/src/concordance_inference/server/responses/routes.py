@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from concordance_inference.chat.readers import reader_factory
 from concordance_inference.server.context import ServerContext, context_of
-from concordance_inference.server.exchange import MAX_BODY, Exchange, respond
+from concordance_inference.server.exchange import Exchange, respond
 from concordance_inference.server.model_use import ModelUse, current_use
 from concordance_inference.server.responses.errors import error_events
 from concordance_inference.server.responses.event_log import EventLog
@@ -77,7 +77,7 @@ async def list_input_items(request: Request) -> Response:
 async def count_input_tokens(request: Request) -> Response:
     """Return the number of tokens of the prompt of a request, and generate nothing."""
     context = context_of(request)
-    raw = await read_raw(request, max_bytes=MAX_BODY)
+    raw = await read_raw(request)
 
     def count() -> int:
         request = responses_request(raw, context, context.responses)

@@ -11,10 +11,9 @@ from concordance_shared import InvalidRequestError, RequestError, TooLargeError
 from concordance_shared.conversation import roles_hint
 from starlette.requests import Request
 
-Body = TypeVar("Body")
+from concordance_inference.server.limits import Limits, limits_of
 
-#: Time for the next part of a body to arrive, in seconds.
-PART_TIMEOUT_S = 30.0
+Body = TypeVar("Body")
 
 _PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
 
@@ -37,20 +36,37 @@ class BodyTimeoutError(RequestError):
     code: ClassVar[str] = "request_timeout"
 
 
-async def read_raw(request: Request, *, max_bytes: int) -> bytes:
-    """Read a body of at most `max_bytes`.
+async def read_raw(request: Request, *, max_bytes: int | None = None) -> bytes:
+    """Read a body within the limits of the server.
+
+    Args:
+        request: The request.
+        max_bytes: The most bytes; those of the server's limits if `None`.
 
     Raises:
         TooLargeError: It is longer, or `Content-Length` says so.
-        BodyTimeoutError: A part of it does not arrive.
+        BodyTimeoutError: A part of it does not arrive, or all of it takes too long.
     """
+    limits = limits_of(request)
+    try:
+        async with asyncio.timeout(limits.body_s):
+            return await _read(
+                request, limits, limits.body_bytes if max_bytes is None else max_bytes
+            )
+    except TimeoutError:
+        raise BodyTimeoutError(
+            f"the body did not arrive within {limits.body_s:g} s; send it faster, or less"
+        ) from None
+
+
+async def _read(request: Request, limits: Limits, max_bytes: int) -> bytes:
     error = TooLargeError(f"the body is longer than {max_bytes} bytes; send less")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > max_bytes:
         raise error
     raw = bytearray()
     async with aclosing(request.stream()) as chunks:
-        while (chunk := await _within(PART_TIMEOUT_S, anext(chunks, None))) is not None:
+        while (chunk := await _within(limits.body_idle_s, anext(chunks, None))) is not None:
             raw += chunk
             if len(raw) > max_bytes:
                 raise error
@@ -63,7 +79,7 @@ async def _within(seconds: float, part: Awaitable[bytes | None]) -> bytes | None
             return await part
     except TimeoutError:
         raise BodyTimeoutError(
-            f"no part of the body arrived for {seconds:.0f} s; check `Content-Length`"
+            f"no part of the body arrived for {seconds:g} s; check `Content-Length`"
         ) from None
 
 

@@ -4,11 +4,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import FrameType
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from concordance_inference.server.limits import Limits
 from concordance_inference.server.transport.http_protocol import HttpProtocol
 
 logger = logging.getLogger(__name__)
@@ -103,6 +106,7 @@ def http_server(
     app: ASGIApp,
     end_responses: Callable[[], None],
     *,
+    limits: Limits | None = None,
     grace_s: float = GRACE_S,
     is_stuck: Callable[[], bool] = lambda: False,
     on_start: Callable[[], Awaitable[None]] = _nothing,
@@ -113,18 +117,21 @@ def http_server(
     Args:
         app: The application.
         end_responses: Ends every response with an error.
+        limits: Limits of connections.
         grace_s: Seconds that responses may continue after a signal.
         is_stuck: True if no response can continue.
         on_start: Called once the server listens; what it raises ends the server.
         on_signal: Called with each signal to stop.
     """
+    limits = Limits() if limits is None else limits
     config = uvicorn.Config(
         app,
-        http=HttpProtocol,
+        http=cast(Any, partial(HttpProtocol, limits=limits)),
         ws="none",
         log_config=None,
         server_header=False,
         access_log=False,
+        timeout_keep_alive=cast(int, limits.keep_alive_s),
         timeout_graceful_shutdown=round(grace_s) + _LAST_WORDS_S,
         lifespan="off",
     )
