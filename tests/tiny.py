@@ -66,12 +66,11 @@ def call(mod, **parameters):
 def ask(prompt="Hello", *mods, max_tokens=12, sampling=GREEDY, **fields):
     prompt_ids = prompt.encode() if isinstance(prompt, str) else prompt
     return GenerationRequest(
-        request_id=f"r{next(_numbers)}",
         prompt_ids=tuple(prompt_ids),
         max_tokens=max_tokens,
         sampling=sampling,
         mods=tuple(m if isinstance(m, ModCall) else call(m) for m in mods),
-        **fields,
+        **{"request_id": f"r{next(_numbers)}", **fields},
     )
 
 

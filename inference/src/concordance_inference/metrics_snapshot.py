@@ -29,6 +29,18 @@ class HistogramSnapshot(Struct, frozen=True, kw_only=True):
 EMPTY = HistogramSnapshot(bounds=(), counts=(0,), total=0.0)
 
 
+def mean_service_s(latency: HistogramSnapshot, queue: HistogramSnapshot) -> float:
+    """Return how long a request took on average, without its time in the queue.
+
+    Args:
+        latency: Times from submission to the end.
+        queue: Times from submission to a row.
+    """
+    if not latency.count:
+        return 1.0
+    return max(0.0, latency.total - queue.total) / latency.count
+
+
 class ModCost(Struct):
     """What one mod took, in all requests that have ended."""
 

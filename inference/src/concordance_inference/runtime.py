@@ -107,6 +107,7 @@ class Runtime:
         self.engine = EngineThread(
             self._build,
             max_unfinished=self.max_requests,
+            num_rows=self._config.max_rows,
             step_limit_s=self._config.step_limit_s,
         )
         self.control = EngineControl(self.engine, self.hosted_tools.cancel)

@@ -486,6 +486,7 @@ class EngineOverloadedError(EngineError):
     status_code = 429
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
+    retry_after_s: float = 1.0  # from now
 
 
 class EngineStoppedError(EngineError):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 
 def test_the_defaults_of_serve_are_those_of_the_engine_and_the_loader():
-    assert Serve().config == EngineConfig()
+    assert Serve().config == EngineConfig(max_waiting_per_owner=8, queue_s=60.0)
     assert Serve().model_options == ModelOptions()
 
 

@@ -454,6 +454,8 @@ class Serve(LimitArgs, LoadArgs):
         return EngineConfig(
             max_rows=self.max_rows,
             max_waiting=self.max_waiting,
+            max_waiting_per_owner=self.max_waiting_per_key,
+            queue_s=self.queue_seconds,
             chunk=self.chunk,
             adaptive_chunks=self.adaptive_chunks,
             latency_target_s=self.latency_target / 1000,

@@ -12,6 +12,8 @@ class EngineConfig(Struct, frozen=True, kw_only=True):
 
     max_rows: int = 8  # requests that run together
     max_waiting: int = 256  # requests that wait for a row; more are rejected
+    max_waiting_per_owner: int | None = None  # of them those of an owner of keys; `None`: all
+    queue_s: float | None = None  # that a request may wait for a row; `None`: for any time
     chunk: int | None = None  # maximum prompt tokens of one step; `None`: by device
     adaptive_chunks: bool | None = None  # size chunks by measured time; `None`: not in 16 bits
     latency_target_s: float = 0.2  # of a step that prefills while other rows decode, in seconds

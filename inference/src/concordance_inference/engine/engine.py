@@ -146,7 +146,7 @@ class Engine:
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
         """Queue a request; `emit` is called with its updates, on this thread."""
-        self._admission.submit(request, emit)
+        self._admission.submit(request, emit, num_running=len(self._batch.rows))
 
     def cancel(self, request_id: str) -> None:
         """End a waiting or running request; an unknown id has already ended."""

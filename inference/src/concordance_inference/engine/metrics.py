@@ -10,7 +10,12 @@ from collections.abc import Mapping, Sequence
 from concordance_sdk.host.request_state import RequestState
 from concordance_shared import FinishReason
 
-from concordance_inference.metrics_snapshot import HistogramSnapshot, MetricsSnapshot, ModCost
+from concordance_inference.metrics_snapshot import (
+    HistogramSnapshot,
+    MetricsSnapshot,
+    ModCost,
+    mean_service_s,
+)
 
 #: Names of mods that are counted; the mods of further names are counted together.
 MAX_MODS = 256
@@ -74,6 +79,11 @@ class Metrics:
     def count_admission(self, waited_s: float) -> None:
         """Count a request that gets a row."""
         self._queue.observe(waited_s)
+
+    @property
+    def mean_service_s(self) -> float:
+        """How long a request took on average, without its time in the queue."""
+        return mean_service_s(self._latency.snapshot(), self._queue.snapshot())
 
     def count_end(
         self,

@@ -12,7 +12,6 @@ import msgspec
 from concordance_sdk.host.call_in_progress import CallInProgress
 from concordance_shared import (
     EngineError,
-    EngineOverloadedError,
     EngineStoppedError,
 )
 
@@ -25,6 +24,7 @@ from concordance_inference.call_watchdog import (
 from concordance_inference.engine.config import EngineConfig
 from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.request.instances import READY_S, make_instances_within
+from concordance_inference.engine.scheduling.overload import queue_is_full, retry_after_s
 from concordance_inference.engine.supervision.inbox import Call
 from concordance_inference.engine.supervision.loop import Build, EngineLoop
 from concordance_inference.engine.supervision.restarts import (
@@ -35,7 +35,7 @@ from concordance_inference.engine.supervision.restarts import (
 from concordance_inference.engine.supervision.unfinished import Unfinished
 from concordance_inference.engine.supervision.update_stream import Mailbox, UpdateStream
 from concordance_inference.generation import EngineHealth, GenerationRequest, ModelInfo
-from concordance_inference.metrics_snapshot import MetricsSnapshot
+from concordance_inference.metrics_snapshot import MetricsSnapshot, mean_service_s
 
 if TYPE_CHECKING:
     from concordance_inference.engine.config import ModelTraits
@@ -59,6 +59,7 @@ class EngineThread:
         build: Build,
         *,
         max_unfinished: int,
+        num_rows: int = EngineConfig().max_rows,
         step_limit_s: float = EngineConfig().step_limit_s,
         restarts: RestartPolicy | None = None,
     ) -> None:
@@ -67,10 +68,12 @@ class EngineThread:
         Args:
             build: Loads the model and makes the engine; called again for each restart.
             max_unfinished: Maximum number of running and waiting requests.
+            num_rows: Those of them that run together.
             step_limit_s: A step that takes longer is reported.
             restarts: When an engine that failed is restarted.
         """
         self._max_unfinished = max_unfinished
+        self._num_rows = num_rows
         self._unfinished = Unfinished()
         self._loop = EngineLoop(
             build,
@@ -206,10 +209,11 @@ class EngineThread:
         if self._loop.ready_at is not None:
             raise restarting_error(self._loop.retry_after_s)
         if self.num_unfinished >= self._max_unfinished:
-            raise EngineOverloadedError(
-                f"{self.num_unfinished} requests run or wait already, which is the most that "
-                "this server takes; try again later"
-            )
+            num_waiting = self.num_unfinished - self._num_rows
+            metrics = self._loop.metrics()
+            mean_s = mean_service_s(metrics.latency_s, metrics.queue_s)
+            retry_s = retry_after_s(mean_s, num_waiting=num_waiting, num_rows=self._num_rows)
+            raise queue_is_full(self.num_unfinished, retry_s)
 
     def cancel(self, request_id: str) -> None:
         """End a request whose client has left."""

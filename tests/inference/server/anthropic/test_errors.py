@@ -3,6 +3,7 @@
 import anthropic
 import pytest
 from anthropic.types import ErrorResponse
+from concordance_inference.engine.scheduling.overload import waited_too_long
 from concordance_inference.generation import Failed
 from concordance_inference.server.limits import Limits
 from concordance_shared import (
@@ -21,6 +22,7 @@ ASK = {"model": "fake", "max_tokens": 5, "messages": [USER]}
     [
         (EngineOverloadedError("busy"), anthropic.RateLimitError, "rate_limit_error"),
         (EngineStoppedError("gone"), anthropic.OverloadedError, "overloaded_error"),
+        (waited_too_long(60, 7), anthropic.OverloadedError, "overloaded_error"),
         (EngineError("broken"), anthropic.InternalServerError, "api_error"),
         (
             InvalidActionError("no", mod="m", event="Sampled", step=0),

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from concordance_inference.engine.scheduling.overload import waited_too_long
 from concordance_inference.generation import Failed, Started, TextDelta
 from concordance_inference.server.openai.chat_response import ChatResponse
 from concordance_inference.server.transport.errors import error_headers
@@ -43,6 +44,7 @@ def error_of(response):
         (ConflictError("there"), 409, "conflict_error", "conflict", "no"),
         (ModRaisedError("mod"), 422, "mod_error", "mod_raised", "no"),
         (EngineOverloadedError("full"), 429, "rate_limit_error", "rate_limit_exceeded", "later"),
+        (waited_too_long(60, 7), 503, "overloaded", "queue_timeout", "later"),
         (EngineError("step"), 500, "server_error", "engine_error", "yes"),
         (NumericalError("nan"), 500, "server_error", "logits_not_finite", "no"),
         (ModelLoadError("none"), 500, "server_error", "model_load_failed", "no"),

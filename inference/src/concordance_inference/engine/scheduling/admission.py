@@ -9,6 +9,7 @@ from concordance_shared import (
     ConcordanceError,
     ContextLengthError,
     EngineError,
+    EngineOverloadedError,
     EngineStoppedError,
     FinishReason,
     InvalidRequestError,
@@ -28,7 +29,9 @@ from concordance_inference.engine.request.ended import OnEnd, ended_completion
 from concordance_inference.engine.request.instances import close_instances
 from concordance_inference.engine.request.recent_logits import positions_that_fit
 from concordance_inference.engine.request.row import Row
+from concordance_inference.engine.scheduling.owner_turns import Place
 from concordance_inference.engine.scheduling.prefix_reuse import PrefixReuse
+from concordance_inference.engine.scheduling.queue_limits import QueueLimits
 from concordance_inference.engine.scheduling.waiting_queue import Waiting, WaitingQueue
 from concordance_inference.generation import Failed, GenerationRequest
 
@@ -79,6 +82,7 @@ class Admission:
         )
         self._max_recent = positions_that_fit(config.max_rows, 4 * traits.vocab_size)
         self.queue = WaitingQueue(self.budget, max_rows=config.max_rows)
+        self._limits = QueueLimits(self.queue, config, metrics)
 
     @property
     def num_waiting(self) -> int:
@@ -90,12 +94,13 @@ class Admission:
         """Bytes of the prefixes of earlier requests."""
         return self._prefixes.num_bytes
 
-    def submit(self, request: GenerationRequest, emit: Emit) -> None:
-        """Queue a request, or report an error if it can never run."""
+    def submit(self, request: GenerationRequest, emit: Emit, *, num_running: int = 0) -> None:
+        """Queue a request, or report an error if it can never run, or may not wait."""
         try:
             self.queue.check(request)
             _check_ids(request.prompt_ids, self._traits.vocab_size)
-        except RequestError as exc:
+            self._limits.check(request, num_running=num_running)
+        except (RequestError, EngineOverloadedError) as exc:
             close_instances(request)
             emit(Failed(error=exc))
         else:
@@ -107,6 +112,8 @@ class Admission:
         If anything here raises, the requests that were taken from the queue are put back, so that
         `fail_all` ends them.
         """
+        for waiting, error in self._limits.take_late():
+            self._end(waiting, error)
         taken: list[Waiting] = []
         try:
             keep = self._retire(batch.rows)
@@ -182,7 +189,7 @@ class Admission:
             new.append(row)
         return new
 
-    def _next(self, rows: Sequence[Row]) -> tuple[Waiting, int] | None:
+    def _next(self, rows: Sequence[Row]) -> tuple[Waiting, Place] | None:
         """Take the first request that fits beside these rows and need not wait for one of them.
 
         Returns:
@@ -211,7 +218,7 @@ class Admission:
         self._leave_room(_lengths(rows))
         return self._cache.prepare(len(rows), len(rows[-1].state.token_ids))
 
-    def _begin(self, waiting: Waiting, place: int, rows: Sequence[Row]) -> Row | None:
+    def _begin(self, waiting: Waiting, place: Place, rows: Sequence[Row]) -> Row | None:
         """Make a request's row; return None if the row has ended or has to wait again.
 
         Mods see the prompt first: they may replace it by one that does not fit, or by one that

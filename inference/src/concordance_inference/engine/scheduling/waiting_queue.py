@@ -1,7 +1,6 @@
 """The requests that wait for a row. No arrays."""
 
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 
 from concordance_shared import InvalidRequestError
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 from concordance_inference.engine.caches.budget import KvBudget
 from concordance_inference.engine.output.output_stream import Emit
 from concordance_inference.engine.request.row import Row
+from concordance_inference.engine.scheduling.owner_turns import FRONT, OwnerTurns, Place
 from concordance_inference.generation import GenerationRequest
 
 
@@ -29,7 +29,7 @@ class Waiting(Struct, frozen=True, eq=False):
 
 
 class WaitingQueue:
-    """Requests in order of arrival, which run when rows and memory are free."""
+    """Requests in the order of `OwnerTurns`, which run when rows and memory are free."""
 
     def __init__(self, budget: KvBudget, *, max_rows: int) -> None:
         """Make an empty queue.
@@ -40,7 +40,7 @@ class WaitingQueue:
         """
         self._budget = budget
         self._max_rows = max_rows
-        self._waiting: deque[Waiting] = deque()
+        self._waiting = OwnerTurns()
         self._paused: dict[str, Waiting] = {}  # by id; they wait for a command, not for a row
 
     def __len__(self) -> int:
@@ -60,12 +60,12 @@ class WaitingQueue:
         self._budget.check_prompt(request.num_given)
 
     def submit(self, request: GenerationRequest, emit: Emit) -> None:
-        """Add a request at the end."""
+        """Add a request after those of its owner."""
         self._waiting.append(Waiting(request, emit, time.monotonic()))
 
-    def wait_again(self, waiting: Waiting, place: int = 0) -> None:
+    def wait_again(self, waiting: Waiting, place: Place = FRONT) -> None:
         """Put a request back: at the front, or at the place that `take` has returned."""
-        self._waiting.insert(place, waiting)
+        self._waiting.insert(waiting, place)
 
     @property
     def everything(self) -> list[Waiting]:
@@ -85,9 +85,28 @@ class WaitingQueue:
             self._waiting.remove(found)
         return found
 
+    def num_of_owner(self, request: GenerationRequest) -> int:
+        """Count the requests of clients that wait and are of the owner of a request.
+
+        The completions that one request asks for are one, and it is not counted itself.
+        """
+        own = self._waiting.of_owner(request.owner)
+        if not own or _client_id(own[-1].request) == _client_id(request):
+            return 0
+        return len({_client_id(each.request) for each in own})
+
+    def not_begun(self, *, before: float) -> list[Waiting]:
+        """Return the requests that have waited since a time, and have never had a row."""
+        return [
+            waiting
+            for waiting in self._waiting
+            if waiting.since < before
+            and (waiting.row is None or waiting.row.admitted_length is None)
+        ]
+
     def put(self, waiting: Waiting, row: Row) -> None:
         """Keep the row of a request that waits for another one."""
-        self._waiting[self._waiting.index(waiting)] = replace(waiting, row=row)
+        self._waiting.replace(waiting, replace(waiting, row=row))
 
     def pause(self, row: Row) -> None:
         """Keep a request that has left the batch until it is resumed."""
@@ -150,11 +169,9 @@ class WaitingQueue:
             for waiting in self._waiting
         )
 
-    def take(self, waiting: Waiting) -> int:
+    def take(self, waiting: Waiting) -> Place:
         """Remove a candidate; return its place."""
-        place = self._waiting.index(waiting)
-        del self._waiting[place]
-        return place
+        return self._waiting.take(waiting)
 
     def _max_length(self, waiting: Waiting) -> int:
         """The length that a request can grow to, prompt and completion together."""
@@ -162,3 +179,8 @@ class WaitingQueue:
             return waiting.row.state.max_length
         request = waiting.request
         return self._budget.length_of(request.num_counted, request.max_tokens)
+
+
+def _client_id(request: GenerationRequest) -> str:
+    """The id of the client's request, which may ask for several completions."""
+    return request.request_id.partition(" ")[0]
