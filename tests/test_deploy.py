@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from concordance_inference.cli import main  # adds the commands
-from concordance_inference.cli.last_resort import EXIT_AFTER_S
+from concordance_inference.cli.last_resort import EXIT_MARGIN_S
+from concordance_inference.cli.options import Serve
 from concordance_inference.cli.settings import COMMANDS
 from concordance_inference.cli.settings_values import known_variables
 from concordance_inference.cli.takes import USAGE
@@ -136,7 +137,7 @@ def unit():
 def test_systemd_waits_until_the_server_has_ended():
     service = unit()["Service"]
 
-    assert int(service["TimeoutStopSec"]) > EXIT_AFTER_S
+    assert int(service["TimeoutStopSec"]) > Serve().drain_timeout + EXIT_MARGIN_S
     assert service["RestartPreventExitStatus"] == str(USAGE)
     executable, *words = shlex.split(service["ExecStart"])
     assert executable.endswith("/concordance")
@@ -168,7 +169,7 @@ def test_systemd_lets_all_workers_run_and_survives_the_end_of_one_without_memory
 def test_launchd_waits_until_the_server_has_ended():
     agent = plistlib.loads((DEPLOY / "concordance.plist").read_bytes())
 
-    assert agent["ExitTimeOut"] > EXIT_AFTER_S
+    assert agent["ExitTimeOut"] > Serve().drain_timeout + EXIT_MARGIN_S
     assert agent["ThrottleInterval"] >= 10
     assert agent["KeepAlive"] == {"SuccessfulExit": False}
     shell, option, line = agent["ProgramArguments"]

@@ -12,8 +12,11 @@ import threading
 #: The exit status of a process that did not wait for a mod's code.
 STUCK = 70  # `EX_SOFTWARE` of sysexits.h
 
-#: Seconds from a signal to stop until the process exits at the latest.
-EXIT_AFTER_S = 20.0
+#: Seconds after the end of `--drain-timeout` until the process exits at the latest.
+EXIT_MARGIN_S = 10.0
+
+#: The same after a second signal to stop.
+EXIT_AT_ONCE_S = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +33,7 @@ def exit_now(reason: str) -> None:
     os._exit(STUCK)
 
 
-def exit_later(seconds: float = EXIT_AFTER_S) -> None:
+def exit_later(seconds: float) -> None:
     """Exit after a time, unless the process has ended before."""
     reason = f"the process did not end within {seconds:g} s after a signal"
     timer = threading.Timer(seconds, exit_now, [reason])

@@ -79,6 +79,15 @@ class LimitArgs:
         float,
         typer.Option(help="Time limit of a request, in seconds.", min=0.01, max=_MAX_S),
     ] = 600.0
+    drain_timeout: Annotated[
+        float,
+        typer.Option(
+            help="Seconds that running requests have to finish after a signal to stop. A second "
+            "signal ends them at once.",
+            min=0,
+            max=_MAX_S,
+        ),
+    ] = 10.0
     uploads_per_minute: Annotated[
         int, typer.Option(help="Uploads of an owner of keys in a minute.", min=1, max=10**6)
     ] = 30
@@ -101,6 +110,7 @@ class LimitArgs:
             stalled_s=self.stalled_seconds,
             request_s=self.request_seconds,
             uploads_per_minute=self.uploads_per_minute,
+            drain_s=self.drain_timeout,
             waiting_per_owner=self.max_waiting_per_key,
             queue_s=self.queue_seconds,
         )

@@ -16,7 +16,12 @@ from rich.console import Console
 
 from concordance_inference.cli.collection import collect_as_usual
 from concordance_inference.cli.given_models import GivenModels, given_models
-from concordance_inference.cli.last_resort import exit_later, exit_now
+from concordance_inference.cli.last_resort import (
+    EXIT_AT_ONCE_S,
+    EXIT_MARGIN_S,
+    exit_later,
+    exit_now,
+)
 from concordance_inference.cli.listener import cannot_listen, is_wildcard, listen
 from concordance_inference.cli.options import Serve
 from concordance_inference.cli.serve_access import (
@@ -162,11 +167,15 @@ def _serve(console: Console, listener: socket.socket, parts: _Parts) -> None:
 
 
 def _end_soon(context: "ServerContext", number: int) -> None:
-    """Refuse new requests, and exit in any case after a time; at once while the model is loaded."""
+    """Refuse new requests, and exit in any case after a time; at once while the model is loaded.
+
+    After a second signal, this time is short.
+    """
     if not context.startup.is_over:  # as in `_exit_on_interrupt`
         os._exit(128 + number)
+    is_second = context.draining.is_set()
     context.draining.set()
-    exit_later()
+    exit_later(EXIT_AT_ONCE_S if is_second else context.limits.drain_s + EXIT_MARGIN_S)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -94,7 +94,9 @@ async def respond(
         ClientDisconnect: The client disconnected.
     """
     context = context_of(request)
-    running = context.running.begin(own_request_id(), request.scope["path"])
+    running = context.running.begin(
+        own_request_id(), request.scope["path"], limit_s=context.limits.request_s
+    )
     try:
         response = await _response(request, read, context, running, error_events)
         if isinstance(response, sse.EventStream):

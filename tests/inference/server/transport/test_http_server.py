@@ -11,6 +11,7 @@ import pytest
 from concordance_inference.generation import Failed, Started, TextDelta
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
+from concordance_inference.server.limits import Limits
 from concordance_inference.server.served_models import OneModel
 from concordance_inference.server.transport.http_server import http_server
 from concordance_shared import EngineStoppedError
@@ -96,3 +97,32 @@ def test_a_failure_at_the_start_ends_the_server_which_listens_before():
 
     assert answered == [b"here"]
     assert str(server.failure) == "no model"
+
+
+def test_a_second_signal_ends_running_responses_at_once():
+    engine = EndlessEngine()
+    context = ServerContext(models=OneModel(engine, FakeChat()), mods=mod_catalog())
+    signals, responses = [], []
+    server = http_server(
+        create_app(context),
+        engine.is_stopped.set,
+        limits=Limits(drain_s=3600.0),
+        on_signal=signals.append,
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        serving = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        asking = threading.Thread(target=lambda: responses.append(posted(port, stream=True)))
+        serving.start()
+        asking.start()
+        assert engine.is_generating.wait(30)
+        server.should_exit = True  # as a signal to stop does
+        asking.join(1)
+        assert asking.is_alive()
+        server.handle_exit(15, None)
+        asking.join(30)
+        serving.join(30)
+
+    assert signals == [15]
+    assert "the engine is stopping" in responses[0][1]
+    assert responses[0][1].endswith("data: [DONE]\n\n")

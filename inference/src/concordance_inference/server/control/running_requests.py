@@ -1,5 +1,6 @@
 """The generating HTTP requests that have not ended, by the ids with which clients address them."""
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from concordance_inference.generation import (
     GenerationRequest,
     Update,
 )
+from concordance_inference.server.limits import RequestTimeLimitError
 
 #: What completion ids have before the id of the request.
 _PREFIX = re.compile(r"(?:chatcmpl-|cmpl-|resp_|msg_)")
@@ -38,7 +40,7 @@ class RunningRequest:
         owner: Who may see and control it.
         path: Its route.
         created: When it arrived, in Unix time.
-        is_cancelled: True if it was cancelled by id.
+        ended_by: Why it was ended before its time.
         is_detached: True if it runs without its connection.
     """
 
@@ -48,8 +50,9 @@ class RunningRequest:
         self.owner = current_owner()
         self.path = path
         self.created = time.time()
-        self.is_cancelled = False
+        self.ended_by: ConcordanceError | None = None
         self.is_detached = False
+        self.timer: asyncio.TimerHandle | None = None
         self.generations: Sequence[GenerationRequest] = ()
         self.engine: EngineClient | None = None
 
@@ -64,19 +67,29 @@ class RunningRequest:
             raise ConflictError(f"the request {self.id!r} is still being read; try again")
         return self.engine.control
 
+    @property
+    def is_cancelled(self) -> bool:
+        """True if it was ended, by id or by its time limit."""
+        return self.ended_by is not None
+
     def run(self, engine: EngineClient, generations: Sequence[GenerationRequest]) -> None:
         """Record what is generated for it.
 
         Raises:
-            RequestCancelledError: It was cancelled while it was read.
+            ConcordanceError: It was cancelled while it was read, or took too long.
         """
-        if self.is_cancelled:
-            raise RequestCancelledError(self.id)
+        if self.ended_by is not None:
+            raise self.ended_by
         self.engine, self.generations = engine, generations
 
-    def cancel(self) -> None:
-        """End all that is generated for it, with an error for its client."""
-        self.is_cancelled = True
+    def cancel(self, error: ConcordanceError | None = None) -> None:
+        """End all that is generated for it.
+
+        Args:
+            error: The error for its client; by default, that it was cancelled by id.
+        """
+        if self.ended_by is None:
+            self.ended_by = RequestCancelledError(self.id) if error is None else error
         if self.engine is not None:
             for generation in self.generations:
                 self.engine.control.cancel(generation.request_id)
@@ -85,21 +98,21 @@ class RunningRequest:
         """Refuse to respond with a completion that was cancelled.
 
         Raises:
-            RequestCancelledError: It was cancelled before it ended.
+            ConcordanceError: It was cancelled before it ended, or took too long.
         """
-        if self.is_cancelled and any(_was_cancelled(end) for end in ends):
-            raise RequestCancelledError(self.id)
+        if self.ended_by is not None and any(_was_cancelled(end) for end in ends):
+            raise self.ended_by
 
     def seen(self, update: Update) -> Update:
         """Replace an update that says that the request was cancelled by an error that does."""
-        if not (self.is_cancelled and _was_cancelled(update)):
+        if self.ended_by is None or not _was_cancelled(update):
             return update
-        return Failed(error=RequestCancelledError(self.id))
+        return Failed(error=self.ended_by)
 
     def error(self, exc: ConcordanceError) -> ConcordanceError:
         """Return the error for the client: the engine names no reason for cancelling."""
-        is_ours = self.is_cancelled and isinstance(exc, EngineStoppedError)
-        return RequestCancelledError(self.id) if is_ours else exc
+        is_ours = isinstance(exc, EngineStoppedError)
+        return self.ended_by if is_ours and self.ended_by is not None else exc
 
 
 class RunningRequests:
@@ -109,8 +122,13 @@ class RunningRequests:
         """Start without one."""
         self._by_id: dict[str, RunningRequest] = {}
 
-    def begin(self, request_id: str, path: str) -> RunningRequest:
+    def begin(self, request_id: str, path: str, *, limit_s: float | None = None) -> RunningRequest:
         """Add a request.
+
+        Args:
+            request_id: Its id.
+            path: Its route.
+            limit_s: Seconds after which it ends with an error, however far it is.
 
         Raises:
             ConflictError: A running request has the id.
@@ -121,10 +139,15 @@ class RunningRequests:
                 param="X-Request-Id",
             )
         running = self._by_id[request_id] = RunningRequest(request_id, path)
+        if limit_s is not None:
+            loop, error = asyncio.get_running_loop(), RequestTimeLimitError(limit_s)
+            running.timer = loop.call_later(limit_s, running.cancel, error)
         return running
 
     def end(self, running: RunningRequest) -> None:
         """Remove a request."""
+        if running.timer is not None:
+            running.timer.cancel()
         for generation in running.generations:
             if generation.recorder is not None:
                 generation.recorder.close()

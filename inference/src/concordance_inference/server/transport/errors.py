@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from concordance_inference.server.context import context_of
+from concordance_inference.server.limits import RequestTimeLimitError
 from concordance_inference.server.operations.request_record import current_record
 from concordance_inference.server.transport.file_paths import without_folders
 from concordance_inference.server.transport.mod_failures import log_failure, own_traceback
@@ -181,7 +182,7 @@ class UnexpectedError(EngineError):
 
 
 #: Errors of the server that the same request meets again.
-_FAIL_AGAIN = (UnexpectedError, ModelLoadError, NumericalError)
+_FAIL_AGAIN = (UnexpectedError, ModelLoadError, NumericalError, RequestTimeLimitError)
 
 
 def unexpected(exc: Exception) -> UnexpectedError:

@@ -17,7 +17,7 @@ from concordance_inference.server.transport.http_protocol import HttpProtocol
 logger = logging.getLogger(__name__)
 
 #: Seconds that responses may continue after a signal to stop.
-GRACE_S = 10.0
+GRACE_S = Limits().drain_s
 
 #: Seconds that connections have after that to receive the error.
 _LAST_WORDS_S = 5
@@ -63,6 +63,7 @@ class HttpServer(uvicorn.Server):
         self._is_stuck = is_stuck
         self._on_start = on_start
         self._on_signal = on_signal
+        self._ends_now = False
         self._starting: asyncio.Task[None] | None = None
         self.failure: Exception | None = None
 
@@ -78,9 +79,12 @@ class HttpServer(uvicorn.Server):
             self.failure, self.should_exit = exc, True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to shut down."""
+        """Begin to shut down; a second signal ends the responses at once."""
         self._on_signal(sig)
-        super().handle_exit(sig, frame)
+        if self.should_exit:
+            self._ends_now = True
+        else:
+            super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wait for running responses, then end them."""
@@ -93,7 +97,7 @@ class HttpServer(uvicorn.Server):
     async def _end_later(self) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        while loop.time() < started + self._grace_s and not self._is_stuck():
+        while loop.time() < started + self._grace_s and not (self._ends_now or self._is_stuck()):
             await asyncio.sleep(min(_POLL_S, self._grace_s))
         logger.warning(
             "responses are still running %.0f s after the signal; ending them",
@@ -107,7 +111,7 @@ def http_server(
     end_responses: Callable[[], None],
     *,
     limits: Limits | None = None,
-    grace_s: float = GRACE_S,
+    grace_s: float | None = None,
     is_stuck: Callable[[], bool] = lambda: False,
     on_start: Callable[[], Awaitable[None]] = _nothing,
     on_signal: Callable[[int], None] = lambda _: None,
@@ -117,13 +121,14 @@ def http_server(
     Args:
         app: The application.
         end_responses: Ends every response with an error.
-        limits: Limits of connections.
-        grace_s: Seconds that responses may continue after a signal.
+        limits: Limits of connections, and of the time that responses may continue after a signal.
+        grace_s: This time, if it is not that of the limits.
         is_stuck: True if no response can continue.
         on_start: Called once the server listens; what it raises ends the server.
         on_signal: Called with each signal to stop.
     """
     limits = Limits() if limits is None else limits
+    grace_s = limits.drain_s if grace_s is None else grace_s
     config = uvicorn.Config(
         app,
         http=cast(Any, partial(HttpProtocol, limits=limits)),
