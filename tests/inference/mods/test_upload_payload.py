@@ -6,7 +6,7 @@ from concordance_inference.mods.loading import load_payload
 from concordance_inference.mods.upload_payload import MAX_SOURCE_LENGTH
 from concordance_sdk import ModPayload
 from concordance_sdk.testing import play
-from concordance_shared import InvalidRequestError
+from concordance_shared import InvalidRequestError, TooLargeError
 
 GREET = """
 from concordance_sdk import mod
@@ -33,7 +33,6 @@ def payload(**fields):
         ({"source": None, "files": {"../a.py": ""}}, "files"),
         ({"source": None, "files": {"/a.py": ""}}, "files"),
         ({"source": None, "files": {"a.txt": ""}}, "files"),
-        ({"source": "#" * (MAX_SOURCE_LENGTH + 1)}, "source"),
         ({"entrypoint": "nowhere"}, "entrypoint"),
     ],
 )
@@ -42,6 +41,15 @@ def test_the_error_for_a_malformed_upload_names_the_field(fields, param):
         load_payload(payload(**fields))
 
     assert caught.value.param == param
+
+
+def test_a_source_that_is_too_long_is_refused_as_too_large():
+    fits = GREET + "#" * (MAX_SOURCE_LENGTH - len(GREET))
+
+    assert load_payload(payload(source=fits))
+    with pytest.raises(TooLargeError) as caught:
+        load_payload(payload(source=fits + "#"))
+    assert (caught.value.status_code, caught.value.param) == (413, "source")
 
 
 OLDER = """

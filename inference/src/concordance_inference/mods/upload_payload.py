@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import cast
 
 from concordance_sdk import ModPayload
-from concordance_shared import InvalidRequestError
+from concordance_shared import InvalidRequestError, TooLargeError
 from msgspec import Struct
 
 #: Maximum length of all files of an upload together, in characters.
@@ -44,6 +44,7 @@ def upload_of(payload: ModPayload) -> Upload:
 
     Raises:
         InvalidRequestError: A field is malformed.
+        TooLargeError: The source is too long.
     """
     _check_name(payload.name)
     if payload.language.lower() != "python":
@@ -57,7 +58,7 @@ def upload_of(payload: ModPayload) -> Upload:
         )
     files = _files_of(payload)
     if sum(map(len, files.values())) > MAX_SOURCE_LENGTH:
-        raise InvalidRequestError(
+        raise TooLargeError(
             f"a mod's source has at most {MAX_SOURCE_LENGTH} characters", param="source"
         )
     if payload.home and not _is_module(payload.home):

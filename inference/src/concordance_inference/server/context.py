@@ -12,6 +12,7 @@ from concordance_inference.chat.truncation import Truncation
 from concordance_inference.loop_detection import USUAL, LoopDetection
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.access.access import Access
+from concordance_inference.server.access.upload_rate import UploadRate
 from concordance_inference.server.control.running_requests import RunningRequests
 from concordance_inference.server.limits import Limits
 from concordance_inference.server.openai.reasoning_names import ReasoningField
@@ -39,6 +40,7 @@ class ServerContext(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     cors_origins: frozenset[str] = frozenset()  # of pages that may use it
     access: Access = msgspec.field(default_factory=Access)
     limits: Limits = Limits()
+    upload_rate: UploadRate = msgspec.field(default_factory=UploadRate)
     sends_tracebacks: bool = False  # of the operator's mods, to clients
     reasoning_field: ReasoningField = "both"  # the fields of messages that have the reasoning
     loop_detection: LoopDetection = USUAL  # of requests that do not choose

@@ -63,7 +63,8 @@ async def upload_mod(request: Request) -> Response:
     With `dry_run=true` the mod is not added, but played, on the fields of a dry run in the body.
     """
     context = context_of(request)
-    raw = await read_raw(request, max_bytes=limits_of(request).mod_body_bytes)
+    context.upload_rate.count(current_owner(), most=context.limits.uploads_per_minute)
+    raw = await read_raw(request, max_bytes=context.limits.mod_body_bytes)
     if request.query_params.get("dry_run") == "true":
         return await _played(request, lambda: context.mods.dry_run_entry(_payload(raw)), raw)
     made = await context.workers.load(partial(_uploaded, context.mods, raw))
