@@ -2,7 +2,8 @@
 
 No circle of imports, no class with more methods than `MAX_METHODS`, no folder `engine/` with more
 modules than `MAX_MODULES`, and functions whose bodies are short: the median and the 90th
-percentile. Prints the figures and a line for each fault; exits with 1 if there is one.
+percentile. Prints the figures and a line for each fault; exits with 1 if there is one. The number
+of modules without a test file of their name is a figure only.
 """
 
 import ast
@@ -24,6 +25,9 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 def main() -> int:
     """Print the figures and every fault of this repository; return the exit code."""
     root = Path(__file__).resolve().parent.parent
+    if "--untested" in sys.argv[1:]:
+        print(*without_mirror(root), sep="\n")
+        return 0
     figures, found = measure(root)
     print(*(f"{name}: {value}" for name, value in figures.items()), *found, sep="\n")
     return 1 if found else 0
@@ -55,6 +59,7 @@ def measure(root: Path) -> tuple[dict[str, object], list[str]]:
         "largest class": f"{largest}, {methods.get(largest, 0)} methods",
         "modules at the top of engine/": num_modules,
         "import circles": len(circles),
+        "modules without a test file of their name": len(without_mirror(root)),
     }
     found = [f"circle of imports: {' <-> '.join(circle)}" for circle in circles]
     found += [
@@ -78,6 +83,19 @@ def modules(root: Path) -> dict[str, Path]:
             parts = path.relative_to(source).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
+
+
+def without_mirror(root: Path) -> list[str]:
+    """Return the modules that have no test file of their name.
+
+    `python3 .ci/structure.py --untested` lists them: many are tested through others.
+    """
+    tests = {path.stem for path in (root / "tests").rglob("test_*.py")}
+    return [
+        name
+        for name, path in modules(root).items()
+        if path.stem not in ("__init__", "__main__") and f"test_{path.stem}" not in tests
+    ]
 
 
 def is_method(node: ast.stmt) -> bool:

@@ -58,3 +58,14 @@ def test_long_bodies_are_found(tmp_path):
     long = "def f():\n" + "    x = 1\n" * 30
 
     assert faults(tmp_path, long=long) == ["bodies: at most 8 / 25 lines (median / p90)"]
+
+
+def test_modules_without_a_test_file_of_their_name_are_counted(tmp_path):
+    (tmp_path / "shared" / "src" / "one").mkdir(parents=True)
+    for name in ("__init__", "tested", "untested"):
+        (tmp_path / "shared" / "src" / "one" / f"{name}.py").touch()
+    (tmp_path / "tests" / "deep").mkdir(parents=True)
+    (tmp_path / "tests" / "deep" / "test_tested.py").touch()
+
+    assert structure.without_mirror(tmp_path) == ["one.untested"]
+    assert structure.measure(tmp_path)[0]["modules without a test file of their name"] == 1
