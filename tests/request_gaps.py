@@ -11,6 +11,7 @@ else the machine does.
 
 import argparse
 import asyncio
+import functools
 import http.client
 import itertools
 import json
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
@@ -285,10 +287,17 @@ def post(address, path, data):
         connection.close()
 
 
+@functools.cache
+def model_of(address):
+    """Return the id of the served model."""
+    with urllib.request.urlopen("http://{}:{}/v1/models".format(*address), timeout=60) as response:
+        return json.load(response)["data"][0]["id"]
+
+
 def measure(address, gaps, chosen):
     """Yield the name of each request, its status, and its gaps on both threads."""
     for name, path, body in chosen:
-        data = json.dumps({"model": "m", **body}).encode()
+        data = json.dumps({"model": model_of(address), **body}).encode()
         gaps.reset()
         try:
             status, _ = post(address, path, data)
