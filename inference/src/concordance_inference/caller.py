@@ -61,6 +61,15 @@ def current_prefix_space() -> str:
     return _CALLER.get().prefix_space
 
 
+def is_own(owner: str) -> bool:
+    """True if something belongs to the present caller, also if that is an admin.
+
+    Args:
+        owner: Whose it is.
+    """
+    return owner == current_owner()
+
+
 def may_see(owner: str) -> bool:
     """True if the present request may find what an owner has."""
     return _CALLER.get().sees(owner)

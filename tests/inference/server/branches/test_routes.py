@@ -122,13 +122,14 @@ def test_a_completion_that_was_paused_is_branched_from_and_seen_as_running(clien
     assert alone["choices"][0]["token_ids"] == other["choices"][0]["token_ids"]
 
 
-def test_what_another_owner_has_is_not_found(client, monkeypatch):
+@pytest.mark.parametrize("is_admin", [False, True])
+def test_what_another_owner_has_is_not_found(client, monkeypatch, is_admin):
     parent = chat(client, **speaks("It is fine."))
     branch(client, parent.id, 6, "bad.", "It is bad.")
     paths = [f"/v1/branches/{parent.id}{end}" for end in ("", "/conversation")]
 
     with monkeypatch.context() as patched:
-        bob = Caller(owner="bob", sees_all=False)
+        bob = Caller(owner="bob", sees_all=is_admin)
         patched.setattr(Access, "caller", lambda *_: bob)
         for path in paths:
             got(client, path, 404)

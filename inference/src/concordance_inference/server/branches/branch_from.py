@@ -7,7 +7,7 @@ from concordance_shared import InvalidRequestError
 from msgspec.structs import replace
 
 from concordance_inference.branching.errors import unknown_parent
-from concordance_inference.caller import may_see
+from concordance_inference.caller import is_own
 from concordance_inference.generation import GenerationRequest
 from concordance_inference.resume.ended import (
     UnknownCompletionError,
@@ -105,7 +105,7 @@ def _refuse_another_model(completion_id: str, served: ServedModel, context: Serv
         running = context.running.find(request_id.partition(" ")[0])
         if running is None or running.engine is None:
             continue
-        if not all(may_see(generation.owner) for generation in running.generations):
+        if not all(is_own(generation.owner) for generation in running.generations):
             continue
         if (model := running.engine.model.id) != served.info.id:
             raise another_model("branch_from.id", completion_id, model, served.info.id)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from concordance_inference.branching.tree import BranchNode
-from concordance_inference.caller import may_see
+from concordance_inference.caller import is_own
 from concordance_inference.control import RequestStatus
 from concordance_inference.generation import EngineClient
 from concordance_inference.resume.ended import KeptCompletion
@@ -51,13 +51,13 @@ class TreeView:
         """Return the tree in which a completion is, from its root."""
         root = node
         for _ in range(MAX_ABOVE):
-            if root.parent is None or not may_see(root.parent.owner):
+            if root.parent is None or not is_own(root.parent.owner):
                 break
             root = root.parent
         return self._described(root, MAX_LEVELS)
 
     def _described(self, node: BranchNode, num_levels: int) -> dict[str, Any]:
-        visible = [branch for branch in tuple(node.branches) if may_see(branch.owner)]
+        visible = [branch for branch in tuple(node.branches) if is_own(branch.owner)]
         branches = visible if num_levels > 1 else ()
         hidden = len(visible) - len(branches)
         return {

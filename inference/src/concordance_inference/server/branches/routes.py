@@ -10,7 +10,7 @@ from concordance_inference.branching.conversation import conversation_of
 from concordance_inference.branching.errors import unknown_completion
 from concordance_inference.branching.tree import BranchNode
 from concordance_inference.branching.written import WrittenCompletion
-from concordance_inference.caller import may_see
+from concordance_inference.caller import is_own
 from concordance_inference.generation import EngineClient, GenerationRequest
 from concordance_inference.resume.ended import request_ids_of
 from concordance_inference.server.branches.described import TreeView, completion_id
@@ -66,14 +66,14 @@ def _written(name: str, engines: list[EngineClient]) -> tuple[EngineClient, Writ
 def _node(name: str, context: ServerContext) -> BranchNode | None:
     """Return a completion that has branches, or is one."""
     found = (context.branches.find(request_id) for request_id in request_ids_of(name))
-    return next((node for node in found if node is not None and may_see(node.owner)), None)
+    return next((node for node in found if node is not None and is_own(node.owner)), None)
 
 
 def _alone(name: str, context: ServerContext, view: TreeView) -> BranchNode | None:
     """Return a completion without branches."""
     for request_id in request_ids_of(name):
         running = context.running.find(request_id.partition(" ")[0])
-        is_visible = running is not None and all(map(_may_see, running.generations))
+        is_visible = running is not None and all(map(_is_own, running.generations))
         if running is not None and running.engine is not None and is_visible:
             model, path, created = running.engine.model.id, running.path, running.created
             return BranchNode(request_id=request_id, model=model, path=path, created=created)
@@ -82,8 +82,8 @@ def _alone(name: str, context: ServerContext, view: TreeView) -> BranchNode | No
     return None
 
 
-def _may_see(generation: GenerationRequest) -> bool:
-    return may_see(generation.owner)
+def _is_own(generation: GenerationRequest) -> bool:
+    return is_own(generation.owner)
 
 
 def _json(data: bytes) -> Response:
