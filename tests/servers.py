@@ -12,7 +12,7 @@ import time
 from openai import OpenAI
 
 COMMAND = [sys.executable, "-m", "concordance_inference"]
-START_S = 120
+START_S = 300
 
 
 class Server:
@@ -53,17 +53,17 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(20)
+                self.process.wait(60)
         if self.process.poll() is None:
             self.process.kill()
         if hasattr(self, "client"):
             self.client.close()
-        self._reader.join(5)
+        self._reader.join(60)
         self.process.stderr.close()
-        return self.process.wait(5)
+        return self.process.wait(60)
 
 
-def eventually(condition, *, timeout=10):
+def eventually(condition, *, timeout=60):
     """Wait until a condition holds."""
     deadline = time.monotonic() + timeout
     while not condition():

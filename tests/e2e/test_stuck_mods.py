@@ -106,7 +106,7 @@ class Asking(threading.Thread):
 def stop(server, *, within_s):
     server.process.send_signal(signal.SIGTERM)
     status = server.process.wait(within_s)  # fails after that
-    server._reader.join(5)
+    server._reader.join(60)
     return status
 
 

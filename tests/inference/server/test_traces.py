@@ -254,7 +254,7 @@ def test_the_thread_of_a_hub_ends_with_its_traces(api, hub):
     hub.flush()
     for thread in threading.enumerate():
         if thread.name == "traces":
-            thread.join(5)
+            thread.join(60)
 
     assert not any(thread.name == "traces" for thread in threading.enumerate())
 

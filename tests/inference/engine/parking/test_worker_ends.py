@@ -41,7 +41,7 @@ def ask_isolated(sandbox, source, **fields):
 
 def is_unused(sandbox):
     """True once no worker is leased."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while sandbox.status.num_leased and time.monotonic() < deadline:
         time.sleep(0.005)
     return not sandbox.status.num_leased

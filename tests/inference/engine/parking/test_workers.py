@@ -286,7 +286,7 @@ def test_a_mod_that_sleeps_ends_its_request_alone_and_keeps_no_other_waiting(imp
 def test_workers_are_gone_after_their_requests(sandbox):
     run(make_engine(), isolated(sandbox, MODS["forces"], max_tokens=4))
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while sandbox.status.num_leased and time.monotonic() < deadline:
         time.sleep(0.01)
     assert sandbox.status.num_leased == 0
