@@ -23,7 +23,8 @@ class Server:
             [*COMMAND, "serve", "--port", "0", *map(str, options)],
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **(env or {})},
+            # A busy machine keeps this deadline of uploaded mods.
+            env={**os.environ, "CONCORDANCE_MOD_TIMEOUT": "20", **(env or {})},
         )
         self.printed = ""
         self._found = threading.Event()

@@ -230,6 +230,21 @@ class Serve(LimitArgs, LoadArgs):
             "cannot be confined. off: uploads are refused. The mods of --mods run in both cases.",
         ),
     ] = "required"
+    mod_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=60,
+            help="Seconds that an uploaded mod has for an event, before its request fails. Other "
+            "requests do not wait for it.",
+        ),
+    ] = 0.25
+    mod_workers: Annotated[
+        int,
+        typer.Option(
+            min=1, max=1024, help="The most uploaded mods that run at the same time, for all keys."
+        ),
+    ] = 64
     threads: Annotated[
         int | None,
         typer.Option(
@@ -915,7 +930,7 @@ class BranchRequest:
     max_tokens: Annotated[
         int | None, typer.Option(help="Of the whole completion. [default: those of the other one]")
     ] = None
-    temperature: Annotated[float | None, typer.Option(help="From there on.")] = None
+    temperature: Annotated[float | None, typer.Option(min=0, max=100, help="From there on.")] = None
     seed: Annotated[int | None, typer.Option(help="From there on.")] = None
     mod: Annotated[
         list[str], typer.Option(help="A mod of the server, in place of those of the other one.")
@@ -1098,9 +1113,10 @@ class Replay(ModelArgs):
             help="The id of a trace, or a file of JSON Lines as `traces export` writes it.",
         ),
     ]
-    mod: Annotated[
+    mod_files: Annotated[
         list[Path],
         typer.Option(
+            "--mod",
             help="A file of mods that replace those of the trace with the same names. Repeatable.",
             show_default=False,
         ),

@@ -35,7 +35,7 @@ def run(options: Replay) -> None:
             result = replay(
                 trace,
                 runtime,
-                mods=options.mod,
+                mods=options.mod_files,
                 start=options.start,
                 other_model=options.other_model,
             )

@@ -40,6 +40,7 @@ from concordance_inference.loop_detection import LoopDetection
 from concordance_inference.models.blas import log_blas, preload_blas
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.mods.mod_output import captured_output, log_line
+from concordance_inference.sandbox.options import SandboxOptions
 from concordance_inference.sandbox.supervisor import Supervisor
 from concordance_inference.traces.mod_lines import ModLines, logged_lines
 
@@ -58,7 +59,7 @@ def run(options: Serve) -> None:
     keyring = keyring_of(options)
     check_names(options)
     models = given_models(options)
-    sandbox = None if options.sandbox == "off" else Supervisor()
+    sandbox = None if options.sandbox == "off" else Supervisor(_sandbox_options(options))
     catalog = ModCatalog(options.mods, sandbox)
     hub = trace_hub(options)
     lines = ModLines(hub)
@@ -74,6 +75,15 @@ def run(options: Serve) -> None:
         tools = load_hosted_tools(options.tools, limits)
         log_blas()  # after all that can be wrong with the options
         _serve(console, listener, _Parts(options, keyring, models, catalog, tools, hub))
+
+
+def _sandbox_options(options: Serve) -> SandboxOptions:
+    usual = SandboxOptions()
+    return SandboxOptions(
+        event_s=options.mod_timeout,
+        prefilled_s=max(usual.prefilled_s, options.mod_timeout),
+        max_workers=options.mod_workers,
+    )
 
 
 @dataclass(frozen=True)
