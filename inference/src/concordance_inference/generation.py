@@ -122,6 +122,7 @@ class ModCall(Struct, frozen=True, kw_only=True, eq=False):
     version: str = ""  # the first digits of its content's hash, if it comes from a file
     where: str = "mods"
     required: bool = True
+    owner: str = field(default_factory=current_owner)  # who names it
 
 
 class GenerationRequest(Struct, frozen=True, kw_only=True, eq=False):

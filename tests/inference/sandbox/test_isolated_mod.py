@@ -5,10 +5,12 @@ import textwrap
 import pytest
 from concordance_inference.mods.loading import load_upload
 from concordance_inference.mods.upload_payload import Upload
+from concordance_inference.sandbox.circuit_breaker import CircuitBreaker
 from concordance_inference.sandbox.isolated_mod import isolated
 from concordance_inference.sandbox.requests import LeaseRequest
 from concordance_inference.sandbox.sandboxed_mod import SandboxedMod
 from concordance_sdk.composition import ModUse
+from concordance_sdk.request_context import RequestContext
 from concordance_sdk.testing.playing import Playing, Scene
 from concordance_shared import Conversation, Message, ModError
 from sandboxes import source_of
@@ -169,3 +171,20 @@ def test_mod_in_a_worker_gives_the_result_of_a_mod_in_process(sandbox, name):
     for each in made:
         each.close()
     assert found == played(ModUse(definition, {}))
+
+
+def test_a_mod_that_fails_to_load_five_times_is_disabled_for_its_caller(sandbox, monkeypatch):
+    monkeypatch.setattr(sandbox, "breaker", CircuitBreaker())
+    source = source_of("raise ValueError('kaput')", name="fails_often")
+    mod = SandboxedMod(source, sandbox)
+
+    def load(owner):
+        request = LeaseRequest(source=source, request_id="r", owner=owner)
+        with pytest.raises(ModError) as failed:
+            isolated(mod, request, RequestContext(request_id="r"))
+        return failed.value.code
+
+    codes = [load("me") for _ in range(6)]
+
+    assert codes == ["mod_load_failed"] * 5 + ["mod_disabled"]
+    assert load("you") == "mod_load_failed"

@@ -5,7 +5,7 @@ from weakref import finalize
 
 from concordance_sdk.host.instance import ModInstance
 from concordance_sdk.request_context import RequestContext
-from concordance_shared import Event, ForwardPass
+from concordance_shared import ConcordanceError, Event, ForwardPass
 
 from concordance_inference.sandbox.lease import Lease
 from concordance_inference.sandbox.outcomes import Ask, InstanceInfo, SentLogits, WorkerInfo
@@ -31,9 +31,16 @@ def isolated(mod: SandboxedMod, request: LeaseRequest, context: RequestContext) 
         ConcordanceError: There is no worker, or the mod cannot be loaded, or it rejects the
             request or its parameters.
     """
+    use = request.owner, mod.source.name, mod.source.version
+    mod.sandbox.breaker.check(use)
     lease = mod.sandbox.lease(request)
+
+    def note_failure(error: ConcordanceError) -> None:
+        mod.sandbox.failures.note(error)
+        mod.sandbox.breaker.note(use, error)
+
     try:
-        return IsolatedMod(lease, context, note_failure=mod.sandbox.failures.note)
+        return IsolatedMod(lease, context, note_failure=note_failure)
     except BaseException:
         lease.kill()
         raise

@@ -23,6 +23,7 @@ class LeaseRequest(Struct, frozen=True, kw_only=True, eq=False):
         param: The request's field with the mod, for messages.
         model: The id of the model.
         request_id: The request.
+        owner: Who sends it.
         conversation: Its messages, tools and response format.
         given: The beginning of the completion, if an earlier request generated it.
         channels: How the model marks channels.
@@ -34,6 +35,7 @@ class LeaseRequest(Struct, frozen=True, kw_only=True, eq=False):
     param: str = "mods[0]"
     model: str = NO_MODEL
     request_id: str = ""
+    owner: str = ""
     conversation: Conversation = Conversation()
     given: tuple[int, ...] = ()
     channels: ChannelsSpec | None = None

@@ -12,6 +12,7 @@ from typing import Any, Self
 from concordance_shared import SandboxUnavailableError
 from msgspec import Struct
 
+from concordance_inference.sandbox.circuit_breaker import CircuitBreaker
 from concordance_inference.sandbox.failure_counts import FailureCounts
 from concordance_inference.sandbox.lease import Lease
 from concordance_inference.sandbox.options import SandboxOptions
@@ -66,6 +67,7 @@ class Supervisor:
         self.options = options
         self.pool = WorkerPool(options)
         self.failures = FailureCounts()  # of mods in requests
+        self.breaker = CircuitBreaker()
         self.models = ServedModels(self.pool)
         self._reason = "the sandbox has not been started"
         self._faults: str = _UNTESTED  # of the last self-test; empty if it passed

@@ -159,6 +159,7 @@ def _isolated(
         param=call.where,
         model=mod.sandbox.models.id_of(traits.tokenizer, width=traits.vocab_size),
         request_id=shared.request_id,
+        owner=call.owner,
         conversation=shared.conversation,
         given=tuple(shared.given.token_ids) if shared.given else (),
         channels=channels_spec(channels),
