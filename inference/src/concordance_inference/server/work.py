@@ -4,11 +4,14 @@ On the event loop it would stall every stream. On background threads it shares t
 engine's thread: tokenizing releases it, and Python code is switched out every few milliseconds.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from concordance_shared import EngineOverloadedError
+
+from concordance_inference.caller import current_owner
 
 Result = TypeVar("Result")
 
@@ -29,6 +32,9 @@ _NUM_THREADS: Mapping[str, int] = {
 #: Limit of requests that wait for any kind of work except encoding a response.
 MAX_WAITING = 256
 
+#: Those of one owner of keys.
+MAX_OF_OWNER = 64
+
 
 class Workers:
     """Worker threads of one application."""
@@ -37,6 +43,7 @@ class Workers:
         """Start no threads; each is started when it is needed."""
         self._limiters: dict[str, CapacityLimiter] = {}
         self._num_waiting = 0
+        self._of_owners: Counter[str] = Counter()
 
     async def read(self, function: Callable[[], Result], *, num_bytes: int) -> Result:
         """Run a function that decodes a request of `num_bytes`. Cancelling waits for it.
@@ -88,11 +95,20 @@ class Workers:
             raise EngineOverloadedError(
                 f"the server already reads {MAX_WAITING} requests; try again later"
             )
+        owner = current_owner()
+        if owner and self._of_owners[owner] >= MAX_OF_OWNER:
+            raise EngineOverloadedError(
+                f"the server already reads {MAX_OF_OWNER} requests of your key; try again later"
+            )
         self._num_waiting += 1
+        self._of_owners[owner] += 1
         try:
             return await to_thread.run_sync(function, limiter=self._limiter(kind))
         finally:
             self._num_waiting -= 1
+            self._of_owners[owner] -= 1
+            if not self._of_owners[owner]:
+                del self._of_owners[owner]
 
     def _limiter(self, kind: str) -> CapacityLimiter:
         """The limiter of a kind of work; made on the event loop, to which it belongs."""
