@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from concordance_inference.generation import Failed, Started
+from concordance_inference.sandbox.failures import WorkerTracebackError
 from concordance_inference.server.transport.mod_failures import log_failure, own_traceback
 from concordance_sdk.testing import play
 from concordance_shared import ModRaisedError
@@ -114,3 +115,13 @@ def test_a_long_traceback_is_shortened(serve):
     sent = client.post("/v1/chat/completions", json=body()).json()["error"]
 
     assert len(sent["traceback"]) < 9000
+
+
+def test_what_an_uploaded_mod_raises_is_not_logged(caplog):
+    error = ModRaisedError("mod 'm' raised ValueError: secret", mod="m", event="Added", step=3)
+    error.__cause__ = WorkerTracebackError("Traceback: secret")
+    with caplog.at_level(logging.INFO):
+        log_failure(error, "r1")
+
+    assert "r1 failed: mod_raised of mod 'm' at Added (step 3)" in caplog.text
+    assert "secret" not in caplog.text

@@ -28,13 +28,18 @@ _UPLOADED = "<mod "
 def log_failure(error: ConcordanceError, request_id: str | None) -> None:
     """Log a mod's error on one line; with a traceback if requests are logged.
 
-    Uploads and schemas that are refused are errors of the client, and are not logged.
+    Uploads and schemas that are refused are errors of the client, and are not logged. What an
+    uploaded mod has raised may quote the conversation, so its code and place are logged only.
 
     Args:
         error: The error; its message has the mod, the event and the step.
         request_id: The request; `None` if it was refused before it had an id.
     """
     if request_id is None or not isinstance(error, ModError) or error.status_code < _MODS_FAULT:
+        return
+    if isinstance(error.__cause__, WorkerTracebackError):  # its text is the requester's
+        where = error.mod, error.event, error.step
+        logger.warning("%s failed: %s of mod %r at %s (step %s)", request_id, error.code, *where)
         return
     cause = error.__cause__ if logger.isEnabledFor(logging.INFO) else None
     logger.warning("%s failed: %s", request_id, error.message[:_MAX_MESSAGE], exc_info=cause)
