@@ -11,7 +11,7 @@ The calls for one position, in order:
                            Then Added, for as long as mods react to what was appended.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, Self, TypeVar, assert_never, cast
 
 from concordance_shared import (
@@ -126,13 +126,19 @@ class ModDispatch:
         self._num_seen: list[int] = []
         self.set_mods(mods)
 
-    def set_mods(self, mods: Sequence[ModInstance]) -> None:
+    @property
+    def num_seen(self) -> dict[int, int]:
+        """Tokens of the completion that each listener to `Added` was notified of, by its `id`."""
+        return dict(zip(map(id, self._listeners[Added]), self._num_seen, strict=True))
+
+    def set_mods(self, mods: Sequence[ModInstance], seen: Mapping[int, int] = {}) -> None:
         """Replace the mods. One that was there before continues; a new one has seen no token.
 
         Args:
             mods: In the order in which they act.
+            seen: An earlier `num_seen`, for mods that were there before the last ones.
         """
-        seen = dict(zip(map(id, self._listeners[Added]), self._num_seen, strict=True))
+        seen = {**seen, **self.num_seen}
         self.mods = tuple(instance for mod in mods for instance in mod.instances)
         self.tolerance.keep(self.mods)
         self._listeners = {

@@ -1,5 +1,6 @@
 """Mods that are added to a running request, replaced and removed."""
 
+import pytest
 from concordance_inference.control import (
     Act,
     AttachMod,
@@ -109,3 +110,30 @@ def test_text_that_a_mod_holds_back_is_backtracked_by_hand_in_a_stream():
     assert held.outcome.backtracked_tokens == 3
     assert isinstance(sent.outcome, RefusedCommandError)
     assert answers.shown == answers.end.text
+
+
+@pytest.mark.parametrize("acts_first", [False, True])
+def test_a_mod_whose_replacement_fails_continues_where_it_was(acts_first):
+    seen = []
+
+    @mod(name="follower", on=[Added])
+    def follower(event, actions):
+        seen.append((event.step, len(event.added_tokens)))
+
+    @mod(on=[Added])
+    def broken(event, actions):
+        if acts_first and not event.forced:
+            return actions.backtrack(1, [65])
+        raise ValueError("kaput")
+
+    engine = make_engine()
+    request = ask("Hello", follower, max_tokens=12)
+    submit(engine, request)
+    step_until(engine, request, 4)
+    sent = attached(engine, request, broken, replaces="follower")
+    engine.step()
+    finish(engine)
+
+    assert isinstance(sent.outcome, ModRaisedError)
+    assert [step for step, _ in seen].count(0) == 1
+    assert sum(seen[-1]) == 12

@@ -7,6 +7,7 @@ from concordance_inference.engine.caches.batch_cache import BatchCache
 from concordance_inference.engine.model.runner import ModelRunner
 from concordance_inference.generation import Completed
 from concordance_sdk import Prefilled, mod
+from controlled import step_until
 from families import EVERY_FAMILY, model_named
 from tiny import TRAITS, ask, finish, make_engine, run, submit
 
@@ -215,6 +216,25 @@ def test_a_long_prefix_is_copied_in_parts_while_other_rows_decode(monkeypatch):
     assert sizes == [40, 40, 40, 40, 23]
     assert decoded == list(range(decoded[0], decoded[0] + len(sizes)))
     assert run(engine, ask(SYSTEM * 2, max_tokens=4)).end.cached_tokens == 179
+
+
+def test_the_prefix_of_a_cancelled_request_is_copied_beside_others_without_its_next_token(
+    monkeypatch,
+):
+    engine = make_engine(traits=ENDLESS, latency_target_s=60.0)
+    token_bytes = engine.inspect().profile.footprint.per_token
+    monkeypatch.setattr(prefix_cache, "resize_bytes", lambda: 40 * token_bytes)
+    short = submit(engine, ask("short", max_tokens=30))
+    long = ask(SYSTEM * 2, max_tokens=20)
+    submit(engine, long)
+    step_until(engine, long, 3)  # the next token is on its way
+
+    engine.cancel(long.request_id)
+    engine.step()
+    assert len(engine.rows) == 2
+    finish(engine)
+
+    assert short.ids == run(make_engine(traits=ENDLESS), ask("short", max_tokens=30)).ids
 
 
 def test_a_prefix_that_does_not_fit_is_not_copied(monkeypatch):

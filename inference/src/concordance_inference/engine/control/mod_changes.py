@@ -1,6 +1,7 @@
 """Adds mods to a running request, and removes them."""
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from concordance_sdk.host.instance import RequestMod
@@ -32,6 +33,7 @@ def attach(row: "Row", hand: Hand, mod: RequestMod, replaces: str | None) -> Non
         ConcordanceError: The new mod has failed.
     """
     before, max_tokens = list(row.mods.instances), row.state.max_tokens
+    tokens, seen = row.state.completion_ids, row.dispatch.num_seen
     replaced = _removable(row, replaces) if replaces else None
     row.mods.insert(mod, replaced)
     update_mods(row, hand)
@@ -45,7 +47,8 @@ def attach(row: "Row", hand: Hand, mod: RequestMod, replaces: str | None) -> Non
             return
         row.mods.restore(before)
         row.state.limit_tokens(max_tokens, restores=True)
-        update_mods(row, hand)
+        kept = _num_common(tokens, row.state.completion_ids)  # the new mod may have acted
+        update_mods(row, hand, {mod_id: min(n, kept) for mod_id, n in seen.items()})
         mod.close()
         raise
     if replaced:
@@ -56,6 +59,11 @@ def _is_of(error: ConcordanceError, mod: RequestMod) -> bool:
     """True if an error is one of a mod, of its parts, or of the mods that it contains."""
     names = {mod.name, *(instance.name for instance in mod.instances)}
     return not isinstance(error, ModError) or error.mod in names
+
+
+def _num_common(one: list[int], other: list[int]) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def detach(row: "Row", hand: Hand, name: str) -> None:
@@ -74,10 +82,16 @@ def drop(row: "Row", hand: Hand, mod: RequestMod) -> None:
     _finish(row, mod)
 
 
-def update_mods(row: "Row", hand: Hand) -> None:
-    """Make the dispatch and the stream follow a change of the request's mods."""
+def update_mods(row: "Row", hand: Hand, seen: Mapping[int, int] = {}) -> None:
+    """Make the dispatch and the stream follow a change of the request's mods.
+
+    Args:
+        row: The request.
+        hand: The mod of commands.
+        seen: The tokens that mods were notified of which are there again.
+    """
     first = [hand] if hand.num_steps else []
-    row.dispatch.set_mods([*first, *row.mods.instances])
+    row.dispatch.set_mods([*first, *row.mods.instances], seen)
     row.state.holds.hold_trailing(row.mods.hold)
 
 
