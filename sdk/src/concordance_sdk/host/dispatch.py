@@ -126,19 +126,19 @@ class ModDispatch:
         self._num_seen: list[int] = []
         self.set_mods(mods)
 
-    @property
-    def num_seen(self) -> dict[int, int]:
-        """Tokens of the completion that each listener to `Added` was notified of, by its `id`."""
-        return dict(zip(map(id, self._listeners[Added]), self._num_seen, strict=True))
-
-    def set_mods(self, mods: Sequence[ModInstance], seen: Mapping[int, int] = {}) -> None:
+    def set_mods(
+        self, mods: Sequence[ModInstance], seen: Mapping[int, int] = {}
+    ) -> Mapping[int, int]:
         """Replace the mods. One that was there before continues; a new one has seen no token.
 
         Args:
             mods: In the order in which they act.
-            seen: An earlier `num_seen`, for mods that were there before the last ones.
+            seen: What an earlier call has returned, for mods that were there before.
+
+        Returns:
+            Tokens that each mod was notified of so far, by its `id`.
         """
-        seen = {**seen, **self.num_seen}
+        seen = {**seen, **dict(zip(map(id, self._listeners[Added]), self._num_seen, strict=True))}
         self.mods = tuple(instance for mod in mods for instance in mod.instances)
         self.tolerance.keep(self.mods)
         self._listeners = {
@@ -155,6 +155,7 @@ class ModDispatch:
         if self.channels is not None:
             self._sleepers = Sleepers(self.mods, self._listeners[Added], self.channels) or None
         self._wake()
+        return seen
 
     def introduce(self, mods: Sequence[ModInstance]) -> None:
         """Dispatch the events that mods have missed, which were added to a running request.

@@ -33,10 +33,10 @@ def attach(row: "Row", hand: Hand, mod: RequestMod, replaces: str | None) -> Non
         ConcordanceError: The new mod has failed.
     """
     before, max_tokens = list(row.mods.instances), row.state.max_tokens
-    tokens, seen = row.state.completion_ids, row.dispatch.num_seen
+    tokens = row.state.completion_ids
     replaced = _removable(row, replaces) if replaces else None
     row.mods.insert(mod, replaced)
-    update_mods(row, hand)
+    seen = update_mods(row, hand)
     try:
         row.dispatch.introduce([mod])
     except (EmittedError, ModBudgetError) as exc:
@@ -82,17 +82,20 @@ def drop(row: "Row", hand: Hand, mod: RequestMod) -> None:
     _finish(row, mod)
 
 
-def update_mods(row: "Row", hand: Hand, seen: Mapping[int, int] = {}) -> None:
+def update_mods(row: "Row", hand: Hand, seen: Mapping[int, int] = {}) -> Mapping[int, int]:
     """Make the dispatch and the stream follow a change of the request's mods.
 
     Args:
         row: The request.
         hand: The mod of commands.
         seen: The tokens that mods were notified of which are there again.
+
+    Returns:
+        The tokens that the mods were notified of so far.
     """
     first = [hand] if hand.num_steps else []
-    row.dispatch.set_mods([*first, *row.mods.instances], seen)
     row.state.holds.hold_trailing(row.mods.hold)
+    return row.dispatch.set_mods([*first, *row.mods.instances], seen)
 
 
 def _removable(row: "Row", name: str) -> RequestMod:
