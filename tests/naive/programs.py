@@ -253,7 +253,8 @@ def _guard_headers(dice, program, edges):
         request.guard = {"channels": dice.choice(channels), "recipients": names}
         if dice.random() < 0.1:
             request.guard = {}
-        if dice.random() < 0.6:
+        # The masks of a constraint are as wide as the tokenizer, which is that of bytes.
+        if vocab_of(program.model) == VOCAB and dice.random() < 0.6:
             final = dice.choice([None, *_REGEXES])
             request.formats = {"final": final, "tools": {n: dice.choice(_SCHEMAS) for n in names}}
         likes = {t: dice.choice([2.0, 6.0, 20.0]) for t in [*HARMONY] if dice.random() < 0.5}
