@@ -59,13 +59,13 @@ MODS = {
                 logits = event.logits
                 row = logits.to_numpy()
                 return actions.report(
-                    entropy=round(logits.entropy(), 4), margin=round(logits.margin(), 4),
-                    most=int(row.argmax()), n=len(logits), some=round(logits.logprob(65), 4),
-                    pair=[round(each, 4) for each in logits.logprobs([1, 2])],
+                    entropy=round(logits.entropy(), 2), margin=round(logits.margin(), 2),
+                    most=int(row.argmax()), n=len(logits), some=round(logits.logprob(65), 2),
+                    pair=[round(each, 2) for each in logits.logprobs([1, 2])],
                 )
 
             def sampled(self, event, actions):
-                return actions.report(logprob=round(event.logprob, 4))
+                return actions.report(logprob=round(event.logprob, 2))
         """,
     "keeps logits, and reads them later": """
         from concordance_sdk import mod
@@ -78,9 +78,9 @@ MODS = {
             def added(self, event, actions):
                 kept = self.kept
                 return actions.report(
-                    top=[each[0] for each in kept.top_k(3)], margin=round(kept.margin(), 3),
-                    logprob=round(kept.logprob(event.added_tokens[-1]), 3),
-                    entropy=round(kept.entropy(), 3),
+                    top=[each[0] for each in kept.top_k(3)], margin=round(kept.margin(), 2),
+                    logprob=round(kept.logprob(event.added_tokens[-1]), 2),
+                    entropy=round(kept.entropy(), 2),
                 )
         """,
     "generates with log-probabilities": """
@@ -89,7 +89,7 @@ MODS = {
         @mod
         def tested(run):
             text = yield run.generate(logprobs=True, max_tokens=5)
-            yield run.report(logprobs=[round(each, 3) for each in text.logprobs])
+            yield run.report(logprobs=[round(each, 2) for each in text.logprobs])
         """,
     "replaces logits": """
         from concordance_sdk import ForwardPass, mod
