@@ -6,7 +6,8 @@ from concordance_inference.usage_sums import summed
 
 
 def usage_of(mod, number):
-    names = [field.name for field in msgspec.structs.fields(ModUsage) if field.name != "mod"]
+    fields = msgspec.structs.fields(ModUsage)
+    names = [field.name for field in fields if field.name not in ("mod", "failed")]
     return ModUsage(mod=mod, **dict.fromkeys(names, number))
 
 

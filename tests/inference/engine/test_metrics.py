@@ -34,7 +34,7 @@ def test_time_to_first_token_starts_at_submission_and_inter_token_latency_at_the
     clock = metrics.clock(submitted_at=10.0)
     for num_tokens, now in ((0, 10.5), (1, 12.0), (1, 12.2), (5, 12.5)):
         clock.see(num_tokens, now)
-    snapshot = metrics.snapshot(running=0, waiting=0, kv_bytes=0, prefix_bytes=0)
+    snapshot = metrics.snapshot(running=0, waiting=0, parked=0, kv_bytes=0, prefix_bytes=0)
 
     assert (snapshot.time_to_first_token_s.count, snapshot.time_to_first_token_s.total) == (1, 2.0)
     assert (snapshot.inter_token_s.count, snapshot.inter_token_s.total) == (1, 0.5)

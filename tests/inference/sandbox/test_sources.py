@@ -3,13 +3,14 @@ from concordance_inference.sandbox.outcomes import Ready
 from concordance_inference.sandbox.sources import mod_source
 from concordance_sdk import ModPayload
 from concordance_shared import InvalidRequestError
+from concordance_shared.errors import TooLargeError
 from sandboxes import leased, mod_catalog
 
 TEXT = "from concordance_sdk import *\n@mod(on=[Added])\ndef greet(event, actions): pass\n"
 
 
 def test_version_of_an_upload_is_that_of_the_catalog():
-    payload = ModPayload(name="greet", entrypoint="greet", source=TEXT)
+    payload = ModPayload(name="greets-once", entrypoint="greet", source=TEXT)
     assert mod_source(payload).version == mod_catalog().upload(payload).version
 
 
@@ -27,5 +28,5 @@ def test_malformed_upload_is_refused_without_a_worker():
         mod_source(ModPayload(name="x", entrypoint="greet", source="x = '\ud800'"))
     with pytest.raises(InvalidRequestError):
         mod_source(ModPayload(name="../x", entrypoint="greet", source=TEXT))
-    with pytest.raises(InvalidRequestError, match="at most"):
+    with pytest.raises(TooLargeError, match="at most"):
         mod_source(ModPayload(name="x", entrypoint="greet", source="x" * (256 * 1024 + 1)))

@@ -69,7 +69,8 @@ class Setting:
     def is_secret(self) -> bool:
         """True if its value is never shown."""
         is_hidden = bool(getattr(self.option, "hide_input", False))
-        return is_hidden or self.name.rpartition("_")[2] in _SECRET_WORDS
+        is_named_so = self.item is str and self.name.rpartition("_")[2] in _SECRET_WORDS
+        return is_hidden or is_named_so
 
 
 Settings = dict[str, Setting]

@@ -600,7 +600,7 @@ def test_a_field_that_is_left_out_or_null_has_the_models_default(serve):
         ({"mods": [{"params": {}}]}, "mods[0].name"),
         ({"mods": [3]}, "mods[0]"),
         ({"mods": [{"name": "replace"}]}, "mods[0].params"),
-        ({"mods": [{"name": "greeting", "required": False}]}, "mods[0]"),
+        ({"mods": [{"name": "greeting", "needed": False}]}, "mods[0]"),
         ({"n": 0}, "n"),
         ({"n": True}, "n"),
         ({"logprobs": 3}, "logprobs"),

@@ -1,12 +1,12 @@
 """A server while its first model is loaded."""
 
 import pytest
+from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.server.app import create_app
 from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from concordance_inference.server.startup import Startup
 from fake_engine import FakeChat, FakeEngine
-from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
@@ -28,7 +28,7 @@ def _startup():
 @pytest.fixture(name="loading")
 def _loading(startup):
     models = Loading(FakeEngine(), FakeChat())
-    context = ServerContext(models=models, mods=mod_catalog(), startup=startup)
+    context = ServerContext(models=models, mods=ModCatalog(), startup=startup)
     return TestClient(create_app(context), base_url="http://127.0.0.1:8000")
 
 
@@ -39,7 +39,8 @@ def test_probes_say_that_the_model_is_loading_and_what_the_load_does(loading, pa
     response = loading.get(path)
 
     assert response.status_code == status
-    assert response.json() == {"status": "loading", "model": "fake", "doing": "reading weights"}
+    about = {"status": "loading", "model": "fake", "doing": "reading weights"}
+    assert response.json() == {**about, "sandbox": {"status": "off"}}
     assert ("retry-after" in response.headers) == (status == 503)
 
 
