@@ -67,7 +67,7 @@ def test_left_and_right_step_through_the_events(page):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_colours_and_themes_are_readable(page, picture, theme):
-    page.emulate_media(color_scheme=theme)
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     open_quietly(page)
     run(page)
     page.wait_for_selector(ENDED)

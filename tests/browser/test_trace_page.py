@@ -153,7 +153,7 @@ def test_two_exported_traces_are_aligned_and_their_differences_reached_by_keyboa
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_an_export_in_a_narrow_window_has_no_scroll_bar_at_its_bottom(opened, theme):
     page = opened(TracePage(with_mod(), without_mod()).html)
-    page.emulate_media(color_scheme=theme)
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     page.set_viewport_size({"width": 380, "height": 800})
 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
