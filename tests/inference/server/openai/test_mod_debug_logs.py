@@ -1,6 +1,9 @@
 """`mod_debug_logs` with a mod of the older SDK and a real engine."""
 
+import time
+
 import pytest
+from concordance_inference.engine.request import row
 from recorded_requests import recorded
 
 OLDER = """
@@ -51,3 +54,17 @@ def test_the_entries_name_each_position_once(server):
     top = next(each for each in entries if each.get("event_type") == "ForwardPass")["details"]
     assert len(top["top_tokens"]) == 3
     assert "hi" in top["input_text"]
+
+
+def test_the_end_of_the_trace_is_awaited(server, monkeypatch):
+    end = row.end_trace
+
+    def end_late(*args):
+        time.sleep(0.05)
+        return end(*args)
+
+    monkeypatch.setattr(row, "end_trace", end_late)
+    entries = ask(server, "json")
+
+    first = next(each for each in entries if each.get("event_type") == "ForwardPass")
+    assert "hi" in first["details"]["input_text"]

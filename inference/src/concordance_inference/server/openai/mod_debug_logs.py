@@ -3,6 +3,7 @@
 It is made of the request's trace, which is of the level `tokens` then.
 """
 
+import time
 from typing import Any, Literal
 
 from concordance_shared import InvalidRequestError
@@ -11,9 +12,13 @@ from msgspec import Struct
 from concordance_inference.mods.compat.quote_mod_sdk.debug_entries import debug_entries
 from concordance_inference.mods.compat.quote_mod_sdk.debug_text import debug_text
 from concordance_inference.traces.hub import TraceHub
+from concordance_inference.traces.schema import Trace
 from concordance_inference.traces.store import UnknownTraceError
 
 NAME = "mod_debug_logs"
+
+#: The longest wait for the end of a trace, in seconds.
+_WAIT_S = 0.5
 
 
 class DebugLogsFormat(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,11 +76,24 @@ class DebugLogs:
         self._request_id = request_id
         self._hub = hub
 
+    def _ended(self) -> Trace:
+        """Return the trace; the engine ends it some microseconds after the completion.
+
+        Raises:
+            UnknownTraceError: There is none.
+        """
+        until = time.monotonic() + _WAIT_S
+        while True:
+            self._hub.flush()
+            trace = self._hub.get(self._request_id)
+            if trace.status != "running" or time.monotonic() > until:
+                return trace
+            time.sleep(0.001)
+
     def fields(self) -> dict[str, Any]:
         """The field of the response."""
         try:
-            self._hub.flush()
-            entries = debug_entries(self._hub.get(self._request_id))
+            entries = debug_entries(self._ended())
         except UnknownTraceError:  # too many requests are traced, or the store is full
             entries = []
         if self._form.type == "json":
