@@ -13,9 +13,14 @@ _POLL_S = 0.0005
 def wait_for(lease: Lease) -> Outcome:
     """Wait for the next outcome of a lease, at most until its deadline."""
     while (outcome := lease.poll()) is None:
-        seconds = max(0.0, min(lease.deadline - time.monotonic(), 1.0)) + _POLL_S
-        if lease.fileno() >= 0:
-            is_readable(lease.fileno(), seconds)
-        else:
-            time.sleep(_POLL_S)
+        block(lease)
     return outcome
+
+
+def block(lease: Lease) -> None:
+    """Wait until a lease may have an outcome, or for a second."""
+    seconds = max(0.0, min(lease.deadline - time.monotonic(), 1.0)) + _POLL_S
+    if lease.fileno() >= 0:
+        is_readable(lease.fileno(), seconds)
+    else:
+        time.sleep(_POLL_S)

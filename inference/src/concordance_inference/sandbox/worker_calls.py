@@ -1,7 +1,6 @@
 """The calls of one worker, each of which waits for its answer."""
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from typing import Any, cast
@@ -22,7 +21,7 @@ from concordance_inference.sandbox.outcomes import (
     WorkerInfo,
 )
 from concordance_inference.sandbox.protocol.actions import row_bytes
-from concordance_inference.sandbox.readiness import is_readable
+from concordance_inference.sandbox.waiting import block
 from concordance_inference.suspension import await_answer, can_wait
 
 NoteFailure = Callable[[ConcordanceError], None]
@@ -109,7 +108,7 @@ class WorkerCalls:
             if can_wait():
                 await_answer(self._lease)
             else:
-                _block(self._lease)
+                block(self._lease)
         for text in self._lease.take_logs():
             self._printing.run(sys.stdout.write, text)
         if isinstance(outcome, LeaseFailed):
@@ -146,12 +145,3 @@ def _printing(scope: ModScope) -> Context:
     context = copy_context()
     context.run(set_current_mod, scope)
     return context
-
-
-def _block(lease: Lease) -> None:
-    """Wait for a lease on a thread that may wait."""
-    seconds = max(0.0, min(lease.deadline - time.monotonic(), 1.0))
-    if lease.fileno() >= 0:
-        is_readable(lease.fileno(), seconds)
-    else:
-        time.sleep(0.0005)
