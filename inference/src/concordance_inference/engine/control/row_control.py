@@ -76,8 +76,6 @@ class RowControl:
     def add(self, ticket: Ticket) -> None:
         """Queue a command."""
         if len(self._tickets) < MAX_QUEUED:
-            if isinstance(ticket.command, AttachMod):  # it may be parked where it is applied
-                self._row.mods.may_park |= ticket.command.instance.may_park
             self._tickets.append(ticket)
         else:
             ticket.reply(
