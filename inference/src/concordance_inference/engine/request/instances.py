@@ -66,7 +66,7 @@ def make_instances_within(
 def _unless_failed(
     call: ModCall, shared: RequestContext, make: Callable[[], RequestMod]
 ) -> RequestMod:
-    """Make an instance, or what stands for one that has failed and is not required."""
+    """Make an instance; a `FailedMod` if a mod that is not required has failed."""
     try:
         return make()
     except (ModError, SandboxUnavailableError) as exc:

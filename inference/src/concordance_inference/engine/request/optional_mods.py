@@ -22,7 +22,7 @@ _MAX_MESSAGE = 2000
 
 
 class FailedMod:
-    """Stands for a mod that could not be made. A `RequestMod` that handles no event."""
+    """A mod that could not be made: a `RequestMod` that handles no event, and has the error."""
 
     may_park = False
     max_backtrack = 0
