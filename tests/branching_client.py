@@ -1,6 +1,5 @@
 """A server with a tiny model whose completions the tests choose."""
 
-import json
 from contextlib import contextmanager
 
 from concordance_inference.runtime import Runtime
@@ -9,12 +8,7 @@ from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from sandboxes import mod_catalog
 from starlette.testclient import TestClient
-from tiny_folder import write_tiny_folder
-from tool_folders import TOOLS as LISTED
-from tool_folders import messages
-
-#: Each byte is a token, also those of tags: a completion can branch within a tag.
-TEMPLATE = LISTED + messages("json_tools") + "{# <tool_call> </tool_call> <think> </think> #}"
+from tool_folders import write_byte_folder
 
 SPEAKS = '''
 from concordance_sdk import mod
@@ -43,13 +37,7 @@ def branch_client(folder, **context):
         folder: An empty folder.
         context: Fields of the `ServerContext`.
     """
-    model = write_tiny_folder(folder / "tiny")
-    for name, fields in {
-        "config.json": {"max_position_embeddings": 2048},
-        "tokenizer_config.json": {"chat_template": TEMPLATE},
-    }.items():
-        path = model / name
-        path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    model = write_byte_folder(folder / "tiny")
     (folder / "speaks.py").write_text(SPEAKS)
     catalog = mod_catalog([folder / "speaks.py"])
     with Runtime(str(model), catalog, progress=lambda _: None) as runtime:

@@ -1,6 +1,5 @@
 """Requests over HTTP to a tiny model, random ones too, that are recorded and can be replayed."""
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,11 +12,7 @@ from concordance_inference.traces.hub import TraceHub
 from concordance_inference.traces.store import Limits, Query, TraceStore
 from sandboxes import mod_catalog
 from starlette.testclient import TestClient
-from tiny_folder import write_tiny_folder
-from tool_folders import TOOLS, messages
-
-#: Tools, reasoning and all else that a template may have.
-TEMPLATE = TOOLS + messages("json_tools") + "{# <tool_call> </tool_call> <think> </think> #}"
+from tool_folders import write_byte_folder
 
 MODS = '''
 import random
@@ -163,13 +158,7 @@ def recorded(folder, *, level="tokens"):
     """Load a tiny model, and record its requests."""
     model = folder / "tiny"
     if not model.exists():
-        write_tiny_folder(model)
-        for name, fields in {
-            "config.json": {"max_position_embeddings": 2048},
-            "tokenizer_config.json": {"chat_template": TEMPLATE},
-        }.items():
-            path = model / name
-            path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+        write_byte_folder(model)
         (folder / "wild.py").write_text(MODS)
     catalog = mod_catalog([folder / "wild.py"])
     with Runtime(str(model), catalog, progress=lambda _: None) as runtime:

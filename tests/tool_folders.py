@@ -94,3 +94,15 @@ def write_tool_folder(folder, name=None, *, context=4096):
 
 def _update(path, **fields):
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+#: Each byte is a token, also those of tags: a completion can be cut within a tag.
+BYTES = TOOLS + messages("json_tools") + "{# <tool_call> </tool_call> <think> </think> #}"
+
+
+def write_byte_folder(folder):
+    """Write a tiny model of 2,048 positions whose template has tools and reasoning."""
+    write_tiny_folder(folder)
+    _update(folder / "config.json", max_position_embeddings=2048)
+    _update(folder / "tokenizer_config.json", chat_template=BYTES)
+    return folder

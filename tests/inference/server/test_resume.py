@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from branching_client import SPEAKS
 from concordance_inference.mods.catalog import ModCatalog
 from concordance_inference.runtime import Runtime
 from concordance_inference.server.app import create_app
@@ -10,30 +11,7 @@ from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from resuming import assert_equal, chat, post
 from starlette.testclient import TestClient
-from tiny_folder import write_tiny_folder
-from tool_folders import TOOLS as LISTED
-from tool_folders import messages
-
-#: Each byte is a token, also those of tags: a completion can be cut within a tag.
-TEMPLATE = LISTED + messages("json_tools") + "{# <tool_call> </tool_call> <think> </think> #}"
-
-SPEAKS = '''
-from concordance_sdk import mod
-
-
-@mod(name="speaks", max_backtrack=0)
-class Speaks:
-    """Lets the model sample the tokens of a text, whatever it is asked."""
-
-    text: str
-
-    def forward_pass(self, event, actions, tokenizer):
-        ids = [*tokenizer.encode(self.text), min(tokenizer.eos_token_ids)]
-        mask = bytearray(1 + tokenizer.vocab_size // 8)
-        token_id = ids[min(event.step, len(ids) - 1)]
-        mask[token_id // 8] |= 1 << token_id % 8
-        return actions.adjust_logits(mask=bytes(mask))
-'''
+from tool_folders import write_byte_folder
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 TOOL = {"type": "function", "function": {"name": "add", "parameters": SCHEMA}}
@@ -43,13 +21,7 @@ CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 12}}\n</tool_call>'
 @pytest.fixture(name="client", scope="module")
 def _client(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    model = write_tiny_folder(folder / "tiny")
-    for name, fields in {
-        "config.json": {"max_position_embeddings": 2048},
-        "tokenizer_config.json": {"chat_template": TEMPLATE},
-    }.items():
-        path = model / name
-        path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    model = write_byte_folder(folder / "tiny")
     (folder / "speaks.py").write_text(SPEAKS)
     (folder / "letters.py").write_text(LETTERS)
     catalog = ModCatalog([folder / "speaks.py", folder / "letters.py"])
