@@ -11,38 +11,12 @@ from concordance_inference.server.context import ServerContext
 from concordance_inference.server.served_models import OneModel
 from concordance_inference.traces.hub import TraceHub
 from concordance_inference.traces.live import MAX_WAITING, Watcher
-from fake_engine import FakeChat, FakeEngine, says
+from fake_engine import FakeChat, FakeEngine
+from recorded_hi import record
 from sandboxes import mod_catalog
 from starlette.testclient import TestClient
 
 HI = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
-
-
-def record(request):
-    """Record a completion "Hi" of two tokens, as an engine does, and return its updates."""
-    if recorder := request.recorder:
-        recorder.begin((), (), 7)
-        if recorder.traces_tokens:
-            for i, token_id in enumerate(b"Hi"):
-                recorder.drew(token_id, i)
-                recorder.edited(i, (token_id,), None, forced=False)
-                recorder.values(i, [-0.5, 0.0, 1.5, 0.0, token_id, -0.5, 0.0], is_adjusted=False)
-        recorder.end(
-            {
-                "token_ids": [*request.prompt_ids, *b"Hi"],
-                "prompt_tokens": len(request.prompt_ids),
-                "cached_tokens": 0,
-                "completion_tokens": 2,
-                "forced_tokens": 0,
-                "backtracked_tokens": 0,
-                "finish_reason": "stop",
-                "error": None,
-                "seed": 7,
-                "usage": (),
-                "actions": (),
-            }
-        )
-    return says("Hi")
 
 
 @pytest.fixture(name="hub")

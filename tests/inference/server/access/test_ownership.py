@@ -7,6 +7,7 @@ from asgi_calls import Call
 from concordance_inference.traces.hub import TraceHub
 from fake_engine import FakeEngine, says
 from keyed import CHAT, KeyedServer, upload
+from recorded_hi import record
 
 RESPONSE = {"model": "fake", "input": "hi"}
 
@@ -309,27 +310,6 @@ def test_a_completion_is_continued_by_its_owner_only(server, two, field, chosen)
 
 
 # Traces
-
-
-def record(request):
-    if recorder := request.recorder:
-        recorder.begin((), (), 7)
-        recorder.end(
-            {
-                "token_ids": [*request.prompt_ids, *b"Hi"],
-                "prompt_tokens": len(request.prompt_ids),
-                "cached_tokens": 0,
-                "completion_tokens": 2,
-                "forced_tokens": 0,
-                "backtracked_tokens": 0,
-                "finish_reason": "stop",
-                "error": None,
-                "seed": 7,
-                "usage": (),
-                "actions": (),
-            }
-        )
-    return says("Hi")
 
 
 @pytest.fixture(name="traced")
